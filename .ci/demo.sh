@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# A tour of the commands with the output of a real test run. Run it inside a sandbox:
+#
+#   orchestrator sandbox -- bash .ci/demo.sh
+#
+# Every command is shown as it is run, and its exit code is checked.
+set -euo pipefail
+
+if [[ -z ${ORCHESTRATOR_BUCKET:-} ]]; then
+  echo 'error: no bucket; run it as: orchestrator sandbox -- bash .ci/demo.sh' >&2
+  exit 2
+fi
+
+# One stream, so that notes and results keep their order in a CI log too.
+exec 2>&1
+unset PYTEST_ADDOPTS
+
+bold='' dim='' plain=''
+if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
+  bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'
+fi
+number=0
+
+# step TITLE: begin a numbered step.
+step() {
+  number=$((number + 1))
+  printf '\n%s%d. %s%s\n' "$bold" "$number" "$1" "$plain"
+}
+
+# show COMMAND…: print a command as one would type it.
+show() {
+  printf '%s$%s' "$dim" "$plain"
+  printf ' %q' "$@"
+  printf '\n'
+}
+
+# ends_with CODE COMMAND…: run a command that must end with this exit code.
+ends_with() {
+  local expected=$1 code=0
+  shift
+  "$@" || code=$?
+  if [[ $code -ne $expected ]]; then
+    printf 'error: exit %d, but the tour expects %d\n' "$code" "$expected" >&2
+    exit 1
+  fi
+}
+
+# run COMMAND…: show a command and run it; it must succeed.
+run() {
+  show "$@"
+  ends_with 0 "$@"
+}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+step 'A real test run: pytest, with a log, results and a screenshot. One test fails.'
+mkdir -p out/screenshots
+cat >chart.py <<'PYTHON'
+"""Draw a series of percentages as a small PNG, for the record of a bench test."""
+
+import struct
+import zlib
+
+
+def write_chart(path, percentages, scale=16):
+    """Write one bar for each value, 100 pixels at most."""
+    width, height = len(percentages) * scale, 100
+    rows = (
+        b"\0" + b"".join((b"\x2a" if height - y <= p else b"\xe6") * scale for p in percentages)
+        for y in range(height)
+    )
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"".join(rows))),
+        (b"IEND", b""),
+    ]
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for kind, data in chunks:
+            crc = zlib.crc32(kind + data)
+            file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc))
+PYTHON
+cat >test_door.py <<'PYTHON'
+"""A small bench test: does a door open within its time, and what did it look like?"""
+
+import logging
+
+import pytest
+from chart import write_chart
+
+log = logging.getLogger("door")
+POSITIONS = [0, 4, 17, 38, 61, 79, 88, 91, 91, 91]  # percent, one every 100 ms
+
+
+@pytest.mark.parametrize("at", range(1, len(POSITIONS)))
+def test_it_never_closes_again(at):
+    log.info("position %d %%", POSITIONS[at])
+    assert POSITIONS[at] >= POSITIONS[at - 1]
+
+
+def test_it_opens_fully():
+    write_chart("out/screenshots/door.png", POSITIONS)
+    log.warning("stopped at %d %%", POSITIONS[-1])
+    assert POSITIONS[-1] == 100
+PYTHON
+cat >summarize.py <<'PYTHON'
+"""Turn JUnit XML on standard input into JSON on standard output."""
+
+import json
+import sys
+import xml.etree.ElementTree as xml
+
+cases = list(xml.parse(sys.stdin).iter("testcase"))
+failed = [case.get("name") for case in cases if case.find("failure") is not None]
+print(json.dumps({"tests": len(cases), "failures": len(failed), "failed": failed}))
+PYTHON
+test_run=(python -m)
+has_coverage=$(python -c 'import coverage' 2>/dev/null && echo yes || echo no)
+if [[ $has_coverage == yes ]]; then
+  test_run+=(coverage run -m)
+fi
+test_run+=(pytest -p no:cacheprovider --color yes --log-cli-level INFO --junitxml out/junit.xml)
+show "${test_run[@]}"
+ends_with 1 "${test_run[@]}" >out/stdout.log
+tail -n 1 out/stdout.log
+if [[ $has_coverage == yes ]]; then
+  run python -m coverage xml -q -o out/coverage.xml
+fi
+python summarize.py <out/junit.xml >out/results.json
+run find out -type f
+
+step 'An execution: one ULID, under which everything is kept.'
+show orchestrator new --suite door --label branch=main
+ID=$(orchestrator new --suite door --label branch=main)
+echo "$ID"
+
+step 'Upload the directory. Each file finds its place in the layout.'
+run orchestrator upload "$ID" out
+
+step 'Finish: the manifest, the result, a line in the history.'
+run orchestrator finish "$ID" --result fail
+
+step 'What ran, and what it left behind.'
+run orchestrator ls --result fail
+run orchestrator ls "$ID"
+
+step 'The end of the log, coloured as it was written; only that much is fetched.'
+run orchestrator logs "$ID" --tail 5
+
+step 'A link for someone with no credentials, and a fetch through it.'
+show orchestrator url "$ID" artifacts/results.json
+url=$(orchestrator url "$ID" artifacts/results.json)
+echo "${url%%\?*}?…"
+if command -v curl >/dev/null; then
+  fetch=(curl --fail --silent --show-error --noproxy 127.0.0.1)
+else
+  fetch=(python -c 'import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode(), end="")')
+fi
+show "${fetch[0]}" '…'
+"${fetch[@]}" "$url" | tee fetched.json
+cmp fetched.json out/results.json
+
+step 'Is everything stored as it is here? Then the local files may go.'
+run orchestrator verify "$ID" out
+
+step 'The same upload again: everything is identical, nothing is sent.'
+run orchestrator upload "$ID" out
+
+step 'A file that changed: stored files are immutable, so this is refused with exit 6.'
+cp out/results.json as-uploaded.json
+echo '{"tests": 10, "failures": 0, "failed": []}' >out/results.json
+show orchestrator upload "$ID" out
+ends_with 6 orchestrator upload "$ID" out
+echo 'exit 6'
+
+step 'And what was stored is still there, byte for byte.'
+run orchestrator download "$ID" artifacts/results.json --output back
+run cmp as-uploaded.json back/artifacts/results.json
+run orchestrator verify "$ID" --read
+
+printf '\n%sThat was the tour.%s To go on by hand: orchestrator sandbox -- bash\n' "$bold" "$plain"

@@ -1,0 +1,110 @@
+# Needs make and Python 3.11 or newer with venv. Everything else is installed into .venv
+# from .ci/requirements.lock, which pins every package by version and hash.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# Choose an interpreter with: make PYTHON=/path/to/python3.12
+PYTHON ?=
+CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3.14 python3 python)
+SUPPORTED := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := .ci/requirements.lock
+LOCKED := $(VENV)/.locked
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# LocalStack, a stricter S3 for the tests, needs other releases of much that is in .venv.
+LOCALSTACK_VENV := .venv-localstack
+LOCALSTACK_CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3
+LOCALSTACK_SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+LOCALSTACK_LOCK := .ci/localstack.lock
+LOCALSTACK_LOCKED := $(LOCALSTACK_VENV)/.locked
+
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(INSTALLED) ## a tour of the commands against a throw-away S3 on this machine
+	@PATH="$(CURDIR)/$(BIN):$$PATH" orchestrator sandbox -- bash .ci/demo.sh
+
+.PHONY: test
+test: $(INSTALLED) ## run the tests (PYTEST_ARGS="-k upload" to choose)
+	$(BIN)/pytest -n auto -m "not localstack" $(PYTEST_ARGS)
+
+.PHONY: test-localstack
+test-localstack: $(INSTALLED) $(LOCALSTACK_LOCKED) ## run the tests that need a stricter S3: LocalStack's, installed apart
+	$(BIN)/pytest tests/localstack -m localstack $(PYTEST_ARGS)
+
+.PHONY: check
+check: $(INSTALLED) ## formatting, lint, types, module boundaries, generated files
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m orchestrator_cli.docgen --check
+
+.PHONY: format
+format: $(INSTALLED) ## format the code and apply safe fixes
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: docs
+docs: $(INSTALLED) ## write man/, completions/ and the README's reference
+	$(BIN)/python -m orchestrator_cli.docgen
+
+.PHONY: build
+build: $(INSTALLED) ## build the source distribution and the wheel into dist/
+	$(BIN)/hatchling build
+
+.PHONY: lock
+lock: $(VENV)/pyvenv.cfg ## resolve the lock again (LOCK_ARGS=--upgrade for newer releases)
+	$(PIP) install uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --python-version 3.11 \
+	  --universal --generate-hashes --no-annotate --no-emit-index-url \
+	  --custom-compile-command "make lock" --quiet --output-file $(LOCK) $(LOCK_ARGS)
+	$(BIN)/uv pip compile --group localstack --python-version 3.11 \
+	  --universal --generate-hashes --no-annotate --no-emit-index-url \
+	  --custom-compile-command "make lock" --quiet --output-file $(LOCALSTACK_LOCK) $(LOCK_ARGS)
+
+.PHONY: clean
+clean: ## remove everything that was installed, built or cached
+	rm -rf $(VENV) $(LOCALSTACK_VENV) dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find orchestrator_cli tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg:
+	@for candidate in $(CANDIDATES); do \
+	  if "$$candidate" -c '$(SUPPORTED)' >/dev/null 2>&1; then \
+	    echo "making $(VENV) with $$candidate"; \
+	    exec "$$candidate" -m venv --clear $(VENV); \
+	  fi; \
+	done; \
+	echo "error: need Python 3.11 or newer with venv (tried: $(CANDIDATES)); set PYTHON=/path/to/python" >&2; \
+	exit 1
+
+$(LOCKED): $(LOCK) | $(VENV)/pyvenv.cfg
+	@echo "installing $(LOCK)"
+	@$(PIP) install --require-hashes --requirement $(LOCK)
+	@touch $@
+
+$(INSTALLED): pyproject.toml orchestrator_cli/__init__.py $(LOCKED)
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(LOCALSTACK_LOCKED): $(LOCALSTACK_LOCK)
+	@for candidate in $(LOCALSTACK_CANDIDATES); do \
+	  if "$$candidate" -c '$(LOCALSTACK_SUPPORTED)' >/dev/null 2>&1; then \
+	    echo "making $(LOCALSTACK_VENV) with $$candidate from $(LOCALSTACK_LOCK)"; \
+	    "$$candidate" -m venv --clear $(LOCALSTACK_VENV) && \
+	    $(LOCALSTACK_VENV)/bin/python -m pip --disable-pip-version-check --quiet \
+	      install --require-hashes --requirement $(LOCALSTACK_LOCK) && \
+	    touch $@; exit; \
+	  fi; \
+	done; \
+	echo "note: LocalStack needs Python 3.11 to 3.13; its tests are skipped" >&2

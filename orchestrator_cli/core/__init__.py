@@ -1,0 +1,1 @@
+"""The library under the command line. Imports neither click nor rich."""

@@ -1,0 +1,28 @@
+"""A bound on the bytes that are in memory at once."""
+
+from __future__ import annotations
+
+import threading
+
+
+class ByteBudget:
+    """Blocks who asks for more bytes than are free. One larger request than all passes alone."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self.total_bytes = total_bytes
+        self._free = total_bytes
+        self._changed = threading.Condition()
+
+    def acquire(self, size_bytes: int) -> int:
+        """Wait for so many bytes; return how many to release."""
+        size = min(size_bytes, self.total_bytes)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        return size
+
+    def release(self, size_bytes: int) -> None:
+        """Give back what `acquire` returned."""
+        with self._changed:
+            self._free += size_bytes
+            self._changed.notify_all()

@@ -1,0 +1,74 @@
+"""The digests of the parts of one upload, and the check that what S3 made of them is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchestrator_cli.core.compare import StoredChecksum, stored_checksum
+from orchestrator_cli.core.digest import composite, md5, sha256, to_base64
+from orchestrator_cli.core.errors import ConflictError, IntegrityError, printable
+from orchestrator_cli.core.models import Checksum
+from orchestrator_cli.core.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.store import ArtifactStore
+
+
+class PartLedger:
+    """Part digests by part number. Written by several threads, each its own parts."""
+
+    def __init__(self) -> None:
+        self._digests: dict[int, PartDigests] = {}
+
+    def get(self, number: int) -> PartDigests | None:
+        """Return a part's digests, if they are known."""
+        return self._digests.get(number)
+
+    def note(self, number: int, digests: PartDigests) -> PartDigests:
+        """Keep a part's digests."""
+        self._digests[number] = digests
+        return digests
+
+    def note_bytes(self, number: int, data: bytes | bytearray, with_md5: bool) -> PartDigests:
+        """Hash a part in memory and keep its digests."""
+        return self.note(number, PartDigests(sha256(data), md5(data) if with_md5 else None))
+
+    def composite(self, algorithm: str, part_count: int) -> Checksum | None:
+        """Return the composite checksum, or None where a part's digest is not known."""
+        parts = [self._digests.get(number) for number in range(1, part_count + 1)]
+        digests = [getattr(part, algorithm) for part in parts if part is not None]
+        if len(digests) < part_count or None in digests:
+            return None
+        return composite(algorithm, digests)
+
+
+def holds(stored: StoredPart, digests: PartDigests) -> bool:
+    """Say whether a stored part has these digests: by its SHA-256, or by its ETag's MD5."""
+    if stored.sha256 is not None:
+        return stored.sha256 == to_base64(digests.sha256)
+    return digests.md5 is not None and stored.etag == digests.md5.hex()
+
+
+def check_completed(
+    store: ArtifactStore,
+    key: str,
+    size_bytes: int,
+    own_checksum: Callable[[StoredChecksum], Checksum | None],
+) -> Checksum | None:
+    """Compare a completed object with what was sent and return its checksum as stored.
+
+    `own_checksum` gives the local checksum in the form of a stored one, or None where it cannot.
+    Raises IntegrityError, and ConflictError where another upload was completed after this one.
+    """
+    head = store.head(key)
+    stored = stored_checksum(head)
+    own = own_checksum(stored) if stored else None
+    differs = stored is not None and own is not None and own != stored.checksum
+    if head.size_bytes == size_bytes and not differs:
+        return stored.checksum if stored else None
+    if stored is not None and stored.checksum.part_count is not None:
+        # It is over the checksums of the parts that were named. Of other parts, it is of another
+        # upload, on a server that does not heed If-None-Match on completion.
+        raise ConflictError(f"{printable(key)}: other content was stored at the same moment")
+    raise IntegrityError(
+        f"{printable(key)}: what is stored is not what was sent",
+        hint="this server does not keep its promises; run `orchestrator doctor`",
+    )

@@ -1,0 +1,191 @@
+"""What an upload would do: walk the given paths and say where each file goes. Nothing is sent."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from orchestrator_cli.core.errors import NotFoundError, OrchestratorError, UsageError, printable
+from orchestrator_cli.core.layout import artifact_key, place
+
+# Chosen so that a browser shows text, JSON, images and HTML in place instead of saving them.
+_TEXT_SUFFIXES = frozenset(
+    ".log .txt .out .err .md .rst .csv .tsv .yaml .yml .toml .ini .cfg .conf .env .sh .py .c .h "
+    ".cpp .rs .go .java .diff .patch .properties .tap .lcov .info".split()
+)
+_CONTENT_TYPES = {
+    ".json": "application/json",
+    ".jsonl": "application/x-ndjson",
+    ".ndjson": "application/x-ndjson",
+    ".xml": "application/xml",
+    ".html": "text/html; charset=utf-8",
+    ".htm": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+    ".pcap": "application/vnd.tcpdump.pcap",
+    ".gz": "application/gzip",
+    ".zst": "application/zstd",
+    ".xz": "application/x-xz",
+    ".bz2": "application/x-bzip2",
+}
+# Only the table inside Python: the system's would make the type depend on the host.
+_TYPES = mimetypes.MimeTypes()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One file and where it goes. `path` is relative to the execution, `size_bytes` as seen now."""
+
+    source: Path
+    path: str
+    key: str
+    size_bytes: int
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedFile:
+    """Something that is not uploaded. `error` is set where that is a failure, not a rule."""
+
+    source: Path
+    reason: str
+    error: OrchestratorError | None = None
+
+
+PlanItem = PlannedFile | SkippedFile
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Include and exclude globs on the path relative to its root; `*` also matches `/`."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def takes(self, relative: str) -> bool:
+        """Say whether a file is selected."""
+        wanted = not self.include or any(fnmatchcase(relative, glob) for glob in self.include)
+        return wanted and not any(fnmatchcase(relative, glob) for glob in self.exclude)
+
+
+def guess_content_type(path: str) -> str:
+    """Return the Content-Type for a file name, without its content."""
+    suffix = Path(path).suffix.lower()
+    if suffix in _TEXT_SUFFIXES:
+        return "text/plain; charset=utf-8"
+    if suffix in _CONTENT_TYPES:
+        return _CONTENT_TYPES[suffix]
+    guessed, encoding = _TYPES.guess_type(f"x{suffix}")
+    return guessed if guessed and not encoding else "application/octet-stream"
+
+
+def plan_upload(
+    execution_id: str, roots: Iterable[Path], selection: Selection, name: str | None = None
+) -> Iterator[PlanItem]:
+    """Yield every file under the roots, in a stable order, with where it goes or why it does not.
+
+    A directory is its own root, a file's root is its parent. `name` replaces a single file's
+    relative path. Memory is bounded by the largest single directory.
+    """
+    for root in roots:
+        try:
+            mode = root.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            error = NotFoundError(f"no such file: {printable(root)}")
+            yield SkippedFile(root, "no such file", error)
+        except OSError as error:
+            yield _unreadable(root, error)
+        else:
+            yield from _plan_root(execution_id, root, mode, selection, name)
+
+
+def _plan_root(
+    execution_id: str, root: Path, mode: int, selection: Selection, name: str | None
+) -> Iterator[PlanItem]:
+    if stat.S_ISDIR(mode):
+        yield from _plan_directory(execution_id, root, selection)
+    elif not stat.S_ISREG(mode):
+        yield SkippedFile(root, "not a regular file")
+    elif selection.takes(root.name):
+        yield _plan_file(execution_id, root, name or root.name)
+
+
+def _plan_directory(execution_id: str, root: Path, selection: Selection) -> Iterator[PlanItem]:
+    for item in _walk(root, os.path.realpath(root)):
+        source = item.source if isinstance(item, SkippedFile) else item
+        relative = str(source.relative_to(root))
+        if isinstance(item, SkippedFile):
+            # What cannot be read is told even so: it may hold what is selected.
+            if item.error or selection.takes(relative):
+                yield item
+        elif selection.takes(relative):
+            yield _plan_file(execution_id, source, relative)
+
+
+def _walk(root: Path, real_root: str) -> Iterator[Path | SkippedFile]:
+    # With a stack of its own: a tree may be deeper than Python recurses.
+    stack = [_scan(root)]
+    while stack:
+        entry = next(stack[-1], None)
+        if entry is None:
+            stack.pop()
+        elif isinstance(entry, SkippedFile):
+            yield entry
+        elif entry.is_symlink():
+            yield from _follow_link(Path(entry.path), root, real_root)
+        elif entry.is_dir(follow_symlinks=False):
+            stack.append(_scan(Path(entry.path)))
+        elif entry.is_file(follow_symlinks=False):
+            yield Path(entry.path)
+        else:
+            yield SkippedFile(Path(entry.path), "not a regular file")
+
+
+def _scan(directory: Path) -> Iterator[os.DirEntry[str] | SkippedFile]:
+    try:
+        with os.scandir(directory) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except OSError as error:
+        yield _unreadable(directory, error)
+    else:
+        yield from entries
+
+
+def _follow_link(path: Path, root: Path, real_root: str) -> Iterator[Path | SkippedFile]:
+    target = os.path.realpath(path)
+    if not os.path.exists(target):
+        yield SkippedFile(path, "the link leads nowhere")
+    elif os.path.commonpath([target, real_root]) != real_root:
+        yield SkippedFile(path, f"the link leaves {printable(root)}")
+    elif os.path.isfile(target):
+        yield path
+    else:
+        # What is behind it is uploaded from its real place; following could never end.
+        yield SkippedFile(path, "a link to a directory or special file")
+
+
+def _plan_file(execution_id: str, source: Path, relative: str) -> PlanItem:
+    try:
+        path = place(relative)
+        key = artifact_key(execution_id, path)
+        size_bytes = source.stat().st_size
+    except UsageError as error:
+        return SkippedFile(source, error.message, error)
+    except OSError as error:
+        return _unreadable(source, error)
+    return PlannedFile(source, path, key, size_bytes, guess_content_type(path))
+
+
+def _unreadable(path: Path, error: OSError) -> SkippedFile:
+    reason = f"cannot read {printable(path)}: {error.strerror}"
+    return SkippedFile(path, reason, OrchestratorError(reason))

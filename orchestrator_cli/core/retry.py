@@ -1,0 +1,125 @@
+"""When and how a request is sent again."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from orchestrator_cli.core.errors import AccessError, InterruptedByUser, OrchestratorError
+from orchestrator_cli.core.s3errors import EXPIRED_CODES, translate
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Exponential backoff with full jitter, on errors that can pass.
+
+    With the defaults a refused connection is given up after 4 s on average and 8 s at most.
+    Setting `stop` ends every wait at once with InterruptedByUser.
+    """
+
+    attempts: int = 6
+    first_wait_seconds: float = 0.25
+    longest_wait_seconds: float = 8.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    refresh_credentials: Callable[[], bool] | None = None
+    on_retry: Callable[[OrchestratorError], None] | None = None
+
+    def call(self, request: Callable[[], T], what: str) -> T:
+        """Send a request until it succeeds or its error is final.
+
+        Raises the library's exceptions only, besides what is a defect of the caller.
+        """
+        try:
+            return self.once(request, what)
+        except OrchestratorError as error:
+            if not self._can_pass(error):
+                raise
+            first = error
+        return self._again(request, what, first)
+
+    def check_stopped(self) -> None:
+        """Raise InterruptedByUser once the user has asked to stop."""
+        if self.stop.is_set():
+            raise InterruptedByUser("interrupted")
+
+    def wait_a_moment(self, at_least: float = 0) -> None:
+        """Wait a random moment, so that writers that collided do not collide again.
+
+        It is up to the first wait of the backoff, after `at_least` times as long.
+        """
+        self._sleep(random.uniform(at_least, at_least + 1) * self.first_wait_seconds)
+
+    def once(self, request: Callable[[], T], what: str) -> T:
+        """Send a request once; raise the library's exceptions."""
+        self.check_stopped()
+        try:
+            return _interruptible(request)
+        except Exception as error:
+            translated = translate(error, what)
+            if translated is error:
+                raise
+            raise translated from error
+
+    def _again(self, request: Callable[[], T], what: str, first: OrchestratorError) -> T:
+        # Imported on the first failure only: the happy path does not pay for it.
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt
+        from tenacity import wait_random_exponential as full_jitter
+
+        pending: list[OrchestratorError] = [first]
+
+        def attempt() -> T:
+            if pending:
+                raise pending.pop()
+            return self.once(request, what)
+
+        return Retrying(
+            stop=stop_after_attempt(self.attempts),
+            wait=full_jitter(multiplier=self.first_wait_seconds, max=self.longest_wait_seconds),
+            # The first failure was judged already, which may have refreshed the credentials.
+            retry=retry_if_exception(lambda error: error is first or self._can_pass(error)),
+            sleep=self._sleep,
+            before_sleep=lambda state: self._report(state.outcome),
+            reraise=True,
+        )(attempt)
+
+    def _can_pass(self, error: BaseException) -> bool:
+        if not isinstance(error, OrchestratorError):
+            return False
+        if isinstance(error, AccessError) and error.code in EXPIRED_CODES:
+            return self.refresh_credentials is not None and self.refresh_credentials()
+        return error.retryable
+
+    def _sleep(self, seconds: float) -> None:
+        self.stop.wait(seconds)
+        self.check_stopped()
+
+    def _report(self, outcome: object) -> None:
+        error = getattr(outcome, "exception", lambda: None)()
+        if self.on_retry is not None and isinstance(error, OrchestratorError):
+            self.on_retry(error)
+
+
+def _interruptible(request: Callable[[], T]) -> T:
+    """Send a request so that a signal ends the waiting for its answer.
+
+    Signals are heard in the main thread, and by Python only: obstore waits outside of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return request()
+    from concurrent.futures import Future
+
+    answer: Future[T] = Future()
+
+    def send() -> None:
+        try:
+            answer.set_result(request())
+        except BaseException as error:  # noqa: BLE001 - raised where the answer is awaited
+            answer.set_exception(error)
+
+    threading.Thread(target=send, name="request", daemon=True).start()
+    return answer.result()

@@ -1,0 +1,179 @@
+"""ArtifactStore: create-only put and compare-and-swap, over the reading of `objects`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from orchestrator_cli.core.compare import SHA256_METADATA, StoredChecksum, same_content
+from orchestrator_cli.core.digest import ReadsAt, md5, parse_etag, sha256, to_base64
+from orchestrator_cli.core.errors import ConflictError, IntegrityError, printable
+from orchestrator_cli.core.models import Checksum, Outcome
+from orchestrator_cli.core.objects import ObjectReader
+from orchestrator_cli.core.pace import Pace, PacedBody
+from orchestrator_cli.core.source import MemorySource
+from orchestrator_cli.core.versions import withdraw_unless_first
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.s3 import S3Clients
+
+# obstore sends a body in one piece; up to here a stalled connection is told from a slow one by
+# its read timeout. Larger bodies go through boto3, which times each write.
+_OBSTORE_MAX_BYTES = 1024 * 1024
+# Sending so little is cheaper than asking AWS first whether it has it.
+_SMALL_BODY_BYTES = 64 * 1024
+_CREATE_ATTEMPTS = 5
+
+
+class ArtifactStore(ObjectReader):
+    """The objects of one bucket. Safe to share between threads.
+
+    Every method raises the library's exceptions; requests that can pass are sent again.
+    """
+
+    def __init__(self, clients: S3Clients, pace: Pace | None = None) -> None:
+        super().__init__(clients)
+        self.pace = pace
+        # Whether the server verifies x-amz-checksum-sha256; None until an answer has told.
+        self._checks_sha256: bool | None = None
+        # Whether an update can be made to depend on the ETag that was read.
+        self.swaps_atomically = True
+
+    def create(
+        self, key: str, data: bytes, content_type: str, known_absent: bool | None = None
+    ) -> tuple[Outcome, Checksum]:
+        """Write an object only if the key is free, in one PutObject.
+
+        Returns the outcome, never raises ConflictError for it, and the whole-object SHA-256.
+        `known_absent` is what a listing said of the key; None where nobody looked.
+        """
+        digest = sha256(data)
+        checksum = Checksum("sha256", digest.hex())
+        if self._looks_first(known_absent, len(data)):
+            existing = self.compare(key, MemorySource(data), len(data), StoredChecksum(checksum))
+            if existing is not None:
+                return existing, checksum
+        return self._create(key, data, content_type, digest), checksum
+
+    def _looks_first(self, known_absent: bool | None, size_bytes: int) -> bool:
+        """Say whether to look before writing: where a body would be sent for nothing.
+
+        And on servers that may ignore `If-None-Match`, unless a listing has just told.
+        """
+        if known_absent is not None:
+            return not known_absent
+        return not self.clients.is_aws or size_bytes > _SMALL_BODY_BYTES
+
+    def _create(self, key: str, data: bytes, content_type: str, digest: bytes) -> Outcome:
+        checksum = StoredChecksum(Checksum("sha256", digest.hex()))
+        for _ in range(_CREATE_ATTEMPTS):
+            try:
+                self.retry.call(
+                    lambda: self._put_new(key, data, content_type, digest),
+                    f"upload of {printable(key)}",
+                )
+                return Outcome.CREATED
+            except ConflictError:
+                # Either somebody was first, or it is our own write whose answer was lost.
+                outcome = self.compare(key, MemorySource(data), len(data), checksum)
+                if outcome is not None:
+                    return outcome
+        raise ConflictError(f"upload of {printable(key)}: the key appears and disappears")
+
+    def compare(
+        self, key: str, source: ReadsAt, size_bytes: int, known: StoredChecksum | None = None
+    ) -> Outcome | None:
+        """Compare local bytes with a stored object; None where there is no object."""
+        head = self.head_with_checksum(key)
+        if head is None:
+            return None
+        same = same_content(source, size_bytes, head, lambda: self.open_stored(key), known)
+        return Outcome.IDENTICAL if same else Outcome.CONFLICT
+
+    def replace(self, key: str, data: bytes, etag: str, content_type: str) -> None:
+        """Replace an object only if it still has this ETag. Raises ConflictError.
+
+        Where the server refuses every condition, the object is looked at right before instead, and
+        `swaps_atomically` is False from then on.
+        """
+        what = f"update of {printable(key)}"
+        digest = sha256(data)
+        # Ceph compares the header with the bare ETag; in a versioned bucket with nothing, in vain.
+        modes: tuple[Any, ...] = ({"e_tag": etag}, {"e_tag": etag.strip('"')}, "overwrite")
+        for mode in modes:
+            put = partial(self._put_with_obstore, key, data, content_type, digest, mode)
+            try:
+                self.retry.call(put, what)
+            except ConflictError as error:
+                # Only a refusal, of an object that has not changed, tells that the condition was
+                # the reason; another write under way does not.
+                if self.clients.is_aws or error.retryable or self.get(key).etag != etag:
+                    raise
+            else:
+                self.swaps_atomically = self.swaps_atomically and mode != "overwrite"
+                return
+        raise ConflictError(f"{what}: the server refuses it whatever the object is")
+
+    def _put_new(self, key: str, data: bytes, content_type: str, digest: bytes) -> None:
+        if self.verified_by_server and len(data) <= _OBSTORE_MAX_BYTES and self.pace is None:
+            self._put_with_obstore(key, data, content_type, digest, "create")
+        else:
+            self._put_with_boto(key, data, content_type, digest)
+
+    @property
+    def verified_by_server(self) -> bool:
+        """Whether the server is known to verify SHA-256 on arrival; else Content-MD5 goes along."""
+        return self.clients.is_aws or self._checks_sha256 is True
+
+    def learn_checksum_support(self, echoed: bool) -> None:
+        """Note whether an answer repeated our SHA-256: a server that does has computed it."""
+        self._checks_sha256 = echoed
+
+    def _put_with_obstore(
+        self, key: str, data: bytes, content_type: str, digest: bytes, mode: Any
+    ) -> None:
+        import obstore
+
+        obstore.put(
+            self.clients.objects,
+            key,
+            data,
+            attributes={"Content-Type": content_type, SHA256_METADATA: digest.hex()},
+            mode=mode,
+            use_multipart=False,
+        )
+
+    def _put_with_boto(self, key: str, data: bytes, content_type: str, digest: bytes) -> None:
+        answer = self.clients.boto.put_object(
+            Bucket=self.bucket,
+            Key=key,
+            Body=PacedBody(data, self.pace) if self.pace else data,
+            ContentType=content_type,
+            IfNoneMatch="*",
+            ChecksumSHA256=to_base64(digest),
+            # Verified by every server known, also by those that ignore the SHA-256.
+            ContentMD5=to_base64(md5(data)),
+            Metadata={SHA256_METADATA: digest.hex()},
+        )
+        echoed = answer.get("ChecksumSHA256") == to_base64(digest)
+        self.learn_checksum_support(echoed)
+        if not echoed and not self.clients.is_aws:
+            # Sending it again would only meet what was stored.
+            check_etag(answer["ETag"].strip('"'), md5(data), f"upload of {printable(key)}", False)
+            version_id = answer.get("VersionId", "null")
+            if version_id != "null" and withdraw_unless_first(self.clients, key, version_id):
+                raise ConflictError(f"upload of {printable(key)}: somebody else was first")
+
+
+def check_etag(etag: str, digest: bytes | None, what: str, retryable: bool) -> None:
+    """Raise IntegrityError where an answer's ETag is the MD5 of other bytes than were sent.
+
+    For servers that verify no checksum on arrival. An ETag that is no MD5 says nothing.
+    """
+    arrived = parse_etag(etag)
+    if digest is None or arrived is None or arrived.part_count is not None:
+        return
+    if arrived.hex_digest != digest.hex():
+        raise IntegrityError(
+            f"{what}: the bytes that arrived do not match their checksum", retryable=retryable
+        )

@@ -1,0 +1,161 @@
+"""What the transfers of one command share: store, threads, memory budget, progress."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from orchestrator_cli.core.budget import ByteBudget
+from orchestrator_cli.core.multipart import MultipartUploads
+from orchestrator_cli.core.parts import BASE_PART_BYTES
+from orchestrator_cli.core.store import ArtifactStore
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+# Eight base parts. With the clients and the interpreter a command then stays under 160 MiB.
+IN_FLIGHT_BYTES = 8 * BASE_PART_BYTES
+_MAX_WAITING = 256
+
+
+class Batch(Generic[T]):
+    """Futures of one purpose: the first failure is the failure of all.
+
+    One that is dropped before it began, here or by the end of the threads, counts as a failure:
+    `concurrent.futures.wait` would wait for it forever.
+    """
+
+    def __init__(self) -> None:
+        self._futures: list[Future[T]] = []
+        self._ended: SimpleQueue[Future[T]] = SimpleQueue()
+        self._left = 0
+
+    def add(self, future: Future[T]) -> None:
+        """Take a future in."""
+        self._left += 1
+        self._futures.append(future)
+        future.add_done_callback(self._ended.put)
+
+    def check(self) -> None:
+        """Raise the first failure, if there is one by now."""
+        with contextlib.suppress(Empty):
+            while True:
+                self._settle(self._ended.get_nowait())
+
+    def results(self) -> list[T]:
+        """Wait and return the results in order. Raises the first failure as soon as it happens."""
+        while self._left:
+            self._settle(self._ended.get())
+        return [future.result() for future in self._futures]
+
+    def drop(self) -> None:
+        """Drop what has not begun."""
+        for future in self._futures:
+            future.cancel()
+
+    def join(self) -> None:
+        """Wait until all have ended, one way or the other."""
+        while self._left:
+            self._left -= 1
+            self._ended.get()
+
+    def _settle(self, ended: Future[T]) -> None:
+        self._left -= 1
+        ended.result()
+
+
+@dataclass
+class Transfers:
+    """Threads and budget of one command. A context manager: leaving by an exception stops all.
+
+    `on_bytes` is called from several threads with the bytes just stored, found or read.
+    """
+
+    store: ArtifactStore
+    concurrency: int = 16
+    on_bytes: Callable[[int], None] = lambda size_bytes: None
+    budget: ByteBudget = field(default_factory=lambda: ByteBudget(IN_FLIGHT_BYTES))
+
+    def __post_init__(self) -> None:
+        # Made at once, so that two threads never make two; their threads start when needed.
+        self._executor = ThreadPoolExecutor(self.concurrency, thread_name_prefix="transfer")
+        self._large_lane = ThreadPoolExecutor(1, thread_name_prefix="large-file")
+
+    @cached_property
+    def uploads(self) -> MultipartUploads:
+        """The multipart calls; made when the first large file asks."""
+        return MultipartUploads(self.store)
+
+    def submit(self, size_bytes: int, work: Callable[[], T]) -> Future[T]:
+        """Run work in a thread once its bytes fit into the budget; blocks until they do."""
+        self.store.retry.check_stopped()
+        held = self.budget.acquire(size_bytes)
+        try:
+            future = self._executor.submit(work)
+        except BaseException:
+            self.budget.release(held)
+            raise
+        future.add_done_callback(lambda _: self.budget.release(held))
+        return future
+
+    def run_all(
+        self, items: Iterable[Item], memory: Callable[[Item], int], work: Callable[[Item], T]
+    ) -> list[T]:
+        """Work on items in threads and return the answers in order; the first failure ends it.
+
+        `memory` says how many bytes an item holds while it is worked on. Must not be called from
+        one of these threads. After a failure, items that have begun may still be worked on.
+        """
+        batch: Batch[T] = Batch()
+        try:
+            for item in items:
+                batch.add(self.submit(memory(item), partial(work, item)))
+                batch.check()
+            return batch.results()
+        except BaseException:
+            batch.drop()
+            raise
+
+    def completed(self, futures: Iterable[Future[T]]) -> Iterator[T]:
+        """Yield results as they end, with a bounded number of futures waiting.
+
+        What has ended is taken before the next future is asked for, so a failure that concerns all
+        is noticed at once.
+        """
+        ended: SimpleQueue[Future[T]] = SimpleQueue()
+        waiting = 0
+        for future in futures:
+            future.add_done_callback(ended.put)
+            waiting += 1
+            while waiting and (waiting >= _MAX_WAITING or not ended.empty()):
+                yield ended.get().result()
+                waiting -= 1
+        for _ in range(waiting):
+            yield ended.get().result()
+
+    def submit_large(self, work: Callable[[], T]) -> Future[T]:
+        """Run work that itself uses `submit` or `run_all`; one at a time.
+
+        The parts of one large file fill the threads, and its memory is bounded once.
+        """
+        return self._large_lane.submit(work)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.store.retry.stop.set()
+        for executor in (self._large_lane, self._executor):
+            executor.shutdown(wait=error is None, cancel_futures=error is not None)

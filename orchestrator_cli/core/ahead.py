@@ -1,0 +1,37 @@
+"""Work on items in threads, a bounded number ahead of who takes the answers in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+def map_in_order(
+    work: Callable[[Item], Answer], items: Iterable[Item], ahead: int
+) -> Iterator[Answer]:
+    """Yield the answers in order, at most `ahead` of them waiting; stops when the taker stops.
+
+    A single item is worked on in the calling thread.
+    """
+    source = iter(items)
+    first = list(islice(source, 2))
+    if len(first) < 2:
+        yield from map(work, first)
+        return
+    executor = ThreadPoolExecutor(ahead, thread_name_prefix="ahead")
+    waiting: deque[Future[Answer]] = deque()
+    try:
+        for item in chain(first, source):
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+            waiting.append(executor.submit(work, item))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,61 @@
+"""Presigned URLs, and when they really expire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orchestrator_cli.core.errors import AccessError, UsageError, printable
+from orchestrator_cli.core.s3 import CredentialLifetime
+from orchestrator_cli.core.store import ArtifactStore
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
+MAX_EXPIRES_IN_SECONDS = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """How long a URL signed now works. `certain` is False where the credentials may end sooner."""
+
+    expires_in_seconds: int
+    expires_at: datetime
+    limited_by_credentials: bool
+    certain: bool
+
+
+def plan_expiry(asked_seconds: int, lifetime: CredentialLifetime, now: datetime) -> Expiry:
+    """Return the earlier of what was asked and what the credentials allow.
+
+    Raises UsageError for what S3 refuses to sign, AccessError for credentials that have ended.
+    """
+    if not 1 <= asked_seconds <= MAX_EXPIRES_IN_SECONDS:
+        raise UsageError(
+            "a presigned URL works for 1 second to 7 days",
+            hint="for longer, link a page that makes a fresh URL when it is asked",
+        )
+    left = asked_seconds
+    if lifetime.expires_at is not None:
+        left = int((lifetime.expires_at - now).total_seconds())
+        if left < 1:
+            raise AccessError("the credentials have expired", hint="get new credentials")
+    seconds = min(asked_seconds, left)
+    return Expiry(
+        expires_in_seconds=seconds,
+        expires_at=now + timedelta(seconds=seconds),
+        limited_by_credentials=seconds < asked_seconds,
+        certain=lifetime.expires_at is not None or not lifetime.temporary,
+    )
+
+
+def presign_get(store: ArtifactStore, key: str, expires_in_seconds: int) -> str:
+    """Return a URL that reads an object without credentials. It is a secret until it expires."""
+    return str(
+        store.retry.call(
+            lambda: store.clients.boto.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": store.bucket, "Key": key},
+                ExpiresIn=expires_in_seconds,
+            ),
+            f"URL for {printable(key)}",
+        )
+    )

@@ -1,0 +1,95 @@
+"""Read stored objects in order: ranges fetched ahead in parallel, memory bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator_cli.core.ahead import map_in_order
+from orchestrator_cli.core.compare import StoredChecksum, stored_checksum
+from orchestrator_cli.core.digest import composite, new_hash
+from orchestrator_cli.core.errors import IntegrityError, printable
+from orchestrator_cli.core.models import Checksum, ObjectHead
+from orchestrator_cli.core.parts import MIB, plan_parts
+from orchestrator_cli.core.store import ArtifactStore
+
+RANGE_BYTES = 4 * MIB
+_AHEAD = 6
+
+
+def read_in_order(
+    store: ArtifactStore, key: str, start_bytes: int, end_bytes: int
+) -> Iterator[memoryview]:
+    """Yield the bytes of a range of an object in order, as they arrive.
+
+    At most 24 MiB are fetched ahead, and nothing once the caller stops taking.
+    """
+
+    def read(offset_bytes: int) -> memoryview:
+        size_bytes = min(RANGE_BYTES, end_bytes - offset_bytes)
+        return store.read_range(key, offset_bytes, size_bytes)
+
+    offsets = range(start_bytes, end_bytes, RANGE_BYTES)
+    yield from map_in_order(read, offsets, _AHEAD)
+
+
+def read_whole(store: ArtifactStore, head: ObjectHead) -> Iterator[memoryview]:
+    """Yield the bytes of an object in order, compared with its checksum at their end.
+
+    Raises IntegrityError where they are not the stored ones, unless the caller stops before.
+    """
+    stored = stored_checksum(head) if head.size_bytes else None
+    digests = _Digests(stored, head.size_bytes) if stored is not None else None
+    for block in read_in_order(store, head.key, 0, head.size_bytes):
+        if digests is not None:
+            digests.update(block)
+        yield block
+    # An ETag need not be an MD5, as under SSE-KMS; S3's own checksum takes another request.
+    if digests is None or digests.match(stored):
+        return
+    if not digests.match(stored_checksum(store.head(head.key))):
+        raise IntegrityError(
+            f"read of {printable(head.key)}: the bytes received do not match their checksum",
+            hint="run the same command again",
+        )
+
+
+class _Digests:
+    """The digests of bytes that pass by: of all of them, or of each part of a schedule."""
+
+    def __init__(self, like: StoredChecksum, size_bytes: int) -> None:
+        self._schedule = like.schedule
+        self._algorithms = {like.checksum.algorithm, "sha256"}
+        self._digests: dict[str, list[bytes]] = {name: [] for name in self._algorithms}
+        parts = plan_parts(size_bytes, like.schedule) if like.schedule else ()
+        self._sizes = iter([part.size_bytes for part in parts] or [size_bytes])
+        self._begin_part()
+
+    def _begin_part(self) -> None:
+        self._left = next(self._sizes, 0)
+        self._hashes = {name: new_hash(name) for name in self._algorithms}
+
+    def update(self, block: memoryview) -> None:
+        """Take the next bytes."""
+        while block and self._left:
+            piece = block[: self._left]
+            for digest in self._hashes.values():
+                digest.update(piece)
+            self._left -= len(piece)
+            block = block[len(piece) :]
+            if not self._left:
+                for name, digest in self._hashes.items():
+                    self._digests[name].append(digest.digest())
+                self._begin_part()
+
+    def match(self, stored: StoredChecksum | None) -> bool:
+        """Say whether a stored checksum is that of the bytes that have passed."""
+        if stored is None or stored.schedule != self._schedule:
+            return False
+        algorithm = stored.checksum.algorithm
+        digests = self._digests.get(algorithm)
+        if not digests:
+            return False
+        own = composite(algorithm, digests)
+        if self._schedule is None:
+            own = Checksum(algorithm, digests[0].hex())
+        return own == stored.checksum

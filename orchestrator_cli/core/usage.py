@@ -1,0 +1,283 @@
+"""Gather what executions store: by listing in parallel, or from an inventory.
+
+A listing of a time window is cut into sub-windows of ULIDs as its density shows; each is listed by
+a thread, a bounded number of pages at a time. Memory follows neither the window nor the history.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Protocol
+
+from orchestrator_cli.core.ahead import map_in_order
+from orchestrator_cli.core.cost import Usage
+from orchestrator_cli.core.errors import OrchestratorError
+from orchestrator_cli.core.executions import read_executions
+from orchestrator_cli.core.fate import FortuneTeller, Retention
+from orchestrator_cli.core.inventory import InventoryObject
+from orchestrator_cli.core.layout import (
+    EXECUTIONS_PREFIX,
+    execution_prefix,
+    execution_time,
+    first_execution_id,
+    key_execution_id,
+    last_execution_id,
+)
+from orchestrator_cli.core.models import ListedObject
+from orchestrator_cli.core.multipart import MultipartUploads, UnfinishedUpload
+from orchestrator_cli.core.store import ArtifactStore
+
+_PAGE_KEYS = 1000
+_FIRST_PAGES = 2
+_PAGES_AT_ONCE = 4
+_TICK = timedelta(milliseconds=1)
+# Clocks differ; an id from further ahead is a foreign one.
+CLOCK_SKEW = timedelta(hours=24)
+ExecutionUsage = tuple[str, Usage]
+
+
+class Lists(Protocol):
+    """What is asked of a store here."""
+
+    def list_objects(self, prefix: str, start_after: str = "") -> Iterator[ListedObject]:
+        """Yield the objects under a prefix in key order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A stretch of keys, from after one to the last of an instant's; so many pages at once."""
+
+    start_after: str
+    until: datetime
+    pages: int = _PAGES_AT_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """What was found at the beginning of a span; `last_key` is None where that was all of it."""
+
+    span: _Span
+    found: list[ExecutionUsage]
+    pages: int
+    last_key: str | None
+
+
+# --- a time window ---------------------------------------------------------------------------
+
+
+def list_usage(
+    store: Lists,
+    teller: FortuneTeller,
+    since: datetime | None,
+    until: datetime,
+    ahead: int,
+) -> Iterator[ExecutionUsage]:
+    """Yield what each execution of a time window stores, in time order, by listing.
+
+    About a request a thousand objects, and one more a sub-window. Foreign keys are left out.
+    """
+    start_after = EXECUTIONS_PREFIX + first_execution_id(since) if since else ""
+    return merge_adjacent(
+        _WindowListing(store, teller, ahead).read(_Span(start_after, until, _FIRST_PAGES))
+    )
+
+
+class _WindowListing:
+    """Lists spans in threads, in order, cutting the rest of a span as its beginning suggests."""
+
+    def __init__(self, store: Lists, teller: FortuneTeller, ahead: int) -> None:
+        self._store = store
+        self._teller = teller
+        self._ahead = ahead
+        self._pages = 0
+
+    def read(self, whole: _Span) -> Iterator[ExecutionUsage]:
+        executor = ThreadPoolExecutor(self._ahead, thread_name_prefix="listing")
+        # What is to come, in order; only so many at the front are under way.
+        waiting: deque[_Span | Future[_Stretch]] = deque([whole])
+        try:
+            while waiting:
+                for place in range(min(self._ahead, len(waiting))):
+                    item = waiting[place]
+                    if isinstance(item, _Span):
+                        waiting[place] = executor.submit(self._list, item)
+                front = waiting.popleft()
+                assert isinstance(front, Future)  # noqa: S101 - for the type checker
+                stretch = front.result()
+                self._pages += stretch.pages
+                yield from stretch.found
+                waiting.extendleft(reversed(self._cut(stretch)))
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _list(self, span: _Span) -> _Stretch:
+        end = execution_prefix(last_execution_id(span.until)) + "\U0010ffff"
+        limit = span.pages * _PAGE_KEYS
+        found: list[ExecutionUsage] = []
+        count, key = 0, ""
+        for listed in islice(self._store.list_objects(EXECUTIONS_PREFIX, span.start_after), limit):
+            if listed.key > end:
+                return _Stretch(span, found, _pages(count + 1), None)
+            count, key = count + 1, listed.key
+            execution_id = key_execution_id(key)
+            if execution_id is not None:
+                if not found or found[-1][0] != execution_id:
+                    found.append((execution_id, Usage(executions=1)))
+                found[-1][1].add_object(listed, self._teller)
+        return _Stretch(span, found, _pages(count), key if count == limit else None)
+
+    def _cut(self, stretch: _Stretch) -> list[_Span]:
+        """Return the spans that are left of one, in order."""
+        if stretch.last_key is None:
+            return []
+        rest = _Span(stretch.last_key, stretch.span.until)
+        if not stretch.found:
+            return [rest]
+        first, last = (execution_time(stretch.found[place][0]) for place in (0, -1))
+        left = stretch.span.until - last
+        if first == last or left <= _TICK:
+            return [rest]
+        pages = int(stretch.pages * (left / (last - first)))
+        # So few that empty ones cost no more than what was listed already.
+        wanted = min(pages // 2, max(self._ahead, pages // _PAGES_AT_ONCE))
+        number = min(wanted, max(2, self._pages), left // _TICK)
+        if number < 2:
+            return [rest]
+        ends = [last + left * step / number for step in range(1, number)]
+        starts = [EXECUTIONS_PREFIX + first_execution_id(end + _TICK) for end in ends]
+        return [
+            _Span(start, end)
+            for start, end in zip(
+                [rest.start_after, *starts], [*ends, stretch.span.until], strict=True
+            )
+        ]
+
+
+def _pages(count: int) -> int:
+    return max(1, -(-count // _PAGE_KEYS))
+
+
+def merge_adjacent(parts: Iterable[ExecutionUsage]) -> Iterator[ExecutionUsage]:
+    """Join the parts of an execution that follow each other."""
+    for execution_id, group in groupby(parts, key=itemgetter(0)):
+        usages = [usage for _, usage in group]
+        whole = usages[0]
+        for usage in usages[1:]:
+            whole.add(usage)
+        # One execution, in however many parts it was found.
+        whole.executions = 1
+        yield execution_id, whole
+
+
+# --- named executions ------------------------------------------------------------------------
+
+
+def list_usage_of(
+    store: Lists, teller: FortuneTeller, execution_ids: Iterable[str], ahead: int
+) -> Iterator[ExecutionUsage]:
+    """Yield what these executions store, in the order given; nothing where there is nothing."""
+
+    def read(execution_id: str) -> ExecutionUsage:
+        usage = Usage(executions=1)
+        for listed in store.list_objects(execution_prefix(execution_id)):
+            usage.add_object(listed, teller)
+        return execution_id, usage
+
+    yield from map_in_order(read, execution_ids, ahead)
+
+
+# --- unfinished uploads ----------------------------------------------------------------------
+
+
+def list_unfinished(
+    store: ArtifactStore, is_meant: Callable[[str], bool], prefix: str, ahead: int
+) -> list[ExecutionUsage]:
+    """Return what the parts of unfinished uploads hold, by execution, in time order."""
+    uploads = MultipartUploads(store)
+
+    def measure(upload: UnfinishedUpload) -> ExecutionUsage | None:
+        execution_id = key_execution_id(upload.key)
+        try:
+            parts = uploads.list_parts(upload.key, upload.upload_id).values()
+        except OrchestratorError as error:
+            if error.exit_code != 4:
+                raise
+            # It has ended meanwhile.
+            return None
+        size = sum(part.size_bytes for part in parts)
+        usage = Usage(1, {}, {}, 1, len(parts), size)
+        return execution_id or "", usage
+
+    def meant(upload: UnfinishedUpload) -> bool:
+        execution_id = key_execution_id(upload.key)
+        return execution_id is not None and is_meant(execution_id)
+
+    found = map_in_order(measure, filter(meant, uploads.list_uploads(prefix)), ahead)
+    ordered = sorted((one for one in found if one is not None), key=itemgetter(0))
+    return list(merge_adjacent(ordered))
+
+
+def with_unfinished(
+    usages: Iterable[ExecutionUsage], unfinished: Iterable[ExecutionUsage]
+) -> Iterator[ExecutionUsage]:
+    """Join two streams in time order."""
+    return merge_adjacent(heapq.merge(usages, unfinished, key=itemgetter(0)))
+
+
+# --- groups ----------------------------------------------------------------------------------
+
+
+def name_groups(
+    store: ArtifactStore,
+    usages: Iterable[ExecutionUsage],
+    field: str,
+    on_unreadable: Callable[[str, OrchestratorError], None],
+) -> Iterator[tuple[str | None, Usage]]:
+    """Yield the usages, each with a field of its execution's metadata; one read an execution."""
+    rest = iter(usages)
+    while batch := list(islice(rest, _PAGE_KEYS)):
+        metadata = read_executions(store, [execution_id for execution_id, _ in batch])
+        for (execution_id, usage), (_, record) in zip(batch, metadata, strict=True):
+            if isinstance(record, OrchestratorError):
+                on_unreadable(execution_id, record)
+                yield None, usage
+            else:
+                name = getattr(record, field)
+                yield None if name is None else str(name), usage
+
+
+def add_up(named: Iterable[tuple[str | None, Usage]]) -> dict[str | None, Usage]:
+    """Return the sum of each group."""
+    groups: dict[str | None, Usage] = {}
+    for name, usage in named:
+        groups.setdefault(name, Usage()).add(usage)
+    return groups
+
+
+# --- an inventory ----------------------------------------------------------------------------
+
+
+def inventory_usage(
+    objects: Iterable[InventoryObject], teller: FortuneTeller, is_meant: Callable[[str], bool]
+) -> Iterator[ExecutionUsage]:
+    """Yield what each execution of an inventory stores, in time order.
+
+    The lists of an inventory are in no certain order, so each execution stays in memory, in about
+    a KiB, until all are read. Noncurrent versions count, and no rule is applied to them.
+    """
+    found: dict[str, Usage] = {}
+    unruled = FortuneTeller(Retention(), teller.now)
+    for item in objects:
+        execution_id = key_execution_id(item.listed.key)
+        if execution_id is not None and is_meant(execution_id):
+            usage = found.setdefault(execution_id, Usage(executions=1))
+            usage.add_object(item.listed, teller if item.is_latest else unruled)
+    for execution_id in sorted(found):
+        yield execution_id, found.pop(execution_id)

@@ -1,0 +1,243 @@
+"""Flags, environment and config file become settings; the store is built when first asked for.
+
+The composition root: clock, randomness and clients come from here, and only this module and
+`options` read the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator_cli.core.errors import OrchestratorError, UsageError, printable
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.s3 import StaticAccess
+    from orchestrator_cli.core.store import ArtifactStore
+    from orchestrator_cli.core.transfer import Transfers
+    from orchestrator_cli.output import Output
+
+_BOTO_ONLY_VARIABLES = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
+DEFAULT_CONFIG = "orchestrator/config.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The global options, after flag > environment > config file > default."""
+
+    bucket: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    color: str = "auto"
+    verbosity: int = 0
+    debug: bool = False
+
+
+@dataclass
+class App:
+    """What a command works with."""
+
+    settings: Settings = Settings()
+
+    @cached_property
+    def output(self) -> Output:
+        """Where tables, notes and progress go."""
+        from orchestrator_cli.output import Output
+
+        return Output(self.settings.color, self.settings.verbosity, os.environ)
+
+    def now(self) -> datetime:
+        """Return the present instant."""
+        return datetime.now(UTC)
+
+    def new_execution_id(self) -> str:
+        """Return a fresh ULID."""
+        import secrets
+
+        from orchestrator_cli.core.layout import new_execution_id
+
+        return new_execution_id(self.now(), secrets.token_bytes(10))
+
+    def resolve_id(self, text: str, store: ArtifactStore) -> str:
+        """Return the execution id that a ULID, a unique prefix or @latest stands for."""
+        from orchestrator_cli.core.layout import is_execution_id
+
+        if is_execution_id(text.upper()):
+            # The common case imports nothing more.
+            return text.upper()
+        from orchestrator_cli.core.listing import resolve_execution_id
+
+        return resolve_execution_id(store, text, self.now())
+
+    def store(
+        self, concurrency: int = 16, limit_rate: int | None = None, *, patient: bool = True
+    ) -> ArtifactStore:
+        """Build the store; an impatient one sends no request twice.
+
+        Raises UsageError where no bucket is configured.
+        """
+        from orchestrator_cli.core.pace import Pace
+        from orchestrator_cli.core.retry import RetryPolicy
+        from orchestrator_cli.core.s3 import S3Clients, S3Settings
+        from orchestrator_cli.core.store import ArtifactStore
+
+        settings = S3Settings(
+            bucket=self._bucket(),
+            region=self.settings.region,
+            endpoint_url=self.settings.endpoint_url,
+            profile=self.settings.profile,
+            concurrency=concurrency,
+            static=self._static_access(),
+        )
+        retry = RetryPolicy(on_retry=self._note_retry) if patient else RetryPolicy(attempts=1)
+        clients = S3Clients(settings, retry)
+        return ArtifactStore(clients, Pace(limit_rate) if limit_rate else None)
+
+    def transfers(
+        self, store: ArtifactStore, concurrency: int, on_bytes: Any = lambda size: None
+    ) -> Transfers:
+        """Build the threads and the memory budget of a transfer."""
+        from orchestrator_cli.core.transfer import Transfers
+
+        return Transfers(store, concurrency, on_bytes)
+
+    def _bucket(self) -> str:
+        bucket = (self.settings.bucket or "").removeprefix("s3://").rstrip("/")
+        if not bucket:
+            raise UsageError(
+                "no bucket is configured",
+                hint="set ORCHESTRATOR_BUCKET or --bucket; without an account: "
+                "`orchestrator sandbox`",
+            )
+        if "/" in bucket:
+            raise UsageError(
+                f"{printable(bucket)!r} is not a bucket name", hint="there is no key prefix option"
+            )
+        return bucket
+
+    def _static_access(self) -> StaticAccess | None:
+        """Return what the environment alone decides, or None where boto3 must work it out."""
+        from orchestrator_cli.core.s3 import DEFAULT_REGION, StaticAccess
+
+        key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+        configured = _aws_config_decides()
+        if not key or not secret or self.settings.profile or configured:
+            return None
+        endpoint = self.settings.endpoint_url or _environment_endpoint()
+        region = self.settings.region or os.environ.get("AWS_REGION")
+        region = region or os.environ.get("AWS_DEFAULT_REGION")
+        if region is None and endpoint is None:
+            return None
+        return StaticAccess(
+            access_key_id=key,
+            secret_access_key=secret,
+            session_token=os.environ.get("AWS_SESSION_TOKEN") or None,
+            region=region or DEFAULT_REGION,
+            endpoint_url=endpoint,
+            ca_bundle=os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE"),
+        )
+
+    def _note_retry(self, error: OrchestratorError) -> None:
+        self.output.detail(f"retrying: {error.message}")
+
+
+pass_app = click.make_pass_decorator(App)
+
+
+def _environment_endpoint() -> str | None:
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return None
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
+def _aws_config_decides() -> bool:
+    """Say whether an AWS config file, or a rarer variable, may change endpoint, region or CA."""
+    if any(os.environ.get(name) for name in _BOTO_ONLY_VARIABLES):
+        return True
+    file = os.environ.get("AWS_CONFIG_FILE") or os.path.expanduser("~/.aws/config")
+    # /dev/null, as the sandbox sets it, is empty; a path that is not there is neither.
+    return Path(file).exists() and file != os.devnull
+
+
+def debug_from_environment() -> bool:
+    """Say whether ORCHESTRATOR_DEBUG is on, for errors that come before the options are read."""
+    text = os.environ.get("ORCHESTRATOR_DEBUG", "")
+    return bool(text) and click.BOOL.str_to_bool(text) is not False
+
+
+def global_setting(name: str) -> str | None:
+    """Return a global setting of the environment, for completion, where no option is read."""
+    return os.environ.get(f"ORCHESTRATOR_{name.upper()}")
+
+
+def pager_command() -> list[str]:
+    """Return the pager as PAGER names it; less by default; empty for none."""
+    import shlex
+
+    return shlex.split(os.environ.get("PAGER", "less"))
+
+
+def pager_environment() -> dict[str, str]:
+    """Return the environment for the pager."""
+    # -F: a log of one screen needs no pager; -R: colours; -X: it stays on the screen.
+    return {"LESS": "FRX", **os.environ}
+
+
+OptionNames = Callable[[str], dict[str, str] | None]
+
+
+def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
+    """Read the config file as click's default map: global options, and a table per command.
+
+    `option_names` gives click's name for each option of a command as it is typed, those of the
+    program for "", and None where there is no such command; a command of a group is named by both
+    words, and its table is inside the group's. A file that was named must exist.
+    Raises UsageError naming what is wrong.
+    """
+    file = path or _default_config_path()
+    if path is None and not file.is_file():
+        return {}
+    import tomllib
+
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {printable(file)}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{printable(file)} is not valid TOML: {error}") from error
+    try:
+        return _checked(content, "", option_names)
+    except UsageError as error:
+        raise UsageError(f"{printable(file)}: {error.message}") from None
+
+
+def _default_config_path() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / DEFAULT_CONFIG
+
+
+def _checked(table: dict[str, Any], command: str, option_names: OptionNames) -> dict[str, Any]:
+    known = option_names(command)
+    if known is None:
+        raise UsageError(f"there is no command {printable(command)!r}")
+    defaults: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        inner = f"{command} {key}".strip()
+        if isinstance(value, dict) and (not command or option_names(inner) is not None):
+            defaults[key] = _checked(value, inner, option_names)
+        elif name in known and not isinstance(value, dict):
+            # TOML has dates; an option takes text.
+            defaults[known[name]] = value.isoformat() if isinstance(value, date) else value
+        else:
+            where = f"[{command.replace(' ', '.')}] has no" if command else "there is no"
+            raise UsageError(f"{where} option {printable(key)!r}")
+    return defaults

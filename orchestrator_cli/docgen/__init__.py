@@ -1,0 +1,1 @@
+"""Writes man/, completions/ and the README's reference from the commands themselves."""

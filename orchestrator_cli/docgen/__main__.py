@@ -1,0 +1,95 @@
+"""`python -m orchestrator_cli.docgen [--check]`: write the generated files, or compare them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator_cli import __version__
+from orchestrator_cli.cli import cli
+from orchestrator_cli.core.errors import EXIT_CODES
+from orchestrator_cli.docgen import checks, manpages, readme
+from orchestrator_cli.docgen.completions import render_completions
+from orchestrator_cli.docgen.environment import global_variables
+from orchestrator_cli.docgen.layout_page import render_layout_page
+from orchestrator_cli.docgen.reference import PROGRAM, read_commands, read_program
+from orchestrator_cli.docgen.retention_page import render_retention_page
+
+README = Path("README.md")
+
+
+def render_all(readme_text: str) -> dict[Path, str]:
+    """Return every generated file by its path in the repository."""
+    program, commands = read_program(cli), read_commands(cli)
+    variables = global_variables(program)
+    files = {
+        Path("man", f"{PROGRAM}.1"): manpages.render_program(
+            program, commands, __version__, EXIT_CODES, variables
+        ),
+        Path("man", f"{manpages.LAYOUT_PAGE}.7"): render_layout_page(__version__),
+        Path("man", f"{manpages.RETENTION_PAGE}.7"): render_retention_page(__version__),
+    }
+    see_also = (f"{PROGRAM}(1)", *manpages.OVERVIEWS)
+    for command in commands:
+        page = manpages.render_command(command, __version__, EXIT_CODES, see_also)
+        files[Path("man", f"{command.page_name}.1")] = page
+    for shell, script in render_completions(cli).items():
+        files[Path("completions", f"{PROGRAM}.{shell}")] = script
+    parts = {
+        "reference": readme.render_reference(program, commands),
+        "exit-codes": readme.render_exit_codes(EXIT_CODES),
+        "environment": readme.render_environment(variables),
+    }
+    for part, content in parts.items():
+        readme_text = readme.replace_part(readme_text, part, content)
+    files[README] = readme_text
+    return files
+
+
+def list_undocumented() -> list[str]:
+    """Return what lacks documentation in the commands."""
+    return checks.list_undocumented([read_program(cli), *read_commands(cli)], EXIT_CODES)
+
+
+def list_present(root: Path) -> list[Path]:
+    """Return the generated files that exist, README.md left aside."""
+    patterns = (f"man/{PROGRAM}*", f"completions/{PROGRAM}.*")
+    return [path.relative_to(root) for pattern in patterns for path in root.glob(pattern)]
+
+
+def write(files: dict[Path, str], root: Path) -> None:
+    """Write the generated files and remove those of commands that are gone."""
+    for path in list_present(root):
+        if path not in files:
+            (root / path).unlink()
+    for path, text in files.items():
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; fail where a file would change.")
+@click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="The repository; by default the current directory.",
+)
+def main(check: bool, root: Path) -> None:
+    """Write man/, completions/ and the generated parts of README.md."""
+    problems = list_undocumented()
+    files = render_all((root / README).read_text(encoding="utf-8"))
+    if check:
+        problems += checks.list_drift(files, root, list_present(root))
+    else:
+        write(files, root)
+    for problem in problems:
+        click.echo(problem, err=True)
+    if check and problems:
+        click.echo('run "make docs" and commit what it writes', err=True)
+    raise SystemExit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The manual page of the stored layout: the text of layout.md with the code's own constants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from string import Template
+
+from orchestrator_cli.core import compare, layout, parts
+from orchestrator_cli.core.executions import MAX_METADATA_BYTES
+from orchestrator_cli.core.metadata import Artifact, ExecutionMetadata
+from orchestrator_cli.docgen import roff
+from orchestrator_cli.docgen.manpages import LAYOUT_PAGE
+from orchestrator_cli.docgen.reference import PROGRAM
+
+METADATA_FIELDS = {
+    "schema_version": "Integer. The version of this record, 1.",
+    "execution_id": "ULID. The same as in the key.",
+    "reservation_id": "String or null. The reservation that the execution ran under.",
+    "runner_type": "`ec2`, `eks`, `onprem` or null. Where it ran.",
+    "bench_id": "String or null. The bench it ran on; for `onprem` only.",
+    "test_suite": "String or null. What was run.",
+    "result": "`pass`, `fail`, `error` or null. Null until finished; `error` where the test could "
+    "not be run to its end.",
+    "status": "`running` or `completed`.",
+    "artifact_status": "`pending`, `complete` or `artifact_error`. Whether everything is stored.",
+    "started_at": "Time or null.",
+    "ended_at": "Time or null; not before `started_at`.",
+    "artifact_count": "Integer. The number of files stored.",
+    "artifact_bytes": "Integer. The size of all of them.",
+    "manifest_sha256": "64 hexadecimal digits or null. SHA-256 over one line "
+    "`path size checksum` for each file, sorted by the bytes of the path, each ended by a newline; "
+    "a missing checksum is written `None`.",
+    "artifacts": "List or null: the manifest, written when the execution finishes and extended by "
+    "later uploads. Null where it would take `metadata.json` over "
+    f"{MAX_METADATA_BYTES // 1024} KiB; the listing is the truth anyway, and the three fields "
+    "above always speak of the whole.",
+    "failures": "List of objects with `path` and `error`: what could not be stored, and why.",
+    "labels": "Object of strings.",
+}
+ARTIFACT_FIELDS = {
+    "path": "String, relative to the execution.",
+    "size_bytes": "Integer.",
+    "checksum": "String, in a form described under Checksums; null where another tool stored the "
+    "object in a way that leaves nothing to compute again.",
+    "content_type": "String, the media type.",
+}
+
+
+def render_layout_page(version: str) -> str:
+    """Return the page. Raises ValueError where the text and the record's fields differ."""
+    _check_fields(METADATA_FIELDS, ExecutionMetadata)
+    _check_fields(ARTIFACT_FIELDS, Artifact)
+    return render_page(LAYOUT_PAGE, "layout.md", _values(), version)
+
+
+def render_page(page: str, file: str, values: dict[str, str], version: str) -> str:
+    """Return a page of section 7 from a text with `$names` for the values."""
+    source = resources.files("orchestrator_cli.docgen").joinpath(file)
+    text = Template(source.read_text(encoding="utf-8")).substitute(values)
+    lines = roff.title(page, 7, f"{PROGRAM} {version}")
+    for block in text.strip().split("\n\n"):
+        lines += _render_block(block.strip("\n"), page)
+    return roff.render(lines)
+
+
+def _check_fields(described: dict[str, str], model: type[ExecutionMetadata | Artifact]) -> None:
+    if set(described) != set(model.model_fields):
+        different = sorted(set(described) ^ set(model.model_fields))
+        raise ValueError(f"layout_page.py does not describe {model.__name__}: {different}")
+
+
+def _values() -> dict[str, str]:
+    return {
+        "artifact_fields": _definitions(ARTIFACT_FIELDS),
+        "base_part_bytes": f"{parts.BASE_PART_BYTES:,}",
+        "doubling": parts.DOUBLING,
+        "folders": _join(f"{name}/" for name in layout.FOLDERS),
+        "image_suffixes": _join(sorted(layout._IMAGE_SUFFIXES)),  # noqa: SLF001 - no business of other callers
+        "log_names": _join(layout.LOG_NAMES),
+        "max_key_bytes": f"{layout.MAX_KEY_BYTES:,}",
+        "max_parts": f"{parts.MAX_PARTS:,}",
+        "max_stream_bytes": f"{parts.MAX_STREAM_BYTES:,}",
+        "metadata_fields": _definitions(METADATA_FIELDS),
+        "parts_per_size": f"{parts.PARTS_PER_SIZE:,}",
+        "result_names": _join(layout.RESULT_NAMES),
+        "schedule_metadata": compare.SCHEDULE_METADATA,
+        "sha256_metadata": compare.SHA256_METADATA,
+        "trace_suffixes": _join(sorted(layout._TRACE_SUFFIXES)),  # noqa: SLF001 - no business of other callers
+    }
+
+
+def _definitions(entries: dict[str, str]) -> str:
+    return "\n\n".join(f"`{name}`\n:   {text}" for name, text in entries.items())
+
+
+def _join(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _render_block(block: str, page: str) -> list[str]:
+    if block.startswith("## "):
+        return roff.section(block.removeprefix("## "))
+    if block.startswith("    "):
+        return roff.literal(line.removeprefix("    ") for line in block.splitlines())
+    term, separator, definition = block.partition("\n:   ")
+    if separator:
+        return roff.tagged(roff.inline(term), definition)
+    if block.startswith(page):
+        name, _, summary = block.partition(" - ")
+        return [f"{roff.escape(name)} \\- {roff.inline(summary)}"]
+    return roff.paragraph(block)

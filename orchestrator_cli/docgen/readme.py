@@ -1,0 +1,112 @@
+"""The generated parts of README.md, each between a pair of markers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from orchestrator_cli.docgen.environment import Variable
+from orchestrator_cli.docgen.reference import CommandReference, Example, Parameter
+
+_BEFORE_THE_COMMAND = (
+    "They come before the command. Every option has an environment variable: "
+    "`ORCHESTRATOR_<OPTION>` for these, `ORCHESTRATOR_<COMMAND>_<OPTION>` for those of a command, "
+    "with `_` for `-`."
+)
+
+
+def replace_part(text: str, part: str, content: str) -> str:
+    """Return the text with what stands between a part's markers replaced.
+
+    Raises ValueError where the markers are missing.
+    """
+    begin, end = f"<!-- {part}:begin -->", f"<!-- {part}:end -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"README.md has no {begin} … {end}")
+    return pattern.sub(lambda _: f"{begin}\n\n{content.strip()}\n\n{end}", text, count=1)
+
+
+def render_reference(program: CommandReference, commands: Iterable[CommandReference]) -> str:
+    """Return the options of the program and one section a command."""
+    blocks = ["### Global options", _BEFORE_THE_COMMAND, _options(program)]
+    for command in commands:
+        blocks += _command(command)
+    return "\n\n".join(blocks)
+
+
+def render_exit_codes(meanings: Mapping[int, str]) -> str:
+    """Return the table of exit codes."""
+    return _table(("exit", "meaning"), ((str(code), text) for code, text in meanings.items()))
+
+
+def render_environment(variables: Iterable[Variable]) -> str:
+    """Return the table of environment variables."""
+    rows = ((_codes(variable.name.split(", ")), variable.meaning) for variable in variables)
+    return _table(("variable", "meaning"), rows)
+
+
+def _command(command: CommandReference) -> list[str]:
+    blocks = [f"### {command.invocation}", *map(_prose, command.description)]
+    blocks.append(_fenced("text", [command.usage]))
+    described = [argument for argument in command.arguments if argument.help]
+    if described:
+        blocks.append(
+            _table(("argument", "meaning"), ((_code(a.label), a.help) for a in described))
+        )
+    blocks.append(_options(command))
+    blocks.append(_fenced("sh", _example_lines(command.examples)))
+    blocks.append("Exit codes: " + ", ".join(map(str, command.exit_codes)) + ".")
+    return [block for block in blocks if block]
+
+
+def _prose(text: str) -> str:
+    if text.startswith("\b"):
+        return _fenced("text", text.removeprefix("\b").strip("\n").splitlines())
+    return _text(text)
+
+
+def _options(command: CommandReference) -> str:
+    shown = [option for option in command.options if "--help" not in option.names]
+    rows = ((_code(option.label), _meaning(option)) for option in shown)
+    return _table(("option", "meaning"), rows) if shown else ""
+
+
+def _meaning(option: Parameter) -> str:
+    notes = [f"{note[0].upper()}{note[1:]}." for note in option.notes]
+    return " ".join([option.help, *notes])
+
+
+def _example_lines(examples: Iterable[Example]) -> list[str]:
+    lines: list[str] = []
+    for example in examples:
+        lines += [f"# {example.text}", *example.command.splitlines()]
+    return lines
+
+
+def _fenced(language: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"```{language}", *lines, "```"])
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(map(_code, names))
+
+
+def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
+    lines = [f"| {head[0]} | {head[1]} |", "| --- | --- |"]
+    lines += [f"| {_cell(left)} | {_cell(right)} |" for left, right in rows]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return _text(text).replace("|", "\\|")
+
+
+def _text(text: str) -> str:
+    # A placeholder such as <id> is no HTML; inside `code` it stands as it is.
+    pieces = text.split("`")
+    return "`".join(p if i % 2 else p.replace("<", "&lt;") for i, p in enumerate(pieces))

@@ -1,0 +1,72 @@
+"""CloudFormation for the sandbox: moto's, taught what `orchestrator lifecycle render` writes.
+
+moto makes a template's bucket but leaves its rules, versioning and public-access block out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from moto.moto_server.werkzeug_app import create_backend_app
+from moto.s3.models import FakeBucket, PublicAccessBlock
+
+
+def make_application() -> Any:
+    """Return the WSGI application. Raises ImportError where a part of moto is not installed."""
+    application = create_backend_app("cloudformation")
+    for name in ("create_from_cloudformation_json", "update_from_cloudformation_json"):
+        setattr(FakeBucket, name, classmethod(_configuring(getattr(FakeBucket, name).__func__)))
+    return application
+
+
+def _configuring(made_by_moto: Any) -> Any:
+    def make(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        bucket = made_by_moto(cls, *args, **kwargs)
+        given = next(one for one in (*args, *kwargs.values()) if _is_resource(one))
+        _configure(bucket, given.get("Properties", {}))
+        return bucket
+
+    return make
+
+
+def _is_resource(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("Type") == "AWS::S3::Bucket"
+
+
+def _configure(bucket: Any, properties: dict[str, Any]) -> None:
+    lifecycle = properties.get("LifecycleConfiguration")
+    if lifecycle is not None:
+        bucket.set_lifecycle([_rule(rule) for rule in lifecycle.get("Rules", [])])
+    versioning = properties.get("VersioningConfiguration")
+    if versioning is not None:
+        bucket.versioning_status = versioning["Status"]
+    block = properties.get("PublicAccessBlockConfiguration")
+    if block is not None:
+        names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy")
+        values = [str(block.get(name, False)).lower() for name in (*names, "RestrictPublicBuckets")]
+        bucket.public_access_block = PublicAccessBlock(*values)
+
+
+def _rule(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return a template's rule as moto takes it from S3's XML."""
+    expiration = dict(_renamed(rule, ("ExpirationInDays", "Days"), ("ExpirationDate", "Date")))
+    expiration |= dict(_renamed(rule, ("ExpiredObjectDeleteMarker", "ExpiredObjectDeleteMarker")))
+    names = ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
+    return {
+        "ID": rule["Id"],
+        "Status": rule["Status"],
+        "Filter": {"And": {"Prefix": rule.get("Prefix", "")}}
+        if "ObjectSizeGreaterThan" in rule
+        else {"Prefix": rule.get("Prefix", "")},
+        "Transition": [
+            {"Days": move["TransitionInDays"], "StorageClass": move["StorageClass"]}
+            for move in rule.get("Transitions", [])
+        ],
+        **({"Expiration": expiration} if expiration else {}),
+        **dict(_renamed(rule, *((name, name) for name in names))),
+    }
+
+
+def _renamed(rule: dict[str, Any], *names: tuple[str, str]) -> Iterator[tuple[str, Any]]:
+    yield from ((new, rule[old]) for old, new in names if old in rule)

@@ -1,0 +1,147 @@
+"""Fixtures: a real S3 server per worker, a bucket per test, ways to run the command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import hypothesis
+import pytest
+
+from orchestrator_cli.sandbox import Sandbox, start_sandbox
+from tests.support.objects import make_bucket, make_client, remove_bucket
+from tests.support.proxy import Proxy, run_proxy
+from tests.support.running import Argument, Environment, Processes, Result, run_inside
+from tests.support.terminal import Terminal, open_terminal
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+pytest_plugins = ("tests.support.service_models",)
+
+# No database, so that no run depends on the one before; a failure prints how to replay it.
+hypothesis.settings.register_profile("project", deadline=None, database=None, print_blob=True)
+hypothesis.settings.load_profile("project")
+
+_FOREIGN_PREFIXES = ("AWS_", "ORCHESTRATOR_", "CLICOLOR", "LC_", "PYTHON", "XDG_")
+_FOREIGN_VARIABLES = frozenset(
+    "ALL_PROXY BOTO_CONFIG CI COLUMNS FORCE_COLOR HTTPS_PROXY HTTP_PROXY LANG LANGUAGE LESS LINES "
+    "NO_COLOR NO_PROXY PAGER SSL_CERT_DIR SSL_CERT_FILE TERM all_proxy http_proxy https_proxy "
+    "no_proxy".split()
+)
+
+
+class RunCommand(Protocol):
+    """The `cli` fixture."""
+
+    def __call__(
+        self, *arguments: Argument, stdin: bytes = b"", env: Environment | None = None
+    ) -> Result: ...
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the settings and accounts of whoever runs the tests out of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(_FOREIGN_PREFIXES) or name in _FOREIGN_VARIABLES:
+                patch.delenv(name)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("LC_ALL", "C.UTF-8")
+        # Without credentials of any kind, a client would look for a cloud machine's.
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_directories(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Give each test an empty home and an empty current directory."""
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """An S3 server of this worker's own."""
+    with start_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3(sandbox: Sandbox) -> S3Client:
+    """A boto3 client that goes straight to the server, for looking at what it holds."""
+    return make_client(sandbox.environment())
+
+
+@pytest.fixture
+def s3env(
+    sandbox: Sandbox, s3: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """The variables that point at the server and at a fresh bucket; they are set."""
+    bucket = make_bucket(s3)
+    variables = sandbox.environment() | {"ORCHESTRATOR_BUCKET": bucket}
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    yield variables
+    remove_bucket(s3, bucket)
+
+
+@pytest.fixture
+def bucket(s3env: dict[str, str]) -> str:
+    """A fresh bucket; the environment points at it."""
+    return s3env["ORCHESTRATOR_BUCKET"]
+
+
+@pytest.fixture
+def recorder(s3env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A recording, fault-injecting proxy; the environment leads through it to the server."""
+    with run_proxy(s3env["AWS_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint_url)
+        yield proxy
+
+
+@pytest.fixture
+def cli() -> RunCommand:
+    """Run the command in this process: fast, for all but signals, terminals and memory."""
+    from orchestrator_cli.cli import main
+
+    def run(*arguments: Argument, stdin: bytes = b"", env: Environment | None = None) -> Result:
+        return run_inside(main, arguments, stdin, env)
+
+    return run
+
+
+@pytest.fixture
+def cli_process() -> Iterator[Processes]:
+    """Run the command as a process: `.run(…)` to its end, `.start(…)` to signal it."""
+    processes = Processes()
+    yield processes
+    processes.close()
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    """Run the command in a real terminal: `terminal("upload", …, columns=80)`."""
+    with contextlib.ExitStack() as opened:
+        yield lambda *arguments, **options: opened.enter_context(
+            open_terminal(*arguments, **options)
+        )
+
+
+@pytest.fixture
+def make_tree(tmp_path: Path) -> Callable[[dict[str, bytes | str]], Path]:
+    """Write files under a fresh directory from a mapping of path to content."""
+
+    def make(files: dict[str, bytes | str], root: str = "tree") -> Path:
+        for name, content in files.items():
+            path = tmp_path / root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return tmp_path / root
+
+    return make

@@ -1,0 +1,92 @@
+"""`metadata.json` changes by compare-and-swap alone; nobody's change is lost."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli.context import App, Settings
+from orchestrator_cli.core.errors import ConflictError
+from orchestrator_cli.core.executions import update_execution
+from orchestrator_cli.core.metadata import ExecutionMetadata
+from orchestrator_cli.core.store import ArtifactStore
+from tests.conftest import RunCommand
+from tests.localstack.contents import sha256_base64
+from tests.support.faults import CorruptRequest, DropAnswer
+from tests.support.objects import list_keys
+from tests.support.proxy import Proxy
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.localstack
+
+
+def open_store(s3env: dict[str, str]) -> ArtifactStore:
+    """Return a store as a command of its own would have it."""
+    return App(Settings(bucket=s3env["ORCHESTRATOR_BUCKET"])).store()
+
+
+def metadata(s3: S3Client, bucket: str, execution_id: str) -> dict[str, object]:
+    key = f"executions/{execution_id}/metadata.json"
+    content = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    assert isinstance(content, dict)
+    return content
+
+
+def test_sixteen_changes_at_once_are_all_kept(
+    s3: S3Client, bucket: str, s3env: dict[str, str], execution_id: str
+) -> None:
+    def label(number: int) -> None:
+        def change(current: ExecutionMetadata) -> ExecutionMetadata:
+            labels = current.labels | {f"writer-{number}": str(number)}
+            return current.model_copy(update={"labels": labels})
+
+        update_execution(stores[number % 4], execution_id, change)
+
+    stores = [open_store(s3env) for _ in range(4)]
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(label, range(16)))
+    expected = {f"writer-{number}": str(number) for number in range(16)}
+    assert metadata(s3, bucket, execution_id)["labels"] == expected
+
+
+def test_a_swap_carries_condition_and_digest_and_loses_against_a_newer_state(
+    recorder: Proxy, s3: S3Client, bucket: str, s3env: dict[str, str]
+) -> None:
+    store = open_store(s3env)
+    store.create("state", b"one", "text/plain")
+    first = store.get("state").etag
+    recorder.clear()
+    store.replace("state", b"two", first, "text/plain")
+    [put] = recorder.calls("PutObject")
+    assert put.request.headers["if-match"] == first
+    assert put.request.headers["x-amz-checksum-sha256"] == sha256_base64(b"two")
+    with pytest.raises(ConflictError):
+        store.replace("state", b"three", first, "text/plain")
+    assert s3.get_object(Bucket=bucket, Key="state")["Body"].read() == b"two"
+
+
+def test_a_finish_whose_swap_was_lost_and_found_is_done_once(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand, execution_id: str
+) -> None:
+    """The swap went through, its answer did not: the next look shows that nothing is left."""
+    recorder.inject(DropAnswer(), "PutObject", key=r"metadata\.json$")
+    recorder.inject(DropAnswer(), "PutObject", key="^history/")
+    cli("finish", execution_id, "--result", "fail").ok()
+    assert metadata(s3, bucket, execution_id)["result"] == "fail"
+    assert len(list_keys(s3, bucket, "history/")) == 1
+    cli("finish", execution_id, "--result", "fail").ok()
+    cli("finish", execution_id, "--result", "pass").expect(6)
+
+
+def test_a_new_execution_harmed_on_its_way_is_sent_again(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    recorder.inject(CorruptRequest(20), "PutObject", key=r"metadata\.json$")
+    execution_id = cli("new", "--suite", "smoke").ok().out.strip()
+    assert [put.status for put in recorder.calls("PutObject")] == [400, 200]
+    assert metadata(s3, bucket, execution_id)["test_suite"] == "smoke"

@@ -1,0 +1,174 @@
+"""Files of one PutObject: create-only, verified by the server, and sent the cheap way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli import __version__
+from tests.conftest import RunCommand
+from tests.localstack.contents import noise, sha256_base64
+from tests.support.faults import CorruptRequest, DropAnswer
+from tests.support.objects import bucket_contents
+from tests.support.proxy import Proxy
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.localstack
+
+MakeTree = Callable[..., Path]
+KEY = "executions/{}/artifacts/custom/{}"
+# Straight from the object client, that is: boto3 puts its own name first.
+CHEAP_AGENT = f"orchestrator/{__version__}"
+
+
+def stored_files(s3: S3Client, bucket: str, execution_id: str) -> dict[str, bytes]:
+    """Return the content of each file by its name under artifacts/custom/."""
+    prefix = KEY.format(execution_id, "")
+    found = bucket_contents(s3, bucket, prefix)
+    return {key.removeprefix(prefix): content for key, content in found.items()}
+
+
+def test_every_put_is_create_only_and_has_its_digest(
+    recorder: Proxy, cli: RunCommand, execution_id: str, make_tree: MakeTree
+) -> None:
+    files = {f"{number}.bin": noise(1000 + number, number) for number in range(5)}
+    recorder.clear()
+    cli("upload", execution_id, make_tree(files), "--concurrency", "1").ok()
+
+    agents = {
+        put.request.headers["user-agent"].partition("/")[0] for put in recorder.calls("PutObject")
+    }
+    assert agents == {"Boto3", "orchestrator"}
+    puts = {put.key: put for put in recorder.calls("PutObject")}
+    assert puts.keys() == {KEY.format(execution_id, name) for name in files}
+    for name, content in files.items():
+        headers = puts[KEY.format(execution_id, name)].request.headers
+        assert headers["if-none-match"] == "*"
+        assert headers["x-amz-checksum-sha256"] == sha256_base64(content)
+        assert headers["x-amz-meta-sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_the_cheap_client_takes_over_once_the_server_has_shown_that_it_verifies(
+    recorder: Proxy, cli: RunCommand, execution_id: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree({f"{number}.bin": noise(100, number) for number in range(4)})
+    recorder.clear()
+    cli("upload", execution_id, tree, "--concurrency", "1").ok()
+    agents = [put.request.headers["user-agent"] for put in recorder.calls("PutObject")]
+    assert agents[0].startswith("Boto3/")
+    assert agents[1:] == [CHEAP_AGENT] * 3
+
+
+def test_the_server_keeps_the_digest(
+    s3: S3Client, bucket: str, cli: RunCommand, execution_id: str, make_tree: MakeTree
+) -> None:
+    content = noise(5000)
+    cli("upload", execution_id, make_tree({"a.bin": content, "b.bin": content})).ok()
+    for name in ("a.bin", "b.bin"):  # one by each client
+        key = KEY.format(execution_id, name)
+        head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        assert head["ChecksumSHA256"] == sha256_base64(content)
+        assert head["Metadata"]["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_the_same_again_is_identical_and_other_content_is_a_conflict(
+    s3: S3Client, bucket: str, cli: RunCommand, execution_id: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree({"a.bin": noise(3000), "empty": b""})
+    assert {line["outcome"] for line in uploaded(cli, execution_id, tree)} == {"created"}
+    assert {line["outcome"] for line in uploaded(cli, execution_id, tree)} == {"identical"}
+
+    (tree / "a.bin").write_bytes(noise(3000, seed=1))
+    outcome = cli("upload", execution_id, tree, "--json").expect(6).json_lines()
+    assert {line["path"]: line["outcome"] for line in outcome} == {
+        "artifacts/custom/a.bin": "conflict",
+        "artifacts/custom/empty": "identical",
+    }
+    assert stored_files(s3, bucket, execution_id) == {"a.bin": noise(3000), "empty": b""}
+
+
+def uploaded(cli: RunCommand, execution_id: str, tree: Path) -> list[dict[str, object]]:
+    return cli("upload", execution_id, tree, "--json").ok().json_lines()
+
+
+def test_a_hundred_files_twice(
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    cli: RunCommand,
+    execution_id: str,
+    make_tree: MakeTree,
+) -> None:
+    files = {f"d{number % 7}/{number}.bin": noise(number * 97, number) for number in range(100)}
+    tree = make_tree(files)
+    first = uploaded(cli, execution_id, tree)
+    assert [line["outcome"] for line in first] == ["created"] * 100
+    assert stored_files(s3, bucket, execution_id) == files
+
+    recorder.clear()
+    second = uploaded(cli, execution_id, tree)
+    assert [line["outcome"] for line in second] == ["identical"] * 100
+    assert recorder.count("PutObject") == 0
+
+
+def test_a_body_harmed_on_its_way_is_refused_and_sent_again(
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    cli: RunCommand,
+    execution_id: str,
+    make_tree: MakeTree,
+) -> None:
+    files = {"a.bin": noise(3000, 1), "b.bin": noise(3000, 2)}
+    recorder.clear()
+    for name in files:
+        recorder.inject(CorruptRequest(1234), "PutObject", key=name)
+    cli("upload", execution_id, make_tree(files), "--concurrency", "1").ok()
+
+    for name in files:
+        puts = recorder.calls("PutObject", KEY.format(execution_id, name))
+        assert [put.status for put in puts] == [400, 200]
+    agents = {put.request.headers["user-agent"] for put in recorder.calls("PutObject")}
+    assert CHEAP_AGENT in agents
+    assert stored_files(s3, bucket, execution_id) == files
+
+
+def test_a_body_harmed_every_time_ends_in_an_integrity_error_and_leaves_nothing(
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    cli: RunCommand,
+    execution_id: str,
+    make_tree: MakeTree,
+) -> None:
+    tree = make_tree({"a.bin": noise(3000)})
+    recorder.inject(CorruptRequest(), "PutObject", key=r"a\.bin$", times=None)
+    result = cli("upload", execution_id, tree).expect(7)
+    assert "do not match their checksum" in result.err
+    assert stored_files(s3, bucket, execution_id) == {}
+
+    recorder.heal()
+    cli("upload", execution_id, tree).ok()
+    assert stored_files(s3, bucket, execution_id) == {"a.bin": noise(3000)}
+
+
+def test_a_put_whose_answer_was_lost_is_a_success(
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    cli: RunCommand,
+    execution_id: str,
+    make_tree: MakeTree,
+) -> None:
+    recorder.clear()
+    recorder.inject(DropAnswer(), "PutObject", key=r"a\.bin$")
+    cli("upload", execution_id, make_tree({"a.bin": noise(3000)})).ok()
+    puts = recorder.calls("PutObject", KEY.format(execution_id, "a.bin"))
+    assert [put.server_status for put in puts] == [200, 412]
+    assert stored_files(s3, bucket, execution_id) == {"a.bin": noise(3000)}

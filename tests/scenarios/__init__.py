@@ -1,0 +1,1 @@
+"""Whole commands on their worst day: faults, kills, races, credentials that end."""

@@ -1,0 +1,266 @@
+"""The commands under fire: each with an execution to work on, and what it should leave behind."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.support.connection import Exchange
+from tests.support.executions import make_id, put_execution
+from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
+from tests.support.proxy import Proxy
+from tests.support.running import Argument, Result
+from tests.support.secrets import check_no_secrets
+from tests.support.small_scale import DOUBLING, PART_BYTES
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+SMALL = b"a small log\n" * 100
+LARGE = bytes(range(256)) * (2 * PART_BYTES // 256) + b"the third part"
+RESULTS = b'{"passed": 12}'
+KEPT = {"logs/stdout.log": LARGE, "artifacts/results.json": RESULTS}
+
+
+@dataclass
+class Case:
+    """One command on an execution, and what the bucket and the disk should hold in the end."""
+
+    execution_id: str
+    arguments: tuple[Argument, ...]
+    expected: dict[str, bytes]
+    stdin: bytes = b""
+    local: Path | None = None
+
+
+Run = Callable[[Case], Result]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One request of a run, whatever the execution's id and the order of parallel requests."""
+
+    operation: str
+    key: str
+    part_number: int | None
+    nth: int
+
+    def __str__(self) -> str:
+        part = f", part {self.part_number}" if self.part_number else ""
+        return f"{self.operation} of {self.key}{part}, the {self.nth}."
+
+
+@dataclass
+class Bench:
+    """A bucket behind a proxy, and ways to make executions in it."""
+
+    proxy: Proxy
+    s3: S3Client
+    bucket: str
+    directory: Path
+    fresh: Iterator[int] = field(default_factory=itertools.count)
+    kept: str = ""
+
+    def new_execution(self, files: dict[str, bytes] | None = None) -> str:
+        """Make an execution that holds these files already."""
+        return self._put_execution(make_id(number=next(self.fresh)), files or {})
+
+    def kept_execution(self) -> str:
+        """Return an execution with files that nobody changes."""
+        if not self.kept:
+            self.kept = self.new_execution(KEPT)
+        return self.kept
+
+    def new_path(self, name: str) -> Path:
+        path = self.directory / str(next(self.fresh)) / name
+        path.parent.mkdir()
+        return path
+
+    def stored_files(self, execution_id: str) -> dict[str, bytes]:
+        """Return what the execution holds by path."""
+        prefix = f"executions/{execution_id}/"
+        found = bucket_contents(self.s3, self.bucket, prefix)
+        return {key.removeprefix(prefix): content for key, content in found.items()}
+
+    def stored(self, case: Case) -> dict[str, bytes]:
+        return self.stored_files(case.execution_id)
+
+    def history(self, execution_id: str) -> list[bytes]:
+        """Return the history lines of an execution."""
+        keys = list_keys(self.s3, self.bucket, "history/")
+        found = [key for key in keys if key.endswith(f"/{execution_id}.json")]
+        return [self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in found]
+
+    def unfinished(self, case: Case) -> list[str]:
+        """Return the keys of the execution's unfinished uploads."""
+        keys = unfinished_uploads(self.s3, self.bucket).values()
+        return [key for key in keys if case.execution_id in key]
+
+    def _put_execution(self, execution_id: str, files: dict[str, bytes]) -> str:
+        small = {path: data for path, data in files.items() if len(data) <= PART_BYTES}
+        put_execution(self.s3, self.bucket, execution_id, small)
+        for path in files.keys() - small.keys():
+            self._put_parts(f"executions/{execution_id}/{path}", files[path])
+        return execution_id
+
+    def _put_parts(self, key: str, data: bytes) -> None:
+        """Store a file by parts, as the project does."""
+        upload: dict[str, Any] = {"Bucket": self.bucket, "Key": key}
+        begun = self.s3.create_multipart_upload(**upload, Metadata={"part-schedule": DOUBLING})
+        upload["UploadId"] = begun["UploadId"]
+        parts: list[Any] = []
+        for number, start in enumerate(range(0, len(data), PART_BYTES), 1):
+            body = data[start : start + PART_BYTES]
+            sent = self.s3.upload_part(**upload, PartNumber=number, Body=body)
+            parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+        self.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+
+
+# --- the commands ----------------------------------------------------------------------------
+
+
+def case_new(bench: Bench) -> Case:
+    execution_id = make_id(number=next(bench.fresh))
+    return Case(execution_id, ("new", "--id", execution_id, "--suite", "smoke"), {})
+
+
+def case_upload_small(bench: Bench) -> Case:
+    execution_id = bench.new_execution()
+    path = bench.new_path("runner.log")
+    path.write_bytes(SMALL)
+    return Case(execution_id, ("upload", execution_id, path), {"logs/runner.log": SMALL})
+
+
+def case_upload_large(bench: Bench) -> Case:
+    execution_id = bench.new_execution()
+    path = bench.new_path("trace.pcap")
+    path.write_bytes(LARGE)
+    expected = {"artifacts/traces/trace.pcap": LARGE}
+    return Case(execution_id, ("upload", execution_id, path), expected)
+
+
+def case_stream(bench: Bench) -> Case:
+    execution_id = bench.new_execution()
+    arguments = ("upload", execution_id, "-", "--name", "stdout.log")
+    return Case(execution_id, arguments, {"logs/stdout.log": LARGE}, LARGE)
+
+
+def case_finish(bench: Bench) -> Case:
+    execution_id = bench.new_execution(KEPT)
+    return Case(execution_id, ("finish", execution_id, "--result", "pass"), KEPT)
+
+
+def case_logs(bench: Bench) -> Case:
+    execution_id = bench.kept_execution()
+    local = bench.new_path("saved.log")
+    return Case(execution_id, ("logs", execution_id, "-o", local), KEPT, local=local)
+
+
+def case_download(bench: Bench) -> Case:
+    execution_id = bench.kept_execution()
+    local = bench.new_path("files")
+    return Case(execution_id, ("download", execution_id, "-o", local), KEPT, local=local)
+
+
+CASES: dict[str, Callable[[Bench], Case]] = {
+    "new": case_new,
+    "upload-small": case_upload_small,
+    "upload-large": case_upload_large,
+    "stream": case_stream,
+    "finish": case_finish,
+    "logs": case_logs,
+    "download": case_download,
+}
+WRITING = ("new", "upload-small", "upload-large", "stream", "finish")
+
+# --- their requests --------------------------------------------------------------------------
+
+
+def find_targets(
+    bench: Bench, command: str, run: Run, wanted: Callable[[Exchange], bool] = lambda one: True
+) -> list[Target]:
+    """Run the command undisturbed and return the wanted ones of its requests."""
+    case = CASES[command](bench)
+    bench.proxy.clear()
+    check_success(bench, case, run(case), "undisturbed")
+    bench.proxy.settle()
+    seen: Counter[tuple[str, str, int | None]] = Counter()
+    targets = []
+    for exchange in bench.proxy.calls():
+        name = exchange.operation, _general(exchange.key, case), exchange.part_number
+        seen[name] += 1
+        if wanted(exchange):
+            targets.append(Target(*name, seen[name]))
+    return targets
+
+
+def key_pattern(target: Target, case: Case) -> str:
+    """Return the regular expression of the target's key in another execution."""
+    day, name = r"date=[0-9-]+", re.escape(target.key).replace("ID", case.execution_id)
+    return f"^{name.replace('DAY', day)}$"
+
+
+def _general(key: str, case: Case) -> str:
+    key = key.replace(case.execution_id, "ID")
+    return re.sub(r"date=[0-9-]+", "DAY", key)
+
+
+# --- what they leave -------------------------------------------------------------------------
+
+
+def check_success(bench: Bench, case: Case, result: Result, what: str) -> None:
+    assert result.exit_code == 0, f"{what}: exit {result.exit_code}\n{result.err}"
+    check_no_secrets(result)
+    stored = bench.stored(case)
+    metadata: dict[str, Any] = json.loads(stored.pop("metadata.json"))
+    assert metadata["execution_id"] == case.execution_id
+    assert metadata["failures"] == []
+    assert stored == case.expected, what
+    assert bench.unfinished(case) == [], what
+    if case.arguments[0] == "finish":
+        check_finished(bench, case, metadata)
+    if case.local is not None:
+        assert _local_files(case.local) == _read_by(case), what
+
+
+def check_finished(bench: Bench, case: Case, metadata: dict[str, Any]) -> None:
+    assert (metadata["status"], metadata["result"]) == ("completed", "pass")
+    assert [one["path"] for one in metadata["artifacts"]] == sorted(case.expected)
+    (line,) = bench.history(case.execution_id)
+    record = json.loads(line)
+    assert record["ended_at"] == metadata["ended_at"]
+    assert record["manifest_sha256"] == metadata["manifest_sha256"]
+
+
+def check_failure(bench: Bench, case: Case, result: Result, codes: set[int], what: str) -> None:
+    """Fail the test unless the run ended so, said why, and left nothing half-done."""
+    assert result.exit_code in codes, f"{what}: exit {result.exit_code}\n{result.err}"
+    check_no_secrets(result)
+    assert result.err.count("error: ") == 1, f"{what}: {result.err}"
+    assert "Traceback" not in result.err, what
+    stored = bench.stored(case)
+    if "metadata.json" in stored:
+        assert json.loads(stored.pop("metadata.json"))["execution_id"] == case.execution_id
+    assert stored == {path: case.expected[path] for path in stored}, what
+    if case.local is not None and case.local.is_dir():
+        found = _local_files(case.local)
+        assert found == {path: case.expected[path] for path in found}, what
+
+
+def _read_by(case: Case) -> dict[str, bytes]:
+    return {"": LARGE} if case.arguments[0] == "logs" else case.expected
+
+
+def _local_files(path: Path) -> dict[str, bytes]:
+    """Return the files that have a name of their own; a partial download has not."""
+    if path.is_file():
+        return {"": path.read_bytes()}
+    found = [file for file in path.rglob("*") if file.is_file()]
+    named = [file for file in found if not file.name.startswith(".orchestrator-")]
+    return {str(file.relative_to(path)): file.read_bytes() for file in named}

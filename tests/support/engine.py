@@ -1,0 +1,76 @@
+"""What the tests of the transfer engine share: content, stores and executions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator_cli.core.errors import OrchestratorError
+from orchestrator_cli.core.layout import artifact_key, place
+from orchestrator_cli.core.pace import Pace
+from orchestrator_cli.core.parts import BASE_PART_BYTES
+from orchestrator_cli.core.retry import RetryPolicy
+from orchestrator_cli.core.s3 import S3Clients, S3Settings
+from orchestrator_cli.core.store import ArtifactStore
+from tests.support.connection import Exchange
+from tests.support.faults import Fault
+
+MIB = 1024 * 1024
+PART = BASE_PART_BYTES
+EXECUTION_ID = "01J00000000000000000000000"
+
+
+def content(size_bytes: int, seed: int = 0) -> bytes:
+    """Return bytes that look random and are the same in every run."""
+    return random.Random(seed).randbytes(size_bytes)
+
+
+def open_store(
+    bucket: str,
+    attempts: int = 6,
+    pace: Pace | None = None,
+    on_retry: Callable[[OrchestratorError], None] | None = None,
+) -> ArtifactStore:
+    """Return a store as the environment points, with the engine's retries but hardly a wait."""
+    retry = RetryPolicy(
+        attempts=attempts,
+        first_wait_seconds=0.001,
+        longest_wait_seconds=0.01,
+        on_retry=on_retry,
+    )
+    return ArtifactStore(S3Clients(S3Settings(bucket), retry), pace)
+
+
+def new_execution(cli: Callable[..., Any]) -> str:
+    """Make an execution with the command and return its id."""
+    return str(cli("new").ok().out.strip())
+
+
+def key_of(name: str, execution_id: str = EXECUTION_ID) -> str:
+    """Return the key that a file of this relative name is stored under."""
+    return artifact_key(execution_id, place(name))
+
+
+def impatient(monkeypatch: Any) -> None:
+    """Let the commands that run in this process retry at once."""
+    monkeypatch.setattr(RetryPolicy, "_sleep", lambda policy, seconds: policy.check_stopped())
+
+
+def answered(exchanges: list[Exchange], operation: str) -> int:
+    """Count the requests of an operation that the server has answered."""
+    return sum(one.operation == operation and one.status is not None for one in exchanges)
+
+
+@dataclass
+class FromByte(Fault):
+    """Strikes only requests for ranges that begin at this byte or later."""
+
+    start_bytes: int
+    fault: Fault
+
+    def request_head(self, waiting: Any) -> None:
+        wanted = waiting.headers.get("Range", "bytes=0-")
+        if int(wanted.removeprefix("bytes=").partition("-")[0]) >= self.start_bytes:
+            self.fault.request_head(waiting)

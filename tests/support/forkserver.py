@@ -1,0 +1,244 @@
+"""Runs the command as real processes that are forked off one that has imported everything.
+
+Starting the interpreter and boto3 takes half a second, a fork some milliseconds; with hundreds of
+processes to kill, that decides. The server has neither threads nor clients when it forks.
+
+Run as a module, this is the server: it reads requests from the descriptor in its first argument.
+Parts are small here, see `small_scale`.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import io
+import json
+import os
+import pkgutil
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from tests.support.running import Argument, Environment, Result, process_environment
+
+
+class Child:
+    """A running command. It may be signalled at any moment, also when it has just ended."""
+
+    def __init__(self, server: ForkServer, pid: int, out: IO[bytes], err: IO[bytes]) -> None:
+        self.pid = pid
+        self._server = server
+        self._streams = out, err
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def signal(self, number: int) -> None:
+        """Send a signal; after the end, nothing happens."""
+        with self._lock:
+            if not self._ended:
+                os.kill(self.pid, number)
+
+    def wait(self) -> Result:
+        """Wait for the end; the exit code is negative where a signal was the end."""
+        code = self._server.ask({"wait": self.pid})
+        with self._lock:
+            # Only now may the system give the number to another process.
+            self._ended = True
+        self._server.ask({"reap": self.pid})
+        return Result(code, *(_read_and_close(stream) for stream in self._streams))
+
+
+class ForkServer:
+    """Starts commands; one at a time may be waited for."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=process_environment(None),
+            )
+        self._socket = ours
+        self._answers = ours.makefile("rb")
+
+    def start(
+        self,
+        *arguments: Argument,
+        stdin: bytes = b"",
+        env: Environment | None = None,
+        cwd: Argument | None = None,
+        constants: dict[str, Any] | None = None,
+        stdout: int | None = None,
+    ) -> Child:
+        """Start the command with this process's environment as changed by `env`.
+
+        `constants` gives attributes of the product's modules another value for this one run.
+        `stdout` is a descriptor to write to; what goes there is not in the result.
+        """
+        streams = [tempfile.TemporaryFile() for _ in range(3)]  # noqa: SIM115 - the child's
+        streams[0].write(stdin)
+        streams[0].flush()
+        streams[0].seek(0)
+        descriptors = [stream.fileno() for stream in streams]
+        if stdout is not None:
+            descriptors[1] = stdout
+        request = {
+            "arguments": [os.fspath(one) for one in arguments],
+            "environment": process_environment(env),
+            "cwd": os.fspath(cwd or Path.cwd()),
+            "constants": constants or {},
+        }
+        pid = self.ask(request, descriptors)
+        streams[0].close()
+        return Child(self, pid, streams[1], streams[2])
+
+    def run(self, *arguments: Argument, **options: Any) -> Result:
+        """Run the command to its end."""
+        return self.start(*arguments, **options).wait()
+
+    def ask(self, request: dict[str, Any], descriptors: list[int] | None = None) -> int:
+        line = json.dumps(request).encode()
+        message = b"%d\n" % len(line)
+        if descriptors:
+            socket.send_fds(self._socket, [message], descriptors)
+        else:
+            self._socket.sendall(message)
+        self._socket.sendall(line)
+        answer = self._answers.readline()
+        if not answer:
+            raise RuntimeError("the fork server has ended")
+        return int(answer)
+
+    def close(self) -> None:
+        """End the server, which kills the children that are left."""
+        self._answers.close()
+        self._socket.close()
+        self._process.wait()
+
+
+@contextmanager
+def run_fork_server() -> Iterator[ForkServer]:
+    """Run a fork server until the context ends."""
+    server = ForkServer()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _read_and_close(stream: IO[bytes]) -> bytes:
+    with stream:
+        stream.seek(0)
+        return stream.read()
+
+
+# --- the server ------------------------------------------------------------------------------
+
+
+def _serve(connection: socket.socket) -> None:
+    """Serve until the test process closes the connection or is gone."""
+    children: set[int] = set()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(connection, 64, 3)
+        if not message:
+            break
+        request = json.loads(_receive(connection, message))
+        if "wait" in request:
+            answer = _end_of(request["wait"])
+        elif "reap" in request:
+            children.discard(request["reap"])
+            answer = os.waitpid(request["reap"], 0)[0]
+        else:
+            answer = os.fork()
+            if answer == 0:
+                connection.close()
+                _become_command(request, descriptors)
+            children.add(answer)
+            for descriptor in descriptors:
+                os.close(descriptor)
+        connection.sendall(b"%d\n" % answer)
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _receive(connection: socket.socket, message: bytes) -> bytes:
+    """Return a whole request: its length, a newline, and so many bytes."""
+    while b"\n" not in message:
+        message += connection.recv(64)
+    length, _, data = message.partition(b"\n")
+    while len(data) < int(length):
+        data += connection.recv(int(length) - len(data))
+    return data
+
+
+def _end_of(pid: int) -> int:
+    """Wait for a child and leave it as a zombie, so that its number stays its own."""
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert ended is not None
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+
+def _become_command(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Run the command in this new process, and leave by its SystemExit."""
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.stdin, sys.stdout, sys.stderr = (
+        _text(0, "rb"),
+        _text(1, "wb"),
+        _text(2, "wb", errors="backslashreplace", line_buffering=True),
+    )
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["cwd"])
+    random.seed()
+    for name, value in request["constants"].items():
+        module, _, attribute = name.rpartition(".")
+        setattr(importlib.import_module(module), attribute, value)
+    from orchestrator_cli.cli import main
+
+    try:
+        main(request["arguments"])
+    except SystemExit as end:
+        # As the interpreter ends, but for tearing down every module that the server has imported.
+        threading._shutdown()  # type: ignore[attr-defined]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 0)
+
+
+def _text(descriptor: int, mode: str, **options: Any) -> io.TextIOWrapper:
+    return io.TextIOWrapper(open(descriptor, mode, closefd=False), encoding="utf-8", **options)
+
+
+def _import_everything() -> None:
+    import orchestrator_cli.commands
+    from tests.support.small_scale import share_client_data, shrink
+
+    shrink()
+    share_client_data()
+    for module in pkgutil.iter_modules(
+        orchestrator_cli.commands.__path__, "orchestrator_cli.commands."
+    ):
+        importlib.import_module(module.name)
+    for name in ("obstore.store", "tenacity", "urllib3", "botocore.credentials", "ulid"):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+if __name__ == "__main__":
+    _import_everything()
+    assert threading.active_count() == 1
+    with socket.socket(fileno=int(sys.argv[1])) as control:
+        _serve(control)

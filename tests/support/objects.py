@@ -1,0 +1,68 @@
+"""What a bucket holds, read with boto3: the tests' independent witness."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+
+def make_client(environment: dict[str, str]) -> S3Client:
+    """Return a client for the S3 server that these variables point at."""
+    import boto3
+    from botocore.config import Config
+
+    session = boto3.Session(
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_REGION"],
+    )
+    settings = Config(
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"total_max_attempts": 1},
+        s3={"addressing_style": "path"},
+    )
+    endpoint_url = environment["AWS_ENDPOINT_URL"]
+    return session.client("s3", endpoint_url=endpoint_url, config=settings)
+
+
+def list_keys(s3: S3Client, bucket: str, prefix: str = "") -> list[str]:
+    """Return the keys in S3's order."""
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+
+def bucket_contents(s3: S3Client, bucket: str, prefix: str = "") -> dict[str, bytes]:
+    """Return every object's bytes by its key."""
+    return {
+        key: s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        for key in list_keys(s3, bucket, prefix)
+    }
+
+
+def unfinished_uploads(s3: S3Client, bucket: str) -> dict[str, str]:
+    """Return the key of every unfinished multipart upload by its upload id."""
+    listed = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    return {one["UploadId"]: one["Key"] for one in listed}
+
+
+def make_bucket(s3: S3Client) -> str:
+    """Make a bucket with a name nobody else has."""
+    bucket = f"test-{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=bucket)
+    return bucket
+
+
+def remove_bucket(s3: S3Client, bucket: str) -> None:
+    """Remove the bucket with all it holds, so that the server's memory does not grow."""
+    for upload_id, key in unfinished_uploads(s3, bucket).items():
+        s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+    keys = list_keys(s3, bucket)
+    for start in range(0, len(keys), 1000):
+        doomed: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys[start : start + 1000]]
+        s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
+    s3.delete_bucket(Bucket=bucket)

@@ -1,0 +1,70 @@
+"""Scale the product down for tests: small parts, short waits, clients that are made quickly.
+
+The sizes are no settings of the product, so the tests change its constants: in their own process
+for one test, or for good in a process that runs nothing else (`forkserver`). The server must take
+such small parts too: moto does where `S3_UPLOAD_PART_MIN_SIZE` says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+PART_BYTES = 64 * 1024
+DOUBLING = f"doubling-{PART_BYTES}-1000"
+MIN_PART_BYTES = 1024
+
+Patch = Callable[[Any, str, Any], None]
+
+
+def shrink(patch: Patch = setattr) -> None:
+    """Make parts small, wherever a module of the library holds their size, and retries quick."""
+    values = _small_values()
+    for module in _core_modules():
+        for name, value in values.items():
+            if hasattr(module, name):
+                patch(module, name, value)
+    retry = importlib.import_module("orchestrator_cli.core.retry")
+    if not isinstance(retry.RetryPolicy, functools.partial):
+        quick = functools.partial(
+            retry.RetryPolicy, first_wait_seconds=0.002, longest_wait_seconds=0.02
+        )
+        patch(retry, "RetryPolicy", quick)
+
+
+def _small_values() -> dict[str, Any]:
+    from orchestrator_cli.core import parts
+
+    sizes = range(parts.MAX_PARTS // parts.PARTS_PER_SIZE)
+    return {
+        "BASE_PART_BYTES": PART_BYTES,
+        "DOUBLING": DOUBLING,
+        "MAX_STREAM_BYTES": sum(parts.PARTS_PER_SIZE * (PART_BYTES << step) for step in sizes),
+        "IN_FLIGHT_BYTES": 8 * PART_BYTES,
+        "RANGE_BYTES": PART_BYTES // 2,
+    }
+
+
+def _core_modules() -> list[ModuleType]:
+    import orchestrator_cli.core
+
+    found = pkgutil.iter_modules(orchestrator_cli.core.__path__, "orchestrator_cli.core.")
+    return [importlib.import_module(module.name) for module in found]
+
+
+def share_client_data(patch: Patch = setattr) -> None:
+    """Let all boto3 sessions share what they load from disk: a client then takes 10 ms, not 90."""
+    import boto3
+    import botocore.session
+    from botocore.loaders import create_loader
+
+    loader = create_loader()
+    patch(botocore.session, "create_loader", lambda *_: loader)
+    session = boto3.Session(
+        aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1"
+    )
+    session.client("s3")

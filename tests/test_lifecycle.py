@@ -1,0 +1,321 @@
+"""`orchestrator lifecycle`: what it changes in a bucket, what it leaves alone, what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import RunCommand
+from tests.support.lifecycles import OWNED, PUT, foreign_rule, put_rules, read_rules, rule_ids
+from tests.support.proxy import Proxy
+from tests.support.terminal import Terminal
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+TAG = {"Key": "team", "Value": "bench"}
+CLEANING = {
+    "Status": "Enabled",
+    "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+}
+# The sandbox's server drops the size filter; what else it keeps is as AWS does.
+DEFAULT_RULES = [
+    {
+        "ID": "orchestrator-archive",
+        "Status": "Enabled",
+        "Filter": {"And": {"Prefix": "executions/"}},
+        "Transitions": [{"Days": 90, "StorageClass": "DEEP_ARCHIVE"}],
+    },
+    {
+        "ID": "orchestrator-executions",
+        "Filter": {"Prefix": "executions/"},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+        **CLEANING,
+    },
+    {
+        "ID": "orchestrator-history",
+        "Filter": {"Prefix": "history/"},
+        "Expiration": {"Days": 180},
+        **CLEANING,
+    },
+    {
+        "ID": "orchestrator-live",
+        "Filter": {"Prefix": "live/"},
+        "Expiration": {"Days": 7},
+        **CLEANING,
+    },
+]
+
+
+# --- apply -----------------------------------------------------------------------------------
+
+
+def test_apply_sets_the_default_rules(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    result = cli("lifecycle", "apply", "--yes").ok()
+    assert result.out == ""
+    assert "the rules are set" in result.err
+    assert read_rules(s3, bucket) == DEFAULT_RULES
+    [sent] = recorder.calls(PUT)
+    record = cli("--bucket", f"s3://{bucket}/", "lifecycle", "apply", "--json").ok().json()
+    assert (record["bucket"], record["changed"]) == (bucket, False)
+    assert record["size_filter_dropped"] == ["orchestrator-archive"]
+    assert b"<ObjectSizeGreaterThan>131072</ObjectSizeGreaterThan>" in sent.request_body
+    sizes = sent.request.headers["x-amz-transition-default-minimum-object-size"]
+    assert sizes == "all_storage_classes_128K"
+    assert "content-md5" in sent.request.headers
+
+
+def test_a_server_that_drops_the_size_filter_keeps_the_rules_with_a_warning(
+    s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    result = cli("--quiet", "lifecycle", "apply", "--yes").ok()
+    assert result.err.startswith(
+        "warning: this server keeps orchestrator-archive WITHOUT its size filter"
+    )
+    assert "metadata.json" in result.err
+    assert rule_ids(s3, bucket) == OWNED
+
+
+@pytest.mark.parametrize("before", [[], [foreign_rule()]], ids=["none", "foreign"])
+def test_strict_takes_no_such_server(
+    s3: S3Client, bucket: str, cli: RunCommand, before: list[Any]
+) -> None:
+    if before:
+        put_rules(s3, bucket, *before)
+    result = cli("lifecycle", "apply", "--yes", "--strict").expect(6)
+    assert "orchestrator-archive: without its size filter" in result.err
+    assert "hint: the previous rules were put back" in result.err
+    assert read_rules(s3, bucket) == before
+
+
+def test_repeating_changes_nothing(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    cli("lifecycle", "apply", "--yes").ok()
+    before = read_rules(s3, bucket)
+    recorder.clear()
+    result = cli("lifecycle", "apply").ok()
+    assert "nothing to change" in result.err
+    assert recorder.count(PUT) == 0
+    assert read_rules(s3, bucket) == before
+
+
+def test_rules_of_others_stay_as_they_are(s3: S3Client, bucket: str, cli: RunCommand) -> None:
+    theirs = [
+        foreign_rule("a-tagged", Filter={"Tag": TAG}, Expiration={"Days": 9}),
+        foreign_rule("b-disabled", Status="Disabled", Expiration={"Days": 1}),
+        {
+            "ID": "c-old-form",
+            "Status": "Enabled",
+            "Prefix": "builds/",
+            "Transitions": [
+                {"Days": 30, "StorageClass": "STANDARD_IA"},
+                {"Days": 60, "StorageClass": "GLACIER"},
+            ],
+        },
+    ]
+    put_rules(s3, bucket, *theirs)
+    before = read_rules(s3, bucket)
+    cli("lifecycle", "apply", "--yes").ok()
+    # AWS takes the old form of a filter only where no rule has the new one.
+    before[2]["Filter"] = {"Prefix": before[2].pop("Prefix")}
+    assert read_rules(s3, bucket) == before + DEFAULT_RULES
+    cli("lifecycle", "apply", "--yes", "--archive-after", "30").ok()
+    assert read_rules(s3, bucket)[:3] == before
+
+
+def test_options_make_other_rules_and_remove_those_not_wanted(
+    s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    put_rules(s3, bucket, foreign_rule())
+    cli("lifecycle", "apply", "--yes", "--archive-after", "45", "--expire-after", "400").ok()
+    rules = {rule["ID"]: rule for rule in read_rules(s3, bucket)}
+    assert rules["orchestrator-archive"]["Transitions"][0]["Days"] == 45
+    assert rules["orchestrator-executions"]["Expiration"] == {"Days": 400}
+
+    arguments = ("--archive-after", "0", "--override-policy", "--metadata-days", "0")
+    cli("lifecycle", "apply", "--yes", *arguments, "--noncurrent-days", "1").ok()
+    rules = {rule["ID"]: rule for rule in read_rules(s3, bucket)}
+    assert sorted(rules) == [*OWNED[1:], "theirs"]
+    assert rules["orchestrator-history"]["Expiration"] == {"ExpiredObjectDeleteMarker": True}
+    assert rules["orchestrator-live"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--archive-after", "29"), "the policy is 30 to 90 days"),
+        (("--archive-after", "91"), "--override-policy allows other values"),
+        (("--archive-after", "60", "--expire-after", "60"), "would delete before"),
+        (("--metadata-days", "-1"), "--metadata-days"),
+    ],
+)
+def test_a_policy_that_is_not_allowed_is_refused(
+    recorder: Proxy, cli: RunCommand, arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in cli("lifecycle", "apply", "--yes", *arguments).expect(2).err
+    assert recorder.count() == 0
+
+
+def test_deleting_from_deep_archive_early_is_warned_of(bucket: str, cli: RunCommand) -> None:
+    early = cli("lifecycle", "plan", "--expire-after", "200").ok()
+    assert "deleting after 200 days costs as much as after 270" in early.err
+    assert "warning" not in cli("lifecycle", "plan", "--expire-after", "270").ok().err
+
+
+def test_overlapping_rules_are_warned_of(s3: S3Client, bucket: str, cli: RunCommand) -> None:
+    put_rules(s3, bucket, foreign_rule("everything", "", Expiration={"Days": 60}), foreign_rule())
+    result = cli("lifecycle", "apply", "--yes").ok()
+    assert (
+        "warning: rule everything of others also acts on executions/, history/, live/" in result.err
+    )
+    assert "S3 takes the earlier deletion and the cheaper class" in result.err
+    assert "rule theirs" not in result.err
+
+
+def test_a_thousand_rules_are_all_there_may_be(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    theirs = [foreign_rule(f"r{number:04}", f"p{number}/") for number in range(997)]
+    put_rules(s3, bucket, *theirs)
+    result = cli("lifecycle", "apply", "--yes").expect(2)
+    assert "997 rules of others; with 4 of ours it would have more than S3's 1,000" in result.err
+    assert recorder.count(PUT) == 0
+
+    put_rules(s3, bucket, *theirs[:996])
+    cli("--quiet", "lifecycle", "apply", "--yes").ok()
+    assert len(read_rules(s3, bucket)) == 1000
+
+
+# --- asking ----------------------------------------------------------------------------------
+
+
+def test_without_a_terminal_a_change_needs_yes(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    result = cli("lifecycle", "apply").expect(2)
+    assert "hint: --yes does it without asking" in result.err
+    assert recorder.count(PUT) == 0
+    assert read_rules(s3, bucket) == []
+
+
+def test_on_a_terminal_it_asks(
+    s3: S3Client, bucket: str, terminal: Callable[..., Terminal]
+) -> None:
+    no = terminal("lifecycle", "apply", columns=160)
+    no.read_until(rb"add +orchestrator-archive ")
+    no.read_until(rb"\[y/N\]: ")
+    no.send(b"n\n")
+    assert no.wait() == 130
+    assert read_rules(s3, bucket) == []
+
+    yes = terminal("lifecycle", "apply", columns=160)
+    yes.read_until(rb"\[y/N\]: ")
+    yes.send(b"y\n")
+    assert yes.wait() == 0
+    assert rule_ids(s3, bucket) == OWNED
+
+
+# --- check, plan, show -----------------------------------------------------------------------
+
+
+def test_check_exits_3_on_drift_and_changes_nothing(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    assert "orchestrator-archive" in cli("lifecycle", "apply", "--check", "--yes").expect(3).err
+    assert recorder.count(PUT) == 0
+    cli("lifecycle", "apply", "--yes").ok()
+    cli("lifecycle", "apply", "--check").ok()
+    cli("lifecycle", "apply", "--check", "--archive-after", "89").expect(3)
+
+    changed = read_rules(s3, bucket)
+    changed[2]["Status"] = "Disabled"
+    put_rules(s3, bucket, *changed)
+    result = cli("lifecycle", "apply", "--check", "--json").expect(3)
+    actions = {change["rule_id"]: change["action"] for change in result.json()["changes"]}
+    assert actions == dict(zip(OWNED, ["weaker", "keep", "change", "keep"], strict=True))
+    assert read_rules(s3, bucket) == changed
+    cli("lifecycle", "apply", "--yes").ok()
+    assert read_rules(s3, bucket) == DEFAULT_RULES
+
+
+def test_check_is_strict_where_told(bucket: str, cli: RunCommand) -> None:
+    cli("lifecycle", "apply", "--yes").ok()
+    cli("lifecycle", "apply", "--check").ok()
+    assert "orchestrator-archive" in cli("lifecycle", "apply", "--check", "--strict").expect(3).err
+
+
+def test_plan_says_in_words_what_would_change(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    put_rules(s3, bucket, foreign_rule())
+    result = cli("lifecycle", "plan").ok()
+    assert [line.split()[:2] for line in result.lines] == [
+        *(["add", rule_id] for rule_id in OWNED),
+        ["foreign", "theirs"],
+    ]
+    assert "executions/ over 128 KiB: to DEEP_ARCHIVE after 90 days" in result.out
+    assert recorder.count(PUT) == 0
+
+    record = cli("lifecycle", "plan", "--json").ok().json()
+    assert (record["bucket"], record["changed"], record["overlaps"]) == (bucket, True, [])
+    archive = record["changes"][0]
+    assert archive["before"] is None
+    assert archive["after"]["Filter"]["And"]["ObjectSizeGreaterThan"] == 128 * 1024
+    assert read_rules(s3, bucket) == [foreign_rule()]
+
+
+def test_show_tells_ours_from_those_of_others(s3: S3Client, bucket: str, cli: RunCommand) -> None:
+    none = cli("lifecycle", "show").ok()
+    assert (none.out, none.err) == ("", "the bucket has no lifecycle rules\n")
+    put_rules(s3, bucket, foreign_rule())
+    cli("lifecycle", "apply", "--yes").ok()
+    rows = {line.split()[1]: line.split()[0] for line in cli("lifecycle", "show").ok().lines}
+    assert rows == {"theirs": "foreign", **dict.fromkeys(OWNED, "ours")}
+    record = cli("lifecycle", "show", "--json").ok().json()
+    assert record["rules"] == [foreign_rule(), *DEFAULT_RULES]
+
+
+def test_a_name_in_a_rule_is_data(s3: S3Client, bucket: str, cli: RunCommand) -> None:
+    put_rules(s3, bucket, foreign_rule("evil\u202eid", "p\u2066x/"))
+    result = cli("lifecycle", "show").ok()
+    assert "evil\\u202eid" in result.out
+    assert "p\\u2066x/" in result.out
+
+
+# --- settings --------------------------------------------------------------------------------
+
+
+def test_options_come_from_the_environment_and_the_config_file(
+    bucket: str, cli: RunCommand, tmp_path: Any
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[lifecycle.plan]\narchive-after = 31\nmetadata-days = 32\n")
+    environment = {
+        "ORCHESTRATOR_CONFIG": str(config),
+        "ORCHESTRATOR_LIFECYCLE_PLAN_METADATA_DAYS": "33",
+    }
+    result = cli("lifecycle", "plan", env=environment).ok()
+    assert "to DEEP_ARCHIVE after 31 days" in result.out
+    assert "history/: deleted after 33 days" in result.out
+
+
+@pytest.mark.parametrize("table", ["lifecycle.nothing", "lifecycle", "plan"])
+def test_a_config_table_of_no_command_is_refused(
+    bucket: str, cli: RunCommand, tmp_path: Any, table: str
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f"[{table}]\narchive-after = 31\n")
+    cli("lifecycle", "plan", env={"ORCHESTRATOR_CONFIG": str(config)}).expect(2)
+
+
+def test_a_bucket_that_is_not_there(s3env: dict[str, str], cli: RunCommand) -> None:
+    for name in ("plan", "show", "apply"):
+        assert (
+            "no such bucket" in cli("--bucket", "nowhere-at-all", "lifecycle", name).expect(4).err
+        )

@@ -1,0 +1,279 @@
+"""`orchestrator verify`: what S3 holds against the manifest, and against local files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import RunCommand
+from tests.support.executions import (
+    make_id,
+    put_execution,
+    put_file,
+    put_finished_execution,
+    put_metadata,
+    read_record,
+)
+from tests.support.objects import bucket_contents
+from tests.support.proxy import Proxy
+from tests.support.running import Result
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MakeTree = Callable[..., Path]
+
+TREE: dict[str, bytes] = {
+    "stdout.log": b"\x1b[31mred\xff\n",
+    "results.json": b"{}",
+    "empty": b"",
+    "sub/ünï [red].txt": b"text",
+}
+STORED = {
+    "artifacts/custom/empty": TREE["empty"],
+    "artifacts/custom/sub/ünï [red].txt": TREE["sub/ünï [red].txt"],
+    "artifacts/results.json": TREE["results.json"],
+    "logs/stdout.log": TREE["stdout.log"],
+}
+
+
+@pytest.fixture
+def tree(make_tree: MakeTree) -> Path:
+    return make_tree(TREE)
+
+
+@pytest.fixture
+def execution(s3: S3Client, bucket: str) -> str:
+    """A finished execution with what an upload of the tree stores."""
+    return put_finished_execution(s3, bucket, STORED)
+
+
+def damage(s3: S3Client, bucket: str, execution: str, path: str, data: bytes = b"no") -> None:
+    put_file(s3, bucket, execution, path, data)
+
+
+def findings(result: Result) -> dict[str, str]:
+    return {record["path"]: record["finding"] for record in result.json_lines()}
+
+
+# --- against the manifest --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [[], ["--read"]])
+def test_what_is_as_it_was_is_ok(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str, options: list[str]
+) -> None:
+    stored = bucket_contents(s3, bucket)
+    result = cli("verify", execution, *options).ok()
+    assert result.stdout == b""
+    assert result.err == f"verified {execution}: 4 ok\n"
+    assert bucket_contents(s3, bucket) == stored
+    verbose = cli("-v", "verify", execution.lower(), *options).ok()
+    assert verbose.err.count("ok: ") == 4
+    assert cli("--quiet", "verify", execution, *options).ok().err == ""
+
+
+def test_json_is_an_object_a_file(cli: RunCommand, execution: str) -> None:
+    records = cli("verify", execution, "--json").ok().json_lines()
+    assert [record["path"] for record in records] == [
+        "artifacts/custom/empty",
+        "artifacts/custom/sub/ünï [red].txt",
+        "artifacts/results.json",
+        "logs/stdout.log",
+    ]
+    assert [record["size_bytes"] for record in records] == [0, 4, 2, 10]
+    assert {record["finding"] for record in records} == {"ok"}
+    assert all(record["detail"].startswith("sha256:") for record in records)
+
+
+def test_other_bytes_differ(cli: RunCommand, s3: S3Client, bucket: str, execution: str) -> None:
+    damage(s3, bucket, execution, "artifacts/results.json", b"[]")
+    result = cli("verify", execution).expect(7)
+    assert result.stdout == b""
+    lines = result.err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("failed: differs: artifacts/results.json: stored sha256:")
+    assert lines[1] == "error: 1 differs"
+    as_json = cli("verify", execution, "--json").expect(7)
+    assert findings(as_json)["artifacts/results.json"] == "differs"
+    assert list(findings(as_json).values()).count("ok") == 3
+
+
+def test_a_checksum_that_lies_is_found_by_reading(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str
+) -> None:
+    key = f"executions/{execution}/artifacts/results.json"
+    recorded = s3.head_object(Bucket=bucket, Key=key)["Metadata"]
+    s3.put_object(Bucket=bucket, Key=key, Body=b"[]", Metadata=recorded)
+    cli("verify", execution).ok()
+    result = cli("verify", execution, "--read").expect(7)
+    assert "the bytes read back do not match the checksum" in result.err
+
+
+def test_missing_and_unlisted_files_are_failures(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str
+) -> None:
+    s3.delete_object(Bucket=bucket, Key=f"executions/{execution}/logs/stdout.log")
+    damage(s3, bucket, execution, "artifacts/custom/new\u202e")
+    result = cli("verify", execution).expect(3)
+    assert "failed: missing: logs/stdout.log: in the manifest, not in S3" in result.err
+    assert "failed: unlisted: artifacts/custom/new\\u202e: stored, but not in" in result.err
+    assert "error: 1 missing, 1 unlisted\n" in result.err
+    assert "the same upload again stores what is missing" in result.err
+
+
+def test_an_object_without_a_checksum_cannot_be_verified(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    key = f"executions/{execution_id}/artifacts/custom/foreign.bin"
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    part = s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"x")
+    s3.complete_multipart_upload(
+        Bucket=bucket, Key=key, UploadId=upload,
+        MultipartUpload={"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]},
+    )  # fmt: skip
+    cli("finish", execution_id, "--result", "pass").ok()
+    assert read_record(s3, bucket, execution_id)["artifacts"][0]["checksum"] is None
+    result = cli("verify", execution_id, "--json").expect(3)
+    assert findings(result) == {"artifacts/custom/foreign.bin": "unverifiable"}
+
+
+def test_a_running_execution_has_nothing_to_compare_with(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x"})
+    result = cli("verify", execution_id).ok()
+    assert "warning: the execution is not finished" in result.err
+    assert result.err.endswith(f"verified {execution_id}: 1 ok\n")
+
+
+def test_a_manifest_that_was_tampered_with(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str
+) -> None:
+    record = read_record(s3, bucket, execution)
+    gone = record["artifacts"].pop()
+    put_execution(s3, bucket, **record)
+    s3.delete_object(Bucket=bucket, Key=f"executions/{execution}/{gone['path']}")
+    result = cli("verify", execution).expect(7)
+    assert "differs: metadata.json: the manifest does not match its own digest" in result.err
+
+
+# --- against the totals and the digest of a manifest too long to keep -------------------------
+
+
+@pytest.fixture
+def long_execution(s3: S3Client, bucket: str, cli: RunCommand, execution: str) -> str:
+    """The execution as it would be had its manifest been too long to keep."""
+    record: dict[str, Any] = read_record(s3, bucket, execution) | {"artifacts": None}
+    put_execution(s3, bucket, **record)
+    return execution
+
+
+def test_the_digest_of_a_long_manifest_serves(cli: RunCommand, long_execution: str) -> None:
+    assert cli("verify", long_execution).ok().err == f"verified {long_execution}: 4 ok\n"
+
+
+@pytest.mark.parametrize("change", ["missing", "unlisted", "differs"])
+def test_the_digest_of_a_long_manifest_finds(
+    cli: RunCommand, s3: S3Client, bucket: str, long_execution: str, change: str
+) -> None:
+    if change == "missing":
+        key = f"executions/{long_execution}/artifacts/results.json"
+        s3.delete_object(Bucket=bucket, Key=key)
+    else:
+        name = "results.json" if change == "differs" else "custom/new"
+        damage(s3, bucket, long_execution, f"artifacts/{name}", b"[]")
+    result = cli("verify", long_execution).expect(7 if change == "differs" else 3)
+    counted = {"missing": 3, "unlisted": 5, "differs": 4}[change]
+    assert (
+        f"failed: {change}: metadata.json: {counted} files are stored, 4 in the manifest; "
+        "its digest does not match\n" in result.err
+    )
+
+
+# --- against local files ---------------------------------------------------------------------
+
+
+def test_local_files_that_are_stored_may_be_deleted(
+    cli: RunCommand, execution: str, tree: Path
+) -> None:
+    # The same files, by the same places.
+    assert "4 identical" in cli("upload", execution, tree).ok().err
+    result = cli("verify", execution, tree, "--json").ok()
+    assert set(findings(result).values()) == {"ok"}
+    assert result.err == f"verified {execution}: 4 ok\n"
+    environment = {"ORCHESTRATOR_EXECUTION_ID": execution}
+    assert cli("verify", tree, env=environment).ok().err == result.err
+
+
+def test_local_files_that_differ_or_are_not_stored(
+    cli: RunCommand, execution: str, tree: Path
+) -> None:
+    (tree / "new.txt").write_text("new")
+    result = cli("verify", execution, tree).expect(3)
+    assert "failed: missing: artifacts/custom/new.txt: " in result.err
+    (tree / "results.json").write_text("[]")
+    result = cli("verify", execution, tree).expect(7)
+    assert "failed: differs: artifacts/results.json: " in result.err
+    assert "error: 1 differs, 1 missing\n" in result.err
+
+
+def test_what_cannot_be_stored_is_unreadable(cli: RunCommand, execution: str, tree: Path) -> None:
+    (tree / "bad\x1b[31m").write_text("x")
+    (tree / "link").symlink_to("/etc/hostname")
+    result = cli("verify", execution, tree).expect(3)
+    assert "failed: unreadable: " in result.err
+    assert "bad\\x1b[31m" in result.err
+    assert "\x1b" not in result.err
+
+
+def test_a_local_file_may_be_called_anything(cli: RunCommand, execution: str, tree: Path) -> None:
+    (tree / "not-utf8-\udcff").write_text("x")
+    result = cli("verify", execution, tree, "--json").expect(3)
+    assert [path for path, finding in findings(result).items() if finding != "ok"]
+
+
+def test_a_directory_that_is_not_there(cli: RunCommand, execution: str, tmp_path: Path) -> None:
+    result = cli("verify", execution, tmp_path / "gone").expect(3)
+    assert "no such file" in result.err
+
+
+# --- what it costs ---------------------------------------------------------------------------
+
+
+def test_checking_moves_no_content(cli: RunCommand, execution: str, recorder: Proxy) -> None:
+    cli("verify", execution).ok()
+    # metadata.json itself, and a look at each file.
+    assert recorder.operations() == {"GetObject": 1, "ListObjectsV2": 1, "HeadObject": 4}
+
+
+# --- errors ----------------------------------------------------------------------------------
+
+
+def test_a_missing_execution_and_invalid_metadata(
+    cli: RunCommand, s3: S3Client, bucket: str, tree: Path
+) -> None:
+    missing = make_id()
+    assert f"no such execution: {missing}" in cli("verify", missing).expect(4).err
+    assert f"no such execution: {missing}" in cli("verify", missing, tree).expect(4).err
+    put_metadata(s3, bucket, missing, b"{}")
+    assert "is not valid" in cli("verify", missing).expect(7).err
+
+
+def test_reading_an_archived_file_needs_its_restore(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    put_file(s3, bucket, execution_id, "logs/stdout.log", b"x", StorageClass="DEEP_ARCHIVE")
+    cli("finish", execution_id, "--result", "pass").ok()
+    cli("verify", execution_id).ok()
+    assert "archived" in cli("verify", execution_id, "--read").expect(8).err
+
+
+def test_usage_errors(cli: RunCommand, execution: str, tree: Path) -> None:
+    assert "One DIR at a time" in cli("verify", execution, tree, tree).expect(2).err
+    assert "Missing argument 'ID'" in cli("verify").expect(2).err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import pytest
@@ -18,11 +17,12 @@ from orchestrator_cli.core.errors import (
     UsageError,
 )
 from orchestrator_cli.core.retry import RetryPolicy
+from orchestrator_cli.core.stop import StopSignal
 
 BUSY = UnavailableError("busy", retryable=True)
 
 
-class Stop(threading.Event):
+class Stop(StopSignal):
     """A stop signal that notes the waits instead of waiting."""
 
     def __init__(self, set_in_wait: int = 0) -> None:
@@ -220,7 +220,7 @@ def test_stopping_ends_the_wait_and_sends_nothing_more(wait: int) -> None:
 
 
 def test_a_stop_ends_a_real_wait_at_once() -> None:
-    stop = threading.Event()
+    stop = StopSignal()
     # If it did not, this would last until the test's time limit.
     policy = RetryPolicy(
         stop=stop, first_wait_seconds=1e6, longest_wait_seconds=1e6, on_retry=lambda _: stop.set()

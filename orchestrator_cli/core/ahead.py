@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TypeVar
 
+from orchestrator_cli.core.stop import obey, obeyed
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -24,7 +26,9 @@ def map_in_order(
     if len(first) < 2:
         yield from map(work, first)
         return
-    executor = ThreadPoolExecutor(ahead, thread_name_prefix="ahead")
+    executor = ThreadPoolExecutor(
+        ahead, thread_name_prefix="ahead", initializer=obey, initargs=(obeyed(),)
+    )
     waiting: deque[Future[Answer]] = deque()
     try:
         for item in chain(first, source):

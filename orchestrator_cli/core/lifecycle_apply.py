@@ -148,8 +148,7 @@ class BucketLifecycle:
                 break
             if not same_configuration(stale, kept):
                 break
-            self._store.retry.stop.wait(seconds)
-            self._store.retry.check_stopped()
+            self._store.retry.wait(seconds)
             kept = self.read()
         return kept
 

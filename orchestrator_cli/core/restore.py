@@ -199,6 +199,5 @@ def wait_until_restored(
                 hint="the restore goes on; run the same command again to wait on",
             )
         if left:
-            store.retry.stop.wait(pause)
-            store.retry.check_stopped()
+            store.retry.wait(pause)
             pause = min(pause * 2, _LONGEST_WAIT_SECONDS)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from orchestrator_cli.core.errors import AccessError, InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.s3errors import EXPIRED_CODES, translate
+from orchestrator_cli.core.stop import StopSignal, obeyed
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ class RetryPolicy:
     attempts: int = 6
     first_wait_seconds: float = 0.25
     longest_wait_seconds: float = 8.0
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: StopSignal = field(default_factory=StopSignal)
     refresh_credentials: Callable[[], bool] | None = None
     on_retry: Callable[[OrchestratorError], None] | None = None
 
@@ -44,7 +45,7 @@ class RetryPolicy:
 
     def check_stopped(self) -> None:
         """Raise InterruptedByUser once the user has asked to stop."""
-        if self.stop.is_set():
+        if self._stop.is_set():
             raise InterruptedByUser("interrupted")
 
     def wait_a_moment(self, at_least: float = 0) -> None:
@@ -52,7 +53,7 @@ class RetryPolicy:
 
         It is up to the first wait of the backoff, after `at_least` times as long.
         """
-        self._sleep(random.uniform(at_least, at_least + 1) * self.first_wait_seconds)
+        self.wait(random.uniform(at_least, at_least + 1) * self.first_wait_seconds)
 
     def once(self, request: Callable[[], T], what: str) -> T:
         """Send a request once; raise the library's exceptions."""
@@ -82,7 +83,7 @@ class RetryPolicy:
             wait=full_jitter(multiplier=self.first_wait_seconds, max=self.longest_wait_seconds),
             # The first failure was judged already, which may have refreshed the credentials.
             retry=retry_if_exception(lambda error: error is first or self._can_pass(error)),
-            sleep=self._sleep,
+            sleep=self.wait,
             before_sleep=lambda state: self._report(state.outcome),
             reraise=True,
         )(attempt)
@@ -94,9 +95,14 @@ class RetryPolicy:
             return self.refresh_credentials is not None and self.refresh_credentials()
         return error.retryable
 
-    def _sleep(self, seconds: float) -> None:
-        self.stop.wait(seconds)
+    def wait(self, seconds: float) -> None:
+        """Wait, or raise InterruptedByUser as soon as the user asks to stop."""
+        self._stop.wait(seconds)
         self.check_stopped()
+
+    @property
+    def _stop(self) -> StopSignal:
+        return obeyed() or self.stop
 
     def _report(self, outcome: object) -> None:
         error = getattr(outcome, "exception", lambda: None)()

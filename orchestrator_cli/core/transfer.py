@@ -12,8 +12,10 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from orchestrator_cli.core.budget import ByteBudget
+from orchestrator_cli.core.errors import InterruptedByUser
 from orchestrator_cli.core.multipart import MultipartUploads
 from orchestrator_cli.core.parts import BASE_PART_BYTES
+from orchestrator_cli.core.stop import obey
 from orchestrator_cli.core.store import ArtifactStore
 
 Item = TypeVar("Item")
@@ -74,6 +76,8 @@ class Batch(Generic[T]):
 class Transfers:
     """Threads and budget of one command. A context manager: leaving by an exception stops all.
 
+    What it stops is its own work: the store can be used again at once.
+
     `on_bytes` is called from several threads with the bytes just stored, found or read.
     """
 
@@ -84,8 +88,13 @@ class Transfers:
 
     def __post_init__(self) -> None:
         # Made at once, so that two threads never make two; their threads start when needed.
-        self._executor = ThreadPoolExecutor(self.concurrency, thread_name_prefix="transfer")
-        self._large_lane = ThreadPoolExecutor(1, thread_name_prefix="large-file")
+        # Their stop is their own: after a failure the store serves the next transfers.
+        self._stop = self.store.retry.stop.follower()
+        self._executor = self._threads(self.concurrency, "transfer")
+        self._large_lane = self._threads(1, "large-file")
+
+    def _threads(self, count: int, name: str) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(count, name, initializer=obey, initargs=(self._stop,))
 
     @cached_property
     def uploads(self) -> MultipartUploads:
@@ -94,7 +103,8 @@ class Transfers:
 
     def submit(self, size_bytes: int, work: Callable[[], T]) -> Future[T]:
         """Run work in a thread once its bytes fit into the budget; blocks until they do."""
-        self.store.retry.check_stopped()
+        if self._stop.is_set():
+            raise InterruptedByUser("interrupted")
         held = self.budget.acquire(size_bytes)
         try:
             future = self._executor.submit(work)
@@ -156,6 +166,6 @@ class Transfers:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            self.store.retry.stop.set()
+            self._stop.set()
         for executor in (self._large_lane, self._executor):
             executor.shutdown(wait=error is None, cancel_futures=error is not None)

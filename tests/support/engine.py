@@ -55,7 +55,7 @@ def key_of(name: str, execution_id: str = EXECUTION_ID) -> str:
 
 def impatient(monkeypatch: Any) -> None:
     """Let the commands that run in this process retry at once."""
-    monkeypatch.setattr(RetryPolicy, "_sleep", lambda policy, seconds: policy.check_stopped())
+    monkeypatch.setattr(RetryPolicy, "wait", lambda policy, seconds: policy.check_stopped())
 
 
 def answered(exchanges: list[Exchange], operation: str) -> int:

@@ -36,6 +36,7 @@ COMMANDS: dict[str, str] = {
     "new": "Make an execution and print its id.",
     "upload": "Store files, directories or standard input.",
     "finish": "Finish an execution: manifest, result, history line.",
+    "run": "Run a command and store its output.",
     "ls": "List executions, or the files of one.",
     "logs": "Print a log.",
     "show": "Show the metadata of an execution.",

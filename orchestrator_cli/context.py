@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _BOTO_ONLY_VARIABLES = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
 DEFAULT_CONFIG = "orchestrator/config.toml"
+DEFAULT_SPOOL = "orchestrator/runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,32 @@ class App:
         retry = RetryPolicy(on_retry=self._note_retry) if patient else RetryPolicy(attempts=1)
         clients = S3Clients(settings, retry)
         return ArtifactStore(clients, Pace(limit_rate) if limit_rate else None)
+
+    def check_bucket(self) -> None:
+        """Raise UsageError where no bucket is configured, without building anything."""
+        self._bucket()
+
+    def command_environment(self, execution_id: str) -> dict[str, str]:
+        """Return the environment of a command that `run` runs: ours, and which execution it is."""
+        settings = self.settings
+        given = {
+            "ORCHESTRATOR_EXECUTION_ID": execution_id,
+            "ORCHESTRATOR_BUCKET": settings.bucket,
+            "ORCHESTRATOR_PROFILE": settings.profile,
+            "ORCHESTRATOR_REGION": settings.region,
+            "ORCHESTRATOR_ENDPOINT_URL": settings.endpoint_url,
+        }
+        return {**os.environ, **{name: text for name, text in given.items() if text}}
+
+    def spool_roots(self, named: Path | None) -> list[Path]:
+        """Return where a run may be spooled: where it was named, or the best places."""
+        import tempfile
+
+        if named is not None:
+            return [named.absolute()]
+        state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        own = f"orchestrator-{os.getuid()}"
+        return [Path(state, DEFAULT_SPOOL), Path(tempfile.gettempdir(), own)]
 
     def transfers(
         self, store: ArtifactStore, concurrency: int, on_bytes: Any = lambda size: None

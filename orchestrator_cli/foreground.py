@@ -1,20 +1,27 @@
 """Run a command in the foreground as a shell does, and hold signals while it runs.
 
 Signals are blocked and then asked for, because only so can it be told who sent them. That works
-while this is the process's only thread.
+where every other thread was started while they were blocked.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from orchestrator_cli.core.errors import printable
+
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-_PASSED_ON = STOP_SIGNALS | {signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
+PASSED_ON = STOP_SIGNALS | {signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
 # Python ignores these two, and a command would inherit that.
 _RESET_FOR_COMMANDS = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+_NOT_EXECUTABLE = 126
+_NOT_FOUND = 127
 
 
 @contextmanager
@@ -43,6 +50,22 @@ class HeldSignals:
         self._signals = signals
         self.mask = mask
 
+    def wait_until(self, deadline: float | None) -> signal.Signals | None:
+        """Wait for a signal up to a time of the monotonic clock; None when it has come."""
+        left = None if deadline is None else max(deadline - time.monotonic(), 0)
+        if left is None:
+            return self.wait()[0]
+        sigtimedwait = getattr(signal, "sigtimedwait", None)  # macOS has none
+        if sigtimedwait is not None:
+            info = sigtimedwait(self._signals, left)
+            return signal.Signals(info.si_signo) if info else None
+        # Held as well, so that the timer ends the waiting and not the process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+        signal.setitimer(signal.ITIMER_REAL, max(left, 0.001))
+        received = signal.Signals(signal.sigwait(self._signals | {signal.SIGALRM}))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return None if received is signal.SIGALRM else received
+
     def wait(self) -> tuple[signal.Signals, bool]:
         """Wait for a signal; also say whether the terminal sent it, to the whole group."""
         sigwaitinfo = getattr(signal, "sigwaitinfo", None)  # macOS has none
@@ -58,7 +81,7 @@ def run_foreground(command: Sequence[str], environment: Mapping[str, str]) -> in
     Signals sent to this process are passed on. Those of the terminal have reached the command
     already. Raises FileNotFoundError, PermissionError and other OSErrors where it cannot start.
     """
-    with held_signals(_PASSED_ON) as signals:
+    with held_signals(PASSED_ON) as signals:
         child = os.posix_spawnp(
             command[0],
             list(command),
@@ -71,12 +94,20 @@ def run_foreground(command: Sequence[str], environment: Mapping[str, str]) -> in
             if received is signal.SIGCHLD:
                 pid, status = os.waitpid(child, os.WNOHANG)
                 if pid == child:
-                    return _shell_code(status)
+                    return shell_code(status)
             elif not from_terminal:
                 os.kill(child, received)
 
 
-def _shell_code(status: int) -> int:
+def start_failure(name: str, error: OSError) -> tuple[int, str]:
+    """Return a shell's exit code for a command that cannot be started, and what to say."""
+    if isinstance(error, FileNotFoundError):
+        return _NOT_FOUND, f"{printable(name)}: command not found"
+    return _NOT_EXECUTABLE, f"{printable(name)}: {error.strerror}"
+
+
+def shell_code(status: int) -> int:
+    """Return what a shell makes of a wait status: 128+n after signal n."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 

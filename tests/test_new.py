@@ -48,6 +48,7 @@ def test_the_id_alone_is_printed_and_one_object_is_written(
         "artifacts": None,
         "failures": [],
         "labels": {},
+        "run": None,
     }
 
 

@@ -8,13 +8,10 @@ import sys
 
 import click
 
-from orchestrator_cli.core.errors import OrchestratorError, printable
-from orchestrator_cli.foreground import STOP_SIGNALS, held_signals, run_foreground
+from orchestrator_cli.core.errors import OrchestratorError
+from orchestrator_cli.foreground import STOP_SIGNALS, held_signals, run_foreground, start_failure
 from orchestrator_cli.options import Example, command
 from orchestrator_cli.sandbox import DEFAULT_BUCKET, UNSET_VARIABLES, Sandbox, start_sandbox
-
-_NOT_EXECUTABLE = 126
-_NOT_FOUND = 127
 
 
 @command(
@@ -43,12 +40,10 @@ def sandbox(bucket: str, argv: tuple[str, ...]) -> None:
 def _run(running: Sandbox, argv: tuple[str, ...]) -> int:
     try:
         return run_foreground(argv, running.full_environment())
-    except FileNotFoundError:
-        click.echo(f"error: {printable(argv[0])}: command not found", err=True)
-        return _NOT_FOUND
     except OSError as error:
-        click.echo(f"error: {printable(argv[0])}: {error.strerror}", err=True)
-        return _NOT_EXECUTABLE
+        code, reason = start_failure(argv[0], error)
+        click.echo(f"error: {reason}", err=True)
+        return code
 
 
 def _serve(running: Sandbox) -> int:

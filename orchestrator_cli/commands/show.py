@@ -50,5 +50,18 @@ def _text(name: str, value: Any) -> str:
     if name == "failures":
         return "; ".join(printable(f"{item['path']}: {item['error']}") for item in value)
     if isinstance(value, dict):
+        if name == "run":
+            return _run_text(value)
         return ", ".join(printable(f"{key}={item}") for key, item in sorted(value.items()))
     return printable(value)
+
+
+def _run_text(run: dict[str, Any]) -> str:
+    import shlex
+
+    from orchestrator_cli.core.errors import printable
+
+    seconds = run.get("duration_seconds")
+    lasted = "" if seconds is None else f" after {seconds:g} s"
+    how = f"{run.get('summary') or 'running'}{lasted} on {run.get('host')}"
+    return printable(f"{how}: {shlex.join(run.get('command') or [])}")

@@ -30,6 +30,7 @@ from orchestrator_cli.core.metadata import (
     ExecutionMetadata,
     Failure,
     Result,
+    RunDetails,
     Status,
     parse_metadata,
 )
@@ -96,6 +97,27 @@ def create_execution(store: ArtifactStore, metadata: ExecutionMetadata) -> Execu
         return metadata
     existing = read_execution(store, metadata.execution_id).metadata
     if _declared(existing) != _declared(metadata):
+        raise ConflictError(
+            f"execution {metadata.execution_id} exists with other properties; nothing was changed",
+            hint=f"`orchestrator show {metadata.execution_id}` shows them",
+        )
+    return existing
+
+
+def open_execution(store: ArtifactStore, metadata: ExecutionMetadata) -> ExecutionMetadata:
+    """Write a new execution's metadata, or return what is there if it agrees with what is given.
+
+    What is not given agrees with everything. Raises ConflictError.
+    """
+    key = metadata_key(metadata.execution_id)
+    outcome, _ = store.create(key, serialise(metadata), JSON_TYPE)
+    if outcome is not Outcome.CONFLICT:
+        return metadata
+    existing = read_execution(store, metadata.execution_id).metadata
+    *given, _ = _declared(metadata)
+    *there, _ = _declared(existing)
+    differs = any(one not in (None, other) for one, other in zip(given, there, strict=True))
+    if differs or not metadata.labels.items() <= existing.labels.items():
         raise ConflictError(
             f"execution {metadata.execution_id} exists with other properties; nothing was changed",
             hint=f"`orchestrator show {metadata.execution_id}` shows them",
@@ -185,11 +207,16 @@ def _artifact_status(metadata: ExecutionMetadata) -> ArtifactStatus:
 
 
 def finish_execution(
-    store: ArtifactStore, execution_id: str, result: Result, ended_at: datetime
+    store: ArtifactStore,
+    execution_id: str,
+    result: Result,
+    ended_at: datetime,
+    run: RunDetails | None = None,
 ) -> ExecutionMetadata:
     """Write manifest, end and result, then the history line. Repeating it changes nothing.
 
-    Raises ConflictError for another result than the one recorded.
+    `run` says how the command ran, where `run` ran it. Raises ConflictError for another result
+    than the one recorded.
     """
 
     def change(metadata: ExecutionMetadata) -> ExecutionMetadata:
@@ -203,6 +230,7 @@ def finish_execution(
                 "status": Status.COMPLETED,
                 "result": result,
                 "ended_at": metadata.ended_at or max(ended_at, metadata.started_at or ended_at),
+                "run": run or metadata.run,
             }
         )
         finished = with_manifest(finished, build_manifest(store, execution_id, metadata))

@@ -119,6 +119,22 @@ class Failure(_Record):
     error: str
 
 
+class RunDetails(_Record):
+    """How `orchestrator run` ran its command; null values of the end while it runs."""
+
+    command: list[Text]
+    host: Text
+    pid: int = Field(ge=0)
+    tool_version: Text
+    started_at: UtcTime
+    ended_at: UtcTime | None = None
+    duration_seconds: float | None = Field(default=None, ge=0)
+    exit_code: int | None = Field(default=None, ge=0, le=255)
+    signal: Text | None = None
+    timed_out: bool = False
+    summary: Text | None = None
+
+
 class ExecutionMetadata(_Record):
     """The content of `metadata.json`; times are RFC 3339 in UTC, sizes in bytes."""
 
@@ -139,6 +155,7 @@ class ExecutionMetadata(_Record):
     artifacts: list[Artifact] | None = None
     failures: list[Failure] = Field(default_factory=list)
     labels: dict[Text, Text] = Field(default_factory=dict)
+    run: RunDetails | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -8,7 +8,7 @@ from string import Template
 
 from orchestrator_cli.core import compare, layout, parts
 from orchestrator_cli.core.executions import MAX_METADATA_BYTES
-from orchestrator_cli.core.metadata import Artifact, ExecutionMetadata
+from orchestrator_cli.core.metadata import Artifact, ExecutionMetadata, RunDetails
 from orchestrator_cli.docgen import roff
 from orchestrator_cli.docgen.manpages import LAYOUT_PAGE
 from orchestrator_cli.docgen.reference import PROGRAM
@@ -37,6 +37,22 @@ METADATA_FIELDS = {
     "above always speak of the whole.",
     "failures": "List of objects with `path` and `error`: what could not be stored, and why.",
     "labels": "Object of strings.",
+    "run": "Object or null: how `orchestrator run` ran the command, where it did.",
+}
+RUN_FIELDS = {
+    "command": "List of strings: the command and its arguments, cut after 4,096 characters. Its "
+    "environment is never stored.",
+    "host": "String. The name of the host.",
+    "pid": "Integer. The process id of the runner.",
+    "tool_version": "String. The version of orchestrator.",
+    "started_at": "Time. When the runner began.",
+    "ended_at": "Time or null. When the command itself ended.",
+    "duration_seconds": "Number or null. From the start of the command to its end.",
+    "exit_code": "Integer or null: what `orchestrator run` exited with. 128+n after signal n, 124 "
+    "where its time was over, 127 where it was not found, 126 where it could not be run.",
+    "signal": "String or null. The signal that killed the command, as `SIGKILL`.",
+    "timed_out": "Boolean. Whether `--timeout` ended it.",
+    "summary": "String or null. What happened, in a few words.",
 }
 ARTIFACT_FIELDS = {
     "path": "String, relative to the execution.",
@@ -51,6 +67,7 @@ def render_layout_page(version: str) -> str:
     """Return the page. Raises ValueError where the text and the record's fields differ."""
     _check_fields(METADATA_FIELDS, ExecutionMetadata)
     _check_fields(ARTIFACT_FIELDS, Artifact)
+    _check_fields(RUN_FIELDS, RunDetails)
     return render_page(LAYOUT_PAGE, "layout.md", _values(), version)
 
 
@@ -64,7 +81,9 @@ def render_page(page: str, file: str, values: dict[str, str], version: str) -> s
     return roff.render(lines)
 
 
-def _check_fields(described: dict[str, str], model: type[ExecutionMetadata | Artifact]) -> None:
+def _check_fields(
+    described: dict[str, str], model: type[ExecutionMetadata | Artifact | RunDetails]
+) -> None:
     if set(described) != set(model.model_fields):
         different = sorted(set(described) ^ set(model.model_fields))
         raise ValueError(f"layout_page.py does not describe {model.__name__}: {different}")
@@ -84,6 +103,7 @@ def _values() -> dict[str, str]:
         "metadata_fields": _definitions(METADATA_FIELDS),
         "parts_per_size": f"{parts.PARTS_PER_SIZE:,}",
         "result_names": _join(layout.RESULT_NAMES),
+        "run_fields": _definitions(RUN_FIELDS),
         "schedule_metadata": compare.SCHEDULE_METADATA,
         "sha256_metadata": compare.SHA256_METADATA,
         "trace_suffixes": _join(sorted(layout._TRACE_SUFFIXES)),  # noqa: SLF001 - no business of other callers

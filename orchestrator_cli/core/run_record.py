@@ -1,0 +1,124 @@
+"""What is known of one run of a command: how it began, how it ended, and its summary."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+_MAX_COMMAND_CHARACTERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """How a run began. `artifacts` is an absolute directory; `declared` are options of `new`.
+
+    `reused` says that the id was given, so that the execution may exist already.
+    """
+
+    execution_id: str
+    command: list[str]
+    host: str
+    pid: int
+    tool_version: str
+    started_at: datetime
+    declared: dict[str, Any] = field(default_factory=dict)
+    artifacts: str | None = None
+    reused: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-ready form."""
+        return asdict(self) | {"started_at": self.started_at.isoformat()}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> RunStart:
+        """Read what `to_dict` returned. Raises TypeError, ValueError, KeyError."""
+        return cls(**(record | {"started_at": datetime.fromisoformat(record["started_at"])}))
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a run ended. `exit_code` is what a shell would see: 128+n after signal n.
+
+    `error` says why the command did not start, or that its end was not seen. `lost` maps the paths
+    of logs to what of them was lost.
+    """
+
+    ended_at: datetime
+    duration_seconds: float
+    exit_code: int | None = None
+    signal: str | None = None
+    timed_out: bool = False
+    error: str | None = None
+    lost: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def result(self) -> str:
+        """`pass`, `fail`, or `error` where the command was not run to its own end."""
+        if self.error or self.signal or self.timed_out:
+            return "error"
+        return "pass" if self.exit_code == 0 else "fail"
+
+    @property
+    def summary(self) -> str:
+        """What happened, in a few words."""
+        if self.error:
+            return self.error
+        how = f"killed by {self.signal}" if self.signal else f"exit code {self.exit_code}"
+        return f"timed out: {how}" if self.timed_out else how
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-ready form."""
+        return asdict(self) | {"ended_at": self.ended_at.isoformat()}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> RunEnd:
+        """Read what `to_dict` returned. Raises TypeError, ValueError, KeyError."""
+        return cls(**(record | {"ended_at": datetime.fromisoformat(record["ended_at"])}))
+
+
+def run_details(start: RunStart, end: RunEnd | None) -> dict[str, Any]:
+    """Return the field `run` of metadata.json; the end's values are None while it runs."""
+    return {
+        "command": _shortened(start.command),
+        "host": start.host,
+        "pid": start.pid,
+        "tool_version": start.tool_version,
+        "started_at": start.started_at,
+        "ended_at": end.ended_at if end else None,
+        "duration_seconds": end.duration_seconds if end else None,
+        "exit_code": end.exit_code if end else None,
+        "signal": end.signal if end else None,
+        "timed_out": end.timed_out if end else False,
+        "summary": end.summary if end else None,
+    }
+
+
+def render_results(start: RunStart, end: RunEnd, stderr_tail: list[str]) -> bytes:
+    """Return `results.json`: the summary, the same bytes however often it is made."""
+    details = run_details(start, end)
+    record = {
+        "execution_id": start.execution_id,
+        "result": end.result,
+        **{name: _json(value) for name, value in details.items()},
+        "lost": end.lost,
+        "stderr_tail": stderr_tail if end.result != "pass" else [],
+    }
+    return json.dumps(record, ensure_ascii=True, indent=2).encode() + b"\n"
+
+
+def _json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _shortened(command: list[str]) -> list[str]:
+    """Cut a command that would make metadata.json too large."""
+    kept: list[str] = []
+    room = _MAX_COMMAND_CHARACTERS
+    for word in command:
+        if len(word) > room:
+            return [*kept, word[:room] + "…"]
+        kept.append(word)
+        room -= len(word) + 1
+    return kept

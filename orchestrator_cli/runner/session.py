@@ -1,0 +1,108 @@
+"""One run from its first process to the last, with nothing of S3 in this process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator_cli.core.run_record import RunEnd, RunStart
+from orchestrator_cli.core.run_upload import RunOutcome, RunUpload
+from orchestrator_cli.core.spool import RunnerLog, Spool, SpoolLog
+from orchestrator_cli.foreground import HeldSignals, held_signals, start_failure
+from orchestrator_cli.runner.child import Child, start_child
+from orchestrator_cli.runner.passing import Copier
+from orchestrator_cli.runner.storing import Storer, start_storer
+from orchestrator_cli.runner.supervise import RUN_SIGNALS, Supervisor, take_terminal_back
+
+_TIMED_OUT = 124
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds: for the command (None: no limit), from SIGTERM to SIGKILL, for silent uploads."""
+
+    timeout: float | None
+    kill_after: float
+    upload_timeout: float
+
+
+@dataclass
+class Session:
+    """What a run needs; `run` may be called once. `say_slow` tells that uploads take long."""
+
+    start: RunStart
+    command: tuple[str, ...]
+    spool: Spool
+    log: RunnerLog
+    upload: RunUpload
+    limits: Limits
+    environment: Mapping[str, str]
+    clock: Callable[[], datetime]
+    say: Callable[[str], None]
+    say_slow: Callable[[], None]
+
+    def run(self) -> tuple[RunEnd, RunOutcome]:
+        """Run the command and store its output; say how both ended."""
+        with held_signals(RUN_SIGNALS) as signals:
+            supervisor = Supervisor(signals, self.log.note)
+            storer = self._start_storer()
+            end = self._run_command(supervisor)
+            self.log.note(f"end: {end.summary}, after {end.duration_seconds:.3f} s")
+            self._keep_end(end)
+            storer.tell_end(end)
+            supervisor.await_storer(storer, self.say_slow)
+            return end, storer.outcome()
+
+    def _start_storer(self) -> Storer:
+        died = RunEnd(self.start.started_at, 0, error="the runner was killed")
+        keep = self.spool.descriptors() | self.log.descriptors()
+        return start_storer(self.upload, keep, died, self.limits.upload_timeout)
+
+    def _keep_end(self, end: RunEnd) -> None:
+        try:
+            self.spool.write_state(self.start, end)
+        except OSError as error:
+            self.log.note(f"the end is not in the spool: {error.strerror}")
+
+    def _run_command(self, supervisor: Supervisor) -> RunEnd:
+        logs = [SpoolLog(self.spool.log_path(name)) for name in ("stdout.log", "stderr.log")]
+        began = time.monotonic()
+        try:
+            child = self._start_child(supervisor.signals)
+        except OSError as error:
+            code, reason = start_failure(self.command[0], error)
+            self.say(f"error: {reason}")
+            return RunEnd(self.clock(), time.monotonic() - began, code, error=reason)
+        copiers = [Copier(child.stdout, 1, logs[0]), Copier(child.stderr, 2, logs[1])]
+        for copier in copiers:
+            copier.start()
+        supervisor.await_child(child, self.limits.timeout, self.limits.kill_after)
+        ended, seconds = self.clock(), time.monotonic() - began
+        supervisor.end_group(child)
+        supervisor.await_copies(copiers)
+        if child.relay:
+            child.relay.stop()
+        else:
+            take_terminal_back()
+        code, killed_by = supervisor.end_of(child.pid)
+        lost = {
+            f"logs/{name}": log.loss
+            for name, log in zip(("stdout.log", "stderr.log"), logs, strict=True)
+            if log.loss
+        }
+        return RunEnd(
+            ended,
+            round(seconds, 3),
+            _TIMED_OUT if supervisor.timed_out else code,
+            killed_by,
+            supervisor.timed_out,
+            lost=lost,
+        )
+
+    def _start_child(self, signals: HeldSignals) -> Child:
+        child = start_child(self.command, self.environment, signals)
+        self.log.note(f"started as process {child.pid} by process {os.getpid()}")
+        return child

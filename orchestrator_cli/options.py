@@ -232,6 +232,11 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     raise click.UsageError(f"Missing argument 'ID'; it can also be set by {EXECUTION_ID_ENVVAR}.")
 
 
+def is_preset_id(execution_id: str) -> bool:
+    """Say whether the execution is the one of the environment, as inside `run`."""
+    return os.environ.get(EXECUTION_ID_ENVVAR, "").upper() == execution_id
+
+
 def _is_ulid(text: str) -> bool:
     from orchestrator_cli.core.layout import is_execution_id
 

@@ -80,6 +80,7 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
         "artifacts": draw(st.none() | st.lists(with_unknown(artifact), max_size=2)),
         "failures": draw(st.lists(with_unknown(failure), max_size=2)),
         "labels": draw(st.dictionaries(words, words, max_size=3)),
+        "run": None,
     }
     return draw(unknown_fields) | fields
 
@@ -165,6 +166,7 @@ def test_a_new_record_has_every_documented_field() -> None:
         "artifacts": None,
         "failures": [],
         "labels": {"branch": "main"},
+        "run": None,
     }
     assert metadata.to_json().endswith(b"}\n")
     assert (metadata.runner_type, metadata.status) == (RunnerType.ONPREM, Status.RUNNING)

@@ -55,6 +55,7 @@ def test_text_names_every_field(cli: RunCommand, s3: S3Client, bucket: str) -> N
         "artifacts": "1 (orchestrator ls ID)",
         "failures": "a: no; b: no",
         "labels": "a=1, b=2",
+        "run": "-",
     }
 
 
@@ -80,7 +81,7 @@ def test_what_others_wrote_never_reaches_the_terminal_raw(
     execution_id = put_execution(s3, bucket, **fields)
     result = cli("show", *options, execution_id).ok()
     assert set(result.out) & set(bad) <= set("[31mred]\n")
-    assert len(result.lines) == (1 if options else 18)
+    assert len(result.lines) == (1 if options else 19)
     if options:
         assert result.json()["labels"] == {bad: bad}
 

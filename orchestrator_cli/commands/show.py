@@ -50,10 +50,18 @@ def _text(name: str, value: Any) -> str:
     if name == "failures":
         return "; ".join(printable(f"{item['path']}: {item['error']}") for item in value)
     if isinstance(value, dict):
-        if name == "run":
-            return _run_text(value)
-        return ", ".join(printable(f"{key}={item}") for key, item in sorted(value.items()))
+        return (
+            _run_text(value)
+            if name == "run"
+            else ", ".join(printable(f"{key}={item}") for key, item in sorted(value.items()))
+        )
     return printable(value)
+
+
+def _pairs(value: dict[str, Any]) -> str:
+    from orchestrator_cli.core.errors import printable
+
+    return ", ".join(printable(f"{key}={item}") for key, item in sorted(value.items()))
 
 
 def _run_text(run: dict[str, Any]) -> str:

@@ -16,11 +16,13 @@ from orchestrator_cli.options import (
     command,
     complete_id_or_path,
     concurrency_option,
+    is_preset_id,
     json_option,
     split_id,
 )
 
 if TYPE_CHECKING:
+    from orchestrator_cli.core.executions import Execution
     from orchestrator_cli.core.models import UploadResult
     from orchestrator_cli.core.pieces import Readable
     from orchestrator_cli.core.plan import PlanItem
@@ -127,10 +129,10 @@ def _upload_files(
     concurrency: int,
     as_json: bool,
 ) -> UploadSummary:
-    from orchestrator_cli.core.executions import read_execution, record_upload
+    from orchestrator_cli.core.executions import record_upload
     from orchestrator_cli.core.upload import Uploader
 
-    failing = {item.path for item in read_execution(store, execution_id).metadata.failures}
+    failing = {item.path for item in _read(app, store, execution_id).metadata.failures}
     mended: set[str] = set()
 
     with (
@@ -168,7 +170,7 @@ def _upload_stdin(
     as_json: bool,
     dry_run: bool,
 ) -> None:
-    from orchestrator_cli.core.executions import read_execution, record_upload
+    from orchestrator_cli.core.executions import record_upload
     from orchestrator_cli.core.layout import artifact_key, place
     from orchestrator_cli.core.plan import PlannedFile, guess_content_type
     from orchestrator_cli.core.upload import UploadSummary, upload_stream
@@ -180,7 +182,7 @@ def _upload_stdin(
     if dry_run:
         _print_plan(app, [item], as_json)
         return
-    read_execution(store, execution_id)
+    _read(app, store, execution_id)
     summary = UploadSummary()
     with (
         app.output.progress("uploading") as progress,
@@ -194,6 +196,14 @@ def _upload_stdin(
         record_upload(store, execution_id, failed, {path} if result.stored else set())
     _report(app, result, as_json)
     _finish(app, summary, execution_id, "ignore")
+
+
+def _read(app: App, store: Any, execution_id: str) -> Execution:
+    from orchestrator_cli.core.executions import await_execution, read_execution
+
+    if is_preset_id(execution_id):
+        return await_execution(store, execution_id, app.now())
+    return read_execution(store, execution_id)
 
 
 def _is_below(path: str, roots: tuple[str, ...]) -> bool:

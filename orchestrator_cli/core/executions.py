@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from orchestrator_cli.core.ahead import map_in_order
 from orchestrator_cli.core.errors import (
@@ -19,6 +19,7 @@ from orchestrator_cli.core.errors import (
 )
 from orchestrator_cli.core.layout import (
     execution_prefix,
+    execution_time,
     history_key,
     metadata_key,
     parse_artifact_key,
@@ -42,6 +43,9 @@ JSON_TYPE = "application/json"
 # The archive rule takes objects over 128 KiB, and metadata.json must never be archived.
 MAX_METADATA_BYTES = 128 * 1024
 _SWAP_ATTEMPTS = 32
+_YOUNG = timedelta(minutes=1)
+_LOOKS = 20
+_LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,23 @@ def read_execution(store: ArtifactStore, execution_id: str) -> Execution:
             raise
         raise no_such_execution(store, execution_id) from error
     return Execution(parse_metadata(stored.content, execution_id), stored.etag)
+
+
+def await_execution(store: ArtifactStore, execution_id: str, now: datetime) -> Execution:
+    """Return the validated metadata of an execution that may be in the making.
+
+    `run` makes it while its command runs already, so one whose id is young gets some seconds.
+    Raises NotFoundError, IntegrityError.
+    """
+    young = abs(now - execution_time(execution_id)) < _YOUNG
+    for _ in range(_LOOKS if young else 0):
+        try:
+            return read_execution(store, execution_id)
+        except NotFoundError as error:
+            if error.code == "NoSuchBucket":
+                raise
+            store.retry.wait(_LOOK_SECONDS)
+    return read_execution(store, execution_id)
 
 
 def read_executions(

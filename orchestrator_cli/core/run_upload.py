@@ -27,7 +27,7 @@ from orchestrator_cli.core.executions import (
 )
 from orchestrator_cli.core.layout import artifact_key
 from orchestrator_cli.core.metadata import ExecutionMetadata, Result, RunDetails, build_metadata
-from orchestrator_cli.core.models import Outcome, UploadResult
+from orchestrator_cli.core.models import UploadResult
 from orchestrator_cli.core.plan import (
     PlanItem,
     PlannedFile,
@@ -247,8 +247,8 @@ class RunUpload:
         """Say in the metadata, if that can be written at all, that files are missing."""
         if not self._made or self._stopped.is_set() or isinstance(error, ConflictError):
             return
-        missing = {f"logs/{name}" for name in RUN_LOGS} - self._stored
-        failed = dict.fromkeys(missing or {"artifacts"}, error.message) | end.lost
+        expected = {RESULTS_PATH, *(f"logs/{name}" for name in (*RUN_LOGS, "runner.log"))}
+        failed = dict.fromkeys(sorted(expected - self._stored), error.message) | end.lost
         with contextlib.suppress(OrchestratorError):
             store = self._store(patient=False)
             record_upload(store, self._start.execution_id, failed, set())
@@ -316,7 +316,7 @@ class RunUpload:
     def _store_results(self, store: ArtifactStore, end: RunEnd) -> None:
         content = render_results(self._start, end, self._spool.stderr_tail())
         key = artifact_key(self._start.execution_id, RESULTS_PATH)
-        # Taken: the command stored one itself.
+        # A conflict is no failure: the command stored one itself.
         outcome, _ = store.create(key, content, "application/json")
-        if outcome is not Outcome.CONFLICT:
-            self._stored.add(RESULTS_PATH)
+        self._log.note(f"{RESULTS_PATH}: {outcome}")
+        self._stored.add(RESULTS_PATH)

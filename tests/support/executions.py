@@ -42,6 +42,7 @@ def make_record(execution_id: str, **fields: Any) -> dict[str, Any]:
         "artifacts": None,
         "failures": [],
         "labels": {},
+        "run": None,
         **fields,
     }
 

@@ -1,0 +1,429 @@
+"""`orchestrator run`: the command behaves as without it, and its output is stored."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import RunCommand
+from tests.support.commands_run import record, results, run_id, spools, stored
+from tests.support.executions import make_id
+from tests.support.running import Processes
+from tests.support.terminal import Terminal
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    """Say whether a process has ended; one that nobody has waited for has."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
+
+
+# --- what is stored --------------------------------------------------------------------------
+
+
+def test_output_logs_artifacts_and_results_are_stored(
+    cli_process: Processes, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
+) -> None:
+    tree = make_tree({"coverage.xml": "<c/>", "deep/shot.png": "png"})
+    script = r"printf 'out\000\377'; printf 'err\n' >&2; exit 3"
+    options = ("--suite", "smoke", "--label", "a=b", "--artifacts", tree)
+    result = cli_process.run("run", *options, "--", "sh", "-c", script).expect(3)
+    assert result.stdout == b"out\0\xff"
+    assert b"err\n" in result.stderr
+    assert b": fail, exit code 3; 6 files" in result.stderr
+    execution_id = run_id(result)
+    files = stored(s3, bucket, execution_id)
+    assert sorted(files) == [
+        "artifacts/coverage.xml",
+        "artifacts/results.json",
+        "artifacts/screenshots/deep/shot.png",
+        "logs/runner.log",
+        "logs/stderr.log",
+        "logs/stdout.log",
+    ]
+    assert files["logs/stdout.log"] == b"out\0\xff"
+    assert files["logs/stderr.log"] == b"err\n"
+    kept = record(s3, bucket, execution_id)
+    assert (kept["result"], kept["status"], kept["artifact_status"]) == (
+        "fail",
+        "completed",
+        "complete",
+    )
+    assert (kept["test_suite"], kept["labels"]) == ("smoke", {"a": "b"})
+    details = kept["run"]
+    assert details["command"] == ["sh", "-c", script]
+    assert (details["exit_code"], details["signal"], details["timed_out"]) == (3, None, False)
+    assert details["ended_at"] == kept["ended_at"]
+    summary = results(files)
+    assert summary["result"] == "fail"
+    assert summary["exit_code"] == 3
+    assert summary["stderr_tail"] == ["err"]
+    assert summary["host"] == details["host"]
+    assert spools() == []
+
+
+def test_runner_log_says_what_happened_and_no_secrets(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    environment = {"TOKEN": "hush-hush"}
+    result = cli_process.run("run", "--", "echo", "hello you", env=environment).ok()
+    log = stored(s3, bucket, run_id(result))["logs/runner.log"].decode()
+    assert all(
+        re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in log.splitlines()
+    )
+    for text in ("command: echo 'hello you'", "end: exit code 0", "stored: logs/stdout.log"):
+        assert text in log
+    assert "hush" not in log
+
+
+def test_a_command_that_prints_nothing_leaves_empty_logs(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    result = cli_process.run("run", "--", "true").ok()
+    files = stored(s3, bucket, run_id(result))
+    assert (files["logs/stdout.log"], files["logs/stderr.log"]) == (b"", b"")
+    assert results(files)["result"] == "pass"
+
+
+def test_results_that_the_command_wrote_are_its_own(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    script = f"mkdir {tmp_path}/a && echo mine > {tmp_path}/a/results.json"
+    result = cli_process.run("run", "--artifacts", tmp_path / "a", "--", "sh", "-c", script).ok()
+    assert stored(s3, bucket, run_id(result))["artifacts/results.json"] == b"mine\n"
+
+
+def test_the_command_can_upload_to_its_own_execution(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    (tmp_path / "results.json").write_text("own")
+    python = shlex.quote(sys.executable)
+    script = f"{python} -m orchestrator_cli upload {tmp_path}/results.json"
+    result = cli_process.run(
+        "--bucket", bucket, "run", "--", "sh", "-c", script, env={"ORCHESTRATOR_BUCKET": None}
+    ).ok()
+    files = stored(s3, bucket, run_id(result))
+    assert files["artifacts/results.json"] == b"own"
+    assert spools() == []
+
+
+def test_an_id_is_made_or_used(cli_process: Processes, s3: S3Client, bucket: str) -> None:
+    fresh, made = make_id(), make_id()
+    cli_process.run("new", "--id", made, "--suite", "s").ok()
+    for one in (fresh, made):
+        cli_process.run("-q", "run", "--id", one, "--", "echo", "x").ok()
+        assert stored(s3, bucket, one)["logs/stdout.log"] == b"x\n"
+        assert record(s3, bucket, one)["run"]["command"] == ["echo", "x"]
+    assert record(s3, bucket, made)["test_suite"] == "s"
+
+
+def test_the_logs_of_another_run_are_left_alone(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    one = make_id()
+    cli_process.run("-q", "run", "--id", one, "--", "echo", "first").ok()
+    second = cli_process.run("run", "--id", one, "--", "echo", "second").ok()
+    assert second.stdout == b"second\n"
+    assert b"the key holds other content" in second.stderr
+    assert stored(s3, bucket, one)["logs/stdout.log"] == b"first\n"
+    (left,) = spools()
+    assert (left / "logs/stdout.log").read_bytes() == b"second\n"
+
+
+def test_an_artifact_that_cannot_be_stored_is_told_and_marked(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "good").write_text("x")
+    (tree / "bad\nname").write_text("x")
+    result = cli_process.run("run", "--artifacts", tree, "--", "true").ok()
+    assert b"control characters" in result.stderr
+    kept = record(s3, bucket, run_id(result))
+    assert kept["artifact_status"] == "artifact_error"
+    assert len(kept["failures"]) == 1
+    assert "artifacts/custom/good" in stored(s3, bucket, run_id(result))
+
+
+def test_a_directory_that_was_never_made_is_told(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    result = cli_process.run("run", "--artifacts", "nowhere", "--", "false").expect(1)
+    assert b"there is no such directory" in result.stderr
+    assert record(s3, bucket, run_id(result))["result"] == "fail"
+
+
+# --- how it ends -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "result", "summary"),
+    [
+        ("kill -SEGV $$", 139, "error", "killed by SIGSEGV"),
+        ("kill -KILL $$", 137, "error", "killed by SIGKILL"),
+        ("exit 255", 255, "fail", "exit code 255"),
+        ("exit 137", 137, "fail", "exit code 137"),
+    ],
+)
+def test_the_exit_code_is_the_commands(
+    script: str,
+    code: int,
+    result: str,
+    summary: str,
+    cli_process: Processes,
+    s3: S3Client,
+    bucket: str,
+) -> None:
+    ended = cli_process.run("run", "--", "sh", "-c", script).expect(code)
+    kept = record(s3, bucket, run_id(ended))
+    assert (kept["result"], kept["run"]["summary"]) == (result, summary)
+    assert kept["run"]["exit_code"] == code
+
+
+def test_a_command_that_cannot_start(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    missing = cli_process.run("run", "--", "no-such-command").expect(127)
+    assert b"no-such-command: command not found" in missing.stderr
+    denied = cli_process.run("run", "--", plain).expect(126)
+    for one in (missing, denied):
+        assert record(s3, bucket, run_id(one))["result"] == "error"
+        assert results(stored(s3, bucket, run_id(one)))["result"] == "error"
+
+
+def test_a_script_without_an_interpreter_runs_as_in_a_shell(
+    cli_process: Processes, bucket: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "script"
+    script.write_text('echo "got $1"; exit 4\n')
+    script.chmod(0o755)
+    assert cli_process.run("run", "--", script, "it").expect(4).stdout == b"got it\n"
+
+
+def test_a_time_limit_ends_the_group_even_where_sigterm_is_ignored(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    script = "trap '' TERM; echo begun; while :; do sleep 1; done"
+    limits = ("--timeout", "1s", "--kill-after", "200ms")
+    result = cli_process.run("run", *limits, "--", "sh", "-c", script).expect(124)
+    assert result.stdout == b"begun\n"
+    kept = record(s3, bucket, run_id(result))
+    assert kept["result"] == "error"
+    assert (kept["run"]["timed_out"], kept["run"]["exit_code"]) == (True, 124)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_signals_reach_the_command_and_its_output_is_stored(
+    number: signal.Signals, cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    name = number.name.removeprefix("SIG")
+    script = f"trap 'echo {name}; exit 9' {name}; echo ready; while :; do sleep 0.05; done"
+    process = cli_process.start("run", "--", "sh", "-c", script)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (9, f"{name}\n".encode())
+    files = stored(s3, bucket, run_id(err))
+    assert files["logs/stdout.log"] == f"ready\n{name}\n".encode()
+    assert f"{number.name}: passed on".encode() in files["logs/runner.log"]
+
+
+def test_a_command_that_ignores_sigterm_goes_on(
+    cli_process: Processes, bucket: str, tmp_path: Path
+) -> None:
+    script = f"trap '' TERM; echo ready; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo done"
+    process = cli_process.start("-q", "run", "--", "sh", "-c", script)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    (tmp_path / "go").touch()
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, b"done\n")
+
+
+# --- its children, its streams ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trap", ["", "trap '' TERM; "])
+def test_what_it_leaves_behind_ends_with_it(
+    trap: str, cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    script = f"({trap}echo ready >&2; exec sleep 600) & echo $!; sleep 0.2; exit 5"
+    result = cli_process.run("run", "--", "sh", "-c", script).expect(5)
+    pid = int(result.stdout)
+    wait_for(lambda: is_gone(pid))
+    assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == result.stdout
+
+
+def test_a_daemon_that_holds_the_streams_open_stops_nobody(
+    cli_process: Processes, bucket: str
+) -> None:
+    script = "setsid sleep 600 & echo $!; sleep 0.3"
+    result = cli_process.run("run", "--", "sh", "-c", script).ok()
+    os.kill(int(result.stdout), signal.SIGKILL)
+
+
+def test_a_stream_closed_early_ends_early_for_our_reader(
+    cli_process: Processes, bucket: str, tmp_path: Path
+) -> None:
+    script = f"echo x; exec >&-; until [ -e {tmp_path}/go ]; do sleep 0.05; done; exit 6"
+    process = cli_process.start("-q", "run", "--", "sh", "-c", script)
+    assert process.stdout is not None
+    assert process.stdout.read() == b"x\n"  # to the end, while the command runs
+    assert process.poll() is None
+    (tmp_path / "go").touch()
+    assert process.wait(60) == 6
+
+
+def test_a_reader_that_leaves_is_noticed_by_the_command(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    process = cli_process.start("run", "--", "yes")
+    assert process.stdout is not None
+    assert process.stdout.read(4) == b"y\ny\n"
+    process.stdout.close()
+    assert process.wait(60) == 128 + signal.SIGPIPE
+    assert process.stderr is not None
+    kept = record(s3, bucket, run_id(process.stderr.read()))
+    assert kept["run"]["signal"] == "SIGPIPE"
+
+
+def test_standard_input_is_the_commands(cli_process: Processes, bucket: str) -> None:
+    assert cli_process.run("-q", "run", "--", "cat", stdin=b"in\0put").ok().stdout == b"in\0put"
+
+
+def test_much_output_passes_unchanged_and_is_stored_in_bounded_memory(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    size = 96 * 1024 * 1024
+    script = (
+        "import resource, subprocess, sys\n"
+        "code = subprocess.call(sys.argv[1:])\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)\n"
+        "sys.exit(code)"
+    )
+    inner = [sys.executable, "-m", "orchestrator_cli", "run", "--", "head", "-c", str(size)]
+    out = tmp_path / "out"
+    with out.open("wb") as file:
+        process = cli_process.start(
+            *inner, "/dev/zero", stdout=file, command=(sys.executable, "-c", script)
+        )
+        _, err = process.communicate(timeout=110)
+    assert process.returncode == 0, err
+    assert out.stat().st_size == size
+    assert int(err.split()[-1]) < 200 * 1024  # KiB
+    key = f"executions/{run_id(err)}/logs/stdout.log"
+    assert s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == size
+
+
+# --- terminals -------------------------------------------------------------------------------
+
+PROBE = (
+    "import os, sys; "
+    "print([os.isatty(n) for n in (0, 1, 2)], os.get_terminal_size(1).columns, flush=True); "
+    "print('got', input(), flush=True); print('bad', file=sys.stderr)"
+)
+
+
+def test_a_terminal_stays_a_terminal(
+    terminal: Callable[..., Terminal], s3: S3Client, bucket: str
+) -> None:
+    shown = terminal("run", "--", sys.executable, "-c", PROBE, columns=91)
+    shown.read_until(rb"\[True, True, True\] 91\r\n")
+    shown.send(b"keys\r")
+    shown.read_until(rb"got keys\r\n")
+    assert shown.wait() == 0
+    files = stored(s3, bucket, run_id(shown.output))
+    assert b"got keys" in files["logs/stdout.log"]
+    assert files["logs/stderr.log"] == b"bad\r\n"
+
+
+def test_ctrl_c_in_a_terminal_is_the_commands(
+    terminal: Callable[..., Terminal], s3: S3Client, bucket: str
+) -> None:
+    shown = terminal("run", "--", "sh", "-c", "echo ready; sleep 600")
+    shown.read_until(b"ready")
+    shown.send(b"\x03")
+    assert shown.wait() == 130
+    assert record(s3, bucket, run_id(shown.output))["run"]["signal"] == "SIGINT"
+
+
+def test_the_terminal_gets_its_modes_back(terminal: Callable[..., Terminal], bucket: str) -> None:
+    line = shlex.join([sys.executable, "-m", "orchestrator_cli", "-q", "run", "--", "true"])
+    script = f'a=$(stty -g); {line}; b=$(stty -g); [ "$a" = "$b" ] && echo same modes'
+    shown = terminal(command=("sh", "-c", script))
+    shown.read_until(b"same modes")
+    assert shown.wait() == 0
+
+
+def test_a_command_with_its_output_elsewhere_may_read_from_the_terminal(
+    terminal: Callable[..., Terminal], bucket: str
+) -> None:
+    line = shlex.join([sys.executable, "-m", "orchestrator_cli", "-q", "run", "--"])
+    script = f"{line} sh -c 'read x; echo got $x' | cat; echo over"
+    shown = terminal(command=("sh", "-c", script))
+    shown.send(b"hello\n")
+    shown.read_until(b"got hello")
+    shown.read_until(b"over")
+
+
+# --- usage -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("run", "Missing CMD"),
+        ("run --id nonsense -- touch mark", "not an execution id"),
+        ("run --runner-type ec2 --bench-id b -- touch mark", "onprem only"),
+        ("run --timeout soon -- touch mark", "not a duration"),
+        ("run --spool /proc/none -- touch mark", "no place for the spool"),
+        ("run --resume . -- touch mark", "--resume runs nothing"),
+        ("run --resume .", "not the spool of a run"),
+    ],
+)
+def test_bad_usage_is_told_before_the_command_starts(
+    line: str, text: str, cli: RunCommand, bucket: str
+) -> None:
+    result = cli(*line.split()).expect(2)
+    assert text in result.err
+    assert not Path("mark").exists()
+
+
+def test_no_bucket_is_told_before_the_command_starts(cli: RunCommand) -> None:
+    assert "no bucket" in cli("run", "--", "touch", "mark").expect(2).err
+    assert not Path("mark").exists()
+
+
+def test_show_says_how_it_ran(cli_process: Processes, cli: RunCommand, bucket: str) -> None:
+    execution_id = run_id(cli_process.run("run", "--", "echo", "a b").ok())
+    assert re.search(
+        r"^run +exit code 0 after .* s on .*: echo 'a b'$",
+        cli("show", execution_id).out,
+        re.MULTILINE,
+    )

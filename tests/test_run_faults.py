@@ -1,0 +1,219 @@
+"""`run` on S3's worst days: the command never notices, and the printed command stores the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import faults
+from tests.support.commands_run import printed_command, record, run_id, spools, stored
+from tests.support.proxy import Proxy
+from tests.support.running import Processes
+from tests.test_run import wait_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MIB = 1024 * 1024
+
+
+def closed_port() -> str:
+    """Return a URL where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def assert_resumes(
+    cli_process: Processes, s3: S3Client, bucket: str, stderr: bytes, stdout_log: bytes
+) -> dict[str, bytes]:
+    """Run the printed command and return what is stored then."""
+    cli_process.run(*printed_command(stderr)).ok()
+    assert spools() == []
+    execution_id = run_id(stderr)
+    files = stored(s3, bucket, execution_id)
+    assert files["logs/stdout.log"] == stdout_log
+    kept = record(s3, bucket, execution_id)
+    assert (kept["status"], kept["artifact_status"]) == ("completed", "complete")
+    assert kept["artifact_count"] == len(files)
+    assert "artifacts/results.json" in files
+    assert kept["failures"] == []
+    return files
+
+
+def test_s3_down_from_start_to_end(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    (tmp_path / "shot.png").write_text("png")
+    options = ("--suite", "s", "--artifacts", tmp_path)
+    result = cli_process.run(
+        "run", *options, "--", "sh", "-c", "echo out; echo err >&2; exit 7",
+        env={"AWS_ENDPOINT_URL": closed_port()},
+    ).expect(7)  # fmt: skip
+    assert result.stdout == b"out\n"
+    assert b"connection refused" in result.stderr
+    files = assert_resumes(cli_process, s3, bucket, result.stderr, b"out\n")
+    assert files["artifacts/screenshots/shot.png"] == b"png"
+    kept = record(s3, bucket, run_id(result))
+    assert (kept["result"], kept["test_suite"]) == ("fail", "s")
+    assert kept["run"]["exit_code"] == 7
+
+
+def test_s3_down_does_not_hold_the_command_back(
+    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    """S3 takes a connection and falls silent; the command runs to its end meanwhile."""
+    recorder.inject(faults.Stall(), times=None)
+    process = cli_process.start(
+        "run", "--upload-timeout", "1s", "--", "sh", "-c", f"echo x; touch {tmp_path}/ran; exit 8"
+    )
+    wait_for((tmp_path / "ran").exists)
+    out, err = process.communicate(timeout=90)
+    assert (process.returncode, out) == (8, b"x\n")
+    assert b"S3 took nothing for 1 s" in err
+    recorder.heal()
+    assert_resumes(cli_process, s3, bucket, err, b"x\n")
+
+
+def test_s3_down_in_the_middle(
+    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    """The first parts are stored while the command runs; then every connection is reset."""
+    go = tmp_path / "go"
+    script = f"head -c {20 * MIB} /dev/zero; until [ -e {go} ]; do sleep 0.05; done; echo end"
+    with (tmp_path / "out").open("wb") as file:
+        process = cli_process.start("run", "--", "sh", "-c", script, stdout=file)
+    recorder.wait_for(lambda seen: any(one.operation == "UploadPart" for one in seen), 60)
+    assert process.poll() is None
+    recorder.inject(faults.ResetBefore(), times=None)
+    go.touch()
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 0
+    out = (tmp_path / "out").read_bytes()
+    assert out == bytes(20 * MIB) + b"end\n"
+    recorder.heal()
+    assert_resumes(cli_process, s3, bucket, err, out)
+
+
+@pytest.mark.parametrize("key", ["runner.log$", "results.json$", "^history/"])
+def test_s3_down_at_the_end(
+    key: str, cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    recorder.inject(faults.ResetBefore(), key=key, times=None)
+    result = cli_process.run("run", "--", "echo", "x").ok()
+    assert result.stdout == b"x\n"
+    recorder.heal()
+    assert_resumes(cli_process, s3, bucket, result.stderr, b"x\n")
+
+
+def test_a_refusal_is_marked_in_the_metadata(
+    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    recorder.inject(faults.access_denied(), key="stdout.log$", times=None)
+    result = cli_process.run("run", "--", "echo", "x").ok()
+    kept = record(s3, bucket, run_id(result))
+    assert kept["artifact_status"] == "artifact_error"
+    assert "logs/stdout.log" in [one["path"] for one in kept["failures"]]
+    recorder.heal()
+    assert_resumes(cli_process, s3, bucket, result.stderr, b"x\n")
+
+
+def test_a_passing_fault_is_not_even_told(
+    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    recorder.inject(faults.internal_error(), times=2)
+    result = cli_process.run("run", "--", "echo", "x").ok()
+    assert b"warning" not in result.stderr
+    assert spools() == []
+
+
+def test_a_second_signal_ends_the_uploads(
+    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    hold = faults.Hold("head")
+    recorder.inject(hold, key="stdout.log$", times=None)
+    process = cli_process.start("run", "--", "echo", "x")
+    assert hold.reached.wait(60)
+    # The end of our output is the sign that the command has ended and everything is passed on.
+    assert process.stdout is not None
+    assert process.stdout.read() == b"x\n"
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)  # two at once are one
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) in (0, 143)
+    assert process.stderr is not None
+    err = process.stderr.read()
+    assert b"interrupted" in err
+    hold.released.set()
+    recorder.heal()
+    recorder.settle()
+    assert_resumes(cli_process, s3, bucket, err, b"x\n")
+
+
+def test_a_killed_runner_is_told_as_an_error(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    """The process that stores outlives it, and finishes what there is."""
+    process = cli_process.start("run", "--", "sh", "-c", "echo $$; exec sleep 600")
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    process.kill()
+    os.killpg(pid, signal.SIGKILL)
+    assert process.stderr is not None
+    execution_id = run_id(process.stderr.read())
+    wait_for(lambda: not spools())
+    kept = record(s3, bucket, execution_id)
+    assert (kept["result"], kept["run"]["summary"]) == ("error", "the runner was killed")
+    assert stored(s3, bucket, execution_id)["logs/stdout.log"] == f"{pid}\n".encode()
+
+
+def test_what_a_power_cut_leaves_is_stored_later(
+    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    """Everything dies at once: the runner, the process that stores, the command."""
+    recorder.inject(faults.Stall(), times=None)
+    process = cli_process.start(
+        "run", "--", "sh", "-c", "echo $$; exec sleep 600", start_new_session=True
+    )
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    (spool,) = spools()
+    wait_for((spool / "logs/stdout.log").read_bytes)
+    busy = cli_process.run("run", "--resume", spool).expect(2)
+    assert b"still under way" in busy.stderr
+    os.killpg(process.pid, signal.SIGKILL)
+    os.killpg(pid, signal.SIGKILL)
+    process.wait()
+    recorder.heal()
+    wait_for(lambda: cli_process.run("run", "--resume", spool).exit_code == 0)
+    kept = record(s3, bucket, spool.name)
+    assert (kept["result"], kept["status"]) == ("error", "completed")
+    assert stored(s3, bucket, spool.name)["logs/stdout.log"] == f"{pid}\n".encode()
+
+
+def test_a_full_spool_disk_loses_the_log_and_nothing_else(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    """A limit on the size of files stands for a full disk: writing fails the same way."""
+    script = 'ulimit -f 64; exec "$0" -m orchestrator_cli run -- head -c 1000000 /dev/zero'
+    result = cli_process.run(sys.executable, command=("sh", "-c", script)).ok()
+    assert result.stdout == bytes(1_000_000)
+    kept = record(s3, bucket, run_id(result))
+    assert (kept["result"], kept["artifact_status"]) == ("pass", "artifact_error")
+    (failure,) = kept["failures"]
+    assert failure["path"] == "logs/stdout.log"
+    files = stored(s3, bucket, run_id(result))
+    kept_bytes = len(files["logs/stdout.log"])
+    assert 0 < kept_bytes < 1_000_000
+    assert f"{1_000_000 - kept_bytes:,} bytes" in failure["error"]
+    assert json.loads(files["artifacts/results.json"])["lost"] == {
+        "logs/stdout.log": failure["error"]
+    }

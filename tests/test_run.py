@@ -313,6 +313,28 @@ def test_a_reader_that_leaves_is_noticed_by_the_command(
     assert kept["run"]["signal"] == "SIGPIPE"
 
 
+def test_closed_streams_change_nothing(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    line = shlex.join([sys.executable, "-m", "orchestrator_cli", "run", "--id", one := make_id()])
+    script = f"{line} -- sh -c 'echo x > {tmp_path}/ran; exit 3' <&- >&- 2>&-"
+    cli_process.run(command=("sh", "-c", script)).expect(3)
+    assert (tmp_path / "ran").exists()
+    assert record(s3, bucket, one)["result"] == "fail"
+
+
+def test_other_descriptors_are_the_commands(cli_process: Processes, bucket: str) -> None:
+    line = shlex.join([sys.executable, "-m", "orchestrator_cli", "-q", "run"])
+    script = f"{line} -- sh -c 'echo to three >&3' 3>&1"
+    assert cli_process.run(command=("sh", "-c", script)).ok().stdout == b"to three\n"
+
+
+def test_who_writes_to_the_command_notices_its_end(cli_process: Processes, bucket: str) -> None:
+    line = shlex.join([sys.executable, "-m", "orchestrator_cli", "-q", "run"])
+    script = f"yes | {line} -- head -n 1"
+    assert cli_process.run(command=("sh", "-c", script)).ok().stdout == b"y\n"
+
+
 def test_standard_input_is_the_commands(cli_process: Processes, bucket: str) -> None:
     assert cli_process.run("-q", "run", "--", "cat", stdin=b"in\0put").ok().stdout == b"in\0put"
 

@@ -117,8 +117,10 @@ def run(
     from orchestrator_cli.core.metadata import build_metadata
     from orchestrator_cli.core.run_record import RunStart
     from orchestrator_cli.core.spool import create_spool
+    from orchestrator_cli.runner.passing import open_missing_streams
     from orchestrator_cli.runner.session import Limits
 
+    open_missing_streams()
     started_at = _milliseconds(app.now())
     declared = {
         "reservation_id": reservation_id,

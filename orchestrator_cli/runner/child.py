@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator_cli.foreground import HeldSignals
+from orchestrator_cli.runner.passing import replace_by_null
 from orchestrator_cli.runner.terminal import Relay, copy_window_size, in_foreground, open_pty
 
 
@@ -126,9 +127,6 @@ def _spawn(
 
 def _let_go_of_input() -> None:
     """Leave standard input to the command: who writes to it must see it close."""
-    if os.isatty(0):
-        return
-    with contextlib.suppress(OSError):
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.close(null)
+    if not os.isatty(0):
+        with contextlib.suppress(OSError):
+            replace_by_null(0)

@@ -48,7 +48,7 @@ class Copier(threading.Thread):
             os.close(self._source)
             if self._target == 1:
                 # The reader of our output waits for its end, not for the uploads.
-                _replace_by_null(self._target)
+                replace_by_null(self._target)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGCHLD)
 
     def _copy(self) -> None:
@@ -115,7 +115,20 @@ def write_all(descriptor: int, data: memoryview) -> bool:
     return True
 
 
-def _replace_by_null(descriptor: int) -> None:
+def replace_by_null(descriptor: int) -> None:
+    """Let go of what a descriptor leads to, without leaving its number free."""
     null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, descriptor)
+    os.dup2(null, descriptor, inheritable=True)
     os.close(null)
+
+
+def open_missing_streams() -> None:
+    """Open those of the first three descriptors that are closed: no pipe may take their place."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from datetime import datetime
 from orchestrator_cli.core.run_record import RunEnd, RunStart
 from orchestrator_cli.core.run_upload import RunOutcome, RunUpload
 from orchestrator_cli.core.spool import RunnerLog, Spool, SpoolLog
-from orchestrator_cli.foreground import HeldSignals, held_signals, start_failure
+from orchestrator_cli.foreground import PASSED_ON, HeldSignals, held_signals, start_failure
 from orchestrator_cli.runner.child import Child, start_child
 from orchestrator_cli.runner.passing import Copier
 from orchestrator_cli.runner.storing import Storer, start_storer
@@ -54,6 +55,9 @@ class Session:
             self._keep_end(end)
             storer.tell_end(end)
             supervisor.await_storer(storer, self.say_slow)
+            for number in PASSED_ON:
+                # One that comes late must not change the exit code any more.
+                signal.signal(number, signal.SIG_IGN)
             return end, storer.outcome()
 
     def _start_storer(self) -> Storer:
@@ -79,14 +83,16 @@ class Session:
         copiers = [Copier(child.stdout, 1, logs[0]), Copier(child.stderr, 2, logs[1])]
         for copier in copiers:
             copier.start()
-        supervisor.await_child(child, self.limits.timeout, self.limits.kill_after)
-        ended, seconds = self.clock(), time.monotonic() - began
-        supervisor.end_group(child)
-        supervisor.await_copies(copiers)
-        if child.relay:
-            child.relay.stop()
-        else:
-            take_terminal_back()
+        try:
+            supervisor.await_child(child, self.limits.timeout, self.limits.kill_after)
+            ended, seconds = self.clock(), time.monotonic() - began
+            supervisor.end_group(child)
+            supervisor.await_copies(copiers)
+        finally:
+            if child.relay:
+                child.relay.stop()
+            else:
+                take_terminal_back()
         code, killed_by = supervisor.end_of(child.pid)
         lost = {
             f"logs/{name}": log.loss

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shlex
 import signal
+import struct
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -228,7 +231,7 @@ def test_a_time_limit_ends_the_group_even_where_sigterm_is_ignored(
     cli_process: Processes, s3: S3Client, bucket: str
 ) -> None:
     script = "trap '' TERM; echo begun; while :; do sleep 1; done"
-    limits = ("--timeout", "1s", "--kill-after", "200ms")
+    limits = ("--timeout", "3s", "--kill-after", "200ms")
     result = cli_process.run("run", *limits, "--", "sh", "-c", script).expect(124)
     assert result.stdout == b"begun\n"
     kept = record(s3, bucket, run_id(result))
@@ -283,8 +286,10 @@ def test_what_it_leaves_behind_ends_with_it(
 def test_a_daemon_that_holds_the_streams_open_stops_nobody(
     cli_process: Processes, bucket: str
 ) -> None:
-    script = "setsid sleep 600 & echo $!; sleep 0.3"
-    result = cli_process.run("run", "--", "sh", "-c", script).ok()
+    script = (
+        "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"
+    )
+    result = cli_process.run("run", "--", sys.executable, "-c", script).ok()
     os.kill(int(result.stdout), signal.SIGKILL)
 
 
@@ -383,6 +388,24 @@ def test_a_terminal_stays_a_terminal(
     files = stored(s3, bucket, run_id(shown.output))
     assert b"got keys" in files["logs/stdout.log"]
     assert files["logs/stderr.log"] == b"bad\r\n"
+
+
+def test_the_command_hears_of_a_new_window_size(
+    terminal: Callable[..., Terminal], bucket: str
+) -> None:
+    script = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size(1), flush=True))\n"
+        "print('ready', flush=True)\n"
+        "input()"
+    )
+    shown = terminal("run", "--", sys.executable, "-c", script)
+    shown.read_until(b"ready")
+    size = struct.pack("HHHH", 33, 101, 0, 0)
+    fcntl.ioctl(shown._descriptor, termios.TIOCSWINSZ, size)
+    shown.read_until(rb"columns=101, lines=33")
+    shown.send(b"\r")
+    assert shown.wait() == 0
 
 
 def test_ctrl_c_in_a_terminal_is_the_commands(

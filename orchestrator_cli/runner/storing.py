@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from orchestrator_cli.core.run_record import RunEnd
 from orchestrator_cli.core.run_upload import RunOutcome, RunUpload
 
-_NICENESS = 5
+_NICENESS = 10
 _STOP = b"stop\n"
 # A storage that was never heard of gets no more time than this after the command's end.
 _UNHEARD_SECONDS = 30.0

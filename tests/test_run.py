@@ -395,8 +395,9 @@ def test_the_command_hears_of_a_new_window_size(
 ) -> None:
     script = (
         "import os, signal\n"
-        "signal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size(1), flush=True))\n"
-        "print('ready', flush=True)\n"
+        "say = lambda *_: os.write(1, str(os.get_terminal_size(1)).encode())\n"
+        "signal.signal(signal.SIGWINCH, say)\n"
+        "os.write(1, b'ready')\n"
         "input()"
     )
     shown = terminal("run", "--", sys.executable, "-c", script)
@@ -411,7 +412,9 @@ def test_the_command_hears_of_a_new_window_size(
 def test_ctrl_c_in_a_terminal_is_the_commands(
     terminal: Callable[..., Terminal], s3: S3Client, bucket: str
 ) -> None:
-    shown = terminal("run", "--", "sh", "-c", "echo ready; sleep 600")
+    # No shell: one may lose a signal that comes while it starts another command.
+    script = "import time; print('ready', flush=True); time.sleep(600)"
+    shown = terminal("run", "--", sys.executable, "-c", script)
     shown.read_until(b"ready")
     shown.send(b"\x03")
     assert shown.wait() == 130

@@ -43,6 +43,7 @@ COMMANDS: dict[str, str] = {
     "url": "Print presigned URLs.",
     "download": "Download files, verified.",
     "verify": "Check stored checksums, and local files against them.",
+    "sync-efs": "Store what benches left on EFS, then remove it there.",
     "lifecycle": "Retention: archive, expire and clean up by rules of the bucket.",
     "restore": "Bring archived files back for some days.",
     "cost": "Say what executions cost to store, now and archived.",

@@ -104,7 +104,7 @@ def plan_upload(
             error = NotFoundError(f"no such file: {printable(root)}")
             yield SkippedFile(root, "no such file", error)
         except OSError as error:
-            yield _unreadable(root, error)
+            yield unreadable(root, error)
         else:
             yield from _plan_root(execution_id, root, mode, selection, name)
 
@@ -156,7 +156,7 @@ def _scan(directory: Path) -> Iterator[os.DirEntry[str] | SkippedFile]:
         with os.scandir(directory) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
-        yield _unreadable(directory, error)
+        yield unreadable(directory, error)
     else:
         yield from entries
 
@@ -182,10 +182,11 @@ def _plan_file(execution_id: str, source: Path, relative: str) -> PlanItem:
     except UsageError as error:
         return SkippedFile(source, error.message, error)
     except OSError as error:
-        return _unreadable(source, error)
+        return unreadable(source, error)
     return PlannedFile(source, path, key, size_bytes, guess_content_type(path))
 
 
-def _unreadable(path: Path, error: OSError) -> SkippedFile:
+def unreadable(path: Path, error: OSError) -> SkippedFile:
+    """Return what is told of a file or directory that cannot be read."""
     reason = f"cannot read {printable(path)}: {error.strerror}"
     return SkippedFile(path, reason, OrchestratorError(reason))

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from orchestrator_cli.core.errors import IntegrityError, UsageError, printable
+from orchestrator_cli.core.errors import SourceChangedError, UsageError, printable
 
 
 class LocalFile:
@@ -33,8 +33,8 @@ class LocalFile:
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Return up to `size_bytes` bytes from an offset, none only past the end.
 
-        Raises IntegrityError where the file ends earlier than when it was opened: who only met an
-        early end would go on waiting for the rest.
+        Raises SourceChangedError where the file ends earlier than when it was opened: who only met
+        an early end would go on waiting for the rest.
         """
         data = os.pread(self._fd, size_bytes, offset_bytes)
         if not data and size_bytes and offset_bytes < self.size_bytes:
@@ -42,7 +42,7 @@ class LocalFile:
         return data
 
     def read_all_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Return exactly so many bytes. Raises IntegrityError where the file is shorter now."""
+        """Return exactly so many bytes. Raises SourceChangedError where the file is shorter now."""
         data = self.read_at(offset_bytes, size_bytes)
         while len(data) < size_bytes:
             more = self.read_at(offset_bytes + len(data), size_bytes - len(data))
@@ -52,7 +52,7 @@ class LocalFile:
         return data
 
     def check_unchanged(self) -> None:
-        """Raise IntegrityError where the file was written to, cut or replaced since it was opened.
+        """Raise SourceChangedError where the file was written to, cut or replaced since opening.
 
         One that was removed still has its bytes, and this is the last chance to store them.
         """
@@ -81,9 +81,9 @@ class LocalFile:
     ) -> None:
         self.close()
 
-    def changed(self) -> IntegrityError:
+    def changed(self) -> SourceChangedError:
         """Return the error for a file that changed while it was read."""
-        return IntegrityError(
+        return SourceChangedError(
             f"{printable(self.path)} changed while it was read; it was not stored",
             hint="upload it again once it is no longer written to",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -82,11 +82,17 @@ class UploadSummary:
 class Uploader:
     """Uploads a plan. Results come to `on_result`, from one thread, in the order they end."""
 
-    def __init__(self, transfers: Transfers, on_result: Callable[[UploadResult], None]) -> None:
+    def __init__(
+        self,
+        transfers: Transfers,
+        on_result: Callable[[UploadResult], None],
+        stored_keys: Container[str] | None = None,
+    ) -> None:
+        """Take the keys that a listing has shown already, where there was one."""
         self._transfers = transfers
         self._store = transfers.store
         self._on_result = on_result
-        self._stored_keys: set[str] | None = None
+        self._stored_keys = stored_keys
 
     def run(self, execution_id: str, plan: Iterable[PlanItem]) -> UploadSummary:
         """Upload everything; a failing file is a result, not an exception.
@@ -102,6 +108,8 @@ class Uploader:
 
     def _with_listing(self, execution_id: str, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
         items = iter(plan)
+        if self._stored_keys is not None:
+            return items
         first = list(itertools.islice(items, _LISTING_PAYS_FROM))
         if len(first) == _LISTING_PAYS_FROM:
             prefix = execution_prefix(execution_id)

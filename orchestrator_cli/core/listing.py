@@ -58,23 +58,30 @@ def no_such_execution(store: ArtifactStore, execution_id: str) -> NotFoundError:
 
 
 def list_execution_ids(
-    store: ArtifactStore, since: datetime | None, until: datetime | None
+    store: ArtifactStore,
+    since: datetime | None,
+    until: datetime | None,
+    after: str | None = None,
 ) -> Iterator[str]:
     """Yield the ids of a time window in time order, by a listing that starts and stops there.
 
-    One request per thousand executions of the window, whatever was there before or comes after.
+    `after` is an id to go on behind. One request per thousand executions of the window, whatever
+    was there before or comes after.
     """
     start_after = ""
     if since is not None:
         # StartAfter is exclusive and a prefix sorts before what it holds, so the first id of the
         # window itself is not skipped.
         start_after = EXECUTIONS_PREFIX + first_execution_id(since)
+    if after is not None:
+        start_after = max(start_after, execution_prefix(after))
     last = execution_prefix(last_execution_id(until)) if until else _AFTER_ALL_EXECUTIONS
     for prefix in store.list_prefixes(EXECUTIONS_PREFIX, start_after):
         if prefix > last:
             return
         execution_id = parse_execution_prefix(prefix)
-        if execution_id is not None:
+        # What is below a prefix sorts after it, so the listing begins with the one just had.
+        if execution_id is not None and execution_id != after:
             yield execution_id
 
 

@@ -53,8 +53,10 @@ def _check_execution(store: ArtifactStore, execution_id: str) -> None:
         raise no_such_execution(store, execution_id) from error
 
 
-def find_tail(store: ArtifactStore, key: str, size_bytes: int, lines: int) -> int:
-    """Return the offset at which the last lines of a text begin.
+def find_tail(
+    store: ArtifactStore, key: str, size_bytes: int, lines: int, floor_bytes: int = 0
+) -> int:
+    """Return the offset at which the last lines of a text begin, `floor_bytes` at least.
 
     Reads backwards in growing steps, so what is moved follows what is shown, not the size.
     A last line without a newline counts.
@@ -62,8 +64,8 @@ def find_tail(store: ArtifactStore, key: str, size_bytes: int, lines: int) -> in
     if lines <= 0 or size_bytes == 0:
         return size_bytes
     wanted, end, step = lines, size_bytes, _TAIL_STEP_BYTES
-    while end > 0:
-        start = max(0, end - step)
+    while end > floor_bytes:
+        start = max(floor_bytes, end - step)
         block = bytes(store.read_range(key, start, end - start))
         if end == size_bytes and block.endswith(b"\n"):
             wanted += 1
@@ -72,7 +74,7 @@ def find_tail(store: ArtifactStore, key: str, size_bytes: int, lines: int) -> in
             return start + position + 1
         wanted -= block.count(b"\n")
         end, step = start, min(step * 4, _LARGEST_TAIL_STEP_BYTES)
-    return 0
+    return floor_bytes
 
 
 def _nth_last_newline(block: bytes, count: int) -> int | None:

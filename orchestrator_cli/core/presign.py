@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import quote, urlsplit
 
 from orchestrator_cli.core.errors import AccessError, UsageError, printable
 from orchestrator_cli.core.s3 import CredentialLifetime
+from orchestrator_cli.core.sigv4 import SigningKey, presign_url
 from orchestrator_cli.core.store import ArtifactStore
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
@@ -59,3 +62,34 @@ def presign_get(store: ArtifactStore, key: str, expires_in_seconds: int) -> str:
             f"URL for {printable(key)}",
         )
     )
+
+
+class UrlSigner:
+    """Signs many URLs of one bucket at a tenth of boto3's cost each. Safe to share."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+        # boto3 decides once where the bucket is addressed: in the host or in the path.
+        url = urlsplit(presign_get(store, "k", 60))
+        self._base = f"{url.scheme}://{url.netloc}{url.path.removesuffix('k')}"
+
+    def signing_key(self) -> SigningKey:
+        """Return the credentials of this moment, for the URLs of one answer."""
+        return self._store.clients.signing_key()
+
+    def sign(
+        self,
+        by: SigningKey,
+        key: str,
+        expiry: Expiry,
+        query: Mapping[str, str] | None = None,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        """Return a URL for one object that works until `expiry.expires_at`.
+
+        `headers` are signed: whoever uses the URL must send exactly these.
+        """
+        signed_at = expiry.expires_at - timedelta(seconds=expiry.expires_in_seconds)
+        url = self._base + quote(key, safe="/-_.~")
+        return presign_url(by, method, url, signed_at, expiry.expires_in_seconds, query, headers)

@@ -19,6 +19,7 @@ from orchestrator_cli import __version__
 from orchestrator_cli.core.errors import AccessError, UsageError, printable
 from orchestrator_cli.core.retry import RetryPolicy
 from orchestrator_cli.core.s3errors import translate
+from orchestrator_cli.core.sigv4 import SigningKey
 
 if TYPE_CHECKING:
     import boto3
@@ -150,6 +151,15 @@ class S3Clients:
         # botocore has no public name for it; RefreshableCredentials has kept this one for years.
         expires_at = getattr(credentials, "_expiry_time", None)
         return CredentialLifetime(bool(token) or expires_at is not None, expires_at)
+
+    def signing_key(self) -> SigningKey:
+        """Return the credentials of this moment. Raises AccessError without any."""
+        credentials = self._credentials()
+        try:
+            frozen = credentials.get_frozen_credentials()
+        except Exception as error:
+            raise translate(error, "credentials") from error
+        return SigningKey(frozen.access_key, frozen.secret_key, frozen.token, self.region)
 
     def refresh_credentials(self) -> bool:
         """Fetch new credentials although the present ones seem good; say if that makes sense.

@@ -1,0 +1,72 @@
+"""The answers as the OpenAPI document describes them, with examples."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator_cli.core.metadata import ExecutionMetadata
+
+EXAMPLE_ID = "01JAB3C4D5E6F7G8H9JKMNPQRS"
+_URL = f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/logs/stdout.log?…"
+
+
+class File(BaseModel):
+    """A stored file and a URL that reads it without credentials until `expires_at`."""
+
+    path: str = Field(examples=["logs/stdout.log"])
+    size_bytes: int = Field(examples=[1234])
+    checksum: str | None = Field(
+        description="As the manifest of a finished execution has it; null before.",
+        examples=["sha256:" + "0a" * 32],
+    )
+    content_type: str = Field(examples=["text/plain; charset=utf-8"])
+    storage_class: str = Field(examples=["STANDARD"])
+    last_modified: datetime
+    url: str | None = Field(
+        description="Null for a file in an archive class: `orchestrator restore` brings it back.",
+        examples=[_URL],
+    )
+
+
+class FilePage(BaseModel):
+    """Some of an execution's files."""
+
+    execution_id: str = Field(examples=[EXAMPLE_ID])
+    artifacts: list[File]
+    expires_at: datetime = Field(description="When the URLs end.")
+    expiry_certain: bool = Field(description="False where the server's credentials may end sooner.")
+    next_cursor: str | None = Field(description="Ask again with it; null on the last page.")
+
+
+class Unreadable(BaseModel):
+    """An execution whose metadata cannot be read."""
+
+    execution_id: str = Field(examples=[EXAMPLE_ID])
+    error: str
+
+
+class ExecutionPage(BaseModel):
+    """Executions of a time window, oldest first, without their manifests."""
+
+    executions: list[ExecutionMetadata]
+    unreadable: list[Unreadable]
+    next_cursor: str | None = Field(
+        description="Ask again with it; null on the last page. A page may be short, or empty, "
+        "and have a next one: only so many executions are looked at in one request."
+    )
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:orchestrator:error:not-found"])
+    title: str = Field(examples=["No such execution or file"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=[f"no such execution: {EXAMPLE_ID}"])
+    exit_code: int | None = Field(default=None, examples=[4])
+    hint: str | None = None
+    request_id: str | None = None

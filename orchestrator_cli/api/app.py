@@ -1,0 +1,262 @@
+"""The application: routes over the library. `make_app` is where more can be added."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+import click
+from fastapi import FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import RedirectResponse, Response
+
+from orchestrator_cli import __version__
+from orchestrator_cli.api.answers import EXAMPLE_ID, ExecutionPage, FilePage, Problem
+from orchestrator_cli.api.docs import CONTENT_SECURITY_POLICY, render_docs
+from orchestrator_cli.api.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem, problem_of
+from orchestrator_cli.api.reads import Reads
+from orchestrator_cli.api.work import BusyError, Workers
+from orchestrator_cli.core.errors import OrchestratorError, UsageError, printable
+from orchestrator_cli.core.metadata import ExecutionMetadata, Result
+from orchestrator_cli.options import INSTANT
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    for status, text in {
+        400: "The request cannot be used as given.",
+        401: "A valid bearer token is needed.",
+        404: "No such execution or file.",
+        409: "Archived: restore it first.",
+        414: "The URL is too long.",
+        421: "Without tokens only localhost is served.",
+        502: "The storage refuses, or what it holds is not valid.",
+        503: "The storage is unavailable, or the server is busy; see Retry-After.",
+        504: "The request took too long.",
+    }.items()
+}
+_REDIRECT: dict[int | str, dict[str, Any]] = {
+    307: {"description": "Location is a URL that works without a token until it expires."},
+    **_ERRORS,
+}
+
+Id = Annotated[str, Path(description="A ULID.", max_length=64, examples=[EXAMPLE_ID])]
+Cursor = Annotated[
+    str | None, Query(description="next_cursor of the page before.", max_length=3000)
+]
+
+
+def make_app(reads: Reads, workers: Workers) -> FastAPI:
+    """Return the application, without what guards it."""
+    app = FastAPI(
+        title="orchestrator",
+        version=__version__,
+        description="Executions, their files and logs, as they are stored in S3.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(GZipMiddleware, minimum_size=1000)
+    _add_errors(app)
+    _add_service(app, reads, workers)
+    _add_executions(app, reads, workers)
+    _add_files(app, reads, workers)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(OrchestratorError)
+    async def expected(_request: Request, error: OrchestratorError) -> Response:
+        return problem_of(error)
+
+    @app.exception_handler(BusyError)
+    async def busy(_request: Request, _error: BusyError) -> Response:
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return problem(503, "busy", "too many requests at once", headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        return problem(400, "usage", printable(f"{where}: {first['msg']}"), exit_code=2)
+
+    @app.exception_handler(HTTPException)
+    async def unserved(_request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        return problem(error.status_code, "http", str(error.detail), headers)
+
+
+def _add_service(app: FastAPI, reads: Reads, workers: Workers) -> None:
+    @app.get("/healthz", tags=["service"], response_class=Response)
+    async def healthz() -> Response:
+        """Say that the process answers."""
+        return _json({"status": "ok"})
+
+    @app.get("/readyz", tags=["service"], response_class=Response, responses=_ERRORS)
+    async def readyz() -> Response:
+        """Say whether the bucket can be listed."""
+        await workers.run(reads.check_ready)
+        return _json({"status": "ok"})
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        page = render_docs(app.openapi(), str(request.base_url).rstrip("/"))
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+        return Response(page, headers=headers, media_type="text/html")
+
+
+def _add_executions(app: FastAPI, reads: Reads, workers: Workers) -> None:
+    @app.get("/executions", tags=["executions"], response_model=ExecutionPage, responses=_ERRORS)
+    async def list_executions(
+        request: Request,
+        since: Annotated[
+            str | None,
+            Query(
+                description="From when: 2026-01-30, 2026-01-30T08:00:00Z, or ago as 2d. "
+                "[default: a day ago]",
+                max_length=64,
+                examples=["2d"],
+            ),
+        ] = None,
+        until: Annotated[
+            str | None, Query(description="Until when, as since.", max_length=64)
+        ] = None,
+        result: Annotated[Result | None, Query(description="Only these.")] = None,
+        suite: Annotated[
+            str | None, Query(description="Only of this test suite.", max_length=256)
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=1000, description="Executions a page.")] = 100,
+        cursor: Cursor = None,
+    ) -> Response:
+        """List the executions of a time window, oldest first."""
+        wanted = {"result": result, "test_suite": suite}
+        chosen = {name: str(text) for name, text in wanted.items() if text is not None}
+        start, end = _instant("since", since), _instant("until", until)
+        return await _answer(
+            request, workers, lambda: reads.executions(start, end, chosen, limit, cursor)
+        )
+
+    @app.get(
+        "/executions/{execution_id}",
+        tags=["executions"],
+        response_model=ExecutionMetadata,
+        responses=_ERRORS,
+    )
+    async def get_execution(request: Request, execution_id: Id) -> Response:
+        """Return the validated metadata of an execution, its manifest included."""
+        return await _answer(request, workers, lambda: reads.execution(execution_id))
+
+
+def _add_files(app: FastAPI, reads: Reads, workers: Workers) -> None:
+    @app.get(
+        "/executions/{execution_id}/artifacts",
+        tags=["files"],
+        response_model=FilePage,
+        responses=_ERRORS,
+    )
+    async def list_artifacts(
+        request: Request,
+        execution_id: Id,
+        prefix: Annotated[
+            str, Query(description="Only paths that begin so: logs/", max_length=1024)
+        ] = "",
+        glob: Annotated[
+            str | None,
+            Query(description="Only paths that match; * also matches /.", max_length=256),
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=1000, description="Files a page.")] = 1000,
+        cursor: Cursor = None,
+    ) -> Response:
+        """List an execution's files, logs included, with presigned URLs."""
+        _check_text(prefix)
+        return await _answer(
+            request, workers, lambda: reads.files(execution_id, prefix, glob, limit, cursor)
+        )
+
+    @app.get(
+        "/executions/{execution_id}/artifacts/{path:path}",
+        tags=["files"],
+        response_class=Response,
+        status_code=307,
+        responses=_REDIRECT,
+    )
+    async def get_artifact(
+        execution_id: Id, path: Annotated[str, Path(description="As listed.", max_length=1024)]
+    ) -> Response:
+        """Redirect to one file."""
+        return _redirect(await workers.run(lambda: reads.file_url(execution_id, path)))
+
+    @app.get(
+        "/executions/{execution_id}/logs/{name}",
+        tags=["files"],
+        response_class=Response,
+        status_code=307,
+        responses=_REDIRECT | {200: {"description": "With tail.", "content": {"text/plain": {}}}},
+    )
+    async def get_log(
+        execution_id: Id,
+        name: Annotated[str, Path(description="stdout, stderr, runner or bench.", max_length=64)],
+        tail: Annotated[
+            int | None,
+            Query(ge=0, le=100_000, description="The last N lines as text, 4 MiB at most."),
+        ] = None,
+    ) -> Response:
+        """Redirect to a log, which a browser shows in place; or return its last lines."""
+        if tail is None:
+            return _redirect(await workers.run(lambda: reads.log_url(execution_id, name)))
+        lines = await workers.run(lambda: reads.log_tail(execution_id, name, tail))
+        headers = {"Content-Disposition": "inline", "Cache-Control": "no-store"}
+        return Response(lines, headers=headers, media_type="text/plain; charset=utf-8")
+
+
+def _redirect(url: str) -> Response:
+    response = RedirectResponse(url, 307, {"Cache-Control": "no-store"})
+    # As it was signed: encoding it anew could change it.
+    response.headers["location"] = url
+    return response
+
+
+async def _answer(
+    request: Request, workers: Workers, work: Callable[[], dict[str, Any]]
+) -> Response:
+    """Answer with what the work returns, or with 304 where the client has just that."""
+    content = await workers.run(lambda: _encode(work()))
+    etag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    asked = request.headers.get("if-none-match", "")
+    if asked.strip() == "*" or etag in [one.strip() for one in asked.split(",")]:
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type="application/json")
+
+
+def _json(record: dict[str, Any]) -> Response:
+    return Response(_encode(record), media_type="application/json")
+
+
+def _encode(record: dict[str, Any]) -> bytes:
+    text = json.dumps(record, ensure_ascii=False, default=_rfc3339)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _rfc3339(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    raise TypeError(type(value).__name__)
+
+
+def _instant(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return INSTANT.convert(text, None, None)
+    except click.BadParameter as error:
+        raise UsageError(printable(f"{name}: {error.message}")) from error
+
+
+def _check_text(prefix: str) -> None:
+    if not prefix.isprintable():
+        raise UsageError("prefix: it has control characters")

@@ -1,0 +1,139 @@
+"""What every request passes: access, limits, one line of log, and a problem for every failure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator_cli.api.problems import problem
+from orchestrator_cli.api.tokens import Token, TokenFile
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+MAX_TARGET_BYTES = 8192
+MAX_BODY_BYTES = 1024 * 1024
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+@dataclass
+class Guard:
+    """An ASGI application around another. `log` takes one line of JSON."""
+
+    app: ASGIApp
+    tokens: TokenFile
+    log: Callable[[str], None]
+    deadline_seconds: float
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        seen = _Seen(send)
+        began = time.monotonic()
+        refused, token = self._check(scope)
+        try:
+            async with asyncio.timeout(self.deadline_seconds):
+                if refused is not None:
+                    await refused(scope, receive, seen.send)
+                else:
+                    await self.app(scope, receive, seen.send)
+        except TimeoutError:
+            await seen.answer(scope, problem(504, "timeout", "the request took too long"))
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            seen.error = type(error).__name__
+            await seen.answer(scope, problem(500, "unexpected", "unexpected error", exit_code=1))
+        finally:
+            self.log(_line(scope, seen, token, time.monotonic() - began))
+
+    def _check(self, scope: Scope) -> tuple[Response | None, Token | None]:
+        headers = _headers(scope)
+        refused = _check_size(scope, headers)
+        if refused is not None or scope["path"] in OPEN_PATHS:
+            return refused, None
+        if not self.tokens.required:
+            return _check_host(headers), None
+        scheme, _, presented = headers.get("authorization", "").partition(" ")
+        token = self.tokens.find(presented.strip()) if scheme.lower() == "bearer" else None
+        if token is None:
+            challenge = {"WWW-Authenticate": "Bearer"}
+            return problem(401, "unauthenticated", "no valid bearer token", challenge), None
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and token.scope != "upload":
+            return problem(403, "forbidden", "this token may only read"), token
+        return None, token
+
+
+def _check_size(scope: Scope, headers: dict[str, str]) -> Response | None:
+    if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_TARGET_BYTES:
+        return problem(414, "too-large", f"a URL has at most {MAX_TARGET_BYTES} bytes")
+    length = headers.get("content-length", "0")
+    # Without a length nobody can say beforehand how much comes.
+    if "transfer-encoding" in headers or (length.isdigit() and int(length) > MAX_BODY_BYTES):
+        limit = f"a body has a Content-Length of {MAX_BODY_BYTES} bytes at most"
+        return problem(413, "too-large", limit)
+    return None
+
+
+def _check_host(headers: dict[str, str]) -> Response | None:
+    """Refuse other names of this machine: a web page could have its own name lead here."""
+    host = headers.get("host", "")
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    if name.lower() in _LOOPBACK_NAMES:
+        return None
+    return problem(421, "http", "without tokens only localhost is served")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]}
+
+
+class _Seen:
+    """What was sent of an answer."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+        self.sent_bytes = 0
+        self.error: str | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], *_HEADERS]
+        else:
+            self.sent_bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    async def answer(self, scope: Scope, response: Response) -> None:
+        """Send an answer, unless one has begun."""
+
+        async def nothing() -> Message:
+            return {"type": "http.disconnect"}
+
+        if self.status is None:
+            await response(scope, nothing, self.send)
+
+
+def _line(scope: Scope, seen: _Seen, token: Token | None, seconds: float) -> str:
+    client = scope.get("client")
+    record: dict[str, Any] = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "method": scope["method"],
+        "path": scope["raw_path"].decode("ascii", "replace")[:MAX_TARGET_BYTES],
+        "status": seen.status,
+        "seconds": round(seconds, 4),
+        "bytes": seen.sent_bytes,
+        "client": client[0] if client else None,
+        "token": token.name if token else None,
+    }
+    return json.dumps(record | ({"error": seen.error} if seen.error else {}))

@@ -1,0 +1,143 @@
+"""`orchestrator serve`: the HTTP API."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from orchestrator_cli.context import App, pass_app
+from orchestrator_cli.core.errors import UsageError
+from orchestrator_cli.options import DURATION, Example, command
+
+
+@command(
+    examples=(
+        Example("for this machine", "orchestrator serve"),
+        Example("a token for a dashboard", "orchestrator serve --new-token grafana >> tokens"),
+        Example("for others", "orchestrator serve --host 0.0.0.0 --tokens tokens"),
+    ),
+    exit_codes=(0, 2, 5, 9),
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free."
+)
+@click.option(
+    "--tokens",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file of tokens as hashes; every request then needs one. Read again when it changes.",
+)
+@click.option(
+    "--new-token",
+    metavar="NAME",
+    help="Make a token: its line for the file on standard output, itself on standard error.",
+)
+@click.option(
+    "--scope",
+    type=click.Choice(["read", "upload"]),
+    default="read",
+    show_default=True,
+    help="What the new token may do.",
+)
+@click.option(
+    "--expires-in", type=DURATION, default="1h", show_default=True, help="How long URLs work."
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 256),
+    default=16,
+    show_default=True,
+    help="Requests worked on at once; four times as many wait, others are answered 503.",
+)
+@click.option(
+    "--deadline", type=DURATION, default="30s", show_default=True, help="For one request."
+)
+@pass_app
+def serve(
+    app: App,
+    host: str,
+    port: int,
+    tokens: Path | None,
+    new_token: str | None,
+    scope: str,
+    expires_in: timedelta,
+    concurrency: int,
+    deadline: timedelta,
+) -> None:
+    """Serve executions, files and logs over HTTP.
+
+    Open /docs in a browser, or read /openapi.json. The server keeps no state: any number of them
+    may run behind a load balancer, which has to do TLS. On other addresses than loopback it
+    starts only with --tokens. Each request is a line of JSON on standard error, without query
+    strings. SIGTERM ends it once what has begun is answered.
+    """
+    if new_token is not None:
+        _make_token(new_token, scope)
+        return
+    if tokens is None and not _is_loopback(host):
+        raise UsageError(
+            f"{host} is not loopback, and there are no tokens",
+            hint="make one with --new-token NAME, and name its file with --tokens",
+        )
+    _serve(app, host, port, tokens, expires_in, concurrency, deadline)
+
+
+def _make_token(name: str, scope: str) -> None:
+    from orchestrator_cli.api.tokens import new_token
+
+    token, line = new_token(name, scope)
+    click.echo(line)
+    click.echo(token, err=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _serve(
+    app: App,
+    host: str,
+    port: int,
+    tokens: Path | None,
+    expires_in: timedelta,
+    concurrency: int,
+    deadline: timedelta,
+) -> None:
+    try:
+        from orchestrator_cli.api.app import make_app
+        from orchestrator_cli.api.guard import Guard
+        from orchestrator_cli.api.server import REQUEST_SECONDS, open_socket, serve_app
+    except ImportError as error:
+        raise UsageError(
+            "serve needs FastAPI and uvicorn", hint="pip install 'orchestrator-cli[api]'"
+        ) from error
+    from orchestrator_cli.api.reads import Reads
+    from orchestrator_cli.api.tokens import TokenFile
+    from orchestrator_cli.api.work import Workers
+    from orchestrator_cli.core.presign import UrlSigner, plan_expiry
+
+    known = TokenFile(tokens)
+    store = app.store(concurrency)
+    seconds = int(expires_in.total_seconds())
+    plan_expiry(seconds, store.clients.credential_lifetime(), app.now())
+    workers = Workers(concurrency, 4 * concurrency)
+    reads = Reads(store, UrlSigner(store), app.now, seconds)
+    guarded = Guard(make_app(reads, workers), known, _log, deadline.total_seconds())
+    listening = open_socket(host, port)
+    address = f"[{host}]" if ":" in host else host
+    app.output.note(f"serving on http://{address}:{listening.getsockname()[1]} (see /docs)")
+    try:
+        serve_app(guarded, listening, min(REQUEST_SECONDS, deadline.total_seconds()))
+    finally:
+        workers.close()
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the log of the server

@@ -87,6 +87,8 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def unserved(_request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers or {})
+        if error.status_code == 404:
+            return problem(404, "not-found", "nothing is served there", exit_code=4)
         return problem(error.status_code, "http", str(error.detail), headers)
 
 

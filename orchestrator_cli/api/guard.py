@@ -17,6 +17,7 @@ from orchestrator_cli.api.tokens import Token, TokenFile
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 MAX_TARGET_BYTES = 8192
+MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HEADERS = (
@@ -76,6 +77,8 @@ class Guard:
 def _check_size(scope: Scope, headers: dict[str, str]) -> Response | None:
     if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_TARGET_BYTES:
         return problem(414, "too-large", f"a URL has at most {MAX_TARGET_BYTES} bytes")
+    if sum(len(name) + len(text) for name, text in scope["headers"]) > MAX_HEADER_BYTES:
+        return problem(431, "too-large", f"headers have at most {MAX_HEADER_BYTES} bytes")
     length = headers.get("content-length", "0")
     # Without a length nobody can say beforehand how much comes.
     if "transfer-encoding" in headers or (length.isdigit() and int(length) > MAX_BODY_BYTES):

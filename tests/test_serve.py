@@ -1,0 +1,285 @@
+"""`orchestrator serve`: a real server process, asked by a real HTTP client."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import urllib3
+
+from tests.conftest import RunCommand
+from tests.support.executions import make_id, put_execution
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+WAIT = 60.0
+
+
+@dataclass
+class Server:
+    """A running server; `log` is what it has written so far."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    port: int
+    log: list[str] = field(default_factory=list)
+    http: urllib3.PoolManager = field(
+        default_factory=lambda: urllib3.PoolManager(retries=False, timeout=WAIT)
+    )
+
+    def get(self, path: str, method: str = "GET", **options: Any) -> urllib3.BaseHTTPResponse:
+        options.setdefault("redirect", False)
+        return self.http.request(method, self.url + path, **options)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(WAIT)
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(cli_process: Processes, bucket: str) -> Iterator[Serve]:
+    servers: list[Server] = []
+
+    def start(*arguments: str) -> Server:
+        process = cli_process.start("serve", "--port", "0", *arguments, stdout=subprocess.DEVNULL)
+        assert process.stderr is not None
+        first = process.stderr.readline().decode()
+        match = re.search(r"http://[\d.]+:(\d+)", first)
+        assert match, first + process.stderr.read().decode()
+        server = Server(process, match[0], int(match[1]))
+        reading = threading.Thread(target=_collect, args=(process.stderr, server.log), daemon=True)
+        reading.start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.http.clear()
+        server.stop()
+
+
+def _collect(stream: Any, lines: list[str]) -> None:
+    for line in stream:
+        lines.append(line.decode())
+
+
+def _problem(answer: urllib3.BaseHTTPResponse, status: int, kind: str) -> Any:
+    assert answer.status == status, answer.data
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = json.loads(answer.data)
+    assert (body["status"], body["type"]) == (status, f"urn:orchestrator:error:{kind}")
+    return body
+
+
+def test_yesterdays_failures_and_their_logs(serve: Serve, s3: S3Client, bucket: str) -> None:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    day = yesterday.replace(hour=0, minute=0, second=0, microsecond=0)
+    ended: dict[str, Any] = {"status": "completed", "artifact_status": "complete"}
+    failed = [
+        put_execution(
+            s3,
+            bucket,
+            make_id(day + timedelta(hours=hour)),
+            {"logs/stdout.log": b"one\ntwo\n"},
+            result="fail",
+            test_suite="smoke",
+            **ended,
+        )
+        for hour in (1, 2, 3)
+    ]
+    for hour, result, suite in ((4, "pass", "smoke"), (5, "fail", "other"), (30, "fail", "smoke")):
+        execution_id = make_id(day + timedelta(hours=hour))
+        put_execution(s3, bucket, execution_id, result=result, test_suite=suite, **ended)
+    server = serve()
+    window = f"since={day:%Y-%m-%d}&until={day + timedelta(days=1):%Y-%m-%d}"
+    query, found, pages = f"/executions?{window}&result=fail&suite=smoke&limit=2", [], 0
+    cursor: str | None = ""
+    while cursor is not None:
+        page = server.get(query + (f"&cursor={cursor}" if cursor else "")).json()
+        found += [one["execution_id"] for one in page["executions"]]
+        cursor, pages = page["next_cursor"], pages + 1
+    assert (found, pages) == (failed, 2)
+    redirect = server.get(f"/executions/{failed[0]}/logs/stdout")
+    assert redirect.status == 307
+    log = server.http.request("GET", redirect.headers["location"])
+    assert log.data == b"one\ntwo\n"
+    assert log.headers["content-type"] == "text/plain; charset=utf-8"
+    assert log.headers["content-disposition"] == "inline"
+    tail = server.get(f"/executions/{failed[0]}/logs/stdout.log?tail=1")
+    assert (tail.data, tail.headers["content-type"]) == (b"two\n", "text/plain; charset=utf-8")
+    assert server.get(f"/executions/{failed[0]}").json()["test_suite"] == "smoke"
+
+
+def test_files_in_pages_with_urls_that_work(serve: Serve, s3: S3Client, bucket: str) -> None:
+    names = [f"artifacts/custom/{n} ü+&%.txt" for n in range(5)] + ["logs/stdout.log"]
+    files = {name: name.encode() for name in names}
+    execution_id = put_execution(s3, bucket, files=files)
+    server = serve("--expires-in", "10m")
+    base = f"/executions/{execution_id}/artifacts"
+    got: dict[str, bytes] = {}
+    cursor: str | None = ""
+    while cursor is not None:
+        page = server.get(f"{base}?limit=2" + (f"&cursor={cursor}" if cursor else "")).json()
+        assert len(page["artifacts"]) <= 2
+        for one in page["artifacts"]:
+            got[one["path"]] = server.http.request("GET", one["url"]).data
+        cursor = page["next_cursor"]
+        left = datetime.fromisoformat(page["expires_at"]) - datetime.now(UTC)
+        assert left < timedelta(minutes=10)
+    assert got == files
+    globbed = server.get(f"{base}?glob=*.log").json()["artifacts"]
+    assert [one["path"] for one in globbed] == ["logs/stdout.log"]
+    prefixed = server.get(f"{base}?prefix=artifacts/").json()["artifacts"]
+    assert len(prefixed) == 5
+    assert server.get(f"{base}?prefix=nothing").json()["artifacts"] == []
+    redirect = server.get(f"{base}/logs/stdout.log")
+    assert redirect.status == 307
+    whole = server.get(base)
+    again = server.get(base, headers={"If-None-Match": whole.headers["etag"]})
+    # The URLs are signed anew every few minutes, and then it is another answer.
+    assert again.status in (200, 304)
+    metadata = server.get(f"/executions/{execution_id}")
+    etag = {"If-None-Match": metadata.headers["etag"]}
+    answer = server.get(f"/executions/{execution_id}", headers=etag)
+    assert (answer.status, answer.data) == (304, b"")
+    packed = server.get(base, headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+
+
+UNSERVED = [
+    ("/executions/nope", 400, "usage"),
+    ("/executions/{other}", 404, "not-found"),
+    ("/executions/{other}/artifacts", 404, "not-found"),
+    ("/executions/{other}/logs/stdout", 404, "not-found"),
+    ("/executions/{id}/logs/stderr?tail=3", 404, "not-found"),
+    ("/executions/{id}/logs/passwd", 404, "not-found"),
+    ("/executions/{id}/artifacts/%2e%2e/metadata.json", 404, "not-found"),
+    ("/executions/{id}/artifacts/..%2F..%2Fx", 404, "not-found"),
+    ("/executions/{id}/artifacts/metadata.json", 404, "not-found"),
+    ("/executions/{id}/artifacts/a%0d%0aX-Injected:%201", 404, "not-found"),
+    ("/executions/{id}/artifacts?cursor=!!", 400, "usage"),
+    ("/executions/{id}/artifacts?cursor=Zm9v", 400, "usage"),
+    ("/executions/{id}/artifacts?limit=100000", 400, "usage"),
+    ("/executions/{id}/artifacts?prefix=%00", 400, "usage"),
+    ("/executions?since=gestern", 400, "usage"),
+    ("/executions?since=1d&until=2d", 400, "usage"),
+    ("/executions?result=green", 400, "usage"),
+]
+
+
+def test_what_cannot_be_served_is_a_problem(shared: tuple[Server, str]) -> None:
+    server, execution_id = shared
+    for path, status, kind in UNSERVED:
+        answer = server.get(path.format(id=execution_id, other=make_id(number=7)))
+        body = _problem(answer, status, kind)
+        assert body["exit_code"] == {"usage": 2, "not-found": 4}[kind]
+        assert "x-injected" not in answer.headers
+
+
+@pytest.fixture
+def shared(serve: Serve, s3: S3Client, bucket: str) -> tuple[Server, str]:
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
+    return serve(), execution_id
+
+
+def test_tokens(serve: Serve, cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path) -> None:
+    made = cli("serve", "--new-token", "grafana").ok()
+    token, file = made.err.strip(), tmp_path / "tokens"
+    assert token not in made.out
+    file.write_text(made.out)
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
+    server = serve("--host", "0.0.0.0", "--tokens", str(file))
+    server.url = f"http://127.0.0.1:{server.port}"
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert server.get("/healthz").status == 200
+    assert server.get("/readyz").status == 200
+    for wrong in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {token}"}):
+        answer = server.get(f"/executions/{execution_id}", headers=wrong)
+        _problem(answer, 401, "unauthenticated")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert server.get(f"/executions/{execution_id}?secret=hush", headers=bearer).status == 200
+    _problem(server.get("/executions", "POST", headers=bearer), 403, "forbidden")
+    other = cli("serve", "--new-token", "second", "--scope", "upload").ok()
+    file.write_text(other.out)
+    _problem(server.get("/executions", headers=bearer), 401, "unauthenticated")
+    renewed = {"Authorization": f"Bearer {other.err.strip()}"}
+    assert server.get("/executions", headers=renewed).status == 200
+    assert server.stop() == 0
+    log = "".join(server.log)
+    assert [json.loads(line) for line in server.log]
+    assert '"token": "grafana"' in log
+    for secret in (token, other.err.strip(), "hush", "X-Amz", "Traceback"):
+        assert secret not in log
+
+
+def test_other_addresses_need_tokens(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
+    refused = cli("serve", "--host", "0.0.0.0", "--port", "0").expect(2)
+    assert "not loopback" in refused.err
+    (tmp_path / "tokens").write_text("grafana read secret-in-the-wrong-place\n")
+    bad = cli("serve", "--port", "0", "--tokens", tmp_path / "tokens").expect(2)
+    assert "line 1" in bad.err
+    assert "secret" not in bad.err
+    (tmp_path / "empty").write_text("# none\n")
+    cli("serve", "--port", "0", "--tokens", tmp_path / "empty").expect(2)
+
+
+def test_hostile_requests(shared: tuple[Server, str]) -> None:
+    server, _ = shared
+    _problem(server.get("/executions", headers={"Host": "evil.example"}), 421, "http")
+    _problem(server.get("/executions?suite=" + "x" * 9000), 414, "too-large")
+    _problem(server.get("/executions", "POST", body=b"x" * 2_000_000), 413, "too-large")
+    _problem(server.get("/executions", "DELETE"), 405, "http")
+    assert server.get("/executions", headers={"X-Long": "x" * 30_000}).status == 431
+    with contextlib.suppress(urllib3.exceptions.ProtocolError):
+        assert server.get("/executions", headers={"X-Long": "x" * 200_000}).status in (400, 431)
+    assert server.get("/healthz").status == 200
+
+
+def test_a_slow_client_is_dropped(serve: Serve) -> None:
+    server = serve("--deadline", "1s")
+    for begin in (b"", b"GET /healthz HTTP/1.1\r\nHost: localh", b"GET /docs HTTP/1.1\r\n"):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT) as slow:
+            slow.sendall(begin)
+            # Waits until the server gives up; without a limit it never would.
+            with contextlib.suppress(ConnectionResetError):
+                assert slow.recv(1) == b""
+    assert server.get("/healthz").status == 200
+
+
+def test_docs_and_openapi(shared: tuple[Server, str]) -> None:
+    server, _ = shared
+    page = server.get("/docs")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert b"result=fail" in page.data
+    assert not re.search(rb"<script|https?://(?!127)", page.data)
+    document = server.get("/openapi.json").json()
+    assert "/executions/{execution_id}/artifacts" in document["paths"]
+    for path in document["paths"]:
+        assert path.encode() in page.data
+
+
+def test_storage_that_is_away(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    server = serve("--deadline", "50s")
+    answer = server.get("/executions")
+    assert _problem(answer, 503, "unavailable")["exit_code"] == 9
+    assert int(answer.headers["retry-after"]) > 0
+    assert server.get("/healthz").status == 200

@@ -76,7 +76,7 @@ def serve(cli_process: Processes, bucket: str) -> Iterator[Serve]:
 
 def _collect(stream: Any, lines: list[str]) -> None:
     for line in stream:
-        lines.append(line.decode())
+        lines += [line.decode()]
 
 
 def _problem(answer: urllib3.BaseHTTPResponse, status: int, kind: str) -> Any:

@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -68,6 +69,7 @@ def _quoted(text: str) -> str:
     return quote(text, safe="-_.~")
 
 
+@lru_cache(maxsize=4)
 def _derived(key: SigningKey, day: str) -> bytes:
     derived = b"AWS4" + key.secret_access_key.encode()
     for step in (day, key.region, "s3", "aws4_request"):

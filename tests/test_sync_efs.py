@@ -1,0 +1,470 @@
+"""`sync-efs`: what is stored, what is left alone, what is deleted and when."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import RunCommand
+from tests.support import faults
+from tests.support.bench_tree import DAY, OLD_ID, OTHER_ID, BenchTree
+from tests.support.engine import PART, content, impatient
+from tests.support.executions import put_file, read_record
+from tests.support.objects import bucket_contents, list_keys
+from tests.support.proxy import Proxy
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PREFIX = f"executions/{OLD_ID}/"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> BenchTree:
+    root = tmp_path / "efs"
+    root.mkdir()
+    return BenchTree(root)
+
+
+def stored(s3: S3Client, bucket: str, execution_id: str = OLD_ID) -> dict[str, bytes]:
+    prefix = f"executions/{execution_id}/"
+    found = bucket_contents(s3, bucket, prefix)
+    return {key.removeprefix(prefix): data for key, data in found.items() if "metadata" not in key}
+
+
+def outcomes(lines: list[Any]) -> dict[str, str]:
+    return {Path(line["source"]).name: line["outcome"] for line in lines if "source" in line}
+
+
+# --- storing -----------------------------------------------------------------------------
+
+
+def test_everything_goes_where_upload_would_put_it(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    large = content(PART + 5)
+    tree.write("raw/stdout.log", b"out")
+    tree.write("raw/shot.png", b"png")
+    tree.write("raw/deep/er/large.bin", large)
+    tree.write("raw/results.json", b"{}", execution_id=OTHER_ID, bench_id="b2")
+    tree.write("temp/scratch", b"never")
+    result = cli(*tree.arguments).ok()
+    assert stored(s3, bucket) == {
+        "logs/stdout.log": b"out",
+        "artifacts/screenshots/shot.png": b"png",
+        "artifacts/custom/deep/er/large.bin": large,
+    }
+    assert stored(s3, bucket, OTHER_ID) == {"artifacts/results.json": b"{}"}
+    assert result.out == ""
+    assert "synced 2 executions: 4 created" in result.err
+    record = read_record(s3, bucket, OTHER_ID)
+    assert (record["bench_id"], record["runner_type"]) == ("b2", "onprem")
+    assert (record["status"], record["result"]) == ("running", None)
+    assert record["started_at"].startswith("2023-")
+    assert "b1/" + OLD_ID + "/temp/scratch" in tree.names()
+
+
+def test_a_known_execution_keeps_its_record(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    cli("new", "--id", OLD_ID, "--suite", "smoke").ok()
+    before = read_record(s3, bucket, OLD_ID)
+    tree.write("raw/a.txt")
+    cli(*tree.arguments).ok()
+    assert read_record(s3, bucket, OLD_ID) == before
+
+
+def test_a_finished_execution_gets_a_longer_manifest(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    cli("new", "--id", OLD_ID).ok()
+    cli("finish", OLD_ID, "--result", "pass").ok()
+    tree.write("raw/a.txt", b"late")
+    cli(*tree.arguments).ok()
+    record = read_record(s3, bucket, OLD_ID)
+    assert [item["path"] for item in record["artifacts"]] == ["artifacts/custom/a.txt"]
+    assert record["artifact_status"] == "complete"
+
+
+def test_one_bench_or_one_execution(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    for bench in ("b1", "b2"):
+        for execution_id in (OLD_ID[:-1] + bench[1], OTHER_ID[:-1] + "7" + ""):
+            tree.write("raw/a.txt", execution_id=execution_id, bench_id=bench)
+    cli(*tree.arguments, "--bench", "b2", "--execution", OLD_ID[:-1] + "2").ok()
+    assert list_keys(s3, bucket) == [
+        f"executions/{OLD_ID[:-1]}2/artifacts/custom/a.txt",
+        f"executions/{OLD_ID[:-1]}2/metadata.json",
+    ]
+    assert cli(*tree.arguments, "--execution", "nonsense").expect(2).out == ""
+
+
+def test_what_settles_is_left_for_later(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/a.txt")
+    result = cli("sync-efs", "--root", tree.root, "--settle", "1h", "--json").ok()
+    lines = result.json_lines()
+    assert outcomes(lines) == {"a.txt": "settling"}
+    assert lines[-1]["pass"]["settling"] == 1
+    assert list_keys(s3, bucket) == []
+
+
+def test_a_clock_ahead_does_not_keep_a_file_forever(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/a.txt", age_seconds=-30 * DAY)
+    cli(*tree.arguments).ok()
+    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"x"}
+
+
+def test_a_second_sync_asks_for_no_file(
+    cli: RunCommand, tree: BenchTree, recorder: Proxy, bucket: str
+) -> None:
+    for number in range(40):
+        tree.write(f"raw/{number}.txt", b"%d" % number)
+    time.sleep(1.1)  # S3 tells whole seconds, and what is no younger than its file is compared
+    cli(*tree.arguments).ok()
+    recorder.clear()
+    result = cli(*tree.arguments).ok()
+    assert "0 created, 40 stored before" in result.err
+    assert [one.operation for one in recorder.calls()] == ["ListObjectsV2", "GetObject"]
+
+
+def test_strangers_are_reported_and_never_touched(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    tree.write("raw/a.txt", age_seconds=9 * DAY)
+    place = tree.directory()
+    (place / "raw/link").symlink_to(secret)
+    (place / "raw/inner").symlink_to("a.txt")
+    (place / "raw/dirlink").symlink_to(tmp_path)
+    os.mkfifo(place / "raw/fifo")
+    (place / "notes").write_text("?")
+    (tree.root / "b1/not-a-ulid").mkdir()
+    (tree.root / "b1/not-a-ulid/raw").mkdir()
+    (tree.root / "b1/not-a-ulid/raw/b.txt").write_text("b")
+    (tree.root / "b1" / OTHER_ID).symlink_to(place)
+    (tree.root / "stray.txt").write_text("s")
+    (tree.root / "b9").symlink_to(tree.root / "b1")
+    with socket.socket(socket.AF_UNIX) as server:
+        here = Path.cwd()
+        os.chdir(place / "raw")
+        server.bind("sock")
+        os.chdir(here)
+    tree.age_directories(9 * DAY)
+    before = tree.names() - {f"b1/{OLD_ID}/raw/a.txt"}
+    result = cli(*tree.arguments, "--json").ok()
+    found = outcomes(result.json_lines())
+    assert found.pop("a.txt") in ("created", "deleted")
+    assert found.pop(OTHER_ID) == "skipped"
+    assert found == dict.fromkeys(
+        [
+            "link",
+            "inner",
+            "dirlink",
+            "fifo",
+            "sock",
+            "notes",
+            "not-a-ulid",
+            "stray.txt",
+            "b9",
+        ],
+        "skipped",
+    )
+    assert tree.names() == before
+    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"x"}
+    for name in found:
+        assert f"{name}: " in result.err
+
+
+def test_dry_run_changes_nothing(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/old.txt", age_seconds=9 * DAY)
+    tree.write("raw/new.txt")
+    before = tree.names()
+    result = cli(*tree.arguments, "--dry-run").ok()
+    assert sorted(result.out.splitlines()) == [
+        f"{tree.directory()}/raw/new.txt -> {PREFIX}artifacts/custom/new.txt",
+        f"{tree.directory()}/raw/old.txt -> {PREFIX}artifacts/custom/old.txt, then delete it here",
+    ]
+    assert (list_keys(s3, bucket), tree.names()) == ([], before)
+
+
+def test_no_mount_is_told(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
+    result = cli("sync-efs", "--root", tmp_path / "nowhere").expect(4)
+    assert f"cannot read {tmp_path / 'nowhere'}" in result.err
+    assert result.out == ""
+
+
+# --- deleting ----------------------------------------------------------------------------
+
+
+def test_old_stored_files_go_and_then_their_directories(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/deep/a.txt", b"a", age_seconds=8 * DAY)
+    tree.write("raw/b.txt", content(PART + 5), age_seconds=8 * DAY)
+    tree.write("temp/deep/c", age_seconds=8 * DAY)
+    tree.age_directories(8 * DAY)
+    result = cli(*tree.arguments, "--json").ok()
+    assert list(stored(s3, bucket)) == ["artifacts/custom/b.txt", "artifacts/custom/deep/a.txt"]
+    assert tree.names() == {"b1"}
+    assert result.json_lines()[-1]["pass"]["deleted"] == 2
+    assert result.json_lines()[-1]["pass"]["deleted_bytes"] == PART + 6
+
+
+def test_young_files_stay_until_their_time(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    young = tree.write("raw/young.txt", b"y", age_seconds=6 * DAY)
+    tree.write("raw/old.txt", b"o", age_seconds=8 * DAY)
+    tree.write("temp/c", age_seconds=30 * DAY)
+    cli(*tree.arguments).ok()
+    left = {f"b1/{OLD_ID}/{name}" for name in ("raw", "raw/young.txt", "temp", "temp/c")}
+    assert tree.names() == {"b1", f"b1/{OLD_ID}"} | left
+    assert "1 deleted" in cli(*tree.arguments, "--retain", "5d").ok().err
+    assert not young.exists()
+
+
+def test_keep_deletes_nothing(cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str) -> None:
+    tree.write("raw/a.txt", age_seconds=80 * DAY)
+    tree.age_directories(80 * DAY)
+    before = tree.names()
+    cli(*tree.arguments, "--keep").ok()
+    assert tree.names() == before
+    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"x"}
+
+
+def test_other_content_in_s3_keeps_the_local_file(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/a.txt", b"mine", age_seconds=8 * DAY)
+    put_file(s3, bucket, OLD_ID, "artifacts/custom/a.txt", b"them")
+    result = cli(*tree.arguments).expect(6)
+    assert "a.txt" in result.err
+    assert f"b1/{OLD_ID}/raw/a.txt" in tree.names()
+    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"them"}
+
+
+def test_same_size_and_younger_in_s3_is_no_proof(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    """Size and time let a file rest; to delete it, its bytes are compared."""
+    path = tree.write("raw/a.txt", b"mine")
+    time.sleep(1.1)  # S3 tells whole seconds
+    put_file(s3, bucket, OLD_ID, "artifacts/custom/a.txt", b"them")
+    assert "1 stored before" in cli(*tree.arguments).ok().err
+    cli(*tree.arguments, "--retain", "1ms").expect(6)
+    assert path.read_bytes() == b"mine"
+
+
+class Grow(faults.Fault):
+    """Writes to a file while it is compared."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def request_head(self, waiting: object) -> None:
+        with self.path.open("ab") as file:
+            file.write(b"more")
+
+
+def test_a_file_that_grows_while_it_is_compared_stays(
+    cli: RunCommand, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    path = tree.write("raw/a.txt", b"first", age_seconds=8 * DAY)
+    cli(*tree.arguments, "--keep").ok()
+    tree.age(path, 8 * DAY)
+    time.sleep(1.1)
+    recorder.inject(Grow(path), "HeadObject", times=1)
+    cli(*tree.arguments)
+    assert path.read_bytes() == b"firstmore"
+    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"first"}
+
+
+def test_a_file_that_is_gone_meanwhile_is_no_failure(
+    cli: RunCommand, tree: BenchTree, recorder: Proxy, bucket: str
+) -> None:
+    """Another host syncs the same tree."""
+    paths = [tree.write(f"raw/{number}.txt", age_seconds=8 * DAY) for number in range(3)]
+
+    class Vanish(faults.Fault):
+        def request_head(self, waiting: object) -> None:
+            for path in paths:
+                path.unlink(missing_ok=True)
+
+    recorder.inject(Vanish(), "ListObjectsV2", times=1)
+    cli(*tree.arguments).ok()
+    assert read_nothing(tree)
+
+
+def read_nothing(tree: BenchTree) -> bool:
+    return not [name for name in tree.names() if name.endswith(".txt")]
+
+
+# --- failures ----------------------------------------------------------------------------
+
+
+def test_a_failure_marks_the_execution_until_it_is_mended(
+    cli: RunCommand,
+    tree: BenchTree,
+    s3: S3Client,
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    good = tree.write("raw/good.txt", age_seconds=8 * DAY)
+    bad = tree.write("raw/bad\x01name.txt", age_seconds=8 * DAY)
+    result = cli(*tree.arguments).expect(3)
+    assert "1 files were not stored" in result.err
+    record = read_record(s3, bucket, OLD_ID)
+    assert record["artifact_status"] == "artifact_error"
+    (failure,) = record["failures"]
+    assert "bad" in failure["path"]
+    assert bad.exists()
+    assert not good.exists()
+    bad.rename(bad.with_name("badname.txt"))
+    cli(*tree.arguments).ok()
+    record = read_record(s3, bucket, OLD_ID)
+    assert (record["artifact_status"], record["failures"]) == ("pending", [])
+    assert set(stored(s3, bucket)) == {"artifacts/custom/good.txt", "artifacts/custom/badname.txt"}
+
+
+def test_a_damaged_answer_is_tried_again(
+    cli: RunCommand,
+    tree: BenchTree,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    tree.write("raw/a.txt", b"data")
+    recorder.inject(faults.internal_error(), "PutObject", times=2)
+    cli(*tree.arguments).ok()
+    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"data"}
+
+
+def test_a_broken_record_does_not_stop_the_others(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/a.txt")
+    tree.write("raw/a.txt", execution_id=OTHER_ID)
+    s3.put_object(Bucket=bucket, Key=PREFIX + "metadata.json", Body=b"broken")
+    result = cli(*tree.arguments).expect(3)
+    assert OLD_ID in result.err
+    assert stored(s3, bucket, OTHER_ID) == {"artifacts/custom/a.txt": b"x"}
+
+
+def test_s3_that_is_away_deletes_nothing(
+    cli: RunCommand, tree: BenchTree, recorder: Proxy, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(monkeypatch)
+    tree.write("raw/a.txt", age_seconds=8 * DAY)
+    before = tree.names()
+    recorder.inject(faults.internal_error(), times=None)
+    cli(*tree.arguments).expect(9)
+    assert tree.names() == before
+
+
+# --- watching ----------------------------------------------------------------------------
+
+
+def wait_for_stored(s3: S3Client, bucket: str, path: str) -> None:
+    deadline = time.monotonic() + 60
+    while path not in stored(s3, bucket):
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.05)
+
+
+def test_watch_stores_what_comes_and_survives_the_mount(
+    cli_process: Processes, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/1.txt")
+    process = cli_process.start(*tree.arguments, "--watch", "--interval", "50ms")
+    wait_for_stored(s3, bucket, "artifacts/custom/1.txt")
+    away = tree.root.with_name("away")
+    tree.root.rename(away)
+    time.sleep(0.5)
+    assert process.poll() is None
+    away.rename(tree.root)
+    tree.write("raw/2.txt")
+    wait_for_stored(s3, bucket, "artifacts/custom/2.txt")
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, b"")
+    assert err.count(b"cannot read") == 1
+    assert b"Traceback" not in err
+    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "pending"
+
+
+def test_a_watch_at_rest_asks_nothing_of_s3(
+    cli_process: Processes, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/1.txt")
+    process = cli_process.start(*tree.arguments, "--watch", "--interval", "20ms", "--json")
+    assert process.stdout is not None
+    passes = [json.loads(process.stdout.readline()) for _ in range(4)]
+    assert "created" in str(passes)
+    for _ in range(3):
+        process.stdout.readline()
+    recorder.clear()
+    idle = [json.loads(process.stdout.readline())["pass"] for _ in range(5)]
+    assert recorder.calls() == []
+    assert {line["executions"] for line in idle} == {0}
+    tree.write("raw/2.txt")
+    wait_for_stored(s3, bucket, "artifacts/custom/2.txt")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_sigterm_ends_the_file_in_hand(
+    cli_process: Processes, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    for number in range(3):
+        tree.write("raw/a.txt", content(100, number), execution_id=OLD_ID[:-1] + str(number))
+    hold = faults.Hold("answer")
+    recorder.inject(hold, "PutObject", nth=2, times=None)
+    process = cli_process.start(*tree.arguments, "--watch")
+    assert hold.reached.wait(60)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert process.poll() is None
+    recorder.heal()
+    hold.released.set()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert [key for key in list_keys(s3, bucket) if key.endswith("a.txt")] == [
+        f"executions/{OLD_ID}/artifacts/custom/a.txt"
+    ]
+
+
+def test_two_at_once(cli_process: Processes, tree: BenchTree, s3: S3Client, bucket: str) -> None:
+    names = [f"raw/d{number % 4}/{number}.txt" for number in range(80)]
+    for name in names:
+        tree.write(name, name.encode(), age_seconds=8 * DAY)
+    tree.age_directories(8 * DAY)
+    running = [cli_process.start(*tree.arguments) for _ in range(2)]
+    for process in running:
+        _, err = process.communicate(timeout=90)
+        assert process.returncode == 0, err
+    assert stored(s3, bucket) == {
+        name.replace("raw", "artifacts/custom", 1): name.encode() for name in names
+    }
+    assert not [path for path in tree.root.rglob("*") if path.is_file()]
+    shutil.rmtree(tree.root)

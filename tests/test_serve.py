@@ -215,7 +215,7 @@ def test_tokens(serve: Serve, cli: RunCommand, s3: S3Client, bucket: str, tmp_pa
         assert answer.headers["www-authenticate"] == "Bearer"
     assert server.get(f"/executions/{execution_id}?secret=hush", headers=bearer).status == 200
     _problem(server.get("/executions", "POST", headers=bearer), 403, "forbidden")
-    other = cli("serve", "--new-token", "second", "--scope", "upload").ok()
+    other = cli("serve", "--new-token", "second").ok()
     file.write_text(other.out)
     _problem(server.get("/executions", headers=bearer), 401, "unauthenticated")
     renewed = {"Authorization": f"Bearer {other.err.strip()}"}

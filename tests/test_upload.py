@@ -572,3 +572,18 @@ def test_an_empty_path_is_no_directory(cli: RunCommand, s3: S3Client, bucket: st
     assert result.stdout == b""
     assert b"empty PATH" in result.stderr
     assert list(bucket_contents(s3, bucket)) == [f"executions/{execution}/metadata.json"]
+
+
+def test_more_failures_than_the_record_can_hold(
+    cli: RunCommand, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
+) -> None:
+    """They would make metadata.json so large that the archive rule took it."""
+    execution = new_execution(cli)
+    tree = make_tree({f"{number:04}-{'x' * 100}\x01": "" for number in range(1000)} | {"a": "a"})
+    result = cli("upload", execution, tree).expect(3)
+    assert "1,000 of 1,001 files were not stored" in result.err
+    head = s3.head_object(Bucket=bucket, Key=f"executions/{execution}/metadata.json")
+    assert head["ContentLength"] < 128 * 1024
+    record = cli("show", execution, "--json").ok().json()
+    assert record["artifact_status"] == "artifact_error"
+    assert 100 < len(record["failures"]) < 1000

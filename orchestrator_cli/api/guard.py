@@ -69,7 +69,7 @@ class Guard:
         if token is None:
             challenge = {"WWW-Authenticate": "Bearer"}
             return problem(401, "unauthenticated", "no valid bearer token", challenge), None
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and token.scope != "upload":
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and token.scope == "read":
             return problem(403, "forbidden", "this token may only read"), token
         return None, token
 

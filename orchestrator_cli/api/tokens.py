@@ -11,13 +11,13 @@ from pathlib import Path
 
 from orchestrator_cli.core.errors import UsageError, printable
 
-SCOPES = ("read", "upload")
+SCOPES = ("read",)
 _PREFIX = "orc_"
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is kept: `name` says whose it is, in logs too. `upload` may read as well."""
+    """A token as it is kept: `name` says whose it is, in logs too."""
 
     name: str
     scope: str

@@ -37,13 +37,6 @@ from orchestrator_cli.options import DURATION, Example, command
     help="Make a token: its line for the file on standard output, itself on standard error.",
 )
 @click.option(
-    "--scope",
-    type=click.Choice(["read", "upload"]),
-    default="read",
-    show_default=True,
-    help="What the new token may do.",
-)
-@click.option(
     "--expires-in", type=DURATION, default="1h", show_default=True, help="How long URLs work."
 )
 @click.option(
@@ -63,7 +56,6 @@ def serve(
     port: int,
     tokens: Path | None,
     new_token: str | None,
-    scope: str,
     expires_in: timedelta,
     concurrency: int,
     deadline: timedelta,
@@ -76,7 +68,7 @@ def serve(
     strings. SIGTERM ends it once what has begun is answered.
     """
     if new_token is not None:
-        _make_token(new_token, scope)
+        _make_token(new_token)
         return
     if tokens is None and not _is_loopback(host):
         raise UsageError(
@@ -86,10 +78,10 @@ def serve(
     _serve(app, host, port, tokens, expires_in, concurrency, deadline)
 
 
-def _make_token(name: str, scope: str) -> None:
+def _make_token(name: str) -> None:
     from orchestrator_cli.api.tokens import new_token
 
-    token, line = new_token(name, scope)
+    token, line = new_token(name, "read")
     click.echo(line)
     click.echo(token, err=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ from orchestrator_cli.core.store import ArtifactStore
 JSON_TYPE = "application/json"
 # The archive rule takes objects over 128 KiB, and metadata.json must never be archived.
 MAX_METADATA_BYTES = 128 * 1024
+# Leaves room for the rest of the record. What does not fit is told by the command alone.
+_MAX_FAILURES_BYTES = 64 * 1024
 _SWAP_ATTEMPTS = 32
 _YOUNG = timedelta(minutes=1)
 _LOOKS = 20
@@ -209,12 +212,17 @@ def record_upload(
     def change(metadata: ExecutionMetadata) -> ExecutionMetadata | None:
         kept = [item for item in metadata.failures if item.path not in mended | failed.keys()]
         failures = kept + [Failure(path=path, error=error) for path, error in failed.items()]
-        updated = metadata.model_copy(update={"failures": failures})
+        updated = metadata.model_copy(update={"failures": _as_many_as_fit(failures)})
         if metadata.status is Status.COMPLETED:
             updated = with_manifest(updated, build_manifest(store, execution_id, metadata))
         return updated.model_copy(update={"artifact_status": _artifact_status(updated)})
 
     return update_execution(store, execution_id, change)
+
+
+def _as_many_as_fit(failures: list[Failure]) -> list[Failure]:
+    ends = itertools.accumulate(len(one.model_dump_json(indent=2)) + 32 for one in failures)
+    return failures[: sum(end <= _MAX_FAILURES_BYTES for end in ends)]
 
 
 def _artifact_status(metadata: ExecutionMetadata) -> ArtifactStatus:

@@ -180,4 +180,17 @@ run orchestrator download "$ID" artifacts/results.json --output back
 run cmp as-uploaded.json back/artifacts/results.json
 run orchestrator verify "$ID" --read
 
+step 'All of that in one command: new, both streams while they come, the results, finish.'
+show orchestrator run --suite quick -- python -c 'print("hello from the bench")'
+ends_with 0 orchestrator run --suite quick -- python -c 'print("hello from the bench")'
+run orchestrator logs @latest stdout.log
+
+step 'What a bench without credentials left on a shared disk: stored, compared, then removed there.'
+raw=efs/bench-07/01H00000000000000000000000/raw
+mkdir -p "$raw"
+echo 'voltage 3.3' >"$raw/bench.log"
+touch -d '8 days ago' "$raw/bench.log" 2>/dev/null || touch -t 202301010000 "$raw/bench.log"
+run orchestrator sync-efs --root efs --settle 0s
+run orchestrator logs 01H00000000000000000000000 bench.log
+
 printf '\n%sThat was the tour.%s To go on by hand: orchestrator sandbox -- bash\n' "$bold" "$plain"

@@ -26,6 +26,10 @@ def test_the_tour_succeeds(s3env: dict[str, str], cli_process: Processes, tmp_pa
     assert "0 created, 4 identical; 0 B sent" in result.out
     assert "\nexit 6\n" in result.out
     assert "\x1b[31mFAILED" in result.out  # the log's own colours, passed on
+    assert "\nhello from the bench\n" in result.out
+    assert ": pass, exit code 0; 4 files" in result.out
+    assert "1 created" in result.out
+    assert "1 deleted" in result.out
     assert result.err == ""
     assert list(tmp_path.iterdir()) == []
 

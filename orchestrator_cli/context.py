@@ -91,7 +91,7 @@ class App:
         from orchestrator_cli.core.store import ArtifactStore
 
         settings = S3Settings(
-            bucket=self._bucket(),
+            bucket=self.bucket,
             region=self.settings.region,
             endpoint_url=self.settings.endpoint_url,
             profile=self.settings.profile,
@@ -104,7 +104,7 @@ class App:
 
     def check_bucket(self) -> None:
         """Raise UsageError where no bucket is configured, without building anything."""
-        self._bucket()
+        _ = self.bucket
 
     def command_environment(self, execution_id: str) -> dict[str, str]:
         """Return the environment of a command that `run` runs: ours, and which execution it is."""
@@ -136,7 +136,9 @@ class App:
 
         return Transfers(store, concurrency, on_bytes)
 
-    def _bucket(self) -> str:
+    @property
+    def bucket(self) -> str:
+        """The bucket. Raises UsageError where none is configured."""
         bucket = (self.settings.bucket or "").removeprefix("s3://").rstrip("/")
         if not bucket:
             raise UsageError(

@@ -25,7 +25,6 @@ from orchestrator_cli.core.errors import (
     InterruptedByUser,
     OrchestratorError,
     PartialFailureError,
-    SourceChangedError,
     UnavailableError,
     printable,
 )
@@ -34,6 +33,7 @@ from orchestrator_cli.core.layout import execution_prefix, execution_time, metad
 from orchestrator_cli.core.metadata import ExecutionMetadata, RunnerType, build_metadata
 from orchestrator_cli.core.models import Outcome, UploadResult
 from orchestrator_cli.core.plan import PlanItem, PlannedFile, SkippedFile, guess_content_type
+from orchestrator_cli.core.source import SourceChangedError
 from orchestrator_cli.core.transfer import Transfers
 from orchestrator_cli.core.upload import Uploader
 

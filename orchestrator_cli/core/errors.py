@@ -116,10 +116,6 @@ class IntegrityError(OrchestratorError):
     exit_code = 7
 
 
-class SourceChangedError(IntegrityError):
-    """A local file was written to while it was read; it is not stored."""
-
-
 class ArchivedError(OrchestratorError):
     """The object is in an archive storage class and must be restored first."""
 

@@ -9,7 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from orchestrator_cli.core.errors import SourceChangedError, UsageError, printable
+from orchestrator_cli.core.errors import IntegrityError, UsageError, printable
+
+
+class SourceChangedError(IntegrityError):
+    """A local file was written to while it was read; it is not stored."""
 
 
 class LocalFile:

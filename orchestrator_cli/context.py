@@ -102,6 +102,15 @@ class App:
         clients = S3Clients(settings, retry)
         return ArtifactStore(clients, Pace(limit_rate) if limit_rate else None)
 
+    @property
+    def region(self) -> str:
+        """The region. Raises UsageError where neither an option nor the environment names one."""
+        names = ("AWS_REGION", "AWS_DEFAULT_REGION")
+        region = self.settings.region or next(filter(None, map(os.environ.get, names)), None)
+        if region is None:
+            raise UsageError("no region is configured", hint="set AWS_REGION or --region")
+        return region
+
     def check_bucket(self) -> None:
         """Raise UsageError where no bucket is configured, without building anything."""
         _ = self.bucket

@@ -10,7 +10,8 @@ from orchestrator_cli.docgen.reference import PROGRAM, CommandReference, Paramet
 
 LAYOUT_PAGE = f"{PROGRAM}-layout"
 RETENTION_PAGE = f"{PROGRAM}-retention"
-OVERVIEWS = (f"{LAYOUT_PAGE}(7)", f"{RETENTION_PAGE}(7)")
+DEPLOY_PAGE = f"{PROGRAM}-deployment"
+OVERVIEWS = (f"{DEPLOY_PAGE}(7)", f"{LAYOUT_PAGE}(7)", f"{RETENTION_PAGE}(7)")
 _ENVIRONMENT = (
     "The variables that stand for options are named with them above; what every command reads is "
     f"described in `{PROGRAM}(1)`."

@@ -1,0 +1,18 @@
+"""The manual page of deployment: the text of deploy.md with the code's own constants."""
+
+from __future__ import annotations
+
+from orchestrator_cli.core import deployment
+from orchestrator_cli.core.efs import SyncRules
+from orchestrator_cli.docgen.layout_page import render_page
+from orchestrator_cli.docgen.manpages import DEPLOY_PAGE
+
+
+def render_deploy_page(version: str) -> str:
+    """Return the page."""
+    retain = SyncRules().retain
+    values = {
+        "grace": str(deployment.GRACE_SECONDS),
+        "retain": f"{retain.days if retain else 0} days",
+    }
+    return render_page(DEPLOY_PAGE, "deploy.md", values, version)

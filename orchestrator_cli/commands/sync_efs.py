@@ -21,7 +21,8 @@ from orchestrator_cli.options import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.efs import QuietExecutions, SyncEvent, SyncRules, SyncSummary
+    from orchestrator_cli.core.efs_plan import SyncEvent, SyncRules, SyncSummary
+    from orchestrator_cli.core.efs_quiet import QuietExecutions
 
 
 @command(
@@ -104,7 +105,8 @@ def sync_efs(
 
     --watch goes on when the mount or S3 is gone, and ends with what it is at upon SIGTERM.
     """
-    from orchestrator_cli.core.efs import QuietExecutions, SyncRules
+    from orchestrator_cli.core.efs_plan import SyncRules
+    from orchestrator_cli.core.efs_quiet import QuietExecutions
     from orchestrator_cli.core.layout import parse_execution_id
 
     if watch and dry_run:
@@ -245,7 +247,7 @@ def _print_plan(
     execution_id: str | None,
     as_json: bool,
 ) -> None:
-    from orchestrator_cli.core.efs import SyncEvent, is_due, plan_sync
+    from orchestrator_cli.core.efs_plan import SyncEvent, is_due, plan_sync
     from orchestrator_cli.core.efs_tree import list_bench_executions
     from orchestrator_cli.core.errors import printable
     from orchestrator_cli.core.plan import SkippedFile

@@ -6,25 +6,26 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from orchestrator_cli.core.efs_clean import Removal, remove_emptied, remove_stored_file
-from orchestrator_cli.core.efs_tree import (
-    BenchExecution,
-    TreeState,
-    list_bench_executions,
-    plan_execution,
-    tree_state,
+from orchestrator_cli.core.efs_plan import (
+    SyncEvent,
+    SyncRules,
+    SyncState,
+    SyncSummary,
+    last_change,
+    was_written_before,
 )
+from orchestrator_cli.core.efs_quiet import QuietExecutions
+from orchestrator_cli.core.efs_tree import BenchExecution, list_bench_executions, plan_execution
 from orchestrator_cli.core.errors import (
     AccessError,
     ConflictError,
     InterruptedByUser,
     OrchestratorError,
-    PartialFailureError,
     UnavailableError,
     printable,
 )
@@ -39,128 +40,6 @@ from orchestrator_cli.core.upload import Uploader
 
 # A comparison reads the file in steps; it needs a thread, and hardly any memory.
 _COMPARING_BYTES = 1024 * 1024
-_LOOK_AGAIN_AFTER = timedelta(hours=1)
-_MAX_QUIET = 20_000
-
-
-class SyncState(StrEnum):
-    """What became of a local file in one pass."""
-
-    CREATED = "created"
-    IDENTICAL = "identical"
-    CONFLICT = "conflict"
-    FAILED = "failed"
-    SETTLING = "settling"
-    SKIPPED = "skipped"
-    DELETED = "deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class SyncEvent:
-    """One file of a pass; what S3 held before and keeps its local copy makes none.
-
-    `path` is relative to the execution, None for what has no place in it.
-    """
-
-    source: str
-    state: SyncState
-    execution: BenchExecution | None = None
-    path: str | None = None
-    size_bytes: int = 0
-    sent_bytes: int = 0
-    detail: str | None = None
-    error: OrchestratorError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SyncRules:
-    """How long files rest before they are read, and how long they stay once stored.
-
-    `retain` None keeps them for good. A file that fails is tried `attempts` times in a pass.
-    """
-
-    settle: timedelta = timedelta(seconds=60)
-    retain: timedelta | None = timedelta(days=7)
-    attempts: int = 4
-    first_wait_seconds: float = 1.0
-
-
-@dataclass
-class SyncSummary:
-    """Totals of a pass, sizes in bytes. `stored` counts files that S3 held already."""
-
-    executions: int = 0
-    created: int = 0
-    identical: int = 0
-    stored: int = 0
-    settling: int = 0
-    skipped: int = 0
-    deleted: int = 0
-    failed: int = 0
-    conflicts: int = 0
-    sent_bytes: int = 0
-    deleted_bytes: int = 0
-
-    def add(self, event: SyncEvent) -> None:
-        """Count one event."""
-        self.created += event.state is SyncState.CREATED
-        self.identical += event.state is SyncState.IDENTICAL
-        self.settling += event.state is SyncState.SETTLING
-        self.skipped += event.state is SyncState.SKIPPED
-        self.failed += event.state is SyncState.FAILED
-        self.conflicts += event.state is SyncState.CONFLICT
-        self.sent_bytes += event.sent_bytes
-        if event.state is SyncState.DELETED:
-            self.deleted += 1
-            self.deleted_bytes += event.size_bytes
-
-    @property
-    def unfinished(self) -> int:
-        """How many files the next pass has to look at again."""
-        return self.settling + self.failed + self.conflicts
-
-    def error(self) -> OrchestratorError | None:
-        """Return the failure of the whole pass, or None."""
-        failures = self.failed + self.conflicts
-        if not failures:
-            return None
-        line = f"{failures:,} files were not stored; they stay where they are"
-        if not self.failed:
-            return ConflictError(line, hint="stored files are immutable: rename the local ones")
-        return PartialFailureError(line, hint="see to that, then run the same command again")
-
-
-class QuietExecutions:
-    """The executions of which the last pass left nothing to do, for who watches a tree.
-
-    An execution whose files are as they were costs no request until one of them is due, and one
-    look an hour. In memory only, and bounded: to forget one costs a listing.
-    """
-
-    def __init__(self, rules: SyncRules) -> None:
-        self._retain = rules.retain
-        self._known: dict[Path, tuple[TreeState, datetime]] = {}
-
-    def unless_unchanged(
-        self, execution: BenchExecution, now: datetime, sync: Callable[[], int]
-    ) -> None:
-        """Sync an execution unless it is quiet. `sync` says how much it leaves to be done."""
-        state = tree_state(execution)
-        known, until = self._known.get(execution.directory, (None, now))
-        if state == known and now < until:
-            return
-        self._known.pop(execution.directory, None)
-        if sync() or len(self._known) >= _MAX_QUIET:
-            return
-        left = tree_state(execution)
-        if left.files == state.files:
-            self._known[execution.directory] = left, self._quiet_until(left, now)
-
-    def _quiet_until(self, state: TreeState, now: datetime) -> datetime:
-        until = now + _LOOK_AGAIN_AFTER
-        if self._retain is None or state.oldest is None:
-            return until
-        return min(until, datetime.fromtimestamp(state.oldest, UTC) + self._retain)
 
 
 @dataclass
@@ -276,7 +155,7 @@ class EfsSync:
             status = os.lstat(item.source)
         except OSError:
             return False
-        changed = _last_change(status, self._now())
+        changed = last_change(status, self._now())
         if self._now().timestamp() - changed < self._rules.settle.total_seconds():
             self._tell(
                 SyncEvent(str(item.source), SyncState.SETTLING, current.execution, item.path)
@@ -406,7 +285,7 @@ class EfsSync:
                 return
             if isinstance(item, SkippedFile) or str(item.source) in current.failed:
                 continue
-            if item.key in current.listed and _was_written_before(item.source, due_before_ns):
+            if item.key in current.listed and was_written_before(item.source, due_before_ns):
                 work = partial(self._remove, current, item, due_before_ns)
                 yield self._transfers.submit(_COMPARING_BYTES, work)
 
@@ -434,49 +313,6 @@ class EfsSync:
     def _tell(self, event: SyncEvent) -> None:
         self.summary.add(event)
         self._on_event(event)
-
-
-def plan_sync(
-    execution: BenchExecution, rules: SyncRules, now: datetime
-) -> Iterator[SyncEvent | PlannedFile]:
-    """Yield what a pass would look at: files to store or compare, and what it leaves alone."""
-    for item in plan_execution(execution):
-        if isinstance(item, SkippedFile):
-            state = SyncState.FAILED if item.error else SyncState.SKIPPED
-            yield SyncEvent(str(item.source), state, execution, detail=item.reason)
-            continue
-        try:
-            changed = _last_change(os.lstat(item.source), now)
-        except OSError:
-            continue
-        if now.timestamp() - changed < rules.settle.total_seconds():
-            yield SyncEvent(str(item.source), SyncState.SETTLING, execution, item.path)
-        else:
-            yield item
-
-
-def is_due(source: Path, rules: SyncRules, now: datetime) -> bool:
-    """Say whether a file would be deleted once S3 holds it."""
-    if rules.retain is None:
-        return False
-    return _was_written_before(source, int((now - rules.retain).timestamp() * 1e9))
-
-
-def _was_written_before(source: Path, instant_ns: int) -> bool:
-    try:
-        return os.lstat(source).st_mtime_ns < instant_ns
-    except OSError:
-        return False
-
-
-def _last_change(status: os.stat_result, now: datetime) -> float:
-    """Return when a file was last written to or renamed, in seconds since the epoch.
-
-    A bench may have a wrong clock; the change time is set by the file server's.
-    """
-    if status.st_mtime > now.timestamp():
-        return status.st_ctime
-    return max(status.st_mtime, status.st_ctime)
 
 
 def _planned(result: UploadResult) -> PlannedFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from orchestrator_cli.core.efs import SyncSummary
+from orchestrator_cli.core.efs_plan import SyncSummary
 from orchestrator_cli.core.errors import InterruptedByUser, OrchestratorError
 
 # S3 that is down is asked less often, but never so seldom that a user would wait for it.

@@ -233,11 +233,23 @@ def test_young_files_stay_until_their_time(
     young = tree.write("raw/young.txt", b"y", age_seconds=6 * DAY)
     tree.write("raw/old.txt", b"o", age_seconds=8 * DAY)
     tree.write("temp/c", age_seconds=30 * DAY)
+    tree.age_directories(30 * DAY)
     cli(*tree.arguments).ok()
     left = {f"b1/{OLD_ID}/{name}" for name in ("raw", "raw/young.txt", "temp", "temp/c")}
     assert tree.names() == {"b1", f"b1/{OLD_ID}"} | left
     assert "1 deleted" in cli(*tree.arguments, "--retain", "5d").ok().err
     assert not young.exists()
+
+
+def test_what_is_young_in_temp_keeps_the_execution(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/a.txt", age_seconds=8 * DAY)
+    tree.write("temp/c", age_seconds=6 * DAY)
+    tree.age_directories(8 * DAY)
+    cli(*tree.arguments).ok()
+    assert {f"b1/{OLD_ID}/raw", f"b1/{OLD_ID}/temp/c"} <= tree.names()
+    assert not tree.directory().joinpath("raw/a.txt").exists()
 
 
 def test_keep_deletes_nothing(cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str) -> None:
@@ -287,9 +299,8 @@ def test_a_file_that_grows_while_it_is_compared_stays(
     cli: RunCommand, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     path = tree.write("raw/a.txt", b"first", age_seconds=8 * DAY)
+    time.sleep(1.1)  # so that the look-up below is the one before the deletion
     cli(*tree.arguments, "--keep").ok()
-    tree.age(path, 8 * DAY)
-    time.sleep(1.1)
     recorder.inject(Grow(path), "HeadObject", times=1)
     cli(*tree.arguments)
     assert path.read_bytes() == b"firstmore"
@@ -327,10 +338,12 @@ def test_a_failure_marks_the_execution_until_it_is_mended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     impatient(monkeypatch)
-    good = tree.write("raw/good.txt", age_seconds=8 * DAY)
     bad = tree.write("raw/bad\x01name.txt", age_seconds=8 * DAY)
     result = cli(*tree.arguments).expect(3)
     assert "1 files were not stored" in result.err
+    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "artifact_error"
+    good = tree.write("raw/good.txt", age_seconds=8 * DAY)
+    cli(*tree.arguments).expect(3)
     record = read_record(s3, bucket, OLD_ID)
     assert record["artifact_status"] == "artifact_error"
     (failure,) = record["failures"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import chain, islice
 from typing import TypeVar
 
-from orchestrator_cli.core.stop import obey, obeyed
+from orchestrator_cli.core.stop import HEARING_SECONDS, obey, obeyed
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -33,9 +33,15 @@ def map_in_order(
     try:
         for item in chain(first, source):
             if len(waiting) >= ahead:
-                yield waiting.popleft().result()
+                yield _answer(waiting.popleft())
             waiting.append(executor.submit(work, item))
         while waiting:
-            yield waiting.popleft().result()
+            yield _answer(waiting.popleft())
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _answer(future: Future[Answer]) -> Answer:
+    while not future.done():
+        wait([future], HEARING_SECONDS)
+    return future.result()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from orchestrator_cli.core.stop import HEARING_SECONDS
+
 
 class ByteBudget:
     """Blocks who asks for more bytes than are free. One larger request than all passes alone."""
@@ -17,7 +19,8 @@ class ByteBudget:
         """Wait for so many bytes; return how many to release."""
         size = min(size_bytes, self.total_bytes)
         with self._changed:
-            self._changed.wait_for(lambda: self._free >= size)
+            while not self._changed.wait_for(lambda: self._free >= size, HEARING_SECONDS):
+                pass
             self._free -= size
         return size
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from orchestrator_cli.core.errors import AccessError, InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.s3errors import EXPIRED_CODES, translate
-from orchestrator_cli.core.stop import StopSignal, obeyed
+from orchestrator_cli.core.stop import HEARING_SECONDS, StopSignal, obeyed
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ def _interruptible(request: Callable[[], T]) -> T:
     """
     if threading.current_thread() is not threading.main_thread():
         return request()
-    from concurrent.futures import Future
+    from concurrent.futures import Future, wait
 
     answer: Future[T] = Future()
 
@@ -128,4 +128,6 @@ def _interruptible(request: Callable[[], T]) -> T:
             answer.set_exception(error)
 
     threading.Thread(target=send, name="request", daemon=True).start()
+    while not answer.done():
+        wait([answer], HEARING_SECONDS)
     return answer.result()

@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 import weakref
 
+# The main thread never waits longer in one piece. A signal that another thread takes, or that comes
+# in the moment before the wait begins, does not end it: Python hears of it only afterwards.
+HEARING_SECONDS = 0.5
+
 
 class StopSignal(threading.Event):
     """An event that sets its followers too; setting a follower leaves the others alone."""

@@ -15,7 +15,7 @@ from orchestrator_cli.core.budget import ByteBudget
 from orchestrator_cli.core.errors import InterruptedByUser
 from orchestrator_cli.core.multipart import MultipartUploads
 from orchestrator_cli.core.parts import BASE_PART_BYTES
-from orchestrator_cli.core.stop import obey
+from orchestrator_cli.core.stop import HEARING_SECONDS, obey
 from orchestrator_cli.core.store import ArtifactStore
 
 Item = TypeVar("Item")
@@ -53,7 +53,7 @@ class Batch(Generic[T]):
     def results(self) -> list[T]:
         """Wait and return the results in order. Raises the first failure as soon as it happens."""
         while self._left:
-            self._settle(self._ended.get())
+            self._settle(_take(self._ended))
         return [future.result() for future in self._futures]
 
     def drop(self) -> None:
@@ -65,11 +65,17 @@ class Batch(Generic[T]):
         """Wait until all have ended, one way or the other."""
         while self._left:
             self._left -= 1
-            self._ended.get()
+            _take(self._ended)
 
     def _settle(self, ended: Future[T]) -> None:
         self._left -= 1
         ended.result()
+
+
+def _take(ended: SimpleQueue[Future[T]]) -> Future[T]:
+    while True:
+        with contextlib.suppress(Empty):
+            return ended.get(timeout=HEARING_SECONDS)
 
 
 @dataclass
@@ -144,10 +150,10 @@ class Transfers:
             future.add_done_callback(ended.put)
             waiting += 1
             while waiting and (waiting >= _MAX_WAITING or not ended.empty()):
-                yield ended.get().result()
+                yield _take(ended).result()
                 waiting -= 1
         for _ in range(waiting):
-            yield ended.get().result()
+            yield _take(ended).result()
 
     def submit_large(self, work: Callable[[], T]) -> Future[T]:
         """Run work that itself uses `submit` or `run_all`; one at a time.

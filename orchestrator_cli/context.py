@@ -7,6 +7,7 @@ The composition root: clock, randomness and clients come from here, and only thi
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -19,12 +20,13 @@ import click
 from orchestrator_cli.core.errors import OrchestratorError, UsageError, printable
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.s3 import StaticAccess
+    from orchestrator_cli.core.access import DirectAccess
     from orchestrator_cli.core.store import ArtifactStore
     from orchestrator_cli.core.transfer import Transfers
     from orchestrator_cli.output import Output
 
-_BOTO_ONLY_VARIABLES = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
+# As in boto3, which is more liberal than AWS is for new buckets.
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 DEFAULT_CONFIG = "orchestrator/config.toml"
 DEFAULT_SPOOL = "orchestrator/runs"
 
@@ -96,7 +98,7 @@ class App:
             endpoint_url=self.settings.endpoint_url,
             profile=self.settings.profile,
             concurrency=concurrency,
-            static=self._static_access(),
+            direct=self._direct_access(),
         )
         retry = RetryPolicy(on_retry=self._note_retry) if patient else RetryPolicy(attempts=1)
         clients = S3Clients(settings, retry)
@@ -159,29 +161,23 @@ class App:
             raise UsageError(
                 f"{printable(bucket)!r} is not a bucket name", hint="there is no key prefix option"
             )
+        if _BUCKET.fullmatch(bucket) is None:
+            raise UsageError(f"{printable(bucket)!r} is not a bucket name")
         return bucket
 
-    def _static_access(self) -> StaticAccess | None:
+    def _direct_access(self) -> DirectAccess | None:
         """Return what the environment alone decides, or None where boto3 must work it out."""
-        from orchestrator_cli.core.s3 import DEFAULT_REGION, StaticAccess
+        from orchestrator_cli.core.access import Asked, direct_access
 
-        key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-        configured = _aws_config_decides()
-        if not key or not secret or self.settings.profile or configured:
-            return None
-        endpoint = self.settings.endpoint_url or _environment_endpoint()
-        region = self.settings.region or os.environ.get("AWS_REGION")
-        region = region or os.environ.get("AWS_DEFAULT_REGION")
-        if region is None and endpoint is None:
-            return None
-        return StaticAccess(
-            access_key_id=key,
-            secret_access_key=secret,
-            session_token=os.environ.get("AWS_SESSION_TOKEN") or None,
-            region=region or DEFAULT_REGION,
-            endpoint_url=endpoint,
-            ca_bundle=os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE"),
+        settings = self.settings
+        asked = Asked(
+            region=settings.region,
+            endpoint_url=settings.endpoint_url,
+            profile=settings.profile,
+            config_file=_aws_file("AWS_CONFIG_FILE", "~/.aws/config"),
+            credentials_file=_aws_file("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
         )
+        return direct_access(asked, os.environ)
 
     def _note_retry(self, error: OrchestratorError) -> None:
         self.output.detail(f"retrying: {error.message}")
@@ -190,17 +186,9 @@ class App:
 pass_app = click.make_pass_decorator(App)
 
 
-def _environment_endpoint() -> str | None:
-    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
-        return None
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-
-
-def _aws_config_decides() -> bool:
-    """Say whether an AWS config file, or a rarer variable, may change endpoint, region or CA."""
-    if any(os.environ.get(name) for name in _BOTO_ONLY_VARIABLES):
-        return True
-    file = os.environ.get("AWS_CONFIG_FILE") or os.path.expanduser("~/.aws/config")
+def _aws_file(variable: str, usual: str) -> bool:
+    """Say whether there is an AWS file that may have a say."""
+    file = os.environ.get(variable) or os.path.expanduser(usual)
     # /dev/null, as the sandbox sets it, is empty; a path that is not there is neither.
     return Path(file).exists() and file != os.devnull
 

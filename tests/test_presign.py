@@ -96,7 +96,7 @@ def test_a_url_names_exactly_the_object_and_says_its_expiry(
     store: ArtifactStore, path: str
 ) -> None:
     key = f"executions/01JABCDEFGHJKMNPQRSTVWXYZ0/{path}"
-    url = urlsplit(presign_get(store, key, 1234))
+    url = urlsplit(presign_get(store, key, 1234, NOW))
     query = parse_qs(url.query)
     assert url.netloc == "s3.invalid:9000"
     assert unquote(url.path) == f"/bucket/{key}"

@@ -1,20 +1,42 @@
-"""Presigned URLs of our own are those that boto3 makes."""
+"""Signatures of our own, in URLs and in headers, are those that boto3 makes."""
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 
-from orchestrator_cli.core.sigv4 import SigningKey, presign_url
+from orchestrator_cli.core.sigv4 import (
+    UNSIGNED_PAYLOAD,
+    SigningKey,
+    encode_key,
+    encode_query,
+    presign_url,
+    sign_headers,
+)
+
+
+class _Signer(S3SigV4Auth):
+    """Signs a payload by a digest that is known already."""
+
+    def __init__(self, digest: str, credentials: Credentials) -> None:
+        super().__init__(credentials, "s3", "eu-central-1")
+        self._digest = digest
+
+    def payload(self, request: AWSRequest) -> str:
+        return self._digest
 
 
 @pytest.mark.parametrize("token", [None, "to/k+en=="])
 @pytest.mark.parametrize("name", ["k", "a b/ü+&%~'(*).txt"])
-def test_the_signature_is_botocores(token: str | None, name: str) -> None:
+def test_the_signature_of_a_url_is_botocores(token: str | None, name: str) -> None:
     client = boto3.client(
         "s3",
         "eu-central-1",
@@ -35,3 +57,25 @@ def test_the_signature_is_botocores(token: str | None, name: str) -> None:
     query = {"response-content-disposition": "inline; x=ü"}
     own = presign_url(key, "GET", wanted.partition("?")[0], signed_at, 77, query)
     assert parse_qs(urlsplit(own).query) == fields
+
+
+@pytest.mark.parametrize("token", [None, "to/k+en=="])
+@pytest.mark.parametrize("name", ["k", "a b/ü+&%~'(*).txt"])
+@pytest.mark.parametrize("payload", [UNSIGNED_PAYLOAD, hashlib.sha256(b"x").hexdigest()])
+def test_the_signature_of_headers_is_botocores(token: str | None, name: str, payload: str) -> None:
+    url = f"https://s3.example:9000/b/{encode_key(name)}"
+    query = {"uploadId": "a+b/c=", "partNumber": "7", "empty": ""}
+    request = AWSRequest("PUT", f"{url}?{encode_query(query)}", {"x-amz-meta-a": " b "}, b"x")
+    signer = _Signer(payload, Credentials("AKID", "secret", token))
+    signer.add_auth(request)
+    stamp = request.headers["X-Amz-Date"]
+    signed_at = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    own = sign_headers(
+        SigningKey("AKID", "secret", token, "eu-central-1"),
+        "PUT",
+        f"{url}?{encode_query(query)}",
+        signed_at,
+        {"x-amz-meta-a": " b "},
+        payload,
+    )
+    assert own["authorization"] == request.headers["Authorization"]

@@ -65,7 +65,7 @@ def url(
     printed. PATH is a path, the name of a log, a directory or a glob; without PATH, every file.
     """
     from orchestrator_cli.core.archived import Archive
-    from orchestrator_cli.core.presign import plan_expiry, presign_get
+    from orchestrator_cli.core.presign import UrlSigner, plan_expiry
     from orchestrator_cli.core.selecting import select_files
 
     text, patterns = split_id(arguments)
@@ -79,8 +79,10 @@ def url(
         archive.check_readable(listed, path)
     _check_expiry(app, expiry, require_ttl)
     style = "json" if as_json else style
+    signer = UrlSigner(store)
+    signing_key = signer.signing_key()
     for path, listed in chosen:
-        signed = presign_get(store, listed.key, expiry.expires_in_seconds)
+        signed = signer.sign(signing_key, listed.key, expiry)
         _print_url(app, path, listed, signed, expiry, style)
 
 

@@ -243,14 +243,14 @@ class Doctor:
     # --- reading -------------------------------------------------------------------------
 
     def _presigned_range(self) -> tuple[Verdict, str]:
-        url = presign_get(self.store, self._readable_key(), 60)
+        url = presign_get(self.store, self._readable_key(), 60, self.now())
         answer = self.store.clients.http.request("GET", url, headers={"Range": "bytes=3-6"})
         if answer.status == 206 and answer.data == _FIRST[3:7]:
             return Verdict.OK, "206 with the bytes asked for"
         return Verdict.WEAKER, f"answers {answer.status} with {len(answer.data)} bytes"
 
     def _tampered_url(self) -> tuple[Verdict, str]:
-        url = presign_get(self.store, self._readable_key(), 60)
+        url = presign_get(self.store, self._readable_key(), 60, self.now())
         # The last hex digit of the signature, changed to another one.
         tampered = url[:-1] + ("0" if url[-1] != "0" else "1")
         status = self.store.clients.http.request("GET", tampered).status

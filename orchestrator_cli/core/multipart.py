@@ -1,38 +1,28 @@
-"""Multipart uploads: find, create, list parts, send a part, complete, abort.
-
-boto3 does the control calls; a part goes through a presigned URL with its checksum in the signed
-parameters, because boto3 sends a body in small reads at several times the CPU.
-"""
+"""Multipart uploads: find, create, list parts, send a part, complete, abort."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from html import escape
+from typing import Any
 
-from orchestrator_cli.core.body import FilePartBody
 from orchestrator_cli.core.compare import SCHEDULE_METADATA
-from orchestrator_cli.core.digest import to_base64
-from orchestrator_cli.core.errors import (
-    NotFoundError,
-    OrchestratorError,
-    UnavailableError,
-    printable,
-)
+from orchestrator_cli.core.digest import sha256, to_base64
+from orchestrator_cli.core.errors import NotFoundError, UnavailableError, printable
+from orchestrator_cli.core.objects import name_decoder
 from orchestrator_cli.core.pace import PacedBody
 from orchestrator_cli.core.parts import Part
-from orchestrator_cli.core.s3errors import from_answer, parse_error_body
+from orchestrator_cli.core.rest import Body, Payload, XmlElement
 from orchestrator_cli.core.store import ArtifactStore, check_etag
 
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
-
-_URL_EXPIRES_IN_SECONDS = 3600
-
-Body = bytes | bytearray | FilePartBody | PacedBody
+_COMPLETE = (
+    '<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}'
+    "</CompleteMultipartUpload>"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,50 +62,53 @@ class MultipartUploads:
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
-        self._boto = store.clients.boto
+        self._rest = store.clients.rest
         self._begun_again: set[str] = set()
 
     def list_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
         """Yield the unfinished uploads under a key prefix."""
-        marker: dict[str, Any] = {}
+        what = f"look for unfinished uploads of {printable(prefix)}"
+        asked = {"uploads": "", "prefix": prefix, "encoding-type": "url"}
         while True:
-            page = self._call(
-                lambda marker=marker: self._boto.list_multipart_uploads(
-                    Bucket=self._store.bucket,
-                    Prefix=prefix,
-                    **marker,
-                ),
-                f"look for unfinished uploads of {printable(prefix)}",
-            )
-            for item in page.get("Uploads", []):
+            page = self._ask("GET", "", what, "ListMultipartUploads", query=asked)
+            decode = name_decoder(page)
+            for item in page.children("Upload"):
                 # Of servers that keep no checksums, none says which.
-                unsaid = None if self._store.clients.is_aws else "SHA256"
-                takes = item.get("ChecksumAlgorithm", unsaid) == "SHA256"
-                yield UnfinishedUpload(item["Key"], item["UploadId"], item["Initiated"], takes)
-            if not page.get("IsTruncated"):
+                unsaid = "" if self._store.clients.is_aws else "SHA256"
+                takes = (item.text("ChecksumAlgorithm") or unsaid) == "SHA256"
+                begun = datetime.fromisoformat(item.text("Initiated"))
+                yield UnfinishedUpload(
+                    decode(item.text("Key")), item.text("UploadId"), begun, takes
+                )
+            if not page.flag("IsTruncated"):
                 return
-            marker = {
-                "KeyMarker": page["NextKeyMarker"],
-                "UploadIdMarker": page["NextUploadIdMarker"],
-            }
+            asked["key-marker"] = decode(page.text("NextKeyMarker"))
+            asked["upload-id-marker"] = page.text("NextUploadIdMarker")
 
     def create(self, key: str, content_type: str, schedule: str) -> str:
         """Begin a multipart upload and return its upload id."""
         attempts = itertools.count()
 
-        def request() -> Any:
+        what = f"start of the upload of {printable(key)}"
+        headers = {
+            "content-type": content_type,
+            "x-amz-checksum-algorithm": "SHA256",
+            f"x-amz-meta-{SCHEDULE_METADATA}": schedule,
+        }
+
+        def request() -> XmlElement:
             if next(attempts):
                 self._begun_again.add(key)
-            return self._boto.create_multipart_upload(
-                Bucket=self._store.bucket,
-                Key=key,
-                ContentType=content_type,
-                ChecksumAlgorithm="SHA256",
-                Metadata={SCHEDULE_METADATA: schedule},
+            return self._rest.ask(
+                "POST",
+                key,
+                what,
+                "InitiateMultipartUpload",
+                query={"uploads": ""},
+                headers=headers,
             )
 
-        answer = self._call(request, f"start of the upload of {printable(key)}")
-        return str(answer["UploadId"])
+        return self._store.retry.call(request, what).text("UploadId")
 
     def may_have_lost_one(self, key: str) -> bool:
         """Say whether an upload may have begun whose id never reached us."""
@@ -123,28 +116,22 @@ class MultipartUploads:
 
     def list_parts(self, key: str, upload_id: str) -> dict[int, StoredPart]:
         """Return the parts that S3 has, by number. Raises NotFoundError for one that ended."""
+        what = f"list of the stored parts of {printable(key)}"
+        asked = {"uploadId": upload_id}
         parts: dict[int, StoredPart] = {}
-        marker = 0
         while True:
-            page = self._call(
-                lambda marker=marker: self._boto.list_parts(
-                    Bucket=self._store.bucket,
-                    Key=key,
-                    UploadId=upload_id,
-                    PartNumberMarker=marker,
-                ),
-                f"list of the stored parts of {printable(key)}",
-            )
-            for item in page.get("Parts", []):
-                parts[item["PartNumber"]] = StoredPart(
-                    number=item["PartNumber"],
-                    size_bytes=item["Size"],
-                    etag=item["ETag"].strip('"'),
-                    sha256=item.get("ChecksumSHA256"),
+            page = self._ask("GET", key, what, "ListParts", query=asked)
+            for item in page.children("Part"):
+                number = int(item.text("PartNumber"))
+                parts[number] = StoredPart(
+                    number=number,
+                    size_bytes=int(item.text("Size")),
+                    etag=item.text("ETag").strip('"'),
+                    sha256=item.text("ChecksumSHA256") or None,
                 )
-            if not page.get("IsTruncated"):
+            if not page.flag("IsTruncated"):
                 return parts
-            marker = int(page["NextPartNumberMarker"])
+            asked["part-number-marker"] = page.text("NextPartNumberMarker")
 
     def upload_part(
         self, key: str, upload_id: str, part: Part, body: Body, digests: PartDigests
@@ -168,17 +155,17 @@ class MultipartUploads:
 
         Raises ConflictError (the key is taken), NotFoundError (the upload ended otherwise).
         """
-        chosen = [_completed_part(part) for part in sorted(parts, key=lambda part: part.number)]
-        self._call(
-            lambda: self._boto.complete_multipart_upload(
-                Bucket=self._store.bucket,
-                Key=key,
-                UploadId=upload_id,
-                MultipartUpload={"Parts": chosen},
-                IfNoneMatch="*",
-                MpuObjectSize=size_bytes,
-            ),
-            f"completion of {printable(key)}",
+        what = f"completion of {printable(key)}"
+        ordered = sorted(parts, key=lambda part: part.number)
+        body = _COMPLETE.format("".join(map(_completed_part, ordered))).encode()
+        self._ask(
+            "POST",
+            key,
+            what,
+            "CompleteMultipartUpload",
+            query={"uploadId": upload_id},
+            headers={"if-none-match": "*", "x-amz-mp-object-size": str(size_bytes)},
+            payload=Payload(body, len(body), sha256(body).hex()),
         )
 
     def abort_quietly(self, key: str, upload_id: str) -> None:
@@ -186,69 +173,56 @@ class MultipartUploads:
 
         A lifecycle rule removes what stays, and a writer's policy may not allow aborting.
         """
+        what = f"end of the upload of {printable(key)}"
         with contextlib.suppress(Exception):
-            self._boto.abort_multipart_upload(
-                Bucket=self._store.bucket, Key=key, UploadId=upload_id
-            )
+            self._rest.send("DELETE", key, what, query={"uploadId": upload_id})
 
-    def _call(self, request: Any, what: str) -> Any:
-        return self._store.retry.call(request, what)
+    def _ask(self, method: str, key: str, what: str, root: str, **request: Any) -> XmlElement:
+        return self._store.retry.call(
+            lambda: self._rest.ask(method, key, what, root, **request), what
+        )
 
     def _check_alive(self, key: str, upload_id: str) -> None:
+        query = {"uploadId": upload_id, "max-parts": "1"}
         try:
-            self._boto.list_parts(
-                Bucket=self._store.bucket, Key=key, UploadId=upload_id, MaxParts=1
-            )
-        except self._boto.exceptions.NoSuchUpload as error:
-            raise NotFoundError("the upload was ended", code="NoSuchUpload") from error
+            self._rest.send("GET", key, "look-up of an upload", query=query)
+        except NotFoundError as error:
+            if error.code == "NoSuchUpload":
+                raise NotFoundError("the upload was ended", code="NoSuchUpload") from error
         except Exception:  # noqa: BLE001 - the failure of the part itself is the one to report
             return
 
     def _send_part(
         self, key: str, upload_id: str, part: Part, body: Body, digests: PartDigests
     ) -> StoredPart:
-        sha256 = to_base64(digests.sha256)
-        url = self._boto.generate_presigned_url(
-            "upload_part",
-            Params={
-                "Bucket": self._store.bucket,
-                "Key": key,
-                "UploadId": upload_id,
-                "PartNumber": part.number,
-                "ChecksumSHA256": sha256,
-            },
-            ExpiresIn=_URL_EXPIRES_IN_SECONDS,
-        )
-        headers = {"x-amz-checksum-sha256": sha256, "Content-Length": str(part.size_bytes)}
+        what = f"upload of {printable(key)}, part {part.number}"
+        checksum = to_base64(digests.sha256)
+        headers = {"x-amz-checksum-sha256": checksum}
         if digests.md5 is not None:
-            headers["Content-MD5"] = to_base64(digests.md5)
-        answer = self._store.clients.http.request(
-            "PUT", url, body=cast("Any", self._rewound(body)), headers=headers
+            headers["content-md5"] = to_base64(digests.md5)
+        answer = self._rest.send(
+            "PUT",
+            key,
+            what,
+            query={"partNumber": str(part.number), "uploadId": upload_id},
+            headers=headers,
+            payload=Payload(self._paced(body), part.size_bytes, digests.sha256.hex()),
         )
-        if answer.status >= 300:
-            raise _part_error(answer, f"upload of {printable(key)}, part {part.number}")
-        echoed = answer.headers.get("x-amz-checksum-sha256") == sha256
+        echoed = answer.header("x-amz-checksum-sha256") == checksum
         self._store.learn_checksum_support(echoed)
-        etag = answer.headers.get("ETag", "").strip('"')
+        etag = answer.header("ETag").strip('"')
         if not echoed:
-            check_etag(etag, digests.md5, f"upload of {printable(key)}, part {part.number}", True)
-        return StoredPart(part.number, part.size_bytes, etag, sha256)
+            check_etag(etag, digests.md5, what, True)
+        return StoredPart(part.number, part.size_bytes, etag, checksum)
 
-    def _rewound(self, body: Body) -> Body:
-        if isinstance(body, bytes | bytearray):
-            return PacedBody(body, self._store.pace) if self._store.pace else body
-        body.seek(0)
+    def _paced(self, body: Body) -> Body:
+        if self._store.pace is not None and isinstance(body, bytes | bytearray):
+            return PacedBody(body, self._store.pace)
         return body
 
 
-def _part_error(answer: BaseHTTPResponse, what: str) -> OrchestratorError:
-    told = parse_error_body(answer.status, answer.data.decode("utf-8", "replace"))
-    # What stands between, such as a load balancer, answers something else than XML.
-    request_id = told.request_id or answer.headers.get("x-amz-request-id")
-    return from_answer(replace(told, request_id=request_id), what)
-
-
-def _completed_part(part: StoredPart) -> Any:
-    named: dict[str, Any] = {"PartNumber": part.number, "ETag": f'"{part.etag}"'}
+def _completed_part(part: StoredPart) -> str:
     # Where the server lists no checksum of a part, it must not be sent one either.
-    return named | ({"ChecksumSHA256": part.sha256} if part.sha256 else {})
+    checksum = f"<ChecksumSHA256>{part.sha256}</ChecksumSHA256>" if part.sha256 else ""
+    etag = escape(f'"{part.etag}"')
+    return f"<Part><PartNumber>{part.number}</PartNumber><ETag>{etag}</ETag>{checksum}</Part>"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.compare import SHA256_METADATA
 from orchestrator_cli.core.digest import ReadsAt, parse_s3_checksum, sha256
@@ -17,12 +19,14 @@ from orchestrator_cli.core.errors import (
     printable,
 )
 from orchestrator_cli.core.models import ListedObject, ObjectHead, RestoreState
+from orchestrator_cli.core.rest import RestAnswer, XmlElement
 from orchestrator_cli.core.retry import RetryPolicy
 from orchestrator_cli.core.s3errors import translate
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3 import S3Clients
 
+_METADATA_HEADER = "x-amz-meta-"
 # What is left of an error code where the answer has no body.
 _UNEXPLAINED_CODES = frozenset({"", "400", "403"})
 
@@ -49,25 +53,26 @@ class ObjectReader:
 
     def head(self, key: str) -> ObjectHead:
         """Return an object's head. Raises NotFoundError."""
+        what = f"look-up of {printable(key)}"
 
-        def request() -> Any:
+        def request() -> RestAnswer:
             with self._explained(key):
-                return self.clients.boto.head_object(
-                    Bucket=self.bucket, Key=key, ChecksumMode="ENABLED"
+                return self.clients.rest.send(
+                    "HEAD", key, what, headers={"x-amz-checksum-mode": "ENABLED"}
                 )
 
-        answer = self.retry.call(request, f"look-up of {printable(key)}")
+        answer = self.retry.call(request, what)
+        restore = answer.header("x-amz-restore")
         return ObjectHead(
             key=key,
-            size_bytes=answer["ContentLength"],
-            etag=answer["ETag"].strip('"'),
-            content_type=answer.get("ContentType", "application/octet-stream"),
-            last_modified=answer["LastModified"],
-            # Servers differ in the case of user metadata keys; HTTP has none.
-            metadata={name.lower(): value for name, value in answer["Metadata"].items()},
-            checksum=parse_s3_checksum(answer.get("ChecksumSHA256")),
-            storage_class=answer.get("StorageClass", "STANDARD"),
-            restore=answer.get("Restore"),
+            size_bytes=int(answer.header("Content-Length", "0")),
+            etag=answer.header("ETag").strip('"'),
+            content_type=answer.header("Content-Type", "application/octet-stream"),
+            last_modified=_http_date(answer.header("Last-Modified")),
+            metadata=_user_metadata(answer.headers),
+            checksum=parse_s3_checksum(answer.header("x-amz-checksum-sha256")),
+            storage_class=answer.header("x-amz-storage-class", "STANDARD"),
+            restore=restore or None,
         )
 
     def head_with_checksum(self, key: str) -> ObjectHead | None:
@@ -157,7 +162,7 @@ class ObjectReader:
 
     def read_range(self, key: str, offset_bytes: int, size_bytes: int) -> memoryview:
         """Return a range of an object; shorter where the object ends."""
-        read = self._range_with_obstore if self._partial_answers else self._range_with_boto
+        read = self._range_with_obstore if self._partial_answers else self._range_over_rest
         return self.retry.call(
             lambda: read(key, offset_bytes, size_bytes), f"read of {printable(key)}"
         )
@@ -174,14 +179,15 @@ class ObjectReader:
             if "non-partial response" not in str(error):
                 raise
         self._partial_answers = False
-        return self._range_with_boto(key, offset_bytes, size_bytes)
+        return self._range_over_rest(key, offset_bytes, size_bytes)
 
-    def _range_with_boto(self, key: str, offset_bytes: int, size_bytes: int) -> memoryview:
+    def _range_over_rest(self, key: str, offset_bytes: int, size_bytes: int) -> memoryview:
         wanted = f"bytes={offset_bytes}-{offset_bytes + size_bytes - 1}"
-        answer = self.clients.boto.get_object(Bucket=self.bucket, Key=key, Range=wanted)
-        if not answer.get("ContentRange", "").startswith(f"bytes {offset_bytes}-"):
-            raise OrchestratorError(f"read of {printable(key)}: the server ignores byte ranges")
-        return memoryview(answer["Body"].read())
+        what = f"read of {printable(key)}"
+        answer = self.clients.rest.send("GET", key, what, headers={"range": wanted})
+        if not answer.header("Content-Range").startswith(f"bytes {offset_bytes}-"):
+            raise OrchestratorError(f"{what}: the server ignores byte ranges")
+        return memoryview(answer.body)
 
     def open_stored(self, key: str) -> ReadsAt:
         """Return a stored object as something that reads at an offset."""
@@ -194,48 +200,75 @@ class ObjectReader:
 
         `with_restore` asks for the state of restores too, which only some servers list.
         """
-        query: dict[str, Any] = {"Prefix": prefix, "StartAfter": start_after}
-        if with_restore:
-            query["OptionalObjectAttributes"] = ["RestoreStatus"]
-        for page in self._pages(**query):
-            for item in page.get("Contents", []):
+        asked = {"x-amz-optional-object-attributes": "RestoreStatus"} if with_restore else {}
+        for page in self._pages({"prefix": prefix, "start-after": start_after}, asked):
+            decode = name_decoder(page)
+            for item in page.children("Contents"):
                 yield ListedObject(
-                    key=item["Key"],
-                    size_bytes=item["Size"],
-                    etag=item["ETag"].strip('"'),
-                    last_modified=item["LastModified"],
-                    storage_class=item.get("StorageClass", "STANDARD"),
-                    restore=_listed_restore(item.get("RestoreStatus")),
+                    key=decode(item.text("Key")),
+                    size_bytes=int(item.text("Size", "0")),
+                    etag=item.text("ETag").strip('"'),
+                    last_modified=datetime.fromisoformat(item.text("LastModified")),
+                    storage_class=item.text("StorageClass") or "STANDARD",
+                    restore=_listed_restore(item.child("RestoreStatus")),
                 )
 
     def list_prefixes(self, prefix: str, start_after: str = "") -> Iterator[str]:
         """Yield the prefixes one level down, in order; one request per thousand."""
-        for page in self._pages(Prefix=prefix, StartAfter=start_after, Delimiter="/"):
-            for item in page.get("CommonPrefixes", []):
-                yield item["Prefix"]
+        query = {"prefix": prefix, "start-after": start_after, "delimiter": "/"}
+        for page in self._pages(query, {}):
+            decode = name_decoder(page)
+            for item in page.children("CommonPrefixes"):
+                yield decode(item.text("Prefix"))
 
-    def _pages(self, **query: Any) -> Iterator[Any]:
-        token: dict[str, str] = {}
+    def _pages(self, query: dict[str, str], headers: dict[str, str]) -> Iterator[XmlElement]:
+        """Yield the pages of a listing, in which XML cannot spoil a key: they come encoded."""
+        what = f"listing of s3://{self.bucket}/{printable(query['prefix'])}"
+        asked = {name: text for name, text in query.items() if text}
+        asked |= {"list-type": "2", "encoding-type": "url"}
         while True:
             page = self.retry.call(
-                lambda token=token: self.clients.boto.list_objects_v2(  # type: ignore[misc]
-                    Bucket=self.bucket, **query, **token
+                lambda: self.clients.rest.ask(
+                    "GET", "", what, "ListBucket", query=asked, headers=headers
                 ),
-                f"listing of s3://{self.bucket}/{printable(query['Prefix'])}",
+                what,
             )
             yield page
-            if not page.get("IsTruncated"):
+            if not page.flag("IsTruncated"):
                 return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            asked["continuation-token"] = page.text("NextContinuationToken")
 
 
-def _listed_restore(status: dict[str, Any] | None) -> RestoreState | None:
-    if not status:
+def _http_date(text: str) -> datetime:
+    from email.utils import parsedate_to_datetime
+
+    return parsedate_to_datetime(text)
+
+
+def name_decoder(page: XmlElement) -> Callable[[str], str]:
+    """Return what decodes the names of a page; not every server encodes them when asked."""
+    return unquote_plus if page.text("EncodingType").lower() == "url" else str
+
+
+def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the user metadata; servers differ in the case of its names, and HTTP has none."""
+    named = {name.lower(): text for name, text in headers.items()}
+    return {
+        name.removeprefix(_METADATA_HEADER): text
+        for name, text in named.items()
+        if name.startswith(_METADATA_HEADER)
+    }
+
+
+def _listed_restore(status: XmlElement | None) -> RestoreState | None:
+    if status is None:
         return None
-    expires_at = status.get("RestoreExpiryDate")
-    ongoing = bool(status.get("IsRestoreInProgress"))
+    told = status.text("RestoreExpiryDate")
+    ongoing = status.flag("IsRestoreInProgress")
     # Once a copy has expired, AWS may go on listing an empty state.
-    return RestoreState(ongoing, expires_at) if ongoing or expires_at else None
+    if not ongoing and not told:
+        return None
+    return RestoreState(ongoing, datetime.fromisoformat(told) if told else None)
 
 
 class _StoredObject:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import quote, urlsplit
 
-from orchestrator_cli.core.errors import AccessError, UsageError, printable
+from orchestrator_cli.core.errors import AccessError, UsageError
 from orchestrator_cli.core.s3 import CredentialLifetime
-from orchestrator_cli.core.sigv4 import SigningKey, presign_url
+from orchestrator_cli.core.sigv4 import SigningKey, encode_key, presign_url
 from orchestrator_cli.core.store import ArtifactStore
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
@@ -50,18 +49,11 @@ def plan_expiry(asked_seconds: int, lifetime: CredentialLifetime, now: datetime)
     )
 
 
-def presign_get(store: ArtifactStore, key: str, expires_in_seconds: int) -> str:
+def presign_get(store: ArtifactStore, key: str, expires_in_seconds: int, now: datetime) -> str:
     """Return a URL that reads an object without credentials. It is a secret until it expires."""
-    return str(
-        store.retry.call(
-            lambda: store.clients.boto.generate_presigned_url(
-                "get_object",
-                Params={"Bucket": store.bucket, "Key": key},
-                ExpiresIn=expires_in_seconds,
-            ),
-            f"URL for {printable(key)}",
-        )
-    )
+    url = f"{store.clients.bucket_url}/{encode_key(key)}"
+    signing_key = store.clients.signing_key()
+    return presign_url(signing_key, "GET", url, now, expires_in_seconds)
 
 
 class UrlSigner:
@@ -69,9 +61,6 @@ class UrlSigner:
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
-        # boto3 decides once where the bucket is addressed: in the host or in the path.
-        url = urlsplit(presign_get(store, "k", 60))
-        self._base = f"{url.scheme}://{url.netloc}{url.path.removesuffix('k')}"
 
     def signing_key(self) -> SigningKey:
         """Return the credentials of this moment, for the URLs of one answer."""
@@ -91,5 +80,5 @@ class UrlSigner:
         `headers` are signed: whoever uses the URL must send exactly these.
         """
         signed_at = expiry.expires_at - timedelta(seconds=expiry.expires_in_seconds)
-        url = self._base + quote(key, safe="/-_.~")
+        url = f"{self._store.clients.bucket_url}/{encode_key(key)}"
         return presign_url(by, method, url, signed_at, expiry.expires_in_seconds, query, headers)

@@ -13,10 +13,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from orchestrator_cli import __version__
+from orchestrator_cli.core.access import DEFAULT_REGION, DirectAccess
+from orchestrator_cli.core.credentials import Credentials, CredentialSource
 from orchestrator_cli.core.errors import AccessError, UsageError, printable
+from orchestrator_cli.core.pool import (
+    CONNECT_TIMEOUT_SECONDS,
+    STALL_TIMEOUT_SECONDS,
+    USER_AGENT,
+    make_pool,
+)
+from orchestrator_cli.core.rest import RestClient
 from orchestrator_cli.core.retry import RetryPolicy
 from orchestrator_cli.core.s3errors import translate
 from orchestrator_cli.core.sigv4 import SigningKey
@@ -29,34 +37,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULT_REGION = "us-east-1"
-CONNECT_TIMEOUT_SECONDS = 10
-# Between two reads or writes of one connection, not for a whole transfer.
-STALL_TIMEOUT_SECONDS = 60
-USER_AGENT = f"orchestrator/{__version__}"
-
-
-@dataclass(frozen=True, slots=True)
-class StaticAccess:
-    """Credentials, region and endpoint where the environment alone gives them all.
-
-    Reading an object then needs no boto3, whose import costs more than the request.
-    `endpoint_url` None means AWS itself.
-    """
-
-    access_key_id: str
-    secret_access_key: str
-    session_token: str | None
-    region: str
-    endpoint_url: str | None
-    ca_bundle: str | None
-
-    @property
-    def url(self) -> str:
-        """The endpoint in use."""
-        suffix = ".cn" if self.region.startswith("cn-") else ""
-        return self.endpoint_url or f"https://s3.{self.region}.amazonaws.com{suffix}"
-
 
 @dataclass(frozen=True, slots=True)
 class S3Settings:
@@ -67,7 +47,7 @@ class S3Settings:
     endpoint_url: str | None = None
     profile: str | None = None
     concurrency: int = 16
-    static: StaticAccess | None = None
+    direct: DirectAccess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +68,6 @@ class S3Clients:
         # Several threads may ask for the first client at once; making one is not thread-safe.
         self._lock = threading.RLock()
         self._made: dict[str, Any] = {}
-        self._refreshing = threading.Lock()
-        self._refreshes = 0
 
     def _made_once(self, name: str, make: Callable[[], T]) -> T:
         """Return what was made under a name, or make it: once, whoever asks at the same time.
@@ -123,16 +101,26 @@ class S3Clients:
         return self._made_once("http", self._make_http)
 
     @property
+    def rest(self) -> RestClient:
+        """S3's REST API for what boto3 is too slow for and obstore cannot do."""
+        return self._made_once("rest", self._make_rest)
+
+    @property
     def endpoint_url(self) -> str:
         """The endpoint in use."""
-        static = self.settings.static
-        return static.url if static else str(self.boto.meta.endpoint_url)
+        direct = self.settings.direct
+        return direct.url if direct else str(self.boto.meta.endpoint_url)
+
+    @property
+    def bucket_url(self) -> str:
+        """The bucket's URL, without a slash at its end."""
+        return self._made_once("bucket_url", self._find_bucket_url)
 
     @property
     def region(self) -> str:
         """The region that requests are signed for."""
-        static = self.settings.static
-        return static.region if static else self.session.region_name or DEFAULT_REGION
+        direct = self.settings.direct
+        return direct.region if direct else self.session.region_name or DEFAULT_REGION
 
     @property
     def is_aws(self) -> bool:
@@ -142,64 +130,32 @@ class S3Clients:
 
     def credential_lifetime(self) -> CredentialLifetime:
         """Return how long requests signed now stay good. Raises AccessError without credentials."""
-        credentials = self._credentials()
-        try:
-            # Those of a role are fetched only now, and those about to end are fetched anew.
-            token = credentials.get_frozen_credentials().token
-        except Exception as error:
-            raise translate(error, "credentials") from error
-        # botocore has no public name for it; RefreshableCredentials has kept this one for years.
-        expires_at = getattr(credentials, "_expiry_time", None)
-        return CredentialLifetime(bool(token) or expires_at is not None, expires_at)
+        credentials = self._source.current()
+        expires_at = credentials.expires_at
+        return CredentialLifetime(
+            bool(credentials.session_token) or expires_at is not None, expires_at
+        )
 
     def signing_key(self) -> SigningKey:
         """Return the credentials of this moment. Raises AccessError without any."""
-        credentials = self._credentials()
-        try:
-            frozen = credentials.get_frozen_credentials()
-        except Exception as error:
-            raise translate(error, "credentials") from error
-        return SigningKey(frozen.access_key, frozen.secret_key, frozen.token, self.region)
+        now = self._source.current()
+        return SigningKey(now.access_key_id, now.secret_access_key, now.session_token, self.region)
 
     def refresh_credentials(self) -> bool:
-        """Fetch new credentials although the present ones seem good; say if that makes sense.
-
-        Static ones stay what they are. Threads that ask while it is done share what comes of it.
-        """
-        if self.settings.static is not None:
-            return False
-        from botocore.credentials import RefreshableCredentials
-
-        credentials = self._credentials()
-        if not isinstance(credentials, RefreshableCredentials):
-            return False
-        seen = self._refreshes
-        with self._refreshing:
-            if self._refreshes == seen:
-                # botocore fetches new ones when these end, and has no other way to be told so.
-                # Where that fails now, every later signature tries it again.
-                credentials._expiry_time = datetime.now(UTC)  # type: ignore[attr-defined]  # noqa: SLF001
-                with contextlib.suppress(Exception):
-                    credentials.get_frozen_credentials()
-                self._refreshes += 1
-        return True
+        """Fetch new credentials although the present ones seem good; say if that makes sense."""
+        return self._source.refresh()
 
     def call(self, request: Callable[[], Any], what: str) -> Any:
         """Send a request under the retry policy."""
         return self.retry.call(request, what)
 
-    def _credentials(self) -> Any:
-        try:
-            credentials = self.session.get_credentials()
-        except Exception as error:
-            raise translate(error, "credentials") from error
-        if credentials is None:
-            raise AccessError(
-                "no AWS credentials found",
-                hint="set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or try "
-                "`orchestrator sandbox`",
-            )
-        return credentials
+    @property
+    def _source(self) -> CredentialSource:
+        return self._made_once("source", self._make_source)
+
+    def _make_source(self) -> CredentialSource:
+        direct = self.settings.direct
+        return direct.credentials if direct else BotoCredentials(self.session)
 
     def _make_session(self) -> boto3.Session:
         import boto3
@@ -214,7 +170,7 @@ class S3Clients:
     def _make_boto(self) -> S3Client:
         from botocore.config import Config
 
-        self._credentials()
+        self._source.current()
         config = Config(
             # Set explicitly: presigned URLs for custom endpoints would be version 2 otherwise.
             signature_version="s3v4",
@@ -284,49 +240,95 @@ class S3Clients:
         )
 
     def _obstore_credential(self) -> Any:
-        static = self.settings.static
-        if static is not None:
-            return {
-                "access_key_id": static.access_key_id,
-                "secret_access_key": static.secret_access_key,
-                "token": static.session_token,
-                "expires_at": None,
-            }
-        credentials = self._credentials()
-        frozen = credentials.get_frozen_credentials()
-        renewable = getattr(credentials, "_expiry_time", None) is not None
+        now = self._source.current()
         return {
-            "access_key_id": frozen.access_key,
-            "secret_access_key": frozen.secret_key,
-            "token": frozen.token,
+            "access_key_id": now.access_key_id,
+            "secret_access_key": now.secret_access_key,
+            "token": now.session_token,
             # Until then obstore does not ask again, whatever becomes of them. Asking costs little.
-            "expires_at": datetime.now(UTC) if renewable else None,
+            "expires_at": datetime.now(UTC) if now.expires_at is not None else None,
         }
 
     @property
     def ca_bundle(self) -> str | None:
         """The file of the private CA, as the AWS configuration names it."""
-        if self.settings.static is not None:
-            return self.settings.static.ca_bundle
+        if self.settings.direct is not None:
+            return self.settings.direct.ca_bundle
         # boto3 has no public way to read a configuration variable.
         bundle = self.session._session.get_config_variable("ca_bundle")  # noqa: SLF001
         return str(bundle) if bundle else None
 
     def _make_http(self) -> urllib3.PoolManager:
-        import urllib3
-        from botocore.utils import get_environ_proxies
+        self._check_ca_bundle(self.endpoint_url)
+        connections = self.settings.concurrency + 4
+        return make_pool(self.endpoint_url, self.ca_bundle, connections, STALL_TIMEOUT_SECONDS)
 
-        options: dict[str, Any] = {
-            "maxsize": self.settings.concurrency + 4,
-            "retries": False,
-            "timeout": urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=STALL_TIMEOUT_SECONDS),
-            "headers": {"User-Agent": USER_AGENT},
-        }
-        if self.ca_bundle:
-            options["ca_certs"] = self.ca_bundle
-        proxies = get_environ_proxies(self.endpoint_url)
-        proxy = proxies.get(urlsplit(self.endpoint_url).scheme)
-        return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+    def _make_rest(self) -> RestClient:
+        return RestClient(self.bucket_url, self.http, self.signing_key)
+
+    def _find_bucket_url(self) -> str:
+        if self.settings.direct is None:
+            # boto3 decides where the bucket is addressed: in the host or in the path.
+            url = self.boto.generate_presigned_url(
+                "get_object", Params={"Bucket": self.bucket, "Key": "k"}, ExpiresIn=60
+            )
+            return url.partition("?")[0].removesuffix("/k")
+        if not self.is_aws or "." in self.bucket:
+            return f"{self.endpoint_url.rstrip('/')}/{quote(self.bucket)}"
+        scheme, _, rest = self.endpoint_url.rstrip("/").partition("://")
+        return f"{scheme}://{self.bucket}.{rest}"
+
+
+class BotoCredentials:
+    """The credentials of the AWS chain, as boto3 finds them. Safe to share between threads."""
+
+    def __init__(self, session: boto3.Session) -> None:
+        self._session = session
+        self._refreshing = threading.Lock()
+        self._refreshes = 0
+
+    def current(self) -> Credentials:
+        """Return the credentials of this moment. Raises AccessError."""
+        found = self._find()
+        try:
+            # Those of a role are fetched only now, and those about to end are fetched anew.
+            frozen = found.get_frozen_credentials()
+        except Exception as error:
+            raise translate(error, "credentials") from error
+        # botocore has no public name for it; RefreshableCredentials has kept this one for years.
+        expires_at = getattr(found, "_expiry_time", None)
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token, expires_at)
+
+    def refresh(self) -> bool:
+        """Fetch new ones. Threads that ask while it is done share what comes of it."""
+        from botocore.credentials import RefreshableCredentials
+
+        found = self._find()
+        if not isinstance(found, RefreshableCredentials):
+            return False
+        seen = self._refreshes
+        with self._refreshing:
+            if self._refreshes == seen:
+                # botocore fetches new ones when these end, and has no other way to be told so.
+                # Where that fails now, every later signature tries it again.
+                found._expiry_time = datetime.now(UTC)  # type: ignore[attr-defined]  # noqa: SLF001
+                with contextlib.suppress(Exception):
+                    found.get_frozen_credentials()
+                self._refreshes += 1
+        return True
+
+    def _find(self) -> Any:
+        try:
+            found = self._session.get_credentials()
+        except Exception as error:
+            raise translate(error, "credentials") from error
+        if found is None:
+            raise AccessError(
+                "no AWS credentials found",
+                hint="set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or try "
+                "`orchestrator sandbox`",
+            )
+        return found
 
 
 def _weakly(method: Callable[[], Any]) -> Callable[[], Any]:

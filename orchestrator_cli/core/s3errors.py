@@ -48,6 +48,11 @@ _DIGEST_CODES = frozenset(
     {"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody"}
 )
 
+# Our words, as obstore hands them on, and botocore's in a mere RuntimeError.
+_EXPIRED_ON_ARRIVAL = (
+    "the credentials were refreshed and have expired already",
+    "refreshed credentials are still expired",
+)
 # 5xx that sending again does not change: not implemented, HTTP version not supported.
 _FINAL_STATUSES = frozenset({501, 505})
 # Operations of STS and SSO, by which credentials are fetched.
@@ -83,10 +88,8 @@ def translate(error: Exception, what: str) -> Exception:
     """
     if isinstance(error, OrchestratorError):
         return error
-    if "refreshed credentials are still expired" in str(error):
-        # botocore's words, in a mere RuntimeError or handed on by obstore.
-        hint = "set this machine's clock (NTP), or see what provides the credentials"
-        return AccessError("the credentials were refreshed and have expired already", hint=hint)
+    if any(words in str(error) for words in _EXPIRED_ON_ARRIVAL):
+        return expired_on_arrival()
     module = type(error).__module__.partition(".")[0]
     if module == "botocore" or module == "boto3":
         return _from_botocore(error, what)
@@ -130,7 +133,7 @@ def from_answer(answer: S3Answer, what: str) -> OrchestratorError:  # noqa: C901
         message = f"{what}: the storage refused the request and does not say why"
         hint = "the usual reasons are expired credentials and a bucket in another region"
         return AccessError(message, hint=hint, **common)
-    detail = f"{status} {code} {_without_urls(answer.message)}".rstrip()
+    detail = f"{status} {code} {without_urls(answer.message)}".rstrip()
     return OrchestratorError(f"{what}: the storage answered {detail}", **common)
 
 
@@ -138,7 +141,8 @@ def _can_pass(status: int) -> bool:
     return status in (408, 429) or (status >= 500 and status not in _FINAL_STATUSES)
 
 
-def _without_urls(text: object) -> str:
+def without_urls(text: object) -> str:
+    """Return a text for a message; a presigned URL in it would be a credential."""
     return printable(_URL.sub("…", str(text)))
 
 
@@ -172,14 +176,14 @@ def _from_botocore(error: Exception, what: str) -> Exception:  # noqa: PLR0911 -
         | botocore.InvalidRegionError
         | botocore.EndpointProviderError,
     ):
-        return UsageError(f"{what}: {_without_urls(error)}".replace("\\n", " "))
+        return UsageError(f"{what}: {without_urls(error)}".replace("\\n", " "))
     if isinstance(error, botocore.NoRegionError):
         return UsageError("no region is configured", hint="set --region or AWS_REGION")
     if isinstance(error, botocore.ProfileNotFound):
         return AccessError(printable(error), hint="check --profile, AWS_PROFILE and ~/.aws/config")
     # What is left are the credential providers: SSO, STS, metadata endpoints, partial settings.
     passing = isinstance(error, botocore.CredentialRetrievalError | botocore.MetadataRetrievalError)
-    return _no_credentials(_without_urls(error), retryable=passing)
+    return no_credentials(without_urls(error), retryable=passing)
 
 
 def _from_client_error(error: Any, what: str) -> OrchestratorError:
@@ -187,8 +191,8 @@ def _from_client_error(error: Any, what: str) -> OrchestratorError:
     translated = from_answer(answer, what)
     final = not translated.retryable and not isinstance(translated, AccessError)
     if final and error.operation_name.startswith(_CREDENTIAL_OPERATIONS):
-        detail = f"{answer.code} {_without_urls(answer.message)}".rstrip()
-        return _no_credentials(f"{error.operation_name} answered {detail}")
+        detail = f"{answer.code} {without_urls(answer.message)}".rstrip()
+        return no_credentials(f"{error.operation_name} answered {detail}")
     return translated
 
 
@@ -219,7 +223,7 @@ def _from_obstore(error: Exception, what: str) -> Exception:
         return NotFoundError(f"{what}: not found")
     if type(error).__name__ == "UnauthenticatedError":
         # Raised in our own credential provider: nothing was asked of S3.
-        return _no_credentials("they could not be refreshed", retryable=True)
+        return no_credentials("they could not be refreshed", retryable=True)
     if "BareRedirect" in details:
         return from_answer(S3Answer(301, "PermanentRedirect"), what)
     return _unreachable(details, type(error).__name__, what)
@@ -238,7 +242,14 @@ def parse_error_body(status: int, text: str) -> S3Answer:
     return S3Answer(status, values["Code"], values["Message"], values["RequestId"] or None)
 
 
-def _no_credentials(reason: str, retryable: bool = False) -> AccessError:
+def expired_on_arrival() -> AccessError:
+    """Return the error for fresh credentials that have ended: a clock is wrong somewhere."""
+    hint = "set this machine's clock (NTP), or see what provides the credentials"
+    return AccessError(_EXPIRED_ON_ARRIVAL[0], hint=hint)
+
+
+def no_credentials(reason: str, retryable: bool = False) -> AccessError:
+    """Return the error for credentials that cannot be had."""
     hint = "check the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, the instance or container role"
     return AccessError(f"no usable credentials: {reason}", hint=hint, retryable=retryable)
 

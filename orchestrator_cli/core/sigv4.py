@@ -1,6 +1,6 @@
-"""Signature version 4 in the query of a URL: what a presigned URL is, without boto3's cost.
+"""Signature version 4, in the query of a URL or in headers, without boto3's cost.
 
-https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +41,85 @@ def presign_url(
     `url` has its path encoded already and no query. `headers`, names in lower case, must be sent
     exactly so by whoever uses the URL. `signed_at` is in UTC.
     """
-    parts = urlsplit(url)
-    stamp = signed_at.strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{stamp[:8]}/{key.region}/s3/aws4_request"
-    signed = {"host": parts.netloc, **(headers or {})}
-    names = ";".join(sorted(signed))
+    stamp = _stamp(signed_at)
+    signed = {"host": urlsplit(url).netloc, **(headers or {})}
     fields = {
         **(query or {}),
         "X-Amz-Algorithm": _ALGORITHM,
-        "X-Amz-Credential": f"{key.access_key_id}/{scope}",
+        "X-Amz-Credential": f"{key.access_key_id}/{_scope(key, stamp)}",
         "X-Amz-Date": stamp,
         "X-Amz-Expires": str(expires_in_seconds),
-        "X-Amz-SignedHeaders": names,
+        "X-Amz-SignedHeaders": ";".join(sorted(signed)),
     }
     if key.session_token:
         fields["X-Amz-Security-Token"] = key.session_token
-    pairs = sorted((_quoted(name), _quoted(text)) for name, text in fields.items())
-    encoded = "&".join(f"{name}={text}" for name, text in pairs)
-    lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
-    request = "\n".join((method, parts.path, encoded, lines, names, "UNSIGNED-PAYLOAD"))
-    digest = hashlib.sha256(request.encode()).hexdigest()
-    text = "\n".join((_ALGORITHM, stamp, scope, digest))
-    signature = hmac.new(_derived(key, stamp[:8]), text.encode(), hashlib.sha256).hexdigest()
+    encoded = encode_query(fields)
+    signature = _signature(key, stamp, method, url, encoded, signed, UNSIGNED_PAYLOAD)
     return f"{url}?{encoded}&X-Amz-Signature={signature}"
+
+
+def sign_headers(
+    key: SigningKey,
+    method: str,
+    url: str,
+    signed_at: datetime,
+    headers: Mapping[str, str],
+    payload_sha256: str,
+) -> dict[str, str]:
+    """Return the headers with those that sign a request, its headers and its body.
+
+    `url` is encoded already; a query in it must be of `encode_query`. The names of `headers` are
+    in lower case. `payload_sha256` is hex, or UNSIGNED_PAYLOAD.
+    """
+    stamp = _stamp(signed_at)
+    bare, _, query = url.partition("?")
+    signed = {**headers, "x-amz-content-sha256": payload_sha256, "x-amz-date": stamp}
+    if key.session_token:
+        signed["x-amz-security-token"] = key.session_token
+    named = {"host": urlsplit(url).netloc, **signed}
+    signature = _signature(key, stamp, method, bare, query, named, payload_sha256)
+    signed["authorization"] = (
+        f"{_ALGORITHM} Credential={key.access_key_id}/{_scope(key, stamp)}, "
+        f"SignedHeaders={';'.join(sorted(named))}, Signature={signature}"
+    )
+    return signed
+
+
+def encode_key(key: str) -> str:
+    """Return a key as a path in a URL: S3 signs every byte but those that need no encoding."""
+    return quote(key, safe="/-_.~")
+
+
+def encode_query(fields: Mapping[str, str]) -> str:
+    """Return a query string in the order and encoding in which it is signed."""
+    pairs = sorted((_quoted(name), _quoted(text)) for name, text in fields.items())
+    return "&".join(f"{name}={text}" for name, text in pairs)
+
+
+def _signature(
+    key: SigningKey,
+    stamp: str,
+    method: str,
+    url: str,
+    query: str,
+    headers: Mapping[str, str],
+    payload_sha256: str,
+) -> str:
+    names = sorted(headers)
+    lines = "".join(f"{name}:{headers[name].strip()}\n" for name in names)
+    path = urlsplit(url).path
+    request = "\n".join((method, path, query, lines, ";".join(names), payload_sha256))
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    text = "\n".join((_ALGORITHM, stamp, _scope(key, stamp), digest))
+    return hmac.new(_derived(key, stamp[:8]), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _stamp(signed_at: datetime) -> str:
+    return signed_at.strftime("%Y%m%dT%H%M%SZ")
+
+
+def _scope(key: SigningKey, stamp: str) -> str:
+    return f"{stamp[:8]}/{key.region}/s3/aws4_request"
 
 
 def _quoted(text: str) -> str:

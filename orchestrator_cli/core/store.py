@@ -11,6 +11,7 @@ from orchestrator_cli.core.errors import ConflictError, IntegrityError, printabl
 from orchestrator_cli.core.models import Checksum, Outcome
 from orchestrator_cli.core.objects import ObjectReader
 from orchestrator_cli.core.pace import Pace, PacedBody
+from orchestrator_cli.core.rest import Payload
 from orchestrator_cli.core.source import MemorySource
 from orchestrator_cli.core.versions import withdraw_unless_first
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.s3 import S3Clients
 
 # obstore sends a body in one piece; up to here a stalled connection is told from a slow one by
-# its read timeout. Larger bodies go through boto3, which times each write.
+# its read timeout. Larger bodies go in slices, each of which is timed.
 _OBSTORE_MAX_BYTES = 1024 * 1024
 # Sending so little is cheaper than asking AWS first whether it has it.
 _SMALL_BODY_BYTES = 64 * 1024
@@ -118,7 +119,7 @@ class ArtifactStore(ObjectReader):
         if self.verified_by_server and len(data) <= _OBSTORE_MAX_BYTES and self.pace is None:
             self._put_with_obstore(key, data, content_type, digest, "create")
         else:
-            self._put_with_boto(key, data, content_type, digest)
+            self._put_over_rest(key, data, content_type, digest)
 
     @property
     def verified_by_server(self) -> bool:
@@ -143,24 +144,32 @@ class ArtifactStore(ObjectReader):
             use_multipart=False,
         )
 
-    def _put_with_boto(self, key: str, data: bytes, content_type: str, digest: bytes) -> None:
-        answer = self.clients.boto.put_object(
-            Bucket=self.bucket,
-            Key=key,
-            Body=PacedBody(data, self.pace) if self.pace else data,
-            ContentType=content_type,
-            IfNoneMatch="*",
-            ChecksumSHA256=to_base64(digest),
+    def _put_over_rest(self, key: str, data: bytes, content_type: str, digest: bytes) -> None:
+        what = f"upload of {printable(key)}"
+        headers = {
+            "content-type": content_type,
+            "if-none-match": "*",
+            "x-amz-checksum-sha256": to_base64(digest),
+            f"x-amz-meta-{SHA256_METADATA}": digest.hex(),
+        }
+        if not self.verified_by_server:
             # Verified by every server known, also by those that ignore the SHA-256.
-            ContentMD5=to_base64(md5(data)),
-            Metadata={SHA256_METADATA: digest.hex()},
+            headers["content-md5"] = to_base64(md5(data))
+        answer = self.clients.rest.send(
+            "PUT",
+            key,
+            what,
+            headers=headers,
+            payload=Payload(
+                PacedBody(data, self.pace) if self.pace else data, len(data), digest.hex()
+            ),
         )
-        echoed = answer.get("ChecksumSHA256") == to_base64(digest)
+        echoed = answer.header("x-amz-checksum-sha256") == to_base64(digest)
         self.learn_checksum_support(echoed)
         if not echoed and not self.clients.is_aws:
             # Sending it again would only meet what was stored.
-            check_etag(answer["ETag"].strip('"'), md5(data), f"upload of {printable(key)}", False)
-            version_id = answer.get("VersionId", "null")
+            check_etag(answer.header("ETag").strip('"'), md5(data), what, False)
+            version_id = answer.header("x-amz-version-id", "null")
             if version_id != "null" and withdraw_unless_first(self.clients, key, version_id):
                 raise ConflictError(f"upload of {printable(key)}: somebody else was first")
 

@@ -1,0 +1,90 @@
+"""How many requests are worth having in flight: few where they are answered at once, more where
+most of the time is spent waiting.
+
+More threads than that cost: each request passes Python's lock many times.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+FIRST_THREADS = 4
+MOST_THREADS = 128
+_FACTOR = 4
+_WINDOW_SECONDS = 0.05
+# A process that uses less of one core than this is waiting for answers.
+_BUSY = 0.5
+# More threads that bring less than this bring nothing: the link, or S3, is what bounds.
+_WORTH = 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Seconds of wall clock and of CPU, and requests that have ended, since the process began."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    ended: int
+
+
+class Growth:
+    """Decides how many threads to have, from samples. Not shared between threads."""
+
+    def __init__(self, start: Sample, first: int = FIRST_THREADS, most: int = MOST_THREADS) -> None:
+        self.threads = min(first, most)
+        self._most = most
+        self._begun = start
+        self._rate = 0.0
+
+    def consider(self, now: Sample) -> int:
+        """Return how many threads to have from now on; never fewer than before.
+
+        It is decided when each thread has ended a request, not before.
+        """
+        wall = now.wall_seconds - self._begun.wall_seconds
+        ended = now.ended - self._begun.ended
+        if wall < _WINDOW_SECONDS or ended < self.threads:
+            return self.threads
+        waiting = now.cpu_seconds - self._begun.cpu_seconds < _BUSY * wall
+        if waiting and ended / wall > _WORTH * self._rate:
+            # What the last step brought is measured against the rate before it.
+            self._rate = ended / wall
+            self.threads = min(_FACTOR * self.threads, self._most)
+        self._begun = now
+        return self.threads
+
+
+class GrowingExecutor(ThreadPoolExecutor):
+    """Threads that become more while that helps, up to `most`."""
+
+    def __init__(self, most: int, name: str, initializer: Callable[[], object]) -> None:
+        super().__init__(min(FIRST_THREADS, most), name, initializer)
+        self._measured = threading.Lock()
+        self._ended = 0
+        self._growth = Growth(self._sample(), most=most)
+
+    def submit_counted(self, work: Callable[[], T]) -> Future[T]:
+        """Run work in a thread; what it takes decides how many there should be."""
+        future = self.submit(work)
+        future.add_done_callback(self._count)
+        return future
+
+    def _count(self, _: object) -> None:
+        self._ended += 1
+        # One looks; the others have work to do.
+        if self._measured.acquire(blocking=False):
+            try:
+                # Looked at whenever work is submitted, to decide whether to start a thread.
+                self._max_workers = self._growth.consider(self._sample())
+            finally:
+                self._measured.release()
+
+    def _sample(self) -> Sample:
+        return Sample(time.monotonic(), time.process_time(), self._ended)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # As in boto3, which is more liberal than AWS is for new buckets.
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+# Requests sent ahead where the answers are taken in order.
+_AHEAD = 16
 DEFAULT_CONFIG = "orchestrator/config.toml"
 DEFAULT_SPOOL = "orchestrator/runs"
 
@@ -97,7 +99,7 @@ class App:
             region=self.settings.region,
             endpoint_url=self.settings.endpoint_url,
             profile=self.settings.profile,
-            concurrency=concurrency,
+            concurrency=min(concurrency, _AHEAD),
             direct=self._direct_access(),
         )
         retry = RetryPolicy(on_retry=self._note_retry) if patient else RetryPolicy(attempts=1)

@@ -276,7 +276,7 @@ def concurrency_option(function: F) -> F:
     return click.option(
         "--concurrency",
         type=click.IntRange(1, 256),
-        default=16,
+        default=128,
         show_default=True,
-        help="Requests in flight at once.",
+        help="The most requests in flight; as many are sent as help.",
     )(function)

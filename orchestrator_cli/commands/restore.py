@@ -91,7 +91,7 @@ def restore(
     _say_plan(app, plan)
     if plan.needed:
         confirm("Restore them?", yes)
-    items = _request(app, store, plan, concurrency)
+    items = _request(app, store, plan, store.clients.settings.concurrency)
     late = _wait(app, store, execution_id, items, timeout) if wait else None
     _report(app, items, as_json)
     if late is not None:

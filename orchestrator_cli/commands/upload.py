@@ -129,10 +129,12 @@ def _upload_files(
     concurrency: int,
     as_json: bool,
 ) -> UploadSummary:
-    from orchestrator_cli.core.executions import record_upload
+    from orchestrator_cli.core.glimpse import runs_without_failures
     from orchestrator_cli.core.upload import Uploader
 
-    failing = {item.path for item in _read(app, store, execution_id).metadata.failures}
+    failing: set[str] = set()
+    if not runs_without_failures(store, execution_id):
+        failing = {item.path for item in _read(app, store, execution_id).metadata.failures}
     mended: set[str] = set()
 
     with (
@@ -157,7 +159,7 @@ def _upload_files(
             # A refused overwrite loses nothing that was stored, so it is no mark on it.
             if result.outcome is None
         }
-        record_upload(store, execution_id, failed, mended)
+        _record_upload(store, execution_id, failed, mended)
     return summary
 
 
@@ -170,7 +172,7 @@ def _upload_stdin(
     as_json: bool,
     dry_run: bool,
 ) -> None:
-    from orchestrator_cli.core.executions import record_upload
+    from orchestrator_cli.core.glimpse import runs_without_failures
     from orchestrator_cli.core.layout import artifact_key, place
     from orchestrator_cli.core.plan import PlannedFile, guess_content_type
     from orchestrator_cli.core.upload import UploadSummary, upload_stream
@@ -182,7 +184,8 @@ def _upload_stdin(
     if dry_run:
         _print_plan(app, [item], as_json)
         return
-    _read(app, store, execution_id)
+    if not runs_without_failures(store, execution_id):
+        _read(app, store, execution_id)
     summary = UploadSummary()
     with (
         app.output.progress("uploading") as progress,
@@ -193,9 +196,19 @@ def _upload_stdin(
         summary.add(result)
         # As with files: a refused overwrite loses nothing that was stored.
         failed = {path: str(result.error)} if result.error and result.outcome is None else {}
-        record_upload(store, execution_id, failed, {path} if result.stored else set())
+        _record_upload(store, execution_id, failed, {path} if result.stored else set())
     _report(app, result, as_json)
     _finish(app, summary, execution_id, "ignore")
+
+
+def _record_upload(store: Any, execution_id: str, failed: dict[str, str], mended: set[str]) -> None:
+    from orchestrator_cli.core.glimpse import runs_without_failures
+
+    # Looked at again: it may have been finished meanwhile.
+    if failed or mended or not runs_without_failures(store, execution_id):
+        from orchestrator_cli.core.executions import record_upload
+
+        record_upload(store, execution_id, failed, mended)
 
 
 def _read(app: App, store: Any, execution_id: str) -> Execution:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from orchestrator_cli.core.credentials import (
@@ -145,6 +144,8 @@ def _container(environment: Mapping[str, str]) -> ContainerEndpoint | None:
 
 
 def _may_be_asked(url: str) -> bool:
+    from ipaddress import ip_address
+
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme == "https" or host in _METADATA_HOSTS:

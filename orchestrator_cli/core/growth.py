@@ -1,7 +1,7 @@
-"""How many requests are worth having in flight: few where they are answered at once, more where
-most of the time is spent waiting.
+"""How many requests are worth having in flight.
 
-More threads than that cost: each request passes Python's lock many times.
+Few where they are answered at once, since each passes Python's lock many times and more threads
+only get in each other's way; more where most of the time is spent waiting.
 """
 
 from __future__ import annotations
@@ -35,10 +35,14 @@ class Sample:
 
 
 class Growth:
-    """Decides how many threads to have, from samples. Not shared between threads."""
+    """Decides how many threads to have, from samples. Not shared between threads.
+
+    `waits` says whether the process spent the last stretch waiting rather than working.
+    """
 
     def __init__(self, start: Sample, first: int = FIRST_THREADS, most: int = MOST_THREADS) -> None:
         self.threads = min(first, most)
+        self.waits = True
         self._most = most
         self._begun = start
         self._rate = 0.0
@@ -52,8 +56,8 @@ class Growth:
         ended = now.ended - self._begun.ended
         if wall < _WINDOW_SECONDS or ended < self.threads:
             return self.threads
-        waiting = now.cpu_seconds - self._begun.cpu_seconds < _BUSY * wall
-        if waiting and ended / wall > _WORTH * self._rate:
+        self.waits = now.cpu_seconds - self._begun.cpu_seconds < _BUSY * wall
+        if self.waits and ended / wall > _WORTH * self._rate:
             # What the last step brought is measured against the rate before it.
             self._rate = ended / wall
             self.threads = min(_FACTOR * self.threads, self._most)
@@ -69,6 +73,11 @@ class GrowingExecutor(ThreadPoolExecutor):
         self._measured = threading.Lock()
         self._ended = 0
         self._growth = Growth(self._sample(), most=most)
+
+    @property
+    def waits(self) -> bool:
+        """Whether most of the time goes by waiting for answers; so it is taken to be at first."""
+        return self._growth.waits
 
     def submit_counted(self, work: Callable[[], T]) -> Future[T]:
         """Run work in a thread; what it takes decides how many there should be."""

@@ -22,6 +22,8 @@ MAX_KEY_BYTES = 1024
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _ULID_PREFIX = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{0,25}")
+_UNSAFE_SEGMENTS = frozenset(("", ".", ".."))
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 _MAX_ULID_MILLISECONDS = 2**48 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -166,11 +168,17 @@ def path_problem(path: str) -> str | None:
         path.encode()
     except UnicodeEncodeError:
         return "the name is not UTF-8"
-    if any(segment in ("", ".", "..") for segment in path.split("/")):
+    if not _UNSAFE_SEGMENTS.isdisjoint(path.split("/")):
         return "the path has an empty, “.” or “..” segment"
-    if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in path):
+    if _CONTROLS.search(path):
         return "the name has control characters"
     return None
+
+
+def suffix_of(path: str) -> str:
+    """Return a name's last suffix in lower case, with its dot; "" for none, as in `.bashrc`."""
+    stem, _, suffix = path.rpartition("/")[2].rpartition(".")
+    return f".{suffix.lower()}" if stem and suffix else ""
 
 
 # --- where a file goes -----------------------------------------------------------------------
@@ -216,7 +224,7 @@ def _is_artifact_place(rest: str) -> bool:
 
 
 def _place_by_type(relative: str) -> str:
-    suffix = PurePosixPath(relative).suffix.lower()
+    suffix = suffix_of(relative)
     if suffix in _IMAGE_SUFFIXES:
         return f"artifacts/screenshots/{relative}"
     if suffix in _TRACE_SUFFIXES:

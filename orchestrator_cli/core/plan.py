@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 from orchestrator_cli.core.errors import NotFoundError, OrchestratorError, UsageError, printable
-from orchestrator_cli.core.layout import artifact_key, place
+from orchestrator_cli.core.layout import artifact_key, place, suffix_of
 
 # Chosen so that a browser shows text, JSON, images and HTML in place instead of saving them.
 _TEXT_SUFFIXES = frozenset(
     ".log .txt .out .err .md .rst .csv .tsv .yaml .yml .toml .ini .cfg .conf .env .sh .py .c .h "
     ".cpp .rs .go .java .diff .patch .properties .tap .lcov .info".split()
 )
+_UNKNOWN_TYPE = "application/octet-stream"
 _CONTENT_TYPES = {
     ".json": "application/json",
     ".jsonl": "application/x-ndjson",
@@ -38,8 +39,6 @@ _CONTENT_TYPES = {
     ".xz": "application/x-xz",
     ".bz2": "application/x-bzip2",
 }
-# Only the table inside Python: the system's would make the type depend on the host.
-_TYPES = mimetypes.MimeTypes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +79,21 @@ class Selection:
 
 def guess_content_type(path: str) -> str:
     """Return the Content-Type for a file name, without its content."""
-    suffix = Path(path).suffix.lower()
+    suffix = suffix_of(path)
     if suffix in _TEXT_SUFFIXES:
         return "text/plain; charset=utf-8"
     if suffix in _CONTENT_TYPES:
         return _CONTENT_TYPES[suffix]
-    guessed, encoding = _TYPES.guess_type(f"x{suffix}")
-    return guessed if guessed and not encoding else "application/octet-stream"
+    return _python_type(suffix) if suffix else _UNKNOWN_TYPE
+
+
+@lru_cache(maxsize=256)
+def _python_type(suffix: str) -> str:
+    import mimetypes
+
+    # Only the table inside Python: the system's would make the type depend on the host.
+    guessed, encoding = mimetypes.MimeTypes().guess_type(f"x{suffix}")
+    return guessed if guessed and not encoding else _UNKNOWN_TYPE
 
 
 def plan_upload(
@@ -117,24 +124,26 @@ def _plan_root(
     elif not stat.S_ISREG(mode):
         yield SkippedFile(root, "not a regular file")
     elif selection.takes(root.name):
-        yield _plan_file(execution_id, root, name or root.name)
+        yield _plan_file(execution_id, root, name or root.name, root.stat)
 
 
 def _plan_directory(execution_id: str, root: Path, selection: Selection) -> Iterator[PlanItem]:
+    # pathlib would take longer to cut the root off than the file takes to be sent.
+    inside = len(os.path.join(root, ""))
     for item in _walk(root, os.path.realpath(root)):
-        source = item.source if isinstance(item, SkippedFile) else item
-        relative = str(source.relative_to(root))
         if isinstance(item, SkippedFile):
             # What cannot be read is told even so: it may hold what is selected.
-            if item.error or selection.takes(relative):
+            if item.error or selection.takes(str(item.source.relative_to(root))):
                 yield item
-        elif selection.takes(relative):
-            yield _plan_file(execution_id, source, relative)
+            continue
+        relative = item.path[inside:]
+        if selection.takes(relative):
+            yield _plan_file(execution_id, Path(item.path), relative, item.stat)
 
 
-def _walk(root: Path, real_root: str) -> Iterator[Path | SkippedFile]:
+def _walk(root: Path, real_root: str) -> Iterator[os.DirEntry[str] | SkippedFile]:
     # With a stack of its own: a tree may be deeper than Python recurses.
-    stack = [_scan(root)]
+    stack = [_scan(os.fspath(root))]
     while stack:
         entry = next(stack[-1], None)
         if entry is None:
@@ -142,43 +151,46 @@ def _walk(root: Path, real_root: str) -> Iterator[Path | SkippedFile]:
         elif isinstance(entry, SkippedFile):
             yield entry
         elif entry.is_symlink():
-            yield from _follow_link(Path(entry.path), root, real_root)
+            yield _follow_link(entry, root, real_root)
         elif entry.is_dir(follow_symlinks=False):
-            stack.append(_scan(Path(entry.path)))
+            stack.append(_scan(entry.path))
         elif entry.is_file(follow_symlinks=False):
-            yield Path(entry.path)
+            yield entry
         else:
             yield SkippedFile(Path(entry.path), "not a regular file")
 
 
-def _scan(directory: Path) -> Iterator[os.DirEntry[str] | SkippedFile]:
+def _scan(directory: str) -> Iterator[os.DirEntry[str] | SkippedFile]:
     try:
         with os.scandir(directory) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
-        yield unreadable(directory, error)
+        yield unreadable(Path(directory), error)
     else:
         yield from entries
 
 
-def _follow_link(path: Path, root: Path, real_root: str) -> Iterator[Path | SkippedFile]:
-    target = os.path.realpath(path)
+def _follow_link(
+    entry: os.DirEntry[str], root: Path, real_root: str
+) -> os.DirEntry[str] | SkippedFile:
+    target = os.path.realpath(entry.path)
     if not os.path.exists(target):
-        yield SkippedFile(path, "the link leads nowhere")
-    elif os.path.commonpath([target, real_root]) != real_root:
-        yield SkippedFile(path, f"the link leaves {printable(root)}")
-    elif os.path.isfile(target):
-        yield path
-    else:
-        # What is behind it is uploaded from its real place; following could never end.
-        yield SkippedFile(path, "a link to a directory or special file")
+        return SkippedFile(Path(entry.path), "the link leads nowhere")
+    if os.path.commonpath([target, real_root]) != real_root:
+        return SkippedFile(Path(entry.path), f"the link leaves {printable(root)}")
+    if os.path.isfile(target):
+        return entry
+    # What is behind it is uploaded from its real place; following could never end.
+    return SkippedFile(Path(entry.path), "a link to a directory or special file")
 
 
-def _plan_file(execution_id: str, source: Path, relative: str) -> PlanItem:
+def _plan_file(
+    execution_id: str, source: Path, relative: str, look: Callable[[], os.stat_result]
+) -> PlanItem:
     try:
         path = place(relative)
         key = artifact_key(execution_id, path)
-        size_bytes = source.stat().st_size
+        size_bytes = look().st_size
     except UsageError as error:
         return SkippedFile(source, error.message, error)
     except OSError as error:

@@ -47,6 +47,7 @@ class S3Settings:
     endpoint_url: str | None = None
     profile: str | None = None
     concurrency: int = 16
+    connections: int = 128
     direct: DirectAccess | None = None
 
 
@@ -260,7 +261,7 @@ class S3Clients:
 
     def _make_http(self) -> urllib3.PoolManager:
         self._check_ca_bundle(self.endpoint_url)
-        connections = self.settings.concurrency + 4
+        connections = self.settings.connections
         return make_pool(self.endpoint_url, self.ca_bundle, connections, STALL_TIMEOUT_SECONDS)
 
     def _make_rest(self) -> RestClient:

@@ -13,6 +13,7 @@ from typing import Generic, Self, TypeVar
 
 from orchestrator_cli.core.budget import ByteBudget
 from orchestrator_cli.core.errors import InterruptedByUser
+from orchestrator_cli.core.growth import MOST_THREADS, GrowingExecutor
 from orchestrator_cli.core.multipart import MultipartUploads
 from orchestrator_cli.core.parts import BASE_PART_BYTES
 from orchestrator_cli.core.stop import HEARING_SECONDS, obey
@@ -24,6 +25,9 @@ T = TypeVar("T")
 # Eight base parts. With the clients and the interpreter a command then stays under 160 MiB.
 IN_FLIGHT_BYTES = 8 * BASE_PART_BYTES
 _MAX_WAITING = 256
+_GROUP_FILES = 8
+# A large file takes several answers before its first part and after its last.
+_LARGE_FILES = 4
 
 
 class Batch(Generic[T]):
@@ -84,11 +88,12 @@ class Transfers:
 
     What it stops is its own work: the store can be used again at once.
 
+    `concurrency` is the most requests in flight; how many there are depends on what that brings.
     `on_bytes` is called from several threads with the bytes just stored, found or read.
     """
 
     store: ArtifactStore
-    concurrency: int = 16
+    concurrency: int = MOST_THREADS
     on_bytes: Callable[[int], None] = lambda size_bytes: None
     budget: ByteBudget = field(default_factory=lambda: ByteBudget(IN_FLIGHT_BYTES))
 
@@ -96,11 +101,11 @@ class Transfers:
         # Made at once, so that two threads never make two; their threads start when needed.
         # Their stop is their own: after a failure the store serves the next transfers.
         self._stop = self.store.retry.stop.follower()
-        self._executor = self._threads(self.concurrency, "transfer")
-        self._large_lane = self._threads(1, "large-file")
-
-    def _threads(self, count: int, name: str) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(count, name, initializer=obey, initargs=(self._stop,))
+        initializer = partial(obey, self._stop)
+        self._executor = GrowingExecutor(self.concurrency, "transfer", initializer)
+        self._large_lane = ThreadPoolExecutor(
+            min(_LARGE_FILES, self.concurrency), "large-file", initializer
+        )
 
     @cached_property
     def uploads(self) -> MultipartUploads:
@@ -113,7 +118,7 @@ class Transfers:
             raise InterruptedByUser("interrupted")
         held = self.budget.acquire(size_bytes)
         try:
-            future = self._executor.submit(work)
+            future = self._executor.submit_counted(work)
         except BaseException:
             self.budget.release(held)
             raise
@@ -155,10 +160,19 @@ class Transfers:
         for _ in range(waiting):
             yield _take(ended).result()
 
-    def submit_large(self, work: Callable[[], T]) -> Future[T]:
-        """Run work that itself uses `submit` or `run_all`; one at a time.
+    @property
+    def group_size(self) -> int:
+        """How many small files one thread should take at once.
 
-        The parts of one large file fill the threads, and its memory is bounded once.
+        Where this process is what bounds, handing over each on its own costs as much as sending
+        it; where answers are waited for, it would make them wait for each other.
+        """
+        return 1 if self._executor.waits else _GROUP_FILES
+
+    def submit_large(self, work: Callable[[], T]) -> Future[T]:
+        """Run work that itself uses `submit` or `run_all`; a few at a time.
+
+        Their parts share the threads and the budget: one large file can fill both.
         """
         return self._large_lane.submit(work)
 

@@ -32,6 +32,8 @@ from orchestrator_cli.core.transfer import Transfers
 
 # From so many files on, one listing per thousand keys is cheaper than finding out file by file.
 _LISTING_PAYS_FROM = 32
+# Files up to here are sent in less time than it takes to hand them to another thread.
+_GROUPED_BYTES = 64 * 1024
 
 
 @dataclass
@@ -79,6 +81,14 @@ class UploadSummary:
         return PartialFailureError(line, hint=hint)
 
 
+@dataclass
+class Ended:
+    """What became of some files; `error` is why those after them were not begun."""
+
+    results: list[UploadResult] = field(default_factory=list)
+    error: Exception | None = None
+
+
 class Uploader:
     """Uploads a plan. Results come to `on_result`, from one thread, in the order they end."""
 
@@ -101,10 +111,27 @@ class Uploader:
         """
         summary = UploadSummary()
         items = self._with_listing(execution_id, plan)
-        for result in self._transfers.completed(map(self._start, items)):
-            summary.add(result)
-            self._on_result(result)
+        for ended in self._transfers.completed(map(self._start, self._groups(items))):
+            for result in ended.results:
+                summary.add(result)
+                self._on_result(result)
+            if ended.error is not None:
+                raise ended.error
         return summary
+
+    def _groups(self, items: Iterable[PlanItem]) -> Iterator[list[PlanItem]]:
+        """Yield what one thread takes at once: some small files, or one item."""
+        group: list[PlanItem] = []
+        for item in items:
+            if isinstance(item, SkippedFile) or item.size_bytes > _GROUPED_BYTES:
+                yield [item]
+                continue
+            group.append(item)
+            if len(group) >= self._transfers.group_size:
+                yield group
+                group = []
+        if group:
+            yield group
 
     def _with_listing(self, execution_id: str, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
         items = iter(plan)
@@ -116,13 +143,27 @@ class Uploader:
             self._stored_keys = {stored.key for stored in self._store.list_objects(prefix)}
         return itertools.chain(first, items)
 
-    def _start(self, item: PlanItem) -> Future[UploadResult]:
+    def _start(self, group: list[PlanItem]) -> Future[Ended]:
+        first = group[0]
+        if isinstance(first, PlannedFile) and first.size_bytes > BASE_PART_BYTES:
+            return self._transfers.submit_large(partial(self._work, group))
+        size_bytes = sum(item.size_bytes for item in group if isinstance(item, PlannedFile))
+        return self._transfers.submit(size_bytes, partial(self._work, group))
+
+    def _work(self, group: list[PlanItem]) -> Ended:
+        ended = Ended()
+        try:
+            for item in group:
+                ended.results.append(self._store_item(item))
+        except Exception as error:  # noqa: BLE001 - raised once the results before it are counted
+            ended.error = error
+        return ended
+
+    def _store_item(self, item: PlanItem) -> UploadResult:
         if isinstance(item, SkippedFile):
             return _skipped(item)
-        if item.size_bytes > BASE_PART_BYTES:
-            return self._transfers.submit_large(partial(self._guarded, item, self._upload_large))
-        work = partial(self._guarded, item, self._upload_small)
-        return self._transfers.submit(item.size_bytes, work)
+        large = item.size_bytes > BASE_PART_BYTES
+        return self._guarded(item, self._upload_large if large else self._upload_small)
 
     def _guarded(
         self, item: PlannedFile, work: Callable[[PlannedFile], UploadResult]
@@ -164,12 +205,8 @@ class Uploader:
             return _done(item, source.size_bytes, outcome, stored, upload.count)
 
 
-def _skipped(item: SkippedFile) -> Future[UploadResult]:
-    future: Future[UploadResult] = Future()
-    future.set_result(
-        UploadResult(str(item.source), None, None, 0, None, error=item.error, note=item.reason)
-    )
-    return future
+def _skipped(item: SkippedFile) -> UploadResult:
+    return UploadResult(str(item.source), None, None, 0, None, error=item.error, note=item.reason)
 
 
 def _done(

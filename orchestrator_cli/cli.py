@@ -6,11 +6,9 @@ import contextlib
 import importlib
 import io
 import os
-import shlex
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -295,12 +293,16 @@ def _finish_last_line() -> None:
 
 
 def _command_line(arguments: list[str]) -> str:
+    import shlex
+
     return printable(shlex.join(["orchestrator", *arguments]))
 
 
 def _trace(error: Exception, arguments: list[str], app: App) -> None:
     if "--debug" in arguments or app.settings.debug or debug_from_environment():
         with contextlib.suppress(OSError):
+            import traceback
+
             print(without_secrets("".join(traceback.format_exception(error))), file=sys.stderr)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -100,6 +98,8 @@ def _compiled(grep: str | None) -> re.Pattern[bytes] | None:
 
 def _pager() -> list[str] | None:
     """Return the pager's command: PAGER, or less; None where there is none or it is `cat`."""
+    import shutil
+
     chosen = pager_command()
     if not chosen or chosen[0] == "cat" or shutil.which(chosen[0]) is None:
         return None
@@ -140,6 +140,8 @@ def _write_file(blocks: Iterable[bytes | memoryview], output: Path) -> None:
 
 def _write_pager(blocks: Iterable[bytes | memoryview], pager: list[str]) -> None:
     """Show the bytes in the pager. Raises BrokenPipeError when it was left before their end."""
+    import subprocess
+
     with (
         _leaving_ctrl_c_to_it(),
         subprocess.Popen(pager, stdin=subprocess.PIPE, env=pager_environment()) as process,

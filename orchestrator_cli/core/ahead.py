@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
+from functools import partial
 from itertools import chain, islice
 from typing import TypeVar
 
+from orchestrator_cli.core.growth import FIRST_THREADS, GrowingExecutor
 from orchestrator_cli.core.stop import HEARING_SECONDS, obey, obeyed
 
 Item = TypeVar("Item")
@@ -15,26 +17,25 @@ Answer = TypeVar("Answer")
 
 
 def map_in_order(
-    work: Callable[[Item], Answer], items: Iterable[Item], ahead: int
+    work: Callable[[Item], Answer], items: Iterable[Item], ahead: int, first: int = FIRST_THREADS
 ) -> Iterator[Answer]:
     """Yield the answers in order, at most `ahead` of them waiting; stops when the taker stops.
 
-    A single item is worked on in the calling thread.
+    There are `first` threads, and more where that helps. A single item is worked on in the calling
+    thread.
     """
     source = iter(items)
-    first = list(islice(source, 2))
-    if len(first) < 2:
-        yield from map(work, first)
+    begun = list(islice(source, 2))
+    if len(begun) < 2:
+        yield from map(work, begun)
         return
-    executor = ThreadPoolExecutor(
-        ahead, thread_name_prefix="ahead", initializer=obey, initargs=(obeyed(),)
-    )
+    executor = GrowingExecutor(ahead, "ahead", partial(obey, obeyed()), first)
     waiting: deque[Future[Answer]] = deque()
     try:
-        for item in chain(first, source):
+        for item in chain(begun, source):
             if len(waiting) >= ahead:
                 yield _answer(waiting.popleft())
-            waiting.append(executor.submit(work, item))
+            waiting.append(executor.submit_counted(partial(work, item)))
         while waiting:
             yield _answer(waiting.popleft())
     finally:

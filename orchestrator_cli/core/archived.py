@@ -1,25 +1,29 @@
-"""Archived objects: whether one can be read now, and if not, what it takes."""
+"""Archived objects: whether one can be read now, and if not, what it takes.
+
+What only the story of an archived object needs is imported when there is one: every log that is
+shown passes here.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import re
-import shlex
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.ahead import map_in_order
 from orchestrator_cli.core.errors import ArchivedError, OrchestratorError, printable
 from orchestrator_cli.core.layout import METADATA_NAME, execution_prefix, parse_artifact_key
-from orchestrator_cli.core.lifecycle import Configuration, archive_days
 from orchestrator_cli.core.models import ListedObject, RestoreState
-from orchestrator_cli.core.prices import price_retrieval, region_prices
 from orchestrator_cli.core.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.lifecycle import Configuration
 
 RESTORE_DAYS = 7
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
@@ -42,11 +46,13 @@ def parse_restore(header: str | None) -> RestoreState | None:
     """Parse `x-amz-restore` of an object's head."""
     if header is None:
         return None
+    from email.utils import parsedate_to_datetime
+
     found = _EXPIRY.search(header)
     expires_at: datetime | None = None
     if found:
         try:
-            expires_at = email.utils.parsedate_to_datetime(found[1])
+            expires_at = parsedate_to_datetime(found[1])
         except ValueError:
             expires_at = None
     return RestoreState('ongoing-request="true"' in header, expires_at)
@@ -138,6 +144,8 @@ class Archive:
         return self._error(listed, parsed[1]) if is_archived(listed) else error
 
     def _error(self, listed: ListedObject, path: str) -> ArchivedError:
+        import shlex
+
         execution_id = (parse_artifact_key(listed.key) or ("", ""))[0]
         command = shlex.join(["orchestrator", "restore", execution_id, path])
         what = f"{printable(path)} is archived in {listed.storage_class} {self._since(listed)}"
@@ -151,6 +159,8 @@ class Archive:
         )
 
     def _since(self, listed: ListedObject) -> str:
+        from orchestrator_cli.core.lifecycle import archive_days
+
         with self._lock:
             rules = self._rules
         days = archive_days(rules, listed.key, listed.size_bytes, listed.storage_class)
@@ -163,6 +173,7 @@ class Archive:
 
     @cached_property
     def _rules(self) -> Configuration:
+        from orchestrator_cli.core.lifecycle import Configuration
         from orchestrator_cli.core.lifecycle_apply import BucketLifecycle
 
         try:
@@ -172,6 +183,8 @@ class Archive:
             return Configuration()
 
     def _terms(self, listed: ListedObject) -> str:
+        from orchestrator_cli.core.prices import price_retrieval, region_prices
+
         region, prices = region_prices(self._store.clients.region)
         return ", ".join(
             f"up to {prices.retrieval[listed.storage_class, tier].within_hours} h and "

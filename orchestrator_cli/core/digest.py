@@ -27,7 +27,7 @@ class ReadsAt(Protocol):
         ...
 
 
-def sha256(data: bytes | bytearray) -> bytes:
+def sha256(data: bytes | bytearray | memoryview) -> bytes:
     """Return the binary SHA-256."""
     return hashlib.sha256(data).digest()
 

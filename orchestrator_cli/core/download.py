@@ -38,12 +38,16 @@ from orchestrator_cli.core.s3errors import RESUME_HINT
 from orchestrator_cli.core.source import LocalFile, OpenFile
 from orchestrator_cli.core.transfer import Transfers
 
+_NAMELESS = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC if hasattr(os, "O_TMPFILE") else None
+_NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
 # Failures that the next file would meet too.
 _NOTHING_FITS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _MAKE_ROOM = "make room there, then run the same command again: it resumes"
 # With a wait of an eighth of a second on average, about a minute.
 _LOCK_ATTEMPTS = 480
 _OPEN_ATTEMPTS = 16
+# Files up to here are fetched in one request and need no resuming.
+_WHOLE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +154,15 @@ class Downloader:
 
     def _download(self, path: str, listed: ListedObject, destination: Path) -> DownloadResult:
         self._archive.check_readable(listed, path)
+        self._make_parents(destination)
+        if listed.size_bytes <= _WHOLE_BYTES and not os.path.lexists(destination):
+            content = self._store.get_verified(listed.key)
+            if content is not None and _write_new(destination, content):
+                self._transfers.on_bytes(len(content))
+                return DownloadResult(path, destination, len(content), Outcome.CREATED)
         head = self._store.head_with_checksum(listed.key)
         if head is None:
             raise NotFoundError(f"{printable(path)}: not found")
-        self._make_parents(destination)
         outcome, resumed = Outcome.IDENTICAL, 0
         if not self._is_there(destination, head):
             outcome, resumed = self._fetch(head, destination)
@@ -294,6 +303,34 @@ def _collecting(
         yield from files
     except NotFoundError as error:
         missing.append(error)
+
+
+def _write_new(destination: Path, content: memoryview) -> bool:
+    """Write a file that has no name until it is whole; False where it cannot be done here.
+
+    So nothing half-written is ever left, and nothing that appears meanwhile is overwritten. macOS
+    and some file systems have no such files.
+    """
+    if _NAMELESS is None:
+        return False
+    try:
+        descriptor = os.open(destination.parent, _NAMELESS, 0o666)
+    except OSError as error:
+        if error.errno in _NO_NAMELESS:
+            return False
+        raise
+    with open(descriptor, "wb", buffering=0) as file:
+        left = content
+        while left:
+            left = left[file.write(left) :]
+        try:
+            # Python follows the link to the file only where it is given a directory as well.
+            name = f"/proc/self/fd/{descriptor}"
+            os.link(name, destination, src_dir_fd=descriptor, follow_symlinks=True)
+        except OSError:
+            # Somebody has made that file meanwhile, or there is no /proc.
+            return False
+    return True
 
 
 def _open_no_link(path: str, flags: int) -> int:

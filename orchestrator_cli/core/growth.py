@@ -68,11 +68,17 @@ class Growth:
 class GrowingExecutor(ThreadPoolExecutor):
     """Threads that become more while that helps, up to `most`."""
 
-    def __init__(self, most: int, name: str, initializer: Callable[[], object]) -> None:
-        super().__init__(min(FIRST_THREADS, most), name, initializer)
+    def __init__(
+        self,
+        most: int,
+        name: str,
+        initializer: Callable[[], object],
+        first: int = FIRST_THREADS,
+    ) -> None:
+        super().__init__(min(first, most), name, initializer)
         self._measured = threading.Lock()
         self._ended = 0
-        self._growth = Growth(self._sample(), most=most)
+        self._growth = Growth(self._sample(), first, most)
 
     @property
     def waits(self) -> bool:

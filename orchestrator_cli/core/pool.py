@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -59,9 +57,13 @@ def _proxy_for(url: str) -> str | None:
 
 def _fallback_bundle() -> str | None:
     """Return botocore's own CAs where the system has none, as some Pythons of macOS."""
+    import ssl
+
     system = ssl.get_default_verify_paths()
     if system.cafile or system.capath:
         return None
+    from importlib.util import find_spec
+
     found = find_spec("botocore")
     bundle = Path(found.origin).with_name("cacert.pem") if found and found.origin else None
     return str(bundle) if bundle is not None and bundle.exists() else None

@@ -14,6 +14,8 @@ from orchestrator_cli.core.store import ArtifactStore
 
 RANGE_BYTES = 4 * MIB
 _AHEAD = 6
+# One connection that is answered at once fills a core.
+_FIRST_READERS = 2
 
 
 def read_in_order(
@@ -29,7 +31,7 @@ def read_in_order(
         return store.read_range(key, offset_bytes, size_bytes)
 
     offsets = range(start_bytes, end_bytes, RANGE_BYTES)
-    yield from map_in_order(read, offsets, _AHEAD)
+    yield from map_in_order(read, offsets, _AHEAD, _FIRST_READERS)
 
 
 def read_whole(store: ArtifactStore, head: ObjectHead) -> Iterator[memoryview]:

@@ -261,7 +261,11 @@ class ObjectReader:
             yield page
             if not page.flag("IsTruncated"):
                 return
-            asked["continuation-token"] = page.text("NextContinuationToken")
+            token = page.text("NextContinuationToken")
+            if token in ("", asked.get("continuation-token")):
+                # It would be the same page for ever.
+                raise OrchestratorError(f"{what}: the server does not say how it goes on")
+            asked["continuation-token"] = token
 
 
 def _http_date(text: str) -> datetime:

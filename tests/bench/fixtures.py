@@ -1,0 +1,130 @@
+"""The files and objects that the workloads work on, made once for a run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestrator_cli.core.digest import composite, hash_range, to_base64
+from orchestrator_cli.core.executions import serialise
+from orchestrator_cli.core.metadata import ExecutionMetadata
+from orchestrator_cli.core.parts import DOUBLING, plan_parts
+from orchestrator_cli.core.source import LocalFile
+from tests.bench.sink import Stored, write_listing
+
+NEW_ID = f"01J{'0' * 22}1"
+AGAIN_ID = f"01J{'0' * 20}A6A"
+DOWN_ID = f"01J{'0' * 20}D0N"
+SMALL_BYTES = 4096
+_BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much work there is."""
+
+    small_files: int = 2000
+    large_bytes: int = 4 << 30
+    log_bytes: int = 1 << 30
+    several_files: int = 8
+    several_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fixtures:
+    """Local paths. Every small file holds `small`; the large ones hold no pattern."""
+
+    tree: Path
+    small: bytes
+    large: Path
+    several: Path
+    sizes: Sizes
+
+
+def make_fixtures(home: Path, sizes: Sizes) -> Fixtures:
+    """Write the local files."""
+    chance = random.Random(1)
+    small = chance.randbytes(SMALL_BYTES)
+    tree, several = home / "tree", home / "several"
+    for path in small_paths(sizes):
+        file = tree / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(small)
+    several.mkdir()
+    for number in range(sizes.several_files):
+        write_noise(several / f"{number}.bin", sizes.several_bytes)
+    write_noise(home / "large.bin", sizes.large_bytes)
+    return Fixtures(tree, small, home / "large.bin", several, sizes)
+
+
+def small_paths(sizes: Sizes) -> list[str]:
+    """Return the small files' paths below their root, twenty directories of them."""
+    return [f"d{number % 20:02}/f{number:06}.txt" for number in range(sizes.small_files)]
+
+
+def write_noise(path: Path, size_bytes: int) -> str:
+    """Write bytes without a pattern; return their SHA-256 in hex."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        while size_bytes:
+            block = os.urandom(min(_BLOCK, size_bytes))
+            file.write(block)
+            digest.update(block)
+            size_bytes -= len(block)
+    return digest.hexdigest()
+
+
+def fill_sink(home: Path, fixtures: Fixtures) -> Stored:
+    """Write what the sink serves, and return what it says of that."""
+    bucket = home / "www/bench"
+    (home / "www/lists").mkdir(parents=True)
+    paths = small_paths(fixtures.sizes)
+    etag = hashlib.md5(fixtures.small, usedforsecurity=False).hexdigest()
+    for execution_id in (NEW_ID, AGAIN_ID, DOWN_ID):
+        root = bucket / "executions" / execution_id
+        (root / "artifacts/custom").mkdir(parents=True)
+        (root / "logs").mkdir()
+        record = ExecutionMetadata(execution_id=execution_id, started_at=datetime.now(UTC))
+        (root / "metadata.json").write_bytes(serialise(record))
+    for name, execution_id in (("again", AGAIN_ID), ("down", DOWN_ID)):
+        custom = bucket / "executions" / execution_id / "artifacts/custom"
+        for path in paths:
+            (custom / path).parent.mkdir(exist_ok=True)
+            (custom / path).write_bytes(fixtures.small)
+        (bucket / name).symlink_to(custom)
+        prefix = f"executions/{execution_id}/artifacts/custom/"
+        write_listing(home, name, prefix, paths, SMALL_BYTES, etag)
+        write_listing(home, f"peer-{name}", f"{name}/", paths, SMALL_BYTES, etag)
+    write_listing(home, "empty", "", [], 0, etag)
+    logs = bucket / "executions" / DOWN_ID / "logs"
+    digests = {
+        "stdout.log": write_noise(logs / "stdout.log", SMALL_BYTES),
+        "runner.log": write_noise(logs / "runner.log", fixtures.sizes.log_bytes),
+    }
+    large = {
+        "artifacts/custom/large.bin": fixtures.large,
+        "logs/stdout.log": fixtures.large,
+        **{f"artifacts/custom/{file.name}": file for file in fixtures.several.iterdir()},
+    }
+    composites = {
+        path: _completed(bucket / "executions" / NEW_ID / path, file)
+        for path, file in large.items()
+    }
+    return Stored(fixtures.small, digests, composites, DOUBLING)
+
+
+def _completed(stored: Path, file: Path) -> str:
+    """Make a file that has the size of an uploaded one; return its composite checksum."""
+    with stored.open("wb") as sized:
+        sized.truncate(file.stat().st_size)
+    with LocalFile(file) as source:
+        parts = plan_parts(source.size_bytes, DOUBLING)
+        digests = [
+            hash_range(source, "sha256", part.offset_bytes, part.size_bytes) for part in parts
+        ]
+    whole = composite("sha256", digests)
+    return f"{to_base64(bytes.fromhex(whole.hex_digest))}-{len(digests)}"

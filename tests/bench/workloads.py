@@ -1,0 +1,185 @@
+"""What is measured, and what it should come to beside the peers."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.bench.fixtures import AGAIN_ID, DOWN_ID, NEW_ID, Fixtures
+from tests.bench.peers import BUCKET, OURS, Tools, boto_baseline, rclone_options
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`figure` of ours is at most `most` times that of the peer; of nobody: in MiB."""
+
+    figure: str
+    peer: str | None
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One kind of work: a command line for each tool, ours among them."""
+
+    name: str
+    says: str
+    commands: dict[str, list[str]]
+    targets: tuple[Target, ...] = ()
+    stdin: Path | None = None
+    before_each: Callable[[], None] = field(default=lambda: None)
+
+
+def build_workloads(
+    tools: Tools, files: Fixtures, endpoint_url: str, ca_file: Path, scratch: Path
+) -> list[Workload]:
+    """Return all workloads for the tools that are there."""
+    make = _Commands(tools, rclone_options(endpoint_url, str(ca_file)))
+    down = scratch / "down"
+    log = f"executions/{DOWN_ID}/logs"
+    sizes = files.sizes
+    gib = sizes.large_bytes / (1 << 30)
+    return [
+        Workload(
+            "small-upload",
+            f"upload {sizes.small_files:,} files of 4 KiB",
+            make.copy(files.tree, NEW_ID),
+            (
+                Target("wall_seconds", "s5cmd", 0.6),
+                Target("cpu_seconds", "s5cmd", 0.7),
+                Target("wall_seconds", "aws", 0.15),
+            ),
+        ),
+        Workload(
+            "again",
+            "upload them again: ours compares contents, the others size and time",
+            make.sync(files.tree, AGAIN_ID),
+            (Target("wall_seconds", "s5cmd", 1.5), Target("wall_seconds", "aws", 0.2)),
+        ),
+        Workload(
+            "large-upload",
+            f"upload one file of {gib:g} GiB",
+            make.copy(files.large, NEW_ID),
+            (
+                Target("wall_seconds", "s5cmd", 1.0),
+                Target("cpu_seconds", "s5cmd", 0.85),
+                Target("cpu_seconds", "aws", 0.6),
+                Target("peak_mib", None, 160),
+            ),
+        ),
+        Workload(
+            "several-large",
+            f"upload {sizes.several_files} files of {sizes.several_bytes >> 20} MiB",
+            make.copy(files.several, NEW_ID),
+            (Target("wall_seconds", "s5cmd", 1.0), Target("peak_mib", None, 160)),
+        ),
+        Workload(
+            "stdin",
+            f"upload {gib:g} GiB from standard input",
+            make.pipe(),
+            (Target("wall_seconds", "s5cmd", 1.0), Target("peak_mib", None, 160)),
+            stdin=files.large,
+        ),
+        Workload(
+            "log-small",
+            "print a log of 4 KiB",
+            make.cat(f"{log}/stdout.log", "stdout"),
+            (Target("cpu_seconds", "s5cmd", 1.8), Target("cpu_seconds", "aws", 0.25)),
+        ),
+        Workload(
+            "log-large",
+            f"print a log of {sizes.log_bytes >> 20} MiB to a pipe",
+            make.cat(f"{log}/runner.log", "runner"),
+            (
+                Target("wall_seconds", "s5cmd", 0.8),
+                Target("cpu_seconds", "s5cmd", 0.9),
+                Target("peak_mib", None, 128),
+            ),
+        ),
+        Workload(
+            "download",
+            f"download {sizes.small_files:,} files of 4 KiB",
+            make.download(down),
+            (Target("wall_seconds", "s5cmd", 0.6),),
+            before_each=lambda: shutil.rmtree(down, ignore_errors=True),
+        ),
+        Workload(
+            "help",
+            "--help, beside `import click`",
+            {
+                OURS: tools.command(OURS, "--help"),
+                "import click": [sys.executable, "-c", "import click"],
+            },
+            (Target("cpu_seconds", "import click", 2.0),),
+        ),
+    ]
+
+
+class _Commands:
+    """The command lines of one kind of work, for each tool that is there."""
+
+    def __init__(self, tools: Tools, rclone: tuple[str, ...]) -> None:
+        self._tools = tools
+        self._rclone = rclone
+
+    def copy(self, source: Path, execution_id: str) -> dict[str, list[str]]:
+        directory = source.is_dir()
+        aws = ("--recursive",) if directory else ()
+        path = f"{source}/" if directory else str(source)
+        return self._those(
+            {
+                OURS: ("upload", execution_id, str(source)),
+                "s5cmd": ("cp", path, f"s3://{BUCKET}/new/"),
+                "aws": ("s3", "cp", *aws, "--only-show-errors", path, f"s3://{BUCKET}/new/"),
+                "rclone": ("copy", *self._rclone, str(source), f":s3:{BUCKET}/new"),
+                "boto3": (boto_baseline(), str(source), "new/"),
+            }
+        )
+
+    def sync(self, source: Path, execution_id: str) -> dict[str, list[str]]:
+        again = f"s3://{BUCKET}/again/"
+        return self._those(
+            {
+                OURS: ("upload", execution_id, str(source)),
+                "s5cmd": ("sync", f"{source}/", again),
+                "aws": ("s3", "sync", "--only-show-errors", f"{source}/", again),
+            }
+        )
+
+    def pipe(self) -> dict[str, list[str]]:
+        return self._those(
+            {
+                OURS: ("upload", NEW_ID, "-", "--name", "logs/stdout.log"),
+                "s5cmd": ("pipe", f"s3://{BUCKET}/new/piped"),
+                "aws": ("s3", "cp", "--only-show-errors", "-", f"s3://{BUCKET}/new/piped"),
+            }
+        )
+
+    def cat(self, key: str, name: str) -> dict[str, list[str]]:
+        return self._those(
+            {
+                OURS: ("logs", DOWN_ID, name),
+                "s5cmd": ("cat", f"s3://{BUCKET}/{key}"),
+                "aws": ("s3", "cp", f"s3://{BUCKET}/{key}", "-"),
+            }
+        )
+
+    def download(self, target: Path) -> dict[str, list[str]]:
+        down = f"s3://{BUCKET}/down/"
+        return self._those(
+            {
+                OURS: ("download", DOWN_ID, "-o", str(target)),
+                "s5cmd": ("cp", f"{down}*", f"{target}/"),
+                "aws": ("s3", "cp", "--recursive", "--only-show-errors", down, str(target)),
+            }
+        )
+
+    def _those(self, asked: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
+        return {
+            name: self._tools.command(name, *arguments)
+            for name, arguments in asked.items()
+            if name in self._tools.paths
+        }

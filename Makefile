@@ -23,7 +23,13 @@ LOCALSTACK_SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys
 LOCALSTACK_LOCK := .ci/localstack.lock
 LOCALSTACK_LOCKED := $(LOCALSTACK_VENV)/.locked
 
+# The tools that the benchmark compares with, so that none of their packages meets this tool's.
+BENCH_VENV := .venv-bench
+BENCH_LOCK := .ci/bench.lock
+BENCH_LOCKED := $(BENCH_VENV)/.locked
+
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 LOCK_ARGS ?=
 
 .PHONY: help
@@ -41,6 +47,10 @@ test: $(INSTALLED) ## run the tests (PYTEST_ARGS="-k upload" to choose)
 .PHONY: test-localstack
 test-localstack: $(INSTALLED) $(LOCALSTACK_LOCKED) ## run the tests that need a stricter S3: LocalStack's, installed apart
 	$(BIN)/pytest tests/localstack -m localstack $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: $(INSTALLED) $(BENCH_LOCKED) ## measure beside awscli, s5cmd, rclone, boto3 (BENCH_ARGS=--help for more); needs nginx
+	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 .PHONY: check
 check: $(INSTALLED) ## formatting, lint, types, module boundaries, generated files
@@ -73,9 +83,13 @@ lock: $(VENV)/pyvenv.cfg ## resolve the lock again (LOCK_ARGS=--upgrade for newe
 	  --universal --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" --quiet --output-file $(LOCALSTACK_LOCK) $(LOCK_ARGS)
 
+	$(BIN)/uv pip compile --group bench --python-version 3.11 \
+	  --universal --generate-hashes --no-annotate --no-emit-index-url \
+	  --custom-compile-command "make lock" --quiet --output-file $(BENCH_LOCK) $(LOCK_ARGS)
+
 .PHONY: clean
 clean: ## remove everything that was installed, built or cached
-	rm -rf $(VENV) $(LOCALSTACK_VENV) dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOCALSTACK_VENV) $(BENCH_VENV) dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find orchestrator_cli tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/pyvenv.cfg:
@@ -95,6 +109,13 @@ $(LOCKED): $(LOCK) | $(VENV)/pyvenv.cfg
 
 $(INSTALLED): pyproject.toml orchestrator_cli/__init__.py $(LOCKED)
 	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(BENCH_LOCKED): $(BENCH_LOCK) | $(VENV)/pyvenv.cfg
+	@echo "installing $(BENCH_LOCK) into $(BENCH_VENV)"
+	@$(BIN)/python -m venv --clear $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check --quiet \
+	  install --require-hashes --requirement $(BENCH_LOCK)
 	@touch $@
 
 $(LOCALSTACK_LOCKED): $(LOCALSTACK_LOCK)

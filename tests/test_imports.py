@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from orchestrator_cli.cli import COMMANDS
+from tests.conftest import RunCommand
+from tests.support.cloud_identity import ROLE, pod_identity_agent, token_service
 from tests.support.running import process_environment
 
 # One process for all lines, so that each costs only what it newly imports.
@@ -66,3 +70,63 @@ def test_help_imports_no_command(line: str) -> None:
         check=True,
     )
     assert finished.stderr == "[]\n"
+
+
+# --- what reads must not wait for ---------------------------------------------------------
+
+READ = """
+import sys
+from orchestrator_cli.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert end.code == 0, end.code
+heavy = {"boto3", "botocore", "pydantic", "rich", "moto", "tenacity"}
+found = sorted(heavy & set(sys.modules))
+assert not found, f"{sys.argv[1]} imports {found}"
+"""
+NO_KEYS: dict[str, str | None] = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+
+
+@pytest.fixture(params=["keys", "web identity", "pod identity"])
+def access(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str | None]]:
+    token = tmp_path / "token"
+    token.write_text("jwt-of-the-pod")
+    if request.param == "keys":
+        yield {}
+    elif request.param == "web identity":
+        with token_service() as (address, _):
+            yield NO_KEYS | {
+                "AWS_ROLE_ARN": f"arn:aws:iam::123456789012:role/{ROLE}",
+                "AWS_WEB_IDENTITY_TOKEN_FILE": str(token),
+                "AWS_ENDPOINT_URL_STS": address,
+            }
+    else:
+        with pod_identity_agent() as (address, _):
+            yield NO_KEYS | {
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{address}/v1/credentials",
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
+            }
+
+
+def test_reading_and_linking_need_neither_boto3_nor_pydantic_nor_rich(
+    cli: RunCommand, access: dict[str, str | None], make_tree: Callable[..., Path], bucket: str
+) -> None:
+    execution = cli("new").ok().out.strip()
+    cli("upload", execution, make_tree({"stdout.log": "a log\n", "a.txt": "a"})).ok()
+    said = {
+        ("logs", execution): "a log\n",
+        ("ls", execution): "logs/stdout.log",
+        ("url", execution, "stdout"): f"{bucket}/executions/{execution}/logs/stdout.log?",
+        ("upload", execution, str(make_tree({"b.txt": "b"}))): "",
+    }
+    for line, wanted in said.items():
+        finished = subprocess.run(
+            [sys.executable, "-c", READ, *line],
+            env=process_environment(access),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        assert wanted in finished.stdout, line

@@ -96,10 +96,30 @@ class GrowingExecutor(ThreadPoolExecutor):
         # One looks; the others have work to do.
         if self._measured.acquire(blocking=False):
             try:
-                # Looked at whenever work is submitted, to decide whether to start a thread.
-                self._max_workers = self._growth.consider(self._sample())
+                self._grow(self._growth.consider(self._sample()))
             finally:
                 self._measured.release()
+
+    def _grow(self, threads: int) -> None:
+        """Start threads up to this number.
+
+        The base starts one when work is submitted and none is idle; but Python 3.11 counts a
+        thread as idle for each piece of work that has ended, and starts none once some have.
+        """
+        # Held by who submits or shuts down: the next look grows then.
+        if threads <= self._max_workers or not self._shutdown_lock.acquire(blocking=False):
+            return
+        try:
+            if self._shutdown:
+                # Who waits for the threads goes through them just now.
+                return
+            self._max_workers = threads
+            while self._idle_semaphore.acquire(timeout=0):
+                pass
+            for _ in range(threads - len(self._threads)):
+                self._adjust_thread_count()
+        finally:
+            self._shutdown_lock.release()
 
     def _sample(self) -> Sample:
         return Sample(time.monotonic(), time.process_time(), self._ended)

@@ -74,6 +74,7 @@ def _measure(workload: Workload, environment: Mapping[str, str], repeat: int) ->
             workload.before_each()
             try:
                 run = run_command(workload.commands[name], environment, workload.stdin)
+                workload.check()
             except CommandFailed as error:
                 if name == OURS:
                     sys.exit(str(error))

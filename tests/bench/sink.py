@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 _START_SECONDS = 20
@@ -146,11 +147,14 @@ def write_listing(
 ) -> None:
     """Write the pages of a listing of files that are all alike."""
     keys = sorted(prefix + path for path in paths)
+    # Later than the local files, for who compares times, but not in the future: s5cmd passes that
+    # over.
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     for number, start in enumerate(range(0, max(len(keys), 1), _PAGE)):
         chosen = keys[start : start + _PAGE]
         more = start + _PAGE < len(keys)
         entries = "".join(
-            f"<Contents><Key>{key}</Key><LastModified>2099-01-01T00:00:00.000Z</LastModified>"
+            f"<Contents><Key>{key}</Key><LastModified>{now}</LastModified>"
             f"<ETag>&quot;{etag}&quot;</ETag><Size>{size}</Size>"
             "<StorageClass>STANDARD</StorageClass></Contents>"
             for key in chosen

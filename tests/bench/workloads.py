@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.fixtures import AGAIN_ID, DOWN_ID, NEW_ID, Fixtures
+from tests.bench.measuring import CommandFailed
 from tests.bench.peers import BUCKET, OURS, Tools, boto_baseline, rclone_options
 
 
@@ -31,6 +32,7 @@ class Workload:
     targets: tuple[Target, ...] = ()
     stdin: Path | None = None
     before_each: Callable[[], None] = field(default=lambda: None)
+    check: Callable[[], None] = field(default=lambda: None)
 
 
 def build_workloads(
@@ -105,6 +107,7 @@ def build_workloads(
             make.download(down),
             (Target("wall_seconds", "s5cmd", 0.6),),
             before_each=lambda: shutil.rmtree(down, ignore_errors=True),
+            check=lambda: _check_files(down, sizes.small_files),
         ),
         Workload(
             "help",
@@ -116,6 +119,12 @@ def build_workloads(
             (Target("cpu_seconds", "import click", 2.0),),
         ),
     ]
+
+
+def _check_files(directory: Path, count: int) -> None:
+    found = sum(path.is_file() for path in directory.rglob("*"))
+    if found != count:
+        raise CommandFailed(f"{found:,} files instead of {count:,} in {directory}")
 
 
 class _Commands:

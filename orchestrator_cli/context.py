@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.access import DirectAccess
     from orchestrator_cli.core.store import ArtifactStore
     from orchestrator_cli.core.transfer import Transfers
+    from orchestrator_cli.core.via_client import ViaClient
     from orchestrator_cli.output import Output
 
 # As in boto3, which is more liberal than AWS is for new buckets.
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 # Requests sent ahead where the answers are taken in order.
 _AHEAD = 16
+VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
 DEFAULT_CONFIG = "orchestrator/config.toml"
 DEFAULT_SPOOL = "orchestrator/runs"
 
@@ -167,6 +169,21 @@ class App:
             raise UsageError(f"{printable(bucket)!r} is not a bucket name")
         return bucket
 
+    def via(self, url: str, token_file: Path | None, concurrency: int) -> ViaClient:
+        """Build the client of a server that uploads go through; no AWS setting is looked at."""
+        from orchestrator_cli.core.retry import RetryPolicy
+        from orchestrator_cli.core.via_client import ViaClient, ViaSettings
+
+        bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+        if bundle and url.startswith("https:") and not Path(bundle).exists():
+            raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(bundle)}")
+        token = _read_token(token_file) if token_file else os.environ.get(VIA_TOKEN_VARIABLE)
+        settings = ViaSettings(url, token or None, bundle or None, concurrency)
+        client = ViaClient(settings, RetryPolicy(on_retry=self._note_retry))
+        if client.sends_token_in_clear:
+            self.output.warn("the token goes to the server over plain HTTP; use https://")
+        return client
+
     def _direct_access(self) -> DirectAccess | None:
         """Return what the environment alone decides, or None where boto3 must work it out."""
         from orchestrator_cli.core.access import Asked, direct_access
@@ -186,6 +203,15 @@ class App:
 
 
 pass_app = click.make_pass_decorator(App)
+
+
+def _read_token(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise UsageError(f"cannot read {printable(file)}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{printable(file)} holds no token") from error
 
 
 def _aws_file(variable: str, usual: str) -> bool:

@@ -69,4 +69,5 @@ class Problem(BaseModel):
     detail: str = Field(examples=[f"no such execution: {EXAMPLE_ID}"])
     exit_code: int | None = Field(default=None, examples=[4])
     hint: str | None = None
+    code: str | None = Field(default=None, description="S3's error code, where it answered.")
     request_id: str | None = None

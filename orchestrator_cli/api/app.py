@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
@@ -18,8 +17,11 @@ from starlette.responses import RedirectResponse, Response
 from orchestrator_cli import __version__
 from orchestrator_cli.api.answers import EXAMPLE_ID, ExecutionPage, FilePage, Problem
 from orchestrator_cli.api.docs import CONTENT_SECURITY_POLICY, render_docs
+from orchestrator_cli.api.encoding import encode, json_answer
 from orchestrator_cli.api.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem, problem_of
 from orchestrator_cli.api.reads import Reads
+from orchestrator_cli.api.upload_routes import add_uploads
+from orchestrator_cli.api.uploads import ForbiddenError, Uploads
 from orchestrator_cli.api.work import BusyError, Workers
 from orchestrator_cli.core.errors import OrchestratorError, UsageError, printable
 from orchestrator_cli.core.metadata import ExecutionMetadata, Result
@@ -30,10 +32,14 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     for status, text in {
         400: "The request cannot be used as given.",
         401: "A valid bearer token is needed.",
+        403: "The token is for something else.",
         404: "No such execution or file.",
-        409: "Archived: restore it first.",
+        409: "Archived: restore it first. Or the name is taken.",
+        413: "The body is too long, or has no length.",
         414: "The URL is too long.",
+        415: "The body is not JSON.",
         421: "Without tokens only localhost is served.",
+        431: "The headers are too long.",
         502: "The storage refuses, or what it holds is not valid.",
         503: "The storage is unavailable, or the server is busy; see Retry-After.",
         504: "The request took too long.",
@@ -50,7 +56,7 @@ Cursor = Annotated[
 ]
 
 
-def make_app(reads: Reads, workers: Workers) -> FastAPI:
+def make_app(reads: Reads, uploads: Uploads, workers: Workers) -> FastAPI:
     """Return the application, without what guards it."""
     app = FastAPI(
         title="orchestrator",
@@ -65,6 +71,7 @@ def make_app(reads: Reads, workers: Workers) -> FastAPI:
     _add_service(app, reads, workers)
     _add_executions(app, reads, workers)
     _add_files(app, reads, workers)
+    add_uploads(app, uploads, workers, _ERRORS)
     return app
 
 
@@ -77,6 +84,10 @@ def _add_errors(app: FastAPI) -> None:
     async def busy(_request: Request, _error: BusyError) -> Response:
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         return problem(503, "busy", "too many requests at once", headers)
+
+    @app.exception_handler(ForbiddenError)
+    async def forbidden(_request: Request, _error: ForbiddenError) -> Response:
+        return problem(403, "forbidden", "this token is for another bench's executions")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:
@@ -96,13 +107,13 @@ def _add_service(app: FastAPI, reads: Reads, workers: Workers) -> None:
     @app.get("/healthz", tags=["service"], response_class=Response)
     async def healthz() -> Response:
         """Say that the process answers."""
-        return _json({"status": "ok"})
+        return json_answer({"status": "ok"})
 
     @app.get("/readyz", tags=["service"], response_class=Response, responses=_ERRORS)
     async def readyz() -> Response:
         """Say whether the bucket can be listed."""
         await workers.run(reads.check_ready)
-        return _json({"status": "ok"})
+        return json_answer({"status": "ok"})
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
@@ -226,28 +237,13 @@ async def _answer(
     request: Request, workers: Workers, work: Callable[[], dict[str, Any]]
 ) -> Response:
     """Answer with what the work returns, or with 304 where the client has just that."""
-    content = await workers.run(lambda: _encode(work()))
+    content = await workers.run(lambda: encode(work()))
     etag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     asked = request.headers.get("if-none-match", "")
     if asked.strip() == "*" or etag in [one.strip() for one in asked.split(",")]:
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type="application/json")
-
-
-def _json(record: dict[str, Any]) -> Response:
-    return Response(_encode(record), media_type="application/json")
-
-
-def _encode(record: dict[str, Any]) -> bytes:
-    text = json.dumps(record, ensure_ascii=False, default=_rfc3339)
-    return text.encode("utf-8", "backslashreplace")
-
-
-def _rfc3339(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    raise TypeError(type(value).__name__)
 
 
 def _instant(name: str, text: str | None) -> datetime | None:

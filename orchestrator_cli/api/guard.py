@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestrator_cli.api.problems import problem
 from orchestrator_cli.api.tokens import Token, TokenFile
 
+# Where a request's token is found in its scope.
+TOKEN = "orchestrator.token"
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 MAX_TARGET_BYTES = 8192
 MAX_HEADER_BYTES = 16 * 1024
@@ -45,10 +47,7 @@ class Guard:
         refused, token = self._check(scope)
         try:
             async with asyncio.timeout(self.deadline_seconds):
-                if refused is not None:
-                    await refused(scope, receive, seen.send)
-                else:
-                    await self.app(scope, receive, seen.send)
+                await (refused or self.app)(_inside(scope, token), receive, seen.send)
         except TimeoutError:
             await seen.answer(scope, problem(504, "timeout", "the request took too long"))
         except Exception as error:  # noqa: BLE001 - the last line of defence
@@ -63,15 +62,27 @@ class Guard:
         if refused is not None or scope["path"] in OPEN_PATHS:
             return refused, None
         if not self.tokens.required:
-            return _check_host(headers), None
+            return _check_host(headers) or _check_type(scope, headers), None
         scheme, _, presented = headers.get("authorization", "").partition(" ")
         token = self.tokens.find(presented.strip()) if scheme.lower() == "bearer" else None
         if token is None:
             challenge = {"WWW-Authenticate": "Bearer"}
             return problem(401, "unauthenticated", "no valid bearer token", challenge), None
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and token.scope == "read":
-            return problem(403, "forbidden", "this token may only read"), token
-        return None, token
+        if not token.allows(scope["method"], scope["path"]):
+            return problem(403, "forbidden", f"this token is for {_purpose(token)} only"), token
+        return _check_type(scope, headers), token
+
+
+def _purpose(token: Token) -> str:
+    if token.scope == "read":
+        return "reading"
+    return f"uploads to {token.execution_id}" if token.execution_id else "uploads"
+
+
+def _inside(scope: Scope, token: Token | None) -> dict[str, Any]:
+    """Return the scope as the application sees it: a HEAD is a GET whose body nobody sends."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    return {**scope, "method": method, TOKEN: token}
 
 
 def _check_size(scope: Scope, headers: dict[str, str]) -> Response | None:
@@ -85,6 +96,14 @@ def _check_size(scope: Scope, headers: dict[str, str]) -> Response | None:
         limit = f"a body has a Content-Length of {MAX_BODY_BYTES} bytes at most"
         return problem(413, "too-large", limit)
     return None
+
+
+def _check_type(scope: Scope, headers: dict[str, str]) -> Response | None:
+    """Refuse what a web page could send from another site without asking first."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if scope["method"] != "POST" or kind == "application/json":
+        return None
+    return problem(415, "media-type", "a body is application/json")
 
 
 def _check_host(headers: dict[str, str]) -> Response | None:

@@ -47,6 +47,7 @@ _TITLES = {
     "busy": "Too many requests at once",
     "timeout": "The request took too long",
     "too-large": "The request is too large",
+    "media-type": "The body is not JSON",
     "http": "The request is not served",
     "unexpected": "Unexpected error",
 }
@@ -73,5 +74,6 @@ def problem_of(error: OrchestratorError) -> Response:
         headers,
         exit_code=error.exit_code,
         hint=error.hint,
+        code=error.code or None,
         request_id=error.request_id,
     )

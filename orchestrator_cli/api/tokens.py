@@ -4,36 +4,79 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from orchestrator_cli.core.errors import UsageError, printable
+from orchestrator_cli.core.layout import parse_execution_id
 
-SCOPES = ("read",)
+SCOPES = ("read", "upload")
 _PREFIX = "orc_"
+_UPLOADS = re.compile(r"/executions/([^/]*)/uploads(/.*)?", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z0-9._:+-]+", re.ASCII)
+_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+_FORM = "NAME SCOPE [bench=ID] [execution=ID] [until=TIME] sha256:HEX"
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is kept: `name` says whose it is, in logs too."""
+    """A token as it is kept: `name` says whose it is, in logs too.
+
+    `bench_id` and `execution_id` bound what an upload token is for; None is any.
+    """
 
     name: str
     scope: str
     sha256: str
+    bench_id: str | None = None
+    execution_id: str | None = None
+    until: datetime | None = None
+
+    def allows(self, method: str, path: str) -> bool:
+        """Say whether a request may be made: to upload is for upload tokens, and only that."""
+        uploads = _UPLOADS.fullmatch(path)
+        if self.scope == "read":
+            return uploads is None and method in ("GET", "HEAD", "OPTIONS")
+        return uploads is not None and self.execution_id in (None, uploads[1].upper())
 
 
-def new_token(name: str, scope: str, randomness: bytes | None = None) -> tuple[str, str]:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a new token is for. Raises UsageError for bounds that its scope has not."""
+
+    scope: str = "read"
+    bench_id: str | None = None
+    execution_id: str | None = None
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.scope != "upload" and (self.bench_id or self.execution_id):
+            raise UsageError("only an upload token is for one bench or one execution")
+        if self.bench_id is not None and _WORD.fullmatch(self.bench_id) is None:
+            raise UsageError("a token's bench has only letters, digits and . _ : + -")
+
+    def words(self) -> list[str]:
+        """Return them as the file of tokens has them."""
+        until = self.until and self.until.isoformat(timespec="seconds").replace("+00:00", "Z")
+        named = {"bench": self.bench_id, "execution": self.execution_id, "until": until}
+        return [self.scope, *(f"{name}={text}" for name, text in named.items() if text)]
+
+
+def new_token(name: str, bounds: Bounds, randomness: bytes | None = None) -> tuple[str, str]:
     """Return a fresh token, and the line that stands for it in the file of tokens."""
     if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
         raise UsageError("a token's name has only letters, digits, - and _")
     text = _PREFIX + (randomness or secrets.token_bytes(32)).hex()
-    return text, f"{name} {scope} sha256:{_hash(text)}"
+    return text, " ".join((name, *bounds.words(), f"sha256:{_hash(text)}"))
 
 
 def parse_tokens(text: str, where: str) -> tuple[Token, ...]:
-    """Parse the file: a line a token, `NAME SCOPE sha256:HEX`; # begins a comment.
+    """Parse the file: a line a token, as `new_token` writes it; # begins a comment.
 
     Raises UsageError naming the line, never showing it.
     """
@@ -42,22 +85,44 @@ def parse_tokens(text: str, where: str) -> tuple[Token, ...]:
         words = line.partition("#")[0].split()
         if not words:
             continue
-        digest = words[-1].removeprefix("sha256:")
-        known = len(words) == 3 and words[1] in SCOPES and words[2].startswith("sha256:")
-        if not known or len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        try:
+            tokens.append(_parse_line(words))
+        except (ValueError, UsageError) as error:
             raise UsageError(
-                f"{where}, line {number}: not NAME SCOPE sha256:HEX",
+                f"{where}, line {number}: not {_FORM}",
                 hint="`orchestrator serve --new-token NAME` prints such a line",
-            )
-        tokens.append(Token(words[0], words[1], digest))
+            ) from error
     return tuple(tokens)
+
+
+def _parse_line(words: list[str]) -> Token:
+    name, scope, *bounds, digest = words
+    if scope not in SCOPES or _SHA256.fullmatch(digest) is None:
+        raise ValueError
+    given = dict(word.split("=", 1) for word in bounds)
+    if len(given) != len(bounds) or not given.keys() <= {"bench", "execution", "until"}:
+        raise ValueError
+    execution_id = parse_execution_id(given["execution"]) if "execution" in given else None
+    until = datetime.fromisoformat(given["until"]) if "until" in given else None
+    if until is not None and until.tzinfo is None:
+        raise ValueError
+    checked = Bounds(scope, given.get("bench"), execution_id, until)
+    return Token(
+        name,
+        scope,
+        digest.removeprefix("sha256:"),
+        checked.bench_id,
+        checked.execution_id,
+        checked.until,
+    )
 
 
 class TokenFile:
     """The tokens of a file, read again when it changes; a file that went bad changes nothing."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, now: Callable[[], datetime]) -> None:
         self._path = path
+        self._now = now
         self._lock = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
         self._tokens: tuple[Token, ...] = ()
@@ -72,13 +137,18 @@ class TokenFile:
         return self._path is not None
 
     def find(self, presented: str) -> Token | None:
-        """Return the token that was presented. Every one is compared, in constant time."""
+        """Return the token that was presented, unless it has ended.
+
+        Every one is compared, in constant time.
+        """
         self._refresh()
         digest = _hash(presented)
         found = None
         for token in self._tokens:
             if hmac.compare_digest(token.sha256, digest):
                 found = token
+        if found is not None and found.until is not None and found.until <= self._now():
+            return None
         return found
 
     def _refresh(self) -> None:

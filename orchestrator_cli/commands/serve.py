@@ -18,6 +18,10 @@ from orchestrator_cli.options import DURATION, Example, command
     examples=(
         Example("for this machine", "orchestrator serve"),
         Example("a token for a dashboard", "orchestrator serve --new-token grafana >> tokens"),
+        Example(
+            "a token for a bench to upload with",
+            "orchestrator serve --new-token bench-7 --scope upload --bench bench-7 >> tokens",
+        ),
         Example("for others", "orchestrator serve --host 0.0.0.0 --tokens tokens"),
     ),
     exit_codes=(0, 2, 5, 9),
@@ -36,6 +40,16 @@ from orchestrator_cli.options import DURATION, Example, command
     metavar="NAME",
     help="Make a token: its line for the file on standard output, itself on standard error.",
 )
+@click.option(
+    "--scope",
+    type=click.Choice(["read", "upload"]),
+    default="read",
+    show_default=True,
+    help="What a new token is for: all that reads, or uploads and nothing else.",
+)
+@click.option("--bench", metavar="ID", help="Uploads to executions of this bench only.")
+@click.option("--execution", metavar="ID", help="Uploads to this execution only.")
+@click.option("--valid-for", type=DURATION, help="How long a new token is good.  [default: ever]")
 @click.option(
     "--expires-in", type=DURATION, default="1h", show_default=True, help="How long URLs work."
 )
@@ -56,11 +70,15 @@ def serve(
     port: int,
     tokens: Path | None,
     new_token: str | None,
+    scope: str,
+    bench: str | None,
+    execution: str | None,
+    valid_for: timedelta | None,
     expires_in: timedelta,
     concurrency: int,
     deadline: timedelta,
 ) -> None:
-    """Serve executions, files and logs over HTTP.
+    """Serve executions, files and logs over HTTP, and take uploads.
 
     Open /docs in a browser, or read /openapi.json. The server keeps no state: any number of them
     may run behind a load balancer, which has to do TLS. On other addresses than loopback it
@@ -68,8 +86,10 @@ def serve(
     strings. SIGTERM ends it once what has begun is answered.
     """
     if new_token is not None:
-        _make_token(new_token)
+        _make_token(app, new_token, scope, bench, execution, valid_for)
         return
+    if scope != "read" or bench or execution or valid_for:
+        raise click.UsageError("--scope, --bench, --execution and --valid-for go with --new-token.")
     if tokens is None and not _is_loopback(host):
         raise UsageError(
             f"{host} is not loopback, and there are no tokens",
@@ -78,10 +98,23 @@ def serve(
     _serve(app, host, port, tokens, expires_in, concurrency, deadline)
 
 
-def _make_token(name: str) -> None:
-    from orchestrator_cli.api.tokens import new_token
+def _make_token(
+    app: App,
+    name: str,
+    scope: str,
+    bench: str | None,
+    execution: str | None,
+    valid_for: timedelta | None,
+) -> None:
+    from orchestrator_cli.api.tokens import Bounds, new_token
+    from orchestrator_cli.core.layout import parse_execution_id
 
-    token, line = new_token(name, "read")
+    try:
+        until = app.now() + valid_for if valid_for else None
+    except OverflowError as error:
+        raise UsageError("--valid-for is too long") from error
+    bounds = Bounds(scope, bench, parse_execution_id(execution) if execution else None, until)
+    token, line = new_token(name, bounds)
     click.echo(line)
     click.echo(token, err=True)
 
@@ -112,16 +145,21 @@ def _serve(
         ) from error
     from orchestrator_cli.api.reads import Reads
     from orchestrator_cli.api.tokens import TokenFile
+    from orchestrator_cli.api.uploads import Uploads
     from orchestrator_cli.api.work import Workers
+    from orchestrator_cli.core.grants import UploadGrants
     from orchestrator_cli.core.presign import UrlSigner, plan_expiry
 
-    known = TokenFile(tokens)
+    known = TokenFile(tokens, app.now)
     store = app.store(concurrency)
     seconds = int(expires_in.total_seconds())
     plan_expiry(seconds, store.clients.credential_lifetime(), app.now())
     workers = Workers(concurrency, 4 * concurrency)
-    reads = Reads(store, UrlSigner(store), app.now, seconds)
-    guarded = Guard(make_app(reads, workers), known, _log, deadline.total_seconds())
+    signer = UrlSigner(store)
+    reads = Reads(store, signer, app.now, seconds)
+    uploads = Uploads(store, UploadGrants(store, signer, app.now, seconds))
+    served = make_app(reads, uploads, workers)
+    guarded = Guard(served, known, _log, deadline.total_seconds())
     listening = open_socket(host, port)
     address = f"[{host}]" if ":" in host else host
     app.output.note(f"serving on http://{address}:{listening.getsockname()[1]} (see /docs)")

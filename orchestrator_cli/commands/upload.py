@@ -22,11 +22,11 @@ from orchestrator_cli.options import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.executions import Execution
     from orchestrator_cli.core.models import UploadResult
     from orchestrator_cli.core.pieces import Readable
     from orchestrator_cli.core.plan import PlanItem
     from orchestrator_cli.core.upload import UploadSummary
+    from orchestrator_cli.core.upload_session import UploadSession
 
 
 @command(
@@ -38,6 +38,11 @@ if TYPE_CHECKING:
         Example(
             "only what is wanted, over a slow link",
             "orchestrator upload $ID out/ --exclude '*.tmp' --limit-rate 5M",
+        ),
+        Example(
+            "without AWS credentials, through a server",
+            "orchestrator upload $ID out/ --via https://orchestrator.example.com "
+            "--via-token-file token",
         ),
         Example("what would happen", "orchestrator upload $ID results/ --dry-run"),
     ),
@@ -55,6 +60,16 @@ if TYPE_CHECKING:
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Not these; * also matches /.")
 @concurrency_option
 @click.option("--limit-rate", type=SIZE, help="Bytes a second at most, as 512K or 5M.")
+@click.option(
+    "--via",
+    metavar="URL",
+    help="Through an `orchestrator serve`, which has the credentials; none are needed here.",
+)
+@click.option(
+    "--via-token-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file with the token for --via.  [default: ORCHESTRATOR_VIA_TOKEN]",
+)
 @click.option("--dry-run", is_flag=True, help="Print where each file would go; send nothing.")
 @click.option(
     "--if-no-files-found",
@@ -73,6 +88,8 @@ def upload(
     exclude: tuple[str, ...],
     concurrency: int,
     limit_rate: int | None,
+    via: str | None,
+    via_token_file: Path | None,
     dry_run: bool,
     if_no_files_found: str,
     as_json: bool,
@@ -87,22 +104,36 @@ def upload(
     Stored files are immutable. The same content again is "identical" and a success; other content
     under the same name is a conflict and changes nothing. Repeating an interrupted command sends
     only what S3 does not have. PATH - reads standard input in bounded memory.
+
+    With --via, a server checks each file and signs what stores it, and the content goes to S3
+    directly; ID is then a whole ULID. See orchestrator-api(7).
     """
+    from orchestrator_cli.core.layout import parse_execution_id
     from orchestrator_cli.core.plan import Selection, plan_upload
 
     text, paths = split_id(arguments)
     _check_paths(paths, name)
-    store = app.store(concurrency, limit_rate)
-    execution_id = app.resolve_id(text, store)
+    session: UploadSession
+    if via is None:
+        from orchestrator_cli.core.upload_session import DirectSession
+
+        store = app.store(concurrency, limit_rate)
+        session = DirectSession(store, app.resolve_id(text, store))
+    else:
+        from orchestrator_cli.core.via_session import ViaSession
+
+        target = app.via(via, via_token_file, concurrency)
+        session = ViaSession(target, parse_execution_id(text), limit_rate)
+    execution_id = session.execution_id
     if paths == ("-",):
-        _upload_stdin(app, store, execution_id, str(name), concurrency, as_json, dry_run)
+        _upload_stdin(app, session, str(name), concurrency, as_json, dry_run)
         return
     selection = Selection(include, exclude)
     plan = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
     if dry_run:
         _print_plan(app, plan, as_json)
         return
-    summary = _upload_files(app, store, execution_id, plan, paths, concurrency, as_json)
+    summary = _upload_files(app, session, plan, paths, concurrency, as_json)
     _finish(app, summary, execution_id, if_no_files_found)
 
 
@@ -122,25 +153,21 @@ def _check_paths(paths: tuple[str, ...], name: str | None) -> None:
 
 def _upload_files(
     app: App,
-    store: Any,
-    execution_id: str,
+    session: UploadSession,
     plan: Iterable[PlanItem],
     roots: tuple[str, ...],
     concurrency: int,
     as_json: bool,
 ) -> UploadSummary:
-    from orchestrator_cli.core.glimpse import runs_without_failures
     from orchestrator_cli.core.upload import Uploader
 
-    failing: set[str] = set()
-    if not runs_without_failures(store, execution_id):
-        failing = {item.path for item in _read(app, store, execution_id).metadata.failures}
+    failing = _failing(app, session)
     mended: set[str] = set()
 
     with (
         app.output.failures_at_the_end(),
         app.output.progress("uploading") as progress,
-        app.transfers(store, concurrency, progress.add_bytes) as transfers,
+        session.transfers(concurrency, progress.add_bytes) as transfers,
     ):
 
         def on_result(result: UploadResult) -> None:
@@ -149,7 +176,9 @@ def _upload_files(
             if result.stored and result.path in failing:
                 mended.add(str(result.path))
 
-        summary = Uploader(transfers, on_result).run(execution_id, plan)
+        summary = Uploader(transfers, on_result, session.stored_keys).run(
+            session.execution_id, plan
+        )
         if not summary.failures:
             # A file that could not be stored and is gone, or renamed, is no failure any more.
             mended |= {path for path in failing if _is_below(path, roots)}
@@ -159,64 +188,47 @@ def _upload_files(
             # A refused overwrite loses nothing that was stored, so it is no mark on it.
             if result.outcome is None
         }
-        _record_upload(store, execution_id, failed, mended)
+        session.record(failed, mended)
     return summary
 
 
 def _upload_stdin(
     app: App,
-    store: Any,
-    execution_id: str,
+    session: UploadSession,
     name: str,
     concurrency: int,
     as_json: bool,
     dry_run: bool,
 ) -> None:
-    from orchestrator_cli.core.glimpse import runs_without_failures
     from orchestrator_cli.core.layout import artifact_key, place
     from orchestrator_cli.core.plan import PlannedFile, guess_content_type
     from orchestrator_cli.core.upload import UploadSummary, upload_stream
 
     path = place(name)
     item = PlannedFile(
-        Path("-"), path, artifact_key(execution_id, path), 0, guess_content_type(path)
+        Path("-"), path, artifact_key(session.execution_id, path), 0, guess_content_type(path)
     )
     if dry_run:
         _print_plan(app, [item], as_json)
         return
-    if not runs_without_failures(store, execution_id):
-        _read(app, store, execution_id)
+    _failing(app, session)
     summary = UploadSummary()
     with (
         app.output.progress("uploading") as progress,
-        app.transfers(store, concurrency, progress.add_bytes) as transfers,
+        session.transfers(concurrency, progress.add_bytes) as transfers,
     ):
         result = upload_stream(transfers, item, cast("Readable", sys.stdin.buffer))
         progress.add_file()
         summary.add(result)
         # As with files: a refused overwrite loses nothing that was stored.
         failed = {path: str(result.error)} if result.error and result.outcome is None else {}
-        _record_upload(store, execution_id, failed, {path} if result.stored else set())
+        session.record(failed, {path} if result.stored else set())
     _report(app, result, as_json)
-    _finish(app, summary, execution_id, "ignore")
+    _finish(app, summary, session.execution_id, "ignore")
 
 
-def _record_upload(store: Any, execution_id: str, failed: dict[str, str], mended: set[str]) -> None:
-    from orchestrator_cli.core.glimpse import runs_without_failures
-
-    # Looked at again: it may have been finished meanwhile.
-    if failed or mended or not runs_without_failures(store, execution_id):
-        from orchestrator_cli.core.executions import record_upload
-
-        record_upload(store, execution_id, failed, mended)
-
-
-def _read(app: App, store: Any, execution_id: str) -> Execution:
-    from orchestrator_cli.core.executions import await_execution, read_execution
-
-    if is_preset_id(execution_id):
-        return await_execution(store, execution_id, app.now())
-    return read_execution(store, execution_id)
+def _failing(app: App, session: UploadSession) -> set[str]:
+    return session.failing(app.now() if is_preset_id(session.execution_id) else None)
 
 
 def _is_below(path: str, roots: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from orchestrator_cli.core.ahead import map_in_order
 from orchestrator_cli.core.errors import (
@@ -20,7 +20,6 @@ from orchestrator_cli.core.errors import (
 )
 from orchestrator_cli.core.layout import (
     execution_prefix,
-    execution_time,
     history_key,
     metadata_key,
     parse_artifact_key,
@@ -39,6 +38,7 @@ from orchestrator_cli.core.metadata import (
 from orchestrator_cli.core.models import Outcome
 from orchestrator_cli.core.multipart import MultipartUploads
 from orchestrator_cli.core.store import ArtifactStore
+from orchestrator_cli.core.youth import await_young
 
 JSON_TYPE = "application/json"
 # The archive rule takes objects over 128 KiB, and metadata.json must never be archived.
@@ -46,9 +46,6 @@ MAX_METADATA_BYTES = 128 * 1024
 # Leaves room for the rest of the record. What does not fit is told by the command alone.
 _MAX_FAILURES_BYTES = 64 * 1024
 _SWAP_ATTEMPTS = 32
-_YOUNG = timedelta(minutes=1)
-_LOOKS = 20
-_LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +76,8 @@ def await_execution(store: ArtifactStore, execution_id: str, now: datetime) -> E
     `run` makes it while its command runs already, so one whose id is young gets some seconds.
     Raises NotFoundError, IntegrityError.
     """
-    young = abs(now - execution_time(execution_id)) < _YOUNG
-    for _ in range(_LOOKS if young else 0):
-        try:
-            return read_execution(store, execution_id)
-        except NotFoundError as error:
-            if error.code == "NoSuchBucket":
-                raise
-            store.retry.wait(_LOOK_SECONDS)
-    return read_execution(store, execution_id)
+    wait = store.retry.wait
+    return await_young(lambda: read_execution(store, execution_id), execution_id, now, wait)
 
 
 def read_executions(

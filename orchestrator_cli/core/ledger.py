@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from orchestrator_cli.core.compare import StoredChecksum, stored_checksum
-from orchestrator_cli.core.digest import composite, md5, sha256, to_base64
+from orchestrator_cli.core.digest import (
+    composite,
+    md5,
+    parse_etag,
+    parse_s3_checksum,
+    sha256,
+    to_base64,
+)
 from orchestrator_cli.core.errors import ConflictError, IntegrityError, printable
 from orchestrator_cli.core.models import Checksum
 from orchestrator_cli.core.multipart import PartDigests, StoredPart
@@ -45,6 +52,24 @@ def holds(stored: StoredPart, digests: PartDigests) -> bool:
     if stored.sha256 is not None:
         return stored.sha256 == to_base64(digests.sha256)
     return digests.md5 is not None and stored.etag == digests.md5.hex()
+
+
+def composite_of(algorithm: str, parts: Iterable[StoredPart]) -> Checksum | None:
+    """Return the composite checksum by what S3 says of the parts, or None where it does not."""
+    read = _sha256_of if algorithm == "sha256" else _md5_of
+    digests = [read(part) for part in sorted(parts, key=lambda part: part.number)]
+    known = [digest for digest in digests if digest is not None]
+    return composite(algorithm, known) if known and len(known) == len(digests) else None
+
+
+def _sha256_of(part: StoredPart) -> bytes | None:
+    checksum = parse_s3_checksum(part.sha256)
+    return bytes.fromhex(checksum.hex_digest) if checksum else None
+
+
+def _md5_of(part: StoredPart) -> bytes | None:
+    etag = parse_etag(part.etag)
+    return bytes.fromhex(etag.hex_digest) if etag and etag.part_count is None else None
 
 
 def check_completed(

@@ -56,6 +56,14 @@ def part_bytes(number: int) -> int:
     return BASE_PART_BYTES << ((number - 1) // PARTS_PER_SIZE)
 
 
+def is_schedule(name: str) -> bool:
+    """Say whether this is the name of a schedule whose parts S3 takes."""
+    fixed = _FIXED.fullmatch(name)
+    return name == DOUBLING or (
+        fixed is not None and MIN_PART_BYTES <= int(fixed[1]) <= MAX_PART_BYTES
+    )
+
+
 def choose_schedule(size_bytes: int) -> str:
     """Return the name of a file's schedule. Raises UsageError where no object can hold it."""
     if size_bytes > MAX_OBJECT_BYTES:

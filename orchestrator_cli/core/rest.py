@@ -100,7 +100,7 @@ class RestClient:
         signed = sign_headers(self._signing_key(), method, url, now, headers or {}, payload.sha256)
         # urllib3 would leave its own defaults out, and send a body of slices in chunks.
         sent = {**self._http.headers, **signed, "content-length": str(payload.size_bytes)}
-        answer: Any = self._http.request(method, url, body=_as_sent(payload.body), headers=sent)
+        answer: Any = self._http.request(method, url, body=as_sent(payload.body), headers=sent)
         if answer.status >= 300:
             raise error_of(answer, what)
         return RestAnswer(answer.status, answer.headers, answer.data)
@@ -115,7 +115,8 @@ class RestClient:
         return parse_document(answer, what, root)
 
 
-def _as_sent(body: Body) -> Any:
+def as_sent(body: Body) -> Any:
+    """Return a body as urllib3 takes it: in slices, or rewound."""
     if isinstance(body, bytes | bytearray | memoryview):
         return _slices(memoryview(body)) if body else None
     body.seek(0)

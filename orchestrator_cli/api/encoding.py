@@ -1,0 +1,26 @@
+"""JSON as the API writes it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import Response
+
+
+def encode(record: dict[str, Any]) -> bytes:
+    """Return a record as UTF-8; what is no text in it is escaped."""
+    text = json.dumps(record, ensure_ascii=False, default=_rfc3339)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def json_answer(record: dict[str, Any]) -> Response:
+    """Return an answer that nobody may keep."""
+    return Response(encode(record), 200, {"Cache-Control": "no-store"}, "application/json")
+
+
+def _rfc3339(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    raise TypeError(type(value).__name__)

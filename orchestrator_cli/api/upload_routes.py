@@ -1,0 +1,86 @@
+"""The upload endpoints: a bench needs a token and no AWS key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, cast
+
+from fastapi import FastAPI, Path, Request
+from starlette.responses import Response
+
+from orchestrator_cli.api import upload_models as models
+from orchestrator_cli.api.answers import EXAMPLE_ID
+from orchestrator_cli.api.encoding import json_answer
+from orchestrator_cli.api.guard import TOKEN
+from orchestrator_cli.api.tokens import Token
+from orchestrator_cli.api.uploads import Uploads
+from orchestrator_cli.api.work import Workers
+
+Id = Annotated[str, Path(description="A ULID.", max_length=64, examples=[EXAMPLE_ID])]
+_BASE = "/executions/{execution_id}/uploads"
+
+
+def add_uploads(
+    app: FastAPI, uploads: Uploads, workers: Workers, errors: dict[int | str, dict[str, Any]]
+) -> None:
+    """Add the endpoints."""
+    common: dict[str, Any] = {"tags": ["uploads"], "responses": errors}
+
+    async def answer(work: Callable[[], dict[str, Any]]) -> Response:
+        return json_answer(await workers.run(work))
+
+    @app.get(_BASE, response_model=models.Terms, **common)
+    async def get_upload_terms(request: Request, execution_id: Id) -> Response:
+        """Return what a client has to know before it uploads to an execution."""
+        return await answer(lambda: uploads.terms(execution_id, _token(request)))
+
+    @app.post(_BASE, response_model=models.LookAnswer, **common)
+    async def offer_files(
+        request: Request, execution_id: Id, asked: models.LookRequest
+    ) -> Response:
+        """Say of each file whether it is stored already, and if not how to send it.
+
+        It changes nothing, and can be repeated. A 412 to the PUT means that somebody else was
+        first: ask again, to learn whether it was the same content.
+        """
+        return await answer(lambda: uploads.look(execution_id, _token(request), asked))
+
+    @app.post(f"{_BASE}/begin", response_model=models.BeginAnswer, **common)
+    async def begin_large_file(
+        request: Request, execution_id: Id, asked: models.BeginRequest
+    ) -> Response:
+        """Begin to store a large file by parts, where no unfinished upload can be gone on with."""
+        return await answer(lambda: uploads.begin(execution_id, _token(request), asked))
+
+    @app.post(f"{_BASE}/parts", response_model=models.PartsAnswer, **common)
+    async def offer_parts(
+        request: Request, execution_id: Id, asked: models.PartsRequest
+    ) -> Response:
+        """Return a URL for each part of a large file. It can be repeated."""
+        return await answer(lambda: uploads.parts(execution_id, _token(request), asked))
+
+    @app.post(f"{_BASE}/complete", response_model=models.CompleteAnswer, **common)
+    async def complete_large_file(
+        request: Request, execution_id: Id, asked: models.CompleteRequest
+    ) -> Response:
+        """Make the file from its parts, only where nothing is stored under its name.
+
+        A 404 or 409 means that somebody else ended the upload or took the name: offer the file
+        again, to learn what is stored now.
+        """
+        return await answer(lambda: uploads.complete(execution_id, _token(request), asked))
+
+    @app.post(f"{_BASE}/record", response_model=models.RecordAnswer, **common)
+    async def record_uploads(
+        request: Request, execution_id: Id, asked: models.RecordRequest
+    ) -> Response:
+        """Note how an upload ended: what failed, and what had failed and is stored now.
+
+        To be asked at the end of each upload, with nothing to note too: of a finished execution
+        it brings the manifest up to date. It can be repeated.
+        """
+        return await answer(lambda: uploads.record(execution_id, _token(request), asked))
+
+
+def _token(request: Request) -> Token | None:
+    return cast("Token | None", request.scope.get(TOKEN))

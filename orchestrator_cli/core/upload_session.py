@@ -1,0 +1,68 @@
+"""Where `upload` stores: in the bucket itself, or through a server that has the credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from datetime import datetime
+from typing import Protocol
+
+from orchestrator_cli.core.glimpse import runs_without_failures
+from orchestrator_cli.core.store import ArtifactStore
+from orchestrator_cli.core.transfer import Transfers
+
+OnBytes = Callable[[int], None]
+
+
+class UploadSession(Protocol):
+    """One upload to one execution. `stored_keys` are those known to be there; None: not known."""
+
+    execution_id: str
+    stored_keys: Container[str] | None
+
+    def failing(self, young_at: datetime | None) -> set[str]:
+        """Return the paths that could not be stored before. Raises NotFoundError.
+
+        `young_at` is the present for an execution that may be in the making, else None.
+        """
+        ...
+
+    def transfers(self, concurrency: int, on_bytes: OnBytes) -> Transfers:
+        """Return what the engine works with."""
+        ...
+
+    def record(self, failed: dict[str, str], mended: set[str]) -> None:
+        """Note in the metadata what the upload changed."""
+        ...
+
+
+class DirectSession:
+    """An upload with credentials of the bucket."""
+
+    def __init__(self, store: ArtifactStore, execution_id: str) -> None:
+        self.execution_id = execution_id
+        self.stored_keys: Container[str] | None = None
+        self._store = store
+
+    def failing(self, young_at: datetime | None) -> set[str]:
+        """Return the paths that could not be stored before."""
+        if runs_without_failures(self._store, self.execution_id):
+            return set()
+        from orchestrator_cli.core.executions import await_execution, read_execution
+
+        if young_at is None:
+            execution = read_execution(self._store, self.execution_id)
+        else:
+            execution = await_execution(self._store, self.execution_id, young_at)
+        return {item.path for item in execution.metadata.failures}
+
+    def transfers(self, concurrency: int, on_bytes: OnBytes) -> Transfers:
+        """Return what the engine works with."""
+        return Transfers(self._store, concurrency, on_bytes)
+
+    def record(self, failed: dict[str, str], mended: set[str]) -> None:
+        """Note in the metadata what the upload changed."""
+        # Looked at again: it may have been finished meanwhile.
+        if failed or mended or not runs_without_failures(self._store, self.execution_id):
+            from orchestrator_cli.core.executions import record_upload
+
+            record_upload(self._store, self.execution_id, failed, mended)

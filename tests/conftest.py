@@ -12,9 +12,11 @@ import hypothesis
 import pytest
 
 from orchestrator_cli.sandbox import Sandbox, start_sandbox
+from tests.support.benches import Bench, Tokens, make_bench
 from tests.support.objects import make_bucket, make_client, remove_bucket
 from tests.support.proxy import Proxy, run_proxy
 from tests.support.running import Argument, Environment, Processes, Result, run_inside
+from tests.support.serving import Serve, serving
 from tests.support.terminal import Terminal, open_terminal
 
 if TYPE_CHECKING:
@@ -122,6 +124,33 @@ def cli_process() -> Iterator[Processes]:
     processes = Processes()
     yield processes
     processes.close()
+
+
+@pytest.fixture
+def serve(cli_process: Processes, bucket: str) -> Iterator[Serve]:
+    """Run servers: `serve("--tokens", …)`."""
+    with serving(cli_process) as start:
+        yield start
+
+
+@pytest.fixture
+def tokens(cli: RunCommand, tmp_path: Path) -> Tokens:
+    """A file of tokens, which grows by `tokens.make(name, *options)`."""
+    file = tmp_path / "tokens"
+
+    def make(name: str, *options: str) -> str:
+        made = cli("serve", "--new-token", name, *options).ok()
+        with file.open("a", encoding="utf-8") as opened:
+            opened.write(made.out)
+        return made.err.strip()
+
+    return Tokens(file, make, make("bench", "--scope", "upload"), make("reader"))
+
+
+@pytest.fixture
+def bench(serve: Serve, tokens: Tokens) -> Bench:
+    """A bench and its server, which goes through `recorder` where that was asked for before."""
+    return make_bench(serve, tokens)
 
 
 @pytest.fixture

@@ -5,12 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import signal
 import socket
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,71 +15,10 @@ import urllib3
 
 from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
-from tests.support.running import Processes
+from tests.support.serving import WAIT, Serve, Server, problem
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-WAIT = 60.0
-
-
-@dataclass
-class Server:
-    """A running server; `log` is what it has written so far."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    port: int
-    log: list[str] = field(default_factory=list)
-    http: urllib3.PoolManager = field(
-        default_factory=lambda: urllib3.PoolManager(retries=False, timeout=WAIT)
-    )
-
-    def get(self, path: str, method: str = "GET", **options: Any) -> urllib3.BaseHTTPResponse:
-        options.setdefault("redirect", False)
-        return self.http.request(method, self.url + path, **options)
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(WAIT)
-
-
-Serve = Callable[..., Server]
-
-
-@pytest.fixture
-def serve(cli_process: Processes, bucket: str) -> Iterator[Serve]:
-    servers: list[Server] = []
-
-    def start(*arguments: str) -> Server:
-        process = cli_process.start("serve", "--port", "0", *arguments, stdout=subprocess.DEVNULL)
-        assert process.stderr is not None
-        first = process.stderr.readline().decode()
-        match = re.search(r"http://[\d.]+:(\d+)", first)
-        assert match, first + process.stderr.read().decode()
-        server = Server(process, match[0], int(match[1]))
-        reading = threading.Thread(target=_collect, args=(process.stderr, server.log), daemon=True)
-        reading.start()
-        servers.append(server)
-        return server
-
-    yield start
-    for server in servers:
-        server.http.clear()
-        server.stop()
-
-
-def _collect(stream: Any, lines: list[str]) -> None:
-    for line in stream:
-        lines += [line.decode()]
-
-
-def _problem(answer: urllib3.BaseHTTPResponse, status: int, kind: str) -> Any:
-    assert answer.status == status, answer.data
-    assert answer.headers["content-type"] == "application/problem+json"
-    body = json.loads(answer.data)
-    assert (body["status"], body["type"]) == (status, f"urn:orchestrator:error:{kind}")
-    return body
 
 
 def test_yesterdays_failures_and_their_logs(serve: Serve, s3: S3Client, bucket: str) -> None:
@@ -183,11 +117,11 @@ UNSERVED = [
 ]
 
 
-def test_what_cannot_be_served_is_a_problem(shared: tuple[Server, str]) -> None:
+def test_what_cannot_be_served_is_aproblem(shared: tuple[Server, str]) -> None:
     server, execution_id = shared
     for path, status, kind in UNSERVED:
         answer = server.get(path.format(id=execution_id, other=make_id(number=7)))
-        body = _problem(answer, status, kind)
+        body = problem(answer, status, kind)
         assert body["exit_code"] == {"usage": 2, "not-found": 4}[kind]
         assert "x-injected" not in answer.headers
 
@@ -211,13 +145,13 @@ def test_tokens(serve: Serve, cli: RunCommand, s3: S3Client, bucket: str, tmp_pa
     assert server.get("/readyz").status == 200
     for wrong in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {token}"}):
         answer = server.get(f"/executions/{execution_id}", headers=wrong)
-        _problem(answer, 401, "unauthenticated")
+        problem(answer, 401, "unauthenticated")
         assert answer.headers["www-authenticate"] == "Bearer"
     assert server.get(f"/executions/{execution_id}?secret=hush", headers=bearer).status == 200
-    _problem(server.get("/executions", "POST", headers=bearer), 403, "forbidden")
+    problem(server.get("/executions", "POST", headers=bearer), 403, "forbidden")
     other = cli("serve", "--new-token", "second").ok()
     file.write_text(other.out)
-    _problem(server.get("/executions", headers=bearer), 401, "unauthenticated")
+    problem(server.get("/executions", headers=bearer), 401, "unauthenticated")
     renewed = {"Authorization": f"Bearer {other.err.strip()}"}
     assert server.get("/executions", headers=renewed).status == 200
     assert server.stop() == 0
@@ -241,10 +175,10 @@ def test_other_addresses_need_tokens(cli: RunCommand, bucket: str, tmp_path: Pat
 
 def test_hostile_requests(shared: tuple[Server, str]) -> None:
     server, _ = shared
-    _problem(server.get("/executions", headers={"Host": "evil.example"}), 421, "http")
-    _problem(server.get("/executions?suite=" + "x" * 9000), 414, "too-large")
-    _problem(server.get("/executions", "POST", body=b"x" * 2_000_000), 413, "too-large")
-    _problem(server.get("/executions", "DELETE"), 405, "http")
+    problem(server.get("/executions", headers={"Host": "evil.example"}), 421, "http")
+    problem(server.get("/executions?suite=" + "x" * 9000), 414, "too-large")
+    problem(server.get("/executions", "POST", body=b"x" * 2_000_000), 413, "too-large")
+    problem(server.get("/executions", "DELETE"), 405, "http")
     assert server.get("/executions", headers={"X-Long": "x" * 30_000}).status == 431
     with contextlib.suppress(urllib3.exceptions.ProtocolError):
         assert server.get("/executions", headers={"X-Long": "x" * 200_000}).status in (400, 431)
@@ -280,6 +214,6 @@ def test_storage_that_is_away(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     server = serve("--deadline", "50s")
     answer = server.get("/executions")
-    assert _problem(answer, 503, "unavailable")["exit_code"] == 9
+    assert problem(answer, 503, "unavailable")["exit_code"] == 9
     assert int(answer.headers["retry-after"]) > 0
     assert server.get("/healthz").status == 200

@@ -102,18 +102,25 @@ class ViaStore(ArtifactStore):
             raise not_understood()
 
         def request() -> None:
-            self.send(signed, PacedBody(data, self.pace) if self.pace else data, digests, what)
+            body = PacedBody(data, self.pace) if self.pace else data
+            self.send(signed, body, digests, what, again=False)
 
         self.retry.call(request, what)
 
-    def send(self, signed: SignedPut, body: Body, digests: PartDigests, what: str) -> str:
-        """Send a body once and return the ETag. Raises IntegrityError for one that arrived else."""
+    def send(
+        self, signed: SignedPut, body: Body, digests: PartDigests, what: str, again: bool
+    ) -> str:
+        """Send a body once and return its ETag.
+
+        Raises IntegrityError where other bytes arrived; `again` says whether to send it again can
+        help: what is stored whole is immutable.
+        """
         answer = self.execution.client.put(signed, body, what)
         echoed = answer.header("x-amz-checksum-sha256") == to_base64(digests.sha256)
         self.learn_checksum_support(echoed)
         etag = answer.header("ETag").strip('"')
         if not echoed:
-            check_etag(etag, digests.md5, what, retryable=False)
+            check_etag(etag, digests.md5, what, retryable=again)
         return etag
 
     def head_with_checksum(self, key: str) -> ObjectHead | None:
@@ -199,14 +206,18 @@ class ViaUploads(MultipartUploads):
             # A URL for each time it is sent: the one before may have expired meanwhile.
             signed = self._execution.sign_part(path_of(key), upload_id, offer, what)
             try:
-                etag = self._via.send(signed, paced, digests, what)
+                etag = self._via.send(signed, paced, digests, what, again=True)
             except UnavailableError as error:
                 if error.code is not None:
                     self._check_unfinished(key, upload_id)
                 raise
             return StoredPart(part.number, part.size_bytes, etag, to_base64(digests.sha256))
 
-        return self._via.retry.call(request, what)
+        try:
+            return self._via.retry.call(request, what)
+        except AccessError:
+            # The URL may have expired on the way, as where this machine slept.
+            return self._via.retry.call(request, what)
 
     def _paced_body(self, body: Any) -> Any:
         if self._via.pace is not None and isinstance(body, bytes | bytearray):

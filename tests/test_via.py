@@ -1,0 +1,389 @@
+"""`upload --via`: the same upload through a server, from a machine that has a token and no key."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import RunCommand
+from tests.support import faults
+from tests.support.benches import Bench, Tokens, bench_environment, make_bench
+from tests.support.engine import PART, answered, content, impatient, key_of, new_execution
+from tests.support.executions import make_id, put_execution, read_record
+from tests.support.objects import bucket_contents, unfinished_uploads
+from tests.support.proxy import Proxy, run_proxy
+from tests.support.running import Processes
+from tests.support.serving import Serve
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+BIG = content(5 * PART + 9)
+MakeTree = Callable[..., Path]
+
+
+@pytest.fixture
+def execution(cli: RunCommand, bucket: str) -> str:
+    return new_execution(cli)
+
+
+def stored(s3: S3Client, bucket: str, execution: str) -> dict[str, tuple[Any, ...]]:
+    """Return what S3 says of each file by its path."""
+    found = {}
+    for key, data in bucket_contents(s3, bucket, f"executions/{execution}/").items():
+        head = s3.head_object(Bucket=bucket, Key=key)
+        path = key.split("/", 2)[2]
+        if path != "metadata.json":
+            found[path] = (data, head["ETag"], head["ContentType"], head["Metadata"])
+    return found
+
+
+def sent_parts(recorder: Proxy) -> list[int]:
+    return sorted(one.part_number or 0 for one in recorder.calls("UploadPart"))
+
+
+# --- the same as directly ----------------------------------------------------------------
+
+
+def test_it_stores_what_a_direct_upload_stores(
+    cli: RunCommand, recorder: Proxy, bench: Bench, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree(
+        {
+            "stdout.log": "one\n",
+            "results.json": "{}",
+            "screenshots/ü [1] %2F.png": b"png",
+            "empty.txt": b"",
+            "a/b/c.bin": content(4000),
+            "big.bin": content(PART + 9),
+        }
+    )
+    through, direct = new_execution(cli), new_execution(cli)
+    lines = cli("upload", through, tree, "--json", *bench.via, env=bench.env).ok()
+    expected = cli("upload", direct, tree, "--json").ok()
+
+    def plain(records: list[Any]) -> list[Any]:
+        dropped = [{**one, "key": one["key"].split("/", 2)[2]} for one in records]
+        return sorted(dropped, key=lambda one: str(one["path"]))
+
+    assert plain(lines.json_lines()) == plain(expected.json_lines())
+    assert lines.err.replace(through, "") == expected.err.replace(direct, "")
+    assert stored(s3, bucket, through) == stored(s3, bucket, direct)
+    assert unfinished_uploads(s3, bucket) == {}
+    cli("verify", through, tree).ok()
+    assert cli("logs", through, "stdout").ok().out == "one\n"
+
+    recorder.clear()
+    again = cli("upload", through, tree, "--json", *bench.via, env=bench.env).ok()
+    assert {one["outcome"] for one in again.json_lines()} == {"identical"}
+    assert recorder.request_bytes() == 0
+
+    for name in ("stdout.log", "big.bin"):
+        (tree / name).write_bytes(b"other" * 3_000_000)
+    before = stored(s3, bucket, through)
+    conflict = cli("upload", through, tree, "--json", *bench.via, env=bench.env).expect(6)
+    outcomes = {one["path"]: one["outcome"] for one in conflict.json_lines()}
+    assert {path for path, outcome in outcomes.items() if outcome == "conflict"} == {
+        "logs/stdout.log",
+        "artifacts/custom/big.bin",
+    }
+    assert stored(s3, bucket, through) == before
+    assert read_record(s3, bucket, through)["artifact_status"] == "pending"
+
+
+def test_many_files_in_few_requests(
+    cli: RunCommand, bench: Bench, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree({f"{number}.txt": str(number) for number in range(150)})
+    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    assert len(stored(s3, bucket, execution)) == 150
+    offers = [line for line in bench.server.log if "POST" in line and '/uploads"' in line]
+    assert 1 <= len(offers) < 100
+
+
+def test_a_stream(
+    cli: RunCommand, recorder: Proxy, bench: Bench, s3: S3Client, bucket: str, execution: str
+) -> None:
+    stream = ("upload", execution, "-", "--name", "stdout.log", "--json", *bench.via)
+    recorder.inject(faults.Answer(501, "NotImplemented"), "UploadPart", part_number=4, times=None)
+    cli(*stream, stdin=BIG, env=bench.env).expect(1)
+    recorder.heal()
+    recorder.clear()
+    (line,) = cli(*stream, stdin=BIG, env=bench.env).ok().json_lines()
+    assert (line["outcome"], line["size_bytes"]) == ("created", len(BIG))
+    assert line["resumed_bytes"] + line["sent_bytes"] == len(BIG)
+    assert 4 in sent_parts(recorder)
+    assert recorder.request_bytes("UploadPart") == line["sent_bytes"] < len(BIG)
+    assert bucket_contents(s3, bucket, key_of("stdout.log", execution)).popitem()[1] == BIG
+    (again,) = cli(*stream, stdin=BIG, env=bench.env).ok().json_lines()
+    assert again["outcome"] == "identical"
+    short = ("upload", execution, "-", "--name", "x.txt", *bench.via)
+    cli(*short, stdin=b"short", env=bench.env).ok()
+    assert stored(s3, bucket, execution)["artifacts/custom/x.txt"][0] == b"short"
+
+
+def test_a_dry_run_asks_nobody(cli: RunCommand, tmp_path: Path, make_tree: MakeTree) -> None:
+    tree = make_tree({"stdout.log": "x"})
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        run = cli("upload", make_id(), tree, "--dry-run", "--via", url, env=bench_environment(None))
+    assert run.ok().out.endswith("/logs/stdout.log\n")
+
+
+def test_what_failed_is_recorded_and_mended(
+    cli: RunCommand, bench: Bench, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
+) -> None:
+    deep = "/".join(["d" * 200] * 6)
+    tree = make_tree({"a.txt": "a", f"{deep}/b.txt": "b"})
+    failed = cli("upload", execution, tree, *bench.via, env=bench.env).expect(3)
+    assert "longer than 1,024 bytes" in failed.err
+    record = read_record(s3, bucket, execution)
+    assert record["artifact_status"] == "artifact_error"
+    assert [one["path"].endswith("b.txt") for one in record["failures"]] == [True]
+    cli("finish", execution, "--result", "pass").expect(0)
+    shutil.rmtree(tree / ("d" * 200))
+    (tree / "c.txt").write_text("c")
+    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    record = read_record(s3, bucket, execution)
+    assert (record["artifact_status"], record["failures"]) == ("complete", [])
+    # A finished execution takes more files, as directly, and its manifest has them.
+    assert [one["path"][-5:] for one in record["artifacts"]] == ["a.txt", "c.txt"]
+
+
+# --- interrupted -------------------------------------------------------------------------
+
+
+def test_a_killed_upload_is_resumed(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution: str,
+    make_tree: MakeTree,
+) -> None:
+    file = make_tree({"big.bin": BIG}) / "big.bin"
+    hold = faults.Hold("answer")
+    recorder.inject(hold, "UploadPart", nth=3, times=None)
+    process = cli_process.start("upload", execution, file, *bench.via, env=bench.env)
+    assert hold.reached.wait(60)
+    recorder.wait_for(lambda seen: answered(seen, "UploadPart") >= 2, 60)
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    recorder.heal()
+    hold.released.set()
+    recorder.settle(60)
+    (upload_id,) = unfinished_uploads(s3, bucket)
+    key = key_of("big.bin", execution)
+    listed = s3.list_parts(Bucket=bucket, Key=key, UploadId=upload_id)["Parts"]
+    there = {part["PartNumber"] for part in listed}
+    assert len(there) >= 2
+
+    recorder.clear()
+    (line,) = cli("upload", execution, file, "--json", *bench.via, env=bench.env).ok().json_lines()
+    assert sent_parts(recorder) == sorted({1, 2, 3, 4, 5, 6} - there)
+    assert line["resumed_bytes"] + line["sent_bytes"] == len(BIG)
+    assert bucket_contents(s3, bucket, key) == {key: BIG}
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+def test_interrupted_it_says_how_to_go_on(
+    cli_process: Processes, recorder: Proxy, bench: Bench, execution: str, make_tree: MakeTree
+) -> None:
+    file = make_tree({"big.bin": BIG}) / "big.bin"
+    hold = faults.Hold("head")
+    recorder.inject(hold, "UploadPart", times=None)
+    process = cli_process.start("upload", execution, file, *bench.via, env=bench.env)
+    assert hold.reached.wait(60)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"orchestrator upload {execution} {file} --via {bench.url}" in err.decode()
+    assert bench.tokens.upload not in err.decode()
+    hold.released.set()
+
+
+def test_another_replica_takes_over(
+    cli_process: Processes,
+    recorder: Proxy,
+    bench: Bench,
+    serve: Serve,
+    tokens: Tokens,
+    s3: S3Client,
+    bucket: str,
+    execution: str,
+    make_tree: MakeTree,
+) -> None:
+    file = make_tree({"big.bin": BIG}) / "big.bin"
+    second = make_bench(serve, tokens)
+    hold = faults.Hold("head")
+    recorder.inject(hold, "UploadPart", times=None)
+    with run_proxy(bench.url) as balancer:
+        process = cli_process.start(
+            "upload", execution, file, "--via", balancer.endpoint_url, env=bench.env
+        )
+        assert hold.reached.wait(60)
+        balancer.upstream = ("127.0.0.1", second.server.port)
+        assert bench.server.stop() == 0
+        hold.released.set()
+        _, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert any("/uploads/complete" in line for line in second.server.log)
+    key = key_of("big.bin", execution)
+    assert bucket_contents(s3, bucket, key) == {key: BIG}
+
+
+# --- what can go wrong -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("other", "code"), [(b"mine", 0), (b"other", 6)])
+def test_somebody_else_is_first(
+    other: bytes,
+    code: int,
+    cli_process: Processes,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution: str,
+    make_tree: MakeTree,
+) -> None:
+    file = make_tree({"a.txt": b"mine"}) / "a.txt"
+    key = key_of("a.txt", execution)
+    hold = faults.Hold("head")
+    recorder.inject(hold, "PutObject", key="a.txt")
+    process = cli_process.start("upload", execution, file, "--json", *bench.via, env=bench.env)
+    assert hold.reached.wait(60)
+    s3.put_object(Bucket=bucket, Key=key, Body=other)
+    hold.released.set()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert (b'"identical"' in out) == (code == 0)
+    assert bucket_contents(s3, bucket, key) == {key: other}
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "UploadPart"])
+def test_a_url_that_has_expired_is_asked_again(
+    operation: str,
+    cli: RunCommand,
+    recorder: Proxy,
+    bench: Bench,
+    execution: str,
+    make_tree: MakeTree,
+) -> None:
+    tree = make_tree({"a.txt": "a", "big.bin": content(PART + 9)})
+    expired = faults.Answer(403, "AccessDenied", "Request has expired")
+    recorder.inject(expired, operation)
+    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    recorder.inject(expired, operation, times=None)
+    (tree / "c.txt").write_text("c")
+    (tree / "other.bin").write_bytes(content(PART + 9, 1))
+    refused = cli("upload", execution, tree, *bench.via, env=bench.env).expect(5)
+    assert "the server's own credentials" in refused.err
+    assert "X-Amz" not in refused.err
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "UploadPart", "CompleteMultipartUpload"])
+def test_an_answer_that_is_lost(
+    operation: str,
+    cli: RunCommand,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution: str,
+    make_tree: MakeTree,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    files = {"a.txt": b"a", "big.bin": content(PART + 9)}
+    tree = make_tree(files)
+    recorder.inject(faults.DropAnswer(), operation, key="a.txt|big.bin")
+    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    assert {data for data, *_ in stored(s3, bucket, execution).values()} == set(files.values())
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+def test_a_body_that_arrives_damaged_is_sent_again(
+    cli: RunCommand,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution: str,
+    make_tree: MakeTree,
+) -> None:
+    # This storage checks nothing; the ETag that it answers tells.
+    recorder.inject(faults.CorruptRequest(1000), "UploadPart", part_number=1)
+    tree = make_tree({"big.bin": content(PART + 9)})
+    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    assert stored(s3, bucket, execution)["artifacts/custom/big.bin"][0] == content(PART + 9)
+
+
+def test_who_may_upload(
+    cli: RunCommand, serve: Serve, tokens: Tokens, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    file = make_tree({"a.txt": "a"}) / "a.txt"
+    own = put_execution(s3, bucket, make_id(), bench_id="bench-7", runner_type="onprem")
+    other = put_execution(s3, bucket, make_id(number=1))
+    of_bench = tokens.make("seven", "--scope", "upload", "--bench", "bench-7")
+    of_execution = tokens.make("one", "--scope", "upload", "--execution", own.lower())
+    ended = tokens.make("ended", "--scope", "upload", "--valid-for", "1ms")
+    later = tokens.make("later", "--scope", "upload", "--valid-for", "1h")
+    bench = make_bench(serve, tokens)
+
+    def attempt(token: str | None, execution: str, code: int) -> str:
+        env = bench_environment(token)
+        return cli("upload", execution, file, *bench.via, env=env).expect(code).err
+
+    for token in (None, "orc_unknown", ended):
+        assert "no valid bearer token" in attempt(token, own, 5)
+    assert "this token is for reading only" in attempt(tokens.read, own, 5)
+    assert "another bench's executions" in attempt(of_bench, other, 5)
+    assert f"uploads to {own} only" in attempt(of_execution, other, 5)
+    assert [key for key in bucket_contents(s3, bucket) if key.endswith("a.txt")] == []
+    for token in (of_bench, of_execution, later, bench.tokens.upload):
+        attempt(token, own, 0)
+    file.with_name("token").write_text(of_bench + "\n")
+    named = ("--via-token-file", file.with_name("token"))
+    cli("upload", own, file, *bench.via, *named, env=bench_environment("orc_unknown")).ok()
+    log = "".join(bench.server.log)
+    assert '"token": "seven"' in log
+    assert "orc_" not in log
+
+
+def test_where_nothing_can_be_uploaded(
+    cli: RunCommand, bench: Bench, s3env: dict[str, str], make_tree: MakeTree, tmp_path: Path
+) -> None:
+    file = make_tree({"a.txt": "a"}) / "a.txt"
+
+    def attempt(code: int, *options: Any, execution: str = make_id()) -> str:
+        return cli("upload", execution, file, *options, env=bench.env).expect(code).err
+
+    assert "no such execution" in attempt(4, *bench.via)
+    assert "not an execution id" in attempt(2, *bench.via, execution="@latest")
+    assert "--via" in attempt(2, "--via", s3env["AWS_ENDPOINT_URL"])
+    for url in ("ftp://host", "nonsense", "https://user:pass@host", f"{bench.url}?q=1", "http://"):
+        assert "pass" not in attempt(2, "--via", url)
+    attempt(2, *bench.via, "--via-token-file", tmp_path / "missing")
+    (tmp_path / "spoilt").write_text("two words")
+    assert "two words" not in attempt(2, *bench.via, "--via-token-file", tmp_path / "spoilt")
+
+
+def test_a_server_that_is_away(
+    cli: RunCommand, make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(monkeypatch)
+    file = make_tree({"a.txt": "a"}) / "a.txt"
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    away = cli("upload", make_id(), file, "--via", url, env=bench_environment("orc_x")).expect(9)
+    assert "connection refused" in away.err
+    assert f"--via {url}" in away.err

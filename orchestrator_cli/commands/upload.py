@@ -159,8 +159,6 @@ def _upload_files(
     concurrency: int,
     as_json: bool,
 ) -> UploadSummary:
-    from orchestrator_cli.core.upload import Uploader
-
     failing = _failing(app, session)
     mended: set[str] = set()
 
@@ -176,9 +174,7 @@ def _upload_files(
             if result.stored and result.path in failing:
                 mended.add(str(result.path))
 
-        summary = Uploader(transfers, on_result, session.stored_keys).run(
-            session.execution_id, plan
-        )
+        summary = session.uploader(transfers, on_result).run(session.execution_id, plan)
         if not summary.failures:
             # A file that could not be stored and is gone, or renamed, is no failure any more.
             mended |= {path for path in failing if _is_below(path, roots)}

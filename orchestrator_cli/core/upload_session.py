@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
 from orchestrator_cli.core.glimpse import runs_without_failures
+from orchestrator_cli.core.models import UploadResult
 from orchestrator_cli.core.store import ArtifactStore
 from orchestrator_cli.core.transfer import Transfers
+from orchestrator_cli.core.upload import Uploader
 
+OnResult = Callable[[UploadResult], None]
 OnBytes = Callable[[int], None]
 
 
 class UploadSession(Protocol):
-    """One upload to one execution. `stored_keys` are those known to be there; None: not known."""
+    """One upload to one execution."""
 
     execution_id: str
-    stored_keys: Container[str] | None
 
     def failing(self, young_at: datetime | None) -> set[str]:
         """Return the paths that could not be stored before. Raises NotFoundError.
@@ -30,6 +32,10 @@ class UploadSession(Protocol):
         """Return what the engine works with."""
         ...
 
+    def uploader(self, transfers: Transfers, on_result: OnResult) -> Uploader:
+        """Return the engine for files."""
+        ...
+
     def record(self, failed: dict[str, str], mended: set[str]) -> None:
         """Note in the metadata what the upload changed."""
         ...
@@ -40,7 +46,6 @@ class DirectSession:
 
     def __init__(self, store: ArtifactStore, execution_id: str) -> None:
         self.execution_id = execution_id
-        self.stored_keys: Container[str] | None = None
         self._store = store
 
     def failing(self, young_at: datetime | None) -> set[str]:
@@ -58,6 +63,10 @@ class DirectSession:
     def transfers(self, concurrency: int, on_bytes: OnBytes) -> Transfers:
         """Return what the engine works with."""
         return Transfers(self._store, concurrency, on_bytes)
+
+    def uploader(self, transfers: Transfers, on_result: OnResult) -> Uploader:
+        """Return the engine for files."""
+        return Uploader(transfers, on_result)
 
     def record(self, failed: dict[str, str], mended: set[str]) -> None:
         """Note in the metadata what the upload changed."""

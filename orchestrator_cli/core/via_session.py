@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from datetime import datetime
 
+from orchestrator_cli.core.models import UploadResult
 from orchestrator_cli.core.pace import Pace
 from orchestrator_cli.core.transfer import Transfers
+from orchestrator_cli.core.upload import Uploader
 from orchestrator_cli.core.via_client import ViaClient
 from orchestrator_cli.core.via_execution import ViaExecution
-from orchestrator_cli.core.via_upload import ViaStore, ViaTransfers
+from orchestrator_cli.core.via_store import ViaStore
+from orchestrator_cli.core.via_upload import ViaTransfers, ViaUploader
 from orchestrator_cli.core.youth import await_young
 
 
@@ -18,8 +21,6 @@ class ViaSession:
 
     def __init__(self, client: ViaClient, execution_id: str, limit_rate: int | None = None) -> None:
         self.execution_id = execution_id
-        # The server looks itself; the engine need not list.
-        self.stored_keys: Container[str] | None = ()
         self._wait = client.retry.wait
         self._pace = Pace(limit_rate) if limit_rate else None
         self._execution = ViaExecution(client, execution_id)
@@ -35,6 +36,10 @@ class ViaSession:
     def transfers(self, concurrency: int, on_bytes: Callable[[int], None]) -> Transfers:
         """Return what the engine works with."""
         return ViaTransfers(ViaStore(self._execution, self._pace), concurrency, on_bytes)
+
+    def uploader(self, transfers: Transfers, on_result: Callable[[UploadResult], None]) -> Uploader:
+        """Return the engine for files. The server looks what is stored; the engine need not."""
+        return ViaUploader(transfers, on_result, stored_keys=())
 
     def record(self, failed: dict[str, str], mended: set[str]) -> None:
         """Note in the metadata what the upload changed."""

@@ -18,6 +18,7 @@ from orchestrator_cli import __version__
 from orchestrator_cli.api.answers import EXAMPLE_ID, ExecutionPage, FilePage, Problem
 from orchestrator_cli.api.docs import CONTENT_SECURITY_POLICY, render_docs
 from orchestrator_cli.api.encoding import encode, json_answer
+from orchestrator_cli.api.guard import ASKED_METHOD
 from orchestrator_cli.api.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem, problem_of
 from orchestrator_cli.api.reads import Reads
 from orchestrator_cli.api.upload_routes import add_uploads
@@ -100,6 +101,8 @@ def _add_errors(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if error.status_code == 404:
             return problem(404, "not-found", "nothing is served there", exit_code=4)
+        if error.status_code == 400:
+            return problem(400, "usage", str(error.detail), exit_code=2)
         return problem(error.status_code, "http", str(error.detail), headers)
 
 
@@ -198,10 +201,13 @@ def _add_files(app: FastAPI, reads: Reads, workers: Workers) -> None:
         responses=_REDIRECT,
     )
     async def get_artifact(
-        execution_id: Id, path: Annotated[str, Path(description="As listed.", max_length=1024)]
+        request: Request,
+        execution_id: Id,
+        path: Annotated[str, Path(description="As listed.", max_length=1024)],
     ) -> Response:
         """Redirect to one file."""
-        return _redirect(await workers.run(lambda: reads.file_url(execution_id, path)))
+        method = request.scope[ASKED_METHOD]
+        return _redirect(await workers.run(lambda: reads.file_url(execution_id, path, method)))
 
     @app.get(
         "/executions/{execution_id}/logs/{name}",
@@ -211,6 +217,7 @@ def _add_files(app: FastAPI, reads: Reads, workers: Workers) -> None:
         responses=_REDIRECT | {200: {"description": "With tail.", "content": {"text/plain": {}}}},
     )
     async def get_log(
+        request: Request,
         execution_id: Id,
         name: Annotated[str, Path(description="stdout, stderr, runner or bench.", max_length=64)],
         tail: Annotated[
@@ -220,7 +227,8 @@ def _add_files(app: FastAPI, reads: Reads, workers: Workers) -> None:
     ) -> Response:
         """Redirect to a log, which a browser shows in place; or return its last lines."""
         if tail is None:
-            return _redirect(await workers.run(lambda: reads.log_url(execution_id, name)))
+            method = request.scope[ASKED_METHOD]
+            return _redirect(await workers.run(lambda: reads.log_url(execution_id, name, method)))
         lines = await workers.run(lambda: reads.log_tail(execution_id, name, tail))
         headers = {"Content-Disposition": "inline", "Cache-Control": "no-store"}
         return Response(lines, headers=headers, media_type="text/plain; charset=utf-8")

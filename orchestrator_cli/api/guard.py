@@ -17,6 +17,8 @@ from orchestrator_cli.api.tokens import Token, TokenFile
 
 # Where a request's token is found in its scope.
 TOKEN = "orchestrator.token"
+# And its method as it was asked: a HEAD is served as a GET.
+ASKED_METHOD = "orchestrator.method"
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 MAX_TARGET_BYTES = 8192
 MAX_HEADER_BYTES = 16 * 1024
@@ -82,7 +84,7 @@ def _purpose(token: Token) -> str:
 def _inside(scope: Scope, token: Token | None) -> dict[str, Any]:
     """Return the scope as the application sees it: a HEAD is a GET whose body nobody sends."""
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    return {**scope, "method": method, TOKEN: token}
+    return {**scope, "method": method, ASKED_METHOD: scope["method"], TOKEN: token}
 
 
 def _check_size(scope: Scope, headers: dict[str, str]) -> Response | None:

@@ -120,8 +120,8 @@ class Reads:
             "next_cursor": encode_cursor("files", last) if more else None,
         }
 
-    def file_url(self, text: str, path: str) -> str:
-        """Return a URL of one file. Raises NotFoundError, ArchivedError."""
+    def file_url(self, text: str, path: str, method: str = "GET") -> str:
+        """Return a URL of one file, for GET or HEAD. Raises NotFoundError, ArchivedError."""
         execution_id = parse_execution_id(text)
         try:
             key = artifact_key(execution_id, path)
@@ -133,11 +133,11 @@ class Reads:
         except NotFoundError as error:
             self._check_exists(execution_id)
             raise NotFoundError(f"no such file in {execution_id}", code=error.code) from error
-        return self._url(head, path)
+        return self._url(head, path, method)
 
-    def log_url(self, text: str, name: str) -> str:
+    def log_url(self, text: str, name: str, method: str = "GET") -> str:
         """Return a URL of a log, which a browser shows in place."""
-        return self.file_url(text, self._log_path(name))
+        return self.file_url(text, self._log_path(name), method)
 
     def log_tail(self, text: str, name: str, lines: int) -> bytes:
         """Return the last lines of a log, 4 MiB of them at most."""
@@ -158,7 +158,7 @@ class Reads:
             raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
         return path
 
-    def _url(self, head: ObjectHead, path: str) -> str:
+    def _url(self, head: ObjectHead, path: str, method: str) -> str:
         listed = ListedObject(
             head.key,
             head.size_bytes,
@@ -172,7 +172,8 @@ class Reads:
         if path.startswith("logs/"):
             query["response-content-type"] = "text/plain; charset=utf-8"
             query["response-content-disposition"] = "inline"
-        return self.signer.sign(self.signer.signing_key(), head.key, self._expiry(), query)
+        by = self.signer.signing_key()
+        return self.signer.sign(by, head.key, self._expiry(), query, method)
 
     def _expiry(self) -> Expiry:
         """Sign as of the last full window: within one, answers are the same and can be cached."""

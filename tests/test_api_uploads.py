@@ -1,0 +1,249 @@
+"""The upload endpoints as any HTTP client meets them, and as a hostile one does."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import urllib3
+
+from tests.support.engine import PART, content, key_of
+from tests.support.executions import make_id, put_execution, read_record
+from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
+from tests.support.serving import Serve, Server, problem
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+DATA = b"what a bench has"
+
+
+def offer(data: bytes = DATA, path: str = "a.txt", **fields: Any) -> dict[str, Any]:
+    digest = hashlib.sha256(data).hexdigest()
+    return {"path": path, "size_bytes": len(data), "sha256": digest, **fields}
+
+
+@pytest.fixture
+def execution(s3: S3Client, bucket: str) -> str:
+    return put_execution(s3, bucket)
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    return serve()
+
+
+Ask = Callable[..., urllib3.BaseHTTPResponse]
+
+
+@pytest.fixture
+def ask(server: Server, execution: str) -> Ask:
+    """Post to an endpoint of the execution's uploads."""
+
+    def post(record: Any, endpoint: str = "") -> urllib3.BaseHTTPResponse:
+        return server.post(f"/executions/{execution}/uploads{endpoint}", record)
+
+    return post
+
+
+def send(server: Server, put: Any, body: bytes) -> urllib3.BaseHTTPResponse:
+    return server.http.request("PUT", put["url"], body=body, headers=put["headers"])
+
+
+def test_a_small_file(ask: Ask, server: Server, s3: S3Client, bucket: str, execution: str) -> None:
+    terms = server.get(f"/executions/{execution}/uploads").json()
+    assert terms["base_part_bytes"] == PART
+    files = [offer(), offer(b"log", "stdout.log", content_type="text/x-mine")]
+    answers = ask({"files": files}).json()["files"]
+    assert [one["path"] for one in answers] == ["artifacts/custom/a.txt", "logs/stdout.log"]
+    for one, data in zip(answers, (DATA, b"log"), strict=True):
+        assert (one["outcome"], one["stored"], one["unfinished"]) == (None, None, None)
+        headers = one["put"]["headers"]
+        assert headers["if-none-match"] == "*"
+        assert headers["content-length"] == str(len(data))
+        digest = hashlib.sha256(data)
+        assert headers["x-amz-checksum-sha256"] == base64.b64encode(digest.digest()).decode()
+        assert headers["x-amz-meta-sha256"] == digest.hexdigest()
+        signed = one["put"]["url"].partition("X-Amz-SignedHeaders=")[2].partition("&")[0]
+        assert set(signed.split("%3B")) == {*headers, "host"}
+        assert send(server, one["put"], data).status == 200
+        assert send(server, one["put"], data).status == 412
+    head = s3.head_object(Bucket=bucket, Key=key_of("stdout.log", execution))
+    assert head["ContentType"] == "text/x-mine"
+    again = ask({"files": [offer(), offer(b"other"), offer(b"of the same siz")]}).json()["files"]
+    assert [one["outcome"] for one in again] == ["identical", "conflict", "conflict"]
+    assert {one["put"] for one in again} == {None}
+    recorded = ask({"failed": {"artifacts/custom/b": "lost"}}, "/record").json()
+    assert recorded == {"artifact_status": "artifact_error", "failure_count": 1}
+    recorded = ask({"mended": ["artifacts/custom/b"]}, "/record").json()
+    assert recorded == {"artifact_status": "pending", "failure_count": 0}
+
+
+def test_a_large_file(ask: Ask, server: Server, s3: S3Client, bucket: str, execution: str) -> None:
+    data = content(PART + 9)
+    pieces = [data[:PART], data[PART:]]
+    file = {"path": "big.bin", "size_bytes": len(data)}
+    assert ask({"files": [file]}).json()["files"][0]["unfinished"] == []
+    begun = ask({"path": "big.bin"}, "/begin").json()
+    upload = {"path": "big.bin", "upload_id": begun["upload_id"]}
+    parts = [
+        {
+            "number": number,
+            "size_bytes": len(piece),
+            "sha256": hashlib.sha256(piece).hexdigest(),
+            "md5": hashlib.md5(piece).hexdigest(),
+        }
+        for number, piece in enumerate(pieces, 1)
+    ]
+    signed = ask(upload | {"parts": parts}, "/parts").json()["parts"]
+    assert send(server, signed[0], pieces[0]).status == 200
+    # What is there comes along, and is not enough.
+    (unfinished,) = ask({"files": [file]}).json()["files"][0]["unfinished"]
+    assert unfinished["upload_id"] == begun["upload_id"]
+    assert [one["size_bytes"] for one in unfinished["parts"]] == [PART]
+    etags = b"".join(hashlib.md5(piece).digest() for piece in pieces)
+    whole = {"size_bytes": len(data), "checksums": [f"md5:{hashlib.md5(etags).hexdigest()}-2"]}
+    early = problem(ask(upload | whole, "/complete"), 409, "conflict")
+    assert early["code"] == "InvalidPart"
+    assert send(server, signed[1], pieces[1]).status == 200
+    wrong = whole | {"checksums": ["md5:" + "0" * 32 + "-2"]}
+    begun_again = ask({"path": "big.bin"}, "/begin").json()["upload_id"]
+    assert problem(ask(upload | wrong, "/complete"), 409, "conflict")["code"] == "InvalidPart"
+    assert list_keys(s3, bucket, key_of("big.bin", execution)) == []
+    if begun["upload_id"] not in unfinished_uploads(s3, bucket):
+        pytest.fail("the upload was given up")
+    assert ask(upload | whole, "/complete").json()["outcome"] == "created"
+    assert bucket_contents(s3, bucket, key_of("big.bin", execution)).popitem()[1] == data
+    assert begun_again not in unfinished_uploads(s3, bucket)
+    ended = problem(ask(upload | whole, "/complete"), 404, "not-found")
+    assert ended["code"] == "NoSuchUpload"
+    (stored,) = ask({"files": [file]}).json()["files"]
+    assert stored["stored"]["part_schedule"] == begun["part_schedule"]
+
+
+_HASH = "0" * 64
+_BAD_FILES: list[dict[str, Any]] = [
+    {"path": "../../../metadata.json"},
+    {"path": "a/../b"},
+    {"path": "/etc/passwd"},
+    {"path": "a//b"},
+    {"path": "a\r\nx-amz-acl: public-read"},
+    {"path": "nul\x00"},
+    {"path": "\ud800"},
+    {"path": "x" * 2000},
+    {"path": "ü" * 600},
+    {"path": ""},
+    {"path": None},
+    {"size_bytes": -1},
+    {"size_bytes": 1e300},
+    {"size_bytes": "4"},
+    {"size_bytes": True},
+    {"size_bytes": 10**18},
+    {"sha256": "0"},
+    {"sha256": _HASH.replace("0", "G")},
+    {"sha256": _HASH + "\n"},
+    {"sha256": None},
+    {"md5": "0" * 31},
+    {"content_type": "text/plain\r\nx-amz-acl: public-read"},
+    {"content_type": "text/plain\nX: y"},
+    {"content_type": "plain"},
+    {"content_type": ""},
+    {"content_type": "téxt/plain"},
+    {"content_type": "x" * 1000},
+    {"acl": "public-read"},
+]
+
+
+def test_files_that_nobody_may_store(ask: Ask, s3: S3Client, bucket: str) -> None:
+    for bad in _BAD_FILES:
+        body = problem(ask({"files": [offer(b"good"), offer() | bad]}), 400, "usage")
+        assert body["exit_code"] == 2, bad
+        assert "\n" not in body["detail"]
+    for many in ([], [offer()] * 201):
+        problem(ask({"files": many}), 400, "usage")
+    problem(ask([]), 400, "usage")
+    problem(ask("files"), 400, "usage")
+    # Where a file goes does not depend on what its sender calls it.
+    (answer,) = ask({"files": [offer(path="metadata.json")]}).json()["files"]
+    assert answer["path"] == "artifacts/custom/metadata.json"
+    assert [key for key in list_keys(s3, bucket) if not key.endswith("metadata.json")] == []
+
+
+def test_calls_that_nobody_may_make(ask: Ask, server: Server, execution: str) -> None:
+    part = {"number": 1, "size_bytes": 5, "sha256": _HASH}
+    upload = {"path": "a.bin", "upload_id": "x"}
+    whole = {"size_bytes": 5, "checksums": [f"sha256:{_HASH}-1"]}
+    for endpoint, record in [
+        ("/begin", {"path": "../a"}),
+        ("/begin", {"path": "a", "part_schedule": "fixed-1"}),
+        ("/begin", {"path": "a", "part_schedule": "x\r\ny"}),
+        ("/begin", {"path": "a", "content_type": "a/b\r\nc: d"}),
+        ("/parts", upload | {"parts": []}),
+        ("/parts", upload | {"parts": [part] * 501}),
+        ("/parts", upload | {"parts": [part | {"number": 0}]}),
+        ("/parts", upload | {"parts": [part | {"number": 10_001}]}),
+        ("/parts", upload | {"parts": [part | {"size_bytes": 0}]}),
+        ("/parts", upload | {"parts": [part | {"size_bytes": 6 * 1024**3}]}),
+        ("/parts", upload | {"upload_id": "a\r\nb", "parts": [part]}),
+        ("/parts", upload | {"upload_id": "x" * 2000, "parts": [part]}),
+        ("/complete", upload | whole | {"checksums": []}),
+        ("/complete", upload | whole | {"checksums": ["sha256:x"]}),
+        ("/complete", upload | whole | {"checksums": [f"sha256:{_HASH}"]}),
+        ("/complete", upload | whole | {"size_bytes": 10**17}),
+        ("/record", {"failed": {"a\nb": "x"}}),
+        ("/record", {"failed": {"": "x"}}),
+        ("/record", {"failed": {"a": "x" * 2000}}),
+        ("/record", {"mended": ["x" * 5000]}),
+        ("/record", {"mended": ["x"] * 501}),
+    ]:
+        problem(ask(record, endpoint), 400, "usage")
+    problem(ask(upload | whole, "/complete"), 404, "not-found")
+    path = f"/executions/{execution}/uploads"
+    json_type = {"Content-Type": "application/json"}
+    for body in (b"{", b"\xff", b'{"files": ' + b"[" * 100_000, b"", b"null"):
+        problem(server.get(path, "POST", body=body, headers=json_type), 400, "usage")
+    simple = {"Content-Type": "text/plain"}
+    problem(server.get(path, "POST", body=b"{}", headers=simple), 415, "media-type")
+    problem(server.get(path, "POST", body=b" " * 2_000_000, headers=json_type), 413, "too-large")
+    problem(server.post(f"/executions/{make_id()}/uploads", {"files": [offer()]}), 404, "not-found")
+    problem(server.post("/executions/nonsense/uploads", {"files": [offer()]}), 400, "usage")
+    problem(server.get(path, "PUT", body=b"{}", headers=json_type), 405, "http")
+
+
+def test_a_record_is_bounded_and_printable(
+    ask: Ask, s3: S3Client, bucket: str, execution: str
+) -> None:
+    failed = {f"artifacts/custom/{number}": "\x1b[31m" + "x" * 900 for number in range(200)}
+    assert ask({"failed": failed}, "/record").status == 200
+    record = read_record(s3, bucket, execution)
+    assert 0 < len(record["failures"]) < 200
+    assert record["failures"][0]["error"].startswith("\\x1b[31m")
+
+
+def test_head_wherever_get_is(server: Server, s3: S3Client, bucket: str) -> None:
+    execution = put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
+    base = f"/executions/{execution}"
+    for path in (
+        "/healthz",
+        "/readyz",
+        "/docs",
+        "/openapi.json",
+        "/executions",
+        base,
+        f"{base}/artifacts",
+        f"{base}/artifacts/logs/stdout.log",
+        f"{base}/logs/stdout",
+        f"{base}/logs/stdout?tail=1",
+        f"{base}/uploads",
+        f"{base}/artifacts/none",
+    ):
+        got, head = server.get(path), server.get(path, "HEAD")
+        assert (head.status, head.data) == (got.status, b""), path
+        assert head.headers.get("content-length") == got.headers.get("content-length"), path
+    # What a redirect leads to can be asked for its head too.
+    redirect = server.get(f"{base}/logs/stdout", "HEAD").headers["location"]
+    assert server.http.request("HEAD", redirect).status == 200
+    problem(server.post("/healthz", {}), 405, "http")

@@ -48,7 +48,7 @@ COMMANDS: dict[str, str] = {
     "history": "Finished executions as a table for Athena, DuckDB, Spark.",
     "deploy": "Print files to copy: systemd, EC2, EKS, IAM.",
     "doctor": "Say what this bucket and these credentials can do.",
-    "serve": "Serve executions and their files over HTTP.",
+    "serve": "Serve executions and their files over HTTP, take uploads.",
     "sandbox": "Start a throw-away S3 on this machine.",
 }
 

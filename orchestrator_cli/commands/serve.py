@@ -84,6 +84,9 @@ def serve(
     may run behind a load balancer, which has to do TLS. On other addresses than loopback it
     starts only with --tokens. Each request is a line of JSON on standard error, without query
     strings. SIGTERM ends it once what has begun is answered.
+
+    A bench with an upload token stores files through it without AWS credentials, as
+    `orchestrator upload --via` does. See orchestrator-api(7).
     """
     if new_token is not None:
         _make_token(app, new_token, scope, bench, execution, valid_for)

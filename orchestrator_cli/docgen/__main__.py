@@ -10,6 +10,7 @@ from orchestrator_cli import __version__
 from orchestrator_cli.cli import cli
 from orchestrator_cli.core.errors import EXIT_CODES
 from orchestrator_cli.docgen import checks, manpages, readme
+from orchestrator_cli.docgen.api_page import render_api_page
 from orchestrator_cli.docgen.completions import render_completions
 from orchestrator_cli.docgen.deploy_page import render_deploy_page
 from orchestrator_cli.docgen.environment import global_variables
@@ -28,6 +29,7 @@ def render_all(readme_text: str) -> dict[Path, str]:
         Path("man", f"{PROGRAM}.1"): manpages.render_program(
             program, commands, __version__, EXIT_CODES, variables
         ),
+        Path("man", f"{manpages.API_PAGE}.7"): render_api_page(__version__),
         Path("man", f"{manpages.DEPLOY_PAGE}.7"): render_deploy_page(__version__),
         Path("man", f"{manpages.LAYOUT_PAGE}.7"): render_layout_page(__version__),
         Path("man", f"{manpages.RETENTION_PAGE}.7"): render_retention_page(__version__),

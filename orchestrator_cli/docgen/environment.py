@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator_cli.context import VIA_TOKEN_VARIABLE
 from orchestrator_cli.docgen.reference import CommandReference
 from orchestrator_cli.options import EXECUTION_ID_ENVVAR
 
@@ -18,6 +19,9 @@ class Variable:
 
 _EXECUTION_ID = Variable(
     EXECUTION_ID_ENVVAR, "The execution that a command is about where `ID` is left out."
+)
+_VIA_TOKEN = Variable(
+    VIA_TOKEN_VARIABLE, "The token that `upload --via` shows its server; not on the command line."
 )
 # Those that boto3 reads are listed as far as people set them by hand.
 _STANDARD = (
@@ -48,4 +52,4 @@ def global_variables(program: CommandReference) -> tuple[Variable, ...]:
         for option in program.options
         for name in option.environment
     ]
-    return (*options, _EXECUTION_ID, *_STANDARD)
+    return (*options, _EXECUTION_ID, _VIA_TOKEN, *_STANDARD)

@@ -8,10 +8,11 @@ from orchestrator_cli.docgen import roff
 from orchestrator_cli.docgen.environment import Variable
 from orchestrator_cli.docgen.reference import PROGRAM, CommandReference, Parameter
 
+API_PAGE = f"{PROGRAM}-api"
 LAYOUT_PAGE = f"{PROGRAM}-layout"
 RETENTION_PAGE = f"{PROGRAM}-retention"
 DEPLOY_PAGE = f"{PROGRAM}-deployment"
-OVERVIEWS = (f"{DEPLOY_PAGE}(7)", f"{LAYOUT_PAGE}(7)", f"{RETENTION_PAGE}(7)")
+OVERVIEWS = tuple(f"{page}(7)" for page in (API_PAGE, DEPLOY_PAGE, LAYOUT_PAGE, RETENTION_PAGE))
 _ENVIRONMENT = (
     "The variables that stand for options are named with them above; what every command reads is "
     f"described in `{PROGRAM}(1)`."

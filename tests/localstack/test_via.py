@@ -1,0 +1,176 @@
+"""Uploads through a server, where the storage checks signatures and checksums."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import urllib3
+
+from orchestrator_cli.core.compare import SCHEDULE_METADATA
+from orchestrator_cli.core.parts import DOUBLING
+from tests.conftest import RunCommand
+from tests.localstack.contents import PART, composite, noise, parts_of, sha256_base64
+from tests.support.benches import Bench
+from tests.support.faults import CorruptRequest
+from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
+from tests.support.proxy import Proxy
+from tests.support.serving import Serve, Server
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.localstack
+
+CONTENT = noise(3 * PART + 12_345)
+SMALL = noise(1000, 1)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def send(put: Any, body: bytes, **changed: str | None) -> urllib3.BaseHTTPResponse:
+    """Send a body to a signed URL, with some headers changed, or left out."""
+    named = {name.replace("_", "-"): text for name, text in changed.items()}
+    headers = {**put["headers"], **named}
+    sent = {name: text for name, text in headers.items() if text is not None}
+    return urllib3.request("PUT", put["url"], body=body, headers=sent, retries=False, timeout=60)
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    return serve()
+
+
+def test_files_of_every_size(
+    cli: RunCommand,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution_id: str,
+    make_tree: Callable[..., Path],
+) -> None:
+    recorder.inject(CorruptRequest(100), "PutObject", key="small")
+    recorder.inject(CorruptRequest(100), "UploadPart", part_number=2)
+    tree = make_tree({"small.bin": SMALL, "big.bin": CONTENT, "empty": b""})
+    run = cli("upload", execution_id, tree, "--json", *bench.via, env=bench.env).ok()
+    checksums = {one["path"].rpartition("/")[2]: one["checksum"] for one in run.json_lines()}
+    assert checksums == {
+        "small.bin": f"sha256:{digest(SMALL)}",
+        "big.bin": composite(CONTENT),
+        "empty": f"sha256:{digest(b'')}",
+    }
+    prefix = f"executions/{execution_id}/artifacts/"
+    assert sorted(bucket_contents(s3, bucket, prefix).values()) == sorted([SMALL, CONTENT, b""])
+    cli("verify", execution_id, tree).ok()
+    again = cli("upload", execution_id, tree, "--json", *bench.via, env=bench.env).ok()
+    assert {one["outcome"] for one in again.json_lines()} == {"identical"}
+
+
+def test_it_goes_on_with_what_is_there(
+    cli: RunCommand,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution_id: str,
+    make_tree: Callable[..., Path],
+) -> None:
+    key = f"executions/{execution_id}/artifacts/custom/big.bin"
+    for data, numbers in ((noise(len(CONTENT), 9), (1, 2, 3)), (CONTENT, (1, 3))):
+        begun = s3.create_multipart_upload(
+            Bucket=bucket,
+            Key=key,
+            ChecksumAlgorithm="SHA256",
+            Metadata={SCHEDULE_METADATA: DOUBLING},
+        )
+        for number in numbers:
+            s3.upload_part(
+                Bucket=bucket,
+                Key=key,
+                UploadId=begun["UploadId"],
+                PartNumber=number,
+                Body=parts_of(data)[number - 1],
+                ChecksumSHA256=sha256_base64(parts_of(data)[number - 1]),
+            )
+    tree = make_tree({"big.bin": CONTENT})
+    (line,) = (
+        cli("upload", execution_id, tree, "--json", *bench.via, env=bench.env).ok().json_lines()
+    )
+    assert (line["resumed_bytes"], line["checksum"]) == (2 * PART, composite(CONTENT))
+    assert sorted(sent.part_number or 0 for sent in recorder.calls("UploadPart")) == [2, 4]
+    assert bucket_contents(s3, bucket, key) == {key: CONTENT}
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+def test_a_url_takes_what_was_offered_and_nothing_else(
+    server: Server, s3: S3Client, bucket: str, execution_id: str
+) -> None:
+    base = f"/executions/{execution_id}/uploads"
+    offer = {"path": "a.bin", "size_bytes": len(SMALL), "sha256": digest(SMALL)}
+    (answer,) = server.post(base, {"files": [offer]}).json()["files"]
+    put = answer["put"]
+    other = noise(len(SMALL), 2)
+    assert send(put, other).status == 400
+    for changed in (
+        {"if_none_match": None},
+        {"content_type": "text/html"},
+        {"x_amz_meta_sha256": digest(other)},
+        {"x_amz_checksum_sha256": sha256_base64(other)},
+        {"x_amz_meta_sha256": None},
+    ):
+        assert send(put, SMALL, **changed).status == 403, changed
+    assert send(put, other, x_amz_checksum_sha256=sha256_base64(other)).status == 403
+    assert send(put, SMALL[:-1], content_length=str(len(SMALL) - 1)).status == 403
+    moved = {**put, "url": put["url"].replace("a.bin", "b.bin")}
+    assert send(moved, SMALL).status == 403
+    assert urllib3.request("GET", put["url"], retries=False).status == 403
+    assert list_keys(s3, bucket, f"executions/{execution_id}/artifacts/") == []
+    assert send(put, SMALL).status == 200
+    assert send(put, SMALL).status == 412
+
+
+def test_a_part_url_takes_its_part(
+    server: Server, s3: S3Client, bucket: str, execution_id: str
+) -> None:
+    base = f"/executions/{execution_id}/uploads"
+    pieces = parts_of(CONTENT)
+    upload_id = server.post(f"{base}/begin", {"path": "big.bin"}).json()["upload_id"]
+    upload = {"path": "big.bin", "upload_id": upload_id}
+    offers = [
+        {"number": number, "size_bytes": len(piece), "sha256": digest(piece)}
+        for number, piece in enumerate(pieces, 1)
+    ]
+    puts = server.post(f"{base}/parts", upload | {"parts": offers}).json()["parts"]
+    assert send(puts[0], pieces[1]).status == 400
+    assert (
+        send({**puts[0], "url": puts[0]["url"].replace("Number=1", "Number=2")}, pieces[0]).status
+        == 403
+    )
+    for put, piece in zip(puts, pieces, strict=True):
+        assert send(put, piece).status == 200
+    whole = {"size_bytes": len(CONTENT), "checksums": [composite(noise(len(CONTENT), 5))]}
+    assert server.post(f"{base}/complete", upload | whole).status == 409
+    whole["checksums"] = [composite(CONTENT)]
+    done = server.post(f"{base}/complete", upload | whole).json()
+    assert done == {"outcome": "created", "checksum": composite(CONTENT)}
+    # An upload id is good for its own file only.
+    begun = server.post(f"{base}/begin", {"path": "one.bin"}).json()["upload_id"]
+    stray = {"path": "two.bin", "upload_id": begun, "parts": offers[:1]}
+    (put,) = server.post(f"{base}/parts", stray).json()["parts"]
+    assert send(put, pieces[0]).status == 404
+
+
+def test_the_head_of_what_a_redirect_leads_to(
+    server: Server, cli: RunCommand, execution_id: str, make_tree: Callable[..., Path]
+) -> None:
+    cli("upload", execution_id, make_tree({"stdout.log": "log"})).ok()
+    for method in ("GET", "HEAD"):
+        path = f"/executions/{execution_id}/logs/stdout"
+        location = server.get(path, method).headers["location"]
+        assert urllib3.request(method, location, retries=False).status == 200

@@ -1,0 +1,68 @@
+"""The API against its own OpenAPI document: made-up requests of every kind, valid and not."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import hypothesis
+import pytest
+import requests
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis import checks
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi import checks as openapi
+
+from tests.support.executions import put_finished_execution
+from tests.support.serving import Serve
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Another seed, and more of them: API_FUZZ_SEED=7 API_FUZZ_EXAMPLES=500.
+SEED = int(os.environ.get("API_FUZZ_SEED", "1"))
+EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "12"))
+CHECKS = [
+    checks.not_a_server_error,
+    openapi.status_code_conformance,
+    openapi.content_type_conformance,
+    openapi.response_schema_conformance,
+]
+
+
+@pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.value)
+def test_no_request_finds_a_defect(
+    mode: schemathesis.GenerationMode, serve: Serve, s3: S3Client, bucket: str
+) -> None:
+    execution = put_finished_execution(s3, bucket, {"logs/stdout.log": b"one\ntwo\n"})
+    server = serve()
+    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    with requests.Session() as session:
+        for found in schema.get_all_operations():
+            assert isinstance(found, Ok)
+            operation = found.ok()
+            # What takes nothing cannot be asked wrongly.
+            if operation.path_parameters or operation.query or operation.body:
+                _fuzz(operation.as_strategy(generation_mode=mode), execution, session)
+    statuses = {line.partition('"status": ')[2][:3] for line in server.log if line[:1] == "{"}
+    assert statuses >= {"200", "400", "404"}
+    assert not [line for line in server.log if "Traceback" in line or '"error"' in line]
+
+
+def _fuzz(cases: Any, execution: str, session: requests.Session) -> None:
+    @hypothesis.seed(SEED)
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        phases=[hypothesis.Phase.generate],
+        derandomize=False,
+    )
+    @hypothesis.given(case=cases, real=st.booleans())
+    def ask(case: Any, real: bool) -> None:
+        if real and "execution_id" in (case.path_parameters or {}):
+            # A made-up id is hardly ever one that exists.
+            case.path_parameters["execution_id"] = execution
+        case.call_and_validate(session=session, checks=CHECKS, allow_redirects=False, timeout=60)
+
+    ask()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -20,6 +20,7 @@ class Workers:
     def __init__(self, threads: int, waiting: int) -> None:
         self._threads = ThreadPoolExecutor(threads, "api")
         self._places = threads + waiting
+        self._under_way: set[Future[Any]] = set()
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run work in a thread. Raises BusyError at once where too much waits."""
@@ -28,7 +29,9 @@ class Workers:
         self._places -= 1
         loop = asyncio.get_running_loop()
         future = self._threads.submit(work)
+        self._under_way.add(future)
         future.add_done_callback(lambda _: self._free(loop))
+        future.add_done_callback(self._under_way.discard)
         return await asyncio.wrap_future(future)
 
     def _free(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -37,6 +40,11 @@ class Workers:
 
     def _release(self) -> None:
         self._places += 1
+
+    @property
+    def busy(self) -> bool:
+        """Whether work is under way, though nobody may wait for it any more."""
+        return any(not future.done() for future in self._under_way)
 
     def close(self) -> None:
         """Drop what has not begun."""

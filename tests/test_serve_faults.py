@@ -1,0 +1,147 @@
+"""The server on a bad day: its storage hangs, clients are slow or many, it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import faults
+from tests.support.benches import Bench, Tokens, make_bench
+from tests.support.executions import put_execution
+from tests.support.proxy import Proxy
+from tests.support.serving import WAIT, Serve, problem
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@pytest.fixture
+def execution(s3: S3Client, bucket: str) -> str:
+    return put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
+
+
+def test_a_storage_that_hangs(recorder: Proxy, serve: Serve, execution: str) -> None:
+    server = serve("--deadline", "1s")
+    assert server.get(f"/executions/{execution}").status == 200
+    recorder.inject(faults.Stall(), times=None)
+    files = {"files": [{"path": "a", "size_bytes": 0, "sha256": "0" * 64}]}
+    for answer in (
+        server.get(f"/executions/{execution}"),
+        server.get(f"/executions/{execution}/artifacts"),
+        server.post(f"/executions/{execution}/uploads", files),
+    ):
+        problem(answer, 504, "timeout")
+    assert server.get("/healthz").status == 200
+    # Answers that nobody waits for any more do not keep it from ending.
+    assert server.stop() == 0
+    assert any(one.status is None for one in recorder.exchanges)
+
+
+def test_a_storage_that_refuses(recorder: Proxy, serve: Serve, execution: str) -> None:
+    server = serve()
+    for code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
+        rule = recorder.inject(faults.Answer(403, code, "of s3cr3t?X-Amz-Signature=1"), times=None)
+        for path in ("", "/uploads", "/logs/stdout"):
+            body = problem(server.get(f"/executions/{execution}{path}"), 502, "storage-access")
+            assert body["exit_code"] == 5
+            assert "X-Amz" not in str(body)
+        assert rule.struck
+        recorder.heal()
+    assert server.stop() == 0
+    assert "X-Amz" not in "".join(server.log)
+
+
+def test_more_requests_than_it_takes(recorder: Proxy, serve: Serve, execution: str) -> None:
+    server = serve("--concurrency", "1")
+    hold = faults.Hold("head")
+    recorder.inject(hold, "GetObject", times=None)
+    path = f"/executions/{execution}"
+    with ThreadPoolExecutor(6) as clients:
+        asked = [clients.submit(server.get, path) for _ in range(6)]
+        # One is worked on and four wait: whichever is the sixth is told to come again.
+        while not any(one.done() for one in asked):
+            assert not hold.released.wait(0.05)
+        assert hold.reached.wait(WAIT)
+        (refused,) = [one.result() for one in asked if one.done()]
+        assert int(refused.headers["retry-after"]) > 0
+        problem(refused, 503, "busy")
+        assert server.get("/healthz").status == 200
+        hold.released.set()
+        assert sorted(one.result().status for one in asked) == [200] * 5 + [503]
+
+
+def test_it_ends_once_what_has_begun_is_answered(
+    recorder: Proxy, serve: Serve, execution: str
+) -> None:
+    server = serve()
+    hold = faults.Hold("head")
+    recorder.inject(hold, "GetObject")
+    with ThreadPoolExecutor(1) as client:
+        asked = client.submit(server.get, f"/executions/{execution}")
+        assert hold.reached.wait(WAIT)
+        server.process.send_signal(signal.SIGTERM)
+        # It takes no others from then on.
+        while _connects(server.port):
+            assert not asked.done()
+        hold.released.set()
+        answer = asked.result(WAIT)
+    assert (answer.status, answer.json()["execution_id"]) == (200, execution)
+    assert server.process.wait(WAIT) == 0
+
+
+def _connects(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def test_a_body_that_never_comes(serve: Serve, tokens: Tokens, execution: str) -> None:
+    bench = make_bench(serve, tokens, "--deadline", "1s")
+    head = (
+        f"POST /executions/{execution}/uploads HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {tokens.upload}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    )
+    for begin in (head, head + '{"files": ['):
+        with socket.create_connection(("127.0.0.1", bench.server.port), timeout=WAIT) as slow:
+            slow.sendall(begin.encode())
+            with contextlib.suppress(ConnectionResetError):
+                while slow.recv(4096):
+                    pass
+    assert bench.server.get("/healthz").status == 200
+
+
+def test_no_token_and_no_url_in_the_log(bench: Bench, execution: str) -> None:
+    path = f"/executions/{execution}/uploads"
+    files = {"files": [{"path": "a", "size_bytes": 0, "sha256": "0" * 64}]}
+    assert b"X-Amz-Signature" in bench.server.post(path, files, **bench.bearer).data
+    for headers in ({"Authorization": "Bearer orc_wrong"}, {"Authorization": "orc_bare"}):
+        problem(
+            bench.server.post(f"{path}?token=orc_query", files, **headers), 401, "unauthenticated"
+        )
+    problem(bench.server.get("/executions", headers=bench.bearer), 403, "forbidden")
+    problem(
+        bench.server.get(f"/executions/{execution}/artifacts", headers=bench.bearer),
+        403,
+        "forbidden",
+    )
+    reader = {"Authorization": f"Bearer {bench.tokens.read}"}
+    problem(bench.server.post(path, files, **reader), 403, "forbidden")
+    problem(bench.server.get(path, headers=reader), 403, "forbidden")
+    # Neither an encoded slash nor dots lead out of what a token is for.
+    for outside in (
+        f"{path}/..",
+        f"{path}%2F..%2Fartifacts",
+        f"/executions/{execution}/uploads/../artifacts",
+    ):
+        assert bench.server.get(outside, headers=bench.bearer).status in (403, 404, 405)
+    assert bench.server.stop() == 0
+    log = "".join(bench.server.log)
+    assert log.count('"token": "bench"') >= 3
+    for secret in ("orc_", "X-Amz", "Traceback"):
+        assert secret not in log

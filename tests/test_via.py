@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import RunCommand
-from tests.support import faults
+from tests.support import faults, quirks
 from tests.support.benches import Bench, Tokens, bench_environment, make_bench
 from tests.support.engine import PART, answered, content, impatient, key_of, new_execution
 from tests.support.executions import make_id, put_execution, read_record
@@ -244,6 +244,61 @@ def test_another_replica_takes_over(
     assert any("/uploads/complete" in line for line in second.server.log)
     key = key_of("big.bin", execution)
     assert bucket_contents(s3, bucket, key) == {key: BIG}
+
+
+# --- servers that give less than AWS ------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", quirks.SERVERS)
+def test_lesser_storages(
+    name: str,
+    cli: RunCommand,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution: str,
+    make_tree: MakeTree,
+) -> None:
+    quirks.pretend(recorder, quirks.SERVERS[name])
+    files = {"a b+ü.txt": b"a", "empty.txt": b"", "big.bin": content(2 * PART + 9)}
+    tree = make_tree(files)
+    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    assert {data for data, *_ in stored(s3, bucket, execution).values()} == set(files.values())
+    again = cli("upload", execution, tree, "--json", *bench.via, env=bench.env).ok()
+    assert {one["outcome"] for one in again.json_lines()} == {"identical"}
+    (tree / "a b+ü.txt").write_bytes(b"b")
+    (tree / "big.bin").write_bytes(content(2 * PART + 9, 1))
+    cli("upload", execution, tree, *bench.via, env=bench.env).expect(6)
+    assert {data for data, *_ in stored(s3, bucket, execution).values()} == set(files.values())
+
+
+def test_the_first_stays_in_a_versioned_bucket_that_heeds_no_condition(
+    cli_process: Processes,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution: str,
+    make_tree: MakeTree,
+) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    quirks.pretend(recorder, quirks.CEPH_VERSIONED)
+    file = make_tree({"a.txt": b"mine"}) / "a.txt"
+    key = key_of("a.txt", execution)
+    hold = faults.Hold("head")
+    recorder.inject(hold, "PutObject", key="a.txt")
+    process = cli_process.start("upload", execution, file, *bench.via, env=bench.env)
+    assert hold.reached.wait(60)
+    s3.put_object(Bucket=bucket, Key=key, Body=b"first")
+    hold.released.set()
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 6, err
+    assert bucket_contents(s3, bucket, key) == {key: b"first"}
+    versions = s3.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
+    assert len(versions) == 1
+    for one in s3.list_object_versions(Bucket=bucket)["Versions"]:
+        s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
 
 
 # --- what can go wrong -------------------------------------------------------------------

@@ -93,6 +93,19 @@ class LookRequest(_Request):
     files: list[FileOffer] = Field(min_length=1, max_length=MAX_FILES)
 
 
+class SettleRequest(_Request):
+    """A file that was sent whole."""
+
+    path: Path
+    version_id: Annotated[str, Field(min_length=1, max_length=1024, examples=["3HL4kqtJlcpXro"])]
+
+
+class SettleAnswer(BaseModel):
+    """Whether it was the first under its name."""
+
+    withdrawn: bool = Field(description="True: somebody else was first. Offer it again.")
+
+
 class BeginRequest(_Request):
     """A large file, or a stream."""
 

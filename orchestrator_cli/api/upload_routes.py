@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, cast
 
 from fastapi import FastAPI, Path, Request
@@ -20,15 +20,23 @@ Id = Annotated[str, Path(description="A ULID.", max_length=64, examples=[EXAMPLE
 _BASE = "/executions/{execution_id}/uploads"
 
 
+Answer = Callable[[Callable[[], dict[str, Any]]], Awaitable[Response]]
+
+
 def add_uploads(
     app: FastAPI, uploads: Uploads, workers: Workers, errors: dict[int | str, dict[str, Any]]
 ) -> None:
     """Add the endpoints."""
-    common: dict[str, Any] = {"tags": ["uploads"], "responses": errors}
 
     async def answer(work: Callable[[], dict[str, Any]]) -> Response:
         return json_answer(await workers.run(work))
 
+    common: dict[str, Any] = {"tags": ["uploads"], "responses": errors}
+    _add_files(app, uploads, answer, common)
+    _add_large_files(app, uploads, answer, common)
+
+
+def _add_files(app: FastAPI, uploads: Uploads, answer: Answer, common: dict[str, Any]) -> None:
     @app.get(_BASE, response_model=models.Terms, **common)
     async def get_upload_terms(request: Request, execution_id: Id) -> Response:
         """Return what a client has to know before it uploads to an execution."""
@@ -45,6 +53,32 @@ def add_uploads(
         """
         return await answer(lambda: uploads.look(execution_id, _token(request), asked))
 
+    @app.post(f"{_BASE}/settle", response_model=models.SettleAnswer, **common)
+    async def settle_file(
+        request: Request, execution_id: Id, asked: models.SettleRequest
+    ) -> Response:
+        """Say whether a file that was sent whole stays.
+
+        Only to be asked where the answer to the PUT had an x-amz-version-id, and no checksum: such
+        a storage may have let two pass that began at the same moment. The later is taken back.
+        """
+        return await answer(lambda: uploads.settle(execution_id, _token(request), asked))
+
+    @app.post(f"{_BASE}/record", response_model=models.RecordAnswer, **common)
+    async def record_uploads(
+        request: Request, execution_id: Id, asked: models.RecordRequest
+    ) -> Response:
+        """Note how an upload ended: what failed, and what had failed and is stored now.
+
+        To be asked at the end of each upload, with nothing to note too: of a finished execution
+        it brings the manifest up to date. It can be repeated.
+        """
+        return await answer(lambda: uploads.record(execution_id, _token(request), asked))
+
+
+def _add_large_files(
+    app: FastAPI, uploads: Uploads, answer: Answer, common: dict[str, Any]
+) -> None:
     @app.post(f"{_BASE}/begin", response_model=models.BeginAnswer, **common)
     async def begin_large_file(
         request: Request, execution_id: Id, asked: models.BeginRequest
@@ -69,17 +103,6 @@ def add_uploads(
         again, to learn what is stored now.
         """
         return await answer(lambda: uploads.complete(execution_id, _token(request), asked))
-
-    @app.post(f"{_BASE}/record", response_model=models.RecordAnswer, **common)
-    async def record_uploads(
-        request: Request, execution_id: Id, asked: models.RecordRequest
-    ) -> Response:
-        """Note how an upload ended: what failed, and what had failed and is stored now.
-
-        To be asked at the end of each upload, with nothing to note too: of a finished execution
-        it brings the manifest up to date. It can be repeated.
-        """
-        return await answer(lambda: uploads.record(execution_id, _token(request), asked))
 
 
 def _token(request: Request) -> Token | None:

@@ -55,6 +55,12 @@ class Uploads:
             "files": [_answer(one) for one in self.grants.look(execution_id, offers, expiry)],
         }
 
+    def settle(self, text: str, token: Token | None, asked: models.SettleRequest) -> dict[str, Any]:
+        """Say whether a version stays that was written where no condition is heeded."""
+        execution_id = self._check(text, token)
+        _check_text("version_id", asked.version_id)
+        return {"withdrawn": self.grants.settle(execution_id, asked.path, asked.version_id)}
+
     def begin(self, text: str, token: Token | None, asked: models.BeginRequest) -> dict[str, Any]:
         """Begin a multipart upload."""
         execution_id = self._check(text, token)

@@ -33,6 +33,7 @@ from orchestrator_cli.core.presign import Expiry, UrlSigner, plan_expiry
 from orchestrator_cli.core.resume import abort_others, give_way
 from orchestrator_cli.core.store import ArtifactStore
 from orchestrator_cli.core.transfer import Transfers
+from orchestrator_cli.core.versions import withdraw_unless_first
 
 _LOOKS_AT_ONCE = 8
 # Of more unfinished uploads of one key the oldest are of no use.
@@ -146,6 +147,15 @@ class UploadGrants:
         by = self.signer.signing_key()
         return SignedPut(self.signer.sign(by, key, expiry, query, "PUT", headers), headers)
 
+    def settle(self, execution_id: str, path: str, version_id: str) -> bool:
+        """Take back a version just written where another one is older; say whether it was.
+
+        For versioned buckets of servers that heed no condition: see `withdraw_unless_first`.
+        """
+        _, key = _placed(execution_id, path)
+        clients = self.store.clients
+        return not clients.is_aws and withdraw_unless_first(clients, key, version_id)
+
     # --- large files ---------------------------------------------------------------------
 
     def begin(self, execution_id: str, path: str, schedule: str, content_type: str | None) -> str:
@@ -204,6 +214,9 @@ class UploadGrants:
             raise
 
         def own(stored: StoredChecksum) -> Checksum | None:
+            # One over the whole only who has the file can compare, and does.
+            if stored.schedule is None:
+                return None
             return composite_of(stored.checksum.algorithm, chosen)
 
         checksum = check_completed(self.store, key, size_bytes, own)

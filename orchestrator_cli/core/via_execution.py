@@ -58,6 +58,14 @@ class ViaExecution:
                 raise ValueError
             return answers
 
+    def settle(self, path: str, version_id: str) -> bool:
+        """Say whether a version that was just written had to be taken back."""
+        record = {"path": path, "version_id": version_id}
+        what = f"look at the versions of {printable(path)}"
+        told = self.client.post(f"{self._base}/settle", record, what)
+        with _Understood():
+            return bool(told["withdrawn"])
+
     def begin(self, path: str, content_type: str, schedule: str) -> str:
         """Begin a multipart upload and return its id."""
         record = {"path": path, "content_type": content_type, "part_schedule": schedule}

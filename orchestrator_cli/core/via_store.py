@@ -19,12 +19,11 @@ from orchestrator_cli.core.errors import (
 from orchestrator_cli.core.models import Checksum, ObjectHead, Outcome
 from orchestrator_cli.core.multipart import PartDigests
 from orchestrator_cli.core.pace import Pace, PacedBody
-from orchestrator_cli.core.rest import Body
+from orchestrator_cli.core.rest import RestAnswer
 from orchestrator_cli.core.retry import RetryPolicy
 from orchestrator_cli.core.s3 import S3Clients
 from orchestrator_cli.core.source import MemorySource
 from orchestrator_cli.core.store import ArtifactStore, check_etag
-from orchestrator_cli.core.via_client import SignedPut
 from orchestrator_cli.core.via_execution import FileAnswer, FoundParts, ViaExecution, not_understood
 from orchestrator_cli.core.via_window import Window
 
@@ -94,32 +93,35 @@ class ViaStore(ArtifactStore):
     def _compared(self, key: str, data: bytes, answer: FileAnswer) -> Outcome | None:
         return self.compare(key, MemorySource(data), len(data)) if answer.stored else None
 
-    def _put_signed(self, key: str, data: bytes, answer: FileAnswer, digests: PartDigests) -> None:
-        what, signed = f"upload of {printable(key)}", answer.put
+    def _put_signed(self, key: str, data: bytes, told: FileAnswer, digests: PartDigests) -> None:
+        what, signed = f"upload of {printable(key)}", told.put
         if signed is None:
             raise not_understood()
 
         def request() -> None:
             body = PacedBody(data, self.pace) if self.pace else data
-            self.send(signed, body, digests, what, again=False)
+            answer = self.execution.client.put(signed, body, what)
+            if self.check_arrived(answer, digests, what, again=False):
+                return
+            version_id = answer.header("x-amz-version-id", "null")
+            if version_id != "null" and self.execution.settle(path_of(key), version_id):
+                raise ConflictError(f"{what}: somebody else was first")
 
         self.retry.call(request, what)
 
-    def send(
-        self, signed: SignedPut, body: Body, digests: PartDigests, what: str, again: bool
-    ) -> str:
-        """Send a body once and return its ETag.
+    def check_arrived(
+        self, answer: RestAnswer, digests: PartDigests, what: str, again: bool
+    ) -> bool:
+        """Say whether the storage has checked a body's SHA-256; else check its ETag.
 
         Raises IntegrityError where other bytes arrived; `again` says whether to send it again can
         help: what is stored whole is immutable.
         """
-        answer = self.execution.client.put(signed, body, what)
-        echoed = answer.header("x-amz-checksum-sha256") == to_base64(digests.sha256)
-        self.learn_checksum_support(echoed)
-        etag = answer.header("ETag").strip('"')
-        if not echoed:
-            check_etag(etag, digests.md5, what, retryable=again)
-        return etag
+        checked = answer.header("x-amz-checksum-sha256") == to_base64(digests.sha256)
+        self.learn_checksum_support(checked)
+        if not checked:
+            check_etag(answer.header("ETag").strip('"'), digests.md5, what, retryable=again)
+        return checked
 
     def head_with_checksum(self, key: str) -> ObjectHead | None:
         """Return what the server says of an object, or None where there is none."""

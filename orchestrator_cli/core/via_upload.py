@@ -81,11 +81,13 @@ class ViaUploads(MultipartUploads):
             # A URL for each time it is sent: the one before may have expired meanwhile.
             signed = self._execution.sign_part(path_of(key), upload_id, offer, what)
             try:
-                etag = self._via.send(signed, paced, digests, what, again=True)
+                answer = self._execution.client.put(signed, paced, what)
             except UnavailableError as error:
                 if error.code is not None:
                     self._check_unfinished(key, upload_id)
                 raise
+            self._via.check_arrived(answer, digests, what, again=True)
+            etag = answer.header("ETag").strip('"')
             return StoredPart(part.number, part.size_bytes, etag, to_base64(digests.sha256))
 
         try:

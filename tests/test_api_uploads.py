@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import urllib3
 
+from tests.conftest import RunCommand
 from tests.support.engine import PART, content, key_of
 from tests.support.executions import make_id, put_execution, read_record
 from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
@@ -221,6 +223,38 @@ def test_a_record_is_bounded_and_printable(
     record = read_record(s3, bucket, execution)
     assert 0 < len(record["failures"]) < 200
     assert record["failures"][0]["error"].startswith("\\x1b[31m")
+
+
+def test_what_is_no_token(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
+    file, digest = tmp_path / "tokens", "sha256:" + "0" * 64
+    for line in (
+        f"a upload bench {digest}",
+        f"a upload bench= {digest}",
+        f"a upload bench=b bench=c {digest}",
+        f"a upload execution=nonsense {digest}",
+        f"a upload until=tomorrow {digest}",
+        f"a upload until=2026-01-30 {digest}",
+        f"a upload colour=red {digest}",
+        f"a read bench=b {digest}",
+        f"a write {digest}",
+        f"a {digest}",
+        "a upload sha256:0",
+        "upload",
+    ):
+        file.write_text(f"# a comment\n{line}\n")
+        refused = cli("serve", "--port", "0", "--tokens", file).expect(2)
+        assert "line 2" in refused.err
+        assert "000" not in refused.err
+    for options in (
+        ("--scope", "upload"),
+        ("--valid-for", "1h"),
+        ("--new-token", "a", "--bench", "b"),
+        ("--new-token", "a", "--scope", "upload", "--bench", "b c"),
+        ("--new-token", "a", "--scope", "upload", "--execution", "nonsense"),
+        ("--new-token", "a", "--scope", "everything"),
+        ("--new-token", "a", "--valid-for", "9999999d"),
+    ):
+        cli("serve", "--port", "0", *options).expect(2)
 
 
 def test_head_wherever_get_is(server: Server, s3: S3Client, bucket: str) -> None:

@@ -92,7 +92,13 @@ def encode_key(key: str) -> str:
 
 def encode_query(fields: Mapping[str, str]) -> str:
     """Return a query string in the order and encoding in which it is signed."""
-    pairs = sorted((_quoted(name), _quoted(text)) for name, text in fields.items())
+    return _encoded(tuple(fields.items()))
+
+
+# The URLs of one answer differ in their paths only.
+@lru_cache(maxsize=64)
+def _encoded(fields: tuple[tuple[str, str], ...]) -> str:
+    pairs = sorted((_quoted(name), _quoted(text)) for name, text in fields)
     return "&".join(f"{name}={text}" for name, text in pairs)
 
 

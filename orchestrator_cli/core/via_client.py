@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -81,8 +82,8 @@ class ViaClient:
         self.base_url = _base_url(settings.url)
         self.retry = retry
         self._settings = settings
-        # Made at once: two threads that ask first would make two.
-        self._http = make_pool(self.base_url, settings.ca_bundle, settings.concurrency + 4)
+        self._lock = threading.Lock()
+        self._pools: dict[str, Any] = {}
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         if settings.token is not None:
             self._headers["Authorization"] = f"Bearer {_token(settings.token)}"
@@ -111,7 +112,7 @@ class ViaClient:
     def put(self, signed: SignedPut, body: Body, what: str) -> RestAnswer:
         """Send a body to a signed URL, once. Raises what the storage answers."""
         sent = {**signed.headers, "user-agent": USER_AGENT}
-        answer: Any = self._http.request(
+        answer: Any = self._pool(signed.url).request(
             "PUT", signed.url, body=as_sent(body), headers=sent, redirect=False
         )
         if answer.status < 300:
@@ -121,12 +122,22 @@ class ViaClient:
             error.hint = _HINTS["storage-access"]
         raise error
 
+    def _pool(self, url: str) -> Any:
+        """Return the pool of a host: the server's and the storage's may need other proxies."""
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        with self._lock:
+            if origin not in self._pools:
+                connections = self._settings.concurrency + 4
+                self._pools[origin] = make_pool(origin, self._settings.ca_bundle, connections)
+            return self._pools[origin]
+
     def _ask(self, method: str, path: str, body: bytes | None, what: str) -> dict[str, Any]:
         headers = dict(self._headers)
         if body is not None:
             headers["Content-Type"] = "application/json"
         # A redirect would take the token elsewhere.
-        answer = self._http.request(
+        answer = self._pool(self.base_url).request(
             method, self.base_url + path, body=body, headers=headers, redirect=False
         )
         record = _parse(answer)

@@ -301,6 +301,31 @@ def test_the_first_stays_in_a_versioned_bucket_that_heeds_no_condition(
         s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
 
 
+def test_a_name_that_is_taken_while_parts_are_sent(
+    cli_process: Processes,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution: str,
+    make_tree: MakeTree,
+) -> None:
+    # Ceph completes over what is there: the server looks right before.
+    quirks.pretend(recorder, quirks.CEPH)
+    file = make_tree({"big.bin": content(PART + 9)}) / "big.bin"
+    key = key_of("big.bin", execution)
+    hold = faults.Hold("head")
+    recorder.inject(hold, "UploadPart")
+    process = cli_process.start("upload", execution, file, *bench.via, env=bench.env)
+    assert hold.reached.wait(60)
+    s3.put_object(Bucket=bucket, Key=key, Body=b"first")
+    hold.released.set()
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 6, err
+    assert bucket_contents(s3, bucket, key) == {key: b"first"}
+    assert unfinished_uploads(s3, bucket) == {}
+
+
 # --- what can go wrong -------------------------------------------------------------------
 
 
@@ -328,6 +353,31 @@ def test_somebody_else_is_first(
     assert process.returncode == code, err
     assert (b'"identical"' in out) == (code == 0)
     assert bucket_contents(s3, bucket, key) == {key: other}
+
+
+def test_an_upload_that_somebody_ends(
+    cli_process: Processes,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution: str,
+    make_tree: MakeTree,
+) -> None:
+    file = make_tree({"big.bin": content(PART + 9)}) / "big.bin"
+    key = key_of("big.bin", execution)
+    hold = faults.Hold("head")
+    recorder.inject(hold, "UploadPart")
+    process = cli_process.start("upload", execution, file, *bench.via, env=bench.env)
+    assert hold.reached.wait(60)
+    (upload_id,) = unfinished_uploads(s3, bucket)
+    s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+    hold.released.set()
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert bucket_contents(s3, bucket, key) == {key: content(PART + 9)}
+    # It begins anew, and does not send the lost part again and again before.
+    assert recorder.count("UploadPart") <= 4
 
 
 @pytest.mark.parametrize("operation", ["PutObject", "UploadPart"])

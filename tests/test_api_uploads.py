@@ -212,7 +212,9 @@ def test_calls_that_nobody_may_make(ask: Ask, server: Server, execution: str) ->
     problem(server.get(path, "POST", body=b" " * 2_000_000, headers=json_type), 413, "too-large")
     problem(server.post(f"/executions/{make_id()}/uploads", {"files": [offer()]}), 404, "not-found")
     problem(server.post("/executions/nonsense/uploads", {"files": [offer()]}), 400, "usage")
-    problem(server.get(path, "PUT", body=b"{}", headers=json_type), 405, "http")
+    unserved = server.get(path, "PUT", body=b"{}", headers=json_type)
+    problem(unserved, 405, "http")
+    assert unserved.headers["allow"] == "GET, HEAD, POST"
 
 
 def test_a_record_is_bounded_and_printable(

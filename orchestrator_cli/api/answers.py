@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_cli.core.metadata import ExecutionMetadata
 
 EXAMPLE_ID = "01JAB3C4D5E6F7G8H9JKMNPQRS"
+Id = Annotated[
+    str,
+    Path(
+        description="A ULID.",
+        examples=[EXAMPLE_ID],
+        # The document says it; what is wrong with another one the library says better.
+        json_schema_extra={"pattern": "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"},
+    ),
+]
 _URL = f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/logs/stdout.log?…"
 
 

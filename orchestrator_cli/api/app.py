@@ -13,9 +13,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match, Route
 
 from orchestrator_cli import __version__
-from orchestrator_cli.api.answers import EXAMPLE_ID, ExecutionPage, FilePage, Problem
+from orchestrator_cli.api.answers import ExecutionPage, FilePage, Id, Problem
 from orchestrator_cli.api.docs import CONTENT_SECURITY_POLICY, render_docs
 from orchestrator_cli.api.encoding import encode, json_answer
 from orchestrator_cli.api.guard import ASKED_METHOD
@@ -51,7 +52,6 @@ _REDIRECT: dict[int | str, dict[str, Any]] = {
     **_ERRORS,
 }
 
-Id = Annotated[str, Path(description="A ULID.", max_length=64, examples=[EXAMPLE_ID])]
 Cursor = Annotated[
     str | None, Query(description="next_cursor of the page before.", max_length=3000)
 ]
@@ -69,6 +69,7 @@ def make_app(reads: Reads, uploads: Uploads, workers: Workers) -> FastAPI:
     )
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     _add_errors(app)
+    _add_http_errors(app)
     _add_service(app, reads, workers)
     _add_executions(app, reads, workers)
     _add_files(app, reads, workers)
@@ -90,6 +91,8 @@ def _add_errors(app: FastAPI) -> None:
     async def forbidden(_request: Request, _error: ForbiddenError) -> Response:
         return problem(403, "forbidden", "this token is for another bench's executions")
 
+
+def _add_http_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
@@ -97,13 +100,24 @@ def _add_errors(app: FastAPI) -> None:
         return problem(400, "usage", printable(f"{where}: {first['msg']}"), exit_code=2)
 
     @app.exception_handler(HTTPException)
-    async def unserved(_request: Request, error: HTTPException) -> Response:
+    async def unserved(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _allowed(app, request)
         if error.status_code == 404:
             return problem(404, "not-found", "nothing is served there", exit_code=4)
         if error.status_code == 400:
             return problem(400, "usage", str(error.detail), exit_code=2)
         return problem(error.status_code, "http", str(error.detail), headers)
+
+
+def _allowed(app: FastAPI, request: Request) -> str:
+    """Return the methods of a path; routes of one path name their own only."""
+    found: set[str] = set()
+    for route in app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))
 
 
 def _add_service(app: FastAPI, reads: Reads, workers: Workers) -> None:

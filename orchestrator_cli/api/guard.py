@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator_cli.api.problems import problem
-from orchestrator_cli.api.tokens import Token, TokenFile
+from orchestrator_cli.api.tokens import UPLOADS, Token, TokenFile
 
 # Where a request's token is found in its scope.
 TOKEN = "orchestrator.token"
@@ -103,7 +103,8 @@ def _check_size(scope: Scope, headers: dict[str, str]) -> Response | None:
 def _check_type(scope: Scope, headers: dict[str, str]) -> Response | None:
     """Refuse what a web page could send from another site without asking first."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if scope["method"] != "POST" or kind == "application/json":
+    uploads = UPLOADS.fullmatch(scope["path"])
+    if scope["method"] != "POST" or not uploads or kind == "application/json":
         return None
     return problem(415, "media-type", "a body is application/json")
 

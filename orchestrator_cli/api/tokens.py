@@ -17,7 +17,8 @@ from orchestrator_cli.core.layout import parse_execution_id
 
 SCOPES = ("read", "upload")
 _PREFIX = "orc_"
-_UPLOADS = re.compile(r"/executions/([^/]*)/uploads(/.*)?", re.DOTALL)
+# The paths that upload tokens are for.
+UPLOADS = re.compile(r"/executions/([^/]*)/uploads(/.*)?", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z0-9._:+-]+", re.ASCII)
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 _FORM = "NAME SCOPE [bench=ID] [execution=ID] [until=TIME] sha256:HEX"
@@ -39,7 +40,7 @@ class Token:
 
     def allows(self, method: str, path: str) -> bool:
         """Say whether a request may be made: to upload is for upload tokens, and only that."""
-        uploads = _UPLOADS.fullmatch(path)
+        uploads = UPLOADS.fullmatch(path)
         if self.scope == "read":
             return uploads is None and method in ("GET", "HEAD", "OPTIONS")
         return uploads is not None and self.execution_id in (None, uploads[1].upper())

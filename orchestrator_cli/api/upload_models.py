@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_cli.api.answers import EXAMPLE_ID
+from orchestrator_cli.core.grants import CONTENT_TYPE
 from orchestrator_cli.core.layout import MAX_KEY_BYTES
 from orchestrator_cli.core.metadata import Status
 from orchestrator_cli.core.models import Outcome
@@ -61,12 +62,18 @@ ContentType = Annotated[
     Field(
         description="Left out, it follows from the name.",
         max_length=300,
+        pattern=CONTENT_TYPE,
         examples=["text/plain; charset=utf-8"],
     ),
 ]
 UploadId = Annotated[str, Field(min_length=1, max_length=1024, examples=[_UPLOAD_ID])]
 Checksum = Annotated[
-    str, Field(max_length=80, examples=[f"sha256:{_SHA256}-3"], description="With `-PARTS`.")
+    str,
+    Field(
+        pattern="^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})-[1-9][0-9]{0,4}$",
+        examples=[f"sha256:{_SHA256}-3"],
+        description="With `-PARTS`.",
+    ),
 ]
 
 
@@ -110,7 +117,9 @@ class BeginRequest(_Request):
     """A large file, or a stream."""
 
     path: Path
-    part_schedule: str = Field(default=DOUBLING, max_length=64, description=_SCHEDULE)
+    part_schedule: str = Field(
+        default=DOUBLING, pattern=f"^({DOUBLING}|fixed-[1-9][0-9]{{0,12}})$", description=_SCHEDULE
+    )
     content_type: ContentType | None = None
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
-from fastapi import FastAPI, Path, Request
+from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from orchestrator_cli.api import upload_models as models
-from orchestrator_cli.api.answers import EXAMPLE_ID
+from orchestrator_cli.api.answers import Id
 from orchestrator_cli.api.encoding import json_answer
 from orchestrator_cli.api.guard import TOKEN
 from orchestrator_cli.api.tokens import Token
 from orchestrator_cli.api.uploads import Uploads
 from orchestrator_cli.api.work import Workers
 
-Id = Annotated[str, Path(description="A ULID.", max_length=64, examples=[EXAMPLE_ID])]
 _BASE = "/executions/{execution_id}/uploads"
 
 

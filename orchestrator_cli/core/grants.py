@@ -38,7 +38,8 @@ from orchestrator_cli.core.versions import withdraw_unless_first
 _LOOKS_AT_ONCE = 8
 # Of more unfinished uploads of one key the oldest are of no use.
 _MAX_UNFINISHED = 8
-_CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}[\x20-\x7e]{0,100}", re.ASCII)
+# Of ASCII only: it becomes a header.
+CONTENT_TYPE = r"^[A-Za-z0-9_!#$&^.+-]{1,100}/[A-Za-z0-9_!#$&^.+-]{1,100}(;[\x20-\x7e]{0,100})?$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +291,7 @@ def _body_headers(size_bytes: int, digest: bytes, md5: bytes | None) -> dict[str
 def _content_type(given: str | None, path: str) -> str:
     if given is None:
         return guess_content_type(path)
-    if _CONTENT_TYPE.fullmatch(given) is None:
+    if re.fullmatch(CONTENT_TYPE, given) is None:
         raise UsageError(f"not a content type: {printable(given)[:200]!r}")
     return given
 

@@ -24,7 +24,8 @@ from orchestrator_cli.core.retry import RetryPolicy
 from orchestrator_cli.core.s3 import S3Clients
 from orchestrator_cli.core.source import MemorySource
 from orchestrator_cli.core.store import ArtifactStore, check_etag
-from orchestrator_cli.core.via_execution import FileAnswer, FoundParts, ViaExecution, not_understood
+from orchestrator_cli.core.via_client import SignedPut
+from orchestrator_cli.core.via_execution import FileAnswer, FoundParts, ViaExecution
 from orchestrator_cli.core.via_window import Window
 
 _CREATE_ATTEMPTS = 5
@@ -55,11 +56,16 @@ class ViaStore(ArtifactStore):
         refused: AccessError | None = None
         for _ in range(_CREATE_ATTEMPTS):
             answer = self._ahead.pop(_named(offer), None) or self._window.ask(offer)
-            outcome = answer.outcome or self._compared(key, data, answer)
+            outcome = answer.outcome
+            if outcome is None and answer.stored is not None:
+                outcome = self.compare(key, MemorySource(data), len(data))
             if outcome is not None:
                 return outcome, checksum
+            if answer.put is None:
+                # What was stored a moment ago is gone again.
+                continue
             try:
-                self._put_signed(key, data, answer, digests)
+                self._put_signed(key, data, answer.put, digests)
                 return Outcome.CREATED, checksum
             except ConflictError:
                 # Either somebody was first, or it is our own write whose answer was lost.
@@ -90,13 +96,8 @@ class ViaStore(ArtifactStore):
         }
         return offer | ({"md5": own_md5.hex()} if own_md5 else {}), digests
 
-    def _compared(self, key: str, data: bytes, answer: FileAnswer) -> Outcome | None:
-        return self.compare(key, MemorySource(data), len(data)) if answer.stored else None
-
-    def _put_signed(self, key: str, data: bytes, told: FileAnswer, digests: PartDigests) -> None:
-        what, signed = f"upload of {printable(key)}", told.put
-        if signed is None:
-            raise not_understood()
+    def _put_signed(self, key: str, data: bytes, signed: SignedPut, digests: PartDigests) -> None:
+        what = f"upload of {printable(key)}"
 
         def request() -> None:
             body = PacedBody(data, self.pace) if self.pace else data

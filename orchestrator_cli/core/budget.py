@@ -1,8 +1,10 @@
-"""A bound on the bytes that are in memory at once."""
+"""A bound on the bytes that are in memory at once, and the buffers that hold them."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 from orchestrator_cli.core.stop import HEARING_SECONDS
 
@@ -29,3 +31,27 @@ class ByteBudget:
         with self._changed:
             self._free += size_bytes
             self._changed.notify_all()
+
+
+class Buffers:
+    """Buffers of one size, lent again and again. Safe to share between threads.
+
+    Memory that is freed by one thread and taken by another piles up in the allocator: eight
+    buffers of 8 MiB had become 200 MiB with many threads.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size_bytes = size_bytes
+        self._free: list[bytearray] = []
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[bytearray]:
+        """Lend a buffer, whose content is that of whoever had it before."""
+        try:
+            buffer = self._free.pop()
+        except IndexError:
+            buffer = bytearray(self._size_bytes)
+        try:
+            yield buffer
+        finally:
+            self._free.append(buffer)

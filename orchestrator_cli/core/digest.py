@@ -32,7 +32,7 @@ def sha256(data: bytes | bytearray | memoryview) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def md5(data: bytes | bytearray) -> bytes:
+def md5(data: bytes | bytearray | memoryview) -> bytes:
     """Return the binary MD5, which S3 uses for ETags; not for security."""
     return hashlib.md5(data, usedforsecurity=False).digest()
 

@@ -34,7 +34,9 @@ class PartLedger:
         self._digests[number] = digests
         return digests
 
-    def note_bytes(self, number: int, data: bytes | bytearray, with_md5: bool) -> PartDigests:
+    def note_bytes(
+        self, number: int, data: bytes | bytearray | memoryview, with_md5: bool
+    ) -> PartDigests:
         """Hash a part in memory and keep its digests."""
         return self.note(number, PartDigests(sha256(data), md5(data) if with_md5 else None))
 

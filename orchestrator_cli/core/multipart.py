@@ -216,7 +216,7 @@ class MultipartUploads:
         return StoredPart(part.number, part.size_bytes, etag, checksum)
 
     def _paced(self, body: Body) -> Body:
-        if self._store.pace is not None and isinstance(body, bytes | bytearray):
+        if self._store.pace is not None and isinstance(body, bytes | bytearray | memoryview):
             return PacedBody(body, self._store.pace)
         return body
 

@@ -37,7 +37,7 @@ class Pace:
 class PacedBody(io.BytesIO):
     """A request body whose reads wait for their turn. It can be rewound for a retry."""
 
-    def __init__(self, data: bytes | bytearray, pace: Pace) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview, pace: Pace) -> None:
         super().__init__(data)
         self._pace = pace
         self._size = len(data)

@@ -170,14 +170,14 @@ class LargeUpload:
 
     def _send(self, upload_id: str, part: Part) -> StoredPart:
         with_md5 = not self.transfers.store.verified_by_server
-        body: bytes | FilePartBody
+        upload = partial(self.transfers.uploads.upload_part, self.key, upload_id, part)
         if part.size_bytes <= BASE_PART_BYTES:
-            body = self.source.read_all_at(part.offset_bytes, part.size_bytes)
-            digests = self._ledger.note_bytes(part.number, body, with_md5)
+            with self.transfers.buffers.lent() as buffer:
+                body = self.source.read_into(buffer, part.offset_bytes, part.size_bytes)
+                stored = upload(body, self._ledger.note_bytes(part.number, body, with_md5))
         else:
             digests = self._digest_part(part, with_md5)
-            body = FilePartBody(self.source, part, self.transfers.store.pace)
-        stored = self.transfers.uploads.upload_part(self.key, upload_id, part, body, digests)
+            stored = upload(FilePartBody(self.source, part, self.transfers.store.pace), digests)
         self._counted.add((upload_id, part.number))
         self.count.add_sent(part.size_bytes)
         self.transfers.on_bytes(part.size_bytes)

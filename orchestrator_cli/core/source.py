@@ -55,6 +55,20 @@ class LocalFile:
             data += more
         return data
 
+    def read_into(self, buffer: bytearray, offset_bytes: int, size_bytes: int) -> memoryview:
+        """Fill a buffer from an offset; return the part of it that holds exactly so many bytes.
+
+        Raises SourceChangedError where the file is shorter now.
+        """
+        view = memoryview(buffer)[:size_bytes]
+        filled = 0
+        while filled < size_bytes:
+            read = os.preadv(self._fd, [view[filled:]], offset_bytes + filled)
+            if not read:
+                raise self.changed()
+            filled += read
+        return view
+
     def check_unchanged(self) -> None:
         """Raise SourceChangedError where the file was written to, cut or replaced since opening.
 

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from orchestrator_cli.core.budget import ByteBudget
+from orchestrator_cli.core.budget import Buffers, ByteBudget
 from orchestrator_cli.core.errors import InterruptedByUser
 from orchestrator_cli.core.growth import MOST_THREADS, GrowingExecutor
 from orchestrator_cli.core.multipart import MultipartUploads
@@ -96,6 +96,7 @@ class Transfers:
     concurrency: int = MOST_THREADS
     on_bytes: Callable[[int], None] = lambda size_bytes: None
     budget: ByteBudget = field(default_factory=lambda: ByteBudget(IN_FLIGHT_BYTES))
+    buffers: Buffers = field(default_factory=lambda: Buffers(BASE_PART_BYTES))
 
     def __post_init__(self) -> None:
         # Made at once, so that two threads never make two; their threads start when needed.

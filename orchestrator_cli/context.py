@@ -21,6 +21,8 @@ from orchestrator_cli.core.errors import OrchestratorError, UsageError, printabl
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.access import DirectAccess
+    from orchestrator_cli.core.metrics import Meter
+    from orchestrator_cli.core.models import UploadResult
     from orchestrator_cli.core.store import ArtifactStore
     from orchestrator_cli.core.transfer import Transfers
     from orchestrator_cli.core.via_client import ViaClient
@@ -53,6 +55,8 @@ class App:
     """What a command works with."""
 
     settings: Settings = Settings()
+    meter: Meter | None = None
+    metrics_file: Path | None = None
 
     @cached_property
     def output(self) -> Output:
@@ -149,7 +153,34 @@ class App:
         """Build the threads and the memory budget of a transfer."""
         from orchestrator_cli.core.transfer import Transfers
 
-        return Transfers(store, concurrency, on_bytes)
+        return Transfers(store, concurrency, on_bytes, observe=self.observe)
+
+    def measure(self, command: str, metrics_file: Path) -> None:
+        """Count from now on, for a file. Raises UsageError where the extra is missing."""
+        import time
+
+        from orchestrator_cli.core.metrics import Meter
+        from orchestrator_cli.core.metrics_file import require_prometheus
+
+        require_prometheus()
+        self.meter, self.metrics_file = Meter(command, time.monotonic), metrics_file.absolute()
+
+    def observe(self, work: Callable[[], UploadResult], timed: bool) -> UploadResult:
+        """Do the upload of one file, and measure it where that was asked for."""
+        return work() if self.meter is None else self.meter.upload(work, timed)
+
+    def write_metrics(self) -> None:
+        """Write what was counted since the last time; a failure is a warning only."""
+        if self.meter is None or self.metrics_file is None:
+            return
+        from orchestrator_cli.core.metrics_file import add_to_file
+
+        taken = self.meter.take()
+        try:
+            add_to_file(self.metrics_file, taken)
+        except OrchestratorError as error:
+            self.meter.put_back(taken)
+            self.output.warn(f"metrics: {error.message}")
 
     @property
     def bucket(self) -> str:
@@ -199,6 +230,8 @@ class App:
         return direct_access(asked, os.environ)
 
     def _note_retry(self, error: OrchestratorError) -> None:
+        if self.meter is not None:
+            self.meter.retry(error)
         self.output.detail(f"retrying: {error.message}")
 
 

@@ -14,7 +14,7 @@ import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.context import App, pass_app
-from orchestrator_cli.options import DURATION, LABEL, Example, command
+from orchestrator_cli.options import DURATION, LABEL, Example, command, metrics_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.run_record import RunStart
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     help="Run nothing: store what an earlier run left in its spool directory.",
 )
 @click.argument("argv", metavar="[-- CMD …]", nargs=-1, type=click.UNPROCESSED)
+@metrics_option
 @pass_app
 def run(
     app: App,
@@ -179,6 +180,7 @@ def _run(app: App, start: RunStart, spool: Spool, limits: Any, argv: tuple[str, 
         say_slow=lambda: app.output.note("CMD has ended; its output is being stored"),
     )
     end, outcome = session.run()
+    _write_metrics(app, outcome)
     _report(app, spool, start, outcome, f"{end.result}, {end.summary}")
     sys.stderr.flush()
     # A signal that came late must not change the code.
@@ -199,7 +201,7 @@ def _runner_log(app: App, spool: Spool) -> RunnerLog:
 def _upload(app: App, spool: Spool, start: RunStart, log: RunnerLog) -> RunUpload:
     from orchestrator_cli.core.run_upload import RunUpload
 
-    return RunUpload(spool, start, log, lambda patient: app.store(patient=patient))
+    return RunUpload(spool, start, log, lambda patient: app.store(patient=patient), app.meter)
 
 
 def _report(app: App, spool: Spool, start: RunStart, outcome: RunOutcome, how: str) -> None:
@@ -212,6 +214,15 @@ def _report(app: App, spool: Spool, start: RunStart, outcome: RunOutcome, how: s
     if spool.directory is not None:
         click.echo("What is left is kept. To store it:", err=True)
         click.echo(f"  {_resume_line(app, spool.directory)}", err=True)
+
+
+def _write_metrics(app: App, outcome: RunOutcome) -> None:
+    if app.meter is not None and outcome.measured is not None:
+        from orchestrator_cli.core.metrics import Measured
+
+        # It was counted in the process that stores.
+        app.meter.put_back(Measured.from_list(outcome.measured))
+    app.write_metrics()
 
 
 def _resume_line(app: App, directory: Path) -> str:

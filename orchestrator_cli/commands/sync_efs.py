@@ -18,6 +18,7 @@ from orchestrator_cli.options import (
     complete_execution_id,
     concurrency_option,
     json_option,
+    metrics_option,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
 @concurrency_option
 @click.option("--limit-rate", type=SIZE, help="Bytes a second at most, as 512K or 5M.")
 @json_option
+@metrics_option
 @pass_app
 def sync_efs(
     app: App,
@@ -125,10 +127,11 @@ def sync_efs(
         with app.transfers(store, concurrency) as transfers:
             sync = EfsSync(transfers, rules, app.now, told.event, stopping, quiet)
             sync.run(root, bench, execution_id)
+        _set_gauges(app, sync.summary)
         return sync.summary
 
     if watch:
-        _watch(told, one_pass, QuietExecutions(rules), interval)
+        _watch(app, told, one_pass, QuietExecutions(rules), interval)
         return
     with app.output.failures_at_the_end():
         summary = one_pass(QuietExecutions(rules), lambda: False)
@@ -139,6 +142,7 @@ def sync_efs(
 
 
 def _watch(
+    app: App,
     told: _Told,
     one_pass: Callable[[QuietExecutions, Callable[[], bool]], SyncSummary],
     quiet: QuietExecutions,
@@ -149,6 +153,14 @@ def _watch(
 
     from orchestrator_cli.core.efs_watch import watch
 
+    def on_pass(summary: SyncSummary) -> None:
+        told.summary(summary)
+        app.write_metrics()
+
+    def on_trouble(error: Any) -> None:
+        told.trouble(error)
+        app.write_metrics()
+
     stop = threading.Event()
     previous = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     try:
@@ -156,11 +168,19 @@ def _watch(
             lambda: one_pass(quiet, stop.is_set),
             stop,
             interval.total_seconds(),
-            told.summary,
-            told.trouble,
+            on_pass,
+            on_trouble,
         )
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _set_gauges(app: App, summary: SyncSummary) -> None:
+    if app.meter is not None:
+        from orchestrator_cli.core.metrics import BACKLOG, PASSED
+
+        app.meter.set_gauge(BACKLOG, summary.unfinished)
+        app.meter.set_gauge(PASSED, app.now().timestamp())
 
 
 class _Told:

@@ -18,6 +18,7 @@ from orchestrator_cli.options import (
     concurrency_option,
     is_preset_id,
     json_option,
+    metrics_option,
     split_id,
 )
 
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     help="What to do where nothing matches.",
 )
 @json_option
+@metrics_option
 @pass_app
 def upload(
     app: App,

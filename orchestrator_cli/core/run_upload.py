@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.core.errors import (
     ConflictError,
@@ -41,6 +41,9 @@ from orchestrator_cli.core.store import ArtifactStore
 from orchestrator_cli.core.transfer import Transfers
 from orchestrator_cli.core.upload import Uploader, upload_stream
 
+if TYPE_CHECKING:
+    from orchestrator_cli.core.metrics import Meter
+
 _LONGEST_WAIT_SECONDS = 30.0
 _CONCURRENCY = 8
 RESULTS_PATH = "artifacts/results.json"
@@ -48,12 +51,16 @@ RESULTS_PATH = "artifacts/results.json"
 
 @dataclass
 class RunOutcome:
-    """What became of a run's output. `stored` means that nothing is left in the spool only."""
+    """What became of a run's output. `stored` means that nothing is left in the spool only.
+
+    `measured` is for whoever writes the metrics, as `Measured.from_list` takes it.
+    """
 
     stored: bool = False
     summary: str = ""
     problems: list[str] = field(default_factory=list)
     exit_code: int = 0
+    measured: list[Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready form."""
@@ -63,7 +70,7 @@ class RunOutcome:
 class RunUpload:
     """Stores one run. `begin` starts with the logs; `finish`, once, ends in an outcome.
 
-    `make_store` makes a store, patient or not; `note` goes to runner.log.
+    `make_store` makes a store, patient or not; `meter` counts what is stored.
     """
 
     def __init__(
@@ -72,11 +79,13 @@ class RunUpload:
         start: RunStart,
         log: RunnerLog,
         make_store: Callable[[bool], ArtifactStore],
+        meter: Meter | None = None,
     ) -> None:
         self._spool = spool
         self._start = start
         self._log = log
         self._make_store = make_store
+        self._meter = meter
         self._stores: list[ArtifactStore] = []
         self._ended = threading.Event()
         self._stopped = threading.Event()
@@ -140,6 +149,9 @@ class RunUpload:
                     result = upload_stream(transfers, item, source)
             finally:
                 source.close()
+            if self._meter is not None and result.stored:
+                # What failed is tried again, at last by `finish`, and counts there.
+                self._meter.upload(lambda: result, False)
             self._take(result)
 
         self._until_it_works(item.path, follow)
@@ -176,6 +188,10 @@ class RunUpload:
         self._down = False
         self.heard_from_s3 = True
         self.last_progress = time.monotonic()
+
+    def measured(self) -> list[Any] | None:
+        """Return what was counted, where something counts."""
+        return self._meter.take().to_list() if self._meter is not None else None
 
     # --- at its end ----------------------------------------------------------------------
 
@@ -219,7 +235,7 @@ class RunUpload:
             if result.outcome is None:
                 failed[result.path or printable(result.source)] = result.error.message
 
-        with Transfers(store, _CONCURRENCY * 2, lambda size: self._progress()) as transfers:
+        with self._transfers(store) as transfers:
             uploader = Uploader(transfers, take)
             uploader.run(start.execution_id, chain(self._left_logs(), self._artifacts(outcome)))
             if self._spool.directory is not None:
@@ -236,6 +252,12 @@ class RunUpload:
         outcome.summary = f"{metadata.artifact_count:,} files, {metadata.artifact_bytes:,} bytes"
         if outcome.stored:
             self._spool.remove()
+
+    def _transfers(self, store: ArtifactStore) -> Transfers:
+        transfers = Transfers(store, _CONCURRENCY * 2, lambda size: self._progress())
+        if self._meter is not None:
+            transfers.observe = self._meter.upload
+        return transfers
 
     def _finish_execution(self, store: ArtifactStore, end: RunEnd) -> ExecutionMetadata:
         details = RunDetails(**run_details(self._start, end))

@@ -14,6 +14,7 @@ from typing import Generic, Self, TypeVar
 from orchestrator_cli.core.budget import Buffers, ByteBudget
 from orchestrator_cli.core.errors import InterruptedByUser
 from orchestrator_cli.core.growth import MOST_THREADS, GrowingExecutor
+from orchestrator_cli.core.models import UploadResult
 from orchestrator_cli.core.multipart import MultipartUploads
 from orchestrator_cli.core.parts import BASE_PART_BYTES
 from orchestrator_cli.core.stop import HEARING_SECONDS, obey
@@ -21,6 +22,9 @@ from orchestrator_cli.core.store import ArtifactStore
 
 Item = TypeVar("Item")
 T = TypeVar("T")
+
+# Does the upload of one file; whether its duration is ours, and not that of a pipe's writer.
+Observe = Callable[[Callable[[], UploadResult], bool], UploadResult]
 
 # Eight base parts. With the clients and the interpreter a command then stays under 160 MiB.
 IN_FLIGHT_BYTES = 8 * BASE_PART_BYTES
@@ -89,7 +93,8 @@ class Transfers:
     What it stops is its own work: the store can be used again at once.
 
     `concurrency` is the most requests in flight; how many there are depends on what that brings.
-    `on_bytes` is called from several threads with the bytes just stored, found or read.
+    `on_bytes` is called from several threads with the bytes just stored, found or read;
+    `observe` from several threads to do the upload of one file.
     """
 
     store: ArtifactStore
@@ -97,6 +102,7 @@ class Transfers:
     on_bytes: Callable[[int], None] = lambda size_bytes: None
     budget: ByteBudget = field(default_factory=lambda: ByteBudget(IN_FLIGHT_BYTES))
     buffers: Buffers = field(default_factory=lambda: Buffers(BASE_PART_BYTES))
+    observe: Observe = lambda work, timed: work()
 
     def __post_init__(self) -> None:
         # Made at once, so that two threads never make two; their threads start when needed.

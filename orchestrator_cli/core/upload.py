@@ -154,7 +154,7 @@ class Uploader:
         ended = Ended()
         try:
             for item in group:
-                ended.results.append(self._store_item(item))
+                ended.results.append(self._transfers.observe(partial(self._store_item, item), True))
         except Exception as error:  # noqa: BLE001 - raised once the results before it are counted
             ended.error = error
         return ended
@@ -241,6 +241,10 @@ def _failed(item: PlannedFile, error: OrchestratorError) -> UploadResult:
 
 def upload_stream(transfers: Transfers, item: PlannedFile, stream: Readable) -> UploadResult:
     """Store a stream under the item's key; what can fail alone is in the result."""
+    return transfers.observe(lambda: _upload_stream(transfers, item, stream), False)
+
+
+def _upload_stream(transfers: Transfers, item: PlannedFile, stream: Readable) -> UploadResult:
     upload = StreamUpload(transfers, item.key, item.content_type)
     try:
         outcome, checksum = upload.run(stream)

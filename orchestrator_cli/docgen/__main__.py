@@ -15,6 +15,7 @@ from orchestrator_cli.docgen.completions import render_completions
 from orchestrator_cli.docgen.deploy_page import render_deploy_page
 from orchestrator_cli.docgen.environment import global_variables
 from orchestrator_cli.docgen.layout_page import render_layout_page
+from orchestrator_cli.docgen.metrics_page import render_metrics_page
 from orchestrator_cli.docgen.reference import PROGRAM, read_commands, read_program
 from orchestrator_cli.docgen.retention_page import render_retention_page
 
@@ -32,6 +33,7 @@ def render_all(readme_text: str) -> dict[Path, str]:
         Path("man", f"{manpages.API_PAGE}.7"): render_api_page(__version__),
         Path("man", f"{manpages.DEPLOY_PAGE}.7"): render_deploy_page(__version__),
         Path("man", f"{manpages.LAYOUT_PAGE}.7"): render_layout_page(__version__),
+        Path("man", f"{manpages.METRICS_PAGE}.7"): render_metrics_page(__version__),
         Path("man", f"{manpages.RETENTION_PAGE}.7"): render_retention_page(__version__),
     }
     see_also = (f"{PROGRAM}(1)", *manpages.OVERVIEWS)

@@ -12,7 +12,10 @@ API_PAGE = f"{PROGRAM}-api"
 LAYOUT_PAGE = f"{PROGRAM}-layout"
 RETENTION_PAGE = f"{PROGRAM}-retention"
 DEPLOY_PAGE = f"{PROGRAM}-deployment"
-OVERVIEWS = tuple(f"{page}(7)" for page in (API_PAGE, DEPLOY_PAGE, LAYOUT_PAGE, RETENTION_PAGE))
+METRICS_PAGE = f"{PROGRAM}-metrics"
+OVERVIEWS = tuple(
+    f"{page}(7)" for page in (API_PAGE, DEPLOY_PAGE, LAYOUT_PAGE, METRICS_PAGE, RETENTION_PAGE)
+)
 _ENVIRONMENT = (
     "The variables that stand for options are named with them above; what every command reads is "
     f"described in `{PROGRAM}(1)`."

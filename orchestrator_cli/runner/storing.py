@@ -103,6 +103,7 @@ def _work(upload: RunUpload, control: int, status: int, died: RunEnd, timeout: f
     outcome = outcomes[0] if outcomes else RunOutcome(exit_code=9)
     if reason and not outcome.stored:
         outcome.summary = reason
+    outcome.measured = upload.measured()
     data = json.dumps(outcome.to_dict()).encode()
     with contextlib.suppress(OSError):
         while data:

@@ -1,0 +1,24 @@
+"""The manual page of metrics: the text of metrics.md with what the code really counts."""
+
+from __future__ import annotations
+
+from orchestrator_cli.core.metrics import METRICS, REASONS, Metric
+from orchestrator_cli.docgen.layout_page import render_page
+from orchestrator_cli.docgen.manpages import METRICS_PAGE
+
+
+def render_metrics_page(version: str) -> str:
+    """Return the page."""
+    values = {
+        "metrics": "\n\n".join(map(_describe, METRICS)),
+        "reasons": ", ".join(f"`{reason}` ({code})" for code, reason in REASONS.items()),
+    }
+    return render_page(METRICS_PAGE, "metrics.md", values, version)
+
+
+def _describe(metric: Metric) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels) or "none"
+    text = f"{str(metric.kind).capitalize()}. {metric.meaning} Labels: {labels}."
+    if metric.buckets:
+        text += f" Buckets: {', '.join(f'{bound:,g}' for bound in metric.buckets)}."
+    return f"`{metric.name}`\n:   {text}"

@@ -46,7 +46,7 @@ COMMANDS: dict[str, str] = {
     "restore": "Bring archived files back for some days.",
     "cost": "Say what executions cost to store, now and archived.",
     "history": "Finished executions as a table for Athena, DuckDB, Spark.",
-    "deploy": "Print files to copy: systemd, EC2, EKS, IAM.",
+    "deploy": "Print files to copy: systemd, EC2, EKS, IAM, alerts, Grafana.",
     "doctor": "Say what this bucket and these credentials can do.",
     "serve": "Serve executions and their files over HTTP, take uploads.",
     "sandbox": "Start a throw-away S3 on this machine.",

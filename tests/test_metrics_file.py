@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import stat
 import subprocess
@@ -64,6 +65,9 @@ def test_an_upload_counts_its_files(
     assert value(file, "artifact_size_bytes_bucket", le="4096.0", **created) == 3
     assert value(file, "artifact_upload_duration_count", **created) == 3
     assert 0 < value(file, "artifact_upload_duration_sum", **created) < 300
+    # A first failure shows as an increase only after a zero.
+    for reason in REASONS.values():
+        assert value(file, "artifact_failures_total", command="upload", reason=reason) == 0
 
     cli("upload", execution_id, tree, env={"ORCHESTRATOR_UPLOAD_METRICS_FILE": str(file)}).ok()
     assert value(file, "artifact_size_bytes_count", **created) == 3
@@ -258,6 +262,7 @@ def test_what_is_written_is_read_back() -> None:
     measured.observe(SIZE, ("run", "created"), 1e20)
     measured.observe(SIZE, ("run", "created"), 0)
     assert parse(render(measured).decode()) == measured
+    assert Measured.from_list(json.loads(json.dumps(measured.to_list()))) == measured
 
 
 def test_names_and_reasons_are_closed() -> None:

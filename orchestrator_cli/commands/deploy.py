@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     exit_codes=(0, 2),
 )
 def deploy() -> None:
-    """Print files to copy: systemd, EC2, EKS, IAM.
+    """Print files to copy: systemd, EC2, EKS, IAM, alerts, Grafana.
 
     The bucket and the region go into the files. Nothing is changed anywhere and no request is
     sent. orchestrator-deployment(7) says step by step what to do with each file.
@@ -151,5 +151,37 @@ def iam(app: App, role: str) -> None:
     app.output.line(render_iam(app.bucket, Role(role)), end="")
 
 
-for _member in (systemd, ec2, eks, iam):
+@command(
+    examples=(Example("for Prometheus' rule_files", "orchestrator deploy alerts > rules.yml"),),
+    exit_codes=(0, 2),
+)
+@pass_app
+def alerts(app: App) -> None:
+    """Print alert rules for Prometheus.
+
+    They are over what --metrics-file counts; see orchestrator-metrics(7).
+    """
+    from orchestrator_cli.core.watching import render_alerts
+
+    app.output.line(render_alerts(), end="")
+
+
+@command(
+    examples=(
+        Example("to import under Dashboards", "orchestrator deploy grafana > orchestrator.json"),
+    ),
+    exit_codes=(0, 2),
+)
+@pass_app
+def grafana(app: App) -> None:
+    """Print a dashboard for Grafana.
+
+    It shows what --metrics-file counts; see orchestrator-metrics(7).
+    """
+    from orchestrator_cli.core.watching import render_dashboard
+
+    app.output.line(render_dashboard(), end="")
+
+
+for _member in (systemd, ec2, eks, iam, alerts, grafana):
     deploy.add_command(_member)

@@ -173,7 +173,7 @@ class Meter:
         self._command = command
         self._clock = clock
         self._lock = threading.Lock()
-        self._measured = Measured()
+        self._measured = self._nothing()
 
     def upload(self, work: Callable[[], UploadResult], timed: bool) -> UploadResult:
         """Do one file's upload and measure it; its exceptions are counted and passed on.
@@ -202,7 +202,7 @@ class Meter:
     def take(self) -> Measured:
         """Return what was counted since the last time, and count from zero."""
         with self._lock:
-            taken, self._measured = self._measured, Measured()
+            taken, self._measured = self._measured, self._nothing()
         return taken
 
     def put_back(self, taken: Measured) -> None:
@@ -210,6 +210,13 @@ class Meter:
         with self._lock:
             taken.merge(self._measured)
             self._measured = taken
+
+    def _nothing(self) -> Measured:
+        # increase() sees a first failure only where there was a zero before.
+        zeros: dict[Series, float] = {
+            (FAILURES.name, (self._command, reason)): 0 for reason in REASONS.values()
+        }
+        return Measured(zeros)
 
     def _count_failure(self, error: OrchestratorError) -> None:
         with self._lock:

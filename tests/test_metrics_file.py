@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -138,6 +140,28 @@ def test_a_sync_tells_its_backlog(cli: RunCommand, bucket: str, file: Path, tmp_
     cli(*line, "--settle", "0s").ok()
     assert value(file, "efs_sync_backlog_files") == 0
     created = {"command": "sync-efs", "outcome": "created"}
+    assert value(file, "artifact_size_bytes_count", **created) == 2
+
+
+def test_a_watch_writes_after_each_pass(
+    cli: RunCommand, cli_process: Processes, bucket: str, file: Path, tmp_path: Path
+) -> None:
+    raw = tmp_path / "efs" / "bench-01" / new_execution(cli) / "raw"
+    raw.mkdir(parents=True)
+    line = ("sync-efs", "--root", str(tmp_path / "efs"), "--watch", "--settle", "0s", "--keep")
+    watching = cli_process.start(*line, "--interval", "50ms", "--metrics-file", str(file))
+    created = {"command": "sync-efs", "outcome": "created"}
+    series = ("artifact_size_bytes_count", tuple(sorted(created.items())))
+    for number in (1, 2):
+        # Renamed into place, so that no pass finds it half written.
+        (tmp_path / "new").write_text("new")
+        (tmp_path / "new").rename(raw / f"{number}.txt")
+        given_up_at = time.monotonic() + 60
+        while not file.exists() or samples(file).get(series) != number:
+            assert time.monotonic() < given_up_at, file.exists() and samples(file)
+            time.sleep(0.05)
+    watching.send_signal(signal.SIGTERM)
+    assert watching.wait(60) == 0
     assert value(file, "artifact_size_bytes_count", **created) == 2
 
 

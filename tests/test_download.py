@@ -128,6 +128,26 @@ def test_an_execution_makes_the_round_trip(
     }
 
 
+@pytest.mark.parametrize("nameless", [True, False])
+def test_small_files_are_whole_or_not_there(
+    nameless: bool, recorder: Proxy, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one request where the system has files without a name, else as large ones."""
+    store_files(bucket, {"a.txt": DATA, "empty": b""})
+    if not nameless:
+        monkeypatch.setattr("orchestrator_cli.core.download._NAMELESS", None)
+    recorder.clear()
+    summary, _ = download(bucket, tmp_path)
+    assert exit_code(summary) == 0
+    assert files_below(tmp_path) == {"artifacts/custom/a.txt": DATA, "artifacts/custom/empty": b""}
+    if nameless and sys.platform == "linux":
+        assert recorder.count("GetObject") == 2
+        assert recorder.count("HeadObject") == 0
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "artifacts/custom").iterdir()}
+    (tmp_path / "own").touch()
+    assert modes == {(tmp_path / "own").stat().st_mode & 0o777}
+
+
 def test_files_get_the_mode_that_the_user_gives_to_files(bucket: str, tmp_path: Path) -> None:
     store_files(bucket, {"a.txt": DATA})
     before = os.umask(0o027)

@@ -169,6 +169,7 @@ def _upload_files(
         app.output.progress("uploading") as progress,
         session.transfers(concurrency, progress.add_bytes) as transfers,
     ):
+        transfers.observe = app.observe
 
         def on_result(result: UploadResult) -> None:
             progress.add_file()
@@ -215,6 +216,7 @@ def _upload_stdin(
         app.output.progress("uploading") as progress,
         session.transfers(concurrency, progress.add_bytes) as transfers,
     ):
+        transfers.observe = app.observe
         result = upload_stream(transfers, item, cast("Readable", sys.stdin.buffer))
         progress.add_file()
         summary.add(result)

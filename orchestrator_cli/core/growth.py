@@ -18,6 +18,8 @@ T = TypeVar("T")
 FIRST_THREADS = 4
 MOST_THREADS = 128
 _FACTOR = 4
+_DESCRIPTORS_KEPT = 64
+_DESCRIPTORS_EACH = 4
 _WINDOW_SECONDS = 0.05
 # A process that uses less of one core than this is waiting for answers.
 _BUSY = 0.5
@@ -65,6 +67,16 @@ class Growth:
         return self.threads
 
 
+def _threads_that_may_open_files() -> int:
+    """Return how many threads can have two files and a connection each, and leave some over."""
+    import resource
+
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return MOST_THREADS
+    return max(FIRST_THREADS, (allowed - _DESCRIPTORS_KEPT) // _DESCRIPTORS_EACH)
+
+
 class GrowingExecutor(ThreadPoolExecutor):
     """Threads that become more while that helps, up to `most`."""
 
@@ -75,6 +87,7 @@ class GrowingExecutor(ThreadPoolExecutor):
         initializer: Callable[[], object],
         first: int = FIRST_THREADS,
     ) -> None:
+        most = min(most, _threads_that_may_open_files())
         super().__init__(min(first, most), name, initializer)
         self._measured = threading.Lock()
         self._ended = 0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from orchestrator_cli.core.ahead import map_in_order
 from orchestrator_cli.core.compare import StoredChecksum, stored_checksum
@@ -44,7 +43,10 @@ def read_whole(store: ArtifactStore, head: ObjectHead) -> Iterator[memoryview]:
     stored = stored_checksum(head) if head.size_bytes else None
     digests = _Digests(stored, head.size_bytes) if stored is not None else None
     blocks = read_in_order(store, head.key, 0, head.size_bytes)
-    yield from _hashed(blocks, digests) if digests is not None else blocks
+    if digests is not None:
+        alone = head.size_bytes <= RANGE_BYTES
+        blocks = _hashed_alone(blocks, digests) if alone else _hashed(blocks, digests)
+    yield from blocks
     # An ETag need not be an MD5, as under SSE-KMS; S3's own checksum takes another request.
     if digests is None or digests.match(stored):
         return
@@ -55,19 +57,17 @@ def read_whole(store: ArtifactStore, head: ObjectHead) -> Iterator[memoryview]:
         )
 
 
+def _hashed_alone(blocks: Iterator[memoryview], digests: _Digests) -> Iterator[memoryview]:
+    for block in blocks:
+        digests.update(block)
+        yield block
+
+
 def _hashed(blocks: Iterator[memoryview], digests: _Digests) -> Iterator[memoryview]:
     """Yield the blocks while a thread hashes them: who takes them need not wait for that."""
-    first = next(blocks, None)
-    if first is None:
-        return
-    second = next(blocks, None)
-    if second is None:
-        digests.update(first)
-        yield first
-        return
     with ThreadPoolExecutor(1, "hash") as executor:
-        hashing = None
-        for block in chain((first, second), blocks):
+        hashing: Future[None] | None = None
+        for block in blocks:
             if hashing is not None:
                 hashing.result()
             hashing = executor.submit(digests.update, block)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import urllib3
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
@@ -217,3 +218,43 @@ def test_storage_that_is_away(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> 
     assert problem(answer, 503, "unavailable")["exit_code"] == 9
     assert int(answer.headers["retry-after"]) > 0
     assert server.get("/healthz").status == 200
+
+
+# --- metrics -----------------------------------------------------------------------------
+
+
+def test_requests_are_counted_by_route(serve: Serve, s3: S3Client, bucket: str) -> None:
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
+    server = serve()
+    for path in (f"/executions/{execution_id}", f"/executions/{make_id()}", "/nothing", "/healthz"):
+        server.get(path)
+    answer = server.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = {one.name: one for one in text_string_to_metric_families(answer.data.decode())}
+    counted = {
+        tuple(sample.labels[name] for name in ("method", "route", "status")): sample.value
+        for sample in families["orchestrator_http_requests"].samples
+        if sample.name.endswith("_total")
+    }
+    assert counted == {
+        ("GET", "/executions/{execution_id}", "200"): 1,
+        ("GET", "/executions/{execution_id}", "404"): 1,
+        ("GET", "/healthz", "200"): 1,
+        ("GET", "other", "404"): 1,
+    }
+    (flying,) = families["orchestrator_http_requests_in_flight"].samples
+    assert flying.value == 1
+    seconds = families["orchestrator_http_request_duration_seconds"].samples
+    assert sum(one.value for one in seconds if one.name.endswith("_count")) == 4
+
+
+def test_metrics_need_the_token_too(serve: Serve, cli: RunCommand, tmp_path: Path) -> None:
+    made = cli("serve", "--new-token", "prometheus").ok()
+    file = tmp_path / "tokens"
+    file.write_text(made.out)
+    server = serve("--tokens", str(file))
+    assert server.get("/metrics").status == 401
+    bearer = {"Authorization": f"Bearer {made.err.strip()}"}
+    answer = server.get("/metrics", headers=bearer)
+    assert answer.status == 200
+    assert b'status="401"' in answer.data

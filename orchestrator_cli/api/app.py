@@ -12,7 +12,7 @@ from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Match, Route
 
 from orchestrator_cli import __version__
@@ -20,6 +20,8 @@ from orchestrator_cli.api.answers import ExecutionPage, FilePage, Id, Problem
 from orchestrator_cli.api.docs import CONTENT_SECURITY_POLICY, render_docs
 from orchestrator_cli.api.encoding import encode, json_answer
 from orchestrator_cli.api.guard import ASKED_METHOD
+from orchestrator_cli.api.metrics import MEDIA_TYPE as METRICS_TYPE
+from orchestrator_cli.api.metrics import ServerMetrics
 from orchestrator_cli.api.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem, problem_of
 from orchestrator_cli.api.reads import Reads
 from orchestrator_cli.api.upload_routes import add_uploads
@@ -57,7 +59,7 @@ Cursor = Annotated[
 ]
 
 
-def make_app(reads: Reads, uploads: Uploads, workers: Workers) -> FastAPI:
+def make_app(reads: Reads, uploads: Uploads, workers: Workers, metrics: ServerMetrics) -> FastAPI:
     """Return the application, without what guards it."""
     app = FastAPI(
         title="orchestrator",
@@ -70,7 +72,7 @@ def make_app(reads: Reads, uploads: Uploads, workers: Workers) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     _add_errors(app)
     _add_http_errors(app)
-    _add_service(app, reads, workers)
+    _add_service(app, reads, workers, metrics)
     _add_executions(app, reads, workers)
     _add_files(app, reads, workers)
     add_uploads(app, uploads, workers, _ERRORS)
@@ -120,7 +122,7 @@ def _allowed(app: FastAPI, request: Request) -> str:
     return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))
 
 
-def _add_service(app: FastAPI, reads: Reads, workers: Workers) -> None:
+def _add_service(app: FastAPI, reads: Reads, workers: Workers, metrics: ServerMetrics) -> None:
     @app.get("/healthz", tags=["service"], response_class=Response)
     async def healthz() -> Response:
         """Say that the process answers."""
@@ -131,6 +133,16 @@ def _add_service(app: FastAPI, reads: Reads, workers: Workers) -> None:
         """Say whether the bucket can be listed."""
         await workers.run(reads.check_ready)
         return json_answer({"status": "ok"})
+
+    @app.get(
+        "/metrics",
+        tags=["service"],
+        response_class=PlainTextResponse,
+        responses={200: {"content": {"text/plain": {}}}, **_ERRORS},
+    )
+    async def get_metrics() -> Response:
+        """Count the requests of this process, in Prometheus' text format."""
+        return Response(metrics.exposition(), media_type=METRICS_TYPE)
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:

@@ -12,6 +12,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator_cli.api.metrics import ServerMetrics
 from orchestrator_cli.api.problems import problem
 from orchestrator_cli.api.tokens import UPLOADS, Token, TokenFile
 
@@ -38,6 +39,7 @@ class Guard:
     tokens: TokenFile
     log: Callable[[str], None]
     deadline_seconds: float
+    metrics: ServerMetrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -46,17 +48,23 @@ class Guard:
             return
         seen = _Seen(send)
         began = time.monotonic()
+        self.metrics.begin()
         refused, token = self._check(scope)
+        inside = _inside(scope, token)
         try:
             async with asyncio.timeout(self.deadline_seconds):
-                await (refused or self.app)(_inside(scope, token), receive, seen.send)
+                await (refused or self.app)(inside, receive, seen.send)
         except TimeoutError:
             await seen.answer(scope, problem(504, "timeout", "the request took too long"))
         except Exception as error:  # noqa: BLE001 - the last line of defence
             seen.error = type(error).__name__
             await seen.answer(scope, problem(500, "unexpected", "unexpected error", exit_code=1))
         finally:
-            self.log(_line(scope, seen, token, time.monotonic() - began))
+            seconds = time.monotonic() - began
+            # Routing leaves there which route it was.
+            route = getattr(inside.get("route"), "path", None)
+            self.metrics.end(scope["method"], route, seen.status, seconds)
+            self.log(_line(scope, seen, token, seconds))
 
     def _check(self, scope: Scope) -> tuple[Response | None, Token | None]:
         headers = _headers(scope)

@@ -142,7 +142,9 @@ def _serve(
     try:
         from orchestrator_cli.api.app import make_app
         from orchestrator_cli.api.guard import Guard
+        from orchestrator_cli.api.metrics import ServerMetrics
         from orchestrator_cli.api.server import REQUEST_SECONDS, open_socket, serve_app
+        from orchestrator_cli.core.metrics_file import require_prometheus
     except ImportError as error:
         raise UsageError(
             "serve needs FastAPI and uvicorn", hint="pip install 'orchestrator-cli[api]'"
@@ -154,6 +156,7 @@ def _serve(
     from orchestrator_cli.core.grants import UploadGrants
     from orchestrator_cli.core.presign import UrlSigner, plan_expiry
 
+    require_prometheus()
     known = TokenFile(tokens, app.now)
     store = app.store(concurrency)
     seconds = int(expires_in.total_seconds())
@@ -162,8 +165,9 @@ def _serve(
     signer = UrlSigner(store)
     reads = Reads(store, signer, app.now, seconds)
     uploads = Uploads(store, UploadGrants(store, signer, app.now, seconds))
-    served = make_app(reads, uploads, workers)
-    guarded = Guard(served, known, _log, deadline.total_seconds())
+    metrics = ServerMetrics()
+    served = make_app(reads, uploads, workers, metrics)
+    guarded = Guard(served, known, _log, deadline.total_seconds(), metrics)
     listening = open_socket(host, port)
     address = f"[{host}]" if ":" in host else host
     app.output.note(f"serving on http://{address}:{listening.getsockname()[1]} (see /docs)")

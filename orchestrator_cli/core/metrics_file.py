@@ -57,12 +57,12 @@ def add_to_file(path: Path, measured: Measured) -> None:
         ) from error
 
 
-def render(measured: Measured) -> bytes:
-    """Return the text exposition."""
+def render(measured: Measured, metrics: tuple[Metric, ...] = METRICS) -> bytes:
+    """Return the text exposition of these metrics."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(measured))
+    registry.register(_Collector(measured, metrics))
     return generate_latest(registry)
 
 
@@ -122,12 +122,13 @@ def _take_buckets(measured: Measured, cumulated: dict[Series, list[float | None]
 class _Collector:
     """Hands values to prometheus-client."""
 
-    def __init__(self, measured: Measured) -> None:
+    def __init__(self, measured: Measured, metrics: tuple[Metric, ...]) -> None:
         self._measured = measured
+        self._metrics = metrics
 
     def collect(self) -> Iterator[Any]:
         """Yield a family for each metric that has a value."""
-        for metric in METRICS:
+        for metric in self._metrics:
             family = _family(metric, self._measured)
             if family.samples:
                 yield family

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator_cli.api.metrics import SERVED
 from orchestrator_cli.core.metrics import METRICS, REASONS, Metric
 from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import METRICS_PAGE
@@ -11,6 +12,7 @@ def render_metrics_page(version: str) -> str:
     """Return the page."""
     values = {
         "metrics": "\n\n".join(map(_describe, METRICS)),
+        "served": "\n\n".join(map(_describe, SERVED)),
         "reasons": ", ".join(f"`{reason}` ({code})" for code, reason in REASONS.items()),
     }
     return render_page(METRICS_PAGE, "metrics.md", values, version)

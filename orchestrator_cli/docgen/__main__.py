@@ -11,6 +11,7 @@ from orchestrator_cli.cli import cli
 from orchestrator_cli.core.errors import EXIT_CODES
 from orchestrator_cli.docgen import checks, manpages, readme
 from orchestrator_cli.docgen.api_page import render_api_page
+from orchestrator_cli.docgen.benchmarks_page import render_benchmarks_page
 from orchestrator_cli.docgen.completions import render_completions
 from orchestrator_cli.docgen.deploy_page import render_deploy_page
 from orchestrator_cli.docgen.environment import global_variables
@@ -31,6 +32,7 @@ def render_all(readme_text: str) -> dict[Path, str]:
             program, commands, __version__, EXIT_CODES, variables
         ),
         Path("man", f"{manpages.API_PAGE}.7"): render_api_page(__version__),
+        Path("man", f"{manpages.BENCHMARKS_PAGE}.7"): render_benchmarks_page(__version__),
         Path("man", f"{manpages.DEPLOY_PAGE}.7"): render_deploy_page(__version__),
         Path("man", f"{manpages.LAYOUT_PAGE}.7"): render_layout_page(__version__),
         Path("man", f"{manpages.METRICS_PAGE}.7"): render_metrics_page(__version__),

@@ -13,8 +13,17 @@ LAYOUT_PAGE = f"{PROGRAM}-layout"
 RETENTION_PAGE = f"{PROGRAM}-retention"
 DEPLOY_PAGE = f"{PROGRAM}-deployment"
 METRICS_PAGE = f"{PROGRAM}-metrics"
+BENCHMARKS_PAGE = f"{PROGRAM}-benchmarks"
 OVERVIEWS = tuple(
-    f"{page}(7)" for page in (API_PAGE, DEPLOY_PAGE, LAYOUT_PAGE, METRICS_PAGE, RETENTION_PAGE)
+    f"{page}(7)"
+    for page in (
+        API_PAGE,
+        BENCHMARKS_PAGE,
+        DEPLOY_PAGE,
+        LAYOUT_PAGE,
+        METRICS_PAGE,
+        RETENTION_PAGE,
+    )
 )
 _ENVIRONMENT = (
     "The variables that stand for options are named with them above; what every command reads is "

@@ -52,12 +52,15 @@ def _first_line(command: list[str]) -> str:
     return (done.stdout or done.stderr).strip().partition("\n")[0]
 
 
-def rclone_options(endpoint_url: str, ca_file: str) -> tuple[str, ...]:
+def rclone_options(endpoint_url: str, ca_file: Path | None) -> tuple[str, ...]:
     """Return what rclone needs to be told; the sink cannot answer its looks after an upload."""
     return (
         *("--config", "/dev/null", "--s3-provider", "Other", "--s3-env-auth"),
-        *("--s3-endpoint", endpoint_url, "--ca-cert", ca_file, "--s3-no-check-bucket"),
+        *("--s3-endpoint", endpoint_url, "--s3-no-check-bucket"),
+        *(("--ca-cert", str(ca_file)) if ca_file else ()),
         *("--s3-list-version", "2", "--s3-no-head", "--ignore-checksum", "--quiet"),
+        # Its own way of sending parts looks for the object afterwards.
+        *("--multi-thread-cutoff", "1P"),
     )
 
 

@@ -71,6 +71,13 @@ def print_record(record: Mapping[str, Any]) -> None:
 
 
 def write_json(path: Path, facts: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> None:
-    """Write everything that was measured."""
-    content = {"facts": facts, "results": list(records)}
+    """Write what was measured, beside what the file has of other work on the same machine."""
+    fresh = list(records)
+    done = {(one["workload"], one["server"]) for one in fresh}
+    kept: list[Any] = []
+    if path.exists():
+        there = json.loads(path.read_text())
+        if there["facts"] == facts:
+            kept = [one for one in there["results"] if (one["workload"], one["server"]) not in done]
+    content = {"facts": facts, "results": kept + fresh}
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

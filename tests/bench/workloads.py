@@ -36,10 +36,10 @@ class Workload:
 
 
 def build_workloads(
-    tools: Tools, files: Fixtures, endpoint_url: str, ca_file: Path, scratch: Path
+    tools: Tools, files: Fixtures, endpoint_url: str, ca_file: Path | None, scratch: Path
 ) -> list[Workload]:
     """Return all workloads for the tools that are there."""
-    make = _Commands(tools, rclone_options(endpoint_url, str(ca_file)))
+    make = _Commands(tools, rclone_options(endpoint_url, ca_file))
     down = scratch / "down"
     log = f"executions/{DOWN_ID}/logs"
     sizes = files.sizes

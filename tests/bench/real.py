@@ -1,0 +1,68 @@
+"""The second server: the embedded S3, so that nobody can say it is only a sink.
+
+It is no fast one, so it bounds most figures, and keeps everything in memory: sizes are smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import product
+from typing import TYPE_CHECKING
+
+import boto3
+
+from orchestrator_cli.core.executions import serialise
+from orchestrator_cli.core.metadata import ExecutionMetadata
+from orchestrator_cli.sandbox import start_sandbox
+from tests.bench.fixtures import AGAIN_ID, DOWN_ID, NEW_ID, Fixtures, small_paths
+from tests.bench.peers import BUCKET
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@contextmanager
+def run_real_server(files: Fixtures) -> Iterator[tuple[dict[str, str], Callable[[], None]]]:
+    """Yield the variables that point at the server, and what removes all uploads from it."""
+    with start_sandbox(BUCKET) as sandbox:
+        client = boto3.client(
+            "s3",
+            endpoint_url=sandbox.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id="sandbox",
+            aws_secret_access_key="sandbox",
+        )
+
+        _fill(client, files)
+
+        def forget() -> None:
+            for prefix in ("new/", f"executions/{NEW_ID}/artifacts/", f"executions/{NEW_ID}/logs/"):
+                _remove(client, prefix)
+
+        yield sandbox.environment(), forget
+
+
+def _fill(client: S3Client, files: Fixtures) -> None:
+    def put(key: str, body: bytes) -> None:
+        client.put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    for execution_id in (NEW_ID, AGAIN_ID, DOWN_ID):
+        record = ExecutionMetadata(execution_id=execution_id, started_at=datetime.now(UTC))
+        put(f"executions/{execution_id}/metadata.json", serialise(record))
+    roots = [
+        "again",
+        "down",
+        *(f"executions/{one}/artifacts/custom" for one in (AGAIN_ID, DOWN_ID)),
+    ]
+    for path, root in product(small_paths(files.sizes), roots):
+        put(f"{root}/{path}", files.small)
+    put(f"executions/{DOWN_ID}/logs/stdout.log", files.small)
+    put(f"executions/{DOWN_ID}/logs/runner.log", bytes(files.sizes.log_bytes))
+
+
+def _remove(client: S3Client, prefix: str) -> None:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix):
+        for item in page.get("Contents", []):
+            client.delete_object(Bucket=BUCKET, Key=item["Key"])

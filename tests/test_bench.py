@@ -1,0 +1,84 @@
+"""The benchmark's own arithmetic, and a run of it on small sizes where nginx is there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bench.measuring import CommandFailed, Figures, Run, run_command
+from tests.bench.report import judge, write_json
+from tests.bench.sink import find_nginx
+from tests.bench.workloads import Target
+from tests.support.running import PROJECT, process_environment
+
+OURS = Figures(1.0, 0.5, 100, 0.9, 1.2)
+PEER = Figures(2.0, 0.4, 50, 1.9, 2.2)
+
+
+def test_figures_are_medians() -> None:
+    figures = Figures.of([Run(3.0, 1.0, 2048), Run(1.0, 5.0, 1024), Run(2.0, 2.0, 1024)])
+    assert figures == Figures(2.0, 2.0, 2.0, 1.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "met"),
+    [
+        (Target("wall_seconds", "s5cmd", 0.6), 0.5, True),
+        (Target("cpu_seconds", "s5cmd", 1.0), 1.25, False),
+        (Target("peak_mib", None, 100), 100, True),
+        (Target("peak_mib", None, 99), 100, False),
+    ],
+)
+def test_a_target_is_judged(target: Target, value: float, met: bool) -> None:
+    verdict = judge(target, {"orchestrator": OURS, "s5cmd": PEER})
+    assert verdict is not None
+    assert verdict.value == pytest.approx(value)
+    assert verdict.met is met
+
+
+def test_a_peer_that_is_missing_is_not_judged() -> None:
+    assert judge(Target("wall_seconds", "s5cmd", 0.6), {"orchestrator": OURS}) is None
+
+
+def test_the_processes_of_a_command_are_measured() -> None:
+    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(10**6))'])"
+    run = run_command([sys.executable, "-c", script], process_environment(None))
+    assert run.cpu_seconds > 0
+    assert run.peak_kib > 1024
+    with pytest.raises(CommandFailed, match="exit 3"):
+        run_command([sys.executable, "-c", "raise SystemExit(3)"], process_environment(None))
+
+
+def test_results_of_one_machine_are_kept_together(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    first, second = ({"workload": name, "server": "sink"} for name in ("a", "b"))
+    write_json(file, {"cpu": "x"}, [first, second])
+    write_json(file, {"cpu": "x"}, [{**first, "new": 1}])
+    assert json.loads(file.read_text())["results"] == [second, {**first, "new": 1}]
+    write_json(file, {"cpu": "y"}, [first])
+    assert json.loads(file.read_text())["results"] == [first]
+
+
+@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+def test_this_tool_alone_against_the_sink(tmp_path: Path) -> None:
+    """Every workload ends well, without peers: they are not there in the tests."""
+    file = tmp_path / "results.json"
+    quick = ("--quick", "--repeat", "1", "--peers", "/nonexistent", "--json", str(file))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", *quick],
+        cwd=PROJECT,
+        env=process_environment(None),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "left out, not installed: aws, boto3, rclone, s5cmd" in done.stdout
+    results = json.loads(file.read_text())["results"]
+    names = {one["workload"] for one in results}
+    assert names >= {"small-upload", "again", "large-upload", "stdin", "log-large", "download"}
+    assert all(one["tools"].keys() >= {"orchestrator"} for one in results)

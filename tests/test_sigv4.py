@@ -59,6 +59,38 @@ def test_the_signature_of_a_url_is_botocores(token: str | None, name: str) -> No
     assert parse_qs(urlsplit(own).query) == fields
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://s3.example:9000/b/k",
+        "https://b.s3.eu-central-1.amazonaws.com",
+        "https://s3.example:443/b/k",
+        "http://s3.example:80/b",
+        "http://S3.Example/b",
+        "http://[::1]:9000/b/k",
+        "https://[::1]:443/b/k",
+    ],
+)
+def test_the_host_is_signed_as_it_is_sent(url: str) -> None:
+    """A bucket in the host has no path, and the usual port is not sent."""
+    path = urlsplit(url).path or "/"  # which botocore's own client adds before it signs
+    asked = f"{url.removesuffix(path)}{path}?list-type=2"
+    request = AWSRequest("GET", asked, {"content-type": " a  b "})
+    _Signer(UNSIGNED_PAYLOAD, Credentials("AKID", "secret")).add_auth(request)
+    signed_at = datetime.strptime(request.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(
+        tzinfo=UTC
+    )
+    own = sign_headers(
+        SigningKey("AKID", "secret", None, "eu-central-1"),
+        "GET",
+        f"{url}?list-type=2",
+        signed_at,
+        {"content-type": " a  b "},
+        UNSIGNED_PAYLOAD,
+    )
+    assert own["authorization"] == request.headers["Authorization"]
+
+
 @pytest.mark.parametrize("token", [None, "to/k+en=="])
 @pytest.mark.parametrize("name", ["k", "a b/ü+&%~'(*).txt"])
 @pytest.mark.parametrize("payload", [UNSIGNED_PAYLOAD, hashlib.sha256(b"x").hexdigest()])

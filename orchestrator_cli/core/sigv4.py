@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def presign_url(
     exactly so by whoever uses the URL. `signed_at` is in UTC.
     """
     stamp = _stamp(signed_at)
-    signed = {"host": urlsplit(url).netloc, **(headers or {})}
+    signed = {"host": _host(url), **(headers or {})}
     fields = {
         **(query or {}),
         "X-Amz-Algorithm": _ALGORITHM,
@@ -76,7 +77,7 @@ def sign_headers(
     signed = {**headers, "x-amz-content-sha256": payload_sha256, "x-amz-date": stamp}
     if key.session_token:
         signed["x-amz-security-token"] = key.session_token
-    named = {"host": urlsplit(url).netloc, **signed}
+    named = {"host": _host(url), **signed}
     signature = _signature(key, stamp, method, bare, query, named, payload_sha256)
     signed["authorization"] = (
         f"{_ALGORITHM} Credential={key.access_key_id}/{_scope(key, stamp)}, "
@@ -112,12 +113,21 @@ def _signature(
     payload_sha256: str,
 ) -> str:
     names = sorted(headers)
-    lines = "".join(f"{name}:{headers[name].strip()}\n" for name in names)
-    path = urlsplit(url).path
+    lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in names)
+    # A bucket that is addressed in the host has no path of its own.
+    path = urlsplit(url).path or "/"
     request = "\n".join((method, path, query, lines, ";".join(names), payload_sha256))
     digest = hashlib.sha256(request.encode()).hexdigest()
     text = "\n".join((_ALGORITHM, stamp, _scope(key, stamp), digest))
     return hmac.new(_derived(key, stamp[:8]), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _host(url: str) -> str:
+    """Return the Host header that HTTP clients send: without the port that goes without saying."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
 
 
 def _stamp(signed_at: datetime) -> str:

@@ -79,7 +79,10 @@ def main() -> None:
 def _sizes(options: argparse.Namespace) -> Sizes:
     if options.quick:
         return _QUICK
-    return _REAL if options.real else Sizes(large_bytes=int(options.large_gib * (1 << 30)))
+    if options.real:
+        return _REAL
+    large = int(options.large_gib * (1 << 30))
+    return Sizes(options.small_files, large, sparse=options.sparse)
 
 
 @contextmanager
@@ -179,6 +182,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--latency-ms", type=int, default=0, help="round trip to the server")
     parser.add_argument("--real", action="store_true", help="against moto instead of the sink")
     parser.add_argument("--large-gib", type=float, default=4.0)
+    parser.add_argument("--sparse", action="store_true", help="the large file takes no disk")
+    parser.add_argument("--small-files", type=int, default=2000)
     parser.add_argument("--quick", action="store_true", help="small sizes, to try the benchmark")
     parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument("--dir", type=Path, help="where the files go; the default is TMPDIR")

@@ -32,6 +32,7 @@ class Sizes:
     log_bytes: int = 1 << 30
     several_files: int = 8
     several_bytes: int = 64 << 20
+    sparse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,13 @@ def make_fixtures(home: Path, sizes: Sizes) -> Fixtures:
     several.mkdir()
     for number in range(sizes.several_files):
         write_noise(several / f"{number}.bin", sizes.several_bytes)
-    write_noise(home / "large.bin", sizes.large_bytes)
-    return Fixtures(tree, small, home / "large.bin", several, sizes)
+    large = home / "large.bin"
+    if sizes.sparse:
+        with large.open("wb") as sparse:
+            sparse.truncate(sizes.large_bytes)
+    else:
+        write_noise(large, sizes.large_bytes)
+    return Fixtures(tree, small, large, several, sizes)
 
 
 def small_paths(sizes: Sizes) -> list[str]:

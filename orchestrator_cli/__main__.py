@@ -1,6 +1,6 @@
 """Makes ``python -m orchestrator_cli`` the same as ``orchestrator``."""
 
-from orchestrator_cli.cli import main
+from orchestrator_cli.cli import run_process
 
 if __name__ == "__main__":
-    main()
+    run_process()

@@ -208,6 +208,19 @@ def _name_variables(command_name: str, command: click.Command) -> None:
         _name_variables(f"{command_name}_{name}", inner)
 
 
+def run_process() -> NoReturn:
+    """Be the program: run the command line, then end without taking the interpreter apart.
+
+    That takes as long as a request, and everything is written and joined by then.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        if end.code == 0:
+            _end_at_once(0)
+        raise
+
+
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line; always ends in SystemExit with a documented code."""
     arguments = list(sys.argv[1:] if argv is None else argv)

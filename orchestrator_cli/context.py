@@ -95,6 +95,7 @@ class App:
 
         Raises UsageError where no bucket is configured.
         """
+        from orchestrator_cli.core.access import may_need_proxy
         from orchestrator_cli.core.pace import Pace
         from orchestrator_cli.core.retry import RetryPolicy
         from orchestrator_cli.core.s3 import S3Clients, S3Settings
@@ -107,6 +108,7 @@ class App:
             profile=self.settings.profile,
             concurrency=min(concurrency, _AHEAD),
             direct=self._direct_access(),
+            proxied=may_need_proxy(os.environ),
         )
         retry = RetryPolicy(on_retry=self._note_retry) if patient else RetryPolicy(attempts=1)
         clients = S3Clients(settings, retry)
@@ -202,6 +204,7 @@ class App:
 
     def via(self, url: str, token_file: Path | None, concurrency: int) -> ViaClient:
         """Build the client of a server that uploads go through; no AWS setting is looked at."""
+        from orchestrator_cli.core.access import may_need_proxy
         from orchestrator_cli.core.retry import RetryPolicy
         from orchestrator_cli.core.via_client import ViaClient, ViaSettings
 
@@ -209,7 +212,9 @@ class App:
         if bundle and url.startswith("https:") and not Path(bundle).exists():
             raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(bundle)}")
         token = _read_token(token_file) if token_file else os.environ.get(VIA_TOKEN_VARIABLE)
-        settings = ViaSettings(url, token or None, bundle or None, concurrency)
+        settings = ViaSettings(
+            url, token or None, bundle or None, concurrency, may_need_proxy(os.environ)
+        )
         client = ViaClient(settings, RetryPolicy(on_retry=self._note_retry))
         if client.sends_token_in_clear:
             self.output.warn("the token goes to the server over plain HTTP; use https://")

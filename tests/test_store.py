@@ -85,7 +85,7 @@ def test_other_bytes_are_a_conflict_and_change_nothing(
     for other in (OTHER, DATA[:-1], DATA + b"x", b""):
         assert store.create(KEY, other, TEXT)[0] is Outcome.CONFLICT
         # Nor where somebody was first between looking and writing.
-        assert store.create(KEY, other, TEXT, known_absent=True)[0] is Outcome.CONFLICT
+        assert store.create(KEY, other, TEXT, listed_etag="")[0] is Outcome.CONFLICT
     after = s3.head_object(Bucket=bucket, Key=KEY)
     assert (after["LastModified"], after["ETag"]) == (before["LastModified"], before["ETag"])
     assert bucket_contents(s3, bucket) == {KEY: DATA}
@@ -95,8 +95,8 @@ def test_a_listing_that_has_become_stale_costs_a_look_up(
     store: ArtifactStore, recorder: Proxy
 ) -> None:
     store.create(KEY, DATA, TEXT)
-    assert store.create(KEY, DATA, TEXT, known_absent=True)[0] is Outcome.IDENTICAL
-    assert store.create(key_of("b.txt"), DATA, TEXT, known_absent=False)[0] is Outcome.CREATED
+    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is Outcome.IDENTICAL
+    assert store.create(key_of("b.txt"), DATA, TEXT, listed_etag="unknown")[0] is Outcome.CREATED
 
 
 def test_an_object_of_another_tool_is_compared_by_its_etag(
@@ -117,12 +117,12 @@ def test_on_aws_a_body_is_not_sent_for_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A re-run must not send 2,000 files again to be told that each is there."""
-    assert store.clients.objects  # made for this server's address, not for AWS's
+    assert store.clients.rest  # made for this server's address, not for AWS's
     monkeypatch.setattr(S3Clients, "is_aws", True)
     data = content(size)
     assert store.create(KEY, data, TEXT)[0] is Outcome.CREATED
     recorder.clear()
-    assert store.create(KEY, data, TEXT, known_absent=False)[0] is Outcome.IDENTICAL
+    assert store.create(KEY, data, TEXT, listed_etag="unknown")[0] is Outcome.IDENTICAL
     assert recorder.count("PutObject") == 0
     # Where no listing has told, a look-up pays for all but the smallest bodies.
     assert store.create(KEY, data, TEXT)[0] is Outcome.IDENTICAL

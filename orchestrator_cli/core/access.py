@@ -6,6 +6,7 @@ an instance's role may have a say.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _METADATA_HOSTS = ("169.254.170.2", "169.254.170.23", "fd00:ec2::23", "localhost
 _BOTO_ONLY = ("AWS_PROFILE", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
 _LEGACY_STS = "AWS_STS_REGIONAL_ENDPOINTS"
 
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
 # The endpoints of containers and clusters are near.
 _METADATA_SECONDS = 2
 
@@ -50,6 +53,12 @@ class DirectAccess:
     def url(self) -> str:
         """The endpoint in use."""
         return self.endpoint_url or f"https://s3.{self.region}.{_aws_domain(self.region)}"
+
+
+def may_need_proxy(environment: Mapping[str, str]) -> bool:
+    """Say whether a proxy may be set up; finding out which takes an import."""
+    names = {name.lower() for name in environment}
+    return sys.platform == "darwin" or not names.isdisjoint(_PROXIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +102,8 @@ def _source(
         return None
     identity = _web_identity(environment, region)
     if identity is not None:
-        return _fetched(lambda: identity.fetch(make_pool(identity.sts_url, bundle)))
+        far = partial(make_pool, identity.sts_url, bundle, proxied=may_need_proxy(environment))
+        return _fetched(lambda: identity.fetch(far()))
     if environment.get("AWS_WEB_IDENTITY_TOKEN_FILE") or asked.credentials_file:
         return None
     container = _container(environment)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, wait
 from functools import partial
 from itertools import chain, islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator_cli.core.growth import FIRST_THREADS, GrowingExecutor
 from orchestrator_cli.core.stop import HEARING_SECONDS, obey, obeyed
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
 def map_in_order(
-    work: Callable[[Item], Answer], items: Iterable[Item], ahead: int, first: int = FIRST_THREADS
+    work: Callable[[Item], Answer], items: Iterable[Item], ahead: int, first: int = 4
 ) -> Iterator[Answer]:
     """Yield the answers in order, at most `ahead` of them waiting; stops when the taker stops.
 
@@ -29,6 +30,8 @@ def map_in_order(
     if len(begun) < 2:
         yield from map(work, begun)
         return
+    from orchestrator_cli.core.growth import GrowingExecutor
+
     executor = GrowingExecutor(ahead, "ahead", partial(obey, obeyed()), first)
     waiting: deque[Future[Answer]] = deque()
     try:
@@ -43,6 +46,8 @@ def map_in_order(
 
 
 def _answer(future: Future[Answer]) -> Answer:
+    from concurrent.futures import wait
+
     while not future.done():
         wait([future], HEARING_SECONDS)
     return future.result()

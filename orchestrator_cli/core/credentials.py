@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from orchestrator_cli.core.errors import OrchestratorError, printable
+from orchestrator_cli.core.pool import HttpPool
 from orchestrator_cli.core.s3errors import (
     expired_on_arrival,
     no_credentials,
@@ -22,9 +23,6 @@ from orchestrator_cli.core.s3errors import (
     translate,
     without_urls,
 )
-
-if TYPE_CHECKING:
-    from urllib3 import PoolManager
 
 # As in the SDKs: new ones are fetched while the old ones still have time.
 _RENEW_BEFORE = timedelta(minutes=10)
@@ -146,7 +144,7 @@ class ContainerEndpoint:
     token: str | None = None
     token_file: str | None = None
 
-    def fetch(self, http: PoolManager) -> Credentials:
+    def fetch(self, http: HttpPool) -> Credentials:
         """Ask for credentials once. Raises AccessError."""
         headers = {"Accept": "application/json"}
         token = _read_token(self.token_file) if self.token_file else self.token
@@ -170,7 +168,7 @@ class WebIdentity:
     session_name: str
     token_file: str
 
-    def fetch(self, http: PoolManager) -> Credentials:
+    def fetch(self, http: HttpPool) -> Credentials:
         """Ask STS once; the token's file is read anew, as the cluster replaces it."""
         fields = {
             "Action": "AssumeRoleWithWebIdentity",
@@ -204,7 +202,7 @@ def fetch_patiently(
     return fetch()
 
 
-def _request(http: PoolManager, method: str, url: str, **options: Any) -> tuple[int, bytes]:
+def _request(http: HttpPool, method: str, url: str, **options: Any) -> tuple[int, bytes]:
     try:
         answer = http.request(method, url, **options)
     except Exception as error:
@@ -212,7 +210,7 @@ def _request(http: PoolManager, method: str, url: str, **options: Any) -> tuple[
         if not isinstance(told, OrchestratorError):
             raise
         raise no_credentials(told.message.removeprefix("credentials: "), retryable=True) from error
-    return answer.status, answer.data
+    return answer.status, bytes(answer.data)
 
 
 def _read_token(file: str) -> str:

@@ -172,7 +172,7 @@ class Doctor:
     def _compare_and_swap(self) -> tuple[Verdict, str]:
         # The one object that may change; a bucket policy may refuse it for every other.
         key = metadata_key(self.scratch_id)
-        self.store.create(key, _FIRST, "text/plain", known_absent=True)
+        self.store.create(key, _FIRST, "text/plain", listed_etag="")
         etag = self.store.get(key).etag
         self.store.replace(key, _SECOND, etag, "text/plain")
         if not self.store.swaps_atomically:
@@ -219,7 +219,7 @@ class Doctor:
 
     def _create_only_complete(self) -> tuple[Verdict, str]:
         key = self._key("create-only-complete")
-        self.store.create(key, _FIRST, "text/plain", known_absent=True)
+        self.store.create(key, _FIRST, "text/plain", listed_etag="")
         upload_id, part = self._begin(key, _SECOND)
         refused = False
         try:

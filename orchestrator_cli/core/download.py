@@ -36,7 +36,7 @@ from orchestrator_cli.core.parts import BASE_PART_BYTES
 from orchestrator_cli.core.reading import read_in_order
 from orchestrator_cli.core.s3errors import RESUME_HINT
 from orchestrator_cli.core.source import LocalFile, OpenFile
-from orchestrator_cli.core.transfer import Transfers
+from orchestrator_cli.core.transfer import GROUPED_BYTES, Ended, Transfers
 
 _NAMELESS = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC if hasattr(os, "O_TMPFILE") else None
 _NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
@@ -48,6 +48,10 @@ _LOCK_ATTEMPTS = 480
 _OPEN_ATTEMPTS = 16
 # Files up to here are fetched in one request and need no resuming.
 _WHOLE_BYTES = 1024 * 1024
+
+
+# A path below its execution, and what a listing says of it.
+File = tuple[str, ListedObject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +115,13 @@ class Downloader:
         self._store = transfers.store
         self._directory = directory
         self._real_directory = os.path.realpath(directory)
+        # Directories that are there and inside. Looking costs as much as fetching a small file.
+        self._made: set[Path] = set()
         self._on_result = on_result
         self._overwrite = overwrite
         self._archive = Archive(self._store, now or datetime.now(UTC))
 
-    def run(self, files: Iterable[tuple[str, ListedObject]]) -> DownloadSummary:
+    def run(self, files: Iterable[File]) -> DownloadSummary:
         """Download (path, object) pairs; a failing file is a result, not an exception.
 
         Raises AccessError, UnavailableError, InterruptedByUser, and PartialFailureError where the
@@ -123,21 +129,22 @@ class Downloader:
         """
         summary = DownloadSummary()
         missing: list[NotFoundError] = []
-        for result in self._transfers.completed(map(self._start, _collecting(files, missing))):
+        groups = self._transfers.groups(_collecting(files, missing), _is_small)
+        for result in self._transfers.finished(map(self._start, groups)):
             summary.add(result)
             self._on_result(result)
         if missing:
             raise missing[0]
         return summary
 
-    def _start(self, item: tuple[str, ListedObject]) -> Future[DownloadResult]:
-        path, listed = item
-        work = partial(self._guarded, path, listed)
-        if listed.size_bytes > BASE_PART_BYTES:
+    def _start(self, group: list[File]) -> Future[Ended[DownloadResult]]:
+        work = partial(Ended.of, group, self._guarded)
+        if group[0][1].size_bytes > BASE_PART_BYTES:
             return self._transfers.submit_large(work)
-        return self._transfers.submit(listed.size_bytes, work)
+        return self._transfers.submit(sum(listed.size_bytes for _, listed in group), work)
 
-    def _guarded(self, path: str, listed: ListedObject) -> DownloadResult:
+    def _guarded(self, file: File) -> DownloadResult:
+        path, listed = file
         destination = self._directory / path
         try:
             return self._download(path, listed, destination)
@@ -169,6 +176,8 @@ class Downloader:
         return DownloadResult(path, destination, head.size_bytes, outcome, resumed)
 
     def _make_parents(self, destination: Path) -> None:
+        if destination.parent in self._made:
+            return
         # A link inside the directory must not lead out of it, not even to make a directory there.
         real = os.path.realpath(destination.parent)
         if os.path.commonpath([real, self._real_directory]) != self._real_directory:
@@ -176,6 +185,7 @@ class Downloader:
                 f"{printable(destination)} leads out of {printable(self._directory)} by a link"
             )
         destination.parent.mkdir(parents=True, exist_ok=True)
+        self._made.add(destination.parent)
 
     def _is_there(self, destination: Path, head: ObjectHead) -> bool:
         """Say whether these bytes are there. Raises ConflictError where others may not give way."""
@@ -296,9 +306,11 @@ class Downloader:
         return Outcome.CREATED
 
 
-def _collecting(
-    files: Iterable[tuple[str, ListedObject]], missing: list[NotFoundError]
-) -> Iterator[tuple[str, ListedObject]]:
+def _is_small(file: File) -> bool:
+    return file[1].size_bytes <= GROUPED_BYTES
+
+
+def _collecting(files: Iterable[File], missing: list[NotFoundError]) -> Iterator[File]:
     try:
         yield from files
     except NotFoundError as error:

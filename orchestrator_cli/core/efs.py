@@ -40,6 +40,8 @@ from orchestrator_cli.core.upload import Uploader
 
 # A comparison reads the file in steps; it needs a thread, and hardly any memory.
 _COMPARING_BYTES = 1024 * 1024
+# Stands for the ETag of what was stored since the listing.
+_UNSEEN = "-"
 
 
 @dataclass
@@ -47,12 +49,16 @@ class _Pass:
     """What one pass over one execution has found so far."""
 
     execution: BenchExecution
-    # Key to size and time of what S3 held when the pass began.
-    listed: dict[str, tuple[int, datetime]]
+    # Key to size, time and ETag of what S3 held when the pass began.
+    listed: dict[str, tuple[int, datetime, str]]
     failed: dict[str, UploadResult] = field(default_factory=dict)
     unplaced: dict[str, str] = field(default_factory=dict)
     created: int = 0
     emptied: set[Path] = field(default_factory=set)
+
+    def etag_of(self, key: str) -> str:
+        """Return the ETag of a stored object, or nothing."""
+        return self.listed[key][2] if key in self.listed else ""
 
 
 class EfsSync:
@@ -125,10 +131,10 @@ class EfsSync:
 
     # --- deciding ---------------------------------------------------------------------------
 
-    def _list(self, execution: BenchExecution) -> dict[str, tuple[int, datetime]]:
+    def _list(self, execution: BenchExecution) -> dict[str, tuple[int, datetime, str]]:
         prefix = execution_prefix(execution.execution_id)
         return {
-            listed.key: (listed.size_bytes, listed.last_modified)
+            listed.key: (listed.size_bytes, listed.last_modified, listed.etag)
             for listed in self._store.list_objects(prefix)
         }
 
@@ -161,7 +167,7 @@ class EfsSync:
                 SyncEvent(str(item.source), SyncState.SETTLING, current.execution, item.path)
             )
             return False
-        size_bytes, stored_at = current.listed.get(item.key, (-1, None))
+        size_bytes, stored_at, _ = current.listed.get(item.key, (-1, None, ""))
         if stored_at is None or size_bytes != status.st_size or stored_at.timestamp() <= changed:
             return True
         # S3 got it after its last change. That is evidence enough to leave it alone for now; to
@@ -176,13 +182,13 @@ class EfsSync:
             if result.stored:
                 current.failed.pop(result.source, None)
                 current.created += result.outcome is Outcome.CREATED
-                current.listed[str(result.key)] = (result.size_bytes, self._now())
+                current.listed[str(result.key)] = (result.size_bytes, self._now(), _UNSEEN)
                 self._tell_result(current, result)
             elif os.path.lexists(result.source):
                 current.failed[result.source] = result
 
         # An object that appears after the listing is met by the create-only put all the same.
-        Uploader(self._transfers, on_result, current.listed).run(
+        Uploader(self._transfers, on_result, current.etag_of).run(
             current.execution.execution_id, plan
         )
 
@@ -235,7 +241,7 @@ class EfsSync:
         except ConflictError:
             # Somebody made it meanwhile and knows more of it. It must be readable, though.
             read_execution(self._store, execution.execution_id)
-        current.listed[key] = (0, self._now())
+        current.listed[key] = (0, self._now(), _UNSEEN)
 
     def _record(self, current: _Pass) -> None:
         """Note failures in the metadata, and clear those that a pass has mended."""

@@ -16,8 +16,9 @@ from orchestrator_cli.core.errors import NotFoundError, UnavailableError, printa
 from orchestrator_cli.core.objects import name_decoder
 from orchestrator_cli.core.pace import PacedBody
 from orchestrator_cli.core.parts import Part
-from orchestrator_cli.core.rest import Body, Payload, XmlElement
+from orchestrator_cli.core.rest import Payload, XmlElement
 from orchestrator_cli.core.store import ArtifactStore, check_etag
+from orchestrator_cli.core.wire import Body
 
 _COMPLETE = (
     '<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}'
@@ -210,7 +211,7 @@ class MultipartUploads:
         )
         echoed = answer.header("x-amz-checksum-sha256") == checksum
         self._store.learn_checksum_support(echoed)
-        etag = answer.header("ETag").strip('"')
+        etag = answer.header("etag").strip('"')
         if not echoed:
             check_etag(etag, digests.md5, what, True)
         return StoredPart(part.number, part.size_bytes, etag, checksum)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.compare import SHA256_METADATA
@@ -21,14 +22,13 @@ from orchestrator_cli.core.errors import (
 from orchestrator_cli.core.models import ListedObject, ObjectHead, RestoreState
 from orchestrator_cli.core.rest import RestAnswer, XmlElement
 from orchestrator_cli.core.retry import RetryPolicy
-from orchestrator_cli.core.s3errors import translate
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3 import S3Clients
 
-# Up to here importing and starting urllib3 takes longer than it saves.
-_OBSTORE_RANGE_BYTES = 1024 * 1024
 _METADATA_HEADER = "x-amz-meta-"
+_SHA256_HEADER = _METADATA_HEADER + SHA256_METADATA
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 # What is left of an error code where the answer has no body.
 _UNEXPLAINED_CODES = frozenset({"", "400", "403"})
 
@@ -51,114 +51,85 @@ class ObjectReader:
         self.clients = clients
         self.bucket = clients.bucket
         self.retry: RetryPolicy = clients.retry
-        self._partial_answers = True
 
     def head(self, key: str) -> ObjectHead:
-        """Return an object's head. Raises NotFoundError."""
-        what = f"look-up of {printable(key)}"
-
-        def request() -> RestAnswer:
-            with self._explained(key):
-                return self.clients.rest.send(
-                    "HEAD", key, what, headers={"x-amz-checksum-mode": "ENABLED"}
-                )
-
-        answer = self.retry.call(request, what)
-        restore = answer.header("x-amz-restore")
-        return ObjectHead(
-            key=key,
-            size_bytes=int(answer.header("Content-Length", "0")),
-            etag=answer.header("ETag").strip('"'),
-            content_type=answer.header("Content-Type", "application/octet-stream"),
-            last_modified=_http_date(answer.header("Last-Modified")),
-            metadata=_user_metadata(answer.headers),
-            checksum=parse_s3_checksum(answer.header("x-amz-checksum-sha256")),
-            storage_class=answer.header("x-amz-storage-class", "STANDARD"),
-            restore=restore or None,
-        )
+        """Return an object's head, S3's own checksum included. Raises NotFoundError."""
+        return self._head(key, {"x-amz-checksum-mode": "ENABLED"})
 
     def head_with_checksum(self, key: str) -> ObjectHead | None:
         """Return a head that says how to recompute the checksum, or None where there is no object.
 
-        An object of one PutObject carries its SHA-256 in its user metadata, which obstore reads
-        at a sixth of boto3's cost; S3's own checksums only boto3 asks for.
+        An object of one PutObject carries its SHA-256 in its user metadata; S3's own checksums
+        come only where they are asked for.
         """
         try:
-            head = self._quick_head(key)
+            head = self.glance(key)
             return head if SHA256_METADATA in head.metadata else self.head(key)
         except NotFoundError:
             return None
 
     def glance(self, key: str) -> ObjectHead:
-        """Return a head without S3's own checksum, which needs no boto3. Raises NotFoundError."""
-        return self._quick_head(key)
+        """Return a head without S3's own checksum. Raises NotFoundError."""
+        return self._head(key, {})
 
     def size_of(self, key: str) -> int:
         """Return an object's size in bytes. Raises NotFoundError."""
-        return self._quick_head(key).size_bytes
+        return self.glance(key).size_bytes
 
     def exists(self, key: str) -> bool:
         """Say whether there is such an object."""
         try:
-            self._quick_head(key)
+            self.glance(key)
         except NotFoundError:
             return False
         return True
 
-    def _quick_head(self, key: str) -> ObjectHead:
-        import obstore
+    def _head(self, key: str, headers: Mapping[str, str]) -> ObjectHead:
+        what = f"look-up of {printable(key)}"
 
-        def request() -> Any:
+        def request() -> RestAnswer:
             with self._explained(key):
-                return obstore.get(self.clients.objects, key, options={"head": True})
+                return self.clients.rest.send("HEAD", key, what, headers=headers)
 
-        answer = self.retry.call(request, f"look-up of {printable(key)}")
-        attributes = {name.lower(): value for name, value in answer.attributes.items()}
+        answer = self.retry.call(request, what)
         return ObjectHead(
             key=key,
-            size_bytes=answer.meta["size"],
-            etag=(answer.meta["e_tag"] or "").strip('"'),
-            content_type=attributes.get("content-type", "application/octet-stream"),
-            last_modified=answer.meta["last_modified"],
-            metadata=attributes,
+            size_bytes=int(answer.header("content-length", "0")),
+            etag=answer.header("etag").strip('"'),
+            content_type=answer.header("content-type", "application/octet-stream"),
+            last_modified=_http_date(answer.header("last-modified")),
+            metadata=_user_metadata(answer.headers),
+            checksum=parse_s3_checksum(answer.header("x-amz-checksum-sha256")),
+            storage_class=answer.header("x-amz-storage-class", "STANDARD"),
+            restore=answer.header("x-amz-restore") or None,
         )
 
     @contextlib.contextmanager
     def _explained(self, key: str) -> Iterator[None]:
         """Say why a look-up was refused: its answer has no body, that of a read has."""
-        import obstore
-
         try:
             yield
-        except Exception as error:
-            refused = translate(error, f"look-up of {printable(key)}")
-            if not isinstance(refused, AccessError) or refused.code not in _UNEXPLAINED_CODES:
+        except AccessError as refused:
+            if refused.code not in _UNEXPLAINED_CODES:
                 raise
-            try:
-                obstore.get_range(self.clients.objects, key, start=0, length=1)
-            except Exception as reason:
-                if isinstance(translate(reason, "look-up"), AccessError):
-                    raise
+            what = f"look-up of {printable(key)}"
+            self.clients.rest.send("GET", key, what, headers={"range": "bytes=0-0"})
             # It may be read: another thread has refreshed what had expired.
             refused.retryable = True
-            raise refused from error
+            raise
 
     def get(self, key: str) -> StoredBytes:
         """Return a small object whole. Raises NotFoundError, IntegrityError."""
-        import obstore
-
         what = f"read of {printable(key)}"
 
         def request() -> StoredBytes:
-            answer = obstore.get(self.clients.objects, key)
-            content = bytes(answer.bytes())
-            attributes = {name.lower(): value for name, value in answer.attributes.items()}
-            recorded = attributes.get(SHA256_METADATA)
+            answer = self.clients.rest.send("GET", key, what)
+            recorded = answer.headers.get(_SHA256_HEADER)
             # What is read here may be changed and written back.
-            if recorded is not None and recorded != sha256(content).hex():
+            if recorded is not None and recorded != sha256(answer.body).hex():
                 message = f"{what}: the bytes received do not match their checksum"
                 raise IntegrityError(message, retryable=True)
-            return StoredBytes(content, answer.meta["e_tag"] or "")
+            return StoredBytes(bytes(answer.body), answer.header("etag"))
 
         return self.retry.call(request, what)
 
@@ -168,49 +139,20 @@ class ObjectReader:
         None where none is recorded, or it is of other bytes, and a closer look has to tell.
         Raises NotFoundError.
         """
-        import obstore
-
-        def request() -> memoryview | None:
-            answer = obstore.get(self.clients.objects, key)
-            content = memoryview(answer.bytes())
-            attributes = {name.lower(): value for name, value in answer.attributes.items()}
-            recorded = attributes.get(SHA256_METADATA)
-            return content if recorded == sha256(content).hex() else None
-
-        return self.retry.call(request, f"read of {printable(key)}")
+        what = f"read of {printable(key)}"
+        answer = self.retry.call(lambda: self.clients.rest.send("GET", key, what), what)
+        recorded = answer.headers.get(_SHA256_HEADER)
+        return memoryview(answer.body) if recorded == sha256(answer.body).hex() else None
 
     def read_range(self, key: str, offset_bytes: int, size_bytes: int) -> memoryview:
-        """Return a range of an object; shorter where the object ends.
-
-        A large one goes over few system calls: obstore wakes a thread for every 16 KiB.
-        """
-        small = size_bytes <= _OBSTORE_RANGE_BYTES
-        read = (
-            self._range_with_obstore if small and self._partial_answers else self._range_over_rest
-        )
-        return self.retry.call(
-            lambda: read(key, offset_bytes, size_bytes), f"read of {printable(key)}"
-        )
-
-    def _range_with_obstore(self, key: str, offset_bytes: int, size_bytes: int) -> memoryview:
-        import obstore
-
-        try:
-            return memoryview(
-                obstore.get_range(self.clients.objects, key, start=offset_bytes, length=size_bytes)
-            )
-        except obstore.exceptions.GenericError as error:
-            # Some servers send the range with status 200, which obstore does not take.
-            if "non-partial response" not in str(error):
-                raise
-        self._partial_answers = False
-        return self._range_over_rest(key, offset_bytes, size_bytes)
-
-    def _range_over_rest(self, key: str, offset_bytes: int, size_bytes: int) -> memoryview:
-        wanted = f"bytes={offset_bytes}-{offset_bytes + size_bytes - 1}"
+        """Return a range of an object; shorter where the object ends."""
         what = f"read of {printable(key)}"
-        answer = self.clients.rest.send("GET", key, what, headers={"range": wanted})
-        if not answer.header("Content-Range").startswith(f"bytes {offset_bytes}-"):
+        wanted = {"range": f"bytes={offset_bytes}-{offset_bytes + size_bytes - 1}"}
+        answer = self.retry.call(
+            lambda: self.clients.rest.send("GET", key, what, headers=wanted), what
+        )
+        # Some servers send the range with status 200.
+        if not answer.header("content-range").startswith(f"bytes {offset_bytes}-"):
             raise OrchestratorError(f"{what}: the server ignores byte ranges")
         return memoryview(answer.body)
 
@@ -268,7 +210,17 @@ class ObjectReader:
             asked["continuation-token"] = token
 
 
+@lru_cache(maxsize=64)
 def _http_date(text: str) -> datetime:
+    """Parse an HTTP date; the form that servers send today without the import for the others."""
+    try:
+        day, month, year, time_of_day, zone = text.partition(", ")[2].split(" ")
+        hour, minute, second = map(int, time_of_day.split(":"))
+        if zone == "GMT":
+            number = _MONTHS.index(month) + 1
+            return datetime(int(year), number, int(day), hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        pass
     from email.utils import parsedate_to_datetime
 
     return parsedate_to_datetime(text)
@@ -280,11 +232,9 @@ def name_decoder(page: XmlElement) -> Callable[[str], str]:
 
 
 def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the user metadata; servers differ in the case of its names, and HTTP has none."""
-    named = {name.lower(): text for name, text in headers.items()}
     return {
         name.removeprefix(_METADATA_HEADER): text
-        for name, text in named.items()
+        for name, text in headers.items()
         if name.startswith(_METADATA_HEADER)
     }
 

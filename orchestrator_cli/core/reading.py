@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.ahead import map_in_order
 from orchestrator_cli.core.compare import StoredChecksum, stored_checksum
@@ -12,6 +12,9 @@ from orchestrator_cli.core.errors import IntegrityError, printable
 from orchestrator_cli.core.models import Checksum, ObjectHead
 from orchestrator_cli.core.parts import MIB, plan_parts
 from orchestrator_cli.core.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 RANGE_BYTES = 4 * MIB
 _AHEAD = 6
@@ -65,6 +68,8 @@ def _hashed_alone(blocks: Iterator[memoryview], digests: _Digests) -> Iterator[m
 
 def _hashed(blocks: Iterator[memoryview], digests: _Digests) -> Iterator[memoryview]:
     """Yield the blocks while a thread hashes them: who takes them need not wait for that."""
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1, "hash") as executor:
         hashing: Future[None] | None = None
         for block in blocks:

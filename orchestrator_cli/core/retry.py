@@ -113,21 +113,24 @@ class RetryPolicy:
 def _interruptible(request: Callable[[], T]) -> T:
     """Send a request so that a signal ends the waiting for its answer.
 
-    Signals are heard in the main thread, and by Python only: obstore waits outside of it.
+    Signals are heard in the main thread, and one that another thread takes ends no wait of it.
     """
     if threading.current_thread() is not threading.main_thread():
         return request()
-    from concurrent.futures import Future, wait
-
-    answer: Future[T] = Future()
+    ended = threading.Event()
+    answers: list[T] = []
+    failures: list[BaseException] = []
 
     def send() -> None:
         try:
-            answer.set_result(request())
+            answers.append(request())
         except BaseException as error:  # noqa: BLE001 - raised where the answer is awaited
-            answer.set_exception(error)
+            failures.append(error)
+        ended.set()
 
     threading.Thread(target=send, name="request", daemon=True).start()
-    while not answer.done():
-        wait([answer], HEARING_SECONDS)
-    return answer.result()
+    while not ended.wait(HEARING_SECONDS):
+        pass
+    if failures:
+        raise failures.pop()
+    return answers.pop()

@@ -1,4 +1,4 @@
-"""Clients and credentials: boto3 for control, obstore for objects, urllib3 for presigned URLs.
+"""Clients and credentials: boto3 where only it knows, our own for everything that has to be fast.
 
 Each is made when first asked for, so a command pays only for what it uses.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from orchestrator_cli.core.pool import (
     CONNECT_TIMEOUT_SECONDS,
     STALL_TIMEOUT_SECONDS,
     USER_AGENT,
+    HttpPool,
     make_pool,
 )
 from orchestrator_cli.core.rest import RestClient
@@ -31,16 +31,17 @@ from orchestrator_cli.core.sigv4 import SigningKey
 
 if TYPE_CHECKING:
     import boto3
-    import urllib3
     from mypy_boto3_s3 import S3Client
-    from obstore.store import ClientConfig, S3Store
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class S3Settings:
-    """Where the bucket is and who asks. None means: as the AWS configuration says."""
+    """Where the bucket is and who asks. None means: as the AWS configuration says.
+
+    `proxied` is False where it is known that no proxy is set up.
+    """
 
     bucket: str
     region: str | None = None
@@ -49,6 +50,7 @@ class S3Settings:
     concurrency: int = 16
     connections: int = 128
     direct: DirectAccess | None = None
+    proxied: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +94,13 @@ class S3Clients:
         return self._made_once("boto", self._make_boto)
 
     @property
-    def objects(self) -> S3Store:
-        """The data plane for whole objects."""
-        return self._made_once("objects", self._make_objects)
-
-    @property
-    def http(self) -> urllib3.PoolManager:
-        """The pool for presigned URLs; behaves as boto3 does about proxies and CAs."""
+    def http(self) -> HttpPool:
+        """The connections to the endpoint; behaves as boto3 does about proxies and CAs."""
         return self._made_once("http", self._make_http)
 
     @property
     def rest(self) -> RestClient:
-        """S3's REST API for what boto3 is too slow for and obstore cannot do."""
+        """S3's REST API, without boto3's cost."""
         return self._made_once("rest", self._make_rest)
 
     @property
@@ -210,46 +207,6 @@ class S3Clients:
         ):
             raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(self.ca_bundle)}")
 
-    def _make_objects(self) -> S3Store:
-        from obstore.store import S3Store
-
-        self._check_ca_bundle(self.endpoint_url)
-        options: dict[str, Any] = {
-            "allow_http": self.endpoint_url.startswith("http://"),
-            "connect_timeout": f"{CONNECT_TIMEOUT_SECONDS}s",
-            "read_timeout": f"{STALL_TIMEOUT_SECONDS}s",
-            # For the whole request: a range of 8 MiB over a poor link is slow, not stalled.
-            "timeout": "15m",
-            "user_agent": USER_AGENT,
-        }
-        if self.ca_bundle and not options["allow_http"]:
-            options["root_certificate"] = Path(self.ca_bundle).read_bytes()
-        location: dict[str, Any] = {"region": self.region}
-        if self.is_aws and "." not in self.bucket:
-            location["virtual_hosted_style_request"] = True
-        else:
-            location["endpoint"] = self.endpoint_url
-        return S3Store(
-            self.bucket,
-            **location,
-            checksum_algorithm="SHA256",
-            client_options=cast("ClientConfig", options),
-            retry_config={"max_retries": 0},
-            # obstore keeps it where the garbage collector does not look: a reference back from
-            # there would keep the clients and their connections for ever.
-            credential_provider=_weakly(self._obstore_credential),
-        )
-
-    def _obstore_credential(self) -> Any:
-        now = self._source.current()
-        return {
-            "access_key_id": now.access_key_id,
-            "secret_access_key": now.secret_access_key,
-            "token": now.session_token,
-            # Until then obstore does not ask again, whatever becomes of them. Asking costs little.
-            "expires_at": datetime.now(UTC) if now.expires_at is not None else None,
-        }
-
     @property
     def ca_bundle(self) -> str | None:
         """The file of the private CA, as the AWS configuration names it."""
@@ -259,10 +216,12 @@ class S3Clients:
         bundle = self.session._session.get_config_variable("ca_bundle")  # noqa: SLF001
         return str(bundle) if bundle else None
 
-    def _make_http(self) -> urllib3.PoolManager:
-        self._check_ca_bundle(self.endpoint_url)
+    def _make_http(self) -> HttpPool:
+        self._check_ca_bundle(self.bucket_url)
         connections = self.settings.connections
-        return make_pool(self.endpoint_url, self.ca_bundle, connections, STALL_TIMEOUT_SECONDS)
+        return make_pool(
+            self.bucket_url, self.ca_bundle, connections, proxied=self.settings.proxied
+        )
 
     def _make_rest(self) -> RestClient:
         return RestClient(self.bucket_url, self.http, self.signing_key)
@@ -330,14 +289,3 @@ class BotoCredentials:
                 "`orchestrator sandbox`",
             )
         return found
-
-
-def _weakly(method: Callable[[], Any]) -> Callable[[], Any]:
-    """Return a function that calls a method without keeping its object alive."""
-    reference = weakref.WeakMethod(method)
-
-    def call() -> Any:
-        found = reference()
-        return found() if found is not None else None
-
-    return call

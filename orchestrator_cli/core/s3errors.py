@@ -1,4 +1,4 @@
-"""Translate what boto3, obstore and urllib3 raise into the exceptions of this library.
+"""Translate what boto3, urllib3 and our own connections raise into this library's exceptions.
 
 Servers differ in their messages (some send none), so the decision is taken on S3's error code and
 on the HTTP status. No message repeats a URL: a presigned one is a credential.
@@ -21,6 +21,7 @@ from orchestrator_cli.core.errors import (
     UsageError,
     printable,
 )
+from orchestrator_cli.core.wire import TransportError
 
 RESUME_HINT = "run the same command again: it resumes"
 
@@ -48,22 +49,14 @@ _DIGEST_CODES = frozenset(
     {"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody"}
 )
 
-# Our words, as obstore hands them on, and botocore's in a mere RuntimeError.
-_EXPIRED_ON_ARRIVAL = (
-    "the credentials were refreshed and have expired already",
-    "refreshed credentials are still expired",
-)
+_EXPIRED_ON_ARRIVAL = "the credentials were refreshed and have expired already"
+# botocore's words, in a mere RuntimeError.
+_STILL_EXPIRED = "refreshed credentials are still expired"
 # 5xx that sending again does not change: not implemented, HTTP version not supported.
 _FINAL_STATUSES = frozenset({501, 505})
 # Operations of STS and SSO, by which credentials are fetched.
 _CREDENTIAL_OPERATIONS = ("AssumeRole", "CreateToken", "GetRoleCredentials", "GetSessionToken")
 
-# obstore tells in a second paragraph, field by field, what happened; key and URL, which may read
-# like anything, have lines of their own there.
-_OBSTORE_STATUS = re.compile(r"^ *status: (\d{3}),$|.* non-2xx status code: (\d{3})", re.MULTILINE)
-_OBSTORE_NOISE = re.compile(
-    r"""^ *(path: ".*"|\S+://\S+|(max_)?retries: .*|retry_timeout: .*),$""", re.MULTILINE
-)
 _URL = re.compile(r"""[^\s"'<>]*(://|X-Amz-)[^\s"'<>]*""")
 _XML_FIELD = {
     name: re.compile(rf"<{name}>([^<]{{1,500}})</{name}>")
@@ -88,15 +81,13 @@ def translate(error: Exception, what: str) -> Exception:
     """
     if isinstance(error, OrchestratorError):
         return error
-    if any(words in str(error) for words in _EXPIRED_ON_ARRIVAL):
+    if _STILL_EXPIRED in str(error):
         return expired_on_arrival()
     module = type(error).__module__.partition(".")[0]
     if module == "botocore" or module == "boto3":
         return _from_botocore(error, what)
-    if module == "urllib3":
-        return _from_urllib3(error, what)
-    if module == "obstore" or isinstance(error, FileNotFoundError | PermissionError):
-        return _from_obstore(error, what)
+    if module == "urllib3" or isinstance(error, TransportError):
+        return _unreachable(error, type(error).__name__, what)
     return error
 
 
@@ -113,7 +104,7 @@ def from_answer(answer: S3Answer, what: str) -> OrchestratorError:  # noqa: C901
     if code in _DIGEST_CODES:
         message = f"{what}: the bytes that arrived do not match their checksum"
         return IntegrityError(message, hint=RESUME_HINT, retryable=True, **common)
-    if code in _REGION_CODES:
+    if code in _REGION_CODES or status in (301, 307):
         message = f"{what}: the bucket is in another region"
         return UsageError(message, hint="set --region or AWS_REGION to its region", **common)
     if code == "NoSuchBucket":
@@ -207,34 +198,6 @@ def _client_error_answer(response: Any) -> S3Answer:
     )
 
 
-def _from_urllib3(error: Exception, what: str) -> Exception:
-    return _unreachable(error, type(error).__name__, what)
-
-
-def _from_obstore(error: Exception, what: str) -> Exception:
-    if isinstance(error, OSError) and error.errno is not None:
-        return error
-    details = _obstore_details(str(error))
-    status = _OBSTORE_STATUS.search(details)
-    if status is not None:
-        body = details[status.end() :]
-        return from_answer(parse_error_body(int(status[1] or status[2]), body), what)
-    if isinstance(error, FileNotFoundError):
-        return NotFoundError(f"{what}: not found")
-    if type(error).__name__ == "UnauthenticatedError":
-        # Raised in our own credential provider: nothing was asked of S3.
-        return no_credentials("they could not be refreshed", retryable=True)
-    if "BareRedirect" in details:
-        return from_answer(S3Answer(301, "PermanentRedirect"), what)
-    return _unreachable(details, type(error).__name__, what)
-
-
-def _obstore_details(text: str) -> str:
-    """Return what obstore says of the failure itself."""
-    first, separator, debug = text.partition("\n\nDebug source:\n")
-    return _OBSTORE_NOISE.sub("", debug) if separator else first
-
-
 def parse_error_body(status: int, text: str) -> S3Answer:
     """Read code, message and request id out of an XML error body."""
     found = {name: pattern.search(text) for name, pattern in _XML_FIELD.items()}
@@ -245,7 +208,7 @@ def parse_error_body(status: int, text: str) -> S3Answer:
 def expired_on_arrival() -> AccessError:
     """Return the error for fresh credentials that have ended: a clock is wrong somewhere."""
     hint = "set this machine's clock (NTP), or see what provides the credentials"
-    return AccessError(_EXPIRED_ON_ARRIVAL[0], hint=hint)
+    return AccessError(_EXPIRED_ON_ARRIVAL, hint=hint)
 
 
 def no_credentials(reason: str, retryable: bool = False) -> AccessError:

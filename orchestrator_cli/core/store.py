@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.compare import SHA256_METADATA, StoredChecksum, same_content
 from orchestrator_cli.core.digest import ReadsAt, md5, parse_etag, sha256, to_base64
@@ -11,18 +12,17 @@ from orchestrator_cli.core.errors import ConflictError, IntegrityError, printabl
 from orchestrator_cli.core.models import Checksum, Outcome
 from orchestrator_cli.core.objects import ObjectReader
 from orchestrator_cli.core.pace import Pace, PacedBody
-from orchestrator_cli.core.rest import Payload
+from orchestrator_cli.core.rest import Payload, RestAnswer
 from orchestrator_cli.core.source import MemorySource
 from orchestrator_cli.core.versions import withdraw_unless_first
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3 import S3Clients
 
-# obstore sends a body in one piece; up to here a stalled connection is told from a slow one by
-# its read timeout. Larger bodies go in slices, each of which is timed.
-_OBSTORE_MAX_BYTES = 1024 * 1024
 # Sending so little is cheaper than asking AWS first whether it has it.
 _SMALL_BODY_BYTES = 64 * 1024
+# The MD5 of so little takes less than a look-up. An ETag that is none decides nothing.
+MD5_PAYS_BYTES = 64 * 1024
 _CREATE_ATTEMPTS = 5
 
 
@@ -41,38 +41,38 @@ class ArtifactStore(ObjectReader):
         self.swaps_atomically = True
 
     def create(
-        self, key: str, data: bytes, content_type: str, known_absent: bool | None = None
+        self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
     ) -> tuple[Outcome, Checksum]:
         """Write an object only if the key is free, in one PutObject.
 
         Returns the outcome, never raises ConflictError for it, and the whole-object SHA-256.
-        `known_absent` is what a listing said of the key; None where nobody looked.
+        `listed_etag` is what a listing said of the key: empty where it is free, None where nobody
+        looked.
         """
         digest = sha256(data)
         checksum = Checksum("sha256", digest.hex())
-        if self._looks_first(known_absent, len(data)):
+        if listed_etag and len(data) <= MD5_PAYS_BYTES and listed_etag == md5(data).hex():
+            return Outcome.IDENTICAL, checksum
+        if self._looks_first(listed_etag, len(data)):
             existing = self.compare(key, MemorySource(data), len(data), StoredChecksum(checksum))
             if existing is not None:
                 return existing, checksum
         return self._create(key, data, content_type, digest), checksum
 
-    def _looks_first(self, known_absent: bool | None, size_bytes: int) -> bool:
+    def _looks_first(self, listed_etag: str | None, size_bytes: int) -> bool:
         """Say whether to look before writing: where a body would be sent for nothing.
 
         And on servers that may ignore `If-None-Match`, unless a listing has just told.
         """
-        if known_absent is not None:
-            return not known_absent
+        if listed_etag is not None:
+            return bool(listed_etag)
         return not self.clients.is_aws or size_bytes > _SMALL_BODY_BYTES
 
     def _create(self, key: str, data: bytes, content_type: str, digest: bytes) -> Outcome:
         checksum = StoredChecksum(Checksum("sha256", digest.hex()))
         for _ in range(_CREATE_ATTEMPTS):
             try:
-                self.retry.call(
-                    lambda: self._put_new(key, data, content_type, digest),
-                    f"upload of {printable(key)}",
-                )
+                self._put_new(key, data, content_type, digest)
                 return Outcome.CREATED
             except ConflictError:
                 # Either somebody was first, or it is our own write whose answer was lost.
@@ -100,9 +100,13 @@ class ArtifactStore(ObjectReader):
         what = f"update of {printable(key)}"
         digest = sha256(data)
         # Ceph compares the header with the bare ETag; in a versioned bucket with nothing, in vain.
-        modes: tuple[Any, ...] = ({"e_tag": etag}, {"e_tag": etag.strip('"')}, "overwrite")
-        for mode in modes:
-            put = partial(self._put_with_obstore, key, data, content_type, digest, mode)
+        conditions: tuple[dict[str, str], ...] = (
+            {"if-match": etag},
+            {"if-match": etag.strip('"')},
+            {},
+        )
+        for condition in conditions:
+            put = partial(self._put, key, data, content_type, digest, condition)
             try:
                 self.retry.call(put, what)
             except ConflictError as error:
@@ -111,15 +115,26 @@ class ArtifactStore(ObjectReader):
                 if self.clients.is_aws or error.retryable or self.get(key).etag != etag:
                     raise
             else:
-                self.swaps_atomically = self.swaps_atomically and mode != "overwrite"
+                self.swaps_atomically = self.swaps_atomically and bool(condition)
                 return
         raise ConflictError(f"{what}: the server refuses it whatever the object is")
 
     def _put_new(self, key: str, data: bytes, content_type: str, digest: bytes) -> None:
-        if self.verified_by_server and len(data) <= _OBSTORE_MAX_BYTES and self.pace is None:
-            self._put_with_obstore(key, data, content_type, digest, "create")
-        else:
-            self._put_over_rest(key, data, content_type, digest)
+        put = partial(self._put, key, data, content_type, digest, {"if-none-match": "*"})
+        answer = self.retry.call(put, f"upload of {printable(key)}")
+        echoed = answer.header("x-amz-checksum-sha256") == to_base64(digest)
+        self.learn_checksum_support(echoed)
+        if not echoed and not self.clients.is_aws:
+            self._check_unverified(key, data, answer)
+
+    def _check_unverified(self, key: str, data: bytes, answer: RestAnswer) -> None:
+        """Find out what a server did that said nothing of our checksum."""
+        what = f"upload of {printable(key)}"
+        # Sending it again would only meet what was stored.
+        check_etag(answer.header("etag").strip('"'), md5(data), what, False)
+        version_id = answer.header("x-amz-version-id", "null")
+        if version_id != "null" and withdraw_unless_first(self.clients, key, version_id):
+            raise ConflictError(f"{what}: somebody else was first")
 
     @property
     def verified_by_server(self) -> bool:
@@ -130,48 +145,27 @@ class ArtifactStore(ObjectReader):
         """Note whether an answer repeated our SHA-256: a server that does has computed it."""
         self._checks_sha256 = echoed
 
-    def _put_with_obstore(
-        self, key: str, data: bytes, content_type: str, digest: bytes, mode: Any
-    ) -> None:
-        import obstore
-
-        obstore.put(
-            self.clients.objects,
-            key,
-            data,
-            attributes={"Content-Type": content_type, SHA256_METADATA: digest.hex()},
-            mode=mode,
-            use_multipart=False,
-        )
-
-    def _put_over_rest(self, key: str, data: bytes, content_type: str, digest: bytes) -> None:
-        what = f"upload of {printable(key)}"
+    def _put(
+        self,
+        key: str,
+        data: bytes,
+        content_type: str,
+        digest: bytes,
+        condition: Mapping[str, str],
+    ) -> RestAnswer:
         headers = {
+            **condition,
             "content-type": content_type,
-            "if-none-match": "*",
             "x-amz-checksum-sha256": to_base64(digest),
             f"x-amz-meta-{SHA256_METADATA}": digest.hex(),
         }
         if not self.verified_by_server:
             # Verified by every server known, also by those that ignore the SHA-256.
             headers["content-md5"] = to_base64(md5(data))
-        answer = self.clients.rest.send(
-            "PUT",
-            key,
-            what,
-            headers=headers,
-            payload=Payload(
-                PacedBody(data, self.pace) if self.pace else data, len(data), digest.hex()
-            ),
-        )
-        echoed = answer.header("x-amz-checksum-sha256") == to_base64(digest)
-        self.learn_checksum_support(echoed)
-        if not echoed and not self.clients.is_aws:
-            # Sending it again would only meet what was stored.
-            check_etag(answer.header("ETag").strip('"'), md5(data), what, False)
-            version_id = answer.header("x-amz-version-id", "null")
-            if version_id != "null" and withdraw_unless_first(self.clients, key, version_id):
-                raise ConflictError(f"upload of {printable(key)}: somebody else was first")
+        body = PacedBody(data, self.pace) if self.pace else data
+        payload = Payload(body, len(data), digest.hex())
+        what = f"upload of {printable(key)}"
+        return self.clients.rest.send("PUT", key, what, headers=headers, payload=payload)
 
 
 def check_etag(etag: str, digest: bytes | None, what: str, retryable: bool) -> None:

@@ -30,8 +30,29 @@ Observe = Callable[[Callable[[], UploadResult], bool], UploadResult]
 IN_FLIGHT_BYTES = 8 * BASE_PART_BYTES
 _MAX_WAITING = 256
 _GROUP_FILES = 8
+# Files up to here are moved in less time than it takes to hand them to another thread.
+GROUPED_BYTES = 64 * 1024
 # A large file takes several answers before its first part and after its last.
 _LARGE_FILES = 4
+
+
+@dataclass
+class Ended(Generic[T]):
+    """What became of a group; `error` is why those after the results were not begun."""
+
+    results: list[T] = field(default_factory=list)
+    error: Exception | None = None
+
+    @classmethod
+    def of(cls, group: list[Item], work: Callable[[Item], T]) -> Ended[T]:
+        """Work on one item after another, until one fails in a way that concerns all."""
+        ended = cls()
+        try:
+            for item in group:
+                ended.results.append(work(item))
+        except Exception as error:  # noqa: BLE001 - raised once the results before it are counted
+            ended.error = error
+        return ended
 
 
 class Batch(Generic[T]):
@@ -167,6 +188,13 @@ class Transfers:
         for _ in range(waiting):
             yield _take(ended).result()
 
+    def finished(self, futures: Iterable[Future[Ended[T]]]) -> Iterator[T]:
+        """Yield the results of groups as they end; raises what ended one."""
+        for ended in self.completed(futures):
+            yield from ended.results
+            if ended.error is not None:
+                raise ended.error
+
     @property
     def group_size(self) -> int:
         """How many small files one thread should take at once.
@@ -175,6 +203,20 @@ class Transfers:
         it; where answers are waited for, it would make them wait for each other.
         """
         return 1 if self._executor.waits else _GROUP_FILES
+
+    def groups(self, items: Iterable[Item], small: Callable[[Item], bool]) -> Iterator[list[Item]]:
+        """Yield what one thread takes at once: some small items, or another one alone."""
+        group: list[Item] = []
+        for item in items:
+            if not small(item):
+                yield [item]
+                continue
+            group.append(item)
+            if len(group) >= self.group_size:
+                yield group
+                group = []
+        if group:
+            yield group
 
     def submit_large(self, work: Callable[[], T]) -> Future[T]:
         """Run work that itself uses `submit` or `run_all`; a few at a time.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,12 +28,10 @@ from orchestrator_cli.core.plan import PlanItem, PlannedFile, SkippedFile
 from orchestrator_cli.core.resume import LargeUpload, TransferCount
 from orchestrator_cli.core.source import LocalFile
 from orchestrator_cli.core.stream import StreamUpload
-from orchestrator_cli.core.transfer import Transfers
+from orchestrator_cli.core.transfer import GROUPED_BYTES, Ended, Transfers
 
 # From so many files on, one listing per thousand keys is cheaper than finding out file by file.
 _LISTING_PAYS_FROM = 32
-# Files up to here are sent in less time than it takes to hand them to another thread.
-_GROUPED_BYTES = 64 * 1024
 
 
 @dataclass
@@ -81,14 +79,6 @@ class UploadSummary:
         return PartialFailureError(line, hint=hint)
 
 
-@dataclass
-class Ended:
-    """What became of some files; `error` is why those after them were not begun."""
-
-    results: list[UploadResult] = field(default_factory=list)
-    error: Exception | None = None
-
-
 class Uploader:
     """Uploads a plan. Results come to `on_result`, from one thread, in the order they end."""
 
@@ -96,13 +86,13 @@ class Uploader:
         self,
         transfers: Transfers,
         on_result: Callable[[UploadResult], None],
-        stored_keys: Container[str] | None = None,
+        etag_of: Callable[[str], str] | None = None,
     ) -> None:
-        """Take the keys that a listing has shown already, where there was one."""
+        """Take what a listing has shown of a key, where there was one: its ETag, or nothing."""
         self._transfers = transfers
         self._store = transfers.store
         self._on_result = on_result
-        self._stored_keys = stored_keys
+        self._etag_of = etag_of
 
     def run(self, execution_id: str, plan: Iterable[PlanItem]) -> UploadSummary:
         """Upload everything; a failing file is a result, not an exception.
@@ -111,53 +101,36 @@ class Uploader:
         """
         summary = UploadSummary()
         items = self._with_listing(execution_id, plan)
-        for ended in self._transfers.completed(map(self._start, self._groups(items))):
-            for result in ended.results:
-                summary.add(result)
-                self._on_result(result)
-            if ended.error is not None:
-                raise ended.error
+        groups = self._transfers.groups(items, _is_small)
+        for result in self._transfers.finished(map(self._start, groups)):
+            summary.add(result)
+            self._on_result(result)
         return summary
-
-    def _groups(self, items: Iterable[PlanItem]) -> Iterator[list[PlanItem]]:
-        """Yield what one thread takes at once: some small files, or one item."""
-        group: list[PlanItem] = []
-        for item in items:
-            if isinstance(item, SkippedFile) or item.size_bytes > _GROUPED_BYTES:
-                yield [item]
-                continue
-            group.append(item)
-            if len(group) >= self._transfers.group_size:
-                yield group
-                group = []
-        if group:
-            yield group
 
     def _with_listing(self, execution_id: str, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
         items = iter(plan)
-        if self._stored_keys is not None:
+        if self._etag_of is not None:
             return items
         first = list(itertools.islice(items, _LISTING_PAYS_FROM))
         if len(first) == _LISTING_PAYS_FROM:
             prefix = execution_prefix(execution_id)
-            self._stored_keys = {stored.key for stored in self._store.list_objects(prefix)}
+            stored = {one.key: one.etag for one in self._store.list_objects(prefix)}
+            self._etag_of = lambda key: stored.get(key, "")
         return itertools.chain(first, items)
 
-    def _start(self, group: list[PlanItem]) -> Future[Ended]:
+    def _start(self, group: list[PlanItem]) -> Future[Ended[UploadResult]]:
+        work = partial(self._work, group)
         first = group[0]
         if isinstance(first, PlannedFile) and first.size_bytes > BASE_PART_BYTES:
-            return self._transfers.submit_large(partial(self._work, group))
+            return self._transfers.submit_large(work)
         size_bytes = sum(item.size_bytes for item in group if isinstance(item, PlannedFile))
-        return self._transfers.submit(size_bytes, partial(self._work, group))
+        return self._transfers.submit(size_bytes, work)
 
-    def _work(self, group: list[PlanItem]) -> Ended:
-        ended = Ended()
-        try:
-            for item in group:
-                ended.results.append(self._transfers.observe(partial(self._store_item, item), True))
-        except Exception as error:  # noqa: BLE001 - raised once the results before it are counted
-            ended.error = error
-        return ended
+    def _work(self, group: list[PlanItem]) -> Ended[UploadResult]:
+        return Ended.of(group, self._observed)
+
+    def _observed(self, item: PlanItem) -> UploadResult:
+        return self._transfers.observe(partial(self._store_item, item), True)
 
     def _store_item(self, item: PlanItem) -> UploadResult:
         if isinstance(item, SkippedFile):
@@ -187,10 +160,8 @@ class Uploader:
                 raise source.changed()
             data = source.read_all_at(0, source.size_bytes)
             source.check_unchanged()
-        absent = None if self._stored_keys is None else item.key not in self._stored_keys
-        outcome, checksum = self._store.create(
-            item.key, data, item.content_type, known_absent=absent
-        )
+        etag = None if self._etag_of is None else self._etag_of(item.key)
+        outcome, checksum = self._store.create(item.key, data, item.content_type, etag)
         self._transfers.on_bytes(len(data))
         sent = len(data) if outcome is Outcome.CREATED else 0
         return _done(item, len(data), outcome, StoredChecksum(checksum), TransferCount(0, sent))
@@ -203,6 +174,10 @@ class Uploader:
             outcome, checksum = upload.run()
             stored = StoredChecksum(checksum) if checksum else None
             return _done(item, source.size_bytes, outcome, stored, upload.count)
+
+
+def _is_small(item: PlanItem) -> bool:
+    return isinstance(item, PlannedFile) and item.size_bytes <= GROUPED_BYTES
 
 
 def _skipped(item: SkippedFile) -> UploadResult:

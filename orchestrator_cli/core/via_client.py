@@ -20,10 +20,11 @@ from orchestrator_cli.core.errors import (
     UsageError,
     printable,
 )
-from orchestrator_cli.core.pool import USER_AGENT, make_pool
-from orchestrator_cli.core.rest import Body, RestAnswer, as_sent, error_of
+from orchestrator_cli.core.pool import USER_AGENT, HttpPool, make_pool
+from orchestrator_cli.core.rest import RestAnswer, error_of
 from orchestrator_cli.core.retry import RetryPolicy
 from orchestrator_cli.core.s3errors import RESUME_HINT
+from orchestrator_cli.core.wire import Answer, Body
 
 _PROBLEM = "application/problem+json"
 _TYPE = "urn:orchestrator:error:"
@@ -58,6 +59,7 @@ class ViaSettings:
     token: str | None = None
     ca_bundle: str | None = None
     concurrency: int = 16
+    proxied: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class ViaClient:
         self.retry = retry
         self._settings = settings
         self._lock = threading.Lock()
-        self._pools: dict[str, Any] = {}
+        self._pools: dict[str, HttpPool] = {}
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         if settings.token is not None:
             self._headers["Authorization"] = f"Bearer {_token(settings.token)}"
@@ -112,9 +114,7 @@ class ViaClient:
     def put(self, signed: SignedPut, body: Body, what: str) -> RestAnswer:
         """Send a body to a signed URL, once. Raises what the storage answers."""
         sent = {**signed.headers, "user-agent": USER_AGENT}
-        answer: Any = self._pool(signed.url).request(
-            "PUT", signed.url, body=as_sent(body), headers=sent, redirect=False
-        )
+        answer = self._pool(signed.url).request("PUT", signed.url, headers=sent, body=body)
         if answer.status < 300:
             return RestAnswer(answer.status, answer.headers, answer.data)
         error = error_of(answer, what)
@@ -122,24 +122,27 @@ class ViaClient:
             error.hint = _HINTS["storage-access"]
         raise error
 
-    def _pool(self, url: str) -> Any:
+    def _pool(self, url: str) -> HttpPool:
         """Return the pool of a host: the server's and the storage's may need other proxies."""
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         with self._lock:
             if origin not in self._pools:
                 connections = self._settings.concurrency + 4
-                self._pools[origin] = make_pool(origin, self._settings.ca_bundle, connections)
+                self._pools[origin] = make_pool(
+                    origin,
+                    self._settings.ca_bundle,
+                    connections,
+                    proxied=self._settings.proxied,
+                )
             return self._pools[origin]
 
     def _ask(self, method: str, path: str, body: bytes | None, what: str) -> dict[str, Any]:
         headers = dict(self._headers)
         if body is not None:
             headers["Content-Type"] = "application/json"
-        # A redirect would take the token elsewhere.
-        answer = self._pool(self.base_url).request(
-            method, self.base_url + path, body=body, headers=headers, redirect=False
-        )
+        url = self.base_url + path
+        answer = self._pool(self.base_url).request(method, url, headers=headers, body=body or b"")
         record = _parse(answer)
         if answer.status == 200 and isinstance(record, dict):
             return cast("dict[str, Any]", record)
@@ -166,14 +169,14 @@ def _token(text: str) -> str:
     return text
 
 
-def _parse(answer: Any) -> Any:
+def _parse(answer: Answer) -> Any:
     try:
         return json.loads(answer.data)
     except ValueError:
         return None
 
 
-def _problem(answer: Any, record: Any, what: str) -> OrchestratorError:
+def _problem(answer: Answer, record: Any, what: str) -> OrchestratorError:
     media_type = answer.headers.get("content-type", "").partition(";")[0]
     told = record if media_type == _PROBLEM and isinstance(record, dict) else {}
     kind = str(told.get("type", "")).removeprefix(_TYPE)
@@ -189,7 +192,7 @@ def _problem(answer: Any, record: Any, what: str) -> OrchestratorError:
     )
 
 
-def _unknown(answer: Any, kind: str, what: str) -> OrchestratorError:
+def _unknown(answer: Answer, kind: str, what: str) -> OrchestratorError:
     """Return the error for what is no problem of ours, such as a load balancer's own."""
     message = f"{what}: the server answered {answer.status}"
     if answer.status in (408, 429, 502, 503, 504):

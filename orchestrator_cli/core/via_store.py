@@ -48,7 +48,7 @@ class ViaStore(ArtifactStore):
         return not self.execution.terms.content_md5 or self._checks_sha256 is True
 
     def create(
-        self, key: str, data: bytes, content_type: str, known_absent: bool | None = None
+        self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
     ) -> tuple[Outcome, Checksum]:
         """Write an object only if the key is free; as every store does."""
         offer, digests = self._offer(key, data, content_type)
@@ -121,7 +121,7 @@ class ViaStore(ArtifactStore):
         checked = answer.header("x-amz-checksum-sha256") == to_base64(digests.sha256)
         self.learn_checksum_support(checked)
         if not checked:
-            check_etag(answer.header("ETag").strip('"'), digests.md5, what, retryable=again)
+            check_etag(answer.header("etag").strip('"'), digests.md5, what, retryable=again)
         return checked
 
     def head_with_checksum(self, key: str) -> ObjectHead | None:

@@ -16,6 +16,7 @@ from orchestrator_cli.core.errors import (
     printable,
 )
 from orchestrator_cli.core.ledger import composite_of
+from orchestrator_cli.core.models import UploadResult
 from orchestrator_cli.core.multipart import (
     MultipartUploads,
     PartDigests,
@@ -26,8 +27,8 @@ from orchestrator_cli.core.pace import PacedBody
 from orchestrator_cli.core.parts import BASE_PART_BYTES, Part
 from orchestrator_cli.core.plan import PlanItem, PlannedFile
 from orchestrator_cli.core.source import LocalFile
-from orchestrator_cli.core.transfer import Transfers
-from orchestrator_cli.core.upload import Ended, Uploader
+from orchestrator_cli.core.transfer import Ended, Transfers
+from orchestrator_cli.core.upload import Uploader
 from orchestrator_cli.core.via_store import ViaStore, path_of
 
 _GROUP_FILES = 8
@@ -87,7 +88,7 @@ class ViaUploads(MultipartUploads):
                     self._check_unfinished(key, upload_id)
                 raise
             self._via.check_arrived(answer, digests, what, again=True)
-            etag = answer.header("ETag").strip('"')
+            etag = answer.header("etag").strip('"')
             return StoredPart(part.number, part.size_bytes, etag, to_base64(digests.sha256))
 
         try:
@@ -137,7 +138,7 @@ class ViaTransfers(Transfers):
 class ViaUploader(Uploader):
     """The engine, which offers the small files of a group before it stores one by one."""
 
-    def _work(self, group: list[PlanItem]) -> Ended:
+    def _work(self, group: list[PlanItem]) -> Ended[UploadResult]:
         small = [one for one in group if isinstance(one, PlannedFile)]
         if len(small) > 1:
             # Whatever is wrong is told when each is stored.

@@ -44,14 +44,22 @@ class Buffers:
         self._size_bytes = size_bytes
         self._free: list[bytearray] = []
 
+    def take(self) -> bytearray:
+        """Return a buffer, whose content is that of whoever had it before."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return bytearray(self._size_bytes)
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Take back a buffer that nobody uses any more."""
+        self._free.append(buffer)
+
     @contextlib.contextmanager
     def lent(self) -> Iterator[bytearray]:
-        """Lend a buffer, whose content is that of whoever had it before."""
-        try:
-            buffer = self._free.pop()
-        except IndexError:
-            buffer = bytearray(self._size_bytes)
+        """Lend a buffer for a while."""
+        buffer = self.take()
         try:
             yield buffer
         finally:
-            self._free.append(buffer)
+            self.give_back(buffer)

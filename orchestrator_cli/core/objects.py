@@ -144,12 +144,14 @@ class ObjectReader:
         recorded = answer.headers.get(_SHA256_HEADER)
         return memoryview(answer.body) if recorded == sha256(answer.body).hex() else None
 
-    def read_range(self, key: str, offset_bytes: int, size_bytes: int) -> memoryview:
-        """Return a range of an object; shorter where the object ends."""
+    def read_range(
+        self, key: str, offset_bytes: int, size_bytes: int, into: bytearray | None = None
+    ) -> memoryview:
+        """Return a range of an object, maybe as a view of `into`; shorter where the object ends."""
         what = f"read of {printable(key)}"
         wanted = {"range": f"bytes={offset_bytes}-{offset_bytes + size_bytes - 1}"}
         answer = self.retry.call(
-            lambda: self.clients.rest.send("GET", key, what, headers=wanted), what
+            lambda: self.clients.rest.send("GET", key, what, headers=wanted, into=into), what
         )
         # Some servers send the range with status 200.
         if not answer.header("content-range").startswith(f"bytes {offset_bytes}-"):

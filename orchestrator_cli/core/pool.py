@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -38,12 +39,19 @@ class HttpPool(Protocol):
     """Sends requests to one server. Safe to share between threads."""
 
     def request(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Body = b""
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Body = b"",
+        into: bytearray | None = None,
     ) -> Answer:
         """Send one request and return its answer, whatever its status; redirects are not followed.
 
-        The length of a body that is no bytes must be among the headers. A failing connection
-        raises what `translate` makes an UnavailableError of.
+        The answer's body may be a view of `into`, where it fits there. The length of a body that
+        is no bytes must be among the headers. A failing connection raises what `translate` makes
+        an UnavailableError of.
         """
         ...
 
@@ -91,24 +99,33 @@ class _DirectPool:
         weakref.finalize(self, _close_all, self._idle).atexit = False
 
     def request(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Body = b""
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Body = b"",
+        into: bytearray | None = None,
     ) -> Answer:
         """Send one request and return its answer."""
         head = self._head(method, url, headers or {}, body)
         connection = self._taken()
+        exchange = partial(self._exchanged, method=method, head=head, body=body, into=into)
         try:
-            return self._exchanged(connection, method, head, body)
+            return exchange(connection)
         except TransportError as error:
             # A server closes what it finds idle, just when it is used again: nothing has failed.
             idled = connection.used and error.unanswered and method in _REPEATABLE
             if not idled:
                 raise
-        return self._exchanged(Connection(self._address), method, head, body)
+        return exchange(Connection(self._address))
 
-    def _exchanged(self, connection: Connection, method: str, head: bytes, body: Body) -> Answer:
+    def _exchanged(
+        self, connection: Connection, method: str, head: bytes, body: Body, into: bytearray | None
+    ) -> Answer:
         keeps = False
         try:
-            answer, keeps = connection.exchange(method, head, body)
+            answer, keeps = connection.exchange(method, head, body, into)
         finally:
             if keeps and len(self._idle) < self._most:
                 self._idle.append(connection)
@@ -172,7 +189,13 @@ class _ProxiedPool:
         )
 
     def request(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Body = b""
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Body = b"",
+        into: bytearray | None = None,
     ) -> Answer:
         """Send one request and return its answer."""
         sent: Any = body

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.ahead import map_in_order
+from orchestrator_cli.core.budget import Buffers
 from orchestrator_cli.core.compare import StoredChecksum, stored_checksum
 from orchestrator_cli.core.digest import composite, new_hash
 from orchestrator_cli.core.errors import IntegrityError, printable
 from orchestrator_cli.core.models import Checksum, ObjectHead
 from orchestrator_cli.core.parts import MIB, plan_parts
 from orchestrator_cli.core.store import ArtifactStore
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 RANGE_BYTES = 4 * MIB
 _AHEAD = 6
@@ -27,15 +24,21 @@ def read_in_order(
 ) -> Iterator[memoryview]:
     """Yield the bytes of a range of an object in order, as they arrive.
 
-    At most 24 MiB are fetched ahead, and nothing once the caller stops taking.
+    Each block is good until the next is asked for: its buffer is used again then, as fresh memory
+    costs a tenth of the whole reading. At most 24 MiB are fetched ahead, and nothing once the
+    caller stops taking.
     """
+    buffers = Buffers(min(RANGE_BYTES, end_bytes - start_bytes))
 
-    def read(offset_bytes: int) -> memoryview:
+    def read(offset_bytes: int) -> tuple[memoryview, bytearray]:
         size_bytes = min(RANGE_BYTES, end_bytes - offset_bytes)
-        return store.read_range(key, offset_bytes, size_bytes)
+        buffer = buffers.take()
+        return store.read_range(key, offset_bytes, size_bytes, buffer), buffer
 
     offsets = range(start_bytes, end_bytes, RANGE_BYTES)
-    yield from map_in_order(read, offsets, _AHEAD, _FIRST_READERS)
+    for block, buffer in map_in_order(read, offsets, _AHEAD, _FIRST_READERS):
+        yield block
+        buffers.give_back(buffer)
 
 
 def read_whole(store: ArtifactStore, head: ObjectHead) -> Iterator[memoryview]:
@@ -71,13 +74,10 @@ def _hashed(blocks: Iterator[memoryview], digests: _Digests) -> Iterator[memoryv
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1, "hash") as executor:
-        hashing: Future[None] | None = None
         for block in blocks:
-            if hashing is not None:
-                hashing.result()
             hashing = executor.submit(digests.update, block)
             yield block
-        if hashing is not None:
+            # The next block may take this one's place in memory.
             hashing.result()
 
 

@@ -42,7 +42,7 @@ class RestAnswer:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes | bytearray
+    body: bytes | bytearray | memoryview
 
     def header(self, name: str, default: str = "") -> str:
         """Return a header by its name in lower case, or the default where there is none."""
@@ -69,9 +69,11 @@ class RestClient:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         payload: Payload = NOTHING,
+        into: bytearray | None = None,
     ) -> RestAnswer:
         """Send one request and return its answer; an empty key is the bucket itself.
 
+        Its body may be a view of the buffer `into`, where it fits there.
         The names of headers are in lower case. `what` names the request in errors, which are the
         library's for an answer of S3 and urllib3's for a connection that fails.
         """
@@ -81,7 +83,7 @@ class RestClient:
         now = datetime.now(UTC)
         signed = sign_headers(self._signing_key(), method, url, now, headers or {}, payload.sha256)
         signed["content-length"] = str(payload.size_bytes)
-        answer = self._http.request(method, url, headers=signed, body=payload.body)
+        answer = self._http.request(method, url, headers=signed, body=payload.body, into=into)
         if answer.status >= 300:
             raise error_of(answer, what)
         return RestAnswer(answer.status, answer.headers, answer.data)
@@ -98,7 +100,7 @@ class RestClient:
 
 def error_of(answer: Answer, what: str) -> OrchestratorError:
     """Return the exception for an answer that is an error."""
-    told = parse_error_body(answer.status, answer.data.decode("utf-8", "replace"))
+    told = parse_error_body(answer.status, bytes(answer.data).decode("utf-8", "replace"))
     # What stands between, such as a load balancer, answers something else than XML.
     request_id = told.request_id or answer.headers.get("x-amz-request-id")
     return from_answer(replace(told, request_id=request_id), what)
@@ -142,7 +144,7 @@ def parse_document(answer: RestAnswer, what: str, root: str) -> XmlElement:
         raise _not_s3(what) from error
     namespace, brace, name = element.tag.rpartition("}")
     if name == "Error":
-        told = parse_error_body(500, answer.body.decode("utf-8", "replace"))
+        told = parse_error_body(500, bytes(answer.body).decode("utf-8", "replace"))
         raise from_answer(replace(told, status=_STATUSES.get(told.code, 500)), what)
     if not name.startswith(root):
         raise _not_s3(what)

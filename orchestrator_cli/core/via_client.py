@@ -171,7 +171,7 @@ def _token(text: str) -> str:
 
 def _parse(answer: Answer) -> Any:
     try:
-        return json.loads(answer.data)
+        return json.loads(bytes(answer.data))
     except ValueError:
         return None
 

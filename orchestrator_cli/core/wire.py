@@ -59,7 +59,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    data: bytes | bytearray
+    data: bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,7 @@ class Connection:
         # What was received of an answer and not taken yet, and whether anything was.
         self._rest = b""
         self._answering = False
+        self._into: bytearray | None = None
         try:
             self._socket = _connect(address)
         except OSError as error:
@@ -95,12 +96,16 @@ class Connection:
         fresh = time.monotonic() - self._used_at < _FRESH_SECONDS
         return fresh or not self._poll.poll(0)
 
-    def exchange(self, method: str, head: bytes, body: Body) -> tuple[Answer, bool]:
+    def exchange(
+        self, method: str, head: bytes, body: Body, into: bytearray | None = None
+    ) -> tuple[Answer, bool]:
         """Send a request, return its answer and whether the connection can be used again.
 
+        A body of known length that fits is received `into` a buffer and is a view of that.
         Raises TransportError, and what reading the body raises; it cannot be used then.
         """
         self._answering = False
+        self._into = into
         failure = self._send(head, body)
         try:
             answer, keeps = self._receive(method)
@@ -138,11 +143,11 @@ class Connection:
             status, headers, version = self._head()
         keeps = version == "HTTP/1.1" and "close" not in headers.get("connection", "").lower()
         if method == "HEAD" or status in _BODILESS:
-            data: bytes | bytearray = b""
+            data: bytes | bytearray | memoryview = b""
         elif "chunked" in headers.get("transfer-encoding", "").lower():
             data = self._chunked()
         elif "content-length" in headers:
-            data = self._sized(_length(headers["content-length"]))
+            data = self._sized(_length(headers["content-length"]), self._into)
         else:
             data, keeps = self._to_the_end(), False
         # What comes unasked would be taken for the next answer.
@@ -168,21 +173,24 @@ class Connection:
         self._answering = True
         return data
 
-    def _sized(self, size_bytes: int) -> bytes | bytearray:
+    def _sized(
+        self, size_bytes: int, into: bytearray | None = None
+    ) -> bytes | bytearray | memoryview:
         have = len(self._rest)
         if size_bytes <= have:
             data, self._rest = self._rest[:size_bytes], self._rest[size_bytes:]
             return data
-        content = bytearray(size_bytes)
-        content[:have] = self._rest
+        fits = into is not None and len(into) >= size_bytes
+        content = into if into is not None and fits else bytearray(size_bytes)
+        view = memoryview(content)[:size_bytes]
+        view[:have] = self._rest
         self._rest = b""
-        view = memoryview(content)
         while have < size_bytes:
             received = self._socket.recv_into(view[have:])
             if not received:
                 raise TransportError("the connection was closed in the middle of an answer")
             have += received
-        return content
+        return view if fits else content
 
     def _chunked(self) -> bytearray:
         content = bytearray()

@@ -16,10 +16,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.core.errors import printable
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 _PROGRESS_LINE_SECONDS = 5.0
 _FLUSHED_CHARACTERS = 8192

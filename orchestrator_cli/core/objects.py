@@ -173,13 +173,14 @@ class ObjectReader:
         for page in self._pages({"prefix": prefix, "start-after": start_after}, asked):
             decode = name_decoder(page)
             for item in page.children("Contents"):
+                told = item.texts()
                 yield ListedObject(
-                    key=decode(item.text("Key")),
-                    size_bytes=int(item.text("Size", "0")),
-                    etag=item.text("ETag").strip('"'),
-                    last_modified=datetime.fromisoformat(item.text("LastModified")),
-                    storage_class=item.text("StorageClass") or "STANDARD",
-                    restore=_listed_restore(item.child("RestoreStatus")),
+                    key=decode(told["Key"]),
+                    size_bytes=int(told.get("Size", "0")),
+                    etag=told.get("ETag", "").strip('"'),
+                    last_modified=datetime.fromisoformat(told["LastModified"]),
+                    storage_class=told.get("StorageClass") or "STANDARD",
+                    restore=_listed_restore(item) if "RestoreStatus" in told else None,
                 )
 
     def list_prefixes(self, prefix: str, start_after: str = "") -> Iterator[str]:
@@ -241,7 +242,8 @@ def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _listed_restore(status: XmlElement | None) -> RestoreState | None:
+def _listed_restore(item: XmlElement) -> RestoreState | None:
+    status = item.child("RestoreStatus")
     if status is None:
         return None
     told = status.text("RestoreExpiryDate")

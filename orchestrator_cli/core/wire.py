@@ -222,11 +222,15 @@ class Connection:
 
 
 def _connect(address: Address) -> Any:
-    connected = socket.create_connection((address.host, address.port), address.connect_seconds)
+    host: Any = address.host
+    if host.isascii():
+        # Otherwise Python imports and asks its tables of Unicode, for a request's worth of time.
+        host = host.encode()
+    connected = socket.create_connection((host, address.port), address.connect_seconds)
     try:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.tls is not None:
-            connected = address.tls.wrap_socket(connected, server_hostname=address.host)
+            connected = address.tls.wrap_socket(connected, server_hostname=host)
         connected.settimeout(address.stall_seconds)
     except BaseException:
         connected.close()

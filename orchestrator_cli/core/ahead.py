@@ -18,12 +18,16 @@ Answer = TypeVar("Answer")
 
 
 def map_in_order(
-    work: Callable[[Item], Answer], items: Iterable[Item], ahead: int, first: int = 4
+    work: Callable[[Item], Answer],
+    items: Iterable[Item],
+    ahead: int,
+    first: int = 4,
+    answer_seconds: Callable[[], float | None] = lambda: None,
 ) -> Iterator[Answer]:
     """Yield the answers in order, at most `ahead` of them waiting; stops when the taker stops.
 
-    There are `first` threads, and more where that helps. A single item is worked on in the calling
-    thread.
+    There are `first` threads, and more where that helps or answers are known to take long. A
+    single item is worked on in the calling thread.
     """
     source = iter(items)
     begun = list(islice(source, 2))
@@ -32,7 +36,7 @@ def map_in_order(
         return
     from orchestrator_cli.core.growth import GrowingExecutor
 
-    executor = GrowingExecutor(ahead, "ahead", partial(obey, obeyed()), first)
+    executor = GrowingExecutor(ahead, "ahead", partial(obey, obeyed()), first, answer_seconds)
     waiting: deque[Future[Answer]] = deque()
     try:
         for item in chain(begun, source):

@@ -25,6 +25,8 @@ _WINDOW_SECONDS = 0.05
 _BUSY = 0.5
 # More threads that bring less than this bring nothing: the link, or S3, is what bounds.
 _WORTH = 1.15
+# What a request costs this process. So many go into the time that one takes to be answered.
+_REQUEST_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,13 @@ class Growth:
         self._most = most
         self._begun = start
         self._rate = 0.0
+
+    def expect(self, answer_seconds: float) -> int:
+        """Return how many threads to begin with where an answer has taken so long."""
+        wanted = int(answer_seconds / _REQUEST_SECONDS)
+        self.waits = wanted > self.threads
+        self.threads = max(self.threads, min(wanted, self._most))
+        return self.threads
 
     def consider(self, now: Sample) -> int:
         """Return how many threads to have from now on; never fewer than before.
@@ -78,7 +87,10 @@ def _threads_that_may_open_files() -> int:
 
 
 class GrowingExecutor(ThreadPoolExecutor):
-    """Threads that become more while that helps, up to `most`."""
+    """Threads that become more while that helps, up to `most`.
+
+    `answer_seconds` is asked once, when there is work: how long an answer takes, if that is known.
+    """
 
     def __init__(
         self,
@@ -86,9 +98,11 @@ class GrowingExecutor(ThreadPoolExecutor):
         name: str,
         initializer: Callable[[], object],
         first: int = FIRST_THREADS,
+        answer_seconds: Callable[[], float | None] = lambda: None,
     ) -> None:
         most = min(most, _threads_that_may_open_files())
         super().__init__(min(first, most), name, initializer)
+        self._answer_seconds: Callable[[], float | None] | None = answer_seconds
         self._measured = threading.Lock()
         self._ended = 0
         self._growth = Growth(self._sample(), first, most)
@@ -100,9 +114,17 @@ class GrowingExecutor(ThreadPoolExecutor):
 
     def submit_counted(self, work: Callable[[], T]) -> Future[T]:
         """Run work in a thread; what it takes decides how many there should be."""
+        if self._answer_seconds is not None:
+            self._begin(self._answer_seconds())
         future = self.submit(work)
         future.add_done_callback(self._count)
         return future
+
+    def _begin(self, answer_seconds: float | None) -> None:
+        self._answer_seconds = None
+        if answer_seconds is not None:
+            # None has ended its work yet: the base starts them as they are needed.
+            self._max_workers = self._growth.expect(answer_seconds)
 
     def _count(self, _: object) -> None:
         self._ended += 1

@@ -52,6 +52,10 @@ class ObjectReader:
         self.bucket = clients.bucket
         self.retry: RetryPolicy = clients.retry
 
+    def answer_seconds(self) -> float | None:
+        """Return how long the quickest answer has taken so far; None before the first."""
+        return self.clients.http.answer_seconds
+
     def head(self, key: str) -> ObjectHead:
         """Return an object's head, S3's own checksum included. Raises NotFoundError."""
         return self._head(key, {"x-amz-checksum-mode": "ENABLED"})

@@ -5,6 +5,7 @@ About proxies, CAs and times it behaves as boto3 does.
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Mapping
 from functools import partial
@@ -36,7 +37,15 @@ _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 
 class HttpPool(Protocol):
-    """Sends requests to one server. Safe to share between threads."""
+    """Sends requests to one server. Safe to share between threads.
+
+    `answer_seconds` is how long the quickest answer has taken, on a connection that was there.
+    """
+
+    @property
+    def answer_seconds(self) -> float | None:
+        """None before the first answer."""
+        ...
 
     def request(
         self,
@@ -93,6 +102,7 @@ class _DirectPool:
             "accept-encoding": "identity",
         }
         self._most = connections
+        self.answer_seconds: float | None = None
         # The last one used is the first one taken, so that the others can be closed as idle.
         self._idle: list[Connection] = []
         # Held from outside, so that no garbage collection finds an open socket first.
@@ -124,8 +134,11 @@ class _DirectPool:
         self, connection: Connection, method: str, head: bytes, body: Body, into: bytearray | None
     ) -> Answer:
         keeps = False
+        begun = time.monotonic()
         try:
             answer, keeps = connection.exchange(method, head, body, into)
+            seconds = time.monotonic() - begun
+            self.answer_seconds = min(self.answer_seconds or seconds, seconds)
         finally:
             if keeps and len(self._idle) < self._most:
                 self._idle.append(connection)
@@ -176,6 +189,7 @@ class _ProxiedPool:
     ) -> None:
         import urllib3
 
+        self.answer_seconds: float | None = None
         self._http = urllib3.ProxyManager(
             proxy,
             maxsize=connections,

@@ -36,7 +36,8 @@ def read_in_order(
         return store.read_range(key, offset_bytes, size_bytes, buffer), buffer
 
     offsets = range(start_bytes, end_bytes, RANGE_BYTES)
-    for block, buffer in map_in_order(read, offsets, _AHEAD, _FIRST_READERS):
+    waits = store.answer_seconds
+    for block, buffer in map_in_order(read, offsets, _AHEAD, _FIRST_READERS, waits):
         yield block
         buffers.give_back(buffer)
 

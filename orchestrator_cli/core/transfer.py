@@ -130,7 +130,9 @@ class Transfers:
         # Their stop is their own: after a failure the store serves the next transfers.
         self._stop = self.store.retry.stop.follower()
         initializer = partial(obey, self._stop)
-        self._executor = GrowingExecutor(self.concurrency, "transfer", initializer)
+        self._executor = GrowingExecutor(
+            self.concurrency, "transfer", initializer, answer_seconds=self.store.answer_seconds
+        )
         self._large_lane = ThreadPoolExecutor(
             min(_LARGE_FILES, self.concurrency), "large-file", initializer
         )

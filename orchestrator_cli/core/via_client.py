@@ -97,6 +97,11 @@ class ViaClient:
         near = parts.hostname in ("localhost", "127.0.0.1", "::1")
         return self._settings.token is not None and parts.scheme == "http" and not near
 
+    @property
+    def answer_seconds(self) -> float | None:
+        """How long the quickest answer of the server has taken; None before the first."""
+        return self._pool(self.base_url).answer_seconds
+
     def get(self, path: str, what: str) -> dict[str, Any]:
         """Ask for what the server has at a path."""
         return self.retry.call(lambda: self._ask("GET", path, None, what), what)

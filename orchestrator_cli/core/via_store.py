@@ -42,6 +42,10 @@ class ViaStore(ArtifactStore):
         self._unfinished: dict[str, FileAnswer] = {}
         self._ahead: dict[tuple[str, str], FileAnswer] = {}
 
+    def answer_seconds(self) -> float | None:
+        """Return how long the quickest answer has taken so far; None before the first."""
+        return self.execution.client.answer_seconds
+
     @property
     def verified_by_server(self) -> bool:
         """Whether the storage is known to verify SHA-256 on arrival."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # As in boto3, which is more liberal than AWS is for new buckets.
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 # Requests sent ahead where the answers are taken in order.
-_AHEAD = 16
+_AHEAD = 64
 VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
 DEFAULT_CONFIG = "orchestrator/config.toml"
 DEFAULT_SPOOL = "orchestrator/runs"
@@ -89,7 +89,7 @@ class App:
         return resolve_execution_id(store, text, self.now())
 
     def store(
-        self, concurrency: int = 16, limit_rate: int | None = None, *, patient: bool = True
+        self, concurrency: int = _AHEAD, limit_rate: int | None = None, *, patient: bool = True
     ) -> ArtifactStore:
         """Build the store; an impatient one sends no request twice.
 

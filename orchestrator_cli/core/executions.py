@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator_cli.core.ahead import map_in_order
 from orchestrator_cli.core.errors import (
     ArchivedError,
     ConflictError,
@@ -94,7 +93,7 @@ def read_executions(
         except (NotFoundError, ArchivedError, IntegrityError) as error:
             return execution_id, error
 
-    yield from map_in_order(read, execution_ids, store.clients.settings.concurrency)
+    yield from store.map_in_order(read, execution_ids)
 
 
 # --- new -------------------------------------------------------------------------------------

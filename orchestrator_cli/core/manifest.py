@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable
 from typing import Protocol
 
-from orchestrator_cli.core.ahead import map_in_order
 from orchestrator_cli.core.compare import stored_checksum
 from orchestrator_cli.core.listing import list_files
 from orchestrator_cli.core.metadata import Artifact, ExecutionMetadata
@@ -39,8 +38,7 @@ def build_manifest(
             content_type=head.content_type,
         )
 
-    concurrency = store.clients.settings.concurrency
-    described = map_in_order(describe, list_files(store, execution_id), concurrency)
+    described = store.map_in_order(describe, list_files(store, execution_id))
     manifest = [artifact for artifact in described if artifact is not None]
     return sorted(manifest, key=lambda artifact: artifact.path.encode())
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote_plus
 
+from orchestrator_cli.core.ahead import map_in_order
 from orchestrator_cli.core.compare import SHA256_METADATA
 from orchestrator_cli.core.digest import ReadsAt, parse_s3_checksum, sha256
 from orchestrator_cli.core.errors import (
@@ -25,6 +26,9 @@ from orchestrator_cli.core.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3 import S3Clients
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 _METADATA_HEADER = "x-amz-meta-"
 _SHA256_HEADER = _METADATA_HEADER + SHA256_METADATA
@@ -51,6 +55,11 @@ class ObjectReader:
         self.clients = clients
         self.bucket = clients.bucket
         self.retry: RetryPolicy = clients.retry
+
+    def map_in_order(self, work: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+        """Yield the answers of work on items in order; as many ahead as help."""
+        most = self.clients.settings.concurrency
+        return map_in_order(work, items, most, answer_seconds=self.answer_seconds)
 
     def answer_seconds(self) -> float | None:
         """Return how long the quickest answer has taken so far; None before the first."""

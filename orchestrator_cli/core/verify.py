@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
-from orchestrator_cli.core.ahead import map_in_order
 from orchestrator_cli.core.compare import same_content, stored_checksum
 from orchestrator_cli.core.errors import IntegrityError, printable
 from orchestrator_cli.core.layout import METADATA_NAME
@@ -55,7 +54,7 @@ def verify_stored(
     check = partial(_verify_object, store, manifest, complete, read_back)
     files = list_files(store, metadata.execution_id)
     seen: dict[str, Verified] = {}
-    for verified in map_in_order(check, files, store.clients.settings.concurrency):
+    for verified in store.map_in_order(check, files):
         seen[verified.path] = verified
         yield verified
     for path, item in manifest.items():
@@ -118,7 +117,7 @@ def _reads_back(store: ArtifactStore, head: ObjectHead) -> bool:
 def verify_local(store: ArtifactStore, plan: Iterable[PlanItem]) -> Iterator[Verified]:
     """Yield a finding per local file of an upload plan: whether S3 holds the same bytes."""
     check = partial(_verify_file, store)
-    yield from map_in_order(check, plan, store.clients.settings.concurrency)
+    yield from store.map_in_order(check, plan)
 
 
 def _verify_file(store: ArtifactStore, item: PlanItem) -> Verified:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator_cli.core.logs import FIRST_BYTES
 from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution, put_file
 from tests.support.faults import Stall
@@ -48,6 +49,20 @@ def test_bytes_are_passed_on_unchanged(cli: RunCommand, execution: str) -> None:
     result = cli("logs", execution).ok()
     assert result.stdout == COLOURED
     assert result.stderr == b""
+
+
+def test_a_small_log_costs_one_request(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str, recorder: Proxy
+) -> None:
+    assert cli("logs", execution, "stdout").ok().stdout == COLOURED
+    assert recorder.operations() == {"GetObject": 1}
+    key = f"executions/{execution}/logs/stderr.log"
+    for size, ranges in ((0, 1), (FIRST_BYTES, 1), (FIRST_BYTES + 1, 2)):
+        content = bytes(size)
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
+        recorder.clear()
+        assert cli("logs", execution, "stderr").ok().stdout == content
+        assert recorder.count("GetObject") == ranges
 
 
 def test_stripping_escapes_leaves_the_rest(cli: RunCommand, execution: str) -> None:

@@ -58,7 +58,7 @@ def logs(
     compared with its stored checksum.
     """
     from orchestrator_cli.core.archived import explaining
-    from orchestrator_cli.core.logs import find_log, find_tail
+    from orchestrator_cli.core.logs import find_log, find_tail, open_log
     from orchestrator_cli.core.logtext import Lines, strip_escapes
     from orchestrator_cli.core.reading import read_in_order, read_whole
 
@@ -68,7 +68,12 @@ def logs(
     pattern = _compiled(grep)
     store = app.store()
     execution_id = app.resolve_id(text, store)
-    log = find_log(store, execution_id, names[0] if names else None)
+    name = names[0] if names else None
+    first = memoryview(b"")
+    if tail is None:
+        log, first = open_log(store, execution_id, name)
+    else:
+        log = find_log(store, execution_id, name)
     to_terminal = output is None and app.output.is_terminal
     pager = _pager() if to_terminal and not show_all and tail is None else None
     if to_terminal and not show_all and tail is None and pager is None:
@@ -76,7 +81,7 @@ def logs(
         if tail is not None:
             app.output.note(f"the last {tail:,} lines; --all shows everything")
     with explaining(store, log.key, app.now()):
-        blocks: Iterable[bytes | memoryview] = read_whole(store, log)
+        blocks: Iterable[bytes | memoryview] = read_whole(store, log, first)
         if tail is not None and pattern is None:
             start = find_tail(store, log.key, log.size_bytes, tail)
             blocks = read_in_order(store, log.key, start, log.size_bytes)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.core.errors import NotFoundError, UsageError, printable
+from collections.abc import Callable
+from typing import TypeVar
+
+from orchestrator_cli.core.errors import ArchivedError, NotFoundError, UsageError, printable
 from orchestrator_cli.core.layout import artifact_key, log_path, metadata_key
 from orchestrator_cli.core.listing import no_such_execution
 from orchestrator_cli.core.models import ObjectHead
 from orchestrator_cli.core.parts import MIB
 from orchestrator_cli.core.store import ArtifactStore
 
+Found = TypeVar("Found")
+
+# Enough for many screens, little enough for a poor network.
+FIRST_BYTES = 256 * 1024
 _DEFAULT_ORDER = ("stdout.log", "runner.log", "bench.log", "stderr.log")
 _TAIL_STEP_BYTES = 64 * 1024
 _LARGEST_TAIL_STEP_BYTES = 4 * MIB
@@ -17,11 +24,34 @@ _LARGEST_TAIL_STEP_BYTES = 4 * MIB
 def find_log(store: ArtifactStore, execution_id: str, name: str | None) -> ObjectHead:
     """Return the head of a log, or of the first there is where no name is given.
 
-    Raises NotFoundError, ArchivedError.
+    Raises NotFoundError.
     """
+    return _first_of(store, execution_id, name, store.glance)
+
+
+def open_log(
+    store: ArtifactStore, execution_id: str, name: str | None
+) -> tuple[ObjectHead, memoryview]:
+    """Return the head of a log as `find_log` does, and its first bytes, in one request.
+
+    There are none of an archived log. Raises NotFoundError.
+    """
+
+    def begin(key: str) -> tuple[ObjectHead, memoryview]:
+        try:
+            return store.begin(key, FIRST_BYTES)
+        except ArchivedError:
+            return store.glance(key), memoryview(b"")
+
+    return _first_of(store, execution_id, name, begin)
+
+
+def _first_of(
+    store: ArtifactStore, execution_id: str, name: str | None, look: Callable[[str], Found]
+) -> Found:
     for key in _keys_of(execution_id, name):
         try:
-            return store.glance(key)
+            return look(key)
         except NotFoundError as error:
             if error.code == "NoSuchBucket":
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ Found = TypeVar("Found")
 
 _METADATA_HEADER = "x-amz-meta-"
 _SHA256_HEADER = _METADATA_HEADER + SHA256_METADATA
+_CONTENT_RANGE = re.compile(r"bytes 0-\d+/(\d+)")
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 # What is left of an error code where the answer has no body.
 _UNEXPLAINED_CODES = frozenset({"", "400", "403"})
@@ -105,17 +107,25 @@ class ObjectReader:
                 return self.clients.rest.send("HEAD", key, what, headers=headers)
 
         answer = self.retry.call(request, what)
-        return ObjectHead(
-            key=key,
-            size_bytes=int(answer.header("content-length", "0")),
-            etag=answer.header("etag").strip('"'),
-            content_type=answer.header("content-type", "application/octet-stream"),
-            last_modified=_http_date(answer.header("last-modified")),
-            metadata=_user_metadata(answer.headers),
-            checksum=parse_s3_checksum(answer.header("x-amz-checksum-sha256")),
-            storage_class=answer.header("x-amz-storage-class", "STANDARD"),
-            restore=answer.header("x-amz-restore") or None,
-        )
+        return _parse_head(key, answer, int(answer.header("content-length", "0")))
+
+    def begin(self, key: str, size_bytes: int) -> tuple[ObjectHead, memoryview]:
+        """Return an object's head and its first bytes, in one request. Raises NotFoundError."""
+        what = f"read of {printable(key)}"
+        wanted = {"range": f"bytes=0-{size_bytes - 1}"}
+        try:
+            answer = self.retry.call(
+                lambda: self.clients.rest.send("GET", key, what, headers=wanted), what
+            )
+        except OrchestratorError as error:
+            if error.code != "InvalidRange":
+                raise
+            # It is empty.
+            return self.glance(key), memoryview(b"")
+        total = _CONTENT_RANGE.fullmatch(answer.header("content-range"))
+        if total is None:
+            raise OrchestratorError(f"{what}: the server ignores byte ranges")
+        return _parse_head(key, answer, int(total[1])), memoryview(answer.body)
 
     @contextlib.contextmanager
     def _explained(self, key: str) -> Iterator[None]:
@@ -224,6 +234,20 @@ class ObjectReader:
                 # It would be the same page for ever.
                 raise OrchestratorError(f"{what}: the server does not say how it goes on")
             asked["continuation-token"] = token
+
+
+def _parse_head(key: str, answer: RestAnswer, size_bytes: int) -> ObjectHead:
+    return ObjectHead(
+        key=key,
+        size_bytes=size_bytes,
+        etag=answer.header("etag").strip('"'),
+        content_type=answer.header("content-type", "application/octet-stream"),
+        last_modified=_http_date(answer.header("last-modified")),
+        metadata=_user_metadata(answer.headers),
+        checksum=parse_s3_checksum(answer.header("x-amz-checksum-sha256")),
+        storage_class=answer.header("x-amz-storage-class", "STANDARD"),
+        restore=answer.header("x-amz-restore") or None,
+    )
 
 
 @lru_cache(maxsize=64)

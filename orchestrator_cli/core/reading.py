@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from orchestrator_cli.core.ahead import map_in_order
 from orchestrator_cli.core.budget import Buffers
@@ -13,6 +14,7 @@ from orchestrator_cli.core.models import Checksum, ObjectHead
 from orchestrator_cli.core.parts import MIB, plan_parts
 from orchestrator_cli.core.store import ArtifactStore
 
+_NOTHING = memoryview(b"")
 RANGE_BYTES = 4 * MIB
 _AHEAD = 6
 # One connection that is answered at once fills a core.
@@ -42,14 +44,19 @@ def read_in_order(
         buffers.give_back(buffer)
 
 
-def read_whole(store: ArtifactStore, head: ObjectHead) -> Iterator[memoryview]:
+def read_whole(
+    store: ArtifactStore, head: ObjectHead, first: memoryview = _NOTHING
+) -> Iterator[memoryview]:
     """Yield the bytes of an object in order, compared with its checksum at their end.
 
-    Raises IntegrityError where they are not the stored ones, unless the caller stops before.
+    `first` is what has been read of it already. As with `read_in_order`, each block is good until
+    the next is asked for. Raises IntegrityError where they are not the stored ones, unless the
+    caller stops before.
     """
     stored = stored_checksum(head) if head.size_bytes else None
     digests = _Digests(stored, head.size_bytes) if stored is not None else None
-    blocks = read_in_order(store, head.key, 0, head.size_bytes)
+    rest = read_in_order(store, head.key, len(first), head.size_bytes)
+    blocks = chain([first], rest) if first else rest
     if digests is not None:
         alone = head.size_bytes <= RANGE_BYTES
         blocks = _hashed_alone(blocks, digests) if alone else _hashed(blocks, digests)

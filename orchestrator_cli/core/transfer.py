@@ -33,7 +33,7 @@ _GROUP_FILES = 8
 # Files up to here are moved in less time than it takes to hand them to another thread.
 GROUPED_BYTES = 64 * 1024
 # A large file takes several answers before its first part and after its last.
-_LARGE_FILES = 4
+_LARGE_FILES = 8
 
 
 @dataclass

@@ -135,7 +135,7 @@ def test_small_files_are_whole_or_not_there(
     """In one request where the system has files without a name, else as large ones."""
     store_files(bucket, {"a.txt": DATA, "empty": b""})
     if not nameless:
-        monkeypatch.setattr("orchestrator_cli.core.download._NAMELESS", None)
+        monkeypatch.setattr("orchestrator_cli.core.newfile._NAMELESS", None)
     recorder.clear()
     summary, _ = download(bucket, tmp_path)
     assert exit_code(summary) == 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator_cli.core.archived import Archive
-from orchestrator_cli.core.compare import same_content, stored_checksum
+from orchestrator_cli.core.compare import same_content
 from orchestrator_cli.core.digest import ReadsAt
 from orchestrator_cli.core.errors import (
     AccessError,
@@ -32,20 +30,16 @@ from orchestrator_cli.core.errors import (
     printable,
 )
 from orchestrator_cli.core.models import ListedObject, ObjectHead, Outcome
+from orchestrator_cli.core.newfile import partial_file, write_new
 from orchestrator_cli.core.parts import BASE_PART_BYTES
 from orchestrator_cli.core.reading import read_in_order
 from orchestrator_cli.core.s3errors import RESUME_HINT
 from orchestrator_cli.core.source import LocalFile, OpenFile
 from orchestrator_cli.core.transfer import GROUPED_BYTES, Ended, Transfers
 
-_NAMELESS = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC if hasattr(os, "O_TMPFILE") else None
-_NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
 # Failures that the next file would meet too.
 _NOTHING_FITS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _MAKE_ROOM = "make room there, then run the same command again: it resumes"
-# With a wait of an eighth of a second on average, about a minute.
-_LOCK_ATTEMPTS = 480
-_OPEN_ATTEMPTS = 16
 # Files up to here are fetched in one request and need no resuming.
 _WHOLE_BYTES = 1024 * 1024
 
@@ -164,7 +158,7 @@ class Downloader:
         self._make_parents(destination)
         if listed.size_bytes <= _WHOLE_BYTES and not os.path.lexists(destination):
             content = self._store.get_verified(listed.key)
-            if content is not None and _write_new(destination, content):
+            if content is not None and write_new(destination, content):
                 self._transfers.on_bytes(len(content))
                 return DownloadResult(path, destination, len(content), Outcome.CREATED)
         head = self._store.head_with_checksum(listed.key)
@@ -214,7 +208,8 @@ class Downloader:
 
     def _fetch(self, head: ObjectHead, destination: Path) -> tuple[Outcome, int]:
         """Fetch into a file of another name, verify, then name it; return the bytes resumed."""
-        with self._partial_file(head, destination) as (output, name):
+        wait = self._store.retry.wait_a_moment
+        with partial_file(head, destination, wait) as (output, name):
             try:
                 outcome, resumed = self._complete(head, output, name, destination)
             except (ConflictError, IntegrityError):
@@ -239,19 +234,6 @@ class Downloader:
         if not self._verified(head, output):
             raise _corrupt(head)
         return self._publish(name, destination, head), resumed
-
-    @contextlib.contextmanager
-    def _partial_file(self, head: ObjectHead, destination: Path) -> Iterator[tuple[IO[bytes], str]]:
-        """Open and lock the file that holds what has arrived so far; a crash leaves it there."""
-        name = os.path.join(destination.parent, _partial_name(head))
-        for attempts_left in reversed(range(_OPEN_ATTEMPTS)):
-            with open(name, "a+b", opener=_open_no_link) as output:
-                self._lock(output, destination)
-                # Whoever held the lock before may have removed the name since it was opened. Not
-                # for ever: there are file systems that number a file anew each time.
-                if _has_name(output, name) or not attempts_left:
-                    yield output, name
-                    return
 
     def _append_missing(self, head: ObjectHead, output: IO[bytes]) -> int:
         """Fetch what the partial file lacks, in order, so that it is always a prefix."""
@@ -278,19 +260,6 @@ class Downloader:
         size_bytes = os.fstat(output.fileno()).st_size
         return self._equal(OpenFile(output.fileno()), size_bytes, head)
 
-    def _lock(self, output: IO[bytes], destination: Path) -> None:
-        """Keep other processes from writing the same partial file; wait a while for them."""
-        for _ in range(_LOCK_ATTEMPTS):
-            try:
-                fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                self._store.retry.wait_a_moment()
-            except OSError:
-                # A file system without locks.
-                return
-        raise ConflictError(f"{printable(destination)} is being downloaded by another process")
-
     def _publish(self, name: str, destination: Path, head: ObjectHead) -> Outcome:
         """Give a complete, verified file its name; without `overwrite` never over another."""
         if self._overwrite:
@@ -315,53 +284,6 @@ def _collecting(files: Iterable[File], missing: list[NotFoundError]) -> Iterator
         yield from files
     except NotFoundError as error:
         missing.append(error)
-
-
-def _write_new(destination: Path, content: memoryview) -> bool:
-    """Write a file that has no name until it is whole; False where it cannot be done here.
-
-    So nothing half-written is ever left, and nothing that appears meanwhile is overwritten. macOS
-    and some file systems have no such files.
-    """
-    if _NAMELESS is None:
-        return False
-    try:
-        descriptor = os.open(destination.parent, _NAMELESS, 0o666)
-    except OSError as error:
-        if error.errno in _NO_NAMELESS:
-            return False
-        raise
-    with open(descriptor, "wb", buffering=0) as file:
-        left = content
-        while left:
-            left = left[file.write(left) :]
-        try:
-            # Python follows the link to the file only where it is given a directory as well.
-            name = f"/proc/self/fd/{descriptor}"
-            os.link(name, destination, src_dir_fd=descriptor, follow_symlinks=True)
-        except OSError:
-            # Somebody has made that file meanwhile, or there is no /proc.
-            return False
-    return True
-
-
-def _open_no_link(path: str, flags: int) -> int:
-    # Its name can be foreseen: a link of that name must not choose what is written.
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
-
-
-def _has_name(output: IO[bytes], name: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(output.fileno()), os.lstat(name))
-    except FileNotFoundError:
-        return False
-
-
-def _partial_name(head: ObjectHead) -> str:
-    # From key and content, so that only a download of the same bytes resumes it.
-    stored = stored_checksum(head)
-    identity = f"{head.key} {head.size_bytes} {stored.checksum if stored else head.etag}"
-    return f".orchestrator-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.part"
 
 
 def _corrupt(head: ObjectHead) -> IntegrityError:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from orchestrator_cli.core.aside import aside
 from orchestrator_cli.core.errors import AccessError, InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.s3errors import EXPIRED_CODES, translate
-from orchestrator_cli.core.stop import HEARING_SECONDS, StopSignal, obeyed
+from orchestrator_cli.core.stop import StopSignal, obeyed
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class RetryPolicy:
         """Send a request once; raise the library's exceptions."""
         self.check_stopped()
         try:
-            return _interruptible(request)
+            return aside(request)
         except Exception as error:
             translated = translate(error, what)
             if translated is error:
@@ -108,29 +108,3 @@ class RetryPolicy:
         error = getattr(outcome, "exception", lambda: None)()
         if self.on_retry is not None and isinstance(error, OrchestratorError):
             self.on_retry(error)
-
-
-def _interruptible(request: Callable[[], T]) -> T:
-    """Send a request so that a signal ends the waiting for its answer.
-
-    Signals are heard in the main thread, and one that another thread takes ends no wait of it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return request()
-    ended = threading.Event()
-    answers: list[T] = []
-    failures: list[BaseException] = []
-
-    def send() -> None:
-        try:
-            answers.append(request())
-        except BaseException as error:  # noqa: BLE001 - raised where the answer is awaited
-            failures.append(error)
-        ended.set()
-
-    threading.Thread(target=send, name="request", daemon=True).start()
-    while not ended.wait(HEARING_SECONDS):
-        pass
-    if failures:
-        raise failures.pop()
-    return answers.pop()

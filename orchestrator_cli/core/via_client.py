@@ -24,6 +24,7 @@ from orchestrator_cli.core.pool import USER_AGENT, HttpPool, make_pool
 from orchestrator_cli.core.rest import RestAnswer, error_of
 from orchestrator_cli.core.retry import RetryPolicy
 from orchestrator_cli.core.s3errors import RESUME_HINT
+from orchestrator_cli.core.web_address import is_readable_on_the_way, parse_web_address
 from orchestrator_cli.core.wire import Answer, Body
 
 _PROBLEM = "application/problem+json"
@@ -93,9 +94,7 @@ class ViaClient:
     @property
     def sends_token_in_clear(self) -> bool:
         """Whether whoever is on the way to the server can read the token."""
-        parts = urlsplit(self.base_url)
-        near = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        return self._settings.token is not None and parts.scheme == "http" and not near
+        return self._settings.token is not None and is_readable_on_the_way(self.base_url)
 
     @property
     def answer_seconds(self) -> float | None:
@@ -155,16 +154,10 @@ class ViaClient:
 
 
 def _base_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = None
-    if not usable or not text.isascii() or not text.isprintable():
-        raise UsageError("--via: not a URL such as https://orchestrator.example.com")
-    if parts.query or parts.fragment or "@" in parts.netloc:
-        raise UsageError("--via: a URL without user, query and fragment")
-    return text.rstrip("/")
+    address = parse_web_address(text, "--via", "https://orchestrator.example.com")
+    if address.authorization is not None:
+        raise UsageError("--via: a URL without a user")
+    return address.url
 
 
 def _token(text: str) -> str:

@@ -308,7 +308,7 @@ def _finish_last_line() -> None:
 def _command_line(arguments: list[str]) -> str:
     import shlex
 
-    return printable(shlex.join(["orchestrator", *arguments]))
+    return printable(without_secrets(shlex.join(["orchestrator", *arguments])))
 
 
 def _trace(error: Exception, arguments: list[str], app: App) -> None:

@@ -21,11 +21,13 @@ EXIT_CODES: dict[int, str] = {
 
 # Bidirectional overrides and isolates can make a name read as another one.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-# A signed query string; elements of S3's error answers; headers as a proxy may show them.
+# A signed query string; elements of S3's error answers; headers as a proxy may show them; the user
+# and password of a URL.
 _SECRETS = (
     r"(?i)(?P<keep>)[?&][^\s\"'<>?]*X-Amz-[^\s\"'<>]*",
     r"(?P<keep><[\w-]*(Token|Secret|Sign|Credential|Canonical|AccessKey)[\w-]*>)[^<]*",
     r"(?i)(?P<keep>\b(x-amz-security-token|signature|credential|authorization)\W{0,3}[:=])[^\n,&<]*",
+    r"(?P<keep>://)[^\s/\"'<>]+(?=@)",
 )
 _ESCAPED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 

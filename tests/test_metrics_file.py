@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator_cli.core.errors import EXIT_CODES, OrchestratorError
 from orchestrator_cli.core.metrics import FAILURES, METRICS, REASONS, SIZE, Kind, Measured
@@ -24,17 +23,11 @@ from tests.support import faults
 from tests.support.engine import PART, content, new_execution
 from tests.support.proxy import Proxy
 from tests.support.running import Processes, process_environment
-
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+from tests.support.samples import Samples, parse_samples
 
 
 def samples(path: Path) -> Samples:
-    """Return every sample of a file, as Prometheus' own parser reads it."""
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(path.read_text())
-        for sample in family.samples
-    }
+    return parse_samples(path.read_text())
 
 
 def value(path: Path, name: str, **labels: str) -> float:
@@ -214,7 +207,8 @@ def test_without_the_option_nothing_is_imported(
         "import sys; from orchestrator_cli.cli import main\n"
         "try: main(['upload', sys.argv[1], '.'])\n"
         "except SystemExit: pass\n"
-        "loaded = {'prometheus_client', 'orchestrator_cli.core.metrics'} & set(sys.modules)\n"
+        "heavy = {'prometheus_client', 'opentelemetry', 'orchestrator_cli.core.metrics'}\n"
+        "loaded = heavy & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
     (tmp_path / "a.txt").write_text("one")

@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator_cli.core.metrics import METRICS, Kind, Measured
 from orchestrator_cli.core.metrics_file import render
 from tests.conftest import RunCommand
+from tests.support.promql import check_expression, kept_labels, parse, sample_names
+from tests.support.samples import parse_samples
 
-_NAME = re.compile(r"\b(?:artifact|efs)_\w+")
-
-
-def exported() -> set[str]:
-    """Return the name of every sample that the exposition can have."""
-    measured = Measured()
-    for metric in METRICS:
-        labels = tuple("x" for _ in metric.labels)
-        if metric.kind is Kind.HISTOGRAM:
-            measured.observe(metric, labels, 1)
-        elif metric.kind is Kind.COUNTER:
-            measured.count(metric, labels)
-        else:
-            measured.gauges[metric.name, labels] = 1
-    families = text_string_to_metric_families(render(measured).decode())
-    return {sample.name for family in families for sample in family.samples}
-
-
-def check_expression(expression: str) -> None:
-    assert set(_NAME.findall(expression)) <= exported(), expression
-    assert _NAME.search(expression), expression
-    for opening, closing in ("()", "[]", "{}"):
-        assert expression.count(opening) == expression.count(closing), expression
+_LABEL = re.compile(r"\$labels\.(\w+)")
 
 
 @pytest.fixture
@@ -51,7 +32,8 @@ def test_the_rules_are_prometheus_rules(rules: list[dict[str, Any]]) -> None:
     for rule in rules:
         assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
         assert re.fullmatch(r"[A-Z][A-Za-z]+", rule["alert"])
-        assert re.fullmatch(r"\d+[mhs]", rule["for"])
+        # The parser takes none of no length, Prometheus does.
+        assert rule["for"] == "0m" or promql_parser.parse_duration(rule["for"]) > timedelta(0)
         assert rule["labels"]["severity"] in {"info", "warning", "critical"}
         assert rule["annotations"]["summary"]
         check_expression(rule["expr"])
@@ -61,10 +43,9 @@ def test_a_summary_uses_only_labels_that_its_expression_keeps(
     rules: list[dict[str, Any]],
 ) -> None:
     for rule in rules:
-        kept = re.search(r"by \(([^)]*)\)", rule["expr"])
-        # Without a sum every label of the target stays.
-        labels = set(kept[1].split(", ")) if kept else {"instance"}
-        assert set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) <= labels
+        used = set(_LABEL.findall(rule["annotations"]["summary"]))
+        assert used
+        assert used <= kept_labels(parse(rule["expr"])), rule
 
 
 def test_the_dashboard_asks_for_its_source_and_has_its_own_panels(cli: RunCommand) -> None:
@@ -79,8 +60,47 @@ def test_the_dashboard_asks_for_its_source_and_has_its_own_panels(cli: RunComman
         assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
         for target in panel["targets"]:
             check_expression(target["expr"])
+            used = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+            assert used <= kept_labels(parse(target["expr"])), target
 
 
 def test_every_metric_has_a_panel(cli: RunCommand) -> None:
     text = cli("deploy", "grafana").ok().out
     assert all(metric.name in text for metric in METRICS)
+
+
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("sum by (command (rate(artifact_failures_total[5m]))", "parenthesis"),
+        ("rate(artifact_failures_total)", "matrix"),
+        ("rate(artifact_failures_total[5x])", "duration"),
+        ("growth(artifact_failures_total[5m])", "unknown function"),
+        ("artifact_upload_duration > 3", "nothing counts"),
+        ("artifact_uploads_total", "nothing counts"),
+        ('artifact_failures_total{outcome="created"}', "has no"),
+        ('artifact_failures_total{reason="bored"}', "bored"),
+        ("sum by (outcome) (artifact_failures_total)", "is not by"),
+        ("sum by (le) (rate(artifact_size_bytes_count[5m]))", "is not by"),
+        ("increase(efs_sync_backlog_files[1h])", "backlog"),
+        ("histogram_quantile(0.9, sum (rate(artifact_size_bytes_bucket[5m])))", "quantile"),
+        ("histogram_quantile(0.9, sum by (command) (rate(artifact_size_bytes_sum[5m])))", "sum"),
+        ("time() > bool 3", "time"),
+    ],
+)
+def test_a_wrong_expression_would_be_found(expression: str, why: str) -> None:
+    with pytest.raises((AssertionError, ValueError), match=why):
+        check_expression(expression)
+
+
+def test_the_names_are_those_of_the_exposition() -> None:
+    measured = Measured()
+    for metric in METRICS:
+        labels = tuple("x" for _ in metric.labels)
+        if metric.kind is Kind.HISTOGRAM:
+            measured.observe(metric, labels, 1)
+        elif metric.kind is Kind.COUNTER:
+            measured.count(metric, labels)
+        else:
+            measured.gauges[metric.name, labels] = 1
+    assert {name for name, _ in parse_samples(render(measured).decode())} == set(sample_names())

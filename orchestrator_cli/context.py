@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.store import ArtifactStore
     from orchestrator_cli.core.transfer import Transfers
     from orchestrator_cli.core.via_client import ViaClient
+    from orchestrator_cli.measuring import Measuring
     from orchestrator_cli.output import Output
 
 # As in boto3, which is more liberal than AWS is for new buckets.
@@ -55,8 +56,7 @@ class App:
     """What a command works with."""
 
     settings: Settings = Settings()
-    meter: Meter | None = None
-    metrics_file: Path | None = None
+    measuring: Measuring | None = None
 
     @cached_property
     def output(self) -> Output:
@@ -145,9 +145,12 @@ class App:
 
         if named is not None:
             return [named.absolute()]
-        state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
         own = f"orchestrator-{os.getuid()}"
-        return [Path(state, DEFAULT_SPOOL), Path(tempfile.gettempdir(), own)]
+        return [self.state_home() / DEFAULT_SPOOL, Path(tempfile.gettempdir(), own)]
+
+    def state_home(self) -> Path:
+        """Return where programs keep what must last and is no document."""
+        return Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
 
     def transfers(
         self, store: ArtifactStore, concurrency: int, on_bytes: Any = lambda size: None
@@ -157,32 +160,34 @@ class App:
 
         return Transfers(store, concurrency, on_bytes, observe=self.observe)
 
-    def measure(self, command: str, metrics_file: Path) -> None:
-        """Count from now on, for a file. Raises UsageError where the extra is missing."""
-        import time
+    @property
+    def meter(self) -> Meter | None:
+        """What counts, where that was asked for."""
+        return self.measuring.meter if self.measuring is not None else None
 
-        from orchestrator_cli.core.metrics import Meter
-        from orchestrator_cli.core.metrics_file import require_prometheus
+    def measure(self, command: str) -> Measuring:
+        """Return what counts from now on, and knows where the counts go."""
+        if self.measuring is None:
+            from orchestrator_cli.measuring import Measuring
 
-        require_prometheus()
-        self.meter, self.metrics_file = Meter(command, time.monotonic), metrics_file.absolute()
+            self.measuring = Measuring(command, os.environ, self.output.warn)
+        return self.measuring
 
     def observe(self, work: Callable[[], UploadResult], timed: bool) -> UploadResult:
         """Do the upload of one file, and measure it where that was asked for."""
         return work() if self.meter is None else self.meter.upload(work, timed)
 
     def write_metrics(self) -> None:
-        """Write what was counted since the last time; a failure is a warning only."""
-        if self.meter is None or self.metrics_file is None:
-            return
-        from orchestrator_cli.core.metrics_file import add_to_file
+        """Hand over what was counted since the last time; a failure is a warning only."""
+        if self.measuring is not None:
+            self.measuring.hand_over()
 
-        taken = self.meter.take()
-        try:
-            add_to_file(self.metrics_file, taken)
-        except OrchestratorError as error:
-            self.meter.put_back(taken)
-            self.output.warn(f"metrics: {error.message}")
+    def ca_bundle(self, url: str) -> str | None:
+        """Return the file of CAs to trust. Raises UsageError where HTTPS needs one that is gone."""
+        bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+        if bundle and url.startswith("https:") and not Path(bundle).exists():
+            raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(bundle)}")
+        return bundle or None
 
     @property
     def bucket(self) -> str:
@@ -208,12 +213,10 @@ class App:
         from orchestrator_cli.core.retry import RetryPolicy
         from orchestrator_cli.core.via_client import ViaClient, ViaSettings
 
-        bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
-        if bundle and url.startswith("https:") and not Path(bundle).exists():
-            raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(bundle)}")
+        bundle = self.ca_bundle(url)
         token = _read_token(token_file) if token_file else os.environ.get(VIA_TOKEN_VARIABLE)
         settings = ViaSettings(
-            url, token or None, bundle or None, concurrency, may_need_proxy(os.environ)
+            url, token or None, bundle, concurrency, may_need_proxy(os.environ)
         )
         client = ViaClient(settings, RetryPolicy(on_retry=self._note_retry))
         if client.sends_token_in_clear:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -270,26 +269,6 @@ def confirm(question: str, yes: bool) -> None:
         raise UsageError("nobody can be asked: standard input is no terminal", hint=hint)
     if not click.confirm(question, err=True):
         raise InterruptedByUser("not confirmed")
-
-
-def metrics_option(function: F) -> F:
-    """Add --metrics-file; what the command counts is written when it ends, however it ends."""
-    from orchestrator_cli.context import App
-
-    def begin(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
-        if path is None or ctx.resilient_parsing:
-            return
-        app = ctx.ensure_object(App)
-        app.measure(str(ctx.info_name), path)
-        ctx.call_on_close(app.write_metrics)
-
-    return click.option(
-        "--metrics-file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        expose_value=False,
-        callback=begin,
-        help="Add what happened to this file, for Prometheus. See orchestrator-metrics(7).",
-    )(function)
 
 
 def concurrency_option(function: F) -> F:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +17,7 @@ from orchestrator_cli.sandbox import Sandbox, start_sandbox
 from tests.support.benches import Bench, Tokens, make_bench
 from tests.support.objects import make_bucket, make_client, remove_bucket
 from tests.support.proxy import Proxy, run_proxy
+from tests.support.receiving import Receiver, receiving
 from tests.support.running import Argument, Environment, Processes, Result, run_inside
 from tests.support.serving import Serve, serving
 from tests.support.terminal import Terminal, open_terminal
@@ -28,11 +31,11 @@ pytest_plugins = ("tests.support.service_models",)
 hypothesis.settings.register_profile("project", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("project")
 
-_FOREIGN_PREFIXES = ("AWS_", "ORCHESTRATOR_", "CLICOLOR", "LC_", "PYTHON", "XDG_")
+_FOREIGN_PREFIXES = ("AWS_", "ORCHESTRATOR_", "CLICOLOR", "LC_", "OTEL_", "PYTHON", "XDG_")
 _FOREIGN_VARIABLES = frozenset(
-    "ALL_PROXY BOTO_CONFIG CI COLUMNS FORCE_COLOR HTTPS_PROXY HTTP_PROXY LANG LANGUAGE LESS LINES "
-    "NO_COLOR NO_PROXY PAGER SSL_CERT_DIR SSL_CERT_FILE TERM all_proxy http_proxy https_proxy "
-    "no_proxy".split()
+    "ALL_PROXY BOTO_CONFIG CI COLUMNS CURL_CA_BUNDLE FORCE_COLOR HTTPS_PROXY HTTP_PROXY LANG "
+    "LANGUAGE LESS LINES NO_COLOR NO_PROXY PAGER REQUESTS_CA_BUNDLE SSL_CERT_DIR SSL_CERT_FILE "
+    "TERM all_proxy http_proxy https_proxy no_proxy".split()
 )
 
 
@@ -42,6 +45,12 @@ class RunCommand(Protocol):
     def __call__(
         self, *arguments: Argument, stdin: bytes = b"", env: Environment | None = None
     ) -> Result: ...
+
+
+class NewUpload(Protocol):
+    """The `new_upload` fixture."""
+
+    def __call__(self, *options: str) -> tuple[str, ...]: ...
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -131,6 +140,36 @@ def serve(cli_process: Processes, bucket: str) -> Iterator[Serve]:
     """Run servers: `serve("--tokens", …)`."""
     with serving(cli_process) as start:
         yield start
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A server that takes metrics which are pushed to it."""
+    with receiving() as running:
+        yield running
+
+
+@pytest.fixture
+def new_upload(cli: RunCommand, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> NewUpload:
+    """Return lines that upload a new file of 2,000 bytes each: `new_upload("--concurrency", …)`."""
+    execution_id = cli("new").ok().out.strip()
+    directory = tmp_path_factory.mktemp("uploads")
+    numbers = itertools.count()
+
+    def line(*options: str) -> tuple[str, ...]:
+        source = directory / f"{next(numbers)}.txt"
+        source.write_bytes(b"x" * 2000)
+        return ("upload", execution_id, str(source), *options)
+
+    return line
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port where nobody listens, and nobody else can begin to."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 @pytest.fixture

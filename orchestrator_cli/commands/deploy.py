@@ -159,7 +159,8 @@ def iam(app: App, role: str) -> None:
 def alerts(app: App) -> None:
     """Print alert rules for Prometheus.
 
-    They are over what --metrics-file counts; see orchestrator-metrics(7).
+    They are over what --metrics-file, --metrics-push and --metrics-otlp hand over; see
+    orchestrator-metrics(7).
     """
     from orchestrator_cli.core.watching import render_alerts
 
@@ -176,7 +177,8 @@ def alerts(app: App) -> None:
 def grafana(app: App) -> None:
     """Print a dashboard for Grafana.
 
-    It shows what --metrics-file counts; see orchestrator-metrics(7).
+    It shows what --metrics-file, --metrics-push and --metrics-otlp hand over; see
+    orchestrator-metrics(7).
     """
     from orchestrator_cli.core.watching import render_dashboard
 

@@ -14,7 +14,8 @@ import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.context import App, pass_app
-from orchestrator_cli.options import DURATION, LABEL, Example, command, metrics_option
+from orchestrator_cli.metrics_options import metrics_options
+from orchestrator_cli.options import DURATION, LABEL, Example, command
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.run_record import RunStart
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
             "--artifacts reports -- pytest --junitxml reports/junit.xml",
         ),
         Example("at most an hour", "orchestrator run --timeout 1h -- make test"),
+        Example(
+            "counted by an OpenTelemetry Collector",
+            "orchestrator run --metrics-otlp http://localhost:4318 -- make test",
+        ),
         Example(
             "what S3 did not get, later",
             "orchestrator run --resume ~/.local/state/orchestrator/runs/$ID",
@@ -75,7 +80,7 @@ if TYPE_CHECKING:
     help="Run nothing: store what an earlier run left in its spool directory.",
 )
 @click.argument("argv", metavar="[-- CMD …]", nargs=-1, type=click.UNPROCESSED)
-@metrics_option
+@metrics_options
 @pass_app
 def run(
     app: App,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.context import App, pass_app
+from orchestrator_cli.metrics_options import metrics_options
 from orchestrator_cli.options import (
     DURATION,
     SIZE,
@@ -18,7 +19,6 @@ from orchestrator_cli.options import (
     complete_execution_id,
     concurrency_option,
     json_option,
-    metrics_option,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
         Example("one bench, for months", "orchestrator sync-efs --bench bench-07 --watch"),
         Example("what would happen", "orchestrator sync-efs --root /srv/bench-logs --dry-run"),
         Example("store everything, remove nothing", "orchestrator sync-efs --keep"),
+        Example(
+            "with its backlog in a file for the node exporter",
+            "orchestrator sync-efs --metrics-file /var/lib/node_exporter/orchestrator.prom",
+        ),
     ),
     exit_codes=(0, 2, 3, 4, 5, 6, 9, 130),
 )
@@ -76,7 +80,7 @@ if TYPE_CHECKING:
 @concurrency_option
 @click.option("--limit-rate", type=SIZE, help="Bytes a second at most, as 512K or 5M.")
 @json_option
-@metrics_option
+@metrics_options
 @pass_app
 def sync_efs(
     app: App,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from orchestrator_cli.context import App, pass_app
+from orchestrator_cli.metrics_options import metrics_options
 from orchestrator_cli.options import (
     SIZE,
     Example,
@@ -18,7 +19,6 @@ from orchestrator_cli.options import (
     concurrency_option,
     is_preset_id,
     json_option,
-    metrics_option,
     split_id,
 )
 
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
             "without AWS credentials, through a server",
             "orchestrator upload $ID out/ --via https://orchestrator.example.com "
             "--via-token-file token",
+        ),
+        Example(
+            "and count it at a Prometheus Pushgateway",
+            "orchestrator upload $ID results/ --metrics-push http://pushgateway.example.com:9091",
         ),
         Example("what would happen", "orchestrator upload $ID results/ --dry-run"),
     ),
@@ -80,7 +84,7 @@ if TYPE_CHECKING:
     help="What to do where nothing matches.",
 )
 @json_option
-@metrics_option
+@metrics_options
 @pass_app
 def upload(
     app: App,

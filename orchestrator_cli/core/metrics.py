@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator_cli.core.errors import OrchestratorError
 from orchestrator_cli.core.models import UploadResult
+
+T = TypeVar("T")
 
 
 class Kind(StrEnum):
@@ -164,6 +166,13 @@ class Measured:
                 for name, labels, counts, total in spread
             },
         )
+
+
+def series_of(metric: Metric, values: dict[Series, T]) -> Iterator[tuple[tuple[str, ...], T]]:
+    """Yield the label values and the value of each series of a metric, in order."""
+    for (name, labels), value in sorted(values.items(), key=lambda item: item[0]):
+        if name == metric.name:
+            yield labels, value
 
 
 class Meter:

@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.core.errors import OrchestratorError, UsageError, printable
-from orchestrator_cli.core.metrics import METRICS, Distribution, Kind, Measured, Metric, Series
+from orchestrator_cli.core.metrics import (
+    METRICS,
+    Distribution,
+    Kind,
+    Measured,
+    Metric,
+    Series,
+    series_of,
+)
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
@@ -44,7 +52,7 @@ def add_to_file(path: Path, measured: Measured) -> None:
     file as it is, where it cannot be written or holds anything but this tool's metrics.
     """
     try:
-        with _locked(path):
+        with locked(path):
             merged = _read(path)
             merged.merge(measured)
             _replace(path, render(merged))
@@ -140,26 +148,20 @@ def _family(metric: Metric, measured: Measured) -> Family:
     named = (metric.name, metric.meaning)
     if metric.kind is Kind.HISTOGRAM:
         histogram = HistogramMetricFamily(*named, labels=metric.labels)
-        for series, distribution in _of(metric, measured.histograms):
+        for series, distribution in series_of(metric, measured.histograms):
             histogram.add_metric(
                 series, _cumulated(metric, distribution), sum_value=distribution.total
             )
         return histogram
     if metric.kind is Kind.COUNTER:
         counter = CounterMetricFamily(*named, labels=metric.labels)
-        for labels, value in _of(metric, measured.counters):
+        for labels, value in series_of(metric, measured.counters):
             counter.add_metric(labels, value)
         return counter
     gauge = GaugeMetricFamily(*named, labels=metric.labels)
-    for labels, value in _of(metric, measured.gauges):
+    for labels, value in series_of(metric, measured.gauges):
         gauge.add_metric(labels, value)
     return gauge
-
-
-def _of(metric: Metric, values: dict[Series, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for (name, labels), value in sorted(values.items(), key=lambda item: item[0]):
-        if name == metric.name:
-            yield labels, value
 
 
 def _cumulated(metric: Metric, distribution: Distribution) -> list[tuple[str, float]]:
@@ -184,8 +186,11 @@ def _read(path: Path) -> Measured:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file. The kernel drops it when its holder dies, however that happens."""
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file. The kernel drops it when its holder dies, however that happens.
+
+    Raises BlockingIOError where another process holds it for seconds.
+    """
     with open(path.with_name(f".{path.name}.lock"), "ab") as lock:
         given_up_at = time.monotonic() + _LOCK_SECONDS
         while True:

@@ -87,7 +87,7 @@ def translate(error: Exception, what: str) -> Exception:
     if module == "botocore" or module == "boto3":
         return _from_botocore(error, what)
     if module == "urllib3" or isinstance(error, TransportError):
-        return _unreachable(error, type(error).__name__, what)
+        return unreachable(error, type(error).__name__, what)
     return error
 
 
@@ -157,7 +157,7 @@ def _from_botocore(error: Exception, what: str) -> Exception:  # noqa: PLR0911 -
         return _from_client_error(error, what)
     if isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
         # What botocore says itself is little more than the URL.
-        return _unreachable(error.kwargs.get("error", ""), type(error).__name__, what)
+        return unreachable(error.kwargs.get("error", ""), type(error).__name__, what)
     if isinstance(error, ResponseParserError):
         hint = "check the endpoint, and whether the network asks for a login"
         return UnavailableError(f"{what}: what answered is not S3", hint=hint, retryable=True)
@@ -217,7 +217,11 @@ def no_credentials(reason: str, retryable: bool = False) -> AccessError:
     return AccessError(f"no usable credentials: {reason}", hint=hint, retryable=retryable)
 
 
-def _unreachable(cause: object, name: str, what: str) -> OrchestratorError:
+def unreachable(cause: object, name: str, what: str) -> OrchestratorError:
+    """Return the error for a request without an answer, from the name and text of what was raised.
+
+    Its message has words of ours only: the text may hold a URL.
+    """
     text = _URL.sub("", str(cause)).lower()
     if "certificate" in text:
         return UnavailableError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from orchestrator_cli.api.metrics import SERVED
 from orchestrator_cli.core.metrics import METRICS, REASONS, Metric
+from orchestrator_cli.core.metrics_delivery import SEND_SECONDS
+from orchestrator_cli.core.metrics_push import JOB
 from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import METRICS_PAGE
 
@@ -13,6 +15,8 @@ def render_metrics_page(version: str) -> str:
     values = {
         "metrics": "\n\n".join(map(_describe, METRICS)),
         "served": "\n\n".join(map(_describe, SERVED)),
+        "job": JOB,
+        "seconds": f"{SEND_SECONDS:g}",
         "reasons": ", ".join(f"`{reason}` ({code})" for code, reason in REASONS.items()),
     }
     return render_page(METRICS_PAGE, "metrics.md", values, version)
@@ -22,5 +26,5 @@ def _describe(metric: Metric) -> str:
     labels = ", ".join(f"`{label}`" for label in metric.labels) or "none"
     text = f"{str(metric.kind).capitalize()}. {metric.meaning} Labels: {labels}."
     if metric.buckets:
-        text += f" Buckets: {', '.join(f'{bound:,g}' for bound in metric.buckets)}."
+        text += f" Buckets: {', '.join(f'{bound:,.15g}' for bound in metric.buckets)}."
     return f"`{metric.name}`\n:   {text}"

@@ -215,9 +215,7 @@ class App:
 
         bundle = self.ca_bundle(url)
         token = _read_token(token_file) if token_file else os.environ.get(VIA_TOKEN_VARIABLE)
-        settings = ViaSettings(
-            url, token or None, bundle, concurrency, may_need_proxy(os.environ)
-        )
+        settings = ViaSettings(url, token or None, bundle, concurrency, may_need_proxy(os.environ))
         client = ViaClient(settings, RetryPolicy(on_retry=self._note_retry))
         if client.sends_token_in_clear:
             self.output.warn("the token goes to the server over plain HTTP; use https://")

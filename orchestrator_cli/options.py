@@ -276,7 +276,7 @@ def concurrency_option(function: F) -> F:
     return click.option(
         "--concurrency",
         type=click.IntRange(1, 256),
-        default=128,
+        default=256,
         show_default=True,
         help="The most requests in flight; as many are sent as help.",
     )(function)

@@ -16,7 +16,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 FIRST_THREADS = 4
-MOST_THREADS = 128
+MOST_THREADS = 256
 _FACTOR = 4
 _DESCRIPTORS_KEPT = 64
 _DESCRIPTORS_EACH = 4
@@ -26,7 +26,7 @@ _BUSY = 0.5
 # More threads that bring less than this bring nothing: the link, or S3, is what bounds.
 _WORTH = 1.15
 # What a request costs this process. So many go into the time that one takes to be answered.
-_REQUEST_SECONDS = 0.0005
+_REQUEST_SECONDS = 0.0004
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class S3Settings:
     endpoint_url: str | None = None
     profile: str | None = None
     concurrency: int = 16
-    connections: int = 128
+    connections: int = 256
     direct: DirectAccess | None = None
     proxied: bool = True
 

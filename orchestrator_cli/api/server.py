@@ -33,6 +33,9 @@ class ImpatientProtocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        # asyncio leaves it out for a listening socket made elsewhere. Without, the body of an
+        # answer waits for the client to acknowledge its head, 40 ms on Linux.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._start()
 
     def data_received(self, data: bytes) -> None:

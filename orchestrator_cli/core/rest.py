@@ -126,12 +126,13 @@ class XmlElement:
 
     def children(self, name: str) -> Iterator[XmlElement]:
         """Yield the children of a name."""
-        for child in self._element.iterfind(self._namespace + name):
+        for child in self._element.findall(self._namespace + name):
             yield XmlElement(child, self._namespace)
 
     def child(self, name: str) -> XmlElement | None:
         """Return the first child of a name."""
-        return next(self.children(name), None)
+        found = self._element.find(self._namespace + name)
+        return None if found is None else XmlElement(found, self._namespace)
 
     def flag(self, name: str) -> bool:
         """Say whether a child says true."""

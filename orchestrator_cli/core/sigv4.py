@@ -42,11 +42,34 @@ def presign_url(
     `url` has its path encoded already and no query. `headers`, names in lower case, must be sent
     exactly so by whoever uses the URL. `signed_at` is in UTC.
     """
+    origin, path = _split(url)
+    common = _common_to_urls(
+        key,
+        method,
+        origin,
+        signed_at,
+        expires_in_seconds,
+        tuple((query or {}).items()),
+        tuple((headers or {}).items()),
+    )
+    return f"{url}?{common.query}&X-Amz-Signature={common.sign(path)}"
+
+
+# The URLs of one answer differ in their paths only.
+@lru_cache(maxsize=64)
+def _common_to_urls(
+    key: SigningKey,
+    method: str,
+    origin: str,
+    signed_at: datetime,
+    expires_in_seconds: int,
+    query: tuple[tuple[str, str], ...],
+    headers: tuple[tuple[str, str], ...],
+) -> _Request:
     stamp = _stamp(signed_at)
-    host, path = _split(url)
-    signed = {"host": host, **(headers or {})}
+    signed = {"host": _host(origin), **dict(headers)}
     fields = {
-        **(query or {}),
+        **dict(query),
         "X-Amz-Algorithm": _ALGORITHM,
         "X-Amz-Credential": f"{key.access_key_id}/{_scope(key, stamp)}",
         "X-Amz-Date": stamp,
@@ -55,9 +78,7 @@ def presign_url(
     }
     if key.session_token:
         fields["X-Amz-Security-Token"] = key.session_token
-    encoded = encode_query(fields)
-    signature = _signature(key, stamp, (method, path, encoded), signed, UNSIGNED_PAYLOAD)
-    return f"{url}?{encoded}&X-Amz-Signature={signature}"
+    return _request(key, stamp, method, encode_query(fields), signed, UNSIGNED_PAYLOAD)
 
 
 def sign_headers(
@@ -78,10 +99,10 @@ def sign_headers(
     signed = {**headers, "x-amz-content-sha256": payload_sha256, "x-amz-date": stamp}
     if key.session_token:
         signed["x-amz-security-token"] = key.session_token
-    host, path = _split(bare)
-    named = {"host": host, **signed}
+    origin, path = _split(bare)
+    named = {"host": _host(origin), **signed}
     names = ";".join(sorted(named))
-    signature = _signature(key, stamp, (method, path, query), named, payload_sha256)
+    signature = _request(key, stamp, method, query, named, payload_sha256).sign(path)
     signed["authorization"] = (
         f"{_ALGORITHM} Credential={key.access_key_id}/{_scope(key, stamp)}, "
         f"SignedHeaders={names}, Signature={signature}"
@@ -99,58 +120,75 @@ def encode_query(fields: Mapping[str, str]) -> str:
     return _encoded(tuple(fields.items()))
 
 
-# The URLs of one answer differ in their paths only.
+# The URLs by which the files of one upload are sent differ in their headers, not in their queries.
 @lru_cache(maxsize=64)
 def _encoded(fields: tuple[tuple[str, str], ...]) -> str:
     pairs = sorted((_quoted(name), _quoted(text)) for name, text in fields)
     return "&".join(f"{name}={text}" for name, text in pairs)
 
 
-def host_header(url: str) -> str:
-    """Return the Host header that HTTP clients send: without the port that goes without saying."""
-    return _split(url)[0]
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request to be signed, whatever its path is."""
+
+    method: str
+    query: str
+    after_query: str
+    before_digest: str
+    derived_key: bytes
+
+    def sign(self, path: str) -> str:
+        """Return the signature for a path; a bucket that is addressed in the host has none."""
+        request = f"{self.method}\n{path or '/'}\n{self.query}\n{self.after_query}"
+        text = self.before_digest + hashlib.sha256(request.encode()).hexdigest()
+        return hmac.digest(self.derived_key, text.encode(), "sha256").hex()
 
 
-def _signature(
+def _request(
     key: SigningKey,
     stamp: str,
-    asked: tuple[str, str, str],
+    method: str,
+    query: str,
     headers: Mapping[str, str],
     payload_sha256: str,
-) -> str:
-    """Sign a request. `asked` is its method, path and query, as they are sent."""
+) -> _Request:
     names = sorted(headers)
     lines = "".join([f"{name}:{_trimmed(headers[name])}\n" for name in names])
-    request = "\n".join((*asked, lines, ";".join(names), payload_sha256))
-    digest = hashlib.sha256(request.encode()).hexdigest()
-    text = "\n".join((_ALGORITHM, stamp, _scope(key, stamp), digest))
-    return hmac.digest(_derived(key, stamp[:8]), text.encode(), "sha256").hex()
+    return _Request(
+        method,
+        query,
+        after_query="\n".join((lines, ";".join(names), payload_sha256)),
+        before_digest=f"{_ALGORITHM}\n{stamp}\n{_scope(key, stamp)}\n",
+        derived_key=_derived(key, stamp[:8]),
+    )
 
 
 def _trimmed(text: str) -> str:
     return " ".join(text.split()) if " " in text or "\t" in text else text
 
 
+def host_header(url: str) -> str:
+    """Return the Host header that HTTP clients send: without the port that goes without saying."""
+    return _host(_split(url)[0])
+
+
 def _split(url: str) -> tuple[str, str]:
-    """Return a URL's Host header and its path. A bucket addressed in the host has no path."""
+    """Return where a URL leads, and its path as it is written there."""
     scheme, _, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    return _host(scheme, authority), slash + path or "/"
+    address, slash, path = rest.partition("/")
+    return f"{scheme}://{address}", slash + path
 
 
-# A command has few hosts.
 @lru_cache(maxsize=16)
-def _host(scheme: str, authority: str) -> str:
-    parts = urlsplit(f"{scheme}://{authority}")
+def _host(origin: str) -> str:
+    parts = urlsplit(origin)
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
-    return host if parts.port in (None, _PORTS.get(scheme)) else f"{host}:{parts.port}"
+    return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
 
 
 def _stamp(signed_at: datetime) -> str:
-    # strftime() takes five times as long, and this is done for every request.
-    day = signed_at.year * 10000 + signed_at.month * 100 + signed_at.day
-    return f"{day:08}T{signed_at.hour:02}{signed_at.minute:02}{signed_at.second:02}Z"
+    return signed_at.strftime("%Y%m%dT%H%M%SZ")
 
 
 def _scope(key: SigningKey, stamp: str) -> str:
@@ -165,5 +203,5 @@ def _quoted(text: str) -> str:
 def _derived(key: SigningKey, day: str) -> bytes:
     derived = b"AWS4" + key.secret_access_key.encode()
     for step in (day, key.region, "s3", "aws4_request"):
-        derived = hmac.digest(derived, step.encode(), "sha256")
+        derived = hmac.new(derived, step.encode(), hashlib.sha256).digest()
     return derived

@@ -2,10 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
+import select
+import socket
 import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from tests.support.serving import WAIT, Serve
+import pytest
+
+from tests.support import faults
+from tests.support.benches import Tokens, make_bench
+from tests.support.executions import make_id, put_execution, read_record
+from tests.support.proxy import Proxy
+from tests.support.serving import WAIT, Serve, Server
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LINE = b"x" * 99 + b"\n"
+LONG_LOG = LINE * 40_000
+
+
+@contextlib.contextmanager
+def asking(server: Server, path: str, received_bytes: int = 0) -> Iterator[socket.socket]:
+    """Send a request and leave its answer where it is; the client has gone after the block."""
+    with socket.socket() as client:
+        if received_bytes:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, received_bytes)
+        client.settimeout(WAIT)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        yield client
+
+
+def await_true(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def unanswered(server: Server, path: str) -> int:
+    """Return how many requests for a path were logged as not answered."""
+    lines = [json.loads(line) for line in server.log]
+    return sum(line["path"] == path and line["status"] is None for line in lines)
 
 
 def test_an_answer_waits_for_no_acknowledgement(serve: Serve) -> None:
@@ -21,3 +65,95 @@ def test_an_answer_waits_for_no_acknowledgement(serve: Serve) -> None:
     client.close()
     # The first few are acknowledged at once.
     assert min(seconds[20:]) < 0.03
+
+
+def test_what_clients_that_have_gone_waited_for_is_not_begun(
+    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
+) -> None:
+    held, *others = (
+        put_execution(s3, bucket, make_id(number=number), {"logs/stdout.log": b"x"})
+        for number in range(4)
+    )
+    server = serve("--concurrency", "1")
+    hold = faults.Hold("head")
+    recorder.inject(hold, "GetObject")
+    with asking(server, f"/executions/{held}") as first:
+        assert hold.reached.wait(WAIT)
+        for other in others:
+            path = f"/executions/{other}"
+            with asking(server, path):
+                await_true(lambda: server.get("/healthz").status == 200)
+            await_true(lambda path=path: unanswered(server, path) == 1)  # type: ignore[misc]
+        hold.released.set()
+        assert first.recv(65536).startswith(b"HTTP/1.1 200")
+    assert server.get(f"/executions/{held}").status == 200
+    asked = {one.key for one in recorder.calls("GetObject")}
+    assert asked == {f"executions/{held}/metadata.json"}
+
+
+def test_a_long_search_ends_when_its_client_has_gone(
+    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
+) -> None:
+    now = datetime.now(UTC)
+    ids = [put_execution(s3, bucket, make_id(now, number)) for number in range(60)]
+    server = serve("--concurrency", "1")
+    hold = faults.Hold("head")
+    recorder.inject(hold, "GetObject")
+    path = "/executions"
+    with asking(server, f"{path}?since=1d&result=fail"):
+        assert hold.reached.wait(WAIT)
+    await_true(lambda: unanswered(server, path) == 1)
+    hold.released.set()
+    # One thread does everything: when this is answered, the search has ended.
+    assert server.get(f"/executions/{ids[-1]}").status == 200
+    assert len(recorder.calls("GetObject")) < 10
+
+
+def test_what_changes_something_is_done_to_its_end(
+    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str, tokens: Tokens
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    server = make_bench(serve, tokens).server
+    hold = faults.Hold("head")
+    recorder.inject(hold, "GetObject")
+    body = json.dumps({"failed": {"a.txt": "gone"}, "mended": []})
+    path = f"/executions/{execution_id}/uploads/record"
+    with socket.create_connection(("127.0.0.1", server.port), WAIT) as client:
+        client.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {tokens.upload}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        assert hold.reached.wait(WAIT)
+    await_true(lambda: unanswered(server, path) == 1)
+    hold.released.set()
+    await_true(lambda: bool(read_record(s3, bucket, execution_id)["failures"]))
+
+
+@pytest.fixture
+def long_log(s3: S3Client, bucket: str) -> str:
+    """The path of an answer of 4 MiB."""
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": LONG_LOG})
+    return f"/executions/{execution_id}/logs/stdout?tail=40000"
+
+
+def test_a_client_that_does_not_read_is_dropped(serve: Serve, long_log: str) -> None:
+    server = serve("--deadline", "2s")
+    with asking(server, long_log, received_bytes=4096) as client:
+        poll = select.poll()
+        poll.register(client, 0)  # what is polled for anyway: errors and hanging up
+        assert poll.poll(WAIT * 1000)
+    assert server.get("/healthz").status == 200
+
+
+def test_a_client_that_reads_slowly_gets_everything(serve: Serve, long_log: str) -> None:
+    server = serve("--deadline", "2s")
+    with asking(server, long_log, received_bytes=65536) as client:
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        taken, begun = 0, time.monotonic()
+        # Longer than the deadline, and than the time that a request may take to come.
+        while time.monotonic() - begun < 5:
+            taken += len(answer.read(200_000))
+            time.sleep(0.4)
+        taken += len(answer.read())
+    assert taken == len(LONG_LOG)

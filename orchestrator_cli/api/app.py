@@ -131,7 +131,7 @@ def _add_service(app: FastAPI, reads: Reads, workers: Workers, metrics: ServerMe
     @app.get("/readyz", tags=["service"], response_class=Response, responses=_ERRORS)
     async def readyz() -> Response:
         """Say whether the bucket can be listed."""
-        await workers.run(reads.check_ready)
+        await workers.run_read(reads.check_ready)
         return json_answer({"status": "ok"})
 
     @app.get(
@@ -233,7 +233,7 @@ def _add_files(app: FastAPI, reads: Reads, workers: Workers) -> None:
     ) -> Response:
         """Redirect to one file."""
         method = request.scope[ASKED_METHOD]
-        return _redirect(await workers.run(lambda: reads.file_url(execution_id, path, method)))
+        return _redirect(await workers.run_read(lambda: reads.file_url(execution_id, path, method)))
 
     @app.get(
         "/executions/{execution_id}/logs/{name}",
@@ -254,8 +254,10 @@ def _add_files(app: FastAPI, reads: Reads, workers: Workers) -> None:
         """Redirect to a log, which a browser shows in place; or return its last lines."""
         if tail is None:
             method = request.scope[ASKED_METHOD]
-            return _redirect(await workers.run(lambda: reads.log_url(execution_id, name, method)))
-        lines = await workers.run(lambda: reads.log_tail(execution_id, name, tail))
+            return _redirect(
+                await workers.run_read(lambda: reads.log_url(execution_id, name, method))
+            )
+        lines = await workers.run_read(lambda: reads.log_tail(execution_id, name, tail))
         headers = {"Content-Disposition": "inline", "Cache-Control": "no-store"}
         return Response(lines, headers=headers, media_type="text/plain; charset=utf-8")
 
@@ -271,13 +273,16 @@ async def _answer(
     request: Request, workers: Workers, work: Callable[[], dict[str, Any]]
 ) -> Response:
     """Answer with what the work returns, or with 304 where the client has just that."""
-    content = await workers.run(lambda: encode(work()))
-    etag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
+    content, etag = await workers.run_read(lambda: _with_etag(encode(work())))
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     asked = request.headers.get("if-none-match", "")
     if asked.strip() == "*" or etag in [one.strip() for one in asked.split(",")]:
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type="application/json")
+
+
+def _with_etag(content: bytes) -> tuple[bytes, str]:
+    return content, f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 def _instant(name: str, text: str | None) -> datetime | None:

@@ -20,6 +20,8 @@ from orchestrator_cli.api.tokens import UPLOADS, Token, TokenFile
 TOKEN = "orchestrator.token"
 # And its method as it was asked: a HEAD is served as a GET.
 ASKED_METHOD = "orchestrator.method"
+# The task that answers, while it does: to be cancelled once the client has gone.
+TASK = "orchestrator.task"
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 MAX_TARGET_BYTES = 8192
 MAX_HEADER_BYTES = 16 * 1024
@@ -51,6 +53,7 @@ class Guard:
         self.metrics.begin()
         refused, token = self._check(scope)
         inside = _inside(scope, token)
+        scope[TASK] = asyncio.current_task()
         try:
             async with asyncio.timeout(self.deadline_seconds):
                 await (refused or self.app)(inside, receive, seen.send)
@@ -60,6 +63,7 @@ class Guard:
             seen.error = type(error).__name__
             await seen.answer(scope, problem(500, "unexpected", "unexpected error", exit_code=1))
         finally:
+            del scope[TASK]
             seconds = time.monotonic() - began
             # Routing leaves there which route it was.
             route = getattr(inside.get("route"), "path", None)

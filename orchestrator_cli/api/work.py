@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
+
+from orchestrator_cli.core.stop import StopSignal, obey
 
 T = TypeVar("T")
 
@@ -15,36 +18,56 @@ class BusyError(Exception):
 
 
 class Workers:
-    """Threads, and a limit on what waits for them. A request that gave up holds its place."""
+    """Threads, and a limit on what waits for them.
+
+    Work that nobody waits for any more is dropped where it has not begun. What has begun keeps its
+    place until it ends.
+    """
 
     def __init__(self, threads: int, waiting: int) -> None:
         self._threads = ThreadPoolExecutor(threads, "api")
-        self._places = threads + waiting
+        self._most = threads + waiting
+        self._lock = threading.Lock()
         self._under_way: set[Future[Any]] = set()
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run work in a thread. Raises BusyError at once where too much waits."""
-        if self._places <= 0:
-            raise BusyError
-        self._places -= 1
-        loop = asyncio.get_running_loop()
-        future = self._threads.submit(work)
-        self._under_way.add(future)
-        future.add_done_callback(lambda _: self._free(loop))
-        future.add_done_callback(self._under_way.discard)
-        return await asyncio.wrap_future(future)
+        return await asyncio.wrap_future(self._submit(work))
 
-    def _free(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._release)
+    async def run_read(self, work: Callable[[], T]) -> T:
+        """Run work that may end between two of its requests once nobody waits for it."""
+        stop = StopSignal()
 
-    def _release(self) -> None:
-        self._places += 1
+        def read() -> T:
+            obey(stop)
+            try:
+                return work()
+            finally:
+                obey(None)
+
+        try:
+            return await self.run(read)
+        except asyncio.CancelledError:
+            stop.set()
+            raise
+
+    def _submit(self, work: Callable[[], T]) -> Future[T]:
+        with self._lock:
+            if len(self._under_way) >= self._most:
+                raise BusyError
+            future = self._threads.submit(work)
+            self._under_way.add(future)
+        future.add_done_callback(self._forget)
+        return future
+
+    def _forget(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._under_way.discard(future)
 
     @property
     def busy(self) -> bool:
         """Whether work is under way, though nobody may wait for it any more."""
-        return any(not future.done() for future in self._under_way)
+        return bool(self._under_way)
 
     def close(self) -> None:
         """Drop what has not begun."""

@@ -21,5 +21,6 @@ def render_api_page(version: str) -> str:
         "max_target_bytes": f"{guard.MAX_TARGET_BYTES:,}",
         "parts_per_size": f"{parts.PARTS_PER_SIZE:,}",
         "request_seconds": str(server.REQUEST_SECONDS),
+        "taken_kib": str(server.LEAST_TAKEN_BYTES // 1024),
     }
     return render_page(API_PAGE, "api.md", values, version)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
 from orchestrator_cli.api.cursors import decode_cursor, encode_cursor
+from orchestrator_cli.api.manifests import Manifests
 from orchestrator_cli.core.archived import Archive, is_archived, parse_restore
 from orchestrator_cli.core.errors import NotFoundError, OrchestratorError, UsageError
 from orchestrator_cli.core.executions import read_execution, read_executions
 from orchestrator_cli.core.layout import (
+    METADATA_NAME,
     artifact_key,
     execution_prefix,
     is_execution_id,
@@ -42,6 +44,10 @@ class Reads:
     signer: UrlSigner
     now: Callable[[], datetime]
     expires_in_seconds: int
+    manifests: Manifests = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.manifests = Manifests(self.store)
 
     # --- executions ----------------------------------------------------------------------
 
@@ -97,9 +103,9 @@ class Reads:
         if first is None:
             self._check_exists(execution_id, known=bool(after))
         objects = itertools.chain([first] if first else [], listed)
-        chosen, last, more = _page(objects, glob, limit)
+        page = _page(objects, glob, limit)
         expiry = self._expiry()
-        types = self._manifest(execution_id) if chosen else {}
+        types = self.manifests.lines(execution_id, page.metadata_etag) if page.chosen else {}
         by = self.signer.signing_key()
         return {
             "execution_id": execution_id,
@@ -113,11 +119,11 @@ class Reads:
                     "last_modified": one.last_modified,
                     "url": None if is_archived(one) else self.signer.sign(by, one.key, expiry),
                 }
-                for path, one in chosen
+                for path, one in page.chosen
             ],
             "expires_at": expiry.expires_at,
             "expiry_certain": expiry.certain,
-            "next_cursor": encode_cursor("files", last) if more else None,
+            "next_cursor": encode_cursor("files", page.last) if page.more else None,
         }
 
     def file_url(self, text: str, path: str, method: str = "GET") -> str:
@@ -184,14 +190,6 @@ class Reads:
         )
         return plan_expiry(asked, self.store.clients.credential_lifetime(), signed_at)
 
-    def _manifest(self, execution_id: str) -> dict[str, tuple[str | None, str]]:
-        try:
-            metadata = read_execution(self.store, execution_id).metadata
-        except OrchestratorError:
-            # The listing is the truth; what the manifest adds is left out.
-            return {}
-        return {one.path: (one.checksum, one.content_type) for one in metadata.artifacts or ()}
-
     def _check_exists(self, execution_id: str, known: bool = False) -> None:
         if (
             not known
@@ -200,17 +198,29 @@ class Reads:
             raise no_such_execution(self.store, execution_id)
 
 
-def _page(
-    objects: Iterator[ListedObject], glob: str | None, limit: int
-) -> tuple[list[tuple[str, ListedObject]], str, bool]:
-    """Return the files of a page, the last path looked at, and whether there is more behind it."""
-    chosen: list[tuple[str, ListedObject]] = []
-    last = ""
+@dataclass(slots=True)
+class _Page:
+    """The files of a page, the last path looked at, and whether there is more behind it.
+
+    `metadata_etag` is that of metadata.json, where the listing has come that far.
+    """
+
+    chosen: list[tuple[str, ListedObject]] = field(default_factory=list)
+    last: str = ""
+    more: bool = False
+    metadata_etag: str = ""
+
+
+def _page(objects: Iterator[ListedObject], glob: str | None, limit: int) -> _Page:
+    page = _Page()
     for number, one in enumerate(objects):
-        if len(chosen) >= limit or number >= MAX_LOOKED_AT * 10:
-            return chosen, last, True
-        last = one.key.split("/", 2)[2]
+        if len(page.chosen) >= limit or number >= MAX_LOOKED_AT * 10:
+            page.more = True
+            return page
+        page.last = one.key.split("/", 2)[2]
         parsed = parse_artifact_key(one.key)
         if parsed is not None and (glob is None or fnmatchcase(parsed[1], glob)):
-            chosen.append((parsed[1], one))
-    return chosen, last, False
+            page.chosen.append((parsed[1], one))
+        elif page.last == METADATA_NAME:
+            page.metadata_etag = one.etag
+    return page

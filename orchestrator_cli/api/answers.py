@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator_cli.api.problems import MEDIA_TYPE
 from orchestrator_cli.core.metadata import ExecutionMetadata
 
 EXAMPLE_ID = "01JAB3C4D5E6F7G8H9JKMNPQRS"
@@ -82,3 +83,27 @@ class Problem(BaseModel):
     hint: str | None = None
     code: str | None = Field(default=None, description="S3's error code, where it answered.")
     request_id: str | None = None
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    for status, text in {
+        400: "The request cannot be used as given.",
+        401: "A valid bearer token is needed.",
+        403: "The token is for something else.",
+        404: "No such execution or file.",
+        409: "Archived: restore it first. Or the name is taken.",
+        413: "The body is too long, or has no length.",
+        414: "The URL is too long.",
+        415: "The body is not JSON.",
+        421: "Without tokens only localhost is served.",
+        431: "The headers are too long.",
+        502: "The storage refuses, or what it holds is not valid.",
+        503: "The storage is unavailable, or the server is busy; see Retry-After.",
+        504: "The request took too long.",
+    }.items()
+}
+REDIRECT: dict[int | str, dict[str, Any]] = {
+    307: {"description": "Location is a URL that works without a token until it expires."},
+    **ERRORS,
+}

@@ -16,13 +16,14 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Match, Route
 
 from orchestrator_cli import __version__
-from orchestrator_cli.api.answers import ExecutionPage, FilePage, Id, Problem
+from orchestrator_cli.api.answers import ERRORS, REDIRECT, ExecutionPage, FilePage, Id
 from orchestrator_cli.api.docs import CONTENT_SECURITY_POLICY, render_docs
+from orchestrator_cli.api.document import complete_document
 from orchestrator_cli.api.encoding import encode, json_answer
 from orchestrator_cli.api.guard import ASKED_METHOD
 from orchestrator_cli.api.metrics import MEDIA_TYPE as METRICS_TYPE
 from orchestrator_cli.api.metrics import ServerMetrics
-from orchestrator_cli.api.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem, problem_of
+from orchestrator_cli.api.problems import RETRY_AFTER_SECONDS, problem, problem_of
 from orchestrator_cli.api.reads import Reads
 from orchestrator_cli.api.upload_routes import add_uploads
 from orchestrator_cli.api.uploads import ForbiddenError, Uploads
@@ -30,29 +31,6 @@ from orchestrator_cli.api.work import BusyError, Workers
 from orchestrator_cli.core.errors import OrchestratorError, UsageError, printable
 from orchestrator_cli.core.metadata import ExecutionMetadata, Result
 from orchestrator_cli.options import INSTANT
-
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-    for status, text in {
-        400: "The request cannot be used as given.",
-        401: "A valid bearer token is needed.",
-        403: "The token is for something else.",
-        404: "No such execution or file.",
-        409: "Archived: restore it first. Or the name is taken.",
-        413: "The body is too long, or has no length.",
-        414: "The URL is too long.",
-        415: "The body is not JSON.",
-        421: "Without tokens only localhost is served.",
-        431: "The headers are too long.",
-        502: "The storage refuses, or what it holds is not valid.",
-        503: "The storage is unavailable, or the server is busy; see Retry-After.",
-        504: "The request took too long.",
-    }.items()
-}
-_REDIRECT: dict[int | str, dict[str, Any]] = {
-    307: {"description": "Location is a URL that works without a token until it expires."},
-    **_ERRORS,
-}
 
 Cursor = Annotated[
     str | None, Query(description="next_cursor of the page before.", max_length=3000)
@@ -75,7 +53,8 @@ def make_app(reads: Reads, uploads: Uploads, workers: Workers, metrics: ServerMe
     _add_service(app, reads, workers, metrics)
     _add_executions(app, reads, workers)
     _add_files(app, reads, workers)
-    add_uploads(app, uploads, workers, _ERRORS)
+    add_uploads(app, uploads, workers, ERRORS)
+    complete_document(app)
     return app
 
 
@@ -128,7 +107,7 @@ def _add_service(app: FastAPI, reads: Reads, workers: Workers, metrics: ServerMe
         """Say that the process answers."""
         return json_answer({"status": "ok"})
 
-    @app.get("/readyz", tags=["service"], response_class=Response, responses=_ERRORS)
+    @app.get("/readyz", tags=["service"], response_class=Response, responses=ERRORS)
     async def readyz() -> Response:
         """Say whether the bucket can be listed."""
         await workers.run_read(reads.check_ready)
@@ -138,7 +117,7 @@ def _add_service(app: FastAPI, reads: Reads, workers: Workers, metrics: ServerMe
         "/metrics",
         tags=["service"],
         response_class=PlainTextResponse,
-        responses={200: {"content": {"text/plain": {}}}, **_ERRORS},
+        responses={200: {"content": {"text/plain": {}}}, **ERRORS},
     )
     async def get_metrics() -> Response:
         """Count the requests of this process, in Prometheus' text format."""
@@ -146,13 +125,20 @@ def _add_service(app: FastAPI, reads: Reads, workers: Workers, metrics: ServerMe
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
-        page = render_docs(app.openapi(), str(request.base_url).rstrip("/"))
-        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+        page = render_docs(app.openapi(), _base(request), reads.now().date())
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-store"}
         return Response(page, headers=headers, media_type="text/html")
 
 
+def _base(request: Request) -> str:
+    """Return where this server is, as the client asked for it: TLS ends before it."""
+    base = str(request.base_url).rstrip("/")
+    forwarded = request.headers.get("x-forwarded-proto", "")
+    return base.replace("http://", "https://", 1) if forwarded == "https" else base
+
+
 def _add_executions(app: FastAPI, reads: Reads, workers: Workers) -> None:
-    @app.get("/executions", tags=["executions"], response_model=ExecutionPage, responses=_ERRORS)
+    @app.get("/executions", tags=["executions"], response_model=ExecutionPage, responses=ERRORS)
     async def list_executions(
         request: Request,
         since: Annotated[
@@ -186,7 +172,7 @@ def _add_executions(app: FastAPI, reads: Reads, workers: Workers) -> None:
         "/executions/{execution_id}",
         tags=["executions"],
         response_model=ExecutionMetadata,
-        responses=_ERRORS,
+        responses=ERRORS,
     )
     async def get_execution(request: Request, execution_id: Id) -> Response:
         """Return the validated metadata of an execution, its manifest included."""
@@ -198,7 +184,7 @@ def _add_files(app: FastAPI, reads: Reads, workers: Workers) -> None:
         "/executions/{execution_id}/artifacts",
         tags=["files"],
         response_model=FilePage,
-        responses=_ERRORS,
+        responses=ERRORS,
     )
     async def list_artifacts(
         request: Request,
@@ -224,7 +210,7 @@ def _add_files(app: FastAPI, reads: Reads, workers: Workers) -> None:
         tags=["files"],
         response_class=Response,
         status_code=307,
-        responses=_REDIRECT,
+        responses=REDIRECT,
     )
     async def get_artifact(
         request: Request,
@@ -240,7 +226,7 @@ def _add_files(app: FastAPI, reads: Reads, workers: Workers) -> None:
         tags=["files"],
         response_class=Response,
         status_code=307,
-        responses=_REDIRECT | {200: {"description": "With tail.", "content": {"text/plain": {}}}},
+        responses=REDIRECT | {200: {"description": "With tail.", "content": {"text/plain": {}}}},
     )
     async def get_log(
         request: Request,

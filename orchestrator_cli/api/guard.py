@@ -23,6 +23,8 @@ ASKED_METHOD = "orchestrator.method"
 # The task that answers, while it does: to be cancelled once the client has gone.
 TASK = "orchestrator.task"
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+# They tell nothing of what is stored, and a browser that opens them has no token to send.
+READABLE_PATHS = frozenset({"/docs", "/openapi.json"})
 MAX_TARGET_BYTES = 8192
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024 * 1024
@@ -77,6 +79,8 @@ class Guard:
             return refused, None
         if not self.tokens.required:
             return _check_host(headers) or _check_type(scope, headers), None
+        if scope["path"] in READABLE_PATHS and scope["method"] in ("GET", "HEAD"):
+            return None, None
         scheme, _, presented = headers.get("authorization", "").partition(" ")
         token = self.tokens.find(presented.strip()) if scheme.lower() == "bearer" else None
         if token is None:

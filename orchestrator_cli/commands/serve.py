@@ -34,7 +34,7 @@ from orchestrator_cli.options import DURATION, Example, command
 @click.option(
     "--tokens",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file of tokens as hashes; every request then needs one. Read again when it changes.",
+    help="A file of tokens as hashes, one of which requests then need. Read again when it changes.",
 )
 @click.option(
     "--new-token",

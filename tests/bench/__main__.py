@@ -29,6 +29,8 @@ from tests.bench.measuring import CommandFailed, Figures, Run, run_command
 from tests.bench.peers import BUCKET, OURS, Tools, find_tools, versions
 from tests.bench.real import run_real_server
 from tests.bench.report import as_record, print_record, write_json
+from tests.bench.serving import NAME as SERVING
+from tests.bench.serving import bench_serving
 from tests.bench.sink import client_environment, find_nginx, run_sink
 from tests.bench.workloads import Workload, build_workloads
 
@@ -58,6 +60,10 @@ def main() -> None:
     facts = _facts(tools, options)
     for name, fact in facts.items():
         print(f"{name}: {fact}")
+    if not options.only or SERVING in options.only:
+        bench_serving(options, facts)
+    if options.only == [SERVING]:
+        return
     records = []
     with ExitStack() as stack:
         made = tempfile.TemporaryDirectory(prefix="bench-", dir=options.dir)

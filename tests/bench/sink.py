@@ -172,7 +172,7 @@ def run_sink(nginx: str, home: Path, ids: Mapping[str, str], stored: Stored) -> 
     """Serve what is below `home/www`, as the bucket `bench`, until the block ends."""
     for directory in ("tmp", "www/lists"):
         (home / directory).mkdir(parents=True, exist_ok=True)
-    _make_certificates(home)
+    make_certificates(home)
     port = _free_port()
     (home / "nginx.conf").write_text(_render(home, port, ids, stored))
     command = [nginx, "-p", str(home), "-c", str(home / "nginx.conf"), "-g", "daemon off;"]
@@ -269,7 +269,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _make_certificates(home: Path) -> None:
+def make_certificates(home: Path) -> None:
     """Make a CA and a certificate of it: some TLS libraries take no CA for a server."""
 
     def openssl(*arguments: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import signal
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
+from tests.support.running import Processes
 from tests.support.serving import WAIT, Serve, Server, problem
 
 if TYPE_CHECKING:
@@ -94,6 +97,26 @@ def test_files_in_pages_with_urls_that_work(serve: Serve, s3: S3Client, bucket: 
     assert (answer.status, answer.data) == (304, b"")
     packed = server.get(base, headers={"Accept-Encoding": "gzip"})
     assert packed.headers["content-encoding"] == "gzip"
+
+
+def test_it_serves_on_ipv6(
+    cli_process: Processes, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    assert "not loopback" in cli("serve", "--host", "::", "--port", "0").expect(2).err
+    process = cli_process.start("serve", "--host", "::1", "--port", "0")
+    assert process.stderr is not None
+    told = process.stderr.readline().decode()
+    found = re.search(r"http://\[::1\]:\d+", told)
+    assert found, told
+    execution_id = put_execution(s3, bucket)
+    answer = urllib3.request("GET", f"{found[0]}/executions/{execution_id}", retries=False)
+    assert answer.json()["execution_id"] == execution_id
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(WAIT) == 0
 
 
 UNSERVED = [

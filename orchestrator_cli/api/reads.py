@@ -15,6 +15,7 @@ from orchestrator_cli.core.archived import Archive, is_archived, parse_restore
 from orchestrator_cli.core.errors import NotFoundError, OrchestratorError, UsageError
 from orchestrator_cli.core.executions import read_execution, read_executions
 from orchestrator_cli.core.layout import (
+    EXECUTIONS_PREFIX,
     METADATA_NAME,
     artifact_key,
     execution_prefix,
@@ -33,6 +34,8 @@ from orchestrator_cli.core.store import ArtifactStore
 MAX_TAIL_BYTES = 4 * 1024 * 1024
 # Executions or keys looked at for one page; a filter may leave few of them.
 MAX_LOOKED_AT = 1000
+# What S3 lists at once.
+MAX_LISTED = 1000
 _LONGEST_WINDOW_SECONDS = 300
 
 
@@ -98,7 +101,10 @@ class Reads:
         execution_id = parse_execution_id(text)
         after = decode_cursor("files", cursor) if cursor else ""
         whole = execution_prefix(execution_id)
-        listed = iter(self.store.list_objects(whole + prefix, whole + after if after else ""))
+        # One more tells whether there is a next page.
+        at_once = limit + 1 if glob is None and limit < MAX_LISTED else None
+        start_after = whole + after if after else ""
+        listed = iter(self.store.list_objects(whole + prefix, start_after, at_once=at_once))
         first = next(listed, None)
         if first is None:
             self._check_exists(execution_id, known=bool(after))
@@ -156,7 +162,7 @@ class Reads:
 
     def check_ready(self) -> None:
         """Raise where the bucket cannot be listed."""
-        next(self.store.list_prefixes("executions/"), None)
+        next(self.store.list_objects(EXECUTIONS_PREFIX, at_once=1), None)
 
     def _log_path(self, name: str) -> str:
         path = log_path(name)
@@ -191,10 +197,9 @@ class Reads:
         return plan_expiry(asked, self.store.clients.credential_lifetime(), signed_at)
 
     def _check_exists(self, execution_id: str, known: bool = False) -> None:
-        if (
-            not known
-            and next(self.store.list_objects(execution_prefix(execution_id)), None) is None
-        ):
+        if known:
+            return
+        if next(self.store.list_objects(execution_prefix(execution_id), at_once=1), None) is None:
             raise no_such_execution(self.store, execution_id)
 
 
@@ -214,11 +219,11 @@ class _Page:
 def _page(objects: Iterator[ListedObject], glob: str | None, limit: int) -> _Page:
     page = _Page()
     for number, one in enumerate(objects):
-        if len(page.chosen) >= limit or number >= MAX_LOOKED_AT * 10:
+        parsed = parse_artifact_key(one.key)
+        if (parsed and len(page.chosen) >= limit) or number >= MAX_LOOKED_AT * 10:
             page.more = True
             return page
         page.last = one.key.split("/", 2)[2]
-        parsed = parse_artifact_key(one.key)
         if parsed is not None and (glob is None or fnmatchcase(parsed[1], glob)):
             page.chosen.append((parsed[1], one))
         elif page.last == METADATA_NAME:

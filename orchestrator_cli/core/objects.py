@@ -186,14 +186,21 @@ class ObjectReader:
         return _StoredObject(self, key)
 
     def list_objects(
-        self, prefix: str, start_after: str = "", with_restore: bool = False
+        self,
+        prefix: str,
+        start_after: str = "",
+        with_restore: bool = False,
+        at_once: int | None = None,
     ) -> Iterator[ListedObject]:
         """Yield the objects under a prefix in key order, foreign keys included.
 
-        `with_restore` asks for the state of restores too, which only some servers list.
+        `with_restore` asks for the state of restores too, which only some servers list. `at_once`
+        is how many one request asks for, where who takes them may need no more; else 1,000.
         """
         asked = {"x-amz-optional-object-attributes": "RestoreStatus"} if with_restore else {}
-        for page in self._pages({"prefix": prefix, "start-after": start_after}, asked):
+        query = {"prefix": prefix, "start-after": start_after}
+        query |= {"max-keys": str(at_once)} if at_once else {}
+        for page in self._pages(query, asked):
             decode = name_decoder(page)
             for item in page.children("Contents"):
                 told = item.texts()

@@ -1,0 +1,52 @@
+"""The pages of the API: how much a page asks of the storage, and where the next one is had."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from tests.support.executions import make_id, put_execution
+from tests.support.proxy import Proxy
+from tests.support.serving import Serve
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def test_a_short_page_asks_for_no_more_than_it_needs(
+    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
+) -> None:
+    files = {f"artifacts/custom/{n}": b"" for n in range(5)}
+    execution_id = put_execution(s3, bucket, files=files)
+    server = serve()
+    asked: list[str | None] = []
+    for query, count, more in (
+        ("limit=2", 2, True),
+        # What is behind the last file, metadata.json, is no next page.
+        ("limit=5", 5, False),
+        ("limit=1000", 5, False),
+        ("limit=2&glob=*/4", 1, False),
+    ):
+        recorder.clear()
+        page = server.get(f"/executions/{execution_id}/artifacts?{query}").json()
+        assert (len(page["artifacts"]), page["next_cursor"] is not None) == (count, more)
+        (listing,) = recorder.calls("ListObjectsV2")
+        asked.append(listing.request.query.get("max-keys"))
+    assert asked == ["3", "6", None, None]
+    recorder.clear()
+    assert server.get("/readyz").status == 200
+    assert server.get(f"/executions/{execution_id}/artifacts/nothing").status == 404
+    assert [one.request.query["max-keys"] for one in recorder.calls("ListObjectsV2")] == ["1", "1"]
+
+
+def test_a_cursor_is_good_on_every_replica(serve: Serve, s3: S3Client, bucket: str) -> None:
+    now = datetime.now(UTC) - timedelta(hours=1)
+    ids = [put_execution(s3, bucket, make_id(now, number)) for number in range(5)]
+    replicas = [serve(), serve()]
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = replicas[len(found) % 2].get(f"/executions?limit=1&cursor={cursor}").json()
+        found += [one["execution_id"] for one in page["executions"]]
+        cursor = page["next_cursor"]
+    assert found == ids

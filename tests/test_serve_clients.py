@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import resource
 import select
 import socket
 import time
@@ -13,12 +14,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+import urllib3
 
 from tests.support import faults
 from tests.support.benches import Tokens, make_bench
 from tests.support.executions import make_id, put_execution, read_record
 from tests.support.proxy import Proxy
-from tests.support.serving import WAIT, Serve, Server
+from tests.support.running import Processes
+from tests.support.serving import WAIT, Serve, Server, serving
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -37,6 +40,17 @@ def asking(server: Server, path: str, received_bytes: int = 0) -> Iterator[socke
         client.connect(("127.0.0.1", server.port))
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         yield client
+
+
+@pytest.fixture
+def few_files(cli_process: Processes, bucket: str) -> Iterator[Server]:
+    """A server that may open 128 files, and so has 64 connections."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+
+    with serving(cli_process, preexec_fn=limit) as start:
+        yield start()
 
 
 def await_true(condition: Callable[[], bool]) -> None:
@@ -157,3 +171,39 @@ def test_a_client_that_reads_slowly_gets_everything(serve: Serve, long_log: str)
             time.sleep(0.4)
         taken += len(answer.read())
     assert taken == len(LONG_LOG)
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET /healthz HTTP/1.1\r\nHost: local"], ids=["", "begun"])
+def test_connections_that_wait_make_room(few_files: Server, begin: bytes) -> None:
+    with contextlib.ExitStack() as opened:
+        held = []
+        for _ in range(100):
+            client = socket.create_connection(("127.0.0.1", few_files.port), WAIT)
+            held.append(opened.enter_context(client))
+            client.sendall(begin)
+        # All at once, and long before the time is up that a request may take to come.
+        for _ in range(70):
+            fresh = urllib3.request("GET", f"{few_files.url}/healthz", retries=False, timeout=5)
+            assert fresh.status == 200
+        # Those that came first were closed, and are told so.
+        for client in held[:30]:
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+
+
+def test_connections_that_are_answered_are_not_closed_for_others(
+    recorder: Proxy, few_files: Server, s3: S3Client, bucket: str
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    hold = faults.Hold("head")
+    recorder.inject(hold, "GetObject", times=None)
+    with contextlib.ExitStack() as opened:
+        path = f"/executions/{execution_id}"
+        asked = [opened.enter_context(asking(few_files, path)) for _ in range(64)]
+        assert hold.reached.wait(WAIT)
+        # Nothing can make room, and there is no place for more.
+        await_true(lambda: few_files.get("/healthz").status == 503)
+        hold.released.set()
+        for client in asked:
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    assert few_files.get("/healthz").status == 200

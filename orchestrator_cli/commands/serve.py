@@ -143,7 +143,8 @@ def _serve(
         from orchestrator_cli.api.app import make_app
         from orchestrator_cli.api.guard import Guard
         from orchestrator_cli.api.metrics import ServerMetrics
-        from orchestrator_cli.api.server import REQUEST_SECONDS, open_socket, serve_app
+        from orchestrator_cli.api.protocol import REQUEST_SECONDS
+        from orchestrator_cli.api.server import open_socket, serve_app
         from orchestrator_cli.core.metrics_file import require_prometheus
     except ImportError as error:
         raise UsageError(

@@ -49,13 +49,16 @@ Serve = Callable[..., Server]
 
 
 @contextmanager
-def serving(processes: Processes) -> Iterator[Serve]:
-    """Start servers with `serve(*options, env=…)`; all are stopped at the end."""
+def serving(processes: Processes, **how: Any) -> Iterator[Serve]:
+    """Start servers with `serve(*options, env=…)`; all are stopped at the end.
+
+    `how` is how their processes are started.
+    """
     servers: list[Server] = []
 
     def start(*arguments: str, env: Environment | None = None, port: int = 0) -> Server:
         process = processes.start(
-            "serve", "--port", str(port), *arguments, stdout=subprocess.DEVNULL, env=env
+            "serve", "--port", str(port), *arguments, stdout=subprocess.DEVNULL, env=env, **how
         )
         assert process.stderr is not None
         first = process.stderr.readline().decode()

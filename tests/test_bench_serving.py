@@ -47,6 +47,9 @@ def test_every_kind_of_request_is_measured(tmp_path: Path) -> None:
     sizes = {name: one["body_bytes"] for name, one in record["requests"].items()}
     assert sizes["in gzip"] < sizes["artifacts"] / 3
     assert record["requests"]["artifacts"]["server_cpu_ms"] > 0
+    assert re.search(
+        r"cores in use for artifacts: server [\d.]+, store [\d.]+, client", done.stdout
+    )
     assert record["memory"]["requests"] == 600
     assert [one["target"] for one in record["targets"]] == [
         "artifacts a second ≥ 300",

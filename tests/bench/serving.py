@@ -34,6 +34,7 @@ from tests.bench.sink import find_nginx
 
 NAME = "serve"
 _FILES = 20
+_PROCESSES = ("server", "store", "client")
 _LEAST_PER_SECOND = 300
 _MOST_GROWTH_MIB = 8
 
@@ -259,6 +260,11 @@ def print_serving(record: Mapping[str, Any]) -> None:
             f"  {name:16}{one['per_second']:9.0f}{one['p50_ms']:8.1f}{one['p99_ms']:8.1f}"
             f"{one['server_cpu_ms']:16.2f}{one['store_cpu_ms']:8.2f}{one['client_cpu_ms']:8.2f}"
         )
+    one = record["requests"]["artifacts"]
+    busy = {name: one["per_second"] * one[f"{name}_cpu_ms"] / 1000 for name in _PROCESSES}
+    told = ", ".join(f"{name} {cores:.2f}" for name, cores in busy.items())
+    # One process of Python computes on one core: at that it is what bounds.
+    print(f"  cores in use for artifacts: {told}")
     memory = record["memory"]
     print(
         f"  memory: {memory['began_mib']:.1f} MiB, and {memory['ended_mib']:.1f} MiB "

@@ -188,7 +188,9 @@ def _host(origin: str) -> str:
 
 
 def _stamp(signed_at: datetime) -> str:
-    return signed_at.strftime("%Y%m%dT%H%M%SZ")
+    # strftime() takes five times as long, and this is done for every request.
+    day = signed_at.year * 10000 + signed_at.month * 100 + signed_at.day
+    return f"{day:08}T{signed_at.hour:02}{signed_at.minute:02}{signed_at.second:02}Z"
 
 
 def _scope(key: SigningKey, stamp: str) -> str:

@@ -318,7 +318,7 @@ def test_credentials_that_s3_refuses(
     cli: RunCommand, bucket: str, recorder: Proxy, fault: Fault, said: str
 ) -> None:
     recorder.inject(fault, times=None)
-    # Through boto3, and through obstore.
+    # A listing, and the look-up of an object.
     for arguments in (["ls"], ["show", make_id()]):
         recorder.clear()
         result = cli(*arguments).expect(5)

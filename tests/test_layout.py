@@ -5,13 +5,11 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import obstore
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from obstore.store import MemoryStore
 from ulid import ULID
 
 from orchestrator_cli.core.errors import UsageError
@@ -38,6 +36,10 @@ from orchestrator_cli.core.layout import (
     place,
 )
 from orchestrator_cli.core.listing import list_execution_ids
+from tests.support.engine import open_store
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 ID = "01JABCDEFGHJKMNPQRSTVWXYZ0"
 LAST_ID = "7" + "Z" * 25
@@ -119,12 +121,17 @@ def test_metadata_is_no_file_and_its_name_is_reserved() -> None:
         artifact_key(ID, "metadata.json")
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(paths)
-def test_the_store_takes_every_accepted_key_as_it_is(path: str) -> None:
+@example("custom/a b+c&d=e?f#g%2f%'()[]*!~$,;:@\\|^`{}<>\".txt")
+@example("custom/\u00e9\u20ac\U0001f600/\u2028\ufffe\ud7ff.txt")
+def test_the_store_takes_every_accepted_key_as_it_is(s3: S3Client, bucket: str, path: str) -> None:
     key = artifact_key(ID, path)
-    store = MemoryStore()
-    obstore.put(store, key, b"")
-    assert [item["path"] for item in obstore.list(store).collect()] == [key]
+    store = open_store(bucket)
+    store.create(key, b"x", "text/plain")
+    assert [found.key for found in store.list_objects(execution_prefix(ID))] == [key]
+    assert store.get(key).content == b"x"
+    s3.delete_object(Bucket=bucket, Key=key)
 
 
 @pytest.mark.parametrize("character", ["x", "é", "€", "😀"])

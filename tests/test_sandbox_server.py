@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
-import obstore
 import pytest
 import urllib3
 from botocore.exceptions import ClientError
-from obstore.store import S3Store
 
+from orchestrator_cli.core.models import Outcome
 from orchestrator_cli.sandbox import Sandbox
+from tests.support.engine import open_store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,19 +28,6 @@ def port_of(sandbox: Sandbox) -> int:
     port = urlsplit(sandbox.endpoint_url).port
     assert port is not None
     return port
-
-
-@pytest.fixture
-def object_store(s3env: dict[str, str]) -> S3Store:
-    return S3Store(
-        s3env["ORCHESTRATOR_BUCKET"],
-        endpoint=s3env["AWS_ENDPOINT_URL"],
-        access_key_id="sandbox",
-        secret_access_key="sandbox",
-        region="us-east-1",
-        client_options={"allow_http": True},
-        retry_config={"max_retries": 0},
-    )
 
 
 def test_one_connection_serves_every_kind_of_request(sandbox: Sandbox, bucket: str) -> None:
@@ -126,17 +113,16 @@ def test_boto3_puts_and_gets(
         assert found["Metadata"] == {"sha256": "x"}
 
 
-def test_obstore_puts_gets_and_lists(object_store: S3Store) -> None:
+def test_our_own_client_puts_gets_and_lists(bucket: str) -> None:
+    store = open_store(bucket)
     body = os.urandom(3 * MIB)
-    obstore.put(object_store, "x/1", body, mode="create", use_multipart=False)
-    with pytest.raises(obstore.exceptions.AlreadyExistsError):
-        obstore.put(object_store, "x/1", b"other", mode="create", use_multipart=False)
-    assert bytes(obstore.get_range(object_store, "x/1", start=10, end=20)) == body[10:20]
-    assert bytes(obstore.get(object_store, "x/1").bytes()) == body
-    assert [found["path"] for found in obstore.list(object_store).collect()] == ["x/1"]
-    obstore.delete(object_store, "x/1")
-    with pytest.raises(FileNotFoundError):
-        obstore.head(object_store, "x/1")
+    assert store.create("x/1", body, "text/plain")[0] is Outcome.CREATED
+    assert store.create("x/1", b"other", "text/plain", listed_etag="")[0] is Outcome.CONFLICT
+    assert bytes(store.read_range("x/1", 10, 10)) == body[10:20]
+    assert store.get("x/1").content == body
+    assert [found.key for found in store.list_objects("")] == ["x/1"]
+    store.clients.rest.send("DELETE", "x/1", "removal")
+    assert not store.exists("x/1")
 
 
 def try_put(s3: S3Client, **request: Any) -> bool:

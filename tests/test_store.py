@@ -39,11 +39,11 @@ OTHER = content(300_000, seed=1)
 TEXT = "text/plain; charset=utf-8"
 
 
-@pytest.fixture(params=["boto", "obstore"])
+@pytest.fixture(params=["unverified", "verified"])
 def store(request: pytest.FixtureRequest, recorder: Proxy, bucket: str) -> ArtifactStore:
-    """A store that sends small bodies by one client or by the other."""
+    """A store that has found its server to verify SHA-256 on arrival, or not to."""
     opened = open_store(bucket)
-    opened.learn_checksum_support(request.param == "obstore")
+    opened.learn_checksum_support(request.param == "verified")
     return opened
 
 
@@ -322,7 +322,7 @@ def test_clients_are_made_once_by_many_threads(
     s3env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    for name in ("session", "boto", "objects", "http"):
+    for name in ("session", "boto", "http", "rest"):
         original = getattr(S3Clients, f"_make_{name}")
 
         def make(clients: S3Clients, name: str = name, original: Any = original) -> Any:
@@ -335,23 +335,23 @@ def test_clients_are_made_once_by_many_threads(
 
     def ask(number: int) -> object:
         start.wait()
-        return getattr(clients, ("boto", "objects", "http", "is_aws")[number % 4])
+        return getattr(clients, ("boto", "rest", "http", "is_aws")[number % 4])
 
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(ask, range(12)))
-    assert sorted(made) == ["boto", "http", "objects", "session"]
+    assert sorted(made) == ["boto", "http", "rest", "session"]
     assert len({id(answer) for answer in answers}) == 4
 
 
 def test_clients_that_need_each_other_are_no_deadlock(
     s3env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One thread makes the boto3 client while another, on its way to obstore, needs it too."""
+    """One thread makes the boto3 client while another, on its way to our own, needs it too."""
     clients = S3Clients(S3Settings(s3env["ORCHESTRATOR_BUCKET"]))
     inside = threading.Event()
-    original = S3Clients._make_objects
+    original = S3Clients._make_rest
 
-    def make_objects(clients: S3Clients) -> Any:
+    def make_rest(clients: S3Clients) -> Any:
         inside.set()
         other.join(0.2)  # the other has had its chance to take the lock first
         return original(clients)
@@ -360,10 +360,10 @@ def test_clients_that_need_each_other_are_no_deadlock(
         inside.wait()
         assert clients.boto
 
-    monkeypatch.setattr(S3Clients, "_make_objects", make_objects)
+    monkeypatch.setattr(S3Clients, "_make_rest", make_rest)
     other = threading.Thread(target=ask_for_boto, daemon=True)
     other.start()
-    asking = threading.Thread(target=lambda: clients.objects, daemon=True)
+    asking = threading.Thread(target=lambda: clients.rest, daemon=True)
     asking.start()
     asking.join(20)
     other.join(20)

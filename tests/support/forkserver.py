@@ -231,7 +231,7 @@ def _import_everything() -> None:
         orchestrator_cli.commands.__path__, "orchestrator_cli.commands."
     ):
         importlib.import_module(module.name)
-    for name in ("obstore.store", "tenacity", "urllib3", "botocore.credentials", "ulid"):
+    for name in ("tenacity", "botocore.credentials", "ulid", "xml.etree.ElementTree"):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()

@@ -25,6 +25,8 @@ from tests.support.terminal import Terminal, open_terminal
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from tests.support.certificates import Certificate
+
 pytest_plugins = ("tests.support.service_models",)
 
 # No database, so that no run depends on the one before; a failure prints how to replay it.
@@ -114,6 +116,14 @@ def recorder(s3env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator
     with run_proxy(s3env["AWS_ENDPOINT_URL"]) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint_url)
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate for loopback that nobody trusts."""
+    from tests.support.certificates import Certificate, make_certificate
+
+    return Certificate(make_certificate(tmp_path_factory.mktemp("tls") / "server.pem"))
 
 
 @pytest.fixture

@@ -14,15 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from orchestrator_cli import __version__
+from orchestrator_cli.core.dial import Address
 from orchestrator_cli.core.sigv4 import host_header
-from orchestrator_cli.core.wire import (
-    SLICE_BYTES,
-    Address,
-    Answer,
-    Body,
-    Connection,
-    TransportError,
-)
+from orchestrator_cli.core.wire import SLICE_BYTES, Answer, Body, Connection, TransportError
 
 if TYPE_CHECKING:
     from ssl import SSLContext

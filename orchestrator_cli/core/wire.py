@@ -13,10 +13,9 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from ssl import SSLContext
+from orchestrator_cli.core.dial import Address, dial
 
 # What is handed to the socket at once. A slow connection has the stall time for each.
 SLICE_BYTES = 256 * 1024
@@ -62,17 +61,6 @@ class Answer:
     data: bytes | bytearray | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to connect. `tls` is None for plain HTTP."""
-
-    host: str
-    port: int
-    tls: SSLContext | None
-    connect_seconds: float
-    stall_seconds: float
-
-
 class Connection:
     """A connection that is used for one request after another. Not shared between threads."""
 
@@ -83,8 +71,8 @@ class Connection:
         self._answering = False
         self._into: bytearray | None = None
         try:
-            self._socket = _connect(address)
-        except OSError as error:
+            self._socket = dial(address)
+        except (OSError, ValueError) as error:
             raise TransportError(_reason(error)) from error
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
@@ -221,23 +209,6 @@ class Connection:
         return content
 
 
-def _connect(address: Address) -> Any:
-    host: Any = address.host
-    if host.isascii():
-        # Otherwise Python imports and asks its tables of Unicode, for a request's worth of time.
-        host = host.encode()
-    connected = socket.create_connection((host, address.port), address.connect_seconds)
-    try:
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if address.tls is not None:
-            connected = address.tls.wrap_socket(connected, server_hostname=host)
-        connected.settimeout(address.stall_seconds)
-    except BaseException:
-        connected.close()
-        raise
-    return connected
-
-
 def _pieces(head: bytes, body: Body) -> Iterable[Any]:
     if isinstance(body, bytes | bytearray | memoryview):
         view = memoryview(body)
@@ -284,6 +255,6 @@ def _chunk_length(line: bytes) -> int:
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror) or not isinstance(error, OSError | TransportError):
         return "the host name cannot be resolved"
     return str(error) or type(error).__name__

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,21 +17,41 @@ _OTHER_USES = (
     *("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
     *("crl_sign", "encipher_only", "decipher_only"),
 )
+_NAMES: list[x509.GeneralName] = [
+    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    x509.IPAddress(ipaddress.ip_address("::1")),
+    x509.DNSName("localhost"),
+    x509.DNSName("s3.example.test"),
+]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A file with a key and a certificate that is its own CA."""
+
+    file: Path
+
+    def client_context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.file)
+
+    def server_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.file)
+        return context
 
 
 def make_certificate(path: Path) -> Path:
-    """Write a key and a certificate of 127.0.0.1, its own CA, to a file of both."""
+    """Write a key and a certificate of loopback, its own CA, to a file of both."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     uses = x509.KeyUsage(**dict.fromkeys(_USES, True), **dict.fromkeys(_OTHER_USES, False))
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_NAMES), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(uses, critical=True)
         .add_extension(identifier, critical=False)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from orchestrator_cli.core.dial import Address, _interleaved, dial
-from orchestrator_cli.core.wire import Connection, TransportError
+from orchestrator_cli.core.framing import TransportError
+from orchestrator_cli.core.wire import Connection
 from tests.support.certificates import Certificate
 from tests.support.scripted import Peer, Scripted, scripted, serve_on
 

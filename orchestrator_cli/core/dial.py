@@ -10,6 +10,7 @@ import errno
 import os
 import select
 import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # How long an address has for itself before the next one is tried too.
 _HEAD_START_SECONDS = 0.25
+# The beginning of Linux's struct tcp_info with tcpi_unacked, tcpi_bytes_acked, tcpi_notsent_bytes.
+_TCP_INFO = struct.Struct("=24x I 92x Q 16x I")
 _UNDER_WAY = frozenset({0, errno.EINPROGRESS, errno.EINTR})
 
 # What getaddrinfo gives: family, type, protocol, canonical name, address.
@@ -54,12 +57,27 @@ def dial(address: Address) -> Any:
         connected.settimeout(address.connect_seconds)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.tls is not None:
-            connected = address.tls.wrap_socket(connected, server_hostname=host)
+            connected = address.tls.wrap_socket(
+                # An end without TLS's own end may be cut short by anybody: it is an error.
+                connected,
+                server_hostname=host,
+                suppress_ragged_eofs=False,
+            )
         connected.settimeout(address.stall_seconds)
     except BaseException:
         connected.close()
         raise
     return connected
+
+
+def taken_bytes(connected: socket.socket) -> int:
+    """Return how many bytes have arrived of those sent; -1 for all, or where nobody tells."""
+    try:
+        told = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        unacknowledged, taken, unsent = _TCP_INFO.unpack(told)
+    except (AttributeError, OSError, struct.error):
+        return -1
+    return int(taken) if unacknowledged or unsent else -1
 
 
 class _Race:

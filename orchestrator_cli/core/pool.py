@@ -15,8 +15,17 @@ from urllib.parse import urlsplit
 
 from orchestrator_cli import __version__
 from orchestrator_cli.core.dial import Address
+from orchestrator_cli.core.framing import TransportError
 from orchestrator_cli.core.sigv4 import host_header
-from orchestrator_cli.core.wire import SLICE_BYTES, Answer, Body, Connection, TransportError
+from orchestrator_cli.core.wire import (
+    IN_MEMORY,
+    SLICE_BYTES,
+    Answer,
+    Body,
+    Connection,
+    ExactBody,
+    WireBody,
+)
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -113,8 +122,13 @@ class _DirectPool:
     ) -> Answer:
         """Send one request and return its answer."""
         head = self._head(method, url, headers or {}, body)
+        sent: WireBody = (
+            body
+            if isinstance(body, IN_MEMORY)
+            else ExactBody(body, _declared_length(headers or {}))
+        )
         connection = self._taken()
-        exchange = partial(self._exchanged, method=method, head=head, body=body, into=into)
+        exchange = partial(self._exchanged, method=method, head=head, body=sent, into=into)
         try:
             return exchange(connection)
         except TransportError as error:
@@ -125,7 +139,12 @@ class _DirectPool:
         return exchange(Connection(self._address))
 
     def _exchanged(
-        self, connection: Connection, method: str, head: bytes, body: Body, into: bytearray | None
+        self,
+        connection: Connection,
+        method: str,
+        head: bytes,
+        body: WireBody,
+        into: bytearray | None,
     ) -> Answer:
         keeps = False
         begun = time.monotonic()
@@ -164,6 +183,10 @@ class _DirectPool:
         if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1:
             raise ValueError("a header with a line break")
         return text.encode("latin-1")
+
+
+def _declared_length(headers: Mapping[str, str]) -> int:
+    return next(int(text) for name, text in headers.items() if name.lower() == "content-length")
 
 
 def _close_all(connections: list[Connection]) -> None:

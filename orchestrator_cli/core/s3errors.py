@@ -21,7 +21,7 @@ from orchestrator_cli.core.errors import (
     UsageError,
     printable,
 )
-from orchestrator_cli.core.wire import TransportError
+from orchestrator_cli.core.framing import MalformedError, TransportError
 
 RESUME_HINT = "run the same command again: it resumes"
 
@@ -57,6 +57,8 @@ _FINAL_STATUSES = frozenset({501, 505})
 # Operations of STS and SSO, by which credentials are fetched.
 _CREDENTIAL_OPERATIONS = ("AssumeRole", "CreateToken", "GetRoleCredentials", "GetSessionToken")
 
+_ENDPOINT_HINT = "check the endpoint, and whether it is of http or of https"
+
 _URL = re.compile(r"""[^\s"'<>]*(://|X-Amz-)[^\s"'<>]*""")
 _XML_FIELD = {
     name: re.compile(rf"<{name}>([^<]{{1,500}})</{name}>")
@@ -86,6 +88,8 @@ def translate(error: Exception, what: str) -> Exception:
     module = type(error).__module__.partition(".")[0]
     if module == "botocore" or module == "boto3":
         return _from_botocore(error, what)
+    if isinstance(error, MalformedError):
+        return UnavailableError(f"{what}: {error}", hint=_ENDPOINT_HINT, retryable=True)
     if module == "urllib3" or isinstance(error, TransportError):
         return unreachable(error, type(error).__name__, what)
     return error

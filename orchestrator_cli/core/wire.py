@@ -11,30 +11,33 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from orchestrator_cli.core.dial import Address, dial
+from orchestrator_cli.core.dial import Address, dial, taken_bytes
+from orchestrator_cli.core.framing import (
+    Head,
+    MalformedError,
+    TransportError,
+    checked_length,
+    parse_chunk_length,
+    parse_head,
+    parse_length,
+)
 
-# What is handed to the socket at once. A slow connection has the stall time for each.
+# What is handed to the socket at once.
 SLICE_BYTES = 256 * 1024
 _BLOCK_BYTES = 16 * 1024
 _MOST_HEAD_BYTES = 64 * 1024
-# Far more than any range, page or part that is asked for.
-_MOST_BODY_BYTES = 64 * 1024 * 1024
-# A connection that was used so recently is not looked at before it is used again.
-_FRESH_SECONDS = 1.0
+# What forwards between may forget a connection that is idle for longer, and tell nobody.
+_LONGEST_IDLE_SECONDS = 90
+# Headers of an answer before the last one's, each of 100 to 199, and lines after its last chunk.
+_MOST_INTERIM = 16
+_MOST_TRAILERS = 64
+# After sending has timed out: the reason may be an answer that has been there for long.
+_LAST_LOOK_SECONDS = 1.0
 _BODILESS = frozenset({204, 304})
-
-
-class TransportError(Exception):
-    """The connection failed before a whole answer was there; the text says how."""
-
-    def __init__(self, message: str, *, unanswered: bool = False) -> None:
-        """`unanswered`: it was closed before the first byte of an answer."""
-        super().__init__(message)
-        self.unanswered = unanswered
 
 
 class SizedBody(Protocol):
@@ -50,6 +53,34 @@ class SizedBody(Protocol):
 
 
 Body = bytes | bytearray | memoryview | SizedBody
+# A tuple, since a union would be made anew for every request.
+IN_MEMORY = (bytes, bytearray, memoryview)
+
+
+@dataclass(frozen=True, slots=True)
+class ExactBody:
+    """A body that is read while it is sent, with the size in bytes that the head says it has.
+
+    The server would wait for what a shorter one lacks, and take what is left of a longer one for
+    the next request.
+    """
+
+    body: SizedBody
+    size_bytes: int
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield it from its start. Raises ValueError where it is shorter, or gives too much."""
+        self.body.seek(0)
+        left = self.size_bytes
+        while left:
+            data = self.body.read(min(SLICE_BYTES, left))
+            if not 0 < len(data) <= left:
+                raise ValueError("a body of another size than its header says")
+            left -= len(data)
+            yield data
+
+
+WireBody = bytes | bytearray | memoryview | ExactBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +100,8 @@ class Connection:
         # What was received of an answer and not taken yet, and whether anything was.
         self._rest = b""
         self._answering = False
+        # How much of a large body has arrived, when that was last looked at.
+        self._taken_bytes: int | None = None
         self._into: bytearray | None = None
         try:
             self._socket = dial(address)
@@ -76,16 +109,18 @@ class Connection:
             raise TransportError(_reason(error)) from error
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
+        # What TLS has received and decrypted already, of which the poll knows nothing.
+        self._pending: Callable[[], int] = getattr(self._socket, "pending", lambda: 0)
         self._used_at = time.monotonic()
         self.used = False
 
     def is_usable(self) -> bool:
-        """Say whether it may be used again: what can be read unasked is its end."""
-        fresh = time.monotonic() - self._used_at < _FRESH_SECONDS
-        return fresh or not self._poll.poll(0)
+        """Say whether it may be used again: what can be read unasked is its end, or no answer."""
+        idle_seconds = time.monotonic() - self._used_at
+        return idle_seconds < _LONGEST_IDLE_SECONDS and not self._poll.poll(0)
 
     def exchange(
-        self, method: str, head: bytes, body: Body, into: bytearray | None = None
+        self, method: str, head: bytes, body: WireBody, into: bytearray | None = None
     ) -> tuple[Answer, bool]:
         """Send a request, return its answer and whether the connection can be used again.
 
@@ -95,8 +130,12 @@ class Connection:
         self._answering = False
         self._into = into
         failure = self._send(head, body)
+        if isinstance(failure, TimeoutError):
+            self._socket.settimeout(_LAST_LOOK_SECONDS)
         try:
             answer, keeps = self._receive(method)
+        except MalformedError:
+            raise
         except (OSError, TransportError) as error:
             cause = failure or error
             unanswered = not self._answering and not isinstance(cause, TimeoutError)
@@ -110,56 +149,90 @@ class Connection:
         with contextlib.suppress(OSError):
             self._socket.close()
 
-    def _send(self, head: bytes, body: Body) -> OSError | None:
+    def _send(self, head: bytes, body: WireBody) -> OSError | None:
         """Send all; return why that failed, since the reason may be an answer that came early."""
         if isinstance(body, bytes) and len(body) <= _BLOCK_BYTES:
-            pieces: Iterable[Any] = (head + body,)
-        else:
-            pieces = _pieces(head, body)
-        for piece in pieces:
-            try:
-                self._socket.sendall(piece)
-            except TimeoutError as error:
-                raise TransportError(_reason(error)) from error
-            except OSError as error:
-                return error
+            self._taken_bytes = None
+            return self._sent(head + body)
+        self._taken_bytes = -1
+        for piece in _pieces(head, body):
+            left = memoryview(piece)
+            while left:
+                try:
+                    # Not sendall(), which has one time limit for all of it.
+                    left = left[self._socket.send(left) :]
+                except OSError as error:
+                    if not self._moves(error):
+                        return error
         return None
 
-    def _receive(self, method: str) -> tuple[Answer, bool]:
-        status, headers, version = self._head()
-        while 100 <= status < 200:
-            status, headers, version = self._head()
-        keeps = version == "HTTP/1.1" and "close" not in headers.get("connection", "").lower()
-        if method == "HEAD" or status in _BODILESS:
-            data: bytes | bytearray | memoryview = b""
-        elif "chunked" in headers.get("transfer-encoding", "").lower():
-            data = self._chunked()
-        elif "content-length" in headers:
-            data = self._sized(_length(headers["content-length"]), self._into)
-        else:
-            data, keeps = self._to_the_end(), False
-        # What comes unasked would be taken for the next answer.
-        return Answer(status, headers, data), keeps and not self._rest
+    def _sent(self, request: bytes) -> OSError | None:
+        try:
+            self._socket.sendall(request)
+        except OSError as error:
+            return error
+        return None
 
-    def _head(self) -> tuple[int, dict[str, str], str]:
+    def _moves(self, error: OSError) -> bool:
+        """Say whether what timed out is only slow: more of a large body has arrived since.
+
+        What the system has taken over to send may take minutes where the network is slow.
+        """
+        if not isinstance(error, TimeoutError) or self._taken_bytes is None:
+            return False
+        before, self._taken_bytes = self._taken_bytes, taken_bytes(self._socket)
+        return self._taken_bytes > before
+
+    def _receive(self, method: str) -> tuple[Answer, bool]:
+        head = self._final_head()
+        data, ended = self._body(method, head)
+        # What comes unasked would be taken for the next answer.
+        unasked = self._rest or self._pending()
+        keeps = head.keeps_open and ended and not unasked
+        return Answer(head.status, head.headers, data), keeps
+
+    def _final_head(self) -> Head:
+        for _ in range(_MOST_INTERIM):
+            head = self._head()
+            if head.status >= 200:
+                return head
+        raise MalformedError("the answer does not come to its end")
+
+    def _head(self) -> Head:
         data = self._rest or self._more()
         while (end := data.find(b"\r\n\r\n")) < 0:
             if len(data) > _MOST_HEAD_BYTES:
-                raise TransportError("the answer has too long a head")
+                raise MalformedError("the answer has too long a head")
             data += self._more()
         self._rest = data[end + 4 :]
-        first, *lines = data[:end].decode("latin-1").split("\r\n")
-        version, _, rest = first.partition(" ")
-        if not version.startswith("HTTP/1.") or not rest[:3].isdecimal():
-            raise TransportError("what answered does not speak HTTP/1.1")
-        return int(rest[:3]), _headers(lines), version
+        return parse_head(data[:end])
+
+    def _body(self, method: str, head: Head) -> tuple[bytes | bytearray | memoryview, bool]:
+        """Return the body, and whether it ended otherwise than by the end of the connection."""
+        coding = head.headers.get("transfer-encoding", "identity").lower()
+        if method == "HEAD" or head.status in _BODILESS:
+            return b"", True
+        if coding == "chunked":
+            return self._chunked(), True
+        if coding != "identity":
+            raise MalformedError("the answer is coded in a way that was not asked for")
+        if "content-length" in head.headers:
+            size_bytes = parse_length(head.headers["content-length"])
+            return self._sized(size_bytes, self._into), True
+        return self._to_the_end(), False
 
     def _more(self) -> bytes:
-        data: bytes = self._socket.recv(_BLOCK_BYTES)
-        if not data:
-            raise TransportError("the connection was closed")
-        self._answering = True
-        return data
+        while True:
+            try:
+                data: bytes = self._socket.recv(_BLOCK_BYTES)
+            except TimeoutError as error:
+                if self._answering or not self._moves(error):
+                    raise
+                continue
+            if not data:
+                raise TransportError("the connection was closed")
+            self._answering = True
+            return data
 
     def _sized(
         self, size_bytes: int, into: bytearray | None = None
@@ -182,19 +255,20 @@ class Connection:
 
     def _chunked(self) -> bytearray:
         content = bytearray()
-        while size_bytes := _chunk_length(self._line()):
-            if len(content) + size_bytes > _MOST_BODY_BYTES:
-                raise TransportError("the answer is longer than any that was asked for")
+        while size_bytes := parse_chunk_length(self._line()):
+            checked_length(len(content) + size_bytes)
             content += self._sized(size_bytes)
-            self._line()
-        while self._line():
-            pass
-        return content
+            if self._line():
+                raise MalformedError("the answer's length is malformed")
+        for _ in range(_MOST_TRAILERS):
+            if not self._line():
+                return content
+        raise MalformedError("the answer does not come to its end")
 
     def _line(self) -> bytes:
         while (end := self._rest.find(b"\r\n")) < 0:
             if len(self._rest) > _MOST_HEAD_BYTES:
-                raise TransportError("the answer has too long a line")
+                raise MalformedError("the answer has too long a line")
             self._rest += self._more()
         line, self._rest = self._rest[:end], self._rest[end + 2 :]
         return line
@@ -204,52 +278,20 @@ class Connection:
         self._rest = b""
         while data := self._socket.recv(_BLOCK_BYTES):
             content += data
-            if len(content) > _MOST_BODY_BYTES:
-                raise TransportError("the answer is longer than any that was asked for")
+            checked_length(len(content))
         return content
 
 
-def _pieces(head: bytes, body: Body) -> Iterable[Any]:
-    if isinstance(body, bytes | bytearray | memoryview):
-        view = memoryview(body)
-        first = _BLOCK_BYTES - len(head) if len(head) < _BLOCK_BYTES else 0
-        yield head + bytes(view[:first])
-        for offset in range(first, len(view), SLICE_BYTES):
-            yield view[offset : offset + SLICE_BYTES]
+def _pieces(head: bytes, body: WireBody) -> Iterable[Any]:
+    if isinstance(body, ExactBody):
+        yield head
+        yield from body.pieces()
         return
-    yield head
-    body.seek(0)
-    while data := body.read(SLICE_BYTES):
-        yield data
-
-
-def _headers(lines: list[str]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, text = line.partition(":")
-        if not colon or name != name.strip():
-            raise TransportError("the answer's head is malformed")
-        name, text = name.lower(), text.strip()
-        if name in headers:
-            # The same length twice is one length; others make the message mean two things.
-            text = text if headers[name] == text else f"{headers[name]}, {text}"
-        headers[name] = text
-    return headers
-
-
-def _length(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or len(text) > 15:
-        raise TransportError("the answer's length is malformed")
-    if int(text) > _MOST_BODY_BYTES:
-        raise TransportError("the answer is longer than any that was asked for")
-    return int(text)
-
-
-def _chunk_length(line: bytes) -> int:
-    text = line.partition(b";")[0].strip()
-    if not text or len(text) > 8 or text.strip(b"0123456789abcdefABCDEF"):
-        raise TransportError("the answer's length is malformed")
-    return int(text, 16)
+    view = memoryview(body)
+    first = _BLOCK_BYTES - len(head) if len(head) < _BLOCK_BYTES else 0
+    yield head + bytes(view[:first])
+    for offset in range(first, len(view), SLICE_BYTES):
+        yield view[offset : offset + SLICE_BYTES]
 
 
 def _reason(error: Exception) -> str:

@@ -1,19 +1,15 @@
-"""Failures of three HTTP clients become the same exceptions, and none tells a secret."""
+"""Failures of every HTTP client become the same exceptions, and none tells a secret."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import obstore
 import pytest
 import urllib3
 from botocore import exceptions as botocore
@@ -21,9 +17,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 from hypothesis import given
 from hypothesis import strategies as st
-from obstore.exceptions import GenericError
-from obstore.store import S3Store
-from urllib3.exceptions import MaxRetryError, ProtocolError
+from urllib3.exceptions import MaxRetryError, ProtocolError, ProxyError
 
 from orchestrator_cli.core.errors import (
     AccessError,
@@ -36,10 +30,15 @@ from orchestrator_cli.core.errors import (
     UsageError,
     printable,
 )
+from orchestrator_cli.core.framing import MalformedError, TransportError
+from orchestrator_cli.core.pool import HttpPool, make_pool
+from orchestrator_cli.core.rest import Payload, RestClient, error_of
 from orchestrator_cli.core.s3errors import S3Answer, from_answer, parse_error_body, translate
-from tests.support.certificates import make_certificate
+from orchestrator_cli.core.sigv4 import SigningKey
+from tests.support.certificates import Certificate
 from tests.support.faults import Answer, Answered, Fault, ResetBefore, TruncateAnswer, Waiting
 from tests.support.proxy import Proxy, run_proxy
+from tests.support.scripted import Peer, scripted
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -50,7 +49,7 @@ SIGNATURE = "0123456789abcdef"
 Request = Callable[[], object]
 
 
-# --- the three clients, as the library makes them --------------------------------------------
+# --- the clients, as the library makes them --------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ class Clients:
 
     endpoint_url: str
     boto: S3Client
-    objects: S3Store
-    http: urllib3.PoolManager
+    rest: RestClient
+    http: HttpPool
 
     def boto_get(self, key: str = KEY) -> object:
         return self.boto.get_object(Bucket="bucket", Key=key)
@@ -68,29 +67,35 @@ class Clients:
     def boto_put(self, key: str = KEY) -> object:
         return self.boto.put_object(Bucket="bucket", Key=key, Body=b"x", IfNoneMatch="*")
 
-    def objects_get(self, key: str = KEY) -> object:
-        return obstore.get(self.objects, key).bytes()
+    def rest_get(self, key: str = KEY) -> object:
+        return self.rest.send("GET", key, f"read of {KEY}")
 
-    def objects_head(self, key: str = KEY) -> object:
-        return obstore.get(self.objects, key, options={"head": True})
+    def rest_head(self, key: str = KEY) -> object:
+        return self.rest.send("HEAD", key, f"read of {KEY}")
 
-    def objects_create(self, key: str = KEY) -> object:
-        return obstore.put(self.objects, key, b"x", mode="create", use_multipart=False)
+    def rest_list(self) -> object:
+        return self.rest.ask("GET", "", f"read of {KEY}", "ListBucket", query={"list-type": "2"})
 
-    def objects_swap(self, key: str = KEY) -> object:
-        return obstore.put(self.objects, key, b"x", mode={"e_tag": '"e"'}, use_multipart=False)
+    def rest_create(self, key: str = KEY) -> object:
+        return self._put(key, {"if-none-match": "*"})
+
+    def rest_swap(self, key: str = KEY) -> object:
+        return self._put(key, {"if-match": '"e"'})
+
+    def _put(self, key: str, headers: dict[str, str]) -> object:
+        body = Payload(b"x", 1, "0" * 64)
+        return self.rest.send("PUT", key, f"read of {KEY}", headers=headers, payload=body)
 
     def part(self, key: str = KEY) -> object:
         """Send a part through a presigned URL."""
         url = f"{self.endpoint_url}/bucket/{key}?partNumber=1&X-Amz-Signature={SIGNATURE}"
-        answer = self.http.request("PUT", url, body=b"x")
-        raise from_answer(parse_error_body(answer.status, answer.data.decode()), f"write of {key}")
+        raise error_of(self.http.request("PUT", url, body=b"x"), f"read of {KEY}")
 
     @property
     def requests(self) -> dict[str, Request]:
         """Those whose answer has a body."""
-        names = ("boto_get", "boto_put", "objects_get", "objects_create", "objects_swap", "part")
-        return {name: getattr(self, name) for name in names}
+        ours = ("rest_get", "rest_list", "rest_create", "rest_swap", "part")
+        return {name: getattr(self, name) for name in ("boto_get", "boto_put", *ours)}
 
 
 def make_clients(endpoint_url: str, timeout_seconds: float = 30) -> Clients:
@@ -103,20 +108,10 @@ def make_clients(endpoint_url: str, timeout_seconds: float = 30) -> Clients:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    objects = S3Store(
-        "bucket",
-        endpoint=endpoint_url,
-        region="us-east-1",
-        access_key_id="AKIDEXAMPLE",
-        secret_access_key="SECRETEXAMPLE",
-        client_options={
-            "allow_http": endpoint_url.startswith("http://"),
-            "timeout": f"{int(timeout_seconds * 1000)}ms",
-        },
-        retry_config={"max_retries": 0},
-    )
-    http = urllib3.PoolManager(retries=False, timeout=timeout_seconds)
-    return Clients(endpoint_url, make_boto(endpoint_url, config), objects, http)
+    http = make_pool(endpoint_url, stall_seconds=timeout_seconds)
+    key = SigningKey("AKIDEXAMPLE", "SECRETEXAMPLE", None, "us-east-1")
+    rest = RestClient(f"{endpoint_url}/bucket", http, lambda: key)
+    return Clients(endpoint_url, make_boto(endpoint_url, config), rest, http)
 
 
 def make_boto(endpoint_url: str, config: Config) -> S3Client:
@@ -255,7 +250,7 @@ def test_an_answer_without_a_body_is_understood_by_its_status(
     server.inject(Body(status), times=None)
     head: dict[str, Request] = {
         "boto_head": lambda: clients.boto.head_object(Bucket="bucket", Key=KEY),
-        "objects_head": clients.objects_head,
+        "rest_head": clients.rest_head,
     }
     for name, request in (clients.requests | head).items():
         error = failure(request)
@@ -298,9 +293,39 @@ def test_html_is_no_answer_of_s3(server: Proxy, clients: Clients) -> None:
     server.heal()
     # As a network that asks for a login answers to anything.
     server.inject(Body(200, b"<html><body>Log in <a href='http://x/?X-Amz-a'>here"), times=None)
-    error = failure(lambda: clients.boto.list_objects_v2(Bucket="bucket"), "listing of bucket")
-    assert (type(error), error.retryable) == (UnavailableError, True)
-    assert_tells_no_secret(error)
+    listings: list[Request] = [
+        lambda: clients.boto.list_objects_v2(Bucket="bucket"),
+        clients.rest_list,
+    ]
+    for request in listings:
+        error = failure(request)
+        assert (type(error), error.retryable) == (UnavailableError, True)
+        assert_tells_no_secret(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "retryable"),
+    [
+        ("InternalError", UnavailableError, True),
+        ("SlowDown", UnavailableError, True),
+        ("PreconditionFailed", ConflictError, False),
+        ("NoSuchUpload", NotFoundError, False),
+        ("AccessDenied", AccessError, False),
+    ],
+)
+def test_an_error_may_come_after_a_200(
+    server: Proxy, clients: Clients, code: str, kind: type[OrchestratorError], retryable: bool
+) -> None:
+    server.inject(Answer(200, code), times=None)
+    error = failure(clients.rest_list)
+    assert (type(error), error.code, error.retryable) == (kind, code, retryable)
+    assert error.request_id == "FAULT0000000001"
+
+
+def test_another_document_than_was_asked_for_is_not_of_s3(server: Proxy, clients: Clients) -> None:
+    for body in (b"<Other/>", b"", b"<ListBucketResult", b'{"message": "not found"}'):
+        server.inject(Body(200, body))
+        assert_unavailable(failure(clients.rest_list), "what answered is not S3")
 
 
 def test_an_answer_that_cannot_be_parsed_is_no_matter_of_credentials() -> None:
@@ -365,10 +390,10 @@ HOSTILE_NAMES = [
 def test_a_name_is_not_what_happened(server: Proxy, clients: Clients, name: str) -> None:
     requests: list[Callable[[str], object]] = [
         clients.boto_get,
-        clients.objects_get,
-        clients.objects_head,
-        clients.objects_create,
-        clients.objects_swap,
+        clients.rest_get,
+        clients.rest_head,
+        clients.rest_create,
+        clients.rest_swap,
     ]
     key = f"executions/x/{name}"
     server.inject(ResetBefore(), times=None)
@@ -381,7 +406,7 @@ def test_a_name_is_not_what_happened(server: Proxy, clients: Clients, name: str)
     for request in requests:
         error = failure(lambda request=request: request(key), "read of k")  # type: ignore[misc]
         assert type(error) is NotFoundError
-        assert error.code in ("NoSuchKey", "")
+        assert error.code in ("NoSuchKey", "", "404")
 
 
 def test_a_url_is_not_what_happened() -> None:
@@ -427,51 +452,81 @@ def test_a_connection_that_breaks(server: Proxy, clients: Clients) -> None:
         assert_unavailable(failure(request), "the connection broke")
 
 
-def test_an_answer_that_breaks_off(sandbox_object: Clients) -> None:
-    assert_unavailable(failure(sandbox_object.objects_get), "the connection broke")
-
-
-@pytest.fixture
-def sandbox_object(s3: S3Client, bucket: str, s3env: dict[str, str]) -> Iterator[Clients]:
-    """Clients of a real server that has the object and cuts its content short."""
+def test_an_answer_that_breaks_off(s3: S3Client, bucket: str, s3env: dict[str, str]) -> None:
     s3.put_object(Bucket=bucket, Key=KEY, Body=bytes(1000))
     with run_proxy(s3env["AWS_ENDPOINT_URL"]) as proxy:
         proxy.inject(TruncateAnswer(500), times=None)
-        made = make_clients(proxy.endpoint_url)
-        store = S3Store(
-            bucket,
-            endpoint=proxy.endpoint_url,
-            region="us-east-1",
-            access_key_id=s3env["AWS_ACCESS_KEY_ID"],
-            secret_access_key=s3env["AWS_SECRET_ACCESS_KEY"],
-            client_options={"allow_http": True},
-            retry_config={"max_retries": 0},
-        )
-        yield Clients(proxy.endpoint_url, made.boto, store, made.http)
+        http = make_pool(proxy.endpoint_url)
+        key = SigningKey("sandbox", "sandbox", None, "us-east-1")
+        rest = RestClient(f"{proxy.endpoint_url}/{bucket}", http, lambda: key)
+        error = failure(lambda: rest.send("GET", KEY, f"read of {KEY}"))
+    assert_unavailable(error, "the connection broke")
+
+
+def test_what_is_no_answer_of_http() -> None:
+    def other(peer: Peer) -> None:
+        peer.request()
+        peer.send(b"220 mail.example.com ESMTP\r\n\r\n")
+
+    with scripted(other) as answering:
+        clients = make_clients(answering.url)
+        for request in (clients.rest_get, clients.rest_create, clients.part):
+            error = failure(request)
+            assert_unavailable(error, "what answered does not speak HTTP/1.1")
+            assert "endpoint" in error.hint
+
+
+def test_what_is_wrong_with_an_answer_is_said() -> None:
+    error = translate(MalformedError("the answer's head is malformed"), f"read of {KEY}")
+    assert_unavailable(error, "the answer's head is malformed")
 
 
 def test_a_host_name_without_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*_: object) -> None:
+    def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    lost = make_clients("http://s3.example.test:9000")
-    for request in (lost.boto_get, lost.part):
+    for request in make_clients("http://s3.example.test:9000").requests.values():
         assert_unavailable(failure(request), "the host name cannot be resolved")
-    # obstore does not resolve by Python; this is what it says.
-    text = (
-        "Generic S3 error: Error performing GET http://s3.example.test:9000/bucket/k in 2.5ms - "
-        'HTTP error: error sending request\n\nDebug source:\nGeneric {\n    store: "S3",\n'
-        "    source: RetryError(\n        RetryErrorImpl {\n            method: GET,\n"
-        "            uri: Some(\n                http://s3.example.test:9000/bucket/k,\n"
-        "            ),\n            retries: 0,\n            max_retries: 0,\n"
-        "            retry_timeout: 180s,\n            inner: Http(\n                HttpError {\n"
-        "                    kind: Connect,\n                    source: ConnectError(\n"
-        '                        "dns error",\n                    ),\n                },\n'
-        "            ),\n        },\n    ),\n}"
-    )
-    error = translate(GenericError(text), f"read of {KEY}")
-    assert_unavailable(error, "the host name cannot be resolved")
+
+
+@pytest.mark.parametrize("code", ["ENETUNREACH", "EHOSTUNREACH", "EHOSTDOWN"])
+def test_a_host_that_is_out_of_reach(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    number = getattr(errno, code)
+    monkeypatch.setattr(socket.socket, "connect_ex", lambda *_: number)
+    clients = make_clients("http://127.0.0.1:9")
+    for request in (clients.rest_get, clients.rest_create, clients.part):
+        assert_unavailable(failure(request), "the host cannot be reached")
+
+
+# --- proxies ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words", "retryable"),
+    [
+        (407, AccessError, "the proxy asks for credentials", False),
+        (403, UnavailableError, "the proxy answered 403", False),
+        (502, UnavailableError, "the proxy answered 502", True),
+    ],
+)
+def test_a_proxy_that_opens_no_way(
+    status: int, kind: type[OrchestratorError], words: str, retryable: bool
+) -> None:
+    tunnel = OSError(f"Tunnel connection failed: {status} See http://user:hunter2@proxy")
+    error = translate(ProxyError("Unable to connect to proxy", tunnel), f"read of {KEY}")
+    assert isinstance(error, kind)
+    assert (error.message, error.retryable) == (f"read of {KEY}: {words}", retryable)
+    assert "HTTPS_PROXY" in str(error.hint)
+    assert_tells_no_secret(error)
+
+
+def test_an_answer_of_a_proxy_that_asks_for_credentials_is_none_of_s3() -> None:
+    error = from_answer(S3Answer(407, ""), "read of k")
+    assert type(error) is AccessError
+    assert error.message == "read of k: the proxy asks for credentials"
 
 
 def test_a_proxy_that_is_not_there(closed_port: int) -> None:
@@ -486,55 +541,63 @@ def test_a_proxy_that_is_not_there(closed_port: int) -> None:
 # --- TLS -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate that nobody trusts, with its key."""
-    return make_certificate(tmp_path_factory.mktemp("tls") / "server.pem")
-
-
-@contextlib.contextmanager
-def accepting(handle: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Run a TLS endpoint that treats every connection the same way."""
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                with connection, contextlib.suppress(OSError):
-                    handle(connection)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"https://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def test_a_certificate_that_is_not_trusted_is_final(own_certificate: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(own_certificate)
-
-    def shake_hands(connection: socket.socket) -> None:
-        context.wrap_socket(connection, server_side=True).close()
-
+def test_a_certificate_that_is_not_trusted_is_final(certificate: Certificate) -> None:
     words = "the server's TLS certificate is not trusted"
-    with accepting(shake_hands) as endpoint_url:
-        for request in make_clients(endpoint_url).requests.values():
+    with scripted(Peer.wait, tls=certificate) as server:
+        for request in make_clients(server.url).requests.values():
             error = failure(request)
             assert_unavailable(error, words, retryable=False)
             assert "AWS_CA_BUNDLE" in error.hint
 
 
-def test_a_handshake_that_breaks_off_can_pass() -> None:
-    def hang_up(connection: socket.socket) -> None:
-        connection.recv(1)
+def test_a_certificate_of_another_host_is_not_trusted(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted(Peer.wait, tls=certificate) as server:
+        port = int(server.url.rpartition(":")[2])
+        found = socket.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        http = make_pool(f"https://other.example.test:{port}", str(certificate.file))
+        error = failure(lambda: http.request("GET", f"https://other.example.test:{port}/b/k"))
+    assert_unavailable(error, "the server's TLS certificate is not trusted", retryable=False)
 
-    with accepting(hang_up) as endpoint_url:
-        for request in make_clients(endpoint_url).requests.values():
+
+def test_a_handshake_that_breaks_off_can_pass() -> None:
+    def hang_up(peer: Peer) -> None:
+        peer.socket.recv(1)
+
+    with scripted(hang_up) as server:
+        url = server.url.replace("http:", "https:")
+        for request in make_clients(url).requests.values():
             assert_unavailable(failure(request), "the connection broke")
+
+
+def test_a_server_without_tls_is_said_to_have_none() -> None:
+    def refuse(peer: Peer) -> None:
+        peer.socket.recv(1)
+        peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        peer.wait()
+
+    with scripted(refuse) as server:
+        url = server.url.replace("http:", "https:")
+        for request in make_clients(url).requests.values():
+            error = failure(request)
+            assert_unavailable(error, "the server does not speak TLS")
+            assert "endpoint" in error.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)",
+        "[SSL: RECORD_LAYER_FAILURE] record layer failure (_ssl.c:1032)",
+        "[SSL: PACKET_LENGTH_TOO_LONG] packet length too long (_ssl.c:1006)",
+        "[SSL: HTTP_REQUEST] http request (_ssl.c:1006)",
+    ],
+)
+def test_every_openssl_says_it_in_its_own_words(text: str) -> None:
+    for error in (TransportError(text), urllib3.exceptions.SSLError(ssl.SSLError(1, text))):
+        assert_unavailable(translate(error, f"read of {KEY}"), "the server does not speak TLS")
 
 
 # --- credentials and configuration -----------------------------------------------------------
@@ -588,20 +651,14 @@ def test_a_role_service_that_is_busy_can_pass() -> None:
     assert error.retryable
 
 
-def test_credentials_that_obstore_cannot_get() -> None:
-    def provide() -> Any:
+def test_credentials_that_cannot_be_had_are_no_failure_of_the_request(clients: Clients) -> None:
+    def provide() -> SigningKey:
         raise AccessError("no AWS credentials found")
 
-    store = S3Store(
-        "bucket",
-        endpoint="http://127.0.0.1:9",
-        region="us-east-1",
-        credential_provider=provide,
-        client_options={"allow_http": True},
-    )
-    error = failure(lambda: obstore.get(store, KEY))
+    rest = RestClient(f"{clients.endpoint_url}/bucket", clients.http, provide)
+    error = failure(lambda: rest.send("GET", KEY, "read of k"))
     assert type(error) is AccessError
-    assert error.hint
+    assert error.message == "no AWS credentials found"
 
 
 @pytest.mark.parametrize(

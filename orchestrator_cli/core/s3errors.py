@@ -58,6 +58,10 @@ _FINAL_STATUSES = frozenset({501, 505})
 _CREDENTIAL_OPERATIONS = ("AssumeRole", "CreateToken", "GetRoleCredentials", "GetSessionToken")
 
 _ENDPOINT_HINT = "check the endpoint, and whether it is of http or of https"
+# What OpenSSL says of various releases when plain HTTP comes back.
+_NO_TLS = ("wrong version number", "record layer failure", "packet length too long", "http request")
+_OUT_OF_REACH = ("no route to host", "unreachable", "host is down")
+_TUNNEL_REFUSED = re.compile(r"tunnel connection failed: (\d{3})")
 
 _URL = re.compile(r"""[^\s"'<>]*(://|X-Amz-)[^\s"'<>]*""")
 _XML_FIELD = {
@@ -108,6 +112,8 @@ def from_answer(answer: S3Answer, what: str) -> OrchestratorError:  # noqa: C901
     if code in _DIGEST_CODES:
         message = f"{what}: the bytes that arrived do not match their checksum"
         return IntegrityError(message, hint=RESUME_HINT, retryable=True, **common)
+    if status == 407:
+        return _refused_by_proxy(status, what)
     if code in _REGION_CODES or status in (301, 307):
         message = f"{what}: the bucket is in another region"
         return UsageError(message, hint="set --region or AWS_REGION to its region", **common)
@@ -232,8 +238,23 @@ def unreachable(cause: object, name: str, what: str) -> OrchestratorError:
             f"{what}: the server's TLS certificate is not trusted",
             hint="for a private CA set AWS_CA_BUNDLE to its certificate file",
         )
+    if any(sign in text for sign in _NO_TLS):
+        failure = "the server does not speak TLS"
+        return UnavailableError(f"{what}: {failure}", hint=_ENDPOINT_HINT, retryable=True)
+    refusal = _TUNNEL_REFUSED.search(text)
+    if refusal:
+        return _refused_by_proxy(int(refusal[1]), what)
     failure = _transport_failure(text, name)
     return UnavailableError(f"{what}: {failure}", hint=RESUME_HINT, retryable=True)
+
+
+def _refused_by_proxy(status: int, what: str) -> OrchestratorError:
+    if status == 407:
+        hint = "set HTTPS_PROXY, or HTTP_PROXY, with USER:PASSWORD@ before the host"
+        return AccessError(f"{what}: the proxy asks for credentials", hint=hint)
+    hint = "HTTPS_PROXY and HTTP_PROXY name the proxy, NO_PROXY the hosts to reach without"
+    message = f"{what}: the proxy answered {status}"
+    return UnavailableError(message, hint=hint, retryable=_can_pass(status))
 
 
 def _transport_failure(text: str, name: str) -> str:
@@ -243,4 +264,6 @@ def _transport_failure(text: str, name: str) -> str:
         return "no answer in time"
     if "resolve" in text or "dns error" in text:
         return "the host name cannot be resolved"
+    if any(sign in text for sign in _OUT_OF_REACH):
+        return "the host cannot be reached"
     return "the connection broke"

@@ -79,7 +79,19 @@ def test_a_role_is_found(environment: dict[str, str]) -> None:
     assert isinstance(found(REGION | KEYS | environment).credentials, StaticCredentials)
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "x:1", "http://", "http://x:y", "nonsense"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://x",
+        "x:1",
+        "http://",
+        "http://x:y",
+        "nonsense",
+        "http://x\n",
+        "http://x/a b",
+        "http://ü",
+    ],
+)
 def test_what_is_no_endpoint(url: str) -> None:
     with pytest.raises(UsageError, match="not an endpoint"):
         direct_access(Asked(endpoint_url=url), KEYS)

@@ -176,6 +176,7 @@ def _check_endpoint(url: str) -> None:
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        valid = valid and url.isascii() and url.isprintable() and " " not in url
     except ValueError:
         valid = False
     if not valid:

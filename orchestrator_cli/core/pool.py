@@ -9,31 +9,23 @@ import time
 import weakref
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
 
 from orchestrator_cli import __version__
 from orchestrator_cli.core.dial import Address
+from orchestrator_cli.core.errors import UsageError
 from orchestrator_cli.core.framing import TransportError
+from orchestrator_cli.core.outgoing import prepare, render_head
 from orchestrator_cli.core.sigv4 import host_header
-from orchestrator_cli.core.wire import (
-    IN_MEMORY,
-    SLICE_BYTES,
-    Answer,
-    Body,
-    Connection,
-    ExactBody,
-    WireBody,
-)
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
+from orchestrator_cli.core.trust import tls_context
+from orchestrator_cli.core.wire import Answer, Body, Connection, WireBody
 
 CONNECT_TIMEOUT_SECONDS = 10
 # Between two reads or writes of one connection, not for a whole transfer.
 STALL_TIMEOUT_SECONDS = 60
 USER_AGENT = f"orchestrator/{__version__}"
+_ALWAYS = {"user-agent": USER_AGENT, "accept-encoding": "identity"}
 _PORTS = {"http": 80, "https": 443}
 # Sending these twice is as good as once; a POST may begin two uploads.
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
@@ -76,34 +68,52 @@ def make_pool(
     *,
     proxied: bool = True,
 ) -> HttpPool:
-    """Return a pool for the host of a URL, through the proxy that the environment names for it."""
-    ca_bundle = ca_bundle or _fallback_bundle()
-    proxy = _proxy_for(url) if proxied else None
+    """Return a pool for the host of a URL, through the proxy that the environment names for it.
+
+    Raises UsageError for what is no URL, a CA bundle without CAs, and a proxy of another kind.
+    """
+    parts = _server(url)
+    times = min(CONNECT_TIMEOUT_SECONDS, stall_seconds), stall_seconds
+    proxy = None
+    if proxied:
+        from orchestrator_cli.core.proxied import ProxiedPool, proxy_for
+
+        proxy = proxy_for(url)
+    secure = parts.scheme == "https" or (proxy or "").lower().startswith("https:")
+    tls = tls_context(ca_bundle) if secure else None
     if proxy:
-        return _ProxiedPool(proxy, ca_bundle, connections, stall_seconds)
-    return _DirectPool(url, ca_bundle, connections, stall_seconds)
+        return ProxiedPool(proxy, tls, connections, *times, _ALWAYS)
+    port = parts.port or _PORTS[parts.scheme]
+    address = Address(parts.hostname or "", port, tls, *times)
+    return _DirectPool(origin_of(url), address, connections)
+
+
+def origin_of(url: str) -> str:
+    """Return what every URL of the same server begins with, as it is written in this one."""
+    parts = urlsplit(url)
+    return url[: len(parts.scheme) + len("://") + len(parts.netloc)]
+
+
+def _server(url: str) -> SplitResult:
+    """Take a URL apart. Raises UsageError where it names no server of HTTP."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in _PORTS and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:
+        pass
+    hint = "check the endpoint, and those of STS and of the container's credentials if they are set"
+    raise UsageError("a URL that names no server of http:// or https://", hint=hint)
 
 
 class _DirectPool:
     """Connections of our own."""
 
-    def __init__(
-        self, url: str, ca_bundle: str | None, connections: int, stall_seconds: float
-    ) -> None:
-        parts = urlsplit(url)
-        self._origin = f"{parts.scheme}://{parts.netloc}"
-        self._address = Address(
-            parts.hostname or "",
-            parts.port or _PORTS[parts.scheme],
-            _tls(ca_bundle) if parts.scheme == "https" else None,
-            min(CONNECT_TIMEOUT_SECONDS, stall_seconds),
-            stall_seconds,
-        )
-        self._always = {
-            "host": host_header(url),
-            "user-agent": USER_AGENT,
-            "accept-encoding": "identity",
-        }
+    def __init__(self, origin: str, address: Address, connections: int) -> None:
+        """`origin` is what every URL begins with: scheme, host and port as they are written."""
+        self._origin = origin
+        self._address = address
+        self._always = {"host": host_header(origin), **_ALWAYS}
         self._most = connections
         self.answer_seconds: float | None = None
         # The last one used is the first one taken, so that the others can be closed as idle.
@@ -121,12 +131,8 @@ class _DirectPool:
         into: bytearray | None = None,
     ) -> Answer:
         """Send one request and return its answer."""
-        head = self._head(method, url, headers or {}, body)
-        sent: WireBody = (
-            body
-            if isinstance(body, IN_MEMORY)
-            else ExactBody(body, _declared_length(headers or {}))
-        )
+        named, sent = prepare(method, self._always, headers or {}, body)
+        head = render_head(method, self._target(url), named)
         connection = self._taken()
         exchange = partial(self._exchanged, method=method, head=head, body=sent, into=into)
         try:
@@ -169,113 +175,13 @@ class _DirectPool:
                 return connection
             connection.close()
 
-    def _head(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> bytes:
-        target = url.removeprefix(self._origin) or "/"
-        if not target.startswith("/"):
-            target = f"/{target}" if target.startswith("?") else _other_host(url)
-        named = {**self._always, **{name.lower(): text for name, text in headers.items()}}
-        if isinstance(body, bytes | bytearray | memoryview) and (body or method in ("PUT", "POST")):
-            named["content-length"] = str(len(body))
-        lines = [f"{method} {target} HTTP/1.1"]
-        lines += [f"{name}: {text}" for name, text in named.items()]
-        text = "\r\n".join([*lines, "", ""])
-        # A line break in a name or value would begin a header, or a request, of somebody else's.
-        if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1:
-            raise ValueError("a header with a line break")
-        return text.encode("latin-1")
-
-
-def _declared_length(headers: Mapping[str, str]) -> int:
-    return next(int(text) for name, text in headers.items() if name.lower() == "content-length")
+    def _target(self, url: str) -> str:
+        target = url[len(self._origin) :]
+        if not url.startswith(self._origin) or target[:1] not in ("/", "?", ""):
+            raise ValueError(f"a URL of another host: {urlsplit(url).hostname}")
+        return target if target[:1] == "/" else f"/{target}"
 
 
 def _close_all(connections: list[Connection]) -> None:
     while connections:
         connections.pop().close()
-
-
-def _other_host(url: str) -> str:
-    raise ValueError(f"a URL of another host: {urlsplit(url).netloc}")
-
-
-class _ProxiedPool:
-    """Connections through a proxy, which urllib3 knows how to talk to."""
-
-    def __init__(
-        self, proxy: str, ca_bundle: str | None, connections: int, stall_seconds: float
-    ) -> None:
-        import urllib3
-
-        self.answer_seconds: float | None = None
-        self._http = urllib3.ProxyManager(
-            proxy,
-            maxsize=connections,
-            retries=False,
-            timeout=urllib3.Timeout(
-                connect=min(CONNECT_TIMEOUT_SECONDS, stall_seconds), read=stall_seconds
-            ),
-            headers={"User-Agent": USER_AGENT},
-            blocksize=SLICE_BYTES,
-            ca_certs=ca_bundle,
-        )
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: Body = b"",
-        into: bytearray | None = None,
-    ) -> Answer:
-        """Send one request and return its answer."""
-        sent: Any = body
-        if isinstance(body, bytes | bytearray | memoryview):
-            sent = bytes(body) or None
-        else:
-            body.seek(0)
-        answer = self._http.request(
-            method,
-            url,
-            body=sent,
-            # urllib3 would leave its own defaults out.
-            headers={**self._http.headers, **(headers or {})},
-            redirect=False,
-            decode_content=False,
-        )
-        named = {name.lower(): text for name, text in answer.headers.items()}
-        return Answer(answer.status, named, answer.data)
-
-
-def _proxy_for(url: str) -> str | None:
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(url)
-    if proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
-
-
-def _tls(ca_bundle: str | None) -> SSLContext:
-    import ssl
-
-    context = ssl.create_default_context(cafile=ca_bundle)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def _fallback_bundle() -> str | None:
-    """Return botocore's own CAs where the system has none, as some Pythons of macOS."""
-    import ssl
-
-    system = ssl.get_default_verify_paths()
-    if system.cafile or system.capath:
-        return None
-    from importlib.util import find_spec
-
-    found = find_spec("botocore")
-    bundle = Path(found.origin).with_name("cacert.pem") if found and found.origin else None
-    return str(bundle) if bundle is not None and bundle.exists() else None

@@ -75,7 +75,7 @@ class RestClient:
 
         Its body may be a view of the buffer `into`, where it fits there.
         The names of headers are in lower case. `what` names the request in errors, which are the
-        library's for an answer of S3 and urllib3's for a connection that fails.
+        library's for an answer of S3 and the pool's for a connection that fails.
         """
         url = f"{self._bucket_url}/{encode_key(key)}" if key else self._bucket_url
         if query:

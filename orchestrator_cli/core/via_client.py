@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from orchestrator_cli.core.errors import (
     AccessError,
@@ -20,7 +19,7 @@ from orchestrator_cli.core.errors import (
     UsageError,
     printable,
 )
-from orchestrator_cli.core.pool import USER_AGENT, HttpPool, make_pool
+from orchestrator_cli.core.pool import USER_AGENT, HttpPool, make_pool, origin_of
 from orchestrator_cli.core.rest import RestAnswer, error_of
 from orchestrator_cli.core.retry import RetryPolicy
 from orchestrator_cli.core.s3errors import RESUME_HINT
@@ -128,8 +127,7 @@ class ViaClient:
 
     def _pool(self, url: str) -> HttpPool:
         """Return the pool of a host: the server's and the storage's may need other proxies."""
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
+        origin = origin_of(url)
         with self._lock:
             if origin not in self._pools:
                 connections = self._settings.concurrency + 4

@@ -38,7 +38,8 @@ _STANDARD = (
     ),
     Variable("AWS_CA_BUNDLE", "A file of CA certificates to trust in place of the usual ones."),
     Variable(
-        "HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy to use, and the hosts to reach without."
+        "HTTPS_PROXY, HTTP_PROXY, NO_PROXY",
+        "The proxy to use, `http://[USER:PASSWORD@]HOST:PORT`, and the hosts to reach without.",
     ),
     Variable("NO_COLOR", "Where set and not empty, nothing is coloured."),
     Variable("FORCE_COLOR", "Where set and not empty, colour is used without a terminal too."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.core.digest import sha256
+from orchestrator_cli.core.digest import md5, sha256
 from orchestrator_cli.core.errors import (
     AccessError,
     ConflictError,
@@ -21,7 +21,9 @@ from orchestrator_cli.core.errors import (
     UnavailableError,
 )
 from orchestrator_cli.core.models import Outcome
+from orchestrator_cli.core.multipart import MultipartUploads, PartDigests
 from orchestrator_cli.core.pace import Pace
+from orchestrator_cli.core.parts import Part
 from orchestrator_cli.core.s3 import S3Clients, S3Settings
 from orchestrator_cli.core.store import ArtifactStore
 from tests.support import faults
@@ -29,6 +31,7 @@ from tests.support.engine import content, key_of, open_store
 from tests.support.faults import Fault
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
+from tests.support.scripted import Peer, scripted
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -268,6 +271,98 @@ def test_stopping_ends_the_waiting_for_the_next_attempt(recorder: Proxy, bucket:
     assert recorder.count("PutObject") == 1
     with pytest.raises(InterruptedByUser):
         stopping[0].head(KEY)
+
+
+def test_what_answers_anything_with_a_page_has_stored_nothing(
+    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    rule = recorder.inject(faults.LoginPage(), "PutObject", times=None)
+    with pytest.raises(UnavailableError, match="what answered is not S3") as caught:
+        store.create(KEY, DATA, TEXT, listed_etag="")
+    assert caught.value.exit_code == 9
+    assert rule.struck == store.retry.attempts
+    recorder.heal()
+    assert bucket_contents(s3, bucket) == {}
+    recorder.inject(faults.LoginPage(), "PutObject")
+    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is Outcome.CREATED
+    recorder.inject(faults.LoginPage(), "PutObject", times=None)
+    with pytest.raises(UnavailableError, match="what answered is not S3"):
+        store.replace(KEY, b"two", store.get(KEY).etag, TEXT)
+
+
+def test_nor_has_it_a_part(store: ArtifactStore, recorder: Proxy) -> None:
+    uploads = MultipartUploads(store)
+    upload_id = uploads.create(KEY, TEXT, "8M")
+    part, digests = Part(1, 0, len(DATA)), PartDigests(sha256(DATA), md5(DATA))
+    recorder.inject(faults.LoginPage(), "UploadPart", times=2)
+    stored = uploads.upload_part(KEY, upload_id, part, DATA, digests)
+    assert stored.etag == md5(DATA).hex()
+    assert recorder.count("UploadPart") == 3
+
+
+LOOKED_UP = "Content-Length: 5", "Last-Modified: Mon, 02 Feb 2026 10:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        LOOKED_UP[:1],
+        LOOKED_UP[1:],
+        ("Content-Length: ²", LOOKED_UP[1]),
+        (LOOKED_UP[0], "Last-Modified: yesterday"),
+    ],
+)
+def test_a_look_up_that_lacks_what_every_s3_says(
+    told: tuple[str, ...], bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a size, which what compresses on the way leaves out: no object is empty by that."""
+
+    def serve(peer: Peer) -> None:
+        for lines in (told, LOOKED_UP, told):
+            peer.request()
+            peer.send("\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode("latin-1"))
+
+    with scripted(serve) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        assert open_store(bucket).head(KEY).size_bytes == 5
+        with pytest.raises(UnavailableError, match="what answered is not S3"):
+            open_store(bucket, attempts=1).head(KEY)
+
+
+# --- look-ups, whose refusals have no body -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        (faults.wrong_credentials, "InvalidAccessKeyId", "does not know the access key"),
+        (faults.expired_token, "ExpiredToken", "have expired"),
+        (faults.access_denied, "AccessDenied", "access denied"),
+    ],
+)
+def test_why_a_look_up_was_refused_is_asked(
+    fault: Callable[[], Fault], code: str, words: str, recorder: Proxy, bucket: str
+) -> None:
+    recorder.inject(fault(), times=None)
+    with pytest.raises(AccessError, match=words) as caught:
+        open_store(bucket).head(KEY)
+    assert caught.value.code == code
+    assert caught.value.request_id == "FAULT0000000001"
+    assert recorder.operations() == {"HeadObject": 1, "GetObject": 1}
+    assert recorder.calls("GetObject")[0].request.headers["range"] == "bytes=0-0"
+
+
+@pytest.mark.parametrize("data", [DATA, b""])
+def test_a_look_up_that_is_refused_while_reading_is_not_is_repeated(
+    data: bytes, recorder: Proxy, bucket: str
+) -> None:
+    """As where another thread has refreshed what had expired."""
+    store = open_store(bucket)
+    store.create(KEY, data, TEXT)
+    recorder.clear()
+    recorder.inject(faults.Answer(400, "ExpiredToken"), "HeadObject")
+    assert store.head(KEY).size_bytes == len(data)
+    assert recorder.operations() == {"HeadObject": 2, "GetObject": 1}
 
 
 # --- compare-and-swap --------------------------------------------------------------------

@@ -329,6 +329,26 @@ def test_a_name_that_is_taken_while_parts_are_sent(
 # --- what can go wrong -------------------------------------------------------------------
 
 
+def test_what_answers_anything_with_a_page_has_stored_nothing(
+    cli: RunCommand,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution: str,
+    make_tree: MakeTree,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    tree = make_tree({"a.txt": b"a"})
+    recorder.inject(faults.LoginPage(), "PutObject", times=None)
+    result = cli("upload", execution, tree, *bench.via, env=bench.env).expect(9)
+    assert "what answered is not S3" in result.err
+    assert stored(s3, bucket, execution) == {}
+    recorder.heal()
+    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+
+
 @pytest.mark.parametrize(("other", "code"), [(b"mine", 0), (b"other", 6)])
 def test_somebody_else_is_first(
     other: bytes,

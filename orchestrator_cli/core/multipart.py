@@ -16,7 +16,7 @@ from orchestrator_cli.core.errors import NotFoundError, UnavailableError, printa
 from orchestrator_cli.core.objects import name_decoder
 from orchestrator_cli.core.pace import PacedBody
 from orchestrator_cli.core.parts import Part
-from orchestrator_cli.core.rest import Payload, XmlElement
+from orchestrator_cli.core.rest import Payload, XmlElement, stored_etag
 from orchestrator_cli.core.store import ArtifactStore, check_etag
 from orchestrator_cli.core.wire import Body
 
@@ -211,7 +211,7 @@ class MultipartUploads:
         )
         echoed = answer.header("x-amz-checksum-sha256") == checksum
         self._store.learn_checksum_support(echoed)
-        etag = answer.header("etag").strip('"')
+        etag = stored_etag(answer, what)
         if not echoed:
             check_etag(etag, digests.md5, what, True)
         return StoredPart(part.number, part.size_bytes, etag, checksum)

@@ -22,7 +22,7 @@ from orchestrator_cli.core.errors import (
     printable,
 )
 from orchestrator_cli.core.models import ListedObject, ObjectHead, RestoreState
-from orchestrator_cli.core.rest import RestAnswer, XmlElement
+from orchestrator_cli.core.rest import RestAnswer, XmlElement, not_s3
 from orchestrator_cli.core.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -102,12 +102,15 @@ class ObjectReader:
     def _head(self, key: str, headers: Mapping[str, str]) -> ObjectHead:
         what = f"look-up of {printable(key)}"
 
-        def request() -> RestAnswer:
+        def request() -> ObjectHead:
             with self._explained(key):
-                return self.clients.rest.send("HEAD", key, what, headers=headers)
+                answer = self.clients.rest.send("HEAD", key, what, headers=headers)
+            size = answer.header("content-length")
+            if not size.isdecimal():
+                raise not_s3(what)
+            return _parse_head(key, answer, int(size))
 
-        answer = self.retry.call(request, what)
-        return _parse_head(key, answer, int(answer.header("content-length", "0")))
+        return self.retry.call(request, what)
 
     def begin(self, key: str, size_bytes: int) -> tuple[ObjectHead, memoryview]:
         """Return an object's head and its first bytes, in one request. Raises NotFoundError."""
@@ -136,7 +139,12 @@ class ObjectReader:
             if refused.code not in _UNEXPLAINED_CODES:
                 raise
             what = f"look-up of {printable(key)}"
-            self.clients.rest.send("GET", key, what, headers={"range": "bytes=0-0"})
+            try:
+                self.clients.rest.send("GET", key, what, headers={"range": "bytes=0-0"})
+            except OrchestratorError as error:
+                # Of an empty object there is no such range.
+                if error.code != "InvalidRange":
+                    raise
             # It may be read: another thread has refreshed what had expired.
             refused.retryable = True
             raise
@@ -244,12 +252,17 @@ class ObjectReader:
 
 
 def _parse_head(key: str, answer: RestAnswer, size_bytes: int) -> ObjectHead:
+    """Parse a head. Raises UnavailableError where it lacks what every S3 says."""
+    try:
+        last_modified = _http_date(answer.header("last-modified"))
+    except ValueError as error:
+        raise not_s3(f"look-up of {printable(key)}") from error
     return ObjectHead(
         key=key,
         size_bytes=size_bytes,
         etag=answer.header("etag").strip('"'),
         content_type=answer.header("content-type", "application/octet-stream"),
-        last_modified=_http_date(answer.header("last-modified")),
+        last_modified=last_modified,
         metadata=_user_metadata(answer.headers),
         checksum=parse_s3_checksum(answer.header("x-amz-checksum-sha256")),
         storage_class=answer.header("x-amz-storage-class", "STANDARD"),

@@ -147,16 +147,28 @@ def parse_document(answer: RestAnswer, what: str, root: str) -> XmlElement:
         # S3's answers are trusted as far as TLS goes; expat refuses entities that explode.
         element = ET.fromstring(answer.body)  # noqa: S314
     except ET.ParseError as error:
-        raise _not_s3(what) from error
+        raise not_s3(what) from error
     namespace, brace, name = element.tag.rpartition("}")
     if name == "Error":
         told = parse_error_body(500, bytes(answer.body).decode("utf-8", "replace"))
         raise from_answer(replace(told, status=_STATUSES.get(told.code, 500)), what)
     if not name.startswith(root):
-        raise _not_s3(what)
+        raise not_s3(what)
     return XmlElement(element, namespace + brace)
 
 
-def _not_s3(what: str) -> UnavailableError:
+def stored_etag(answer: RestAnswer, what: str) -> str:
+    """Return the ETag of what was stored, without quotes. Raises UnavailableError where none came.
+
+    Every S3 sends one. What answers 200 to anything, such as a network's login page, does not.
+    """
+    etag = answer.header("etag").strip('"')
+    if not etag:
+        raise not_s3(what)
+    return etag
+
+
+def not_s3(what: str) -> UnavailableError:
+    """Return the error for an answer that no S3 gives."""
     hint = "check the endpoint, and whether the network asks for a login"
     return UnavailableError(f"{what}: what answered is not S3", hint=hint, retryable=True)

@@ -12,7 +12,7 @@ from orchestrator_cli.core.errors import ConflictError, IntegrityError, printabl
 from orchestrator_cli.core.models import Checksum, Outcome
 from orchestrator_cli.core.objects import ObjectReader
 from orchestrator_cli.core.pace import Pace, PacedBody
-from orchestrator_cli.core.rest import Payload, RestAnswer
+from orchestrator_cli.core.rest import Payload, RestAnswer, stored_etag
 from orchestrator_cli.core.source import MemorySource
 from orchestrator_cli.core.versions import withdraw_unless_first
 
@@ -165,7 +165,9 @@ class ArtifactStore(ObjectReader):
         body = PacedBody(data, self.pace) if self.pace else data
         payload = Payload(body, len(data), digest.hex())
         what = f"upload of {printable(key)}"
-        return self.clients.rest.send("PUT", key, what, headers=headers, payload=payload)
+        answer = self.clients.rest.send("PUT", key, what, headers=headers, payload=payload)
+        stored_etag(answer, what)
+        return answer
 
 
 def check_etag(etag: str, digest: bytes | None, what: str, retryable: bool) -> None:

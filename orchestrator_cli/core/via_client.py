@@ -20,7 +20,7 @@ from orchestrator_cli.core.errors import (
     printable,
 )
 from orchestrator_cli.core.pool import USER_AGENT, HttpPool, make_pool, origin_of
-from orchestrator_cli.core.rest import RestAnswer, error_of
+from orchestrator_cli.core.rest import RestAnswer, error_of, stored_etag
 from orchestrator_cli.core.retry import RetryPolicy
 from orchestrator_cli.core.s3errors import RESUME_HINT
 from orchestrator_cli.core.web_address import is_readable_on_the_way, parse_web_address
@@ -119,7 +119,9 @@ class ViaClient:
         sent = {**signed.headers, "user-agent": USER_AGENT}
         answer = self._pool(signed.url).request("PUT", signed.url, headers=sent, body=body)
         if answer.status < 300:
-            return RestAnswer(answer.status, answer.headers, answer.data)
+            stored = RestAnswer(answer.status, answer.headers, answer.data)
+            stored_etag(stored, what)
+            return stored
         error = error_of(answer, what)
         if isinstance(error, AccessError):
             error.hint = _HINTS["storage-access"]

@@ -127,6 +127,13 @@ def access_denied() -> Answer:
     return Answer(403, "AccessDenied", "Access Denied")
 
 
+class LoginPage(Fault):
+    """Answer 200 with a page, as a network that asks for a login does to anything."""
+
+    def request_head(self, waiting: Waiting) -> None:
+        raise Answered(200, b"<html>Log in</html>", {"Content-Type": "text/html"})
+
+
 @dataclass
 class ResetBefore(Fault):
     """Reset the connection when the head has arrived."""

@@ -51,6 +51,23 @@ def test_the_processes_of_a_command_are_measured() -> None:
     assert run.peak_kib > 1024
     with pytest.raises(CommandFailed, match="exit 3"):
         run_command([sys.executable, "-c", "raise SystemExit(3)"], process_environment(None))
+    with pytest.raises(CommandFailed, match="No such file"):
+        run_command(["/nonexistent"], process_environment(None))
+
+
+def test_what_the_benchmark_holds_is_not_counted() -> None:
+    """The kernel counts what was held before the program was loaded: that must be next to none."""
+    held = b"x" * (200 << 20)
+    run = run_command([sys.executable, "-S", "-c", "pass"], process_environment(None))
+    assert len(held) > run.peak_kib * 1024 * 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc to look at")
+def test_what_a_tree_holds_is_added_up() -> None:
+    script = "import subprocess, sys, time; held = b'x' * (50 << 20)\nif sys.argv[1:]: subprocess"
+    script += ".run([sys.executable, '-c', *sys.argv[1:]])\ntime.sleep(0.5)"
+    run = run_command([sys.executable, "-c", script, script], process_environment(None))
+    assert run.peak_kib > 100 << 10
 
 
 def test_results_of_one_machine_are_kept_together(tmp_path: Path) -> None:

@@ -5,31 +5,39 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _KEPT_BYTES = 2000
+_LAUNCHER = Path(__file__).with_name("launching.py")
 
 
 class CommandFailed(Exception):  # noqa: N818 - what it says
-    """A measured command did not end with exit code 0; no figure of it counts."""
+    """A measured command did not end as it should; no figure of it counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. `peak_kib` is that of the largest process of the tree."""
+    """One run, begun at a time of `time.monotonic`.
+
+    `peak_kib` is that of the largest process, or the most that all held together where a look at
+    them found more.
+    """
 
     wall_seconds: float
     cpu_seconds: float
     peak_kib: int
+    begun: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The runs of one command: medians, and the span of the wall clock."""
+    """The runs of one command: medians, the span of the wall clock, the highest peak."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -50,28 +58,65 @@ class Figures:
         )
 
 
-def run_command(
+class Running:
+    """A command that is running."""
+
+    def __init__(self, command: Sequence[str], told: IO[str], errors: IO[bytes]) -> None:
+        self._command = command
+        self._told = told
+        self._errors = errors
+        self.pid = int(self._line())
+
+    def end(self, exit_code: int = 0) -> Run:
+        """Wait for its end. Raises CommandFailed for another exit code, a signal being negative."""
+        code, begun, wall, cpu, peak_kib = self._line().split()
+        if int(code) != exit_code:
+            self._errors.seek(0)
+            said = self._errors.read()[-_KEPT_BYTES:].decode("utf-8", "replace")
+            raise CommandFailed(f"{' '.join(self._command)}: exit {code}\n{said}")
+        return Run(float(wall), float(cpu), int(peak_kib), float(begun))
+
+    def _line(self) -> str:
+        line = self._told.readline()
+        if not line:
+            self._errors.seek(0)
+            raise CommandFailed(f"{' '.join(self._command)}: {self._errors.read().decode()}")
+        return line
+
+
+@contextmanager
+def start_command(
     command: Sequence[str], environment: Mapping[str, str], stdin: Path | None = None
-) -> Run:
-    """Run a command to its end, its output read and dropped. Raises CommandFailed.
+) -> Iterator[Running]:
+    """Start a command, its output read and dropped; leaving waits for its end.
 
     Output goes through a pipe to a reader of its own, as it does in a script.
     """
-    with (
-        open(stdin or os.devnull, "rb") as given,
-        tempfile.TemporaryFile() as errors,
-        subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader,
-    ):
-        begun = time.monotonic()
-        process = subprocess.Popen(
-            command, env=dict(environment), stdin=given, stdout=reader.stdin, stderr=errors
+    with ExitStack() as stack:
+        given = stack.enter_context(open(stdin or os.devnull, "rb"))
+        errors = stack.enter_context(tempfile.TemporaryFile())
+        reader = stack.enter_context(
+            subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - begun
-        # Popen must not wait for what has been waited for.
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            errors.seek(0)
-            told = errors.read()[-_KEPT_BYTES:].decode("utf-8", "replace")
-            raise CommandFailed(f"{' '.join(command)}: exit {process.returncode}\n{told}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+        told_fd, figures_fd = os.pipe()
+        told = stack.enter_context(open(told_fd, encoding="ascii"))
+        with open(figures_fd, "wb"):
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(_LAUNCHER), *command],
+                    env={**environment, "FIGURES_FD": str(figures_fd)},
+                    stdin=given,
+                    stdout=reader.stdin,
+                    stderr=errors,
+                    pass_fds=[figures_fd],
+                )
+            )
+        yield Running(command, told, errors)
+
+
+def run_command(
+    command: Sequence[str], environment: Mapping[str, str], stdin: Path | None = None
+) -> Run:
+    """Run a command to its end. Raises CommandFailed where its exit code is not 0."""
+    with start_command(command, environment, stdin) as running:
+        return running.end()

@@ -14,12 +14,13 @@ from orchestrator_cli.core.executions import serialise
 from orchestrator_cli.core.metadata import ExecutionMetadata
 from orchestrator_cli.core.parts import DOUBLING, plan_parts
 from orchestrator_cli.core.source import LocalFile
-from tests.bench.sink import Stored, write_listing
+from tests.bench.nginx_config import Stored
+from tests.bench.sink import write_listing
 
 NEW_ID = f"01J{'0' * 22}1"
 AGAIN_ID = f"01J{'0' * 20}A6A"
 DOWN_ID = f"01J{'0' * 20}D0N"
-SMALL_BYTES = 4096
+_LOG_BYTES = 4096
 _BLOCK = 1024 * 1024
 
 
@@ -28,6 +29,7 @@ class Sizes:
     """How much work there is."""
 
     small_files: int = 2000
+    small_bytes: int = 4096
     large_bytes: int = 4 << 30
     log_bytes: int = 1 << 30
     several_files: int = 8
@@ -49,7 +51,7 @@ class Fixtures:
 def make_fixtures(home: Path, sizes: Sizes) -> Fixtures:
     """Write the local files."""
     chance = random.Random(1)
-    small = chance.randbytes(SMALL_BYTES)
+    small = chance.randbytes(sizes.small_bytes)
     tree, several = home / "tree", home / "several"
     for path in small_paths(sizes):
         file = tree / path
@@ -103,12 +105,12 @@ def fill_sink(home: Path, fixtures: Fixtures) -> Stored:
             (custom / path).write_bytes(fixtures.small)
         (bucket / name).symlink_to(custom)
         prefix = f"executions/{execution_id}/artifacts/custom/"
-        write_listing(home, name, prefix, paths, SMALL_BYTES, etag)
-        write_listing(home, f"peer-{name}", f"{name}/", paths, SMALL_BYTES, etag)
+        write_listing(home, name, prefix, paths, fixtures.sizes.small_bytes, etag)
+        write_listing(home, f"peer-{name}", f"{name}/", paths, fixtures.sizes.small_bytes, etag)
     write_listing(home, "empty", "", [], 0, etag)
     logs = bucket / "executions" / DOWN_ID / "logs"
     digests = {
-        "stdout.log": write_noise(logs / "stdout.log", SMALL_BYTES),
+        "stdout.log": write_noise(logs / "stdout.log", _LOG_BYTES),
         "runner.log": write_noise(logs / "runner.log", fixtures.sizes.log_bytes),
     }
     large = {

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+
+from tests.bench.launching import family
 
 _KEPT_BYTES = 2000
 _LAUNCHER = Path(__file__).with_name("launching.py")
@@ -37,17 +40,21 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The runs of one command: medians, the span of the wall clock, the highest peak."""
+    """The runs of one command: medians, the span of the wall clock, the highest peak.
+
+    `more` is what else was measured, by what a table calls it.
+    """
 
     wall_seconds: float
     cpu_seconds: float
     peak_mib: float
     fastest_seconds: float
     slowest_seconds: float
+    more: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, runs: Sequence[Run]) -> Figures:
-        """Summarise at least one run."""
+    def of(cls, runs: Sequence[Run], more: Sequence[Mapping[str, float]] = ()) -> Figures:
+        """Summarise at least one run, and what else each brought."""
         walls = [run.wall_seconds for run in runs]
         return cls(
             wall_seconds=statistics.median(walls),
@@ -55,6 +62,9 @@ class Figures:
             peak_mib=max(run.peak_kib for run in runs) / 1024,
             fastest_seconds=min(walls),
             slowest_seconds=max(walls),
+            more={
+                name: statistics.median(one[name] for one in more) for name in (more or ({},))[0]
+            },
         )
 
 
@@ -66,6 +76,21 @@ class Running:
         self._told = told
         self._errors = errors
         self.pid = int(self._line())
+
+    def kill(self) -> None:
+        """End it, and what it began, as a loss of power would; nothing where it has ended."""
+        for pid in family(self.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended, and its figures can be had at once."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
     def end(self, exit_code: int = 0) -> Run:
         """Wait for its end. Raises CommandFailed for another exit code, a signal being negative."""
@@ -111,7 +136,12 @@ def start_command(
                     pass_fds=[figures_fd],
                 )
             )
-        yield Running(command, told, errors)
+        running = Running(command, told, errors)
+        try:
+            yield running
+        except BaseException:
+            running.kill()
+            raise
 
 
 def run_command(

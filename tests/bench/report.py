@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.bench.measuring import Figures
 from tests.bench.peers import OURS
-from tests.bench.workloads import Target, Workload
+from tests.bench.workloads import Target
 
+_NAME = 16
+_SECONDS = ("wall_seconds", "fastest_seconds", "slowest_seconds", "cpu_seconds")
 _NAMES = {"wall_seconds": "wall", "cpu_seconds": "CPU", "peak_mib": "memory"}
 
 
@@ -31,27 +33,36 @@ class Verdict:
 
 def judge(target: Target, figures: Mapping[str, Figures]) -> Verdict | None:
     """Return the verdict, or None where the peer is missing."""
-    own = getattr(figures[OURS], target.figure)
-    name = _NAMES[target.figure]
+    own = _figure(figures[OURS], target.figure)
+    name = _NAMES.get(target.figure, target.figure)
     if target.peer is None:
         return Verdict(f"{name} ≤ {target.most:g} MiB", own, target.most)
     if target.peer not in figures:
         return None
-    ratio = own / max(getattr(figures[target.peer], target.figure), 1e-9)
+    ratio = own / max(_figure(figures[target.peer], target.figure), 1e-9)
     return Verdict(f"{name} ≤ {target.most:g} × {target.peer}", ratio, target.most)
 
 
-def as_record(workload: Workload, figures: Mapping[str, Figures], server: str) -> dict[str, Any]:
+def _figure(figures: Figures, name: str) -> float:
+    return figures.more[name] if name in figures.more else float(getattr(figures, name))
+
+
+def as_record(
+    name: str,
+    says: str,
+    server: str,
+    figures: Mapping[str, Figures],
+    verdicts: Iterable[Verdict | None],
+) -> dict[str, Any]:
     """Return one workload's results as JSON has them."""
-    judged = [judge(target, figures) for target in workload.targets]
     return {
-        "workload": workload.name,
-        "says": workload.says,
+        "workload": name,
+        "says": says,
         "server": server,
         "tools": {name: asdict(one) for name, one in figures.items()},
         "targets": [
             {"target": one.text, "measured": round(one.value, 3), "met": one.met}
-            for one in judged
+            for one in verdicts
             if one is not None
         ],
     }
@@ -60,14 +71,22 @@ def as_record(workload: Workload, figures: Mapping[str, Figures], server: str) -
 def print_record(record: Mapping[str, Any]) -> None:
     """Print one workload's results."""
     print(f"\n{record['says']} ({record['server']})")
-    print(f"  {'':14}{'wall s':>9}{'fastest':>9}{'slowest':>9}{'CPU s':>9}{'peak MiB':>10}")
+    more = list(record["tools"][OURS]["more"])
+    print(
+        f"  {'':{_NAME}}{_row(['wall s', 'fastest', 'slowest', 'CPU s', 'peak MiB', *more], more)}"
+    )
     for name, one in record["tools"].items():
-        print(
-            f"  {name:14}{one['wall_seconds']:9.2f}{one['fastest_seconds']:9.2f}"
-            f"{one['slowest_seconds']:9.2f}{one['cpu_seconds']:9.2f}{one['peak_mib']:10.0f}"
-        )
+        cells = [f"{one[figure]:.2f}" for figure in _SECONDS]
+        cells.append(f"{one['peak_mib']:.0f}")
+        cells += [f"{one['more'][each]:.2f}" if each in one["more"] else "" for each in more]
+        print(f"  {name:{_NAME}}{_row(cells, more)}")
     for one in record["targets"]:
         print(f"  {'met   ' if one['met'] else 'MISSED'} {one['target']}: {one['measured']:.2f}")
+
+
+def _row(cells: Sequence[str], more: Sequence[str]) -> str:
+    widths = [9, 9, 9, 9, 10, *(max(9, len(name) + 2) for name in more)]
+    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
 def write_json(path: Path, facts: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> None:

@@ -28,7 +28,7 @@ from orchestrator_cli.core.metadata import (
     Status,
 )
 from tests.bench.peers import BUCKET
-from tests.bench.sink import make_certificates
+from tests.bench.certificates import make_certificates
 
 _START_SECONDS = 20
 _DAY = datetime(2026, 1, 30, tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,23 +31,25 @@ class Workload:
     commands: dict[str, list[str]]
     targets: tuple[Target, ...] = ()
     stdin: Path | None = None
-    before_each: Callable[[], None] = field(default=lambda: None)
-    check: Callable[[], None] = field(default=lambda: None)
+    before_each: Callable[[], object] = field(default=lambda: None)
+    # Raises CommandFailed where the work was not done; returns what else was measured.
+    after_each: Callable[[], Mapping[str, float]] = field(default=dict)
 
 
 def build_workloads(
     tools: Tools, files: Fixtures, endpoint_url: str, ca_file: Path | None, scratch: Path
 ) -> list[Workload]:
     """Return all workloads for the tools that are there."""
-    make = _Commands(tools, rclone_options(endpoint_url, ca_file))
+    make = Commands(tools, rclone_options(endpoint_url, ca_file))
     down = scratch / "down"
     log = f"executions/{DOWN_ID}/logs"
     sizes = files.sizes
     gib = sizes.large_bytes / (1 << 30)
+    small = f"{sizes.small_files:,} files of {sizes.small_bytes / 1024:g} KiB"
     return [
         Workload(
             "small-upload",
-            f"upload {sizes.small_files:,} files of 4 KiB",
+            f"upload {small}",
             make.copy(files.tree, NEW_ID),
             (
                 Target("wall_seconds", "s5cmd", 0.6),
@@ -103,11 +105,11 @@ def build_workloads(
         ),
         Workload(
             "download",
-            f"download {sizes.small_files:,} files of 4 KiB",
+            f"download {small}",
             make.download(down),
             (Target("wall_seconds", "s5cmd", 0.6),),
             before_each=lambda: shutil.rmtree(down, ignore_errors=True),
-            check=lambda: _check_files(down, sizes.small_files),
+            after_each=lambda: _check_files(down, sizes.small_files),
         ),
         Workload(
             "help",
@@ -121,20 +123,23 @@ def build_workloads(
     ]
 
 
-def _check_files(directory: Path, count: int) -> None:
+def _check_files(directory: Path, count: int) -> dict[str, float]:
     found = sum(path.is_file() for path in directory.rglob("*"))
     if found != count:
         raise CommandFailed(f"{found:,} files instead of {count:,} in {directory}")
+    return {}
 
 
-class _Commands:
+class Commands:
     """The command lines of one kind of work, for each tool that is there."""
 
     def __init__(self, tools: Tools, rclone: tuple[str, ...]) -> None:
+        """Take what rclone needs to be told."""
         self._tools = tools
         self._rclone = rclone
 
     def copy(self, source: Path, execution_id: str) -> dict[str, list[str]]:
+        """Upload a file or a directory to where nothing is."""
         directory = source.is_dir()
         aws = ("--recursive",) if directory else ()
         path = f"{source}/" if directory else str(source)
@@ -149,6 +154,7 @@ class _Commands:
         )
 
     def sync(self, source: Path, execution_id: str) -> dict[str, list[str]]:
+        """Upload a directory to where it is already."""
         again = f"s3://{BUCKET}/again/"
         return self._those(
             {
@@ -159,6 +165,7 @@ class _Commands:
         )
 
     def pipe(self) -> dict[str, list[str]]:
+        """Upload standard input."""
         return self._those(
             {
                 OURS: ("upload", NEW_ID, "-", "--name", "logs/stdout.log"),
@@ -168,6 +175,7 @@ class _Commands:
         )
 
     def cat(self, key: str, name: str) -> dict[str, list[str]]:
+        """Print an object, a log's name for ours."""
         return self._those(
             {
                 OURS: ("logs", DOWN_ID, name),
@@ -177,6 +185,7 @@ class _Commands:
         )
 
     def download(self, target: Path) -> dict[str, list[str]]:
+        """Download all small files."""
         down = f"s3://{BUCKET}/down/"
         return self._those(
             {

@@ -1,0 +1,72 @@
+"""One run of the benchmark: what was asked for, with the tools that are there."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.bench.certificates import make_certificates
+from tests.bench.comparing import compare
+from tests.bench.fixtures import Fixtures
+from tests.bench.options import OWN_SERVER, settings_of
+from tests.bench.peers import BUCKET, Tools
+from tests.bench.report import as_record, judge
+from tests.bench.servers import Server, real_server, sink_server
+from tests.bench.workloads import Workload, build_workloads
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """What is measured, on which files."""
+
+    options: argparse.Namespace
+    tools: Tools
+    home: Path
+    files: Fixtures
+
+    def measure(self) -> Iterator[Record]:
+        """Yield each workload's results. Raises CommandFailed where this tool fails."""
+        make_certificates(self.home, self.options.rsa)
+        if set(self.options.only) - set(OWN_SERVER):
+            with self._server() as server:
+                yield from self._measure_alike(server)
+
+    def _server(self) -> AbstractContextManager[Server]:
+        if self.options.real:
+            return real_server(self.files)
+        settings = settings_of(self.options)
+        return sink_server(self.home, self.files, settings, self.options.latency_ms)
+
+    def _measure_alike(self, server: Server) -> Iterator[Record]:
+        where = server.endpoint_url, server.ca_file
+        for workload in build_workloads(self.tools, self.files, *where, self.home):
+            if workload.name in self.options.only:
+                yield self._compare(workload, server)
+
+    def _compare(self, workload: Workload, server: Server) -> Record:
+        environment = self._environment() | server.environment
+        figures = compare(workload, environment, self.options.repeat, server.forget)
+        verdicts = [judge(target, figures) for target in workload.targets]
+        return as_record(workload.name, workload.says, server.name, figures, verdicts)
+
+    def _environment(self) -> dict[str, str]:
+        """Return an environment in which nothing of this machine's leads a tool elsewhere."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "LC_ALL": "C.UTF-8",
+            "AWS_ACCESS_KEY_ID": "bench",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "ORCHESTRATOR_BUCKET": BUCKET,
+            "NO_PROXY": "localhost,127.0.0.1",
+        }

@@ -1,0 +1,41 @@
+"""Run the tools in turn, so that what else the machine does meets all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tests.bench.measuring import CommandFailed, Figures, Run, run_command
+from tests.bench.peers import OURS
+from tests.bench.workloads import Workload
+
+
+def compare(
+    workload: Workload, environment: Mapping[str, str], repeat: int, forget: Callable[[], None]
+) -> dict[str, Figures]:
+    """Run each tool once to warm up, then all in turn, each time another one first.
+
+    `forget` removes what was uploaded. A peer that fails is left out and named; raises
+    CommandFailed where this tool fails.
+    """
+    names = list(workload.commands)
+    runs: dict[str, list[Run]] = {name: [] for name in names}
+    more: dict[str, list[Mapping[str, float]]] = {name: [] for name in names}
+    for number in range(repeat + 1):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            forget()
+            workload.before_each()
+            try:
+                run = run_command(workload.commands[name], environment, workload.stdin)
+                told = workload.after_each()
+            except CommandFailed as error:
+                if name == OURS:
+                    raise
+                print(f"left out: {error}")
+                del runs[name]
+                names.remove(name)
+                continue
+            if number:
+                runs[name].append(run)
+                more[name].append(told)
+    return {name: Figures.of(those, more[name]) for name, those in runs.items()}

@@ -1,0 +1,187 @@
+"""The sink's nginx configuration: what S3 would answer, as far as it is asked here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+XML = '<?xml version="1.0" encoding="UTF-8"?>'
+NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+_MOST_PAGES = 128
+
+_CONFIG = """\
+{user}
+worker_processes {workers};
+pid {home}/nginx.pid;
+error_log {home}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  client_body_temp_path {home}/tmp;
+  proxy_temp_path {home}/tmp;
+  fastcgi_temp_path {home}/tmp;
+  uwsgi_temp_path {home}/tmp;
+  scgi_temp_path {home}/tmp;
+  map_hash_bucket_size 256;
+  keepalive_requests {keepalive_requests};
+  client_max_body_size 0;
+  sendfile on;
+  etag off;
+  map "$request_method?$args" $call {{
+    default read;
+    "~^PUT" put;
+    "~^DELETE" delete;
+    "~^POST.*uploads" begin;
+    "~^POST.*uploadId" complete;
+    "~^GET.*uploads" uploads;
+    "~^GET.*list-type=2" list;
+    "~^GET.*location" location;
+  }}
+  map "$arg_prefix" $listed {{
+    default empty;
+    {lists}
+  }}
+  map "$args" $page {{
+    default 0;
+    {pages}
+  }}
+  # A large object is not there before it is completed: the look before it asks for no checksum.
+  map "$http_x_amz_checksum_mode|$request_method|$uri" $unborn {{
+    default "";
+    "~^\\|(GET|HEAD)\\|/bench/executions/{new_id}/(artifacts|logs)/" 1;
+  }}
+  map "$request_method|$uri" $checksum {{
+    default $http_x_amz_checksum_sha256;
+    {composites}
+  }}
+  map "$uri" $schedule {{
+    default "";
+    "~/executions/{new_id}/(artifacts|logs)/" "{schedule}";
+  }}
+  map "$uri" $sha256 {{
+    default "";
+    "~/(again|down)/" {small_sha256};
+    "~/executions/({again_id}|{down_id})/artifacts/" {small_sha256};
+    {logs}
+  }}
+  map "$uri" $etag {{
+    default "0123456789abcdef0123456789abcdef";
+    {etags}
+    "~/(again|down)/" {small_md5};
+    "~/executions/({again_id}|{down_id})/artifacts/" {small_md5};
+  }}
+  server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_protocols {protocols};
+    ssl_certificate {home}/leaf.pem;
+    ssl_certificate_key {home}/leaf.key;
+    root {home}/www;
+    default_type application/octet-stream;
+    add_header ETag '"$etag"' always;
+    add_header x-amz-checksum-sha256 $checksum always;
+    add_header x-amz-meta-sha256 $sha256;
+    add_header x-amz-meta-part-schedule $schedule;
+    location /lists/ {{ internal; default_type application/xml; }}
+    location / {{
+      if ($unborn) {{ return 404 ""; }}
+      if ($call = put) {{ return 201 ""; }}
+      if ($call = delete) {{ return 204; }}
+      if ($call = begin) {{ return 200 '{begin}'; }}
+      if ($call = complete) {{ return 201 '{complete}'; }}
+      if ($call = uploads) {{ return 200 '{uploads}'; }}
+      if ($call = location) {{ return 200 '{location}'; }}
+      if ($call = list) {{ rewrite ^ /lists/$listed-$page.xml? last; }}
+    }}
+  }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the sink says of the objects that it serves: digests in hex or as S3 writes them.
+
+    `logs` maps a log's name to its SHA-256; `large` a path of the execution that is uploaded to
+    its composite checksum, with the number of parts.
+    """
+
+    small: bytes
+    logs: Mapping[str, str]
+    large: Mapping[str, str]
+    schedule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the server is set up. S3 itself closes a connection after 100 requests or so."""
+
+    tls: str | None = None
+    rsa: bool = False
+    keepalive_requests: int = 10_000_000
+    workers: int = 2
+
+    def __str__(self) -> str:
+        """Name what differs from the defaults, for the name of the server."""
+        told, usual = [], Settings()
+        if self.tls:
+            told.append(f"TLS {self.tls}")
+        if self.rsa:
+            told.append("RSA")
+        if self.keepalive_requests != usual.keepalive_requests:
+            told.append(f"{self.keepalive_requests:,} requests a connection")
+        if self.workers != usual.workers:
+            told.append(f"{self.workers} workers")
+        return ", ".join(told)
+
+
+def render_config(
+    home: Path, port: int, ids: Mapping[str, str], stored: Stored, settings: Settings
+) -> str:
+    """Return nginx's configuration. `ids` are the executions `new`, `again` and `down`."""
+    prefixes = {
+        f"executions%2F{ids['again']}%2F": "again",
+        f"executions%2F{ids['down']}%2F": "down",
+        "again%2F": "peer-again",
+        "again/": "peer-again",
+        "down%2F": "peer-down",
+        "down/": "peer-down",
+    }
+    pages = range(1, _MOST_PAGES)
+    root = f"/bench/executions/{ids['new']}/"
+    return _CONFIG.format(
+        # Its workers would give up root's rights, and the files are in a directory of root's.
+        user="user root;" if os.geteuid() == 0 else "",
+        home=home,
+        port=port,
+        protocols=f"TLSv{settings.tls}" if settings.tls else "TLSv1.2 TLSv1.3",
+        workers=settings.workers,
+        keepalive_requests=settings.keepalive_requests,
+        lists=_lines(f'"{prefix}" {name};' for prefix, name in prefixes.items()),
+        pages=_lines(f'"~continuation-token=page{one}(&|$)" {one};' for one in pages),
+        small_sha256=hashlib.sha256(stored.small).hexdigest(),
+        small_md5=hashlib.md5(stored.small, usedforsecurity=False).hexdigest(),
+        logs=_lines(f"~/{ids['down']}/logs/{name}$ {hex_};" for name, hex_ in stored.logs.items()),
+        composites=_lines(f'"HEAD|{root}{path}" "{text}";' for path, text in stored.large.items()),
+        etags=_lines(
+            f'"{root}{path}" "{"0" * 32}-{text.rpartition("-")[2]}";'
+            for path, text in stored.large.items()
+        ),
+        schedule=stored.schedule,
+        new_id=ids["new"],
+        again_id=ids["again"],
+        down_id=ids["down"],
+        begin=f"{XML}<InitiateMultipartUploadResult {NS}><Bucket>bench</Bucket><Key>k</Key>"
+        "<UploadId>u1</UploadId></InitiateMultipartUploadResult>",
+        complete=f"{XML}<CompleteMultipartUploadResult {NS}><Bucket>bench</Bucket><Key>k</Key>"
+        "<ETag>x-1</ETag></CompleteMultipartUploadResult>",
+        uploads=f"{XML}<ListMultipartUploadsResult {NS}><IsTruncated>false</IsTruncated>"
+        "</ListMultipartUploadsResult>",
+        location=f"{XML}<LocationConstraint {NS}/>",
+    )
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "\n    ".join(lines)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.measuring import CommandFailed, Figures, Run, run_command
-from tests.bench.options import WORKLOADS
+from tests.bench.options import OWN_SERVER, WORKLOADS
 from tests.bench.report import judge, write_json
 from tests.bench.sink import find_nginx
 from tests.bench.workloads import Target
@@ -99,3 +99,9 @@ def test_this_tool_alone_against_the_sink(tmp_path: Path) -> None:
     results = json.loads(file.read_text())["results"]
     assert [one["workload"] for one in results] == list(WORKLOADS)
     assert all(one["tools"].keys() >= {"orchestrator"} for one in results if "tools" in one)
+    others = {one["workload"]: one["targets"] for one in results if one["workload"] in OWN_SERVER}
+    assert others["ls"] == [
+        {"target": "requests ≤ 1 × that hour alone", "measured": 1.0, "met": True}
+    ]
+    assert others["resume"][0]["target"] == "sent again ≤ 1 × parts in flight"
+    assert others["resume"][0]["met"]

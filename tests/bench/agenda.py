@@ -12,14 +12,19 @@ from typing import Any
 
 from tests.bench.certificates import make_certificates
 from tests.bench.comparing import compare
-from tests.bench.fixtures import Fixtures
+from tests.bench.counting import CountingServer
+from tests.bench.crowd import run_crowd
+from tests.bench.fixtures import NEW_ID, Fixtures
 from tests.bench.options import OWN_SERVER, settings_of
-from tests.bench.peers import BUCKET, Tools
+from tests.bench.peers import BUCKET, OURS, Tools, rclone_options
 from tests.bench.report import as_record, judge
-from tests.bench.servers import Server, real_server, sink_server
-from tests.bench.workloads import Workload, build_workloads
+from tests.bench.resuming import run_resume_bench
+from tests.bench.servers import Server, far_server, real_server, sink_server
+from tests.bench.workloads import Commands, Workload, build_workloads
 
 Record = dict[str, Any]
+
+_RESUME_TOOLS = (OURS, "s5cmd", "aws")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,12 @@ class Agenda:
         if set(self.options.only) - set(OWN_SERVER):
             with self._server() as server:
                 yield from self._measure_alike(server)
+        if self.options.real:
+            return
+        if "resume" in self.options.only:
+            yield self._measure_resume()
+        if "ls" in self.options.only:
+            yield self._measure_ls()
 
     def _server(self) -> AbstractContextManager[Server]:
         if self.options.real:
@@ -55,6 +66,26 @@ class Agenda:
         figures = compare(workload, environment, self.options.repeat, server.forget)
         verdicts = [judge(target, figures) for target in workload.targets]
         return as_record(workload.name, workload.says, server.name, figures, verdicts)
+
+    def _measure_resume(self) -> Record:
+        with run_resume_bench(self.home, self.files.large) as bench, self._far(bench.server) as far:
+            make = Commands(self.tools, rclone_options(far.endpoint_url, far.ca_file))
+            commands = make.copy(self.files.large, NEW_ID)
+            chosen = {name: line for name, line in commands.items() if name in _RESUME_TOOLS}
+            environment = self._environment() | far.environment
+            return bench.measure(chosen, environment, self.options.repeat, far.name)
+
+    def _measure_ls(self) -> Record:
+        with (
+            run_crowd(self.home, self.tools, self.options.executions) as (server, workload),
+            self._far(server) as far,
+        ):
+            return self._compare(workload, far)
+
+    def _far(self, server: CountingServer) -> AbstractContextManager[Server]:
+        ca_file = self.home / "ca.pem"
+        latency = self.options.latency_ms
+        return far_server("counting server", "", server.endpoint_url, ca_file, latency)
 
     def _environment(self) -> dict[str, str]:
         """Return an environment in which nothing of this machine's leads a tool elsewhere."""

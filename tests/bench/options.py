@@ -10,9 +10,10 @@ from tests.bench.nginx_config import Settings
 from tests.bench.serving import NAME as SERVING
 
 # Those that have a server of their own, which counts.
-OWN_SERVER = (SERVING,)
+_COUNTED = ("resume", "ls")
+OWN_SERVER = (SERVING, *_COUNTED)
 WORKLOADS = (
-    *OWN_SERVER,
+    SERVING,
     "small-upload",
     "again",
     "large-upload",
@@ -22,9 +23,10 @@ WORKLOADS = (
     "log-large",
     "download",
     "help",
+    *_COUNTED,
 )
 _USE_SMALL = {"small-upload", "again", "download"}
-_USE_LARGE = {"large-upload", "stdin"}
+_USE_LARGE = {"large-upload", "stdin", "resume"}
 _UNUSED_BYTES = 1 << 20
 
 # The embedded S3 is slow, and keeps everything in memory.
@@ -34,12 +36,14 @@ _QUICK = {
     "large_gib": 1 / 16,
     "log_mib": 64,
     "several": (4, 16),
+    "executions": 3000,
 }
 _DEFAULTS = {
     "small_files": 2000,
     "large_gib": 4.0,
     "log_mib": 1024,
     "several": (8, 64),
+    "executions": 100_000,
 }
 _MOST_SMALL_BYTES = 8 << 20
 
@@ -75,6 +79,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--large-gib", type=float)
     parser.add_argument("--sparse", action="store_true", help="the large file takes no disk")
     parser.add_argument("--log-mib", type=_count)
+    parser.add_argument("--executions", type=_count, help="of which those of an hour are listed")
     parser.add_argument("--quick", action="store_true", help="small sizes, to try the benchmark")
 
 

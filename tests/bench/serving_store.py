@@ -27,8 +27,8 @@ from orchestrator_cli.core.metadata import (
     Result,
     Status,
 )
-from tests.bench.peers import BUCKET
 from tests.bench.certificates import make_certificates
+from tests.bench.peers import BUCKET
 
 _START_SECONDS = 20
 _DAY = datetime(2026, 1, 30, tzinfo=UTC)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.bench.fixtures import AGAIN_ID, DOWN_ID, NEW_ID, Fixtures
 from tests.bench.measuring import CommandFailed
-from tests.bench.peers import BUCKET, OURS, Tools, boto_baseline, rclone_options
+from tests.bench.peers import BUCKET, OURS, S5CMD_ITSELF, Tools, boto_baseline, rclone_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +147,7 @@ class Commands:
             {
                 OURS: ("upload", execution_id, str(source)),
                 "s5cmd": ("cp", path, f"s3://{BUCKET}/new/"),
+                **({S5CMD_ITSELF: ("cp", path, f"s3://{BUCKET}/new/")} if directory else {}),
                 "aws": ("s3", "cp", *aws, "--only-show-errors", path, f"s3://{BUCKET}/new/"),
                 "rclone": ("copy", *self._rclone, str(source), f":s3:{BUCKET}/new"),
                 "boto3": (boto_baseline(), str(source), "new/"),
@@ -160,6 +161,7 @@ class Commands:
             {
                 OURS: ("upload", execution_id, str(source)),
                 "s5cmd": ("sync", f"{source}/", again),
+                S5CMD_ITSELF: ("sync", f"{source}/", again),
                 "aws": ("s3", "sync", "--only-show-errors", f"{source}/", again),
             }
         )
@@ -180,6 +182,7 @@ class Commands:
             {
                 OURS: ("logs", DOWN_ID, name),
                 "s5cmd": ("cat", f"s3://{BUCKET}/{key}"),
+                S5CMD_ITSELF: ("cat", f"s3://{BUCKET}/{key}"),
                 "aws": ("s3", "cp", f"s3://{BUCKET}/{key}", "-"),
             }
         )
@@ -191,6 +194,7 @@ class Commands:
             {
                 OURS: ("download", DOWN_ID, "-o", str(target)),
                 "s5cmd": ("cp", f"{down}*", f"{target}/"),
+                S5CMD_ITSELF: ("cp", f"{down}*", f"{target}/"),
                 "aws": ("s3", "cp", "--recursive", "--only-show-errors", down, str(target)),
             }
         )

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import os
+import socket
 import ssl
 import sys
+import threading
+import time
+from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +18,7 @@ import pytest
 from tests.bench.boto_baseline import __file__ as boto_baseline
 from tests.bench.certificates import client_environment, make_certificates
 from tests.bench.crowd import Listing
+from tests.bench.delaying import run_delaying_proxy
 from tests.bench.fixtures import AGAIN_ID, DOWN_ID, NEW_ID, Sizes, fill_sink, make_fixtures
 from tests.bench.nginx_config import Settings
 from tests.bench.resuming import run_resume_bench
@@ -85,3 +91,34 @@ def test_the_sink_is_set_up_as_asked(tmp_path: Path) -> None:
             if path.startswith("again"):
                 assert connection.sock.version() == "TLSv1.2"
         assert answer.getheader("Connection") == "close"
+
+
+@pytest.mark.skipif(not hasattr(os, "splice"), reason="the delaying proxy needs Linux")
+def test_a_far_server_gets_every_byte_late() -> None:
+    """Small writes and large ones, through pipes that are reused, to the end of both ways."""
+    sent = [os.urandom(size) for size in (1, 100, 5 << 20, 1, 3 << 20)]
+
+    def echo(server: socket.socket) -> None:
+        with server.accept()[0] as connection:
+            while piece := connection.recv(1 << 20):
+                connection.sendall(piece)
+
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        thread = threading.Thread(target=echo, args=(server,))
+        thread.start()
+        stack.callback(thread.join)
+        port = stack.enter_context(run_delaying_proxy(server.getsockname()[1], 0.1))
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        for piece in sent:
+            begun = time.monotonic()
+            writer = threading.Thread(target=client.sendall, args=(piece,))
+            writer.start()
+            back = bytearray()
+            while len(back) < len(piece):
+                back += client.recv(1 << 20)
+            writer.join()
+            assert back == piece
+            assert time.monotonic() - begun >= 0.1
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""

@@ -19,6 +19,7 @@ from tests.bench.options import OWN_SERVER, settings_of
 from tests.bench.peers import BUCKET, OURS, Tools, rclone_options
 from tests.bench.report import as_record, judge
 from tests.bench.resuming import run_resume_bench
+from tests.bench.scale import Scale
 from tests.bench.servers import Server, far_server, real_server, sink_server
 from tests.bench.workloads import Commands, Workload, build_workloads
 
@@ -39,6 +40,9 @@ class Agenda:
     def measure(self) -> Iterator[Record]:
         """Yield each workload's results. Raises CommandFailed where this tool fails."""
         make_certificates(self.home, self.options.rsa)
+        if self.options.scale:
+            yield from self._measure_scale()
+            return
         if set(self.options.only) - set(OWN_SERVER):
             with self._server() as server:
                 yield from self._measure_alike(server)
@@ -66,6 +70,14 @@ class Agenda:
         figures = compare(workload, environment, self.options.repeat, server.forget)
         verdicts = [judge(target, figures) for target in workload.targets]
         return as_record(workload.name, workload.says, server.name, figures, verdicts)
+
+    def _measure_scale(self) -> Iterator[Record]:
+        scale = Scale(self.files, quick=self.options.quick)
+        with self._server() as server:
+            environment = self._environment() | server.environment
+            make = Commands(self.tools, rclone_options(server.endpoint_url, server.ca_file))
+            for measure in (scale.small_files, scale.large_files):
+                yield measure(make, environment, self.options.repeat, server)
 
     def _measure_resume(self) -> Record:
         with run_resume_bench(self.home, self.files.large) as bench, self._far(bench.server) as far:

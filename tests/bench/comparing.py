@@ -10,7 +10,12 @@ from tests.bench.workloads import Workload
 
 
 def compare(
-    workload: Workload, environment: Mapping[str, str], repeat: int, forget: Callable[[], None]
+    workload: Workload,
+    environment: Mapping[str, str],
+    repeat: int,
+    forget: Callable[[], None],
+    *,
+    warm_up: bool = True,
 ) -> dict[str, Figures]:
     """Run each tool once to warm up, then all in turn, each time another one first.
 
@@ -20,7 +25,7 @@ def compare(
     names = list(workload.commands)
     runs: dict[str, list[Run]] = {name: [] for name in names}
     more: dict[str, list[Mapping[str, float]]] = {name: [] for name in names}
-    for number in range(repeat + 1):
+    for number in range(0 if warm_up else 1, repeat + 1):
         first = number % len(names)
         for name in names[first:] + names[:first]:
             forget()

@@ -160,10 +160,10 @@ async def _ready(
     one: socket.socket, watch: Callable[..., None], forget: Callable[..., object]
 ) -> None:
     """Wait until a socket can be read from or written to."""
-    ready = asyncio.get_running_loop().create_future()
-    watch(one, ready.set_result, None)
+    ready = asyncio.Event()
+    watch(one, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         forget(one)
 

@@ -61,9 +61,12 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeat", type=_count, default=5)
     parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument("--dir", type=Path, help="where the files go; the default is TMPDIR")
+    parser.add_argument("--scale", action="store_true", help="no workload, but how cost grows")
     _add_sizes(parser)
     _add_server(parser)
     options = parser.parse_args(arguments)
+    if options.scale:
+        options.only = ()
     chosen = _QUICK if options.quick else _REAL if options.real else {}
     for name, value in (_DEFAULTS | chosen).items():
         if getattr(options, name, None) is None:

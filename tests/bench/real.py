@@ -56,7 +56,7 @@ def _fill(client: S3Client, files: Fixtures) -> None:
         "down",
         *(f"executions/{one}/artifacts/custom" for one in (AGAIN_ID, DOWN_ID)),
     ]
-    for path, root in product(small_paths(files.sizes), roots):
+    for path, root in product(small_paths(files.sizes.small_files), roots):
         put(f"{root}/{path}", files.small)
     put(f"executions/{DOWN_ID}/logs/stdout.log", files.small)
     put(f"executions/{DOWN_ID}/logs/runner.log", bytes(files.sizes.log_bytes))

@@ -12,7 +12,7 @@ from tests.bench.measuring import Figures
 from tests.bench.peers import OURS
 from tests.bench.workloads import Target
 
-_NAME = 16
+_NAME = 22
 _SECONDS = ("wall_seconds", "fastest_seconds", "slowest_seconds", "cpu_seconds")
 _NAMES = {"wall_seconds": "wall", "cpu_seconds": "CPU", "peak_mib": "memory"}
 
@@ -71,7 +71,7 @@ def as_record(
 def print_record(record: Mapping[str, Any]) -> None:
     """Print one workload's results."""
     print(f"\n{record['says']} ({record['server']})")
-    more = list(record["tools"][OURS]["more"])
+    more = list(next(iter(record["tools"].values()))["more"])
     print(
         f"  {'':{_NAME}}{_row(['wall s', 'fastest', 'slowest', 'CPU s', 'peak MiB', *more], more)}"
     )

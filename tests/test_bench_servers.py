@@ -19,7 +19,7 @@ from tests.bench.boto_baseline import __file__ as boto_baseline
 from tests.bench.certificates import client_environment, make_certificates
 from tests.bench.crowd import Listing
 from tests.bench.delaying import run_delaying_proxy
-from tests.bench.fixtures import AGAIN_ID, DOWN_ID, NEW_ID, Sizes, fill_sink, make_fixtures
+from tests.bench.fixtures import IDS, Sizes, fill_sink, make_fixtures
 from tests.bench.nginx_config import Settings
 from tests.bench.resuming import run_resume_bench
 from tests.bench.sink import find_nginx, run_sink
@@ -79,8 +79,7 @@ def test_the_sink_is_set_up_as_asked(tmp_path: Path) -> None:
     assert str(Settings()) == ""
     make_certificates(tmp_path, settings.rsa)
     stored = fill_sink(tmp_path, make_fixtures(tmp_path, TINY))
-    ids = {"new": NEW_ID, "again": AGAIN_ID, "down": DOWN_ID}
-    with run_sink(nginx, tmp_path, ids, stored, settings) as endpoint_url:
+    with run_sink(nginx, tmp_path, IDS, stored, settings) as endpoint_url:
         trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
         port = int(endpoint_url.rpartition(":")[2])
         connection = http.client.HTTPSConnection("localhost", port, context=trust)

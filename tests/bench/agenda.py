@@ -46,7 +46,8 @@ class Agenda:
         if set(self.options.only) - set(OWN_SERVER):
             with self._server() as server:
                 yield from self._measure_alike(server)
-        if self.options.real:
+        if self.options.real and set(self.options.only) & set(OWN_SERVER):
+            print(f"left out: {', '.join(OWN_SERVER)}, which have a server of their own")
             return
         if "resume" in self.options.only:
             yield self._measure_resume()

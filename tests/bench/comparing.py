@@ -14,8 +14,6 @@ def compare(
     environment: Mapping[str, str],
     repeat: int,
     forget: Callable[[], None],
-    *,
-    warm_up: bool = True,
 ) -> dict[str, Figures]:
     """Run each tool once to warm up, then all in turn, each time another one first.
 
@@ -25,7 +23,7 @@ def compare(
     names = list(workload.commands)
     runs: dict[str, list[Run]] = {name: [] for name in names}
     more: dict[str, list[Mapping[str, float]]] = {name: [] for name in names}
-    for number in range(0 if warm_up else 1, repeat + 1):
+    for number in range(0 if workload.warm_up else 1, repeat + 1):
         first = number % len(names)
         for name in names[first:] + names[:first]:
             forget()

@@ -20,6 +20,8 @@ from tests.bench.sink import write_listing
 NEW_ID = f"01J{'0' * 22}1"
 AGAIN_ID = f"01J{'0' * 20}A6A"
 DOWN_ID = f"01J{'0' * 20}D0N"
+LOG_ID = f"01J{'0' * 20}10G"
+IDS = {"new": NEW_ID, "again": AGAIN_ID, "down": DOWN_ID, "log": LOG_ID}
 _LOG_BYTES = 4096
 _BLOCK = 1024 * 1024
 
@@ -102,7 +104,7 @@ def fill_sink(home: Path, fixtures: Fixtures) -> Stored:
     (home / "www/lists").mkdir(parents=True)
     paths = small_paths(fixtures.sizes.small_files)
     etag = hashlib.md5(fixtures.small, usedforsecurity=False).hexdigest()
-    for execution_id in (NEW_ID, AGAIN_ID, DOWN_ID):
+    for execution_id in IDS.values():
         root = bucket / "executions" / execution_id
         (root / "artifacts/custom").mkdir(parents=True)
         (root / "logs").mkdir()
@@ -118,7 +120,7 @@ def fill_sink(home: Path, fixtures: Fixtures) -> Stored:
         write_listing(home, name, prefix, paths, fixtures.sizes.small_bytes, etag)
         write_listing(home, f"peer-{name}", f"{name}/", paths, fixtures.sizes.small_bytes, etag)
     write_listing(home, "empty", "", [], 0, etag)
-    logs = bucket / "executions" / DOWN_ID / "logs"
+    logs = bucket / "executions" / LOG_ID / "logs"
     digests = {
         "stdout.log": write_noise(logs / "stdout.log", _LOG_BYTES),
         "runner.log": write_noise(logs / "runner.log", fixtures.sizes.log_bytes),

@@ -68,10 +68,11 @@ http {{
     {logs}
   }}
   map "$uri" $etag {{
-    default "0123456789abcdef0123456789abcdef";
+    default '"0123456789abcdef0123456789abcdef"';
     {etags}
-    "~/(again|down)/" {small_md5};
-    "~/executions/({again_id}|{down_id})/artifacts/" {small_md5};
+    "~/(again|down)/" '"{small_md5}"';
+    "~/executions/({again_id}|{down_id})/artifacts/" '"{small_md5}"';
+    "~/executions/{log_id}/logs/" "";
   }}
   server {{
     listen 127.0.0.1:{port} ssl;
@@ -80,10 +81,12 @@ http {{
     ssl_certificate_key {home}/leaf.key;
     root {home}/www;
     default_type application/octet-stream;
-    add_header ETag '"$etag"' always;
+    add_header ETag $etag always;
     add_header x-amz-checksum-sha256 $checksum always;
     add_header x-amz-meta-sha256 $sha256;
     add_header x-amz-meta-part-schedule $schedule;
+    # nginx compares If-Match with its own ETag alone, and aws sends it for what is large.
+    location /bench/executions/{log_id}/logs/ {{ etag on; }}
     location /lists/ {{ internal; default_type application/xml; }}
     location / {{
       if ($unborn) {{ return 404 ""; }}
@@ -140,7 +143,7 @@ class Settings:
 def render_config(
     home: Path, port: int, ids: Mapping[str, str], stored: Stored, settings: Settings
 ) -> str:
-    """Return nginx's configuration. `ids` are the executions `new`, `again` and `down`."""
+    """Return nginx's configuration. `ids` are the executions `new`, `again`, `down`, `log`."""
     prefixes = {
         f"executions%2F{ids['again']}%2F": "again",
         f"executions%2F{ids['down']}%2F": "down",
@@ -163,16 +166,17 @@ def render_config(
         pages=_lines(f'"~continuation-token=page{one}(&|$)" {one};' for one in pages),
         small_sha256=hashlib.sha256(stored.small).hexdigest(),
         small_md5=hashlib.md5(stored.small, usedforsecurity=False).hexdigest(),
-        logs=_lines(f"~/{ids['down']}/logs/{name}$ {hex_};" for name, hex_ in stored.logs.items()),
+        logs=_lines(f"~/{ids['log']}/logs/{name}$ {hex_};" for name, hex_ in stored.logs.items()),
         composites=_lines(f'"HEAD|{root}{path}" "{text}";' for path, text in stored.large.items()),
         etags=_lines(
-            f'"{root}{path}" "{"0" * 32}-{text.rpartition("-")[2]}";'
+            f'"{root}{path}" \'"{"0" * 32}-{text.rpartition("-")[2]}"\';'
             for path, text in stored.large.items()
         ),
         schedule=stored.schedule,
         new_id=ids["new"],
         again_id=ids["again"],
         down_id=ids["down"],
+        log_id=ids["log"],
         begin=f"{XML}<InitiateMultipartUploadResult {NS}><Bucket>bench</Bucket><Key>k</Key>"
         "<UploadId>u1</UploadId></InitiateMultipartUploadResult>",
         complete=f"{XML}<CompleteMultipartUploadResult {NS}><Bucket>bench</Bucket><Key>k</Key>"

@@ -5,6 +5,7 @@ It is no fast one, so it bounds most figures, and keeps everything in memory: si
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import boto3
 
+from orchestrator_cli.core.compare import SHA256_METADATA
 from orchestrator_cli.core.executions import serialise
 from orchestrator_cli.core.metadata import ExecutionMetadata
 from orchestrator_cli.sandbox import start_sandbox
-from tests.bench.fixtures import AGAIN_ID, DOWN_ID, NEW_ID, Fixtures, small_paths
+from tests.bench.fixtures import AGAIN_ID, DOWN_ID, IDS, LOG_ID, NEW_ID, Fixtures, small_paths
 from tests.bench.peers import BUCKET
 
 if TYPE_CHECKING:
@@ -46,9 +48,11 @@ def run_real_server(files: Fixtures) -> Iterator[tuple[dict[str, str], Callable[
 
 def _fill(client: S3Client, files: Fixtures) -> None:
     def put(key: str, body: bytes) -> None:
-        client.put_object(Bucket=BUCKET, Key=key, Body=body)
+        # As this tool stores it; moto answers with no checksum of its own.
+        digest = hashlib.sha256(body).hexdigest()
+        client.put_object(Bucket=BUCKET, Key=key, Body=body, Metadata={SHA256_METADATA: digest})
 
-    for execution_id in (NEW_ID, AGAIN_ID, DOWN_ID):
+    for execution_id in IDS.values():
         record = ExecutionMetadata(execution_id=execution_id, started_at=datetime.now(UTC))
         put(f"executions/{execution_id}/metadata.json", serialise(record))
     roots = [
@@ -58,8 +62,8 @@ def _fill(client: S3Client, files: Fixtures) -> None:
     ]
     for path, root in product(small_paths(files.sizes.small_files), roots):
         put(f"{root}/{path}", files.small)
-    put(f"executions/{DOWN_ID}/logs/stdout.log", files.small)
-    put(f"executions/{DOWN_ID}/logs/runner.log", bytes(files.sizes.log_bytes))
+    put(f"executions/{LOG_ID}/logs/stdout.log", files.small)
+    put(f"executions/{LOG_ID}/logs/runner.log", bytes(files.sizes.log_bytes))
 
 
 def _remove(client: S3Client, prefix: str) -> None:

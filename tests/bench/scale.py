@@ -83,8 +83,8 @@ def _compare(
 ) -> dict[str, Figures]:
     commands = make.copy(source, NEW_ID)
     chosen = {name: line for name, line in commands.items() if name in tools}
-    workload = Workload(source.name, "", chosen)
-    return compare(workload, environment, repeat, server.forget, warm_up=False)
+    workload = Workload(source.name, "", chosen, warm_up=False)
+    return compare(workload, environment, repeat, server.forget)
 
 
 def _judge(own: Sequence[Figures], cost: str) -> Iterator[Verdict]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.bench.certificates import client_environment
 from tests.bench.delaying import run_delaying_proxy
-from tests.bench.fixtures import AGAIN_ID, DOWN_ID, NEW_ID, Fixtures, fill_sink
+from tests.bench.fixtures import IDS, Fixtures, fill_sink
 from tests.bench.nginx_config import Settings
 from tests.bench.real import run_real_server
 from tests.bench.sink import find_nginx, run_sink
@@ -35,9 +35,8 @@ def sink_server(
     nginx = find_nginx()
     if nginx is None:
         sys.exit("nginx is needed for the sink: apt-get install nginx-light, brew install nginx")
-    ids = {"new": NEW_ID, "again": AGAIN_ID, "down": DOWN_ID}
     with ExitStack() as stack:
-        sink = run_sink(nginx, home, ids, fill_sink(home, files), settings)
+        sink = run_sink(nginx, home, IDS, fill_sink(home, files), settings)
         where, ca_file = stack.enter_context(sink), home / "ca.pem"
         yield stack.enter_context(far_server("sink", str(settings), where, ca_file, latency_ms))
 

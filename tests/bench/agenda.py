@@ -47,7 +47,7 @@ class Agenda:
             with self._server() as server:
                 yield from self._measure_alike(server)
         if self.options.real and set(self.options.only) & set(OWN_SERVER):
-            print(f"left out: {', '.join(OWN_SERVER)}, which have a server of their own")
+            print(f"left out: {', '.join(OWN_SERVER)}: they have servers of their own")
             return
         if "resume" in self.options.only:
             yield self._measure_resume()

@@ -55,9 +55,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         description="Measure this tool beside its peers: the same work in the same run, in turn.",
     )
     parser.add_argument("--peers", type=Path, default=Path(".venv-bench/bin"))
-    parser.add_argument(
-        "--only", type=_names, default=WORKLOADS, help=f"some of {', '.join(WORKLOADS)}"
-    )
+    parser.add_argument("--only", type=_names, help=f"with commas between: {', '.join(WORKLOADS)}")
     parser.add_argument("--repeat", type=_count, default=5)
     parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument("--dir", type=Path, help="where the files go; the default is TMPDIR")
@@ -65,8 +63,8 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     _add_sizes(parser)
     _add_server(parser)
     options = parser.parse_args(arguments)
-    if options.scale:
-        options.only = ()
+    if options.only is None or options.scale:
+        options.only = _all_that_fit(options)
     chosen = _QUICK if options.quick else _REAL if options.real else {}
     for name, value in (_DEFAULTS | chosen).items():
         if getattr(options, name, None) is None:
@@ -120,6 +118,19 @@ def sizes_of(options: argparse.Namespace) -> Sizes:
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return how the sink is set up."""
     return Settings(options.tls, options.rsa, options.keepalive_requests, options.workers)
+
+
+def _all_that_fit(options: argparse.Namespace) -> list[str]:
+    """Return the workloads that the choice of a server leaves."""
+    if options.scale:
+        return []
+    without: tuple[str, ...] = ()
+    if options.real:
+        without = OWN_SERVER
+    elif options.latency_ms:
+        # Its store and its clients are beside it.
+        without = (SERVING,)
+    return [name for name in WORKLOADS if name not in without]
 
 
 def _names(text: str) -> list[str]:

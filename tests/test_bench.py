@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
+from importlib import resources
 from pathlib import Path
+from string import Template
+from typing import Any
 
 import pytest
 
+from orchestrator_cli.docgen.benchmarks_page import place_results
 from tests.bench.measuring import CommandFailed, Figures, Run, run_command
 from tests.bench.options import OWN_SERVER, WORKLOADS
 from tests.bench.report import judge, write_json
@@ -18,11 +23,12 @@ from tests.support.running import PROJECT, process_environment
 
 OURS = Figures(1.0, 0.5, 100, 0.9, 1.2)
 PEER = Figures(2.0, 0.4, 50, 1.9, 2.2)
+PAGE = {"ls", "machine", "beside", "targets"}
 
 
 def test_figures_are_medians() -> None:
     figures = Figures.of([Run(3.0, 1.0, 2048), Run(1.0, 5.0, 1024), Run(2.0, 2.0, 1024)])
-    assert figures == Figures(2.0, 2.0, 2.0, 1.0, 3.0)
+    assert figures == Figures(2.0, 2.0, 2.0, 1.0, 3.0, runs=3)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +89,14 @@ def test_results_of_one_machine_are_kept_together(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
 def test_this_tool_alone_against_the_sink(tmp_path: Path) -> None:
-    """Every workload ends well, without peers: they are not there in the tests."""
+    """Every workload ends well, without peers: they are not there in the tests.
+
+    But `serve`, which has a test of its own.
+    """
+    chosen = [name for name in WORKLOADS if name != "serve"]
     file = tmp_path / "results.json"
-    quick = ("--quick", "--repeat", "1", "--peers", "/nonexistent", "--json", str(file))
+    quick = ["--quick", "--repeat", "1", "--peers", "/nonexistent", "--json", str(file)]
+    quick += ["--only", ",".join(chosen)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench", *quick],
         cwd=PROJECT,
@@ -97,7 +108,7 @@ def test_this_tool_alone_against_the_sink(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "left out, not installed: aws, boto3, rclone, s5cmd" in done.stdout
     results = json.loads(file.read_text())["results"]
-    assert [one["workload"] for one in results] == list(WORKLOADS)
+    assert [one["workload"] for one in results] == chosen
     assert all(one["tools"].keys() >= {"orchestrator"} for one in results if "tools" in one)
     others = {one["workload"]: one["targets"] for one in results if one["workload"] in OWN_SERVER}
     assert others["ls"] == [
@@ -105,3 +116,37 @@ def test_this_tool_alone_against_the_sink(tmp_path: Path) -> None:
     ]
     assert others["resume"][0]["target"] == "sent again ≤ 1 × parts in flight"
     assert others["resume"][0]["met"]
+
+
+def test_every_workload_has_its_place_on_the_page() -> None:
+    """The text of the page speaks of each; one that is not measured yet says so."""
+    source = resources.files("orchestrator_cli.docgen").joinpath("benchmarks.md")
+    places = set(Template(source.read_text(encoding="utf-8")).get_identifiers())
+    tools = {"orchestrator": asdict(OURS), "s5cmd": asdict(PEER)}
+    results: list[Any] = [
+        {"workload": name, "says": "x", "server": server, "tools": tools, "targets": []}
+        for name in (*WORKLOADS, "scale-files", "scale-bytes")
+        for server in ("sink", "sink, 50 ms away")
+    ]
+    shown = place_results({"facts": {}, "results": results}, places)
+    assert shown.keys() == places
+    assert "1.00     0.90–1.20    0.50  100" in shown["ls"]
+    assert shown["ls"].count("s5cmd") == 2
+    assert shown["beside"].splitlines()[2].split() == ["serve", *("0.50x", "1.25x") * 2]
+    assert "not measured" in place_results({"facts": {}, "results": []}, places)["ls"]
+    with pytest.raises(ValueError, match="no place for ls"):
+        place_results({"facts": {}, "results": results}, places - {"ls"})
+
+
+def test_the_page_shows_what_else_was_measured() -> None:
+    figures = Figures.of([Run(1.0, 1.0, 1024)] * 2, [{"requests": 3.0}, {"requests": 5.0}])
+    assert (figures.more, figures.runs) == ({"requests": 4.0}, 2)
+    record = {"workload": "ls", "says": "x", "server": "y", "targets": []}
+    one = place_results(
+        {"facts": {}, "results": [record | {"tools": {"a": asdict(figures)}}]}, PAGE
+    )
+    assert "requests\n" in one["ls"]
+    assert one["ls"].endswith("4.00")
+    more = {"tools": {"a": asdict(OURS) | {"more": {"sent": 1, "kept": 2}}, "b": asdict(PEER)}}
+    lines = place_results({"facts": {}, "results": [record | more]}, PAGE)["ls"].splitlines()
+    assert [line.split() for line in lines[-3:]] == [["a", "b"], ["sent", "1.00"], ["kept", "2.00"]]

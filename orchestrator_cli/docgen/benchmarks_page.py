@@ -3,53 +3,118 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
+from string import Template
 from typing import Any
 
 from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import BENCHMARKS_PAGE
 
+Record = Mapping[str, Any]
+
 _OURS = "orchestrator"
+_BESIDE = "s5cmd"
+_MISSING = "    not measured"
+# What is aimed for is aimed for where the client is what bounds.
+_NOT_JUDGED = ("away", "moto")
 
 
 def render_benchmarks_page(version: str) -> str:
-    """Return the page."""
-    source = resources.files("orchestrator_cli.docgen").joinpath("benchmarks.json")
-    measured = json.loads(source.read_text(encoding="utf-8"))
-    facts, results = measured["facts"], measured["results"]
-    peaks = [one["peak_mib"] for record in results for one in record.get("tools", {}).values()]
-    values = {
-        "repetitions": str(facts["repetitions"]),
-        "floor": f"{min(peaks):.0f}",
-        "machine": _literal(f"{name:14} {fact}" for name, fact in facts.items()),
-        "table": "\n\n".join(map(_describe, results)),
-        "targets": _literal(_judge(results)),
-    }
+    """Return the page. Raises ValueError where the text has no place for what was measured."""
+    package = resources.files("orchestrator_cli.docgen")
+    measured = json.loads(package.joinpath("benchmarks.json").read_text(encoding="utf-8"))
+    text = package.joinpath("benchmarks.md").read_text(encoding="utf-8")
+    values = place_results(measured, set(Template(text).get_identifiers()))
     return render_page(BENCHMARKS_PAGE, "benchmarks.md", values, version)
 
 
-def _describe(record: Mapping[str, Any]) -> str:
+def place_results(measured: Mapping[str, Any], places: set[str]) -> dict[str, str]:
+    """Return what stands at each of the text's places. Raises ValueError where one has none."""
+    results = measured["results"]
+    values = {
+        "machine": _literal(f"{name:14} {fact}" for name, fact in measured["facts"].items()),
+        "beside": _literal(_compare_servers(results)),
+        "targets": _literal(_judge(results)),
+    }
+    for record in results:
+        place = record["workload"].replace("-", "_")
+        shown = _describe(record)
+        values[place] = f"{values[place]}\n\n{shown}" if place in values else shown
+    if left := values.keys() - places:
+        raise ValueError(f"benchmarks.md has no place for {', '.join(sorted(left))}")
+    return dict.fromkeys(places, _MISSING) | values
+
+
+def _compare_servers(results: Sequence[Record]) -> Iterator[str]:
+    """Yield a line for each workload: our wall clock and CPU beside s5cmd's, by server."""
+    cells: dict[str, dict[str, str]] = {}
+    for record in results:
+        tools = record.get("tools", {})
+        if _OURS in tools and _BESIDE in tools:
+            ratios = _ratios(tools[_OURS], tools[_BESIDE])
+            cells.setdefault(record["workload"], {})[record["server"]] = ratios
+    servers = list(dict.fromkeys(server for those in cells.values() for server in those))
+    yield f"{'':16}" + "".join(f"{server:>18}" for server in servers)
+    yield f"{'':16}" + f"{'wall':>11}{'CPU':>7}" * len(servers)
+    for workload, those in cells.items():
+        line = "".join(f"{those.get(server, ''):>18}" for server in servers)
+        yield f"{workload:16}{line}".rstrip()
+
+
+def _describe(record: Record) -> str:
     says = str(record["says"])
     head = f"{says[0].upper()}{says[1:]} ({record['server']}):"
-    lines = _compare_tools(record) if "tools" in record else _tell_requests(record)
+    if "tools" in record:
+        lines = _compare_tools(record["tools"])
+    elif "gib_per_second" in record:
+        lines = _tell_rates(record["gib_per_second"])
+    else:
+        lines = _tell_requests(record)
     return f"{head}\n\n{_literal(lines)}"
 
 
-def _compare_tools(record: Mapping[str, Any]) -> list[str]:
-    own = record["tools"][_OURS]
-    lines = [f"{'':13}{'wall s':>8}{'CPU s':>8}{'MiB':>6}{'wall':>8}{'CPU':>7}"]
-    for name, one in record["tools"].items():
-        line = f"{name:13}{one['wall_seconds']:8.2f}{one['cpu_seconds']:8.2f}{one['peak_mib']:6.0f}"
-        if name != _OURS:
-            wall = own["wall_seconds"] / max(one["wall_seconds"], 0.001)
-            cpu = own["cpu_seconds"] / max(one["cpu_seconds"], 0.001)
-            line += f"{wall:7.2f}x{cpu:6.2f}x"
-        lines.append(line)
-    return lines
+def _compare_tools(tools: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    more = list(next(iter(tools.values())).get("more", ()))
+    column = more[0] if len(more) == 1 else ""
+    width = max(13, *(len(name) + 1 for name in tools))
+    head = f"{'':{width}}{'wall s':>7}{'min–max':>14}{'CPU s':>8}{'MiB':>5}"
+    yield head + (f"{column:>15}" if column else f"{'wall':>9}{'CPU':>7}" if _OURS in tools else "")
+    for name, one in tools.items():
+        span = f"{one['fastest_seconds']:.2f}–{one['slowest_seconds']:.2f}"
+        line = f"{name:{width}}{one['wall_seconds']:7.2f}{span:>14}"
+        line += f"{one['cpu_seconds']:8.2f}{one['peak_mib']:5.0f}"
+        if column:
+            line += f"{one['more'][column]:15.2f}"
+        elif _OURS in tools and name != _OURS:
+            line += f"{_ratios(tools[_OURS], one):>16}"
+        yield line
+    if len(more) > 1:
+        yield from _tell_more(tools, more)
 
 
-def _tell_requests(record: Mapping[str, Any]) -> Iterator[str]:
+def _tell_more(tools: Mapping[str, Mapping[str, Any]], more: Iterable[str]) -> Iterator[str]:
+    """Yield what else was measured, a line each."""
+    yield ""
+    yield f"{'':22}" + "".join(f"{name:>14}" for name in tools)
+    for measure in more:
+        those = (one["more"].get(measure) for one in tools.values())
+        cells = ("" if value is None else f"{value:.2f}" for value in those)
+        yield (f"{measure:22}" + "".join(f"{cell:>14}" for cell in cells)).rstrip()
+
+
+def _ratios(own: Mapping[str, float], other: Mapping[str, float]) -> str:
+    wall = own["wall_seconds"] / max(other["wall_seconds"], 0.001)
+    cpu = own["cpu_seconds"] / max(other["cpu_seconds"], 0.001)
+    return f"{wall:.2f}x{cpu:6.2f}x"
+
+
+def _tell_rates(rates: Mapping[str, float]) -> Iterator[str]:
+    for name, rate in rates.items():
+        yield f"{name:16}{rate:7.2f} GiB/s"
+
+
+def _tell_requests(record: Record) -> Iterator[str]:
     """Yield the figures of a server; its CPU is that for one request."""
     yield f"{'':16}{'a second':>9}{'p50 ms':>8}{'p99 ms':>8}{'CPU ms':>8}"
     for name, one in record["requests"].items():
@@ -64,13 +129,14 @@ def _tell_requests(record: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _judge(results: list[Mapping[str, Any]]) -> Iterator[str]:
+def _judge(results: Sequence[Record]) -> Iterator[str]:
     for record in results:
+        if record["server"].endswith(_NOT_JUDGED):
+            continue
         for one in record["targets"]:
             met = "met" if one["met"] else "missed"
-            name = f"{record['workload']} ({record['server']})"
-            yield f"{name:32} {one['target']:24} {one['measured']:7.2f}  {met}"
+            yield f"{record['workload']:16}{one['target']:42}{one['measured']:9.2f}  {met}"
 
 
-def _literal(lines: Any) -> str:
-    return "\n".join(f"    {line}" for line in lines)
+def _literal(lines: Iterable[str]) -> str:
+    return "\n".join(f"    {line}" if line else "    " for line in lines)

@@ -27,7 +27,7 @@ def main() -> None:
     tools = find_tools(options.peers)
     if tools.missing:
         print(f"left out, not installed: {', '.join(tools.missing)}")
-    facts = gather_facts(tools, options.repeat)
+    facts = gather_facts(tools)
     for name, fact in facts.items():
         print(f"{name}: {fact}")
     if SERVING in options.only:

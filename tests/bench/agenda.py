@@ -15,6 +15,7 @@ from tests.bench.comparing import compare
 from tests.bench.counting import CountingServer
 from tests.bench.crowd import run_crowd
 from tests.bench.fixtures import NEW_ID, Fixtures
+from tests.bench.limits import measure_limits
 from tests.bench.options import OWN_SERVER, settings_of
 from tests.bench.peers import BUCKET, OURS, Tools, rclone_options
 from tests.bench.report import as_record, judge
@@ -43,6 +44,8 @@ class Agenda:
         if self.options.scale:
             yield from self._measure_scale()
             return
+        if "limits" in self.options.only:
+            yield measure_limits()
         if set(self.options.only) - set(OWN_SERVER):
             with self._server() as server:
                 yield from self._measure_alike(server)

@@ -11,7 +11,7 @@ from typing import Any
 from tests.bench.peers import Tools, versions
 
 
-def gather_facts(tools: Tools, repeat: int) -> dict[str, Any]:
+def gather_facts(tools: Tools) -> dict[str, Any]:
     """Return the facts by name, in the order in which they are told."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -20,7 +20,6 @@ def gather_facts(tools: Tools, repeat: int) -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "repetitions": repeat,
         **versions(tools),
     }
 

@@ -51,6 +51,7 @@ class Figures:
     fastest_seconds: float
     slowest_seconds: float
     more: Mapping[str, float] = field(default_factory=dict)
+    runs: int = 1
 
     @classmethod
     def of(cls, runs: Sequence[Run], more: Sequence[Mapping[str, float]] = ()) -> Figures:
@@ -65,6 +66,7 @@ class Figures:
             more={
                 name: statistics.median(one[name] for one in more) for name in (more or ({},))[0]
             },
+            runs=len(runs),
         )
 
 

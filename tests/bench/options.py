@@ -11,9 +11,11 @@ from tests.bench.serving import NAME as SERVING
 
 # Those that have a server of their own, which counts.
 _COUNTED = ("resume", "ls")
-OWN_SERVER = (SERVING, *_COUNTED)
+_LIMITS = "limits"
+OWN_SERVER = (SERVING, _LIMITS, *_COUNTED)
 WORKLOADS = (
     SERVING,
+    _LIMITS,
     "small-upload",
     "again",
     "large-upload",
@@ -128,8 +130,8 @@ def _all_that_fit(options: argparse.Namespace) -> list[str]:
     if options.real:
         without = OWN_SERVER
     elif options.latency_ms:
-        # Its store and its clients are beside it.
-        without = (SERVING,)
+        # Its store and its clients are beside it, and the limits are no server's.
+        without = (SERVING, _LIMITS)
     return [name for name in WORKLOADS if name not in without]
 
 

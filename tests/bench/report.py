@@ -71,6 +71,15 @@ def as_record(
 def print_record(record: Mapping[str, Any]) -> None:
     """Print one workload's results."""
     print(f"\n{record['says']} ({record['server']})")
+    for name, rate in record.get("gib_per_second", {}).items():
+        print(f"  {name:{_NAME}}{rate:9.2f} GiB/s")
+    if "tools" in record:
+        _print_tools(record)
+    for one in record["targets"]:
+        print(f"  {'met   ' if one['met'] else 'MISSED'} {one['target']}: {one['measured']:.2f}")
+
+
+def _print_tools(record: Mapping[str, Any]) -> None:
     more = list(next(iter(record["tools"].values()))["more"])
     print(
         f"  {'':{_NAME}}{_row(['wall s', 'fastest', 'slowest', 'CPU s', 'peak MiB', *more], more)}"
@@ -80,8 +89,6 @@ def print_record(record: Mapping[str, Any]) -> None:
         cells.append(f"{one['peak_mib']:.0f}")
         cells += [f"{one['more'][each]:.2f}" if each in one["more"] else "" for each in more]
         print(f"  {name:{_NAME}}{_row(cells, more)}")
-    for one in record["targets"]:
-        print(f"  {'met   ' if one['met'] else 'MISSED'} {one['target']}: {one['measured']:.2f}")
 
 
 def _row(cells: Sequence[str], more: Sequence[str]) -> str:

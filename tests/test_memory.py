@@ -122,10 +122,10 @@ def test_three_thousand_files(
     with run_proxy(s3env["AWS_ENDPOINT_URL"]) as recorder:
         through = {"AWS_ENDPOINT_URL": recorder.endpoint_url}
         cli("upload", execution, many, "--include", "7/*", env=through).ok()
-        # Three thousand and some keys are listed in four pages; then 300 are compared.
+        # Three thousand and some keys are listed in four pages, which show each file's MD5.
         assert recorder.count("ListObjectsV2") == 4
         assert recorder.count("PutObject") == 0
-        assert recorder.count("HeadObject") == 300
+        assert recorder.count("HeadObject") == 0
 
     arguments = ("download", execution, "*/7/*", "-o", tmp_path / "out")
     _, descriptors = measure(cli_process, *arguments, preexec_fn=limit)

@@ -218,9 +218,12 @@ class S3Clients:
 
     def _make_http(self) -> HttpPool:
         self._check_ca_bundle(self.bucket_url)
-        connections = self.settings.connections
         return make_pool(
-            self.bucket_url, self.ca_bundle, connections, proxied=self.settings.proxied
+            self.bucket_url,
+            self.ca_bundle,
+            self.settings.connections,
+            STALL_TIMEOUT_SECONDS,
+            proxied=self.settings.proxied,
         )
 
     def _make_rest(self) -> RestClient:

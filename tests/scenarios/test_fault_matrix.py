@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -254,6 +254,10 @@ def test_a_fault_that_stays_leaves_nothing_half_done(
     for target in find_targets(bench, command, run, LASTING_FAULTS[harm].strikes):
         case = CASES[command](bench)
         strike(bench, case, target, LASTING_FAULTS[harm].fault(), times=None)
+        if harm == "denied" and target.operation == "HeadObject":
+            # The right to look is the right to read, and reading is how the reason is asked for.
+            read = replace(target, operation="GetObject", nth=1)
+            strike(bench, case, read, LASTING_FAULTS[harm].fault(), times=None)
         result = run(case)
         bench.proxy.heal()
         what = f"{harm} for good at {target}"

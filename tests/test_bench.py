@@ -132,6 +132,7 @@ def test_every_workload_has_its_place_on_the_page() -> None:
     assert shown.keys() == places
     assert "1.00     0.90–1.20    0.50  100" in shown["ls"]
     assert shown["ls"].count("s5cmd") == 2
+    assert shown["beside"].splitlines()[0].split() == ["near", "50", "ms", "away"]
     assert shown["beside"].splitlines()[2].split() == ["serve", *("0.50x", "1.25x") * 2]
     assert "not measured" in place_results({"facts": {}, "results": []}, places)["ls"]
     with pytest.raises(ValueError, match="no place for ls"):

@@ -15,6 +15,7 @@ Record = Mapping[str, Any]
 
 _OURS = "orchestrator"
 _BESIDE = "s5cmd"
+_NEAR = ("sink", "counting server")
 _MISSING = "    not measured"
 # What is aimed for is aimed for where the client is what bounds.
 _NOT_JUDGED = ("away", "moto")
@@ -47,19 +48,27 @@ def place_results(measured: Mapping[str, Any], places: set[str]) -> dict[str, st
 
 
 def _compare_servers(results: Sequence[Record]) -> Iterator[str]:
-    """Yield a line for each workload: our wall clock and CPU beside s5cmd's, by server."""
+    """Yield a line for each workload: our wall clock and CPU beside s5cmd's, by distance."""
     cells: dict[str, dict[str, str]] = {}
     for record in results:
         tools = record.get("tools", {})
         if _OURS in tools and _BESIDE in tools:
             ratios = _ratios(tools[_OURS], tools[_BESIDE])
-            cells.setdefault(record["workload"], {})[record["server"]] = ratios
-    servers = list(dict.fromkeys(server for those in cells.values() for server in those))
-    yield f"{'':16}" + "".join(f"{server:>18}" for server in servers)
-    yield f"{'':16}" + f"{'wall':>11}{'CPU':>7}" * len(servers)
+            cells.setdefault(record["workload"], {})[_where(record["server"])] = ratios
+    places = list(dict.fromkeys(where for those in cells.values() for where in those))
+    yield f"{'':16}" + "".join(f"{where:>18}" for where in places)
+    yield f"{'':16}" + f"{'wall':>11}{'CPU':>7}" * len(places)
     for workload, those in cells.items():
-        line = "".join(f"{those.get(server, ''):>18}" for server in servers)
+        line = "".join(f"{those.get(where, ''):>18}" for where in places)
         yield f"{workload:16}{line}".rstrip()
+
+
+def _where(server: str) -> str:
+    """Return what sets a server apart from the others that are on this machine."""
+    for name in _NEAR:
+        if server.startswith(name):
+            return server.removeprefix(name).removeprefix(", ") or "near"
+    return server
 
 
 def _describe(record: Record) -> str:

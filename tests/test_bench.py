@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -85,6 +87,25 @@ def test_results_of_one_machine_are_kept_together(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["results"] == [second, {**first, "new": 1}]
     write_json(file, {"cpu": "y"}, [first])
     assert json.loads(file.read_text())["results"] == [first]
+
+
+@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+def test_what_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.bench", "--only", "log-small", "--repeat", "1000"]
+    command += ["--peers", "/nonexistent", "--dir", str(tmp_path)]
+    environment = process_environment(None)
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stderr=subprocess.PIPE) as bench:
+        # The file is there before the number is in it.
+        nginx = ""
+        while not nginx:
+            assert bench.poll() is None
+            time.sleep(0.05)
+            nginx = "".join(one.read_text() for one in tmp_path.glob("bench-*/nginx.pid"))
+        bench.terminate()
+        assert bench.wait(60) == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(nginx), 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")

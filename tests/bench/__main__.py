@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from io import TextIOWrapper
@@ -22,6 +23,8 @@ from tests.bench.serving import bench_serving
 def main() -> None:
     """Measure what was asked for, print it, and write it where asked."""
     options = parse_options()
+    # The servers end with this process, and no signal but Ctrl-C would let it end them.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     # A run takes minutes: what is known is told at once, into a file too.
     cast("TextIOWrapper", sys.stdout).reconfigure(line_buffering=True)
     tools = find_tools(options.peers)

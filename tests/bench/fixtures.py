@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,11 +74,13 @@ def small_paths(count: int) -> list[str]:
 
 
 def write_tree(root: Path, count: int, content: bytes) -> None:
-    """Write so many small files."""
+    """Write so many small files, of an hour ago: who compares times finds what is stored newer."""
+    then = time.time() - 3600
     for path in small_paths(count):
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
+        os.utime(file, (then, then))
 
 
 def write_sparse(path: Path, size_bytes: int) -> None:

@@ -35,8 +35,7 @@ def write_listing(
 ) -> None:
     """Write the pages of a listing of files that are all alike."""
     keys = sorted(prefix + path for path in paths)
-    # Later than the local files, for who compares times, but not in the future: s5cmd passes that
-    # over.
+    # Not in the future: s5cmd passes that over.
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     for number, start in enumerate(range(0, max(len(keys), 1), _PAGE)):
         chosen = keys[start : start + _PAGE]

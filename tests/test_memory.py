@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.budget import ByteBudget
+from orchestrator_cli.core.parts import plan_parts
 from orchestrator_cli.core.resume import LargeUpload
 from orchestrator_cli.core.source import LocalFile
 from orchestrator_cli.core.transfer import Transfers
@@ -181,3 +182,22 @@ def test_bytes_in_flight_are_bounded_by_the_budget(
     assert active.most <= 2
     assert active.now == 0
     assert budget.acquire(2 * PART) == 2 * PART
+
+
+def test_parts_too_large_for_memory_are_few_at_once(
+    recorder: Proxy, bucket: str, tmp_path: Path
+) -> None:
+    """Each is read in steps; what is many is their connections."""
+    path = tmp_path / "big.bin"
+    path.write_bytes(content(8 * PART))
+    active = CountActive()
+    recorder.inject(active, "UploadPart", times=None)
+    with (
+        Transfers(open_store(bucket), 16, budget=ByteBudget(2 * PART)) as transfers,
+        LocalFile(path) as source,
+    ):
+        upload = LargeUpload(transfers, source, key_of("big.bin"), "application/octet-stream")
+        upload.plan = {part.number: part for part in plan_parts(8 * PART, f"fixed-{2 * PART}")}
+        upload.run()
+    assert recorder.count("UploadPart") == 4
+    assert active.most <= 2

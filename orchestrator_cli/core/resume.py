@@ -14,7 +14,7 @@ from functools import partial
 
 from orchestrator_cli.core.body import FilePartBody
 from orchestrator_cli.core.compare import StoredChecksum, local_checksum
-from orchestrator_cli.core.digest import READ_SIZE, hash_range
+from orchestrator_cli.core.digest import hash_range
 from orchestrator_cli.core.errors import (
     AccessError,
     ConflictError,
@@ -213,8 +213,12 @@ class LargeUpload:
 
 
 def _memory(part: Part | StoredPart) -> int:
-    """Return the bytes that reading a part holds: all of a small one, one step of a large one."""
-    return part.size_bytes if part.size_bytes <= BASE_PART_BYTES else READ_SIZE
+    """Return what a part takes of the budget.
+
+    A large one is read in steps and holds less, but its connection and its thread hold memory too:
+    sixty of them had become 200 MiB.
+    """
+    return min(part.size_bytes, BASE_PART_BYTES)
 
 
 def unfinished_uploads(uploads: MultipartUploads, key: str) -> list[FoundUpload]:

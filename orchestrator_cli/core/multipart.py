@@ -71,7 +71,13 @@ class MultipartUploads:
         what = f"look for unfinished uploads of {printable(prefix)}"
         asked = {"uploads": "", "prefix": prefix, "encoding-type": "url"}
         while True:
-            page = self._ask("GET", "", what, "ListMultipartUploads", query=asked)
+            try:
+                page = self._ask("GET", "", what, "ListMultipartUploads", query=asked)
+            except NotFoundError as error:
+                # What rclone answers where there is none.
+                if error.code != "NoSuchUpload":
+                    raise
+                return
             decode = name_decoder(page)
             for item in page.children("Upload"):
                 # Of servers that keep no checksums, none says which.

@@ -132,7 +132,7 @@ def from_answer(answer: S3Answer, what: str) -> OrchestratorError:  # noqa: C901
         return NotFoundError(f"{what}: not found", **common)
     if status == 400 and code in ("", "400"):
         message = f"{what}: the storage refused the request and does not say why"
-        hint = "the usual reasons are expired credentials and a bucket in another region"
+        hint = "usual reasons: expired credentials, another region, http where https is spoken"
         return AccessError(message, hint=hint, **common)
     detail = f"{status} {code} {without_urls(answer.message)}".rstrip()
     return OrchestratorError(f"{what}: the storage answered {detail}", **common)

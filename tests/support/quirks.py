@@ -178,6 +178,15 @@ class KeepsPartsAsTheyAre(Quirk):
             raise Answered(501, b"<Error><Code>NotImplemented</Code></Error>", {})
 
 
+class SaysNoSuchUpload(Quirk):
+    """A list of unfinished uploads that would be empty is an error."""
+
+    def reply(self, request: Request, reply: Reply, connection: Connection) -> None:
+        if request.operation == "ListMultipartUploads" and b"<Upload>" not in reply.body:
+            reply.status = 404
+            reply.body = b"<Error><Code>NoSuchUpload</Code><Message>NoSuchUpload</Message></Error>"
+
+
 class SaysNoSuchKey(Quirk):
     """ListParts of an upload that ended says that there is no such key."""
 
@@ -274,6 +283,7 @@ RCLONE = Server(
     KeepsNoChecksums(),
     GivesMd5OfTheWhole(),
     KeepsPartsAsTheyAre(),
+    SaysNoSuchUpload(),
     SendsRangesWith200(),
     TitleCasesMetadata(),
     IgnoresCondition("If-None-Match", _CREATES),

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-import urllib3
 
 from tests.support import faults
 from tests.support.benches import Tokens, make_bench
@@ -51,6 +50,21 @@ def few_files(cli_process: Processes, bucket: str) -> Iterator[Server]:
 
     with serving(cli_process, preexec_fn=limit) as start:
         yield start()
+
+
+def fresh_status(server: Server) -> int:
+    """Ask over a new connection, and close it."""
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT)
+    with contextlib.closing(client):
+        client.request("GET", "/healthz")
+        return client.getresponse().status
+
+
+def begin_of_answer(client: socket.socket) -> bytes:
+    """Return an answer's first bytes; none where the connection was closed instead."""
+    with contextlib.suppress(ConnectionResetError):
+        return client.recv(65536)[:12]
+    return b""
 
 
 def await_true(condition: Callable[[], bool]) -> None:
@@ -183,8 +197,7 @@ def test_connections_that_wait_make_room(few_files: Server, begin: bytes) -> Non
             client.sendall(begin)
         # All at once, and long before the time is up that a request may take to come.
         for _ in range(70):
-            fresh = urllib3.request("GET", f"{few_files.url}/healthz", retries=False, timeout=5)
-            assert fresh.status == 200
+            assert fresh_status(few_files) == 200
         # Those that came first were closed, and are told so.
         for client in held[:30]:
             with contextlib.suppress(ConnectionResetError):
@@ -197,13 +210,19 @@ def test_connections_that_are_answered_are_not_closed_for_others(
     execution_id = put_execution(s3, bucket)
     hold = faults.Hold("head")
     recorder.inject(hold, "GetObject", times=None)
+    path = f"/executions/{execution_id}"
     with contextlib.ExitStack() as opened:
-        path = f"/executions/{execution_id}"
-        asked = [opened.enter_context(asking(few_files, path)) for _ in range(64)]
-        assert hold.reached.wait(WAIT)
-        # Nothing can make room, and there is no place for more.
-        await_true(lambda: few_files.get("/healthz").status == 503)
+        asked: list[socket.socket] = []
+
+        def full() -> bool:
+            # Whose request has not come yet can be closed; so there is one more, each time.
+            asked.append(opened.enter_context(asking(few_files, path)))
+            return len(asked) >= 64 and fresh_status(few_files) == 503
+
+        # Then nothing can make room, and there is no place for more.
+        await_true(full)
+        assert [fresh_status(few_files) for _ in range(9)] == [503] * 9
         hold.released.set()
-        for client in asked:
-            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        answers = [begin_of_answer(client) for client in asked]
+        assert answers.count(b"HTTP/1.1 200") == 64, answers
     assert few_files.get("/healthz").status == 200

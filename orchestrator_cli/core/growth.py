@@ -6,6 +6,7 @@ only get in each other's way; more where most of the time is spent waiting.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -74,6 +75,15 @@ class Growth:
             self.threads = min(_FACTOR * self.threads, self._most)
         self._begun = now
         return self.threads
+
+
+def threads_to_begin_with() -> int:
+    """Return as many as there are cores, within 2 and 4.
+
+    On two cores, four threads that are answered at once take a third more CPU than two, for
+    passing Python's lock around.
+    """
+    return max(2, min(FIRST_THREADS, os.cpu_count() or 1))
 
 
 def _threads_that_may_open_files() -> int:

@@ -13,7 +13,7 @@ from typing import Generic, Self, TypeVar
 
 from orchestrator_cli.core.budget import Buffers, ByteBudget
 from orchestrator_cli.core.errors import InterruptedByUser
-from orchestrator_cli.core.growth import MOST_THREADS, GrowingExecutor
+from orchestrator_cli.core.growth import MOST_THREADS, GrowingExecutor, threads_to_begin_with
 from orchestrator_cli.core.models import UploadResult
 from orchestrator_cli.core.multipart import MultipartUploads
 from orchestrator_cli.core.parts import BASE_PART_BYTES
@@ -131,7 +131,11 @@ class Transfers:
         self._stop = self.store.retry.stop.follower()
         initializer = partial(obey, self._stop)
         self._executor = GrowingExecutor(
-            self.concurrency, "transfer", initializer, answer_seconds=self.store.answer_seconds
+            self.concurrency,
+            "transfer",
+            initializer,
+            threads_to_begin_with(),
+            self.store.answer_seconds,
         )
         self._large_lane = ThreadPoolExecutor(
             min(_LARGE_FILES, self.concurrency), "large-file", initializer

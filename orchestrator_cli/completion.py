@@ -39,7 +39,8 @@ def _execution_ids(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 
     app = _app(ctx)
     store = app.store(patient=False)
-    found = list(list_execution_ids(store, app.now() - _WINDOW, None))
+    now = app.now()
+    found = list(list_execution_ids(store, now - _WINDOW, None, now))
     matching = [item for item in reversed(found) if item.startswith(incomplete.upper())]
     offered = [CompletionItem(item) for item in matching[:_MOST]]
     if incomplete and "@latest".startswith(incomplete):

@@ -327,7 +327,7 @@ def test_a_window_selects_exactly_the_ids_between_two_instants(
     since, until, ids = window
     foreign = ["executions/README/", f"executions/{ID.lower()}/", "executions/!/"]
     store = cast("Any", Listing([*map(execution_prefix, ids), *foreign]))
-    selected = list(list_execution_ids(store, since, until))
+    selected = list(list_execution_ids(store, since, until, since))
 
     def time_of(execution_id: str) -> int:
         return int.from_bytes(ULID.from_str(execution_id).bytes[:6], "big")
@@ -338,8 +338,9 @@ def test_a_window_selects_exactly_the_ids_between_two_instants(
 
 def test_a_window_without_an_end_reaches_every_later_id() -> None:
     store = cast("Any", Listing([execution_prefix("0" * 26), execution_prefix(LAST_ID)]))
-    assert list(list_execution_ids(store, None, None)) == ["0" * 26, LAST_ID]
-    assert list(list_execution_ids(store, datetime(2026, 1, 1, tzinfo=UTC), None)) == [LAST_ID]
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert list(list_execution_ids(store, None, None, now)) == ["0" * 26, LAST_ID]
+    assert list(list_execution_ids(store, now, None, now)) == [LAST_ID]
 
 
 def test_a_listing_that_starts_at_an_id_does_not_skip_it() -> None:

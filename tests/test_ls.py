@@ -72,7 +72,7 @@ def test_an_open_window_ends_with_the_last_execution(
     crowded: tuple[str, list[str]], recorder: Proxy
 ) -> None:
     store = App(Settings(bucket=crowded[0])).store()
-    found = list(list_execution_ids(store, NOON - timedelta(hours=1), None))
+    found = list(list_execution_ids(store, NOON - timedelta(hours=1), None, NOON))
     assert len(found) == 3 + 501
     assert recorder.count("ListObjectsV2") == 1
 
@@ -81,7 +81,7 @@ def test_a_long_window_costs_a_request_a_thousand(
     crowded: tuple[str, list[str]], recorder: Proxy
 ) -> None:
     store = App(Settings(bucket=crowded[0])).store()
-    assert len(list(list_execution_ids(store, None, NOON + timedelta(hours=1)))) == 1001 + 3
+    assert len(list(list_execution_ids(store, None, NOON + timedelta(hours=1), NOON))) == 1001 + 3
     assert recorder.count("ListObjectsV2") == 2
 
 

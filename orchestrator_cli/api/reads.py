@@ -73,7 +73,7 @@ class Reads:
         after = decode_cursor("executions", cursor) if cursor else None
         if after is not None and not is_execution_id(after):
             raise UsageError("not a cursor of this listing")
-        ids = iter(list_execution_ids(self.store, start, until, after))
+        ids = iter(list_execution_ids(self.store, start, until, self.now(), after))
         looked_at = list(itertools.islice(ids, MAX_LOOKED_AT if wanted else limit))
         found, unreadable, last = [], [], None
         for last, item in read_executions(self.store, looked_at):

@@ -84,7 +84,8 @@ def _list_executions(
         raise click.UsageError("--until is before --since.")
     store = app.store()
     shown = 0
-    for execution_id, item in read_executions(store, list_execution_ids(store, since, until)):
+    ids = list_execution_ids(store, since, until, app.now())
+    for execution_id, item in read_executions(store, ids):
         if isinstance(item, OrchestratorError):
             app.output.warn(f"{execution_id}: {item.message}")
         elif (result is None or item.result == result) and (

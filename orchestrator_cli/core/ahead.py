@@ -41,15 +41,16 @@ def map_in_order(
     try:
         for item in chain(begun, source):
             if len(waiting) >= ahead:
-                yield _answer(waiting.popleft())
+                yield result_of(waiting.popleft())
             waiting.append(executor.submit_counted(partial(work, item)))
         while waiting:
-            yield _answer(waiting.popleft())
+            yield result_of(waiting.popleft())
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _answer(future: Future[Answer]) -> Answer:
+def result_of(future: Future[Answer]) -> Answer:
+    """Wait for a future, hearing signals meanwhile, and return its result."""
     from concurrent.futures import wait
 
     while not future.done():

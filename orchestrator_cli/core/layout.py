@@ -105,6 +105,11 @@ def execution_prefix(execution_id: str) -> str:
     return f"{EXECUTIONS_PREFIX}{execution_id}/"
 
 
+def behind_execution(execution_id: str) -> str:
+    """Return what sorts behind everything of one execution, and before all of the next."""
+    return f"{EXECUTIONS_PREFIX}{execution_id}0"
+
+
 def parse_execution_prefix(prefix: str) -> str | None:
     """Return the execution id of `executions/<id>/`, or None for a foreign prefix."""
     name = prefix.removeprefix(EXECUTIONS_PREFIX).removesuffix("/")

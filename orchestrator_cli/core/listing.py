@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from orchestrator_cli.core.errors import NotFoundError, UsageError, printable
 from orchestrator_cli.core.layout import (
     EXECUTIONS_PREFIX,
+    behind_execution,
     execution_prefix,
-    first_execution_id,
     is_execution_id,
     is_execution_id_prefix,
-    last_execution_id,
     parse_artifact_key,
     parse_execution_prefix,
 )
 from orchestrator_cli.core.models import ListedObject
 from orchestrator_cli.core.store import ArtifactStore
+from orchestrator_cli.core.window import Listing, Window, list_window
 
 _LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
 # No ULID begins with more than 7.
 _AFTER_ALL_EXECUTIONS = EXECUTIONS_PREFIX + "8"
 # Clocks differ; an id from further ahead is a foreign one.
 _CLOCK_SKEW = timedelta(hours=24)
+_LISTINGS_AT_ONCE = 8
 
 
 def list_files(store: ArtifactStore, execution_id: str) -> Iterator[tuple[str, ListedObject]]:
@@ -61,28 +64,33 @@ def list_execution_ids(
     store: ArtifactStore,
     since: datetime | None,
     until: datetime | None,
+    now: datetime,
     after: str | None = None,
 ) -> Iterator[str]:
     """Yield the ids of a time window in time order, by a listing that starts and stops there.
 
-    `after` is an id to go on behind. One request per thousand executions of the window, whatever
-    was there before or comes after.
+    `after` is an id to go on behind; without `until` the window ends with the last execution.
+    About a request per thousand executions of the window, whatever was there before or comes
+    after; those of a long one are sent several at once.
     """
-    start_after = ""
-    if since is not None:
-        # StartAfter is exclusive and a prefix sorts before what it holds, so the first id of the
-        # window itself is not skipped.
-        start_after = EXECUTIONS_PREFIX + first_execution_id(since)
+    window = Window.of(since, until or now)
+    if until is None:
+        window = replace(window, last_key=_AFTER_ALL_EXECUTIONS)
     if after is not None:
-        start_after = max(start_after, execution_prefix(after))
-    last = execution_prefix(last_execution_id(until)) if until else _AFTER_ALL_EXECUTIONS
-    for prefix in store.list_prefixes(EXECUTIONS_PREFIX, start_after):
-        if prefix > last:
-            return
-        execution_id = parse_execution_prefix(prefix)
-        # What is below a prefix sorts after it, so the listing begins with the one just had.
-        if execution_id is not None and execution_id != after:
-            yield execution_id
+        window = replace(window, start_after=max(window.start_after, behind_execution(after)))
+    listing = Listing(
+        partial(store.list_prefixes, EXECUTIONS_PREFIX), _behind, _parse_prefixes, str
+    )
+    return list_window(listing, window, _LISTINGS_AT_ONCE)
+
+
+def _behind(prefix: str) -> str:
+    # What is below a prefix sorts after it: to go on at the prefix itself would show it again.
+    return prefix.removesuffix("/") + "0"
+
+
+def _parse_prefixes(prefixes: Iterable[str]) -> list[str]:
+    return list(filter(None, map(parse_execution_prefix, prefixes)))
 
 
 def resolve_execution_id(store: ArtifactStore, text: str, now: datetime) -> str:
@@ -116,7 +124,7 @@ def _latest_execution_id(store: ArtifactStore, now: datetime) -> str:
     for hours in _LATEST_WINDOWS_HOURS:
         latest = None
         since = now - timedelta(hours=hours)
-        for latest in list_execution_ids(store, since, now + _CLOCK_SKEW):  # noqa: B007
+        for latest in list_execution_ids(store, since, now + _CLOCK_SKEW, now):  # noqa: B007
             pass
         if latest is not None:
             return latest

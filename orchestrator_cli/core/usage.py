@@ -1,19 +1,13 @@
-"""Gather what executions store: by listing in parallel, or from an inventory.
-
-A listing of a time window is cut into sub-windows of ULIDs as its density shows; each is listed by
-a thread, a bounded number of pages at a time. Memory follows neither the window nor the history.
-"""
+"""Gather what executions store: by listing in parallel, or from an inventory."""
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby, islice
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Protocol
 
 from orchestrator_cli.core.ahead import map_in_order
@@ -22,22 +16,14 @@ from orchestrator_cli.core.errors import OrchestratorError
 from orchestrator_cli.core.executions import read_executions
 from orchestrator_cli.core.fate import FortuneTeller, Retention
 from orchestrator_cli.core.inventory import InventoryObject
-from orchestrator_cli.core.layout import (
-    EXECUTIONS_PREFIX,
-    execution_prefix,
-    execution_time,
-    first_execution_id,
-    key_execution_id,
-    last_execution_id,
-)
+from orchestrator_cli.core.layout import EXECUTIONS_PREFIX, execution_prefix, key_execution_id
 from orchestrator_cli.core.models import ListedObject
 from orchestrator_cli.core.multipart import MultipartUploads, UnfinishedUpload
 from orchestrator_cli.core.store import ArtifactStore
+from orchestrator_cli.core.window import Listing, Window, list_window
 
 _PAGE_KEYS = 1000
 _FIRST_PAGES = 2
-_PAGES_AT_ONCE = 4
-_TICK = timedelta(milliseconds=1)
 # Clocks differ; an id from further ahead is a foreign one.
 CLOCK_SKEW = timedelta(hours=24)
 ExecutionUsage = tuple[str, Usage]
@@ -48,25 +34,6 @@ class Lists(Protocol):
 
     def list_objects(self, prefix: str, start_after: str = "") -> Iterator[ListedObject]:
         """Yield the objects under a prefix in key order."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """A stretch of keys, from after one to the last of an instant's; so many pages at once."""
-
-    start_after: str
-    until: datetime
-    pages: int = _PAGES_AT_ONCE
-
-
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """What was found at the beginning of a span; `last_key` is None where that was all of it."""
-
-    span: _Span
-    found: list[ExecutionUsage]
-    pages: int
-    last_key: str | None
 
 
 # --- a time window ---------------------------------------------------------------------------
@@ -83,85 +50,24 @@ def list_usage(
 
     About a request a thousand objects, and one more a sub-window. Foreign keys are left out.
     """
-    start_after = EXECUTIONS_PREFIX + first_execution_id(since) if since else ""
-    return merge_adjacent(
-        _WindowListing(store, teller, ahead).read(_Span(start_after, until, _FIRST_PAGES))
+    listing: Listing[ListedObject, ExecutionUsage] = Listing(
+        partial(store.list_objects, EXECUTIONS_PREFIX),
+        attrgetter("key"),
+        partial(_add_objects, teller=teller),
+        itemgetter(0),
     )
+    return merge_adjacent(list_window(listing, Window.of(since, until), ahead, _FIRST_PAGES))
 
 
-class _WindowListing:
-    """Lists spans in threads, in order, cutting the rest of a span as its beginning suggests."""
-
-    def __init__(self, store: Lists, teller: FortuneTeller, ahead: int) -> None:
-        self._store = store
-        self._teller = teller
-        self._ahead = ahead
-        self._pages = 0
-
-    def read(self, whole: _Span) -> Iterator[ExecutionUsage]:
-        executor = ThreadPoolExecutor(self._ahead, thread_name_prefix="listing")
-        # What is to come, in order; only so many at the front are under way.
-        waiting: deque[_Span | Future[_Stretch]] = deque([whole])
-        try:
-            while waiting:
-                for place in range(min(self._ahead, len(waiting))):
-                    item = waiting[place]
-                    if isinstance(item, _Span):
-                        waiting[place] = executor.submit(self._list, item)
-                front = waiting.popleft()
-                assert isinstance(front, Future)  # noqa: S101 - for the type checker
-                stretch = front.result()
-                self._pages += stretch.pages
-                yield from stretch.found
-                waiting.extendleft(reversed(self._cut(stretch)))
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
-
-    def _list(self, span: _Span) -> _Stretch:
-        end = execution_prefix(last_execution_id(span.until)) + "\U0010ffff"
-        limit = span.pages * _PAGE_KEYS
-        found: list[ExecutionUsage] = []
-        count, key = 0, ""
-        for listed in islice(self._store.list_objects(EXECUTIONS_PREFIX, span.start_after), limit):
-            if listed.key > end:
-                return _Stretch(span, found, _pages(count + 1), None)
-            count, key = count + 1, listed.key
-            execution_id = key_execution_id(key)
-            if execution_id is not None:
-                if not found or found[-1][0] != execution_id:
-                    found.append((execution_id, Usage(executions=1)))
-                found[-1][1].add_object(listed, self._teller)
-        return _Stretch(span, found, _pages(count), key if count == limit else None)
-
-    def _cut(self, stretch: _Stretch) -> list[_Span]:
-        """Return the spans that are left of one, in order."""
-        if stretch.last_key is None:
-            return []
-        rest = _Span(stretch.last_key, stretch.span.until)
-        if not stretch.found:
-            return [rest]
-        first, last = (execution_time(stretch.found[place][0]) for place in (0, -1))
-        left = stretch.span.until - last
-        if first == last or left <= _TICK:
-            return [rest]
-        pages = int(stretch.pages * (left / (last - first)))
-        # So few that empty ones cost no more than what was listed already.
-        wanted = min(pages // 2, max(self._ahead, pages // _PAGES_AT_ONCE))
-        number = min(wanted, max(2, self._pages), left // _TICK)
-        if number < 2:
-            return [rest]
-        ends = [last + left * step / number for step in range(1, number)]
-        starts = [EXECUTIONS_PREFIX + first_execution_id(end + _TICK) for end in ends]
-        return [
-            _Span(start, end)
-            for start, end in zip(
-                [rest.start_after, *starts], [*ends, stretch.span.until], strict=True
-            )
-        ]
-
-
-def _pages(count: int) -> int:
-    return max(1, -(-count // _PAGE_KEYS))
+def _add_objects(objects: Iterable[ListedObject], teller: FortuneTeller) -> list[ExecutionUsage]:
+    found: list[ExecutionUsage] = []
+    for listed in objects:
+        execution_id = key_execution_id(listed.key)
+        if execution_id is not None:
+            if not found or found[-1][0] != execution_id:
+                found.append((execution_id, Usage(executions=1)))
+            found[-1][1].add_object(listed, teller)
+    return found
 
 
 def merge_adjacent(parts: Iterable[ExecutionUsage]) -> Iterator[ExecutionUsage]:

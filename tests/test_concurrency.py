@@ -48,6 +48,59 @@ def at_once(work: Callable[[int], Any], threads: int) -> list[Any]:
         return list(pool.map(begin, range(threads)))
 
 
+# --- memory ------------------------------------------------------------------------------
+
+
+def store_with_two_buffers(
+    bucket: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Transfers, Outcome]:
+    """Upload a file with room for two parts in memory, and with as many threads as parts."""
+    monkeypatch.setattr("orchestrator_cli.core.transfer.threads_to_begin_with", lambda: 8)
+    transfers = Transfers(open_store(bucket), 8, budget=ByteBudget(2 * PART))
+    with transfers, LocalFile(path) as source:
+        outcome, _ = LargeUpload(transfers, source, KEY, TEXT).run()
+    return transfers, outcome
+
+
+def test_a_part_that_waits_for_its_answer_makes_room(
+    s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(content(5 * PART))
+    held = faults.Hold("answer")
+    recorder.inject(held, "UploadPart", times=None)
+    with ThreadPoolExecutor(1) as pool:
+        storing = pool.submit(store_with_two_buffers, bucket, path, monkeypatch)
+        try:
+            # None has been answered yet.
+            recorder.wait_for(
+                lambda all_of_them: (
+                    sum(one.request_bytes for one in all_of_them if one.operation == "UploadPart")
+                    == 5 * PART
+                )
+            )
+        finally:
+            held.released.set()
+        transfers, outcome = storing.result()
+    assert outcome is Outcome.CREATED
+    assert len(transfers.buffers._free) <= 2
+    assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
+
+
+def test_a_part_that_is_sent_again_is_read_again(
+    s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its buffer has served another part by then."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(content(5 * PART))
+    recorder.inject(faults.DropAnswer(), "UploadPart", times=5)
+    transfers, outcome = store_with_two_buffers(bucket, path, monkeypatch)
+    assert outcome is Outcome.CREATED
+    assert recorder.count("UploadPart") == 10
+    assert len(transfers.buffers._free) <= 2
+    assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
+
+
 # --- processes ---------------------------------------------------------------------------
 
 

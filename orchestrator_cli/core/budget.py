@@ -33,6 +33,30 @@ class ByteBudget:
             self._changed.notify_all()
 
 
+class Lease:
+    """Bytes of a budget that one piece of work holds, and may give back before its end.
+
+    Not shared between threads that use it at the same time.
+    """
+
+    def __init__(self, budget: ByteBudget, size_bytes: int) -> None:
+        """Wait for so many bytes."""
+        self._budget = budget
+        self._size_bytes = size_bytes
+        self._held = budget.acquire(size_bytes)
+
+    def release(self) -> None:
+        """Give the bytes back; nothing where that was done."""
+        held, self._held = self._held, 0
+        if held:
+            self._budget.release(held)
+
+    def renew(self) -> None:
+        """Wait for the bytes once more; nothing where they are held."""
+        if not self._held:
+            self._held = self._budget.acquire(self._size_bytes)
+
+
 class Buffers:
     """Buffers of one size, lent again and again. Safe to share between threads.
 

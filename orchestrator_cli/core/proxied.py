@@ -84,7 +84,7 @@ class ProxiedPool:
         answer = self._http.request(
             method,
             url,
-            body=sent.pieces() if isinstance(sent, ExactBody) else bytes(sent) or None,
+            body=map(bytes, sent.pieces()) if isinstance(sent, ExactBody) else bytes(sent) or None,
             headers=named,
             redirect=False,
             preload_content=False,

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from orchestrator_cli.core.body import FilePartBody
+from orchestrator_cli.core.body import BufferedPartBody, FilePartBody
+from orchestrator_cli.core.budget import Lease
 from orchestrator_cli.core.compare import StoredChecksum, local_checksum
 from orchestrator_cli.core.digest import hash_range
 from orchestrator_cli.core.errors import (
@@ -152,7 +153,7 @@ class LargeUpload:
         self, upload_id: str, stored: dict[int, StoredPart]
     ) -> tuple[Outcome, Checksum | None]:
         missing = [part for number, part in self.plan.items() if number not in stored]
-        sent = self.transfers.run_all(missing, _memory, partial(self._send, upload_id))
+        sent = self.transfers.run_leased(missing, _memory, partial(self._send, upload_id))
         self.source.check_unchanged()
         if not self.transfers.store.clients.is_aws:
             # Not every server heeds If-None-Match on completion: look once more, right before.
@@ -168,16 +169,20 @@ class LargeUpload:
         abort_others(self.transfers.uploads, self.key, upload_id, self._found)
         return Outcome.CREATED, checksum
 
-    def _send(self, upload_id: str, part: Part) -> StoredPart:
-        with_md5 = not self.transfers.store.verified_by_server
+    def _send(self, upload_id: str, part: Part, lease: Lease) -> StoredPart:
+        store = self.transfers.store
+        with_md5 = not store.verified_by_server
         upload = partial(self.transfers.uploads.upload_part, self.key, upload_id, part)
         if part.size_bytes <= BASE_PART_BYTES:
-            with self.transfers.buffers.lent() as buffer:
-                body = self.source.read_into(buffer, part.offset_bytes, part.size_bytes)
-                stored = upload(body, self._ledger.note_bytes(part.number, body, with_md5))
+            buffers = self.transfers.buffers
+            body = BufferedPartBody(self.source, part, store.pace, lease, buffers)
+            try:
+                stored = upload(body, self._ledger.note_bytes(part.number, body.view(), with_md5))
+            finally:
+                body.sent()
         else:
             digests = self._digest_part(part, with_md5)
-            stored = upload(FilePartBody(self.source, part, self.transfers.store.pace), digests)
+            stored = upload(FilePartBody(self.source, part, store.pace, lease), digests)
         self._counted.add((upload_id, part.number))
         self.count.add_sent(part.size_bytes)
         self.transfers.on_bytes(part.size_bytes)

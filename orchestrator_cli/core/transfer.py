@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from orchestrator_cli.core.budget import Buffers, ByteBudget
+from orchestrator_cli.core.budget import Buffers, ByteBudget, Lease
 from orchestrator_cli.core.errors import InterruptedByUser
 from orchestrator_cli.core.growth import MOST_THREADS, GrowingExecutor, threads_to_begin_with
 from orchestrator_cli.core.models import UploadResult
@@ -148,15 +148,18 @@ class Transfers:
 
     def submit(self, size_bytes: int, work: Callable[[], T]) -> Future[T]:
         """Run work in a thread once its bytes fit into the budget; blocks until they do."""
+        return self._submit(size_bytes, lambda _: work())
+
+    def _submit(self, size_bytes: int, work: Callable[[Lease], T]) -> Future[T]:
         if self._stop.is_set():
             raise InterruptedByUser("interrupted")
-        held = self.budget.acquire(size_bytes)
+        lease = Lease(self.budget, size_bytes)
         try:
-            future = self._executor.submit_counted(work)
+            future = self._executor.submit_counted(partial(work, lease))
         except BaseException:
-            self.budget.release(held)
+            lease.release()
             raise
-        future.add_done_callback(lambda _: self.budget.release(held))
+        future.add_done_callback(lambda _: lease.release())
         return future
 
     def run_all(
@@ -167,10 +170,19 @@ class Transfers:
         `memory` says how many bytes an item holds while it is worked on. Must not be called from
         one of these threads. After a failure, items that have begun may still be worked on.
         """
+        return self.run_leased(items, memory, lambda item, _: work(item))
+
+    def run_leased(
+        self,
+        items: Iterable[Item],
+        memory: Callable[[Item], int],
+        work: Callable[[Item, Lease], T],
+    ) -> list[T]:
+        """Do what `run_all` does with work that may give back its bytes before it ends."""
         batch: Batch[T] = Batch()
         try:
             for item in items:
-                batch.add(self.submit(memory(item), partial(work, item)))
+                batch.add(self._submit(memory(item), partial(work, item)))
                 batch.check()
             return batch.results()
         except BaseException:

@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from orchestrator_cli.core.dial import Address, dial, taken_bytes
 from orchestrator_cli.core.framing import (
@@ -43,13 +43,21 @@ _BODILESS = frozenset({204, 304})
 class SizedBody(Protocol):
     """A request body that is read while it is sent, and once more if it is sent again."""
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes, none at the end."""
+    def read(self, size: int = -1, /) -> bytes | memoryview:
+        """Return the next bytes, none at the end, good until the next are asked for."""
         ...
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """Move to an offset."""
         ...
+
+
+@runtime_checkable
+class LentBody(SizedBody, Protocol):
+    """One that holds something only until it is sent."""
+
+    def sent(self) -> None:
+        """Hear that all of it has left this process; it may be asked for once more."""
 
 
 Body = bytes | bytearray | memoryview | SizedBody
@@ -68,7 +76,7 @@ class ExactBody:
     body: SizedBody
     size_bytes: int
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[bytes | memoryview]:
         """Yield it from its start. Raises ValueError where it is shorter, or gives too much."""
         self.body.seek(0)
         left = self.size_bytes
@@ -78,6 +86,8 @@ class ExactBody:
                 raise ValueError("a body of another size than its header says")
             left -= len(data)
             yield data
+        if isinstance(self.body, LentBody):
+            self.body.sent()
 
 
 WireBody = bytes | bytearray | memoryview | ExactBody

@@ -404,6 +404,31 @@ def test_more_than_was_ever_asked_for_is_not_held(framing: str) -> None:
 # --- bodies ----------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="a way of Linux")
+def test_a_large_body_leaves_in_full_segments(tls: Certificate | None) -> None:
+    corked: list[int] = []
+
+    class Looking(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            corked.append(is_corked())
+            return super().read(size)
+
+    def is_corked() -> int:
+        told: int = connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK)
+        return told
+
+    def answer(peer: Peer) -> None:
+        peer.request()
+        peer.answer()
+
+    size = 2 * SLICE_BYTES
+    with scripted(answer, tls=tls) as server, connected(server, tls) as connection:
+        assert exchange(connection, "PUT", ExactBody(Looking(bytes(size)), size))[1]
+        # Else the end of the body, and small requests after it, would wait for more.
+        assert not is_corked()
+    assert corked == [1, 1]
+
+
 class Trickle(io.BytesIO):
     """A body that is read in small pieces, whatever is asked for."""
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from orchestrator_cli.core.dial import Address, dial, taken_bytes
+from orchestrator_cli.core.dial import Address, dial, gather, taken_bytes
 from orchestrator_cli.core.framing import (
     Head,
     MalformedError,
@@ -165,7 +165,14 @@ class Connection:
             self._taken_bytes = None
             return self._sent(head + body)
         self._taken_bytes = -1
-        for piece in _pieces(head, body):
+        gather(self._socket, True)
+        try:
+            return self._sent_in_pieces(_pieces(head, body))
+        finally:
+            gather(self._socket, False)
+
+    def _sent_in_pieces(self, pieces: Iterable[Any]) -> OSError | None:
+        for piece in pieces:
             left = memoryview(piece)
             while left:
                 try:
@@ -257,7 +264,8 @@ class Connection:
         view[:have] = self._rest
         self._rest = b""
         while have < size_bytes:
-            received = self._socket.recv_into(view[have:])
+            # Said, how many: TLS would look at the buffer once more to find out.
+            received = self._socket.recv_into(view[have:], size_bytes - have)
             if not received:
                 raise TransportError("the connection was closed in the middle of an answer")
             have += received

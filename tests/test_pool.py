@@ -22,7 +22,7 @@ from orchestrator_cli.core.errors import AccessError, OrchestratorError, UsageEr
 from orchestrator_cli.core.framing import TransportError
 from orchestrator_cli.core.pace import Pace, PacedBody
 from orchestrator_cli.core.pool import HttpPool, make_pool
-from orchestrator_cli.core.wire import Body
+from orchestrator_cli.core.request_body import Body
 from tests.support.certificates import Certificate
 from tests.support.scripted import Peer, Scripted, scripted, serve_on
 

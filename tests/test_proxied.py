@@ -24,9 +24,9 @@ from orchestrator_cli.core.errors import (
 )
 from orchestrator_cli.core.framing import MalformedError
 from orchestrator_cli.core.pool import HttpPool, make_pool
+from orchestrator_cli.core.request_body import Body
 from orchestrator_cli.core.rest import error_of
 from orchestrator_cli.core.s3errors import translate
-from orchestrator_cli.core.wire import Body
 from tests.conftest import RunCommand
 from tests.support.certificates import Certificate
 from tests.support.scripted import Peer, Scripted, scripted, serve_on

@@ -19,8 +19,9 @@ from orchestrator_cli.core import wire
 from orchestrator_cli.core.dial import Address
 from orchestrator_cli.core.errors import UnavailableError
 from orchestrator_cli.core.framing import MOST_BODY_BYTES, TransportError
+from orchestrator_cli.core.request_body import SLICE_BYTES, ExactBody, WireBody
 from orchestrator_cli.core.s3errors import translate
-from orchestrator_cli.core.wire import SLICE_BYTES, Answer, Connection, ExactBody, WireBody
+from orchestrator_cli.core.wire import Answer, Connection
 from tests.support.certificates import Certificate
 from tests.support.scripted import Peer, Script, Scripted, scripted
 

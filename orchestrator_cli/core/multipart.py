@@ -16,9 +16,9 @@ from orchestrator_cli.core.errors import NotFoundError, UnavailableError, printa
 from orchestrator_cli.core.objects import name_decoder
 from orchestrator_cli.core.pace import PacedBody
 from orchestrator_cli.core.parts import Part
+from orchestrator_cli.core.request_body import Body
 from orchestrator_cli.core.rest import Payload, XmlElement, stored_etag
 from orchestrator_cli.core.store import ArtifactStore, check_etag
-from orchestrator_cli.core.wire import Body
 
 _COMPLETE = (
     '<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}'

@@ -6,14 +6,13 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.ahead import map_in_order
 from orchestrator_cli.core.compare import SHA256_METADATA
-from orchestrator_cli.core.digest import ReadsAt, parse_s3_checksum, sha256
+from orchestrator_cli.core.digest import ReadsAt, sha256
 from orchestrator_cli.core.errors import (
     AccessError,
     IntegrityError,
@@ -22,7 +21,8 @@ from orchestrator_cli.core.errors import (
     printable,
 )
 from orchestrator_cli.core.models import ListedObject, ObjectHead, RestoreState
-from orchestrator_cli.core.rest import RestAnswer, XmlElement, not_s3
+from orchestrator_cli.core.object_head import SHA256_HEADER, parse_head
+from orchestrator_cli.core.rest import XmlElement, not_s3
 from orchestrator_cli.core.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
-_METADATA_HEADER = "x-amz-meta-"
-_SHA256_HEADER = _METADATA_HEADER + SHA256_METADATA
 _CONTENT_RANGE = re.compile(r"bytes 0-\d+/(\d+)")
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 # What is left of an error code where the answer has no body.
 _UNEXPLAINED_CODES = frozenset({"", "400", "403"})
 
@@ -108,7 +105,7 @@ class ObjectReader:
             size = answer.header("content-length")
             if not size.isdecimal():
                 raise not_s3(what)
-            return _parse_head(key, answer, int(size))
+            return parse_head(key, answer, int(size))
 
         return self.retry.call(request, what)
 
@@ -128,7 +125,7 @@ class ObjectReader:
         total = _CONTENT_RANGE.fullmatch(answer.header("content-range"))
         if total is None:
             raise OrchestratorError(f"{what}: the server ignores byte ranges")
-        return _parse_head(key, answer, int(total[1])), memoryview(answer.body)
+        return parse_head(key, answer, int(total[1])), memoryview(answer.body)
 
     @contextlib.contextmanager
     def _explained(self, key: str) -> Iterator[None]:
@@ -155,7 +152,7 @@ class ObjectReader:
 
         def request() -> StoredBytes:
             answer = self.clients.rest.send("GET", key, what)
-            recorded = answer.headers.get(_SHA256_HEADER)
+            recorded = answer.headers.get(SHA256_HEADER)
             # What is read here may be changed and written back.
             if recorded is not None and recorded != sha256(answer.body).hex():
                 message = f"{what}: the bytes received do not match their checksum"
@@ -172,7 +169,7 @@ class ObjectReader:
         """
         what = f"read of {printable(key)}"
         answer = self.retry.call(lambda: self.clients.rest.send("GET", key, what), what)
-        recorded = answer.headers.get(_SHA256_HEADER)
+        recorded = answer.headers.get(SHA256_HEADER)
         return memoryview(answer.body) if recorded == sha256(answer.body).hex() else None
 
     def read_range(
@@ -251,52 +248,9 @@ class ObjectReader:
             asked["continuation-token"] = token
 
 
-def _parse_head(key: str, answer: RestAnswer, size_bytes: int) -> ObjectHead:
-    """Parse a head. Raises UnavailableError where it lacks what every S3 says."""
-    try:
-        last_modified = _http_date(answer.header("last-modified"))
-    except ValueError as error:
-        raise not_s3(f"look-up of {printable(key)}") from error
-    return ObjectHead(
-        key=key,
-        size_bytes=size_bytes,
-        etag=answer.header("etag").strip('"'),
-        content_type=answer.header("content-type", "application/octet-stream"),
-        last_modified=last_modified,
-        metadata=_user_metadata(answer.headers),
-        checksum=parse_s3_checksum(answer.header("x-amz-checksum-sha256")),
-        storage_class=answer.header("x-amz-storage-class", "STANDARD"),
-        restore=answer.header("x-amz-restore") or None,
-    )
-
-
-@lru_cache(maxsize=64)
-def _http_date(text: str) -> datetime:
-    """Parse an HTTP date; the form that servers send today without the import for the others."""
-    try:
-        day, month, year, time_of_day, zone = text.partition(", ")[2].split(" ")
-        hour, minute, second = map(int, time_of_day.split(":"))
-        if zone == "GMT":
-            number = _MONTHS.index(month) + 1
-            return datetime(int(year), number, int(day), hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        pass
-    from email.utils import parsedate_to_datetime
-
-    return parsedate_to_datetime(text)
-
-
 def name_decoder(page: XmlElement) -> Callable[[str], str]:
     """Return what decodes the names of a page; not every server encodes them when asked."""
     return unquote_plus if page.text("EncodingType").lower() == "url" else str
-
-
-def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name.removeprefix(_METADATA_HEADER): text
-        for name, text in headers.items()
-        if name.startswith(_METADATA_HEADER)
-    }
 
 
 def _listed_restore(item: XmlElement) -> RestoreState | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator_cli.core.errors import AccessError, OrchestratorError, UsageError
-from orchestrator_cli.core.wire import IN_MEMORY, Body, ExactBody, WireBody
+from orchestrator_cli.core.request_body import IN_MEMORY, Body, ExactBody, WireBody
 
 _OF_CREDENTIALS = frozenset({"authorization", "x-amz-security-token"})
 _STRAY = "\r\n\0"

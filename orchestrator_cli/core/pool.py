@@ -17,9 +17,10 @@ from orchestrator_cli.core.dial import Address
 from orchestrator_cli.core.errors import UsageError
 from orchestrator_cli.core.framing import TransportError
 from orchestrator_cli.core.outgoing import prepare, render_head
+from orchestrator_cli.core.request_body import Body, WireBody
 from orchestrator_cli.core.sigv4 import host_header
 from orchestrator_cli.core.trust import tls_context
-from orchestrator_cli.core.wire import Answer, Body, Connection, WireBody
+from orchestrator_cli.core.wire import Answer, Connection
 
 CONNECT_TIMEOUT_SECONDS = 10
 # Between two reads or writes of one connection, not for a whole transfer.

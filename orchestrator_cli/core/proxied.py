@@ -9,7 +9,8 @@ from urllib.parse import unquote, urlsplit
 from orchestrator_cli.core.errors import UsageError, printable
 from orchestrator_cli.core.framing import MalformedError, checked_length
 from orchestrator_cli.core.outgoing import check_headers, prepare
-from orchestrator_cli.core.wire import SLICE_BYTES, Answer, Body, ExactBody
+from orchestrator_cli.core.request_body import SLICE_BYTES, Body, ExactBody
+from orchestrator_cli.core.wire import Answer
 
 if TYPE_CHECKING:
     from ssl import SSLContext

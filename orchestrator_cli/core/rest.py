@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from orchestrator_cli.core.digest import sha256
 from orchestrator_cli.core.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.pool import HttpPool
+from orchestrator_cli.core.request_body import Body
 from orchestrator_cli.core.s3errors import from_answer, parse_error_body
 from orchestrator_cli.core.sigv4 import SigningKey, encode_key, encode_query, sign_headers
-from orchestrator_cli.core.wire import Answer, Body
+from orchestrator_cli.core.wire import Answer
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

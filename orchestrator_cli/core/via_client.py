@@ -20,11 +20,12 @@ from orchestrator_cli.core.errors import (
     printable,
 )
 from orchestrator_cli.core.pool import USER_AGENT, HttpPool, make_pool, origin_of
+from orchestrator_cli.core.request_body import Body
 from orchestrator_cli.core.rest import RestAnswer, error_of, stored_etag
 from orchestrator_cli.core.retry import RetryPolicy
 from orchestrator_cli.core.s3errors import RESUME_HINT
 from orchestrator_cli.core.web_address import is_readable_on_the_way, parse_web_address
-from orchestrator_cli.core.wire import Answer, Body
+from orchestrator_cli.core.wire import Answer
 
 _PROBLEM = "application/problem+json"
 _TYPE = "urn:orchestrator:error:"

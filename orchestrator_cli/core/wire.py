@@ -11,9 +11,9 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from orchestrator_cli.core.dial import Address, dial, gather, taken_bytes
 from orchestrator_cli.core.framing import (
@@ -25,10 +25,8 @@ from orchestrator_cli.core.framing import (
     parse_head,
     parse_length,
 )
+from orchestrator_cli.core.request_body import BLOCK_BYTES, WireBody, pieces
 
-# What is handed to the socket at once.
-SLICE_BYTES = 256 * 1024
-_BLOCK_BYTES = 16 * 1024
 _MOST_HEAD_BYTES = 64 * 1024
 # What forwards between may forget a connection that is idle for longer, and tell nobody.
 _LONGEST_IDLE_SECONDS = 90
@@ -38,59 +36,6 @@ _MOST_TRAILERS = 64
 # After sending has timed out: the reason may be an answer that has been there for long.
 _LAST_LOOK_SECONDS = 1.0
 _BODILESS = frozenset({204, 304})
-
-
-class SizedBody(Protocol):
-    """A request body that is read while it is sent, and once more if it is sent again."""
-
-    def read(self, size: int = -1, /) -> bytes | memoryview:
-        """Return the next bytes, none at the end, good until the next are asked for."""
-        ...
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Move to an offset."""
-        ...
-
-
-@runtime_checkable
-class LentBody(SizedBody, Protocol):
-    """One that holds something only until it is sent."""
-
-    def sent(self) -> None:
-        """Hear that all of it has left this process; it may be asked for once more."""
-
-
-Body = bytes | bytearray | memoryview | SizedBody
-# A tuple, since a union would be made anew for every request.
-IN_MEMORY = (bytes, bytearray, memoryview)
-
-
-@dataclass(frozen=True, slots=True)
-class ExactBody:
-    """A body that is read while it is sent, with the size in bytes that the head says it has.
-
-    The server would wait for what a shorter one lacks, and take what is left of a longer one for
-    the next request.
-    """
-
-    body: SizedBody
-    size_bytes: int
-
-    def pieces(self) -> Iterator[bytes | memoryview]:
-        """Yield it from its start. Raises ValueError where it is shorter, or gives too much."""
-        self.body.seek(0)
-        left = self.size_bytes
-        while left:
-            data = self.body.read(min(SLICE_BYTES, left))
-            if not 0 < len(data) <= left:
-                raise ValueError("a body of another size than its header says")
-            left -= len(data)
-            yield data
-        if isinstance(self.body, LentBody):
-            self.body.sent()
-
-
-WireBody = bytes | bytearray | memoryview | ExactBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +106,13 @@ class Connection:
 
     def _send(self, head: bytes, body: WireBody) -> OSError | None:
         """Send all; return why that failed, since the reason may be an answer that came early."""
-        if isinstance(body, bytes) and len(body) <= _BLOCK_BYTES:
+        if isinstance(body, bytes) and len(body) <= BLOCK_BYTES:
             self._taken_bytes = None
             return self._sent(head + body)
         self._taken_bytes = -1
         gather(self._socket, True)
         try:
-            return self._sent_in_pieces(_pieces(head, body))
+            return self._sent_in_pieces(pieces(head, body))
         finally:
             gather(self._socket, False)
 
@@ -241,7 +186,7 @@ class Connection:
     def _more(self) -> bytes:
         while True:
             try:
-                data: bytes = self._socket.recv(_BLOCK_BYTES)
+                data: bytes = self._socket.recv(BLOCK_BYTES)
             except TimeoutError as error:
                 if self._answering or not self._moves(error):
                     raise
@@ -294,22 +239,10 @@ class Connection:
     def _to_the_end(self) -> bytearray:
         content = bytearray(self._rest)
         self._rest = b""
-        while data := self._socket.recv(_BLOCK_BYTES):
+        while data := self._socket.recv(BLOCK_BYTES):
             content += data
             checked_length(len(content))
         return content
-
-
-def _pieces(head: bytes, body: WireBody) -> Iterable[Any]:
-    if isinstance(body, ExactBody):
-        yield head
-        yield from body.pieces()
-        return
-    view = memoryview(body)
-    first = _BLOCK_BYTES - len(head) if len(head) < _BLOCK_BYTES else 0
-    yield head + bytes(view[:first])
-    for offset in range(first, len(view), SLICE_BYTES):
-        yield view[offset : offset + SLICE_BYTES]
 
 
 def _reason(error: Exception) -> str:

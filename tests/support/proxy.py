@@ -62,6 +62,15 @@ class Proxy:
             if not self._changed.wait_for(lambda: self._active == 0, timeout_seconds):
                 raise TimeoutError("requests are still under way in the proxy")
 
+    def outlast_clients(self, timeout_seconds: float = 30) -> None:
+        """Wait until every connection is closed, as once the processes that had them have ended.
+
+        What they had sent and nobody had read yet is recorded by then.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._connections, timeout_seconds):
+                raise TimeoutError("clients are still connected to the proxy")
+
     def wait_for(
         self, condition: Callable[[list[Exchange]], bool], timeout_seconds: float = 30
     ) -> None:
@@ -123,6 +132,7 @@ class Proxy:
     def untrack(self, connection: socket.socket) -> None:
         with self._changed:
             self._connections.discard(connection)
+            self._changed.notify_all()
 
     def start(self) -> None:
         threading.Thread(target=self._listener.serve_forever, args=(0.02,), daemon=True).start()

@@ -51,26 +51,30 @@ def at_once(work: Callable[[int], Any], threads: int) -> list[Any]:
 # --- memory ------------------------------------------------------------------------------
 
 
-def store_with_two_buffers(
-    bucket: str, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Transfers, Outcome]:
-    """Upload a file with room for two parts in memory, and with as many threads as parts."""
+@pytest.fixture
+def eight_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let transfers begin with eight threads, whatever the machine has."""
     monkeypatch.setattr("orchestrator_cli.core.transfer.threads_to_begin_with", lambda: 8)
+
+
+def store_with_two_buffers(bucket: str, path: Path) -> tuple[Transfers, Outcome]:
+    """Upload a file with room for two parts in memory."""
     transfers = Transfers(open_store(bucket), 8, budget=ByteBudget(2 * PART))
     with transfers, LocalFile(path) as source:
         outcome, _ = LargeUpload(transfers, source, KEY, TEXT).run()
     return transfers, outcome
 
 
+@pytest.mark.usefixtures("eight_threads")
 def test_a_part_that_waits_for_its_answer_makes_room(
-    s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(content(5 * PART))
     held = faults.Hold("answer")
     recorder.inject(held, "UploadPart", times=None)
     with ThreadPoolExecutor(1) as pool:
-        storing = pool.submit(store_with_two_buffers, bucket, path, monkeypatch)
+        storing = pool.submit(store_with_two_buffers, bucket, path)
         try:
             # None has been answered yet.
             recorder.wait_for(
@@ -87,14 +91,15 @@ def test_a_part_that_waits_for_its_answer_makes_room(
     assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
 
 
+@pytest.mark.usefixtures("eight_threads")
 def test_a_part_that_is_sent_again_is_read_again(
-    s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
 ) -> None:
     """Its buffer has served another part by then."""
     path = tmp_path / "a.bin"
     path.write_bytes(content(5 * PART))
     recorder.inject(faults.DropAnswer(), "UploadPart", times=5)
-    transfers, outcome = store_with_two_buffers(bucket, path, monkeypatch)
+    transfers, outcome = store_with_two_buffers(bucket, path)
     assert outcome is Outcome.CREATED
     assert recorder.count("UploadPart") == 10
     assert len(transfers.buffers._free) <= 2
@@ -245,6 +250,7 @@ def test_stopping_the_store_stops_its_transfers(bucket: str) -> None:
         Transfers(store, 2).submit(1, lambda: None)
 
 
+@pytest.mark.usefixtures("eight_threads")
 def test_the_first_failure_is_raised_while_others_work(bucket: str) -> None:
     transfers = Transfers(open_store(bucket), 4)
     leave = threading.Event()
@@ -278,12 +284,13 @@ def test_what_waits_behind_a_failure_is_dropped(bucket: str) -> None:
     assert len(done) < 100
 
 
+@pytest.mark.usefixtures("eight_threads")
 def test_answers_come_in_order(bucket: str) -> None:
     turn = [threading.Event() for _ in range(4)]
     turn[3].set()
 
     def work(number: int) -> int:
-        turn[number].wait(30)
+        assert turn[number].wait(30)
         if number:
             turn[number - 1].set()
         return number

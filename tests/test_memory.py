@@ -7,7 +7,6 @@ import re
 import resource
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from orchestrator_cli.core.resume import LargeUpload
 from orchestrator_cli.core.source import LocalFile
 from orchestrator_cli.core.transfer import Transfers
 from tests.conftest import RunCommand
-from tests.support import faults
 from tests.support.engine import MIB, PART, content, key_of, new_execution, open_store
 from tests.support.proxy import Proxy, run_proxy
 from tests.support.running import Argument, Processes
@@ -148,56 +146,46 @@ class RecordingBudget(ByteBudget):
         return taken
 
 
-class CountActive(faults.Fault):
-    """Counts how many bodies are on their way at once."""
+class Watched(LocalFile):
+    """A file that remembers the least of a budget that was held whenever it was read."""
 
-    def __init__(self) -> None:
-        self.now, self.most = 0, 0
-        self._lock = threading.Lock()
+    def __init__(self, path: Path, budget: RecordingBudget) -> None:
+        super().__init__(path)
+        self.least_held = budget.total_bytes
+        self._budget = budget
 
-    def request_head(self, waiting: object) -> None:
-        with self._lock:
-            self.now += 1
-            self.most = max(self.most, self.now)
+    def _look(self) -> None:
+        self.least_held = min(self.least_held, self._budget.total_bytes - self._budget._free)
 
-    def response_head(self, status: int, waiting: object) -> None:
-        with self._lock:
-            self.now -= 1
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        self._look()
+        return super().read_at(offset_bytes, size_bytes)
+
+    def read_into(self, buffer: bytearray, offset_bytes: int, size_bytes: int) -> memoryview:
+        self._look()
+        return super().read_into(buffer, offset_bytes, size_bytes)
 
 
-def test_bytes_in_flight_are_bounded_by_the_budget(
-    recorder: Proxy, bucket: str, tmp_path: Path
+@pytest.mark.parametrize("part_bytes", [PART, 2 * PART])
+def test_bytes_in_memory_are_bounded_by_the_budget(
+    part_bytes: int, recorder: Proxy, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Parts too large for memory are read in steps, and are few at once like the others."""
+    monkeypatch.setattr("orchestrator_cli.core.transfer.threads_to_begin_with", lambda: 16)
     path = tmp_path / "big.bin"
-    path.write_bytes(content(6 * PART))
-    active = CountActive()
-    recorder.inject(active, "UploadPart", times=None)
+    path.write_bytes(content(8 * PART))
     budget = RecordingBudget(2 * PART)
     with (
         Transfers(open_store(bucket), 16, budget=budget) as transfers,
-        LocalFile(path) as source,
-    ):
-        LargeUpload(transfers, source, key_of("big.bin"), "application/octet-stream").run()
-    assert budget.most == 2 * PART
-    assert active.most <= 2
-    assert active.now == 0
-    assert budget.acquire(2 * PART) == 2 * PART
-
-
-def test_parts_too_large_for_memory_are_few_at_once(
-    recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
-    """Each is read in steps; what is many is their connections."""
-    path = tmp_path / "big.bin"
-    path.write_bytes(content(8 * PART))
-    active = CountActive()
-    recorder.inject(active, "UploadPart", times=None)
-    with (
-        Transfers(open_store(bucket), 16, budget=ByteBudget(2 * PART)) as transfers,
-        LocalFile(path) as source,
+        Watched(path, budget) as source,
     ):
         upload = LargeUpload(transfers, source, key_of("big.bin"), "application/octet-stream")
-        upload.plan = {part.number: part for part in plan_parts(8 * PART, f"fixed-{2 * PART}")}
+        plan = plan_parts(8 * PART, f"fixed-{part_bytes}")
+        upload.plan = {part.number: part for part in plan}
         upload.run()
-    assert recorder.count("UploadPart") == 4
-    assert active.most <= 2
+    assert recorder.count("UploadPart") == 8 * PART // part_bytes
+    assert budget.most == 2 * PART
+    assert source.least_held >= PART
+    assert len(transfers.buffers._free) <= 2
+    # All of it has been given back, once.
+    assert budget._free == budget.total_bytes

@@ -69,7 +69,6 @@ class Connection(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.proxy = cast("Listener", self.server).proxy
-        self.proxy.track(self.connection)
 
     def finish(self) -> None:
         self.proxy.untrack(self.connection)

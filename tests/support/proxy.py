@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import random
 import socket
 import threading
@@ -35,6 +36,7 @@ class Proxy:
         self._active = 0
         self._changed = threading.Condition()
         self._connections: set[socket.socket] = set()
+        self._accepted: object = None
         self._listener = Listener(self)
         self.endpoint_url = f"http://127.0.0.1:{self._listener.server_port}"
 
@@ -67,6 +69,13 @@ class Proxy:
 
         What they had sent and nobody had read yet is recorded by then.
         """
+        # Commands that ran in this process have closed theirs once nothing holds them.
+        gc.collect()
+        # Those before this one, which may have waited to be accepted, have been accepted then.
+        address = ("127.0.0.1", self._listener.server_port)
+        with socket.create_connection(address) as last, self._changed:
+            name = last.getsockname()
+            self._changed.wait_for(lambda: self._accepted == name, timeout_seconds)
         with self._changed:
             if not self._changed.wait_for(lambda: not self._connections, timeout_seconds):
                 raise TimeoutError("clients are still connected to the proxy")
@@ -125,9 +134,11 @@ class Proxy:
             self._active -= 1
             self._changed.notify_all()
 
-    def track(self, connection: socket.socket) -> None:
+    def track(self, connection: socket.socket, client: object) -> None:
         with self._changed:
             self._connections.add(connection)
+            self._accepted = client
+            self._changed.notify_all()
 
     def untrack(self, connection: socket.socket) -> None:
         with self._changed:
@@ -157,6 +168,11 @@ class Listener(ThreadingHTTPServer):
     def __init__(self, proxy: Proxy) -> None:
         super().__init__(("127.0.0.1", 0), Connection)
         self.proxy = proxy
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a client in a thread, and count it from now on."""
+        self.proxy.track(request, client_address)
+        super().process_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing when a client goes away in the middle: that is what this is for."""

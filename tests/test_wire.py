@@ -21,6 +21,7 @@ from orchestrator_cli.core.errors import UnavailableError
 from orchestrator_cli.core.framing import MOST_BODY_BYTES, TransportError
 from orchestrator_cli.core.request_body import SLICE_BYTES, ExactBody, WireBody
 from orchestrator_cli.core.s3errors import translate
+from orchestrator_cli.core.trust import tls_context
 from orchestrator_cli.core.wire import Answer, Connection
 from tests.support.certificates import Certificate
 from tests.support.scripted import Peer, Script, Scripted, scripted
@@ -40,7 +41,7 @@ def connected(
     server: Scripted, tls: Certificate | None, seconds: float = 20
 ) -> Iterator[Connection]:
     host, _, port = server.url.rpartition("//")[2].rpartition(":")
-    context = tls.client_context() if tls else None
+    context = tls_context(str(tls.file)) if tls else None
     with closing(Connection(Address(host, int(port), context, 20, seconds))) as connection:
         yield connection
 

@@ -27,6 +27,8 @@ def tls_context(ca_bundle: str | None) -> SSLContext:
         raise UsageError(f"{named}: {reason}", hint=hint) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    # Some releases of Python set it, and take what was cut short for what has ended.
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     return context
 
 

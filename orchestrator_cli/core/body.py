@@ -18,8 +18,9 @@ class PartBody:
     other parts are sent meanwhile. Should it be sent again, it is read again.
     """
 
-    def __init__(self, size_bytes: int, pace: Pace | None, lease: Lease | None) -> None:
-        self._size_bytes = size_bytes
+    def __init__(self, part: Part, pace: Pace | None, lease: Lease | None) -> None:
+        self._part = part
+        self._size_bytes = part.size_bytes
         self._pace = pace
         self._lease = lease
         self._position = 0
@@ -63,9 +64,8 @@ class FilePartBody(PartBody):
     def __init__(
         self, source: ReadsAt, part: Part, pace: Pace | None, lease: Lease | None = None
     ) -> None:
-        super().__init__(part.size_bytes, pace, lease)
+        super().__init__(part, pace, lease)
         self._source = source
-        self._part = part
 
     def _read_at(self, position: int, size_bytes: int) -> bytes:
         return self._source.read_at(self._part.offset_bytes + position, size_bytes)
@@ -77,9 +77,8 @@ class BufferedPartBody(PartBody):
     def __init__(
         self, source: LocalFile, part: Part, pace: Pace | None, lease: Lease, buffers: Buffers
     ) -> None:
-        super().__init__(part.size_bytes, pace, lease)
+        super().__init__(part, pace, lease)
         self._source = source
-        self._part = part
         self._buffers = buffers
         self._buffer: bytearray | None = None
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 
 from orchestrator_cli.core.stop import HEARING_SECONDS
 
@@ -78,12 +76,3 @@ class Buffers:
     def give_back(self, buffer: bytearray) -> None:
         """Take back a buffer that nobody uses any more."""
         self._free.append(buffer)
-
-    @contextlib.contextmanager
-    def lent(self) -> Iterator[bytearray]:
-        """Lend a buffer for a while."""
-        buffer = self.take()
-        try:
-            yield buffer
-        finally:
-            self.give_back(buffer)

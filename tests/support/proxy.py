@@ -75,7 +75,8 @@ class Proxy:
         address = ("127.0.0.1", self._listener.server_port)
         with socket.create_connection(address) as last, self._changed:
             name = last.getsockname()
-            self._changed.wait_for(lambda: self._accepted == name, timeout_seconds)
+            if not self._changed.wait_for(lambda: self._accepted == name, timeout_seconds):
+                raise TimeoutError("the proxy accepts nobody")
         with self._changed:
             if not self._changed.wait_for(lambda: not self._connections, timeout_seconds):
                 raise TimeoutError("clients are still connected to the proxy")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import hypothesis
 import pytest
 
-from orchestrator_cli.sandbox import Sandbox, start_sandbox
+from orchestrator_cli.sandbox.sandbox import Sandbox, start_sandbox
 from tests.support.benches import Bench, Tokens, make_bench
 from tests.support.objects import make_bucket, make_client, remove_bucket
 from tests.support.proxy import Proxy, run_proxy
@@ -129,7 +129,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @pytest.fixture
 def cli() -> RunCommand:
     """Run the command in this process: fast, for all but signals, terminals and memory."""
-    from orchestrator_cli.cli import main
+    from orchestrator_cli.cli.main import main
 
     def run(*arguments: Argument, stdin: bytes = b"", env: Environment | None = None) -> Result:
         return run_inside(main, arguments, stdin, env)

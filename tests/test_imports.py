@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator_cli.cli import COMMANDS
+from orchestrator_cli.cli.main import COMMANDS
 from tests.conftest import RunCommand
 from tests.support.cloud_identity import ROLE, pod_identity_agent, token_service
 from tests.support.running import process_environment
@@ -17,7 +17,7 @@ from tests.support.running import process_environment
 # One process for all lines, so that each costs only what it newly imports.
 PROBE = """
 import io, sys
-from orchestrator_cli.cli import main
+from orchestrator_cli.cli.main import main
 for line in sys.argv[1:]:
     out, sys.stdout = sys.stdout, io.StringIO()
     try:
@@ -60,7 +60,7 @@ def test_the_help_of_every_command_imports_no_client() -> None:
 def test_help_imports_no_command(line: str) -> None:
     script = (
         f"{PROBE}\nprint(sorted(one for one in sys.modules if one.startswith("
-        "'orchestrator_cli.commands.')), file=sys.stderr)"
+        "'orchestrator_cli.cli.commands.')), file=sys.stderr)"
     )
     finished = subprocess.run(
         [sys.executable, "-c", script, line],
@@ -76,7 +76,7 @@ def test_help_imports_no_command(line: str) -> None:
 
 READ = """
 import sys
-from orchestrator_cli.cli import main
+from orchestrator_cli.cli.main import main
 try:
     main(sys.argv[1:])
 except SystemExit as end:

@@ -1,1 +1,4 @@
-"""The HTTP API: a thin face over the library."""
+"""`orchestrator serve`: the JSON API for programs.
+
+It must not know the command line.
+"""

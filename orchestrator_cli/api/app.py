@@ -16,21 +16,21 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Match, Route
 
 from orchestrator_cli import __version__
-from orchestrator_cli.api.answers import ERRORS, REDIRECT, ExecutionPage, FilePage, Id
-from orchestrator_cli.api.docs import CONTENT_SECURITY_POLICY, render_docs
-from orchestrator_cli.api.document import complete_document
-from orchestrator_cli.api.encoding import encode, json_answer
-from orchestrator_cli.api.guard import ASKED_METHOD
+from orchestrator_cli.api.docs.openapi import complete_document
+from orchestrator_cli.api.docs.page import CONTENT_SECURITY_POLICY, render_docs
+from orchestrator_cli.api.json import encode, json_answer
 from orchestrator_cli.api.metrics import MEDIA_TYPE as METRICS_TYPE
 from orchestrator_cli.api.metrics import ServerMetrics
+from orchestrator_cli.api.middleware import ASKED_METHOD
 from orchestrator_cli.api.problems import RETRY_AFTER_SECONDS, problem, problem_of
-from orchestrator_cli.api.reads import Reads
+from orchestrator_cli.api.read_service import Reads
+from orchestrator_cli.api.schemas import ERRORS, REDIRECT, ExecutionPage, FilePage, Id
 from orchestrator_cli.api.upload_routes import add_uploads
-from orchestrator_cli.api.uploads import ForbiddenError, Uploads
-from orchestrator_cli.api.work import BusyError, Workers
-from orchestrator_cli.core.errors import OrchestratorError, UsageError, printable
-from orchestrator_cli.core.metadata import ExecutionMetadata, Result
-from orchestrator_cli.options import INSTANT
+from orchestrator_cli.api.upload_service import ForbiddenError, Uploads
+from orchestrator_cli.api.worker_pool import BusyError, Workers
+from orchestrator_cli.cli.options import INSTANT
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata, Result
 
 Cursor = Annotated[
     str | None, Query(description="next_cursor of the page before.", max_length=3000)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from orchestrator_cli.core.metrics import Kind, Measured, Metric
-from orchestrator_cli.core.metrics_file import render
+from orchestrator_cli.core.metrics.registry import Kind, Measured, Metric
+from orchestrator_cli.core.metrics.text_file import render
 
 REQUESTS = Metric(
     "orchestrator_http_requests_total",

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from orchestrator_cli.core.errors import (
+from orchestrator_cli.core.base.errors import (
     AccessError,
     ArchivedError,
     ConflictError,

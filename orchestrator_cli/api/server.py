@@ -10,8 +10,8 @@ from typing import Any
 
 import uvicorn
 
-from orchestrator_cli.api.protocol import ImpatientProtocol
-from orchestrator_cli.core.errors import UsageError, printable
+from orchestrator_cli.api.slow_client_protocol import ImpatientProtocol
+from orchestrator_cli.core.base.errors import UsageError, printable
 
 KEEP_ALIVE_SECONDS = 30
 DRAIN_SECONDS = 30

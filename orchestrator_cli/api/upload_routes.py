@@ -8,13 +8,13 @@ from typing import Any, cast
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from orchestrator_cli.api import upload_models as models
-from orchestrator_cli.api.answers import Id
-from orchestrator_cli.api.encoding import json_answer
-from orchestrator_cli.api.guard import TOKEN
-from orchestrator_cli.api.tokens import Token
-from orchestrator_cli.api.uploads import Uploads
-from orchestrator_cli.api.work import Workers
+from orchestrator_cli.api import upload_schemas as models
+from orchestrator_cli.api.auth import Token
+from orchestrator_cli.api.json import json_answer
+from orchestrator_cli.api.middleware import TOKEN
+from orchestrator_cli.api.schemas import Id
+from orchestrator_cli.api.upload_service import Uploads
+from orchestrator_cli.api.worker_pool import Workers
 
 _BASE = "/executions/{execution_id}/uploads"
 

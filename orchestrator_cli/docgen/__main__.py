@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from orchestrator_cli import __version__
-from orchestrator_cli.cli import cli
-from orchestrator_cli.core.errors import EXIT_CODES
+from orchestrator_cli.cli.main import cli
+from orchestrator_cli.core.base.errors import EXIT_CODES
 from orchestrator_cli.docgen import checks, manpages, readme
 from orchestrator_cli.docgen.api_page import render_api_page
 from orchestrator_cli.docgen.benchmarks_page import render_benchmarks_page

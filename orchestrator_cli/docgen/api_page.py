@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.api import guard, protocol, server, upload_models
-from orchestrator_cli.core import parts
+from orchestrator_cli.api import middleware as guard
+from orchestrator_cli.api import server
+from orchestrator_cli.api import slow_client_protocol as protocol
+from orchestrator_cli.api import upload_schemas as upload_models
+from orchestrator_cli.core.s3 import part_plan as parts
 from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import API_PAGE
 

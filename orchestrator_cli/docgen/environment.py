@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator_cli.context import VIA_TOKEN_VARIABLE
+from orchestrator_cli.cli.app import VIA_TOKEN_VARIABLE
+from orchestrator_cli.cli.options import EXECUTION_ID_ENVVAR
 from orchestrator_cli.docgen.reference import CommandReference
-from orchestrator_cli.options import EXECUTION_ID_ENVVAR
 
 
 @dataclass(frozen=True, slots=True)

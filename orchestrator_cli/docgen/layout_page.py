@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from importlib import resources
 from string import Template
 
-from orchestrator_cli.core import compare, layout, parts
-from orchestrator_cli.core.executions import MAX_METADATA_BYTES
-from orchestrator_cli.core.metadata import Artifact, ExecutionMetadata, RunDetails
+from orchestrator_cli.core.executions import keys as layout
+from orchestrator_cli.core.executions.metadata import Artifact, ExecutionMetadata, RunDetails
+from orchestrator_cli.core.executions.repository import MAX_METADATA_BYTES
+from orchestrator_cli.core.s3 import compare
+from orchestrator_cli.core.s3 import part_plan as parts
 from orchestrator_cli.docgen import roff
 from orchestrator_cli.docgen.manpages import LAYOUT_PAGE
 from orchestrator_cli.docgen.reference import PROGRAM

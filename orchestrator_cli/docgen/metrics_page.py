@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from orchestrator_cli.api.metrics import SERVED
-from orchestrator_cli.core.metrics import METRICS, REASONS, Metric
-from orchestrator_cli.core.metrics_delivery import SEND_SECONDS
-from orchestrator_cli.core.metrics_push import JOB
+from orchestrator_cli.core.metrics.delivery import SEND_SECONDS
+from orchestrator_cli.core.metrics.pushgateway import JOB
+from orchestrator_cli.core.metrics.registry import METRICS, REASONS, Metric
 from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import METRICS_PAGE
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.core import lifecycle, prices
-from orchestrator_cli.core.lifecycle_rule import describe_rule
+from orchestrator_cli.core.retention import policy as lifecycle
+from orchestrator_cli.core.retention import prices
+from orchestrator_cli.core.retention.rule import describe_rule
 from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import RETENTION_PAGE
 

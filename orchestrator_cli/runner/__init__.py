@@ -1,1 +1,4 @@
-"""Running a command: its streams, its terminal, its process group, and who stores its output."""
+"""`orchestrator run`: the child process, its terminal and output, the spool, and the process that stores it.
+
+It must not know how the command line names its options.
+"""

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator_cli.core.run_record import RunEnd, RunStart
-from orchestrator_cli.core.run_upload import RunOutcome, RunUpload
-from orchestrator_cli.core.spool import RunnerLog, Spool, SpoolLog
-from orchestrator_cli.foreground import PASSED_ON, HeldSignals, held_signals, start_failure
+from orchestrator_cli.cli.foreground import PASSED_ON, HeldSignals, held_signals, start_failure
 from orchestrator_cli.runner.child import Child, start_child
-from orchestrator_cli.runner.passing import Copier
-from orchestrator_cli.runner.storing import Storer, start_storer
-from orchestrator_cli.runner.supervise import RUN_SIGNALS, Supervisor, take_terminal_back
+from orchestrator_cli.runner.output_copier import Copier
+from orchestrator_cli.runner.run_record import RunEnd, RunStart
+from orchestrator_cli.runner.run_uploader import RunOutcome, RunUpload
+from orchestrator_cli.runner.spool import RunnerLog, Spool, SpoolLog
+from orchestrator_cli.runner.supervisor import RUN_SIGNALS, Supervisor, take_terminal_back
+from orchestrator_cli.runner.uploader_process import Storer, start_storer
 
 _TIMED_OUT = 124
 

@@ -10,7 +10,7 @@ import termios
 import threading
 import tty
 
-from orchestrator_cli.runner.passing import write_all
+from orchestrator_cli.runner.output_copier import write_all
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator_cli.core.digest import composite, hash_range, to_base64
-from orchestrator_cli.core.executions import serialise
-from orchestrator_cli.core.metadata import ExecutionMetadata
-from orchestrator_cli.core.parts import DOUBLING, plan_parts
-from orchestrator_cli.core.source import LocalFile
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.repository import serialise
+from orchestrator_cli.core.s3.checksum import composite, hash_range, to_base64
+from orchestrator_cli.core.s3.part_plan import DOUBLING, plan_parts
+from orchestrator_cli.core.transfer.local_file import LocalFile
 from tests.bench.nginx_config import Stored
 from tests.bench.sink import write_listing
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from orchestrator_cli.core.compare import SHA256_METADATA
-from orchestrator_cli.core.executions import serialise
-from orchestrator_cli.core.metadata import ExecutionMetadata
-from orchestrator_cli.sandbox import start_sandbox
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.repository import serialise
+from orchestrator_cli.core.s3.compare import SHA256_METADATA
+from orchestrator_cli.sandbox.sandbox import start_sandbox
 from tests.bench.fixtures import AGAIN_ID, DOWN_ID, IDS, LOG_ID, NEW_ID, Fixtures, small_paths
 from tests.bench.peers import BUCKET
 

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator_cli.core.executions import serialise
-from orchestrator_cli.core.growth import FIRST_THREADS
-from orchestrator_cli.core.metadata import ExecutionMetadata
-from orchestrator_cli.core.parts import DOUBLING, plan_parts
+from orchestrator_cli.core.base.growth import FIRST_THREADS
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.repository import serialise
+from orchestrator_cli.core.s3.part_plan import DOUBLING, plan_parts
 from tests.bench.counting import Call, CountingServer, run_counting_server
 from tests.bench.fixtures import NEW_ID
 from tests.bench.measuring import CommandFailed, Figures, Run, run_command, start_command

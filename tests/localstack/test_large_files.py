@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.core.compare import SCHEDULE_METADATA
-from orchestrator_cli.core.parts import DOUBLING
+from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
+from orchestrator_cli.core.s3.part_plan import DOUBLING
 from tests.conftest import RunCommand
 from tests.localstack.contents import (
     MIB,

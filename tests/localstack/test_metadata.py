@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator_cli.context import App, Settings
-from orchestrator_cli.core.errors import ConflictError
-from orchestrator_cli.core.executions import update_execution
-from orchestrator_cli.core.metadata import ExecutionMetadata
-from orchestrator_cli.core.store import ArtifactStore
+from orchestrator_cli.cli.app import App, Settings
+from orchestrator_cli.core.base.errors import ConflictError
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.repository import update_execution
+from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.conftest import RunCommand
 from tests.localstack.contents import sha256_base64
 from tests.support.faults import CorruptRequest, DropAnswer

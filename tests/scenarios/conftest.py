@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator_cli.sandbox import Sandbox, start_sandbox
+from orchestrator_cli.sandbox.sandbox import Sandbox, start_sandbox
 from tests.support.forkserver import ForkServer, run_fork_server
 from tests.support.objects import make_client
 from tests.support.small_scale import MIN_PART_BYTES, share_client_data, shrink

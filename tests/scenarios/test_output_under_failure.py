@@ -245,7 +245,7 @@ def test_an_interrupted_command_ends_its_last_line(
             long_lines,
             "--json",
             stdout=writer,
-            constants={"orchestrator_cli.cli._LAST_LINE_SECONDS": 60},
+            constants={"orchestrator_cli.cli.main._LAST_LINE_SECONDS": 60},
         )
         os.close(writer)
         wait_until_full(reader)
@@ -272,7 +272,7 @@ def test_a_reader_that_never_reads_does_not_keep_it(
             long_lines,
             "--json",
             stdout=writer,
-            constants={"orchestrator_cli.cli._LAST_LINE_SECONDS": 0.1},
+            constants={"orchestrator_cli.cli.main._LAST_LINE_SECONDS": 0.1},
         )
         os.close(writer)
         wait_until_full(reader)
@@ -362,7 +362,7 @@ def test_no_server_at_all(bench: Bench, cli: RunCommand, command: str) -> None:
 def test_a_stalled_part_tells_nothing(
     bench: Bench, cli: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator_cli.core.s3.STALL_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("orchestrator_cli.core.s3.session.STALL_TIMEOUT_SECONDS", 0.3)
     case = CASES["upload-large"](bench)
     bench.proxy.inject(faults.Stall(), "UploadPart", times=None)
     result = cli("-v", "--debug", *case.arguments, env=SESSION).expect(9)

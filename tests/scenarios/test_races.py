@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.core.executions import update_execution
-from orchestrator_cli.core.metadata import ExecutionMetadata
-from orchestrator_cli.core.s3 import S3Clients, S3Settings
-from orchestrator_cli.core.store import ArtifactStore
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.repository import update_execution
+from orchestrator_cli.core.s3.session import S3Clients, S3Settings
+from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.conftest import RunCommand
 from tests.scenarios.commands import CASES, Bench, check_failure, check_success
 from tests.support.executions import read_record

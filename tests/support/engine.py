@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator_cli.core.errors import OrchestratorError
-from orchestrator_cli.core.layout import artifact_key, place
-from orchestrator_cli.core.pace import Pace
-from orchestrator_cli.core.parts import BASE_PART_BYTES
-from orchestrator_cli.core.retry import RetryPolicy
-from orchestrator_cli.core.s3 import S3Clients, S3Settings
-from orchestrator_cli.core.store import ArtifactStore
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.rate_limiter import Pace
+from orchestrator_cli.core.executions.keys import artifact_key, place
+from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
+from orchestrator_cli.core.s3.retry import RetryPolicy
+from orchestrator_cli.core.s3.session import S3Clients, S3Settings
+from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.support.connection import Exchange
 from tests.support.faults import Fault
 

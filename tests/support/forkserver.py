@@ -205,7 +205,7 @@ def _become_command(request: dict[str, Any], descriptors: list[int]) -> None:
     for name, value in request["constants"].items():
         module, _, attribute = name.rpartition(".")
         setattr(importlib.import_module(module), attribute, value)
-    from orchestrator_cli.cli import main
+    from orchestrator_cli.cli.main import main
 
     try:
         main(request["arguments"])
@@ -222,13 +222,13 @@ def _text(descriptor: int, mode: str, **options: Any) -> io.TextIOWrapper:
 
 
 def _import_everything() -> None:
-    import orchestrator_cli.commands
+    import orchestrator_cli.cli.commands
     from tests.support.small_scale import share_client_data, shrink
 
     shrink()
     share_client_data()
     for module in pkgutil.iter_modules(
-        orchestrator_cli.commands.__path__, "orchestrator_cli.commands."
+        orchestrator_cli.cli.commands.__path__, "orchestrator_cli.cli.commands."
     ):
         importlib.import_module(module.name)
     for name in ("tenacity", "botocore.credentials", "ulid", "xml.etree.ElementTree"):

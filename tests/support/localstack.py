@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from orchestrator_cli.sandbox import Sandbox
+from orchestrator_cli.sandbox.sandbox import Sandbox
 from tests.support.running import PROJECT
 
 PYTHON = PROJECT / ".venv-localstack" / "bin" / "python"

@@ -7,8 +7,8 @@ from typing import Any
 
 import promql_parser as promql
 
-from orchestrator_cli.core.metrics import METRICS, REASONS, Kind, Metric
-from orchestrator_cli.core.models import Outcome
+from orchestrator_cli.core.metrics.registry import METRICS, REASONS, Kind, Metric
+from orchestrator_cli.core.s3.types import Outcome
 
 # What Prometheus itself adds to each series.
 TARGET_LABELS = frozenset({"job", "instance"})

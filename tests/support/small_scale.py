@@ -28,7 +28,7 @@ def shrink(patch: Patch = setattr) -> None:
         for name, value in values.items():
             if hasattr(module, name):
                 patch(module, name, value)
-    retry = importlib.import_module("orchestrator_cli.core.retry")
+    retry = importlib.import_module("orchestrator_cli.core.s3.retry")
     if not isinstance(retry.RetryPolicy, functools.partial):
         quick = functools.partial(
             retry.RetryPolicy, first_wait_seconds=0.002, longest_wait_seconds=0.02
@@ -37,7 +37,7 @@ def shrink(patch: Patch = setattr) -> None:
 
 
 def _small_values() -> dict[str, Any]:
-    from orchestrator_cli.core import parts
+    from orchestrator_cli.core.s3 import part_plan as parts
 
     sizes = range(parts.MAX_PARTS // parts.PARTS_PER_SIZE)
     return {

@@ -1,0 +1,39 @@
+"""The OpenAPI document: FastAPI's own, with what it does not know and without what is not so."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from orchestrator_cli.api.docs.examples import EXECUTION, EXECUTION_PAGE, FILE_PAGE
+from orchestrator_cli.api.middleware import OPEN_PATHS
+
+# FastAPI would leave out what is null in them.
+_EXAMPLES = {
+    "/executions": EXECUTION_PAGE,
+    "/executions/{execution_id}": EXECUTION,
+    "/executions/{execution_id}/artifacts": FILE_PAGE,
+}
+
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "Asked for where the server was started with `--tokens`.",
+}
+
+
+def complete_document(app: FastAPI) -> None:
+    """Complete the document of an application that has all its routes."""
+    document = app.openapi()
+    document["components"]["securitySchemes"] = {"bearer": _BEARER}
+    # Requests that are not valid are answered as any other that cannot be used: 400.
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+            if path not in OPEN_PATHS:
+                operation["security"] = [{"bearer": []}, {}]
+    for path, example in _EXAMPLES.items():
+        answer = document["paths"][path]["get"]["responses"]["200"]
+        answer["content"]["application/json"]["example"] = example
+    app.openapi_schema = document

@@ -1,0 +1,231 @@
+"""What the read endpoints answer, computed by the library; nothing here knows HTTP."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+
+from orchestrator_cli.api.manifest_cache import Manifests
+from orchestrator_cli.api.pagination import decode_cursor, encode_cursor
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.executions.keys import (
+    EXECUTIONS_PREFIX,
+    METADATA_NAME,
+    artifact_key,
+    execution_prefix,
+    is_execution_id,
+    log_path,
+    parse_artifact_key,
+    parse_execution_id,
+)
+from orchestrator_cli.core.executions.listing import list_execution_ids, no_such_execution
+from orchestrator_cli.core.executions.logs import find_log, find_tail
+from orchestrator_cli.core.executions.repository import read_execution, read_executions
+from orchestrator_cli.core.retention.archive import Archive, is_archived, parse_restore
+from orchestrator_cli.core.s3.presign import Expiry, UrlSigner, plan_expiry
+from orchestrator_cli.core.s3.types import ListedObject, ObjectHead
+from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.transfer.plan import guess_content_type
+
+MAX_TAIL_BYTES = 4 * 1024 * 1024
+# Executions or keys looked at for one page; a filter may leave few of them.
+MAX_LOOKED_AT = 1000
+# What S3 lists at once.
+MAX_LISTED = 1000
+_LONGEST_WINDOW_SECONDS = 300
+
+
+@dataclass
+class Reads:
+    """The read side of one bucket. Safe to share between threads."""
+
+    store: ArtifactStore
+    signer: UrlSigner
+    now: Callable[[], datetime]
+    expires_in_seconds: int
+    manifests: Manifests = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.manifests = Manifests(self.store)
+
+    # --- executions ----------------------------------------------------------------------
+
+    def execution(self, text: str) -> dict[str, Any]:
+        """Return the validated metadata."""
+        return read_execution(self.store, parse_execution_id(text)).metadata.to_dict()
+
+    def executions(
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        wanted: dict[str, str],
+        limit: int,
+        cursor: str | None,
+    ) -> dict[str, Any]:
+        """Return a page of executions whose metadata has the wanted values."""
+        start = since or self.now() - timedelta(days=1)
+        if until is not None and until < start:
+            raise UsageError("until is before since")
+        after = decode_cursor("executions", cursor) if cursor else None
+        if after is not None and not is_execution_id(after):
+            raise UsageError("not a cursor of this listing")
+        ids = iter(list_execution_ids(self.store, start, until, self.now(), after))
+        looked_at = list(itertools.islice(ids, MAX_LOOKED_AT if wanted else limit))
+        found, unreadable, last = [], [], None
+        for last, item in read_executions(self.store, looked_at):
+            if isinstance(item, OrchestratorError):
+                unreadable.append({"execution_id": last, "error": item.message})
+            elif all(getattr(item, name) == text for name, text in wanted.items()):
+                record = item.model_copy(update={"artifacts": None}).to_dict()
+                record.pop("artifacts")
+                found.append(record)
+            if len(found) + len(unreadable) >= limit:
+                break
+        more = last is not None and (last != looked_at[-1] or next(ids, None) is not None)
+        return {
+            "executions": found,
+            "unreadable": unreadable,
+            "next_cursor": encode_cursor("executions", str(last)) if more else None,
+        }
+
+    # --- files ---------------------------------------------------------------------------
+
+    def files(
+        self, text: str, prefix: str, glob: str | None, limit: int, cursor: str | None
+    ) -> dict[str, Any]:
+        """Return a page of an execution's files with URLs."""
+        execution_id = parse_execution_id(text)
+        after = decode_cursor("files", cursor) if cursor else ""
+        whole = execution_prefix(execution_id)
+        # One more tells whether there is a next page.
+        at_once = limit + 1 if glob is None and limit < MAX_LISTED else None
+        start_after = whole + after if after else ""
+        listed = iter(self.store.list_objects(whole + prefix, start_after, at_once=at_once))
+        first = next(listed, None)
+        if first is None:
+            self._check_exists(execution_id, known=bool(after))
+        objects = itertools.chain([first] if first else [], listed)
+        page = _page(objects, glob, limit)
+        expiry = self._expiry()
+        types = self.manifests.lines(execution_id, page.metadata_etag) if page.chosen else {}
+        by = self.signer.signing_key()
+        return {
+            "execution_id": execution_id,
+            "artifacts": [
+                {
+                    "path": path,
+                    "size_bytes": one.size_bytes,
+                    "checksum": types.get(path, (None, ""))[0],
+                    "content_type": types.get(path, (None, ""))[1] or guess_content_type(path),
+                    "storage_class": one.storage_class,
+                    "last_modified": one.last_modified,
+                    "url": None if is_archived(one) else self.signer.sign(by, one.key, expiry),
+                }
+                for path, one in page.chosen
+            ],
+            "expires_at": expiry.expires_at,
+            "expiry_certain": expiry.certain,
+            "next_cursor": encode_cursor("files", page.last) if page.more else None,
+        }
+
+    def file_url(self, text: str, path: str, method: str = "GET") -> str:
+        """Return a URL of one file, for GET or HEAD. Raises NotFoundError, ArchivedError."""
+        execution_id = parse_execution_id(text)
+        try:
+            key = artifact_key(execution_id, path)
+        except UsageError as error:
+            # Nothing can be stored under such a name.
+            raise NotFoundError(f"no such file in {execution_id}") from error
+        try:
+            head = self.store.head(key)
+        except NotFoundError as error:
+            self._check_exists(execution_id)
+            raise NotFoundError(f"no such file in {execution_id}", code=error.code) from error
+        return self._url(head, path, method)
+
+    def log_url(self, text: str, name: str, method: str = "GET") -> str:
+        """Return a URL of a log, which a browser shows in place."""
+        return self.file_url(text, self._log_path(name), method)
+
+    def log_tail(self, text: str, name: str, lines: int) -> bytes:
+        """Return the last lines of a log, 4 MiB of them at most."""
+        head = find_log(self.store, parse_execution_id(text), self._log_path(name))
+        floor = max(0, head.size_bytes - MAX_TAIL_BYTES)
+        start = find_tail(self.store, head.key, head.size_bytes, lines, floor)
+        if start >= head.size_bytes:
+            return b""
+        return bytes(self.store.read_range(head.key, start, head.size_bytes - start))
+
+    def check_ready(self) -> None:
+        """Raise where the bucket cannot be listed."""
+        next(self.store.list_objects(EXECUTIONS_PREFIX, at_once=1), None)
+
+    def _log_path(self, name: str) -> str:
+        path = log_path(name)
+        if path is None:
+            raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
+        return path
+
+    def _url(self, head: ObjectHead, path: str, method: str) -> str:
+        listed = ListedObject(
+            head.key,
+            head.size_bytes,
+            head.etag,
+            head.last_modified,
+            head.storage_class,
+            parse_restore(head.restore),
+        )
+        Archive(self.store, self.now()).check_readable(listed, path)
+        query = {}
+        if path.startswith("logs/"):
+            query["response-content-type"] = "text/plain; charset=utf-8"
+            query["response-content-disposition"] = "inline"
+        by = self.signer.signing_key()
+        return self.signer.sign(by, head.key, self._expiry(), query, method)
+
+    def _expiry(self) -> Expiry:
+        """Sign as of the last full window: within one, answers are the same and can be cached."""
+        now, asked = self.now(), self.expires_in_seconds
+        window = max(1, min(_LONGEST_WINDOW_SECONDS, asked // 4))
+        signed_at = now - timedelta(
+            seconds=int(now.timestamp()) % window, microseconds=now.microsecond
+        )
+        return plan_expiry(asked, self.store.clients.credential_lifetime(), signed_at)
+
+    def _check_exists(self, execution_id: str, known: bool = False) -> None:
+        if known:
+            return
+        if next(self.store.list_objects(execution_prefix(execution_id), at_once=1), None) is None:
+            raise no_such_execution(self.store, execution_id)
+
+
+@dataclass(slots=True)
+class _Page:
+    """The files of a page, the last path looked at, and whether there is more behind it.
+
+    `metadata_etag` is that of metadata.json, where the listing has come that far.
+    """
+
+    chosen: list[tuple[str, ListedObject]] = field(default_factory=list)
+    last: str = ""
+    more: bool = False
+    metadata_etag: str = ""
+
+
+def _page(objects: Iterator[ListedObject], glob: str | None, limit: int) -> _Page:
+    page = _Page()
+    for number, one in enumerate(objects):
+        parsed = parse_artifact_key(one.key)
+        if (parsed and len(page.chosen) >= limit) or number >= MAX_LOOKED_AT * 10:
+            page.more = True
+            return page
+        page.last = one.key.split("/", 2)[2]
+        if parsed is not None and (glob is None or fnmatchcase(parsed[1], glob)):
+            page.chosen.append((parsed[1], one))
+        elif page.last == METADATA_NAME:
+            page.metadata_etag = one.etag
+    return page

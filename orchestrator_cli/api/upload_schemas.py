@@ -1,0 +1,287 @@
+"""What the upload endpoints take and answer, as the OpenAPI document describes it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator_cli.api.schemas import EXAMPLE_ID
+from orchestrator_cli.core.executions.keys import MAX_KEY_BYTES
+from orchestrator_cli.core.executions.metadata import Status
+from orchestrator_cli.core.gateway.upload_authorizer import CONTENT_TYPE
+from orchestrator_cli.core.s3.part_plan import (
+    BASE_PART_BYTES,
+    DOUBLING,
+    MAX_OBJECT_BYTES,
+    MAX_PART_BYTES,
+    MAX_PARTS,
+    MAX_STREAM_BYTES,
+)
+from orchestrator_cli.core.s3.types import Outcome
+
+MAX_FILES = 200
+MAX_PART_OFFERS = 500
+MAX_CHANGES = 500
+MAX_ERROR_CHARACTERS = 1000
+
+_URL = (
+    f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/artifacts/custom/a.txt?…"
+)
+_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_SCHEDULE = (
+    "`doubling-FIRST-COUNT`: parts of FIRST bytes, twice as large after each COUNT of them. "
+    f"`fixed-SIZE`: parts of SIZE bytes, for files of more than {MAX_STREAM_BYTES:,} bytes. The "
+    "last part is what is left."
+)
+_UPLOAD_ID = "2~VmVyeSBsb25nIHVwbG9hZCBpZA"
+
+Path = Annotated[
+    str,
+    Field(
+        description="Relative, as `upload` takes it: where it goes follows from it. Or as answered "
+        "here, which stays what it is.",
+        min_length=1,
+        max_length=MAX_KEY_BYTES,
+        examples=["artifacts/custom/a.txt"],
+    ),
+]
+Size = Annotated[int, Field(ge=0, le=MAX_OBJECT_BYTES, examples=[4])]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=[_SHA256])]
+Md5 = Annotated[
+    str,
+    Field(
+        description="Where `content_md5` says so.",
+        pattern=r"^[0-9a-f]{32}$",
+        examples=["098f6bcd4621d373cade4e832627b4f6"],
+    ),
+]
+ContentType = Annotated[
+    str,
+    Field(
+        description="Left out, it follows from the name.",
+        max_length=300,
+        pattern=CONTENT_TYPE,
+        examples=["text/plain; charset=utf-8"],
+    ),
+]
+UploadId = Annotated[str, Field(min_length=1, max_length=1024, examples=[_UPLOAD_ID])]
+Checksum = Annotated[
+    str,
+    Field(
+        pattern="^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})-[1-9][0-9]{0,4}$",
+        examples=[f"sha256:{_SHA256}-3"],
+        description="With `-PARTS`.",
+    ),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class FileOffer(_Request):
+    """A file that the client has."""
+
+    path: Path
+    size_bytes: Size | None = Field(description="Null for a stream, which goes by parts.")
+    sha256: Sha256 | None = Field(
+        default=None,
+        description=f"Of the content; needed for a file of up to {BASE_PART_BYTES:,} bytes.",
+    )
+    md5: Md5 | None = None
+    content_type: ContentType | None = None
+
+
+class LookRequest(_Request):
+    """Files to be stored."""
+
+    files: list[FileOffer] = Field(min_length=1, max_length=MAX_FILES)
+
+
+class SettleRequest(_Request):
+    """A file that was sent whole."""
+
+    path: Path
+    version_id: Annotated[str, Field(min_length=1, max_length=1024, examples=["3HL4kqtJlcpXro"])]
+
+
+class SettleAnswer(BaseModel):
+    """Whether it was the first under its name."""
+
+    withdrawn: bool = Field(description="True: somebody else was first. Offer it again.")
+
+
+class BeginRequest(_Request):
+    """A large file, or a stream."""
+
+    path: Path
+    part_schedule: str = Field(
+        default=DOUBLING, pattern=f"^({DOUBLING}|fixed-[1-9][0-9]{{0,12}})$", description=_SCHEDULE
+    )
+    content_type: ContentType | None = None
+
+
+class PartOffer(_Request):
+    """A part that the client has."""
+
+    number: int = Field(ge=1, le=MAX_PARTS, examples=[1])
+    size_bytes: int = Field(ge=1, le=MAX_PART_BYTES, examples=[BASE_PART_BYTES])
+    sha256: Sha256
+    md5: Md5 | None = None
+
+
+class PartsRequest(_Request):
+    """Parts to be sent."""
+
+    path: Path
+    upload_id: UploadId
+    parts: list[PartOffer] = Field(min_length=1, max_length=MAX_PART_OFFERS)
+
+
+class CompleteRequest(_Request):
+    """A large file whose parts are all sent."""
+
+    path: Path
+    upload_id: UploadId
+    size_bytes: Size
+    checksums: list[Checksum] = Field(
+        description="Composite checksums over the parts: SHA-256, and MD5 where `content_md5` "
+        "says so.",
+        min_length=1,
+        max_length=2,
+    )
+
+
+class RecordRequest(_Request):
+    """How an upload ended."""
+
+    failed: dict[str, Annotated[str, Field(max_length=MAX_ERROR_CHARACTERS)]] = Field(
+        default_factory=dict,
+        description="Files that could not be stored, by path, and why.",
+        max_length=MAX_CHANGES,
+        examples=[{"artifacts/custom/b.txt": "cannot read b.txt: Permission denied"}],
+    )
+    mended: list[str] = Field(
+        default_factory=list,
+        description="Paths that failed before and are stored now.",
+        max_length=MAX_CHANGES,
+        examples=[["artifacts/custom/a.txt"]],
+    )
+
+
+class RecordedFailure(BaseModel):
+    """A file that could not be stored before."""
+
+    path: str
+    error: str
+
+
+class Terms(BaseModel):
+    """What a client has to know before it uploads."""
+
+    execution_id: str = Field(examples=[EXAMPLE_ID])
+    status: Status
+    failures: list[RecordedFailure]
+    content_md5: bool = Field(
+        description="Whether bodies need an MD5 too: the storage may not check SHA-256."
+    )
+    base_part_bytes: int = Field(
+        description="A file of up to so many bytes is sent whole.", examples=[BASE_PART_BYTES]
+    )
+    max_files: int = Field(description="In one request.", examples=[MAX_FILES])
+    max_parts: int = Field(description="In one request.", examples=[MAX_PART_OFFERS])
+    max_changes: int = Field(description="In one record.", examples=[MAX_CHANGES])
+
+
+class Stored(BaseModel):
+    """A stored file, with all that says how to recompute its checksum."""
+
+    size_bytes: int
+    etag: str
+    content_type: str
+    last_modified: datetime
+    sha256: str | None = Field(description="As recorded with a file that was sent whole.")
+    part_schedule: str | None = Field(
+        description="How a file of several parts was cut.", examples=[DOUBLING]
+    )
+    checksum: str | None = Field(description="S3's own.", examples=[f"sha256:{_SHA256}"])
+
+
+class Put(BaseModel):
+    """A request that stores exactly what was offered, and only where nothing is stored yet."""
+
+    url: str = Field(description="It works without a token until it expires.", examples=[_URL])
+    headers: dict[str, str] = Field(
+        description="To be sent exactly so; they are signed.",
+        examples=[{"if-none-match": "*", "content-length": "4"}],
+    )
+
+
+class StoredPart(BaseModel):
+    """A part that S3 has."""
+
+    number: int
+    size_bytes: int
+    etag: str
+    sha256: str | None
+
+
+class Unfinished(BaseModel):
+    """An upload of the same file that was begun and not ended."""
+
+    upload_id: str = Field(examples=[_UPLOAD_ID])
+    initiated_at: datetime
+    takes_sha256: bool = Field(description="False where it cannot be gone on with.")
+    parts: list[StoredPart]
+
+
+class FileAnswer(BaseModel):
+    """What is to be done about a file: nothing, compare it, send it whole, or by parts."""
+
+    path: str = Field(description="Where it goes.", examples=["artifacts/custom/a.txt"])
+    outcome: Outcome | None = Field(
+        description="Null where it is not stored yet, and where only who has it can compare."
+    )
+    stored: Stored | None
+    put: Put | None = Field(description="For a file that is sent whole, and not stored yet.")
+    unfinished: list[Unfinished] | None = Field(
+        description="For a file that is sent by parts, and not stored yet."
+    )
+
+
+class LookAnswer(BaseModel):
+    """What is to be done, in the order of the files."""
+
+    execution_id: str = Field(examples=[EXAMPLE_ID])
+    expires_at: datetime = Field(description="When the URLs end. Ask again then.")
+    files: list[FileAnswer]
+
+
+class BeginAnswer(BaseModel):
+    """A multipart upload."""
+
+    upload_id: str = Field(examples=[_UPLOAD_ID])
+    part_schedule: str = Field(description=_SCHEDULE, examples=[DOUBLING])
+
+
+class PartsAnswer(BaseModel):
+    """A request for each part, in their order."""
+
+    expires_at: datetime = Field(description="When the URLs end. Ask again then.")
+    parts: list[Put]
+
+
+class CompleteAnswer(BaseModel):
+    """The file is stored."""
+
+    outcome: Outcome
+    checksum: str | None = Field(examples=[f"sha256:{_SHA256}-3"])
+
+
+class RecordAnswer(BaseModel):
+    """What is recorded now."""
+
+    artifact_status: str = Field(examples=["pending"])
+    failure_count: int = Field(examples=[0])

@@ -1,0 +1,336 @@
+"""Flags, environment and config file become settings; the store is built when first asked for.
+
+The composition root: clock, randomness and clients come from here, and only this module and
+`options` read the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
+
+if TYPE_CHECKING:
+    from orchestrator_cli.cli.metrics_setup import Measuring
+    from orchestrator_cli.cli.output import Output
+    from orchestrator_cli.core.gateway.client import ViaClient
+    from orchestrator_cli.core.metrics.registry import Meter
+    from orchestrator_cli.core.s3.access import DirectAccess
+    from orchestrator_cli.core.s3.types import UploadResult
+    from orchestrator_cli.core.s3.writer import ArtifactStore
+    from orchestrator_cli.core.transfer.engine import Transfers
+
+# As in boto3, which is more liberal than AWS is for new buckets.
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+# Requests sent ahead where the answers are taken in order.
+_AHEAD = 64
+VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
+DEFAULT_CONFIG = "orchestrator/config.toml"
+DEFAULT_SPOOL = "orchestrator/runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The global options, after flag > environment > config file > default."""
+
+    bucket: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    color: str = "auto"
+    verbosity: int = 0
+    debug: bool = False
+
+
+@dataclass
+class App:
+    """What a command works with."""
+
+    settings: Settings = Settings()
+    measuring: Measuring | None = None
+
+    @cached_property
+    def output(self) -> Output:
+        """Where tables, notes and progress go."""
+        from orchestrator_cli.cli.output import Output
+
+        return Output(self.settings.color, self.settings.verbosity, os.environ)
+
+    def now(self) -> datetime:
+        """Return the present instant."""
+        return datetime.now(UTC)
+
+    def new_execution_id(self) -> str:
+        """Return a fresh ULID."""
+        import secrets
+
+        from orchestrator_cli.core.executions.keys import new_execution_id
+
+        return new_execution_id(self.now(), secrets.token_bytes(10))
+
+    def resolve_id(self, text: str, store: ArtifactStore) -> str:
+        """Return the execution id that a ULID, a unique prefix or @latest stands for."""
+        from orchestrator_cli.core.executions.keys import is_execution_id
+
+        if is_execution_id(text.upper()):
+            # The common case imports nothing more.
+            return text.upper()
+        from orchestrator_cli.core.executions.listing import resolve_execution_id
+
+        return resolve_execution_id(store, text, self.now())
+
+    def store(
+        self, concurrency: int = _AHEAD, limit_rate: int | None = None, *, patient: bool = True
+    ) -> ArtifactStore:
+        """Build the store; an impatient one sends no request twice.
+
+        Raises UsageError where no bucket is configured.
+        """
+        from orchestrator_cli.core.base.rate_limiter import Pace
+        from orchestrator_cli.core.s3.access import may_need_proxy
+        from orchestrator_cli.core.s3.retry import RetryPolicy
+        from orchestrator_cli.core.s3.session import S3Clients, S3Settings
+        from orchestrator_cli.core.s3.writer import ArtifactStore
+
+        settings = S3Settings(
+            bucket=self.bucket,
+            region=self.settings.region,
+            endpoint_url=self.settings.endpoint_url,
+            profile=self.settings.profile,
+            concurrency=min(concurrency, _AHEAD),
+            direct=self._direct_access(),
+            proxied=may_need_proxy(os.environ),
+        )
+        retry = RetryPolicy(on_retry=self._note_retry) if patient else RetryPolicy(attempts=1)
+        clients = S3Clients(settings, retry)
+        return ArtifactStore(clients, Pace(limit_rate) if limit_rate else None)
+
+    @property
+    def region(self) -> str:
+        """The region. Raises UsageError where neither an option nor the environment names one."""
+        names = ("AWS_REGION", "AWS_DEFAULT_REGION")
+        region = self.settings.region or next(filter(None, map(os.environ.get, names)), None)
+        if region is None:
+            raise UsageError("no region is configured", hint="set AWS_REGION or --region")
+        return region
+
+    def check_bucket(self) -> None:
+        """Raise UsageError where no bucket is configured, without building anything."""
+        _ = self.bucket
+
+    def command_environment(self, execution_id: str) -> dict[str, str]:
+        """Return the environment of a command that `run` runs: ours, and which execution it is."""
+        settings = self.settings
+        given = {
+            "ORCHESTRATOR_EXECUTION_ID": execution_id,
+            "ORCHESTRATOR_BUCKET": settings.bucket,
+            "ORCHESTRATOR_PROFILE": settings.profile,
+            "ORCHESTRATOR_REGION": settings.region,
+            "ORCHESTRATOR_ENDPOINT_URL": settings.endpoint_url,
+        }
+        return {**os.environ, **{name: text for name, text in given.items() if text}}
+
+    def spool_roots(self, named: Path | None) -> list[Path]:
+        """Return where a run may be spooled: where it was named, or the best places."""
+        import tempfile
+
+        if named is not None:
+            return [named.absolute()]
+        own = f"orchestrator-{os.getuid()}"
+        return [self.state_home() / DEFAULT_SPOOL, Path(tempfile.gettempdir(), own)]
+
+    def state_home(self) -> Path:
+        """Return where programs keep what must last and is no document."""
+        return Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
+
+    def transfers(
+        self, store: ArtifactStore, concurrency: int, on_bytes: Any = lambda size: None
+    ) -> Transfers:
+        """Build the threads and the memory budget of a transfer."""
+        from orchestrator_cli.core.transfer.engine import Transfers
+
+        return Transfers(store, concurrency, on_bytes, observe=self.observe)
+
+    @property
+    def meter(self) -> Meter | None:
+        """What counts, where that was asked for."""
+        return self.measuring.meter if self.measuring is not None else None
+
+    def measure(self, command: str) -> Measuring:
+        """Return what counts from now on, and knows where the counts go."""
+        if self.measuring is None:
+            from orchestrator_cli.cli.metrics_setup import Measuring
+
+            self.measuring = Measuring(command, os.environ, self.output.warn)
+        return self.measuring
+
+    def observe(self, work: Callable[[], UploadResult], timed: bool) -> UploadResult:
+        """Do the upload of one file, and measure it where that was asked for."""
+        return work() if self.meter is None else self.meter.upload(work, timed)
+
+    def write_metrics(self) -> None:
+        """Hand over what was counted since the last time; a failure is a warning only."""
+        if self.measuring is not None:
+            self.measuring.hand_over()
+
+    def ca_bundle(self, url: str) -> str | None:
+        """Return the file of CAs to trust. Raises UsageError where HTTPS needs one that is gone."""
+        bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+        if bundle and url.startswith("https:") and not Path(bundle).exists():
+            raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(bundle)}")
+        return bundle or None
+
+    @property
+    def bucket(self) -> str:
+        """The bucket. Raises UsageError where none is configured."""
+        bucket = (self.settings.bucket or "").removeprefix("s3://").rstrip("/")
+        if not bucket:
+            raise UsageError(
+                "no bucket is configured",
+                hint="set ORCHESTRATOR_BUCKET or --bucket; without an account: "
+                "`orchestrator sandbox`",
+            )
+        if "/" in bucket:
+            raise UsageError(
+                f"{printable(bucket)!r} is not a bucket name", hint="there is no key prefix option"
+            )
+        if _BUCKET.fullmatch(bucket) is None:
+            raise UsageError(f"{printable(bucket)!r} is not a bucket name")
+        return bucket
+
+    def via(self, url: str, token_file: Path | None, concurrency: int) -> ViaClient:
+        """Build the client of a server that uploads go through; no AWS setting is looked at."""
+        from orchestrator_cli.core.gateway.client import ViaClient, ViaSettings
+        from orchestrator_cli.core.s3.access import may_need_proxy
+        from orchestrator_cli.core.s3.retry import RetryPolicy
+
+        bundle = self.ca_bundle(url)
+        token = _read_token(token_file) if token_file else os.environ.get(VIA_TOKEN_VARIABLE)
+        settings = ViaSettings(url, token or None, bundle, concurrency, may_need_proxy(os.environ))
+        client = ViaClient(settings, RetryPolicy(on_retry=self._note_retry))
+        if client.sends_token_in_clear:
+            self.output.warn("the token goes to the server over plain HTTP; use https://")
+        return client
+
+    def _direct_access(self) -> DirectAccess | None:
+        """Return what the environment alone decides, or None where boto3 must work it out."""
+        from orchestrator_cli.core.s3.access import Asked, direct_access
+
+        settings = self.settings
+        asked = Asked(
+            region=settings.region,
+            endpoint_url=settings.endpoint_url,
+            profile=settings.profile,
+            config_file=_aws_file("AWS_CONFIG_FILE", "~/.aws/config"),
+            credentials_file=_aws_file("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+        )
+        return direct_access(asked, os.environ)
+
+    def _note_retry(self, error: OrchestratorError) -> None:
+        if self.meter is not None:
+            self.meter.retry(error)
+        self.output.detail(f"retrying: {error.message}")
+
+
+pass_app = click.make_pass_decorator(App)
+
+
+def _read_token(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise UsageError(f"cannot read {printable(file)}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{printable(file)} holds no token") from error
+
+
+def _aws_file(variable: str, usual: str) -> bool:
+    """Say whether there is an AWS file that may have a say."""
+    file = os.environ.get(variable) or os.path.expanduser(usual)
+    # /dev/null, as the sandbox sets it, is empty; a path that is not there is neither.
+    return Path(file).exists() and file != os.devnull
+
+
+def debug_from_environment() -> bool:
+    """Say whether ORCHESTRATOR_DEBUG is on, for errors that come before the options are read."""
+    text = os.environ.get("ORCHESTRATOR_DEBUG", "")
+    return bool(text) and click.BOOL.str_to_bool(text) is not False
+
+
+def global_setting(name: str) -> str | None:
+    """Return a global setting of the environment, for completion, where no option is read."""
+    return os.environ.get(f"ORCHESTRATOR_{name.upper()}")
+
+
+def pager_command() -> list[str]:
+    """Return the pager as PAGER names it; less by default; empty for none."""
+    import shlex
+
+    return shlex.split(os.environ.get("PAGER", "less"))
+
+
+def pager_environment() -> dict[str, str]:
+    """Return the environment for the pager."""
+    # -F: a log of one screen needs no pager; -R: colours; -X: it stays on the screen.
+    return {"LESS": "FRX", **os.environ}
+
+
+OptionNames = Callable[[str], dict[str, str] | None]
+
+
+def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
+    """Read the config file as click's default map: global options, and a table per command.
+
+    `option_names` gives click's name for each option of a command as it is typed, those of the
+    program for "", and None where there is no such command; a command of a group is named by both
+    words, and its table is inside the group's. A file that was named must exist.
+    Raises UsageError naming what is wrong.
+    """
+    file = path or _default_config_path()
+    if path is None and not file.is_file():
+        return {}
+    import tomllib
+
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {printable(file)}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{printable(file)} is not valid TOML: {error}") from error
+    try:
+        return _checked(content, "", option_names)
+    except UsageError as error:
+        raise UsageError(f"{printable(file)}: {error.message}") from None
+
+
+def _default_config_path() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / DEFAULT_CONFIG
+
+
+def _checked(table: dict[str, Any], command: str, option_names: OptionNames) -> dict[str, Any]:
+    known = option_names(command)
+    if known is None:
+        raise UsageError(f"there is no command {printable(command)!r}")
+    defaults: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        inner = f"{command} {key}".strip()
+        if isinstance(value, dict) and (not command or option_names(inner) is not None):
+            defaults[key] = _checked(value, inner, option_names)
+        elif name in known and not isinstance(value, dict):
+            # TOML has dates; an option takes text.
+            defaults[known[name]] = value.isoformat() if isinstance(value, date) else value
+        else:
+            where = f"[{command.replace(' ', '.')}] has no" if command else "there is no"
+            raise UsageError(f"{where} option {printable(key)!r}")
+    return defaults

@@ -1,0 +1,164 @@
+"""`orchestrator cost`: what executions cost to store, now and as the lifecycle rules go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.options import (
+    INSTANT,
+    Example,
+    command,
+    complete_execution_id,
+    concurrency_option,
+    json_option,
+)
+
+if TYPE_CHECKING:
+    from orchestrator_cli.cli.commands.cost.gathering import Gathering
+    from orchestrator_cli.cli.commands.cost.report import Report
+    from orchestrator_cli.core.retention.billing import Usage
+    from orchestrator_cli.core.retention.usage import ExecutionUsage
+
+_FIELDS = {"suite": "test_suite", "runner-type": "runner_type"}
+
+
+@command(
+    examples=(
+        Example("the last 30 days", "orchestrator cost"),
+        Example("one execution", "orchestrator cost $ID"),
+        Example(
+            "a year by suite, for a spreadsheet", "orchestrator cost --since 52w --by suite --csv"
+        ),
+        Example("what is archived already", "orchestrator cost --since 2020-01-01 --by class"),
+        Example(
+            "a bucket too large to list",
+            "orchestrator cost --by suite --inventory s3://inventories/b/daily/T/manifest.json",
+        ),
+        Example("your own prices", "orchestrator cost --prices prices.toml --region eu-central-1"),
+    ),
+    exit_codes=(0, 2, 4, 5, 7, 9),
+)
+@click.argument("execution_ids", metavar="[ID…]", nargs=-1, shell_complete=complete_execution_id)
+@click.option(
+    "--since",
+    type=INSTANT,
+    help="From when: 2d, 2026-01-31, RFC 3339.  [default: 30d before; all of an inventory]",
+)
+@click.option("--until", type=INSTANT, help="Until when; the same forms.  [default: now]")
+@click.option(
+    "--by",
+    type=click.Choice(["execution", "suite", "runner-type", "class"]),
+    default="execution",
+    show_default=True,
+    help="What to add up. Suite and runner type cost one read an execution.",
+)
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header, without the total.")
+@click.option(
+    "--prices",
+    "price_file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Prices of your own, in JSON or TOML, in place of AWS's.",
+)
+@click.option(
+    "--region",
+    "price_region",
+    metavar="R",
+    help="The region whose prices to take.  [default: that of the bucket]",
+)
+@click.option(
+    "--inventory",
+    metavar="MANIFEST",
+    help="Read an S3 Inventory instead of listing: s3://…/manifest.json or a local path.",
+)
+@concurrency_option
+@pass_app
+def cost(
+    app: App,
+    execution_ids: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    by: str,
+    as_json: bool,
+    as_csv: bool,
+    price_file: Path | None,
+    price_region: str | None,
+    inventory: str | None,
+    concurrency: int,
+) -> None:
+    """Say what executions cost to store, each month, and once archived.
+
+    Of the objects below executions/, from their sizes and storage classes, and of unfinished
+    uploads; history/, live/, restored copies, retrieval and what leaves the region are not
+    counted. NOW is a month as things are, ARCHIVED a month when the bucket's lifecycle rules have
+    moved what they move; a bucket without rules is shown under the default policy. Fees for
+    requests and transitions are paid once and shown apart. Noncurrent versions are counted from
+    an inventory only.
+
+    An object in Deep Archive is charged for its bytes, for 32 KiB more in Deep Archive and for
+    8 KiB in STANDARD, and for 180 days at least: 1 KiB costs nine times as much there as in
+    STANDARD, 1 MiB a nineteenth. A month has 30 days, a GB 2^30 bytes. Prices are list prices with
+    a date, in the package and never fetched; amounts are added exactly and rounded to a billionth
+    of a dollar when written. Volume prices count in the total only. JSON is one object a line, the
+    total last.
+
+    A file for --prices has: date, source, and for each region regions.R.storage_per_gib_month with
+    a price by storage class, regions.R.transition_per_1000 likewise, regions.R.put_per_1000, and
+    regions.R.standard_tiers, a list of [from so many GiB, price].
+    """
+    from orchestrator_cli.cli.commands.cost.gathering import Gathering
+    from orchestrator_cli.cli.commands.cost.report import Report, choose_prices
+
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other.")
+    if execution_ids and (since or until):
+        raise click.UsageError("--since and --until go without ID.")
+    if since and until and until < since:
+        raise click.UsageError("--until is before --since.")
+    gathering = Gathering(app, concurrency, inventory)
+    prices = choose_prices(app, price_file, price_region or gathering.region)
+    report = Report(app, by, prices, gathering.rules, as_json, as_csv)
+    usages = gathering.read(execution_ids, since, until)
+    _print_groups(app, gathering, report, by, usages)
+    report.end(gathering.inventory_time)
+
+
+def _print_groups(
+    app: App, gathering: Gathering, report: Report, by: str, usages: Iterator[ExecutionUsage]
+) -> None:
+    from orchestrator_cli.core.retention.usage import add_up
+
+    if by == "execution":
+        for execution_id, usage in usages:
+            report.count(usage)
+            report.print_group(execution_id, usage)
+        return
+    with app.output.progress("counting") as progress:
+
+        def counted() -> Iterator[ExecutionUsage]:
+            for execution_id, usage in usages:
+                report.count(usage)
+                progress.files += usage.objects
+                progress.add_bytes(usage.size_bytes)
+                yield execution_id, usage
+
+        groups = add_up(_named(gathering, by, counted()))
+    for name in sorted(groups, key=lambda name: (name is None, name or "")):
+        report.print_group(name, groups[name])
+
+
+def _named(
+    gathering: Gathering, by: str, usages: Iterator[ExecutionUsage]
+) -> Iterator[tuple[str | None, Usage]]:
+    if by == "class":
+        for _, usage in usages:
+            yield from usage.by_class()
+        return
+    yield from gathering.name_groups(usages, _FIELDS[by])

@@ -1,0 +1,246 @@
+"""What `orchestrator cost` prints: rows as they come, the total, a chart of the months to come."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.cost.gathering import Rules
+from orchestrator_cli.cli.output import human_dollars, human_size
+from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.retention.billing import (
+    MONTHS,
+    Bill,
+    Usage,
+    make_bill,
+    price_month,
+    rounded,
+)
+from orchestrator_cli.core.retention.price_file import read_prices
+from orchestrator_cli.core.retention.prices import (
+    PRICES,
+    REFERENCE_REGION,
+    PriceTable,
+    RegionPrices,
+)
+
+_WIDTHS = (26, -9, -10, -13, -13)
+_NOTHING = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The prices in use, and what they are."""
+
+    table: PriceTable
+    region: str
+    prices: RegionPrices
+
+
+def choose_prices(app: App, file: Path | None, region: str) -> Prices:
+    """Return a region's prices, from a file or from the package. Raises UsageError."""
+    table = read_prices(file) if file else PRICES
+    if region in table.regions:
+        return Prices(table, region, table.regions[region])
+    if file is None:
+        app.output.warn(
+            f"no prices for {printable(region)}: those of {REFERENCE_REGION} are taken; "
+            "--prices gives others"
+        )
+        return Prices(table, REFERENCE_REGION, table.regions[REFERENCE_REGION])
+    if len(table.regions) == 1:
+        name, prices = next(iter(table.regions.items()))
+        return Prices(table, name, prices)
+    known = ", ".join(printable(name) for name in table.regions)
+    raise UsageError(
+        f"{printable(file)} has no region {printable(region)}", hint=f"--region: one of {known}"
+    )
+
+
+class Report:
+    """Prints groups as they come, and keeps nothing but the sum."""
+
+    def __init__(
+        self, app: App, by: str, prices: Prices, rules: Rules, as_json: bool, as_csv: bool
+    ) -> None:
+        self._output = app.output
+        self._by = by
+        self._prices = prices
+        self._rules = rules
+        self._as_json = as_json
+        self._as_csv = as_csv
+        self._total = Usage()
+        self._begun = False
+
+    def count(self, usage: Usage) -> None:
+        """Add an execution to the total."""
+        self._total.add(usage)
+
+    def print_group(self, name: str | None, usage: Usage) -> None:
+        """Print one row."""
+        bill = self._bill(usage)
+        if self._as_json:
+            self._output.json(_record(self._by, name, usage, bill) | {"storage": _classes(usage)})
+        elif self._as_csv:
+            self._print_csv(_record(self._by, name, usage, bill))
+        else:
+            self._print_row(self._label(name), usage, bill)
+
+    def end(self, inventory_time: datetime | None) -> None:
+        """Print the total, and what the numbers rest on."""
+        untiered, bill = self._bill(self._total), self._bill(self._total, with_tiers=True)
+        discount = untiered.now - bill.now
+        if self._as_json:
+            self._output.json(self._total_record(bill, discount, inventory_time))
+        elif self._as_csv:
+            self._print_csv(None)
+        elif self._total.executions:
+            self._print_row("total", self._total, bill)
+            self._print_summary(bill, discount)
+        self._notes(inventory_time)
+
+    def _bill(self, usage: Usage, with_tiers: bool = False) -> Bill:
+        aborts = self._rules.retention.aborts_uploads
+        return make_bill(usage, self._prices.prices, aborts, with_tiers)
+
+    def _label(self, name: str | None) -> str:
+        if name is None:
+            return "unfinished uploads" if self._by == "class" else _NOTHING
+        return printable(name)
+
+    def _print_row(self, label: str, usage: Usage, bill: Bill) -> None:
+        if not self._begun and self._output.is_terminal:
+            names = (self._by.upper(), "FILES", "SIZE", "NOW/MONTH", "ARCHIVED")
+            self._output.row(names, _WIDTHS)
+        self._begun = True
+        size = human_size(usage.size_bytes + usage.unfinished_bytes)
+        amounts = (human_dollars(bill.now), human_dollars(bill.after_archive))
+        self._output.row((label, f"{usage.objects:,}", size, *amounts), _WIDTHS)
+
+    def _print_csv(self, record: dict[str, Any] | None) -> None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not self._begun:
+            writer.writerow(_record(self._by, None, Usage(), self._bill(Usage())))
+        self._begun = True
+        if record is not None:
+            writer.writerow(_cell(value) for value in record.values())
+        self._output.line(text.getvalue(), end="")
+
+    def _print_summary(self, bill: Bill, discount: Decimal) -> None:
+        def line(label: str, amount: Decimal, unit: str) -> None:
+            if amount:
+                self._output.line(f"  {label:<36}{human_dollars(amount):>16} {unit}")
+
+        self._output.line("")
+        line("stored now", bill.now, "a month")
+        line("of it archives' overhead", bill.overhead, "a month")
+        line("of it unfinished uploads", bill.unfinished, "a month")
+        line("volume discount, taken off", discount, "a month")
+        line("when the rules have archived", bill.after_archive, "a month")
+        line("requests that wrote it, at least", bill.writes, "once")
+        line("transitions made", bill.transitions_paid, "once")
+        line("transitions to come", bill.transitions_to_come, "once")
+        line("minimum durations, if deleted now", bill.commitment, "once")
+        if bill.now != bill.after_archive or len(set(self._months())) > 1:
+            self._chart()
+
+    def _chart(self) -> None:
+        if not self._output.is_terminal:
+            return
+        self._output.line("\nif nothing is added:")
+        self._output.chart(
+            [
+                (_when(month), float(amount), human_dollars(amount))
+                for month, amount in enumerate(self._months())
+            ]
+        )
+
+    def _months(self) -> list[Decimal]:
+        aborts = self._rules.retention.aborts_uploads
+        return [
+            price_month(self._total, self._prices.prices, month, aborts, with_tiers=True)
+            for month in range(MONTHS + 1)
+        ]
+
+    def _total_record(
+        self, bill: Bill, discount: Decimal, inventory_time: datetime | None
+    ) -> dict[str, Any]:
+        return _record("total", None, self._total, bill) | {
+            "storage": _classes(self._total),
+            "volume_discount_dollars_per_month": _number(discount),
+            "dollars_per_month_to_come": [_number(amount) for amount in self._months()],
+            "rules": self._rules.source,
+            "prices": {
+                "region": self._prices.region,
+                "date": self._prices.table.date,
+                "source": self._prices.table.source,
+            },
+            "inventory_created_at": inventory_time,
+        }
+
+    def _notes(self, inventory_time: datetime | None) -> None:
+        unpriced = sorted(self._total.classes.keys() - self._prices.prices.storage_per_gib_month)
+        for name in unpriced:
+            self._output.warn(f"no price for {printable(name)}: counted as STANDARD")
+        if not self._total.executions:
+            self._output.note("no such executions in this time window; --since widens it")
+        if inventory_time is not None:
+            self._output.note(f"inventory of {inventory_time:%Y-%m-%d %H:%M}Z")
+        table = self._prices.table
+        self._output.note(
+            f"prices of {printable(self._prices.region)}, {printable(table.date)}, "
+            f"{printable(table.source)}; archived by {self._rules.words}"
+        )
+
+
+def _when(month: int) -> str:
+    return f"  in {month:>2} month{'s' if month > 1 else ''}" if month else "  now"
+
+
+def _record(by: str, name: str | None, usage: Usage, bill: Bill) -> dict[str, Any]:
+    return {
+        "by": by,
+        "group": name,
+        "executions": usage.executions,
+        "objects": usage.objects,
+        "size_bytes": usage.size_bytes,
+        "unfinished_uploads": usage.unfinished_uploads,
+        "unfinished_bytes": usage.unfinished_bytes,
+        "dollars_per_month": _number(bill.now),
+        "overhead_dollars_per_month": _number(bill.overhead),
+        "unfinished_dollars_per_month": _number(bill.unfinished),
+        "archived_dollars_per_month": _number(bill.after_archive),
+        "request_dollars": _number(bill.writes),
+        "transition_dollars_paid": _number(bill.transitions_paid),
+        "transition_dollars_to_come": _number(bill.transitions_to_come),
+        "minimum_duration_dollars": _number(bill.commitment),
+    }
+
+
+def _classes(usage: Usage) -> dict[str, dict[str, int]]:
+    return {
+        name: {"objects": used.objects, "size_bytes": used.size_bytes}
+        for name, used in sorted(usage.classes.items())
+    }
+
+
+def _number(amount: Decimal) -> float:
+    # A float holds what is left after rounding, up to a million dollars, to the last digit.
+    return float(rounded(amount))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.9f}".rstrip("0").rstrip(".")
+    if value is None:
+        return ""
+    text = printable(value)
+    # A spreadsheet takes such a name for a formula.
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

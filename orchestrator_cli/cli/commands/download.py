@@ -1,0 +1,110 @@
+"""`orchestrator download`: files to disk, verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.options import (
+    Example,
+    command,
+    complete_id_or_file,
+    concurrency_option,
+    json_option,
+    split_id,
+)
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.transfer.download import DownloadResult
+
+
+@command(
+    examples=(
+        Example("everything, into a directory named as the execution", "orchestrator download $ID"),
+        Example("only traces", "orchestrator download $ID artifacts/traces/ -o out"),
+        Example("by glob", "orchestrator download $ID '*.png' -o out"),
+    ),
+    exit_codes=(0, 2, 3, 4, 5, 6, 7, 8, 9, 130),
+)
+@click.argument("arguments", metavar="ID [PATTERN…]", nargs=-1, shell_complete=complete_id_or_file)
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to.  [default: ./ID]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace local files that differ.")
+@concurrency_option
+@json_option
+@pass_app
+def download(
+    app: App,
+    arguments: tuple[str, ...],
+    directory: Path | None,
+    overwrite: bool,
+    concurrency: int,
+    as_json: bool,
+) -> None:
+    """Download files, verified.
+
+    Every file is compared with its stored checksum before it gets its name. Repeating an
+    interrupted command goes on where it stopped; a local file that is the same already is left
+    alone, one that differs is a conflict. PATTERN is a path, the name of a log, a directory or a
+    glob; without PATTERN, every file.
+    """
+    from orchestrator_cli.cli.output import human_count, human_size
+    from orchestrator_cli.core.executions.selection import select_files
+    from orchestrator_cli.core.transfer.download import Downloader
+
+    text, patterns = split_id(arguments)
+    store = app.store(concurrency)
+    execution_id = app.resolve_id(text, store)
+    target = directory or Path(execution_id)
+
+    with (
+        app.output.failures_at_the_end(),
+        app.output.progress("downloading") as progress,
+        app.transfers(store, concurrency, progress.add_bytes) as transfers,
+    ):
+
+        def on_result(result: DownloadResult) -> None:
+            progress.add_file()
+            _report(app, result, as_json)
+
+        files = select_files(store, execution_id, patterns)
+        summary = Downloader(transfers, target, on_result, overwrite, app.now()).run(files)
+    error = summary.error()
+    if error is not None:
+        raise error
+    app.output.note(
+        f"downloaded to {target}: {human_count(summary.created, 'file')}, "
+        f"{human_size(summary.received_bytes)} received, {summary.identical:,} identical"
+    )
+
+
+def _report(app: App, result: DownloadResult, as_json: bool) -> None:
+    from orchestrator_cli.core.base.errors import printable
+
+    outcome = str(result.outcome) if result.outcome else "failed"
+    if as_json:
+        app.output.record(
+            {
+                "path": result.path,
+                "destination": str(result.destination),
+                "size_bytes": result.size_bytes,
+                "outcome": outcome,
+                "resumed_bytes": result.resumed_bytes,
+                "error": result.error.message if result.error else None,
+                "exit_code": result.error.exit_code if result.error else 0,
+            }
+        )
+    if result.error is not None:
+        request = f" [request id {result.error.request_id}]" if result.error.request_id else ""
+        app.output.failure(f"{printable(result.path)}: {result.error.message}{request}")
+    else:
+        app.output.detail(f"{outcome}: {printable(result.destination)}")

@@ -1,0 +1,97 @@
+"""`orchestrator lifecycle render`: the rules as infrastructure as code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.lifecycle.policy import choose_rules, policy_options
+from orchestrator_cli.cli.options import Example, command
+
+
+@command(
+    examples=(
+        Example("Terraform", "orchestrator --bucket results lifecycle render > retention.tf"),
+        Example(
+            "everything the bucket can guarantee",
+            "orchestrator lifecycle render --format cloudformation --versioning \\\n"
+            "    --block-public-access --encrypt --tls-only --write-once > bucket.yaml",
+        ),
+        Example(
+            "one request of the AWS CLI",
+            "orchestrator lifecycle render --format json | \\\n"
+            "    jq '.\"s3api put-bucket-lifecycle-configuration\"' > request.json",
+        ),
+    ),
+    exit_codes=(0, 2),
+)
+@policy_options
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["terraform", "cloudformation", "json"]),
+    default="terraform",
+    show_default=True,
+    help="json: the input of each request, by its command of the AWS CLI.",
+)
+@click.option("--versioning", is_flag=True, help="Keep replaced and deleted versions.")
+@click.option("--block-public-access", is_flag=True, help="Nothing can be made public.")
+@click.option("--encrypt", is_flag=True, help="Encrypt with S3's own keys (SSE-S3).")
+@click.option("--kms-key", metavar="KEY", help="Encrypt with this KMS key, an ARN or id.")
+@click.option("--tls-only", is_flag=True, help="Deny requests without TLS.")
+@click.option(
+    "--write-once", is_flag=True, help="Deny writes without If-None-Match; parts are exempt."
+)
+@click.option(
+    "--object-lock",
+    type=(click.Choice(["governance", "compliance"]), click.IntRange(min=1)),
+    default=None,
+    metavar="MODE DAYS",
+    help="Lock every new version for some days; turns versioning on.",
+)
+@click.option(
+    "--efs-after",
+    "efs_days",
+    type=click.Choice(["1", "7", "14", "30", "60", "90", "180", "270", "365"]),
+    metavar="DAYS",
+    help="Add an EFS for the benches' logs that moves unread files to Infrequent Access.",
+)
+@pass_app
+def render(
+    app: App,
+    /,
+    style: str,
+    versioning: bool,
+    block_public_access: bool,
+    encrypt: bool,
+    kms_key: str | None,
+    tls_only: bool,
+    write_once: bool,
+    object_lock: tuple[str, int] | None,
+    efs_days: str | None,
+    **policy: Any,
+) -> None:
+    """Print the rules as infrastructure as code.
+
+    Nothing is asked of S3. The bucket's name is filled in where --bucket gives it. The options add
+    what else the bucket can guarantee; with --object-lock, nothing is deleted before its days are
+    over, by whatever rule.
+    """
+    from orchestrator_cli.infrastructure.aws_cli import render_policy
+    from orchestrator_cli.infrastructure.bucket_policy import Guarantees
+
+    guarantees = Guarantees(
+        versioning=versioning,
+        block_public_access=block_public_access,
+        kms_key=kms_key or ("" if encrypt else None),
+        tls_only=tls_only,
+        write_once=write_once,
+        object_lock=object_lock,
+        efs_days=int(efs_days) if efs_days else None,
+    )
+    rules = choose_rules(app, policy)
+    bucket = (app.settings.bucket or "").removeprefix("s3://").rstrip("/") or None
+    text = render_policy(style, rules, bucket, guarantees)
+    app.output.line(text, end="")

@@ -1,0 +1,202 @@
+"""`orchestrator lifecycle apply`, `plan` and `show`: the rules in the bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.lifecycle.policy import F, choose_rules, policy_options
+from orchestrator_cli.cli.options import Example, command, confirm, json_option, yes_option
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
+    from orchestrator_cli.core.retention.policy import Change, Configuration, LifecyclePlan, Rule
+
+_WIDTHS = (8, 24, 0)
+
+
+def _strict_option(function: F) -> F:
+    return click.option(
+        "--strict", is_flag=True, help="Take no server that drops the size filter."
+    )(function)
+
+
+@command(
+    examples=(
+        Example("the defaults, after a question", "orchestrator lifecycle apply"),
+        Example("in CI", "orchestrator lifecycle apply --archive-after 60 --yes"),
+        Example("has somebody changed them?", "orchestrator lifecycle apply --check"),
+    ),
+    exit_codes=(0, 1, 2, 3, 4, 5, 6, 9),
+)
+@policy_options
+@click.option("--check", is_flag=True, help="Change nothing; exit 3 where something would change.")
+@_strict_option
+@yes_option
+@json_option
+@pass_app
+def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **policy: Any) -> None:
+    """Set the bucket's rules.
+
+    Only the four rules whose IDs begin with orchestrator- and are this tool's are changed; those of
+    others stay. Repeating it changes nothing. What the server keeps is read back: where that is
+    anything else, the previous rules are put back and the command fails (6). One thing is let
+    pass with a warning: a server that drops the size filter. Where nobody can be asked, a change
+    needs --yes (2).
+    """
+    from orchestrator_cli.core.base.errors import PartialFailureError
+
+    rules = choose_rules(app, policy)
+    bucket, plan = _read_plan(app, rules, strict)
+    if not as_json:
+        _show_plan(plan, app.output.note)
+    _warn(app, plan)
+    if check and plan.changed:
+        if as_json:
+            app.output.json(_plan_record(bucket.name, plan, plan.weaker))
+        ids = ", ".join(change.rule_id for change in plan.changed)
+        message = f"lifecycle rules differ from the policy: {ids}"
+        raise PartialFailureError(message, hint="`orchestrator lifecycle apply` sets them")
+    dropped = plan.weaker
+    if plan.changed:
+        confirm(f"Change the lifecycle rules of s3://{bucket.name}?", yes)
+        applied = bucket.apply(plan, strict, lambda lost: _print_lost(app, lost))
+        dropped = applied.size_filter_dropped
+        _warn_weaker(app, dropped)
+    if as_json:
+        app.output.json(_plan_record(bucket.name, plan, dropped))
+    app.output.note("nothing to change" if not plan.changed else "the rules are set")
+
+
+@command(
+    examples=(
+        Example("what apply would do", "orchestrator lifecycle plan --archive-after 60"),
+        Example("for a script", "orchestrator lifecycle plan --json | jq -e '.changed | not'"),
+    ),
+    exit_codes=(0, 1, 2, 4, 5, 9),
+)
+@policy_options
+@_strict_option
+@json_option
+@pass_app
+def plan(app: App, /, strict: bool, as_json: bool, **policy: Any) -> None:
+    """Show what `apply` would change.
+
+    Nothing is changed. Rules of others are listed too; those that act on the same keys are warned
+    of.
+    """
+    bucket, planned = _read_plan(app, choose_rules(app, policy), strict)
+    if as_json:
+        app.output.json(_plan_record(bucket.name, planned, planned.weaker))
+    else:
+        _show_plan(planned, app.output.line)
+    _warn(app, planned)
+
+
+@command(
+    examples=(
+        Example("the rules in words", "orchestrator lifecycle show"),
+        Example("as S3 has them", "orchestrator lifecycle show --json | jq '.rules'"),
+    ),
+    exit_codes=(0, 1, 2, 4, 5, 9),
+)
+@json_option
+@pass_app
+def show(app: App, as_json: bool) -> None:
+    """Show the bucket's rules, ours and those of others."""
+    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
+    from orchestrator_cli.core.retention.policy import OWNED_IDS
+    from orchestrator_cli.core.retention.rule import describe_rule
+
+    store = app.store()
+    present = BucketLifecycle(store).read()
+    if as_json:
+        app.output.json({"bucket": store.bucket, **_configuration_record(present)})
+        return
+    for rule in present.rules:
+        whose = "ours" if rule.get("ID") in OWNED_IDS else "foreign"
+        app.output.row((whose, printable(rule.get("ID") or "-"), describe_rule(rule)), _WIDTHS)
+    if not present.rules:
+        app.output.note("the bucket has no lifecycle rules")
+
+
+def _read_plan(
+    app: App, rules: tuple[Rule, ...], strict: bool
+) -> tuple[BucketLifecycle, LifecyclePlan]:
+    from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
+    from orchestrator_cli.core.retention.policy import plan_changes
+
+    store = app.store()
+    bucket = BucketLifecycle(store)
+    may_miss = not strict and not store.clients.is_aws
+    return bucket, plan_changes(bucket.read(), rules, may_miss)
+
+
+def _show_plan(plan: LifecyclePlan, say: Callable[[str], None]) -> None:
+    from orchestrator_cli.core.base.errors import printable
+
+    for change in plan.changes:
+        say(f"{change.action:<8}  {printable(change.rule_id or '-'):<24}  {_described(change)}")
+
+
+def _described(change: Change) -> str:
+    from orchestrator_cli.core.retention.rule import describe_rule
+
+    texts = [describe_rule(rule) for rule in (change.before, change.after) if rule is not None]
+    return " → ".join(dict.fromkeys(texts))
+
+
+def _warn(app: App, plan: LifecyclePlan) -> None:
+    from orchestrator_cli.core.retention.policy import list_overlaps
+
+    for overlap in list_overlaps(plan.present):
+        app.output.warn(overlap)
+    _warn_weaker(app, plan.weaker)
+
+
+def _warn_weaker(app: App, rule_ids: tuple[str, ...]) -> None:
+    for rule_id in rule_ids:
+        app.output.warn(
+            f"this server keeps {rule_id} WITHOUT its size filter: it archives small objects too, "
+            "metadata.json with them. Each then costs more than it saves, and `show`, `ls` and "
+            "`finish` fail on an archived metadata.json until it is restored. To archive nothing: "
+            "--archive-after 0 --override-policy"
+        )
+
+
+def _print_lost(app: App, lost: Configuration) -> None:
+    import json
+
+    record = json.dumps(_configuration_record(lost), default=str)
+    app.output.warn(f"the previous rules, to put back by hand: {record}")
+
+
+def _configuration_record(configuration: Configuration) -> dict[str, Any]:
+    return {
+        "rules": list(configuration.rules),
+        "transition_default_minimum_object_size": configuration.default_minimum,
+    }
+
+
+def _plan_record(bucket: str, plan: LifecyclePlan, dropped: tuple[str, ...]) -> dict[str, Any]:
+    from orchestrator_cli.core.retention.policy import list_overlaps
+
+    return {
+        "bucket": bucket,
+        "changed": bool(plan.changed),
+        "changes": [
+            {
+                "rule_id": change.rule_id,
+                "action": str(change.action),
+                "before": change.before,
+                "after": change.after,
+            }
+            for change in plan.changes
+        ],
+        "overlaps": list_overlaps(plan.present),
+        "size_filter_dropped": list(dropped),
+    }

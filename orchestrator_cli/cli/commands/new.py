@@ -1,0 +1,62 @@
+"""`orchestrator new`: make an execution."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.options import LABEL, Example, command, json_option
+
+
+@command(
+    examples=(
+        Example("keep the id for the commands that follow", "ID=$(orchestrator new --suite smoke)"),
+        Example(
+            "an on-prem bench, with labels",
+            "orchestrator new --runner-type onprem --bench-id b7 --label branch=main",
+        ),
+    ),
+    exit_codes=(0, 2, 4, 5, 6, 9),
+)
+@click.option("--id", "execution_id", metavar="ULID", help="Use this id instead of a fresh one.")
+@click.option("--suite", metavar="S", help="The test suite.")
+@click.option(
+    "--runner-type", type=click.Choice(["ec2", "eks", "onprem"]), help="Where the test runs."
+)
+@click.option("--reservation-id", metavar="R", help="The reservation it runs under.")
+@click.option("--bench-id", metavar="B", help="The bench; on-prem only.")
+@click.option("--label", "labels", type=LABEL, multiple=True, help="A label.")
+@json_option
+@pass_app
+def new(
+    app: App,
+    execution_id: str | None,
+    suite: str | None,
+    runner_type: str | None,
+    reservation_id: str | None,
+    bench_id: str | None,
+    labels: tuple[tuple[str, str], ...],
+    as_json: bool,
+) -> None:
+    """Make an execution and print its id.
+
+    Writes metadata.json and prints the ULID alone. With --id, repeating the command is safe: an
+    execution that declares the same is left as it is, another one is a conflict.
+    """
+    from orchestrator_cli.core.executions.metadata import build_metadata
+    from orchestrator_cli.core.executions.repository import create_execution
+
+    metadata = build_metadata(
+        execution_id=execution_id or app.new_execution_id(),
+        reservation_id=reservation_id,
+        runner_type=runner_type,
+        bench_id=bench_id,
+        test_suite=suite,
+        started_at=app.now(),
+        labels=dict(labels),
+    )
+    created = create_execution(app.store(), metadata)
+    if as_json:
+        app.output.json(created.to_dict())
+    else:
+        app.output.line(created.execution_id)

@@ -1,0 +1,194 @@
+"""`orchestrator restore`: bring archived files back for some days."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.options import (
+    DURATION,
+    Example,
+    command,
+    complete_id_or_file,
+    concurrency_option,
+    confirm,
+    json_option,
+    split_id,
+    yes_option,
+)
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.retention.restore import RestoreItem, RestorePlan
+    from orchestrator_cli.core.s3.writer import ArtifactStore
+
+
+@command(
+    examples=(
+        Example("everything of an execution, by tomorrow or so", "orchestrator restore $ID"),
+        Example("one log within 12 hours", "orchestrator restore $ID stdout --tier standard"),
+        Example(
+            "a script that goes on when it is there",
+            "orchestrator restore $ID --yes --wait --timeout 50h && orchestrator download $ID",
+        ),
+    ),
+    exit_codes=(0, 2, 3, 4, 5, 8, 9, 130),
+)
+@click.argument("arguments", metavar="ID [PATTERN…]", nargs=-1, shell_complete=complete_id_or_file)
+@click.option(
+    "--tier",
+    type=click.Choice(["bulk", "standard"]),
+    default="bulk",
+    show_default=True,
+    help="How fast, and how dear: bulk within 48 hours, standard within 12.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3650),
+    default=7,
+    show_default=True,
+    metavar="DAYS",
+    help="How long the copies can be read.",
+)
+@click.option("--wait", is_flag=True, help="Wait until every file can be read.")
+@click.option("--timeout", type=DURATION, help="Wait no longer than this.  [default: for ever]")
+@yes_option
+@concurrency_option
+@json_option
+@pass_app
+def restore(
+    app: App,
+    arguments: tuple[str, ...],
+    tier: str,
+    days: int,
+    wait: bool,
+    timeout: timedelta | None,
+    yes: bool,
+    concurrency: int,
+    as_json: bool,
+) -> None:
+    """Bring archived files back for some days.
+
+    S3 makes copies that can be read, and removes them after --days; the archived files stay. How
+    much, how long it takes and about what price is said first, then asked. Repeating it is safe:
+    what is under way, can be read or never was archived is left alone. With --wait, exit 8 where
+    files are still archived after --timeout. PATTERN is a path, the name of a log, a directory or
+    a glob; without PATTERN, everything. JSON is one object a file and line.
+    """
+    from orchestrator_cli.core.retention.restore import plan_restore
+
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout goes with --wait.")
+    text, patterns = split_id(arguments)
+    store = app.store(concurrency)
+    execution_id = app.resolve_id(text, store)
+    plan = plan_restore(store, execution_id, patterns, tier, days)
+    _say_plan(app, plan)
+    if plan.needed:
+        confirm("Restore them?", yes)
+    items = _request(app, store, plan, store.clients.settings.concurrency)
+    late = _wait(app, store, execution_id, items, timeout) if wait else None
+    _report(app, items, as_json)
+    if late is not None:
+        raise late
+
+
+def _say_plan(app: App, plan: RestorePlan) -> None:
+    from orchestrator_cli.cli.output import human_count, human_size
+    from orchestrator_cli.core.retention.archive import human_price
+    from orchestrator_cli.core.retention.prices import PRICES_DATE
+
+    if plan.needed:
+        kept = human_count(plan.days, "day")
+        app.output.note(
+            f"to restore: {human_count(len(plan.needed), 'file')}, {human_size(plan.size_bytes)}; "
+            f"{plan.tier}, readable for {kept}; within {plan.within_hours} hours; "
+            f"{human_price(plan.dollars)} (AWS prices in {plan.price_region}, {PRICES_DATE})"
+        )
+    others = Counter(str(item.outcome) for item in plan.items if item not in set(plan.needed))
+    words = {
+        "restored": "can be read already",
+        "ongoing": "under way already",
+        "not-archived": "not archived",
+    }
+    found = [f"{human_count(others[name], 'file')} {word}" for name, word in words.items()]
+    left_alone = [text for text, name in zip(found, words, strict=True) if others[name]]
+    if left_alone:
+        app.output.note(f"left alone: {', '.join(left_alone)}")
+
+
+def _request(
+    app: App, store: ArtifactStore, plan: RestorePlan, concurrency: int
+) -> dict[str, RestoreItem]:
+    from orchestrator_cli.core.retention.restore import request_restores
+
+    items = {item.key: item for item in plan.items}
+    with app.output.progress("asking for") as progress:
+        for item in request_restores(store, plan, concurrency):
+            items[item.key] = item
+            progress.add_bytes(item.size_bytes)
+            progress.add_file()
+    return items
+
+
+def _wait(
+    app: App,
+    store: ArtifactStore,
+    execution_id: str,
+    items: dict[str, RestoreItem],
+    timeout: timedelta | None,
+) -> OrchestratorError | None:
+    """Wait, and note what can be read; return the error where some still cannot."""
+    from orchestrator_cli.core.base.errors import ArchivedError
+    from orchestrator_cli.core.retention.restore import RestoreOutcome, wait_until_restored
+
+    states = (RestoreOutcome.REQUESTED, RestoreOutcome.ONGOING)
+    waiting = [item for item in items.values() if item.outcome in states]
+    seconds = timeout.total_seconds() if timeout is not None else None
+    found = wait_until_restored(store, execution_id, waiting, seconds, time.monotonic)
+    try:
+        with app.output.progress("restored") as progress:
+            for item in found:
+                items[item.key] = item
+                progress.add_bytes(item.size_bytes)
+                progress.add_file()
+    except ArchivedError as error:
+        return error
+    return None
+
+
+def _report(app: App, items: dict[str, RestoreItem], as_json: bool) -> None:
+    from orchestrator_cli.cli.output import human_count
+    from orchestrator_cli.core.base.errors import PartialFailureError, printable
+
+    for item in items.values():
+        if as_json:
+            app.output.json(_record(item))
+        if item.error is not None:
+            app.output.failure(f"{printable(item.path)}: {item.error.message}")
+        else:
+            app.output.detail(f"{item.outcome}: {printable(item.path)}")
+    counts = Counter(str(item.outcome) for item in items.values())
+    said = ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
+    app.output.note(f"{human_count(len(items), 'file')}: {said}")
+    if counts["failed"]:
+        raise PartialFailureError(
+            f"{counts['failed']:,} of {len(items):,} files could not be asked for",
+            hint="run the same command again: it asks for what is missing",
+        )
+
+
+def _record(item: RestoreItem) -> dict[str, object]:
+    return {
+        "path": item.path,
+        "size_bytes": item.size_bytes,
+        "storage_class": item.storage_class,
+        "outcome": str(item.outcome),
+        "expires_at": item.expires_at,
+        "error": item.error.message if item.error else None,
+    }

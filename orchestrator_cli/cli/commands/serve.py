@@ -1,0 +1,186 @@
+"""`orchestrator serve`: the HTTP API."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.options import DURATION, Example, command
+from orchestrator_cli.core.base.errors import UsageError
+
+
+@command(
+    examples=(
+        Example("for this machine", "orchestrator serve"),
+        Example("a token for a dashboard", "orchestrator serve --new-token grafana >> tokens"),
+        Example(
+            "a token for a bench to upload with",
+            "orchestrator serve --new-token bench-7 --scope upload --bench bench-7 >> tokens",
+        ),
+        Example("for others", "orchestrator serve --host 0.0.0.0 --tokens tokens"),
+    ),
+    exit_codes=(0, 2, 5, 9),
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free."
+)
+@click.option(
+    "--tokens",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file of tokens as hashes, one of which requests then need. Read again when it changes.",
+)
+@click.option(
+    "--new-token",
+    metavar="NAME",
+    help="Make a token: its line for the file on standard output, itself on standard error.",
+)
+@click.option(
+    "--scope",
+    type=click.Choice(["read", "upload"]),
+    default="read",
+    show_default=True,
+    help="What a new token is for: all that reads, or uploads and nothing else.",
+)
+@click.option("--bench", metavar="ID", help="Uploads to executions of this bench only.")
+@click.option("--execution", metavar="ID", help="Uploads to this execution only.")
+@click.option("--valid-for", type=DURATION, help="How long a new token is good.  [default: ever]")
+@click.option(
+    "--expires-in", type=DURATION, default="1h", show_default=True, help="How long URLs work."
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 256),
+    default=16,
+    show_default=True,
+    help="Requests worked on at once; four times as many wait, others are answered 503.",
+)
+@click.option(
+    "--deadline", type=DURATION, default="30s", show_default=True, help="For one request."
+)
+@pass_app
+def serve(
+    app: App,
+    host: str,
+    port: int,
+    tokens: Path | None,
+    new_token: str | None,
+    scope: str,
+    bench: str | None,
+    execution: str | None,
+    valid_for: timedelta | None,
+    expires_in: timedelta,
+    concurrency: int,
+    deadline: timedelta,
+) -> None:
+    """Serve executions, files and logs over HTTP, and take uploads.
+
+    Open /docs in a browser, or read /openapi.json. The server keeps no state: any number of them
+    may run behind a load balancer, which has to do TLS. On other addresses than loopback it
+    starts only with --tokens. Each request is a line of JSON on standard error, without query
+    strings. SIGTERM ends it once what has begun is answered.
+
+    A bench with an upload token stores files through it without AWS credentials, as
+    `orchestrator upload --via` does. See orchestrator-api(7).
+    """
+    if new_token is not None:
+        _make_token(app, new_token, scope, bench, execution, valid_for)
+        return
+    if scope != "read" or bench or execution or valid_for:
+        raise click.UsageError("--scope, --bench, --execution and --valid-for go with --new-token.")
+    if tokens is None and not _is_loopback(host):
+        raise UsageError(
+            f"{host} is not loopback, and there are no tokens",
+            hint="make one with --new-token NAME, and name its file with --tokens",
+        )
+    _serve(app, host, port, tokens, expires_in, concurrency, deadline)
+
+
+def _make_token(
+    app: App,
+    name: str,
+    scope: str,
+    bench: str | None,
+    execution: str | None,
+    valid_for: timedelta | None,
+) -> None:
+    from orchestrator_cli.api.auth import Bounds, new_token
+    from orchestrator_cli.core.executions.keys import parse_execution_id
+
+    try:
+        until = app.now() + valid_for if valid_for else None
+    except OverflowError as error:
+        raise UsageError("--valid-for is too long") from error
+    bounds = Bounds(scope, bench, parse_execution_id(execution) if execution else None, until)
+    token, line = new_token(name, bounds)
+    click.echo(line)
+    click.echo(token, err=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _serve(
+    app: App,
+    host: str,
+    port: int,
+    tokens: Path | None,
+    expires_in: timedelta,
+    concurrency: int,
+    deadline: timedelta,
+) -> None:
+    try:
+        from orchestrator_cli.api.app import make_app
+        from orchestrator_cli.api.metrics import ServerMetrics
+        from orchestrator_cli.api.middleware import Guard
+        from orchestrator_cli.api.server import open_socket, serve_app
+        from orchestrator_cli.api.slow_client_protocol import REQUEST_SECONDS
+        from orchestrator_cli.core.metrics.text_file import require_prometheus
+    except ImportError as error:
+        raise UsageError(
+            "serve needs FastAPI and uvicorn", hint="pip install 'orchestrator-cli[api]'"
+        ) from error
+    from orchestrator_cli.api.auth import TokenFile
+    from orchestrator_cli.api.read_service import Reads
+    from orchestrator_cli.api.upload_service import Uploads
+    from orchestrator_cli.api.worker_pool import Workers
+    from orchestrator_cli.core.gateway.upload_authorizer import UploadGrants
+    from orchestrator_cli.core.s3.presign import UrlSigner, plan_expiry
+
+    require_prometheus()
+    known = TokenFile(tokens, app.now)
+    store = app.store(concurrency)
+    seconds = int(expires_in.total_seconds())
+    plan_expiry(seconds, store.clients.credential_lifetime(), app.now())
+    workers = Workers(concurrency, 4 * concurrency)
+    signer = UrlSigner(store)
+    reads = Reads(store, signer, app.now, seconds)
+    uploads = Uploads(store, UploadGrants(store, signer, app.now, seconds))
+    metrics = ServerMetrics()
+    served = make_app(reads, uploads, workers, metrics)
+    guarded = Guard(served, known, _log, deadline.total_seconds(), metrics)
+    listening = open_socket(host, port)
+    address = f"[{host}]" if ":" in host else host
+    app.output.note(f"serving on http://{address}:{listening.getsockname()[1]} (see /docs)")
+    try:
+        serve_app(guarded, listening, min(REQUEST_SECONDS, deadline.total_seconds()))
+    finally:
+        workers.close()
+    if workers.busy:
+        # The storage hangs. Python would wait for its answers, which nobody needs any more.
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the log of the server

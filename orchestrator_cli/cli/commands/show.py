@@ -1,0 +1,75 @@
+"""`orchestrator show`: the validated metadata."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.options import Example, command, execution_id_argument, json_option
+
+
+@command(
+    examples=(
+        Example("the newest execution", "orchestrator show @latest"),
+        Example("one field, in a script", "orchestrator show --json $ID | jq -r .result"),
+    ),
+    exit_codes=(0, 2, 4, 5, 7, 9),
+)
+@execution_id_argument
+@json_option
+@pass_app
+def show(app: App, execution_id: str, as_json: bool) -> None:
+    """Show the metadata of an execution.
+
+    The metadata is validated; --json prints it whole, manifest included.
+    """
+    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.executions.repository import read_execution
+
+    store = app.store()
+    metadata = read_execution(store, app.resolve_id(execution_id, store)).metadata
+    record = metadata.to_dict()
+    if as_json:
+        app.output.json(record)
+        return
+    for name, value in record.items():
+        # A newer version, or something else, may have written fields of any name.
+        app.output.line(f"{printable(name).replace('_', ' '):<16}  {_text(name, value)}")
+
+
+def _text(name: str, value: Any) -> str:
+    from orchestrator_cli.cli.output import human_size
+    from orchestrator_cli.core.base.errors import printable
+
+    if value is None or value == [] or value == {}:
+        return "-"
+    if name == "artifacts":
+        return f"{len(value):,} (orchestrator ls ID)"
+    if name == "artifact_bytes":
+        return f"{value:,} ({human_size(value)})"
+    if name == "failures":
+        return "; ".join(printable(f"{item['path']}: {item['error']}") for item in value)
+    if isinstance(value, dict):
+        return (
+            _run_text(value)
+            if name == "run"
+            else ", ".join(printable(f"{key}={item}") for key, item in sorted(value.items()))
+        )
+    return printable(value)
+
+
+def _pairs(value: dict[str, Any]) -> str:
+    from orchestrator_cli.core.base.errors import printable
+
+    return ", ".join(printable(f"{key}={item}") for key, item in sorted(value.items()))
+
+
+def _run_text(run: dict[str, Any]) -> str:
+    import shlex
+
+    from orchestrator_cli.core.base.errors import printable
+
+    seconds = run.get("duration_seconds")
+    lasted = "" if seconds is None else f" after {seconds:g} s"
+    how = f"{run.get('summary') or 'running'}{lasted} on {run.get('host')}"
+    return printable(f"{how}: {shlex.join(run.get('command') or [])}")

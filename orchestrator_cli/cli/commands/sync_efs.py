@@ -1,0 +1,303 @@
+"""`orchestrator sync-efs`: store what benches left on EFS, then remove what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.metrics_options import metrics_options
+from orchestrator_cli.cli.options import (
+    DURATION,
+    SIZE,
+    Example,
+    command,
+    complete_execution_id,
+    concurrency_option,
+    json_option,
+)
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncSummary
+    from orchestrator_cli.core.efs.unchanged_cache import QuietExecutions
+
+
+@command(
+    examples=(
+        Example("once, for all benches below /mnt/bench-logs", "orchestrator sync-efs"),
+        Example("one bench, for months", "orchestrator sync-efs --bench bench-07 --watch"),
+        Example("what would happen", "orchestrator sync-efs --root /srv/bench-logs --dry-run"),
+        Example("store everything, remove nothing", "orchestrator sync-efs --keep"),
+        Example(
+            "with its backlog in a file for the node exporter",
+            "orchestrator sync-efs --metrics-file /var/lib/node_exporter/orchestrator.prom",
+        ),
+    ),
+    exit_codes=(0, 2, 3, 4, 5, 6, 9, 130),
+)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    default=Path("/mnt/bench-logs"),
+    show_default=True,
+    help="Where the EFS is mounted.",
+)
+@click.option("--bench", metavar="BENCH_ID", help="This bench only.")
+@click.option(
+    "--execution",
+    metavar="ULID",
+    help="This execution only.",
+    shell_complete=complete_execution_id,
+)
+@click.option(
+    "--settle",
+    type=DURATION,
+    default="60s",
+    show_default=True,
+    help="Leave files alone that changed within this time.",
+)
+@click.option(
+    "--retain",
+    type=DURATION,
+    default="7d",
+    show_default=True,
+    help="Delete stored files this long after they were last written.",
+)
+@click.option("--keep", is_flag=True, help="Delete nothing.")
+@click.option("--watch", is_flag=True, help="Go on until SIGTERM, with a pass every interval.")
+@click.option(
+    "--interval",
+    type=DURATION,
+    default="60s",
+    show_default=True,
+    help="From the end of a pass to the next one.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
+@concurrency_option
+@click.option("--limit-rate", type=SIZE, help="Bytes a second at most, as 512K or 5M.")
+@json_option
+@metrics_options
+@pass_app
+def sync_efs(
+    app: App,
+    root: Path,
+    bench: str | None,
+    execution: str | None,
+    settle: timedelta,
+    retain: timedelta,
+    keep: bool,
+    watch: bool,
+    interval: timedelta,
+    dry_run: bool,
+    concurrency: int,
+    limit_rate: int | None,
+    as_json: bool,
+) -> None:
+    """Store what benches left on EFS, then remove what is stored.
+
+    Takes every file below ROOT/BENCH_ID/EXECUTION_ID/raw/ to the place that `upload` would give it,
+    and makes the execution where there is none. ROOT/BENCH_ID/EXECUTION_ID/temp/ is never stored
+    and goes with its execution. Files that changed within --settle are left for the next time;
+    links, special files and directories that are no execution are reported and never touched.
+
+    A local file is deleted only if it is older than --retain, S3 holds exactly its bytes by a
+    checksum computed right then, and it has not changed since. A file that fails is tried again
+    with growing waits; then it stays, the execution is marked artifact_error, and the next sync
+    that stores it clears the mark. Any number of syncs may run at once.
+
+    --watch goes on when the mount or S3 is gone, and ends with what it is at upon SIGTERM.
+    """
+    from orchestrator_cli.core.efs.rules import SyncRules
+    from orchestrator_cli.core.efs.unchanged_cache import QuietExecutions
+    from orchestrator_cli.core.executions.keys import parse_execution_id
+
+    if watch and dry_run:
+        raise click.UsageError("--watch and --dry-run exclude each other.")
+    execution_id = parse_execution_id(execution) if execution else None
+    rules = SyncRules(settle, None if keep else retain)
+    if dry_run:
+        _print_plan(app, rules, root, bench, execution_id, as_json)
+        return
+    store = app.store(concurrency, limit_rate)
+    told = _Told(app, as_json)
+
+    def one_pass(quiet: QuietExecutions, stopping: Callable[[], bool]) -> SyncSummary:
+        from orchestrator_cli.core.efs.sync import EfsSync
+
+        with app.transfers(store, concurrency) as transfers:
+            sync = EfsSync(transfers, rules, app.now, told.event, stopping, quiet)
+            sync.run(root, bench, execution_id)
+        _set_gauges(app, sync.summary)
+        return sync.summary
+
+    if watch:
+        _watch(app, told, one_pass, QuietExecutions(rules), interval)
+        return
+    with app.output.failures_at_the_end():
+        summary = one_pass(QuietExecutions(rules), lambda: False)
+    told.summary(summary)
+    error = summary.error()
+    if error is not None:
+        raise error
+
+
+def _watch(
+    app: App,
+    told: _Told,
+    one_pass: Callable[[QuietExecutions, Callable[[], bool]], SyncSummary],
+    quiet: QuietExecutions,
+    interval: timedelta,
+) -> None:
+    import signal
+    import threading
+
+    from orchestrator_cli.core.efs.watch import watch
+
+    def on_pass(summary: SyncSummary) -> None:
+        told.summary(summary)
+        app.write_metrics()
+
+    def on_trouble(error: Any) -> None:
+        told.trouble(error)
+        app.write_metrics()
+
+    stop = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    try:
+        watch(
+            lambda: one_pass(quiet, stop.is_set),
+            stop,
+            interval.total_seconds(),
+            on_pass,
+            on_trouble,
+        )
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _set_gauges(app: App, summary: SyncSummary) -> None:
+    if app.meter is not None:
+        from orchestrator_cli.core.metrics.registry import BACKLOG, PASSED
+
+        app.meter.set_gauge(BACKLOG, summary.unfinished)
+        app.meter.set_gauge(PASSED, app.now().timestamp())
+
+
+class _Told:
+    """What the user was told; a watch does not say of a file twice the same."""
+
+    _MOST = 10_000
+
+    def __init__(self, app: App, as_json: bool) -> None:
+        self._app = app
+        self._as_json = as_json
+        self._told: set[tuple[str, str]] = set()
+
+    def event(self, event: SyncEvent) -> None:
+        """Tell what became of a file."""
+        from orchestrator_cli.core.base.errors import printable
+
+        why = event.error.message if event.error else event.detail
+        if why is not None and self._is_old(event.source, why):
+            return
+        if self._as_json:
+            self._app.output.record(_record(event))
+        source = printable(event.source)
+        if event.error is not None:
+            self._app.output.failure(f"{source}: {event.error.message}")
+        elif event.detail is not None:
+            self._app.output.warn(f"skipped {source}: {event.detail}")
+        else:
+            self._app.output.detail(f"{event.state}: {source}")
+
+    def summary(self, summary: SyncSummary) -> None:
+        """Tell the totals of a pass, if it did anything or is the only one."""
+        from dataclasses import asdict
+
+        from orchestrator_cli.cli.output import human_count, human_size
+
+        if self._as_json:
+            self._app.output.record({"pass": asdict(summary)})
+            return
+        text = (
+            f"synced {human_count(summary.executions, 'execution')}: "
+            f"{summary.created:,} created, {summary.identical + summary.stored:,} stored before, "
+            f"{human_size(summary.sent_bytes)} sent; {summary.deleted:,} deleted, "
+            f"{human_size(summary.deleted_bytes)} freed"
+        )
+        waiting = f"; {summary.settling:,} still being written" if summary.settling else ""
+        if not self._is_old("", text + waiting):
+            self._app.output.note(text + waiting)
+
+    def trouble(self, error: Any) -> None:
+        """Tell why a pass could not be made; the same only once until one succeeds."""
+        self._app.output.warn(f"{error}; trying again")
+
+    def _is_old(self, source: str, why: str) -> bool:
+        if (source, why) in self._told:
+            return True
+        if len(self._told) >= self._MOST:
+            self._told.clear()
+        self._told.add((source, why))
+        return False
+
+
+def _record(event: SyncEvent) -> dict[str, Any]:
+    execution = event.execution
+    error = event.error
+    return {
+        "bench_id": execution.bench_id if execution else None,
+        "execution_id": execution.execution_id if execution else None,
+        # JSON is Unicode; a file name need not be.
+        "source": event.source.encode("utf-8", "backslashreplace").decode(),
+        "path": event.path,
+        "size_bytes": event.size_bytes,
+        "sent_bytes": event.sent_bytes,
+        "outcome": str(event.state),
+        "error": error.message if error else event.detail,
+        "exit_code": error.exit_code if error else 0,
+    }
+
+
+def _print_plan(
+    app: App,
+    rules: SyncRules,
+    root: Path,
+    bench: str | None,
+    execution_id: str | None,
+    as_json: bool,
+) -> None:
+    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.efs.rules import SyncEvent, is_due, plan_sync
+    from orchestrator_cli.core.efs.tree import list_bench_executions
+    from orchestrator_cli.core.transfer.plan import SkippedFile
+
+    told = _Told(app, as_json)
+    for found in list_bench_executions(root, bench, execution_id):
+        if isinstance(found, SkippedFile):
+            app.output.warn(f"would skip {printable(found.source)}: {found.reason}")
+            continue
+        for item in plan_sync(found, rules, app.now()):
+            if isinstance(item, SyncEvent):
+                told.event(item)
+                continue
+            due = is_due(item.source, rules, app.now())
+            if as_json:
+                app.output.record(
+                    {
+                        "bench_id": found.bench_id,
+                        "execution_id": found.execution_id,
+                        "source": str(item.source).encode("utf-8", "backslashreplace").decode(),
+                        "path": item.path,
+                        "key": item.key,
+                        "size_bytes": item.size_bytes,
+                        "would_delete": due,
+                    }
+                )
+            else:
+                then = ", then delete it here" if due else ""
+                app.output.line(f"{printable(item.source)} -> {printable(item.key)}{then}")

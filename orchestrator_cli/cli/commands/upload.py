@@ -1,0 +1,333 @@
+"""`orchestrator upload`: store files, directories or standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.metrics_options import metrics_options
+from orchestrator_cli.cli.options import (
+    SIZE,
+    Example,
+    command,
+    complete_id_or_path,
+    concurrency_option,
+    is_preset_id,
+    json_option,
+    split_id,
+)
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.s3.types import UploadResult
+    from orchestrator_cli.core.transfer.plan import PlanItem
+    from orchestrator_cli.core.transfer.stream_parts import Readable
+    from orchestrator_cli.core.transfer.upload_target import UploadSession
+    from orchestrator_cli.core.transfer.uploader import UploadSummary
+
+
+@command(
+    examples=(
+        Example("everything below a directory", "orchestrator upload $ID results/"),
+        Example(
+            "a pipe of any length", "make test 2>&1 | orchestrator upload $ID - --name stdout.log"
+        ),
+        Example(
+            "only what is wanted, over a slow link",
+            "orchestrator upload $ID out/ --exclude '*.tmp' --limit-rate 5M",
+        ),
+        Example(
+            "without AWS credentials, through a server",
+            "orchestrator upload $ID out/ --via https://orchestrator.example.com "
+            "--via-token-file token",
+        ),
+        Example(
+            "and count it at a Prometheus Pushgateway",
+            "orchestrator upload $ID results/ --metrics-push http://pushgateway.example.com:9091",
+        ),
+        Example("what would happen", "orchestrator upload $ID results/ --dry-run"),
+    ),
+    exit_codes=(0, 2, 3, 4, 5, 6, 7, 9, 130),
+)
+@click.argument(
+    "arguments",
+    metavar="ID PATH…",
+    nargs=-1,
+    required=True,
+    shell_complete=complete_id_or_path,
+)
+@click.option("--name", metavar="PATH", help="The name of standard input or of a single file.")
+@click.option("--include", metavar="GLOB", multiple=True, help="Only these; * also matches /.")
+@click.option("--exclude", metavar="GLOB", multiple=True, help="Not these; * also matches /.")
+@concurrency_option
+@click.option("--limit-rate", type=SIZE, help="Bytes a second at most, as 512K or 5M.")
+@click.option(
+    "--via",
+    metavar="URL",
+    help="Through an `orchestrator serve`, which has the credentials; none are needed here.",
+)
+@click.option(
+    "--via-token-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file with the token for --via.  [default: ORCHESTRATOR_VIA_TOKEN]",
+)
+@click.option("--dry-run", is_flag=True, help="Print where each file would go; send nothing.")
+@click.option(
+    "--if-no-files-found",
+    type=click.Choice(["error", "warn", "ignore"]),
+    default="error",
+    show_default=True,
+    help="What to do where nothing matches.",
+)
+@json_option
+@metrics_options
+@pass_app
+def upload(
+    app: App,
+    arguments: tuple[str, ...],
+    name: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    concurrency: int,
+    limit_rate: int | None,
+    via: str | None,
+    via_token_file: Path | None,
+    dry_run: bool,
+    if_no_files_found: str,
+    as_json: bool,
+) -> None:
+    """Store files, directories or standard input.
+
+    Where a file goes follows from its path relative to the directory given: logs by their four
+    names, results.json, coverage.xml, screenshots/, traces/ and custom/ have their places, other
+    images and traces are sorted by type, and everything else goes under artifacts/custom/. See
+    orchestrator-layout(7).
+
+    Stored files are immutable. The same content again is "identical" and a success; other content
+    under the same name is a conflict and changes nothing. Repeating an interrupted command sends
+    only what S3 does not have. PATH - reads standard input in bounded memory.
+
+    With --via, a server checks each file and signs what stores it, and the content goes to S3
+    directly; ID is then a whole ULID. See orchestrator-api(7).
+    """
+    from orchestrator_cli.core.executions.keys import parse_execution_id
+    from orchestrator_cli.core.transfer.plan import Selection, plan_upload
+
+    text, paths = split_id(arguments)
+    _check_paths(paths, name)
+    session: UploadSession
+    if via is None:
+        from orchestrator_cli.core.transfer.upload_target import DirectSession
+
+        store = app.store(concurrency, limit_rate)
+        session = DirectSession(store, app.resolve_id(text, store))
+    else:
+        from orchestrator_cli.core.gateway.remote_target import ViaSession
+
+        target = app.via(via, via_token_file, concurrency)
+        session = ViaSession(target, parse_execution_id(text), limit_rate)
+    execution_id = session.execution_id
+    if paths == ("-",):
+        _upload_stdin(app, session, str(name), concurrency, as_json, dry_run)
+        return
+    selection = Selection(include, exclude)
+    plan = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
+    if dry_run:
+        _print_plan(app, plan, as_json)
+        return
+    summary = _upload_files(app, session, plan, paths, concurrency, as_json)
+    _finish(app, summary, execution_id, if_no_files_found)
+
+
+def _check_paths(paths: tuple[str, ...], name: str | None) -> None:
+    if not paths:
+        raise click.UsageError("Missing argument 'PATH…'.")
+    if "" in paths:
+        # An unset variable in a script, which would mean the whole current directory.
+        raise click.UsageError("An empty PATH; name . to store the current directory.")
+    if "-" in paths and len(paths) > 1:
+        raise click.UsageError("Standard input (-) cannot be mixed with files.")
+    if paths == ("-",) and not name:
+        raise click.UsageError("Standard input (-) needs --name, such as --name logs/stdout.log.")
+    if name and (len(paths) > 1 or Path(paths[0]).is_dir()):
+        raise click.UsageError("--name goes with one file or standard input.")
+
+
+def _upload_files(
+    app: App,
+    session: UploadSession,
+    plan: Iterable[PlanItem],
+    roots: tuple[str, ...],
+    concurrency: int,
+    as_json: bool,
+) -> UploadSummary:
+    failing = _failing(app, session)
+    mended: set[str] = set()
+
+    with (
+        app.output.failures_at_the_end(),
+        app.output.progress("uploading") as progress,
+        session.transfers(concurrency, progress.add_bytes) as transfers,
+    ):
+        transfers.observe = app.observe
+
+        def on_result(result: UploadResult) -> None:
+            progress.add_file()
+            _report(app, result, as_json)
+            if result.stored and result.path in failing:
+                mended.add(str(result.path))
+
+        summary = session.uploader(transfers, on_result).run(session.execution_id, plan)
+        if not summary.failures:
+            # A file that could not be stored and is gone, or renamed, is no failure any more.
+            mended |= {path for path in failing if _is_below(path, roots)}
+        failed = {
+            _failed_path(result): str(result.error)
+            for result in summary.failures
+            # A refused overwrite loses nothing that was stored, so it is no mark on it.
+            if result.outcome is None
+        }
+        session.record(failed, mended)
+    return summary
+
+
+def _upload_stdin(
+    app: App,
+    session: UploadSession,
+    name: str,
+    concurrency: int,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    from orchestrator_cli.core.executions.keys import artifact_key, place
+    from orchestrator_cli.core.transfer.plan import PlannedFile, guess_content_type
+    from orchestrator_cli.core.transfer.uploader import UploadSummary, upload_stream
+
+    path = place(name)
+    item = PlannedFile(
+        Path("-"), path, artifact_key(session.execution_id, path), 0, guess_content_type(path)
+    )
+    if dry_run:
+        _print_plan(app, [item], as_json)
+        return
+    _failing(app, session)
+    summary = UploadSummary()
+    with (
+        app.output.progress("uploading") as progress,
+        session.transfers(concurrency, progress.add_bytes) as transfers,
+    ):
+        transfers.observe = app.observe
+        result = upload_stream(transfers, item, cast("Readable", sys.stdin.buffer))
+        progress.add_file()
+        summary.add(result)
+        # As with files: a refused overwrite loses nothing that was stored.
+        failed = {path: str(result.error)} if result.error and result.outcome is None else {}
+        session.record(failed, {path} if result.stored else set())
+    _report(app, result, as_json)
+    _finish(app, summary, session.execution_id, "ignore")
+
+
+def _failing(app: App, session: UploadSession) -> set[str]:
+    return session.failing(app.now() if is_preset_id(session.execution_id) else None)
+
+
+def _is_below(path: str, roots: tuple[str, ...]) -> bool:
+    from orchestrator_cli.core.base.errors import printable
+
+    return any(path.startswith(printable(Path(root)) + "/") for root in roots)
+
+
+def _failed_path(result: UploadResult) -> str:
+    from orchestrator_cli.core.base.errors import printable
+
+    return result.path or printable(result.source)
+
+
+def _report(app: App, result: UploadResult, as_json: bool) -> None:
+    from orchestrator_cli.core.base.errors import printable
+
+    outcome = _outcome(result)
+    if as_json:
+        app.output.record(_record(result, outcome))
+    if outcome == "skipped":
+        app.output.warn(f"skipped {printable(result.source)}: {result.note}")
+    elif result.error is not None:
+        request = f" [request id {result.error.request_id}]" if result.error.request_id else ""
+        app.output.failure(f"{printable(result.source)}: {result.error.message}{request}")
+    else:
+        app.output.detail(f"{outcome}: {printable(result.path)}")
+
+
+def _outcome(result: UploadResult) -> str:
+    if result.outcome is not None:
+        return str(result.outcome)
+    return "failed" if result.error else "skipped"
+
+
+def _record(result: UploadResult, outcome: str) -> dict[str, Any]:
+    error = result.error
+    return {
+        "source": _json_text(result.source),
+        "path": result.path,
+        "key": result.key,
+        "size_bytes": result.size_bytes,
+        "outcome": outcome,
+        "resumed_bytes": result.resumed_bytes,
+        "sent_bytes": result.sent_bytes,
+        "checksum": str(result.checksum) if result.checksum else None,
+        "error": error.message if error else result.note,
+        "exit_code": error.exit_code if error else 0,
+    }
+
+
+def _json_text(name: str) -> str:
+    # JSON is Unicode; a file name need not be.
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _print_plan(app: App, plan: Iterable[PlanItem], as_json: bool) -> None:
+    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.transfer.plan import SkippedFile
+
+    for item in plan:
+        if isinstance(item, SkippedFile):
+            app.output.warn(f"would skip {printable(item.source)}: {item.reason}")
+        elif as_json:
+            app.output.json(
+                {
+                    "source": _json_text(str(item.source)),
+                    "path": item.path,
+                    "key": item.key,
+                    "size_bytes": item.size_bytes,
+                    "content_type": item.content_type,
+                }
+            )
+        else:
+            app.output.line(f"{printable(item.source)} -> {printable(item.key)}")
+
+
+def _finish(app: App, summary: UploadSummary, execution_id: str, if_no_files: str) -> None:
+    from orchestrator_cli.cli.output import human_count, human_size
+    from orchestrator_cli.core.base.errors import NotFoundError
+
+    error = summary.error()
+    if error is not None:
+        raise error
+    if not summary.stored:
+        if if_no_files == "error":
+            raise NotFoundError(
+                "no files found", hint="--if-no-files-found warn makes that a success"
+            )
+        if if_no_files == "warn":
+            app.output.warn("no files found")
+        return
+    resumed = f", {human_size(summary.resumed_bytes)} resumed" if summary.resumed_bytes else ""
+    app.output.note(
+        f"uploaded to {execution_id}: {human_count(summary.stored, 'file')}, "
+        f"{human_size(summary.stored_bytes)}: {summary.created:,} created, "
+        f"{summary.identical:,} identical; {human_size(summary.sent_bytes)} sent{resumed}"
+    )

@@ -1,0 +1,144 @@
+"""`orchestrator url`: presigned URLs, with their real expiry."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.options import (
+    DURATION,
+    Example,
+    command,
+    complete_id_or_file,
+    json_option,
+    split_id,
+)
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.s3.presign import Expiry
+    from orchestrator_cli.core.s3.types import ListedObject
+
+
+@command(
+    examples=(
+        Example("a link to a log", "orchestrator url $ID stdout"),
+        Example("for a PR comment", "orchestrator url $ID --format markdown >> comment.md"),
+        Example(
+            "fail where the link would not live long enough",
+            "orchestrator url $ID --expires-in 12h --require-ttl",
+        ),
+    ),
+    exit_codes=(0, 2, 4, 5, 8, 9),
+)
+@click.argument("arguments", metavar="ID [PATH…]", nargs=-1, shell_complete=complete_id_or_file)
+@click.option(
+    "--expires-in", type=DURATION, default="1h", show_default=True, help="How long; 7d at most."
+)
+@click.option(
+    "--require-ttl", is_flag=True, help="Fail where the credentials end before --expires-in."
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json", "markdown", "jira"]),
+    default="text",
+    show_default=True,
+    help="text: a URL a line. json: an object a line. markdown, jira: a list of links.",
+)
+@json_option
+@pass_app
+def url(
+    app: App,
+    arguments: tuple[str, ...],
+    expires_in: timedelta,
+    require_ttl: bool,
+    style: str,
+    as_json: bool,
+) -> None:
+    """Print presigned URLs.
+
+    A URL reads one file without credentials until it expires, so treat it as a secret. It expires
+    at the earlier of --expires-in and the end of the credentials that signed it; the real time is
+    printed. PATH is a path, the name of a log, a directory or a glob; without PATH, every file.
+    """
+    from orchestrator_cli.core.executions.selection import select_files
+    from orchestrator_cli.core.retention.archive import Archive
+    from orchestrator_cli.core.s3.presign import UrlSigner, plan_expiry
+
+    text, patterns = split_id(arguments)
+    store = app.store()
+    lifetime = store.clients.credential_lifetime()
+    expiry = plan_expiry(int(expires_in.total_seconds()), lifetime, app.now())
+    execution_id = app.resolve_id(text, store)
+    chosen = list(select_files(store, execution_id, patterns))
+    archive = Archive(store, app.now())
+    for path, listed in chosen:
+        archive.check_readable(listed, path)
+    _check_expiry(app, expiry, require_ttl)
+    style = "json" if as_json else style
+    signer = UrlSigner(store)
+    signing_key = signer.signing_key()
+    for path, listed in chosen:
+        signed = signer.sign(signing_key, listed.key, expiry)
+        _print_url(app, path, listed, signed, expiry, style)
+
+
+def _check_expiry(app: App, expiry: Expiry, require_ttl: bool) -> None:
+    from orchestrator_cli.cli.output import rfc3339
+    from orchestrator_cli.core.base.errors import AccessError
+
+    when = rfc3339(expiry.expires_at)
+    if expiry.limited_by_credentials:
+        if require_ttl:
+            raise AccessError(
+                f"the credentials end before the URL should, at {when}",
+                hint="use credentials that live longer, or a shorter --expires-in",
+            )
+        app.output.warn(f"the credentials end early: expires {when}")
+    elif not expiry.certain:
+        if require_ttl:
+            raise AccessError(
+                "the credentials are temporary and do not say when they end",
+                hint="set AWS_CREDENTIAL_EXPIRATION, or use a profile or role that says it",
+            )
+        app.output.warn(f"the credentials are temporary; expires {when} or when they end")
+    else:
+        app.output.note(f"expires {when}")
+
+
+def _print_url(
+    app: App, path: str, listed: ListedObject, signed: str, expiry: Expiry, style: str
+) -> None:
+    from orchestrator_cli.cli.output import human_size, rfc3339
+    from orchestrator_cli.core.base.errors import printable
+
+    expires = rfc3339(expiry.expires_at)
+    label = f"{human_size(listed.size_bytes)}, expires {expires}"
+    if style == "json":
+        app.output.json(
+            {
+                "path": path,
+                "url": signed,
+                "expires_at": expires,
+                "expires_in_seconds": expiry.expires_in_seconds,
+                "size_bytes": listed.size_bytes,
+            }
+        )
+    elif style == "markdown":
+        app.output.line(f"- [{_escaped(printable(path), MARKDOWN)}](<{signed}>) ({label})")
+    elif style == "jira":
+        app.output.line(f"* [{_escaped(printable(path), JIRA)}|{signed}] ({label})")
+    else:
+        app.output.line(signed)
+
+
+MARKDOWN = r"\`*_{}[]<>()#+!|~&@"
+JIRA = r"\{}[]|*_^~+-?!"
+
+
+def _escaped(text: str, special: str) -> str:
+    # A file name must not become formatting, a link or a mention.
+    return "".join(f"\\{character}" if character in special else character for character in text)

@@ -1,0 +1,93 @@
+"""`orchestrator verify`: stored checksums against the manifest, and against local files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.options import Example, command, json_option, split_id
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.transfer.verify import Verified
+
+
+@command(
+    examples=(
+        Example("is everything in the manifest stored, and as it was", "orchestrator verify $ID"),
+        Example("may the local files be deleted", "orchestrator verify $ID results/"),
+        Example("fetch and hash every byte", "orchestrator verify $ID --read"),
+    ),
+    exit_codes=(0, 2, 3, 4, 5, 7, 8, 9),
+)
+@click.argument("arguments", metavar="ID [DIR]", nargs=-1)
+@click.option("--read", "read_back", is_flag=True, help="Fetch and hash every stored byte.")
+@json_option
+@pass_app
+def verify(app: App, arguments: tuple[str, ...], read_back: bool, as_json: bool) -> None:
+    """Check stored checksums, and local files against them.
+
+    Without DIR, the checksums that S3 holds are compared with the manifest. With DIR, every local
+    file is hashed and compared with the object that `upload ID DIR` would have made of it. Exit 7
+    where bytes differ, 3 where files are missing.
+    """
+    from orchestrator_cli.core.executions.repository import read_execution
+    from orchestrator_cli.core.transfer.plan import Selection, plan_upload
+    from orchestrator_cli.core.transfer.verify import verify_local, verify_stored
+
+    text, rest = split_id(arguments)
+    if len(rest) > 1:
+        raise click.UsageError("One DIR at a time.")
+    store = app.store()
+    execution_id = app.resolve_id(text, store)
+    metadata = read_execution(store, execution_id).metadata
+    if rest:
+        plan = plan_upload(execution_id, [Path(rest[0])], Selection())
+        findings = verify_local(store, plan)
+    else:
+        if metadata.manifest_sha256 is None:
+            app.output.warn("the execution is not finished: there is no manifest to compare with")
+        findings = verify_stored(store, metadata, read_back)
+    counts: Counter[str] = Counter()
+    for verified in findings:
+        counts[verified.finding] += 1
+        _report(app, verified, as_json)
+    error = _verdict(counts)
+    if error is not None:
+        raise error
+    app.output.note(f"verified {execution_id}: {counts['ok']:,} ok")
+
+
+def _report(app: App, verified: Verified, as_json: bool) -> None:
+    from orchestrator_cli.core.base.errors import printable
+
+    if as_json:
+        app.output.record(
+            {
+                "path": verified.path.encode("utf-8", "backslashreplace").decode(),
+                "finding": str(verified.finding),
+                "detail": verified.detail,
+                "size_bytes": verified.size_bytes,
+            }
+        )
+    elif verified.finding == "ok":
+        app.output.detail(f"ok: {printable(verified.path)}: {verified.detail}")
+    else:
+        app.output.failure(f"{verified.finding}: {printable(verified.path)}: {verified.detail}")
+
+
+def _verdict(counts: Counter[str]) -> OrchestratorError | None:
+    from orchestrator_cli.core.base.errors import IntegrityError, PartialFailureError
+
+    bad = {finding: count for finding, count in counts.items() if finding != "ok"}
+    line = ", ".join(f"{count:,} {finding}" for finding, count in sorted(bad.items()))
+    if counts["differs"]:
+        return IntegrityError(line)
+    if bad:
+        hint = "the same upload again stores what is missing" if counts["missing"] else None
+        return PartialFailureError(line, hint=hint)
+    return None

@@ -1,0 +1,379 @@
+"""The root group, and the one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from orchestrator_cli import __version__
+from orchestrator_cli.cli.app import App, Settings, debug_from_environment, load_config
+from orchestrator_cli.core.base.errors import (
+    InterruptedByUser,
+    OrchestratorError,
+    UsageError,
+    printable,
+    without_secrets,
+)
+
+# More than metadata.json ever has.
+_LONGEST_LINE_BYTES = 1024 * 1024
+_LAST_LINE_SECONDS = 2.0
+
+# The help of a group lists its commands; with their help here it need not import them.
+COMMANDS: dict[str, str] = {
+    "new": "Make an execution and print its id.",
+    "upload": "Store files, directories or standard input.",
+    "finish": "Finish an execution: manifest, result, history line.",
+    "run": "Run a command and store its output.",
+    "ls": "List executions, or the files of one.",
+    "logs": "Print a log.",
+    "show": "Show the metadata of an execution.",
+    "url": "Print presigned URLs.",
+    "download": "Download files, verified.",
+    "verify": "Check stored checksums, and local files against them.",
+    "sync-efs": "Store what benches left on EFS, then remove it there.",
+    "lifecycle": "Retention: archive, expire and clean up by rules of the bucket.",
+    "restore": "Bring archived files back for some days.",
+    "cost": "Say what executions cost to store, now and archived.",
+    "history": "Finished executions as a table for Athena, DuckDB, Spark.",
+    "deploy": "Print files to copy: systemd, EC2, EKS, IAM, alerts, Grafana.",
+    "doctor": "Say what this bucket and these credentials can do.",
+    "serve": "Serve executions and their files over HTTP, take uploads.",
+    "sandbox": "Start a throw-away S3 on this machine.",
+}
+
+
+class ReaderGone(Exception):  # noqa: N818 - no fault
+    """Nobody reads standard output any more. No OSError: click makes exit code 1 of that."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when that command is used."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the line, which may print help."""
+        with _naming_a_closed_pipe():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _naming_a_closed_pipe():
+            return super().invoke(ctx)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(
+            f"orchestrator_cli.cli.commands.{cmd_name.replace('-', '_')}"
+        )
+        loaded: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        _name_variables(cmd_name, loaded)
+        return loaded
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say where to begin."""
+        with formatter.section("To begin"):
+            formatter.write_dl(
+                [
+                    ("orchestrator sandbox", "try everything with no account"),
+                    ("orchestrator COMMAND --help", "options, examples and exit codes"),
+                    ("man orchestrator-layout", "what is stored, and where"),
+                    ("man orchestrator-retention", "how long, and what that costs"),
+                ]
+            )
+
+
+@contextlib.contextmanager
+def _naming_a_closed_pipe() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "auto_envvar_prefix": "ORCHESTRATOR",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+)
+@click.option("--bucket", metavar="B", help="The bucket that holds the executions.")
+@click.option("--profile", metavar="P", help="The AWS profile; as AWS_PROFILE.")
+@click.option("--region", metavar="R", help="The bucket's region; as AWS_REGION.")
+@click.option(
+    "--endpoint-url", metavar="U", help="Another S3 server than AWS; as AWS_ENDPOINT_URL."
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, param, value: _apply_config(ctx, value),
+    help="A TOML file with defaults.  [default: ~/.config/orchestrator/config.toml]",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colour. NO_COLOR and FORCE_COLOR are heeded.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Only errors on standard error.")
+@click.option("-v", "--verbose", is_flag=True, help="Every file and every retry on standard error.")
+@click.option("--debug", is_flag=True, help="Tracebacks with errors.")
+@click.version_option(__version__, prog_name="orchestrator", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(
+    ctx: click.Context,
+    bucket: str | None,
+    profile: str | None,
+    region: str | None,
+    endpoint_url: str | None,
+    color: str,
+    quiet: bool,
+    verbose: bool,
+    debug: bool,
+) -> None:
+    """Keep, find and share the output of test runs in S3.
+
+    Every execution has a ULID; its logs and artifacts are immutable objects under
+    executions/<id>/. Credentials, region and endpoint come from the AWS configuration.
+    Every option can be set as ORCHESTRATOR_<OPTION> or ORCHESTRATOR_<COMMAND>_<OPTION>.
+    """
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    verbosity = int(verbose) - int(quiet)
+    settings = Settings(bucket, profile, region, endpoint_url, color, verbosity, debug)
+    # The run's own App, which also has to know about --debug when all this has ended.
+    app = ctx.ensure_object(App)
+    app.settings = settings
+
+
+def _apply_config(ctx: click.Context, path: Path | None) -> None:
+    def option_names(command_name: str) -> dict[str, str] | None:
+        # Imports a command only when the file has a table for it.
+        command: click.Command | None = cli
+        for name in command_name.split():
+            command = command.get_command(ctx, name) if isinstance(command, click.Group) else None
+        return None if command is None else _option_names(command)
+
+    try:
+        ctx.default_map = load_config(path, option_names)
+    except UsageError:
+        # While completing, what is wrong with the file is not the matter.
+        if not ctx.resilient_parsing:
+            raise
+
+
+def _option_names(command: click.Command) -> dict[str, str]:
+    """Return click's name of every option by the name that people type, `-` written as `_`."""
+    return {
+        spelling.removeprefix("--").replace("-", "_"): str(param.name)
+        for param in command.params
+        if isinstance(param, click.Option)
+        for spelling in param.opts
+        if spelling.startswith("--")
+    }
+
+
+def _name_variables(command_name: str, command: click.Command) -> None:
+    """Make the variable of an option follow from what people type, not from click's name."""
+    spelled = {name: typed for typed, name in _option_names(command).items()}
+    for param in command.params:
+        typed = spelled.get(str(param.name), param.name)
+        if typed != param.name and param.envvar is None:
+            param.envvar = f"ORCHESTRATOR_{command_name}_{typed}".replace("-", "_").upper()
+    for name, inner in getattr(command, "commands", {}).items():
+        _name_variables(f"{command_name}_{name}", inner)
+
+
+def run_process() -> NoReturn:
+    """Be the program: run the command line, then end without taking the interpreter apart.
+
+    That takes as long as a request, and everything is written and joined by then.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        if end.code == 0:
+            _end_at_once(0)
+        raise
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line; always ends in SystemExit with a documented code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    _prepare_streams()
+    _prepare_signals()
+    try:
+        code = _run(arguments)
+    except (ReaderGone, BrokenPipeError):
+        # It has all it wanted, as `| head` has. Threads may still read ahead for it.
+        _end_at_once(0)
+    _flush_and_exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    app = App(Settings())
+    try:
+        cli.main(arguments, prog_name="orchestrator", standalone_mode=False, obj=app)
+        sys.stdout.flush()
+        return 0
+    except (ReaderGone, BrokenPipeError):
+        raise
+    except (KeyboardInterrupt, click.Abort, InterruptedByUser):
+        return _report_interrupted(arguments)
+    except click.ClickException as error:
+        return _report_usage(error)
+    except OrchestratorError as error:
+        return _report(error, arguments, app)
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        return _report_unexpected(error, arguments, app)
+
+
+def _report_usage(error: click.ClickException) -> int:
+    text = io.StringIO()
+    error.show(text)
+    for line in text.getvalue().rstrip("\n").split("\n"):
+        _say(line)
+    return UsageError.exit_code if error.exit_code == 2 else error.exit_code
+
+
+def _report(error: OrchestratorError, arguments: list[str], app: App) -> int:
+    _trace(error, arguments, app)
+    detail = f" [request id {printable(error.request_id)}]" if error.request_id else ""
+    _say(f"error: {error.message}{detail}")
+    if error.hint:
+        _say(f"hint: {error.hint}")
+    if "same command" in (error.hint or ""):
+        _say(f"  {_command_line(arguments)}")
+    return error.exit_code
+
+
+def _report_unexpected(error: Exception, arguments: list[str], app: App) -> int:
+    _trace(error, arguments, app)
+    if isinstance(error, OSError) and error.strerror:
+        # The machine's fault, such as a full disk behind standard output.
+        where = f" {error.filename}:" if error.filename else ""
+        _say(f"error:{where} {error.strerror}")
+    else:
+        _say(f"error: unexpected {type(error).__name__}: {without_secrets(str(error))}")
+        _say("hint: --debug shows where; please report it")
+    return OrchestratorError.exit_code
+
+
+def _report_interrupted(arguments: list[str]) -> int:
+    # A second signal must not wait for anything.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    _say("interrupted; what was stored is kept. To go on:")
+    _say(f"  {_command_line(arguments)}")
+    _finish_last_line()
+    return InterruptedByUser.exit_code
+
+
+def _finish_last_line() -> None:
+    """Write what is left of standard output, unless nobody reads it."""
+
+    def flush() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+
+    writing = threading.Thread(target=flush, daemon=True)
+    writing.start()
+    writing.join(_LAST_LINE_SECONDS)
+
+
+def _command_line(arguments: list[str]) -> str:
+    import shlex
+
+    return printable(without_secrets(shlex.join(["orchestrator", *arguments])))
+
+
+def _trace(error: Exception, arguments: list[str], app: App) -> None:
+    if "--debug" in arguments or app.settings.debug or debug_from_environment():
+        with contextlib.suppress(OSError):
+            import traceback
+
+            print(without_secrets("".join(traceback.format_exception(error))), file=sys.stderr)
+
+
+def _say(line: str) -> None:
+    # Standard error may be closed too; the exit code is what is left then.
+    with contextlib.suppress(OSError):
+        print(printable(line), file=sys.stderr, flush=True)
+
+
+def _prepare_streams() -> None:
+    # Closed ones, as under some daemons, must not make print() write to the other.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.flush()
+        # A line that an interruption finds half written is kept in a buffer that holds all of it.
+        buffer = open(sys.stdout.fileno(), "wb", _LONGEST_LINE_BYTES, closefd=False)  # noqa: SIM115
+        sys.stdout = io.TextIOWrapper(
+            buffer,
+            encoding=sys.stdout.encoding,
+            # A name that the terminal's encoding lacks must not stop a command.
+            errors="backslashreplace",
+            line_buffering=sys.stdout.line_buffering,
+        )
+
+
+def _prepare_signals() -> None:
+    def interrupt(*_: object) -> None:
+        # A second Ctrl-C must not wait for anything, not even for the words about the first.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    # Not in a thread, as when the function is called from an embedding program.
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGTERM, interrupt)
+        # Where it is ignored, as in the background of a script, it stays so.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, interrupt)
+
+
+def _flush_and_exit(code: int) -> NoReturn:
+    if code != InterruptedByUser.exit_code:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            # Python would try it again, and make exit code 120 of that.
+            _end_at_once(code)
+    if code:
+        # Threads may still wait for an answer; nobody needs it any more.
+        _end_at_once(code)
+    sys.exit(code)
+
+
+def _end_at_once(code: int) -> NoReturn:
+    """End without waiting for threads, and without flushing what cannot be written."""
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,58 @@
+"""The options that make a command count what it does, and say where the counts go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.options import F
+
+if TYPE_CHECKING:
+    from orchestrator_cli.cli.metrics_setup import Measuring
+
+
+def metrics_options(function: F) -> F:
+    """Add --metrics-…; what the command counts is handed over when it ends, however it ends."""
+    for option in (
+        _metrics_option(
+            "--metrics-otlp",
+            lambda app, measuring, url: measuring.to_receiver(url, app.ca_bundle(url)),
+            metavar="URL",
+            help="Send what happened to this OTLP receiver, or to the one that OpenTelemetry's own "
+            "variables name (env).",
+        ),
+        _metrics_option(
+            "--metrics-push",
+            lambda app, measuring, url: measuring.to_gateway(
+                url, app.state_home(), app.ca_bundle(url)
+            ),
+            metavar="URL",
+            help="Push what happened to this Prometheus Pushgateway, added up over commands.",
+        ),
+        _metrics_option(
+            "--metrics-file",
+            lambda app, measuring, path: measuring.to_file(path),
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Add what happened to this file, for Prometheus. See orchestrator-metrics(7).",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _metrics_option(
+    name: str, begin: Callable[[App, Measuring, Any], None], **settings: Any
+) -> Any:
+    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is None or ctx.resilient_parsing:
+            return
+        app = ctx.ensure_object(App)
+        if app.measuring is None:
+            ctx.call_on_close(app.write_metrics)
+        begin(app, app.measure(str(ctx.info_name)), value)
+
+    return click.option(name, expose_value=False, callback=callback, **settings)

@@ -1,0 +1,282 @@
+"""Shared decorators and parameter types: execution id, duration, size, instant."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+
+from orchestrator_cli.core.base.errors import EXIT_CODES, InterruptedByUser, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
+_FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An example of a command: what it does, and the line to type."""
+
+    text: str
+    command: str
+
+
+class Command(click.Command):
+    """A command whose help ends with examples and exit codes."""
+
+    def __init__(
+        self,
+        *args: Any,
+        examples: tuple[Example, ...] = (),
+        exit_codes: tuple[int, ...] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+        self.exit_codes = exit_codes
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples and exit codes."""
+        _format_epilog(formatter, self.examples, self.exit_codes)
+
+
+class CommandGroup(click.Group):
+    """A group of commands whose help ends as a command's does."""
+
+    def __init__(
+        self,
+        *args: Any,
+        examples: tuple[Example, ...] = (),
+        exit_codes: tuple[int, ...] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+        self.exit_codes = exit_codes
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples and exit codes."""
+        _format_epilog(formatter, self.examples, self.exit_codes)
+
+
+def _format_epilog(
+    formatter: click.HelpFormatter, examples: tuple[Example, ...], exit_codes: tuple[int, ...]
+) -> None:
+    with formatter.section("Examples"):
+        for number, example in enumerate(examples):
+            if number:
+                formatter.write_paragraph()
+            formatter.write(f"{'':>{formatter.current_indent}}# {example.text}\n")
+            formatter.write(f"{'':>{formatter.current_indent}}{example.command}\n")
+    with formatter.section("Exit codes"):
+        formatter.write_dl([(str(code), EXIT_CODES[code]) for code in exit_codes])
+
+
+def command(
+    *, examples: tuple[Example, ...], exit_codes: tuple[int, ...], **settings: Any
+) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function a command with examples and exit codes in its help."""
+    return click.command(cls=Command, examples=examples, exit_codes=exit_codes, **settings)
+
+
+class DurationType(click.ParamType[timedelta]):
+    """A duration such as 90s, 15m, 2h, 7d or 1h30m."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Parse a duration."""
+        if isinstance(value, timedelta):
+            return value
+        text = str(value).strip().lower()
+        if text == "" or _DURATION.sub("", text).strip():
+            self.fail(f"{value!r} is not a duration such as 90s, 15m, 2h or 7d", param, ctx)
+        try:
+            return timedelta(
+                seconds=sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(text))
+            )
+        except OverflowError:
+            self.fail(f"{value!r} is too long", param, ctx)
+
+
+class SizeType(click.ParamType[int]):
+    """A size in bytes such as 512K, 5M or 1.5G; units are powers of 1,024."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse a size."""
+        match = _SIZE.fullmatch(str(value).strip())
+        size = int(float(match[1]) * _FACTORS[match[2].upper()]) if match else 0
+        if size < 1:
+            self.fail(f"{value!r} is not a size such as 512K, 5M or 1.5G", param, ctx)
+        return size
+
+
+class InstantType(click.ParamType[datetime]):
+    """An instant: a duration ago (2d), a date (2026-01-31) or RFC 3339 time; UTC if no zone."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Parse an instant."""
+        text = str(value).strip()
+        if not _DURATION.sub("", text.lower()).strip() and text:
+            ago = DurationType().convert(text, param, ctx)
+            try:
+                return datetime.now(UTC) - ago
+            except OverflowError:
+                self.fail(f"{value!r} is too long ago", param, ctx)
+        try:
+            instant = datetime.fromisoformat(text)
+            if instant.tzinfo is None:
+                return instant.replace(tzinfo=UTC)
+            return instant.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is not a time such as 2d, 2026-01-31 or 2026-01-31T08:00Z", param, ctx
+            )
+
+
+DURATION = DurationType()
+SIZE = SizeType()
+INSTANT = InstantType()
+
+
+class LabelType(click.ParamType[tuple[str, str]]):
+    """A label KEY=VALUE."""
+
+    name = "key=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Parse a label."""
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        key, separator, text = str(value).partition("=")
+        if not separator or not key:
+            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
+        return key, text
+
+
+LABEL = LabelType()
+
+
+def complete_execution_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete execution ids of the last weeks, newest first; silent where S3 cannot be asked."""
+    from orchestrator_cli.cli.completion import execution_ids
+
+    return execution_ids(ctx, incomplete)
+
+
+def complete_file_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete the paths of the execution that is named on the line."""
+    from orchestrator_cli.cli.completion import file_names
+
+    return file_names(ctx, incomplete)
+
+
+def complete_id_or_path(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete an execution id first, local files after it."""
+    from click.shell_completion import CompletionItem
+
+    local = [CompletionItem(incomplete, type="file")]
+    given = ctx.params.get(str(param.name)) or ()
+    return local if given else complete_execution_id(ctx, param, incomplete) or local
+
+
+def complete_id_or_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete an execution id first, its files after it."""
+    given = ctx.params.get(str(param.name)) or ()
+    if given or os.environ.get(EXECUTION_ID_ENVVAR):
+        return complete_file_name(ctx, param, incomplete)
+    return complete_execution_id(ctx, param, incomplete)
+
+
+def execution_id_argument(function: F) -> F:
+    """Add the ID argument; it defaults to ORCHESTRATOR_EXECUTION_ID."""
+    return click.argument(
+        "execution_id",
+        metavar="ID",
+        envvar=EXECUTION_ID_ENVVAR,
+        shell_complete=complete_execution_id,
+    )(function)
+
+
+def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Take ID off the front of arguments; it may be left to ORCHESTRATOR_EXECUTION_ID.
+
+    With the variable set, a first argument that is neither a ULID nor @latest belongs to the rest.
+    """
+    preset = os.environ.get(EXECUTION_ID_ENVVAR)
+    if arguments and (not preset or arguments[0] == "@latest" or _is_ulid(arguments[0])):
+        return arguments[0], arguments[1:]
+    if preset:
+        return preset, arguments
+    raise click.UsageError(f"Missing argument 'ID'; it can also be set by {EXECUTION_ID_ENVVAR}.")
+
+
+def is_preset_id(execution_id: str) -> bool:
+    """Say whether the execution is the one of the environment, as inside `run`."""
+    return os.environ.get(EXECUTION_ID_ENVVAR, "").upper() == execution_id
+
+
+def _is_ulid(text: str) -> bool:
+    from orchestrator_cli.core.executions.keys import is_execution_id
+
+    return is_execution_id(text.upper())
+
+
+def json_option(function: F) -> F:
+    """Add --json."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON: stable field names, for scripts."
+    )(function)
+
+
+def yes_option(function: F) -> F:
+    """Add --yes, which `confirm` takes."""
+    return click.option(
+        "-y", "--yes", is_flag=True, help="Do not ask. Needed where nobody can be asked."
+    )(function)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask on the terminal, unless `yes`.
+
+    Raises UsageError where nobody can be asked, InterruptedByUser where the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        hint = "--yes does it without asking"
+        raise UsageError("nobody can be asked: standard input is no terminal", hint=hint)
+    if not click.confirm(question, err=True):
+        raise InterruptedByUser("not confirmed")
+
+
+def concurrency_option(function: F) -> F:
+    """Add --concurrency."""
+    return click.option(
+        "--concurrency",
+        type=click.IntRange(1, 256),
+        default=256,
+        show_default=True,
+        help="The most requests in flight; as many are sent as help.",
+    )(function)

@@ -1,0 +1,292 @@
+"""Tables, notes, progress, JSON; the only module that imports rich, and only for a terminal.
+
+Data goes to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestrator_cli.core.base.errors import printable
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+_PROGRESS_LINE_SECONDS = 5.0
+_FLUSHED_CHARACTERS = 8192
+_RESULT_STYLES = {"pass": "green", "fail": "red", "error": "bold red", "running": "cyan"}
+# What JSON may leave as it is and a terminal would act on: C1 controls, line separators,
+# bidirectional overrides; and surrogates, which no encoding has.
+_JSON_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Output:
+    """Where a command prints. `verbosity`: -1 quiet, 0 normal, 1 verbose."""
+
+    def __init__(self, color: str, verbosity: int, environment: Mapping[str, str]) -> None:
+        self._color = color
+        self._environment = environment
+        self.verbosity = verbosity
+        self._unflushed = 0
+        self._held: list[str] | None = None
+
+    # --- standard output -----------------------------------------------------------------
+
+    def line(self, text: str, end: str = "\n") -> None:
+        """Print one line of data as it is."""
+        sys.stdout.write(text + end)
+        # The buffer is large, and a reader wants the first lines while the last are awaited.
+        self._unflushed += len(text)
+        if self._unflushed >= _FLUSHED_CHARACTERS:
+            self._unflushed = 0
+            sys.stdout.flush()
+
+    def json(self, value: Any) -> None:
+        """Print one JSON object on one line."""
+        text = json.dumps(value, ensure_ascii=not _is_utf8(sys.stdout), default=_json_default)
+        self.line(_JSON_ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+    def record(self, value: Any) -> None:
+        """Print one JSON object about work that goes on although nobody reads it any more."""
+        try:
+            self.json(value)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def row(self, cells: Sequence[str], widths: Sequence[int], result: str | None = None) -> None:
+        """Print one row of a table that may be longer than memory.
+
+        A positive width pads to the right, a negative one aligns to the right, 0 is the last.
+        Cells from outside must be `printable` already. `result` chooses a colour.
+        """
+        padded = [_pad(cell, width) for cell, width in zip(cells, widths, strict=True)]
+        text = "  ".join(padded).rstrip()
+        style = _RESULT_STYLES.get(result or "")
+        if style and self._colors(sys.stdout):
+            text = _styled(text, style)
+        self.line(text)
+
+    def chart(self, rows: Sequence[tuple[str, float, str]]) -> None:
+        """Draw a bar a row, from a label, an amount and its words; on a terminal only."""
+        if not self.is_terminal or not rows:
+            return
+        labels = max(len(label) for label, _, _ in rows)
+        words = max(len(text) for _, _, text in rows)
+        room = max(10, min(60, shutil.get_terminal_size().columns - labels - words - 5))
+        most = max(amount for _, amount, _ in rows) or 1.0
+        full = "\u2588" if _is_utf8(sys.stdout) else "#"
+        for label, amount, text in rows:
+            bar = full * round(room * amount / most)
+            shown = _styled(bar, "cyan") if bar and self._colors(sys.stdout) else bar
+            self.line(f"{label:<{labels}}  {text:>{words}}  {shown}".rstrip())
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether standard output is a terminal."""
+        return sys.stdout.isatty()
+
+    # --- standard error ------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """Say what happened, unless --quiet."""
+        if self.verbosity >= 0:
+            _tell(text)
+
+    def detail(self, text: str) -> None:
+        """Say what happened, only with --verbose."""
+        if self.verbosity > 0:
+            _tell(text)
+
+    def warn(self, text: str) -> None:
+        """Say what the user must know; --quiet does not silence it."""
+        _tell(f"warning: {text}")
+
+    def failure(self, text: str) -> None:
+        """Say what failed; --quiet does not silence it."""
+        if self._held is None:
+            _tell(f"failed: {text}")
+        else:
+            self._held.append(text)
+
+    @contextmanager
+    def failures_at_the_end(self) -> Iterator[None]:
+        """Hold failures back until all is done, or ended early, and list them then."""
+        self._held = []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            for text in held:
+                self.failure(text)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Progress]:
+        """Show progress: a live line on a terminal, else a line every few seconds."""
+        if self.verbosity < 0:
+            yield Progress(what)
+        elif sys.stderr.isatty():
+            with _live_progress(what, self._colors(sys.stderr)) as live:
+                yield live
+        else:
+            yield _LineProgress(what)
+
+    # --- colour --------------------------------------------------------------------------
+
+    def _colors(self, stream: Any) -> bool:
+        if self._color != "auto":
+            return self._color == "always"
+        if self._environment.get("NO_COLOR"):
+            return False
+        if self._environment.get("FORCE_COLOR"):
+            return True
+        return bool(stream.isatty()) and self._environment.get("TERM") != "dumb"
+
+
+class Progress:
+    """Counts files and bytes; shows nothing."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.files = 0
+        self.size_bytes = 0
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+
+    def add_bytes(self, size_bytes: int) -> None:
+        """Count bytes; from any thread."""
+        with self._lock:
+            self.size_bytes += size_bytes
+        self._changed()
+
+    def add_file(self) -> None:
+        """Count a file."""
+        with self._lock:
+            self.files += 1
+        self._changed()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started
+
+    def status(self) -> str:
+        """Return the progress in a few words."""
+        rate = self.size_bytes / max(self.seconds, 0.001)
+        count = f"{self.files:,} files, " if self.files != 1 else "1 file, "
+        return f"{self.what}: {count}{human_size(self.size_bytes)}, {human_size(rate)}/s"
+
+    def _changed(self) -> None:
+        pass
+
+
+class _LineProgress(Progress):
+    """A line every few seconds, for logs."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self._next_at = time.monotonic() + _PROGRESS_LINE_SECONDS
+
+    def _changed(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            due = now >= self._next_at
+            if due:
+                self._next_at = now + _PROGRESS_LINE_SECONDS
+        if due:
+            _tell(self.status())
+
+
+@contextmanager
+def _live_progress(what: str, colors: bool) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.spinner import Spinner
+
+    progress = Progress(what)
+    console = Console(stderr=True, no_color=not colors, markup=False, highlight=False)
+
+    def render() -> Spinner:
+        spinner.update(text=progress.status())
+        return spinner
+
+    spinner = Spinner("dots")
+    with Live(
+        console=console,
+        get_renderable=render,
+        transient=True,
+        refresh_per_second=8,
+        # Data that goes elsewhere than to the terminal must not be drawn above the live line.
+        redirect_stdout=sys.stdout.isatty(),
+    ):
+        yield progress
+
+
+def _styled(text: str, style: str) -> str:
+    # Not a console: it has its own mind about NO_COLOR, TERM and closed pipes.
+    from rich.color import ColorSystem
+    from rich.style import Style
+
+    return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
+
+
+def _tell(text: str) -> None:
+    # Whatever a name holds; and nobody reading is no reason to stop.
+    with contextlib.suppress(OSError):
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def human_size(size_bytes: float) -> str:
+    """Write a size as 4.0 KiB; powers of 1,024."""
+    if size_bytes < 1024:
+        return f"{int(size_bytes)} B"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        size_bytes /= 1024
+        if size_bytes < 1024 or unit == "TiB":
+            break
+    return f"{size_bytes:.1f} {unit}"
+
+
+def human_dollars(dollars: Decimal | float) -> str:
+    """Write an amount as $1,234.50; one below a dollar with six digits after the point."""
+    if 0 < dollars < 0.000001:
+        return "<$0.000001"
+    return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.6f}"
+
+
+def human_count(count: int, noun: str) -> str:
+    """Write a count with its noun: 1 file, 2,000 files."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def human_time(instant: datetime | None) -> str:
+    """Write an instant as 2026-01-31 08:00:00Z."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if instant else "-"
+
+
+def rfc3339(instant: datetime) -> str:
+    """Write an instant for JSON."""
+    return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _pad(cell: str, width: int) -> str:
+    return cell.rjust(-width) if width < 0 else cell.ljust(width)
+
+
+def _is_utf8(stream: Any) -> bool:
+    return str(getattr(stream, "encoding", "")).lower().replace("-", "") == "utf8"
+
+
+def _json_default(value: Any) -> Any:
+    return rfc3339(value) if isinstance(value, datetime) else printable(value)

@@ -1,0 +1,78 @@
+"""A bound on the bytes that are in memory at once, and the buffers that hold them."""
+
+from __future__ import annotations
+
+import threading
+
+from orchestrator_cli.core.base.cancellation import HEARING_SECONDS
+
+
+class ByteBudget:
+    """Blocks who asks for more bytes than are free. One larger request than all passes alone."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self.total_bytes = total_bytes
+        self._free = total_bytes
+        self._changed = threading.Condition()
+
+    def acquire(self, size_bytes: int) -> int:
+        """Wait for so many bytes; return how many to release."""
+        size = min(size_bytes, self.total_bytes)
+        with self._changed:
+            while not self._changed.wait_for(lambda: self._free >= size, HEARING_SECONDS):
+                pass
+            self._free -= size
+        return size
+
+    def release(self, size_bytes: int) -> None:
+        """Give back what `acquire` returned."""
+        with self._changed:
+            self._free += size_bytes
+            self._changed.notify_all()
+
+
+class Lease:
+    """Bytes of a budget that one piece of work holds, and may give back before its end.
+
+    Not shared between threads that use it at the same time.
+    """
+
+    def __init__(self, budget: ByteBudget, size_bytes: int) -> None:
+        """Wait for so many bytes."""
+        self._budget = budget
+        self._size_bytes = size_bytes
+        self._held = budget.acquire(size_bytes)
+
+    def release(self) -> None:
+        """Give the bytes back; nothing where that was done."""
+        held, self._held = self._held, 0
+        if held:
+            self._budget.release(held)
+
+    def renew(self) -> None:
+        """Wait for the bytes once more; nothing where they are held."""
+        if not self._held:
+            self._held = self._budget.acquire(self._size_bytes)
+
+
+class Buffers:
+    """Buffers of one size, lent again and again. Safe to share between threads.
+
+    Memory that is freed by one thread and taken by another piles up in the allocator: eight
+    buffers of 8 MiB had become 200 MiB with many threads.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size_bytes = size_bytes
+        self._free: list[bytearray] = []
+
+    def take(self) -> bytearray:
+        """Return a buffer, whose content is that of whoever had it before."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return bytearray(self._size_bytes)
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Take back a buffer that nobody uses any more."""
+        self._free.append(buffer)

@@ -1,0 +1,39 @@
+"""Sync again and again, whatever goes away meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
+from orchestrator_cli.core.efs.rules import SyncSummary
+
+# S3 that is down is asked less often, but never so seldom that a user would wait for it.
+_LONGEST_PAUSE_FACTOR = 8
+
+
+def watch(
+    one_pass: Callable[[], SyncSummary],
+    stop: threading.Event,
+    interval_seconds: float,
+    on_pass: Callable[[SyncSummary], None],
+    on_trouble: Callable[[OrchestratorError], None],
+) -> None:
+    """Make passes until `stop` is set, with a pause between them.
+
+    A pass that fails as a whole, because the mount or S3 is gone or the credentials are, is told
+    once per kind of trouble, and the next comes after a longer pause, up to eight intervals.
+    """
+    factor, trouble = 1, ""
+    while not stop.is_set():
+        try:
+            on_pass(one_pass())
+            factor, trouble = 1, ""
+        except InterruptedByUser:
+            raise
+        except OrchestratorError as error:
+            factor = min(factor * 2, _LONGEST_PAUSE_FACTOR) if trouble else 1
+            if error.message != trouble:
+                trouble = error.message
+                on_trouble(error)
+        stop.wait(interval_seconds * factor)

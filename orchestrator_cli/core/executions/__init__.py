@@ -1,0 +1,4 @@
+"""The domain: execution ids, keys, metadata.json, manifests, and how executions are listed.
+
+It must not know how bytes are moved from and to local files.
+"""

@@ -1,0 +1,193 @@
+"""List a time window in parallel: in sub-windows of ULIDs, cut as its density shows.
+
+Each is listed by a thread, a bounded number of pages at a time. Memory follows neither the window
+nor the history.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from orchestrator_cli.core.base.ahead import result_of
+from orchestrator_cli.core.base.cancellation import obey, obeyed
+from orchestrator_cli.core.executions.keys import (
+    EXECUTIONS_PREFIX,
+    behind_execution,
+    execution_time,
+    first_execution_id,
+    last_execution_id,
+)
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+Entry = TypeVar("Entry")
+Found = TypeVar("Found")
+
+_PAGE_KEYS = 1000
+_PAGES_AT_ONCE = 4
+_TICK = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of keys: those after one, up to another. `ends_at` is about when it ends."""
+
+    start_after: str
+    last_key: str
+    ends_at: datetime
+
+    @classmethod
+    def of(cls, since: datetime | None, until: datetime) -> Window:
+        """Return what holds the executions from one instant to another, both included."""
+        # Listings begin after a key, and a prefix sorts before what it holds: so the first id of
+        # the window itself is not skipped.
+        start_after = EXECUTIONS_PREFIX + first_execution_id(since) if since else ""
+        return cls(start_after, behind_execution(last_execution_id(until)), until)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Entry, Found]):
+    """What is listed, a thousand entries a request, and what is found in it.
+
+    `entries` lists what sorts after a key, in order; `behind` is the key to go on after an entry;
+    `gather` makes of entries what is found; `id_of` is the execution of that.
+    """
+
+    entries: Callable[[str], Iterable[Entry]]
+    behind: Callable[[Entry], str]
+    gather: Callable[[Iterator[Entry]], list[Found]]
+    id_of: Callable[[Found], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A sub-window, of which so many pages are listed at once."""
+
+    window: Window
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch(Generic[Found]):
+    """What was found at the beginning of a window; `rest` is None where that was all of it."""
+
+    found: list[Found]
+    pages: int
+    rest: Window | None
+
+
+def list_window(
+    listing: Listing[Entry, Found], window: Window, ahead: int, first_pages: int = 1
+) -> Iterator[Found]:
+    """Yield what is found in a window, in order, listing up to `ahead` parts of it at once.
+
+    What is found in two sub-windows is not joined. About a request a thousand entries, and one
+    more a sub-window: none where the window fits into `first_pages`.
+    """
+    return _WindowListing(listing, ahead).read(window, first_pages)
+
+
+class _WindowListing(Generic[Entry, Found]):
+    """Lists spans in threads, in order, cutting the rest of a span as its beginning suggests."""
+
+    def __init__(self, listing: Listing[Entry, Found], ahead: int) -> None:
+        self._listing = listing
+        self._ahead = ahead
+        self._pages = 0
+
+    def read(self, window: Window, first_pages: int) -> Iterator[Found]:
+        first = self._list(_Span(window, first_pages))
+        yield from first.found
+        spans = self._left_of(first)
+        if spans:
+            yield from self._read_ahead(spans)
+
+    def _read_ahead(self, spans: list[_Span]) -> Iterator[Found]:
+        from concurrent.futures import Future, ThreadPoolExecutor
+
+        executor = ThreadPoolExecutor(self._ahead, "listing", partial(obey, obeyed()))
+        # What is to come, in order; only so many at the front are under way.
+        waiting: deque[_Span | Future[_Stretch[Found]]] = deque(spans)
+        try:
+            while waiting:
+                for place in range(min(self._ahead, len(waiting))):
+                    item = waiting[place]
+                    if isinstance(item, _Span):
+                        waiting[place] = executor.submit(self._list, item)
+                front = waiting.popleft()
+                assert isinstance(front, Future)  # noqa: S101 - for the type checker
+                stretch = result_of(front)
+                yield from stretch.found
+                waiting.extendleft(reversed(self._left_of(stretch)))
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _list(self, span: _Span) -> _Stretch[Found]:
+        most = span.pages * _PAGE_KEYS
+        inside = _Inside(self._listing, span.window, most)
+        found = self._listing.gather(iter(inside))
+        rest = None
+        if inside.count == most and not inside.is_over:
+            rest = replace(span.window, start_after=inside.behind)
+        return _Stretch(found, max(1, -(-inside.count // _PAGE_KEYS)), rest)
+
+    def _left_of(self, stretch: _Stretch[Found]) -> list[_Span]:
+        """Return the spans that are left of one, in order."""
+        self._pages += stretch.pages
+        if stretch.rest is None:
+            return []
+        pages = min(self._pages, _PAGES_AT_ONCE)
+        return [_Span(window, pages) for window in self._cut(stretch, stretch.rest)]
+
+    def _cut(self, stretch: _Stretch[Found], rest: Window) -> list[Window]:
+        if not stretch.found:
+            return [rest]
+        first, last = (execution_time(self._listing.id_of(stretch.found[at])) for at in (0, -1))
+        left = rest.ends_at - last
+        if first == last or left <= _TICK:
+            return [rest]
+        pages = int(stretch.pages * (left / (last - first)))
+        # So few that empty ones cost no more than what was listed already.
+        wanted = min(pages // 2, max(self._ahead, pages // _PAGES_AT_ONCE))
+        number = min(wanted, max(2, self._pages), left // _TICK)
+        if number < 2:
+            return [rest]
+        ends = [last + left * step / number for step in range(1, number)]
+        return list(_parts(rest, ends))
+
+
+class _Inside(Generic[Entry]):
+    """The entries at the beginning of a window, and how far they go. Iterate once."""
+
+    def __init__(self, listing: Listing[Entry, Any], window: Window, most: int) -> None:
+        self._listing = listing
+        self._window = window
+        self._most = most
+        self.count = 0
+        self.behind = ""
+        self.is_over = False
+
+    def __iter__(self) -> Iterator[Entry]:
+        for entry in islice(self._listing.entries(self._window.start_after), self._most):
+            self.count += 1
+            self.behind = self._listing.behind(entry)
+            self.is_over = self.behind > self._window.last_key
+            if self.is_over:
+                return
+            yield entry
+
+
+def _parts(window: Window, ends: Iterable[datetime]) -> Iterator[Window]:
+    """Yield the parts of a window that end at these instants, and what is left of it."""
+    for end in ends:
+        last_key = behind_execution(last_execution_id(end))
+        yield Window(window.start_after, last_key, end)
+        window = replace(window, start_after=last_key)
+    yield window

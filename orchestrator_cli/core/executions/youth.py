@@ -1,0 +1,34 @@
+"""Wait for an execution that may be in the making."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.executions.keys import execution_time
+
+Found = TypeVar("Found")
+
+_YOUNG = timedelta(minutes=1)
+_LOOKS = 20
+_LOOK_SECONDS = 0.25
+
+
+def await_young(
+    read: Callable[[], Found], execution_id: str, now: datetime, wait: Callable[[float], None]
+) -> Found:
+    """Return what `read` finds, waiting some seconds for it where the id is young.
+
+    Raises NotFoundError.
+    """
+    young = abs(now - execution_time(execution_id)) < _YOUNG
+    for _ in range(_LOOKS if young else 0):
+        try:
+            return read()
+        except NotFoundError as error:
+            if error.code == "NoSuchBucket":
+                raise
+            wait(_LOOK_SECONDS)
+    return read()

@@ -1,0 +1,206 @@
+"""The client of an `orchestrator serve`: its answers, and its problems as the library's errors."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ArchivedError,
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    OrchestratorError,
+    UnavailableError,
+    UsageError,
+    printable,
+)
+from orchestrator_cli.core.http.pool import USER_AGENT, HttpPool, make_pool, origin_of
+from orchestrator_cli.core.http.request_body import Body
+from orchestrator_cli.core.http.url import is_readable_on_the_way, parse_web_address
+from orchestrator_cli.core.http.wire import Answer
+from orchestrator_cli.core.s3.errors import RESUME_HINT
+from orchestrator_cli.core.s3.request import RestAnswer, error_of, stored_etag
+from orchestrator_cli.core.s3.retry import RetryPolicy
+
+_PROBLEM = "application/problem+json"
+_TYPE = "urn:orchestrator:error:"
+_ERRORS: dict[str, type[OrchestratorError]] = {
+    "usage": UsageError,
+    "too-large": UsageError,
+    "media-type": UsageError,
+    "not-found": NotFoundError,
+    "unauthenticated": AccessError,
+    "forbidden": AccessError,
+    "storage-access": AccessError,
+    "conflict": ConflictError,
+    "integrity": IntegrityError,
+    "archived": ArchivedError,
+    "unavailable": UnavailableError,
+    "busy": UnavailableError,
+    "timeout": UnavailableError,
+}
+_CAN_PASS = frozenset({"unavailable", "busy", "timeout"})
+_HINTS = {
+    "unauthenticated": "set ORCHESTRATOR_VIA_TOKEN or --via-token-file to a token of that server",
+    "forbidden": "`orchestrator serve --new-token NAME --scope upload` makes a token to upload",
+    "storage-access": "the server's own credentials are the matter, not the token",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ViaSettings:
+    """Where the server is and who asks. `token` None: the server asks for none."""
+
+    url: str
+    token: str | None = None
+    ca_bundle: str | None = None
+    concurrency: int = 16
+    proxied: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPut:
+    """A URL that takes one body, and the headers that must be sent with it."""
+
+    url: str
+    headers: dict[str, str]
+
+    @classmethod
+    def parse(cls, record: Any) -> SignedPut:
+        """Read what the server answers."""
+        headers = {str(name): str(text) for name, text in record["headers"].items()}
+        return cls(str(record["url"]), headers)
+
+
+class ViaClient:
+    """Asks one server, and sends bodies to the URLs it signs. Safe to share between threads."""
+
+    def __init__(self, settings: ViaSettings, retry: RetryPolicy) -> None:
+        """Check the settings. Raises UsageError for a URL that is none of a server."""
+        self.base_url = _base_url(settings.url)
+        self.retry = retry
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._pools: dict[str, HttpPool] = {}
+        self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+        if settings.token is not None:
+            self._headers["Authorization"] = f"Bearer {_token(settings.token)}"
+
+    @property
+    def sends_token_in_clear(self) -> bool:
+        """Whether whoever is on the way to the server can read the token."""
+        return self._settings.token is not None and is_readable_on_the_way(self.base_url)
+
+    @property
+    def answer_seconds(self) -> float | None:
+        """How long the quickest answer of the server has taken; None before the first."""
+        return self._pool(self.base_url).answer_seconds
+
+    def get(self, path: str, what: str) -> dict[str, Any]:
+        """Ask for what the server has at a path."""
+        return self.retry.call(lambda: self._ask("GET", path, None, what), what)
+
+    def post(self, path: str, record: Mapping[str, Any], what: str) -> dict[str, Any]:
+        """Ask the server to do something that can be repeated."""
+        body = json.dumps(record, ensure_ascii=False).encode()
+        return self.retry.call(lambda: self._ask("POST", path, body, what), what)
+
+    def post_once(self, path: str, record: Mapping[str, Any], what: str) -> dict[str, Any]:
+        """Ask as `post` does, but without asking again; from inside the retry policy."""
+        body = json.dumps(record, ensure_ascii=False).encode()
+        return self._ask("POST", path, body, what)
+
+    def put(self, signed: SignedPut, body: Body, what: str) -> RestAnswer:
+        """Send a body to a signed URL, once. Raises what the storage answers."""
+        sent = {**signed.headers, "user-agent": USER_AGENT}
+        answer = self._pool(signed.url).request("PUT", signed.url, headers=sent, body=body)
+        if answer.status < 300:
+            stored = RestAnswer(answer.status, answer.headers, answer.data)
+            stored_etag(stored, what)
+            return stored
+        error = error_of(answer, what)
+        if isinstance(error, AccessError):
+            error.hint = _HINTS["storage-access"]
+        raise error
+
+    def _pool(self, url: str) -> HttpPool:
+        """Return the pool of a host: the server's and the storage's may need other proxies."""
+        origin = origin_of(url)
+        with self._lock:
+            if origin not in self._pools:
+                connections = self._settings.concurrency + 4
+                self._pools[origin] = make_pool(
+                    origin,
+                    self._settings.ca_bundle,
+                    connections,
+                    proxied=self._settings.proxied,
+                )
+            return self._pools[origin]
+
+    def _ask(self, method: str, path: str, body: bytes | None, what: str) -> dict[str, Any]:
+        headers = dict(self._headers)
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        url = self.base_url + path
+        answer = self._pool(self.base_url).request(method, url, headers=headers, body=body or b"")
+        record = _parse(answer)
+        if answer.status == 200 and isinstance(record, dict):
+            return cast("dict[str, Any]", record)
+        raise _problem(answer, record, what)
+
+
+def _base_url(text: str) -> str:
+    address = parse_web_address(text, "--via", "https://orchestrator.example.com")
+    if address.authorization is not None:
+        raise UsageError("--via: a URL without a user")
+    return address.url
+
+
+def _token(text: str) -> str:
+    # It becomes a header.
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise UsageError("the token is no token: it has characters that none has")
+    return text
+
+
+def _parse(answer: Answer) -> Any:
+    try:
+        return json.loads(bytes(answer.data))
+    except ValueError:
+        return None
+
+
+def _problem(answer: Answer, record: Any, what: str) -> OrchestratorError:
+    media_type = answer.headers.get("content-type", "").partition(";")[0]
+    told = record if media_type == _PROBLEM and isinstance(record, dict) else {}
+    kind = str(told.get("type", "")).removeprefix(_TYPE)
+    if kind not in _ERRORS:
+        return _unknown(answer, kind, what)
+    detail = printable(told.get("detail", "no detail"))
+    return _ERRORS[kind](
+        detail if kind == "not-found" else f"{what}: {detail}",
+        hint=_HINTS.get(kind) or _text(told.get("hint")),
+        request_id=_text(told.get("request_id")),
+        code=_text(told.get("code")),
+        retryable=kind in _CAN_PASS,
+    )
+
+
+def _unknown(answer: Answer, kind: str, what: str) -> OrchestratorError:
+    """Return the error for what is no problem of ours, such as a load balancer's own."""
+    message = f"{what}: the server answered {answer.status}"
+    if answer.status in (408, 429, 502, 503, 504):
+        return UnavailableError(message, hint=RESUME_HINT, retryable=True)
+    if kind in ("", "http"):
+        hint = "check --via: it names the root of an `orchestrator serve` of this release or newer"
+        return UsageError(message, hint=hint)
+    return OrchestratorError(message, hint="the server's log may tell more")
+
+
+def _text(value: Any) -> str | None:
+    return printable(value) if isinstance(value, str) else None

@@ -1,0 +1,153 @@
+"""Multipart uploads through a server, and the engine as it works through one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, cast
+
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    NotFoundError,
+    OrchestratorError,
+    UnavailableError,
+    printable,
+)
+from orchestrator_cli.core.base.rate_limiter import PacedBody
+from orchestrator_cli.core.gateway.remote_writer import ViaStore, path_of
+from orchestrator_cli.core.s3.checksum import to_base64
+from orchestrator_cli.core.s3.multipart import (
+    MultipartUploads,
+    PartDigests,
+    StoredPart,
+    UnfinishedUpload,
+)
+from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part
+from orchestrator_cli.core.s3.types import UploadResult
+from orchestrator_cli.core.transfer.engine import Ended, Transfers
+from orchestrator_cli.core.transfer.local_file import LocalFile
+from orchestrator_cli.core.transfer.part_checksums import composite_of
+from orchestrator_cli.core.transfer.plan import PlanItem, PlannedFile
+from orchestrator_cli.core.transfer.uploader import Uploader
+
+_GROUP_FILES = 8
+
+
+class ViaUploads(MultipartUploads):
+    """The multipart calls of one execution, asked of its server."""
+
+    def __init__(self, store: ViaStore) -> None:
+        self._via = store
+        self._execution = store.execution
+        self._parts: dict[str, dict[int, StoredPart]] = {}
+
+    def list_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
+        """Yield the unfinished uploads of exactly this key."""
+        for upload, parts in self._via.unfinished(prefix):
+            self._parts[upload.upload_id] = parts
+            yield UnfinishedUpload(
+                prefix, upload.upload_id, upload.initiated_at, upload.takes_sha256
+            )
+
+    def list_parts(self, key: str, upload_id: str) -> dict[int, StoredPart]:
+        """Return the parts that came with the uploads. Raises NotFoundError."""
+        try:
+            return self._parts.pop(upload_id)
+        except KeyError as error:
+            raise NotFoundError("the upload was ended", code="NoSuchUpload") from error
+
+    def create(self, key: str, content_type: str, schedule: str) -> str:
+        """Begin a multipart upload and return its upload id."""
+        return self._execution.begin(path_of(key), content_type, schedule)
+
+    def may_have_lost_one(self, key: str) -> bool:
+        """Leave it to the server, which ends the others when one completes."""
+        return False
+
+    def upload_part(
+        self, key: str, upload_id: str, part: Part, body: Any, digests: PartDigests
+    ) -> StoredPart:
+        """Send one part. Raises NotFoundError."""
+        what = f"upload of {printable(key)}, part {part.number}"
+        offer = {
+            "number": part.number,
+            "size_bytes": part.size_bytes,
+            "sha256": digests.sha256.hex(),
+        }
+        offer |= {"md5": digests.md5.hex()} if digests.md5 else {}
+        paced = self._paced_body(body)
+
+        def request() -> StoredPart:
+            # A URL for each time it is sent: the one before may have expired meanwhile.
+            signed = self._execution.sign_part(path_of(key), upload_id, offer, what)
+            try:
+                answer = self._execution.client.put(signed, paced, what)
+            except UnavailableError as error:
+                if error.code is not None:
+                    self._check_unfinished(key, upload_id)
+                raise
+            self._via.check_arrived(answer, digests, what, again=True)
+            etag = answer.header("etag").strip('"')
+            return StoredPart(part.number, part.size_bytes, etag, to_base64(digests.sha256))
+
+        try:
+            return self._via.retry.call(request, what)
+        except AccessError:
+            # The URL may have expired on the way, as where this machine slept.
+            return self._via.retry.call(request, what)
+
+    def _paced_body(self, body: Any) -> Any:
+        if self._via.pace is not None and isinstance(body, bytes | bytearray):
+            return PacedBody(body, self._via.pace)
+        return body
+
+    def _check_unfinished(self, key: str, upload_id: str) -> None:
+        """Raise NotFoundError for an upload that was ended: some servers answer 500 to its parts.
+
+        To ask is cheaper than to send the part five times more.
+        """
+        self._via.head_with_checksum(key)
+        if upload_id not in [upload.upload_id for upload, _ in self._via.unfinished(key)]:
+            raise NotFoundError("the upload was ended", code="NoSuchUpload")
+
+    def complete(self, key: str, upload_id: str, parts: list[StoredPart], size_bytes: int) -> None:
+        """Make the object from its parts, only if the key is free."""
+        found = [composite_of(algorithm, parts) for algorithm in ("sha256", "md5")]
+        checksums = [one for one in found if one is not None]
+        self._execution.complete(path_of(key), upload_id, size_bytes, checksums)
+
+    def abort_quietly(self, key: str, upload_id: str) -> None:
+        """Leave it to the server, which ends what cannot complete."""
+
+
+class ViaTransfers(Transfers):
+    """Threads and budget of one command that uploads through a server."""
+
+    @cached_property
+    def uploads(self) -> MultipartUploads:
+        """The multipart calls."""
+        return ViaUploads(cast("ViaStore", self.store))
+
+    @property
+    def group_size(self) -> int:
+        """How many small files one thread should take: they are offered in one request."""
+        return _GROUP_FILES
+
+
+class ViaUploader(Uploader):
+    """The engine, which offers the small files of a group before it stores one by one."""
+
+    def _work(self, group: list[PlanItem]) -> Ended[UploadResult]:
+        small = [one for one in group if isinstance(one, PlannedFile)]
+        if len(small) > 1:
+            # Whatever is wrong is told when each is stored.
+            with contextlib.suppress(OrchestratorError, OSError):
+                cast("ViaStore", self._store).offer_ahead(map(_read_small, small))
+        return super()._work(group)
+
+
+def _read_small(item: PlannedFile) -> tuple[str, bytes, str]:
+    with LocalFile(item.source) as source:
+        data = source.read_all_at(0, min(source.size_bytes, BASE_PART_BYTES))
+    return item.key, data, item.content_type

@@ -1,0 +1,182 @@
+"""What the engine asks of a store, asked of an `orchestrator serve`: it has the credentials.
+
+The server answers with signed URLs; bodies go straight to the storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ConflictError,
+    NotFoundError,
+    OrchestratorError,
+    printable,
+)
+from orchestrator_cli.core.base.rate_limiter import Pace, PacedBody
+from orchestrator_cli.core.gateway.batcher import Window
+from orchestrator_cli.core.gateway.client import SignedPut
+from orchestrator_cli.core.gateway.remote_execution import FileAnswer, FoundParts, ViaExecution
+from orchestrator_cli.core.s3.checksum import ReadsAt, md5, sha256, to_base64
+from orchestrator_cli.core.s3.multipart import PartDigests
+from orchestrator_cli.core.s3.request import RestAnswer
+from orchestrator_cli.core.s3.retry import RetryPolicy
+from orchestrator_cli.core.s3.session import S3Clients
+from orchestrator_cli.core.s3.types import Checksum, ObjectHead, Outcome
+from orchestrator_cli.core.s3.writer import ArtifactStore, check_etag
+from orchestrator_cli.core.transfer.local_file import MemorySource
+
+_CREATE_ATTEMPTS = 5
+
+
+class ViaStore(ArtifactStore):
+    """What the engine asks of a store, asked of the server. Keys are those of one execution."""
+
+    def __init__(self, execution: ViaExecution, pace: Pace | None = None) -> None:
+        server = _ServerSide(execution.client.retry)
+        super().__init__(cast("S3Clients", server), pace)
+        self.execution = execution
+        self._window = Window(execution)
+        self._unfinished: dict[str, FileAnswer] = {}
+        self._ahead: dict[tuple[str, str], FileAnswer] = {}
+
+    def answer_seconds(self) -> float | None:
+        """Return how long the quickest answer has taken so far; None before the first."""
+        return self.execution.client.answer_seconds
+
+    @property
+    def verified_by_server(self) -> bool:
+        """Whether the storage is known to verify SHA-256 on arrival."""
+        return not self.execution.terms.content_md5 or self._checks_sha256 is True
+
+    def create(
+        self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
+    ) -> tuple[Outcome, Checksum]:
+        """Write an object only if the key is free; as every store does."""
+        offer, digests = self._offer(key, data, content_type)
+        checksum = Checksum("sha256", digests.sha256.hex())
+        refused: AccessError | None = None
+        for _ in range(_CREATE_ATTEMPTS):
+            answer = self._ahead.pop(_named(offer), None) or self._window.ask(offer)
+            outcome = answer.outcome
+            if outcome is None and answer.stored is not None:
+                outcome = self.compare(key, MemorySource(data), len(data))
+            if outcome is not None:
+                return outcome, checksum
+            if answer.put is None:
+                # What was stored a moment ago is gone again.
+                continue
+            try:
+                self._put_signed(key, data, answer.put, digests)
+                return Outcome.CREATED, checksum
+            except ConflictError:
+                # Either somebody was first, or it is our own write whose answer was lost.
+                continue
+            except AccessError as error:
+                # The URL may have expired while this machine slept.
+                if refused is not None:
+                    raise
+                refused = error
+        raise ConflictError(f"upload of {printable(key)}: the key appears and disappears")
+
+    def offer_ahead(self, files: Iterable[tuple[str, bytes, str]]) -> None:
+        """Offer some files, as `create` takes them, in one request; `create` then asks no more."""
+        offers = [self._offer(*file)[0] for file in files]
+        for offer, answer in zip(offers, self._window.ask_all(offers), strict=True):
+            self._ahead[_named(offer)] = answer
+
+    def _offer(
+        self, key: str, data: bytes, content_type: str
+    ) -> tuple[dict[str, Any], PartDigests]:
+        own_md5 = None if self.verified_by_server else md5(data)
+        digests = PartDigests(sha256(data), own_md5)
+        offer = {
+            "path": path_of(key),
+            "size_bytes": len(data),
+            "sha256": digests.sha256.hex(),
+            "content_type": content_type,
+        }
+        return offer | ({"md5": own_md5.hex()} if own_md5 else {}), digests
+
+    def _put_signed(self, key: str, data: bytes, signed: SignedPut, digests: PartDigests) -> None:
+        what = f"upload of {printable(key)}"
+
+        def request() -> None:
+            body = PacedBody(data, self.pace) if self.pace else data
+            answer = self.execution.client.put(signed, body, what)
+            if self.check_arrived(answer, digests, what, again=False):
+                return
+            version_id = answer.header("x-amz-version-id", "null")
+            if version_id != "null" and self.execution.settle(path_of(key), version_id):
+                raise ConflictError(f"{what}: somebody else was first")
+
+        self.retry.call(request, what)
+
+    def check_arrived(
+        self, answer: RestAnswer, digests: PartDigests, what: str, again: bool
+    ) -> bool:
+        """Say whether the storage has checked a body's SHA-256; else check its ETag.
+
+        Raises IntegrityError where other bytes arrived; `again` says whether to send it again can
+        help: what is stored whole is immutable.
+        """
+        checked = answer.header("x-amz-checksum-sha256") == to_base64(digests.sha256)
+        self.learn_checksum_support(checked)
+        if not checked:
+            check_etag(answer.header("etag").strip('"'), digests.md5, what, retryable=again)
+        return checked
+
+    def head_with_checksum(self, key: str) -> ObjectHead | None:
+        """Return what the server says of an object, or None where there is none."""
+        answer = self._window.ask({"path": path_of(key), "size_bytes": None})
+        if answer.stored is None:
+            self._unfinished[key] = answer
+        return answer.stored
+
+    def head(self, key: str) -> ObjectHead:
+        """Return an object's head. Raises NotFoundError."""
+        found = self.head_with_checksum(key)
+        if found is None:
+            raise NotFoundError(f"look-up of {printable(key)}: not found")
+        return found
+
+    def exists(self, key: str) -> bool:
+        """Say whether there is such an object."""
+        return self.head_with_checksum(key) is not None
+
+    def open_stored(self, key: str) -> ReadsAt:
+        """Refuse: an upload may not read."""
+        raise OrchestratorError(
+            f"{printable(key)}: another tool stored this file, without a checksum that can be "
+            "compared",
+            hint="upload it under another name",
+        )
+
+    def unfinished(self, key: str) -> tuple[FoundParts, ...]:
+        """Return the unfinished uploads of a key, as its last look-up found them."""
+        found = self._unfinished.pop(key, None)
+        if found is None:
+            self.head_with_checksum(key)
+            found = self._unfinished.pop(key, None)
+        return found.unfinished if found else ()
+
+
+class _ServerSide:
+    """What the engine asks of the clients. The server itself sees to what is lacking of AWS."""
+
+    is_aws = True
+
+    def __init__(self, retry: RetryPolicy) -> None:
+        self.bucket = ""
+        self.retry = retry
+
+
+def _named(offer: dict[str, Any]) -> tuple[str, str]:
+    return offer["path"], offer["sha256"]
+
+
+def path_of(key: str) -> str:
+    """Return the path of a file's key."""
+    return key.split("/", 2)[2]

@@ -1,0 +1,54 @@
+"""The address of a server as people write it: what is sent to it, and what may be shown of it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from orchestrator_cli.core.base.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class WebAddress:
+    """`url` has neither user nor password: `authorization` is the header made of them, or None."""
+
+    url: str
+    authorization: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: what messages show."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+
+def parse_web_address(text: str, option: str, example: str) -> WebAddress:
+    """Parse a URL without query and fragment; a slash at its end is dropped.
+
+    Raises UsageError, which names the option and repeats nothing of the text: it may hold a secret.
+    """
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = None
+    if not usable or not text.isascii() or not text.isprintable() or " " in text:
+        raise UsageError(f"{option}: not a URL such as {example}")
+    if parts.query or parts.fragment:
+        raise UsageError(f"{option}: a URL without query and fragment")
+    user, at, host = parts.netloc.rpartition("@")
+    url = f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+    return WebAddress(url, _basic(user) if at else None)
+
+
+def is_readable_on_the_way(url: str) -> bool:
+    """Say whether others than the server can read what is sent to it."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
+
+
+def _basic(user: str) -> str:
+    name, _, password = user.partition(":")
+    pair = unquote_to_bytes(name) + b":" + unquote_to_bytes(password)
+    return f"Basic {b64encode(pair).decode()}"

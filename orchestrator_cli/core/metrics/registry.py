@@ -1,0 +1,249 @@
+"""What is measured, as plain data: names, types, buckets, and what one command has counted."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.s3.types import UploadResult
+
+T = TypeVar("T")
+
+
+class Kind(StrEnum):
+    """A type of Prometheus."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. `buckets` are a histogram's upper bounds, without +Inf."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    labels: tuple[str, ...]
+    buckets: tuple[float, ...] = ()
+
+
+DURATION = Metric(
+    "artifact_upload_duration",
+    Kind.HISTOGRAM,
+    "Seconds to store a file; streams last as long as their writer and have none.",
+    ("command", "outcome"),
+    (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0),
+)
+SIZE = Metric(
+    "artifact_size_bytes",
+    Kind.HISTOGRAM,
+    "Size of each stored file.",
+    ("command", "outcome"),
+    tuple(float(1024 * 4**power) for power in range(15)),
+)
+FAILURES = Metric(
+    "artifact_failures_total",
+    Kind.COUNTER,
+    "Files that were not stored.",
+    ("command", "reason"),
+)
+RETRIES = Metric(
+    "artifact_retries_total",
+    Kind.COUNTER,
+    "Requests to S3 that were sent again.",
+    ("command", "reason"),
+)
+RESUMED = Metric(
+    "artifact_resumed_bytes_total",
+    Kind.COUNTER,
+    "Bytes that an earlier, interrupted upload had stored already.",
+    ("command",),
+)
+BACKLOG = Metric(
+    "efs_sync_backlog_files",
+    Kind.GAUGE,
+    "Files that the last complete pass left to the next one: still written, or failed.",
+    (),
+)
+PASSED = Metric(
+    "efs_sync_last_pass_timestamp_seconds",
+    Kind.GAUGE,
+    "When the last complete pass ended, in Unix time.",
+    (),
+)
+METRICS = (DURATION, SIZE, FAILURES, RETRIES, RESUMED, BACKLOG, PASSED)
+
+# One word for each exit code of an error: a closed set, so that labels stay few.
+REASONS = {
+    1: "other",
+    2: "usage",
+    3: "partial",
+    4: "not_found",
+    5: "access",
+    6: "conflict",
+    7: "integrity",
+    8: "archived",
+    9: "unavailable",
+    130: "interrupted",
+}
+
+# Metric name and label values in the metric's order.
+Series = tuple[str, tuple[str, ...]]
+
+
+@dataclass
+class Distribution:
+    """A histogram's counts, one per bucket and one above all, not cumulated; and the sum."""
+
+    counts: list[float]
+    total: float = 0.0
+
+    def observe(self, value: float, buckets: tuple[float, ...]) -> None:
+        """Count one value."""
+        self.counts[bisect_left(buckets, value)] += 1
+        self.total += value
+
+    def add(self, other: Distribution) -> None:
+        """Add what another one, of the same buckets, has counted."""
+        self.counts = [
+            ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)
+        ]
+        self.total += other.total
+
+
+@dataclass
+class Measured:
+    """Values by series. Counters and histograms add up, gauges are replaced."""
+
+    counters: dict[Series, float] = field(default_factory=dict)
+    gauges: dict[Series, float] = field(default_factory=dict)
+    histograms: dict[Series, Distribution] = field(default_factory=dict)
+
+    def count(self, metric: Metric, labels: tuple[str, ...], amount: float = 1) -> None:
+        """Add to a counter."""
+        series = (metric.name, labels)
+        self.counters[series] = self.counters.get(series, 0) + amount
+
+    def observe(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
+        """Add one value to a histogram."""
+        empty = Distribution([0.0] * (len(metric.buckets) + 1))
+        self.histograms.setdefault((metric.name, labels), empty).observe(value, metric.buckets)
+
+    def merge(self, newer: Measured) -> None:
+        """Take in what was measured later."""
+        for series, amount in newer.counters.items():
+            self.counters[series] = self.counters.get(series, 0) + amount
+        for series, distribution in newer.histograms.items():
+            empty = Distribution([0.0] * len(distribution.counts))
+            self.histograms.setdefault(series, empty).add(distribution)
+        self.gauges.update(newer.gauges)
+
+    def to_list(self) -> list[Any]:
+        """Return the JSON-ready form."""
+        plain = [self.counters, self.gauges]
+        spread = [
+            [*series, distribution.counts, distribution.total]
+            for series, distribution in self.histograms.items()
+        ]
+        return [*([[*series, value] for series, value in some.items()] for some in plain), spread]
+
+    @classmethod
+    def from_list(cls, content: list[Any]) -> Measured:
+        """Return what `to_list` made plain."""
+        counters, gauges, spread = content
+        return cls(
+            {(name, tuple(labels)): value for name, labels, value in counters},
+            {(name, tuple(labels)): value for name, labels, value in gauges},
+            {
+                (name, tuple(labels)): Distribution(counts, total)
+                for name, labels, counts, total in spread
+            },
+        )
+
+
+def series_of(metric: Metric, values: dict[Series, T]) -> Iterator[tuple[tuple[str, ...], T]]:
+    """Yield the label values and the value of each series of a metric, in order."""
+    for (name, labels), value in sorted(values.items(), key=lambda item: item[0]):
+        if name == metric.name:
+            yield labels, value
+
+
+class Meter:
+    """Counts what one command does; any thread may call it. `clock` runs steadily, in seconds."""
+
+    def __init__(self, command: str, clock: Callable[[], float]) -> None:
+        self._command = command
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._measured = self._nothing()
+
+    def upload(self, work: Callable[[], UploadResult], timed: bool) -> UploadResult:
+        """Do one file's upload and measure it; its exceptions are counted and passed on.
+
+        The duration counts where it is `timed`.
+        """
+        began = self._clock()
+        try:
+            result = work()
+        except OrchestratorError as error:
+            self._count_failure(error)
+            raise
+        self._take(result, max(0.0, self._clock() - began) if timed else None)
+        return result
+
+    def retry(self, error: OrchestratorError) -> None:
+        """Count a request that is sent again because of an error."""
+        with self._lock:
+            self._measured.count(RETRIES, (self._command, reason_of(error)))
+
+    def set_gauge(self, metric: Metric, value: float) -> None:
+        """Set a gauge."""
+        with self._lock:
+            self._measured.gauges[metric.name, ()] = value
+
+    def take(self) -> Measured:
+        """Return what was counted since the last time, and count from zero."""
+        with self._lock:
+            taken, self._measured = self._measured, self._nothing()
+        return taken
+
+    def put_back(self, taken: Measured) -> None:
+        """Keep for the next time what could not be written."""
+        with self._lock:
+            taken.merge(self._measured)
+            self._measured = taken
+
+    def _nothing(self) -> Measured:
+        # increase() sees a first failure only where there was a zero before.
+        zeros: dict[Series, float] = {
+            (FAILURES.name, (self._command, reason)): 0 for reason in REASONS.values()
+        }
+        return Measured(zeros)
+
+    def _count_failure(self, error: OrchestratorError) -> None:
+        with self._lock:
+            self._measured.count(FAILURES, (self._command, reason_of(error)))
+
+    def _take(self, result: UploadResult, seconds: float | None) -> None:
+        with self._lock:
+            if result.resumed_bytes:
+                self._measured.count(RESUMED, (self._command,), result.resumed_bytes)
+            if result.error is not None:
+                self._measured.count(FAILURES, (self._command, reason_of(result.error)))
+            elif result.stored:
+                labels = (self._command, str(result.outcome))
+                if seconds is not None:
+                    self._measured.observe(DURATION, labels, seconds)
+                self._measured.observe(SIZE, labels, result.size_bytes)
+
+
+def reason_of(error: OrchestratorError) -> str:
+    """Return the word that stands for an error in labels."""
+    return REASONS.get(error.exit_code, REASONS[1])

@@ -1,0 +1,207 @@
+"""Archived objects: whether one can be read now, and if not, what it takes.
+
+What only the story of an archived object needs is imported when there is one: every log that is
+shown passes here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.core.base.ahead import map_in_order
+from orchestrator_cli.core.base.errors import ArchivedError, OrchestratorError, printable
+from orchestrator_cli.core.executions.keys import (
+    METADATA_NAME,
+    execution_prefix,
+    parse_artifact_key,
+)
+from orchestrator_cli.core.s3.types import ListedObject, RestoreState
+from orchestrator_cli.core.s3.writer import ArtifactStore
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.retention.policy import Configuration
+
+RESTORE_DAYS = 7
+_EXPIRY = re.compile(r'expiry-date="([^"]+)"')
+File = tuple[str, ListedObject]
+
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+
+
+def is_archived(listed: ListedObject) -> bool:
+    """Say whether an object lies in an archive class, restored or not."""
+    return listed.storage_class in ARCHIVE_CLASSES
+
+
+def is_readable(listed: ListedObject) -> bool:
+    """Say whether an object can be read now, as far as its listing tells."""
+    return not is_archived(listed) or (listed.restore is not None and not listed.restore.ongoing)
+
+
+def parse_restore(header: str | None) -> RestoreState | None:
+    """Parse `x-amz-restore` of an object's head."""
+    if header is None:
+        return None
+    from email.utils import parsedate_to_datetime
+
+    found = _EXPIRY.search(header)
+    expires_at: datetime | None = None
+    if found:
+        try:
+            expires_at = parsedate_to_datetime(found[1])
+        except ValueError:
+            expires_at = None
+    return RestoreState('ongoing-request="true"' in header, expires_at)
+
+
+def list_with_restore(store: ArtifactStore, execution_id: str) -> Iterator[File]:
+    """Yield (path, object) of an execution with the state of restores, metadata.json included."""
+    yield from fill_restore(store, _list(store, execution_id))
+
+
+def _list(store: ArtifactStore, execution_id: str) -> Iterator[File]:
+    prefix = execution_prefix(execution_id)
+    for listed in store.list_objects(prefix, with_restore=True):
+        parsed = parse_artifact_key(listed.key)
+        if parsed is not None:
+            yield parsed[1], listed
+        elif listed.key == prefix + METADATA_NAME:
+            yield METADATA_NAME, listed
+
+
+def fill_restore(store: ArtifactStore, files: Iterable[File], ahead: int = 16) -> Iterator[File]:
+    """Yield the files with the state of restores, asked one by one where no listing told it.
+
+    AWS lists it for every object that has one.
+    """
+
+    def unknown(file: File) -> bool:
+        return is_archived(file[1]) and file[1].restore is None and not store.clients.is_aws
+
+    def ask(file: File) -> File:
+        path, listed = file
+        return path, replace(listed, restore=parse_restore(store.head(listed.key).restore))
+
+    for asking, run in groupby(files, key=unknown):
+        if asking:
+            run = map_in_order(ask, run, ahead)  # noqa: PLW2901 - the same files, with more told
+        yield from run
+
+
+@contextlib.contextmanager
+def explaining(store: ArtifactStore, key: str, now: datetime) -> Iterator[None]:
+    """Tell the whole story where an object turns out, in reading it, to be archived."""
+    try:
+        yield
+    except ArchivedError as error:
+        raise Archive(store, now).explain(key, error) from error
+
+
+class Archive:
+    """Says of archived objects why they cannot be read now, and what to do."""
+
+    def __init__(self, store: ArtifactStore, now: datetime) -> None:
+        self._store = store
+        self._now = now
+        # Downloads ask from several threads; the rules are read once.
+        self._lock = threading.Lock()
+
+    def check_readable(self, listed: ListedObject, path: str) -> None:
+        """Raise ArchivedError for an object in an archive class that is not restored now."""
+        if is_readable(listed):
+            return
+        state = parse_restore(self._store.head(listed.key).restore)
+        if not is_readable(replace(listed, restore=state)) and not self._is_served(listed):
+            raise self._error(replace(listed, restore=state), path)
+
+    def _is_served(self, listed: ListedObject) -> bool:
+        """Say whether an object is read as any other, whatever its storage class is called.
+
+        So it is on Ceph, which knows no restoring.
+        """
+        if self._store.clients.is_aws or listed.size_bytes == 0:
+            return False
+        try:
+            self._store.read_range(listed.key, 0, 1)
+        except ArchivedError:
+            return False
+        return True
+
+    def explain(self, key: str, error: ArchivedError) -> ArchivedError:
+        """Return the whole story of an object that S3 refused to read, or the same error."""
+        parsed = parse_artifact_key(key)
+        if parsed is None:
+            return error
+        head = self._store.head(key)
+        state = parse_restore(head.restore)
+        listed = ListedObject(
+            key, head.size_bytes, head.etag, head.last_modified, head.storage_class, state
+        )
+        return self._error(listed, parsed[1]) if is_archived(listed) else error
+
+    def _error(self, listed: ListedObject, path: str) -> ArchivedError:
+        import shlex
+
+        execution_id = (parse_artifact_key(listed.key) or ("", ""))[0]
+        command = shlex.join(["orchestrator", "restore", execution_id, path])
+        what = f"{printable(path)} is archived in {listed.storage_class} {self._since(listed)}"
+        if listed.restore is not None and listed.restore.ongoing:
+            return ArchivedError(
+                f"{what}; its restore is under way", hint=f"`{printable(command)} --wait` waits"
+            )
+        return ArchivedError(
+            f"{what}; to restore it takes {self._terms(listed)}",
+            hint=f"`{printable(command)}`; without a path it restores all that is archived",
+        )
+
+    def _since(self, listed: ListedObject) -> str:
+        from orchestrator_cli.core.retention.policy import archive_days
+
+        with self._lock:
+            rules = self._rules
+        days = archive_days(rules, listed.key, listed.size_bytes, listed.storage_class)
+        if days is not None:
+            # S3 counts from the midnight after.
+            moved = listed.last_modified.astimezone(UTC) + timedelta(days=days + 1)
+            if moved <= self._now + timedelta(days=1):
+                return f"since {moved:%Y-%m-%d}"
+        return f"(stored {listed.last_modified.astimezone(UTC):%Y-%m-%d})"
+
+    @cached_property
+    def _rules(self) -> Configuration:
+        from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
+        from orchestrator_cli.core.retention.policy import Configuration
+
+        try:
+            return BucketLifecycle(self._store).read()
+        except OrchestratorError:
+            # Who may read objects need not be allowed to read rules.
+            return Configuration()
+
+    def _terms(self, listed: ListedObject) -> str:
+        from orchestrator_cli.core.retention.prices import price_retrieval, region_prices
+
+        region, prices = region_prices(self._store.clients.region)
+        return ", ".join(
+            f"up to {prices.retrieval[listed.storage_class, tier].within_hours} h and "
+            + human_price(
+                price_retrieval(
+                    prices, listed.storage_class, tier, 1, listed.size_bytes, RESTORE_DAYS
+                )
+            )
+            + f" ({tier})"
+            for tier in ("bulk", "standard")
+        ) + ("" if self._store.clients.region == region else f" at the prices of {region}")
+
+
+def human_price(dollars: float) -> str:
+    """Write an estimate as “about $1.20”; what is less than a cent, as that."""
+    return f"about ${dollars:,.2f}" if dollars >= 0.01 else "less than $0.01"

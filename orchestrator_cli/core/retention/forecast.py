@@ -1,0 +1,166 @@
+"""What lifecycle rules will do with an object, and on which day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX
+from orchestrator_cli.core.retention.policy import Configuration
+from orchestrator_cli.core.retention.prices import ARCHIVE_MINIMUM_DAYS
+from orchestrator_cli.core.retention.rule import ApiRule, conditions
+from orchestrator_cli.core.s3.types import ListedObject
+
+DAY_SECONDS = 86400
+# S3 moves objects down this list only.
+_COLDER = ("STANDARD_IA", "INTELLIGENT_TIERING", "ONEZONE_IA", "GLACIER_IR", "GLACIER")
+COLDNESS = {name: step for step, name in enumerate(("STANDARD", *_COLDER, "DEEP_ARCHIVE"))}
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
+MINIMUM_DAYS = {"STANDARD_IA": 30, "ONEZONE_IA": 30, "GLACIER_IR": 90, **ARCHIVE_MINIMUM_DAYS}
+_ARCHIVES = frozenset(ARCHIVE_MINIMUM_DAYS)
+_DEFAULT_MINIMUM_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One action of one rule; it means objects of `over_bytes` < size < `under_bytes`.
+
+    `storage_class` None: the object is deleted.
+    """
+
+    prefix: str
+    over_bytes: int
+    under_bytes: float
+    days: int
+    storage_class: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What a configuration does below `executions/`, taken apart to be asked for many objects.
+
+    `aborts_uploads`: unfinished uploads are ended some day. `archives`: anything is archived.
+    """
+
+    steps: tuple[Step, ...] = ()
+    aborts_uploads: bool = False
+
+    @property
+    def archives(self) -> bool:
+        """Whether anything goes to an archive class."""
+        return any(step.storage_class in _ARCHIVES for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """Days from now until an object's moves and its end.
+
+    `paid_days` is what its class's minimum duration still asks for if it were deleted now;
+    `billed_end_day` is when it is charged no more, and honours that minimum.
+    """
+
+    moves: tuple[tuple[int, str], ...] = ()
+    billed_end_day: int | None = None
+    paid_days: int = 0
+
+
+def take_apart(configuration: Configuration, small_objects_stay: bool) -> Retention:
+    """Return what the enabled rules do with objects without tags, by age.
+
+    `small_objects_stay`: the server moves no object under 128 KiB by a rule that names no size, as
+    AWS does by default. Rules by date and for noncurrent versions are left out.
+    """
+    minimum = 0
+    if small_objects_stay and configuration.default_minimum in (None, "all_storage_classes_128K"):
+        minimum = _DEFAULT_MINIMUM_BYTES
+    enabled = [rule for rule in configuration.rules if rule.get("Status") == "Enabled"]
+    steps = [step for rule in enabled for step in _steps(rule, minimum)]
+    aborts = any("AbortIncompleteMultipartUpload" in rule and _is_ours(rule) for rule in enabled)
+    return Retention(tuple(steps), aborts)
+
+
+def _is_ours(rule: ApiRule) -> bool:
+    prefix = str(dict(conditions(rule)).get("Prefix", ""))
+    return EXECUTIONS_PREFIX.startswith(prefix)
+
+
+def _steps(rule: ApiRule, minimum_bytes: int) -> Iterator[Step]:
+    asked = dict(conditions(rule))
+    prefix = str(asked.pop("Prefix", ""))
+    names_size = not asked.keys().isdisjoint(("ObjectSizeGreaterThan", "ObjectSizeLessThan"))
+    over = int(asked.pop("ObjectSizeGreaterThan", -1))
+    under = asked.pop("ObjectSizeLessThan", float("inf"))
+    if asked or not (prefix.startswith(EXECUTIONS_PREFIX) or _is_ours(rule)):
+        return
+    for move in rule.get("Transitions", []):
+        if "Days" in move and move.get("StorageClass") in COLDNESS:
+            least = over if names_size else minimum_bytes - 1
+            yield Step(prefix, least, under, int(move["Days"]), move["StorageClass"])
+    expiration = rule.get("Expiration") or {}
+    if "Days" in expiration:
+        yield Step(prefix, over, under, int(expiration["Days"]), None)
+
+
+class FortuneTeller:
+    """Tells the fate of objects under one retention, as of one instant."""
+
+    def __init__(self, retention: Retention, now: datetime) -> None:
+        self.retention = retention
+        self.now = now
+        self._now = int(now.timestamp())
+
+    def tell(self, listed: ListedObject) -> Fate:
+        """Return what will become of an object."""
+        modified = int(listed.last_modified.timestamp())
+        steps = [step for step in self.retention.steps if _means(step, listed)]
+        moves = self._moves(listed.storage_class, modified, steps)
+        paid_days = self._paid_days(listed.storage_class, modified, steps)
+        ends = [self._due(modified, step.days) for step in steps if step.storage_class is None]
+        if not ends:
+            return Fate(moves, None, paid_days)
+        end = max(min(ends), 0)
+        kept = tuple(move for move in moves if move[0] < end)
+        paid_until = kept[-1][0] + MINIMUM_DAYS.get(kept[-1][1], 0) if kept else paid_days
+        return Fate(kept, max(end, paid_until), paid_days)
+
+    def _moves(
+        self, storage_class: str, modified: int, steps: list[Step]
+    ) -> tuple[tuple[int, str], ...]:
+        moves: list[tuple[int, str]] = []
+        at = COLDNESS.get(storage_class, 0)
+        # Of two moves on one day S3 makes the colder one.
+        for step in sorted(steps, key=lambda step: (step.days, -COLDNESS.get(_name(step), 0))):
+            if step.storage_class is not None and COLDNESS[step.storage_class] > at:
+                moves.append((max(self._due(modified, step.days), 0), step.storage_class))
+                at = COLDNESS[step.storage_class]
+        return tuple(moves)
+
+    def _paid_days(self, storage_class: str, modified: int, steps: list[Step]) -> int:
+        """Return for how long the minimum duration still asks to be paid.
+
+        No listing says when an object was moved: a rule tells it, else it was stored so.
+        """
+        minimum = MINIMUM_DAYS.get(storage_class, 0)
+        if not minimum:
+            return 0
+        days = min((step.days for step in steps if step.storage_class == storage_class), default=0)
+        moved = min(_next_midnight(modified + days * DAY_SECONDS), self._now) if days else modified
+        return max(0, minimum - (self._now - moved) // DAY_SECONDS)
+
+    def _due(self, modified: int, days: int) -> int:
+        """Return in how many days an age is reached; S3 counts to the midnight after, in UTC."""
+        return -((self._now - _next_midnight(modified + days * DAY_SECONDS)) // DAY_SECONDS)
+
+
+def _name(step: Step) -> str:
+    return step.storage_class or ""
+
+
+def _means(step: Step, listed: ListedObject) -> bool:
+    fits = step.over_bytes < listed.size_bytes < step.under_bytes
+    return fits and listed.key.startswith(step.prefix)
+
+
+def _next_midnight(seconds: int) -> int:
+    return (seconds // DAY_SECONDS + 1) * DAY_SECONDS

@@ -1,0 +1,193 @@
+"""Gather what executions store: by listing in parallel, or from an inventory."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby, islice
+from operator import attrgetter, itemgetter
+from typing import Protocol
+
+from orchestrator_cli.core.base.ahead import map_in_order
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.executions.keys import (
+    EXECUTIONS_PREFIX,
+    execution_prefix,
+    key_execution_id,
+)
+from orchestrator_cli.core.executions.partitioned_listing import Listing, Window, list_window
+from orchestrator_cli.core.executions.repository import read_executions
+from orchestrator_cli.core.retention.billing import Usage
+from orchestrator_cli.core.retention.forecast import FortuneTeller, Retention
+from orchestrator_cli.core.retention.inventory import InventoryObject
+from orchestrator_cli.core.s3.multipart import MultipartUploads, UnfinishedUpload
+from orchestrator_cli.core.s3.types import ListedObject
+from orchestrator_cli.core.s3.writer import ArtifactStore
+
+_PAGE_KEYS = 1000
+_FIRST_PAGES = 2
+# Clocks differ; an id from further ahead is a foreign one.
+CLOCK_SKEW = timedelta(hours=24)
+ExecutionUsage = tuple[str, Usage]
+
+
+class Lists(Protocol):
+    """What is asked of a store here."""
+
+    def list_objects(self, prefix: str, start_after: str = "") -> Iterator[ListedObject]:
+        """Yield the objects under a prefix in key order."""
+
+
+# --- a time window ---------------------------------------------------------------------------
+
+
+def list_usage(
+    store: Lists,
+    teller: FortuneTeller,
+    since: datetime | None,
+    until: datetime,
+    ahead: int,
+) -> Iterator[ExecutionUsage]:
+    """Yield what each execution of a time window stores, in time order, by listing.
+
+    About a request a thousand objects, and one more a sub-window. Foreign keys are left out.
+    """
+    listing: Listing[ListedObject, ExecutionUsage] = Listing(
+        partial(store.list_objects, EXECUTIONS_PREFIX),
+        attrgetter("key"),
+        partial(_add_objects, teller=teller),
+        itemgetter(0),
+    )
+    return merge_adjacent(list_window(listing, Window.of(since, until), ahead, _FIRST_PAGES))
+
+
+def _add_objects(objects: Iterable[ListedObject], teller: FortuneTeller) -> list[ExecutionUsage]:
+    found: list[ExecutionUsage] = []
+    for listed in objects:
+        execution_id = key_execution_id(listed.key)
+        if execution_id is not None:
+            if not found or found[-1][0] != execution_id:
+                found.append((execution_id, Usage(executions=1)))
+            found[-1][1].add_object(listed, teller)
+    return found
+
+
+def merge_adjacent(parts: Iterable[ExecutionUsage]) -> Iterator[ExecutionUsage]:
+    """Join the parts of an execution that follow each other."""
+    for execution_id, group in groupby(parts, key=itemgetter(0)):
+        usages = [usage for _, usage in group]
+        whole = usages[0]
+        for usage in usages[1:]:
+            whole.add(usage)
+        # One execution, in however many parts it was found.
+        whole.executions = 1
+        yield execution_id, whole
+
+
+# --- named executions ------------------------------------------------------------------------
+
+
+def list_usage_of(
+    store: Lists, teller: FortuneTeller, execution_ids: Iterable[str], ahead: int
+) -> Iterator[ExecutionUsage]:
+    """Yield what these executions store, in the order given; nothing where there is nothing."""
+
+    def read(execution_id: str) -> ExecutionUsage:
+        usage = Usage(executions=1)
+        for listed in store.list_objects(execution_prefix(execution_id)):
+            usage.add_object(listed, teller)
+        return execution_id, usage
+
+    yield from map_in_order(read, execution_ids, ahead)
+
+
+# --- unfinished uploads ----------------------------------------------------------------------
+
+
+def list_unfinished(
+    store: ArtifactStore, is_meant: Callable[[str], bool], prefix: str, ahead: int
+) -> list[ExecutionUsage]:
+    """Return what the parts of unfinished uploads hold, by execution, in time order."""
+    uploads = MultipartUploads(store)
+
+    def measure(upload: UnfinishedUpload) -> ExecutionUsage | None:
+        execution_id = key_execution_id(upload.key)
+        try:
+            parts = uploads.list_parts(upload.key, upload.upload_id).values()
+        except OrchestratorError as error:
+            if error.exit_code != 4:
+                raise
+            # It has ended meanwhile.
+            return None
+        size = sum(part.size_bytes for part in parts)
+        usage = Usage(1, {}, {}, 1, len(parts), size)
+        return execution_id or "", usage
+
+    def meant(upload: UnfinishedUpload) -> bool:
+        execution_id = key_execution_id(upload.key)
+        return execution_id is not None and is_meant(execution_id)
+
+    found = map_in_order(measure, filter(meant, uploads.list_uploads(prefix)), ahead)
+    ordered = sorted((one for one in found if one is not None), key=itemgetter(0))
+    return list(merge_adjacent(ordered))
+
+
+def with_unfinished(
+    usages: Iterable[ExecutionUsage], unfinished: Iterable[ExecutionUsage]
+) -> Iterator[ExecutionUsage]:
+    """Join two streams in time order."""
+    return merge_adjacent(heapq.merge(usages, unfinished, key=itemgetter(0)))
+
+
+# --- groups ----------------------------------------------------------------------------------
+
+
+def name_groups(
+    store: ArtifactStore,
+    usages: Iterable[ExecutionUsage],
+    field: str,
+    on_unreadable: Callable[[str, OrchestratorError], None],
+) -> Iterator[tuple[str | None, Usage]]:
+    """Yield the usages, each with a field of its execution's metadata; one read an execution."""
+    rest = iter(usages)
+    while batch := list(islice(rest, _PAGE_KEYS)):
+        metadata = read_executions(store, [execution_id for execution_id, _ in batch])
+        for (execution_id, usage), (_, record) in zip(batch, metadata, strict=True):
+            if isinstance(record, OrchestratorError):
+                on_unreadable(execution_id, record)
+                yield None, usage
+            else:
+                name = getattr(record, field)
+                yield None if name is None else str(name), usage
+
+
+def add_up(named: Iterable[tuple[str | None, Usage]]) -> dict[str | None, Usage]:
+    """Return the sum of each group."""
+    groups: dict[str | None, Usage] = {}
+    for name, usage in named:
+        groups.setdefault(name, Usage()).add(usage)
+    return groups
+
+
+# --- an inventory ----------------------------------------------------------------------------
+
+
+def inventory_usage(
+    objects: Iterable[InventoryObject], teller: FortuneTeller, is_meant: Callable[[str], bool]
+) -> Iterator[ExecutionUsage]:
+    """Yield what each execution of an inventory stores, in time order.
+
+    The lists of an inventory are in no certain order, so each execution stays in memory, in about
+    a KiB, until all are read. Noncurrent versions count, and no rule is applied to them.
+    """
+    found: dict[str, Usage] = {}
+    unruled = FortuneTeller(Retention(), teller.now)
+    for item in objects:
+        execution_id = key_execution_id(item.listed.key)
+        if execution_id is not None and is_meant(execution_id):
+            usage = found.setdefault(execution_id, Usage(executions=1))
+            usage.add_object(item.listed, teller if item.is_latest else unruled)
+    for execution_id in sorted(found):
+        yield execution_id, found.pop(execution_id)

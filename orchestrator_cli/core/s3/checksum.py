@@ -1,0 +1,99 @@
+"""SHA-256 and MD5 of objects and parts, whole and composite, as S3 writes them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from orchestrator_cli.core.s3.types import Checksum
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+READ_SIZE = 1024 * 1024
+
+_S3_SHA256 = re.compile(r"([A-Za-z0-9+/]{43}=)(?:-([1-9][0-9]{0,4}))?")
+_MD5_ETAG = re.compile(r"([0-9a-fA-F]{32})(?:-([1-9][0-9]{0,4}))?")
+
+
+class ReadsAt(Protocol):
+    """Something that reads bytes at an offset; short reads only at the end."""
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Return up to `size_bytes` bytes from `offset_bytes`."""
+        ...
+
+
+def sha256(data: bytes | bytearray | memoryview) -> bytes:
+    """Return the binary SHA-256."""
+    return hashlib.sha256(data).digest()
+
+
+def md5(data: bytes | bytearray | memoryview) -> bytes:
+    """Return the binary MD5, which S3 uses for ETags; not for security."""
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def to_base64(digest: bytes) -> str:
+    """Write a digest as S3's headers do."""
+    return base64.b64encode(digest).decode("ascii")
+
+
+def parse_s3_checksum(text: str | None) -> Checksum | None:
+    """Parse S3's `ChecksumSHA256`: base64, with `-<part count>` where composite.
+
+    Returns None for no value and for one that is not a SHA-256, as some servers give.
+    """
+    match = _S3_SHA256.fullmatch(text or "")
+    if match is None:
+        return None
+    return Checksum("sha256", base64.b64decode(match[1]).hex(), _count(match[2]))
+
+
+def parse_etag(etag: str) -> Checksum | None:
+    """Parse an ETag that has the form of an MD5 or of a composite MD5, without quotes."""
+    match = _MD5_ETAG.fullmatch(etag)
+    return Checksum("md5", match[1].lower(), _count(match[2])) if match else None
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text else None
+
+
+def composite(algorithm: str, part_digests: Iterable[bytes]) -> Checksum:
+    """Return the composite checksum over binary part digests, in part order."""
+    digests = list(part_digests)
+    digest = new_hash(algorithm)
+    for part_digest in digests:
+        digest.update(part_digest)
+    return Checksum(algorithm, digest.hexdigest(), len(digests))
+
+
+def new_hash(algorithm: str) -> _Hash:
+    """Return an empty SHA-256 or MD5."""
+    return hashlib.new(algorithm, usedforsecurity=False)
+
+
+def hash_range(source: ReadsAt, algorithm: str, offset_bytes: int, size_bytes: int) -> bytes:
+    """Return the binary digest of a range, read in bounded steps.
+
+    Raises EOFError where the source ends early.
+    """
+    digest = new_hash(algorithm)
+    for chunk in read_range(source, offset_bytes, size_bytes):
+        digest.update(chunk)
+    return digest.digest()
+
+
+def read_range(source: ReadsAt, offset_bytes: int, size_bytes: int) -> Iterator[bytes]:
+    """Yield a range in bounded steps. Raises EOFError where the source ends early."""
+    end = offset_bytes + size_bytes
+    while offset_bytes < end:
+        chunk = source.read_at(offset_bytes, min(READ_SIZE, end - offset_bytes))
+        if not chunk:
+            raise EOFError(f"ends at byte {offset_bytes}, expected {end}")
+        offset_bytes += len(chunk)
+        yield chunk

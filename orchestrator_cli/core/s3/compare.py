@@ -1,0 +1,106 @@
+"""Whether local bytes equal a stored object, by the best checksum that S3 holds of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator_cli.core.s3.checksum import ReadsAt, composite, hash_range, parse_etag
+from orchestrator_cli.core.s3.part_plan import plan_parts
+from orchestrator_cli.core.s3.types import Checksum, ObjectHead
+
+SHA256_METADATA = "sha256"
+SCHEDULE_METADATA = "part-schedule"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChecksum:
+    """A checksum that S3 holds, and the part schedule that it is over if composite."""
+
+    checksum: Checksum
+    schedule: str | None = None
+
+
+def stored_checksum(head: ObjectHead) -> StoredChecksum | None:
+    """Return the best checksum of a stored object, or None where there is none to recompute.
+
+    The order is: S3's own SHA-256, ours in user metadata, the MD5 in the ETag. A composite one
+    counts only with a schedule that says how to recompute it.
+    """
+    etag = parse_etag(head.etag)
+    parts = etag.part_count if etag else None
+    schedule = head.metadata.get(SCHEDULE_METADATA)
+    if parts is None:
+        whole = _whole_sha256(head)
+        return StoredChecksum(whole or etag) if whole or etag else None  # type: ignore[arg-type]
+    if not _fits(schedule, head.size_bytes, parts):
+        return None
+    # Some servers answer a composite checksum without its part count, and not always the right
+    # one; then the ETag is the better witness.
+    if head.checksum is not None and head.checksum.part_count == parts:
+        return StoredChecksum(head.checksum, schedule)
+    return StoredChecksum(etag, schedule) if etag else None
+
+
+def local_checksum(source: ReadsAt, size_bytes: int, like: StoredChecksum) -> Checksum:
+    """Compute the checksum of local bytes in the form of a stored one.
+
+    Raises EOFError where the source is shorter than `size_bytes`.
+    """
+    algorithm = like.checksum.algorithm
+    if like.schedule is None:
+        return Checksum(algorithm, hash_range(source, algorithm, 0, size_bytes).hex())
+    return composite(
+        algorithm,
+        [
+            hash_range(source, algorithm, part.offset_bytes, part.size_bytes)
+            for part in plan_parts(size_bytes, like.schedule)
+        ],
+    )
+
+
+def same_content(
+    source: ReadsAt,
+    size_bytes: int,
+    head: ObjectHead,
+    open_stored: Callable[[], ReadsAt],
+    known: StoredChecksum | None = None,
+) -> bool:
+    """Say whether a stored object holds exactly these bytes.
+
+    `known` is a checksum of the local bytes that is there already. Where S3 holds nothing that
+    can be recomputed, as for an object of another tool, the stored bytes are read back.
+    """
+    if head.size_bytes != size_bytes:
+        return False
+    stored = stored_checksum(head)
+    if stored is None:
+        local = hash_range(source, "sha256", 0, size_bytes)
+        return local == hash_range(open_stored(), "sha256", 0, size_bytes)
+    if known is not None and _comparable(stored, known):
+        return stored.checksum == known.checksum
+    return stored.checksum == local_checksum(source, size_bytes, stored)
+
+
+def _whole_sha256(head: ObjectHead) -> Checksum | None:
+    if head.checksum is not None and head.checksum.part_count is None:
+        return head.checksum
+    recorded = head.metadata.get(SHA256_METADATA, "")
+    try:
+        whole = Checksum.parse(f"sha256:{recorded}")
+    except ValueError:
+        return None
+    return whole if whole.part_count is None else None
+
+
+def _fits(schedule: str | None, size_bytes: int, part_count: int) -> bool:
+    if schedule is None:
+        return False
+    try:
+        return sum(1 for _ in plan_parts(size_bytes, schedule)) == part_count
+    except ValueError:
+        return False
+
+
+def _comparable(one: StoredChecksum, other: StoredChecksum) -> bool:
+    return (one.checksum.algorithm, one.schedule) == (other.checksum.algorithm, other.schedule)

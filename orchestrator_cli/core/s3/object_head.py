@@ -1,0 +1,60 @@
+"""What S3 says of an object in the head of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from orchestrator_cli.core.base.errors import printable
+from orchestrator_cli.core.s3.checksum import parse_s3_checksum
+from orchestrator_cli.core.s3.compare import SHA256_METADATA
+from orchestrator_cli.core.s3.request import RestAnswer, not_s3
+from orchestrator_cli.core.s3.types import ObjectHead
+
+_METADATA_HEADER = "x-amz-meta-"
+SHA256_HEADER = _METADATA_HEADER + SHA256_METADATA
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
+def parse_head(key: str, answer: RestAnswer, size_bytes: int) -> ObjectHead:
+    """Parse a head. Raises UnavailableError where it lacks what every S3 says."""
+    try:
+        last_modified = _http_date(answer.header("last-modified"))
+    except ValueError as error:
+        raise not_s3(f"look-up of {printable(key)}") from error
+    return ObjectHead(
+        key=key,
+        size_bytes=size_bytes,
+        etag=answer.header("etag").strip('"'),
+        content_type=answer.header("content-type", "application/octet-stream"),
+        last_modified=last_modified,
+        metadata=_user_metadata(answer.headers),
+        checksum=parse_s3_checksum(answer.header("x-amz-checksum-sha256")),
+        storage_class=answer.header("x-amz-storage-class", "STANDARD"),
+        restore=answer.header("x-amz-restore") or None,
+    )
+
+
+@lru_cache(maxsize=64)
+def _http_date(text: str) -> datetime:
+    """Parse an HTTP date; the form that servers send today without the import for the others."""
+    try:
+        day, month, year, time_of_day, zone = text.partition(", ")[2].split(" ")
+        hour, minute, second = map(int, time_of_day.split(":"))
+        if zone == "GMT":
+            number = _MONTHS.index(month) + 1
+            return datetime(int(year), number, int(day), hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        pass
+    from email.utils import parsedate_to_datetime
+
+    return parsedate_to_datetime(text)
+
+
+def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(_METADATA_HEADER): text
+        for name, text in headers.items()
+        if name.startswith(_METADATA_HEADER)
+    }

@@ -1,0 +1,113 @@
+"""Plain values that pass between the modules of the library."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from orchestrator_cli.core.base.errors import OrchestratorError
+
+_CHECKSUM = re.compile(
+    r"(sha256|md5):((?<=sha256:)[0-9a-f]{64}|(?<=md5:)[0-9a-f]{32})(?:-([1-9][0-9]{0,4}))?"
+)
+
+
+class Outcome(StrEnum):
+    """What became of a write. There is no fourth."""
+
+    CREATED = "created"
+    IDENTICAL = "identical"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """A content hash as stored: of the whole object, or composite over its parts.
+
+    Written `sha256:<hex>` for an object of one PutObject and `sha256:<hex>-<part count>` for a
+    multipart object, where the hash is over the concatenated binary part hashes, as S3 computes
+    it. `md5` serves where the server keeps no SHA-256.
+    """
+
+    algorithm: str
+    hex_digest: str
+    part_count: int | None = None
+
+    def __str__(self) -> str:
+        suffix = f"-{self.part_count}" if self.part_count else ""
+        return f"{self.algorithm}:{self.hex_digest}{suffix}"
+
+    @classmethod
+    def parse(cls, text: str) -> Checksum:
+        """Parse what `str()` wrote. Raises ValueError."""
+        match = _CHECKSUM.fullmatch(text)
+        if match is None:
+            raise ValueError(f"not a checksum: {text!r}")
+        return cls(match[1], match[2], int(match[3]) if match[3] else None)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreState:
+    """A restore from an archive class: under way, or with a readable copy until `expires_at`."""
+
+    ongoing: bool
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """One object of a listing. `etag` has no quotes.
+
+    `restore` is None where nothing was restored, and where the server does not list it.
+    """
+
+    key: str
+    size_bytes: int
+    etag: str
+    last_modified: datetime
+    storage_class: str = "STANDARD"
+    restore: RestoreState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectHead:
+    """What HeadObject says. `checksum` is S3's own SHA-256 where the server keeps one."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    content_type: str
+    last_modified: datetime
+    metadata: dict[str, str] = field(default_factory=dict)
+    checksum: Checksum | None = None
+    storage_class: str = "STANDARD"
+    restore: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """What became of one file of an upload.
+
+    `outcome` is None when the file failed for another reason than a conflict; `error` says why.
+    `note` says why something was skipped by rule.
+    `resumed_bytes` were found in an unfinished multipart upload; `sent_bytes` is the size of the
+    bodies that S3 acknowledged.
+    """
+
+    source: str
+    path: str | None
+    key: str | None
+    size_bytes: int
+    outcome: Outcome | None
+    resumed_bytes: int = 0
+    sent_bytes: int = 0
+    checksum: Checksum | None = None
+    error: OrchestratorError | None = None
+    note: str | None = None
+
+    @property
+    def stored(self) -> bool:
+        """True when S3 holds exactly these bytes."""
+        return self.outcome in (Outcome.CREATED, Outcome.IDENTICAL)

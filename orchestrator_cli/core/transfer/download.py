@@ -1,0 +1,293 @@
+"""Download files: parallel, verified before they get their name, resumable, never overwriting."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ArchivedError,
+    ConflictError,
+    IntegrityError,
+    InterruptedByUser,
+    NotFoundError,
+    OrchestratorError,
+    PartialFailureError,
+    UnavailableError,
+    UsageError,
+    printable,
+)
+from orchestrator_cli.core.retention.archive import Archive
+from orchestrator_cli.core.s3.checksum import ReadsAt
+from orchestrator_cli.core.s3.compare import same_content
+from orchestrator_cli.core.s3.errors import RESUME_HINT
+from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
+from orchestrator_cli.core.s3.types import ListedObject, ObjectHead, Outcome
+from orchestrator_cli.core.transfer.engine import GROUPED_BYTES, Ended, Transfers
+from orchestrator_cli.core.transfer.local_file import LocalFile, OpenFile
+from orchestrator_cli.core.transfer.partial_file import partial_file, write_new
+from orchestrator_cli.core.transfer.range_reader import read_in_order
+
+# Failures that the next file would meet too.
+_NOTHING_FITS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_MAKE_ROOM = "make room there, then run the same command again: it resumes"
+# Files up to here are fetched in one request and need no resuming.
+_WHOLE_BYTES = 1024 * 1024
+
+
+# A path below its execution, and what a listing says of it.
+File = tuple[str, ListedObject]
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadResult:
+    """What became of one file. `outcome` is None where it failed; `error` says why."""
+
+    path: str
+    destination: Path
+    size_bytes: int
+    outcome: Outcome | None
+    resumed_bytes: int = 0
+    error: OrchestratorError | None = None
+
+
+@dataclass
+class DownloadSummary:
+    """Totals of a run; sizes in bytes."""
+
+    created: int = 0
+    identical: int = 0
+    received_bytes: int = 0
+    failures: list[DownloadResult] = field(default_factory=list)
+
+    def add(self, result: DownloadResult) -> None:
+        """Count one result."""
+        if result.error is not None:
+            self.failures.append(result)
+        elif result.outcome is Outcome.CREATED:
+            self.created += 1
+            self.received_bytes += result.size_bytes - result.resumed_bytes
+        else:
+            self.identical += 1
+
+    def error(self) -> OrchestratorError | None:
+        """Return the failure of the whole run, or None."""
+        if not self.failures:
+            return None
+        total = len(self.failures) + self.created + self.identical
+        line = f"{len(self.failures):,} of {total:,} files were not downloaded"
+        kinds = {type(result.error) for result in self.failures}
+        first = self.failures[0].error
+        telling = (ConflictError, IntegrityError, ArchivedError)
+        if len(kinds) == 1 and isinstance(first, telling):
+            return type(first)(line, hint=first.hint)
+        hint = first.hint if first and len(kinds) == 1 else None
+        return PartialFailureError(line, hint=hint or RESUME_HINT)
+
+
+class Downloader:
+    """Downloads files below one directory. With `overwrite`, local files that differ give way."""
+
+    def __init__(
+        self,
+        transfers: Transfers,
+        directory: Path,
+        on_result: Callable[[DownloadResult], None],
+        overwrite: bool = False,
+        now: datetime | None = None,
+    ) -> None:
+        self._transfers = transfers
+        self._store = transfers.store
+        self._directory = directory
+        self._real_directory = os.path.realpath(directory)
+        # Directories that are there and inside. Looking costs as much as fetching a small file.
+        self._made: set[Path] = set()
+        self._on_result = on_result
+        self._overwrite = overwrite
+        self._archive = Archive(self._store, now or datetime.now(UTC))
+
+    def run(self, files: Iterable[File]) -> DownloadSummary:
+        """Download (path, object) pairs; a failing file is a result, not an exception.
+
+        Raises AccessError, UnavailableError, InterruptedByUser, and PartialFailureError where the
+        disk takes no more. A NotFoundError of `files` is raised when the others are done.
+        """
+        summary = DownloadSummary()
+        missing: list[NotFoundError] = []
+        groups = self._transfers.groups(_collecting(files, missing), _is_small)
+        for result in self._transfers.finished(map(self._start, groups)):
+            summary.add(result)
+            self._on_result(result)
+        if missing:
+            raise missing[0]
+        return summary
+
+    def _start(self, group: list[File]) -> Future[Ended[DownloadResult]]:
+        work = partial(Ended.of, group, self._guarded)
+        if group[0][1].size_bytes > BASE_PART_BYTES:
+            return self._transfers.submit_large(work)
+        return self._transfers.submit(sum(listed.size_bytes for _, listed in group), work)
+
+    def _guarded(self, file: File) -> DownloadResult:
+        path, listed = file
+        destination = self._directory / path
+        try:
+            return self._download(path, listed, destination)
+        except (AccessError, UnavailableError, InterruptedByUser):
+            raise
+        except OrchestratorError as error:
+            return DownloadResult(path, destination, listed.size_bytes, None, error=error)
+        except OSError as error:
+            reason = f"cannot write {printable(destination)}: {error.strerror or error}"
+            if error.errno in _NOTHING_FITS:
+                raise PartialFailureError(reason, hint=_MAKE_ROOM) from error
+            failure = OrchestratorError(reason)
+            return DownloadResult(path, destination, listed.size_bytes, None, error=failure)
+
+    def _download(self, path: str, listed: ListedObject, destination: Path) -> DownloadResult:
+        self._archive.check_readable(listed, path)
+        self._make_parents(destination)
+        if listed.size_bytes <= _WHOLE_BYTES and not os.path.lexists(destination):
+            content = self._store.get_verified(listed.key)
+            if content is not None and write_new(destination, content):
+                self._transfers.on_bytes(len(content))
+                return DownloadResult(path, destination, len(content), Outcome.CREATED)
+        head = self._store.head_with_checksum(listed.key)
+        if head is None:
+            raise NotFoundError(f"{printable(path)}: not found")
+        outcome, resumed = Outcome.IDENTICAL, 0
+        if not self._is_there(destination, head):
+            outcome, resumed = self._fetch(head, destination)
+        return DownloadResult(path, destination, head.size_bytes, outcome, resumed)
+
+    def _make_parents(self, destination: Path) -> None:
+        if destination.parent in self._made:
+            return
+        # A link inside the directory must not lead out of it, not even to make a directory there.
+        real = os.path.realpath(destination.parent)
+        if os.path.commonpath([real, self._real_directory]) != self._real_directory:
+            raise UsageError(
+                f"{printable(destination)} leads out of {printable(self._directory)} by a link"
+            )
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        self._made.add(destination.parent)
+
+    def _is_there(self, destination: Path, head: ObjectHead) -> bool:
+        """Say whether these bytes are there. Raises ConflictError where others may not give way."""
+        if not os.path.lexists(destination):
+            return False
+        if self._same(destination, head):
+            return True
+        if self._overwrite:
+            return False
+        raise ConflictError(
+            f"{printable(destination)} exists with other content; it was not touched",
+            hint="choose another directory, or --overwrite",
+        )
+
+    def _same(self, destination: Path, head: ObjectHead) -> bool:
+        if destination.is_symlink() or not destination.is_file():
+            return False
+        with LocalFile(destination) as source:
+            return self._equal(source, source.size_bytes, head)
+
+    def _equal(self, source: ReadsAt, size_bytes: int, head: ObjectHead) -> bool:
+        opened = partial(self._store.open_stored, head.key)
+        return same_content(source, size_bytes, head, opened)
+
+    # --- fetching ------------------------------------------------------------------------
+
+    def _fetch(self, head: ObjectHead, destination: Path) -> tuple[Outcome, int]:
+        """Fetch into a file of another name, verify, then name it; return the bytes resumed."""
+        wait = self._store.retry.wait_a_moment
+        with partial_file(head, destination, wait) as (output, name):
+            try:
+                outcome, resumed = self._complete(head, output, name, destination)
+            except (ConflictError, IntegrityError):
+                # No later run has a use for it.
+                os.unlink(name)
+                raise
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+            return outcome, resumed
+
+    def _complete(
+        self, head: ObjectHead, output: IO[bytes], name: str, destination: Path
+    ) -> tuple[Outcome, int]:
+        if self._is_there(destination, head):
+            # Whoever held the lock before has finished it.
+            return Outcome.IDENTICAL, 0
+        resumed = self._append_missing(head, output)
+        if resumed and not self._verified(head, output):
+            # What an earlier run left is damaged, as a power cut does.
+            os.ftruncate(output.fileno(), 0)
+            resumed = self._append_missing(head, output)
+        if not self._verified(head, output):
+            raise _corrupt(head)
+        return self._publish(name, destination, head), resumed
+
+    def _append_missing(self, head: ObjectHead, output: IO[bytes]) -> int:
+        """Fetch what the partial file lacks, in order, so that it is always a prefix."""
+        have = os.fstat(output.fileno()).st_size
+        if have > head.size_bytes:
+            os.ftruncate(output.fileno(), 0)
+            have = 0
+        self._transfers.on_bytes(have)
+        for block in self._blocks(head, have):
+            self._store.retry.check_stopped()
+            output.write(block)
+            self._transfers.on_bytes(len(block))
+        output.flush()
+        return have
+
+    def _blocks(self, head: ObjectHead, start_bytes: int) -> Iterable[memoryview]:
+        left = head.size_bytes - start_bytes
+        if head.size_bytes > BASE_PART_BYTES:
+            return read_in_order(self._store, head.key, start_bytes, head.size_bytes)
+        # In one request: many small files are fetched at once as it is.
+        return [self._store.read_range(head.key, start_bytes, left)] if left else []
+
+    def _verified(self, head: ObjectHead, output: IO[bytes]) -> bool:
+        size_bytes = os.fstat(output.fileno()).st_size
+        return self._equal(OpenFile(output.fileno()), size_bytes, head)
+
+    def _publish(self, name: str, destination: Path, head: ObjectHead) -> Outcome:
+        """Give a complete, verified file its name; without `overwrite` never over another."""
+        if self._overwrite:
+            os.replace(name, destination)
+            return Outcome.CREATED
+        try:
+            os.link(name, destination)
+        except OSError:
+            if self._is_there(destination, head):
+                return Outcome.IDENTICAL
+            # A file system without hard links.
+            os.rename(name, destination)
+        return Outcome.CREATED
+
+
+def _is_small(file: File) -> bool:
+    return file[1].size_bytes <= GROUPED_BYTES
+
+
+def _collecting(files: Iterable[File], missing: list[NotFoundError]) -> Iterator[File]:
+    try:
+        yield from files
+    except NotFoundError as error:
+        missing.append(error)
+
+
+def _corrupt(head: ObjectHead) -> IntegrityError:
+    return IntegrityError(
+        f"{printable(head.key)}: the bytes received do not match their checksum",
+        hint="run the same command again",
+    )

@@ -1,0 +1,129 @@
+"""Local bytes to be stored: a file read at offsets, and whether it changed meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from orchestrator_cli.core.base.errors import IntegrityError, UsageError, printable
+
+
+class SourceChangedError(IntegrityError):
+    """A local file was written to while it was read; it is not stored."""
+
+
+class LocalFile:
+    """A regular file opened for reading, with what `fstat` said when it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it. Raises OSError, and UsageError for what is not a regular file."""
+        self.path = path
+        # O_NONBLOCK: opening a FIFO that took the file's place must not hang.
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._stat = os.fstat(self._fd)
+        if not stat.S_ISREG(self._stat.st_mode):
+            os.close(self._fd)
+            raise UsageError(f"not a regular file: {printable(path)}")
+
+    @property
+    def size_bytes(self) -> int:
+        """The size when it was opened."""
+        return self._stat.st_size
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Return up to `size_bytes` bytes from an offset, none only past the end.
+
+        Raises SourceChangedError where the file ends earlier than when it was opened: who only met
+        an early end would go on waiting for the rest.
+        """
+        data = os.pread(self._fd, size_bytes, offset_bytes)
+        if not data and size_bytes and offset_bytes < self.size_bytes:
+            raise self.changed()
+        return data
+
+    def read_all_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Return exactly so many bytes. Raises SourceChangedError where the file is shorter now."""
+        data = self.read_at(offset_bytes, size_bytes)
+        while len(data) < size_bytes:
+            more = self.read_at(offset_bytes + len(data), size_bytes - len(data))
+            if not more:
+                raise self.changed()
+            data += more
+        return data
+
+    def read_into(self, buffer: bytearray, offset_bytes: int, size_bytes: int) -> memoryview:
+        """Fill a buffer from an offset; return the part of it that holds exactly so many bytes.
+
+        Raises SourceChangedError where the file is shorter now.
+        """
+        view = memoryview(buffer)[:size_bytes]
+        filled = 0
+        while filled < size_bytes:
+            read = os.preadv(self._fd, [view[filled:]], offset_bytes + filled)
+            if not read:
+                raise self.changed()
+            filled += read
+        return view
+
+    def check_unchanged(self) -> None:
+        """Raise SourceChangedError where the file was written to, cut or replaced since opening.
+
+        One that was removed still has its bytes, and this is the last chance to store them.
+        """
+        now = os.fstat(self._fd)
+        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
+            raise self.changed()
+        with contextlib.suppress(OSError):
+            named = os.stat(self.path)
+            if (named.st_dev, named.st_ino) != (now.st_dev, now.st_ino):
+                raise self.changed()
+
+    def close(self) -> None:
+        """Close the file."""
+        # A thread that still reads after a failure must not meet another file of that number.
+        descriptor, self._fd = self._fd, -1
+        os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def changed(self) -> SourceChangedError:
+        """Return the error for a file that changed while it was read."""
+        return SourceChangedError(
+            f"{printable(self.path)} changed while it was read; it was not stored",
+            hint="upload it again once it is no longer written to",
+        )
+
+
+class MemorySource:
+    """Bytes in memory, read at offsets."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Return up to `size_bytes` bytes from an offset."""
+        return self._data[offset_bytes : offset_bytes + size_bytes]
+
+
+class OpenFile:
+    """A file that somebody else opened and closes, read at offsets."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Return up to `size_bytes` bytes from an offset."""
+        return os.pread(self._descriptor, size_bytes, offset_bytes)

@@ -1,0 +1,98 @@
+"""A stream cut into parts, each in memory or, where it is too large, in an unlinked file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import IO, Protocol
+
+from orchestrator_cli.core.s3.part_plan import MIB, Part, part_bytes
+
+_SPOOL_ABOVE_BYTES = 32 * MIB
+
+
+class Readable(Protocol):
+    """A binary stream."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill a buffer as far as there is data; 0 at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One part of the stream: in memory, or spooled to disk."""
+
+    part: Part
+    data: bytearray | None
+    spool: IO[bytes] | None
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Return bytes at an offset in the part."""
+        if self.data is not None:
+            return bytes(memoryview(self.data)[offset_bytes : offset_bytes + size_bytes])
+        return os.pread(self.spool.fileno(), size_bytes, offset_bytes) if self.spool else b""
+
+    def close(self) -> None:
+        """Free the disk it takes."""
+        if self.spool is not None:
+            self.spool.close()
+
+
+def close_spool(spool: IO[bytes], _: object) -> None:
+    """Close a spool when a future has ended."""
+    spool.close()
+
+
+def each_closed(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Yield pieces one by one; none is needed any more when the next is asked for."""
+    for piece in pieces:
+        with closing(piece):
+            yield piece
+
+
+def in_order(ahead: deque[Piece], rest: Iterator[Piece]) -> Iterator[Piece]:
+    """Yield the pieces that were read ahead, keeping none of them, and then the rest."""
+    while ahead:
+        yield ahead.popleft()
+    yield from rest
+
+
+def read_piece(stream: Readable, number: int, offset_bytes: int) -> Piece:
+    """Read the part of this number; shorter, or empty, where the stream ends."""
+    limit = part_bytes(number)
+    if limit > _SPOOL_ABOVE_BYTES:
+        return _spool_piece(stream, number, offset_bytes, limit)
+    buffer = bytearray(limit)
+    filled = _fill(stream, memoryview(buffer))
+    if filled < limit:
+        del buffer[filled:]
+    return Piece(Part(number, offset_bytes, filled), buffer, None)
+
+
+def _spool_piece(stream: Readable, number: int, offset_bytes: int, limit: int) -> Piece:
+    spool = tempfile.TemporaryFile(prefix="orchestrator-")  # noqa: SIM115 - lives as its part
+    buffer = memoryview(bytearray(MIB))
+    size = 0
+    while size < limit:
+        filled = _fill(stream, buffer)
+        spool.write(buffer[:filled])
+        size += filled
+        if filled < len(buffer):
+            break
+    spool.flush()
+    return Piece(Part(number, offset_bytes, size), None, spool)
+
+
+def _fill(stream: Readable, buffer: memoryview) -> int:
+    filled = 0
+    while filled < len(buffer):
+        read = stream.readinto(buffer[filled:])
+        if not read:
+            break
+        filled += read
+    return filled

@@ -1,0 +1,135 @@
+"""Retention and guarantees as a CloudFormation template in YAML."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from orchestrator_cli.core.retention.policy import ARCHIVE_CLASS, DEFAULT_MINIMUM, Rule
+from orchestrator_cli.infrastructure.bucket_policy import (
+    PUBLIC_ACCESS_BLOCK,
+    Guarantees,
+    efs_policies,
+    encryption_rule,
+    plan_denials,
+    policy_document,
+)
+
+_HEAD = """\
+# The bucket of `orchestrator`, with its lifecycle rules. CloudFormation then owns all rules of
+# the bucket: keep those of others here too. A bucket that exists already can be imported:
+# aws cloudformation create-change-set --change-set-type IMPORT …
+"""
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_:./*-]*[A-Za-z0-9]")
+_RESERVED = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+_KEPT = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+
+
+def render_cloudformation(rules: Iterable[Rule], bucket: str | None, guarantees: Guarantees) -> str:
+    """Return the template; deploying it makes the bucket."""
+    name = {"Type": "String", **({"Default": bucket} if bucket else {})}
+    resources: dict[str, Any] = {
+        "Bucket": {
+            "Type": "AWS::S3::Bucket",
+            **_KEPT,
+            "Properties": {"BucketName": {"Ref": "BucketName"}, **_properties(rules, guarantees)},
+        }
+    }
+    denials = plan_denials(guarantees)
+    if denials:
+        properties = {"Bucket": {"Ref": "Bucket"}, "PolicyDocument": policy_document(denials, _arn)}
+        resources["BucketPolicy"] = {"Type": "AWS::S3::BucketPolicy", "Properties": properties}
+    if guarantees.efs_days:
+        resources["BenchLogs"] = {
+            "Type": "AWS::EFS::FileSystem",
+            **_KEPT,
+            "Properties": {
+                "Encrypted": True,
+                "LifecyclePolicies": efs_policies(guarantees.efs_days),
+            },
+        }
+    template = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Parameters": {"BucketName": name},
+        "Resources": resources,
+    }
+    return _HEAD + "\n".join(_yaml(template)) + "\n"
+
+
+def _properties(rules: Iterable[Rule], guarantees: Guarantees) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    if guarantees.versioned:
+        properties["VersioningConfiguration"] = {"Status": "Enabled"}
+    if guarantees.object_lock:
+        mode, days = guarantees.object_lock
+        retention = {"DefaultRetention": {"Mode": mode.upper(), "Days": days}}
+        properties["ObjectLockEnabled"] = True
+        properties["ObjectLockConfiguration"] = {"ObjectLockEnabled": "Enabled", "Rule": retention}
+    if guarantees.kms_key is not None:
+        encryption = encryption_rule(guarantees.kms_key)
+        encryption["ServerSideEncryptionByDefault"] = encryption.pop(
+            "ApplyServerSideEncryptionByDefault"
+        )
+        properties["BucketEncryption"] = {"ServerSideEncryptionConfiguration": [encryption]}
+    if guarantees.block_public_access:
+        properties["PublicAccessBlockConfiguration"] = PUBLIC_ACCESS_BLOCK
+    properties["LifecycleConfiguration"] = {
+        "TransitionDefaultMinimumObjectSize": DEFAULT_MINIMUM,
+        "Rules": [_rule(rule) for rule in rules],
+    }
+    return properties
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    """Return a rule with CloudFormation's own names; a size is text there."""
+    made: dict[str, Any] = {"Id": rule.rule_id, "Status": "Enabled", "Prefix": rule.prefix}
+    if rule.over_bytes is not None:
+        made["ObjectSizeGreaterThan"] = str(rule.over_bytes)
+    if rule.archive_days is not None:
+        made["Transitions"] = [
+            {"StorageClass": ARCHIVE_CLASS, "TransitionInDays": rule.archive_days}
+        ]
+    if rule.expire_days is not None:
+        made["ExpirationInDays"] = rule.expire_days
+    if rule.expire_markers:
+        made["ExpiredObjectDeleteMarker"] = True
+    if rule.noncurrent_days is not None:
+        made["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule.noncurrent_days}
+    if rule.abort_uploads_days is not None:
+        days = {"DaysAfterInitiation": rule.abort_uploads_days}
+        made["AbortIncompleteMultipartUpload"] = days
+    return made
+
+
+def _arn(key: str) -> dict[str, Any]:
+    if not key:
+        return {"Fn::GetAtt": ["Bucket", "Arn"]}
+    return {"Fn::Sub": f"${{Bucket.Arn}}/{key}"}
+
+
+# --- YAML ------------------------------------------------------------------------------------
+
+
+def _yaml(value: Any, indent: str = "") -> Iterator[str]:
+    entries = value.items() if isinstance(value, dict) else (("-", item) for item in value)
+    for name, item in entries:
+        head = indent + ("-" if name == "-" else f"{_scalar(name)}:")
+        if not isinstance(item, (dict, list)):
+            yield f"{head} {_scalar(item)}"
+        elif name != "-":
+            yield head
+            yield from _yaml(item, indent + "  ")
+        else:
+            first, *rest = _yaml(item, indent + "  ")
+            yield f"{head} {first.strip()}"
+            yield from rest
+
+
+def _scalar(value: Any) -> str:
+    text = str(value)
+    if isinstance(value, str) and _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
+        return text
+    # JSON is YAML: anything that may be read as something else stands in quotes.
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,193 @@
+"""The process behind `orchestrator_cli.sandbox.sandbox`: moto's S3 over HTTP/1.1 on loopback.
+
+It is run by its path, with standard input as the lifeline: when that ends, so does the server,
+whatever killed the parent. The one line it prints is the port it was given by the kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+import resource
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from typing import IO, Any, cast
+
+from flask import has_request_context, request
+from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
+from moto.s3.models import FakeKey
+from werkzeug.serving import DechunkedInput, make_server
+from werkzeug.test import run_wsgi_app
+
+_PR_SET_PDEATHSIG = 1
+_WITHOUT_BODY = frozenset({204, 304})
+_ERROR = '<?xml version="1.0"?>\n<Error><Code>{}</Code><Message>{}</Message></Error>'
+
+# moto looks at a key and then writes it, in two steps: without this, two create-only writes at
+# once would both succeed, and a compare-and-swap could lose an update. S3 never does either.
+_one_at_a_time = threading.Lock()
+
+
+class _Content:
+    """What an object holds, for moto to take a slice of."""
+
+    def __init__(self, file: IO[bytes], size_bytes: int) -> None:
+        self._file = file
+        self._size_bytes = size_bytes
+
+    def __len__(self) -> int:
+        return self._size_bytes
+
+    def __getitem__(self, wanted: slice) -> bytes:
+        self._file.seek(wanted.start)
+        return self._file.read(wanted.stop - wanted.start)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self[0 : len(self)]
+
+
+def _make_ranges_cheap() -> None:
+    """Let moto read of an object what a range asks for, and not all of it each time."""
+    key_class: Any = FakeKey  # to a type checker, a property is no object
+    whole = key_class.value
+
+    def value(key: Any) -> Any:
+        file = getattr(key, "_value_buffer", None)
+        if file is None or not has_request_context() or "HTTP_RANGE" not in request.environ:
+            return whole.__get__(key)
+        return _Content(file, key.contentsize)
+
+    key_class.value = whole.getter(value)
+
+
+class _Services:
+    """S3; and from its first request on CloudFormation, where what moto needs is installed."""
+
+    def __init__(self) -> None:
+        self._s3 = create_backend_app("s3")
+        self._cloudformation: Any = None
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Serve a request; its signature says of which service it is."""
+        if "/cloudformation/aws4_request" not in environ.get("HTTP_AUTHORIZATION", ""):
+            return self._s3(environ, start_response)
+        if self._cloudformation is None:
+            # Some seconds, which nobody pays who does not ask for it.
+            from orchestrator_cli.sandbox.cloudformation import make_application
+
+            self._cloudformation = make_application()
+        return self._cloudformation(environ, start_response)
+
+
+class KeepAliveHandler(MotoRequestHandler):
+    """Answer many requests on one connection.
+
+    Werkzeug's own handler closes after each, because it does not know whether the application
+    has read the body. This one reads the body first, so the next request always starts clean.
+    """
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def run_wsgi(self) -> None:
+        """Serve one request; a body that ends early is dropped, as S3 drops it."""
+        body = self._read_body()
+        if body is None:
+            self.close_connection = True
+            return
+        status, headers, answer = self._call_moto(body)
+        self._send(status, headers, answer)
+
+    def _read_body(self) -> bytes | None:
+        """Return the whole body, or None where the client went away in the middle of it."""
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            # Trailers may follow the last chunk, and nothing here reads those.
+            self.close_connection = True
+            return DechunkedInput(cast("IO[bytes]", self.rfile)).read()
+        size = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(size)
+        return body if len(body) == size else None
+
+    def _call_moto(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        environ = self.make_environ()
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ["wsgi.input"] = io.BytesIO(body)
+        environ["wsgi.input_terminated"] = True
+        environ["CONTENT_LENGTH"] = str(len(body))
+        try:
+            with _one_at_a_time:
+                chunks, status, headers = run_wsgi_app(self.server.app, environ, buffered=True)
+            return int(status.split()[0]), list(headers), b"".join(chunks)
+        except Exception as error:
+            return self._answer_failure(error)
+
+    def _answer_failure(self, error: Exception) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Answer as S3 would where moto raises; it does so for parts of an upload that is gone."""
+        status, code, message = 500, "InternalError", "The sandbox failed on this request."
+        if isinstance(error, KeyError) and "uploadId=" in self.path:
+            status, code, message = 404, "NoSuchUpload", "The specified upload does not exist."
+        elif isinstance(error, ImportError):
+            status, code, message = 501, "NotImplemented", f"moto[cloudformation] lacks: {error}"
+        else:
+            traceback.print_exception(error)
+        return status, [("Content-Type", "application/xml")], _ERROR.format(code, message).encode()
+
+    def _send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        if not any(name.lower() == "content-length" for name, _ in headers):
+            self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD" and status not in _WITHOUT_BODY:
+            self.wfile.write(body)
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
+        """Keep no access log; failures of moto itself go to standard error."""
+
+
+def _die_with_parent() -> None:
+    """End this process when standard input ends, and on Linux as soon as the parent is dead."""
+    threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+    if sys.platform == "linux" and "--pdeathsig" in sys.argv:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _exit_at_end_of_input() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
+
+
+def _allow_many_files() -> None:
+    """Raise the soft limit on open files: moto keeps one for each large part and object."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):  # macOS refuses “unlimited”; its own default will do
+        return
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    _die_with_parent()
+    _allow_many_files()
+    _make_ranges_cheap()
+    application = _Services()
+    server = make_server(
+        "127.0.0.1", 0, application, threaded=True, request_handler=KeepAliveHandler
+    )
+    os.write(1, b"%d\n" % server.port)
+    # Nobody reads the pipe after this line, so nothing may write to it.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The page at /docs and the OpenAPI document: what they say is so, and their examples work."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator_cli.api.docs import examples
+from orchestrator_cli.api.pagination import decode_cursor
+from orchestrator_cli.api.schemas import EXAMPLE_ID, ExecutionPage, File, FilePage
+from orchestrator_cli.core.executions.metadata import Artifact, ExecutionMetadata, RunDetails
+from tests.support.benches import Tokens
+from tests.support.executions import make_id, put_execution
+from tests.support.serving import WAIT, Serve, Server, problem
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LOG = b"one\ntwo\n"
+
+
+@pytest.fixture
+def server(serve: Serve, tokens: Tokens) -> Server:
+    """A server that asks for a token, as all do that others can reach."""
+    return serve("--tokens", str(tokens.file))
+
+
+def page_of(server: Server, **headers: str) -> str:
+    answer = server.get("/docs", headers=headers)
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    return answer.data.decode()
+
+
+def example_under(page: str, heading: str) -> str:
+    """Return the example below a heading, as somebody would copy it."""
+    found = re.search(rf"<h2>{heading}</h2>.*?<pre>(.*?)</pre>", page, re.DOTALL)
+    assert found, heading
+    return html.unescape(found[1])
+
+
+def test_only_the_page_and_the_document_need_no_token(server: Server) -> None:
+    page = page_of(server)
+    document = server.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    for path, operations in document["paths"].items():
+        assert f"<code>GET {path}</code>" in page or f"<code>POST {path}</code>" in page
+        for method, operation in operations.items():
+            assert "422" not in operation["responses"]
+            answer = server.get(path.replace("{execution_id}", EXAMPLE_ID), method.upper())
+            if "security" in operation:
+                problem(answer, 401, "unauthenticated")
+            else:
+                assert answer.status == 200
+    for method in ("POST", "PUT", "OPTIONS"):
+        problem(server.get("/docs", method), 401, "unauthenticated")
+    assert server.get("/docs", "HEAD").status == 200
+
+
+def test_the_page_is_all_there_is(server: Server) -> None:
+    answer = server.get("/docs")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
+    page = answer.data.decode()
+    assert not re.search(r"<script|<img|<link|(src|href)=.?(https?:|//)", page)
+    assert re.findall(r'href="(.*?)"', page) == ["openapi.json"]
+
+
+def test_the_examples_lead_to_where_the_page_came_from(server: Server) -> None:
+    name = {"Host": "logs.example"}
+    assert '"http://logs.example/executions?' in html.unescape(page_of(server, **name))
+    # TLS ends at the load balancer, which says so.
+    page = page_of(server, **name, **{"X-Forwarded-Proto": "https"})
+    assert '"https://logs.example/executions?' in html.unescape(page)
+    assert "http://logs" not in page
+    page = page_of(server, Host='a"><script>alert(1)</script>')
+    assert "<script" not in page
+
+
+def test_whole_answers_are_valid_and_have_every_field() -> None:
+    execution = ExecutionMetadata.model_validate(examples.EXECUTION)
+    assert execution.to_dict() == examples.EXECUTION
+    assert examples.EXECUTION.keys() == ExecutionMetadata.model_fields.keys()
+    assert examples.EXECUTION["run"].keys() == RunDetails.model_fields.keys()
+    assert examples.EXECUTION["artifacts"][0].keys() == Artifact.model_fields.keys()
+    listed = examples.EXECUTION_PAGE["executions"][0]
+    assert listed.keys() == examples.EXECUTION.keys() - {"artifacts"}
+    assert examples.EXECUTION_PAGE.keys() == ExecutionPage.model_fields.keys()
+    ExecutionPage.model_validate(examples.EXECUTION_PAGE)
+    assert decode_cursor("executions", examples.EXECUTION_PAGE["next_cursor"]) == EXAMPLE_ID
+    FilePage.model_validate(examples.FILE_PAGE)
+    assert examples.FILE_PAGE.keys() == FilePage.model_fields.keys()
+    assert examples.FILE_PAGE["artifacts"][0].keys() == File.model_fields.keys()
+
+
+def test_the_page_shows_answers_and_what_fields_mean(server: Server) -> None:
+    page = html.unescape(page_of(server))
+    for shown in ('"test_suite": "smoke"', '"run": {', '"next_cursor": null', "Default: 100."):
+        assert shown in page
+    assert "One of: pass, fail, error." in page
+    assert "<code>artifacts[].url</code><td>Null for a file in an archive class" in page
+    assert "<tr><td>401<td>A valid bearer token is needed." in page
+
+
+@pytest.fixture
+def failed(s3: S3Client, bucket: str) -> list[str]:
+    """Yesterday's failed executions of the suite that the page asks for, among others."""
+    day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    ended: dict[str, Any] = {"status": "completed", "artifact_status": "complete"}
+
+    def put(hour: float, result: str, suite: str) -> str:
+        execution_id = make_id(day + timedelta(hours=hour))
+        properties = {"result": result, "test_suite": suite, **ended}
+        return put_execution(s3, bucket, execution_id, {"logs/stdout.log": LOG}, **properties)
+
+    for hour, result, suite in ((-1, "fail", "smoke"), (2, "pass", "smoke"), (3, "fail", "x")):
+        put(hour, result, suite)
+    return [put(hour, "fail", "smoke") for hour in (0, 12, 23.9)]
+
+
+def run(command: list[str], token: str, **more: str) -> str:
+    environment = {"TOKEN": token, "PATH": "/usr/bin:/bin:/usr/local/bin", **more}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=WAIT, check=True
+    )
+    return done.stdout
+
+
+def test_the_example_in_python_links_the_logs(
+    server: Server, tokens: Tokens, failed: list[str]
+) -> None:
+    script = example_under(page_of(server), "All of that in Python")
+    lines = run([sys.executable, "-c", script], tokens.read).splitlines()
+    told = [line.split() for line in lines]
+    assert [(one[0], one[2]) for one in told] == [(one, "logs/stdout.log") for one in failed]
+    for *_, url in told:
+        assert server.http.request("GET", url).data == LOG
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_examples_with_curl(server: Server, tokens: Tokens, failed: list[str]) -> None:
+    page = page_of(server)
+    find = "set -e\n" + example_under(page, "Find executions")
+    found = re.findall(r'"execution_id": "(\w+)"', run(["bash", "-c", find], tokens.read))
+    # Three commands: yesterday, two days, and yesterday from the beginning: there is no CURSOR.
+    assert found[:3] == found[-3:] == failed
+    assert set(found[3:-3]) >= set(failed)
+    link = "set -e\n" + example_under(page, "Link a log")
+    told = run(["bash", "-c", link], tokens.read, ID=failed[0]).encode()
+    url, rest = told.split(b"\n", 1)
+    assert server.http.request("GET", url.decode()).data == LOG
+    assert rest.startswith(LOG + LOG)
+    assert rest.count(b'"path": "logs/stdout.log"') == 1
+    assert rest.count(b'"artifacts": []') == 1

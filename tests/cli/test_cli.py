@@ -1,0 +1,559 @@
+"""The program as a whole: global options, settings, errors and the codes they become."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli import __version__
+from orchestrator_cli.cli.main import COMMANDS
+from orchestrator_cli.core.base.errors import EXIT_CODES
+from tests.conftest import RunCommand
+from tests.support.executions import make_id, put_execution, put_file
+from tests.support.faults import Answer, Fault, Stall, access_denied, wrong_credentials
+from tests.support.objects import bucket_contents, list_keys
+from tests.support.proxy import Proxy
+from tests.support.running import COMMAND, Processes, process_environment
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MakeTree = Callable[..., Path]
+
+
+@pytest.fixture
+def closed_port() -> Iterator[str]:
+    """The URL of a port that is taken, and that nothing listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+# --- help ------------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command_with_its_own_help(cli: RunCommand) -> None:
+    result = cli("--help").ok()
+    assert result.stderr == b""
+    assert cli("-h").ok().stdout == result.stdout
+    for name, summary in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(summary[:40])}", result.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_ends_with_examples_and_exit_codes(
+    cli: RunCommand, name: str
+) -> None:
+    result = cli(name, "--help").ok()
+    assert result.stderr == b""
+    assert re.match(rf"Usage: orchestrator {name} ", result.out)
+    examples, _, codes = result.out.partition("\nExit codes:\n")
+    assert "\nExamples:\n" in examples or "\nCommands:\n" in examples
+    if codes:
+        assert {int(code) for code in re.findall(r"^  (\d+)", codes, re.MULTILINE)} <= set(
+            EXIT_CODES
+        )
+
+
+def test_version(cli: RunCommand) -> None:
+    assert cli("--version").ok().out == f"orchestrator {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Usage: orchestrator"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["--nonsense"], "No such option"),
+        (["-q", "-v", "ls"], "--quiet and --verbose exclude each other"),
+        (["--color", "sometimes", "ls"], "'sometimes' is not one of"),
+        (["show", "a", "b\x1b[31m\x9b"], "unexpected extra argument"),
+    ],
+)
+def test_usage_errors_say_what_and_where_to_look(
+    cli: RunCommand, arguments: list[str], said: str
+) -> None:
+    result = cli(*arguments).expect(2)
+    assert result.stdout == b""
+    assert said in result.err
+    assert not set(result.err) & {"\x1b", "\x9b"}
+    assert "--help" in result.err
+
+
+# --- settings --------------------------------------------------------------------------------
+
+
+def test_no_bucket_is_a_usage_error_that_says_how_to_go_on(
+    cli: RunCommand, s3env: dict[str, str]
+) -> None:
+    for env in ({"ORCHESTRATOR_BUCKET": None}, {"ORCHESTRATOR_BUCKET": ""}):
+        for arguments in (["new"], ["ls"], ["show", make_id()], ["upload", make_id(), "."]):
+            result = cli(*arguments, env=env).expect(2)
+            assert result.stdout == b""
+            assert result.err.startswith("error: no bucket is configured\nhint: ")
+            assert "ORCHESTRATOR_BUCKET" in result.err
+            assert "sandbox" in result.err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("s3://bucket/prefix", "no key prefix option"),
+        ("a/b", "no key prefix option"),
+        ("UPPER case", ""),
+        ("x\x1b[31m", ""),
+    ],
+)
+def test_what_cannot_be_a_bucket_is_a_usage_error(
+    cli: RunCommand, s3env: dict[str, str], name: str, said: str
+) -> None:
+    result = cli("--bucket", name, "ls").expect(2)
+    assert said in result.err
+    assert "\x1b" not in result.err
+    assert "unexpected" not in result.err
+
+
+def test_a_bucket_may_be_written_as_a_url(cli: RunCommand, bucket: str) -> None:
+    cli("--bucket", f"s3://{bucket}/", "ls").ok()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "config.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(
+    cli: RunCommand, s3: S3Client, bucket: str, config: Callable[[str], Path]
+) -> None:
+    execution_id = put_execution(s3, bucket, make_id(), {"logs/stdout.log": b"x"})
+    path = config(f'bucket = "{bucket}"\n[url]\nexpires-in = "3m"\n')
+    file = {"ORCHESTRATOR_CONFIG": str(path), "ORCHESTRATOR_BUCKET": None}
+    environment = {**file, "ORCHESTRATOR_URL_EXPIRES_IN": "2m"}
+
+    def seconds(*options: str, env: dict[str, str | None] | None = None) -> int:
+        result = cli("url", execution_id, "--json", *options, env=env).ok()
+        return int(result.json()["expires_in_seconds"])
+
+    assert seconds("--expires-in", "1m", env=environment) == 60
+    assert seconds(env=environment) == 120
+    assert seconds(env=file) == 180
+    assert seconds() == 3600
+
+
+def test_the_bucket_comes_from_flag_environment_or_file(
+    cli: RunCommand, s3: S3Client, bucket: str, config: Callable[[str], Path]
+) -> None:
+    gone = config('bucket = "no-such-bucket-anywhere"\n')
+    assert "no such bucket" in cli("--config", gone, "ls", env={"ORCHESTRATOR_BUCKET": None}).err
+    cli("--config", gone, "ls").ok()
+    other = {"ORCHESTRATOR_BUCKET": "no-such-bucket-anywhere"}
+    cli("ls", env=other).expect(4)
+    cli("--bucket", bucket, "ls", env=other).ok()
+    good = config(f'bucket = "{bucket}"\n')
+    cli("--config", good, "ls", env={"ORCHESTRATOR_BUCKET": None}).ok()
+
+
+@pytest.mark.parametrize("base", ["HOME", "XDG_CONFIG_HOME"])
+def test_the_config_file_has_its_place(
+    cli: RunCommand, bucket: str, tmp_path: Path, base: str
+) -> None:
+    directory = tmp_path / (".config" if base == "HOME" else "") / "orchestrator"
+    directory.mkdir(parents=True)
+    (directory / "config.toml").write_text(f'bucket = "{bucket}"\n')
+    env = {"ORCHESTRATOR_BUCKET": None, "ORCHESTRATOR_CONFIG": None, base: str(tmp_path)}
+    cli("ls", env=env).ok()
+    cli("ls", env={**env, base: str(tmp_path / "elsewhere")}).expect(2)
+
+
+def test_options_are_configured_by_the_names_that_are_typed(
+    cli: RunCommand, s3: S3Client, bucket: str, config: Callable[[str], Path]
+) -> None:
+    execution_id = put_execution(s3, bucket, make_id(), {"logs/stdout.log": b"x\ny\n"})
+    path = config(
+        "quiet = true\n[ls]\njson = true\nsince = 2020-01-01T00:00:00\nuntil = 2099-12-31\n"
+        '[url]\nformat = "markdown"\n[logs]\ntail = 1\n[new]\nlabel = ["a=b", "c=d"]\n'
+    )
+    env = {"ORCHESTRATOR_CONFIG": str(path)}
+    assert cli("ls", env=env).ok().json()["execution_id"] == execution_id
+    result = cli("url", execution_id, env=env).ok()
+    assert result.out.startswith("- [")
+    assert result.err == ""
+    assert cli("logs", execution_id, env=env).ok().out == "y\n"
+    made = cli("new", "--json", env=env).ok().json()
+    assert made["labels"] == {"a": "b", "c": "d"}
+
+
+def test_variables_are_named_as_the_options_that_are_typed(
+    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    execution_id = put_execution(s3, bucket, make_id(), {"logs/stdout.log": b"x"})
+    out = tmp_path / "out"
+    assert cli("ls", env={"ORCHESTRATOR_LS_JSON": "1"}).ok().json()["execution_id"] == execution_id
+    result = cli("url", execution_id, env={"ORCHESTRATOR_URL_FORMAT": "jira"}).ok()
+    assert result.out.startswith("* [")
+    cli("download", execution_id, env={"ORCHESTRATOR_DOWNLOAD_OUTPUT": str(out)}).ok()
+    assert (out / "logs/stdout.log").read_bytes() == b"x"
+    made = cli("new", "--json", env={"ORCHESTRATOR_NEW_LABEL": "a=b c=d"}).ok().json()
+    assert made["labels"] == {"a": "b", "c": "d"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("bucket = ", "is not valid TOML"),
+        ('bukket = "x"', "there is no option 'bukket'"),
+        ('[ls]\nsins = "2d"', "[ls] has no option 'sins'"),
+        ("[nonsense]\nx = 1", "there is no command 'nonsense'"),
+        ("[ls.deeper]\nx = 1", "[ls] has no option 'deeper'"),
+        ("[bucket]\nx = 1", "there is no command 'bucket'"),
+        ('"\\u001b[31m" = 1', "there is no option"),
+        ('color = "purple"', "'purple' is not one of"),
+        ('quiet = "perhaps"', "not a valid boolean"),
+        ('[ls]\nsince = "whenever"', "is not a time"),
+    ],
+)
+def test_a_config_file_that_is_wrong_says_where(
+    cli: RunCommand, bucket: str, config: Callable[[str], Path], text: str, said: str
+) -> None:
+    result = cli("--config", config(text), "ls").expect(2)
+    assert result.stdout == b""
+    assert said in result.err
+    assert "\x1b" not in result.err
+
+
+def test_a_config_file_that_is_named_must_be_there(cli: RunCommand, tmp_path: Path) -> None:
+    result = cli("--config", tmp_path / "gone.toml", "ls").expect(2)
+    assert "cannot read" in result.err
+    assert "gone.toml: No such file" in result.err
+    cli("--config", tmp_path, "ls").expect(2)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    assert "is not valid TOML" in cli("--config", tmp_path / "binary", "ls").expect(2).err
+
+
+def test_the_endpoint_and_region_may_be_options(
+    cli: RunCommand, s3env: dict[str, str], closed_port: str
+) -> None:
+    env = {"AWS_ENDPOINT_URL": closed_port, "AWS_REGION": None, "AWS_DEFAULT_REGION": None}
+    endpoint = s3env["AWS_ENDPOINT_URL"]
+    cli("--endpoint-url", endpoint, "--region", "eu-central-1", "ls", env=env).ok()
+    cli("ls", env={**env, "ORCHESTRATOR_ENDPOINT_URL": endpoint}).ok()
+    cli("ls", env={**env, "AWS_ENDPOINT_URL_S3": endpoint}).ok()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://", "127.0.0.1:9000", "ftp://x"])
+def test_what_is_no_endpoint_is_a_usage_error(
+    cli: RunCommand, s3env: dict[str, str], url: str
+) -> None:
+    result = cli("--endpoint-url", url, "ls").expect(2)
+    assert "endpoint" in result.err
+
+
+# --- credentials -----------------------------------------------------------------------------
+
+NO_KEYS = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+
+
+def test_a_profile_that_is_not_there(cli: RunCommand, s3env: dict[str, str]) -> None:
+    for result in (
+        cli("--profile", "nobody", "ls").expect(5),
+        cli("ls", env={"AWS_PROFILE": "nobody"}).expect(5),
+        cli("ls", env={"ORCHESTRATOR_PROFILE": "nobody"}).expect(5),
+    ):
+        assert result.stdout == b""
+        assert "The config profile (nobody) could not be found" in result.err
+        assert "AWS_PROFILE" in result.err
+
+
+def test_a_profile_gives_its_credentials(
+    cli: RunCommand, s3env: dict[str, str], tmp_path: Path, recorder: Proxy
+) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[bench]\naws_access_key_id = from-profile\naws_secret_access_key = x\n")
+    env = {**NO_KEYS, "AWS_SHARED_CREDENTIALS_FILE": str(file)}
+    cli("--profile", "bench", "ls", env=env).ok()
+    signed = recorder.calls()[0].request.headers["authorization"]
+    assert "Credential=from-profile/" in signed
+
+
+def test_no_credentials_at_all(cli: RunCommand, bucket: str) -> None:
+    for arguments in (["ls"], ["show", make_id()], ["url", make_id()], ["new"]):
+        result = cli(*arguments, env=NO_KEYS).expect(5)
+        assert result.stdout == b""
+        assert "error: no AWS credentials found" in result.err
+        assert "AWS_ACCESS_KEY_ID" in result.err
+
+
+def test_half_of_a_key_pair(cli: RunCommand, bucket: str) -> None:
+    result = cli("ls", env={"AWS_SECRET_ACCESS_KEY": None}).expect(5)
+    assert "credentials" in result.err
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (wrong_credentials(), "S3 does not know the access key"),
+        (Answer(403, "SignatureDoesNotMatch"), "the secret key does not belong"),
+        (Answer(403, "InvalidToken"), "the session token is not valid"),
+        (Answer(400, "ExpiredToken"), "the credentials have expired"),
+        (Answer(403, "RequestTimeTooSkewed"), "clock"),
+        (access_denied(), "access denied"),
+    ],
+)
+def test_credentials_that_s3_refuses(
+    cli: RunCommand, bucket: str, recorder: Proxy, fault: Fault, said: str
+) -> None:
+    recorder.inject(fault, times=None)
+    # A listing, and the look-up of an object.
+    for arguments in (["ls"], ["show", make_id()]):
+        recorder.clear()
+        result = cli(*arguments).expect(5)
+        assert result.stdout == b""
+        assert said in result.err
+        assert "sandbox" not in result.err  # the secret
+        # An answer without a body may be asked for once more to know the reason.
+        assert set(recorder.operations().values()) == {1}
+
+
+def test_the_request_id_is_passed_on(cli: RunCommand, bucket: str, recorder: Proxy) -> None:
+    recorder.inject(access_denied(), times=None)
+    result = cli("ls").expect(5)
+    lines = result.err.splitlines()
+    assert lines[0].startswith("error: ")
+    assert lines[0].endswith("[request id FAULT0000000001]")
+    assert lines[1].startswith("hint: ")
+    assert len(lines) == 2
+
+
+# --- errors become codes ---------------------------------------------------------------------
+
+
+def test_a_missing_bucket_is_not_found(cli: RunCommand, bucket: str, make_tree: MakeTree) -> None:
+    tree = make_tree({"x.txt": "x"})
+    identity = make_id()
+    for arguments in (
+        ["new"], ["ls"], ["ls", identity], ["show", identity], ["logs", identity],
+        ["url", identity], ["download", identity], ["verify", identity],
+        ["upload", identity, tree], ["finish", identity, "--result", "pass"],
+        ["show", "@latest"], ["show", identity[:5]],
+    ):  # fmt: skip
+        result = cli("--bucket", f"{bucket}-gone", *arguments).expect(4)
+        assert result.stdout == b""
+        assert "no such bucket" in result.err
+        assert "ORCHESTRATOR_BUCKET" in result.err
+
+
+def test_an_endpoint_that_is_down_ends_in_bounded_time(
+    cli: RunCommand, s3env: dict[str, str], closed_port: str
+) -> None:
+    started = time.monotonic()
+    result = cli("ls", "--since", "2d", env={"AWS_ENDPOINT_URL": closed_port}).expect(9)
+    assert time.monotonic() - started < 45
+    assert result.stdout == b""
+    lines = result.err.splitlines()
+    assert lines[0].endswith("connection refused")
+    assert lines[1].startswith("hint: ")
+    assert lines[2] == "  orchestrator ls --since 2d"
+
+
+def test_retries_are_told_with_verbose(cli: RunCommand, bucket: str, recorder: Proxy) -> None:
+    recorder.inject(Answer(503, "SlowDown"), times=2)
+    quiet = cli("ls").ok()
+    assert "retrying" not in quiet.err
+    recorder.inject(Answer(503, "SlowDown"), times=2)
+    assert cli("-v", "ls").ok().err.count("retrying: ") == 2
+
+
+def test_an_archived_file_cannot_be_downloaded(
+    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    put_file(s3, bucket, execution_id, "logs/stdout.log", b"x", StorageClass="DEEP_ARCHIVE")
+    result = cli("download", execution_id, "-o", tmp_path / "out").expect(8)
+    assert "archived" in result.err
+    assert not list((tmp_path / "out").rglob("*.log"))
+
+
+def test_debug_adds_the_traceback_and_no_secret(
+    cli: RunCommand, bucket: str, recorder: Proxy, config: Callable[[str], Path]
+) -> None:
+    recorder.inject(access_denied(), times=None)
+    plain = cli("ls").expect(5).err
+    assert "Traceback" not in plain
+    path = config("debug = true\n")
+    for result in (
+        cli("--debug", "ls").expect(5),
+        cli("ls", env={"ORCHESTRATOR_DEBUG": "1"}).expect(5),
+        cli("--config", path, "ls").expect(5),
+    ):
+        assert "Traceback (most recent call last)" in result.err
+        assert result.err.endswith(plain)
+        assert "Signature=" not in result.err
+    assert "Traceback" not in cli("ls", env={"ORCHESTRATOR_DEBUG": "0"}).expect(5).err
+
+
+def test_what_nobody_expected_is_one_line(
+    cli: RunCommand, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("bad \x1b[31m luck")
+
+    monkeypatch.setattr("orchestrator_cli.core.executions.listing.list_execution_ids", fail)
+    result = cli("ls").expect(1)
+    assert result.err.splitlines() == [
+        "error: unexpected ZeroDivisionError: bad \\x1b[31m luck",
+        "hint: --debug shows where; please report it",
+    ]
+    assert "in fail" in cli("--debug", "ls").expect(1).err
+
+
+def test_interrupting_says_how_to_go_on(
+    cli: RunCommand, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("orchestrator_cli.core.executions.listing.list_execution_ids", interrupt)
+    result = cli("--bucket", bucket, "ls", "--suite", "two words").expect(130)
+    assert result.err.strip().splitlines() == [
+        "interrupted; what was stored is kept. To go on:",
+        f"  orchestrator --bucket {bucket} ls --suite 'two words'",
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_that_waits(
+    cli_process: Processes, bucket: str, recorder: Proxy, number: signal.Signals
+) -> None:
+    recorder.inject(Stall(), "ListObjectsV2", times=None)
+    process = cli_process.start("ls")
+    recorder.wait_for(lambda seen: len(seen) == 1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"interrupted" in err
+    assert b"Traceback" not in err
+
+
+# --- naming the execution --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spelling", ["prefix", "variable"])
+def test_every_command_takes_every_name_of_an_execution(
+    cli: RunCommand, s3: S3Client, bucket: str, make_tree: MakeTree, tmp_path: Path, spelling: str
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    name = [] if spelling == "variable" else [execution_id[:9].lower()]
+    env = {"ORCHESTRATOR_EXECUTION_ID": execution_id if spelling == "variable" else None}
+    tree = make_tree({"stdout.log": "x\n"})
+    cli("upload", *name, tree, env=env).ok()
+    cli("finish", *name, "--result", "pass", env=env).ok()
+    assert cli("show", *name, "--json", env=env).ok().json()["execution_id"] == execution_id
+    assert cli("logs", *name, env=env).ok().out == "x\n"
+    assert f"/executions/{execution_id}/logs/stdout.log?" in cli("url", *name, env=env).ok().out
+    cli("verify", *name, tree, env=env).ok()
+    cli("download", *name, "-o", tmp_path / "out", env=env).ok()
+    assert (tmp_path / "out/logs/stdout.log").read_text() == "x\n"
+    assert list_keys(s3, bucket, "executions/") == [
+        f"executions/{execution_id}/logs/stdout.log",
+        f"executions/{execution_id}/metadata.json",
+    ]
+
+
+# --- streams ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["ls", "--help"], ["--color", "always", "ls"], ["show", "@latest"]]
+)
+def test_a_closed_pipe_ends_quietly(
+    s3: S3Client, bucket: str, cli_process: Processes, arguments: list[str]
+) -> None:
+    put_execution(s3, bucket, status="completed", result="pass")
+    process = cli_process.start(*arguments)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+
+
+def test_head_in_a_shell(s3: S3Client, bucket: str) -> None:
+    execution_id = put_execution(s3, bucket)
+    command = " ".join(COMMAND)
+    script = f"set -o pipefail; {command} show {execution_id} | head -1"
+    finished = subprocess.run(
+        ["bash", "-c", script], env=process_environment(None), capture_output=True, check=False
+    )
+    assert (finished.returncode, finished.stderr) == (0, b"")
+    assert finished.stdout == b"schema version    1\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_standard_output_is_one_clear_error(
+    s3: S3Client, bucket: str, cli_process: Processes
+) -> None:
+    put_execution(s3, bucket)
+    with Path("/dev/full").open("wb") as full:
+        process = cli_process.start("ls", stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err == b"error: No space left on device\n"
+
+
+def test_closed_streams_are_no_error(s3: S3Client, bucket: str, tmp_path: Path) -> None:
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x"})
+    command = " ".join(COMMAND)
+    script = f"{command} url {execution_id} 2>&- >{tmp_path}/out && {command} ls >&-"
+    finished = subprocess.run(
+        ["sh", "-c", script], env=process_environment(None), capture_output=True, check=False
+    )
+    assert (finished.returncode, finished.stderr) == (0, b"")
+    # What belongs to standard error does not turn up among the data.
+    assert (tmp_path / "out").read_text().startswith("http")
+
+
+def test_an_encoding_that_lacks_a_letter_stops_nothing(
+    s3: S3Client, bucket: str, cli_process: Processes
+) -> None:
+    files = {"artifacts/custom/\u00fc\U0001f600": b"x"}
+    execution_id = put_execution(s3, bucket, files=files, test_suite="ünï")
+    env = {"PYTHONIOENCODING": "ascii"}
+    shown = cli_process.run("ls", execution_id, env=env).ok()
+    assert shown.out.endswith("artifacts/custom/\\xfc\\U0001f600\n")
+    assert cli_process.run("show", execution_id, "--json", env=env).ok().json()["test_suite"] == (
+        "ünï"
+    )
+    exact = cli_process.run("ls", "-0", execution_id, env=env).ok()
+    assert exact.stdout == "artifacts/custom/\u00fc\U0001f600\0".encode()
+
+
+def test_a_command_leaves_other_objects_alone(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x"})
+    stored = bucket_contents(s3, bucket)
+    for arguments in (["ls"], ["ls", execution_id], ["show", execution_id], ["logs", execution_id],
+                      ["url", execution_id], ["verify", execution_id]):  # fmt: skip
+        cli(*arguments).ok()
+    assert bucket_contents(s3, bucket) == stored
+
+
+def test_python_dash_m_is_the_same_program(cli_process: Processes) -> None:
+    assert cli_process.run("--version").ok().out == f"orchestrator {__version__}\n"
+    script = Path(sys.executable).with_name("orchestrator")
+    if script.exists() and script.stat().st_mode & stat.S_IXUSR:
+        result = cli_process.run("--version", command=(str(script),)).ok()
+        assert result.out == f"orchestrator {__version__}\n"

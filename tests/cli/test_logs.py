@@ -1,0 +1,461 @@
+"""`orchestrator logs`: the bytes as they were written, and no more of them than are shown."""
+
+from __future__ import annotations
+
+import random
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli.core.executions.logs import FIRST_BYTES
+from tests.conftest import RunCommand
+from tests.support.executions import make_id, put_execution, put_file
+from tests.support.faults import Stall
+from tests.support.objects import make_bucket, remove_bucket
+from tests.support.operations import Request
+from tests.support.proxy import Proxy
+from tests.support.rules import Rule
+from tests.support.running import Processes
+from tests.support.terminal import Terminal
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MIB = 1024 * 1024
+OpenTerminal = Callable[..., Terminal]
+
+COLOURED = (
+    b"\x1b[1;32mPASSED\x1b[0m \x1b]8;;http://x/\x1b\\link\x1b]8;;\x1b\\\r\n"
+    b"progress 10%\rprogress 100%\n"
+    b"\xff\xfe not UTF-8 \x00\x08\x07\n"
+    b"no newline at the end"
+)
+
+
+@pytest.fixture
+def execution(s3: S3Client, bucket: str) -> str:
+    return put_execution(s3, bucket, files={"logs/stdout.log": COLOURED})
+
+
+# --- bytes pass unchanged --------------------------------------------------------------------
+
+
+def test_bytes_are_passed_on_unchanged(cli: RunCommand, execution: str) -> None:
+    result = cli("logs", execution).ok()
+    assert result.stdout == COLOURED
+    assert result.stderr == b""
+
+
+def test_a_small_log_costs_one_request(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str, recorder: Proxy
+) -> None:
+    assert cli("logs", execution, "stdout").ok().stdout == COLOURED
+    assert recorder.operations() == {"GetObject": 1}
+    key = f"executions/{execution}/logs/stderr.log"
+    for size, ranges in ((0, 1), (FIRST_BYTES, 1), (FIRST_BYTES + 1, 2)):
+        content = bytes(size)
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
+        recorder.clear()
+        assert cli("logs", execution, "stderr").ok().stdout == content
+        assert recorder.count("GetObject") == ranges
+
+
+def test_stripping_escapes_leaves_the_rest(cli: RunCommand, execution: str) -> None:
+    expected = (
+        b"PASSED link\r\nprogress 10%\rprogress 100%\n\xff\xfe not UTF-8 \x00\x08\x07\n"
+        b"no newline at the end"
+    )
+    assert cli("logs", execution, "--strip-ansi").ok().stdout == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["stdout.log", "runner.log", "bench.log", "stderr.log"], "stdout.log"),
+        (["runner.log", "bench.log", "stderr.log"], "runner.log"),
+        (["bench.log", "stderr.log"], "bench.log"),
+        (["stderr.log"], "stderr.log"),
+    ],
+)
+def test_the_default_is_the_first_there_is(
+    cli: RunCommand, s3: S3Client, bucket: str, names: list[str], expected: str
+) -> None:
+    execution_id = put_execution(s3, bucket, files={f"logs/{one}": one.encode() for one in names})
+    assert cli("logs", execution_id).ok().out == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("stderr", "logs/stderr.log"),
+        ("stderr.log", "logs/stderr.log"),
+        ("logs/stderr.log", "logs/stderr.log"),
+        ("artifacts/custom/[red] a&b?.txt", "artifacts/custom/[red] a&b?.txt"),
+    ],
+)
+def test_a_name_or_a_path_chooses(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str, name: str, path: str
+) -> None:
+    put_file(s3, bucket, execution, path, b"chosen\n")
+    assert cli("logs", execution, name).ok().out == "chosen\n"
+    environment = {"ORCHESTRATOR_EXECUTION_ID": execution}
+    assert cli("logs", name, env=environment).ok().out == "chosen\n"
+
+
+def test_the_execution_may_be_latest_or_a_prefix(cli: RunCommand, execution: str) -> None:
+    assert cli("logs", "@latest").ok().stdout == COLOURED
+    assert cli("logs", execution[:-1].lower(), "stdout").ok().stdout == COLOURED
+    assert cli("logs", env={"ORCHESTRATOR_EXECUTION_ID": execution}).ok().stdout == COLOURED
+
+
+# --- the end of a log ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "count", "expected"),
+    [
+        (b"a\nb\nc\n", 2, b"b\nc\n"),
+        (b"a\nb\nc", 2, b"b\nc"),
+        (b"a\nb\nc\n", 3, b"a\nb\nc\n"),
+        (b"a\nb\nc\n", 4, b"a\nb\nc\n"),
+        (b"a\nb\nc\n", 10**12, b"a\nb\nc\n"),
+        (b"a\nb\nc\n", 0, b""),
+        (b"a\n\n\n", 2, b"\n\n"),
+        (b"\n", 1, b"\n"),
+        (b"a", 1, b"a"),
+        (b"", 5, b""),
+        (b"a\rb\rc\nd\n", 1, b"d\n"),
+    ],
+)
+def test_tail(
+    cli: RunCommand, s3: S3Client, bucket: str, content: bytes, count: int, expected: bytes
+) -> None:
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": content})
+    assert cli("logs", execution_id, "--tail", str(count)).ok().stdout == expected
+
+
+def test_tail_crosses_the_steps_it_reads_in(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    # Lines end exactly at, before and behind what is read at once.
+    line = b"x" * 1023 + b"\n"
+    content = line * (64 + 256 + 2)
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": content})
+    for count in (63, 64, 65, 320, 321, 322):
+        assert cli("logs", execution_id, "-n", str(count)).ok().stdout == line * count
+
+
+@pytest.fixture(scope="module")
+def large(s3: S3Client) -> Iterator[tuple[str, str]]:
+    """A bucket and an execution with one line of 100 MB and five more after it."""
+    bucket = make_bucket(s3)
+    execution_id = put_execution(s3, bucket)
+    key = f"executions/{execution_id}/logs/stdout.log"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"first\n" + b"x" * 100_000_000 + END)
+    yield bucket, execution_id
+    remove_bucket(s3, bucket)
+
+
+END = b"\n1\n2\n3\n4\n5\n"
+
+
+def test_the_end_of_a_large_log_moves_less_than_a_mebibyte(
+    cli: RunCommand, large: tuple[str, str], recorder: Proxy
+) -> None:
+    bucket, execution_id = large
+    assert cli("--bucket", bucket, "logs", execution_id, "--tail", "5").ok().stdout == END[1:]
+    assert 0 < recorder.response_bytes() < MIB
+
+
+# Runs the command and says how much memory it took. A child of this small process, because what
+# the one that starts it takes would count too.
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call([sys.executable, "-m", "orchestrator_cli", *sys.argv[1:]])
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(peak // 1024 if sys.platform == "darwin" else peak, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def test_a_line_of_100_mb_passes_whole_in_bounded_memory(
+    s3env: dict[str, str], cli_process: Processes, large: tuple[str, str], tmp_path: Path
+) -> None:
+    bucket, execution_id = large
+    output = tmp_path / "log"
+    measured = (sys.executable, "-c", MEASURED)
+    with output.open("wb") as file:
+        process = cli_process.start(
+            "--bucket", bucket, "logs", execution_id, stdout=file, command=measured
+        )
+        peak_kib = int(process.communicate(timeout=90)[1])
+    assert process.returncode == 0
+    assert peak_kib < 200 * 1024
+    with output.open("rb") as file:
+        assert file.readline() == b"first\n"
+        block = b"x" * MIB
+        for _ in range(100_000_000 // MIB):
+            assert file.read(MIB) == block
+        assert file.read() == b"x" * (100_000_000 % MIB) + END
+
+
+def test_head_ends_quietly_and_the_transfer_with_it(
+    s3env: dict[str, str], large: tuple[str, str], recorder: Proxy, cli_process: Processes
+) -> None:
+    bucket, execution_id = large
+    process = cli_process.start("--bucket", bucket, "logs", execution_id)
+    assert process.stdout is not None
+    with subprocess.Popen(["head", "-1"], stdin=process.stdout, stdout=subprocess.PIPE) as head:
+        process.stdout.close()
+        assert head.communicate()[0] == b"first\n"
+    assert process.wait(60) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    recorder.settle()
+    assert recorder.response_bytes() < 40 * MIB
+
+
+class BehindTheFirstRange(Rule):
+    """All ranges but the first."""
+
+    def strikes(self, request: Request, chance: random.Random) -> bool:
+        wanted = request.headers.get("range", "bytes=0-")
+        return request.operation == "GetObject" and not wanted.startswith("bytes=0-")
+
+
+def test_head_does_not_wait_for_what_was_read_ahead(
+    large: tuple[str, str], recorder: Proxy, cli_process: Processes
+) -> None:
+    bucket, execution_id = large
+    recorder.rules.append(BehindTheFirstRange(Stall()))
+    process = cli_process.start("--bucket", bucket, "logs", execution_id)
+    assert process.stdout is not None
+    assert process.stdout.read(6) == b"first\n"
+    process.stdout.close()
+    assert process.wait(30) == 0
+
+
+# --- search ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def searched(s3: S3Client, bucket: str) -> str:
+    lines = [b"\x1b[31mERROR\x1b[0m %d \xff\n" % n if n % 3 == 0 else b"fine\n" for n in range(10)]
+    return put_execution(s3, bucket, files={"logs/stdout.log": b"".join(lines)})
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--grep", "ERROR"], [0, 3, 6, 9]),
+        (["--grep", "ERROR", "--tail", "2"], [6, 9]),
+        (["--grep", "ERROR", "--tail", "0"], []),
+        (["--grep", "ERROR", "--tail", "99"], [0, 3, 6, 9]),
+        (["--grep", "(?i)error.* [36]"], [3, 6]),
+        (["--grep", "nowhere"], []),
+    ],
+)
+def test_grep(cli: RunCommand, searched: str, options: list[str], expected: list[int]) -> None:
+    shown = b"".join(b"\x1b[31mERROR\x1b[0m %d \xff\n" % n for n in expected)
+    assert cli("logs", searched, *options).ok().stdout == shown
+
+
+def test_grep_sees_the_text_without_escapes(cli: RunCommand, searched: str) -> None:
+    assert cli("logs", searched, "--grep", "^ERROR [03]").ok().stdout == b""
+    result = cli("logs", searched, "--grep", "^ERROR [03]", "--strip-ansi").ok()
+    assert result.stdout == b"ERROR 0 \xff\nERROR 3 \xff\n"
+
+
+@pytest.mark.parametrize("pattern", ["(", "[", "a{99999999999999}"])
+def test_what_is_no_pattern_is_a_usage_error(cli: RunCommand, execution: str, pattern: str) -> None:
+    result = cli("logs", execution, "--grep", pattern).expect(2)
+    assert result.stdout == b""
+    assert "--grep: not a regular expression" in result.err
+
+
+# --- into a file -----------------------------------------------------------------------------
+
+
+def test_output_goes_into_a_file(cli: RunCommand, execution: str, tmp_path: Path) -> None:
+    output = tmp_path / "run.log"
+    output.write_text("old and longer than what is new" * 20)
+    result = cli("logs", execution, "-o", output).ok()
+    assert (result.stdout, result.stderr) == (b"", b"")
+    assert output.read_bytes() == COLOURED
+    cli("logs", execution, "-o", output, "--tail", "1").ok()
+    assert output.read_bytes() == b"no newline at the end"
+
+
+def test_an_empty_log_makes_an_empty_file(
+    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b""})
+    assert cli("logs", execution_id).ok().stdout == b""
+    cli("logs", execution_id, "-o", tmp_path / "empty").ok()
+    assert (tmp_path / "empty").read_bytes() == b""
+
+
+def test_a_file_that_cannot_be_written_is_one_clear_error(
+    cli: RunCommand, execution: str, tmp_path: Path
+) -> None:
+    result = cli("logs", execution, "-o", tmp_path / "no\x1b" / "run.log").expect(1)
+    assert result.err.startswith("error: cannot write ")
+    assert result.err.endswith("no\\x1b/run.log: No such file or directory\n")
+    assert result.err.count("\n") == 1
+    full = cli("logs", execution, "-o", "/dev/full").expect(1)
+    assert full.err == "error: cannot write /dev/full: No space left on device\n"
+    assert "is a directory" in cli("logs", execution, "-o", tmp_path).expect(2).err
+
+
+def test_a_log_that_cannot_be_read_leaves_the_file_alone(
+    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "run.log"
+    output.write_text("kept")
+    execution_id = put_execution(s3, bucket)
+    put_file(s3, bucket, execution_id, "logs/stdout.log", b"x", StorageClass="DEEP_ARCHIVE")
+    cli("logs", execution_id, "-o", output).expect(8)
+    cli("logs", make_id(), "-o", output).expect(4)
+    assert output.read_text() == "kept"
+
+
+# --- errors ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["stderr", "nonsense", "../x", "metadata.json", "a//b", "\x1b[31m"]
+)
+def test_a_missing_log_is_named(cli: RunCommand, execution: str, name: str) -> None:
+    result = cli("logs", execution, name).expect(4)
+    assert result.stdout == b""
+    shown = name.replace("\x1b", "\\x1b")
+    assert result.err == (
+        f"error: no such log in {execution}: {shown}\n"
+        f"hint: `orchestrator ls {execution}` lists its files\n"
+    )
+
+
+def test_an_execution_without_logs(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    execution_id = put_execution(s3, bucket)
+    assert f"error: no log in {execution_id}\n" in cli("logs", execution_id).expect(4).err
+
+
+def test_a_missing_execution_is_named(cli: RunCommand, bucket: str) -> None:
+    missing = make_id()
+    for arguments in ([missing], [missing, "stdout"], [missing, "../x"]):
+        result = cli("logs", *arguments).expect(4)
+        assert f"error: no such execution: {missing} in s3://{bucket}" in result.err
+
+
+def test_a_missing_bucket_is_named(cli: RunCommand, bucket: str) -> None:
+    assert "no such bucket" in cli("--bucket", f"{bucket}-gone", "logs", make_id()).expect(4).err
+
+
+def test_an_archived_log_has_to_be_restored(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    execution_id = put_execution(s3, bucket)
+    put_file(s3, bucket, execution_id, "logs/stdout.log", b"x\n" * 9, StorageClass="DEEP_ARCHIVE")
+    for options in ([], ["--tail", "1"], ["--grep", "x"]):
+        result = cli("logs", execution_id, *options).expect(8)
+        assert result.stdout == b""
+        assert "archived" in result.err
+        assert "restore" in result.err
+
+
+@pytest.mark.parametrize("arguments", [["--tail", "-1"], ["--tail", "x"], ["stdout", "stderr"]])
+def test_usage_errors(cli: RunCommand, execution: str, arguments: list[str]) -> None:
+    assert cli("logs", execution, *arguments).expect(2).stdout == b""
+    assert "Missing argument 'ID'" in cli("logs").expect(2).err
+
+
+# --- in a terminal ---------------------------------------------------------------------------
+
+
+def make_pager(directory: Path, body: str) -> str:
+    pager = directory / "pager script"
+    pager.write_text(f"#!/bin/sh\n{body}\n")
+    pager.chmod(pager.stat().st_mode | stat.S_IXUSR)
+    return f"'{pager}' --some-option"
+
+
+def test_a_log_opens_in_the_pager(execution: str, terminal: OpenTerminal, tmp_path: Path) -> None:
+    pager = make_pager(tmp_path, f'cat >{tmp_path}/seen; echo "$# $1 LESS=$LESS"')
+    screen = terminal("logs", execution, env={"PAGER": pager})
+    assert screen.wait() == 0
+    assert screen.output == b"1 --some-option LESS=FRX\r\n"
+    assert (tmp_path / "seen").read_bytes() == COLOURED
+
+
+def test_leaving_the_pager_early_ends_quietly(
+    large: tuple[str, str], recorder: Proxy, terminal: OpenTerminal, tmp_path: Path
+) -> None:
+    bucket, execution_id = large
+    pager = make_pager(tmp_path, "head -1")
+    screen = terminal("--bucket", bucket, "logs", execution_id, env={"PAGER": pager})
+    assert screen.wait() == 0
+    assert screen.output == b"first\r\n"
+    recorder.settle()
+    assert recorder.response_bytes() < 40 * MIB
+
+
+def test_ctrl_c_is_the_pagers(
+    large: tuple[str, str], recorder: Proxy, terminal: OpenTerminal, tmp_path: Path
+) -> None:
+    bucket, execution_id = large
+    # It waits for a key after Ctrl-C, as less does, while the rest of the log waits for it.
+    body = (
+        "trap 'echo caught' INT; head -1\n"
+        "until read key </dev/tty && test $key = q; do :; done; echo $key end"
+    )
+    screen = terminal(
+        "--bucket", bucket, "logs", execution_id, env={"PAGER": make_pager(tmp_path, body)}
+    )
+    screen.read_until(b"first")
+    # A shell that is just about to read runs its trap after the line that it reads.
+    screen.send(b"\x03\n")
+    screen.read_until(b"caught")
+    screen.send(b"\nq\n")
+    assert screen.wait() == 0
+    assert screen.output.endswith(b"q end\r\n")
+    assert b"interrupted" not in screen.output
+
+
+@pytest.mark.parametrize("pager", ["", "cat", "no-such-pager-anywhere"])
+def test_without_a_pager_a_short_log_is_shown_whole(
+    execution: str, terminal: OpenTerminal, pager: str
+) -> None:
+    screen = terminal("logs", execution, env={"PAGER": pager})
+    assert screen.wait() == 0
+    assert screen.output == COLOURED.replace(b"\n", b"\r\n")
+
+
+def test_without_a_pager_a_long_log_is_cut_and_says_so(
+    s3: S3Client, bucket: str, terminal: OpenTerminal
+) -> None:
+    lines = [b"%07d\n" % number for number in range(140_000)]
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"".join(lines)})
+    screen = terminal("logs", execution_id, env={"PAGER": ""})
+    assert screen.wait() == 0
+    said, _, shown = screen.output.partition(b"\r\n")
+    assert said == b"the last 1,000 lines; --all shows everything"
+    assert shown == b"".join(lines[-1000:]).replace(b"\n", b"\r\n")
+
+
+def test_a_tail_or_all_needs_no_pager(
+    execution: str, terminal: OpenTerminal, tmp_path: Path
+) -> None:
+    pager = make_pager(tmp_path, "echo never")
+    for options, expected in (
+        (["--tail", "1"], b"no newline at the end"),
+        (["--all"], COLOURED.replace(b"\n", b"\r\n")),
+    ):
+        screen = terminal("logs", execution, *options, env={"PAGER": pager})
+        assert screen.wait() == 0
+        assert screen.output == expected
+
+
+def test_a_pipe_needs_no_pager(execution: str, cli_process: Processes, tmp_path: Path) -> None:
+    pager = make_pager(tmp_path, "echo never")
+    assert cli_process.run("logs", execution, env={"PAGER": pager}).ok().stdout == COLOURED

@@ -1,0 +1,283 @@
+"""`orchestrator ls`: a time window whose cost follows the window, and one execution's files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli.cli.app import App, Settings
+from orchestrator_cli.core.executions.listing import list_execution_ids
+from tests.conftest import RunCommand
+from tests.support.executions import (
+    make_id,
+    make_record,
+    put_execution,
+    put_file,
+    put_keys,
+    put_metadata,
+)
+from tests.support.objects import make_bucket, remove_bucket
+from tests.support.proxy import Proxy
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
+WINDOW = ("--since", "2026-01-15", "--until", "2026-01-16")
+
+
+# --- a window in a long history --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crowded(s3: S3Client) -> Iterator[tuple[str, list[str]]]:
+    """A bucket with three executions on a day, and more than a listing holds before and after."""
+    bucket = make_bucket(s3)
+    inside = [put_execution(s3, bucket, make_id(NOON, number)) for number in range(3)]
+    before = [make_id(NOON - timedelta(days=2), number) for number in range(1001)]
+    after = [make_id(NOON + timedelta(days=2), number) for number in range(501)]
+    foreign = [f"foreign-{number}" for number in range(500)]
+    put_keys(s3, bucket, [f"executions/{name}/x" for name in [*before, *after, *foreign]])
+    yield bucket, inside
+    remove_bucket(s3, bucket)
+
+
+def test_requests_follow_the_window(
+    cli: RunCommand, crowded: tuple[str, list[str]], recorder: Proxy
+) -> None:
+    bucket, inside = crowded
+    result = cli("--bucket", bucket, "ls", "-0", *WINDOW).ok()
+    assert result.stdout == b"".join(one.encode() + b"\0" for one in inside)
+    assert result.err == ""
+    assert recorder.operations() == {"ListObjectsV2": 1, "GetObject": 3}
+
+
+def test_an_empty_window_costs_one_request(
+    cli: RunCommand, crowded: tuple[str, list[str]], recorder: Proxy
+) -> None:
+    for window in (("--since", "2026-01-10", "--until", "2026-01-12"), ("--since", "1h")):
+        recorder.clear()
+        result = cli("--bucket", crowded[0], "ls", *window).ok()
+        assert result.stdout == b""
+        assert result.err == "no such executions in this time window; --since widens it\n"
+        assert recorder.operations() == {"ListObjectsV2": 1}
+
+
+def test_an_open_window_ends_with_the_last_execution(
+    crowded: tuple[str, list[str]], recorder: Proxy
+) -> None:
+    store = App(Settings(bucket=crowded[0])).store()
+    found = list(list_execution_ids(store, NOON - timedelta(hours=1), None, NOON))
+    assert len(found) == 3 + 501
+    assert recorder.count("ListObjectsV2") == 1
+
+
+def test_a_long_window_costs_a_request_a_thousand(
+    crowded: tuple[str, list[str]], recorder: Proxy
+) -> None:
+    store = App(Settings(bucket=crowded[0])).store()
+    assert len(list(list_execution_ids(store, None, NOON + timedelta(hours=1), NOON))) == 1001 + 3
+    assert recorder.count("ListObjectsV2") == 2
+
+
+# --- executions ------------------------------------------------------------------------------
+
+
+def test_the_window_includes_its_ends(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    tick = timedelta(milliseconds=1)
+    times = [NOON - tick, NOON, NOON + tick, NOON + 2 * tick]
+    # The smallest and the largest id of a millisecond.
+    ids = [make_id(instant, number) for instant in times for number in (0, 2**80 - 1)]
+    for one in ids:
+        put_execution(s3, bucket, one)
+    since, until = NOON.isoformat(), (NOON + tick).isoformat()
+    result = cli("ls", "-0", "--since", since, "--until", until).ok()
+    assert result.out.split("\0") == [*ids[2:6], ""]
+
+
+def test_the_default_is_the_last_day(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    now = datetime.now(UTC)
+    ids = [make_id(now - timedelta(hours=hours)) for hours in (25, 23, 0)]
+    for one in ids:
+        put_execution(s3, bucket, one)
+    assert cli("ls", "-0").ok().out.split("\0") == [*ids[1:], ""]
+    assert cli("ls", "-0", "--since", "2d").ok().out.split("\0") == [*ids, ""]
+    # It is about executions, whatever other commands take from the environment.
+    env = {"ORCHESTRATOR_EXECUTION_ID": ids[0]}
+    assert cli("ls", "-0", env=env).ok().out.split("\0") == [*ids[1:], ""]
+
+
+@pytest.fixture
+def finished(s3: S3Client, bucket: str) -> list[str]:
+    """A passed, a failed and a running execution, one after the other."""
+    passed = put_execution(
+        s3, bucket, make_id(NOON, 1), test_suite="smoke", status="completed", result="pass",
+        artifact_status="complete", artifact_count=1234, artifact_bytes=1536, artifacts=[],
+    )  # fmt: skip
+    failed = put_execution(
+        s3, bucket, make_id(NOON, 2), test_suite="nightly", status="completed", result="fail",
+        artifact_status="artifact_error", artifact_count=0, artifact_bytes=0, started_at=None,
+    )  # fmt: skip
+    running = put_execution(s3, bucket, make_id(NOON, 3), test_suite="smoke")
+    return [passed, failed, running]
+
+
+def test_text_is_a_line_each(cli: RunCommand, finished: list[str]) -> None:
+    result = cli("ls", *WINDOW).ok()
+    assert result.err == ""
+    assert [line.split() for line in result.lines] == [
+        [finished[0], "2026-01-31", "08:00:00Z", "pass", "complete", "1,234", "1.5", "KiB",
+         "smoke"],
+        [finished[1], "-", "fail", "artifact_error", "0", "0", "B", "nightly"],
+        [finished[2], "2026-01-31", "08:00:00Z", "running", "pending", "-", "-", "smoke"],
+    ]  # fmt: skip
+    assert "\x1b" not in result.out
+
+
+def test_json_is_an_object_a_line_without_the_manifest(
+    cli: RunCommand, finished: list[str]
+) -> None:
+    records = cli("ls", "--json", *WINDOW).ok().json_lines()
+    assert [record["execution_id"] for record in records] == finished
+    assert all("artifacts" not in record for record in records)
+    expected = make_record(finished[2], test_suite="smoke")
+    del expected["artifacts"]
+    assert records[2] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--result", "pass"], [0]),
+        (["--result", "fail"], [1]),
+        (["--result", "error"], []),
+        (["--suite", "smoke"], [0, 2]),
+        (["--suite", "smoke", "--result", "pass"], [0]),
+        (["--suite", "smok"], []),
+    ],
+)
+def test_filters(
+    cli: RunCommand, finished: list[str], options: list[str], expected: list[int]
+) -> None:
+    result = cli("ls", "-0", *WINDOW, *options).ok()
+    assert result.out.split("\0") == [*(finished[one] for one in expected), ""]
+
+
+def test_an_execution_that_cannot_be_read_is_a_warning(
+    cli: RunCommand, s3: S3Client, bucket: str, finished: list[str]
+) -> None:
+    broken, bare, archived = (make_id(NOON, number) for number in (10, 11, 12))
+    put_metadata(s3, bucket, broken, b'{"labels": {"\\u001b[31m": 1}}')
+    put_file(s3, bucket, bare, "logs/stdout.log", b"x")
+    s3.put_object(
+        Bucket=bucket,
+        Key=f"executions/{archived}/metadata.json",
+        Body=json.dumps(make_record(archived)).encode(),
+        StorageClass="DEEP_ARCHIVE",
+    )
+    result = cli("--quiet", "ls", *WINDOW).ok()
+    assert [line[:26] for line in result.lines] == finished
+    warnings = result.err.splitlines()
+    assert [line[: len("warning: ") + 26] for line in warnings] == [
+        f"warning: {one}" for one in (broken, bare, archived)
+    ]
+    assert "is not valid" in warnings[0]
+    assert "\x1b" not in result.err
+    assert "archived" in warnings[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--since", "2026-01-16", "--until", "2026-01-15"], "--until is before --since"),
+        (["--since", "tomorrow"], "is not a time"),
+        (["--since", "99999999d"], "is too long"),
+        (["--result", "maybe"], "is not one of"),
+        (["--null", "--json"], "exclude each other"),
+        (["@latest", "--since", "2d"], "go without ID"),
+        (["@latest", "--suite", "x"], "go without ID"),
+        (["@latest", "again"], "unexpected extra argument"),
+    ],
+)
+def test_usage_errors(cli: RunCommand, bucket: str, arguments: list[str], said: str) -> None:
+    result = cli("ls", *arguments).expect(2)
+    assert result.stdout == b""
+    assert said in result.err
+
+
+def test_a_missing_bucket_is_named(cli: RunCommand, bucket: str) -> None:
+    for arguments in (["ls"], ["ls", make_id()]):
+        result = cli("--bucket", f"{bucket}-gone", *arguments).expect(4)
+        assert "no such bucket" in result.err
+
+
+# --- files -----------------------------------------------------------------------------------
+
+FILES = {
+    "logs/stdout.log": b"x" * 1536,
+    "artifacts/custom/a b \u00fc [red]%20+&?'\".txt": b"x",
+    "artifacts/results.json": b"{}",
+}
+
+
+@pytest.fixture
+def execution(s3: S3Client, bucket: str) -> str:
+    return put_execution(s3, bucket, files=FILES)
+
+
+def test_files_as_text(cli: RunCommand, s3: S3Client, bucket: str, execution: str) -> None:
+    put_file(s3, bucket, execution, "logs/stderr.log", b"", StorageClass="DEEP_ARCHIVE")
+    result = cli("ls", execution).ok()
+    assert result.err == ""
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  ", line[12:]) for line in result.lines)
+    assert [(line[:10].strip(), line[34:]) for line in result.lines] == [
+        ("1 B", "artifacts/custom/a b \u00fc [red]%20+&?'\".txt"),
+        ("2 B", "artifacts/results.json"),
+        ("0 B", "logs/stderr.log  [DEEP_ARCHIVE]"),
+        ("1.5 KiB", "logs/stdout.log"),
+    ]
+
+
+def test_files_as_json(cli: RunCommand, s3: S3Client, bucket: str, execution: str) -> None:
+    records = cli("ls", "--json", execution).ok().json_lines()
+    assert [record["path"] for record in records] == sorted(FILES, key=str.encode)
+    for record in records:
+        head = s3.head_object(Bucket=bucket, Key=record["key"])
+        assert record == {
+            "path": record["path"],
+            "key": f"executions/{execution}/{record['path']}",
+            "size_bytes": len(FILES[record["path"]]),
+            "last_modified": head["LastModified"].strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "storage_class": "STANDARD",
+            "etag": head["ETag"].strip('"'),
+            "restore": None,
+        }
+
+
+def test_files_with_nul_bytes_between(cli: RunCommand, execution: str) -> None:
+    expected = [*sorted(name.encode() for name in FILES), b""]
+    assert cli("ls", "-0", execution).ok().stdout.split(b"\0") == expected
+    assert cli("ls", "--null", execution.lower()).ok().stdout.split(b"\0") == expected
+    assert cli("ls", "-0", "@latest").ok().stdout.split(b"\0") == expected
+    assert cli("ls", "-0", execution[:-1]).ok().stdout.split(b"\0") == expected
+
+
+def test_an_execution_without_files_lists_nothing(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    result = cli("ls", put_execution(s3, bucket)).ok()
+    assert (result.stdout, result.stderr) == (b"", b"")
+
+
+def test_files_of_a_missing_execution(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    # One whose id begins the same has files.
+    put_execution(s3, bucket, make_id(NOON, 1))
+    missing = make_id(NOON, 2)
+    result = cli("ls", missing).expect(4)
+    assert result.stdout == b""
+    assert f"error: no such execution: {missing} in s3://{bucket}" in result.err

@@ -1,0 +1,280 @@
+"""Colour, progress and JSON: right in a terminal, plain in a pipe."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator_cli.cli import output
+from orchestrator_cli.cli.output import Output, human_count, human_size, human_time
+from tests.conftest import RunCommand
+from tests.support.executions import make_id, put_execution
+from tests.support.running import Processes, strip_ansi
+from tests.support.terminal import Terminal
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+OpenTerminal = Callable[..., Terminal]
+MakeTree = Callable[..., Path]
+RED = b"\x1b[31m"
+
+
+@pytest.fixture
+def failed(s3: S3Client, bucket: str) -> str:
+    """A failed execution, of which the listing is red."""
+    return put_execution(s3, bucket, status="completed", result="fail", ended_at=None)
+
+
+# --- colour ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "coloured"),
+    [
+        ([], {}, False),
+        ([], {"FORCE_COLOR": "1"}, True),
+        ([], {"FORCE_COLOR": ""}, False),
+        ([], {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        (["--color", "always"], {}, True),
+        (["--color", "always"], {"NO_COLOR": "1"}, True),
+        (["--color", "always"], {"TERM": "dumb"}, True),
+        (["--color", "never"], {"FORCE_COLOR": "1"}, False),
+        ([], {"ORCHESTRATOR_COLOR": "always"}, True),
+        (["--color", "auto"], {"ORCHESTRATOR_COLOR": "always"}, False),
+    ],
+)
+def test_colour_in_a_pipe(
+    cli: RunCommand, failed: str, options: list[str], environment: dict[str, str], coloured: bool
+) -> None:
+    result = cli(*options, "ls", env=environment).ok()
+    assert (RED in result.stdout) is coloured
+    assert strip_ansi(result.out).startswith(failed)
+    assert result.out.endswith("\n")
+    assert result.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "coloured"),
+    [
+        ([], {}, True),
+        ([], {"NO_COLOR": ""}, True),
+        ([], {"NO_COLOR": "1"}, False),
+        ([], {"TERM": "dumb"}, False),
+        (["--color", "never"], {}, False),
+    ],
+)
+def test_colour_in_a_terminal(
+    terminal: OpenTerminal,
+    failed: str,
+    options: list[str],
+    environment: dict[str, str],
+    coloured: bool,
+) -> None:
+    screen = terminal(*options, "ls", env=environment)
+    assert screen.wait() == 0
+    assert (RED in screen.output) is coloured
+    shown = strip_ansi(screen.output.decode()).split("\r\n")
+    # The header is for people only; a row is never broken, so that it can be copied.
+    assert shown[0].split() == [
+        "EXECUTION", "STARTED", "RESULT", "ARTIFACTS", "FILES", "SIZE", "SUITE",
+    ]  # fmt: skip
+    assert shown[1].startswith(failed)
+    assert len(shown) == 3
+
+
+def test_log_bytes_are_never_coloured_or_stripped(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": RED + b"red"})
+    for color in ("always", "never"):
+        assert cli("--color", color, "logs", execution_id).ok().stdout == RED + b"red"
+
+
+# --- progress --------------------------------------------------------------------------------
+
+
+def test_a_pipe_sees_lines_and_no_carriage_return(
+    cli: RunCommand,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(output, "_PROGRESS_LINE_SECONDS", 0.0)
+    tree = make_tree({f"{number}.txt": "x" * 100 for number in range(5)})
+    for options in ([], ["--color", "always"]):
+        execution_id = put_execution(s3, bucket, make_id(number=len(options)))
+        result = cli(*options, "upload", execution_id, tree).ok()
+        assert result.stdout == b""
+        assert b"\r" not in result.stderr
+        assert b"\x1b" not in result.stderr
+        lines = result.err.splitlines()
+        assert all(re.match(r"uploading: \d files?, [\d.]+ \w+, ", line) for line in lines[:-1])
+        assert lines[-2].startswith("uploading: 5 files, 500 B, ")
+        assert lines[-1].startswith(f"uploaded to {execution_id}: 5 files, 500 B")
+
+
+def test_quiet_shows_no_progress(
+    cli: RunCommand,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(output, "_PROGRESS_LINE_SECONDS", 0.0)
+    tree = make_tree({"x.txt": "x"})
+    execution_id = put_execution(s3, bucket)
+    result = cli("-q", "upload", execution_id, tree).ok()
+    assert (result.stdout, result.stderr) == (b"", b"")
+    verbose = cli("-v", "upload", execution_id, tree).ok()
+    assert "identical: artifacts/custom/x.txt\n" in verbose.err
+
+
+def test_a_terminal_sees_a_live_line_that_goes_away(
+    terminal: OpenTerminal, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    screen = terminal("upload", execution_id, make_tree({"x.txt": "x"}))
+    assert screen.wait() == 0
+    assert b"uploading: " in screen.output
+    assert screen.output.endswith(b"sent\r\n")
+    assert b"\x1b[?25h" in screen.output
+
+
+@pytest.mark.parametrize("command", ["upload", "download"])
+def test_json_goes_to_its_file_and_progress_to_the_terminal(
+    terminal: OpenTerminal,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+    tmp_path: Path,
+    command: str,
+) -> None:
+    execution_id = put_execution(s3, bucket, files={"artifacts/custom/x.txt": b"x"})
+    where = make_tree({"x.txt": "x"}) if command == "upload" else "--output=out"
+    with (tmp_path / "out.json").open("wb") as file:
+        screen = terminal(command, execution_id, where, "--json", stdout=file.fileno())
+        assert screen.wait() == 0
+    record = json.loads((tmp_path / "out.json").read_bytes())
+    assert record["path"] == "artifacts/custom/x.txt"
+    assert b'"path"' not in screen.output
+    assert f"{command}ing: ".encode() in screen.output
+
+
+# --- nobody reads ----------------------------------------------------------------------------
+
+
+def test_work_goes_on_although_nobody_reads_about_it(
+    cli_process: Processes, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    tree = make_tree({f"{number}.txt": "x" for number in range(30)})
+    process = cli_process.start("-v", "upload", execution_id, tree, "--json")
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
+    assert process.wait(60) == 0
+    prefix = f"executions/{execution_id}/artifacts/"
+    assert s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] == 30
+
+
+def test_a_failure_keeps_its_code_although_nobody_reads_about_it(
+    cli_process: Processes, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    execution_id = put_execution(s3, bucket, files={"artifacts/custom/x.txt": b"other"})
+    tree = make_tree({"x.txt": "x"})
+    process = cli_process.start("upload", execution_id, tree, "--json")
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
+    assert process.wait(60) == 6
+
+
+# --- text that no terminal may act on --------------------------------------------------------
+
+HOSTILE = "\x1b[31m\x9b31m\x07\r\n\u202e\u2066\u2028\x7f\udcff\U0001f600[red]"
+
+
+def captured(monkeypatch: pytest.MonkeyPatch, encoding: str = "utf-8") -> io.TextIOWrapper:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    return stream
+
+
+def written(stream: io.TextIOWrapper) -> bytes:
+    stream.flush()
+    buffer: Any = stream.buffer
+    content: bytes = buffer.getvalue()
+    return content
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_json_is_whole_and_harmless(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    stream = captured(monkeypatch, encoding)
+    when = datetime(2026, 1, 31, 8, tzinfo=UTC)
+    Output("auto", 0, {}).json({HOSTILE: HOSTILE, "when": when, "path": Path("x")})
+    line = written(stream).decode(encoding)
+    assert line.count("\n") == 1
+    assert not set(line) & set("\x1b\x9b\x07\r\u202e\u2066\u2028\x7f\udcff")
+    assert ("\U0001f600" in line) is (encoding == "utf-8")
+    assert json.loads(line) == {HOSTILE: HOSTILE, "when": "2026-01-31T08:00:00Z", "path": "x"}
+
+
+@pytest.mark.parametrize("method", ["note", "detail", "warn", "failure"])
+def test_what_is_said_is_one_harmless_line(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    stream = captured(monkeypatch)
+    getattr(Output("auto", 1, {}), method)(HOSTILE)
+    text = written(stream).decode()
+    assert text.count("\n") == 1
+    assert not set(text) & set("\x1b\x9b\x07\r\u202e\u2066\u2028\x7f\udcff")
+    assert "[red]" in text
+
+
+def test_quiet_keeps_warnings_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = captured(monkeypatch)
+    quiet = Output("auto", -1, {})
+    for method in (quiet.note, quiet.detail, quiet.warn, quiet.failure):
+        method("x")
+    assert written(stream) == b"warning: x\nfailed: x\n"
+
+
+def test_saying_something_to_nobody_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    Output("auto", 0, {}).warn("x")
+
+
+# --- units -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"),
+        (1024**2, "1.0 MiB"), (1024**3, "1.0 GiB"), (1024**4, "1.0 TiB"),
+        (5000 * 1024**4, "5000.0 TiB"),
+    ],
+)  # fmt: skip
+def test_sizes(size_bytes: int, text: str) -> None:
+    assert human_size(size_bytes) == text
+
+
+def test_counts_and_times() -> None:
+    assert [human_count(count, "file") for count in (0, 1, 2000)] == [
+        "0 files", "1 file", "2,000 files",
+    ]  # fmt: skip
+    assert human_time(None) == "-"
+    assert human_time(datetime(2026, 1, 31, 8, tzinfo=UTC)) == "2026-01-31 08:00:00Z"

@@ -1,0 +1,67 @@
+"""An upload to an execution that runs needs no full record; everything odd is read in full."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator_cli.core.executions.glimpse import runs_without_failures
+from orchestrator_cli.core.executions.keys import metadata_key
+from tests.conftest import RunCommand
+from tests.support.engine import open_store
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@pytest.fixture
+def execution(cli: RunCommand) -> str:
+    return cli("new").ok().out.strip()
+
+
+def change(s3: S3Client, bucket: str, execution: str, changes: dict[str, Any]) -> None:
+    key = metadata_key(execution)
+    record = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    record = {name: value for name, value in (record | changes).items() if value != "absent"}
+    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(record).encode())
+
+
+def test_a_fresh_execution_runs(bucket: str, execution: str) -> None:
+    assert runs_without_failures(open_store(bucket), execution)
+
+
+def test_fields_of_a_newer_version_do_not_matter(s3: S3Client, bucket: str, execution: str) -> None:
+    change(s3, bucket, execution, {"new_field": [1]})
+    assert runs_without_failures(open_store(bucket), execution)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "completed"},
+        {"status": "absent"},
+        {"failures": [{"path": "a", "error": "b"}]},
+        {"failures": "absent"},
+        {"artifact_status": "artifact_error"},
+        {"schema_version": 2},
+        {"execution_id": "01J00000000000000000000000"},
+        {"result": "pass"},
+    ],
+)
+def test_everything_else_is_looked_at_in_full(
+    s3: S3Client, bucket: str, execution: str, changes: dict[str, Any]
+) -> None:
+    change(s3, bucket, execution, changes)
+    assert not runs_without_failures(open_store(bucket), execution)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff"])
+def test_what_is_no_record(s3: S3Client, bucket: str, execution: str, content: bytes) -> None:
+    s3.put_object(Bucket=bucket, Key=metadata_key(execution), Body=content)
+    assert not runs_without_failures(open_store(bucket), execution)
+
+
+def test_an_execution_that_is_not_there(bucket: str) -> None:
+    assert not runs_without_failures(open_store(bucket), "01J00000000000000000000000")

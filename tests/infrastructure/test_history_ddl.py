@@ -1,0 +1,105 @@
+"""The history is a table: for DuckDB by querying it, for the others by their statements."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from orchestrator_cli.core.executions.metadata import RunDetails, build_metadata
+from orchestrator_cli.core.executions.repository import history_line
+from orchestrator_cli.infrastructure.history_ddl import COLUMNS, RUN_COLUMNS, Dialect, render_table
+from tests.conftest import RunCommand
+from tests.support.objects import bucket_contents
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def test_the_columns_are_those_of_a_history_line() -> None:
+    run = RunDetails(
+        command=["true"],
+        host="h",
+        pid=1,
+        tool_version="1",
+        started_at="2026-01-01T00:00:00Z",  # type: ignore[arg-type]
+    )
+    line = json.loads(
+        history_line(build_metadata(execution_id="01H00000000000000000000000", run=run))
+    )
+    assert {column.name for column in COLUMNS} == line.keys()
+    assert {column.name for column in RUN_COLUMNS} == line["run"].keys()
+
+
+def test_duckdb_reads_what_finish_and_run_write(
+    cli: RunCommand,
+    cli_process: Processes,
+    s3: S3Client,
+    bucket: str,
+    tmp_path: Path,
+) -> None:
+    passed = cli("new", "--suite", "smoke", "--label", "branch=main").ok().out.strip()
+    (tmp_path / "results.json").write_text("{}")
+    cli("upload", passed, tmp_path / "results.json").ok()
+    cli("finish", passed, "--result", "pass").ok()
+    cli_process.run(
+        "run", "--suite", "it's", "--", sys.executable, "-c", "raise SystemExit(3)"
+    ).expect(3)
+    for key, content in bucket_contents(s3, bucket, "history/").items():
+        file = tmp_path / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    location = str(tmp_path / "history")
+    statement = cli("history", "ddl", "--format", "duckdb", "--location", location).ok().out
+    with duckdb.connect() as database:
+        database.execute(statement)
+        rows = database.execute(
+            "SELECT execution_id, result, test_suite, artifact_count, labels['branch'],"
+            " run.exit_code, run.command[1], ended_at >= started_at, date = started_at::DATE"
+            " FROM history ORDER BY result DESC"
+        ).fetchall()
+        days = database.execute("SELECT DISTINCT date FROM history").fetchall()
+    assert rows[0] == (passed, "pass", "smoke", 1, "main", None, None, True, True)
+    assert rows[1][1:] == ("fail", "it's", 4, None, 3, sys.executable, True, True)
+    assert len(rows) == 2
+    assert 1 <= len(days) <= 2
+
+
+def test_athena_projects_its_partitions(cli: RunCommand, bucket: str) -> None:
+    out = cli("history", "ddl", "--table", "ci.executions").ok().out
+    assert out.startswith("CREATE EXTERNAL TABLE IF NOT EXISTS ci.executions (\n")
+    assert "PARTITIONED BY (`date` string)" in out
+    assert f"LOCATION 's3://{bucket}/history/'" in out
+    assert f"'storage.location.template' = 's3://{bucket}/history/date=${{date}}/'" in out
+    for column in COLUMNS:
+        assert out.count(f"\n  `{column.name}` ") == 1
+    assert out.count("(") == out.count(")")
+    assert out.count("<") == out.count(">")
+
+
+def test_spark_finds_its_partitions(cli: RunCommand, bucket: str) -> None:
+    out = cli("history", "ddl", "--format", "spark").ok().out
+    assert "USING json\nPARTITIONED BY (`date`)" in out
+    assert f"LOCATION 's3a://{bucket}/history/'" in out
+    assert out.endswith("MSCK REPAIR TABLE history;\n")
+
+
+@pytest.mark.parametrize("table", ["", "a.b.c", "a b", "x;DROP", "1a", "a.", "ü"])
+def test_a_name_that_is_none(cli: RunCommand, bucket: str, table: str) -> None:
+    result = cli("history", "ddl", "--table", table).expect(2)
+    assert "not a table name" in result.err
+    assert result.out == ""
+
+
+def test_a_bucket_that_is_none(cli: RunCommand) -> None:
+    result = cli("--bucket", "it's", "history", "ddl").expect(2)
+    assert "not a bucket name" in result.err
+
+
+def test_a_quote_in_the_location_is_escaped() -> None:
+    assert "'it''s/date=*/*.json'" in render_table(Dialect.DUCKDB, "it's/", "t")

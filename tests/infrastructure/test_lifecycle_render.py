@@ -1,0 +1,255 @@
+"""The rules as infrastructure as code: valid, whole, and the same as `apply` sets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import hcl2
+import pytest
+import yaml
+
+from orchestrator_cli.core.retention.policy import RetentionPolicy, api_rule, plan_rules
+from tests.conftest import RunCommand
+from tests.support.lifecycles import read_rules
+from tests.support.objects import remove_bucket
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+EVERYTHING = (
+    "--versioning",
+    "--block-public-access",
+    "--tls-only",
+    "--write-once",
+    "--encrypt",
+    *("--efs-after", "30"),
+    *("--object-lock", "governance", "30"),
+)
+OPTIONS = [
+    (),
+    ("--expire-after", "400", "--archive-after", "30"),
+    ("--archive-after", "0", "--override-policy", "--metadata-days", "0"),
+    EVERYTHING,
+    (*EVERYTHING, "--kms-key", KEY),
+]
+DEFAULT_RULES = [api_rule(rule) for rule in plan_rules(RetentionPolicy())]
+
+
+def render(cli: RunCommand, style: str, *options: str, bucket: str | None = "results") -> str:
+    named = ("--bucket", bucket) if bucket else ()
+    return cli(*named, "lifecycle", "render", "--format", style, *options).ok().out
+
+
+# --- Terraform -------------------------------------------------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """Return what python-hcl2 read without its quotes and marks."""
+    if isinstance(value, dict):
+        marks = ("__is_block__", "__comments__")
+        return {plain(k): plain(v) for k, v in value.items() if k not in marks}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.strip('"') if isinstance(value, str) else value
+
+
+def read_hcl(text: str) -> dict[str, Any]:
+    """Return each resource's body by its type."""
+    read = plain(hcl2.loads(text))
+    blocks = [*read["resource"], *read.get("data", [])]
+    return {kind: next(iter(named.values())) for block in blocks for kind, named in block.items()}
+
+
+def rules_of_hcl(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return Terraform's rules in the form of S3's API."""
+    return [_rule_of_hcl(rule) for rule in body["rule"]]
+
+
+def _rule_of_hcl(rule: dict[str, Any]) -> dict[str, Any]:
+    [narrow] = rule["filter"]
+    made: dict[str, Any] = {"ID": rule["id"], "Status": rule["status"]}
+    if "and" in narrow:
+        [both] = narrow["and"]
+        size = both["object_size_greater_than"]
+        made["Filter"] = {"And": {"Prefix": both["prefix"], "ObjectSizeGreaterThan": size}}
+    else:
+        made["Filter"] = {"Prefix": narrow["prefix"]}
+    for move in rule.get("transition", []):
+        moved = {"Days": move["days"], "StorageClass": move["storage_class"]}
+        made.setdefault("Transitions", []).append(moved)
+    for expiration in rule.get("expiration", []):
+        names = {"days": "Days", "expired_object_delete_marker": "ExpiredObjectDeleteMarker"}
+        made["Expiration"] = {names[name]: value for name, value in expiration.items()}
+    for noncurrent in rule.get("noncurrent_version_expiration", []):
+        days = noncurrent["noncurrent_days"]
+        made["NoncurrentVersionExpiration"] = {"NoncurrentDays": days}
+    for abort in rule.get("abort_incomplete_multipart_upload", []):
+        days = abort["days_after_initiation"]
+        made["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": days}
+    return made
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=range(len(OPTIONS)))
+def test_terraform_has_the_rules_of_the_json(cli: RunCommand, options: tuple[str, ...]) -> None:
+    body = read_hcl(render(cli, "terraform", *options))["aws_s3_bucket_lifecycle_configuration"]
+    requests = json.loads(render(cli, "json", *options))
+    wanted = requests["s3api put-bucket-lifecycle-configuration"]
+    assert rules_of_hcl(body) == wanted["LifecycleConfiguration"]["Rules"]
+    sizes = wanted["TransitionDefaultMinimumObjectSize"]
+    assert body["transition_default_minimum_object_size"] == sizes == "all_storage_classes_128K"
+    assert body["bucket"] == "${aws_s3_bucket.orchestrator.id}"
+
+
+def test_terraform_has_what_was_asked_for_and_nothing_else(cli: RunCommand) -> None:
+    assert sorted(read_hcl(render(cli, "terraform"))) == [
+        "aws_s3_bucket",
+        "aws_s3_bucket_lifecycle_configuration",
+    ]
+    everything = read_hcl(render(cli, "terraform", *EVERYTHING, "--kms-key", KEY))
+    assert everything["aws_s3_bucket"]["object_lock_enabled"] is True
+    [versioning] = everything["aws_s3_bucket_versioning"]["versioning_configuration"]
+    assert versioning == {"status": "Enabled"}
+    [lock] = everything["aws_s3_bucket_object_lock_configuration"]["rule"]
+    assert lock["default_retention"] == [{"mode": "GOVERNANCE", "days": 30}]
+    [encryption] = everything["aws_s3_bucket_server_side_encryption_configuration"]["rule"]
+    assert encryption["apply_server_side_encryption_by_default"] == [
+        {"sse_algorithm": "aws:kms", "kms_master_key_id": KEY}
+    ]
+    blocked = everything["aws_s3_bucket_public_access_block"]
+    assert [value for name, value in blocked.items() if name != "bucket"] == [True] * 4
+    [idle, used] = everything["aws_efs_file_system"]["lifecycle_policy"]
+    assert idle == {"transition_to_ia": "AFTER_30_DAYS"}
+    assert used == {"transition_to_primary_storage_class": "AFTER_1_ACCESS"}
+    statements = everything["aws_iam_policy_document"]["statement"]
+    assert [one["sid"] for one in statements] == [
+        "TlsOnly",
+        "FilesAreWrittenOnce",
+        "MetadataIsComparedAndSwapped",
+    ]
+    assert {one["effect"] for one in statements} == {"Deny"}
+    assert statements[1]["condition"] == [
+        {"test": "Null", "variable": "s3:if-none-match", "values": ["true"]},
+        {"test": "Bool", "variable": "s3:ObjectCreationOperation", "values": ["true"]},
+    ]
+
+
+def test_terraform_keeps_the_bucket_by_name_or_asks_for_one(cli: RunCommand) -> None:
+    named = plain(hcl2.loads(render(cli, "terraform")))
+    assert named["variable"] == [{"bucket": {"type": "string", "default": "results"}}]
+    open_ = plain(hcl2.loads(render(cli, "terraform", bucket=None)))
+    assert open_["variable"] == [{"bucket": {"type": "string"}}]
+
+
+def test_terraform_takes_names_as_text(cli: RunCommand) -> None:
+    text = render(cli, "terraform", "--kms-key", '${file("/etc/passwd")}%{if true}"')
+    assert '"$${file(\\"/etc/passwd\\")}%%{if true}\\""' in text
+
+
+# --- CloudFormation --------------------------------------------------------------------------
+
+
+def test_cloudformation_passes_cfn_lint(cli: RunCommand, tmp_path: Path) -> None:
+    for number, options in enumerate(OPTIONS):
+        for bucket in ("results", None):
+            text = render(cli, "cloudformation", *options, bucket=bucket)
+            (tmp_path / f"{number}-{bucket}.yaml").write_text(text, encoding="utf-8")
+    templates = sorted(tmp_path.glob("*.yaml"))
+    run = "import sys; from cfnlint.runner import main; sys.exit(main())"
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        run,
+        "--include-checks",
+        "I",
+        "--",
+        *templates,
+    ]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_cloudformation_names_the_conditions_of_the_policy(cli: RunCommand) -> None:
+    template = yaml.safe_load(render(cli, "cloudformation", "--tls-only", "--write-once"))
+    document = template["Resources"]["BucketPolicy"]["Properties"]["PolicyDocument"]
+    tls, files, metadata = document["Statement"]
+    assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    creating = {"s3:ObjectCreationOperation": "true"}
+    assert files["Condition"] == {"Null": {"s3:if-none-match": "true"}, "Bool": creating}
+    assert metadata["Condition"] == {
+        "Null": {"s3:if-none-match": "true", "s3:if-match": "true"},
+        "Bool": creating,
+    }
+    assert metadata["Resource"] == [{"Fn::Sub": "${Bucket.Arn}/executions/*/metadata.json"}]
+
+
+@pytest.mark.parametrize("options", [OPTIONS[1], EVERYTHING], ids=["rules", "everything"])
+def test_a_deployed_template_gives_the_same_rules_as_apply(
+    s3: S3Client, bucket: str, s3env: dict[str, str], cli: RunCommand, options: tuple[str, ...]
+) -> None:
+    deployed = f"{bucket}-stack"
+    policy = options if options is not EVERYTHING else ()
+    cli("lifecycle", "apply", "--yes", *policy).ok()
+    template = render(cli, "cloudformation", *options, bucket=deployed)
+    stacks = boto3.client("cloudformation", endpoint_url=s3env["AWS_ENDPOINT_URL"])
+    stacks.create_stack(StackName=deployed, TemplateBody=template)
+    [stack] = stacks.describe_stacks(StackName=deployed)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    try:
+        assert read_rules(s3, deployed) == read_rules(s3, bucket)
+        cli("--bucket", deployed, "lifecycle", "apply", "--check", *policy).ok()
+        if options is EVERYTHING:
+            assert s3.get_bucket_versioning(Bucket=deployed)["Status"] == "Enabled"
+            blocked = s3.get_public_access_block(Bucket=deployed)
+            assert set(blocked["PublicAccessBlockConfiguration"].values()) == {True}
+    finally:
+        remove_bucket(s3, deployed)
+
+
+# --- requests --------------------------------------------------------------------------------
+
+
+def test_each_request_can_be_sent_as_it_is(s3: S3Client, bucket: str, cli: RunCommand) -> None:
+    requests = json.loads(render(cli, "json", *EVERYTHING[:5], bucket=bucket))
+    assert list(requests) == [
+        "s3api put-bucket-versioning",
+        "s3api put-bucket-lifecycle-configuration",
+        "s3api put-bucket-encryption",
+        "s3api put-public-access-block",
+        "s3api put-bucket-policy",
+    ]
+    for command, given in requests.items():
+        getattr(s3, command.removeprefix("s3api ").replace("-", "_"))(**given)
+    s3.delete_bucket_policy(Bucket=bucket)
+    cli("lifecycle", "apply", "--check").ok()
+
+
+def test_the_json_says_what_is_left_to_fill_in(cli: RunCommand) -> None:
+    requests = json.loads(render(cli, "json", *EVERYTHING, bucket=None))
+    buckets = {given.get("Bucket") for given in requests.values()}
+    assert buckets == {"BUCKET", None}
+    assert requests["efs put-lifecycle-configuration"]["FileSystemId"] == "FILE_SYSTEM_ID"
+    lock = requests["s3api put-object-lock-configuration"]["ObjectLockConfiguration"]
+    assert lock["Rule"]["DefaultRetention"] == {"Mode": "GOVERNANCE", "Days": 30}
+
+
+def test_rendering_asks_nothing_of_s3_and_checks_the_policy(cli: RunCommand) -> None:
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    result = cli("lifecycle", "render", "--archive-after", "1", env=nowhere).expect(2)
+    assert "30 to 90 days" in result.err
+    assert cli("lifecycle", "render", env=nowhere).ok().err == ""
+
+
+def test_the_default_rules_by_the_letter() -> None:
+    archive, executions, history, live = DEFAULT_RULES
+    assert archive["Filter"] == {"And": {"Prefix": "executions/", "ObjectSizeGreaterThan": 131072}}
+    assert archive["Transitions"] == [{"Days": 90, "StorageClass": "DEEP_ARCHIVE"}]
+    assert executions["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert executions["Expiration"] == {"ExpiredObjectDeleteMarker": True}
+    assert history["Expiration"] == {"Days": 180}
+    assert live["Expiration"] == {"Days": 7}

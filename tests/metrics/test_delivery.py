@@ -1,0 +1,86 @@
+"""What a destination has not taken it is offered again, and no destination can fail a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator_cli.cli.metrics_setup import Measuring
+from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
+from orchestrator_cli.core.metrics.delivery import Delivery, Owed, PartlyTaken
+from orchestrator_cli.core.metrics.registry import RETRIES, Measured
+from tests.support.samples import parse_samples
+
+SERIES = (RETRIES.name, ("upload", "unavailable"))
+
+
+def counted(amount: float) -> Measured:
+    return Measured(counters={SERIES: amount})
+
+
+class Destination:
+    """Fails with each error in turn, then takes everything."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+        self.offered: list[float] = []
+
+    def take(self, measured: Measured) -> None:
+        self.offered.append(measured.counters[SERIES])
+        if self._errors:
+            raise self._errors.pop(0)
+
+
+def test_what_was_not_taken_is_offered_again() -> None:
+    destination = Destination(UnavailableError("away"), RuntimeError("broken"))
+    delivery = Delivery(Owed(destination.take).deliver)
+    for amount in (1, 20, 300, 4000):
+        delivery.hand_over(counted(amount))
+    assert destination.offered == [1, 21, 321, 4000]
+
+
+def test_what_was_taken_in_part_is_not() -> None:
+    destination = Destination(PartlyTaken("some"))
+    delivery = Delivery(Owed(destination.take).deliver)
+    assert delivery.hand_over(counted(1)) == "some"
+    assert delivery.hand_over(counted(20)) is None
+    assert destination.offered == [1, 20]
+
+
+def test_the_same_trouble_is_told_once_until_it_is_over() -> None:
+    away, busy = UnavailableError("away"), UnavailableError("busy")
+    destination = Destination(away, away, busy)
+    delivery = Delivery(destination.take)
+    assert [delivery.hand_over(counted(1)) for _ in range(4)] == ["away", None, "busy", None]
+    destination = Destination(away)
+    delivery.deliver = destination.take
+    assert delivery.hand_over(counted(1)) == "away"
+
+
+def test_what_is_told_has_the_hint_but_not_that_of_a_resuming_upload() -> None:
+    final = OrchestratorError("no", hint="do this")
+    passing = UnavailableError("away", hint="run the same command again", retryable=True)
+    delivery = Delivery(Destination(final, passing).take)
+    assert delivery.hand_over(counted(1)) == "no; do this"
+    assert delivery.hand_over(counted(1)) == "away"
+
+
+def test_what_a_library_raises_is_not_repeated() -> None:
+    delivery = Delivery(Destination(ValueError("http://user:secret@host")).take)
+    assert delivery.hand_over(counted(1)) == "unexpected ValueError"
+
+
+def test_a_destination_that_fails_takes_nothing_from_another(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    measuring = Measuring("upload", {}, warnings.append)
+    late, early = tmp_path / "late" / "a.prom", tmp_path / "b.prom"
+    measuring.to_file(late)
+    measuring.to_file(early)
+    for _ in range(3):
+        measuring.meter.retry(UnavailableError("away"))
+        measuring.hand_over()
+    late.parent.mkdir()
+    measuring.hand_over()
+    for file in (late, early):
+        series = (RETRIES.name, (("command", "upload"), ("reason", "unavailable")))
+        assert parse_samples(file.read_text())[series] == 3
+    assert warnings == [f"metrics: cannot write {late}: No such file or directory"]

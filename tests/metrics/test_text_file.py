@@ -1,0 +1,304 @@
+"""`--metrics-file`: what commands count, merged across runs and processes, and never in the way."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orchestrator_cli.core.base.errors import EXIT_CODES, OrchestratorError
+from orchestrator_cli.core.metrics.registry import FAILURES, METRICS, REASONS, SIZE, Kind, Measured
+from orchestrator_cli.core.metrics.text_file import add_to_file, parse, render
+from tests.conftest import RunCommand
+from tests.support import faults
+from tests.support.engine import PART, content, new_execution
+from tests.support.proxy import Proxy
+from tests.support.running import Processes, process_environment
+from tests.support.samples import Samples, parse_samples
+
+
+def samples(path: Path) -> Samples:
+    return parse_samples(path.read_text())
+
+
+def value(path: Path, name: str, **labels: str) -> float:
+    return samples(path)[name, tuple(sorted(labels.items()))]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "metrics" / "orchestrator.prom"
+
+
+@pytest.fixture(autouse=True)
+def _directory(file: Path) -> None:
+    file.parent.mkdir()
+
+
+def test_an_upload_counts_its_files(
+    cli: RunCommand, bucket: str, file: Path, make_tree: object, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(3):
+        (tree / f"{number}.txt").write_bytes(b"x" * 2000)
+    execution_id = new_execution(cli)
+    cli("upload", execution_id, tree, "--metrics-file", file).ok()
+    created = {"command": "upload", "outcome": "created"}
+    assert value(file, "artifact_size_bytes_count", **created) == 3
+    assert value(file, "artifact_size_bytes_sum", **created) == 6000
+    assert value(file, "artifact_size_bytes_bucket", le="1024.0", **created) == 0
+    assert value(file, "artifact_size_bytes_bucket", le="4096.0", **created) == 3
+    assert value(file, "artifact_upload_duration_count", **created) == 3
+    assert 0 < value(file, "artifact_upload_duration_sum", **created) < 300
+    # A first failure shows as an increase only after a zero.
+    for reason in REASONS.values():
+        assert value(file, "artifact_failures_total", command="upload", reason=reason) == 0
+
+    cli("upload", execution_id, tree, env={"ORCHESTRATOR_UPLOAD_METRICS_FILE": str(file)}).ok()
+    assert value(file, "artifact_size_bytes_count", **created) == 3
+    again = {"command": "upload", "outcome": "identical"}
+    assert value(file, "artifact_size_bytes_count", **again) == 3
+
+
+def test_runs_add_up(cli: RunCommand, bucket: str, file: Path, tmp_path: Path) -> None:
+    execution_id = new_execution(cli)
+    for number in range(2):
+        source = tmp_path / f"{number}.txt"
+        source.write_text("new")
+        cli("upload", execution_id, source, "--metrics-file", file).ok()
+    created = {"command": "upload", "outcome": "created"}
+    assert value(file, "artifact_upload_duration_count", **created) == 2
+    assert value(file, "artifact_upload_duration_bucket", le="+Inf", **created) == 2
+
+
+def test_failures_count_by_reason(cli: RunCommand, bucket: str, file: Path, tmp_path: Path) -> None:
+    execution_id = new_execution(cli)
+    source = tmp_path / "a.txt"
+    source.write_text("one")
+    cli("upload", execution_id, source).ok()
+    source.write_text("two")
+    cli("upload", execution_id, source, "--metrics-file", file).expect(6)
+    assert value(file, "artifact_failures_total", command="upload", reason="conflict") == 1
+    assert str(source) not in file.read_text()
+
+
+def test_retries_are_counted(cli: RunCommand, recorder: Proxy, file: Path, tmp_path: Path) -> None:
+    execution_id = new_execution(cli)
+    source = tmp_path / "a.txt"
+    source.write_text("one")
+    recorder.inject(faults.slow_down(), "PutObject")
+    cli("upload", execution_id, source, "--metrics-file", file).ok()
+    assert value(file, "artifact_retries_total", command="upload", reason="unavailable") == 1
+
+
+def test_a_stream_is_measured(cli: RunCommand, bucket: str, file: Path) -> None:
+    execution_id = new_execution(cli)
+    name = ("--name", "stdout.log", "--metrics-file", file)
+    cli("upload", execution_id, "-", *name, stdin=b"abc").ok()
+    created = {"command": "upload", "outcome": "created"}
+    assert value(file, "artifact_size_bytes_sum", **created) == 3
+
+
+def test_a_run_counts_and_keeps_its_code(cli_process: Processes, bucket: str, file: Path) -> None:
+    line = ("run", "--metrics-file", str(file), "--", "sh", "-c", "echo out; exit 7")
+    cli_process.run(*line).expect(7)
+    created = {"command": "run", "outcome": "created"}
+    # Standard output, standard error and runner.log.
+    assert value(file, "artifact_size_bytes_count", **created) == 3
+    # The streams are not timed.
+    assert value(file, "artifact_upload_duration_count", **created) <= 1
+
+
+def test_a_sync_tells_its_backlog(cli: RunCommand, bucket: str, file: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "efs" / "bench-01" / new_execution(cli) / "raw"
+    raw.mkdir(parents=True)
+    (raw / "old.txt").write_text("old")
+    (raw / "fresh.txt").write_text("fresh")
+    line = ("sync-efs", "--root", tmp_path / "efs", "--keep", "--metrics-file", file)
+    cli(*line, "--settle", "1d").ok()
+    assert value(file, "efs_sync_backlog_files") == 2
+    assert value(file, "efs_sync_last_pass_timestamp_seconds") > 1_700_000_000
+    assert not any(name.startswith("artifact_size") for name, _ in samples(file))
+    # A gauge is replaced.
+    cli(*line, "--settle", "0s").ok()
+    assert value(file, "efs_sync_backlog_files") == 0
+    created = {"command": "sync-efs", "outcome": "created"}
+    assert value(file, "artifact_size_bytes_count", **created) == 2
+
+
+def test_a_watch_writes_after_each_pass(
+    cli: RunCommand, cli_process: Processes, bucket: str, file: Path, tmp_path: Path
+) -> None:
+    raw = tmp_path / "efs" / "bench-01" / new_execution(cli) / "raw"
+    raw.mkdir(parents=True)
+    line = ("sync-efs", "--root", str(tmp_path / "efs"), "--watch", "--settle", "0s", "--keep")
+    watching = cli_process.start(*line, "--interval", "50ms", "--metrics-file", str(file))
+    created = {"command": "sync-efs", "outcome": "created"}
+    series = ("artifact_size_bytes_count", tuple(sorted(created.items())))
+    for number in (1, 2):
+        # Renamed into place, so that no pass finds it half written.
+        (tmp_path / "new").write_text("new")
+        (tmp_path / "new").rename(raw / f"{number}.txt")
+        given_up_at = time.monotonic() + 60
+        while not file.exists() or samples(file).get(series) != number:
+            assert time.monotonic() < given_up_at, file.exists() and samples(file)
+            time.sleep(0.05)
+    watching.send_signal(signal.SIGTERM)
+    assert watching.wait(60) == 0
+    assert value(file, "artifact_size_bytes_count", **created) == 2
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"other_metric_total 3\n",
+        b'artifact_failures_total{command="upload"} 3\n',
+        b"# TYPE artifact_failures_total gauge\nartifact_failures_total 3\n",
+        b'# TYPE artifact_failures_total counter\nartifact_failures_total{command="a"',
+        b"\xff\xfe\n",
+        b"{\n",
+    ],
+)
+def test_a_foreign_file_is_left_and_told(
+    cli: RunCommand, bucket: str, file: Path, tmp_path: Path, damaged: bytes
+) -> None:
+    file.write_bytes(damaged)
+    source = tmp_path / "a.txt"
+    source.write_text("one")
+    result = cli("upload", new_execution(cli), source, "--metrics-file", file).ok()
+    assert f"warning: metrics: {file} holds what this tool did not write" in result.err
+    assert file.read_bytes() == damaged
+
+
+def test_a_file_that_cannot_be_written_changes_no_exit_code(
+    cli: RunCommand, bucket: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("one")
+    nowhere = tmp_path / "missing" / "a.prom"
+    result = cli("upload", new_execution(cli), source, "--metrics-file", nowhere).ok()
+    assert f"warning: metrics: cannot write {nowhere}: No such file" in result.err
+
+
+def test_a_missing_extra_is_told_before_anything_is_sent(
+    cli: RunCommand, recorder: Proxy, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    before = recorder.count()
+    result = cli("upload", "@latest", ".", "--metrics-file", file).expect(2)
+    assert "pip install 'orchestrator-cli[metrics]'" in result.err
+    assert recorder.count() == before
+
+
+def test_without_the_option_nothing_is_imported(
+    cli: RunCommand, bucket: str, tmp_path: Path
+) -> None:
+    probe = (
+        "import sys; from orchestrator_cli.cli.main import main\n"
+        "try: main(['upload', sys.argv[1], '.'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'prometheus_client', 'opentelemetry', 'orchestrator_cli.core.metrics.registry'}\n"
+        "loaded = heavy & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    (tmp_path / "a.txt").write_text("one")
+    line = [sys.executable, "-c", probe, new_execution(cli)]
+    subprocess.run(line, env=process_environment(None), check=True, timeout=100, cwd=tmp_path)
+
+
+ADD = """
+import sys
+from pathlib import Path
+from orchestrator_cli.core.metrics.registry import FAILURES, SIZE, Measured
+from orchestrator_cli.core.metrics.text_file import add_to_file
+for _ in range(int(sys.argv[2])):
+    measured = Measured()
+    measured.count(FAILURES, ("upload", "access"))
+    measured.observe(SIZE, ("upload", "created"), 5)
+    add_to_file(Path(sys.argv[1]), measured)
+    print("added", flush=True)
+"""
+
+
+def test_processes_at_once_lose_no_count(file: Path) -> None:
+    line = [sys.executable, "-c", ADD, str(file), "10"]
+
+    def add(_: int) -> int:
+        return subprocess.run(line, check=False, timeout=100, capture_output=True).returncode
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(add, range(4))) == [0] * 4
+    assert value(file, "artifact_failures_total", command="upload", reason="access") == 40
+    assert value(file, "artifact_size_bytes_sum", command="upload", outcome="created") == 200
+
+
+def test_a_killed_writer_leaves_a_whole_file(file: Path) -> None:
+    line = [sys.executable, "-c", ADD, str(file), "100000"]
+    for _ in range(3):
+        with subprocess.Popen(line, stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            for _ in range(5):
+                assert writer.stdout.readline()
+            writer.kill()
+        parse(file.read_text())
+    # What the killed one held, lock or half a file, is in nobody's way.
+    add_to_file(file, Measured())
+
+
+def test_a_lock_that_is_never_given_back_ends_in_an_error(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator_cli.core.metrics.text_file._LOCK_SECONDS", 0.1)
+    with open(file.with_name(f".{file.name}.lock"), "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(OrchestratorError, match="cannot write"):
+            add_to_file(file, Measured())
+
+
+def test_others_may_read_the_file(file: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        add_to_file(file, Measured())
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+def test_what_is_written_is_read_back() -> None:
+    measured = Measured()
+    measured.count(FAILURES, ("run", 'a"b\\\n'), 3)
+    measured.observe(SIZE, ("run", "created"), 1e20)
+    measured.observe(SIZE, ("run", "created"), 0)
+    assert parse(render(measured).decode()) == measured
+    assert Measured.from_list(json.loads(json.dumps(measured.to_list()))) == measured
+
+
+def test_names_and_reasons_are_closed() -> None:
+    assert set(REASONS) == set(EXIT_CODES) - {0}
+    for metric in METRICS:
+        assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+        assert list(metric.buckets) == sorted(metric.buckets)
+        assert not set(metric.labels) - {"command", "outcome", "reason"}
+
+
+def test_resumed_bytes_are_counted(
+    cli: RunCommand, recorder: Proxy, file: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "large.bin"
+    source.write_bytes(content(2 * PART + 5))
+    execution_id = new_execution(cli)
+    recorder.inject(faults.access_denied(), "CompleteMultipartUpload")
+    cli("upload", execution_id, source, "--metrics-file", file).expect(5)
+    assert value(file, "artifact_failures_total", command="upload", reason="access") == 1
+    cli("upload", execution_id, source, "--metrics-file", file).ok()
+    assert value(file, "artifact_resumed_bytes_total", command="upload") == 2 * PART + 5

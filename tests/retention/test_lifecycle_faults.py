@@ -1,0 +1,312 @@
+"""Servers that reject, alter or forget lifecycle rules: nothing of what was there is ever lost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
+from orchestrator_cli.core.retention.policy import RetentionPolicy, plan_changes, plan_rules
+from tests.conftest import RunCommand
+from tests.support.faults import (
+    Answer,
+    Answered,
+    DropAnswer,
+    Fault,
+    Hold,
+    Waiting,
+    access_denied,
+    internal_error,
+)
+from tests.support.lifecycles import (
+    GET,
+    OWNED,
+    PUT,
+    Altered,
+    Answers,
+    foreign_rule,
+    put_rules,
+    read_rules,
+    rule_ids,
+)
+from tests.support.proxy import Proxy
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+BEFORE = [foreign_rule("a"), foreign_rule("b", "other/", Expiration={"Days": 3650})]
+REFUSALS = [
+    Answer(400, "MalformedXML", "The XML you provided was not well-formed."),
+    Answer(400, "InvalidRequest", "Found overlapping prefixes."),
+    Answer(400, "InvalidStorageClass", "There is no such tier."),
+    Answer(501, "NotImplemented", "Not here."),
+]
+
+
+@pytest.fixture(params=["none", "foreign"])
+def before(request: pytest.FixtureRequest, s3: S3Client, bucket: str) -> list[Any]:
+    """What the bucket has before: no rules, or those of others."""
+    if request.param == "none":
+        return []
+    put_rules(s3, bucket, *BEFORE)
+    return BEFORE
+
+
+# --- rejected --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.code)
+def test_a_refusal_is_one_clear_error_and_changes_nothing(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand, before: list[Any], refusal: Answer
+) -> None:
+    recorder.inject(refusal, PUT)
+    result = cli("--quiet", "lifecycle", "apply", "--yes").expect(1)
+    error, hint = result.err.splitlines()
+    assert error.startswith(f"error: change of the lifecycle rules of s3://{bucket}: ")
+    assert refusal.code in error
+    assert refusal.message in error
+    assert "FAULT0000000001" in error
+    assert hint == "hint: nothing was changed"
+    assert recorder.count(PUT) == 1
+    assert read_rules(s3, bucket) == before
+
+
+def test_access_denied_is_exit_5(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand, before: list[Any]
+) -> None:
+    recorder.inject(access_denied(), PUT)
+    result = cli("--quiet", "lifecycle", "apply", "--yes").expect(5)
+    assert "nothing was changed" in result.err
+    recorder.inject(access_denied(), GET)
+    cli("lifecycle", "plan").expect(5)
+    assert read_rules(s3, bucket) == before
+
+
+def test_a_lost_answer_is_no_failure(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand, before: list[Any]
+) -> None:
+    recorder.inject(DropAnswer(), PUT)
+    cli("lifecycle", "apply", "--yes").ok()
+    assert rule_ids(s3, bucket) == [*(rule["ID"] for rule in before), *OWNED]
+
+
+def test_what_the_server_did_counts_more_than_its_answer(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    recorder.inject(Answer(400, "MalformedXML", forward=True), PUT)
+    cli("lifecycle", "apply", "--yes").ok()
+    assert rule_ids(s3, bucket) == OWNED
+
+
+def test_a_passing_fault_is_tried_again(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    recorder.inject(internal_error(), PUT)
+    recorder.inject(internal_error(), GET, nth=2)
+    cli("lifecycle", "apply", "--yes").ok()
+    assert rule_ids(s3, bucket) == OWNED
+
+
+# --- altered ---------------------------------------------------------------------------------
+
+ALTERATIONS = [
+    (b"<Days>90</Days>", b"<Days>91</Days>", "orchestrator-archive"),
+    (b"<Days>180</Days>", b"<Days>190</Days>", "orchestrator-history"),
+    (b"<Days>3650</Days>", b"<Days>3651</Days>", "b: kept as"),
+    (b"<Prefix>live/</Prefix>", b"<Prefix>dead/</Prefix>", "orchestrator-live"),
+    (b"DEEP_ARCHIVE", b"GLACIER     ", "orchestrator-archive"),
+]
+
+
+@pytest.mark.parametrize(("sent", "kept", "named"), ALTERATIONS, ids=lambda value: str(value)[:20])
+def test_where_the_server_keeps_something_else_the_previous_rules_are_put_back(
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    cli: RunCommand,
+    sent: bytes,
+    kept: bytes,
+    named: str,
+) -> None:
+    put_rules(s3, bucket, *BEFORE)
+    recorder.inject(Altered(sent, kept), PUT)
+    result = cli("--quiet", "lifecycle", "apply", "--yes").expect(6)
+    error, hint = result.err.splitlines()
+    assert "the server does not keep the rules it was sent" in error
+    assert named in error
+    assert hint == "hint: the previous rules were put back"
+    assert read_rules(s3, bucket) == BEFORE
+    assert recorder.count(PUT) == 2
+
+
+def test_without_rules_before_none_are_left_behind(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    recorder.inject(Altered(b"<Days>90</Days>", b"<Days>91</Days>"), PUT)
+    cli("lifecycle", "apply", "--yes").expect(6)
+    assert read_rules(s3, bucket) == []
+
+
+def test_a_server_that_does_nothing_is_found_out(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand, before: list[Any]
+) -> None:
+    recorder.inject(_Forgets(), PUT)
+    result = cli("lifecycle", "apply", "--yes").expect(6)
+    assert "orchestrator-archive: is missing" in result.err
+    assert "hint: nothing was changed" in result.err
+    assert read_rules(s3, bucket) == before
+
+
+# --- lost ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "operation", "nth"),
+    [
+        (Answer(400, "MalformedXML"), PUT, 2),
+        (Altered(b"<Days>3650</Days>", b"<Days>3651</Days>"), PUT, 2),
+        (access_denied(), GET, 3),
+        (access_denied(), GET, 4),
+    ],
+    ids=["refused", "altered", "unreadable-after", "unreadable-at-the-end"],
+)
+def test_rules_that_may_be_lost_are_printed_whole(
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    cli: RunCommand,
+    fault: Fault,
+    operation: str,
+    nth: int,
+) -> None:
+    put_rules(s3, bucket, *BEFORE)
+    recorder.inject(Altered(b"<Days>90</Days>", b"<Days>91</Days>"), PUT)
+    recorder.inject(fault, operation, nth=nth)
+    result = cli("--quiet", "lifecycle", "apply", "--yes")
+    assert result.exit_code in (5, 6)
+    warning, error, hint = result.err.splitlines()
+    assert warning.startswith("warning: the previous rules, to put back by hand: {")
+    assert json.loads(warning.partition("hand: ")[2])["rules"] == BEFORE
+    assert error.startswith("error: ")
+    assert hint == "hint: the previous rules may be lost: they are printed above"
+
+
+def test_a_rule_with_a_part_that_would_be_lost_is_not_touched(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    put_rules(s3, bucket, *BEFORE)
+    future = (
+        b"<LifecycleConfiguration><Rule><ID>a</ID><Status>Enabled</Status>"
+        b"<Filter><ArchiveZone/></Filter></Rule></LifecycleConfiguration>"
+    )
+    recorder.inject(Answers(future), GET, times=None)
+    result = cli("lifecycle", "apply", "--yes").expect(1)
+    assert "use ArchiveZone, which this version would lose" in result.err
+    assert recorder.count(PUT) == 0
+    assert read_rules(s3, bucket) == BEFORE
+
+
+def test_somebody_elses_change_meanwhile_is_a_conflict(
+    recorder: Proxy, s3: S3Client, bucket: str, cli_process: Processes
+) -> None:
+    put_rules(s3, bucket, *BEFORE)
+    hold = Hold("head")
+    recorder.inject(hold, GET, nth=2)
+    process = cli_process.start("lifecycle", "apply", "--yes")
+    assert hold.reached.wait(60)
+    put_rules(s3, bucket, *BEFORE, foreign_rule("newer", "newer/"))
+    hold.released.set()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 6
+    assert b"have changed meanwhile" in error
+    assert rule_ids(s3, bucket) == ["a", "b", "newer"]
+
+
+def test_the_default_minimum_of_a_bucket_is_sent_again(
+    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
+) -> None:
+    """It decides about rules of others; leaving it out would set it back."""
+    put_rules(s3, bucket, foreign_rule())
+    recorder.inject(_VariesByClass(), GET, times=2)
+    result = cli("lifecycle", "apply", "--yes").expect(6)
+    # The sandbox's server cannot keep it, and that is noticed.
+    assert "the default minimum size: kept as all_storage_classes_128K" in result.err
+    name = "x-amz-transition-default-minimum-object-size"
+    sent = [call.request.headers[name] for call in recorder.calls(PUT)]
+    assert sent == ["varies_by_storage_class"] * 2
+
+
+class _Forgets(Fault):
+    """A server that says yes and does nothing."""
+
+    def request_head(self, waiting: Waiting) -> None:
+        raise Answered(200, b"", {})
+
+
+class _VariesByClass(Fault):
+    """A bucket with one rule that was told to move small objects too."""
+
+    def request_head(self, waiting: Waiting) -> None:
+        body = (
+            b"<LifecycleConfiguration><Rule><ID>theirs</ID><Status>Enabled</Status><Filter>"
+            b"<Prefix>builds/</Prefix></Filter><Expiration><Days>30</Days></Expiration></Rule>"
+            b"</LifecycleConfiguration>"
+        )
+        header = {"x-amz-transition-default-minimum-object-size": "varies_by_storage_class"}
+        raise Answered(200, body, header)
+
+
+# --- an answer that is some seconds old, as AWS may give -------------------------------------
+
+
+class _SlowBucket:
+    """A bucket on AWS that goes on answering with what it had, so many times; it never sleeps."""
+
+    def __init__(self, stale: int) -> None:
+        self.bucket = "b"
+        self.clients: Any = self
+        self.boto: Any = self
+        self.meta: Any = self
+        self.events: Any = self
+        self.retry: Any = self
+        self.stop: Any = self
+        self.is_aws = True
+        self.waited: list[float] = []
+        self._stale = stale
+        self._had: list[Any] = [BEFORE[0]]
+        self._has: list[Any] = self._had
+
+    def register(self, *_: object) -> None: ...
+
+    def unregister(self, *_: object) -> None: ...
+
+    def check_stopped(self) -> None: ...
+
+    def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+
+    def call(self, request: Any, what: str) -> Any:
+        return request()
+
+    def get_bucket_lifecycle_configuration(self, **_: object) -> Any:
+        fresh = self._has is self._had or self._stale <= 0
+        self._stale -= self._has is not self._had
+        minimum = "all_storage_classes_128K"
+        rules = self._has if fresh else self._had
+        return {"Rules": rules, "TransitionDefaultMinimumObjectSize": minimum}
+
+    def put_bucket_lifecycle_configuration(self, **given: Any) -> None:
+        self._has = given["LifecycleConfiguration"]["Rules"]
+
+
+@pytest.mark.parametrize(("stale", "waits"), [(0, []), (1, [0.5]), (3, [0.5, 1, 2])])
+def test_an_old_answer_is_waited_out(stale: int, waits: list[float]) -> None:
+    slow: Any = _SlowBucket(stale)
+    lifecycle = BucketLifecycle(slow)
+    plan = plan_changes(lifecycle.read(), plan_rules(RetentionPolicy()))
+    kept = lifecycle.apply(plan, True, lambda lost: pytest.fail(str(lost))).kept
+    assert sorted(kept.by_id()) == ["a", *OWNED]
+    assert slow.waited == waits

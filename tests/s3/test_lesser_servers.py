@@ -1,0 +1,448 @@
+"""Servers that give less than AWS: every flow ends right, and `doctor` tells what they lack."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator_cli.core.base.errors import ConflictError, UnavailableError
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.repository import (
+    create_execution,
+    read_execution,
+    update_execution,
+)
+from orchestrator_cli.core.s3.part_plan import DOUBLING
+from orchestrator_cli.core.s3.session import S3Clients, S3Settings
+from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.transfer.local_file import LocalFile
+from orchestrator_cli.core.transfer.multipart_upload import LargeUpload
+from orchestrator_cli.core.transfer.stream_upload import StreamUpload
+from tests.conftest import RunCommand
+from tests.support import faults, quirks
+from tests.support.engine import EXECUTION_ID, PART, content, key_of, new_execution, open_store
+from tests.support.objects import bucket_contents, unfinished_uploads
+from tests.support.operations import Request
+from tests.support.proxy import Proxy
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MakeTree = Callable[[dict[str, bytes | str]], Path]
+
+KEY = key_of("big.bin")
+SIZE = 2 * PART + 5
+DATA = content(SIZE)
+OTHER = content(SIZE, seed=1)
+NAMES = ["results.json", "stdout.log", "custom/a b+c%20 'q\" 🎉.txt", "custom/empty", "big.bin"]
+
+
+@pytest.fixture(params=quirks.SERVERS)
+def server(request: pytest.FixtureRequest, recorder: Proxy) -> str:
+    """The name of the server that the one behind the proxy passes for."""
+    quirks.pretend(recorder, quirks.SERVERS[request.param])
+    return str(request.param)
+
+
+@pytest.fixture
+def ceph(recorder: Proxy) -> None:
+    quirks.pretend(recorder, quirks.CEPH)
+
+
+def begin(s3: S3Client, bucket: str, key: str, pieces: list[bytes]) -> str:
+    """Leave an unfinished upload with these parts, as an interrupted run does."""
+    upload_id = s3.create_multipart_upload(
+        Bucket=bucket, Key=key, Metadata={"part-schedule": DOUBLING}
+    )["UploadId"]
+    for number, piece in enumerate(pieces, 1):
+        s3.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=piece)
+    return upload_id
+
+
+def upload_file(bucket: str, path: Path, store: ArtifactStore | None = None) -> Outcome:
+    with Transfers(store or open_store(bucket), 4) as transfers, LocalFile(path) as source:
+        return LargeUpload(transfers, source, KEY, "text/plain").run()[0]
+
+
+def upload_pipe(bucket: str, data: bytes, store: ArtifactStore | None = None) -> Outcome:
+    with Transfers(store or open_store(bucket), 4) as transfers:
+        return StreamUpload(transfers, KEY, "text/plain").run(io.BytesIO(data))[0]
+
+
+# --- whole flows -------------------------------------------------------------------------
+
+
+def test_an_execution_from_new_to_verify(
+    server: str, cli: RunCommand, recorder: Proxy, make_tree: MakeTree, tmp_path: Path
+) -> None:
+    files: dict[str, bytes | str] = {name: f"content of {name}\n" * 9 for name in NAMES}
+    files |= {"custom/empty": b"", "big.bin": DATA}
+    tree = make_tree(files)
+    execution = new_execution(cli)
+    assert {line["outcome"] for line in upload(cli, execution, tree)} == {"created"}
+    recorder.clear()
+    assert {line["outcome"] for line in upload(cli, execution, tree)} == {"identical"}
+    assert recorder.request_bytes() == 0
+
+    cli("finish", execution, "--result", "pass").ok()
+    cli("finish", execution, "--result", "pass").ok()
+    cli("finish", execution, "--result", "fail").expect(6)
+    metadata = cli("show", execution, "--json").ok().json()
+    assert (metadata["status"], metadata["artifact_count"]) == ("completed", len(NAMES))
+    assert all(item["checksum"] for item in metadata["artifacts"])
+    assert len(cli("ls", execution, "--json").ok().json_lines()) == len(NAMES)
+    assert cli("logs", execution, "--tail", "2").ok().out == "content of stdout.log\n" * 2
+    assert len(cli("url", execution).ok().lines) == len(NAMES)
+
+    cli("verify", execution).ok()
+    cli("verify", execution, "--read").ok()
+    cli("verify", execution, tree).ok()
+    target = tmp_path / "target"
+    cli("download", execution, "-o", target).ok()
+    assert (target / "artifacts/custom/big.bin").read_bytes() == DATA
+    assert sum(path.is_file() for path in target.rglob("*")) == len(NAMES)
+
+
+def upload(cli: RunCommand, execution: str, tree: Path) -> list[dict[str, Any]]:
+    return cli("upload", execution, tree, "--json").ok().json_lines()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_content_is_a_conflict(
+    server: str, name: str, cli: RunCommand, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    execution = new_execution(cli)
+    cli("upload", execution, make_tree({name: DATA if name == "big.bin" else "one"})).ok()
+    before = bucket_contents(s3, bucket)
+    other = make_tree({name: OTHER if name == "big.bin" else "two"})
+    cli("upload", execution, other).expect(6)
+    assert bucket_contents(s3, bucket) == before
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+@pytest.mark.parametrize("data", [b"", b"one", DATA[:PART], DATA], ids=len)
+def test_a_pipe(server: str, data: bytes, s3: S3Client, bucket: str) -> None:
+    assert upload_pipe(bucket, data) is Outcome.CREATED
+    assert upload_pipe(bucket, data) is Outcome.IDENTICAL
+    assert upload_pipe(bucket, data + b"more") is Outcome.CONFLICT
+    assert bucket_contents(s3, bucket) == {KEY: data}
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_what_was_interrupted_is_resumed(
+    server: str, pipe: bool, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "big.bin"
+    path.write_bytes(DATA)
+    begin(s3, bucket, KEY, [DATA[:PART]])
+    outcome = upload_pipe(bucket, DATA) if pipe else upload_file(bucket, path)
+    assert outcome is Outcome.CREATED
+    assert recorder.request_bytes("UploadPart") == SIZE - PART
+    assert bucket_contents(s3, bucket) == {KEY: DATA}
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+def test_an_upload_that_ends_between_listing_it_and_its_parts(
+    server: str, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "big.bin"
+    path.write_bytes(DATA)
+    upload_id = begin(s3, bucket, KEY, [DATA[:PART]])
+
+    class Abort(faults.Fault):
+        def request_head(self, waiting: object) -> None:
+            s3.abort_multipart_upload(Bucket=bucket, Key=KEY, UploadId=upload_id)
+
+    recorder.inject(Abort(), "ListParts")
+    assert upload_file(bucket, path) is Outcome.CREATED
+    assert bucket_contents(s3, bucket) == {KEY: DATA}
+
+
+@pytest.mark.parametrize("rest", [OTHER[2 * PART :], b""], ids=["other", "shorter"])
+def test_a_pipe_that_only_begins_as_an_interrupted_one(
+    server: str, rest: bytes, s3: S3Client, bucket: str
+) -> None:
+    """Ceph completes with all parts or not at all, rclone never replaces one: begin afresh."""
+    longer = [*(DATA[start : start + PART] for start in range(0, SIZE, PART)), b"and more"]
+    begin(s3, bucket, KEY, longer)
+    data = DATA[: 2 * PART] + rest
+    # Where no part differs, rclone completes with some of them.
+    if server != "rclone" or rest:
+        with pytest.raises(UnavailableError, match="holds parts of other content"):
+            upload_pipe(bucket, data)
+    assert upload_pipe(bucket, data) is Outcome.CREATED
+    assert bucket_contents(s3, bucket) == {KEY: data}
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+# --- several at once ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_one_of_several_large_uploads_of_a_key_wins(
+    server: str, pipe: bool, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    contents = [content(SIZE, number) for number in range(3)]
+    for number, data in enumerate(contents):
+        (tmp_path / str(number)).write_bytes(data)
+
+    def run(number: int) -> Outcome:
+        # With the product's own patience: they wait for each other.
+        store = ArtifactStore(S3Clients(S3Settings(bucket)))
+        if pipe:
+            return upload_pipe(bucket, contents[number], store)
+        return upload_file(bucket, tmp_path / str(number), store)
+
+    with ThreadPoolExecutor(3) as threads:
+        outcomes = list(threads.map(run, range(3)))
+    (stored,) = bucket_contents(s3, bucket).values()
+    assert sorted(outcomes) == [Outcome.CONFLICT, Outcome.CONFLICT, Outcome.CREATED]
+    assert stored == contents[outcomes.index(Outcome.CREATED)]
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+def test_one_of_several_small_uploads_of_a_key_wins_in_a_versioned_bucket(
+    recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    """Where no condition is heeded, the order of the versions tells who was first."""
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    quirks.pretend(recorder, quirks.CEPH_VERSIONED)
+    everybody_has_looked = threading.Barrier(6)
+
+    class Wait(faults.Fault):
+        def request_head(self, waiting: object) -> None:
+            everybody_has_looked.wait(30)
+
+    recorder.inject(Wait(), "PutObject", times=6)
+
+    def run(number: int) -> Outcome:
+        # Two each have the same content.
+        store = ArtifactStore(S3Clients(S3Settings(bucket)))
+        return store.create(KEY, b"%d" % (number // 2), "text/plain")[0]
+
+    with ThreadPoolExecutor(6) as threads:
+        outcomes = list(threads.map(run, range(6)))
+    assert sorted(outcomes) == [*[Outcome.CONFLICT] * 4, Outcome.CREATED, Outcome.IDENTICAL]
+    assert bucket_contents(s3, bucket) == {KEY: b"%d" % (outcomes.index(Outcome.CREATED) // 2)}
+    assert remove_versions(s3, bucket) == 1
+
+
+def test_what_was_deleted_does_not_count_as_first(
+    recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=bucket, Key=KEY, Body=b"before")
+    s3.delete_object(Bucket=bucket, Key=KEY)
+    quirks.pretend(recorder, quirks.CEPH_VERSIONED)
+    assert open_store(bucket).create(KEY, b"after", "text/plain")[0] is Outcome.CREATED
+    assert bucket_contents(s3, bucket) == {KEY: b"after"}
+    assert remove_versions(s3, bucket) == 2
+
+
+def remove_versions(s3: S3Client, bucket: str) -> int:
+    """Remove all versions and return how many there were, delete markers not counted."""
+    listed = s3.list_object_versions(Bucket=bucket)
+    for one in [*listed["Versions"], *listed.get("DeleteMarkers", [])]:
+        s3.delete_object(Bucket=bucket, Key=KEY, VersionId=one["VersionId"])
+    return len(listed["Versions"])
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_who_is_overwritten_at_the_same_moment_is_told(
+    ceph: None, pipe: bool, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "big.bin"
+    path.write_bytes(DATA)
+
+    class CompleteAnother(faults.Fault):
+        def request_head(self, waiting: object) -> None:
+            upload_id = begin(s3, bucket, KEY, [OTHER[:PART], OTHER[PART : 2 * PART], OTHER[-5:]])
+            listed = s3.list_parts(Bucket=bucket, Key=KEY, UploadId=upload_id)["Parts"]
+            parts: Any = [{"PartNumber": one["PartNumber"], "ETag": one["ETag"]} for one in listed]
+            s3.complete_multipart_upload(
+                Bucket=bucket, Key=KEY, UploadId=upload_id, MultipartUpload={"Parts": parts}
+            )
+
+    # The first look after completing, which is the only one that asks for checksums.
+    recorder.inject(CompleteAnother(), "HeadObject", nth=3)
+    outcome = upload_pipe(bucket, DATA) if pipe else upload_file(bucket, path)
+    assert recorder.count("CompleteMultipartUpload") == 1
+    assert outcome is Outcome.CONFLICT
+    assert bucket_contents(s3, bucket) == {KEY: OTHER}
+
+
+def test_an_upload_that_was_interrupted_is_waited_for_a_while_only(
+    recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "big.bin"
+    path.write_bytes(DATA)
+    interrupted = begin(s3, bucket, KEY, [OTHER[:PART]]).encode()
+
+    class BegunEarlier(quirks.Quirk):
+        def reply(self, request: Request, reply: quirks.Reply, connection: object) -> None:
+            if request.operation == "ListMultipartUploads" and interrupted in reply.body:
+                before, _, after = reply.body.partition(interrupted)
+                # The sandbox's server says of all uploads that they began in 2010.
+                reply.body = before + interrupted + after.replace(b">2010-", b">2009-", 1)
+
+    quirks.pretend(recorder, quirks.Server(BegunEarlier()))
+    assert upload_file(bucket, path) is Outcome.CREATED
+    assert recorder.count("ListMultipartUploads") == 1 + 16
+    assert bucket_contents(s3, bucket) == {KEY: DATA}
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+# --- metadata.json -----------------------------------------------------------------------
+
+
+def add_label(name: str) -> Callable[[ExecutionMetadata], ExecutionMetadata]:
+    return lambda now: now.model_copy(update={"labels": now.labels | {name: "yes"}})
+
+
+def test_no_update_is_lost_where_etags_are_compared_bare(ceph: None, bucket: str) -> None:
+    stores = [open_store(bucket) for _ in range(16)]
+    create_execution(stores[0], ExecutionMetadata(execution_id=EXECUTION_ID))
+    with ThreadPoolExecutor(16) as threads:
+        updates = [
+            threads.submit(update_execution, store, EXECUTION_ID, add_label(str(number)))
+            for number, store in enumerate(stores)
+        ]
+    assert [update.exception() for update in updates] == [None] * 16
+    assert len(read_execution(stores[0], EXECUTION_ID).metadata.labels) == 16
+    assert all(store.swaps_atomically for store in stores)
+
+
+def test_a_stale_update_is_refused(ceph: None, bucket: str) -> None:
+    store = open_store(bucket)
+    store.create(KEY, b"one", "text/plain")
+    etag = store.get(KEY).etag
+    store.replace(KEY, b"two", etag, "text/plain")
+    with pytest.raises(ConflictError):
+        store.replace(KEY, b"three", etag, "text/plain")
+    assert store.get(KEY).content == b"two"
+
+
+def test_where_every_condition_is_refused_an_update_is_looked_at_again(
+    recorder: Proxy, bucket: str
+) -> None:
+    """Somebody overwrites what was written without a condition: it is written once more."""
+    quirks.pretend(recorder, quirks.CEPH_VERSIONED)
+    store = open_store(bucket)
+    create_execution(store, ExecutionMetadata(execution_id=EXECUTION_ID))
+    current = store.get(f"executions/{EXECUTION_ID}/metadata.json")
+
+    class Overwrite(faults.Fault):
+        def request_head(self, waiting: object) -> None:
+            store.clients.boto.put_object(
+                Bucket=bucket,
+                Key=f"executions/{EXECUTION_ID}/metadata.json",
+                Body=current.content.replace(b'"labels": {}', b'"labels": {"theirs": "yes"}'),
+            )
+
+    # Read; refused, look; refused, look; written; and then the look that finds it gone.
+    recorder.clear()
+    recorder.inject(Overwrite(), "GetObject", nth=4)
+    updated = update_execution(store, EXECUTION_ID, add_label("ours"))
+    assert updated.labels == {"theirs": "yes", "ours": "yes"}
+    assert read_execution(store, EXECUTION_ID).metadata.labels == updated.labels
+    assert not store.swaps_atomically
+
+
+# --- storage classes ---------------------------------------------------------------------
+
+
+def test_what_a_server_reads_from_an_archive_class_is_read(
+    recorder: Proxy, cli: RunCommand, make_tree: MakeTree, tmp_path: Path
+) -> None:
+    execution = new_execution(cli)
+    cli("upload", execution, make_tree({"stdout.log": "hello\n", "a.bin": b"1234"})).ok()
+    quirks.pretend(recorder, quirks.Server(quirks.ServesArchived()))
+    assert "DEEP_ARCHIVE" in cli("ls", execution).ok().out
+    cli("download", execution, "-o", tmp_path / "target").ok()
+    assert (tmp_path / "target/artifacts/custom/a.bin").read_bytes() == b"1234"
+    assert len(cli("url", execution).ok().lines) == 2
+    assert cli("logs", execution, "--all").ok().out == "hello\n"
+
+
+# --- a private CA ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [("ls",), ("show", EXECUTION_ID)], ids=lambda one: one[0])
+def test_a_ca_bundle_that_is_not_there(
+    arguments: tuple[str, ...], cli: RunCommand, s3env: dict[str, str]
+) -> None:
+    nowhere = {"AWS_CA_BUNDLE": "/nowhere/ca.pem"}
+    tls = nowhere | {"AWS_ENDPOINT_URL": s3env["AWS_ENDPOINT_URL"].replace("http:", "https:")}
+    assert "no such file: /nowhere/ca.pem" in cli(*arguments, env=tls).expect(2).err
+    cli(*arguments, env=nowhere).expect(0 if arguments == ("ls",) else 4)
+
+
+# --- doctor ------------------------------------------------------------------------------
+
+_UNVERIFIED = {
+    "SHA-256 verified on arrival",
+    "part checksums listed",
+    "checksum of multipart objects",
+    "create-only complete",
+    # The server behind looks at no signature and verifies no MD5.
+    "Content-MD5 verified on arrival",
+    "signatures verified",
+}
+WEAKER = {
+    "ceph": _UNVERIFIED,
+    "ceph-versioned": _UNVERIFIED | {"create-only put", "compare-and-swap"},
+    "rclone": _UNVERIFIED | {"create-only put", "compare-and-swap", "presigned range"},
+}
+
+
+def test_doctor_tells_what_a_server_lacks(
+    server: str, cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    result = cli("doctor", "--json").expect(3)
+    found = result.json()
+    assert found["guaranteed"] is False
+    weaker = {check["name"] for check in found["checks"] if check["verdict"] == "weaker"}
+    assert weaker == WEAKER[server]
+    assert all(name in result.err for name in weaker)
+    assert bucket_contents(s3, bucket) == {}
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+def test_doctor_leaves_no_versions(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    cli("doctor").expect(3)
+    left = s3.list_object_versions(Bucket=bucket)
+    assert not left.get("Versions")
+    assert not left.get("DeleteMarkers")
+
+
+def test_doctor_asks_for_no_policy_where_the_credentials_are_wrong(
+    cli: RunCommand, recorder: Proxy
+) -> None:
+    recorder.inject(faults.wrong_credentials(), times=None)
+    result = cli("doctor", "--json").expect(5)
+    assert result.json()["missing_actions"] == []
+    assert "S3 does not know the access key" in result.err
+    recorder.heal()
+    recorder.inject(faults.access_denied(), times=None)
+    assert cli("doctor", "--json").expect(5).json()["missing_actions"] == ["s3:ListBucket"]
+
+
+def test_doctor_goes_on_where_a_server_cannot_do_something(
+    cli: RunCommand, recorder: Proxy
+) -> None:
+    recorder.inject(faults.Answer(501, "NotImplemented", ""), "ListMultipartUploads", times=None)
+    found = cli("doctor", "--json").expect(3).json()
+    (check,) = [one for one in found["checks"] if one["name"] == "unfinished uploads listed"]
+    assert check["verdict"] == "weaker"
+    assert "501 NotImplemented" in check["detail"]
+    assert found["checks"][-1]["name"] == "versioning"

@@ -1,0 +1,276 @@
+"""What can pass is sent again, after waits that end at once when the user asks to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from botocore.exceptions import ClientError
+
+from orchestrator_cli.core.base.cancellation import StopSignal
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ConflictError,
+    InterruptedByUser,
+    NotFoundError,
+    OrchestratorError,
+    UnavailableError,
+    UsageError,
+)
+from orchestrator_cli.core.s3.retry import RetryPolicy
+
+BUSY = UnavailableError("busy", retryable=True)
+
+
+class Stop(StopSignal):
+    """A stop signal that notes the waits instead of waiting."""
+
+    def __init__(self, set_in_wait: int = 0) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self._set_in_wait = set_in_wait
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.waits.append(timeout)
+        if len(self.waits) == self._set_in_wait:
+            self.set()
+        return self.is_set()
+
+
+class Request:
+    """A request that fails with the given errors, one after the other, then succeeds."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+        self.sent = 0
+
+    def __call__(self) -> str:
+        self.sent += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return "answer"
+
+
+def expired(code: str = "ExpiredToken") -> AccessError:
+    return AccessError("expired", code=code)
+
+
+def counted(answer: bool) -> tuple[Callable[[], bool], list[bool]]:
+    calls: list[bool] = []
+
+    def refresh() -> bool:
+        calls.append(answer)
+        return answer
+
+    return refresh, calls
+
+
+def test_what_succeeds_is_sent_once() -> None:
+    stop, request = Stop(), Request()
+    assert RetryPolicy(stop=stop).call(request, "read of k") == "answer"
+    assert (request.sent, stop.waits) == (1, [])
+
+
+@pytest.mark.parametrize("failures", range(1, 6))
+def test_what_can_pass_is_sent_until_it_succeeds(failures: int) -> None:
+    stop, request = Stop(), Request(*[BUSY] * failures)
+    assert RetryPolicy(stop=stop).call(request, "read of k") == "answer"
+    assert request.sent == failures + 1
+    assert len(stop.waits) == failures
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 6])
+def test_the_last_error_is_raised_after_the_last_attempt(attempts: int) -> None:
+    errors = [UnavailableError(f"failure {number}", retryable=True) for number in range(1, 9)]
+    stop, request = Stop(), Request(*errors)
+    with pytest.raises(UnavailableError, match=f"failure {attempts}$"):
+        RetryPolicy(attempts=attempts, stop=stop).call(request, "read of k")
+    assert request.sent == attempts
+    assert len(stop.waits) == attempts - 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnavailableError("untrusted certificate"),
+        NotFoundError("not found", code="NoSuchKey"),
+        ConflictError("taken"),
+        AccessError("denied", code="AccessDenied"),
+        expired(),
+        UsageError("wrong"),
+        OrchestratorError("other"),
+    ],
+)
+def test_what_is_final_is_raised_at_once(error: OrchestratorError) -> None:
+    stop, request = Stop(), Request(error)
+    with pytest.raises(type(error)) as raised:
+        RetryPolicy(stop=stop).call(request, "read of k")
+    assert raised.value is error
+    assert (request.sent, stop.waits) == (1, [])
+
+
+def test_what_becomes_final_is_raised_then() -> None:
+    stop, request = Stop(), Request(BUSY, BUSY, NotFoundError("not found"))
+    with pytest.raises(NotFoundError):
+        RetryPolicy(stop=stop).call(request, "read of k")
+    assert (request.sent, len(stop.waits)) == (3, 2)
+
+
+def test_a_conflict_that_can_pass_is_sent_again() -> None:
+    request = Request(ConflictError("under way", retryable=True))
+    assert RetryPolicy(stop=Stop()).call(request, "write of k") == "answer"
+    assert request.sent == 2
+
+
+def test_errors_of_a_client_are_translated_and_judged() -> None:
+    response = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
+    slow_down = ClientError(response, "GetObject")  # type: ignore[arg-type]
+    request = Request(slow_down)
+    assert RetryPolicy(stop=Stop()).call(request, "read of k") == "answer"
+    failing = Request(*[slow_down] * 9)
+    with pytest.raises(UnavailableError, match="read of k: ") as raised:
+        RetryPolicy(stop=Stop()).call(failing, "read of k")
+    assert raised.value.__cause__ is slow_down
+    assert (request.sent, failing.sent) == (2, 6)
+
+
+def test_a_defect_is_neither_translated_nor_sent_again() -> None:
+    request = Request(ValueError("a defect"))
+    with pytest.raises(ValueError, match="a defect"):
+        RetryPolicy(stop=Stop()).call(request, "read of k")
+    assert request.sent == 1
+    later = Request(BUSY, ValueError("a defect"))
+    with pytest.raises(ValueError, match="a defect"):
+        RetryPolicy(stop=Stop()).call(later, "read of k")
+    assert later.sent == 2
+
+
+# --- waits -----------------------------------------------------------------------------------
+
+
+def test_waits_grow_at_random_up_to_a_limit() -> None:
+    highest = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    seen: list[list[float]] = []
+    for _ in range(40):
+        stop = Stop()
+        with pytest.raises(UnavailableError):
+            RetryPolicy(attempts=9, stop=stop).call(Request(*[BUSY] * 9), "read of k")
+        seen.append(stop.waits)
+    for column, limit in zip(zip(*seen, strict=True), highest, strict=True):
+        assert all(0 <= wait <= limit for wait in column)
+        # Full jitter: waits are spread over the whole range, so that clients do not march in step.
+        assert min(column) < limit / 2 < max(column)
+
+
+def test_an_endpoint_that_is_down_is_given_up_in_bounded_time() -> None:
+    stop = Stop()
+    with pytest.raises(UnavailableError):
+        RetryPolicy(stop=stop).call(Request(*[BUSY] * 9), "read of k")
+    assert sum(stop.waits) <= 8
+
+
+def test_writers_that_collided_wait_a_random_moment() -> None:
+    stop = Stop()
+    policy = RetryPolicy(stop=stop, first_wait_seconds=0.25)
+    for _ in range(40):
+        policy.wait_a_moment()
+    assert all(0 <= wait <= 0.25 for wait in stop.waits)
+    assert len(set(stop.waits)) > 1
+
+
+def test_each_wait_is_told_with_its_reason() -> None:
+    told: list[OrchestratorError] = []
+    errors = [UnavailableError(str(number), retryable=True) for number in range(3)]
+    RetryPolicy(stop=Stop(), on_retry=told.append).call(Request(*errors), "read of k")
+    assert told == errors
+
+
+def test_the_end_is_not_told_as_a_retry() -> None:
+    told: list[OrchestratorError] = []
+    policy = RetryPolicy(attempts=3, stop=Stop(), on_retry=told.append)
+    with pytest.raises(UnavailableError):
+        policy.call(Request(*[BUSY] * 9), "read of k")
+    assert len(told) == 2
+
+
+# --- stopping --------------------------------------------------------------------------------
+
+
+def test_nothing_is_sent_once_the_user_asked_to_stop() -> None:
+    stop, request = Stop(), Request()
+    policy = RetryPolicy(stop=stop)
+    policy.check_stopped()
+    stop.set()
+    with pytest.raises(InterruptedByUser):
+        policy.call(request, "read of k")
+    with pytest.raises(InterruptedByUser):
+        policy.check_stopped()
+    assert request.sent == 0
+
+
+@pytest.mark.parametrize("wait", [1, 3])
+def test_stopping_ends_the_wait_and_sends_nothing_more(wait: int) -> None:
+    stop, request = Stop(set_in_wait=wait), Request(*[BUSY] * 9)
+    with pytest.raises(InterruptedByUser):
+        RetryPolicy(stop=stop).call(request, "read of k")
+    assert request.sent == wait
+    with pytest.raises(InterruptedByUser):
+        RetryPolicy(stop=stop).wait_a_moment()
+
+
+def test_a_stop_ends_a_real_wait_at_once() -> None:
+    stop = StopSignal()
+    # If it did not, this would last until the test's time limit.
+    policy = RetryPolicy(
+        stop=stop, first_wait_seconds=1e6, longest_wait_seconds=1e6, on_retry=lambda _: stop.set()
+    )
+    with pytest.raises(InterruptedByUser):
+        policy.call(Request(BUSY), "read of k")
+
+
+# --- credentials -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code", ["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"]
+)
+def test_expired_credentials_are_refreshed_once_and_the_request_sent_again(code: str) -> None:
+    refresh, calls = counted(answer=True)
+    request = Request(expired(code))
+    policy = RetryPolicy(stop=Stop(), refresh_credentials=refresh)
+    assert policy.call(request, "read of k") == "answer"
+    assert (request.sent, len(calls)) == (2, 1)
+
+
+def test_credentials_that_expire_again_are_refreshed_again() -> None:
+    refresh, calls = counted(answer=True)
+    request = Request(BUSY, expired(), BUSY, expired())
+    policy = RetryPolicy(stop=Stop(), refresh_credentials=refresh)
+    assert policy.call(request, "read of k") == "answer"
+    assert len(calls) == 2
+
+
+def test_credentials_that_cannot_be_refreshed_are_final() -> None:
+    refresh, calls = counted(answer=False)
+    request = Request(expired())
+    with pytest.raises(AccessError):
+        RetryPolicy(stop=Stop(), refresh_credentials=refresh).call(request, "read of k")
+    assert (request.sent, len(calls)) == (1, 1)
+
+
+def test_refreshing_without_end_is_bounded() -> None:
+    refresh, calls = counted(answer=True)
+    request = Request(*[expired()] * 99)
+    with pytest.raises(AccessError):
+        RetryPolicy(stop=Stop(), refresh_credentials=refresh).call(request, "read of k")
+    assert request.sent == 6
+    assert len(calls) <= 6
+
+
+def test_denied_access_is_no_reason_to_refresh() -> None:
+    refresh, calls = counted(answer=True)
+    request = Request(AccessError("denied", code="AccessDenied"))
+    with pytest.raises(AccessError):
+        RetryPolicy(stop=Stop(), refresh_credentials=refresh).call(request, "read of k")
+    assert (request.sent, calls) == (1, [])

@@ -1,0 +1,466 @@
+"""The store: three outcomes of a write and no fourth, whatever happens on the way."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ConflictError,
+    IntegrityError,
+    InterruptedByUser,
+    NotFoundError,
+    OrchestratorError,
+    UnavailableError,
+)
+from orchestrator_cli.core.base.rate_limiter import Pace
+from orchestrator_cli.core.s3.checksum import md5, sha256
+from orchestrator_cli.core.s3.multipart import MultipartUploads, PartDigests
+from orchestrator_cli.core.s3.part_plan import Part
+from orchestrator_cli.core.s3.session import S3Clients, S3Settings
+from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.writer import ArtifactStore
+from tests.support import faults
+from tests.support.engine import content, key_of, open_store
+from tests.support.faults import Fault
+from tests.support.objects import bucket_contents
+from tests.support.proxy import Proxy
+from tests.support.scripted import Peer, scripted
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+KEY = key_of("a.txt")
+DATA = content(300_000)
+OTHER = content(300_000, seed=1)
+TEXT = "text/plain; charset=utf-8"
+
+
+@pytest.fixture(params=["unverified", "verified"])
+def store(request: pytest.FixtureRequest, recorder: Proxy, bucket: str) -> ArtifactStore:
+    """A store that has found its server to verify SHA-256 on arrival, or not to."""
+    opened = open_store(bucket)
+    opened.learn_checksum_support(request.param == "verified")
+    return opened
+
+
+# --- three outcomes ----------------------------------------------------------------------
+
+
+def test_a_free_key_is_created(
+    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    outcome, checksum = store.create(KEY, DATA, TEXT)
+    assert outcome is Outcome.CREATED
+    assert str(checksum) == f"sha256:{sha256(DATA).hex()}"
+    head = s3.head_object(Bucket=bucket, Key=KEY)
+    assert head["ContentType"] == TEXT
+    assert {name.lower(): value for name, value in head["Metadata"].items()} == {
+        "sha256": checksum.hex_digest
+    }
+    assert bucket_contents(s3, bucket) == {KEY: DATA}
+    assert recorder.request_bytes("PutObject") == len(DATA)
+    sent = recorder.calls("PutObject")[0].request.headers
+    assert sent["if-none-match"] == "*"
+    assert "x-amz-checksum-sha256" in sent
+
+
+def test_the_same_bytes_are_identical_and_not_sent(store: ArtifactStore, recorder: Proxy) -> None:
+    store.create(KEY, DATA, TEXT)
+    recorder.clear()
+    outcome, _ = store.create(KEY, DATA, "application/json")
+    assert outcome is Outcome.IDENTICAL
+    assert recorder.count("PutObject") == 0
+    assert recorder.request_bytes() == 0
+
+
+def test_other_bytes_are_a_conflict_and_change_nothing(
+    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    store.create(KEY, DATA, TEXT)
+    before = s3.head_object(Bucket=bucket, Key=KEY)
+    for other in (OTHER, DATA[:-1], DATA + b"x", b""):
+        assert store.create(KEY, other, TEXT)[0] is Outcome.CONFLICT
+        # Nor where somebody was first between looking and writing.
+        assert store.create(KEY, other, TEXT, listed_etag="")[0] is Outcome.CONFLICT
+    after = s3.head_object(Bucket=bucket, Key=KEY)
+    assert (after["LastModified"], after["ETag"]) == (before["LastModified"], before["ETag"])
+    assert bucket_contents(s3, bucket) == {KEY: DATA}
+
+
+def test_a_listing_that_has_become_stale_costs_a_look_up(
+    store: ArtifactStore, recorder: Proxy
+) -> None:
+    store.create(KEY, DATA, TEXT)
+    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is Outcome.IDENTICAL
+    assert store.create(key_of("b.txt"), DATA, TEXT, listed_etag="unknown")[0] is Outcome.CREATED
+
+
+def test_an_object_of_another_tool_is_compared_by_its_etag(
+    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    s3.put_object(Bucket=bucket, Key=KEY, Body=DATA)
+    assert store.create(KEY, DATA, TEXT)[0] is Outcome.IDENTICAL
+    assert store.create(KEY, OTHER, TEXT)[0] is Outcome.CONFLICT
+    assert recorder.response_bytes("GetObject") == 0
+
+
+@pytest.mark.parametrize(("size", "puts"), [(1000, 1), (100_000, 0)])
+def test_on_aws_a_body_is_not_sent_for_nothing(
+    size: int,
+    puts: int,
+    store: ArtifactStore,
+    recorder: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A re-run must not send 2,000 files again to be told that each is there."""
+    assert store.clients.rest  # made for this server's address, not for AWS's
+    monkeypatch.setattr(S3Clients, "is_aws", True)
+    data = content(size)
+    assert store.create(KEY, data, TEXT)[0] is Outcome.CREATED
+    recorder.clear()
+    assert store.create(KEY, data, TEXT, listed_etag="unknown")[0] is Outcome.IDENTICAL
+    assert recorder.count("PutObject") == 0
+    # Where no listing has told, a look-up pays for all but the smallest bodies.
+    assert store.create(KEY, data, TEXT)[0] is Outcome.IDENTICAL
+    assert recorder.count("PutObject") == puts
+
+
+# --- what can pass -----------------------------------------------------------------------
+
+PASSING: dict[str, Callable[[], Fault]] = {
+    "500": faults.internal_error,
+    "503": faults.slow_down,
+    "408": faults.request_timeout,
+    "429": faults.too_many_requests,
+    "409": lambda: faults.Answer(409, "ConditionalRequestConflict"),
+    "400 BadDigest": lambda: faults.Answer(400, "BadDigest"),
+    "reset before the body": faults.ResetBefore,
+    "reset inside the body": lambda: faults.ResetInside(100_000),
+    "reset after the body": faults.ResetAfter,
+}
+
+
+def test_what_can_pass_is_sent_again_with_its_whole_body(
+    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    for name, fault in PASSING.items():
+        rule = recorder.inject(fault(), "PutObject", key=f"{name}$", times=2)
+        key = key_of(name)
+        assert store.create(key, DATA, TEXT)[0] is Outcome.CREATED, name
+        assert rule.struck == 2, name
+        assert recorder.count("PutObject", key) == 3, name
+        assert recorder.calls("PutObject", key)[-1].request_bytes == len(DATA), name
+    assert bucket_contents(s3, bucket) == {key_of(name): DATA for name in PASSING}
+
+
+def test_a_look_up_that_can_pass_is_repeated(recorder: Proxy, bucket: str) -> None:
+    store = open_store(bucket)
+    store.create(KEY, DATA, TEXT)
+    for name in ("500", "503", "429", "reset before the body"):
+        rule = recorder.inject(PASSING[name](), "HeadObject")
+        assert store.create(KEY, DATA, TEXT)[0] is Outcome.IDENTICAL, name
+        assert rule.struck == 1, name
+
+
+def test_a_lost_answer_is_our_own_write(
+    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    recorder.inject(faults.DropAnswer(), "PutObject")
+    outcome, _ = store.create(KEY, DATA, TEXT)
+    assert outcome is Outcome.IDENTICAL
+    first, second = recorder.calls("PutObject")
+    assert (first.server_status, first.status) == (200, None)
+    assert second.status == 412
+    assert bucket_contents(s3, bucket) == {KEY: DATA}
+
+
+def test_a_key_that_vanishes_after_a_412_is_created(store: ArtifactStore, recorder: Proxy) -> None:
+    recorder.inject(faults.Answer(412, "PreconditionFailed"), "PutObject")
+    assert store.create(KEY, DATA, TEXT)[0] is Outcome.CREATED
+    assert recorder.count("PutObject") == 2
+
+
+def test_a_paced_body_is_sent_again_from_its_start(recorder: Proxy, bucket: str) -> None:
+    store = open_store(bucket, pace=Pace(1 << 30, sleep=lambda seconds: None))
+    recorder.inject(faults.ResetInside(200_000), "PutObject", times=2)
+    assert store.create(KEY, DATA, TEXT)[0] is Outcome.CREATED
+    assert recorder.calls("PutObject")[-1].request_bytes == len(DATA)
+
+
+def test_a_paced_body_waits_once_for_each_byte(recorder: Proxy, bucket: str) -> None:
+    """Signing must not read the body through the limit as well: half the rate would be left."""
+    now = [0.0]
+    pace = Pace(100_000, clock=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + s))
+    open_store(bucket, pace=pace).create(KEY, DATA, TEXT)
+    # The first slice goes at once, and so the last one's time is never waited for.
+    assert now[0] == pytest.approx(len(DATA) / 100_000, abs=0.2)
+
+
+# --- what cannot -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "hint"),
+    [
+        (faults.access_denied, "permissions"),
+        (faults.wrong_credentials, "credentials"),
+        (lambda: faults.Answer(403, "RequestTimeTooSkewed"), "clock"),
+    ],
+)
+def test_a_refusal_is_final(
+    fault: Callable[[], Fault], hint: str, store: ArtifactStore, recorder: Proxy
+) -> None:
+    recorder.inject(fault(), "PutObject", times=None)
+    with pytest.raises(AccessError) as caught:
+        store.create(KEY, DATA, TEXT)
+    assert recorder.count("PutObject") == 1
+    assert caught.value.exit_code == 5
+    assert caught.value.request_id == "FAULT0000000001"
+    assert hint in str(caught.value.hint)
+
+
+def test_retries_end(store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str) -> None:
+    recorder.inject(faults.slow_down(), "PutObject", times=None)
+    with pytest.raises(UnavailableError) as caught:
+        store.create(KEY, DATA, TEXT)
+    assert recorder.count("PutObject") == store.retry.attempts
+    assert caught.value.exit_code == 9
+    assert "SlowDown" in caught.value.message
+    assert bucket_contents(s3, bucket) == {}
+
+
+def test_nobody_listens(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    retried: list[OrchestratorError] = []
+    store = open_store(bucket, on_retry=retried.append)
+    with pytest.raises(UnavailableError, match="connection refused") as caught:
+        store.create(KEY, DATA, TEXT)
+    assert caught.value.exit_code == 9
+    assert len(retried) == store.retry.attempts - 1
+
+
+def test_no_bucket(recorder: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotFoundError, match="no such bucket") as caught:
+        open_store("there-is-no-such-bucket").create(KEY, DATA, TEXT)
+    assert caught.value.exit_code == 4
+
+
+def test_damage_on_the_way_is_noticed(recorder: Proxy, bucket: str) -> None:
+    """The sandbox's server verifies nothing on arrival, and so only its ETag tells."""
+    recorder.inject(faults.CorruptRequest(1234), "PutObject")
+    with pytest.raises(IntegrityError) as caught:
+        open_store(bucket).create(KEY, DATA, TEXT)
+    assert caught.value.exit_code == 7
+
+
+def test_stopping_ends_the_waiting_for_the_next_attempt(recorder: Proxy, bucket: str) -> None:
+    stopping: list[ArtifactStore] = []
+    stopping.append(open_store(bucket, on_retry=lambda error: stopping[0].retry.stop.set()))
+    recorder.inject(faults.slow_down(), "PutObject", times=None)
+    with pytest.raises(InterruptedByUser):
+        stopping[0].create(KEY, DATA, TEXT)
+    assert recorder.count("PutObject") == 1
+    with pytest.raises(InterruptedByUser):
+        stopping[0].head(KEY)
+
+
+def test_what_answers_anything_with_a_page_has_stored_nothing(
+    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    rule = recorder.inject(faults.LoginPage(), "PutObject", times=None)
+    with pytest.raises(UnavailableError, match="what answered is not S3") as caught:
+        store.create(KEY, DATA, TEXT, listed_etag="")
+    assert caught.value.exit_code == 9
+    assert rule.struck == store.retry.attempts
+    recorder.heal()
+    assert bucket_contents(s3, bucket) == {}
+    recorder.inject(faults.LoginPage(), "PutObject")
+    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is Outcome.CREATED
+    recorder.inject(faults.LoginPage(), "PutObject", times=None)
+    with pytest.raises(UnavailableError, match="what answered is not S3"):
+        store.replace(KEY, b"two", store.get(KEY).etag, TEXT)
+
+
+def test_nor_has_it_a_part(store: ArtifactStore, recorder: Proxy) -> None:
+    uploads = MultipartUploads(store)
+    upload_id = uploads.create(KEY, TEXT, "8M")
+    part, digests = Part(1, 0, len(DATA)), PartDigests(sha256(DATA), md5(DATA))
+    recorder.inject(faults.LoginPage(), "UploadPart", times=2)
+    stored = uploads.upload_part(KEY, upload_id, part, DATA, digests)
+    assert stored.etag == md5(DATA).hex()
+    assert recorder.count("UploadPart") == 3
+
+
+LOOKED_UP = "Content-Length: 5", "Last-Modified: Mon, 02 Feb 2026 10:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        LOOKED_UP[:1],
+        LOOKED_UP[1:],
+        ("Content-Length: ²", LOOKED_UP[1]),
+        (LOOKED_UP[0], "Last-Modified: yesterday"),
+    ],
+)
+def test_a_look_up_that_lacks_what_every_s3_says(
+    told: tuple[str, ...], bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a size, which what compresses on the way leaves out: no object is empty by that."""
+
+    def serve(peer: Peer) -> None:
+        for lines in (told, LOOKED_UP, told):
+            peer.request()
+            peer.send("\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode("latin-1"))
+
+    with scripted(serve) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        assert open_store(bucket).head(KEY).size_bytes == 5
+        with pytest.raises(UnavailableError, match="what answered is not S3"):
+            open_store(bucket, attempts=1).head(KEY)
+
+
+# --- look-ups, whose refusals have no body -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        (faults.wrong_credentials, "InvalidAccessKeyId", "does not know the access key"),
+        (faults.expired_token, "ExpiredToken", "have expired"),
+        (faults.access_denied, "AccessDenied", "access denied"),
+    ],
+)
+def test_why_a_look_up_was_refused_is_asked(
+    fault: Callable[[], Fault], code: str, words: str, recorder: Proxy, bucket: str
+) -> None:
+    recorder.inject(fault(), times=None)
+    with pytest.raises(AccessError, match=words) as caught:
+        open_store(bucket).head(KEY)
+    assert caught.value.code == code
+    assert caught.value.request_id == "FAULT0000000001"
+    assert recorder.operations() == {"HeadObject": 1, "GetObject": 1}
+    assert recorder.calls("GetObject")[0].request.headers["range"] == "bytes=0-0"
+
+
+@pytest.mark.parametrize("data", [DATA, b""])
+def test_a_look_up_that_is_refused_while_reading_is_not_is_repeated(
+    data: bytes, recorder: Proxy, bucket: str
+) -> None:
+    """As where another thread has refreshed what had expired."""
+    store = open_store(bucket)
+    store.create(KEY, data, TEXT)
+    recorder.clear()
+    recorder.inject(faults.Answer(400, "ExpiredToken"), "HeadObject")
+    assert store.head(KEY).size_bytes == len(data)
+    assert recorder.operations() == {"HeadObject": 2, "GetObject": 1}
+
+
+# --- compare-and-swap --------------------------------------------------------------------
+
+
+def test_compare_and_swap(recorder: Proxy, bucket: str) -> None:
+    store = open_store(bucket)
+    store.create(KEY, b"one", TEXT)
+    etag = store.get(KEY).etag
+    store.replace(KEY, b"two", etag, TEXT)
+    with pytest.raises(ConflictError):
+        store.replace(KEY, b"three", etag, TEXT)
+    assert store.get(KEY).content == b"two"
+
+
+def test_a_lost_answer_of_a_swap_is_told_by_reading_again(recorder: Proxy, bucket: str) -> None:
+    store = open_store(bucket)
+    store.create(KEY, b"one", TEXT)
+    etag = store.get(KEY).etag
+    recorder.inject(faults.DropAnswer(), "PutObject")
+    with pytest.raises(ConflictError):
+        store.replace(KEY, b"two", etag, TEXT)
+    assert store.get(KEY).content == b"two"
+
+
+# --- reading -----------------------------------------------------------------------------
+
+
+def test_ranges(recorder: Proxy, bucket: str) -> None:
+    store = open_store(bucket)
+    store.create(KEY, DATA, TEXT)
+    assert bytes(store.read_range(KEY, 1000, 50)) == DATA[1000:1050]
+    assert bytes(store.read_range(KEY, len(DATA) - 10, 50)) == DATA[-10:]
+    recorder.clear()
+    recorder.inject(faults.TruncateAnswer(1000), "GetObject")
+    assert bytes(store.read_range(KEY, 0, len(DATA))) == DATA
+    assert recorder.count("GetObject") == 2
+
+
+def test_foreign_keys_do_not_stop_a_listing(s3: S3Client, bucket: str) -> None:
+    keys = [f"executions//{name}" for name in ("a", "b//c", "./d", "../e", "f/")]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    listed = [found.key for found in open_store(bucket).list_objects("executions/")]
+    assert listed == sorted(keys)
+
+
+# --- clients -----------------------------------------------------------------------------
+
+
+def test_clients_are_made_once_by_many_threads(
+    s3env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    for name in ("session", "boto", "http", "rest"):
+        original = getattr(S3Clients, f"_make_{name}")
+
+        def make(clients: S3Clients, name: str = name, original: Any = original) -> Any:
+            made.append(name)
+            return original(clients)
+
+        monkeypatch.setattr(S3Clients, f"_make_{name}", make)
+    clients = S3Clients(S3Settings(s3env["ORCHESTRATOR_BUCKET"]))
+    start = threading.Barrier(12)
+
+    def ask(number: int) -> object:
+        start.wait()
+        return getattr(clients, ("boto", "rest", "http", "is_aws")[number % 4])
+
+    with ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(ask, range(12)))
+    assert sorted(made) == ["boto", "http", "rest", "session"]
+    assert len({id(answer) for answer in answers}) == 4
+
+
+def test_clients_that_need_each_other_are_no_deadlock(
+    s3env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread makes the boto3 client while another, on its way to our own, needs it too."""
+    clients = S3Clients(S3Settings(s3env["ORCHESTRATOR_BUCKET"]))
+    inside = threading.Event()
+    original = S3Clients._make_rest
+
+    def make_rest(clients: S3Clients) -> Any:
+        inside.set()
+        other.join(0.2)  # the other has had its chance to take the lock first
+        return original(clients)
+
+    def ask_for_boto() -> None:
+        inside.wait()
+        assert clients.boto
+
+    monkeypatch.setattr(S3Clients, "_make_rest", make_rest)
+    other = threading.Thread(target=ask_for_boto, daemon=True)
+    other.start()
+    asking = threading.Thread(target=lambda: clients.rest, daemon=True)
+    asking.start()
+    asking.join(20)
+    other.join(20)
+    assert not asking.is_alive()
+    assert not other.is_alive()

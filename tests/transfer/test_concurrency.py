@@ -1,0 +1,412 @@
+"""Several at once: processes on one tree, threads on one key, failures while others work."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator_cli.core.base.errors import AccessError, InterruptedByUser
+from orchestrator_cli.core.base.memory_limiter import ByteBudget
+from orchestrator_cli.core.s3.types import Outcome, UploadResult
+from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, Batch, Transfers
+from orchestrator_cli.core.transfer.local_file import LocalFile
+from orchestrator_cli.core.transfer.multipart_upload import LargeUpload
+from orchestrator_cli.core.transfer.plan import PlannedFile
+from orchestrator_cli.core.transfer.stream_upload import StreamUpload
+from orchestrator_cli.core.transfer.uploader import Uploader
+from tests.conftest import RunCommand
+from tests.support import faults
+from tests.support.engine import EXECUTION_ID, PART, content, key_of, new_execution, open_store
+from tests.support.objects import bucket_contents, unfinished_uploads
+from tests.support.proxy import Proxy
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+KEY = key_of("a.bin")
+TEXT = "text/plain; charset=utf-8"
+
+
+def at_once(work: Callable[[int], Any], threads: int) -> list[Any]:
+    """Run work in so many threads that all begin at the same moment."""
+    start = threading.Barrier(threads)
+
+    def begin(number: int) -> Any:
+        start.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(begin, range(threads)))
+
+
+# --- memory ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def eight_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let transfers begin with eight threads, whatever the machine has."""
+    monkeypatch.setattr("orchestrator_cli.core.transfer.engine.threads_to_begin_with", lambda: 8)
+
+
+def store_with_two_buffers(bucket: str, path: Path) -> tuple[Transfers, Outcome]:
+    """Upload a file with room for two parts in memory."""
+    transfers = Transfers(open_store(bucket), 8, budget=ByteBudget(2 * PART))
+    with transfers, LocalFile(path) as source:
+        outcome, _ = LargeUpload(transfers, source, KEY, TEXT).run()
+    return transfers, outcome
+
+
+@pytest.mark.usefixtures("eight_threads")
+def test_a_part_that_waits_for_its_answer_makes_room(
+    s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(content(5 * PART))
+    held = faults.Hold("answer")
+    recorder.inject(held, "UploadPart", times=None)
+    with ThreadPoolExecutor(1) as pool:
+        storing = pool.submit(store_with_two_buffers, bucket, path)
+        try:
+            # None has been answered yet.
+            recorder.wait_for(
+                lambda all_of_them: (
+                    sum(one.request_bytes for one in all_of_them if one.operation == "UploadPart")
+                    == 5 * PART
+                )
+            )
+        finally:
+            held.released.set()
+        transfers, outcome = storing.result()
+    assert outcome is Outcome.CREATED
+    assert len(transfers.buffers._free) <= 2
+    assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
+
+
+@pytest.mark.usefixtures("eight_threads")
+def test_a_part_that_is_sent_again_is_read_again(
+    s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
+) -> None:
+    """Its buffer has served another part by then."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(content(5 * PART))
+    recorder.inject(faults.DropAnswer(), "UploadPart", times=5)
+    transfers, outcome = store_with_two_buffers(bucket, path)
+    assert outcome is Outcome.CREATED
+    assert recorder.count("UploadPart") == 10
+    assert len(transfers.buffers._free) <= 2
+    assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
+
+
+# --- processes ---------------------------------------------------------------------------
+
+
+def test_two_processes_on_one_tree(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: Callable[..., Path],
+) -> None:
+    files = {f"d{number % 3}/{number:03}.txt": content(number, number) for number in range(150)}
+    files |= {f"{number}.bin": content(2 * PART + number, number) for number in range(2)}
+    tree = make_tree(files)
+    execution = new_execution(cli)
+    recorder.clear()
+    running = [cli_process.start("upload", execution, tree, "--json") for _ in range(2)]
+    told: Counter[str] = Counter()
+    for process in running:
+        out, err = process.communicate(timeout=90)
+        assert process.returncode == 0, err
+        records = [json.loads(line) for line in out.splitlines()]
+        told.update(one["key"] for one in records if one["outcome"] == "created")
+    prefix = f"executions/{execution}/artifacts/custom/"
+    assert bucket_contents(s3, bucket, prefix) == {prefix + n: data for n, data in files.items()}
+    # Each object came into being once.
+    created = Counter(one.key for one in recorder.calls("PutObject") if one.server_status == 200)
+    assert {key: n for key, n in created.items() if n > 1 and key.startswith(prefix)} == {}
+    # Two may complete the same upload, and S3 answers both that it is done.
+    assert told.keys() == {prefix + name for name in files}
+    assert {key for key, n in told.items() if n > 1 and not key.endswith(".bin")} == set()
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+# --- one key -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("size", [1000, 2 * PART + 1], ids=["small", "large"])
+def test_many_writers_of_one_key(
+    same: bool, size: int, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    """Exactly one content wins, whole; who has other content learns of it."""
+    count = 6
+    contents = [content(size, 0 if same else number) for number in range(count)]
+    paths = [tmp_path / str(number) for number in range(count)]
+    for path, data in zip(paths, contents, strict=True):
+        path.write_bytes(data)
+    stores = [open_store(bucket) for _ in range(count)]
+
+    def upload(number: int) -> Outcome:
+        if size <= PART:
+            return stores[number].create(KEY, contents[number], TEXT)[0]
+        with Transfers(stores[number], 2) as transfers, LocalFile(paths[number]) as source:
+            return LargeUpload(transfers, source, KEY, TEXT).run()[0]
+
+    outcomes = at_once(upload, count)
+    stored = bucket_contents(s3, bucket)[KEY]
+    for outcome, data in zip(outcomes, contents, strict=True):
+        expected = {Outcome.CREATED, Outcome.IDENTICAL} if data == stored else {Outcome.CONFLICT}
+        assert outcome in expected
+    assert outcomes.count(Outcome.CREATED) == 1
+    assert stored in contents
+
+
+def test_streams_and_files_of_one_key(
+    recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    data = content(2 * PART + 1)
+    path = tmp_path / "a.bin"
+    path.write_bytes(data)
+    stores = [open_store(bucket) for _ in range(4)]
+
+    def upload(number: int) -> Outcome:
+        with Transfers(stores[number], 2) as transfers, LocalFile(path) as source:
+            if number % 2:
+                return StreamUpload(transfers, KEY, TEXT).run(io.BytesIO(data))[0]
+            return LargeUpload(transfers, source, KEY, TEXT).run()[0]
+
+    outcomes = at_once(upload, 4)
+    assert set(outcomes) <= {Outcome.CREATED, Outcome.IDENTICAL}
+    assert bucket_contents(s3, bucket) == {KEY: data}
+
+
+# --- threads, failures, interruptions ----------------------------------------------------
+
+
+def test_work_that_was_dropped_does_not_keep_others_waiting(bucket: str) -> None:
+    """`concurrent.futures.wait` would wait forever for what was cancelled in the queue."""
+    transfers = Transfers(open_store(bucket), 1)
+    inside, leave = threading.Event(), threading.Event()
+
+    def block(number: int) -> None:
+        inside.set()
+        leave.wait(30)
+
+    waiting = transfers.submit_large(lambda: transfers.run_all(range(3), lambda number: 1, block))
+    inside.wait(30)
+    with pytest.raises(AccessError), transfers:
+        raise AccessError("another file failed")
+    leave.set()
+    with pytest.raises((CancelledError, InterruptedByUser)):
+        waiting.result(30)
+    assert transfers.budget.acquire(IN_FLIGHT_BYTES) == IN_FLIGHT_BYTES
+
+
+def test_a_store_serves_the_next_transfers_after_a_failure(bucket: str) -> None:
+    store = open_store(bucket)
+    waits, ended = threading.Event(), threading.Event()
+
+    def wait_long() -> None:
+        waits.set()
+        try:
+            store.retry.wait(600)
+        except InterruptedByUser:
+            ended.set()
+            raise
+
+    failed, other = Transfers(store, 2), Transfers(store, 2)
+    waiting = other.submit(1, lambda: store.retry.wait(1e-3))
+    failed.submit(1, wait_long)
+    assert waits.wait(60)
+    with pytest.raises(AccessError), failed:
+        raise AccessError("another file failed")
+    assert ended.wait(60)  # not after the ten minutes
+    with pytest.raises(InterruptedByUser):
+        failed.submit(1, lambda: None)
+    with other:
+        waiting.result(60)
+        assert other.submit(1, lambda: store.create(KEY, b"x", TEXT)[0]).result(60) == "created"
+    assert store.head(KEY).size_bytes == 1
+
+
+def test_stopping_the_store_stops_its_transfers(bucket: str) -> None:
+    store = open_store(bucket)
+    with Transfers(store, 2) as transfers:
+        waiting = transfers.submit(1, lambda: store.retry.wait(600))
+        store.retry.stop.set()
+        with pytest.raises(InterruptedByUser):
+            waiting.result(60)
+    with pytest.raises(InterruptedByUser):
+        Transfers(store, 2).submit(1, lambda: None)
+
+
+@pytest.mark.usefixtures("eight_threads")
+def test_the_first_failure_is_raised_while_others_work(bucket: str) -> None:
+    transfers = Transfers(open_store(bucket), 4)
+    leave = threading.Event()
+
+    def work(number: int) -> None:
+        if number == 2:
+            raise AccessError("no")
+        leave.wait(30)
+
+    try:
+        with transfers:
+            with pytest.raises(AccessError):
+                transfers.run_all(range(4), lambda number: 1, work)
+            assert not leave.is_set()
+            leave.set()
+    finally:
+        leave.set()
+
+
+def test_what_waits_behind_a_failure_is_dropped(bucket: str) -> None:
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        done.append(number)
+        raise AccessError("no")
+
+    with Transfers(open_store(bucket), 1) as transfers:
+        with pytest.raises(AccessError):
+            transfers.run_all(range(100), lambda number: 1, work)
+        assert transfers.run_all(range(3), lambda number: 1, lambda number: number) == [0, 1, 2]
+    assert len(done) < 100
+
+
+@pytest.mark.usefixtures("eight_threads")
+def test_answers_come_in_order(bucket: str) -> None:
+    turn = [threading.Event() for _ in range(4)]
+    turn[3].set()
+
+    def work(number: int) -> int:
+        assert turn[number].wait(30)
+        if number:
+            turn[number - 1].set()
+        return number
+
+    with Transfers(open_store(bucket), 4) as transfers:
+        assert transfers.run_all(range(4), lambda number: 1, work) == [0, 1, 2, 3]
+
+
+def test_results_are_taken_as_soon_as_they_are_there(bucket: str) -> None:
+    """A failure that concerns all files must not wait until 256 of them have been started."""
+    started: list[int] = []
+
+    def futures() -> Any:
+        for number in range(100):
+            started.append(number)
+            future: Future[int] = Future()
+            if number == 3:
+                future.set_exception(AccessError("no"))
+            yield future
+
+    transfers = Transfers(open_store(bucket), 1)
+    with transfers, pytest.raises(AccessError):
+        list(transfers.completed(futures()))
+    assert started == [0, 1, 2, 3]
+
+
+def test_a_batch_raises_at_the_next_look() -> None:
+    batch: Batch[int] = Batch()
+    futures: list[Future[int]] = [Future() for _ in range(3)]
+    for future in futures:
+        batch.add(future)
+    batch.check()
+    futures[0].set_result(0)
+    batch.check()
+    futures[2].set_exception(AccessError("no"))
+    with pytest.raises(AccessError):
+        batch.check()
+    batch.drop()
+    assert futures[1].cancelled()
+    batch.join()
+
+
+def test_the_budget_bounds_what_is_in_flight() -> None:
+    budget = ByteBudget(100)
+    lock = threading.Lock()
+    held, most = 0, 0
+
+    def work(number: int) -> None:
+        nonlocal held, most
+        for size in (1, 30, 70, 100, 250):
+            taken = budget.acquire(size)
+            with lock:
+                held += taken
+                most = max(most, held)
+            with lock:
+                held -= taken
+            budget.release(taken)
+
+    at_once(work, 8)
+    assert held == 0
+    assert most <= 100
+    assert budget.acquire(100) == 100
+
+
+@pytest.mark.parametrize("size", [1000, PART, 2 * PART + 1])
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_a_failure_gives_its_budget_back(
+    size: int, concurrency: int, recorder: Proxy, bucket: str, tmp_path: Path
+) -> None:
+    for number in range(5):
+        (tmp_path / str(number)).write_bytes(content(size, number))
+    plan = [
+        PlannedFile(tmp_path / str(n), f"artifacts/custom/{n}", key_of(str(n)), size, TEXT)
+        for n in range(5)
+    ]
+    recorder.inject(faults.access_denied(), "PutObject", nth=2, times=None)
+    recorder.inject(faults.access_denied(), "UploadPart", nth=2, times=None)
+    transfers = Transfers(open_store(bucket), concurrency)
+    with pytest.raises(AccessError), transfers:
+        Uploader(transfers, lambda result: None).run(EXECUTION_ID, plan)
+    taken = transfers.budget.acquire(IN_FLIGHT_BYTES)  # waits for what was under way, no longer
+    assert taken == IN_FLIGHT_BYTES
+
+
+def test_results_come_from_one_thread(recorder: Proxy, bucket: str, tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / str(number)).write_bytes(b"x" * number)
+    plan = [
+        PlannedFile(tmp_path / str(n), f"artifacts/custom/{n}", key_of(str(n)), n, TEXT)
+        for n in range(40)
+    ]
+    seen: list[tuple[threading.Thread, UploadResult]] = []
+    with Transfers(open_store(bucket), 8) as transfers:
+        summary = Uploader(
+            transfers, lambda result: seen.append((threading.current_thread(), result))
+        ).run(EXECUTION_ID, plan)
+    assert {thread for thread, _ in seen} == {threading.current_thread()}
+    assert {result.path for _, result in seen} == {item.path for item in plan}
+    assert summary.created == 40
+    assert summary.sent_bytes == summary.stored_bytes == sum(range(40))
+
+
+def test_one_path_from_two_roots_is_stored_once(
+    cli: RunCommand,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: Callable[..., Path],
+) -> None:
+    """Both are planned before either is stored: the listing tells of neither."""
+    common = {f"{number}.txt": b"x" for number in range(40)}
+    one = make_tree(common | {"same.txt": b"same", "other.txt": b"one"}, root="one")
+    two = make_tree({"same.txt": b"same", "other.txt": b"two"}, root="two")
+    execution = new_execution(cli)
+    cli("upload", execution, one, two).expect(6)
+    prefix = f"executions/{execution}/artifacts/custom/"
+    stored = bucket_contents(s3, bucket, prefix)
+    assert stored[f"{prefix}same.txt"] == b"same"
+    assert stored[f"{prefix}other.txt"] in (b"one", b"two")

@@ -1,0 +1,411 @@
+"""Killed and interrupted: what was stored is kept, and the same command goes on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import RunCommand
+from tests.support import faults
+from tests.support.engine import PART, answered, content, key_of, new_execution
+from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
+from tests.support.proxy import Proxy
+from tests.support.running import Processes
+from tests.support.terminal import Terminal
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+SIZE = 5 * PART + 9
+DATA = content(SIZE)
+PROMPT_SECONDS = 40  # a stalled request is given up after 60
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=20)
+
+
+def sent_parts(recorder: Proxy) -> list[int]:
+    return sorted(one.part_number or 0 for one in recorder.calls("UploadPart"))
+
+
+# --- SIGKILL -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("moment", "nth"),
+    [
+        ("head", 3),
+        ("end", 1),  # all of a body was sent, and no part was stored
+        ("end", 4),
+        ("answer", 3),  # stored, and the client does not know
+    ],
+)
+def test_a_killed_upload_is_resumed_from_another_directory(
+    moment: str,
+    nth: int,
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    execution = new_execution(cli)
+    key = key_of("big.bin", execution)
+    file = make_tree({"big.bin": DATA}) / "big.bin"
+    hold = faults.Hold(moment)
+    recorder.inject(hold, "UploadPart", nth=nth, times=None)
+    process = cli_process.start("upload", execution, file)
+    assert hold.reached.wait(30)
+    recorder.wait_for(lambda seen: answered(seen, "UploadPart") == nth - 1)
+    kill(process)
+    recorder.heal()
+    if moment == "head":
+        hold.released.set()  # with the body unread, the proxy does not notice who is gone
+    recorder.settle()
+    assert list_keys(s3, bucket, key) == []
+    (upload_id,) = unfinished_uploads(s3, bucket)
+    stored = {
+        part["PartNumber"]
+        for part in s3.list_parts(Bucket=bucket, Key=key, UploadId=upload_id).get("Parts", [])
+    }
+    assert len(stored) >= nth - 1
+
+    recorder.clear()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(file, elsewhere)  # another inode, another time
+    rerun = cli_process.run("upload", execution, "big.bin", "--json", cwd=elsewhere).ok()
+    (line,) = rerun.json_lines()
+    missing = {1, 2, 3, 4, 5, 6} - stored
+    assert sent_parts(recorder) == sorted(missing)
+    assert line["sent_bytes"] == recorder.request_bytes("UploadPart")
+    assert line["sent_bytes"] + line["resumed_bytes"] == SIZE
+    assert bucket_contents(s3, bucket, key) == {key: DATA}
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+@pytest.mark.parametrize(("moment", "outcome"), [("head", "created"), ("answer", "identical")])
+def test_killed_while_completing(
+    moment: str,
+    outcome: str,
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: Callable[..., Path],
+) -> None:
+    execution = new_execution(cli)
+    file = make_tree({"big.bin": content(PART + 9)}) / "big.bin"
+    hold = faults.Hold(moment)
+    recorder.inject(hold, "CompleteMultipartUpload", times=None)
+    process = cli_process.start("upload", execution, file)
+    assert hold.reached.wait(30)
+    kill(process)
+    recorder.heal()
+    recorder.clear()
+    (line,) = cli("upload", execution, file, "--json").ok().json_lines()
+    assert line["outcome"] == outcome
+    assert recorder.count("UploadPart") == 0
+    assert line["sent_bytes"] == 0
+    key = key_of("big.bin", execution)
+    assert bucket_contents(s3, bucket, key) == {key: content(PART + 9)}
+    assert unfinished_uploads(s3, bucket) == {}
+
+
+def test_a_killed_pipe_is_resumed(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    tmp_path: Path,
+) -> None:
+    execution = new_execution(cli)
+    key = key_of("stdout.log", execution)
+    source = tmp_path / "source"
+    source.write_bytes(DATA)
+    arguments = ("upload", execution, "-", "--name", "logs/stdout.log", "--json")
+    hold = faults.Hold("end")
+    recorder.inject(hold, "UploadPart", nth=4, times=None)
+    with open(source, "rb") as pipe:
+        process = cli_process.start(*arguments, stdin=pipe)
+        assert hold.reached.wait(30)
+        recorder.wait_for(lambda seen: answered(seen, "UploadPart") == 3)
+        kill(process)
+    recorder.heal()
+    recorder.settle()
+    (upload_id,) = unfinished_uploads(s3, bucket)
+    listed = s3.list_parts(Bucket=bucket, Key=key, UploadId=upload_id)["Parts"]
+    stored = {part["PartNumber"] for part in listed}
+    recorder.clear()
+    with open(source, "rb") as pipe:
+        line = cli_process.run(*arguments, stdin=pipe).ok().json()
+    assert sent_parts(recorder) == sorted({1, 2, 3, 4, 5, 6} - stored)
+    assert line["resumed_bytes"] == sum(part["Size"] for part in listed)
+    assert line["sent_bytes"] + line["resumed_bytes"] == SIZE
+    assert bucket_contents(s3, bucket, key) == {key: DATA}
+
+
+def test_a_killed_directory_goes_on_with_the_rest(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: Callable[..., Path],
+) -> None:
+    files = {f"{number:03}.txt": content(1000 + number, number) for number in range(60)}
+    execution = new_execution(cli)
+    tree = make_tree(files)
+    hold = faults.Hold("end")
+    recorder.clear()
+    # One object is stored without the client's knowledge, too.
+    unknown = faults.Hold("answer")
+    recorder.inject(unknown, "PutObject", nth=25)
+    recorder.inject(hold, "PutObject", nth=26, times=None)
+    process = cli_process.start("upload", execution, tree)
+    assert hold.reached.wait(30)
+    assert unknown.reached.wait(30)
+    recorder.wait_for(lambda seen: answered(seen, "PutObject") == 24)
+    kill(process)
+    # What it had sent and the proxy had not read yet would pass once it is healed.
+    recorder.outlast_clients()
+    recorder.heal()
+    prefix = f"executions/{execution}/artifacts/custom/"
+    there = bucket_contents(s3, bucket, prefix)
+    assert len(there) == 25
+    recorder.clear()
+    cli("upload", execution, tree).ok()
+    expected = {prefix + name: data for name, data in files.items()}
+    assert bucket_contents(s3, bucket, prefix) == expected
+    assert recorder.request_bytes("PutObject") == sum(
+        len(data) for key, data in expected.items() if key not in there
+    )
+
+
+# --- SIGINT and SIGTERM ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("operation", ["GetObject", "PutObject", "UploadPart", "HeadObject"])
+def test_an_interrupted_upload_ends_at_once_and_says_how_to_go_on(
+    number: signal.Signals,
+    operation: str,
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: Callable[..., Path],
+) -> None:
+    execution = new_execution(cli)
+    tree = make_tree({"a b.txt": "x", "big.bin": content(PART + 1)})
+    stall = recorder.inject(faults.Stall(), operation, times=None)
+    process = cli_process.start("upload", execution, tree, "--limit-rate", "1G")
+    recorder.wait_for(lambda seen: stall.struck > 0)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=PROMPT_SECONDS)
+    assert process.returncode == 130, err
+    command = f"orchestrator upload {execution} {shlex.quote(str(tree))} --limit-rate 1G"
+    assert command in err.decode()
+    assert b"Traceback" not in err
+    recorder.heal()
+    cli(*shlex.split(command)[1:]).ok()
+    prefix = f"executions/{execution}/artifacts/custom/"
+    assert bucket_contents(s3, bucket, prefix) == {
+        f"{prefix}a b.txt": b"x",
+        f"{prefix}big.bin": content(PART + 1),
+    }
+
+
+# The signal comes while a request is under way, but to another thread than the main one, which
+# waits for the answer and is not woken.
+_SIGNAL_ELSEWHERE = """
+import signal, sys, threading, time
+from orchestrator_cli.cli import main as cli
+
+def strike():
+    sys.stdin.readline()
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    time.sleep(600)
+
+threading.Thread(target=strike, daemon=True).start()
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("operation", ["GetObject", "PutObject", "UploadPart"])
+def test_a_signal_that_another_thread_takes_is_heard(
+    operation: str,
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    bucket: str,
+    make_tree: Callable[..., Path],
+) -> None:
+    execution = new_execution(cli)
+    tree = make_tree({"a.txt": "x", "big.bin": content(PART + 1)})
+    stall = recorder.inject(faults.Stall(), operation, times=None)
+    command = (sys.executable, "-c", _SIGNAL_ELSEWHERE)
+    process = cli_process.start("upload", execution, tree, command=command, stdin=subprocess.PIPE)
+    recorder.wait_for(lambda seen: stall.struck > 0)
+    _, err = process.communicate(b"now\n", timeout=PROMPT_SECONDS)
+    assert process.returncode == 130, err
+    assert b"interrupted" in err
+
+
+def test_an_interrupted_pipe(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+) -> None:
+    """While it waits for more to read."""
+    execution = new_execution(cli)
+    reading, writing = os.pipe()
+    process = cli_process.start("upload", execution, "-", "--name", "stdout.log", stdin=reading)
+    os.close(reading)
+    with os.fdopen(writing, "wb", buffering=0) as pipe:
+        for start in range(0, 2 * PART + 1000, PART):
+            pipe.write(DATA[start : start + PART])
+        recorder.wait_for(lambda seen: answered(seen, "UploadPart") >= 1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PROMPT_SECONDS)
+    assert process.returncode == 130, err
+    assert f"orchestrator upload {execution} - --name stdout.log" in err.decode()
+    assert list_keys(s3, bucket, key_of("stdout.log", execution)) == []
+
+
+def test_an_interrupted_download(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    bucket: str,
+    make_tree: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    execution = new_execution(cli)
+    cli("upload", execution, make_tree({"big.bin": DATA, "a.txt": "x"})).ok()
+    target = tmp_path / "out"
+    stall = recorder.inject(faults.Stall(), "GetObject", key="big", nth=3, times=None)
+    process = cli_process.start("download", execution, "-o", target)
+    recorder.wait_for(lambda seen: stall.struck > 0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PROMPT_SECONDS)
+    assert process.returncode == 130, err
+    assert f"orchestrator download {execution}" in err.decode()
+    assert not (target / "artifacts/custom/big.bin").exists()
+    recorder.heal()
+    cli("download", execution, "-o", target).ok()
+    assert (target / "artifacts/custom/big.bin").read_bytes() == DATA
+
+
+def test_records_of_an_interrupted_upload_are_whole(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    bucket: str,
+    make_tree: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    execution = new_execution(cli)
+    tree = make_tree({f"{number:02}.txt": "x" * number for number in range(50)})
+    stall = recorder.inject(faults.Stall(), "PutObject", key="49.txt", times=None)
+    with open(tmp_path / "records", "wb") as records:
+        process = cli_process.start("upload", execution, tree, "--json", stdout=records)
+        recorder.wait_for(lambda seen: stall.struck > 0 and answered(seen, "PutObject") >= 49)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PROMPT_SECONDS)
+    assert process.returncode == 130
+    lines = (tmp_path / "records").read_text().splitlines()
+    assert {json.loads(line)["outcome"] for line in lines} == {"created"}
+    # The answers are there; whether the last ones were still told is a matter of moments.
+    assert len(lines) > 0
+
+
+def test_an_interruption_while_waiting_for_the_next_attempt(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    make_tree: Callable[..., Path],
+) -> None:
+    execution = new_execution(cli)
+    recorder.inject(faults.slow_down(), "PutObject", times=None)
+    process = cli_process.start("upload", execution, make_tree({"a.txt": "x"}))
+    recorder.wait_for(lambda seen: answered(seen, "PutObject") >= 2)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=PROMPT_SECONDS)
+    assert process.returncode == 130, err
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux' /proc")
+def test_the_second_interruption_quits_whatever_the_first_waits_for(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    make_tree: Callable[..., Path],
+) -> None:
+    """The first one's words go to a pipe that nobody empties; there it hangs."""
+    execution = new_execution(cli)
+    stall = recorder.inject(faults.Stall(), "PutObject", times=None)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        while True:
+            os.write(writing, b"\n" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writing, True)
+    process = cli_process.start("-q", "upload", execution, make_tree({"a": "x"}), stderr=writing)
+    recorder.wait_for(lambda seen: stall.struck > 0)
+    process.send_signal(signal.SIGINT)
+    pause = threading.Event()
+    for _ in range(1000):
+        if not catches(process.pid, signal.SIGINT):
+            break
+        pause.wait(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=PROMPT_SECONDS) == -signal.SIGINT
+    os.close(reading)
+    os.close(writing)
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Say whether a process has a handler for a signal."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        (mask,) = [line.split()[1] for line in status if line.startswith("SigCgt:")]
+    return bool(int(mask, 16) & (1 << (number - 1)))
+
+
+def test_ctrl_c_in_a_terminal(
+    cli: RunCommand,
+    terminal: Callable[..., Terminal],
+    recorder: Proxy,
+    make_tree: Callable[..., Path],
+) -> None:
+    execution = new_execution(cli)
+    stall = recorder.inject(faults.Stall(), "PutObject", times=None)
+    shown = terminal("upload", execution, make_tree({"a.txt": "x"}), columns=400)
+    recorder.wait_for(lambda seen: stall.struck > 0)
+    shown.read_until(rb"uploading: 0 files")
+    shown.send(b"\x03")
+    shown.read_until(rb"interrupted")
+    assert shown.wait(PROMPT_SECONDS) == 130
+    assert f"orchestrator upload {execution}".encode() in shown.output
+    assert b"\x1b[?25h" in shown.output, "the cursor is hidden still"

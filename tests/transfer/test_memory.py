@@ -1,0 +1,191 @@
+"""Memory, descriptors and bytes in flight stay bounded, whatever is transferred."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator_cli.core.base.memory_limiter import ByteBudget
+from orchestrator_cli.core.s3.part_plan import plan_parts
+from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.transfer.local_file import LocalFile
+from orchestrator_cli.core.transfer.multipart_upload import LargeUpload
+from tests.conftest import RunCommand
+from tests.support.engine import MIB, PART, content, key_of, new_execution, open_store
+from tests.support.proxy import Proxy, run_proxy
+from tests.support.running import Argument, Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LIMIT = 200 * MIB
+# The command, and then what the kernel says was the most that it ever had in memory.
+_MEASURED = """
+import os, sys
+from orchestrator_cli.cli.main import main
+try:
+    main(sys.argv[1:])
+finally:
+    with open("/proc/self/status") as status:
+        print(status.read(), "descriptors:", len(os.listdir("/proc/self/fd")), file=sys.stderr)
+"""
+COMMAND = (sys.executable, "-c", _MEASURED)
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="the peak of a process is read from Linux' /proc"
+)
+
+
+def measure(processes: Processes, *arguments: Argument, **options: Any) -> tuple[int, int]:
+    """Run the command; return its peak memory in bytes, and its open descriptors at the end."""
+    process = processes.start(*arguments, command=COMMAND, **options)
+    _, err = process.communicate(timeout=100)
+    text = err.decode()
+    assert process.returncode == 0, text
+    peak = re.search(r"VmHWM:\s+(\d+) kB", text)
+    descriptors = re.search(r"descriptors: (\d+)", text)
+    assert peak is not None
+    assert descriptors is not None
+    return int(peak[1]) * 1024, int(descriptors[1])
+
+
+def test_a_long_stream(
+    cli: RunCommand, cli_process: Processes, s3: S3Client, s3env: dict[str, str]
+) -> None:
+    size = 288 * MIB
+    execution = new_execution(cli)
+    bucket, key = s3env["ORCHESTRATOR_BUCKET"], key_of("stdout.log", execution)
+    # What a killed pipe left, if all but its eighth part got lost: it is looked for that far.
+    upload_id = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    s3.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=8, Body=bytes(PART))
+    zeros = subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE)
+    with zeros:
+        peak, _ = measure(
+            cli_process, "upload", execution, "-", "--name", "logs/stdout.log", stdin=zeros.stdout
+        )
+    assert peak < LIMIT, peak
+    assert s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == size
+
+
+def test_large_files_up_and_down(
+    cli: RunCommand, cli_process: Processes, s3env: dict[str, str], tmp_path: Path
+) -> None:
+    """One of many parts, and many of one part: 320 MiB, at most 64 MiB of it in memory."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(20):
+        (tree / f"{number:02}.bin").write_bytes(content(1000, number))
+        os.truncate(tree / f"{number:02}.bin", PART)
+    (tree / "big.bin").write_bytes(b"big")
+    os.truncate(tree / "big.bin", 20 * PART)
+    execution = new_execution(cli)
+    peak, _ = measure(cli_process, "upload", execution, tree)
+    assert peak < LIMIT, peak
+    target = tmp_path / "out"
+    peak, _ = measure(cli_process, "download", execution, "-o", target)
+    assert peak < LIMIT, peak
+    sizes = [path.stat().st_size for path in target.rglob("*.bin")]
+    assert sorted(sizes) == [PART] * 20 + [20 * PART]
+
+
+def test_three_thousand_files(
+    cli: RunCommand,
+    cli_process: Processes,
+    s3env: dict[str, str],
+    make_tree: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    few = make_tree({f"{n}.bin": content(4096, n) for n in range(100)}, root="few")
+    many = make_tree(
+        {f"{n % 10}/{n}.bin": n.to_bytes(4, "big") * 1024 for n in range(3000)}, root="many"
+    )
+    execution = new_execution(cli)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+
+    small, _ = measure(cli_process, "upload", execution, few, preexec_fn=limit)
+    large, descriptors = measure(cli_process, "upload", execution, many, preexec_fn=limit)
+    # The listing of what is there, and results that wait to be told: nothing else grows.
+    assert large - small < 16 * MIB
+    assert descriptors < 64
+
+    with run_proxy(s3env["AWS_ENDPOINT_URL"]) as recorder:
+        through = {"AWS_ENDPOINT_URL": recorder.endpoint_url}
+        cli("upload", execution, many, "--include", "7/*", env=through).ok()
+        # Three thousand and some keys are listed in four pages, which show each file's MD5.
+        assert recorder.count("ListObjectsV2") == 4
+        assert recorder.count("PutObject") == 0
+        assert recorder.count("HeadObject") == 0
+
+    arguments = ("download", execution, "*/7/*", "-o", tmp_path / "out")
+    _, descriptors = measure(cli_process, *arguments, preexec_fn=limit)
+    assert descriptors < 64
+    assert sum(1 for path in (tmp_path / "out").rglob("*.bin")) == 300
+
+
+class RecordingBudget(ByteBudget):
+    """A budget that remembers the most that was taken at once."""
+
+    def __init__(self, total_bytes: int) -> None:
+        super().__init__(total_bytes)
+        self.most = 0
+
+    def acquire(self, size_bytes: int) -> int:
+        taken = super().acquire(size_bytes)
+        with self._changed:
+            self.most = max(self.most, self.total_bytes - self._free)
+        return taken
+
+
+class Watched(LocalFile):
+    """A file that remembers the least of a budget that was held whenever it was read."""
+
+    def __init__(self, path: Path, budget: RecordingBudget) -> None:
+        super().__init__(path)
+        self.least_held = budget.total_bytes
+        self._budget = budget
+
+    def _look(self) -> None:
+        self.least_held = min(self.least_held, self._budget.total_bytes - self._budget._free)
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        self._look()
+        return super().read_at(offset_bytes, size_bytes)
+
+    def read_into(self, buffer: bytearray, offset_bytes: int, size_bytes: int) -> memoryview:
+        self._look()
+        return super().read_into(buffer, offset_bytes, size_bytes)
+
+
+@pytest.mark.parametrize("part_bytes", [PART, 2 * PART])
+def test_bytes_in_memory_are_bounded_by_the_budget(
+    part_bytes: int, recorder: Proxy, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts too large for memory are read in steps, and are few at once like the others."""
+    monkeypatch.setattr("orchestrator_cli.core.transfer.engine.threads_to_begin_with", lambda: 16)
+    path = tmp_path / "big.bin"
+    path.write_bytes(content(8 * PART))
+    budget = RecordingBudget(2 * PART)
+    with (
+        Transfers(open_store(bucket), 16, budget=budget) as transfers,
+        Watched(path, budget) as source,
+    ):
+        upload = LargeUpload(transfers, source, key_of("big.bin"), "application/octet-stream")
+        plan = plan_parts(8 * PART, f"fixed-{part_bytes}")
+        upload.plan = {part.number: part for part in plan}
+        upload.run()
+    assert recorder.count("UploadPart") == 8 * PART // part_bytes
+    assert budget.most == 2 * PART
+    assert source.least_held >= PART
+    assert len(transfers.buffers._free) <= 2
+    # All of it has been given back, once.
+    assert budget._free == budget.total_bytes

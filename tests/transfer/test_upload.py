@@ -1,0 +1,589 @@
+"""Uploading files and directories: what is sent, what is skipped, what is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator_cli.core.base.rate_limiter import Pace
+from tests.conftest import RunCommand
+from tests.support import faults
+from tests.support.engine import MIB, PART, answered, content, impatient, key_of, new_execution
+from tests.support.faults import Fault
+from tests.support.objects import bucket_contents, list_keys
+from tests.support.proxy import Proxy
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MakeTree = Callable[..., Path]
+FIELDS = {
+    "source",
+    "path",
+    "key",
+    "size_bytes",
+    "outcome",
+    "resumed_bytes",
+    "sent_bytes",
+    "checksum",
+    "error",
+    "exit_code",
+}
+ODD_NAMES = (
+    "a b.txt",
+    "100%.txt",
+    "a%20b.txt",
+    "[x]*?.txt",
+    "quote'\"`.txt",
+    "$HOME;#&|<>.txt",
+    "back\\slash.txt",
+    "smile-\N{GRINNING FACE}.txt",
+    "e\N{COMBINING ACUTE ACCENT}.txt",
+    "\N{LATIN SMALL LETTER E WITH ACUTE}.txt",
+    "-",
+    "--json",
+    "~",
+    "+=@:,.txt",
+    ".hidden",
+    "trailing space ",
+    "dir.with.dots/..almost/ok",
+    "\N{CJK UNIFIED IDEOGRAPH-6F22}\N{CJK UNIFIED IDEOGRAPH-5B57}/\N{HEBREW LETTER ALEF}.log",
+)
+
+
+@pytest.fixture
+def execution(cli: RunCommand, recorder: Proxy) -> str:
+    """An execution in a fresh bucket; what it took to make it is not in the record."""
+    execution_id = new_execution(cli)
+    recorder.clear()
+    return execution_id
+
+
+def stored_files(s3: S3Client, bucket: str, execution_id: str) -> dict[str, bytes]:
+    """Return what is stored by its path in the execution, `metadata.json` left out."""
+    prefix = f"executions/{execution_id}/"
+    found = bucket_contents(s3, bucket, prefix)
+    del found[f"{prefix}metadata.json"]
+    return {key.removeprefix(prefix): data for key, data in found.items()}
+
+
+# --- directories -------------------------------------------------------------------------
+
+
+def test_a_directory_is_stored_once(
+    cli: RunCommand,
+    execution: str,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+) -> None:
+    files: dict[str, bytes | str] = {
+        f"d{number % 7}/{number:03}.txt": content(number, number) for number in range(300)
+    }
+    tree = make_tree(files)
+    cli("upload", execution, tree).ok()
+    assert recorder.count("PutObject") == 300
+    assert recorder.request_bytes("PutObject") == sum(range(300))
+    assert stored_files(s3, bucket, execution) == {
+        f"artifacts/custom/{name}": data for name, data in files.items()
+    }
+
+    recorder.clear()
+    again = cli("upload", execution, tree, "--json").ok()
+    assert recorder.count("PutObject") == 0
+    assert recorder.request_bytes() == 0
+    assert {line["outcome"] for line in again.json_lines()} == {"identical"}
+    assert {line["sent_bytes"] for line in again.json_lines()} == {0}
+
+
+def test_a_changed_file_is_a_conflict_and_the_rest_is_stored(
+    cli: RunCommand,
+    execution: str,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+) -> None:
+    tree = make_tree({"a.txt": "a", "b.txt": "b"})
+    cli("upload", execution, tree).ok()
+    make_tree({"a.txt": "changed", "c.txt": "c"})
+    result = cli("upload", execution, tree, "--json").expect(6)
+    assert stored_files(s3, bucket, execution) == {
+        "artifacts/custom/a.txt": b"a",
+        "artifacts/custom/b.txt": b"b",
+        "artifacts/custom/c.txt": b"c",
+    }
+    outcomes = {line["path"]: line for line in result.json_lines()}
+    assert outcomes["artifacts/custom/a.txt"]["outcome"] == "conflict"
+    assert outcomes["artifacts/custom/a.txt"]["exit_code"] == 6
+    assert outcomes["artifacts/custom/b.txt"]["outcome"] == "identical"
+    assert outcomes["artifacts/custom/c.txt"]["outcome"] == "created"
+    assert "1 of 3 files were not stored" in result.err
+    assert "another name" in result.err
+
+
+def test_odd_names_make_the_round_trip(
+    cli: RunCommand,
+    execution: str,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+    tmp_path: Path,
+) -> None:
+    files: dict[str, bytes | str] = {name: name.encode() for name in ODD_NAMES}
+    tree = make_tree(files)
+    cli("upload", execution, tree).ok()
+    expected = {f"artifacts/custom/{name}": data for name, data in files.items()}
+    assert stored_files(s3, bucket, execution) == expected
+    # Both kinds of HEAD and GET must escape as the PUT did.
+    again = cli("upload", execution, tree, "--json").ok()
+    assert {line["outcome"] for line in again.json_lines()} == {"identical"}
+    cli("download", execution, "-o", tmp_path / "back").ok()
+    back = tmp_path / "back/artifacts/custom"
+    assert {name: (back / name).read_bytes() for name in ODD_NAMES} == files
+
+
+def test_refused_names_are_listed_and_the_rest_is_stored(
+    cli: RunCommand,
+    execution: str,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+) -> None:
+    tree = make_tree({"good.txt": "good", "new\nline.txt": "x", "esc\x1b[31m.txt": "x"})
+    long = tree / Path(*("d" * 250 for _ in range(4)))
+    long.mkdir(parents=True)
+    (long / "f").write_bytes(b"x")
+    not_utf8 = os.fsencode(tree) + b"/\xff.txt"
+    with open(not_utf8, "wb"):
+        pass
+    result = cli("upload", execution, tree, "--json").expect(3)
+    assert stored_files(s3, bucket, execution) == {"artifacts/custom/good.txt": b"good"}
+    failed = [line for line in result.json_lines() if line["outcome"] == "failed"]
+    assert len(failed) == 4
+    assert {line["exit_code"] for line in failed} == {2}
+    assert "control characters" in result.err
+    assert "not UTF-8" in result.err
+    assert "1,024 bytes" in result.err
+    assert "\x1b" not in result.err + result.out
+    assert "4 of 5 files were not stored" in result.err
+
+
+def test_special_files_and_links_that_lead_out_are_skipped_and_named(
+    cli: RunCommand,
+    execution: str,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+    tmp_path: Path,
+) -> None:
+    tree = make_tree({"in/real.txt": "real"})
+    outside = make_tree({"secret.txt": "secret"}, root="outside")
+    os.mkfifo(tree / "fifo")
+    (tree / "inside.txt").symlink_to("in/real.txt")
+    (tree / "out.txt").symlink_to(outside / "secret.txt")
+    (tree / "outdir").symlink_to(outside)
+    (tree / "nowhere").symlink_to("nothing")
+    (tree / "around").symlink_to(tree)
+    with socket.socket(socket.AF_UNIX) as listener:
+        os.chdir(tree)  # the path of a socket is short
+        listener.bind("socket")
+        os.chdir(tmp_path)
+        result = cli("upload", execution, tree, "--json").ok()
+    assert stored_files(s3, bucket, execution) == {
+        "artifacts/custom/in/real.txt": b"real",
+        "artifacts/custom/inside.txt": b"real",
+    }
+    skipped = {
+        Path(line["source"]).name: line["error"]
+        for line in result.json_lines()
+        if line["outcome"] == "skipped"
+    }
+    assert skipped.keys() == {"fifo", "socket", "out.txt", "outdir", "nowhere", "around"}
+    assert "leaves" in skipped["out.txt"]
+    for name in skipped:
+        assert f"/{name}:" in result.err
+
+
+def test_a_directory_that_goes_away_while_it_is_walked(
+    cli: RunCommand,
+    execution: str,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+) -> None:
+    """As unreadable as it gets, whoever runs the test: the files were planned and are gone."""
+    tree = make_tree({"a.txt": "a", "z/1.txt": "1", "z/2.txt": "2"})
+    first = faults.Hold("head")
+    recorder.inject(first, "HeadObject", key=r"a\.txt$")
+
+    def remove() -> None:
+        first.reached.wait(30)
+        shutil.rmtree(tree / "z")
+        first.released.set()
+
+    helper = threading.Thread(target=remove)
+    helper.start()
+    # With one thread, what is behind the held file waits to be opened.
+    result = cli("upload", execution, tree, "--concurrency", "1").expect(3)
+    helper.join()
+    assert stored_files(s3, bucket, execution) == {"artifacts/custom/a.txt": b"a"}
+    assert "cannot read" in result.err
+    assert "2 of 3 files were not stored" in result.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_an_unreadable_file(
+    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree({"a.txt": "a", "b.txt": "b"})
+    (tree / "a.txt").chmod(0)
+    result = cli("upload", execution, tree).expect(3)
+    assert stored_files(s3, bucket, execution) == {"artifacts/custom/b.txt": b"b"}
+    assert "Permission denied" in result.err
+
+
+# --- choosing ----------------------------------------------------------------------------
+
+
+def test_include_and_exclude(
+    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree(dict.fromkeys(("a.txt", "a.tmp", "d/b.txt", "d/c.log", "d/e/f.txt"), "x"))
+    cli("upload", execution, tree, "--include", "*.txt", "--exclude", "d/e/*").ok()
+    assert stored_files(s3, bucket, execution).keys() == {
+        "artifacts/custom/a.txt",
+        "artifacts/custom/d/b.txt",
+    }
+
+
+def test_a_dry_run_sends_nothing(
+    cli: RunCommand, execution: str, recorder: Proxy, make_tree: MakeTree
+) -> None:
+    tree = make_tree({"stdout.log": "x", "shot.png": "x", "big.bin": b"x" * 3000})
+    plain = cli("upload", execution, tree, "--dry-run").ok()
+    as_json = cli("upload", execution, tree, "--dry-run", "--json").ok()
+    assert recorder.count() == 0
+    prefix = f"executions/{execution}/"
+    assert plain.lines == [
+        f"{tree}/big.bin -> {prefix}artifacts/custom/big.bin",
+        f"{tree}/shot.png -> {prefix}artifacts/screenshots/shot.png",
+        f"{tree}/stdout.log -> {prefix}logs/stdout.log",
+    ]
+    assert as_json.json_lines()[0] == {
+        "source": f"{tree}/big.bin",
+        "path": "artifacts/custom/big.bin",
+        "key": f"{prefix}artifacts/custom/big.bin",
+        "size_bytes": 3000,
+        "content_type": "application/octet-stream",
+    }
+
+
+def test_if_no_files_found(cli: RunCommand, execution: str, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no files found" in cli("upload", execution, empty).expect(4).err
+    warned = cli("upload", execution, empty, "--if-no-files-found", "warn").ok()
+    assert "no files found" in warned.err
+    assert cli("upload", execution, empty, "--if-no-files-found", "ignore").ok().err == ""
+    # A path that is not there is another matter.
+    missing = cli("upload", execution, tmp_path / "none", "--if-no-files-found", "ignore")
+    assert "no such file" in missing.expect(4).err
+
+
+def test_a_single_file_under_another_name(
+    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    file = make_tree({"out.bin": "x"}) / "out.bin"
+    cli("upload", execution, file, "--name", "logs/stdout.log").ok()
+    assert stored_files(s3, bucket, execution) == {"logs/stdout.log": b"x"}
+
+
+# --- what is said ------------------------------------------------------------------------
+
+
+def test_json_has_the_documented_fields(
+    cli: RunCommand, execution: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree({"a.txt": "abc", "big.bin": content(PART + 1)})
+    by_name = {Path(x["source"]).name: x for x in upload_json(cli, execution, tree)}
+    assert by_name["a.txt"].keys() == FIELDS
+    assert by_name["a.txt"] == {
+        "source": f"{tree}/a.txt",
+        "path": "artifacts/custom/a.txt",
+        "key": key_of("a.txt", execution),
+        "size_bytes": 3,
+        "outcome": "created",
+        "resumed_bytes": 0,
+        "sent_bytes": 3,
+        "checksum": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "error": None,
+        "exit_code": 0,
+    }
+    assert by_name["big.bin"]["sent_bytes"] == PART + 1
+    assert by_name["big.bin"]["resumed_bytes"] == 0
+    assert by_name["big.bin"]["checksum"].endswith("-2")
+    again = upload_json(cli, execution, tree)
+    assert {line["outcome"] for line in again} == {"identical"}
+    assert {line["sent_bytes"] for line in again} == {0}
+
+
+def upload_json(cli: RunCommand, execution: str, tree: Path) -> list[Any]:
+    return cli("upload", execution, tree, "--json").ok().json_lines()
+
+
+def test_content_types_let_a_browser_show_things(
+    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    expected = {
+        "logs/stdout.log": "text/plain; charset=utf-8",
+        "artifacts/results.json": "application/json",
+        "artifacts/screenshots/x.png": "image/png",
+        "artifacts/custom/report.html": "text/html; charset=utf-8",
+        "artifacts/custom/unknown": "application/octet-stream",
+        "artifacts/custom/log.txt.gz": "application/gzip",
+        "artifacts/traces/big.pcap": "application/vnd.tcpdump.pcap",
+    }
+    small: dict[str, bytes | str] = {Path(path).name: "x" for path in expected}
+    tree = make_tree(small | {"big.pcap": content(PART + 1)})
+    cli("upload", execution, tree).ok()
+    found = {
+        path: s3.head_object(Bucket=bucket, Key=f"executions/{execution}/{path}")["ContentType"]
+        for path in expected
+    }
+    assert found == expected
+
+
+def test_nobody_reading_the_records_does_not_stop_the_upload(
+    cli_process: Processes, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree({f"{number:03}.txt": "x" * number for number in range(100)})
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = cli_process.start("upload", execution, tree, "--json", stdout=writing)
+    os.close(writing)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert len(stored_files(s3, bucket, execution)) == 100
+
+
+# --- failures of the whole ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "operation", "code"),
+    [
+        (faults.access_denied, "PutObject", 5),
+        (faults.access_denied, "CreateMultipartUpload", 5),
+        (faults.access_denied, "UploadPart", 5),
+        (faults.access_denied, "CompleteMultipartUpload", 5),
+        (faults.slow_down, "PutObject", 9),
+        (faults.slow_down, "UploadPart", 9),
+        (faults.error_in_200, "CompleteMultipartUpload", 9),
+    ],
+)
+def test_a_lasting_failure_has_its_exit_code_and_a_rerun_succeeds(
+    fault: Callable[[], Fault],
+    operation: str,
+    code: int,
+    cli: RunCommand,
+    execution: str,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    data = content(PART + 1)
+    tree = make_tree({"a.txt": "x", "big.bin": data})
+    # Not metadata.json: without it, nobody knows of the execution.
+    recorder.inject(fault(), operation, key=r"custom/", times=None)
+    failed = cli("upload", execution, tree).expect(code)
+    assert "FAULT0000000001" in failed.err
+    assert key_of("big.bin", execution) not in list_keys(s3, bucket) or operation == "PutObject"
+    if code == 9:
+        assert f"orchestrator upload {execution} {tree}" in failed.err
+    recorder.heal()
+    cli("upload", execution, tree).ok()
+    assert stored_files(s3, bucket, execution) == {
+        "artifacts/custom/a.txt": b"x",
+        "artifacts/custom/big.bin": data,
+    }
+
+
+def test_the_endpoint_is_gone(
+    cli: RunCommand, execution: str, make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(monkeypatch)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    tree = make_tree({"a.txt": "x"})
+    result = cli("upload", execution, tree, env={"AWS_ENDPOINT_URL": url}).expect(9)
+    assert "connection refused" in result.err
+    assert f"orchestrator upload {execution} {tree}" in result.err
+
+
+def test_the_endpoint_goes_away_in_the_middle(
+    cli: RunCommand,
+    execution: str,
+    recorder: Proxy,
+    make_tree: MakeTree,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first file that fails for good ends the run: not 8 MiB of every 8 MiB file."""
+    impatient(monkeypatch)
+    tree = make_tree({f"{number:02}.bin": content(PART) for number in range(20)})
+    recorder.inject(faults.ResetBefore(), "PutObject", nth=2, times=None)
+    cli("upload", execution, tree, "--concurrency", "2").expect(9)
+    assert len({one.key for one in recorder.calls("PutObject")}) < 8
+
+
+def test_no_such_execution(cli: RunCommand, s3env: dict[str, str], make_tree: MakeTree) -> None:
+    tree = make_tree({"a.txt": "x"})
+    result = cli("upload", "01J00000000000000000000000", tree).expect(4)
+    assert "no such execution" in result.err
+
+
+@pytest.mark.parametrize("stalling", ["PutObject", "UploadPart"])
+def test_a_refusal_ends_the_process_while_other_requests_stall(
+    stalling: str,
+    cli_process: Processes,
+    execution: str,
+    recorder: Proxy,
+    make_tree: MakeTree,
+) -> None:
+    """Threads that wait for an answer, or for a place in the queue, must not keep it alive."""
+    tree = make_tree({"a.txt": "x", "b.txt": "y", "c.bin": content(5 * PART)})
+    stall = recorder.inject(faults.Stall(), stalling, key=r"a\.txt|c\.bin", times=None)
+    refusal = faults.Hold("head")
+    recorder.inject(refusal, "PutObject", key=r"b\.txt")
+    recorder.inject(faults.access_denied(), "PutObject", key=r"b\.txt")
+    # Two threads: one part, or a.txt, stalls; the other parts wait for their turn.
+    process = cli_process.start("upload", execution, tree, "--concurrency", "2")
+    assert refusal.reached.wait(30)
+    recorder.wait_for(lambda seen: stall.struck > 0)
+    refusal.released.set()
+    _, err = process.communicate(timeout=20)  # a stalled request alone is given up after 60 s
+    assert process.returncode == 5, err
+    assert b"access denied" in err
+
+
+# --- the rate limit ----------------------------------------------------------------------
+
+
+def test_the_rate_is_limited_over_all_threads() -> None:
+    now = [100.0]
+    slept: list[float] = []
+    pace = Pace(1000, clock=lambda: now[0], sleep=slept.append)
+    for _ in range(8):  # eight threads that take their turn at the same instant
+        pace.take(500)
+    assert slept == [pytest.approx(0.5 * number) for number in range(1, 8)]
+    now[0] += 60
+    slept.clear()
+    pace.take(500)
+    assert slept == []  # an idle minute is not saved up: the next one is not let off either
+    pace.take(500)
+    assert slept == [pytest.approx(0.5)]
+
+
+@pytest.mark.parametrize(("size", "names"), [(250_000, "abcdef"), (PART + 2 * MIB, "x")])
+def test_limit_rate_limits(
+    size: int,
+    names: str,
+    cli: RunCommand,
+    execution: str,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+) -> None:
+    total = size * len(names)
+    tree = make_tree({f"{name}.bin": content(size) for name in names})
+    rate = total // 2
+    start = time.monotonic()
+    cli("upload", execution, tree, "--limit-rate", str(rate)).ok()
+    seconds = time.monotonic() - start
+    # Two seconds but for the first slice of a tenth; never faster, whatever else slows it down.
+    assert seconds > 1.7
+    assert sum(map(len, stored_files(s3, bucket, execution).values())) == total
+
+
+# --- in a terminal and in a pipe ---------------------------------------------------------
+
+
+def test_progress_in_a_pipe_has_no_carriage_returns(
+    cli: RunCommand, execution: str, make_tree: MakeTree
+) -> None:
+    result = cli("-v", "upload", execution, make_tree({"a.txt": "x"})).ok()
+    assert "\r" not in result.err + result.out
+    assert "created: artifacts/custom/a.txt" in result.err
+    assert result.out == ""
+    quiet = cli("-q", "upload", execution, make_tree({"a.txt": "x"})).ok()
+    assert quiet.err == quiet.out == ""
+
+
+def test_a_retry_is_told_with_verbose(
+    cli: RunCommand,
+    execution: str,
+    recorder: Proxy,
+    make_tree: MakeTree,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    recorder.inject(faults.slow_down(), "PutObject")
+    result = cli("-v", "upload", execution, make_tree({"a.txt": "x"})).ok()
+    assert "retrying" in result.err
+    assert "SlowDown" in result.err
+    assert answered(recorder.calls(), "PutObject") == 2
+
+
+def test_records_are_json_whatever_happens(
+    cli: RunCommand,
+    execution: str,
+    recorder: Proxy,
+    make_tree: MakeTree,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    tree = make_tree({f"{number}.txt": "x" * number for number in range(20)})
+    recorder.inject(faults.access_denied(), "PutObject", nth=10, times=None)
+    result = cli("upload", execution, tree, "--json", "--concurrency", "1").expect(5)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["outcome"] for line in lines] == ["created"] * 9
+
+
+def test_an_empty_path_is_no_directory(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    execution = new_execution(cli)
+    Path("stray.txt").write_text("x")
+    result = cli("upload", execution, "")
+    assert result.exit_code == 2
+    assert result.stdout == b""
+    assert b"empty PATH" in result.stderr
+    assert list(bucket_contents(s3, bucket)) == [f"executions/{execution}/metadata.json"]
+
+
+def test_more_failures_than_the_record_can_hold(
+    cli: RunCommand, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
+) -> None:
+    """They would make metadata.json so large that the archive rule took it."""
+    execution = new_execution(cli)
+    tree = make_tree({f"{number:04}-{'x' * 100}\x01": "" for number in range(1000)} | {"a": "a"})
+    result = cli("upload", execution, tree).expect(3)
+    assert "1,000 of 1,001 files were not stored" in result.err
+    head = s3.head_object(Bucket=bucket, Key=f"executions/{execution}/metadata.json")
+    assert head["ContentLength"] < 128 * 1024
+    record = cli("show", execution, "--json").ok().json()
+    assert record["artifact_status"] == "artifact_error"
+    assert 100 < len(record["failures"]) < 1000

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import click
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -28,8 +27,8 @@ from orchestrator_cli.api.schemas import ERRORS, REDIRECT, ExecutionPage, FilePa
 from orchestrator_cli.api.upload_routes import add_uploads
 from orchestrator_cli.api.upload_service import ForbiddenError, Uploads
 from orchestrator_cli.api.worker_pool import BusyError, Workers
-from orchestrator_cli.cli.options import INSTANT
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
+from orchestrator_cli.core.base.quantities import parse_instant
 from orchestrator_cli.core.executions.metadata import ExecutionMetadata, Result
 
 Cursor = Annotated[
@@ -275,9 +274,9 @@ def _instant(name: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return INSTANT.convert(text, None, None)
-    except click.BadParameter as error:
-        raise UsageError(printable(f"{name}: {error.message}")) from error
+        return parse_instant(text, datetime.now(UTC))
+    except ValueError as error:
+        raise UsageError(printable(f"{name}: {error}")) from error
 
 
 def _check_text(prefix: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,15 +12,11 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator_cli.core.base.errors import EXIT_CODES, InterruptedByUser, UsageError
+from orchestrator_cli.core.base.quantities import parse_duration, parse_instant, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
-_FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +96,10 @@ class DurationType(click.ParamType[timedelta]):
         """Parse a duration."""
         if isinstance(value, timedelta):
             return value
-        text = str(value).strip().lower()
-        if text == "" or _DURATION.sub("", text).strip():
-            self.fail(f"{value!r} is not a duration such as 90s, 15m, 2h or 7d", param, ctx)
         try:
-            return timedelta(
-                seconds=sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(text))
-            )
-        except OverflowError:
-            self.fail(f"{value!r} is too long", param, ctx)
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class SizeType(click.ParamType[int]):
@@ -119,11 +109,10 @@ class SizeType(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Parse a size."""
-        match = _SIZE.fullmatch(str(value).strip())
-        size = int(float(match[1]) * _FACTORS[match[2].upper()]) if match else 0
-        if size < 1:
-            self.fail(f"{value!r} is not a size such as 512K, 5M or 1.5G", param, ctx)
-        return size
+        try:
+            return parse_size(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class InstantType(click.ParamType[datetime]):
@@ -135,22 +124,10 @@ class InstantType(click.ParamType[datetime]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         """Parse an instant."""
-        text = str(value).strip()
-        if not _DURATION.sub("", text.lower()).strip() and text:
-            ago = DurationType().convert(text, param, ctx)
-            try:
-                return datetime.now(UTC) - ago
-            except OverflowError:
-                self.fail(f"{value!r} is too long ago", param, ctx)
         try:
-            instant = datetime.fromisoformat(text)
-            if instant.tzinfo is None:
-                return instant.replace(tzinfo=UTC)
-            return instant.astimezone(UTC)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is not a time such as 2d, 2026-01-31 or 2026-01-31T08:00Z", param, ctx
-            )
+            return parse_instant(str(value), datetime.now(UTC))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 DURATION = DurationType()

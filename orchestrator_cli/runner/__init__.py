@@ -1,4 +1,4 @@
-"""`orchestrator run`: the child process, its terminal and output, the spool, and the process that stores it.
+"""`orchestrator run`: the child process, its output, the spool, and the process that stores it.
 
 It must not know how the command line names its options.
 """

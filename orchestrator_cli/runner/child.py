@@ -13,7 +13,7 @@ import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator_cli.cli.foreground import HeldSignals
+from orchestrator_cli.runner.foreground import HeldSignals
 from orchestrator_cli.runner.output_copier import replace_by_null
 from orchestrator_cli.runner.terminal import Relay, copy_window_size, in_foreground, open_pty
 

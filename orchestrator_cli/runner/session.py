@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator_cli.cli.foreground import PASSED_ON, HeldSignals, held_signals, start_failure
 from orchestrator_cli.runner.child import Child, start_child
+from orchestrator_cli.runner.foreground import PASSED_ON, HeldSignals, held_signals, start_failure
 from orchestrator_cli.runner.output_copier import Copier
 from orchestrator_cli.runner.run_record import RunEnd, RunStart
 from orchestrator_cli.runner.run_uploader import RunOutcome, RunUpload

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator_cli.cli.foreground import PASSED_ON, HeldSignals, shell_code
 from orchestrator_cli.runner.child import Child
+from orchestrator_cli.runner.foreground import PASSED_ON, HeldSignals, shell_code
 from orchestrator_cli.runner.output_copier import Copier
 from orchestrator_cli.runner.terminal import in_foreground
 from orchestrator_cli.runner.uploader_process import Storer

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.runner.test_run import wait_for
 from tests.support import faults
 from tests.support.commands_run import printed_command, record, run_id, spools, stored
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
-from tests.test_run import wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

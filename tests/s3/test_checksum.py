@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator_cli.core.s3.checksum import (
     READ_SIZE,
+    BytesReader,
     composite,
     hash_range,
     md5,
@@ -21,7 +22,6 @@ from orchestrator_cli.core.s3.checksum import (
     to_base64,
 )
 from orchestrator_cli.core.s3.types import Checksum
-from orchestrator_cli.core.transfer.local_file import MemorySource
 
 SHA = hashlib.sha256(b"").hexdigest()
 MD5 = hashlib.md5(b"").hexdigest()
@@ -201,4 +201,4 @@ def test_a_range_is_read_in_bounded_steps() -> None:
 @pytest.mark.parametrize(("offset", "size"), [(0, 4), (3, 1), (9, 1)])
 def test_a_source_that_ends_early_is_no_shorter_range(offset: int, size: int) -> None:
     with pytest.raises(EOFError, match="expected"):
-        hash_range(MemorySource(b"abc"), "sha256", offset, size)
+        hash_range(BytesReader(b"abc"), "sha256", offset, size)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_cli.core.s3.checksum import composite, md5, sha256
+from orchestrator_cli.core.s3.checksum import BytesReader, composite, md5, sha256
 from orchestrator_cli.core.s3.compare import (
     SCHEDULE_METADATA,
     SHA256_METADATA,
@@ -22,7 +22,6 @@ from orchestrator_cli.core.s3.compare import (
 )
 from orchestrator_cli.core.s3.part_plan import DOUBLING, GIB, MIB
 from orchestrator_cli.core.s3.types import Checksum, ObjectHead
-from orchestrator_cli.core.transfer.local_file import MemorySource
 
 DATA = b"the bytes of a log\n"
 PARTS = "fixed-7"
@@ -161,8 +160,8 @@ def test_equal_bytes_are_the_same_and_any_other_differ(
     other[position] ^= draw.draw(st.integers(1, 255))
     for stored in stored_in_every_way(data, size):
         for local, same in ((data, True), (bytes(other), False)):
-            source = MemorySource(local)
-            assert same_content(source, len(data), stored, lambda: MemorySource(data)) is same
+            source = BytesReader(local)
+            assert same_content(source, len(data), stored, lambda: BytesReader(data)) is same
 
 
 @pytest.mark.parametrize("stored", stored_in_every_way(DATA, 7))
@@ -173,7 +172,7 @@ def test_another_size_differs_without_a_look(stored: ObjectHead) -> None:
 
 @pytest.mark.parametrize("stored", stored_in_every_way(b"", 7)[:4])
 def test_an_empty_object_equals_an_empty_file(stored: ObjectHead) -> None:
-    assert same_content(MemorySource(b""), 0, stored, lambda: MemorySource(b""))
+    assert same_content(BytesReader(b""), 0, stored, lambda: BytesReader(b""))
 
 
 @pytest.mark.parametrize(
@@ -199,17 +198,17 @@ def test_a_known_checksum_saves_reading_the_file(stored: ObjectHead, known: Stor
 )
 def test_a_known_checksum_of_another_form_does_not_count(known: StoredChecksum) -> None:
     stored = head(etag(MD5_PARTS), checksum=SHA_PARTS, schedule=PARTS)
-    assert same_content(MemorySource(DATA), len(DATA), stored, nothing_stored, known)
+    assert same_content(BytesReader(DATA), len(DATA), stored, nothing_stored, known)
 
 
 def test_a_large_object_is_compared_part_by_part_of_its_schedule() -> None:
     data = bytes(8 * MIB) + b"tail"
     whole = hashlib.sha256(sha256(data[: 8 * MIB]) + sha256(b"tail")).hexdigest()
     like = StoredChecksum(Checksum("sha256", "0" * 64, 2), DOUBLING)
-    assert local_checksum(MemorySource(data), len(data), like) == Checksum("sha256", whole, 2)
+    assert local_checksum(BytesReader(data), len(data), like) == Checksum("sha256", whole, 2)
 
 
 @pytest.mark.parametrize("stored", stored_in_every_way(DATA, 7))
 def test_a_file_that_became_shorter_is_never_the_same(stored: ObjectHead) -> None:
     with pytest.raises(EOFError):
-        same_content(MemorySource(DATA[:-1]), len(DATA), stored, lambda: MemorySource(DATA))
+        same_content(BytesReader(DATA[:-1]), len(DATA), stored, lambda: BytesReader(DATA))

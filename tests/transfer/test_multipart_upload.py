@@ -15,8 +15,8 @@ from orchestrator_cli.core.base.errors import IntegrityError, UnavailableError
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256
 from orchestrator_cli.core.s3.types import Outcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.transfer import multipart_upload as resume_module
 from orchestrator_cli.core.transfer.engine import Transfers
-from orchestrator_cli.core.transfer.engine import multipart_upload as resume_module
 from orchestrator_cli.core.transfer.local_file import LocalFile
 from orchestrator_cli.core.transfer.multipart_upload import LargeUpload
 from tests.conftest import RunCommand

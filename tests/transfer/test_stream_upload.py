@@ -21,8 +21,8 @@ from orchestrator_cli.core.base.rate_limiter import Pace
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.core.s3.part_plan import DOUBLING
 from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.transfer import stream_parts as pieces_module
 from orchestrator_cli.core.transfer.engine import Transfers
-from orchestrator_cli.core.transfer.engine import stream_parts as pieces_module
 from orchestrator_cli.core.transfer.stream_upload import StreamUpload
 from tests.conftest import RunCommand
 from tests.support import faults

@@ -8,14 +8,14 @@ import sys
 
 import click
 
-from orchestrator_cli.cli.foreground import (
+from orchestrator_cli.cli.options import Example, command
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.runner.foreground import (
     STOP_SIGNALS,
     held_signals,
     run_foreground,
     start_failure,
 )
-from orchestrator_cli.cli.options import Example, command
-from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.sandbox.sandbox import DEFAULT_BUCKET, UNSET_VARIABLES, Sandbox, start_sandbox
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from orchestrator_cli.core.base.errors import OrchestratorError, printable
 from orchestrator_cli.core.efs.tree import BenchExecution
+from orchestrator_cli.core.s3.checksum import FdReader
 from orchestrator_cli.core.s3.types import Outcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer.local_file import OpenFile
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -51,7 +51,7 @@ def remove_stored_file(
         if not stat.S_ISREG(before.st_mode) or before.st_mtime_ns >= due_before_ns:
             return Removal.CHANGED
         try:
-            outcome = store.compare(key, OpenFile(descriptor), before.st_size)
+            outcome = store.compare(key, FdReader(descriptor), before.st_size)
         except EOFError:
             return Removal.CHANGED
         if outcome is not Outcome.IDENTICAL:

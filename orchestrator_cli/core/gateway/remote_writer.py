@@ -19,14 +19,13 @@ from orchestrator_cli.core.base.rate_limiter import Pace, PacedBody
 from orchestrator_cli.core.gateway.batcher import Window
 from orchestrator_cli.core.gateway.client import SignedPut
 from orchestrator_cli.core.gateway.remote_execution import FileAnswer, FoundParts, ViaExecution
-from orchestrator_cli.core.s3.checksum import ReadsAt, md5, sha256, to_base64
+from orchestrator_cli.core.s3.checksum import BytesReader, ReadsAt, md5, sha256, to_base64
 from orchestrator_cli.core.s3.multipart import PartDigests
 from orchestrator_cli.core.s3.request import RestAnswer
 from orchestrator_cli.core.s3.retry import RetryPolicy
 from orchestrator_cli.core.s3.session import S3Clients
 from orchestrator_cli.core.s3.types import Checksum, ObjectHead, Outcome
 from orchestrator_cli.core.s3.writer import ArtifactStore, check_etag
-from orchestrator_cli.core.transfer.local_file import MemorySource
 
 _CREATE_ATTEMPTS = 5
 
@@ -62,7 +61,7 @@ class ViaStore(ArtifactStore):
             answer = self._ahead.pop(_named(offer), None) or self._window.ask(offer)
             outcome = answer.outcome
             if outcome is None and answer.stored is not None:
-                outcome = self.compare(key, MemorySource(data), len(data))
+                outcome = self.compare(key, BytesReader(data), len(data))
             if outcome is not None:
                 return outcome, checksum
             if answer.put is None:

@@ -19,8 +19,8 @@ from orchestrator_cli.core.http.framing import TransportError
 from orchestrator_cli.core.http.outgoing import prepare, render_head
 from orchestrator_cli.core.http.request_body import Body, WireBody
 from orchestrator_cli.core.http.trust import tls_context
+from orchestrator_cli.core.http.url import host_of
 from orchestrator_cli.core.http.wire import Answer, Connection
-from orchestrator_cli.core.s3.sigv4 import host_header
 
 CONNECT_TIMEOUT_SECONDS = 10
 # Between two reads or writes of one connection, not for a whole transfer.
@@ -114,7 +114,7 @@ class _DirectPool:
         """`origin` is what every URL begins with: scheme, host and port as they are written."""
         self._origin = origin
         self._address = address
-        self._always = {"host": host_header(origin), **_ALWAYS}
+        self._always = {"host": host_of(origin), **_ALWAYS}
         self._most = connections
         self.answer_seconds: float | None = None
         # The last one used is the first one taken, so that the others can be closed as idle.

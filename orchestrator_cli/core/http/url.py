@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from orchestrator_cli.core.base.errors import UsageError
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def split_origin(url: str) -> tuple[str, str]:
+    """Return scheme, host and port of a URL as written there, and its path."""
+    scheme, _, rest = url.partition("://")
+    address, slash, path = rest.partition("/")
+    return f"{scheme}://{address}", slash + path
+
+
+@lru_cache(maxsize=16)
+def host_of(origin: str) -> str:
+    """Return the Host header for an origin: without the port that goes without saying."""
+    parts = urlsplit(origin)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
 
 
 @dataclass(frozen=True, slots=True)

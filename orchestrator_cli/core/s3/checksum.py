@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
@@ -97,3 +98,25 @@ def read_range(source: ReadsAt, offset_bytes: int, size_bytes: int) -> Iterator[
             raise EOFError(f"ends at byte {offset_bytes}, expected {end}")
         offset_bytes += len(chunk)
         yield chunk
+
+
+class BytesReader:
+    """Bytes in memory, read at offsets."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Return up to `size_bytes` bytes from an offset."""
+        return self._data[offset_bytes : offset_bytes + size_bytes]
+
+
+class FdReader:
+    """A file that somebody else opened and closes, read at offsets."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Return up to `size_bytes` bytes from an offset."""
+        return os.pread(self._descriptor, size_bytes, offset_bytes)

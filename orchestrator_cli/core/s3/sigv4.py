@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
+
+from orchestrator_cli.core.http.url import host_of, split_origin
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def presign_url(
     `url` has its path encoded already and no query. `headers`, names in lower case, must be sent
     exactly so by whoever uses the URL. `signed_at` is in UTC.
     """
-    origin, path = _split(url)
+    origin, path = split_origin(url)
     common = _common_to_urls(
         key,
         method,
@@ -67,7 +68,7 @@ def _common_to_urls(
     headers: tuple[tuple[str, str], ...],
 ) -> _Request:
     stamp = _stamp(signed_at)
-    signed = {"host": _host(origin), **dict(headers)}
+    signed = {"host": host_of(origin), **dict(headers)}
     fields = {
         **dict(query),
         "X-Amz-Algorithm": _ALGORITHM,
@@ -99,8 +100,8 @@ def sign_headers(
     signed = {**headers, "x-amz-content-sha256": payload_sha256, "x-amz-date": stamp}
     if key.session_token:
         signed["x-amz-security-token"] = key.session_token
-    origin, path = _split(bare)
-    named = {"host": _host(origin), **signed}
+    origin, path = split_origin(bare)
+    named = {"host": host_of(origin), **signed}
     names = ";".join(sorted(named))
     signature = _request(key, stamp, method, query, named, payload_sha256).sign(path)
     signed["authorization"] = (
@@ -165,26 +166,6 @@ def _request(
 
 def _trimmed(text: str) -> str:
     return " ".join(text.split()) if " " in text or "\t" in text else text
-
-
-def host_header(url: str) -> str:
-    """Return the Host header that HTTP clients send: without the port that goes without saying."""
-    return _host(_split(url)[0])
-
-
-def _split(url: str) -> tuple[str, str]:
-    """Return where a URL leads, and its path as it is written there."""
-    scheme, _, rest = url.partition("://")
-    address, slash, path = rest.partition("/")
-    return f"{scheme}://{address}", slash + path
-
-
-@lru_cache(maxsize=16)
-def _host(origin: str) -> str:
-    parts = urlsplit(origin)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
 
 
 def _stamp(signed_at: datetime) -> str:

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, printable
 from orchestrator_cli.core.base.rate_limiter import Pace, PacedBody
-from orchestrator_cli.core.s3.checksum import ReadsAt, md5, parse_etag, sha256, to_base64
+from orchestrator_cli.core.s3.checksum import (
+    BytesReader,
+    ReadsAt,
+    md5,
+    parse_etag,
+    sha256,
+    to_base64,
+)
 from orchestrator_cli.core.s3.compare import SHA256_METADATA, StoredChecksum, same_content
 from orchestrator_cli.core.s3.reader import ObjectReader
 from orchestrator_cli.core.s3.request import Payload, RestAnswer, stored_etag
 from orchestrator_cli.core.s3.types import Checksum, Outcome
 from orchestrator_cli.core.s3.versions import withdraw_unless_first
-from orchestrator_cli.core.transfer.local_file import MemorySource
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.session import S3Clients
@@ -54,7 +60,7 @@ class ArtifactStore(ObjectReader):
         if listed_etag and len(data) <= MD5_PAYS_BYTES and listed_etag == md5(data).hex():
             return Outcome.IDENTICAL, checksum
         if self._looks_first(listed_etag, len(data)):
-            existing = self.compare(key, MemorySource(data), len(data), StoredChecksum(checksum))
+            existing = self.compare(key, BytesReader(data), len(data), StoredChecksum(checksum))
             if existing is not None:
                 return existing, checksum
         return self._create(key, data, content_type, digest), checksum
@@ -76,7 +82,7 @@ class ArtifactStore(ObjectReader):
                 return Outcome.CREATED
             except ConflictError:
                 # Either somebody was first, or it is our own write whose answer was lost.
-                outcome = self.compare(key, MemorySource(data), len(data), checksum)
+                outcome = self.compare(key, BytesReader(data), len(data), checksum)
                 if outcome is not None:
                     return outcome
         raise ConflictError(f"upload of {printable(key)}: the key appears and disappears")

@@ -27,13 +27,13 @@ from orchestrator_cli.core.base.errors import (
     printable,
 )
 from orchestrator_cli.core.retention.archive import Archive
-from orchestrator_cli.core.s3.checksum import ReadsAt
+from orchestrator_cli.core.s3.checksum import FdReader, ReadsAt
 from orchestrator_cli.core.s3.compare import same_content
 from orchestrator_cli.core.s3.errors import RESUME_HINT
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import ListedObject, ObjectHead, Outcome
 from orchestrator_cli.core.transfer.engine import GROUPED_BYTES, Ended, Transfers
-from orchestrator_cli.core.transfer.local_file import LocalFile, OpenFile
+from orchestrator_cli.core.transfer.local_file import LocalFile
 from orchestrator_cli.core.transfer.partial_file import partial_file, write_new
 from orchestrator_cli.core.transfer.range_reader import read_in_order
 
@@ -258,7 +258,7 @@ class Downloader:
 
     def _verified(self, head: ObjectHead, output: IO[bytes]) -> bool:
         size_bytes = os.fstat(output.fileno()).st_size
-        return self._equal(OpenFile(output.fileno()), size_bytes, head)
+        return self._equal(FdReader(output.fileno()), size_bytes, head)
 
     def _publish(self, name: str, destination: Path, head: ObjectHead) -> Outcome:
         """Give a complete, verified file its name; without `overwrite` never over another."""

@@ -105,25 +105,3 @@ class LocalFile:
             f"{printable(self.path)} changed while it was read; it was not stored",
             hint="upload it again once it is no longer written to",
         )
-
-
-class MemorySource:
-    """Bytes in memory, read at offsets."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Return up to `size_bytes` bytes from an offset."""
-        return self._data[offset_bytes : offset_bytes + size_bytes]
-
-
-class OpenFile:
-    """A file that somebody else opened and closes, read at offsets."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Return up to `size_bytes` bytes from an offset."""
-        return os.pread(self._descriptor, size_bytes, offset_bytes)

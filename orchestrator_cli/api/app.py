@@ -21,12 +21,12 @@ from orchestrator_cli.api.json import encode, json_answer
 from orchestrator_cli.api.metrics import MEDIA_TYPE as METRICS_TYPE
 from orchestrator_cli.api.metrics import ServerMetrics
 from orchestrator_cli.api.middleware import ASKED_METHOD
-from orchestrator_cli.api.problems import RETRY_AFTER_SECONDS, problem, problem_of
-from orchestrator_cli.api.read_service import Reads
+from orchestrator_cli.api.problems import RETRY_AFTER_SECONDS, problem, problem_from_error
+from orchestrator_cli.api.read_service import ReadService
 from orchestrator_cli.api.schemas import ERRORS, REDIRECT, ExecutionPage, FilePage, Id
 from orchestrator_cli.api.upload_routes import add_uploads
-from orchestrator_cli.api.upload_service import ForbiddenError, Uploads
-from orchestrator_cli.api.worker_pool import BusyError, Workers
+from orchestrator_cli.api.upload_service import ForbiddenError, UploadService
+from orchestrator_cli.api.worker_pool import BoundedWorkerPool, BusyError
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
 from orchestrator_cli.core.base.quantities import parse_instant
 from orchestrator_cli.core.executions.metadata import ExecutionMetadata, Result
@@ -36,7 +36,9 @@ Cursor = Annotated[
 ]
 
 
-def make_app(reads: Reads, uploads: Uploads, workers: Workers, metrics: ServerMetrics) -> FastAPI:
+def make_app(
+    reads: ReadService, uploads: UploadService, workers: BoundedWorkerPool, metrics: ServerMetrics
+) -> FastAPI:
     """Return the application, without what guards it."""
     app = FastAPI(
         title="orchestrator",
@@ -60,7 +62,7 @@ def make_app(reads: Reads, uploads: Uploads, workers: Workers, metrics: ServerMe
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(OrchestratorError)
     async def expected(_request: Request, error: OrchestratorError) -> Response:
-        return problem_of(error)
+        return problem_from_error(error)
 
     @app.exception_handler(BusyError)
     async def busy(_request: Request, _error: BusyError) -> Response:
@@ -100,7 +102,9 @@ def _allowed(app: FastAPI, request: Request) -> str:
     return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))
 
 
-def _add_service(app: FastAPI, reads: Reads, workers: Workers, metrics: ServerMetrics) -> None:
+def _add_service(
+    app: FastAPI, reads: ReadService, workers: BoundedWorkerPool, metrics: ServerMetrics
+) -> None:
     @app.get("/healthz", tags=["service"], response_class=Response)
     async def healthz() -> Response:
         """Say that the process answers."""
@@ -136,7 +140,7 @@ def _base(request: Request) -> str:
     return base.replace("http://", "https://", 1) if forwarded == "https" else base
 
 
-def _add_executions(app: FastAPI, reads: Reads, workers: Workers) -> None:
+def _add_executions(app: FastAPI, reads: ReadService, workers: BoundedWorkerPool) -> None:
     @app.get("/executions", tags=["executions"], response_model=ExecutionPage, responses=ERRORS)
     async def list_executions(
         request: Request,
@@ -178,7 +182,7 @@ def _add_executions(app: FastAPI, reads: Reads, workers: Workers) -> None:
         return await _answer(request, workers, lambda: reads.execution(execution_id))
 
 
-def _add_files(app: FastAPI, reads: Reads, workers: Workers) -> None:
+def _add_files(app: FastAPI, reads: ReadService, workers: BoundedWorkerPool) -> None:
     @app.get(
         "/executions/{execution_id}/artifacts",
         tags=["files"],
@@ -255,7 +259,7 @@ def _redirect(url: str) -> Response:
 
 
 async def _answer(
-    request: Request, workers: Workers, work: Callable[[], dict[str, Any]]
+    request: Request, workers: BoundedWorkerPool, work: Callable[[], dict[str, Any]]
 ) -> Response:
     """Answer with what the work returns, or with 304 where the client has just that."""
     content, etag = await workers.run_read(lambda: _with_etag(encode(work())))

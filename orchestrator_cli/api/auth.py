@@ -47,7 +47,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class TokenScope:
     """What a new token is for. Raises UsageError for bounds that its scope has not."""
 
     scope: str = "read"
@@ -68,7 +68,7 @@ class Bounds:
         return [self.scope, *(f"{name}={text}" for name, text in named.items() if text)]
 
 
-def new_token(name: str, bounds: Bounds, randomness: bytes | None = None) -> tuple[str, str]:
+def new_token(name: str, bounds: TokenScope, randomness: bytes | None = None) -> tuple[str, str]:
     """Return a fresh token, and the line that stands for it in the file of tokens."""
     if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
         raise UsageError("a token's name has only letters, digits, - and _")
@@ -107,7 +107,7 @@ def _parse_line(words: list[str]) -> Token:
     until = datetime.fromisoformat(given["until"]) if "until" in given else None
     if until is not None and until.tzinfo is None:
         raise ValueError
-    checked = Bounds(scope, given.get("bench"), execution_id, until)
+    checked = TokenScope(scope, given.get("bench"), execution_id, until)
     return Token(
         name,
         scope,

@@ -13,7 +13,7 @@ from orchestrator_cli.core.s3.writer import ArtifactStore
 # At some 400 bytes each.
 MOST_LINES = 20_000
 # Checksum and content type by path.
-Lines = dict[str, tuple[str | None, str]]
+LineReader = dict[str, tuple[str | None, str]]
 
 
 class Manifests:
@@ -27,10 +27,10 @@ class Manifests:
         self._store = store
         self._most_lines = most_lines
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[str, Lines]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[str, LineReader]] = OrderedDict()
         self._lines = 0
 
-    def lines(self, execution_id: str, listed_etag: str) -> Lines:
+    def lines(self, execution_id: str, listed_etag: str) -> LineReader:
         """Return the lines, none where there is no valid manifest: the listing is the truth.
 
         `listed_etag` is bare, and empty where no listing has told it.
@@ -51,7 +51,7 @@ class Manifests:
         self._keep(execution_id, found.etag.strip('"'), lines)
         return lines
 
-    def _keep(self, execution_id: str, etag: str, lines: Lines) -> None:
+    def _keep(self, execution_id: str, etag: str, lines: LineReader) -> None:
         with self._lock:
             if execution_id in self._kept:
                 self._forget(execution_id)
@@ -64,5 +64,5 @@ class Manifests:
         self._lines -= _cost(self._kept.pop(execution_id)[1])
 
 
-def _cost(lines: Lines) -> int:
+def _cost(lines: LineReader) -> int:
     return 1 + len(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from orchestrator_cli.core.metrics.registry import Kind, Measured, Metric
+from orchestrator_cli.core.metrics.registry import Kind, Metric, MetricsSnapshot
 from orchestrator_cli.core.metrics.text_file import render
 
 REQUESTS = Metric(
@@ -38,7 +38,7 @@ class ServerMetrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._measured = Measured()
+        self._measured = MetricsSnapshot()
         self._in_flight = 0
 
     def begin(self) -> None:

@@ -36,7 +36,7 @@ _HEADERS = (
 
 
 @dataclass
-class Guard:
+class RequestGuardMiddleware:
     """An ASGI application around another. `log` takes one line of JSON."""
 
     app: ASGIApp

@@ -63,7 +63,7 @@ def problem(
     return Response(content, status, {"Cache-Control": "no-store", **(headers or {})}, MEDIA_TYPE)
 
 
-def problem_of(error: OrchestratorError) -> Response:
+def problem_from_error(error: OrchestratorError) -> Response:
     """Return the answer for an error of the library."""
     status, kind = _KINDS.get(type(error), (500, "unexpected"))
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None

@@ -23,11 +23,11 @@ from orchestrator_cli.core.executions.keys import (
     parse_execution_id,
 )
 from orchestrator_cli.core.executions.listing import list_execution_ids, no_such_execution
-from orchestrator_cli.core.executions.logs import find_log, find_tail
+from orchestrator_cli.core.executions.logs import find_log, tail_offset
 from orchestrator_cli.core.executions.repository import read_execution, read_executions
-from orchestrator_cli.core.retention.archive import Archive, is_archived, parse_restore
-from orchestrator_cli.core.s3.presign import Expiry, UrlSigner, plan_expiry
-from orchestrator_cli.core.s3.types import ListedObject, ObjectHead
+from orchestrator_cli.core.retention.archive import ArchiveInspector, is_archived, parse_restore
+from orchestrator_cli.core.s3.presign import Presigner, UrlExpiry, effective_expiry
+from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer.plan import guess_content_type
 
@@ -40,11 +40,11 @@ _LONGEST_WINDOW_SECONDS = 300
 
 
 @dataclass
-class Reads:
+class ReadService:
     """The read side of one bucket. Safe to share between threads."""
 
     store: ArtifactStore
-    signer: UrlSigner
+    signer: Presigner
     now: Callable[[], datetime]
     expires_in_seconds: int
     manifests: Manifests = field(init=False)
@@ -155,7 +155,7 @@ class Reads:
         """Return the last lines of a log, 4 MiB of them at most."""
         head = find_log(self.store, parse_execution_id(text), self._log_path(name))
         floor = max(0, head.size_bytes - MAX_TAIL_BYTES)
-        start = find_tail(self.store, head.key, head.size_bytes, lines, floor)
+        start = tail_offset(self.store, head.key, head.size_bytes, lines, floor)
         if start >= head.size_bytes:
             return b""
         return bytes(self.store.read_range(head.key, start, head.size_bytes - start))
@@ -170,8 +170,8 @@ class Reads:
             raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
         return path
 
-    def _url(self, head: ObjectHead, path: str, method: str) -> str:
-        listed = ListedObject(
+    def _url(self, head: ObjectMetadata, path: str, method: str) -> str:
+        listed = ObjectSummary(
             head.key,
             head.size_bytes,
             head.etag,
@@ -179,7 +179,7 @@ class Reads:
             head.storage_class,
             parse_restore(head.restore),
         )
-        Archive(self.store, self.now()).check_readable(listed, path)
+        ArchiveInspector(self.store, self.now()).check_readable(listed, path)
         query = {}
         if path.startswith("logs/"):
             query["response-content-type"] = "text/plain; charset=utf-8"
@@ -187,14 +187,14 @@ class Reads:
         by = self.signer.signing_key()
         return self.signer.sign(by, head.key, self._expiry(), query, method)
 
-    def _expiry(self) -> Expiry:
+    def _expiry(self) -> UrlExpiry:
         """Sign as of the last full window: within one, answers are the same and can be cached."""
         now, asked = self.now(), self.expires_in_seconds
         window = max(1, min(_LONGEST_WINDOW_SECONDS, asked // 4))
         signed_at = now - timedelta(
             seconds=int(now.timestamp()) % window, microseconds=now.microsecond
         )
-        return plan_expiry(asked, self.store.clients.credential_lifetime(), signed_at)
+        return effective_expiry(asked, self.store.clients.credential_lifetime(), signed_at)
 
     def _check_exists(self, execution_id: str, known: bool = False) -> None:
         if known:
@@ -210,13 +210,13 @@ class _Page:
     `metadata_etag` is that of metadata.json, where the listing has come that far.
     """
 
-    chosen: list[tuple[str, ListedObject]] = field(default_factory=list)
+    chosen: list[tuple[str, ObjectSummary]] = field(default_factory=list)
     last: str = ""
     more: bool = False
     metadata_etag: str = ""
 
 
-def _page(objects: Iterator[ListedObject], glob: str | None, limit: int) -> _Page:
+def _page(objects: Iterator[ObjectSummary], glob: str | None, limit: int) -> _Page:
     page = _Page()
     for number, one in enumerate(objects):
         parsed = parse_artifact_key(one.key)

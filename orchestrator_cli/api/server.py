@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from orchestrator_cli.api.slow_client_protocol import ImpatientProtocol
+from orchestrator_cli.api.slow_client_protocol import SlowClientProtocol
 from orchestrator_cli.core.base.errors import UsageError, printable
 
 KEEP_ALIVE_SECONDS = 30
@@ -35,7 +35,7 @@ def serve_app(app: Any, listening: socket.socket, request_seconds: float) -> Non
     most_connections = _connections_that_may_be_open()
     config = uvicorn.Config(
         app,
-        http=ImpatientProtocol.limited(request_seconds, most_connections),
+        http=SlowClientProtocol.limited(request_seconds, most_connections),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -18,7 +18,7 @@ REQUEST_SECONDS = 10
 LEAST_TAKEN_BYTES = 64 * 1024
 
 
-class ImpatientProtocol(H11Protocol):
+class SlowClientProtocol(H11Protocol):
     """A connection that is closed if its request is not whole, or its answer not taken, in time.
 
     And, where there are too many, if it has waited longest for a request. uvicorn itself waits for
@@ -29,13 +29,13 @@ class ImpatientProtocol(H11Protocol):
     request_seconds: ClassVar[float]
     most_connections: ClassVar[int]
     # Connections without a whole request, in the order in which they began to wait for one.
-    waiting: ClassVar[dict[ImpatientProtocol, None]]
+    waiting: ClassVar[dict[SlowClientProtocol, None]]
 
     _asking: asyncio.TimerHandle | None = None
     _taking: asyncio.TimerHandle | None = None
 
     @classmethod
-    def limited(cls, request_seconds: float, most_connections: int) -> type[ImpatientProtocol]:
+    def limited(cls, request_seconds: float, most_connections: int) -> type[SlowClientProtocol]:
         """Return the class for one server."""
         limits = {"request_seconds": request_seconds, "most_connections": most_connections}
         return type("LimitedProtocol", (cls,), {**limits, "waiting": {}})

@@ -13,8 +13,8 @@ from orchestrator_cli.api.auth import Token
 from orchestrator_cli.api.json import json_answer
 from orchestrator_cli.api.middleware import TOKEN
 from orchestrator_cli.api.schemas import Id
-from orchestrator_cli.api.upload_service import Uploads
-from orchestrator_cli.api.worker_pool import Workers
+from orchestrator_cli.api.upload_service import UploadService
+from orchestrator_cli.api.worker_pool import BoundedWorkerPool
 
 _BASE = "/executions/{execution_id}/uploads"
 
@@ -23,7 +23,10 @@ Answer = Callable[[Callable[[], dict[str, Any]]], Awaitable[Response]]
 
 
 def add_uploads(
-    app: FastAPI, uploads: Uploads, workers: Workers, errors: dict[int | str, dict[str, Any]]
+    app: FastAPI,
+    uploads: UploadService,
+    workers: BoundedWorkerPool,
+    errors: dict[int | str, dict[str, Any]],
 ) -> None:
     """Add the endpoints."""
 
@@ -35,7 +38,9 @@ def add_uploads(
     _add_large_files(app, uploads, answer, common)
 
 
-def _add_files(app: FastAPI, uploads: Uploads, answer: Answer, common: dict[str, Any]) -> None:
+def _add_files(
+    app: FastAPI, uploads: UploadService, answer: Answer, common: dict[str, Any]
+) -> None:
     @app.get(_BASE, response_model=models.Terms, **common)
     async def get_upload_terms(request: Request, execution_id: Id) -> Response:
         """Return what a client has to know before it uploads to an execution."""
@@ -76,7 +81,7 @@ def _add_files(app: FastAPI, uploads: Uploads, answer: Answer, common: dict[str,
 
 
 def _add_large_files(
-    app: FastAPI, uploads: Uploads, answer: Answer, common: dict[str, Any]
+    app: FastAPI, uploads: UploadService, answer: Answer, common: dict[str, Any]
 ) -> None:
     @app.post(f"{_BASE}/begin", response_model=models.BeginAnswer, **common)
     async def begin_large_file(

@@ -19,7 +19,7 @@ from orchestrator_cli.core.s3.part_plan import (
     MAX_PARTS,
     MAX_STREAM_BYTES,
 )
-from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.types import PutOutcome
 
 MAX_FILES = 200
 MAX_PART_OFFERS = 500
@@ -241,7 +241,7 @@ class FileAnswer(BaseModel):
     """What is to be done about a file: nothing, compare it, send it whole, or by parts."""
 
     path: str = Field(description="Where it goes.", examples=["artifacts/custom/a.txt"])
-    outcome: Outcome | None = Field(
+    outcome: PutOutcome | None = Field(
         description="Null where it is not stored yet, and where only who has it can compare."
     )
     stored: Stored | None
@@ -276,7 +276,7 @@ class PartsAnswer(BaseModel):
 class CompleteAnswer(BaseModel):
     """The file is stored."""
 
-    outcome: Outcome
+    outcome: PutOutcome
     checksum: str | None = Field(examples=[f"sha256:{_SHA256}-3"])
 
 

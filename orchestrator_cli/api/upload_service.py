@@ -9,11 +9,20 @@ from orchestrator_cli.api import upload_schemas as models
 from orchestrator_cli.api.auth import Token
 from orchestrator_cli.core.base.errors import UsageError, printable
 from orchestrator_cli.core.executions.keys import parse_execution_id
-from orchestrator_cli.core.executions.repository import Execution, read_execution, record_upload
-from orchestrator_cli.core.gateway.upload_authorizer import Answer, Offer, PartOffer, UploadGrants
+from orchestrator_cli.core.executions.repository import (
+    Execution,
+    read_execution,
+    record_upload_result,
+)
+from orchestrator_cli.core.gateway.upload_authorizer import (
+    Answer,
+    Offer,
+    PartOffer,
+    UploadAuthorizer,
+)
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.core.s3.types import Checksum, ObjectHead, Outcome
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _MAX_RECORDED_CHARACTERS = 4096
@@ -24,11 +33,11 @@ class ForbiddenError(Exception):
 
 
 @dataclass
-class Uploads:
+class UploadService:
     """The upload side of one bucket. Safe to share between threads."""
 
     store: ArtifactStore
-    grants: UploadGrants
+    grants: UploadAuthorizer
 
     def terms(self, text: str, token: Token | None) -> dict[str, Any]:
         """Return what a client has to know before it begins."""
@@ -93,14 +102,14 @@ class Uploads:
         stored = self.grants.complete(
             execution_id, asked.path, asked.upload_id, asked.size_bytes, checksums
         )
-        return {"outcome": Outcome.CREATED, "checksum": str(stored) if stored else None}
+        return {"outcome": PutOutcome.CREATED, "checksum": str(stored) if stored else None}
 
     def record(self, text: str, token: Token | None, asked: models.RecordRequest) -> dict[str, Any]:
         """Note what failed and what is mended; of a finished execution extend the manifest."""
         execution_id = self._check(text, token)
         failed = {_recorded(path): printable(error) for path, error in asked.failed.items()}
         mended = {_recorded(path) for path in asked.mended}
-        metadata = record_upload(self.store, execution_id, failed, mended - failed.keys())
+        metadata = record_upload_result(self.store, execution_id, failed, mended - failed.keys())
         return {
             "artifact_status": metadata.artifact_status,
             "failure_count": len(metadata.failures),
@@ -152,7 +161,7 @@ def _answer(one: Answer) -> dict[str, Any]:
     }
 
 
-def _stored(head: ObjectHead) -> dict[str, Any]:
+def _stored(head: ObjectMetadata) -> dict[str, Any]:
     return {
         "size_bytes": head.size_bytes,
         "etag": head.etag,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from orchestrator_cli.core.base.cancellation import StopSignal, obey
+from orchestrator_cli.core.base.cancellation import CancelToken, bind_token
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ class BusyError(Exception):
     """As much work waits as may wait."""
 
 
-class Workers:
+class BoundedWorkerPool:
     """Threads, and a limit on what waits for them.
 
     Work that nobody waits for any more is dropped where it has not begun. What has begun keeps its
@@ -36,14 +36,14 @@ class Workers:
 
     async def run_read(self, work: Callable[[], T]) -> T:
         """Run work that may end between two of its requests once nobody waits for it."""
-        stop = StopSignal()
+        stop = CancelToken()
 
         def read() -> T:
-            obey(stop)
+            bind_token(stop)
             try:
                 return work()
             finally:
-                obey(None)
+                bind_token(None)
 
         try:
             return await self.run(read)

@@ -22,12 +22,12 @@ from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, pri
 if TYPE_CHECKING:
     from orchestrator_cli.cli.metrics_setup import Measuring
     from orchestrator_cli.cli.output import Output
-    from orchestrator_cli.core.gateway.client import ViaClient
-    from orchestrator_cli.core.metrics.registry import Meter
+    from orchestrator_cli.core.gateway.client import GatewayClient
+    from orchestrator_cli.core.metrics.registry import MetricsRecorder
     from orchestrator_cli.core.s3.access import DirectAccess
     from orchestrator_cli.core.s3.types import UploadResult
     from orchestrator_cli.core.s3.writer import ArtifactStore
-    from orchestrator_cli.core.transfer.engine import Transfers
+    from orchestrator_cli.core.transfer.engine import TransferEngine
 
 # As in boto3, which is more liberal than AWS is for new buckets.
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
@@ -95,10 +95,10 @@ class App:
 
         Raises UsageError where no bucket is configured.
         """
-        from orchestrator_cli.core.base.rate_limiter import Pace
+        from orchestrator_cli.core.base.rate_limiter import RateLimiter
         from orchestrator_cli.core.s3.access import may_need_proxy
         from orchestrator_cli.core.s3.retry import RetryPolicy
-        from orchestrator_cli.core.s3.session import S3Clients, S3Settings
+        from orchestrator_cli.core.s3.session import S3Session, S3Settings
         from orchestrator_cli.core.s3.writer import ArtifactStore
 
         settings = S3Settings(
@@ -111,8 +111,8 @@ class App:
             proxied=may_need_proxy(os.environ),
         )
         retry = RetryPolicy(on_retry=self._note_retry) if patient else RetryPolicy(attempts=1)
-        clients = S3Clients(settings, retry)
-        return ArtifactStore(clients, Pace(limit_rate) if limit_rate else None)
+        clients = S3Session(settings, retry)
+        return ArtifactStore(clients, RateLimiter(limit_rate) if limit_rate else None)
 
     @property
     def region(self) -> str:
@@ -154,14 +154,14 @@ class App:
 
     def transfers(
         self, store: ArtifactStore, concurrency: int, on_bytes: Any = lambda size: None
-    ) -> Transfers:
+    ) -> TransferEngine:
         """Build the threads and the memory budget of a transfer."""
-        from orchestrator_cli.core.transfer.engine import Transfers
+        from orchestrator_cli.core.transfer.engine import TransferEngine
 
-        return Transfers(store, concurrency, on_bytes, observe=self.observe)
+        return TransferEngine(store, concurrency, on_bytes, observe=self.observe)
 
     @property
-    def meter(self) -> Meter | None:
+    def meter(self) -> MetricsRecorder | None:
         """What counts, where that was asked for."""
         return self.measuring.meter if self.measuring is not None else None
 
@@ -207,16 +207,16 @@ class App:
             raise UsageError(f"{printable(bucket)!r} is not a bucket name")
         return bucket
 
-    def via(self, url: str, token_file: Path | None, concurrency: int) -> ViaClient:
+    def via(self, url: str, token_file: Path | None, concurrency: int) -> GatewayClient:
         """Build the client of a server that uploads go through; no AWS setting is looked at."""
-        from orchestrator_cli.core.gateway.client import ViaClient, ViaSettings
+        from orchestrator_cli.core.gateway.client import GatewayClient, ViaSettings
         from orchestrator_cli.core.s3.access import may_need_proxy
         from orchestrator_cli.core.s3.retry import RetryPolicy
 
         bundle = self.ca_bundle(url)
         token = _read_token(token_file) if token_file else os.environ.get(VIA_TOKEN_VARIABLE)
         settings = ViaSettings(url, token or None, bundle, concurrency, may_need_proxy(os.environ))
-        client = ViaClient(settings, RetryPolicy(on_retry=self._note_retry))
+        client = GatewayClient(settings, RetryPolicy(on_retry=self._note_retry))
         if client.sends_token_in_clear:
             self.output.warn("the token goes to the server over plain HTTP; use https://")
         return client

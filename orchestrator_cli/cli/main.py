@@ -53,7 +53,7 @@ COMMANDS: dict[str, str] = {
 }
 
 
-class ReaderGone(Exception):  # noqa: N818 - no fault
+class BrokenStdout(Exception):  # noqa: N818 - no fault
     """Nobody reads standard output any more. No OSError: click makes exit code 1 of that."""
 
 
@@ -108,7 +108,7 @@ def _naming_a_closed_pipe() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:
-        raise ReaderGone from error
+        raise BrokenStdout from error
 
 
 @click.group(
@@ -230,7 +230,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     _prepare_signals()
     try:
         code = _run(arguments)
-    except (ReaderGone, BrokenPipeError):
+    except (BrokenStdout, BrokenPipeError):
         # It has all it wanted, as `| head` has. Threads may still read ahead for it.
         _end_at_once(0)
     _flush_and_exit(code)
@@ -242,7 +242,7 @@ def _run(arguments: list[str]) -> int:
         cli.main(arguments, prog_name="orchestrator", standalone_mode=False, obj=app)
         sys.stdout.flush()
         return 0
-    except (ReaderGone, BrokenPipeError):
+    except (BrokenStdout, BrokenPipeError):
         raise
     except (KeyboardInterrupt, click.Abort, InterruptedByUser):
         return _report_interrupted(arguments)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from orchestrator_cli.core.http.url import WebAddress, is_readable_on_the_way, parse_web_address
+from orchestrator_cli.core.http.url import ServiceUrl, is_plaintext, parse_service_url
 from orchestrator_cli.core.metrics.delivery import Delivery, Owed
-from orchestrator_cli.core.metrics.registry import Measured, Meter
+from orchestrator_cli.core.metrics.registry import MetricsRecorder, MetricsSnapshot
 from orchestrator_cli.core.metrics.text_file import add_to_file, require_prometheus
 
 # Below the directory for state.
@@ -28,7 +28,7 @@ class Measuring:
     def __init__(
         self, command: str, environment: Mapping[str, str], warn: Callable[[str], None]
     ) -> None:
-        self.meter = Meter(command, time.monotonic)
+        self.meter = MetricsRecorder(command, time.monotonic)
         self._environment = environment
         self._warn = warn
         self._deliveries: list[Delivery] = []
@@ -68,7 +68,7 @@ class Measuring:
         own = any(map(self._environment.get, _CERTIFICATES))
         settings = OtlpSettings(address, None if own else ca_bundle, _host())
 
-        def send(measured: Measured, span: Span) -> None:
+        def send(measured: MetricsSnapshot, span: Span) -> None:
             from orchestrator_cli.core.metrics.otlp_exporter import export
 
             export(measured, span, settings)
@@ -85,9 +85,9 @@ class Measuring:
             if trouble is not None:
                 self._warn(f"metrics: {trouble}")
 
-    def _address(self, url: str, option: str, example: str) -> WebAddress:
-        address = parse_web_address(url, option, example)
-        if address.authorization is not None and is_readable_on_the_way(address.url):
+    def _address(self, url: str, option: str, example: str) -> ServiceUrl:
+        address = parse_service_url(url, option, example)
+        if address.authorization is not None and is_plaintext(address.url):
             self._warn(f"{option}: the password goes over plain HTTP; use https://")
         return address
 

@@ -9,10 +9,10 @@ from typing import Any
 from orchestrator_cli.core.retention.policy import DEFAULT_MINIMUM, Rule, api_rule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
-    Guarantees,
+    BucketProtection,
+    deny_statements,
     efs_policies,
     encryption_rule,
-    plan_denials,
     policy_document,
 )
 from orchestrator_cli.infrastructure.cloudformation import render_cloudformation
@@ -23,7 +23,7 @@ NO_BUCKET = "BUCKET"
 
 
 def render_policy(
-    style: str, rules: Iterable[Rule], bucket: str | None, guarantees: Guarantees
+    style: str, rules: Iterable[Rule], bucket: str | None, guarantees: BucketProtection
 ) -> str:
     """Return the text in one of FORMATS; without a bucket's name it is left to be filled in."""
     chosen = tuple(rules)
@@ -35,7 +35,7 @@ def render_policy(
 
 
 def list_requests(
-    rules: Iterable[Rule], bucket: str, guarantees: Guarantees
+    rules: Iterable[Rule], bucket: str, guarantees: BucketProtection
 ) -> dict[str, dict[str, Any]]:
     """Return the input of each request by its command of the AWS CLI, in the order to send."""
     requests: dict[str, dict[str, Any]] = {}
@@ -59,7 +59,7 @@ def list_requests(
     return requests
 
 
-def _access_requests(bucket: str, guarantees: Guarantees) -> dict[str, dict[str, Any]]:
+def _access_requests(bucket: str, guarantees: BucketProtection) -> dict[str, dict[str, Any]]:
     requests: dict[str, dict[str, Any]] = {}
     if guarantees.kms_key is not None:
         rule = encryption_rule(guarantees.kms_key)
@@ -70,7 +70,7 @@ def _access_requests(bucket: str, guarantees: Guarantees) -> dict[str, dict[str,
         requests["s3api put-public-access-block"] = {
             "PublicAccessBlockConfiguration": PUBLIC_ACCESS_BLOCK
         }
-    denials = plan_denials(guarantees)
+    denials = deny_statements(guarantees)
     if denials:
         document = policy_document(denials, lambda key: _arn(bucket, key))
         # The request takes the policy as text.

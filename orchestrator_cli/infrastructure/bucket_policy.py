@@ -23,7 +23,7 @@ _NOT_SWAPPED = ("Null", "s3:if-match", "true")
 
 
 @dataclass(frozen=True, slots=True)
-class Guarantees:
+class BucketProtection:
     """The options of `render`. `object_lock` is a mode and a number of days.
 
     `kms_key` is a key's ARN or id; empty means SSE-S3, None leaves encryption alone.
@@ -44,7 +44,7 @@ class Guarantees:
 
 
 @dataclass(frozen=True, slots=True)
-class Denial:
+class DenyStatement:
     """A statement of a bucket policy that denies everybody. `""` in `keys` is the bucket itself.
 
     A condition is an operator, a key and a value; all of them must hold.
@@ -56,15 +56,15 @@ class Denial:
     conditions: tuple[tuple[str, str, str], ...]
 
 
-def plan_denials(guarantees: Guarantees) -> tuple[Denial, ...]:
+def deny_statements(guarantees: BucketProtection) -> tuple[DenyStatement, ...]:
     """Return the statements of the bucket policy; none where nothing asks for one."""
-    denials: list[Denial] = []
+    denials: list[DenyStatement] = []
     if guarantees.tls_only:
         insecure = (("Bool", "aws:SecureTransport", "false"),)
-        denials.append(Denial("TlsOnly", "s3:*", ("", "*"), insecure))
+        denials.append(DenyStatement("TlsOnly", "s3:*", ("", "*"), insecure))
     if guarantees.write_once:
         denials.append(
-            Denial(
+            DenyStatement(
                 "FilesAreWrittenOnce",
                 "s3:PutObject",
                 _WRITE_ONCE_KEYS,
@@ -72,7 +72,7 @@ def plan_denials(guarantees: Guarantees) -> tuple[Denial, ...]:
             )
         )
         denials.append(
-            Denial(
+            DenyStatement(
                 "MetadataIsComparedAndSwapped",
                 "s3:PutObject",
                 (_SWAPPED_KEY,),
@@ -82,12 +82,14 @@ def plan_denials(guarantees: Guarantees) -> tuple[Denial, ...]:
     return tuple(denials)
 
 
-def policy_document(denials: tuple[Denial, ...], arn: Callable[[str], Any]) -> dict[str, Any]:
+def policy_document(
+    denials: tuple[DenyStatement, ...], arn: Callable[[str], Any]
+) -> dict[str, Any]:
     """Return the bucket policy; `arn` makes the ARN of a key, of the bucket for `""`."""
     return {"Version": "2012-10-17", "Statement": [_statement(one, arn) for one in denials]}
 
 
-def _statement(denial: Denial, arn: Callable[[str], Any]) -> dict[str, Any]:
+def _statement(denial: DenyStatement, arn: Callable[[str], Any]) -> dict[str, Any]:
     conditions: dict[str, dict[str, str]] = {}
     for operator, key, value in denial.conditions:
         conditions.setdefault(operator, {})[key] = value

@@ -10,10 +10,10 @@ from typing import Any
 from orchestrator_cli.core.retention.policy import ARCHIVE_CLASS, DEFAULT_MINIMUM, Rule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
-    Guarantees,
+    BucketProtection,
+    deny_statements,
     efs_policies,
     encryption_rule,
-    plan_denials,
     policy_document,
 )
 
@@ -27,7 +27,9 @@ _RESERVED = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "
 _KEPT = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
 
 
-def render_cloudformation(rules: Iterable[Rule], bucket: str | None, guarantees: Guarantees) -> str:
+def render_cloudformation(
+    rules: Iterable[Rule], bucket: str | None, guarantees: BucketProtection
+) -> str:
     """Return the template; deploying it makes the bucket."""
     name = {"Type": "String", **({"Default": bucket} if bucket else {})}
     resources: dict[str, Any] = {
@@ -37,7 +39,7 @@ def render_cloudformation(rules: Iterable[Rule], bucket: str | None, guarantees:
             "Properties": {"BucketName": {"Ref": "BucketName"}, **_properties(rules, guarantees)},
         }
     }
-    denials = plan_denials(guarantees)
+    denials = deny_statements(guarantees)
     if denials:
         properties = {"Bucket": {"Ref": "Bucket"}, "PolicyDocument": policy_document(denials, _arn)}
         resources["BucketPolicy"] = {"Type": "AWS::S3::BucketPolicy", "Properties": properties}
@@ -58,7 +60,7 @@ def render_cloudformation(rules: Iterable[Rule], bucket: str | None, guarantees:
     return _HEAD + "\n".join(_yaml(template)) + "\n"
 
 
-def _properties(rules: Iterable[Rule], guarantees: Guarantees) -> dict[str, Any]:
+def _properties(rules: Iterable[Rule], guarantees: BucketProtection) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     if guarantees.versioned:
         properties["VersioningConfiguration"] = {"Status": "Enabled"}

@@ -214,7 +214,7 @@ exit "$code"
 
 
 @dataclass(frozen=True, slots=True)
-class SuiteJob:
+class JobSpec:
     """What a Job runs: `image` holds this tool, `test_image` the tests; both hold sh."""
 
     name: str
@@ -231,7 +231,7 @@ class SuiteJob:
         check("image", self.test_image)
 
 
-def render_eks(place: Place, job: SuiteJob, role_arn: str | None) -> str:
+def render_eks(place: Place, job: JobSpec, role_arn: str | None) -> str:
     """Return a ServiceAccount and a Job whose native sidecar stores what the tests left.
 
     With `role_arn` the account uses IAM roles for service accounts; without one, an EKS Pod
@@ -247,7 +247,7 @@ def render_eks(place: Place, job: SuiteJob, role_arn: str | None) -> str:
     return "---\n".join(_yaml(document, 0) for document in documents)
 
 
-def _job(place: Place, job: SuiteJob) -> dict[str, object]:
+def _job(place: Place, job: JobSpec) -> dict[str, object]:
     new = "orchestrator new --runner-type eks" + (
         f" --suite {shlex.quote(_one_line(job.suite))}" if job.suite else ""
     )

@@ -10,10 +10,10 @@ from typing import Any
 from orchestrator_cli.core.retention.policy import ARCHIVE_CLASS, DEFAULT_MINIMUM, Rule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
-    Denial,
-    Guarantees,
+    BucketProtection,
+    DenyStatement,
+    deny_statements,
     efs_policies,
-    plan_denials,
 )
 
 _HEAD = """\
@@ -39,7 +39,9 @@ class _Block:
     body: tuple[tuple[str, Any] | _Block, ...]
 
 
-def render_terraform(rules: Iterable[Rule], bucket: str | None, guarantees: Guarantees) -> str:
+def render_terraform(
+    rules: Iterable[Rule], bucket: str | None, guarantees: BucketProtection
+) -> str:
     """Return the resources; applying them makes the bucket."""
     default = (("default", bucket),) if bucket else ()
     lock = (("object_lock_enabled", True),) if guarantees.object_lock else ()
@@ -65,7 +67,7 @@ def _of_bucket(kind: str, *body: tuple[str, Any] | _Block) -> _Block:
     return _resource(f"bucket_{kind}", ("bucket", _Raw(f"{_BUCKET}.id")), *body)
 
 
-def _lifecycle(rules: Iterable[Rule], guarantees: Guarantees) -> _Block:
+def _lifecycle(rules: Iterable[Rule], guarantees: BucketProtection) -> _Block:
     # Rules about versions have to come after versioning.
     after = (("depends_on", _Raw("[aws_s3_bucket_versioning.orchestrator]")),)
     return _of_bucket(
@@ -100,7 +102,7 @@ def _rule(rule: Rule) -> Iterator[tuple[str, Any] | _Block]:
         yield _Block("abort_incomplete_multipart_upload", days)
 
 
-def _guarantees(guarantees: Guarantees) -> Iterator[_Block]:
+def _guarantees(guarantees: BucketProtection) -> Iterator[_Block]:
     if guarantees.versioned:
         on = _Block("versioning_configuration", (("status", "Enabled"),))
         yield _of_bucket("versioning", on)
@@ -116,7 +118,7 @@ def _guarantees(guarantees: Guarantees) -> Iterator[_Block]:
         yield _of_bucket("public_access_block", *blocked)
     if guarantees.kms_key is not None:
         yield _encryption(guarantees.kms_key)
-    denials = plan_denials(guarantees)
+    denials = deny_statements(guarantees)
     if denials:
         statements = tuple(_Block("statement", tuple(_statement(one))) for one in denials)
         yield _Block('data "aws_iam_policy_document" "orchestrator"', statements)
@@ -143,7 +145,7 @@ def _encryption(kms_key: str) -> _Block:
     return _of_bucket("server_side_encryption_configuration", rule)
 
 
-def _statement(denial: Denial) -> Iterator[tuple[str, Any] | _Block]:
+def _statement(denial: DenyStatement) -> Iterator[tuple[str, Any] | _Block]:
     yield "sid", denial.sid
     yield "effect", "Deny"
     yield "actions", [denial.action]

@@ -13,8 +13,8 @@ import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator_cli.runner.foreground import HeldSignals
-from orchestrator_cli.runner.output_copier import replace_by_null
+from orchestrator_cli.runner.foreground import BlockedSignals
+from orchestrator_cli.runner.output_copier import redirect_to_devnull
 from orchestrator_cli.runner.terminal import Relay, copy_window_size, in_foreground, open_pty
 
 
@@ -46,7 +46,7 @@ class Child:
 
 
 def start_child(
-    command: Sequence[str], environment: Mapping[str, str], signals: HeldSignals
+    command: Sequence[str], environment: Mapping[str, str], signals: BlockedSignals
 ) -> Child:
     """Start the command. Where ours are terminals, it gets terminals of its own.
 
@@ -129,4 +129,4 @@ def _let_go_of_input() -> None:
     """Leave standard input to the command: who writes to it must see it close."""
     if not os.isatty(0):
         with contextlib.suppress(OSError):
-            replace_by_null(0)
+            redirect_to_devnull(0)

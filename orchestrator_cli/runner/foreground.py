@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from orchestrator_cli.core.base.errors import printable
 
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-PASSED_ON = STOP_SIGNALS | {signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
+FORWARDED_SIGNALS = STOP_SIGNALS | {signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
 # Python ignores these two, and a command would inherit that.
 _RESET_FOR_COMMANDS = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -25,7 +25,7 @@ _NOT_FOUND = 127
 
 
 @contextmanager
-def held_signals(signals: frozenset[signal.Signals]) -> Iterator[HeldSignals]:
+def blocked_signals(signals: frozenset[signal.Signals]) -> Iterator[BlockedSignals]:
     """Hold these signals, and the end of a child, until they are asked for.
 
     A signal that was ignored before (as under nohup) stays ignored.
@@ -35,13 +35,13 @@ def held_signals(signals: frozenset[signal.Signals]) -> Iterator[HeldSignals]:
     previous = signal.signal(signal.SIGCHLD, lambda *_: None)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, wanted | {signal.SIGCHLD})
     try:
-        yield HeldSignals(frozenset(wanted | {signal.SIGCHLD}), frozenset(mask))
+        yield BlockedSignals(frozenset(wanted | {signal.SIGCHLD}), frozenset(mask))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGCHLD, previous)
 
 
-class HeldSignals:
+class BlockedSignals:
     """The signals being held; `mask` is what was blocked before, for a command to inherit."""
 
     def __init__(
@@ -81,7 +81,7 @@ def run_foreground(command: Sequence[str], environment: Mapping[str, str]) -> in
     Signals sent to this process are passed on. Those of the terminal have reached the command
     already. Raises FileNotFoundError, PermissionError and other OSErrors where it cannot start.
     """
-    with held_signals(PASSED_ON) as signals:
+    with blocked_signals(FORWARDED_SIGNALS) as signals:
         child = os.posix_spawnp(
             command[0],
             list(command),

@@ -18,7 +18,7 @@ _LAST_BYTES_SECONDS = 2.0
 _PIPE_BYTES = 1024 * 1024
 
 
-class Copier(threading.Thread):
+class OutputTee(threading.Thread):
     """Copies one stream of the command to one of ours and to the spool.
 
     It ends with the stream, or, once `finish` was called, when nothing is left in it. Where our
@@ -48,7 +48,7 @@ class Copier(threading.Thread):
             os.close(self._source)
             if self._target == 1:
                 # The reader of our output waits for its end, not for the uploads.
-                replace_by_null(self._target)
+                redirect_to_devnull(self._target)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGCHLD)
 
     def _copy(self) -> None:
@@ -115,7 +115,7 @@ def write_all(descriptor: int, data: memoryview) -> bool:
     return True
 
 
-def replace_by_null(descriptor: int) -> None:
+def redirect_to_devnull(descriptor: int) -> None:
     """Let go of what a descriptor leads to, without leaving its number free."""
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, descriptor, inheritable=True)

@@ -28,26 +28,26 @@ from orchestrator_cli.core.executions.metadata import (
 )
 from orchestrator_cli.core.executions.repository import (
     create_execution,
+    create_or_reuse_execution,
     finish_execution,
-    open_execution,
-    record_upload,
+    record_upload_result,
 )
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.plan import (
+    PathFilter,
     PlanItem,
     PlannedFile,
-    Selection,
     guess_content_type,
     plan_upload,
 )
 from orchestrator_cli.core.transfer.uploader import Uploader, upload_stream
 from orchestrator_cli.runner.run_record import RunEnd, RunStart, render_results, run_details
-from orchestrator_cli.runner.spool import RUN_LOGS, RunnerLog, Spool, SpoolFollower
+from orchestrator_cli.runner.spool import RUN_LOGS, RunnerLog, Spool, TailReader
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.metrics.registry import Meter
+    from orchestrator_cli.core.metrics.registry import MetricsRecorder
 
 _LONGEST_WAIT_SECONDS = 30.0
 _CONCURRENCY = 8
@@ -58,7 +58,7 @@ RESULTS_PATH = "artifacts/results.json"
 class RunOutcome:
     """What became of a run's output. `stored` means that nothing is left in the spool only.
 
-    `measured` is for whoever writes the metrics, as `Measured.from_list` takes it.
+    `measured` is for whoever writes the metrics, as `MetricsSnapshot.from_list` takes it.
     """
 
     stored: bool = False
@@ -72,7 +72,7 @@ class RunOutcome:
         return asdict(self)
 
 
-class RunUpload:
+class RunUploader:
     """Stores one run. `begin` starts with the logs; `finish`, once, ends in an outcome.
 
     `make_store` makes a store, patient or not; `meter` counts what is stored.
@@ -84,7 +84,7 @@ class RunUpload:
         start: RunStart,
         log: RunnerLog,
         make_store: Callable[[bool], ArtifactStore],
-        meter: Meter | None = None,
+        meter: MetricsRecorder | None = None,
     ) -> None:
         self._spool = spool
         self._start = start
@@ -148,9 +148,11 @@ class RunUpload:
         item = self._planned_log(name)
 
         def follow() -> None:
-            source = SpoolFollower(item.source, self._ended)
+            source = TailReader(item.source, self._ended)
             try:
-                with Transfers(store, _CONCURRENCY, lambda size: self._progress()) as transfers:
+                with TransferEngine(
+                    store, _CONCURRENCY, lambda size: self._progress()
+                ) as transfers:
                     result = upload_stream(transfers, item, source)
             finally:
                 source.close()
@@ -250,7 +252,7 @@ class RunUpload:
             outcome.problems.append(f"{path}: {loss}")
         if not own_results:
             self._store_results(store, end)
-        record_upload(store, start.execution_id, failed, self._stored - failed.keys())
+        record_upload_result(store, start.execution_id, failed, self._stored - failed.keys())
         metadata = self._finish_execution(store, end)
         outcome.stored = not kept_back
         outcome.exit_code = 3 if outcome.problems else 0
@@ -258,8 +260,8 @@ class RunUpload:
         if outcome.stored:
             self._spool.remove()
 
-    def _transfers(self, store: ArtifactStore) -> Transfers:
-        transfers = Transfers(store, _CONCURRENCY * 2, lambda size: self._progress())
+    def _transfers(self, store: ArtifactStore) -> TransferEngine:
+        transfers = TransferEngine(store, _CONCURRENCY * 2, lambda size: self._progress())
         if self._meter is not None:
             transfers.observe = self._meter.upload
         return transfers
@@ -278,7 +280,7 @@ class RunUpload:
         failed = dict.fromkeys(sorted(expected - self._stored), error.message) | end.lost
         with contextlib.suppress(OrchestratorError):
             store = self._store(patient=False)
-            record_upload(store, self._start.execution_id, failed, set())
+            record_upload_result(store, self._start.execution_id, failed, set())
             self._finish_execution(store, end)
 
     def _make_execution(self, store: ArtifactStore) -> None:
@@ -292,7 +294,7 @@ class RunUpload:
             **start.declared,
         )
         if start.reused:
-            open_execution(store, metadata)
+            create_or_reuse_execution(store, metadata)
         else:
             create_execution(store, metadata)
         self._made = True
@@ -331,7 +333,7 @@ class RunUpload:
             outcome.problems.append(f"{printable(directory)}: there is no such directory")
             self._log.note(f"artifacts: there is no directory {directory}")
             return
-        yield from plan_upload(self._start.execution_id, [Path(directory)], Selection())
+        yield from plan_upload(self._start.execution_id, [Path(directory)], PathFilter())
 
     def _seal(self, end: RunEnd) -> None:
         """Write the last line of runner.log: what may be stored must not change any more."""

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator_cli.runner.child import Child, start_child
-from orchestrator_cli.runner.foreground import PASSED_ON, HeldSignals, held_signals, start_failure
-from orchestrator_cli.runner.output_copier import Copier
+from orchestrator_cli.runner.foreground import (
+    FORWARDED_SIGNALS,
+    BlockedSignals,
+    blocked_signals,
+    start_failure,
+)
+from orchestrator_cli.runner.output_copier import OutputTee
 from orchestrator_cli.runner.run_record import RunEnd, RunStart
-from orchestrator_cli.runner.run_uploader import RunOutcome, RunUpload
+from orchestrator_cli.runner.run_uploader import RunOutcome, RunUploader
 from orchestrator_cli.runner.spool import RunnerLog, Spool, SpoolLog
-from orchestrator_cli.runner.supervisor import RUN_SIGNALS, Supervisor, take_terminal_back
-from orchestrator_cli.runner.uploader_process import Storer, start_storer
+from orchestrator_cli.runner.supervisor import RUN_SIGNALS, Supervisor, reclaim_terminal
+from orchestrator_cli.runner.uploader_process import UploaderProcess, start_storer
 
 _TIMED_OUT = 124
 
@@ -38,7 +43,7 @@ class Session:
     command: tuple[str, ...]
     spool: Spool
     log: RunnerLog
-    upload: RunUpload
+    upload: RunUploader
     limits: Limits
     environment: Mapping[str, str]
     clock: Callable[[], datetime]
@@ -47,20 +52,20 @@ class Session:
 
     def run(self) -> tuple[RunEnd, RunOutcome]:
         """Run the command and store its output; say how both ended."""
-        with held_signals(RUN_SIGNALS) as signals:
+        with blocked_signals(RUN_SIGNALS) as signals:
             supervisor = Supervisor(signals, self.log.note)
             storer = self._start_storer()
             end = self._run_command(supervisor)
             self.log.note(f"end: {end.summary}, after {end.duration_seconds:.3f} s")
             self._keep_end(end)
             storer.tell_end(end)
-            supervisor.await_storer(storer, self.say_slow)
-            for number in PASSED_ON:
+            supervisor.wait_uploader(storer, self.say_slow)
+            for number in FORWARDED_SIGNALS:
                 # One that comes late must not change the exit code any more.
                 signal.signal(number, signal.SIG_IGN)
             return end, storer.outcome()
 
-    def _start_storer(self) -> Storer:
+    def _start_storer(self) -> UploaderProcess:
         died = RunEnd(self.start.started_at, 0, error="the runner was killed")
         keep = self.spool.descriptors() | self.log.descriptors()
         return start_storer(self.upload, keep, died, self.limits.upload_timeout)
@@ -80,19 +85,19 @@ class Session:
             code, reason = start_failure(self.command[0], error)
             self.say(f"error: {reason}")
             return RunEnd(self.clock(), time.monotonic() - began, code, error=reason)
-        copiers = [Copier(child.stdout, 1, logs[0]), Copier(child.stderr, 2, logs[1])]
+        copiers = [OutputTee(child.stdout, 1, logs[0]), OutputTee(child.stderr, 2, logs[1])]
         for copier in copiers:
             copier.start()
         try:
             supervisor.await_child(child, self.limits.timeout, self.limits.kill_after)
             ended, seconds = self.clock(), time.monotonic() - began
-            supervisor.end_group(child)
+            supervisor.terminate_group(child)
             supervisor.await_copies(copiers)
         finally:
             if child.relay:
                 child.relay.stop()
             else:
-                take_terminal_back()
+                reclaim_terminal()
         code, killed_by = supervisor.end_of(child.pid)
         lost = {
             f"logs/{name}": log.loss
@@ -108,7 +113,7 @@ class Session:
             lost=lost,
         )
 
-    def _start_child(self, signals: HeldSignals) -> Child:
+    def _start_child(self, signals: BlockedSignals) -> Child:
         child = start_child(self.command, self.environment, signals)
         self.log.note(f"started as process {child.pid} by process {os.getpid()}")
         return child

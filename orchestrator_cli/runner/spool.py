@@ -206,7 +206,7 @@ class RunnerLog:
             self._log.append(f"{now} {printable(text)}\n".encode("utf-8", "backslashreplace"))
 
 
-class SpoolFollower:
+class TailReader:
     """Reads a spooled log while it grows; its end is the end of the file once `ended` is set."""
 
     def __init__(self, path: Path, ended: threading.Event) -> None:

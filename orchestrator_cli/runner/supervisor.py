@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator_cli.runner.child import Child
-from orchestrator_cli.runner.foreground import PASSED_ON, HeldSignals, shell_code
-from orchestrator_cli.runner.output_copier import Copier
+from orchestrator_cli.runner.foreground import FORWARDED_SIGNALS, BlockedSignals, shell_code
+from orchestrator_cli.runner.output_copier import OutputTee
 from orchestrator_cli.runner.terminal import in_foreground
-from orchestrator_cli.runner.uploader_process import Storer
+from orchestrator_cli.runner.uploader_process import UploaderProcess
 
 # SIGTSTP, to stop together with the command.
-RUN_SIGNALS = PASSED_ON | {signal.SIGWINCH, signal.SIGTSTP}
+RUN_SIGNALS = FORWARDED_SIGNALS | {signal.SIGWINCH, signal.SIGTSTP}
 _NO_OUTPUT_NEEDED = frozenset({signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 _LEFTOVER_GRACE_SECONDS = 2.0
 _KILLED_GRACE_SECONDS = 1.0
@@ -30,7 +30,7 @@ class Supervisor:
     Everything that happens comes as a signal to this process, which holds them.
     """
 
-    signals: HeldSignals
+    signals: BlockedSignals
     note: Callable[[str], None]
     statuses: dict[int, int] = field(default_factory=dict)
     timed_out: bool = False
@@ -84,7 +84,7 @@ class Supervisor:
         """Lend the command the terminal when it asks for it; stop with it where it was stopped."""
         if number not in (signal.SIGTTIN, signal.SIGTTOU, signal.SIGTSTP) or child.relay:
             return
-        take_terminal_back()
+        reclaim_terminal()
         if number == signal.SIGTSTP or not in_foreground(0):
             self._stop_too(child)
         if in_foreground(0):
@@ -100,7 +100,7 @@ class Supervisor:
         child.resize()
         child.signal_group(signal.SIGCONT)
 
-    def end_group(self, child: Child) -> None:
+    def terminate_group(self, child: Child) -> None:
         """End what the command left behind in its process group."""
         if not child.signal_group(signal.SIGTERM):
             return
@@ -120,17 +120,17 @@ class Supervisor:
             self._reap()
         return True
 
-    def await_copies(self, copiers: list[Copier]) -> None:
+    def await_copies(self, copiers: list[OutputTee]) -> None:
         """Wait until what the command wrote has been passed on, or the user has had enough."""
         for copier in copiers:
             copier.finish()
         while any(copier.is_alive() for copier in copiers):
             received = self.signals.wait_until(time.monotonic() + _PATIENCE_SECONDS)
-            if received in PASSED_ON:
+            if received in FORWARDED_SIGNALS:
                 self.note(f"{received.name if received else ''}: output that nobody takes is left")
                 return
 
-    def await_storer(self, storer: Storer, say: Callable[[], None]) -> None:
+    def wait_uploader(self, storer: UploaderProcess, say: Callable[[], None]) -> None:
         """Wait for the uploads; `say` is called once where they take long.
 
         SIGTERM leaves them their time, unless it comes again; other signals end them.
@@ -161,7 +161,7 @@ class Supervisor:
             return shell_code(status), f"signal {number}"
 
 
-def take_terminal_back() -> None:
+def reclaim_terminal() -> None:
     """Be the terminal's foreground group again, where the command was lent it."""
     if not os.isatty(0):
         return

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 from orchestrator_cli.runner.run_record import RunEnd
-from orchestrator_cli.runner.run_uploader import RunOutcome, RunUpload
+from orchestrator_cli.runner.run_uploader import RunOutcome, RunUploader
 
 _NICENESS = 10
 _STOP = b"stop\n"
@@ -22,7 +22,7 @@ _GOODBYE_SECONDS = 2.0
 
 
 @dataclass
-class Storer:
+class UploaderProcess:
     """Our view of the storing process."""
 
     pid: int
@@ -52,7 +52,9 @@ class Storer:
                 data = data[os.write(self._control, data) :]
 
 
-def start_storer(upload: RunUpload, keep: set[int], died: RunEnd, timeout_seconds: float) -> Storer:
+def start_storer(
+    upload: RunUploader, keep: set[int], died: RunEnd, timeout_seconds: float
+) -> UploaderProcess:
     """Start the process. Must be called while this process has one thread, and no pipes yet.
 
     `keep` are descriptors that it needs: the spool's lock, runner.log. `died` is the end
@@ -69,7 +71,7 @@ def start_storer(upload: RunUpload, keep: set[int], died: RunEnd, timeout_second
             os._exit(0)
     os.close(control_read)
     os.close(status_write)
-    return Storer(pid, control_write, status_read)
+    return UploaderProcess(pid, control_write, status_read)
 
 
 def _detach(kept: set[int]) -> None:
@@ -89,7 +91,7 @@ def _detach(kept: set[int]) -> None:
         os.nice(_NICENESS)
 
 
-def _work(upload: RunUpload, control: int, status: int, died: RunEnd, timeout: float) -> None:
+def _work(upload: RunUploader, control: int, status: int, died: RunEnd, timeout: float) -> None:
     upload.begin()
     line = _read_line(control)
     end = RunEnd.from_dict(json.loads(line)) if line.endswith(b"\n") else died
@@ -111,7 +113,7 @@ def _work(upload: RunUpload, control: int, status: int, died: RunEnd, timeout: f
 
 
 def _wait(
-    upload: RunUpload, worker: threading.Thread, control: int | None, timeout: float
+    upload: RunUploader, worker: threading.Thread, control: int | None, timeout: float
 ) -> str | None:
     """Wait for the worker; return why it has to stop before its end."""
     began = time.monotonic()

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestrator_cli.core.base.memory_limiter import ByteBudget
+from orchestrator_cli.core.base.memory_limiter import MemoryLimiter
 
 
 class Watched(threading.Condition):
@@ -25,13 +25,13 @@ class Watched(threading.Condition):
 
 
 @pytest.fixture
-def budget() -> ByteBudget:
-    made = ByteBudget(100)
+def budget() -> MemoryLimiter:
+    made = MemoryLimiter(100)
     made._changed = Watched()
     return made
 
 
-def someone_waits(budget: ByteBudget) -> None:
+def someone_waits(budget: MemoryLimiter) -> None:
     watched = budget._changed
     assert isinstance(watched, Watched)
     assert watched.waiting.acquire(timeout=30)
@@ -49,11 +49,11 @@ def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, threading.E
     return thread, done
 
 
-def test_what_fits_does_not_wait(budget: ByteBudget) -> None:
+def test_what_fits_does_not_wait(budget: MemoryLimiter) -> None:
     assert [budget.acquire(size) for size in (60, 0, 40, 0)] == [60, 0, 40, 0]
 
 
-def test_what_does_not_fit_waits_until_it_does(budget: ByteBudget) -> None:
+def test_what_does_not_fit_waits_until_it_does(budget: MemoryLimiter) -> None:
     held = [budget.acquire(50), budget.acquire(50)]
     thread, done = in_thread(lambda: budget.acquire(60))
     someone_waits(budget)
@@ -66,7 +66,7 @@ def test_what_does_not_fit_waits_until_it_does(budget: ByteBudget) -> None:
     assert done.is_set()
 
 
-def test_what_is_larger_than_all_passes_alone(budget: ByteBudget) -> None:
+def test_what_is_larger_than_all_passes_alone(budget: MemoryLimiter) -> None:
     small = budget.acquire(1)
     thread, done = in_thread(lambda: budget.release(budget.acquire(10**9)))
     someone_waits(budget)
@@ -84,10 +84,10 @@ def test_what_is_larger_than_all_passes_alone(budget: ByteBudget) -> None:
 
 
 def test_a_large_request_holds_no_more_than_there_is() -> None:
-    assert ByteBudget(100).acquire(10**9) == 100
+    assert MemoryLimiter(100).acquire(10**9) == 100
 
 
-def test_everybody_who_fits_goes_on(budget: ByteBudget) -> None:
+def test_everybody_who_fits_goes_on(budget: MemoryLimiter) -> None:
     held = budget.acquire(100)
     threads = [in_thread(lambda: budget.acquire(30))[0] for _ in range(3)]
     for _ in threads:
@@ -99,7 +99,7 @@ def test_everybody_who_fits_goes_on(budget: ByteBudget) -> None:
 
 
 def test_many_threads_never_hold_more_than_the_budget() -> None:
-    budget = ByteBudget(100)
+    budget = MemoryLimiter(100)
     lock = threading.Lock()
     in_flight: list[int] = [0]
     most: list[int] = [0]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_cli.core.base.rate_limiter import Pace, PacedBody
+from orchestrator_cli.core.base.rate_limiter import RateLimiter, ThrottledReader
 
 
 class Clock:
@@ -28,9 +28,9 @@ class Clock:
         self.now += seconds
 
 
-def make_pace(bytes_per_second: int) -> tuple[Pace, Clock]:
+def make_pace(bytes_per_second: int) -> tuple[RateLimiter, Clock]:
     clock = Clock()
-    return Pace(bytes_per_second, clock, clock.sleep), clock
+    return RateLimiter(bytes_per_second, clock, clock.sleep), clock
 
 
 @given(st.integers(1, 10**9), st.lists(st.integers(0, 10**7), min_size=1, max_size=20))
@@ -72,7 +72,7 @@ def test_threads_share_one_rate() -> None:
             delays.append(seconds)
 
     # The clock stands still, so each must be told to wait for all those before it.
-    pace = Pace(1000, lambda: 0.0, note)
+    pace = RateLimiter(1000, lambda: 0.0, note)
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(pace.take, [100] * 50))
     assert sorted(delays) == [pytest.approx(number / 10) for number in range(1, 50)]
@@ -89,7 +89,7 @@ def test_a_slice_is_a_tenth_of_a_second_and_never_tiny(rate: int, size: int) -> 
 @given(st.binary(max_size=5000), st.lists(st.integers(-1, 3000) | st.none(), max_size=10))
 def test_a_body_is_read_whole_in_slices(data: bytes, reads: list[int | None]) -> None:
     pace, clock = make_pace(20_000)
-    body = PacedBody(data, pace)
+    body = ThrottledReader(data, pace)
     pieces = [body.read(size) for size in reads]
     while piece := body.read(-1):
         pieces.append(piece)
@@ -101,12 +101,12 @@ def test_a_body_is_read_whole_in_slices(data: bytes, reads: list[int | None]) ->
 @pytest.mark.parametrize("size", [None, -1, 3000, 10**9])
 def test_one_read_gives_no_more_than_a_slice(size: int | None) -> None:
     pace, _ = make_pace(20_000)
-    assert len(PacedBody(bytes(5000), pace).read(size)) == pace.slice_bytes == 2000
+    assert len(ThrottledReader(bytes(5000), pace).read(size)) == pace.slice_bytes == 2000
 
 
 def test_a_body_keeps_the_rate() -> None:
     pace, clock = make_pace(100_000)
-    body = PacedBody(bytearray(250_000), pace)
+    body = ThrottledReader(bytearray(250_000), pace)
     while body.read(8192):
         pass
     assert clock.now - 1000 == pytest.approx(2.5)
@@ -114,7 +114,7 @@ def test_a_body_keeps_the_rate() -> None:
 
 def test_a_body_can_be_sent_again() -> None:
     pace, _ = make_pace(10_000)
-    body = PacedBody(b"0123456789", pace)
+    body = ThrottledReader(b"0123456789", pace)
     assert len(body) == 10
     assert body.read(4) == b"0123"
     assert len(body) == 10

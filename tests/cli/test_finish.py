@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator_cli.cli.app import App, Settings
 from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.repository import update_execution
+from orchestrator_cli.core.executions.repository import update_metadata
 from tests.conftest import RunCommand
 from tests.support.executions import (
     make_id,
@@ -280,7 +280,7 @@ def test_sixteen_writers_at_once_lose_nothing(s3: S3Client, bucket: str) -> None
     def write(number: int) -> None:
         start.wait()
         try:
-            update_execution(store, execution_id, labelled(f"w{number}"))
+            update_metadata(store, execution_id, labelled(f"w{number}"))
         except BaseException as error:  # noqa: BLE001 - for the main thread to see
             failed.append(error)
 
@@ -306,7 +306,7 @@ def test_a_change_between_read_and_write_is_kept(s3: S3Client, bucket: str) -> N
             put_execution(s3, bucket, execution_id, labels={"other": "x"})
         return labelled("mine")(metadata)
 
-    returned = update_execution(store, execution_id, change)
+    returned = update_metadata(store, execution_id, change)
     assert seen == [{}, {"other": "x"}]
     assert returned.labels == {"other": "x", "mine": "x"}
     assert read_record(s3, bucket, execution_id)["labels"] == returned.labels

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator_cli.cli.commands.logs import log_filter as logtext
-from orchestrator_cli.cli.commands.logs.log_filter import Lines, strip_escapes
+from orchestrator_cli.cli.commands.logs.log_filter import LineReader, strip_escapes
 
 LONGEST = 4096
 
@@ -142,7 +142,7 @@ lines_of_text = st.lists(
 
 @given(lines_of_text, st.lists(st.integers(0, 60), max_size=6))
 def test_lines_join_to_the_log_and_end_only_at_newlines(log: bytes, borders: list[int]) -> None:
-    lines = list(Lines(cut(log, *borders)))
+    lines = list(LineReader(cut(log, *borders)))
     assert b"".join(lines) == log
     assert all(line.endswith(b"\n") for line in lines[:-1])
     assert all(line.count(b"\n") <= 1 for line in lines)
@@ -151,7 +151,7 @@ def test_lines_join_to_the_log_and_end_only_at_newlines(log: bytes, borders: lis
 
 def test_a_progress_bar_is_one_line() -> None:
     bar = b"".join(b"\r%d%%" % percent for percent in range(101))
-    assert list(Lines([b"start\n" + bar, b"\nend"])) == [b"start\n", bar + b"\n", b"end"]
+    assert list(LineReader([b"start\n" + bar, b"\nend"])) == [b"start\n", bar + b"\n", b"end"]
 
 
 @given(st.lists(st.integers(0, 25), max_size=6), st.integers(0, 3))
@@ -159,7 +159,7 @@ def test_a_very_long_line_comes_in_pieces_of_bounded_size(borders: list[int], mo
     log = b"x" * 20 + b"\n" + b"y" * more
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logtext, "MAX_LINE_BYTES", 4)
-        pieces = list(Lines(cut(log, *borders)))
+        pieces = list(LineReader(cut(log, *borders)))
     largest = max(map(len, cut(log, *borders)))
     assert b"".join(pieces) == log
     assert all(len(piece) <= 4 + largest for piece in pieces)
@@ -182,7 +182,7 @@ def test_a_very_long_line_comes_in_pieces_of_bounded_size(borders: list[int], mo
 def test_lines_that_match(pattern: bytes, last: int | None, matching: list[bytes]) -> None:
     log = b"ERROR 1\nfine\n\nan ERROR 2\r\n\xff not text\nERROR 3"
     for blocks in ([log], cut(log, *range(len(log)))):
-        assert list(Lines(blocks).matching(re.compile(pattern), last)) == matching
+        assert list(LineReader(blocks).matching(re.compile(pattern), last)) == matching
 
 
 def test_matching_reads_no_further_than_is_taken() -> None:
@@ -192,6 +192,6 @@ def test_matching_reads_no_further_than_is_taken() -> None:
         taken.append(1)
         return [b"x\n"]
 
-    found = Lines(block for _ in range(100) for block in blocks()).matching(re.compile(b"x"))
+    found = LineReader(block for _ in range(100) for block in blocks()).matching(re.compile(b"x"))
     assert [next(found) for _ in range(3)] == [b"x\n"] * 3
     assert len(taken) == 3

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.core.executions.glimpse import runs_without_failures
+from orchestrator_cli.core.executions.glimpse import is_running_without_failures
 from orchestrator_cli.core.executions.keys import metadata_key
 from tests.conftest import RunCommand
 from tests.support.engine import open_store
@@ -29,12 +29,12 @@ def change(s3: S3Client, bucket: str, execution: str, changes: dict[str, Any]) -
 
 
 def test_a_fresh_execution_runs(bucket: str, execution: str) -> None:
-    assert runs_without_failures(open_store(bucket), execution)
+    assert is_running_without_failures(open_store(bucket), execution)
 
 
 def test_fields_of_a_newer_version_do_not_matter(s3: S3Client, bucket: str, execution: str) -> None:
     change(s3, bucket, execution, {"new_field": [1]})
-    assert runs_without_failures(open_store(bucket), execution)
+    assert is_running_without_failures(open_store(bucket), execution)
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_everything_else_is_looked_at_in_full(
     s3: S3Client, bucket: str, execution: str, changes: dict[str, Any]
 ) -> None:
     change(s3, bucket, execution, changes)
-    assert not runs_without_failures(open_store(bucket), execution)
+    assert not is_running_without_failures(open_store(bucket), execution)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff"])
 def test_what_is_no_record(s3: S3Client, bucket: str, execution: str, content: bytes) -> None:
     s3.put_object(Bucket=bucket, Key=metadata_key(execution), Body=content)
-    assert not runs_without_failures(open_store(bucket), execution)
+    assert not is_running_without_failures(open_store(bucket), execution)
 
 
 def test_an_execution_that_is_not_there(bucket: str) -> None:
-    assert not runs_without_failures(open_store(bucket), "01J00000000000000000000000")
+    assert not is_running_without_failures(open_store(bucket), "01J00000000000000000000000")

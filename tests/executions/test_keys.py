@@ -22,6 +22,7 @@ from orchestrator_cli.core.executions.keys import (
     execution_time,
     first_execution_id,
     history_key,
+    invalid_path_reason,
     is_execution_id,
     is_execution_id_prefix,
     last_execution_id,
@@ -32,7 +33,6 @@ from orchestrator_cli.core.executions.keys import (
     parse_execution_id,
     parse_execution_prefix,
     parse_history_key,
-    path_problem,
     place,
 )
 from orchestrator_cli.core.executions.listing import list_execution_ids
@@ -167,7 +167,7 @@ def test_the_limit_of_a_key_counts_bytes_of_utf8(character: str) -> None:
     ],
 )
 def test_a_path_is_refused_with_its_reason(path: str, problem: str) -> None:
-    assert problem in str(path_problem(path))
+    assert problem in str(invalid_path_reason(path))
     for refuse in (place, lambda name: artifact_key(ID, name)):
         with pytest.raises(UsageError, match=problem) as raised:
             refuse(path)

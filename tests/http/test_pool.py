@@ -18,7 +18,7 @@ import pytest
 
 from orchestrator_cli import __version__
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
-from orchestrator_cli.core.base.rate_limiter import Pace, PacedBody
+from orchestrator_cli.core.base.rate_limiter import RateLimiter, ThrottledReader
 from orchestrator_cli.core.http import wire
 from orchestrator_cli.core.http.framing import TransportError
 from orchestrator_cli.core.http.pool import HttpPool, make_pool
@@ -174,13 +174,13 @@ def test_a_name_with_a_line_break_is_refused_too() -> None:
 @pytest.mark.parametrize("size", [0, 5, 300_000])
 def test_the_length_is_always_right(size: int, tls: Certificate | None) -> None:
     data = os.urandom(size)
-    pace = Pace(1 << 40)
+    pace = RateLimiter(1 << 40)
     bodies: list[Body] = [
         data,
         bytearray(data),
         memoryview(data),
         io.BytesIO(data),
-        PacedBody(data, pace),
+        ThrottledReader(data, pace),
     ]
     wrong = {"Content-Length": str(size + 1)}
     right = {"Content-Length": str(size)}

@@ -26,7 +26,7 @@ from orchestrator_cli.core.http.framing import MalformedError
 from orchestrator_cli.core.http.pool import HttpPool, make_pool
 from orchestrator_cli.core.http.request_body import Body
 from orchestrator_cli.core.s3.errors import translate
-from orchestrator_cli.core.s3.request import error_of
+from orchestrator_cli.core.s3.request import error_from_response
 from tests.conftest import RunCommand
 from tests.support.certificates import Certificate
 from tests.support.scripted import Peer, Scripted, scripted, serve_on
@@ -191,7 +191,7 @@ def refused(
             pool = make_pool(url, str(certificate.file))
 
             def get() -> None:
-                raise error_of(pool.request("GET", url), "read of k")
+                raise error_from_response(pool.request("GET", url), "read of k")
 
             return failure(get)
 

@@ -11,7 +11,7 @@ import promql_parser
 import pytest
 import yaml
 
-from orchestrator_cli.core.metrics.registry import METRICS, Kind, Measured
+from orchestrator_cli.core.metrics.registry import METRICS, Kind, MetricsSnapshot
 from orchestrator_cli.core.metrics.text_file import render
 from tests.conftest import RunCommand
 from tests.support.promql import check_expression, kept_labels, parse, sample_names
@@ -94,7 +94,7 @@ def test_a_wrong_expression_would_be_found(expression: str, why: str) -> None:
 
 
 def test_the_names_are_those_of_the_exposition() -> None:
-    measured = Measured()
+    measured = MetricsSnapshot()
     for metric in METRICS:
         labels = tuple("x" for _ in metric.labels)
         if metric.kind is Kind.HISTOGRAM:

@@ -22,7 +22,7 @@ LOG = b"a line\n" * 500
 TRACE = noise(PART + 1)
 
 
-class Archive:
+class ArchiveInspector:
     """Moves the execution's files between the storage classes, as S3's rules do."""
 
     def __init__(self, s3: S3Client, bucket: str, execution_id: str) -> None:
@@ -55,8 +55,8 @@ def stored(cli: RunCommand, execution_id: str, make_tree: MakeTree) -> str:
 
 
 @pytest.fixture
-def archive(s3: S3Client, bucket: str, stored: str) -> Archive:
-    return Archive(s3, bucket, stored)
+def archive(s3: S3Client, bucket: str, stored: str) -> ArchiveInspector:
+    return ArchiveInspector(s3, bucket, stored)
 
 
 READERS = {
@@ -70,7 +70,7 @@ READERS = {
 
 @pytest.mark.parametrize("reader", READERS)
 def test_an_archived_log_is_exit_8_and_reads_again_once_restored(
-    cli: RunCommand, stored: str, archive: Archive, reader: str
+    cli: RunCommand, stored: str, archive: ArchiveInspector, reader: str
 ) -> None:
     command = [stored if word == "ID" else word for word in READERS[reader]]
     archive.archive("logs/stdout.log")
@@ -83,7 +83,9 @@ def test_an_archived_log_is_exit_8_and_reads_again_once_restored(
     cli(*command).ok()
 
 
-def test_a_restored_log_has_its_bytes(cli: RunCommand, stored: str, archive: Archive) -> None:
+def test_a_restored_log_has_its_bytes(
+    cli: RunCommand, stored: str, archive: ArchiveInspector
+) -> None:
     archive.archive("logs/stdout.log")
     archive.restore("logs/stdout.log")
     assert cli("logs", stored).ok().stdout == LOG
@@ -93,7 +95,7 @@ def test_a_restored_log_has_its_bytes(cli: RunCommand, stored: str, archive: Arc
 
 
 def test_the_restore_command_makes_it_readable(
-    cli: RunCommand, stored: str, archive: Archive
+    cli: RunCommand, stored: str, archive: ArchiveInspector
 ) -> None:
     archive.archive("logs/stdout.log")
     cli("restore", stored, "--yes").ok()
@@ -101,7 +103,7 @@ def test_the_restore_command_makes_it_readable(
 
 
 def test_what_is_not_archived_is_still_downloaded(
-    cli: RunCommand, stored: str, archive: Archive
+    cli: RunCommand, stored: str, archive: ArchiveInspector
 ) -> None:
     archive.archive("artifacts/traces/t.pcap")
     cli("download", stored, "-o", "out").expect(8)
@@ -114,7 +116,7 @@ def test_what_is_not_archived_is_still_downloaded(
 
 
 def test_an_archived_file_is_compared_without_being_read(
-    cli: RunCommand, stored: str, archive: Archive, tmp_path: Path
+    cli: RunCommand, stored: str, archive: ArchiveInspector, tmp_path: Path
 ) -> None:
     """Its head has the checksum, so the same upload again needs no restore."""
     archive.archive("logs/stdout.log")

@@ -11,7 +11,7 @@ import pytest
 from orchestrator_cli.cli.app import App, Settings
 from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.repository import update_execution
+from orchestrator_cli.core.executions.repository import update_metadata
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.conftest import RunCommand
 from tests.localstack.contents import sha256_base64
@@ -45,7 +45,7 @@ def test_sixteen_changes_at_once_are_all_kept(
             labels = current.labels | {f"writer-{number}": str(number)}
             return current.model_copy(update={"labels": labels})
 
-        update_execution(stores[number % 4], execution_id, change)
+        update_metadata(stores[number % 4], execution_id, change)
 
     stores = [open_store(s3env) for _ in range(4)]
     with ThreadPoolExecutor(16) as threads:

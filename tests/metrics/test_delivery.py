@@ -7,14 +7,14 @@ from pathlib import Path
 from orchestrator_cli.cli.metrics_setup import Measuring
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.metrics.delivery import Delivery, Owed, PartlyTaken
-from orchestrator_cli.core.metrics.registry import RETRIES, Measured
+from orchestrator_cli.core.metrics.registry import RETRIES, MetricsSnapshot
 from tests.support.samples import parse_samples
 
 SERIES = (RETRIES.name, ("upload", "unavailable"))
 
 
-def counted(amount: float) -> Measured:
-    return Measured(counters={SERIES: amount})
+def counted(amount: float) -> MetricsSnapshot:
+    return MetricsSnapshot(counters={SERIES: amount})
 
 
 class Destination:
@@ -24,7 +24,7 @@ class Destination:
         self._errors = list(errors)
         self.offered: list[float] = []
 
-    def take(self, measured: Measured) -> None:
+    def take(self, measured: MetricsSnapshot) -> None:
         self.offered.append(measured.counters[SERIES])
         if self._errors:
             raise self._errors.pop(0)

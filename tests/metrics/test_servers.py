@@ -27,12 +27,12 @@ class Kind:
     module: str
 
     def hurry(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-        monkeypatch.setattr(f"orchestrator_cli.core.{self.module}.SEND_SECONDS", seconds)
+        monkeypatch.setattr(f"orchestrator_cli.core.metrics.{self.module}.SEND_SECONDS", seconds)
 
 
 KINDS = (
-    Kind("--metrics-push", "the Pushgateway", "metrics_push"),
-    Kind("--metrics-otlp", "the OTLP receiver", "metrics_export"),
+    Kind("--metrics-push", "the Pushgateway", "pushgateway"),
+    Kind("--metrics-otlp", "the OTLP receiver", "otlp_exporter"),
 )
 
 

@@ -16,7 +16,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator_cli.core.base.errors import EXIT_CODES, OrchestratorError
-from orchestrator_cli.core.metrics.registry import FAILURES, METRICS, REASONS, SIZE, Kind, Measured
+from orchestrator_cli.core.metrics.registry import (
+    FAILURES,
+    METRICS,
+    REASONS,
+    SIZE,
+    Kind,
+    MetricsSnapshot,
+)
 from orchestrator_cli.core.metrics.text_file import add_to_file, parse, render
 from tests.conftest import RunCommand
 from tests.support import faults
@@ -219,10 +226,10 @@ def test_without_the_option_nothing_is_imported(
 ADD = """
 import sys
 from pathlib import Path
-from orchestrator_cli.core.metrics.registry import FAILURES, SIZE, Measured
+from orchestrator_cli.core.metrics.registry import FAILURES, SIZE, MetricsSnapshot
 from orchestrator_cli.core.metrics.text_file import add_to_file
 for _ in range(int(sys.argv[2])):
-    measured = Measured()
+    measured = MetricsSnapshot()
     measured.count(FAILURES, ("upload", "access"))
     measured.observe(SIZE, ("upload", "created"), 5)
     add_to_file(Path(sys.argv[1]), measured)
@@ -252,7 +259,7 @@ def test_a_killed_writer_leaves_a_whole_file(file: Path) -> None:
             writer.kill()
         parse(file.read_text())
     # What the killed one held, lock or half a file, is in nobody's way.
-    add_to_file(file, Measured())
+    add_to_file(file, MetricsSnapshot())
 
 
 def test_a_lock_that_is_never_given_back_ends_in_an_error(
@@ -262,25 +269,25 @@ def test_a_lock_that_is_never_given_back_ends_in_an_error(
     with open(file.with_name(f".{file.name}.lock"), "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(OrchestratorError, match="cannot write"):
-            add_to_file(file, Measured())
+            add_to_file(file, MetricsSnapshot())
 
 
 def test_others_may_read_the_file(file: Path) -> None:
     before = os.umask(0o022)
     try:
-        add_to_file(file, Measured())
+        add_to_file(file, MetricsSnapshot())
     finally:
         os.umask(before)
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
 
 
 def test_what_is_written_is_read_back() -> None:
-    measured = Measured()
+    measured = MetricsSnapshot()
     measured.count(FAILURES, ("run", 'a"b\\\n'), 3)
     measured.observe(SIZE, ("run", "created"), 1e20)
     measured.observe(SIZE, ("run", "created"), 0)
     assert parse(render(measured).decode()) == measured
-    assert Measured.from_list(json.loads(json.dumps(measured.to_list()))) == measured
+    assert MetricsSnapshot.from_list(json.loads(json.dumps(measured.to_list()))) == measured
 
 
 def test_names_and_reasons_are_closed() -> None:

@@ -15,14 +15,14 @@ from fractions import Fraction
 import pytest
 
 from orchestrator_cli.core.retention.billing import (
-    Bill,
+    CostEstimate,
     Usage,
     count_writes,
-    make_bill,
+    estimate_cost,
     price_month,
-    rounded,
+    round_for_output,
 )
-from orchestrator_cli.core.retention.forecast import FortuneTeller, Retention, take_apart
+from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention, compile_rules
 from orchestrator_cli.core.retention.policy import (
     Configuration,
     RetentionPolicy,
@@ -30,7 +30,7 @@ from orchestrator_cli.core.retention.policy import (
     plan_rules,
 )
 from orchestrator_cli.core.retention.prices import REGIONS, price_retrieval, region_prices
-from orchestrator_cli.core.s3.types import ListedObject
+from orchestrator_cli.core.s3.types import ObjectSummary
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 US = REGIONS["us-east-1"]
@@ -58,29 +58,29 @@ ROUNDED = [
 ]
 
 
-def stored(size: int, storage_class: str = "STANDARD", **fields: object) -> ListedObject:
+def stored(size: int, storage_class: str = "STANDARD", **fields: object) -> ObjectSummary:
     known = {"key": "executions/01/x", "etag": "e", "last_modified": NOON, **fields}
-    return ListedObject(size_bytes=size, storage_class=storage_class, **known)  # type: ignore[arg-type]
+    return ObjectSummary(size_bytes=size, storage_class=storage_class, **known)  # type: ignore[arg-type]
 
 
-def teller(retention: Retention | None = None, now: datetime = NOON) -> FortuneTeller:
-    return FortuneTeller(retention or Retention(), now)
+def teller(retention: Retention | None = None, now: datetime = NOON) -> LifecycleForecaster:
+    return LifecycleForecaster(retention or Retention(), now)
 
 
 def default_retention(**policy: int) -> Retention:
     rules = plan_rules(RetentionPolicy(**policy))
-    return take_apart(Configuration(tuple(map(api_rule, rules))), small_objects_stay=True)
+    return compile_rules(Configuration(tuple(map(api_rule, rules))), small_objects_stay=True)
 
 
-def usage_of(*objects: ListedObject, told_by: FortuneTeller | None = None) -> Usage:
+def usage_of(*objects: ObjectSummary, told_by: LifecycleForecaster | None = None) -> Usage:
     usage = Usage(executions=1)
     for one in objects:
         usage.add_object(one, told_by or teller())
     return usage
 
 
-def bill_of(*objects: ListedObject, told_by: FortuneTeller | None = None) -> Bill:
-    return make_bill(usage_of(*objects, told_by=told_by), US, aborts_uploads=True)
+def bill_of(*objects: ObjectSummary, told_by: LifecycleForecaster | None = None) -> CostEstimate:
+    return estimate_cost(usage_of(*objects, told_by=told_by), US, aborts_uploads=True)
 
 
 # --- one object ------------------------------------------------------------------------------
@@ -102,8 +102,8 @@ def test_a_month_of_one_object(size: int, standard: str, deep: str) -> None:
     [(size, *shown) for (size, _, _), shown in zip(SUMS, ROUNDED, strict=True)],
 )
 def test_a_month_as_it_is_written(size: int, standard: str, deep: str) -> None:
-    assert f"{rounded(bill_of(stored(size)).now):f}" == standard
-    assert f"{rounded(bill_of(stored(size, 'DEEP_ARCHIVE')).now):f}" == deep
+    assert f"{round_for_output(bill_of(stored(size)).now):f}" == standard
+    assert f"{round_for_output(bill_of(stored(size, 'DEEP_ARCHIVE')).now):f}" == deep
 
 
 @pytest.mark.parametrize(("size", "standard", "deep"), SUMS)
@@ -174,7 +174,7 @@ def test_an_object_that_expires_early_in_the_archive_is_paid_to_the_end() -> Non
     deep = Fraction("1.22944") / KIB_PER_GB
     expected = [one + other] * 2 + [one + deep] + [deep] * 5 + [Fraction(0)] * 5
     assert [Fraction(amount) for amount in months] == expected
-    assert Fraction(make_bill(usage, US, True).after_archive) == one + deep
+    assert Fraction(estimate_cost(usage, US, True).after_archive) == one + deep
 
 
 # --- volume, requests, unfinished uploads, other classes ---------------------------------------
@@ -186,9 +186,9 @@ def test_volume_prices_count_in_a_total_only() -> None:
         usage.add_object(stored(1024 * GIB), teller())
     # 600 TB = 614,400 GB: 51,200 × 0.023 + 460,800 × 0.022 + 102,400 × 0.021
     #   = 1,177.6 + 10,137.6 + 2,150.4
-    assert make_bill(usage, US, True, with_tiers=True).now == Decimal("13465.6")
+    assert estimate_cost(usage, US, True, with_tiers=True).now == Decimal("13465.6")
     # 614,400 × 0.023
-    assert make_bill(usage, US, True).now == Decimal("14131.2")
+    assert estimate_cost(usage, US, True).now == Decimal("14131.2")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_unfinished_parts_are_paid_as_standard_until_they_are_ended() -> None:
     # 24,576 KiB × 0.023 = 565.248
     expected = Fraction("565.248") / KIB_PER_GB
     for aborts, later in ((True, Fraction(0)), (False, expected)):
-        bill = make_bill(usage, US, aborts)
+        bill = estimate_cost(usage, US, aborts)
         assert Fraction(bill.now) == Fraction(bill.unfinished) == expected
         assert Fraction(bill.after_archive) == later
         assert Fraction(price_month(usage, US, 1, aborts)) == later
@@ -231,10 +231,10 @@ def test_parts_add_up_to_the_whole() -> None:
     objects = [stored(size, name) for size, _, _ in SUMS for name in ("STANDARD", "DEEP_ARCHIVE")]
     whole = usage_of(*objects, told_by=told_by)
     whole.unfinished_uploads, whole.unfinished_bytes = 1, 5 * MIB
-    bills = [make_bill(part, US, False) for _, part in whole.by_class()]
-    total = make_bill(whole, US, False)
+    bills = [estimate_cost(part, US, False) for _, part in whole.by_class()]
+    total = estimate_cost(whole, US, False)
     assert len(bills) == 3
-    for name in Bill.__dataclass_fields__:
+    for name in CostEstimate.__dataclass_fields__:
         assert sum(getattr(bill, name) for bill in bills) == getattr(total, name)
 
 
@@ -246,7 +246,7 @@ def rule(**fields: object) -> dict[str, object]:
 
 
 def moves_by(*rules: dict[str, object], size: int = MIB, on_aws: bool = True) -> object:
-    retention = take_apart(Configuration(rules), small_objects_stay=on_aws)
+    retention = compile_rules(Configuration(rules), small_objects_stay=on_aws)
     return teller(retention).tell(stored(size)).moves
 
 

@@ -123,7 +123,7 @@ def test_the_price_is_the_sum(
     recorder: Proxy, cli: RunCommand, execution_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """500 GiB each: 2 × 500 × (0.02 + 0.023 × 30/30) + 500 × (0.01 + 0.023 × 30/30)."""
-    monkeypatch.setattr("tests.test_restore.SIZE_BYTES", 500 * 1024**3)
+    monkeypatch.setattr("tests.retention.test_restore.SIZE_BYTES", 500 * 1024**3)
     recorder.inject(Listing(execution_id), "ListObjectsV2")
     result = cli("restore", execution_id, "--tier", "standard", "--days", "30").expect(2)
     assert "3 files, 1.5 TiB; standard, readable for 30 days; within 12 hours" in result.err

@@ -18,7 +18,7 @@ from orchestrator_cli.core.retention.policy import (
     api_rule,
     archive_days,
     check_policy,
-    compare_kept,
+    diff_readback,
     list_overlaps,
     plan_changes,
     plan_rules,
@@ -168,15 +168,15 @@ def test_only_our_own_size_filter_may_be_dropped() -> None:
     theirs = rule(Filter={"And": {"Prefix": "a/", "ObjectSizeGreaterThan": 5}})
     sent = Configuration((theirs, *(api_rule(one) for one in DEFAULT)))
     kept = Configuration(tuple(without_size(one) for one in sent.rules))
-    difference = compare_kept(sent, kept)
+    difference = diff_readback(sent, kept)
     assert difference.size_filter_dropped == ("orchestrator-archive",)
     assert difference.other == ("r: kept as “a/: deleted after 1 day”",)
 
 
 def test_a_rule_too_many_or_too_few_is_a_difference() -> None:
     sent = Configuration((rule(),))
-    assert compare_kept(sent, Configuration()).other == ("r: is missing",)
-    assert compare_kept(Configuration(), sent).other == ("r: was not sent",)
+    assert diff_readback(sent, Configuration()).other == ("r: is missing",)
+    assert diff_readback(Configuration(), sent).other == ("r: was not sent",)
 
 
 @pytest.mark.parametrize("days", [30, 60, 90])

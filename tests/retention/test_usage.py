@@ -12,13 +12,13 @@ import pytest
 
 from orchestrator_cli.core.executions.keys import key_execution_id
 from orchestrator_cli.core.retention.billing import Usage
-from orchestrator_cli.core.retention.forecast import FortuneTeller, Retention
-from orchestrator_cli.core.retention.usage import list_usage, list_usage_of, merge_adjacent
-from orchestrator_cli.core.s3.types import ListedObject
+from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
+from orchestrator_cli.core.retention.usage import list_usage, list_usage_of, merge_same_execution
+from orchestrator_cli.core.s3.types import ObjectSummary
 from tests.support.executions import make_id
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-TELLER = FortuneTeller(Retention(), START)
+TELLER = LifecycleForecaster(Retention(), START)
 NAMES = ("artifacts/results.json", "logs/stdout.log", "metadata.json")
 
 
@@ -35,7 +35,7 @@ class FakeLister:
     def pages(self) -> int:
         return -(-len(self.keys) // 1000)
 
-    def list_objects(self, prefix: str, start_after: str = "") -> Iterator[ListedObject]:
+    def list_objects(self, prefix: str, start_after: str = "") -> Iterator[ObjectSummary]:
         start = bisect.bisect_left(self.keys, prefix)
         place = max(start, bisect.bisect_right(self.keys, start_after)) if start_after else start
         while True:
@@ -46,7 +46,7 @@ class FakeLister:
             for key in page:
                 if not key.startswith(prefix):
                     return
-                yield ListedObject(key, len(key), "e", START)
+                yield ObjectSummary(key, len(key), "e", START)
             place += 1000
             if place >= len(self.keys):
                 return
@@ -160,7 +160,7 @@ def test_a_reader_that_stops_early_stops_the_listing() -> None:
 
 def test_a_failing_listing_fails_the_command() -> None:
     class Failing(FakeLister):
-        def list_objects(self, prefix: str, start_after: str = "") -> Iterator[ListedObject]:
+        def list_objects(self, prefix: str, start_after: str = "") -> Iterator[ObjectSummary]:
             if self.requests > 9:
                 raise PermissionError("denied")
             return super().list_objects(prefix, start_after)
@@ -183,7 +183,7 @@ def test_named_executions_are_listed_alone() -> None:
 def test_parts_of_an_execution_become_one() -> None:
     first = Usage(1, unfinished_uploads=1, unfinished_bytes=5)
     second = Usage(1, unfinished_uploads=2, unfinished_bytes=7)
-    merged = list(merge_adjacent([("a", first), ("a", second), ("b", Usage(1))]))
+    merged = list(merge_same_execution([("a", first), ("a", second), ("b", Usage(1))]))
     assert [(name, usage.executions) for name, usage in merged] == [("a", 1), ("b", 1)]
     assert merged[0][1].unfinished_bytes == 12
 

@@ -16,12 +16,12 @@ from orchestrator_cli.core.s3.compare import (
     SCHEDULE_METADATA,
     SHA256_METADATA,
     StoredChecksum,
-    local_checksum,
-    same_content,
-    stored_checksum,
+    best_stored_checksum,
+    compute_checksum_like,
+    content_equals,
 )
 from orchestrator_cli.core.s3.part_plan import DOUBLING, GIB, MIB
-from orchestrator_cli.core.s3.types import Checksum, ObjectHead
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 
 DATA = b"the bytes of a log\n"
 PARTS = "fixed-7"
@@ -33,7 +33,7 @@ def cut(data: bytes, size: int = 7) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-def composite_of(
+def composite_from_parts(
     algorithm: str, digest: Callable[[bytes], bytes], data: bytes = DATA, size: int = 7
 ) -> Checksum:
     return composite(algorithm, map(digest, cut(data, size)))
@@ -45,9 +45,9 @@ def head(
     checksum: Checksum | None = None,
     sha256_hex: str | None = None,
     schedule: str | None = None,
-) -> ObjectHead:
+) -> ObjectMetadata:
     given_metadata = {SHA256_METADATA: sha256_hex, SCHEDULE_METADATA: schedule}
-    return ObjectHead(
+    return ObjectMetadata(
         key="executions/x/logs/stdout.log",
         size_bytes=size_bytes,
         etag=etag,
@@ -62,8 +62,8 @@ def etag(checksum: Checksum) -> str:
     return str(checksum).removeprefix("md5:")
 
 
-SHA_PARTS = composite_of("sha256", sha256)
-MD5_PARTS = composite_of("md5", md5)
+SHA_PARTS = composite_from_parts("sha256", sha256)
+MD5_PARTS = composite_from_parts("md5", md5)
 OTHER_SHA = Checksum("sha256", "0" * 64)
 # Under SSE-KMS, and on some servers, an ETag is no MD5 of anything.
 OPAQUE = "opaque-etag"
@@ -122,23 +122,23 @@ def nothing_stored() -> NoReturn:
         ),
     ],
 )
-def test_the_best_checksum_counts(stored: ObjectHead, expected: StoredChecksum | None) -> None:
-    assert stored_checksum(stored) == expected
+def test_the_best_checksum_counts(stored: ObjectMetadata, expected: StoredChecksum | None) -> None:
+    assert best_stored_checksum(stored) == expected
 
 
 @pytest.mark.parametrize("schedule", ["fixed-1", DOUBLING])
 def test_a_hostile_schedule_costs_nothing(schedule: str) -> None:
     stored = head("0" * 32 + "-3", size_bytes=40_000 * GIB, schedule=schedule)
-    assert stored_checksum(stored) is None
+    assert best_stored_checksum(stored) is None
 
 
 # --- the same bytes, and others --------------------------------------------------------------
 
 
-def stored_in_every_way(data: bytes, size: int) -> list[ObjectHead]:
+def stored_in_every_way(data: bytes, size: int) -> list[ObjectMetadata]:
     schedule, count = f"fixed-{size}", len(data)
-    sha_parts = composite_of("sha256", sha256, data, size)
-    md5_parts = composite_of("md5", md5, data, size)
+    sha_parts = composite_from_parts("sha256", sha256, data, size)
+    md5_parts = composite_from_parts("md5", md5, data, size)
     whole_md5 = md5(data).hex()
     return [
         head(whole_md5, count, checksum=Checksum("sha256", sha256(data).hex())),
@@ -161,18 +161,18 @@ def test_equal_bytes_are_the_same_and_any_other_differ(
     for stored in stored_in_every_way(data, size):
         for local, same in ((data, True), (bytes(other), False)):
             source = BytesReader(local)
-            assert same_content(source, len(data), stored, lambda: BytesReader(data)) is same
+            assert content_equals(source, len(data), stored, lambda: BytesReader(data)) is same
 
 
 @pytest.mark.parametrize("stored", stored_in_every_way(DATA, 7))
-def test_another_size_differs_without_a_look(stored: ObjectHead) -> None:
+def test_another_size_differs_without_a_look(stored: ObjectMetadata) -> None:
     for size_bytes in (0, len(DATA) - 1, len(DATA) + 1):
-        assert not same_content(Unread(), size_bytes, stored, nothing_stored)
+        assert not content_equals(Unread(), size_bytes, stored, nothing_stored)
 
 
 @pytest.mark.parametrize("stored", stored_in_every_way(b"", 7)[:4])
-def test_an_empty_object_equals_an_empty_file(stored: ObjectHead) -> None:
-    assert same_content(BytesReader(b""), 0, stored, lambda: BytesReader(b""))
+def test_an_empty_object_equals_an_empty_file(stored: ObjectMetadata) -> None:
+    assert content_equals(BytesReader(b""), 0, stored, lambda: BytesReader(b""))
 
 
 @pytest.mark.parametrize(
@@ -185,11 +185,13 @@ def test_an_empty_object_equals_an_empty_file(stored: ObjectHead) -> None:
         ),
     ],
 )
-def test_a_known_checksum_saves_reading_the_file(stored: ObjectHead, known: StoredChecksum) -> None:
+def test_a_known_checksum_saves_reading_the_file(
+    stored: ObjectMetadata, known: StoredChecksum
+) -> None:
     wrong = Checksum("sha256", OTHER_SHA.hex_digest, known.checksum.part_count)
-    assert same_content(Unread(), len(DATA), stored, nothing_stored, known)
+    assert content_equals(Unread(), len(DATA), stored, nothing_stored, known)
     other = StoredChecksum(wrong, known.schedule)
-    assert not same_content(Unread(), len(DATA), stored, nothing_stored, other)
+    assert not content_equals(Unread(), len(DATA), stored, nothing_stored, other)
 
 
 @pytest.mark.parametrize(
@@ -198,17 +200,17 @@ def test_a_known_checksum_saves_reading_the_file(stored: ObjectHead, known: Stor
 )
 def test_a_known_checksum_of_another_form_does_not_count(known: StoredChecksum) -> None:
     stored = head(etag(MD5_PARTS), checksum=SHA_PARTS, schedule=PARTS)
-    assert same_content(BytesReader(DATA), len(DATA), stored, nothing_stored, known)
+    assert content_equals(BytesReader(DATA), len(DATA), stored, nothing_stored, known)
 
 
 def test_a_large_object_is_compared_part_by_part_of_its_schedule() -> None:
     data = bytes(8 * MIB) + b"tail"
     whole = hashlib.sha256(sha256(data[: 8 * MIB]) + sha256(b"tail")).hexdigest()
     like = StoredChecksum(Checksum("sha256", "0" * 64, 2), DOUBLING)
-    assert local_checksum(BytesReader(data), len(data), like) == Checksum("sha256", whole, 2)
+    assert compute_checksum_like(BytesReader(data), len(data), like) == Checksum("sha256", whole, 2)
 
 
 @pytest.mark.parametrize("stored", stored_in_every_way(DATA, 7))
-def test_a_file_that_became_shorter_is_never_the_same(stored: ObjectHead) -> None:
+def test_a_file_that_became_shorter_is_never_the_same(stored: ObjectMetadata) -> None:
     with pytest.raises(EOFError):
-        same_content(BytesReader(DATA[:-1]), len(DATA), stored, lambda: BytesReader(DATA))
+        content_equals(BytesReader(DATA[:-1]), len(DATA), stored, lambda: BytesReader(DATA))

@@ -32,8 +32,8 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.http.framing import MalformedError, TransportError
 from orchestrator_cli.core.http.pool import HttpPool, make_pool
-from orchestrator_cli.core.s3.errors import S3Answer, from_answer, parse_error_body, translate
-from orchestrator_cli.core.s3.request import Payload, RestClient, error_of
+from orchestrator_cli.core.s3.errors import S3Error, error_from_s3, parse_error_body, translate
+from orchestrator_cli.core.s3.request import RestClient, SignedBody, error_from_response
 from orchestrator_cli.core.s3.sigv4 import SigningKey
 from tests.support.certificates import Certificate
 from tests.support.faults import Answer, Answered, Fault, ResetBefore, TruncateAnswer, Waiting
@@ -83,13 +83,13 @@ class Clients:
         return self._put(key, {"if-match": '"e"'})
 
     def _put(self, key: str, headers: dict[str, str]) -> object:
-        body = Payload(b"x", 1, "0" * 64)
+        body = SignedBody(b"x", 1, "0" * 64)
         return self.rest.send("PUT", key, f"read of {KEY}", headers=headers, payload=body)
 
     def part(self, key: str = KEY) -> object:
         """Send a part through a presigned URL."""
         url = f"{self.endpoint_url}/bucket/{key}?partNumber=1&X-Amz-Signature={SIGNATURE}"
-        raise error_of(self.http.request("PUT", url, body=b"x"), f"read of {KEY}")
+        raise error_from_response(self.http.request("PUT", url, body=b"x"), f"read of {KEY}")
 
     @property
     def requests(self) -> dict[str, Request]:
@@ -281,7 +281,7 @@ def test_a_redirect_is_the_wrong_region(server: Proxy, clients: Clients, status:
     ],
 )
 def test_why_access_is_denied_is_said(code: str, words: str) -> None:
-    error = from_answer(S3Answer(403, code), "read of k")
+    error = error_from_s3(S3Error(403, code), "read of k")
     assert words in error.message
     assert error.hint
 
@@ -343,7 +343,7 @@ def test_an_answer_that_cannot_be_parsed_is_no_matter_of_credentials() -> None:
     [(500, True), (501, False), (505, False), (507, True), (509, True), (520, True), (599, True)],
 )
 def test_what_a_server_fails_at_can_pass_unless_it_never_will(status: int, retryable: bool) -> None:
-    error = from_answer(S3Answer(status, ""), "read of k")
+    error = error_from_s3(S3Error(status, ""), "read of k")
     assert isinstance(error, UnavailableError) is error.retryable is retryable
 
 
@@ -356,7 +356,7 @@ def test_what_a_server_fails_at_can_pass_unless_it_never_will(status: int, retry
 def test_no_answer_can_act_on_a_terminal_or_tell_a_secret(
     status: int, code: str, message: str, request_id: str | None
 ) -> None:
-    error = from_answer(S3Answer(status, code, message, request_id), "read of k")
+    error = error_from_s3(S3Error(status, code, message, request_id), "read of k")
     assert error.message.startswith("read of k: ")
     assert_tells_no_secret(error)
 
@@ -364,7 +364,7 @@ def test_no_answer_can_act_on_a_terminal_or_tell_a_secret(
 @given(st.text(max_size=60) | st.text("<>/Code RequstId", max_size=60))
 def test_no_body_is_worse_than_an_unknown_error(body: str) -> None:
     answer = parse_error_body(418, body)
-    assert isinstance(from_answer(answer, "read of k"), OrchestratorError)
+    assert isinstance(error_from_s3(answer, "read of k"), OrchestratorError)
 
 
 # --- names must not be taken for what happened -----------------------------------------------
@@ -524,7 +524,7 @@ def test_a_proxy_that_opens_no_way(
 
 
 def test_an_answer_of_a_proxy_that_asks_for_credentials_is_none_of_s3() -> None:
-    error = from_answer(S3Answer(407, ""), "read of k")
+    error = error_from_s3(S3Error(407, ""), "read of k")
     assert type(error) is AccessError
     assert error.message == "read of k: the proxy asks for credentials"
 

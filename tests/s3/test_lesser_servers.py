@@ -16,15 +16,15 @@ from orchestrator_cli.core.executions.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.repository import (
     create_execution,
     read_execution,
-    update_execution,
+    update_metadata,
 )
 from orchestrator_cli.core.s3.part_plan import DOUBLING
-from orchestrator_cli.core.s3.session import S3Clients, S3Settings
-from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.local_file import LocalFile
-from orchestrator_cli.core.transfer.multipart_upload import LargeUpload
+from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.stream_upload import StreamUpload
 from tests.conftest import RunCommand
 from tests.support import faults, quirks
@@ -67,13 +67,13 @@ def begin(s3: S3Client, bucket: str, key: str, pieces: list[bytes]) -> str:
     return upload_id
 
 
-def upload_file(bucket: str, path: Path, store: ArtifactStore | None = None) -> Outcome:
-    with Transfers(store or open_store(bucket), 4) as transfers, LocalFile(path) as source:
-        return LargeUpload(transfers, source, KEY, "text/plain").run()[0]
+def upload_file(bucket: str, path: Path, store: ArtifactStore | None = None) -> PutOutcome:
+    with TransferEngine(store or open_store(bucket), 4) as transfers, LocalFile(path) as source:
+        return MultipartUploader(transfers, source, KEY, "text/plain").run()[0]
 
 
-def upload_pipe(bucket: str, data: bytes, store: ArtifactStore | None = None) -> Outcome:
-    with Transfers(store or open_store(bucket), 4) as transfers:
+def upload_pipe(bucket: str, data: bytes, store: ArtifactStore | None = None) -> PutOutcome:
+    with TransferEngine(store or open_store(bucket), 4) as transfers:
         return StreamUpload(transfers, KEY, "text/plain").run(io.BytesIO(data))[0]
 
 
@@ -130,9 +130,9 @@ def test_other_content_is_a_conflict(
 
 @pytest.mark.parametrize("data", [b"", b"one", DATA[:PART], DATA], ids=len)
 def test_a_pipe(server: str, data: bytes, s3: S3Client, bucket: str) -> None:
-    assert upload_pipe(bucket, data) is Outcome.CREATED
-    assert upload_pipe(bucket, data) is Outcome.IDENTICAL
-    assert upload_pipe(bucket, data + b"more") is Outcome.CONFLICT
+    assert upload_pipe(bucket, data) is PutOutcome.CREATED
+    assert upload_pipe(bucket, data) is PutOutcome.IDENTICAL
+    assert upload_pipe(bucket, data + b"more") is PutOutcome.CONFLICT
     assert bucket_contents(s3, bucket) == {KEY: data}
     assert unfinished_uploads(s3, bucket) == {}
 
@@ -145,7 +145,7 @@ def test_what_was_interrupted_is_resumed(
     path.write_bytes(DATA)
     begin(s3, bucket, KEY, [DATA[:PART]])
     outcome = upload_pipe(bucket, DATA) if pipe else upload_file(bucket, path)
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert recorder.request_bytes("UploadPart") == SIZE - PART
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert unfinished_uploads(s3, bucket) == {}
@@ -163,7 +163,7 @@ def test_an_upload_that_ends_between_listing_it_and_its_parts(
             s3.abort_multipart_upload(Bucket=bucket, Key=KEY, UploadId=upload_id)
 
     recorder.inject(Abort(), "ListParts")
-    assert upload_file(bucket, path) is Outcome.CREATED
+    assert upload_file(bucket, path) is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: DATA}
 
 
@@ -179,7 +179,7 @@ def test_a_pipe_that_only_begins_as_an_interrupted_one(
     if server != "rclone" or rest:
         with pytest.raises(UnavailableError, match="holds parts of other content"):
             upload_pipe(bucket, data)
-    assert upload_pipe(bucket, data) is Outcome.CREATED
+    assert upload_pipe(bucket, data) is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: data}
     assert unfinished_uploads(s3, bucket) == {}
 
@@ -195,9 +195,9 @@ def test_one_of_several_large_uploads_of_a_key_wins(
     for number, data in enumerate(contents):
         (tmp_path / str(number)).write_bytes(data)
 
-    def run(number: int) -> Outcome:
+    def run(number: int) -> PutOutcome:
         # With the product's own patience: they wait for each other.
-        store = ArtifactStore(S3Clients(S3Settings(bucket)))
+        store = ArtifactStore(S3Session(S3Settings(bucket)))
         if pipe:
             return upload_pipe(bucket, contents[number], store)
         return upload_file(bucket, tmp_path / str(number), store)
@@ -205,8 +205,8 @@ def test_one_of_several_large_uploads_of_a_key_wins(
     with ThreadPoolExecutor(3) as threads:
         outcomes = list(threads.map(run, range(3)))
     (stored,) = bucket_contents(s3, bucket).values()
-    assert sorted(outcomes) == [Outcome.CONFLICT, Outcome.CONFLICT, Outcome.CREATED]
-    assert stored == contents[outcomes.index(Outcome.CREATED)]
+    assert sorted(outcomes) == [PutOutcome.CONFLICT, PutOutcome.CONFLICT, PutOutcome.CREATED]
+    assert stored == contents[outcomes.index(PutOutcome.CREATED)]
     assert unfinished_uploads(s3, bucket) == {}
 
 
@@ -224,15 +224,19 @@ def test_one_of_several_small_uploads_of_a_key_wins_in_a_versioned_bucket(
 
     recorder.inject(Wait(), "PutObject", times=6)
 
-    def run(number: int) -> Outcome:
+    def run(number: int) -> PutOutcome:
         # Two each have the same content.
-        store = ArtifactStore(S3Clients(S3Settings(bucket)))
+        store = ArtifactStore(S3Session(S3Settings(bucket)))
         return store.create(KEY, b"%d" % (number // 2), "text/plain")[0]
 
     with ThreadPoolExecutor(6) as threads:
         outcomes = list(threads.map(run, range(6)))
-    assert sorted(outcomes) == [*[Outcome.CONFLICT] * 4, Outcome.CREATED, Outcome.IDENTICAL]
-    assert bucket_contents(s3, bucket) == {KEY: b"%d" % (outcomes.index(Outcome.CREATED) // 2)}
+    assert sorted(outcomes) == [
+        *[PutOutcome.CONFLICT] * 4,
+        PutOutcome.CREATED,
+        PutOutcome.IDENTICAL,
+    ]
+    assert bucket_contents(s3, bucket) == {KEY: b"%d" % (outcomes.index(PutOutcome.CREATED) // 2)}
     assert remove_versions(s3, bucket) == 1
 
 
@@ -243,7 +247,7 @@ def test_what_was_deleted_does_not_count_as_first(
     s3.put_object(Bucket=bucket, Key=KEY, Body=b"before")
     s3.delete_object(Bucket=bucket, Key=KEY)
     quirks.pretend(recorder, quirks.CEPH_VERSIONED)
-    assert open_store(bucket).create(KEY, b"after", "text/plain")[0] is Outcome.CREATED
+    assert open_store(bucket).create(KEY, b"after", "text/plain")[0] is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: b"after"}
     assert remove_versions(s3, bucket) == 2
 
@@ -276,7 +280,7 @@ def test_who_is_overwritten_at_the_same_moment_is_told(
     recorder.inject(CompleteAnother(), "HeadObject", nth=3)
     outcome = upload_pipe(bucket, DATA) if pipe else upload_file(bucket, path)
     assert recorder.count("CompleteMultipartUpload") == 1
-    assert outcome is Outcome.CONFLICT
+    assert outcome is PutOutcome.CONFLICT
     assert bucket_contents(s3, bucket) == {KEY: OTHER}
 
 
@@ -295,7 +299,7 @@ def test_an_upload_that_was_interrupted_is_waited_for_a_while_only(
                 reply.body = before + interrupted + after.replace(b">2010-", b">2009-", 1)
 
     quirks.pretend(recorder, quirks.Server(BegunEarlier()))
-    assert upload_file(bucket, path) is Outcome.CREATED
+    assert upload_file(bucket, path) is PutOutcome.CREATED
     assert recorder.count("ListMultipartUploads") == 1 + 16
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert unfinished_uploads(s3, bucket) == {}
@@ -313,7 +317,7 @@ def test_no_update_is_lost_where_etags_are_compared_bare(ceph: None, bucket: str
     create_execution(stores[0], ExecutionMetadata(execution_id=EXECUTION_ID))
     with ThreadPoolExecutor(16) as threads:
         updates = [
-            threads.submit(update_execution, store, EXECUTION_ID, add_label(str(number)))
+            threads.submit(update_metadata, store, EXECUTION_ID, add_label(str(number)))
             for number, store in enumerate(stores)
         ]
     assert [update.exception() for update in updates] == [None] * 16
@@ -351,7 +355,7 @@ def test_where_every_condition_is_refused_an_update_is_looked_at_again(
     # Read; refused, look; refused, look; written; and then the look that finds it gone.
     recorder.clear()
     recorder.inject(Overwrite(), "GetObject", nth=4)
-    updated = update_execution(store, EXECUTION_ID, add_label("ours"))
+    updated = update_metadata(store, EXECUTION_ID, add_label("ours"))
     assert updated.labels == {"theirs": "yes", "ours": "yes"}
     assert read_execution(store, EXECUTION_ID).metadata.labels == updated.labels
     assert not store.swaps_atomically

@@ -21,8 +21,8 @@ from orchestrator_cli.core.s3.part_plan import (
     MIN_PART_BYTES,
     PARTS_PER_SIZE,
     Part,
-    choose_schedule,
     part_bytes,
+    part_plan_for,
     plan_parts,
 )
 
@@ -42,7 +42,7 @@ sizes = st.integers(0, 64 * BASE) | st.integers(0, MAX_OBJECT_BYTES)
 @example(MAX_OBJECT_BYTES - 1)
 @example(MAX_OBJECT_BYTES)
 def test_a_plan_keeps_the_limits_of_s3(size_bytes: int) -> None:
-    parts = list(plan_parts(size_bytes, choose_schedule(size_bytes)))
+    parts = list(plan_parts(size_bytes, part_plan_for(size_bytes)))
     assert len(parts) <= MAX_PARTS
     assert [part.number for part in parts] == list(range(1, len(parts) + 1))
     assert sum(part.size_bytes for part in parts) == size_bytes
@@ -61,8 +61,8 @@ def test_the_limits_are_those_that_s3_documents() -> None:
 
 @given(st.integers(0, MAX_STREAM_BYTES))
 def test_a_file_and_a_stream_have_the_same_parts(size_bytes: int) -> None:
-    parts = list(plan_parts(size_bytes, choose_schedule(size_bytes)))
-    assert choose_schedule(size_bytes) == DOUBLING
+    parts = list(plan_parts(size_bytes, part_plan_for(size_bytes)))
+    assert part_plan_for(size_bytes) == DOUBLING
     assert all(part.size_bytes == part_bytes(part.number) for part in parts[:-1])
 
 
@@ -78,7 +78,7 @@ def test_a_stream_has_room_up_to_the_last_part_and_no_further() -> None:
 
 @given(st.integers(MAX_STREAM_BYTES + 1, MAX_OBJECT_BYTES))
 def test_a_larger_file_has_the_smallest_parts_of_whole_mebibytes_that_hold_it(size: int) -> None:
-    schedule = choose_schedule(size)
+    schedule = part_plan_for(size)
     part_size = int(schedule.removeprefix("fixed-"))
     assert part_size % MIB == 0
     assert (part_size - MIB) * MAX_PARTS < size <= part_size * MAX_PARTS
@@ -87,7 +87,7 @@ def test_a_larger_file_has_the_smallest_parts_of_whole_mebibytes_that_hold_it(si
 
 def test_what_no_object_can_hold_is_refused() -> None:
     with pytest.raises(UsageError, match="more than one S3 object can hold"):
-        choose_schedule(MAX_OBJECT_BYTES + 1)
+        part_plan_for(MAX_OBJECT_BYTES + 1)
 
 
 def test_the_schedule_of_an_object_can_be_small() -> None:

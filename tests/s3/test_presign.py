@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from orchestrator_cli.core.base.errors import AccessError, UsageError
 from orchestrator_cli.core.s3.presign import (
     MAX_EXPIRES_IN_SECONDS,
-    Expiry,
-    plan_expiry,
+    UrlExpiry,
+    effective_expiry,
     presign_get,
 )
-from orchestrator_cli.core.s3.session import CredentialLifetime, S3Clients, S3Settings
+from orchestrator_cli.core.s3.session import CredentialLifetime, S3Session, S3Settings
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
@@ -34,36 +34,40 @@ def until(left: timedelta) -> CredentialLifetime:
 @pytest.mark.parametrize(
     ("asked", "lifetime", "expected"),
     [
-        (3600, STATIC, Expiry(3600, NOW + HOUR, limited_by_credentials=False, certain=True)),
-        (3600, UNKNOWN, Expiry(3600, NOW + HOUR, limited_by_credentials=False, certain=False)),
+        (3600, STATIC, UrlExpiry(3600, NOW + HOUR, limited_by_credentials=False, certain=True)),
+        (3600, UNKNOWN, UrlExpiry(3600, NOW + HOUR, limited_by_credentials=False, certain=False)),
         (
             3600,
             until(2 * HOUR),
-            Expiry(3600, NOW + HOUR, limited_by_credentials=False, certain=True),
+            UrlExpiry(3600, NOW + HOUR, limited_by_credentials=False, certain=True),
         ),
-        (3600, until(HOUR), Expiry(3600, NOW + HOUR, limited_by_credentials=False, certain=True)),
-        (7200, until(HOUR), Expiry(3600, NOW + HOUR, limited_by_credentials=True, certain=True)),
+        (
+            3600,
+            until(HOUR),
+            UrlExpiry(3600, NOW + HOUR, limited_by_credentials=False, certain=True),
+        ),
+        (7200, until(HOUR), UrlExpiry(3600, NOW + HOUR, limited_by_credentials=True, certain=True)),
         (
             MAX_EXPIRES_IN_SECONDS,
             STATIC,
-            Expiry(604_800, NOW + timedelta(days=7), limited_by_credentials=False, certain=True),
+            UrlExpiry(604_800, NOW + timedelta(days=7), limited_by_credentials=False, certain=True),
         ),
         (
             1,
             until(timedelta(seconds=1.9)),
-            Expiry(1, NOW + timedelta(seconds=1), limited_by_credentials=False, certain=True),
+            UrlExpiry(1, NOW + timedelta(seconds=1), limited_by_credentials=False, certain=True),
         ),
     ],
 )
 def test_a_url_expires_at_the_earlier_of_two_ends(
-    asked: int, lifetime: CredentialLifetime, expected: Expiry
+    asked: int, lifetime: CredentialLifetime, expected: UrlExpiry
 ) -> None:
-    assert plan_expiry(asked, lifetime, NOW) == expected
+    assert effective_expiry(asked, lifetime, NOW) == expected
 
 
 @given(seconds, st.timedeltas(timedelta(seconds=1), timedelta(days=30)))
 def test_no_url_is_said_to_outlive_its_credentials(asked: int, left: timedelta) -> None:
-    expiry = plan_expiry(asked, until(left), NOW)
+    expiry = effective_expiry(asked, until(left), NOW)
     assert 1 <= expiry.expires_in_seconds <= asked
     assert expiry.expires_at == NOW + timedelta(seconds=expiry.expires_in_seconds)
     assert expiry.expires_at <= NOW + left
@@ -75,13 +79,13 @@ def test_no_url_is_said_to_outlive_its_credentials(asked: int, left: timedelta) 
 @pytest.mark.parametrize("asked", [0, -1, MAX_EXPIRES_IN_SECONDS + 1, 10**12])
 def test_what_s3_refuses_to_sign_is_refused_here(asked: int, lifetime: CredentialLifetime) -> None:
     with pytest.raises(UsageError, match="1 second to 7 days"):
-        plan_expiry(asked, lifetime, NOW)
+        effective_expiry(asked, lifetime, NOW)
 
 
 @pytest.mark.parametrize("left", [timedelta(seconds=0.9), timedelta(0), -HOUR])
 def test_credentials_that_have_ended_sign_nothing(left: timedelta) -> None:
     with pytest.raises(AccessError, match="expired"):
-        plan_expiry(60, until(left), NOW)
+        effective_expiry(60, until(left), NOW)
 
 
 @pytest.fixture
@@ -90,7 +94,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     endpoint_url = "https://s3.invalid:9000"
-    return ArtifactStore(S3Clients(S3Settings("bucket", "eu-west-1", endpoint_url)))
+    return ArtifactStore(S3Session(S3Settings("bucket", "eu-west-1", endpoint_url)))
 
 
 @pytest.mark.parametrize(

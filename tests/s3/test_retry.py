@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from botocore.exceptions import ClientError
 
-from orchestrator_cli.core.base.cancellation import StopSignal
+from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import (
     AccessError,
     ConflictError,
@@ -22,7 +22,7 @@ from orchestrator_cli.core.s3.retry import RetryPolicy
 BUSY = UnavailableError("busy", retryable=True)
 
 
-class Stop(StopSignal):
+class Stop(CancelToken):
     """A stop signal that notes the waits instead of waiting."""
 
     def __init__(self, set_in_wait: int = 0) -> None:
@@ -220,7 +220,7 @@ def test_stopping_ends_the_wait_and_sends_nothing_more(wait: int) -> None:
 
 
 def test_a_stop_ends_a_real_wait_at_once() -> None:
-    stop = StopSignal()
+    stop = CancelToken()
     # If it did not, this would last until the test's time limit.
     policy = RetryPolicy(
         stop=stop, first_wait_seconds=1e6, longest_wait_seconds=1e6, on_retry=lambda _: stop.set()

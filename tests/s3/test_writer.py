@@ -19,12 +19,12 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UnavailableError,
 )
-from orchestrator_cli.core.base.rate_limiter import Pace
+from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.s3.checksum import md5, sha256
 from orchestrator_cli.core.s3.multipart import MultipartUploads, PartDigests
 from orchestrator_cli.core.s3.part_plan import Part
-from orchestrator_cli.core.s3.session import S3Clients, S3Settings
-from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.support import faults
 from tests.support.engine import content, key_of, open_store
@@ -57,7 +57,7 @@ def test_a_free_key_is_created(
     store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     outcome, checksum = store.create(KEY, DATA, TEXT)
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert str(checksum) == f"sha256:{sha256(DATA).hex()}"
     head = s3.head_object(Bucket=bucket, Key=KEY)
     assert head["ContentType"] == TEXT
@@ -75,7 +75,7 @@ def test_the_same_bytes_are_identical_and_not_sent(store: ArtifactStore, recorde
     store.create(KEY, DATA, TEXT)
     recorder.clear()
     outcome, _ = store.create(KEY, DATA, "application/json")
-    assert outcome is Outcome.IDENTICAL
+    assert outcome is PutOutcome.IDENTICAL
     assert recorder.count("PutObject") == 0
     assert recorder.request_bytes() == 0
 
@@ -86,9 +86,9 @@ def test_other_bytes_are_a_conflict_and_change_nothing(
     store.create(KEY, DATA, TEXT)
     before = s3.head_object(Bucket=bucket, Key=KEY)
     for other in (OTHER, DATA[:-1], DATA + b"x", b""):
-        assert store.create(KEY, other, TEXT)[0] is Outcome.CONFLICT
+        assert store.create(KEY, other, TEXT)[0] is PutOutcome.CONFLICT
         # Nor where somebody was first between looking and writing.
-        assert store.create(KEY, other, TEXT, listed_etag="")[0] is Outcome.CONFLICT
+        assert store.create(KEY, other, TEXT, listed_etag="")[0] is PutOutcome.CONFLICT
     after = s3.head_object(Bucket=bucket, Key=KEY)
     assert (after["LastModified"], after["ETag"]) == (before["LastModified"], before["ETag"])
     assert bucket_contents(s3, bucket) == {KEY: DATA}
@@ -98,16 +98,16 @@ def test_a_listing_that_has_become_stale_costs_a_look_up(
     store: ArtifactStore, recorder: Proxy
 ) -> None:
     store.create(KEY, DATA, TEXT)
-    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is Outcome.IDENTICAL
-    assert store.create(key_of("b.txt"), DATA, TEXT, listed_etag="unknown")[0] is Outcome.CREATED
+    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.IDENTICAL
+    assert store.create(key_of("b.txt"), DATA, TEXT, listed_etag="unknown")[0] is PutOutcome.CREATED
 
 
 def test_an_object_of_another_tool_is_compared_by_its_etag(
     store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     s3.put_object(Bucket=bucket, Key=KEY, Body=DATA)
-    assert store.create(KEY, DATA, TEXT)[0] is Outcome.IDENTICAL
-    assert store.create(KEY, OTHER, TEXT)[0] is Outcome.CONFLICT
+    assert store.create(KEY, DATA, TEXT)[0] is PutOutcome.IDENTICAL
+    assert store.create(KEY, OTHER, TEXT)[0] is PutOutcome.CONFLICT
     assert recorder.response_bytes("GetObject") == 0
 
 
@@ -121,14 +121,14 @@ def test_on_aws_a_body_is_not_sent_for_nothing(
 ) -> None:
     """A re-run must not send 2,000 files again to be told that each is there."""
     assert store.clients.rest  # made for this server's address, not for AWS's
-    monkeypatch.setattr(S3Clients, "is_aws", True)
+    monkeypatch.setattr(S3Session, "is_aws", True)
     data = content(size)
-    assert store.create(KEY, data, TEXT)[0] is Outcome.CREATED
+    assert store.create(KEY, data, TEXT)[0] is PutOutcome.CREATED
     recorder.clear()
-    assert store.create(KEY, data, TEXT, listed_etag="unknown")[0] is Outcome.IDENTICAL
+    assert store.create(KEY, data, TEXT, listed_etag="unknown")[0] is PutOutcome.IDENTICAL
     assert recorder.count("PutObject") == 0
     # Where no listing has told, a look-up pays for all but the smallest bodies.
-    assert store.create(KEY, data, TEXT)[0] is Outcome.IDENTICAL
+    assert store.create(KEY, data, TEXT)[0] is PutOutcome.IDENTICAL
     assert recorder.count("PutObject") == puts
 
 
@@ -153,7 +153,7 @@ def test_what_can_pass_is_sent_again_with_its_whole_body(
     for name, fault in PASSING.items():
         rule = recorder.inject(fault(), "PutObject", key=f"{name}$", times=2)
         key = key_of(name)
-        assert store.create(key, DATA, TEXT)[0] is Outcome.CREATED, name
+        assert store.create(key, DATA, TEXT)[0] is PutOutcome.CREATED, name
         assert rule.struck == 2, name
         assert recorder.count("PutObject", key) == 3, name
         assert recorder.calls("PutObject", key)[-1].request_bytes == len(DATA), name
@@ -165,7 +165,7 @@ def test_a_look_up_that_can_pass_is_repeated(recorder: Proxy, bucket: str) -> No
     store.create(KEY, DATA, TEXT)
     for name in ("500", "503", "429", "reset before the body"):
         rule = recorder.inject(PASSING[name](), "HeadObject")
-        assert store.create(KEY, DATA, TEXT)[0] is Outcome.IDENTICAL, name
+        assert store.create(KEY, DATA, TEXT)[0] is PutOutcome.IDENTICAL, name
         assert rule.struck == 1, name
 
 
@@ -174,7 +174,7 @@ def test_a_lost_answer_is_our_own_write(
 ) -> None:
     recorder.inject(faults.DropAnswer(), "PutObject")
     outcome, _ = store.create(KEY, DATA, TEXT)
-    assert outcome is Outcome.IDENTICAL
+    assert outcome is PutOutcome.IDENTICAL
     first, second = recorder.calls("PutObject")
     assert (first.server_status, first.status) == (200, None)
     assert second.status == 412
@@ -183,21 +183,23 @@ def test_a_lost_answer_is_our_own_write(
 
 def test_a_key_that_vanishes_after_a_412_is_created(store: ArtifactStore, recorder: Proxy) -> None:
     recorder.inject(faults.Answer(412, "PreconditionFailed"), "PutObject")
-    assert store.create(KEY, DATA, TEXT)[0] is Outcome.CREATED
+    assert store.create(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
     assert recorder.count("PutObject") == 2
 
 
 def test_a_paced_body_is_sent_again_from_its_start(recorder: Proxy, bucket: str) -> None:
-    store = open_store(bucket, pace=Pace(1 << 30, sleep=lambda seconds: None))
+    store = open_store(bucket, pace=RateLimiter(1 << 30, sleep=lambda seconds: None))
     recorder.inject(faults.ResetInside(200_000), "PutObject", times=2)
-    assert store.create(KEY, DATA, TEXT)[0] is Outcome.CREATED
+    assert store.create(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
     assert recorder.calls("PutObject")[-1].request_bytes == len(DATA)
 
 
 def test_a_paced_body_waits_once_for_each_byte(recorder: Proxy, bucket: str) -> None:
     """Signing must not read the body through the limit as well: half the rate would be left."""
     now = [0.0]
-    pace = Pace(100_000, clock=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + s))
+    pace = RateLimiter(
+        100_000, clock=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + s)
+    )
     open_store(bucket, pace=pace).create(KEY, DATA, TEXT)
     # The first slice goes at once, and so the last one's time is never waited for.
     assert now[0] == pytest.approx(len(DATA) / 100_000, abs=0.2)
@@ -284,7 +286,7 @@ def test_what_answers_anything_with_a_page_has_stored_nothing(
     recorder.heal()
     assert bucket_contents(s3, bucket) == {}
     recorder.inject(faults.LoginPage(), "PutObject")
-    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is Outcome.CREATED
+    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
     recorder.inject(faults.LoginPage(), "PutObject", times=None)
     with pytest.raises(UnavailableError, match="what answered is not S3"):
         store.replace(KEY, b"two", store.get(KEY).etag, TEXT)
@@ -418,14 +420,14 @@ def test_clients_are_made_once_by_many_threads(
 ) -> None:
     made: list[str] = []
     for name in ("session", "boto", "http", "rest"):
-        original = getattr(S3Clients, f"_make_{name}")
+        original = getattr(S3Session, f"_make_{name}")
 
-        def make(clients: S3Clients, name: str = name, original: Any = original) -> Any:
+        def make(clients: S3Session, name: str = name, original: Any = original) -> Any:
             made.append(name)
             return original(clients)
 
-        monkeypatch.setattr(S3Clients, f"_make_{name}", make)
-    clients = S3Clients(S3Settings(s3env["ORCHESTRATOR_BUCKET"]))
+        monkeypatch.setattr(S3Session, f"_make_{name}", make)
+    clients = S3Session(S3Settings(s3env["ORCHESTRATOR_BUCKET"]))
     start = threading.Barrier(12)
 
     def ask(number: int) -> object:
@@ -442,11 +444,11 @@ def test_clients_that_need_each_other_are_no_deadlock(
     s3env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One thread makes the boto3 client while another, on its way to our own, needs it too."""
-    clients = S3Clients(S3Settings(s3env["ORCHESTRATOR_BUCKET"]))
+    clients = S3Session(S3Settings(s3env["ORCHESTRATOR_BUCKET"]))
     inside = threading.Event()
-    original = S3Clients._make_rest
+    original = S3Session._make_rest
 
-    def make_rest(clients: S3Clients) -> Any:
+    def make_rest(clients: S3Session) -> Any:
         inside.set()
         other.join(0.2)  # the other has had its chance to take the lock first
         return original(clients)
@@ -455,7 +457,7 @@ def test_clients_that_need_each_other_are_no_deadlock(
         inside.wait()
         assert clients.boto
 
-    monkeypatch.setattr(S3Clients, "_make_rest", make_rest)
+    monkeypatch.setattr(S3Session, "_make_rest", make_rest)
     other = threading.Thread(target=ask_for_boto, daemon=True)
     other.start()
     asking = threading.Thread(target=lambda: clients.rest, daemon=True)

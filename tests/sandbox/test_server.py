@@ -14,7 +14,7 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError
 
-from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.sandbox.sandbox import Sandbox
 from tests.support.engine import open_store
 
@@ -116,8 +116,8 @@ def test_boto3_puts_and_gets(
 def test_our_own_client_puts_gets_and_lists(bucket: str) -> None:
     store = open_store(bucket)
     body = os.urandom(3 * MIB)
-    assert store.create("x/1", body, "text/plain")[0] is Outcome.CREATED
-    assert store.create("x/1", b"other", "text/plain", listed_etag="")[0] is Outcome.CONFLICT
+    assert store.create("x/1", body, "text/plain")[0] is PutOutcome.CREATED
+    assert store.create("x/1", b"other", "text/plain", listed_etag="")[0] is PutOutcome.CONFLICT
     assert bytes(store.read_range("x/1", 10, 10)) == body[10:20]
     assert store.get("x/1").content == body
     assert [found.key for found in store.list_objects("")] == ["x/1"]

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.repository import update_execution
-from orchestrator_cli.core.s3.session import S3Clients, S3Settings
+from orchestrator_cli.core.executions.repository import update_metadata
+from orchestrator_cli.core.s3.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.conftest import RunCommand
 from tests.scenarios.commands import CASES, Bench, check_failure, check_success
@@ -204,8 +204,8 @@ def test_sixteen_updates_of_the_metadata_at_once(bench: Bench) -> None:
             labels = metadata.labels | {f"writer-{number}": str(number)}
             return metadata.model_copy(update={"labels": labels})
 
-        store = ArtifactStore(S3Clients(S3Settings(bench.bucket)))
-        update_execution(store, execution_id, change)
+        store = ArtifactStore(S3Session(S3Settings(bench.bucket)))
+        update_metadata(store, execution_id, change)
 
     with ThreadPoolExecutor(updates) as pool:
         list(pool.map(add_label, range(updates)))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.base.rate_limiter import Pace
+from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.executions.keys import artifact_key, place
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.retry import RetryPolicy
-from orchestrator_cli.core.s3.session import S3Clients, S3Settings
+from orchestrator_cli.core.s3.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.support.connection import Exchange
 from tests.support.faults import Fault
@@ -30,7 +30,7 @@ def content(size_bytes: int, seed: int = 0) -> bytes:
 def open_store(
     bucket: str,
     attempts: int = 6,
-    pace: Pace | None = None,
+    pace: RateLimiter | None = None,
     on_retry: Callable[[OrchestratorError], None] | None = None,
 ) -> ArtifactStore:
     """Return a store as the environment points, with the engine's retries but hardly a wait."""
@@ -40,7 +40,7 @@ def open_store(
         longest_wait_seconds=0.01,
         on_retry=on_retry,
     )
-    return ArtifactStore(S3Clients(S3Settings(bucket), retry), pace)
+    return ArtifactStore(S3Session(S3Settings(bucket), retry), pace)
 
 
 def new_execution(cli: Callable[..., Any]) -> str:

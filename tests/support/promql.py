@@ -8,13 +8,13 @@ from typing import Any
 import promql_parser as promql
 
 from orchestrator_cli.core.metrics.registry import METRICS, REASONS, Kind, Metric
-from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.types import PutOutcome
 
 # What Prometheus itself adds to each series.
 TARGET_LABELS = frozenset({"job", "instance"})
 _VALUES = {
     "command": {"upload", "run", "sync-efs"},
-    "outcome": {str(outcome) for outcome in Outcome},
+    "outcome": {str(outcome) for outcome in PutOutcome},
     "reason": set(REASONS.values()),
 }
 _OF_HISTOGRAMS = ("_bucket", "_sum", "_count")

@@ -52,7 +52,7 @@ def _small_values() -> dict[str, Any]:
 def _core_modules() -> list[ModuleType]:
     import orchestrator_cli.core
 
-    found = pkgutil.iter_modules(orchestrator_cli.core.__path__, "orchestrator_cli.core.")
+    found = pkgutil.walk_packages(orchestrator_cli.core.__path__, "orchestrator_cli.core.")
     return [importlib.import_module(module.name) for module in found]
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.base.errors import AccessError, InterruptedByUser
-from orchestrator_cli.core.base.memory_limiter import ByteBudget
-from orchestrator_cli.core.s3.types import Outcome, UploadResult
-from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, Batch, Transfers
+from orchestrator_cli.core.base.memory_limiter import MemoryLimiter
+from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
+from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, Batch, TransferEngine
 from orchestrator_cli.core.transfer.local_file import LocalFile
-from orchestrator_cli.core.transfer.multipart_upload import LargeUpload
+from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.plan import PlannedFile
 from orchestrator_cli.core.transfer.stream_upload import StreamUpload
 from orchestrator_cli.core.transfer.uploader import Uploader
@@ -57,11 +57,11 @@ def eight_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator_cli.core.transfer.engine.threads_to_begin_with", lambda: 8)
 
 
-def store_with_two_buffers(bucket: str, path: Path) -> tuple[Transfers, Outcome]:
+def store_with_two_buffers(bucket: str, path: Path) -> tuple[TransferEngine, PutOutcome]:
     """Upload a file with room for two parts in memory."""
-    transfers = Transfers(open_store(bucket), 8, budget=ByteBudget(2 * PART))
+    transfers = TransferEngine(open_store(bucket), 8, budget=MemoryLimiter(2 * PART))
     with transfers, LocalFile(path) as source:
-        outcome, _ = LargeUpload(transfers, source, KEY, TEXT).run()
+        outcome, _ = MultipartUploader(transfers, source, KEY, TEXT).run()
     return transfers, outcome
 
 
@@ -86,7 +86,7 @@ def test_a_part_that_waits_for_its_answer_makes_room(
         finally:
             held.released.set()
         transfers, outcome = storing.result()
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert len(transfers.buffers._free) <= 2
     assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
 
@@ -100,7 +100,7 @@ def test_a_part_that_is_sent_again_is_read_again(
     path.write_bytes(content(5 * PART))
     recorder.inject(faults.DropAnswer(), "UploadPart", times=5)
     transfers, outcome = store_with_two_buffers(bucket, path)
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert recorder.count("UploadPart") == 10
     assert len(transfers.buffers._free) <= 2
     assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
@@ -156,18 +156,20 @@ def test_many_writers_of_one_key(
         path.write_bytes(data)
     stores = [open_store(bucket) for _ in range(count)]
 
-    def upload(number: int) -> Outcome:
+    def upload(number: int) -> PutOutcome:
         if size <= PART:
             return stores[number].create(KEY, contents[number], TEXT)[0]
-        with Transfers(stores[number], 2) as transfers, LocalFile(paths[number]) as source:
-            return LargeUpload(transfers, source, KEY, TEXT).run()[0]
+        with TransferEngine(stores[number], 2) as transfers, LocalFile(paths[number]) as source:
+            return MultipartUploader(transfers, source, KEY, TEXT).run()[0]
 
     outcomes = at_once(upload, count)
     stored = bucket_contents(s3, bucket)[KEY]
     for outcome, data in zip(outcomes, contents, strict=True):
-        expected = {Outcome.CREATED, Outcome.IDENTICAL} if data == stored else {Outcome.CONFLICT}
+        expected = (
+            {PutOutcome.CREATED, PutOutcome.IDENTICAL} if data == stored else {PutOutcome.CONFLICT}
+        )
         assert outcome in expected
-    assert outcomes.count(Outcome.CREATED) == 1
+    assert outcomes.count(PutOutcome.CREATED) == 1
     assert stored in contents
 
 
@@ -179,14 +181,14 @@ def test_streams_and_files_of_one_key(
     path.write_bytes(data)
     stores = [open_store(bucket) for _ in range(4)]
 
-    def upload(number: int) -> Outcome:
-        with Transfers(stores[number], 2) as transfers, LocalFile(path) as source:
+    def upload(number: int) -> PutOutcome:
+        with TransferEngine(stores[number], 2) as transfers, LocalFile(path) as source:
             if number % 2:
                 return StreamUpload(transfers, KEY, TEXT).run(io.BytesIO(data))[0]
-            return LargeUpload(transfers, source, KEY, TEXT).run()[0]
+            return MultipartUploader(transfers, source, KEY, TEXT).run()[0]
 
     outcomes = at_once(upload, 4)
-    assert set(outcomes) <= {Outcome.CREATED, Outcome.IDENTICAL}
+    assert set(outcomes) <= {PutOutcome.CREATED, PutOutcome.IDENTICAL}
     assert bucket_contents(s3, bucket) == {KEY: data}
 
 
@@ -195,7 +197,7 @@ def test_streams_and_files_of_one_key(
 
 def test_work_that_was_dropped_does_not_keep_others_waiting(bucket: str) -> None:
     """`concurrent.futures.wait` would wait forever for what was cancelled in the queue."""
-    transfers = Transfers(open_store(bucket), 1)
+    transfers = TransferEngine(open_store(bucket), 1)
     inside, leave = threading.Event(), threading.Event()
 
     def block(number: int) -> None:
@@ -224,7 +226,7 @@ def test_a_store_serves_the_next_transfers_after_a_failure(bucket: str) -> None:
             ended.set()
             raise
 
-    failed, other = Transfers(store, 2), Transfers(store, 2)
+    failed, other = TransferEngine(store, 2), TransferEngine(store, 2)
     waiting = other.submit(1, lambda: store.retry.wait(1e-3))
     failed.submit(1, wait_long)
     assert waits.wait(60)
@@ -241,18 +243,18 @@ def test_a_store_serves_the_next_transfers_after_a_failure(bucket: str) -> None:
 
 def test_stopping_the_store_stops_its_transfers(bucket: str) -> None:
     store = open_store(bucket)
-    with Transfers(store, 2) as transfers:
+    with TransferEngine(store, 2) as transfers:
         waiting = transfers.submit(1, lambda: store.retry.wait(600))
         store.retry.stop.set()
         with pytest.raises(InterruptedByUser):
             waiting.result(60)
     with pytest.raises(InterruptedByUser):
-        Transfers(store, 2).submit(1, lambda: None)
+        TransferEngine(store, 2).submit(1, lambda: None)
 
 
 @pytest.mark.usefixtures("eight_threads")
 def test_the_first_failure_is_raised_while_others_work(bucket: str) -> None:
-    transfers = Transfers(open_store(bucket), 4)
+    transfers = TransferEngine(open_store(bucket), 4)
     leave = threading.Event()
 
     def work(number: int) -> None:
@@ -277,7 +279,7 @@ def test_what_waits_behind_a_failure_is_dropped(bucket: str) -> None:
         done.append(number)
         raise AccessError("no")
 
-    with Transfers(open_store(bucket), 1) as transfers:
+    with TransferEngine(open_store(bucket), 1) as transfers:
         with pytest.raises(AccessError):
             transfers.run_all(range(100), lambda number: 1, work)
         assert transfers.run_all(range(3), lambda number: 1, lambda number: number) == [0, 1, 2]
@@ -295,7 +297,7 @@ def test_answers_come_in_order(bucket: str) -> None:
             turn[number - 1].set()
         return number
 
-    with Transfers(open_store(bucket), 4) as transfers:
+    with TransferEngine(open_store(bucket), 4) as transfers:
         assert transfers.run_all(range(4), lambda number: 1, work) == [0, 1, 2, 3]
 
 
@@ -311,7 +313,7 @@ def test_results_are_taken_as_soon_as_they_are_there(bucket: str) -> None:
                 future.set_exception(AccessError("no"))
             yield future
 
-    transfers = Transfers(open_store(bucket), 1)
+    transfers = TransferEngine(open_store(bucket), 1)
     with transfers, pytest.raises(AccessError):
         list(transfers.completed(futures()))
     assert started == [0, 1, 2, 3]
@@ -334,7 +336,7 @@ def test_a_batch_raises_at_the_next_look() -> None:
 
 
 def test_the_budget_bounds_what_is_in_flight() -> None:
-    budget = ByteBudget(100)
+    budget = MemoryLimiter(100)
     lock = threading.Lock()
     held, most = 0, 0
 
@@ -368,7 +370,7 @@ def test_a_failure_gives_its_budget_back(
     ]
     recorder.inject(faults.access_denied(), "PutObject", nth=2, times=None)
     recorder.inject(faults.access_denied(), "UploadPart", nth=2, times=None)
-    transfers = Transfers(open_store(bucket), concurrency)
+    transfers = TransferEngine(open_store(bucket), concurrency)
     with pytest.raises(AccessError), transfers:
         Uploader(transfers, lambda result: None).run(EXECUTION_ID, plan)
     taken = transfers.budget.acquire(IN_FLIGHT_BYTES)  # waits for what was under way, no longer
@@ -383,7 +385,7 @@ def test_results_come_from_one_thread(recorder: Proxy, bucket: str, tmp_path: Pa
         for n in range(40)
     ]
     seen: list[tuple[threading.Thread, UploadResult]] = []
-    with Transfers(open_store(bucket), 8) as transfers:
+    with TransferEngine(open_store(bucket), 8) as transfers:
         summary = Uploader(
             transfers, lambda result: seen.append((threading.current_thread(), result))
         ).run(EXECUTION_ID, plan)

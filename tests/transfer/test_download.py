@@ -19,9 +19,9 @@ import pytest
 from orchestrator_cli.core.base.errors import AccessError
 from orchestrator_cli.core.executions.keys import execution_prefix
 from orchestrator_cli.core.executions.selection import select_files
-from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.download import Downloader, DownloadResult, DownloadSummary
-from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import (
@@ -70,7 +70,7 @@ def download(
     """Download the execution with the library; return the summary and the results by name."""
     store = open_store(bucket)
     results: list[DownloadResult] = []
-    with Transfers(store, 4) as transfers:
+    with TransferEngine(store, 4) as transfers:
         files = select_files(store, EXECUTION_ID, [])
         summary = Downloader(transfers, target, results.append, overwrite).run(files)
     return summary, {Path(result.path).name: result for result in results}
@@ -168,7 +168,7 @@ def test_the_same_file_is_left_alone(recorder: Proxy, bucket: str, tmp_path: Pat
     recorder.clear()
     for overwrite in (False, True):
         _, results = download(bucket, target, overwrite)
-        assert results["a.txt"].outcome is Outcome.IDENTICAL
+        assert results["a.txt"].outcome is PutOutcome.IDENTICAL
         after = file.stat()
         assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
     assert recorder.response_bytes("GetObject") == 0
@@ -187,7 +187,7 @@ def test_a_file_that_differs_is_not_touched(
     assert exit_code(summary) == 6
     assert file.read_bytes() == data
     assert recorder.count("GetObject", key_of("a.txt")) == 0
-    assert results["b.txt"].outcome is Outcome.CREATED
+    assert results["b.txt"].outcome is PutOutcome.CREATED
     summary, results = download(bucket, target, overwrite=True)
     assert exit_code(summary) == 0
     assert file.read_bytes() == DATA
@@ -213,7 +213,7 @@ def test_a_file_that_appears_meanwhile(recorder: Proxy, bucket: str, tmp_path: P
     recorder.inject(Appear(), "GetObject", times=None)
     summary, results = download(bucket, target)
     assert exit_code(summary) == 6
-    assert results["same.txt"].outcome is Outcome.IDENTICAL
+    assert results["same.txt"].outcome is PutOutcome.IDENTICAL
     assert results["other.txt"].outcome is None
     assert (place / "other.txt").read_bytes() == b"other"
     assert leftovers(target) == []
@@ -242,7 +242,7 @@ def test_a_corrupt_byte_never_gets_the_name(
     summary, results = download(bucket, target)
     recorder.heal()
     assert exit_code(summary) == 7
-    assert results["b.txt"].outcome is Outcome.CREATED
+    assert results["b.txt"].outcome is PutOutcome.CREATED
     # Neither under its name nor kept for the next run to build on.
     assert files_below(target) == {"artifacts/custom/b.txt": b"b"}
     summary, _ = download(bucket, target)

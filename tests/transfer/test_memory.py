@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.core.base.memory_limiter import ByteBudget
+from orchestrator_cli.core.base.memory_limiter import MemoryLimiter
 from orchestrator_cli.core.s3.part_plan import plan_parts
-from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.local_file import LocalFile
-from orchestrator_cli.core.transfer.multipart_upload import LargeUpload
+from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader
 from tests.conftest import RunCommand
 from tests.support.engine import MIB, PART, content, key_of, new_execution, open_store
 from tests.support.proxy import Proxy, run_proxy
@@ -132,7 +132,7 @@ def test_three_thousand_files(
     assert sum(1 for path in (tmp_path / "out").rglob("*.bin")) == 300
 
 
-class RecordingBudget(ByteBudget):
+class RecordingBudget(MemoryLimiter):
     """A budget that remembers the most that was taken at once."""
 
     def __init__(self, total_bytes: int) -> None:
@@ -176,10 +176,10 @@ def test_bytes_in_memory_are_bounded_by_the_budget(
     path.write_bytes(content(8 * PART))
     budget = RecordingBudget(2 * PART)
     with (
-        Transfers(open_store(bucket), 16, budget=budget) as transfers,
+        TransferEngine(open_store(bucket), 16, budget=budget) as transfers,
         Watched(path, budget) as source,
     ):
-        upload = LargeUpload(transfers, source, key_of("big.bin"), "application/octet-stream")
+        upload = MultipartUploader(transfers, source, key_of("big.bin"), "application/octet-stream")
         plan = plan_parts(8 * PART, f"fixed-{part_bytes}")
         upload.plan = {part.number: part for part in plan}
         upload.run()

@@ -13,12 +13,12 @@ import pytest
 
 from orchestrator_cli.core.base.errors import IntegrityError, UnavailableError
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256
-from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer import multipart_upload as resume_module
-from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.local_file import LocalFile
-from orchestrator_cli.core.transfer.multipart_upload import LargeUpload
+from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import MIB, PART, content, impatient, key_of, new_execution, open_store
@@ -46,14 +46,14 @@ def big(tmp_path: Path) -> Path:
 @contextmanager
 def opened(
     bucket: str, path: Path, concurrency: int = 4
-) -> Iterator[tuple[LargeUpload, ArtifactStore]]:
+) -> Iterator[tuple[MultipartUploader, ArtifactStore]]:
     """Open a large upload of the file; its threads are done at the end."""
     store = open_store(bucket)
-    with Transfers(store, concurrency) as transfers, LocalFile(path) as source:
-        yield LargeUpload(transfers, source, KEY, "application/octet-stream"), store
+    with TransferEngine(store, concurrency) as transfers, LocalFile(path) as source:
+        yield MultipartUploader(transfers, source, KEY, "application/octet-stream"), store
 
 
-def run(bucket: str, path: Path) -> tuple[Outcome, LargeUpload]:
+def run(bucket: str, path: Path) -> tuple[PutOutcome, MultipartUploader]:
     with opened(bucket, path) as (upload, _):
         return upload.run()[0], upload
 
@@ -83,7 +83,7 @@ def test_a_large_file_is_stored_by_parts(
 ) -> None:
     with opened(bucket, big) as (upload, _):
         outcome, checksum = upload.run()
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert [one.request_bytes for one in recorder.calls("UploadPart")].count(PART) == 3
     assert recorder.request_bytes("UploadPart") == SIZE
@@ -117,7 +117,7 @@ def test_the_same_file_again_sends_nothing(recorder: Proxy, bucket: str, big: Pa
     run(bucket, big)
     recorder.clear()
     outcome, upload = run(bucket, big)
-    assert outcome is Outcome.IDENTICAL
+    assert outcome is PutOutcome.IDENTICAL
     assert recorder.request_bytes() == 0
     assert recorder.operations().keys() == {"HeadObject"}
     assert (upload.count.sent_bytes, upload.count.resumed_bytes) == (0, 0)
@@ -128,7 +128,7 @@ def test_another_file_is_a_conflict(recorder: Proxy, s3: S3Client, bucket: str, 
     recorder.clear()
     for other in (OTHER, DATA[:-1], DATA[:-1] + b"\0"):
         big.write_bytes(other)
-        assert run(bucket, big)[0] is Outcome.CONFLICT
+        assert run(bucket, big)[0] is PutOutcome.CONFLICT
     assert recorder.request_bytes() == 0
     assert bucket_contents(s3, bucket) == {KEY: DATA}
 
@@ -139,7 +139,7 @@ def test_another_file_is_a_conflict(recorder: Proxy, s3: S3Client, bucket: str, 
 def test_only_what_s3_lacks_is_sent(recorder: Proxy, s3: S3Client, bucket: str, big: Path) -> None:
     begin(s3, bucket, {1: PIECES[0], 3: PIECES[2]})
     outcome, upload = run(bucket, big)
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert sent_parts(recorder) == [2, 4]
     assert recorder.request_bytes("UploadPart") == PART + 5
     assert recorder.count("CreateMultipartUpload") == 0
@@ -152,7 +152,7 @@ def test_all_parts_are_there_and_only_completing_is_missing(
     recorder: Proxy, s3: S3Client, bucket: str, big: Path
 ) -> None:
     begin(s3, bucket, dict(enumerate(PIECES, 1)))
-    assert run(bucket, big)[0] is Outcome.CREATED
+    assert run(bucket, big)[0] is PutOutcome.CREATED
     assert recorder.count("UploadPart") == 0
     assert bucket_contents(s3, bucket) == {KEY: DATA}
 
@@ -161,7 +161,7 @@ def test_the_fullest_upload_is_taken(recorder: Proxy, s3: S3Client, bucket: str,
     begin(s3, bucket, {1: PIECES[0]})
     begin(s3, bucket, {1: PIECES[0], 2: PIECES[1], 3: PIECES[2]})
     begin(s3, bucket, {4: PIECES[3]})
-    assert run(bucket, big)[0] is Outcome.CREATED
+    assert run(bucket, big)[0] is PutOutcome.CREATED
     assert sent_parts(recorder) == [4]
 
 
@@ -188,7 +188,7 @@ def test_an_upload_of_other_content_is_neither_trusted_nor_damaged(
 
     recorder.inject(Look(), "CompleteMultipartUpload")
     outcome, upload = run(bucket, big)
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     # Only when the key is taken can it not be completed any more.
     assert completing == [before]
@@ -201,7 +201,7 @@ def test_an_upload_of_a_longer_key_is_another_key(
 ) -> None:
     upload_id = s3.create_multipart_upload(Bucket=bucket, Key=KEY + "2")["UploadId"]
     s3.upload_part(Bucket=bucket, Key=KEY + "2", UploadId=upload_id, PartNumber=1, Body=PIECES[0])
-    assert run(bucket, big)[0] is Outcome.CREATED
+    assert run(bucket, big)[0] is PutOutcome.CREATED
     assert sent_parts(recorder) == [1, 2, 3, 4]
     assert unfinished_uploads(s3, bucket) == {upload_id: KEY + "2"}
 
@@ -211,7 +211,7 @@ def test_without_the_right_to_list_uploads_only_resuming_is_lost(
 ) -> None:
     begin(s3, bucket, {1: PIECES[0]})
     recorder.inject(faults.access_denied(), "ListMultipartUploads", times=None)
-    assert run(bucket, big)[0] is Outcome.CREATED
+    assert run(bucket, big)[0] is PutOutcome.CREATED
     assert sent_parts(recorder) == [1, 2, 3, 4]
 
 
@@ -245,7 +245,7 @@ def test_what_can_pass_passes(
 ) -> None:
     rule = recorder.inject(fault(), operation, times=2)
     outcome, upload = run(bucket, big)
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert rule.struck == 2
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert (upload.count.resumed_bytes, upload.count.sent_bytes) == (0, SIZE)
@@ -255,7 +255,7 @@ def test_a_lost_answer_of_completing_is_our_own_object(
     recorder: Proxy, s3: S3Client, bucket: str, big: Path
 ) -> None:
     recorder.inject(faults.DropAnswer(), "CompleteMultipartUpload")
-    assert run(bucket, big)[0] in (Outcome.CREATED, Outcome.IDENTICAL)
+    assert run(bucket, big)[0] in (PutOutcome.CREATED, PutOutcome.IDENTICAL)
     assert sent_parts(recorder) == [1, 2, 3, 4]
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert unfinished_uploads(s3, bucket) == {}
@@ -273,7 +273,7 @@ def test_an_upload_aborted_between_two_parts_begins_again(
 
     recorder.inject(Abort(), "UploadPart", part_number=3)
     outcome, upload = run(bucket, big)
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert unfinished_uploads(s3, bucket) == {}
     assert upload.count.sent_bytes >= SIZE
@@ -328,7 +328,7 @@ def test_a_server_that_ignores_the_condition_is_looked_at_right_before(
 
     recorder.inject(PutFirst(), "UploadPart", part_number=4)
     recorder.inject(IgnoreCondition(), "CompleteMultipartUpload", times=None)
-    assert run(bucket, big)[0] is Outcome.CONFLICT
+    assert run(bucket, big)[0] is PutOutcome.CONFLICT
     assert bucket_contents(s3, bucket) == {KEY: OTHER}
 
 
@@ -346,7 +346,7 @@ def test_a_part_overwritten_by_somebody_else_is_not_completed(
 
     recorder.inject(Overwrite(), "CompleteMultipartUpload")
     outcome, upload = run(bucket, big)
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert recorder.calls("CompleteMultipartUpload")[0].status == 400
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert upload.count.resumed_bytes == 0
@@ -358,7 +358,7 @@ def test_parts_sent_before_a_race_are_not_counted_as_resumed(
     begin(s3, bucket, {1: PIECES[0]})
     recorder.inject(faults.Answer(400, "InvalidPart"), "CompleteMultipartUpload")
     outcome, upload = run(bucket, big)
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert sent_parts(recorder) == [2, 3, 4]
     assert (upload.count.resumed_bytes, upload.count.sent_bytes) == (PART, SIZE - PART)
 
@@ -462,7 +462,7 @@ def test_a_file_that_is_removed_has_its_last_chance(
             big.unlink()
 
     recorder.inject(Remove(), "UploadPart")
-    assert run(bucket, big)[0] is Outcome.CREATED
+    assert run(bucket, big)[0] is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: DATA}
 
 

@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
 from orchestrator_cli.core.executions.keys import artifact_key, place
 from orchestrator_cli.core.transfer.plan import (
+    PathFilter,
     PlanItem,
     PlannedFile,
-    Selection,
-    SkippedFile,
+    SkippedPath,
     guess_content_type,
     plan_upload,
 )
 
 ID = "01JABCDEFGHJKMNPQRSTVWXYZ0"
-ALL = Selection()
+ALL = PathFilter()
 
 MakeTree = Callable[[dict[str, bytes | str]], Path]
 
 
-def plan(*roots: Path, selection: Selection = ALL, name: str | None = None) -> list[PlanItem]:
+def plan(*roots: Path, selection: PathFilter = ALL, name: str | None = None) -> list[PlanItem]:
     return list(plan_upload(ID, roots, selection, name))
 
 
@@ -38,12 +38,12 @@ def planned_paths(items: Iterable[PlanItem]) -> list[str]:
 
 
 def skipped(items: Iterable[PlanItem]) -> dict[str, str]:
-    return {item.source.name: item.reason for item in items if isinstance(item, SkippedFile)}
+    return {item.source.name: item.reason for item in items if isinstance(item, SkippedPath)}
 
 
-def only(items: list[PlanItem]) -> SkippedFile:
+def only(items: list[PlanItem]) -> SkippedPath:
     (item,) = items
-    assert isinstance(item, SkippedFile)
+    assert isinstance(item, SkippedPath)
     return item
 
 
@@ -222,7 +222,7 @@ def test_links_are_followed_only_to_files_inside_the_root(
         "loop": "the link leads nowhere",
     }
     # By rule: none of these is a failure.
-    assert not any(item.error for item in items if isinstance(item, SkippedFile))
+    assert not any(item.error for item in items if isinstance(item, SkippedPath))
 
 
 def test_special_files_are_skipped_and_named(
@@ -262,7 +262,7 @@ def test_a_name_that_cannot_be_a_key_is_a_failure_and_harms_no_other(
     Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).write_bytes(b"")
     items = plan(tmp_path)
     assert planned_paths(items) == ["artifacts/custom/good.txt"]
-    (bad,) = [item for item in items if isinstance(item, SkippedFile)]
+    (bad,) = [item for item in items if isinstance(item, SkippedPath)]
     assert os.fsencode(bad.source.name) == name
     assert isinstance(bad.error, UsageError)
     assert problem in bad.reason
@@ -290,7 +290,7 @@ def test_what_vanishes_during_the_walk_is_a_failure(make_tree: MakeTree) -> None
         "b.txt": reason.format(root / "b.txt"),
         "c": reason.format(root / "c"),
     }
-    assert all(item.error for item in found if isinstance(item, SkippedFile))
+    assert all(item.error for item in found if isinstance(item, SkippedPath))
 
 
 def test_a_directory_that_cannot_be_read_is_a_failure_and_stops_nothing(
@@ -306,7 +306,7 @@ def test_a_directory_that_cannot_be_read_is_a_failure_and_stops_nothing(
 
     monkeypatch.setattr(os, "scandir", refuse)
     # Whoever may read it could hold what was selected, so the selection does not silence it.
-    for selection in (ALL, Selection(include=("*.txt",))):
+    for selection in (ALL, PathFilter(include=("*.txt",))):
         items = plan(root, selection=selection)
         assert planned_paths(items) == ["artifacts/custom/open/y.txt"]
         assert skipped(items) == {"closed": f"cannot read {root / 'closed'}: Permission denied"}
@@ -363,14 +363,14 @@ def test_selection(
     make_tree: MakeTree, include: tuple[str, ...], exclude: tuple[str, ...], taken: list[str]
 ) -> None:
     root = make_tree({"a.log": "", "b.tmp": "", "deep/c.log": "", "deep/d.tmp": ""})
-    items = plan(root, selection=Selection(include, exclude))
+    items = plan(root, selection=PathFilter(include, exclude))
     assert planned_paths(items) == [f"artifacts/custom/{name}" for name in taken]
     assert skipped(items) == {}
 
 
 def test_selection_is_by_the_path_as_given_not_by_where_it_goes(make_tree: MakeTree) -> None:
     root = make_tree({"a.png": "", "screenshots/b.png": ""})
-    items = plan(root, selection=Selection(include=("screenshots/*",)))
+    items = plan(root, selection=PathFilter(include=("screenshots/*",)))
     assert planned_paths(items) == ["artifacts/screenshots/b.png"]
 
 
@@ -379,13 +379,13 @@ def test_a_link_that_is_not_selected_is_not_named(make_tree: MakeTree) -> None:
     (root / "node_modules").mkdir()
     (root / "node_modules" / "tool").symlink_to("/bin/sh")
     (root / "wanted").symlink_to("/bin/sh")
-    items = plan(root, selection=Selection(exclude=("node_modules/*",)))
+    items = plan(root, selection=PathFilter(exclude=("node_modules/*",)))
     assert skipped(items) == {"wanted": f"the link leaves {root}"}
 
 
 def test_a_single_file_can_be_excluded(make_tree: MakeTree) -> None:
     root = make_tree({"a.tmp": ""})
-    assert plan(root / "a.tmp", selection=Selection(exclude=("*.tmp",))) == []
+    assert plan(root / "a.tmp", selection=PathFilter(exclude=("*.tmp",))) == []
 
 
 # --- content types ---------------------------------------------------------------------------

@@ -11,9 +11,9 @@ import pytest
 from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, DOUBLING
-from orchestrator_cli.core.s3.types import Checksum, ObjectHead
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer.range_reader import RANGE_BYTES, read_whole
+from orchestrator_cli.core.transfer.range_reader import RANGE_BYTES, iter_object_verified
 from tests.support.engine import content
 
 SMALL = content(1000)
@@ -28,7 +28,7 @@ NO_MD5 = "0123456789abcdef0123456789abcdef"
 class OneObject:
     """A store of one object; `heads` counts the requests that need boto3."""
 
-    def __init__(self, data: bytes, full: ObjectHead) -> None:
+    def __init__(self, data: bytes, full: ObjectMetadata) -> None:
         self._data = data
         self._full = full
         self.heads = 0
@@ -44,14 +44,14 @@ class OneObject:
         into[: len(data)] = data
         return memoryview(into)[: len(data)]
 
-    def head(self, key: str) -> ObjectHead:
+    def head(self, key: str) -> ObjectMetadata:
         self.heads += 1
         return self._full
 
 
-def head_of(data: bytes, etag: str, **metadata: str) -> ObjectHead:
+def head_of(data: bytes, etag: str, **metadata: str) -> ObjectMetadata:
     named = {name.replace("_", "-"): text for name, text in metadata.items()}
-    return ObjectHead("k", len(data), etag, "text/plain", datetime.now(UTC), named)
+    return ObjectMetadata("k", len(data), etag, "text/plain", datetime.now(UTC), named)
 
 
 def etag_of(checksum: Checksum) -> str:
@@ -68,11 +68,11 @@ HEADS = {
 }
 
 
-def read(data: bytes, head: ObjectHead) -> tuple[bytes, OneObject]:
+def read(data: bytes, head: ObjectMetadata) -> tuple[bytes, OneObject]:
     """Read an object whose every byte arrives as given."""
     full = replace(head, checksum=BY_SHA256) if head.size_bytes == len(LARGE) else head
     store = OneObject(data, full)
-    blocks = read_whole(cast("ArtifactStore", store), head)
+    blocks = iter_object_verified(cast("ArtifactStore", store), head)
     # Each is good until the next is asked for.
     return b"".join(map(bytes, blocks)), store
 
@@ -104,6 +104,6 @@ def test_without_a_checksum_nothing_can_be_said() -> None:
 def test_who_stops_early_is_told_nothing() -> None:
     _, head = HEADS["parts"]
     store: Any = OneObject(bytes(len(LARGE)), head)
-    blocks = read_whole(store, head)
+    blocks = iter_object_verified(store, head)
     assert len(next(blocks)) == RANGE_BYTES
     cast("Any", blocks).close()

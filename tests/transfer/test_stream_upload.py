@@ -17,12 +17,12 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UnavailableError,
 )
-from orchestrator_cli.core.base.rate_limiter import Pace
+from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.core.s3.part_plan import DOUBLING
-from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer import stream_parts as pieces_module
-from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.stream_upload import StreamUpload
 from tests.conftest import RunCommand
 from tests.support import faults
@@ -61,9 +61,9 @@ class Dribble(io.RawIOBase):
 
 
 def run(
-    bucket: str, stream: Dribble, pace: Pace | None = None, concurrency: int = 4
-) -> tuple[Outcome, StreamUpload]:
-    with Transfers(open_store(bucket, pace=pace), concurrency) as transfers:
+    bucket: str, stream: Dribble, pace: RateLimiter | None = None, concurrency: int = 4
+) -> tuple[PutOutcome, StreamUpload]:
+    with TransferEngine(open_store(bucket, pace=pace), concurrency) as transfers:
         upload = StreamUpload(transfers, KEY, TEXT)
         return upload.run(stream)[0], upload
 
@@ -101,7 +101,7 @@ def test_a_stream_of_any_length(
 ) -> None:
     data = content(size)
     outcome, upload = run(bucket, Dribble(data))
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert upload.size_bytes == upload.count.sent_bytes == size
     assert bucket_contents(s3, bucket) == {KEY: data}
     assert s3.head_object(Bucket=bucket, Key=KEY)["ContentType"] == TEXT
@@ -112,7 +112,7 @@ def test_a_stream_of_any_length(
     assert last.request.headers["if-none-match"] == "*"
     recorder.clear()
     outcome, again = run(bucket, Dribble(data))
-    assert outcome is Outcome.IDENTICAL
+    assert outcome is PutOutcome.IDENTICAL
     assert again.count.sent_bytes == 0
     assert recorder.request_bytes() == 0
 
@@ -164,12 +164,12 @@ def test_a_taken_key_is_compared_and_the_pipe_is_read_to_its_end(
         )
     recorder.clear()
     for stream, expected in (
-        (DATA, Outcome.IDENTICAL),
-        (b"\0" + DATA[1:], Outcome.CONFLICT),
-        (DATA[:-1] + b"\0", Outcome.CONFLICT),
-        (DATA + b"more", Outcome.CONFLICT),
-        (DATA[:-1], Outcome.CONFLICT),
-        (DATA + DATA, Outcome.CONFLICT),
+        (DATA, PutOutcome.IDENTICAL),
+        (b"\0" + DATA[1:], PutOutcome.CONFLICT),
+        (DATA[:-1] + b"\0", PutOutcome.CONFLICT),
+        (DATA + b"more", PutOutcome.CONFLICT),
+        (DATA[:-1], PutOutcome.CONFLICT),
+        (DATA + DATA, PutOutcome.CONFLICT),
     ):
         pipe = Dribble(stream)
         outcome, upload = run(bucket, pipe)
@@ -224,7 +224,7 @@ def test_somebody_else_stores_the_key_meanwhile(
     recorder.inject(StoreFirst(), "UploadPart", part_number=4)
     pipe = Dribble(DATA)
     outcome, _ = run(bucket, pipe)
-    assert outcome is (Outcome.IDENTICAL if same else Outcome.CONFLICT)
+    assert outcome is (PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT)
     assert pipe.ended
     assert bucket_contents(s3, bucket) == {KEY: winner}
     # What can never be completed does not stay and cost.
@@ -246,7 +246,7 @@ def test_parts_that_wait_for_their_turn_are_compared_too(
 
     recorder.inject(Win(), "UploadPart", part_number=1)
     outcome, _ = run(bucket, Dribble(DATA), concurrency=1)
-    assert outcome is (Outcome.IDENTICAL if same else Outcome.CONFLICT)
+    assert outcome is (PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT)
     assert recorder.count("CompleteMultipartUpload") == 0
 
 
@@ -263,7 +263,7 @@ def test_a_server_that_ignores_the_condition_is_looked_at_right_before(
 
     recorder.inject(PutFirst(), "UploadPart", part_number=4)
     recorder.inject(IgnoreCondition(), "CompleteMultipartUpload", times=None)
-    assert run(bucket, Dribble(DATA))[0] is Outcome.CONFLICT
+    assert run(bucket, Dribble(DATA))[0] is PutOutcome.CONFLICT
     assert bucket_contents(s3, bucket) == {KEY: b"other"}
 
 
@@ -286,7 +286,7 @@ def test_a_repeated_pipe_sends_only_what_s3_lacks(
 ) -> None:
     begin(s3, bucket, {number: PIECES[index] for number, index in there.items()})
     outcome, upload = run(bucket, Dribble(DATA))
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert sent_parts(recorder) == sent
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert upload.count.sent_bytes == sum(len(PIECES[number - 1]) for number in sent)
@@ -312,7 +312,7 @@ def test_an_upload_that_begins_otherwise_is_left_alone(
 ) -> None:
     upload_id = begin(s3, bucket, foreign)
     outcome, upload = run(bucket, Dribble(DATA))
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert upload_id not in {one.request.query["uploadId"] for one in recorder.calls("UploadPart")}
     assert upload.count.resumed_bytes == 0
     assert bucket_contents(s3, bucket) == {KEY: DATA}
@@ -322,7 +322,7 @@ def test_a_part_that_differs_later_is_sent_over_it(
     recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     begin(s3, bucket, {1: PIECES[0], 2: PIECES[1], 3: OTHER[:PART], 4: b"longer than ours"})
-    assert run(bucket, Dribble(DATA))[0] is Outcome.CREATED
+    assert run(bucket, Dribble(DATA))[0] is PutOutcome.CREATED
     assert sent_parts(recorder) == [3, 4]
     assert bucket_contents(s3, bucket) == {KEY: DATA}
 
@@ -332,7 +332,7 @@ def test_a_shorter_pipe_leaves_the_parts_behind_its_end_out(
 ) -> None:
     begin(s3, bucket, dict(enumerate(PIECES, 1)))
     shorter = DATA[: 2 * PART]
-    assert run(bucket, Dribble(shorter))[0] is Outcome.CREATED
+    assert run(bucket, Dribble(shorter))[0] is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: shorter}
 
 
@@ -366,7 +366,7 @@ def test_what_can_pass_passes(
     rule = recorder.inject(fault(), operation)
     outcome, upload = run(bucket, Dribble(DATA))
     assert rule.struck == 1
-    assert outcome in (Outcome.CREATED, Outcome.IDENTICAL)
+    assert outcome in (PutOutcome.CREATED, PutOutcome.IDENTICAL)
     assert upload.count.sent_bytes == len(DATA)
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert unfinished_uploads(s3, bucket) == {}
@@ -385,7 +385,7 @@ def test_an_upload_that_was_aborted_cannot_be_mended_by_a_pipe(
         run(bucket, Dribble(DATA))
     assert caught.value.exit_code == 9
     assert bucket_contents(s3, bucket) == {}
-    assert run(bucket, Dribble(DATA))[0] is Outcome.CREATED
+    assert run(bucket, Dribble(DATA))[0] is PutOutcome.CREATED
 
 
 def test_a_refusal_ends_an_endless_pipe(recorder: Proxy, bucket: str) -> None:
@@ -403,7 +403,7 @@ def test_a_refusal_is_told_although_an_earlier_part_stalls(recorder: Proxy, buck
     """In the order of the parts, the first one's answer would be waited for: for a minute."""
     recorder.inject(faults.Stall(), "UploadPart", part_number=1, times=None)
     recorder.inject(faults.access_denied(), "UploadPart", part_number=4, times=None)
-    transfers = Transfers(open_store(bucket), 4)
+    transfers = TransferEngine(open_store(bucket), 4)
     try:
         with pytest.raises(AccessError), transfers:
             StreamUpload(transfers, KEY, TEXT).run(Dribble(DATA))
@@ -437,12 +437,12 @@ def test_parts_too_large_for_memory_are_spooled(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     begin(s3, bucket, {1: PIECES[0], 3: PIECES[2]})
     outcome, upload = run(bucket, Dribble(DATA))
-    assert outcome is Outcome.CREATED
+    assert outcome is PutOutcome.CREATED
     assert sent_parts(recorder) == [2, 4]
     assert upload.count.resumed_bytes == 2 * PART
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert list(tmp_path.iterdir()) == []
-    for stream, expected in ((DATA, Outcome.IDENTICAL), (DATA[1:], Outcome.CONFLICT)):
+    for stream, expected in ((DATA, PutOutcome.IDENTICAL), (DATA[1:], PutOutcome.CONFLICT)):
         assert run(bucket, Dribble(stream))[0] is expected
 
 
@@ -450,7 +450,7 @@ def test_a_spooled_stream_of_one_part(
     recorder: Proxy, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pieces_module, "_SPOOL_ABOVE_BYTES", 0)
-    assert run(bucket, Dribble(b"short"))[0] is Outcome.CREATED
+    assert run(bucket, Dribble(b"short"))[0] is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: b"short"}
 
 
@@ -471,9 +471,9 @@ def test_spools_are_closed(recorder: Proxy, bucket: str, monkeypatch: pytest.Mon
 
 def test_a_paced_stream(recorder: Proxy, s3: S3Client, bucket: str) -> None:
     now = [0.0]
-    pace = Pace(10 * MIB, clock=lambda: now[0], sleep=lambda s: None)
+    pace = RateLimiter(10 * MIB, clock=lambda: now[0], sleep=lambda s: None)
     recorder.inject(faults.ResetInside(2 * MIB), "UploadPart")
-    assert run(bucket, Dribble(DATA), pace=pace)[0] is Outcome.CREATED
+    assert run(bucket, Dribble(DATA), pace=pace)[0] is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: DATA}
 
 
@@ -554,7 +554,7 @@ def test_a_part_that_was_never_hashed_is_no_conflict(s3: S3Client, bucket: str) 
     """Another uploader won while a part still waited for its turn: nothing is known of it."""
     data = content(PART + 1)
     s3.put_object(Bucket=bucket, Key=KEY, Body=data)
-    with Transfers(open_store(bucket), 1) as transfers:
+    with TransferEngine(open_store(bucket), 1) as transfers:
         upload = StreamUpload(transfers, KEY, TEXT)
         upload.size_bytes = len(data)
         lost = NotFoundError("the upload was ended", code="NoSuchUpload")

@@ -123,9 +123,9 @@ def eks(
     CMD writes what is to be kept below /artifacts. A native sidecar, of Kubernetes 1.29 and newer,
     stores it when the tests have ended, and records the result.
     """
-    from orchestrator_cli.infrastructure.deployment import SuiteJob, render_eks
+    from orchestrator_cli.infrastructure.deployment import JobSpec, render_eks
 
-    job = SuiteJob(name, namespace, image, test_image, suite, cmd)
+    job = JobSpec(name, namespace, image, test_image, suite, cmd)
     app.output.line(render_eks(_place(app), job, role_arn), end="")
 
 

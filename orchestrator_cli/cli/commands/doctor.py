@@ -31,11 +31,11 @@ def doctor(app: App, as_json: bool) -> None:
     execution id that are removed afterwards. Exit 0 where all hold, 3 where the tool must fall
     back, 5 where access is missing; the missing IAM actions are named.
     """
-    from orchestrator_cli.core.executions.doctor import Doctor
+    from orchestrator_cli.core.executions.doctor import ConformanceChecker
 
     store = app.store()
     checks = []
-    for check in Doctor(store, app.new_execution_id(), app.now).run():
+    for check in ConformanceChecker(store, app.new_execution_id(), app.now).run():
         checks.append(check)
         if not as_json:
             app.output.row((check.name, str(check.verdict), check.detail), _WIDTHS, _style(check))

@@ -33,12 +33,15 @@ def finish(app: App, execution_id: str, result: str, as_json: bool) -> None:
     from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.base.errors import printable
     from orchestrator_cli.core.executions.metadata import Result
-    from orchestrator_cli.core.executions.repository import finish_execution, list_unfinished_files
+    from orchestrator_cli.core.executions.repository import (
+        finish_execution,
+        list_incomplete_uploads,
+    )
 
     store = app.store()
     resolved = app.resolve_id(execution_id, store)
     metadata = finish_execution(store, resolved, Result(result), app.now())
-    for path in list_unfinished_files(store, resolved):
+    for path in list_incomplete_uploads(store, resolved):
         app.output.warn(f"the upload of {printable(path)} is unfinished; it is not stored yet")
     if as_json:
         app.output.json(metadata.to_dict())

@@ -19,7 +19,7 @@ from orchestrator_cli.cli.options import (
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-    from orchestrator_cli.core.s3.types import ListedObject
+    from orchestrator_cli.core.s3.types import ObjectSummary
 
 _DEFAULT_WINDOW = timedelta(days=1)
 _EXECUTION_WIDTHS = (26, 20, 7, 14, 6, -10, 0)
@@ -137,12 +137,12 @@ def _print_execution(
 
 def _list_files(app: App, text: str, null: bool, as_json: bool) -> None:
     from orchestrator_cli.core.executions.listing import list_all_files
-    from orchestrator_cli.core.retention.archive import fill_restore
+    from orchestrator_cli.core.retention.archive import with_restore_status
 
     store = app.store()
     execution_id = app.resolve_id(text, store)
     files = list_all_files(store, execution_id, with_restore=True)
-    for path, listed in fill_restore(store, files):
+    for path, listed in with_restore_status(store, files):
         if null:
             # Bytes, because a script wants the name and nothing else.
             sys.stdout.flush()
@@ -175,7 +175,7 @@ def _print_file(app: App, path: str, listed: Any, as_json: bool) -> None:
     app.output.row(cells, _FILE_WIDTHS)
 
 
-def _restore_note(listed: ListedObject) -> str:
+def _restore_note(listed: ObjectSummary) -> str:
     from orchestrator_cli.cli.output import human_time
 
     if listed.restore is None:
@@ -185,7 +185,7 @@ def _restore_note(listed: ListedObject) -> str:
     return f", readable until {human_time(listed.restore.expires_at)}"
 
 
-def _restore_record(listed: ListedObject) -> dict[str, object] | None:
+def _restore_record(listed: ObjectSummary) -> dict[str, object] | None:
     restore = listed.restore
     if restore is None:
         return None

@@ -100,7 +100,7 @@ def restore(
 
 def _say_plan(app: App, plan: RestorePlan) -> None:
     from orchestrator_cli.cli.output import human_count, human_size
-    from orchestrator_cli.core.retention.archive import human_price
+    from orchestrator_cli.core.retention.archive import format_estimate
     from orchestrator_cli.core.retention.prices import PRICES_DATE
 
     if plan.needed:
@@ -108,7 +108,7 @@ def _say_plan(app: App, plan: RestorePlan) -> None:
         app.output.note(
             f"to restore: {human_count(len(plan.needed), 'file')}, {human_size(plan.size_bytes)}; "
             f"{plan.tier}, readable for {kept}; within {plan.within_hours} hours; "
-            f"{human_price(plan.dollars)} (AWS prices in {plan.price_region}, {PRICES_DATE})"
+            f"{format_estimate(plan.dollars)} (AWS prices in {plan.price_region}, {PRICES_DATE})"
         )
     others = Counter(str(item.outcome) for item in plan.items if item not in set(plan.needed))
     words = {

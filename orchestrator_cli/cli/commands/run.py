@@ -19,7 +19,7 @@ from orchestrator_cli.cli.options import DURATION, LABEL, Example, command
 
 if TYPE_CHECKING:
     from orchestrator_cli.runner.run_record import RunStart
-    from orchestrator_cli.runner.run_uploader import RunOutcome, RunUpload
+    from orchestrator_cli.runner.run_uploader import RunOutcome, RunUploader
     from orchestrator_cli.runner.spool import RunnerLog, Spool
 
 
@@ -203,10 +203,10 @@ def _runner_log(app: App, spool: Spool) -> RunnerLog:
     return RunnerLog(spool.log_path("runner.log"), app.now)
 
 
-def _upload(app: App, spool: Spool, start: RunStart, log: RunnerLog) -> RunUpload:
-    from orchestrator_cli.runner.run_uploader import RunUpload
+def _upload(app: App, spool: Spool, start: RunStart, log: RunnerLog) -> RunUploader:
+    from orchestrator_cli.runner.run_uploader import RunUploader
 
-    return RunUpload(spool, start, log, lambda patient: app.store(patient=patient), app.meter)
+    return RunUploader(spool, start, log, lambda patient: app.store(patient=patient), app.meter)
 
 
 def _report(app: App, spool: Spool, start: RunStart, outcome: RunOutcome, how: str) -> None:
@@ -223,10 +223,10 @@ def _report(app: App, spool: Spool, start: RunStart, outcome: RunOutcome, how: s
 
 def _write_metrics(app: App, outcome: RunOutcome) -> None:
     if app.meter is not None and outcome.measured is not None:
-        from orchestrator_cli.core.metrics.registry import Measured
+        from orchestrator_cli.core.metrics.registry import MetricsSnapshot
 
         # It was counted in the process that stores.
-        app.meter.put_back(Measured.from_list(outcome.measured))
+        app.meter.put_back(MetricsSnapshot.from_list(outcome.measured))
     app.write_metrics()
 
 

@@ -12,7 +12,7 @@ from orchestrator_cli.cli.options import Example, command
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.runner.foreground import (
     STOP_SIGNALS,
-    held_signals,
+    blocked_signals,
     run_foreground,
     start_failure,
 )
@@ -53,7 +53,7 @@ def _run(running: Sandbox, argv: tuple[str, ...]) -> int:
 
 def _serve(running: Sandbox) -> int:
     """Print the environment, then wait for a signal: the normal end, hence code 0."""
-    with held_signals(STOP_SIGNALS) as signals:
+    with blocked_signals(STOP_SIGNALS) as signals:
         click.echo(_shell_lines(running))
         click.echo(
             "The sandbox runs until Ctrl-C. Paste these lines into another terminal, "

@@ -110,14 +110,14 @@ def _make_token(
     execution: str | None,
     valid_for: timedelta | None,
 ) -> None:
-    from orchestrator_cli.api.auth import Bounds, new_token
+    from orchestrator_cli.api.auth import TokenScope, new_token
     from orchestrator_cli.core.executions.keys import parse_execution_id
 
     try:
         until = app.now() + valid_for if valid_for else None
     except OverflowError as error:
         raise UsageError("--valid-for is too long") from error
-    bounds = Bounds(scope, bench, parse_execution_id(execution) if execution else None, until)
+    bounds = TokenScope(scope, bench, parse_execution_id(execution) if execution else None, until)
     token, line = new_token(name, bounds)
     click.echo(line)
     click.echo(token, err=True)
@@ -142,7 +142,7 @@ def _serve(
     try:
         from orchestrator_cli.api.app import make_app
         from orchestrator_cli.api.metrics import ServerMetrics
-        from orchestrator_cli.api.middleware import Guard
+        from orchestrator_cli.api.middleware import RequestGuardMiddleware
         from orchestrator_cli.api.server import open_socket, serve_app
         from orchestrator_cli.api.slow_client_protocol import REQUEST_SECONDS
         from orchestrator_cli.core.metrics.text_file import require_prometheus
@@ -151,24 +151,24 @@ def _serve(
             "serve needs FastAPI and uvicorn", hint="pip install 'orchestrator-cli[api]'"
         ) from error
     from orchestrator_cli.api.auth import TokenFile
-    from orchestrator_cli.api.read_service import Reads
-    from orchestrator_cli.api.upload_service import Uploads
-    from orchestrator_cli.api.worker_pool import Workers
-    from orchestrator_cli.core.gateway.upload_authorizer import UploadGrants
-    from orchestrator_cli.core.s3.presign import UrlSigner, plan_expiry
+    from orchestrator_cli.api.read_service import ReadService
+    from orchestrator_cli.api.upload_service import UploadService
+    from orchestrator_cli.api.worker_pool import BoundedWorkerPool
+    from orchestrator_cli.core.gateway.upload_authorizer import UploadAuthorizer
+    from orchestrator_cli.core.s3.presign import Presigner, effective_expiry
 
     require_prometheus()
     known = TokenFile(tokens, app.now)
     store = app.store(concurrency)
     seconds = int(expires_in.total_seconds())
-    plan_expiry(seconds, store.clients.credential_lifetime(), app.now())
-    workers = Workers(concurrency, 4 * concurrency)
-    signer = UrlSigner(store)
-    reads = Reads(store, signer, app.now, seconds)
-    uploads = Uploads(store, UploadGrants(store, signer, app.now, seconds))
+    effective_expiry(seconds, store.clients.credential_lifetime(), app.now())
+    workers = BoundedWorkerPool(concurrency, 4 * concurrency)
+    signer = Presigner(store)
+    reads = ReadService(store, signer, app.now, seconds)
+    uploads = UploadService(store, UploadAuthorizer(store, signer, app.now, seconds))
     metrics = ServerMetrics()
     served = make_app(reads, uploads, workers, metrics)
-    guarded = Guard(served, known, _log, deadline.total_seconds(), metrics)
+    guarded = RequestGuardMiddleware(served, known, _log, deadline.total_seconds(), metrics)
     listening = open_socket(host, port)
     address = f"[{host}]" if ":" in host else host
     app.output.note(f"serving on http://{address}:{listening.getsockname()[1]} (see /docs)")

@@ -23,7 +23,7 @@ from orchestrator_cli.cli.options import (
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncSummary
-    from orchestrator_cli.core.efs.unchanged_cache import QuietExecutions
+    from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
 
 
 @command(
@@ -112,7 +112,7 @@ def sync_efs(
     --watch goes on when the mount or S3 is gone, and ends with what it is at upon SIGTERM.
     """
     from orchestrator_cli.core.efs.rules import SyncRules
-    from orchestrator_cli.core.efs.unchanged_cache import QuietExecutions
+    from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
     from orchestrator_cli.core.executions.keys import parse_execution_id
 
     if watch and dry_run:
@@ -125,7 +125,7 @@ def sync_efs(
     store = app.store(concurrency, limit_rate)
     told = _Told(app, as_json)
 
-    def one_pass(quiet: QuietExecutions, stopping: Callable[[], bool]) -> SyncSummary:
+    def one_pass(quiet: UnchangedCache, stopping: Callable[[], bool]) -> SyncSummary:
         from orchestrator_cli.core.efs.sync import EfsSync
 
         with app.transfers(store, concurrency) as transfers:
@@ -135,10 +135,10 @@ def sync_efs(
         return sync.summary
 
     if watch:
-        _watch(app, told, one_pass, QuietExecutions(rules), interval)
+        _watch(app, told, one_pass, UnchangedCache(rules), interval)
         return
     with app.output.failures_at_the_end():
-        summary = one_pass(QuietExecutions(rules), lambda: False)
+        summary = one_pass(UnchangedCache(rules), lambda: False)
     told.summary(summary)
     error = summary.error()
     if error is not None:
@@ -148,8 +148,8 @@ def sync_efs(
 def _watch(
     app: App,
     told: _Told,
-    one_pass: Callable[[QuietExecutions, Callable[[], bool]], SyncSummary],
-    quiet: QuietExecutions,
+    one_pass: Callable[[UnchangedCache, Callable[[], bool]], SyncSummary],
+    quiet: UnchangedCache,
     interval: timedelta,
 ) -> None:
     import signal
@@ -274,11 +274,11 @@ def _print_plan(
     from orchestrator_cli.core.base.errors import printable
     from orchestrator_cli.core.efs.rules import SyncEvent, is_due, plan_sync
     from orchestrator_cli.core.efs.tree import list_bench_executions
-    from orchestrator_cli.core.transfer.plan import SkippedFile
+    from orchestrator_cli.core.transfer.plan import SkippedPath
 
     told = _Told(app, as_json)
     for found in list_bench_executions(root, bench, execution_id):
-        if isinstance(found, SkippedFile):
+        if isinstance(found, SkippedPath):
             app.output.warn(f"would skip {printable(found.source)}: {found.reason}")
             continue
         for item in plan_sync(found, rules, app.now()):

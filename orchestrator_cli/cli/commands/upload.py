@@ -25,7 +25,7 @@ from orchestrator_cli.cli.options import (
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
     from orchestrator_cli.core.transfer.plan import PlanItem
-    from orchestrator_cli.core.transfer.stream_parts import Readable
+    from orchestrator_cli.core.transfer.stream_parts import BinaryStream
     from orchestrator_cli.core.transfer.upload_target import UploadSession
     from orchestrator_cli.core.transfer.uploader import UploadSummary
 
@@ -115,7 +115,7 @@ def upload(
     directly; ID is then a whole ULID. See orchestrator-api(7).
     """
     from orchestrator_cli.core.executions.keys import parse_execution_id
-    from orchestrator_cli.core.transfer.plan import Selection, plan_upload
+    from orchestrator_cli.core.transfer.plan import PathFilter, plan_upload
 
     text, paths = split_id(arguments)
     _check_paths(paths, name)
@@ -134,7 +134,7 @@ def upload(
     if paths == ("-",):
         _upload_stdin(app, session, str(name), concurrency, as_json, dry_run)
         return
-    selection = Selection(include, exclude)
+    selection = PathFilter(include, exclude)
     plan = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
     if dry_run:
         _print_plan(app, plan, as_json)
@@ -221,7 +221,7 @@ def _upload_stdin(
         session.transfers(concurrency, progress.add_bytes) as transfers,
     ):
         transfers.observe = app.observe
-        result = upload_stream(transfers, item, cast("Readable", sys.stdin.buffer))
+        result = upload_stream(transfers, item, cast("BinaryStream", sys.stdin.buffer))
         progress.add_file()
         summary.add(result)
         # As with files: a refused overwrite loses nothing that was stored.
@@ -291,10 +291,10 @@ def _json_text(name: str) -> str:
 
 def _print_plan(app: App, plan: Iterable[PlanItem], as_json: bool) -> None:
     from orchestrator_cli.core.base.errors import printable
-    from orchestrator_cli.core.transfer.plan import SkippedFile
+    from orchestrator_cli.core.transfer.plan import SkippedPath
 
     for item in plan:
-        if isinstance(item, SkippedFile):
+        if isinstance(item, SkippedPath):
             app.output.warn(f"would skip {printable(item.source)}: {item.reason}")
         elif as_json:
             app.output.json(

@@ -18,8 +18,8 @@ from orchestrator_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.s3.presign import Expiry
-    from orchestrator_cli.core.s3.types import ListedObject
+    from orchestrator_cli.core.s3.presign import UrlExpiry
+    from orchestrator_cli.core.s3.types import ObjectSummary
 
 
 @command(
@@ -65,28 +65,28 @@ def url(
     printed. PATH is a path, the name of a log, a directory or a glob; without PATH, every file.
     """
     from orchestrator_cli.core.executions.selection import select_files
-    from orchestrator_cli.core.retention.archive import Archive
-    from orchestrator_cli.core.s3.presign import UrlSigner, plan_expiry
+    from orchestrator_cli.core.retention.archive import ArchiveInspector
+    from orchestrator_cli.core.s3.presign import Presigner, effective_expiry
 
     text, patterns = split_id(arguments)
     store = app.store()
     lifetime = store.clients.credential_lifetime()
-    expiry = plan_expiry(int(expires_in.total_seconds()), lifetime, app.now())
+    expiry = effective_expiry(int(expires_in.total_seconds()), lifetime, app.now())
     execution_id = app.resolve_id(text, store)
     chosen = list(select_files(store, execution_id, patterns))
-    archive = Archive(store, app.now())
+    archive = ArchiveInspector(store, app.now())
     for path, listed in chosen:
         archive.check_readable(listed, path)
     _check_expiry(app, expiry, require_ttl)
     style = "json" if as_json else style
-    signer = UrlSigner(store)
+    signer = Presigner(store)
     signing_key = signer.signing_key()
     for path, listed in chosen:
         signed = signer.sign(signing_key, listed.key, expiry)
         _print_url(app, path, listed, signed, expiry, style)
 
 
-def _check_expiry(app: App, expiry: Expiry, require_ttl: bool) -> None:
+def _check_expiry(app: App, expiry: UrlExpiry, require_ttl: bool) -> None:
     from orchestrator_cli.cli.output import rfc3339
     from orchestrator_cli.core.base.errors import AccessError
 
@@ -110,7 +110,7 @@ def _check_expiry(app: App, expiry: Expiry, require_ttl: bool) -> None:
 
 
 def _print_url(
-    app: App, path: str, listed: ListedObject, signed: str, expiry: Expiry, style: str
+    app: App, path: str, listed: ObjectSummary, signed: str, expiry: UrlExpiry, style: str
 ) -> None:
     from orchestrator_cli.cli.output import human_size, rfc3339
     from orchestrator_cli.core.base.errors import printable

@@ -13,7 +13,7 @@ from orchestrator_cli.cli.options import Example, command, json_option, split_id
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.transfer.verify import Verified
+    from orchestrator_cli.core.transfer.verify import VerifyResult
 
 
 @command(
@@ -36,7 +36,7 @@ def verify(app: App, arguments: tuple[str, ...], read_back: bool, as_json: bool)
     where bytes differ, 3 where files are missing.
     """
     from orchestrator_cli.core.executions.repository import read_execution
-    from orchestrator_cli.core.transfer.plan import Selection, plan_upload
+    from orchestrator_cli.core.transfer.plan import PathFilter, plan_upload
     from orchestrator_cli.core.transfer.verify import verify_local, verify_stored
 
     text, rest = split_id(arguments)
@@ -46,7 +46,7 @@ def verify(app: App, arguments: tuple[str, ...], read_back: bool, as_json: bool)
     execution_id = app.resolve_id(text, store)
     metadata = read_execution(store, execution_id).metadata
     if rest:
-        plan = plan_upload(execution_id, [Path(rest[0])], Selection())
+        plan = plan_upload(execution_id, [Path(rest[0])], PathFilter())
         findings = verify_local(store, plan)
     else:
         if metadata.manifest_sha256 is None:
@@ -62,7 +62,7 @@ def verify(app: App, arguments: tuple[str, ...], read_back: bool, as_json: bool)
     app.output.note(f"verified {execution_id}: {counts['ok']:,} ok")
 
 
-def _report(app: App, verified: Verified, as_json: bool) -> None:
+def _report(app: App, verified: VerifyResult, as_json: bool) -> None:
     from orchestrator_cli.core.base.errors import printable
 
     if as_json:

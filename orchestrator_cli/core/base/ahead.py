@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator_cli.core.base.cancellation import HEARING_SECONDS, obey, obeyed
+from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS, bind_token, current_token
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -36,7 +36,9 @@ def map_in_order(
         return
     from orchestrator_cli.core.base.growth import GrowingExecutor
 
-    executor = GrowingExecutor(ahead, "ahead", partial(obey, obeyed()), first, answer_seconds)
+    executor = GrowingExecutor(
+        ahead, "ahead", partial(bind_token, current_token()), first, answer_seconds
+    )
     waiting: deque[Future[Answer]] = deque()
     try:
         for item in chain(begun, source):
@@ -54,5 +56,5 @@ def result_of(future: Future[Answer]) -> Answer:
     from concurrent.futures import wait
 
     while not future.done():
-        wait([future], HEARING_SECONDS)
+        wait([future], SIGNAL_POLL_SECONDS)
     return future.result()

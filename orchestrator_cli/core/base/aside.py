@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from orchestrator_cli.core.base.cancellation import HEARING_SECONDS
+from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS
 
 T = TypeVar("T")
 
@@ -34,10 +34,10 @@ def aside(work: Callable[[], T], seconds: float | None = None) -> T:
     threading.Thread(target=run, name="aside", daemon=True).start()
     given_up_at = None if seconds is None else time.monotonic() + seconds
     while not ended.is_set():
-        left = HEARING_SECONDS if given_up_at is None else given_up_at - time.monotonic()
+        left = SIGNAL_POLL_SECONDS if given_up_at is None else given_up_at - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        ended.wait(min(left, HEARING_SECONDS))
+        ended.wait(min(left, SIGNAL_POLL_SECONDS))
     if failures:
         raise failures.pop()
     return results.pop()

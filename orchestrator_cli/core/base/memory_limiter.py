@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from orchestrator_cli.core.base.cancellation import HEARING_SECONDS
+from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS
 
 
-class ByteBudget:
+class MemoryLimiter:
     """Blocks who asks for more bytes than are free. One larger request than all passes alone."""
 
     def __init__(self, total_bytes: int) -> None:
@@ -19,7 +19,7 @@ class ByteBudget:
         """Wait for so many bytes; return how many to release."""
         size = min(size_bytes, self.total_bytes)
         with self._changed:
-            while not self._changed.wait_for(lambda: self._free >= size, HEARING_SECONDS):
+            while not self._changed.wait_for(lambda: self._free >= size, SIGNAL_POLL_SECONDS):
                 pass
             self._free -= size
         return size
@@ -31,13 +31,13 @@ class ByteBudget:
             self._changed.notify_all()
 
 
-class Lease:
+class MemoryReservation:
     """Bytes of a budget that one piece of work holds, and may give back before its end.
 
     Not shared between threads that use it at the same time.
     """
 
-    def __init__(self, budget: ByteBudget, size_bytes: int) -> None:
+    def __init__(self, budget: MemoryLimiter, size_bytes: int) -> None:
         """Wait for so many bytes."""
         self._budget = budget
         self._size_bytes = size_bytes
@@ -55,7 +55,7 @@ class Lease:
             self._held = self._budget.acquire(self._size_bytes)
 
 
-class Buffers:
+class BufferPool:
     """Buffers of one size, lent again and again. Safe to share between threads.
 
     Memory that is freed by one thread and taken by another piles up in the allocator: eight

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 
-class Pace:
+class RateLimiter:
     """At most so many bytes a second over all threads, in slices of a tenth of a second."""
 
     def __init__(
@@ -34,10 +34,10 @@ class Pace:
             self._sleep(delay)
 
 
-class PacedBody(io.BytesIO):
+class ThrottledReader(io.BytesIO):
     """A request body whose reads wait for their turn. It can be rewound for a retry."""
 
-    def __init__(self, data: bytes | bytearray | memoryview, pace: Pace) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview, pace: RateLimiter) -> None:
         super().__init__(data)
         self._pace = pace
         self._size = len(data)

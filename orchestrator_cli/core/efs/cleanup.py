@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestrator_cli.core.base.errors import OrchestratorError, printable
 from orchestrator_cli.core.efs.tree import BenchExecution
 from orchestrator_cli.core.s3.checksum import FdReader
-from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,7 +54,7 @@ def remove_stored_file(
             outcome = store.compare(key, FdReader(descriptor), before.st_size)
         except EOFError:
             return Removal.CHANGED
-        if outcome is not Outcome.IDENTICAL:
+        if outcome is not PutOutcome.IDENTICAL:
             return Removal.CONFLICT if outcome else Removal.NOT_STORED
         named = os.stat(source.name, dir_fd=parent, follow_symlinks=False)
         if not _identity(before) == _identity(os.fstat(descriptor)) == _identity(named):
@@ -100,7 +100,7 @@ def _open_parent(root: Path, source: Path) -> Iterator[int]:
 # --- the rest of an execution ----------------------------------------------------------------
 
 
-def remove_emptied(execution: BenchExecution, due_before_ns: int, emptied: set[Path]) -> bool:
+def remove_empty_dirs(execution: BenchExecution, due_before_ns: int, emptied: set[Path]) -> bool:
     """Remove `temp/` and the directories of an execution that holds nothing to store any more.
 
     Directories count only if they were last changed before an instant or are in `emptied`: a bench

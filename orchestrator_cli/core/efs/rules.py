@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, PartialFailureError
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
-from orchestrator_cli.core.transfer.plan import PlannedFile, SkippedFile
+from orchestrator_cli.core.transfer.plan import PlannedFile, SkippedPath
 
 
 class SyncState(StrEnum):
@@ -106,7 +106,7 @@ def plan_sync(
 ) -> Iterator[SyncEvent | PlannedFile]:
     """Yield what a pass would look at: files to store or compare, and what it leaves alone."""
     for item in plan_execution(execution):
-        if isinstance(item, SkippedFile):
+        if isinstance(item, SkippedPath):
             state = SyncState.FAILED if item.error else SyncState.SKIPPED
             yield SyncEvent(str(item.source), state, execution, detail=item.reason)
             continue

@@ -18,7 +18,7 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     printable,
 )
-from orchestrator_cli.core.efs.cleanup import Removal, remove_emptied, remove_stored_file
+from orchestrator_cli.core.efs.cleanup import Removal, remove_empty_dirs, remove_stored_file
 from orchestrator_cli.core.efs.rules import (
     SyncEvent,
     SyncRules,
@@ -28,21 +28,21 @@ from orchestrator_cli.core.efs.rules import (
     was_written_before,
 )
 from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions, plan_execution
-from orchestrator_cli.core.efs.unchanged_cache import QuietExecutions
+from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
 from orchestrator_cli.core.executions.keys import execution_prefix, execution_time, metadata_key
 from orchestrator_cli.core.executions.metadata import ExecutionMetadata, RunnerType, build_metadata
 from orchestrator_cli.core.executions.repository import (
     create_execution,
     read_execution,
-    record_upload,
+    record_upload_result,
 )
-from orchestrator_cli.core.s3.types import Outcome, UploadResult
-from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.local_file import SourceChangedError
 from orchestrator_cli.core.transfer.plan import (
     PlanItem,
     PlannedFile,
-    SkippedFile,
+    SkippedPath,
     guess_content_type,
 )
 from orchestrator_cli.core.transfer.uploader import Uploader
@@ -79,12 +79,12 @@ class EfsSync:
 
     def __init__(
         self,
-        transfers: Transfers,
+        transfers: TransferEngine,
         rules: SyncRules,
         now: Callable[[], datetime],
         on_event: Callable[[SyncEvent], None],
         stopping: Callable[[], bool] = lambda: False,
-        quiet: QuietExecutions | None = None,
+        quiet: UnchangedCache | None = None,
     ) -> None:
         self.summary = SyncSummary()
         self._transfers = transfers
@@ -93,9 +93,9 @@ class EfsSync:
         self._now = now
         self._on_event = on_event
         self._stopping = stopping
-        self._quiet = quiet or QuietExecutions(rules)
+        self._quiet = quiet or UnchangedCache(rules)
 
-    def report(self, item: SkippedFile, execution: BenchExecution | None = None) -> None:
+    def report(self, item: SkippedPath, execution: BenchExecution | None = None) -> None:
         """Tell of something that is left alone; a failure if it should have been readable."""
         state = SyncState.FAILED if item.error else SyncState.SKIPPED
         detail = item.reason if item.error is None else None
@@ -110,7 +110,7 @@ class EfsSync:
         for item in list_bench_executions(root, bench_id, execution_id):
             if self._stopping():
                 return
-            if isinstance(item, SkippedFile):
+            if isinstance(item, SkippedPath):
                 self.report(item)
                 continue
             try:
@@ -152,13 +152,13 @@ class EfsSync:
         for item in plan_execution(current.execution):
             if self._stopping():
                 return
-            if isinstance(item, SkippedFile):
+            if isinstance(item, SkippedPath):
                 self._skip(current, item)
             elif self._is_to_be_stored(current, item):
                 self._ensure_execution(current)
                 yield item
 
-    def _skip(self, current: _Pass, item: SkippedFile) -> None:
+    def _skip(self, current: _Pass, item: SkippedPath) -> None:
         if item.error is not None and not os.path.lexists(item.source):
             return  # another host has removed it, or the share is gone
         if item.error is not None:
@@ -190,7 +190,7 @@ class EfsSync:
         def on_result(result: UploadResult) -> None:
             if result.stored:
                 current.failed.pop(result.source, None)
-                current.created += result.outcome is Outcome.CREATED
+                current.created += result.outcome is PutOutcome.CREATED
                 current.listed[str(result.key)] = (result.size_bytes, self._now(), _UNSEEN)
                 self._tell_result(current, result)
             elif os.path.lexists(result.source):
@@ -267,7 +267,7 @@ class EfsSync:
         metadata = read_execution(self._store, execution.execution_id).metadata
         mended = self._mended(current, metadata) - failed.keys()
         if failed or mended or current.created:
-            record_upload(self._store, execution.execution_id, failed, mended)
+            record_upload_result(self._store, execution.execution_id, failed, mended)
 
     def _mended(self, current: _Pass, metadata: ExecutionMetadata) -> set[str]:
         prefix = execution_prefix(current.execution.execution_id)
@@ -290,7 +290,7 @@ class EfsSync:
         if execution_time(current.execution.execution_id) >= due_before or self._stopping():
             return
         try:
-            remove_emptied(current.execution, due_before_ns, current.emptied)
+            remove_empty_dirs(current.execution, due_before_ns, current.emptied)
         except OSError as error:
             self._tell(_not_removed(current.execution, current.execution.directory, error))
 
@@ -298,7 +298,7 @@ class EfsSync:
         for item in plan_execution(current.execution):
             if self._stopping():
                 return
-            if isinstance(item, SkippedFile) or str(item.source) in current.failed:
+            if isinstance(item, SkippedPath) or str(item.source) in current.failed:
                 continue
             if item.key in current.listed and was_written_before(item.source, due_before_ns):
                 work = partial(self._remove, current, item, due_before_ns)

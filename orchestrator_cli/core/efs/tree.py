@@ -12,16 +12,16 @@ from pathlib import Path
 from orchestrator_cli.core.base.errors import NotFoundError, printable
 from orchestrator_cli.core.executions.keys import is_execution_id
 from orchestrator_cli.core.transfer.plan import (
+    PathFilter,
     PlanItem,
-    Selection,
-    SkippedFile,
+    SkippedPath,
     plan_upload,
     unreadable,
 )
 
 DEFAULT_ROOT = Path("/mnt/bench-logs")
 _PLACES = frozenset({"raw", "temp"})
-_EVERYTHING = Selection()
+_EVERYTHING = PathFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class BenchExecution:
 
 
 @dataclass(frozen=True, slots=True)
-class TreeState:
+class TreeFingerprint:
     """The files of a tree as far as their names, sizes and times tell.
 
     `oldest` is the earliest time of writing in seconds since the epoch, None without files.
@@ -55,7 +55,7 @@ class TreeState:
     oldest: float | None
 
 
-def tree_state(execution: BenchExecution) -> TreeState:
+def tree_state(execution: BenchExecution) -> TreeFingerprint:
     """Return what tells whether anything in an execution's directory has changed."""
     files, digest, oldest = 0, 0, None
     for directory, directories, names in os.walk(execution.directory):
@@ -68,12 +68,12 @@ def tree_state(execution: BenchExecution) -> TreeState:
                 if not stat.S_ISDIR(status.st_mode):
                     files += 1
                     oldest = min(oldest or status.st_mtime, status.st_mtime)
-    return TreeState(files, digest, oldest)
+    return TreeFingerprint(files, digest, oldest)
 
 
 def list_bench_executions(
     root: Path, bench_id: str | None = None, execution_id: str | None = None
-) -> Iterator[BenchExecution | SkippedFile]:
+) -> Iterator[BenchExecution | SkippedPath]:
     """Yield the executions under a root in order of bench and time, and what does not belong there.
 
     Raises NotFoundError where the root cannot be read: an EFS that is not mounted.
@@ -89,14 +89,14 @@ def list_bench_executions(
         if bench_id is not None and bench.name != bench_id:
             continue
         if not bench.is_dir(follow_symlinks=False):
-            yield SkippedFile(Path(bench.path), "not the directory of a bench")
+            yield SkippedPath(Path(bench.path), "not the directory of a bench")
             continue
         yield from _list_bench(Path(bench.path), bench.name, execution_id)
 
 
 def _list_bench(
     directory: Path, bench_id: str, execution_id: str | None
-) -> Iterator[BenchExecution | SkippedFile]:
+) -> Iterator[BenchExecution | SkippedPath]:
     try:
         entries = _entries(directory)
     except OSError as error:
@@ -106,7 +106,7 @@ def _list_bench(
         found = entry.name.upper()
         if not is_execution_id(found) or not entry.is_dir(follow_symlinks=False):
             if execution_id is None:
-                yield SkippedFile(Path(entry.path), "not the directory of an execution")
+                yield SkippedPath(Path(entry.path), "not the directory of an execution")
         elif execution_id in (None, found):
             yield BenchExecution(bench_id, found, Path(entry.path))
 
@@ -126,7 +126,7 @@ def plan_execution(execution: BenchExecution) -> Iterator[PlanItem]:
         return
     for entry in entries:
         if entry.name not in _PLACES or not entry.is_dir(follow_symlinks=False):
-            yield SkippedFile(Path(entry.path), "neither raw/ nor temp/")
+            yield SkippedPath(Path(entry.path), "neither raw/ nor temp/")
         elif entry.name == "raw":
             yield from map(_unless_link, _plan_raw(execution))
 
@@ -136,13 +136,13 @@ def _plan_raw(execution: BenchExecution) -> Iterator[PlanItem]:
 
 
 def _unless_link(item: PlanItem) -> PlanItem:
-    if isinstance(item, SkippedFile):
+    if isinstance(item, SkippedPath):
         return item
     if item.source.is_symlink():
-        return SkippedFile(item.source, "a link")
+        return SkippedPath(item.source, "a link")
     if item.source.name.startswith(".nfs"):
         # NFS keeps a removed file under this name for as long as somebody has it open.
-        return SkippedFile(item.source, "removed, and still open somewhere")
+        return SkippedPath(item.source, "removed, and still open somewhere")
     return item
 
 

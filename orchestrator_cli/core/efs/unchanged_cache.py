@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from orchestrator_cli.core.efs.rules import SyncRules
-from orchestrator_cli.core.efs.tree import BenchExecution, TreeState, tree_state
+from orchestrator_cli.core.efs.tree import BenchExecution, TreeFingerprint, tree_state
 
 _LOOK_AGAIN_AFTER = timedelta(hours=1)
 _MAX_QUIET = 20_000
 
 
-class QuietExecutions:
+class UnchangedCache:
     """The executions of which the last pass left nothing to do, for who watches a tree.
 
     An execution whose files are as they were costs no request until one of them is due, and one
@@ -22,7 +22,7 @@ class QuietExecutions:
 
     def __init__(self, rules: SyncRules) -> None:
         self._retain = rules.retain
-        self._known: dict[Path, tuple[TreeState, datetime]] = {}
+        self._known: dict[Path, tuple[TreeFingerprint, datetime]] = {}
 
     def unless_unchanged(
         self, execution: BenchExecution, now: datetime, sync: Callable[[], int]
@@ -39,7 +39,7 @@ class QuietExecutions:
         if left.files == state.files:
             self._known[execution.directory] = left, self._quiet_until(left, now)
 
-    def _quiet_until(self, state: TreeState, now: datetime) -> datetime:
+    def _quiet_until(self, state: TreeFingerprint, now: datetime) -> datetime:
         until = now + _LOOK_AGAIN_AFTER
         if self._retain is None or state.oldest is None:
             return until

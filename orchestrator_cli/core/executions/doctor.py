@@ -29,7 +29,7 @@ from orchestrator_cli.core.executions.keys import (
     metadata_key,
 )
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256, to_base64
-from orchestrator_cli.core.s3.compare import stored_checksum
+from orchestrator_cli.core.s3.compare import best_stored_checksum
 from orchestrator_cli.core.s3.multipart import MultipartUploads, PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import DOUBLING, Part
 from orchestrator_cli.core.s3.presign import presign_get
@@ -70,7 +70,7 @@ Probe = Callable[[], tuple[Verdict, str]]
 
 
 @dataclass
-class Doctor:
+class ConformanceChecker:
     """The examination of one bucket. Use once."""
 
     store: ArtifactStore
@@ -232,7 +232,7 @@ class Doctor:
         key = self._key("composite")
         upload_id, part = self._begin(key)
         self._multipart.complete(key, upload_id, [part], len(_FIRST))
-        stored = stored_checksum(self.store.head(key))
+        stored = best_stored_checksum(self.store.head(key))
         if stored is not None and stored.checksum == composite("sha256", [sha256(_FIRST)]):
             return Verdict.OK, "SHA-256 over the parts"
         whole = Checksum("md5", md5(_FIRST).hex())
@@ -340,7 +340,7 @@ class Doctor:
 
     def _clean_up(self) -> None:
         for key, upload_id in self._uploads:
-            self._multipart.abort_quietly(key, upload_id)
+            self._multipart.abort_best_effort(key, upload_id)
         for listed in list(self.store.list_objects(execution_prefix(self.scratch_id))):
             with contextlib.suppress(OrchestratorError):
                 self._call("delete_object", Key=listed.key)

@@ -24,7 +24,7 @@ _RUNNING = {
 }
 
 
-def runs_without_failures(store: ObjectReader, execution_id: str) -> bool:
+def is_running_without_failures(store: ObjectReader, execution_id: str) -> bool:
     """Say whether it certainly is so. False where it is not, or where a full look must tell."""
     try:
         content = store.get(metadata_key(execution_id)).content

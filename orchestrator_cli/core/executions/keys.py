@@ -105,7 +105,7 @@ def execution_prefix(execution_id: str) -> str:
     return f"{EXECUTIONS_PREFIX}{execution_id}/"
 
 
-def behind_execution(execution_id: str) -> str:
+def key_after_execution(execution_id: str) -> str:
     """Return what sorts behind everything of one execution, and before all of the next."""
     return f"{EXECUTIONS_PREFIX}{execution_id}0"
 
@@ -123,7 +123,7 @@ def metadata_key(execution_id: str) -> str:
 
 def artifact_key(execution_id: str, path: str) -> str:
     """Return the key of a file of an execution. Raises UsageError where the path is unsafe."""
-    problem = path_problem(path)
+    problem = invalid_path_reason(path)
     key = execution_prefix(execution_id) + path
     if problem is None and path == METADATA_NAME:
         problem = "the name is reserved"
@@ -139,7 +139,7 @@ def parse_artifact_key(key: str) -> tuple[str, str] | None:
     execution_id, separator, path = key.removeprefix(EXECUTIONS_PREFIX).partition("/")
     if not key.startswith(EXECUTIONS_PREFIX) or not separator or not is_execution_id(execution_id):
         return None
-    if path == METADATA_NAME or path_problem(path) is not None:
+    if path == METADATA_NAME or invalid_path_reason(path) is not None:
         return None
     return execution_id, path
 
@@ -165,7 +165,7 @@ def parse_history_key(key: str) -> str | None:
     return execution_id
 
 
-def path_problem(path: str) -> str | None:
+def invalid_path_reason(path: str) -> str | None:
     """Say why a relative path cannot be stored or written to disk, or return None."""
     if not path or path.startswith("/"):
         return "the path is empty or absolute"
@@ -180,7 +180,7 @@ def path_problem(path: str) -> str | None:
     return None
 
 
-def suffix_of(path: str) -> str:
+def file_suffix(path: str) -> str:
     """Return a name's last suffix in lower case, with its dot; "" for none, as in `.bashrc`."""
     stem, _, suffix = path.rpartition("/")[2].rpartition(".")
     return f".{suffix.lower()}" if stem and suffix else ""
@@ -194,7 +194,7 @@ def place(relative: str) -> str:
 
     Raises UsageError for a path that cannot be stored.
     """
-    problem = path_problem(relative)
+    problem = invalid_path_reason(relative)
     if problem is not None:
         raise UsageError(f"cannot store {printable(relative)[:200]}: {problem}", hint="rename it")
     head, _, rest = relative.partition("/")
@@ -229,7 +229,7 @@ def _is_artifact_place(rest: str) -> bool:
 
 
 def _place_by_type(relative: str) -> str:
-    suffix = suffix_of(relative)
+    suffix = file_suffix(relative)
     if suffix in _IMAGE_SUFFIXES:
         return f"artifacts/screenshots/{relative}"
     if suffix in _TRACE_SUFFIXES:

@@ -10,15 +10,15 @@ from functools import partial
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError, printable
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
-    behind_execution,
     execution_prefix,
     is_execution_id,
     is_execution_id_prefix,
+    key_after_execution,
     parse_artifact_key,
     parse_execution_prefix,
 )
 from orchestrator_cli.core.executions.partitioned_listing import Listing, Window, list_window
-from orchestrator_cli.core.s3.types import ListedObject
+from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
@@ -29,7 +29,7 @@ _CLOCK_SKEW = timedelta(hours=24)
 _LISTINGS_AT_ONCE = 8
 
 
-def list_files(store: ArtifactStore, execution_id: str) -> Iterator[tuple[str, ListedObject]]:
+def list_files(store: ArtifactStore, execution_id: str) -> Iterator[tuple[str, ObjectSummary]]:
     """Yield (path, object) of an execution's files in key order; foreign keys are left out."""
     for listed in store.list_objects(execution_prefix(execution_id)):
         parsed = parse_artifact_key(listed.key)
@@ -39,7 +39,7 @@ def list_files(store: ArtifactStore, execution_id: str) -> Iterator[tuple[str, L
 
 def list_all_files(
     store: ArtifactStore, execution_id: str, with_restore: bool = False
-) -> Iterator[tuple[str, ListedObject]]:
+) -> Iterator[tuple[str, ObjectSummary]]:
     """Yield what `list_files` does. Raises NotFoundError where there is no such execution."""
     exists = False
     prefix = execution_prefix(execution_id)
@@ -77,7 +77,7 @@ def list_execution_ids(
     if until is None:
         window = replace(window, last_key=_AFTER_ALL_EXECUTIONS)
     if after is not None:
-        window = replace(window, start_after=max(window.start_after, behind_execution(after)))
+        window = replace(window, start_after=max(window.start_after, key_after_execution(after)))
     listing = Listing(
         partial(store.list_prefixes, EXECUTIONS_PREFIX), _behind, _parse_prefixes, str
     )

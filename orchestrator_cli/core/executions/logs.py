@@ -9,7 +9,7 @@ from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError, Usag
 from orchestrator_cli.core.executions.keys import artifact_key, log_path, metadata_key
 from orchestrator_cli.core.executions.listing import no_such_execution
 from orchestrator_cli.core.s3.part_plan import MIB
-from orchestrator_cli.core.s3.types import ObjectHead
+from orchestrator_cli.core.s3.types import ObjectMetadata
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 Found = TypeVar("Found")
@@ -21,7 +21,7 @@ _TAIL_STEP_BYTES = 64 * 1024
 _LARGEST_TAIL_STEP_BYTES = 4 * MIB
 
 
-def find_log(store: ArtifactStore, execution_id: str, name: str | None) -> ObjectHead:
+def find_log(store: ArtifactStore, execution_id: str, name: str | None) -> ObjectMetadata:
     """Return the head of a log, or of the first there is where no name is given.
 
     Raises NotFoundError.
@@ -29,15 +29,15 @@ def find_log(store: ArtifactStore, execution_id: str, name: str | None) -> Objec
     return _first_of(store, execution_id, name, store.glance)
 
 
-def open_log(
+def open_log_with_prefix(
     store: ArtifactStore, execution_id: str, name: str | None
-) -> tuple[ObjectHead, memoryview]:
+) -> tuple[ObjectMetadata, memoryview]:
     """Return the head of a log as `find_log` does, and its first bytes, in one request.
 
     There are none of an archived log. Raises NotFoundError.
     """
 
-    def begin(key: str) -> tuple[ObjectHead, memoryview]:
+    def begin(key: str) -> tuple[ObjectMetadata, memoryview]:
         try:
             return store.begin(key, FIRST_BYTES)
         except ArchivedError:
@@ -83,7 +83,7 @@ def _check_execution(store: ArtifactStore, execution_id: str) -> None:
         raise no_such_execution(store, execution_id) from error
 
 
-def find_tail(
+def tail_offset(
     store: ArtifactStore, key: str, size_bytes: int, lines: int, floor_bytes: int = 0
 ) -> int:
     """Return the offset at which the last lines of a text begin, `floor_bytes` at least.

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from orchestrator_cli.core.executions.listing import list_files
 from orchestrator_cli.core.executions.metadata import Artifact, ExecutionMetadata
-from orchestrator_cli.core.s3.compare import stored_checksum
-from orchestrator_cli.core.s3.types import ListedObject
+from orchestrator_cli.core.s3.compare import best_stored_checksum
+from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 
@@ -23,14 +23,14 @@ def build_manifest(
     """
     known = {item.path: item for item in metadata.artifacts or []}
 
-    def describe(item: tuple[str, ListedObject]) -> Artifact | None:
+    def describe(item: tuple[str, ObjectSummary]) -> Artifact | None:
         path, listed = item
         if path in known and known[path].size_bytes == listed.size_bytes:
             return known[path]
         head = store.head_with_checksum(listed.key)
         if head is None:
             return None
-        stored = stored_checksum(head)
+        stored = best_stored_checksum(head)
         return Artifact(
             path=path,
             size_bytes=head.size_bytes,

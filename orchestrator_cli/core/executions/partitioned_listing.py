@@ -15,12 +15,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from orchestrator_cli.core.base.ahead import result_of
-from orchestrator_cli.core.base.cancellation import obey, obeyed
+from orchestrator_cli.core.base.cancellation import bind_token, current_token
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
-    behind_execution,
     execution_time,
     first_execution_id,
+    key_after_execution,
     last_execution_id,
 )
 
@@ -49,7 +49,7 @@ class Window:
         # Listings begin after a key, and a prefix sorts before what it holds: so the first id of
         # the window itself is not skipped.
         start_after = EXECUTIONS_PREFIX + first_execution_id(since) if since else ""
-        return cls(start_after, behind_execution(last_execution_id(until)), until)
+        return cls(start_after, key_after_execution(last_execution_id(until)), until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class _WindowListing(Generic[Entry, Found]):
     def _read_ahead(self, spans: list[_Span]) -> Iterator[Found]:
         from concurrent.futures import Future, ThreadPoolExecutor
 
-        executor = ThreadPoolExecutor(self._ahead, "listing", partial(obey, obeyed()))
+        executor = ThreadPoolExecutor(self._ahead, "listing", partial(bind_token, current_token()))
         # What is to come, in order; only so many at the front are under way.
         waiting: deque[_Span | Future[_Stretch[Found]]] = deque(spans)
         try:
@@ -187,7 +187,7 @@ class _Inside(Generic[Entry]):
 def _parts(window: Window, ends: Iterable[datetime]) -> Iterator[Window]:
     """Yield the parts of a window that end at these instants, and what is left of it."""
     for end in ends:
-        last_key = behind_execution(last_execution_id(end))
+        last_key = key_after_execution(last_execution_id(end))
         yield Window(window.start_after, last_key, end)
         window = replace(window, start_after=last_key)
     yield window

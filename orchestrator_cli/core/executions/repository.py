@@ -34,9 +34,9 @@ from orchestrator_cli.core.executions.metadata import (
     Status,
     parse_metadata,
 )
-from orchestrator_cli.core.executions.youth import await_young
+from orchestrator_cli.core.executions.youth import retry_if_new
 from orchestrator_cli.core.s3.multipart import MultipartUploads
-from orchestrator_cli.core.s3.types import Outcome
+from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 JSON_TYPE = "application/json"
@@ -69,14 +69,14 @@ def read_execution(store: ArtifactStore, execution_id: str) -> Execution:
     return Execution(parse_metadata(stored.content, execution_id), stored.etag)
 
 
-def await_execution(store: ArtifactStore, execution_id: str, now: datetime) -> Execution:
+def wait_for_execution(store: ArtifactStore, execution_id: str, now: datetime) -> Execution:
     """Return the validated metadata of an execution that may be in the making.
 
     `run` makes it while its command runs already, so one whose id is young gets some seconds.
     Raises NotFoundError, IntegrityError.
     """
     wait = store.retry.wait
-    return await_young(lambda: read_execution(store, execution_id), execution_id, now, wait)
+    return retry_if_new(lambda: read_execution(store, execution_id), execution_id, now, wait)
 
 
 def read_executions(
@@ -106,7 +106,7 @@ def create_execution(store: ArtifactStore, metadata: ExecutionMetadata) -> Execu
     """
     key = metadata_key(metadata.execution_id)
     outcome, _ = store.create(key, serialise(metadata), JSON_TYPE)
-    if outcome is not Outcome.CONFLICT:
+    if outcome is not PutOutcome.CONFLICT:
         return metadata
     existing = read_execution(store, metadata.execution_id).metadata
     if _declared(existing) != _declared(metadata):
@@ -117,14 +117,16 @@ def create_execution(store: ArtifactStore, metadata: ExecutionMetadata) -> Execu
     return existing
 
 
-def open_execution(store: ArtifactStore, metadata: ExecutionMetadata) -> ExecutionMetadata:
+def create_or_reuse_execution(
+    store: ArtifactStore, metadata: ExecutionMetadata
+) -> ExecutionMetadata:
     """Write a new execution's metadata, or return what is there if it agrees with what is given.
 
     What is not given agrees with everything. Raises ConflictError.
     """
     key = metadata_key(metadata.execution_id)
     outcome, _ = store.create(key, serialise(metadata), JSON_TYPE)
-    if outcome is not Outcome.CONFLICT:
+    if outcome is not PutOutcome.CONFLICT:
         return metadata
     existing = read_execution(store, metadata.execution_id).metadata
     *given, _ = _declared(metadata)
@@ -151,7 +153,7 @@ def _declared(metadata: ExecutionMetadata) -> tuple[object, ...]:
 # --- changing --------------------------------------------------------------------------------
 
 
-def update_execution(
+def update_metadata(
     store: ArtifactStore,
     execution_id: str,
     change: Callable[[ExecutionMetadata], ExecutionMetadata | None],
@@ -189,7 +191,7 @@ def serialise(metadata: ExecutionMetadata) -> bytes:
     return content
 
 
-def record_upload(
+def record_upload_result(
     store: ArtifactStore, execution_id: str, failed: dict[str, str], mended: set[str]
 ) -> ExecutionMetadata:
     """Note in the metadata what an upload changed: failures, mended failures, a longer manifest.
@@ -206,7 +208,7 @@ def record_upload(
             updated = with_manifest(updated, build_manifest(store, execution_id, metadata))
         return updated.model_copy(update={"artifact_status": _artifact_status(updated)})
 
-    return update_execution(store, execution_id, change)
+    return update_metadata(store, execution_id, change)
 
 
 def _as_many_as_fit(failures: list[Failure]) -> list[Failure]:
@@ -254,7 +256,7 @@ def finish_execution(
         finished = with_manifest(finished, build_manifest(store, execution_id, metadata))
         return finished.model_copy(update={"artifact_status": _artifact_status(finished)})
 
-    metadata = update_execution(store, execution_id, change)
+    metadata = update_metadata(store, execution_id, change)
     # Written once: a line that is there already, from before a later upload, stays as it is.
     store.create(history_key(execution_id), history_line(metadata), "application/x-ndjson")
     return metadata
@@ -268,7 +270,7 @@ def history_line(metadata: ExecutionMetadata) -> bytes:
     return json.dumps(record, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 
-def list_unfinished_files(store: ArtifactStore, execution_id: str) -> list[str]:
+def list_incomplete_uploads(store: ArtifactStore, execution_id: str) -> list[str]:
     """Return the paths whose multipart uploads have begun and not ended; [] where S3 won't say."""
     try:
         uploads = MultipartUploads(store).list_uploads(execution_prefix(execution_id))

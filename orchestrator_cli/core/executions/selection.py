@@ -8,13 +8,13 @@ from fnmatch import fnmatchcase
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError, printable
 from orchestrator_cli.core.executions.keys import log_path, place
 from orchestrator_cli.core.executions.listing import list_all_files
-from orchestrator_cli.core.s3.types import ListedObject
+from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 
 def select_files(
     store: ArtifactStore, execution_id: str, patterns: Iterable[str]
-) -> Iterator[tuple[str, ListedObject]]:
+) -> Iterator[tuple[str, ObjectSummary]]:
     """Yield (path, object) of the files that match a pattern, or of all where there is none.
 
     A pattern is a path, the name under which a file was uploaded (`results.json`), the name of a
@@ -22,12 +22,12 @@ def select_files(
     Raises NotFoundError at the end, naming a pattern that matched nothing, and where there is no
     such execution.
     """
-    return choose_files(list_all_files(store, execution_id), execution_id, patterns)
+    return filter_files(list_all_files(store, execution_id), execution_id, patterns)
 
 
-def choose_files(
-    files: Iterable[tuple[str, ListedObject]], execution_id: str, patterns: Iterable[str]
-) -> Iterator[tuple[str, ListedObject]]:
+def filter_files(
+    files: Iterable[tuple[str, ObjectSummary]], execution_id: str, patterns: Iterable[str]
+) -> Iterator[tuple[str, ObjectSummary]]:
     """Yield those of an execution's files that match a pattern, as `select_files` does."""
     missing = dict.fromkeys(patterns)
     wanted = list(missing)

@@ -16,7 +16,7 @@ _LOOKS = 20
 _LOOK_SECONDS = 0.25
 
 
-def await_young(
+def retry_if_new(
     read: Callable[[], Found], execution_id: str, now: datetime, wait: Callable[[float], None]
 ) -> Found:
     """Return what `read` finds, waiting some seconds for it where the id is young.

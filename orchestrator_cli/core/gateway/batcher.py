@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from orchestrator_cli.core.base.errors import UsageError, printable
-from orchestrator_cli.core.gateway.remote_execution import FileAnswer, ViaExecution
+from orchestrator_cli.core.gateway.remote_execution import FileAnswer, RemoteExecution
 
 # An offer, and the answer to it.
 _Asked = tuple[dict[str, Any], Future[FileAnswer]]
@@ -20,7 +20,7 @@ _REQUESTS_AT_ONCE = 2
 class Window:
     """Offers what several threads have at the same moment in one request."""
 
-    def __init__(self, execution: ViaExecution) -> None:
+    def __init__(self, execution: RemoteExecution) -> None:
         self._execution = execution
         self._waiting: list[_Asked] = []
         self._lock = threading.Lock()

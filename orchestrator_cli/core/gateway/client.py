@@ -21,10 +21,10 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.http.pool import USER_AGENT, HttpPool, make_pool, origin_of
 from orchestrator_cli.core.http.request_body import Body
-from orchestrator_cli.core.http.url import is_readable_on_the_way, parse_web_address
+from orchestrator_cli.core.http.url import is_plaintext, parse_service_url
 from orchestrator_cli.core.http.wire import Answer
 from orchestrator_cli.core.s3.errors import RESUME_HINT
-from orchestrator_cli.core.s3.request import RestAnswer, error_of, stored_etag
+from orchestrator_cli.core.s3.request import S3Response, error_from_response, require_etag
 from orchestrator_cli.core.s3.retry import RetryPolicy
 
 _PROBLEM = "application/problem+json"
@@ -77,7 +77,7 @@ class SignedPut:
         return cls(str(record["url"]), headers)
 
 
-class ViaClient:
+class GatewayClient:
     """Asks one server, and sends bodies to the URLs it signs. Safe to share between threads."""
 
     def __init__(self, settings: ViaSettings, retry: RetryPolicy) -> None:
@@ -94,7 +94,7 @@ class ViaClient:
     @property
     def sends_token_in_clear(self) -> bool:
         """Whether whoever is on the way to the server can read the token."""
-        return self._settings.token is not None and is_readable_on_the_way(self.base_url)
+        return self._settings.token is not None and is_plaintext(self.base_url)
 
     @property
     def answer_seconds(self) -> float | None:
@@ -115,15 +115,15 @@ class ViaClient:
         body = json.dumps(record, ensure_ascii=False).encode()
         return self._ask("POST", path, body, what)
 
-    def put(self, signed: SignedPut, body: Body, what: str) -> RestAnswer:
+    def put(self, signed: SignedPut, body: Body, what: str) -> S3Response:
         """Send a body to a signed URL, once. Raises what the storage answers."""
         sent = {**signed.headers, "user-agent": USER_AGENT}
         answer = self._pool(signed.url).request("PUT", signed.url, headers=sent, body=body)
         if answer.status < 300:
-            stored = RestAnswer(answer.status, answer.headers, answer.data)
-            stored_etag(stored, what)
+            stored = S3Response(answer.status, answer.headers, answer.data)
+            require_etag(stored, what)
             return stored
-        error = error_of(answer, what)
+        error = error_from_response(answer, what)
         if isinstance(error, AccessError):
             error.hint = _HINTS["storage-access"]
         raise error
@@ -155,7 +155,7 @@ class ViaClient:
 
 
 def _base_url(text: str) -> str:
-    address = parse_web_address(text, "--via", "https://orchestrator.example.com")
+    address = parse_service_url(text, "--via", "https://orchestrator.example.com")
     if address.authorization is not None:
         raise UsageError("--via: a URL without a user")
     return address.url

@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
-from orchestrator_cli.core.gateway.client import SignedPut, ViaClient
+from orchestrator_cli.core.gateway.client import GatewayClient, SignedPut
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
-from orchestrator_cli.core.s3.multipart import StoredPart, UnfinishedUpload
-from orchestrator_cli.core.s3.types import Checksum, ObjectHead, Outcome
+from orchestrator_cli.core.s3.multipart import IncompleteUpload, StoredPart
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 
 # An unfinished upload, and the parts that S3 has of it by number.
-FoundParts = tuple[UnfinishedUpload, dict[int, StoredPart]]
+FoundParts = tuple[IncompleteUpload, dict[int, StoredPart]]
 _MAX_ERROR_CHARACTERS = 1000
 
 
@@ -29,10 +29,10 @@ class Terms:
     max_changes: int
 
 
-class ViaExecution:
+class RemoteExecution:
     """One execution as its server lets it be uploaded to. Safe to share between threads."""
 
-    def __init__(self, client: ViaClient, execution_id: str) -> None:
+    def __init__(self, client: GatewayClient, execution_id: str) -> None:
         self.client = client
         self.execution_id = execution_id
         self._base = f"/executions/{execution_id}/uploads"
@@ -111,8 +111,8 @@ class ViaExecution:
 class FileAnswer:
     """What the server says of a file."""
 
-    outcome: Outcome | None
-    stored: ObjectHead | None
+    outcome: PutOutcome | None
+    stored: ObjectMetadata | None
     put: SignedPut | None
     unfinished: tuple[FoundParts, ...]
 
@@ -121,17 +121,17 @@ class FileAnswer:
         """Read what the server answers."""
         path = str(record["path"])
         return cls(
-            Outcome(record["outcome"]) if record["outcome"] else None,
+            PutOutcome(record["outcome"]) if record["outcome"] else None,
             _parse_stored(path, record["stored"]) if record["stored"] else None,
             SignedPut.parse(record["put"]) if record["put"] else None,
             tuple(_parse_unfinished(path, one) for one in record["unfinished"] or ()),
         )
 
 
-def _parse_stored(path: str, record: Any) -> ObjectHead:
+def _parse_stored(path: str, record: Any) -> ObjectMetadata:
     metadata = {SHA256_METADATA: record["sha256"], SCHEDULE_METADATA: record["part_schedule"]}
     checksum = record["checksum"]
-    return ObjectHead(
+    return ObjectMetadata(
         key=path,
         size_bytes=int(record["size_bytes"]),
         etag=str(record["etag"]),
@@ -144,7 +144,7 @@ def _parse_stored(path: str, record: Any) -> ObjectHead:
 
 def _parse_unfinished(path: str, record: Any) -> FoundParts:
     begun = datetime.fromisoformat(record["initiated_at"])
-    upload = UnfinishedUpload(path, str(record["upload_id"]), begun, bool(record["takes_sha256"]))
+    upload = IncompleteUpload(path, str(record["upload_id"]), begun, bool(record["takes_sha256"]))
     parts = [
         StoredPart(int(one["number"]), int(one["size_bytes"]), str(one["etag"]), one["sha256"])
         for one in record["parts"]
@@ -160,10 +160,10 @@ class _Understood:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, LookupError | TypeError | ValueError):
-            raise not_understood()
+            raise incompatible_server()
 
 
-def not_understood() -> OrchestratorError:
+def incompatible_server() -> OrchestratorError:
     """Return the error for an answer that cannot be read."""
     return UsageError(
         "what answered is no `orchestrator serve` that this release understands",

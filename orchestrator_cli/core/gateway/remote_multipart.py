@@ -14,20 +14,20 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     printable,
 )
-from orchestrator_cli.core.base.rate_limiter import PacedBody
-from orchestrator_cli.core.gateway.remote_writer import ViaStore, path_of
+from orchestrator_cli.core.base.rate_limiter import ThrottledReader
+from orchestrator_cli.core.gateway.remote_writer import RemoteWriter, path_of
 from orchestrator_cli.core.s3.checksum import to_base64
 from orchestrator_cli.core.s3.multipart import (
+    IncompleteUpload,
     MultipartUploads,
     PartDigests,
     StoredPart,
-    UnfinishedUpload,
 )
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part
 from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.transfer.engine import Ended, Transfers
+from orchestrator_cli.core.transfer.engine import Ended, TransferEngine
 from orchestrator_cli.core.transfer.local_file import LocalFile
-from orchestrator_cli.core.transfer.part_checksums import composite_of
+from orchestrator_cli.core.transfer.part_checksums import composite_from_parts
 from orchestrator_cli.core.transfer.plan import PlanItem, PlannedFile
 from orchestrator_cli.core.transfer.uploader import Uploader
 
@@ -37,16 +37,16 @@ _GROUP_FILES = 8
 class ViaUploads(MultipartUploads):
     """The multipart calls of one execution, asked of its server."""
 
-    def __init__(self, store: ViaStore) -> None:
+    def __init__(self, store: RemoteWriter) -> None:
         self._via = store
         self._execution = store.execution
         self._parts: dict[str, dict[int, StoredPart]] = {}
 
-    def list_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
+    def list_uploads(self, prefix: str) -> Iterator[IncompleteUpload]:
         """Yield the unfinished uploads of exactly this key."""
         for upload, parts in self._via.unfinished(prefix):
             self._parts[upload.upload_id] = parts
-            yield UnfinishedUpload(
+            yield IncompleteUpload(
                 prefix, upload.upload_id, upload.initiated_at, upload.takes_sha256
             )
 
@@ -99,7 +99,7 @@ class ViaUploads(MultipartUploads):
 
     def _paced_body(self, body: Any) -> Any:
         if self._via.pace is not None and isinstance(body, bytes | bytearray):
-            return PacedBody(body, self._via.pace)
+            return ThrottledReader(body, self._via.pace)
         return body
 
     def _check_unfinished(self, key: str, upload_id: str) -> None:
@@ -113,21 +113,21 @@ class ViaUploads(MultipartUploads):
 
     def complete(self, key: str, upload_id: str, parts: list[StoredPart], size_bytes: int) -> None:
         """Make the object from its parts, only if the key is free."""
-        found = [composite_of(algorithm, parts) for algorithm in ("sha256", "md5")]
+        found = [composite_from_parts(algorithm, parts) for algorithm in ("sha256", "md5")]
         checksums = [one for one in found if one is not None]
         self._execution.complete(path_of(key), upload_id, size_bytes, checksums)
 
-    def abort_quietly(self, key: str, upload_id: str) -> None:
+    def abort_best_effort(self, key: str, upload_id: str) -> None:
         """Leave it to the server, which ends what cannot complete."""
 
 
-class ViaTransfers(Transfers):
+class ViaTransfers(TransferEngine):
     """Threads and budget of one command that uploads through a server."""
 
     @cached_property
     def uploads(self) -> MultipartUploads:
         """The multipart calls."""
-        return ViaUploads(cast("ViaStore", self.store))
+        return ViaUploads(cast("RemoteWriter", self.store))
 
     @property
     def group_size(self) -> int:
@@ -135,7 +135,7 @@ class ViaTransfers(Transfers):
         return _GROUP_FILES
 
 
-class ViaUploader(Uploader):
+class RemoteUploader(Uploader):
     """The engine, which offers the small files of a group before it stores one by one."""
 
     def _work(self, group: list[PlanItem]) -> Ended[UploadResult]:
@@ -143,7 +143,7 @@ class ViaUploader(Uploader):
         if len(small) > 1:
             # Whatever is wrong is told when each is stored.
             with contextlib.suppress(OrchestratorError, OSError):
-                cast("ViaStore", self._store).offer_ahead(map(_read_small, small))
+                cast("RemoteWriter", self._store).prefetch_decisions(map(_read_small, small))
         return super()._work(group)
 
 

@@ -5,41 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from orchestrator_cli.core.base.rate_limiter import Pace
-from orchestrator_cli.core.executions.youth import await_young
-from orchestrator_cli.core.gateway.client import ViaClient
-from orchestrator_cli.core.gateway.remote_execution import ViaExecution
-from orchestrator_cli.core.gateway.remote_multipart import ViaTransfers, ViaUploader
-from orchestrator_cli.core.gateway.remote_writer import ViaStore
+from orchestrator_cli.core.base.rate_limiter import RateLimiter
+from orchestrator_cli.core.executions.youth import retry_if_new
+from orchestrator_cli.core.gateway.client import GatewayClient
+from orchestrator_cli.core.gateway.remote_execution import RemoteExecution
+from orchestrator_cli.core.gateway.remote_multipart import RemoteUploader, ViaTransfers
+from orchestrator_cli.core.gateway.remote_writer import RemoteWriter
 from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.uploader import Uploader
 
 
 class ViaSession:
     """An upload to one execution. `limit_rate` in bytes a second."""
 
-    def __init__(self, client: ViaClient, execution_id: str, limit_rate: int | None = None) -> None:
+    def __init__(
+        self, client: GatewayClient, execution_id: str, limit_rate: int | None = None
+    ) -> None:
         self.execution_id = execution_id
         self._wait = client.retry.wait
-        self._pace = Pace(limit_rate) if limit_rate else None
-        self._execution = ViaExecution(client, execution_id)
+        self._pace = RateLimiter(limit_rate) if limit_rate else None
+        self._execution = RemoteExecution(client, execution_id)
 
     def failing(self, young_at: datetime | None) -> set[str]:
         """Return the paths that could not be stored before. Raises NotFoundError."""
         if young_at is None:
             return set(self._execution.terms.failing)
-        return await_young(
+        return retry_if_new(
             lambda: set(self._execution.terms.failing), self.execution_id, young_at, self._wait
         )
 
-    def transfers(self, concurrency: int, on_bytes: Callable[[int], None]) -> Transfers:
+    def transfers(self, concurrency: int, on_bytes: Callable[[int], None]) -> TransferEngine:
         """Return what the engine works with."""
-        return ViaTransfers(ViaStore(self._execution, self._pace), concurrency, on_bytes)
+        return ViaTransfers(RemoteWriter(self._execution, self._pace), concurrency, on_bytes)
 
-    def uploader(self, transfers: Transfers, on_result: Callable[[UploadResult], None]) -> Uploader:
+    def uploader(
+        self, transfers: TransferEngine, on_result: Callable[[UploadResult], None]
+    ) -> Uploader:
         """Return the engine for files. The server looks what is stored; the engine need not."""
-        return ViaUploader(transfers, on_result, etag_of=lambda key: "")
+        return RemoteUploader(transfers, on_result, etag_of=lambda key: "")
 
     def record(self, failed: dict[str, str], mended: set[str]) -> None:
         """Note in the metadata what the upload changed."""

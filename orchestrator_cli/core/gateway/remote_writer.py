@@ -15,27 +15,33 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     printable,
 )
-from orchestrator_cli.core.base.rate_limiter import Pace, PacedBody
+from orchestrator_cli.core.base.rate_limiter import RateLimiter, ThrottledReader
 from orchestrator_cli.core.gateway.batcher import Window
 from orchestrator_cli.core.gateway.client import SignedPut
-from orchestrator_cli.core.gateway.remote_execution import FileAnswer, FoundParts, ViaExecution
-from orchestrator_cli.core.s3.checksum import BytesReader, ReadsAt, md5, sha256, to_base64
+from orchestrator_cli.core.gateway.remote_execution import FileAnswer, FoundParts, RemoteExecution
+from orchestrator_cli.core.s3.checksum import (
+    BytesReader,
+    RandomAccessReader,
+    md5,
+    sha256,
+    to_base64,
+)
 from orchestrator_cli.core.s3.multipart import PartDigests
-from orchestrator_cli.core.s3.request import RestAnswer
+from orchestrator_cli.core.s3.request import S3Response
 from orchestrator_cli.core.s3.retry import RetryPolicy
-from orchestrator_cli.core.s3.session import S3Clients
-from orchestrator_cli.core.s3.types import Checksum, ObjectHead, Outcome
-from orchestrator_cli.core.s3.writer import ArtifactStore, check_etag
+from orchestrator_cli.core.s3.session import S3Session
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
+from orchestrator_cli.core.s3.writer import ArtifactStore, verify_etag
 
 _CREATE_ATTEMPTS = 5
 
 
-class ViaStore(ArtifactStore):
+class RemoteWriter(ArtifactStore):
     """What the engine asks of a store, asked of the server. Keys are those of one execution."""
 
-    def __init__(self, execution: ViaExecution, pace: Pace | None = None) -> None:
+    def __init__(self, execution: RemoteExecution, pace: RateLimiter | None = None) -> None:
         server = _ServerSide(execution.client.retry)
-        super().__init__(cast("S3Clients", server), pace)
+        super().__init__(cast("S3Session", server), pace)
         self.execution = execution
         self._window = Window(execution)
         self._unfinished: dict[str, FileAnswer] = {}
@@ -52,7 +58,7 @@ class ViaStore(ArtifactStore):
 
     def create(
         self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
-    ) -> tuple[Outcome, Checksum]:
+    ) -> tuple[PutOutcome, Checksum]:
         """Write an object only if the key is free; as every store does."""
         offer, digests = self._offer(key, data, content_type)
         checksum = Checksum("sha256", digests.sha256.hex())
@@ -69,7 +75,7 @@ class ViaStore(ArtifactStore):
                 continue
             try:
                 self._put_signed(key, data, answer.put, digests)
-                return Outcome.CREATED, checksum
+                return PutOutcome.CREATED, checksum
             except ConflictError:
                 # Either somebody was first, or it is our own write whose answer was lost.
                 continue
@@ -80,7 +86,7 @@ class ViaStore(ArtifactStore):
                 refused = error
         raise ConflictError(f"upload of {printable(key)}: the key appears and disappears")
 
-    def offer_ahead(self, files: Iterable[tuple[str, bytes, str]]) -> None:
+    def prefetch_decisions(self, files: Iterable[tuple[str, bytes, str]]) -> None:
         """Offer some files, as `create` takes them, in one request; `create` then asks no more."""
         offers = [self._offer(*file)[0] for file in files]
         for offer, answer in zip(offers, self._window.ask_all(offers), strict=True):
@@ -103,7 +109,7 @@ class ViaStore(ArtifactStore):
         what = f"upload of {printable(key)}"
 
         def request() -> None:
-            body = PacedBody(data, self.pace) if self.pace else data
+            body = ThrottledReader(data, self.pace) if self.pace else data
             answer = self.execution.client.put(signed, body, what)
             if self.check_arrived(answer, digests, what, again=False):
                 return
@@ -114,7 +120,7 @@ class ViaStore(ArtifactStore):
         self.retry.call(request, what)
 
     def check_arrived(
-        self, answer: RestAnswer, digests: PartDigests, what: str, again: bool
+        self, answer: S3Response, digests: PartDigests, what: str, again: bool
     ) -> bool:
         """Say whether the storage has checked a body's SHA-256; else check its ETag.
 
@@ -124,17 +130,17 @@ class ViaStore(ArtifactStore):
         checked = answer.header("x-amz-checksum-sha256") == to_base64(digests.sha256)
         self.learn_checksum_support(checked)
         if not checked:
-            check_etag(answer.header("etag").strip('"'), digests.md5, what, retryable=again)
+            verify_etag(answer.header("etag").strip('"'), digests.md5, what, retryable=again)
         return checked
 
-    def head_with_checksum(self, key: str) -> ObjectHead | None:
+    def head_with_checksum(self, key: str) -> ObjectMetadata | None:
         """Return what the server says of an object, or None where there is none."""
         answer = self._window.ask({"path": path_of(key), "size_bytes": None})
         if answer.stored is None:
             self._unfinished[key] = answer
         return answer.stored
 
-    def head(self, key: str) -> ObjectHead:
+    def head(self, key: str) -> ObjectMetadata:
         """Return an object's head. Raises NotFoundError."""
         found = self.head_with_checksum(key)
         if found is None:
@@ -145,7 +151,7 @@ class ViaStore(ArtifactStore):
         """Say whether there is such an object."""
         return self.head_with_checksum(key) is not None
 
-    def open_stored(self, key: str) -> ReadsAt:
+    def open_stored(self, key: str) -> RandomAccessReader:
         """Refuse: an upload may not read."""
         raise OrchestratorError(
             f"{printable(key)}: another tool stored this file, without a checksum that can be "

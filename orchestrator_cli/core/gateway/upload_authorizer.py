@@ -23,21 +23,27 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.executions.keys import artifact_key, place
 from orchestrator_cli.core.s3.checksum import to_base64
-from orchestrator_cli.core.s3.compare import SHA256_METADATA, StoredChecksum, stored_checksum
-from orchestrator_cli.core.s3.multipart import MultipartUploads, StoredPart, UnfinishedUpload
+from orchestrator_cli.core.s3.compare import SHA256_METADATA, StoredChecksum, best_stored_checksum
+from orchestrator_cli.core.s3.multipart import IncompleteUpload, MultipartUploads, StoredPart
 from orchestrator_cli.core.s3.part_plan import (
     BASE_PART_BYTES,
-    choose_schedule,
-    is_schedule,
+    is_valid_part_plan,
+    part_plan_for,
     plan_parts,
 )
-from orchestrator_cli.core.s3.presign import Expiry, UrlSigner, plan_expiry
-from orchestrator_cli.core.s3.types import Checksum, ObjectHead, Outcome
-from orchestrator_cli.core.s3.versions import withdraw_unless_first
+from orchestrator_cli.core.s3.presign import Presigner, UrlExpiry, effective_expiry
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
+from orchestrator_cli.core.s3.versions import delete_if_not_oldest_version
 from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer.engine import Transfers
-from orchestrator_cli.core.transfer.multipart_upload import abort_others, give_way
-from orchestrator_cli.core.transfer.part_checksums import check_completed, composite_of
+from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.multipart_upload import (
+    abort_other_uploads,
+    wait_for_earlier_uploads,
+)
+from orchestrator_cli.core.transfer.part_checksums import (
+    composite_from_parts,
+    verify_completed_object,
+)
 from orchestrator_cli.core.transfer.plan import guess_content_type
 
 _LOOKS_AT_ONCE = 8
@@ -83,7 +89,7 @@ class SignedPut:
 class Unfinished:
     """An unfinished upload of a key and the parts that S3 has of it."""
 
-    upload: UnfinishedUpload
+    upload: IncompleteUpload
     parts: tuple[StoredPart, ...]
 
 
@@ -98,29 +104,29 @@ class Answer:
 
     path: str
     key: str
-    outcome: Outcome | None = None
-    stored: ObjectHead | None = None
+    outcome: PutOutcome | None = None
+    stored: ObjectMetadata | None = None
     put: SignedPut | None = None
     unfinished: tuple[Unfinished, ...] | None = None
 
 
 @dataclass
-class UploadGrants:
+class UploadAuthorizer:
     """Grants uploads into one bucket. Safe to share between threads."""
 
     store: ArtifactStore
-    signer: UrlSigner
+    signer: Presigner
     now: Callable[[], datetime]
     expires_in_seconds: int
 
-    def expiry(self) -> Expiry:
+    def expiry(self) -> UrlExpiry:
         """Return until when a URL signed now works."""
         lifetime = self.store.clients.credential_lifetime()
-        return plan_expiry(self.expires_in_seconds, lifetime, self.now())
+        return effective_expiry(self.expires_in_seconds, lifetime, self.now())
 
     # --- files ---------------------------------------------------------------------------
 
-    def look(self, execution_id: str, offers: Iterable[Offer], expiry: Expiry) -> list[Answer]:
+    def look(self, execution_id: str, offers: Iterable[Offer], expiry: UrlExpiry) -> list[Answer]:
         """Say of each file whether it is stored, and if not how to send it. Changes nothing.
 
         Raises UsageError naming the first file that can be stored nowhere, before anything is
@@ -133,7 +139,7 @@ class UploadGrants:
 
         return list(map_in_order(answer, checked, _LOOKS_AT_ONCE))
 
-    def _answer(self, offer: Offer, path: str, key: str, expiry: Expiry) -> Answer:
+    def _answer(self, offer: Offer, path: str, key: str, expiry: UrlExpiry) -> Answer:
         head = self.store.head_with_checksum(key)
         if head is not None:
             return Answer(path, key, _outcome(offer, head), head)
@@ -148,7 +154,7 @@ class UploadGrants:
         return Answer(path, key, put=self._sign(key, expiry, {}, headers))
 
     def _sign(
-        self, key: str, expiry: Expiry, query: dict[str, str], headers: dict[str, str]
+        self, key: str, expiry: UrlExpiry, query: dict[str, str], headers: dict[str, str]
     ) -> SignedPut:
         by = self.signer.signing_key()
         return SignedPut(self.signer.sign(by, key, expiry, query, "PUT", headers), headers)
@@ -156,18 +162,18 @@ class UploadGrants:
     def settle(self, execution_id: str, path: str, version_id: str) -> bool:
         """Take back a version just written where another one is older; say whether it was.
 
-        For versioned buckets of servers that heed no condition: see `withdraw_unless_first`.
+        For versioned buckets of servers that heed no condition: see `delete_if_not_oldest_version`.
         """
         _, key = _placed(execution_id, path)
         clients = self.store.clients
-        return not clients.is_aws and withdraw_unless_first(clients, key, version_id)
+        return not clients.is_aws and delete_if_not_oldest_version(clients, key, version_id)
 
     # --- large files ---------------------------------------------------------------------
 
     def begin(self, execution_id: str, path: str, schedule: str, content_type: str | None) -> str:
         """Begin a multipart upload and return its id."""
         path, key = _placed(execution_id, path)
-        if not is_schedule(schedule):
+        if not is_valid_part_plan(schedule):
             raise UsageError(f"not a part schedule: {printable(schedule)!r}")
         uploads = MultipartUploads(self.store)
         return uploads.create(key, _content_type(content_type, path), schedule)
@@ -178,7 +184,7 @@ class UploadGrants:
         path: str,
         upload_id: str,
         parts: Iterable[PartOffer],
-        expiry: Expiry,
+        expiry: UrlExpiry,
     ) -> list[SignedPut]:
         """Return a request for each part.
 
@@ -216,25 +222,25 @@ class UploadGrants:
             uploads.complete(key, upload_id, chosen, size_bytes)
         except ConflictError as error:
             if not error.retryable:
-                uploads.abort_quietly(key, upload_id)
+                uploads.abort_best_effort(key, upload_id)
             raise
 
         def own(stored: StoredChecksum) -> Checksum | None:
             # One over the whole only who has the file can compare, and does.
             if stored.schedule is None:
                 return None
-            return composite_of(stored.checksum.algorithm, chosen)
+            return composite_from_parts(stored.checksum.algorithm, chosen)
 
-        checksum = check_completed(self.store, key, size_bytes, own)
-        abort_others(uploads, key, upload_id, self._others(uploads, key))
+        checksum = verify_completed_object(self.store, key, size_bytes, own)
+        abort_other_uploads(uploads, key, upload_id, self._others(uploads, key))
         return checksum
 
     def _check_free(self, path: str, key: str, upload_id: str) -> None:
         """Look once more where the server may not heed If-None-Match on completion."""
         if self.store.clients.is_aws:
             return
-        with Transfers(self.store, 1) as transfers:
-            give_way(transfers, key, upload_id)
+        with TransferEngine(self.store, 1) as transfers:
+            wait_for_earlier_uploads(transfers, key, upload_id)
         if self.store.exists(key):
             message = f"upload of {printable(path)}: the key was taken meanwhile"
             raise ConflictError(message, code="PreconditionFailed")
@@ -273,19 +279,19 @@ def _placed(execution_id: str, relative: str) -> tuple[str, str]:
     return path, artifact_key(execution_id, path)
 
 
-def _outcome(offer: Offer, head: ObjectHead) -> Outcome | None:
+def _outcome(offer: Offer, head: ObjectMetadata) -> PutOutcome | None:
     """Compare as far as it can be done without the bytes."""
     if offer.size_bytes is None:
         return None
     if head.size_bytes != offer.size_bytes:
-        return Outcome.CONFLICT
-    stored = stored_checksum(head)
+        return PutOutcome.CONFLICT
+    stored = best_stored_checksum(head)
     if stored is None or stored.schedule is not None:
         return None
     own = {"sha256": offer.sha256, "md5": offer.md5}[stored.checksum.algorithm]
     if own is None:
         return None
-    return Outcome.IDENTICAL if own.hex() == stored.checksum.hex_digest else Outcome.CONFLICT
+    return PutOutcome.IDENTICAL if own.hex() == stored.checksum.hex_digest else PutOutcome.CONFLICT
 
 
 def _body_headers(size_bytes: int, digest: bytes, md5: bytes | None) -> dict[str, str]:
@@ -303,7 +309,7 @@ def _content_type(given: str | None, path: str) -> str:
 
 def _chosen(path: str, size_bytes: int, stored: dict[int, StoredPart]) -> list[StoredPart]:
     chosen = []
-    for part in plan_parts(size_bytes, choose_schedule(size_bytes)):
+    for part in plan_parts(size_bytes, part_plan_for(size_bytes)):
         found = stored.get(part.number)
         if found is None or found.size_bytes != part.size_bytes:
             message = f"upload of {printable(path)}: part {part.number} is not stored"
@@ -316,7 +322,7 @@ def _check_agrees(path: str, chosen: list[StoredPart], checksums: Iterable[Check
     told = {one.algorithm: one for one in checksums}
     # MD5 counts only where the server lists nothing better.
     for algorithm in ("sha256", "md5"):
-        stored = composite_of(algorithm, chosen)
+        stored = composite_from_parts(algorithm, chosen)
         if stored is not None and algorithm in told:
             if stored == told[algorithm]:
                 return

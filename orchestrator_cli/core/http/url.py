@@ -29,7 +29,7 @@ def host_of(origin: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class WebAddress:
+class ServiceUrl:
     """`url` has neither user nor password: `authorization` is the header made of them, or None."""
 
     url: str
@@ -42,7 +42,7 @@ class WebAddress:
         return f"{parts.scheme}://{parts.netloc}"
 
 
-def parse_web_address(text: str, option: str, example: str) -> WebAddress:
+def parse_service_url(text: str, option: str, example: str) -> ServiceUrl:
     """Parse a URL without query and fragment; a slash at its end is dropped.
 
     Raises UsageError, which names the option and repeats nothing of the text: it may hold a secret.
@@ -58,10 +58,10 @@ def parse_web_address(text: str, option: str, example: str) -> WebAddress:
         raise UsageError(f"{option}: a URL without query and fragment")
     user, at, host = parts.netloc.rpartition("@")
     url = f"{parts.scheme}://{host}{parts.path}".rstrip("/")
-    return WebAddress(url, _basic(user) if at else None)
+    return ServiceUrl(url, _basic(user) if at else None)
 
 
-def is_readable_on_the_way(url: str) -> bool:
+def is_plaintext(url: str) -> bool:
     """Say whether others than the server can read what is sent to it."""
     parts = urlsplit(url)
     return parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")

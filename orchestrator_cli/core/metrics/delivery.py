@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
-from orchestrator_cli.core.metrics.registry import Measured
+from orchestrator_cli.core.metrics.registry import MetricsSnapshot
 
 # How long a server may take, from the first connection to its answer.
 SEND_SECONDS = 5.0
 
-Take = Callable[[Measured], None]
+Take = Callable[[MetricsSnapshot], None]
 
 
 class PartlyTaken(OrchestratorError):  # noqa: N818 - the other part arrived
@@ -23,17 +23,17 @@ class Owed:
 
     def __init__(self, take: Take) -> None:
         self._take = take
-        self._owed = Measured()
+        self._owed = MetricsSnapshot()
 
-    def deliver(self, measured: Measured) -> None:
+    def deliver(self, measured: MetricsSnapshot) -> None:
         """Hand over this and what is left of before."""
         self._owed.merge(measured)
         try:
             self._take(self._owed)
         except PartlyTaken:
-            self._owed = Measured()
+            self._owed = MetricsSnapshot()
             raise
-        self._owed = Measured()
+        self._owed = MetricsSnapshot()
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Delivery:
     deliver: Take
     _told: str | None = None
 
-    def hand_over(self, measured: Measured) -> str | None:
+    def hand_over(self, measured: MetricsSnapshot) -> str | None:
         """Hand over what was counted since the last time; return what the user has to be told.
 
         The same trouble again, as in each pass of a watch, is no news.
@@ -51,7 +51,7 @@ class Delivery:
         told, self._told = self._told, self._attempt(measured)
         return self._told if self._told != told else None
 
-    def _attempt(self, measured: Measured) -> str | None:
+    def _attempt(self, measured: MetricsSnapshot) -> str | None:
         try:
             self.deliver(measured)
         except OrchestratorError as error:

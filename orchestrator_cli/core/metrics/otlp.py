@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.http.url import WebAddress
+from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import Owed
-from orchestrator_cli.core.metrics.registry import Measured
+from orchestrator_cli.core.metrics.registry import MetricsSnapshot
 
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 # How far back a delta reaches. Counts of a long command that reached back to its begin would be
@@ -24,7 +24,7 @@ class OtlpSettings:
     `receiver` None leaves the endpoint to the standard variables, `certificate` None the CAs.
     """
 
-    receiver: WebAddress | None
+    receiver: ServiceUrl | None
     certificate: str | None
     host: str
 
@@ -41,7 +41,7 @@ class Span:
     cumulative: bool
 
 
-Send = Callable[[Measured, Span], None]
+Send = Callable[[MetricsSnapshot, Span], None]
 
 
 def require_otlp() -> None:
@@ -68,10 +68,10 @@ class OtlpReceiver:
         self._cumulative = cumulative
         self._clock = clock
         self._began_ns = clock()
-        self._total = Measured()
+        self._total = MetricsSnapshot()
         self._owed = Owed(self._send_delta)
 
-    def deliver(self, measured: Measured) -> None:
+    def deliver(self, measured: MetricsSnapshot) -> None:
         """Send what was counted since the last time. Raises what `send` raises."""
         if not self._cumulative:
             self._owed.deliver(measured)
@@ -79,6 +79,6 @@ class OtlpReceiver:
         self._total.merge(measured)
         self._send(self._total, Span(self._began_ns, self._clock(), cumulative=True))
 
-    def _send_delta(self, measured: Measured) -> None:
+    def _send_delta(self, measured: MetricsSnapshot) -> None:
         now = self._clock()
         self._send(measured, Span(now - _DELTA_NS, now, cumulative=False))

@@ -23,12 +23,12 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from orchestrator_cli import __version__
 from orchestrator_cli.core.base.aside import aside
 from orchestrator_cli.core.base.errors import UnavailableError, printable
-from orchestrator_cli.core.http.url import WebAddress
+from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, PartlyTaken, check_taken
 from orchestrator_cli.core.metrics.otlp import OtlpSettings, Span
 from orchestrator_cli.core.metrics.otlp_points import as_metrics_data
-from orchestrator_cli.core.metrics.registry import Measured
-from orchestrator_cli.core.s3.errors import unreachable
+from orchestrator_cli.core.metrics.registry import MetricsSnapshot
+from orchestrator_cli.core.s3.errors import connection_error
 
 _PATH = "/v1/metrics"
 _PROTOBUF = "application/x-protobuf"
@@ -36,7 +36,7 @@ _NAME = "orchestrator"
 _UNHEARD = logging.NullHandler()
 
 
-def export(measured: Measured, span: Span, settings: OtlpSettings) -> None:
+def export(measured: MetricsSnapshot, span: Span, settings: OtlpSettings) -> None:
     """Send what was measured. Raises UnavailableError or PartlyTaken."""
     scope = InstrumentationScope(_NAME, __version__)
     data = as_metrics_data(measured, span, _resource(settings.host), scope)
@@ -89,7 +89,7 @@ class _Export:
     def _check(self) -> None:
         error, answer = self._session.error, self._session.answer
         if error is not None:
-            raise unreachable(error, type(error).__name__, self._what) from error
+            raise connection_error(error, type(error).__name__, self._what) from error
         if answer is None:
             raise UnavailableError(f"{self._what}: nothing could be sent")
         media_type = str(answer.headers.get("content-type", ""))
@@ -123,7 +123,7 @@ def _origin(url: str) -> str:
     return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
 
 
-def _target(receiver: WebAddress | None) -> tuple[str | None, dict[str, str]]:
+def _target(receiver: ServiceUrl | None) -> tuple[str | None, dict[str, str]]:
     if receiver is None:
         return None, {}
     endpoint = f"{receiver.url.removesuffix(_PATH)}{_PATH}"

@@ -27,8 +27,8 @@ from orchestrator_cli.core.metrics.registry import (
     METRICS,
     Distribution,
     Kind,
-    Measured,
     Metric,
+    MetricsSnapshot,
     series_of,
 )
 
@@ -36,7 +36,7 @@ _UNITS = {"bytes": "By", "seconds": "s"}
 
 
 def as_metrics_data(
-    measured: Measured, span: Span, resource: Resource, scope: InstrumentationScope
+    measured: MetricsSnapshot, span: Span, resource: Resource, scope: InstrumentationScope
 ) -> MetricsData:
     """Return what was measured in a span, under the documented names and buckets."""
     metrics = [
@@ -54,7 +54,7 @@ def _unit(metric: Metric) -> str:
     return _UNITS.get(metric.name.removesuffix("_total").rpartition("_")[2], "")
 
 
-def _data(metric: Metric, measured: Measured, span: Span) -> Histogram | Sum | Gauge:
+def _data(metric: Metric, measured: MetricsSnapshot, span: Span) -> Histogram | Sum | Gauge:
     if metric.kind is Kind.HISTOGRAM:
         points = [
             _histogram_point(metric, labels, distribution, span)

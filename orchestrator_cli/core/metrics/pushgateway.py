@@ -15,9 +15,9 @@ from urllib.parse import quote, urlsplit
 from orchestrator_cli.core.base.aside import aside
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError, printable
 from orchestrator_cli.core.http.pool import make_pool
-from orchestrator_cli.core.http.url import WebAddress
+from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, Owed, check_taken
-from orchestrator_cli.core.metrics.registry import Measured
+from orchestrator_cli.core.metrics.registry import MetricsSnapshot
 from orchestrator_cli.core.metrics.text_file import add_to_file, locked
 from orchestrator_cli.core.s3.checksum import sha256
 from orchestrator_cli.core.s3.errors import translate
@@ -26,7 +26,7 @@ JOB = "orchestrator"
 _MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def group_address(gateway: WebAddress, host: str, user_id: int) -> WebAddress:
+def group_address(gateway: ServiceUrl, host: str, user_id: int) -> ServiceUrl:
     """Return the address of the group that its path names, or else of this machine and user.
 
     Whoever else pushed to the same group would replace these totals with others.
@@ -41,14 +41,14 @@ def group_address(gateway: WebAddress, host: str, user_id: int) -> WebAddress:
 class Pushgateway:
     """Pushes the totals of one group. `directory` holds the totals of all groups of this user."""
 
-    def __init__(self, group: WebAddress, directory: Path, ca_bundle: str | None) -> None:
+    def __init__(self, group: ServiceUrl, directory: Path, ca_bundle: str | None) -> None:
         self._group = group
         self._what = f"the Pushgateway at {group.origin}"
         self._ca_bundle = ca_bundle
         self.totals = directory / f"{sha256(group.url.encode()).hex()[:16]}.prom"
         self._owed = Owed(self._add)
 
-    def push(self, measured: Measured) -> None:
+    def push(self, measured: MetricsSnapshot) -> None:
         """Add to the totals, and push them.
 
         Raises OrchestratorError: the totals cannot be kept, and nothing is pushed; or the gateway
@@ -70,7 +70,7 @@ class Pushgateway:
                 raise
             raise translated from error
 
-    def _add(self, measured: Measured) -> None:
+    def _add(self, measured: MetricsSnapshot) -> None:
         try:
             self.totals.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

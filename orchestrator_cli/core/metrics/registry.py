@@ -119,7 +119,7 @@ class Distribution:
 
 
 @dataclass
-class Measured:
+class MetricsSnapshot:
     """Values by series. Counters and histograms add up, gauges are replaced."""
 
     counters: dict[Series, float] = field(default_factory=dict)
@@ -136,7 +136,7 @@ class Measured:
         empty = Distribution([0.0] * (len(metric.buckets) + 1))
         self.histograms.setdefault((metric.name, labels), empty).observe(value, metric.buckets)
 
-    def merge(self, newer: Measured) -> None:
+    def merge(self, newer: MetricsSnapshot) -> None:
         """Take in what was measured later."""
         for series, amount in newer.counters.items():
             self.counters[series] = self.counters.get(series, 0) + amount
@@ -155,7 +155,7 @@ class Measured:
         return [*([[*series, value] for series, value in some.items()] for some in plain), spread]
 
     @classmethod
-    def from_list(cls, content: list[Any]) -> Measured:
+    def from_list(cls, content: list[Any]) -> MetricsSnapshot:
         """Return what `to_list` made plain."""
         counters, gauges, spread = content
         return cls(
@@ -175,7 +175,7 @@ def series_of(metric: Metric, values: dict[Series, T]) -> Iterator[tuple[tuple[s
             yield labels, value
 
 
-class Meter:
+class MetricsRecorder:
     """Counts what one command does; any thread may call it. `clock` runs steadily, in seconds."""
 
     def __init__(self, command: str, clock: Callable[[], float]) -> None:
@@ -208,24 +208,24 @@ class Meter:
         with self._lock:
             self._measured.gauges[metric.name, ()] = value
 
-    def take(self) -> Measured:
+    def take(self) -> MetricsSnapshot:
         """Return what was counted since the last time, and count from zero."""
         with self._lock:
             taken, self._measured = self._measured, self._nothing()
         return taken
 
-    def put_back(self, taken: Measured) -> None:
+    def put_back(self, taken: MetricsSnapshot) -> None:
         """Keep for the next time what could not be written."""
         with self._lock:
             taken.merge(self._measured)
             self._measured = taken
 
-    def _nothing(self) -> Measured:
+    def _nothing(self) -> MetricsSnapshot:
         # increase() sees a first failure only where there was a zero before.
         zeros: dict[Series, float] = {
             (FAILURES.name, (self._command, reason)): 0 for reason in REASONS.values()
         }
-        return Measured(zeros)
+        return MetricsSnapshot(zeros)
 
     def _count_failure(self, error: OrchestratorError) -> None:
         with self._lock:

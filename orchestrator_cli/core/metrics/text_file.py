@@ -20,8 +20,8 @@ from orchestrator_cli.core.metrics.registry import (
     METRICS,
     Distribution,
     Kind,
-    Measured,
     Metric,
+    MetricsSnapshot,
     Series,
     series_of,
 )
@@ -45,7 +45,7 @@ def require_prometheus() -> None:
         ) from error
 
 
-def add_to_file(path: Path, measured: Measured) -> None:
+def add_to_file(path: Path, measured: MetricsSnapshot) -> None:
     """Add what was measured to a file, which is made where there is none.
 
     Readers see the file before or after, never between. Raises OrchestratorError, and leaves the
@@ -65,7 +65,7 @@ def add_to_file(path: Path, measured: Measured) -> None:
         ) from error
 
 
-def render(measured: Measured, metrics: tuple[Metric, ...] = METRICS) -> bytes:
+def render(measured: MetricsSnapshot, metrics: tuple[Metric, ...] = METRICS) -> bytes:
     """Return the text exposition of these metrics."""
     from prometheus_client import CollectorRegistry, generate_latest
 
@@ -74,12 +74,12 @@ def render(measured: Measured, metrics: tuple[Metric, ...] = METRICS) -> bytes:
     return generate_latest(registry)
 
 
-def parse(text: str) -> Measured:
+def parse(text: str) -> MetricsSnapshot:
     """Parse what `render` wrote. Raises ValueError for anything else."""
     from prometheus_client.parser import text_string_to_metric_families
 
     known = {metric.name.removesuffix("_total"): metric for metric in METRICS}
-    measured = Measured()
+    measured = MetricsSnapshot()
     for family in text_string_to_metric_families(text):
         name = family.name.removesuffix("_total")
         metric = known.get(name)
@@ -89,7 +89,7 @@ def parse(text: str) -> Measured:
     return measured
 
 
-def _take_family(measured: Measured, metric: Metric, family: Family) -> None:
+def _take_family(measured: MetricsSnapshot, metric: Metric, family: Family) -> None:
     bounds = {bound: place for place, bound in enumerate((*metric.buckets, math.inf))}
     cumulated: dict[Series, list[float | None]] = {}
     for sample in family.samples:
@@ -113,7 +113,7 @@ def _take_family(measured: Measured, metric: Metric, family: Family) -> None:
     _take_buckets(measured, cumulated)
 
 
-def _take_buckets(measured: Measured, cumulated: dict[Series, list[float | None]]) -> None:
+def _take_buckets(measured: MetricsSnapshot, cumulated: dict[Series, list[float | None]]) -> None:
     for series, counts in cumulated.items():
         below = 0.0
         distribution = measured.histograms.setdefault(series, Distribution([]))
@@ -130,7 +130,7 @@ def _take_buckets(measured: Measured, cumulated: dict[Series, list[float | None]
 class _Collector:
     """Hands values to prometheus-client."""
 
-    def __init__(self, measured: Measured, metrics: tuple[Metric, ...]) -> None:
+    def __init__(self, measured: MetricsSnapshot, metrics: tuple[Metric, ...]) -> None:
         self._measured = measured
         self._metrics = metrics
 
@@ -142,7 +142,7 @@ class _Collector:
                 yield family
 
 
-def _family(metric: Metric, measured: Measured) -> Family:
+def _family(metric: Metric, measured: MetricsSnapshot) -> Family:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
     named = (metric.name, metric.meaning)
@@ -172,12 +172,12 @@ def _cumulated(metric: Metric, distribution: Distribution) -> list[tuple[str, fl
     return buckets
 
 
-def _read(path: Path) -> Measured:
+def _read(path: Path) -> MetricsSnapshot:
     try:
         with open(path, "rb") as file:
             content = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
-        return Measured()
+        return MetricsSnapshot()
     if len(content) > _MOST_BYTES:
         raise ValueError("it is too large")
     if content and not content.endswith(b"\n"):

@@ -23,7 +23,7 @@ from orchestrator_cli.core.executions.keys import (
     execution_prefix,
     parse_artifact_key,
 )
-from orchestrator_cli.core.s3.types import ListedObject, RestoreState
+from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 if TYPE_CHECKING:
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 RESTORE_DAYS = 7
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
-File = tuple[str, ListedObject]
+File = tuple[str, ObjectSummary]
 
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
-def is_archived(listed: ListedObject) -> bool:
+def is_archived(listed: ObjectSummary) -> bool:
     """Say whether an object lies in an archive class, restored or not."""
     return listed.storage_class in ARCHIVE_CLASSES
 
 
-def is_readable(listed: ListedObject) -> bool:
+def is_readable(listed: ObjectSummary) -> bool:
     """Say whether an object can be read now, as far as its listing tells."""
     return not is_archived(listed) or (listed.restore is not None and not listed.restore.ongoing)
 
@@ -62,9 +62,9 @@ def parse_restore(header: str | None) -> RestoreState | None:
     return RestoreState('ongoing-request="true"' in header, expires_at)
 
 
-def list_with_restore(store: ArtifactStore, execution_id: str) -> Iterator[File]:
+def list_with_restore_status(store: ArtifactStore, execution_id: str) -> Iterator[File]:
     """Yield (path, object) of an execution with the state of restores, metadata.json included."""
-    yield from fill_restore(store, _list(store, execution_id))
+    yield from with_restore_status(store, _list(store, execution_id))
 
 
 def _list(store: ArtifactStore, execution_id: str) -> Iterator[File]:
@@ -77,7 +77,9 @@ def _list(store: ArtifactStore, execution_id: str) -> Iterator[File]:
             yield METADATA_NAME, listed
 
 
-def fill_restore(store: ArtifactStore, files: Iterable[File], ahead: int = 16) -> Iterator[File]:
+def with_restore_status(
+    store: ArtifactStore, files: Iterable[File], ahead: int = 16
+) -> Iterator[File]:
     """Yield the files with the state of restores, asked one by one where no listing told it.
 
     AWS lists it for every object that has one.
@@ -97,15 +99,15 @@ def fill_restore(store: ArtifactStore, files: Iterable[File], ahead: int = 16) -
 
 
 @contextlib.contextmanager
-def explaining(store: ArtifactStore, key: str, now: datetime) -> Iterator[None]:
+def explain_archived_errors(store: ArtifactStore, key: str, now: datetime) -> Iterator[None]:
     """Tell the whole story where an object turns out, in reading it, to be archived."""
     try:
         yield
     except ArchivedError as error:
-        raise Archive(store, now).explain(key, error) from error
+        raise ArchiveInspector(store, now).explain(key, error) from error
 
 
-class Archive:
+class ArchiveInspector:
     """Says of archived objects why they cannot be read now, and what to do."""
 
     def __init__(self, store: ArtifactStore, now: datetime) -> None:
@@ -114,7 +116,7 @@ class Archive:
         # Downloads ask from several threads; the rules are read once.
         self._lock = threading.Lock()
 
-    def check_readable(self, listed: ListedObject, path: str) -> None:
+    def check_readable(self, listed: ObjectSummary, path: str) -> None:
         """Raise ArchivedError for an object in an archive class that is not restored now."""
         if is_readable(listed):
             return
@@ -122,7 +124,7 @@ class Archive:
         if not is_readable(replace(listed, restore=state)) and not self._is_served(listed):
             raise self._error(replace(listed, restore=state), path)
 
-    def _is_served(self, listed: ListedObject) -> bool:
+    def _is_served(self, listed: ObjectSummary) -> bool:
         """Say whether an object is read as any other, whatever its storage class is called.
 
         So it is on Ceph, which knows no restoring.
@@ -142,12 +144,12 @@ class Archive:
             return error
         head = self._store.head(key)
         state = parse_restore(head.restore)
-        listed = ListedObject(
+        listed = ObjectSummary(
             key, head.size_bytes, head.etag, head.last_modified, head.storage_class, state
         )
         return self._error(listed, parsed[1]) if is_archived(listed) else error
 
-    def _error(self, listed: ListedObject, path: str) -> ArchivedError:
+    def _error(self, listed: ObjectSummary, path: str) -> ArchivedError:
         import shlex
 
         execution_id = (parse_artifact_key(listed.key) or ("", ""))[0]
@@ -162,7 +164,7 @@ class Archive:
             hint=f"`{printable(command)}`; without a path it restores all that is archived",
         )
 
-    def _since(self, listed: ListedObject) -> str:
+    def _since(self, listed: ObjectSummary) -> str:
         from orchestrator_cli.core.retention.policy import archive_days
 
         with self._lock:
@@ -186,13 +188,13 @@ class Archive:
             # Who may read objects need not be allowed to read rules.
             return Configuration()
 
-    def _terms(self, listed: ListedObject) -> str:
+    def _terms(self, listed: ObjectSummary) -> str:
         from orchestrator_cli.core.retention.prices import price_retrieval, region_prices
 
         region, prices = region_prices(self._store.clients.region)
         return ", ".join(
             f"up to {prices.retrieval[listed.storage_class, tier].within_hours} h and "
-            + human_price(
+            + format_estimate(
                 price_retrieval(
                     prices, listed.storage_class, tier, 1, listed.size_bytes, RESTORE_DAYS
                 )
@@ -202,6 +204,6 @@ class Archive:
         ) + ("" if self._store.clients.region == region else f" at the prices of {region}")
 
 
-def human_price(dollars: float) -> str:
+def format_estimate(dollars: float) -> str:
     """Write an estimate as “about $1.20”; what is less than a cent, as that."""
     return f"about ${dollars:,.2f}" if dollars >= 0.01 else "less than $0.01"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
-from orchestrator_cli.core.retention.forecast import FortuneTeller
+from orchestrator_cli.core.retention.forecast import LifecycleForecaster
 from orchestrator_cli.core.retention.prices import (
     ARCHIVE_INDEX_BYTES,
     ARCHIVE_MINIMUM_DAYS,
@@ -19,7 +19,7 @@ from orchestrator_cli.core.retention.prices import (
     GIB,
     RegionPrices,
 )
-from orchestrator_cli.core.s3.types import ListedObject
+from orchestrator_cli.core.s3.types import ObjectSummary
 
 MONTHS = 12
 STANDARD = "STANDARD"
@@ -101,7 +101,7 @@ class Usage:
         self.unfinished_parts += other.unfinished_parts
         self.unfinished_bytes += other.unfinished_bytes
 
-    def add_object(self, listed: ListedObject, teller: FortuneTeller) -> None:
+    def add_object(self, listed: ObjectSummary, teller: LifecycleForecaster) -> None:
         """Add one object and what will become of it."""
         origin, size = listed.storage_class, listed.size_bytes
         fate = teller.tell(listed)
@@ -159,11 +159,11 @@ def _month(day: int) -> int:
 
 # --- prices ----------------------------------------------------------------------------------
 
-Stock = dict[str, tuple[int, int]]
+StoredBytesByClass = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class CostEstimate:
     """US dollars. The first four are a month's, the others are paid once.
 
     `overhead` and `unfinished` are part of `now`. `after_archive` is when every move is made and
@@ -181,9 +181,9 @@ class Bill:
     commitment: Decimal
 
 
-def make_bill(
+def estimate_cost(
     usage: Usage, prices: RegionPrices, aborts_uploads: bool, with_tiers: bool = False
-) -> Bill:
+) -> CostEstimate:
     """Price a usage. `with_tiers`: STANDARD gets the volume prices, for what is a whole bucket."""
     with localcontext(_EXACT):
         counts = {name: used.objects for name, used in usage.classes.items()}
@@ -193,7 +193,7 @@ def make_bill(
                 moved[change.target] = moved.get(change.target, 0) + numbers[0]
         writes = sum(used.writes for used in usage.classes.values())
         writes += usage.unfinished_uploads + usage.unfinished_parts
-        return Bill(
+        return CostEstimate(
             now=price_month(usage, prices, 0, aborts_uploads, with_tiers),
             overhead=sum((_overhead(prices, *item) for item in counts.items()), ZERO),
             unfinished=usage.unfinished_bytes * per_byte(prices, STANDARD),
@@ -215,7 +215,7 @@ def price_month(
         return _price_stock(_stock(usage, due, unfinished), prices, with_tiers)
 
 
-def rounded(amount: Decimal) -> Decimal:
+def round_for_output(amount: Decimal) -> Decimal:
     """Round to a billionth of a dollar, half to even: only for writing, never before adding."""
     return amount.quantize(_NANO, ROUND_HALF_EVEN, _EXACT)
 
@@ -234,7 +234,9 @@ def _price_archived(
     return _price_stock(_stock(usage, moves, unfinished), prices, with_tiers)
 
 
-def _stock(usage: Usage, changes: dict[Change, tuple[int, int, int]], unfinished: int) -> Stock:
+def _stock(
+    usage: Usage, changes: dict[Change, tuple[int, int, int]], unfinished: int
+) -> StoredBytesByClass:
     """Return objects and billed bytes by class once these changes are made."""
     stock = {name: (used.objects, used.billed_bytes) for name, used in usage.classes.items()}
 
@@ -251,7 +253,7 @@ def _stock(usage: Usage, changes: dict[Change, tuple[int, int, int]], unfinished
     return stock
 
 
-def _price_stock(stock: Stock, prices: RegionPrices, with_tiers: bool) -> Decimal:
+def _price_stock(stock: StoredBytesByClass, prices: RegionPrices, with_tiers: bool) -> Decimal:
     named = sum(count for name, (count, _) in stock.items() if name in ARCHIVE_MINIMUM_DAYS)
     total = ZERO
     for name, (objects, size_bytes) in stock.items():

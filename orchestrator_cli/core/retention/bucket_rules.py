@@ -19,9 +19,9 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.retention.policy import (
     Configuration,
-    Difference,
     LifecyclePlan,
-    compare_kept,
+    ReadbackDiff,
+    diff_readback,
     same_configuration,
 )
 from orchestrator_cli.core.retention.rule import sendable
@@ -43,7 +43,7 @@ _FIRST_WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class ApplyResult:
     """What the server keeps now; `size_filter_dropped` names rules that it keeps without."""
 
     kept: Configuration
@@ -93,7 +93,7 @@ class BucketLifecycle:
 
     def apply(
         self, plan: LifecyclePlan, strict: bool, on_unsure: Callable[[Configuration], None]
-    ) -> Applied:
+    ) -> ApplyResult:
         """Give the bucket what the plan wants; where it keeps anything else, put back what it had.
 
         `on_unsure` gets the previous configuration where nobody can tell that it is back. Raises
@@ -111,7 +111,7 @@ class BucketLifecycle:
             on_unsure(plan.present)
             raise error.cause from error
 
-    def _apply(self, plan: LifecyclePlan, strict: bool) -> Applied:
+    def _apply(self, plan: LifecyclePlan, strict: bool) -> ApplyResult:
         failure: OrchestratorError | None = None
         try:
             self._write(plan.wanted)
@@ -122,12 +122,12 @@ class BucketLifecycle:
             kept = self._read_back(plan.wanted, None if failure else plan.present)
         except OrchestratorError as error:
             raise _UnsureError(failure or error) from error
-        difference = compare_kept(plan.wanted, kept)
+        difference = diff_readback(plan.wanted, kept)
         if difference.other or (strict and difference.size_filter_dropped):
             failure = failure or _not_kept(difference)
             failure.hint = self._put_back(plan.present, kept, failure)
             raise failure
-        return Applied(kept, difference.size_filter_dropped)
+        return ApplyResult(kept, difference.size_filter_dropped)
 
     def _put_back(
         self, previous: Configuration, kept: Configuration, failure: OrchestratorError
@@ -199,7 +199,7 @@ class _UnsureError(Exception):
         cause.hint = "the previous rules may be lost: they are printed above"
 
 
-def _not_kept(difference: Difference) -> ConflictError:
+def _not_kept(difference: ReadbackDiff) -> ConflictError:
     found = [f"{rule_id}: without its size filter" for rule_id in difference.size_filter_dropped]
     found += difference.other
     more = f"; and {len(found) - 3} more" if len(found) > 3 else ""

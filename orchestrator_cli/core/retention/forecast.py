@@ -10,7 +10,7 @@ from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX
 from orchestrator_cli.core.retention.policy import Configuration
 from orchestrator_cli.core.retention.prices import ARCHIVE_MINIMUM_DAYS
 from orchestrator_cli.core.retention.rule import ApiRule, conditions
-from orchestrator_cli.core.s3.types import ListedObject
+from orchestrator_cli.core.s3.types import ObjectSummary
 
 DAY_SECONDS = 86400
 # S3 moves objects down this list only.
@@ -53,7 +53,7 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class ObjectForecast:
     """Days from now until an object's moves and its end.
 
     `paid_days` is what its class's minimum duration still asks for if it were deleted now;
@@ -65,7 +65,7 @@ class Fate:
     paid_days: int = 0
 
 
-def take_apart(configuration: Configuration, small_objects_stay: bool) -> Retention:
+def compile_rules(configuration: Configuration, small_objects_stay: bool) -> Retention:
     """Return what the enabled rules do with objects without tags, by age.
 
     `small_objects_stay`: the server moves no object under 128 KiB by a rule that names no size, as
@@ -102,7 +102,7 @@ def _steps(rule: ApiRule, minimum_bytes: int) -> Iterator[Step]:
         yield Step(prefix, over, under, int(expiration["Days"]), None)
 
 
-class FortuneTeller:
+class LifecycleForecaster:
     """Tells the fate of objects under one retention, as of one instant."""
 
     def __init__(self, retention: Retention, now: datetime) -> None:
@@ -110,7 +110,7 @@ class FortuneTeller:
         self.now = now
         self._now = int(now.timestamp())
 
-    def tell(self, listed: ListedObject) -> Fate:
+    def tell(self, listed: ObjectSummary) -> ObjectForecast:
         """Return what will become of an object."""
         modified = int(listed.last_modified.timestamp())
         steps = [step for step in self.retention.steps if _means(step, listed)]
@@ -118,11 +118,11 @@ class FortuneTeller:
         paid_days = self._paid_days(listed.storage_class, modified, steps)
         ends = [self._due(modified, step.days) for step in steps if step.storage_class is None]
         if not ends:
-            return Fate(moves, None, paid_days)
+            return ObjectForecast(moves, None, paid_days)
         end = max(min(ends), 0)
         kept = tuple(move for move in moves if move[0] < end)
         paid_until = kept[-1][0] + MINIMUM_DAYS.get(kept[-1][1], 0) if kept else paid_days
-        return Fate(kept, max(end, paid_until), paid_days)
+        return ObjectForecast(kept, max(end, paid_until), paid_days)
 
     def _moves(
         self, storage_class: str, modified: int, steps: list[Step]
@@ -157,7 +157,7 @@ def _name(step: Step) -> str:
     return step.storage_class or ""
 
 
-def _means(step: Step, listed: ListedObject) -> bool:
+def _means(step: Step, listed: ObjectSummary) -> bool:
     fits = step.over_bytes < listed.size_bytes < step.under_bytes
     return fits and listed.key.startswith(step.prefix)
 

@@ -21,7 +21,7 @@ from typing import IO, Any, Protocol, cast
 from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UsageError, printable
-from orchestrator_cli.core.s3.types import ListedObject
+from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _READ_BYTES = 8 * 1024 * 1024
@@ -64,7 +64,7 @@ class Manifest:
 class InventoryObject:
     """One object of an inventory; a noncurrent version is paid for but in no listing."""
 
-    listed: ListedObject
+    listed: ObjectSummary
     is_latest: bool
 
 
@@ -228,7 +228,7 @@ def _read_parquet(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
 
 
 def _object(row: Row) -> InventoryObject:
-    listed = ListedObject(
+    listed = ObjectSummary(
         key=row["Key"],
         size_bytes=int(row["Size"] or 0),
         etag=str(row.get("ETag") or "").strip('"'),

@@ -237,14 +237,14 @@ def _change(rule_id: str, before: ApiRule | None, after: ApiRule | None, may_mis
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ReadbackDiff:
     """How what a server keeps differs from what it was sent."""
 
     size_filter_dropped: tuple[str, ...]
     other: tuple[str, ...]
 
 
-def compare_kept(sent: Configuration, kept: Configuration) -> Difference:
+def diff_readback(sent: Configuration, kept: Configuration) -> ReadbackDiff:
     """Compare what was sent with what was read back; the order of rules means nothing."""
     dropped, other = [], []
     before, after = sent.by_id(), kept.by_id()
@@ -259,12 +259,12 @@ def compare_kept(sent: Configuration, kept: Configuration) -> Difference:
                 other.append(f"{rule_id}: kept as “{describe_rule(two)}”")
     if kept.default_minimum not in (None, sent.default_minimum) and sent.default_minimum:
         other.append(f"the default minimum size: kept as {kept.default_minimum}")
-    return Difference(tuple(dropped), tuple(other))
+    return ReadbackDiff(tuple(dropped), tuple(other))
 
 
 def same_configuration(one: Configuration, two: Configuration) -> bool:
     """Say whether two configurations mean the same."""
-    return compare_kept(one, two) == Difference((), ())
+    return diff_readback(one, two) == ReadbackDiff((), ())
 
 
 def list_overlaps(configuration: Configuration) -> list[str]:

@@ -21,10 +21,10 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.executions.keys import METADATA_NAME
 from orchestrator_cli.core.executions.listing import no_such_execution
-from orchestrator_cli.core.executions.selection import choose_files
-from orchestrator_cli.core.retention.archive import is_archived, list_with_restore
+from orchestrator_cli.core.executions.selection import filter_files
+from orchestrator_cli.core.retention.archive import is_archived, list_with_restore_status
 from orchestrator_cli.core.retention.prices import price_retrieval, region_prices
-from orchestrator_cli.core.s3.types import ListedObject
+from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 TIERS = ("bulk", "standard")
@@ -89,7 +89,7 @@ def plan_restore(
     metadata.json counts where it is archived and no pattern is given. Raises NotFoundError.
     """
     wanted = tuple(patterns)
-    files = list(list_with_restore(store, execution_id))
+    files = list(list_with_restore_status(store, execution_id))
     if not files:
         raise no_such_execution(store, execution_id)
     counted = [
@@ -97,7 +97,7 @@ def plan_restore(
         for path, listed in files
         if path != METADATA_NAME or (is_archived(listed) and not wanted)
     ]
-    chosen = choose_files(counted, execution_id, wanted)
+    chosen = filter_files(counted, execution_id, wanted)
     items = tuple(_item(path, listed) for path, listed in chosen)
     region, prices = region_prices(store.clients.region)
     needed = [item for item in items if item.outcome is RestoreOutcome.ARCHIVED]
@@ -109,7 +109,7 @@ def plan_restore(
     return RestorePlan(items, tier, days, max(hours, default=0), dollars, region)
 
 
-def _item(path: str, listed: ListedObject) -> RestoreItem:
+def _item(path: str, listed: ObjectSummary) -> RestoreItem:
     outcome, expires_at = RestoreOutcome.NOT_ARCHIVED, None
     if is_archived(listed):
         outcome = RestoreOutcome.ARCHIVED
@@ -164,7 +164,7 @@ def _finished(
 ) -> Iterator[RestoreItem]:
     """Take out of `left`, and yield, what is waited for no longer."""
     gone = dict(left)
-    for path, listed in list_with_restore(store, execution_id):
+    for path, listed in list_with_restore_status(store, execution_id):
         item = _item(path, listed)
         if gone.pop(listed.key, None) and item.outcome in _READABLE:
             del left[listed.key]

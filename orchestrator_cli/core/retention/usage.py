@@ -20,10 +20,10 @@ from orchestrator_cli.core.executions.keys import (
 from orchestrator_cli.core.executions.partitioned_listing import Listing, Window, list_window
 from orchestrator_cli.core.executions.repository import read_executions
 from orchestrator_cli.core.retention.billing import Usage
-from orchestrator_cli.core.retention.forecast import FortuneTeller, Retention
+from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
 from orchestrator_cli.core.retention.inventory import InventoryObject
-from orchestrator_cli.core.s3.multipart import MultipartUploads, UnfinishedUpload
-from orchestrator_cli.core.s3.types import ListedObject
+from orchestrator_cli.core.s3.multipart import IncompleteUpload, MultipartUploads
+from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _PAGE_KEYS = 1000
@@ -33,10 +33,10 @@ CLOCK_SKEW = timedelta(hours=24)
 ExecutionUsage = tuple[str, Usage]
 
 
-class Lists(Protocol):
+class ObjectLister(Protocol):
     """What is asked of a store here."""
 
-    def list_objects(self, prefix: str, start_after: str = "") -> Iterator[ListedObject]:
+    def list_objects(self, prefix: str, start_after: str = "") -> Iterator[ObjectSummary]:
         """Yield the objects under a prefix in key order."""
 
 
@@ -44,8 +44,8 @@ class Lists(Protocol):
 
 
 def list_usage(
-    store: Lists,
-    teller: FortuneTeller,
+    store: ObjectLister,
+    teller: LifecycleForecaster,
     since: datetime | None,
     until: datetime,
     ahead: int,
@@ -54,16 +54,18 @@ def list_usage(
 
     About a request a thousand objects, and one more a sub-window. Foreign keys are left out.
     """
-    listing: Listing[ListedObject, ExecutionUsage] = Listing(
+    listing: Listing[ObjectSummary, ExecutionUsage] = Listing(
         partial(store.list_objects, EXECUTIONS_PREFIX),
         attrgetter("key"),
         partial(_add_objects, teller=teller),
         itemgetter(0),
     )
-    return merge_adjacent(list_window(listing, Window.of(since, until), ahead, _FIRST_PAGES))
+    return merge_same_execution(list_window(listing, Window.of(since, until), ahead, _FIRST_PAGES))
 
 
-def _add_objects(objects: Iterable[ListedObject], teller: FortuneTeller) -> list[ExecutionUsage]:
+def _add_objects(
+    objects: Iterable[ObjectSummary], teller: LifecycleForecaster
+) -> list[ExecutionUsage]:
     found: list[ExecutionUsage] = []
     for listed in objects:
         execution_id = key_execution_id(listed.key)
@@ -74,7 +76,7 @@ def _add_objects(objects: Iterable[ListedObject], teller: FortuneTeller) -> list
     return found
 
 
-def merge_adjacent(parts: Iterable[ExecutionUsage]) -> Iterator[ExecutionUsage]:
+def merge_same_execution(parts: Iterable[ExecutionUsage]) -> Iterator[ExecutionUsage]:
     """Join the parts of an execution that follow each other."""
     for execution_id, group in groupby(parts, key=itemgetter(0)):
         usages = [usage for _, usage in group]
@@ -90,7 +92,7 @@ def merge_adjacent(parts: Iterable[ExecutionUsage]) -> Iterator[ExecutionUsage]:
 
 
 def list_usage_of(
-    store: Lists, teller: FortuneTeller, execution_ids: Iterable[str], ahead: int
+    store: ObjectLister, teller: LifecycleForecaster, execution_ids: Iterable[str], ahead: int
 ) -> Iterator[ExecutionUsage]:
     """Yield what these executions store, in the order given; nothing where there is nothing."""
 
@@ -112,7 +114,7 @@ def list_unfinished(
     """Return what the parts of unfinished uploads hold, by execution, in time order."""
     uploads = MultipartUploads(store)
 
-    def measure(upload: UnfinishedUpload) -> ExecutionUsage | None:
+    def measure(upload: IncompleteUpload) -> ExecutionUsage | None:
         execution_id = key_execution_id(upload.key)
         try:
             parts = uploads.list_parts(upload.key, upload.upload_id).values()
@@ -125,20 +127,20 @@ def list_unfinished(
         usage = Usage(1, {}, {}, 1, len(parts), size)
         return execution_id or "", usage
 
-    def meant(upload: UnfinishedUpload) -> bool:
+    def meant(upload: IncompleteUpload) -> bool:
         execution_id = key_execution_id(upload.key)
         return execution_id is not None and is_meant(execution_id)
 
     found = map_in_order(measure, filter(meant, uploads.list_uploads(prefix)), ahead)
     ordered = sorted((one for one in found if one is not None), key=itemgetter(0))
-    return list(merge_adjacent(ordered))
+    return list(merge_same_execution(ordered))
 
 
-def with_unfinished(
+def include_incomplete(
     usages: Iterable[ExecutionUsage], unfinished: Iterable[ExecutionUsage]
 ) -> Iterator[ExecutionUsage]:
     """Join two streams in time order."""
-    return merge_adjacent(heapq.merge(usages, unfinished, key=itemgetter(0)))
+    return merge_same_execution(heapq.merge(usages, unfinished, key=itemgetter(0)))
 
 
 # --- groups ----------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ def name_groups(
                 yield None if name is None else str(name), usage
 
 
-def add_up(named: Iterable[tuple[str | None, Usage]]) -> dict[str | None, Usage]:
+def sum_groups(named: Iterable[tuple[str | None, Usage]]) -> dict[str | None, Usage]:
     """Return the sum of each group."""
     groups: dict[str | None, Usage] = {}
     for name, usage in named:
@@ -175,7 +177,7 @@ def add_up(named: Iterable[tuple[str | None, Usage]]) -> dict[str | None, Usage]
 
 
 def inventory_usage(
-    objects: Iterable[InventoryObject], teller: FortuneTeller, is_meant: Callable[[str], bool]
+    objects: Iterable[InventoryObject], teller: LifecycleForecaster, is_meant: Callable[[str], bool]
 ) -> Iterator[ExecutionUsage]:
     """Yield what each execution of an inventory stores, in time order.
 
@@ -183,7 +185,7 @@ def inventory_usage(
     a KiB, until all are read. Noncurrent versions count, and no rule is applied to them.
     """
     found: dict[str, Usage] = {}
-    unruled = FortuneTeller(Retention(), teller.now)
+    unruled = LifecycleForecaster(Retention(), teller.now)
     for item in objects:
         execution_id = key_execution_id(item.listed.key)
         if execution_id is not None and is_meant(execution_id):

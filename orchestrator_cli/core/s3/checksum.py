@@ -20,7 +20,7 @@ _S3_SHA256 = re.compile(r"([A-Za-z0-9+/]{43}=)(?:-([1-9][0-9]{0,4}))?")
 _MD5_ETAG = re.compile(r"([0-9a-fA-F]{32})(?:-([1-9][0-9]{0,4}))?")
 
 
-class ReadsAt(Protocol):
+class RandomAccessReader(Protocol):
     """Something that reads bytes at an offset; short reads only at the end."""
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
@@ -67,29 +67,31 @@ def _count(text: str | None) -> int | None:
 def composite(algorithm: str, part_digests: Iterable[bytes]) -> Checksum:
     """Return the composite checksum over binary part digests, in part order."""
     digests = list(part_digests)
-    digest = new_hash(algorithm)
+    digest = create_hash(algorithm)
     for part_digest in digests:
         digest.update(part_digest)
     return Checksum(algorithm, digest.hexdigest(), len(digests))
 
 
-def new_hash(algorithm: str) -> _Hash:
+def create_hash(algorithm: str) -> _Hash:
     """Return an empty SHA-256 or MD5."""
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
-def hash_range(source: ReadsAt, algorithm: str, offset_bytes: int, size_bytes: int) -> bytes:
+def hash_range(
+    source: RandomAccessReader, algorithm: str, offset_bytes: int, size_bytes: int
+) -> bytes:
     """Return the binary digest of a range, read in bounded steps.
 
     Raises EOFError where the source ends early.
     """
-    digest = new_hash(algorithm)
+    digest = create_hash(algorithm)
     for chunk in read_range(source, offset_bytes, size_bytes):
         digest.update(chunk)
     return digest.digest()
 
 
-def read_range(source: ReadsAt, offset_bytes: int, size_bytes: int) -> Iterator[bytes]:
+def read_range(source: RandomAccessReader, offset_bytes: int, size_bytes: int) -> Iterator[bytes]:
     """Yield a range in bounded steps. Raises EOFError where the source ends early."""
     end = offset_bytes + size_bytes
     while offset_bytes < end:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator_cli.core.s3.checksum import ReadsAt, composite, hash_range, parse_etag
+from orchestrator_cli.core.s3.checksum import RandomAccessReader, composite, hash_range, parse_etag
 from orchestrator_cli.core.s3.part_plan import plan_parts
-from orchestrator_cli.core.s3.types import Checksum, ObjectHead
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 
 SHA256_METADATA = "sha256"
 SCHEDULE_METADATA = "part-schedule"
@@ -21,7 +21,7 @@ class StoredChecksum:
     schedule: str | None = None
 
 
-def stored_checksum(head: ObjectHead) -> StoredChecksum | None:
+def best_stored_checksum(head: ObjectMetadata) -> StoredChecksum | None:
     """Return the best checksum of a stored object, or None where there is none to recompute.
 
     The order is: S3's own SHA-256, ours in user metadata, the MD5 in the ETag. A composite one
@@ -42,7 +42,9 @@ def stored_checksum(head: ObjectHead) -> StoredChecksum | None:
     return StoredChecksum(etag, schedule) if etag else None
 
 
-def local_checksum(source: ReadsAt, size_bytes: int, like: StoredChecksum) -> Checksum:
+def compute_checksum_like(
+    source: RandomAccessReader, size_bytes: int, like: StoredChecksum
+) -> Checksum:
     """Compute the checksum of local bytes in the form of a stored one.
 
     Raises EOFError where the source is shorter than `size_bytes`.
@@ -59,11 +61,11 @@ def local_checksum(source: ReadsAt, size_bytes: int, like: StoredChecksum) -> Ch
     )
 
 
-def same_content(
-    source: ReadsAt,
+def content_equals(
+    source: RandomAccessReader,
     size_bytes: int,
-    head: ObjectHead,
-    open_stored: Callable[[], ReadsAt],
+    head: ObjectMetadata,
+    open_stored: Callable[[], RandomAccessReader],
     known: StoredChecksum | None = None,
 ) -> bool:
     """Say whether a stored object holds exactly these bytes.
@@ -73,16 +75,16 @@ def same_content(
     """
     if head.size_bytes != size_bytes:
         return False
-    stored = stored_checksum(head)
+    stored = best_stored_checksum(head)
     if stored is None:
         local = hash_range(source, "sha256", 0, size_bytes)
         return local == hash_range(open_stored(), "sha256", 0, size_bytes)
     if known is not None and _comparable(stored, known):
         return stored.checksum == known.checksum
-    return stored.checksum == local_checksum(source, size_bytes, stored)
+    return stored.checksum == compute_checksum_like(source, size_bytes, stored)
 
 
-def _whole_sha256(head: ObjectHead) -> Checksum | None:
+def _whole_sha256(head: ObjectMetadata) -> Checksum | None:
     if head.checksum is not None and head.checksum.part_count is None:
         return head.checksum
     recorded = head.metadata.get(SHA256_METADATA, "")

@@ -71,7 +71,7 @@ _XML_FIELD = {
 
 
 @dataclass(frozen=True, slots=True)
-class S3Answer:
+class S3Error:
     """An error answer of S3: HTTP status, error code, message and request id, where given."""
 
     status: int
@@ -95,11 +95,11 @@ def translate(error: Exception, what: str) -> Exception:
     if isinstance(error, MalformedError):
         return UnavailableError(f"{what}: {error}", hint=_ENDPOINT_HINT, retryable=True)
     if module == "urllib3" or isinstance(error, TransportError):
-        return unreachable(error, type(error).__name__, what)
+        return connection_error(error, type(error).__name__, what)
     return error
 
 
-def from_answer(answer: S3Answer, what: str) -> OrchestratorError:  # noqa: C901, PLR0911 - a case each
+def error_from_s3(answer: S3Error, what: str) -> OrchestratorError:  # noqa: C901, PLR0911 - a case each
     """Return the exception for an error answer."""
     code, status = printable(answer.code), answer.status
     request_id = printable(answer.request_id) if answer.request_id else None
@@ -147,7 +147,7 @@ def without_urls(text: object) -> str:
     return printable(_URL.sub("…", str(text)))
 
 
-def _access_error(answer: S3Answer, what: str, common: dict[str, Any]) -> OrchestratorError:
+def _access_error(answer: S3Error, what: str, common: dict[str, Any]) -> OrchestratorError:
     if answer.code in EXPIRED_CODES:
         hint = "get new credentials and run the same command again"
         return AccessError(f"{what}: the credentials have expired", hint=hint, **common)
@@ -167,7 +167,7 @@ def _from_botocore(error: Exception, what: str) -> Exception:  # noqa: PLR0911 -
         return _from_client_error(error, what)
     if isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
         # What botocore says itself is little more than the URL.
-        return unreachable(error.kwargs.get("error", ""), type(error).__name__, what)
+        return connection_error(error.kwargs.get("error", ""), type(error).__name__, what)
     if isinstance(error, ResponseParserError):
         hint = "check the endpoint, and whether the network asks for a login"
         return UnavailableError(f"{what}: what answered is not S3", hint=hint, retryable=True)
@@ -189,7 +189,7 @@ def _from_botocore(error: Exception, what: str) -> Exception:  # noqa: PLR0911 -
 
 def _from_client_error(error: Any, what: str) -> OrchestratorError:
     answer = _client_error_answer(error.response)
-    translated = from_answer(answer, what)
+    translated = error_from_s3(answer, what)
     final = not translated.retryable and not isinstance(translated, AccessError)
     if final and error.operation_name.startswith(_CREDENTIAL_OPERATIONS):
         detail = f"{answer.code} {without_urls(answer.message)}".rstrip()
@@ -197,10 +197,10 @@ def _from_client_error(error: Any, what: str) -> OrchestratorError:
     return translated
 
 
-def _client_error_answer(response: Any) -> S3Answer:
+def _client_error_answer(response: Any) -> S3Error:
     error, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
     code = str(error.get("Code", ""))
-    return S3Answer(
+    return S3Error(
         status=int(metadata.get("HTTPStatusCode") or (code if code.isdecimal() else 0)),
         code=code,
         message=str(error.get("Message", "")),
@@ -208,11 +208,11 @@ def _client_error_answer(response: Any) -> S3Answer:
     )
 
 
-def parse_error_body(status: int, text: str) -> S3Answer:
+def parse_error_body(status: int, text: str) -> S3Error:
     """Read code, message and request id out of an XML error body."""
     found = {name: pattern.search(text) for name, pattern in _XML_FIELD.items()}
     values = {name: match[1] if match else "" for name, match in found.items()}
-    return S3Answer(status, values["Code"], values["Message"], values["RequestId"] or None)
+    return S3Error(status, values["Code"], values["Message"], values["RequestId"] or None)
 
 
 def expired_on_arrival() -> AccessError:
@@ -227,7 +227,7 @@ def no_credentials(reason: str, retryable: bool = False) -> AccessError:
     return AccessError(f"no usable credentials: {reason}", hint=hint, retryable=retryable)
 
 
-def unreachable(cause: object, name: str, what: str) -> OrchestratorError:
+def connection_error(cause: object, name: str, what: str) -> OrchestratorError:
     """Return the error for a request without an answer, from the name and text of what was raised.
 
     Its message has words of ours only: the text may hold a URL.

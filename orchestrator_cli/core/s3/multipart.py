@@ -11,14 +11,14 @@ from html import escape
 from typing import Any
 
 from orchestrator_cli.core.base.errors import NotFoundError, UnavailableError, printable
-from orchestrator_cli.core.base.rate_limiter import PacedBody
+from orchestrator_cli.core.base.rate_limiter import ThrottledReader
 from orchestrator_cli.core.http.request_body import Body
 from orchestrator_cli.core.s3.checksum import sha256, to_base64
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.reader import name_decoder
-from orchestrator_cli.core.s3.request import Payload, XmlElement, stored_etag
-from orchestrator_cli.core.s3.writer import ArtifactStore, check_etag
+from orchestrator_cli.core.s3.request import SignedBody, XmlElement, require_etag
+from orchestrator_cli.core.s3.writer import ArtifactStore, verify_etag
 
 _COMPLETE = (
     '<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}'
@@ -27,7 +27,7 @@ _COMPLETE = (
 
 
 @dataclass(frozen=True, slots=True)
-class UnfinishedUpload:
+class IncompleteUpload:
     """A multipart upload that was neither completed nor aborted.
 
     `takes_sha256` is False where it was begun with another checksum, as other tools do: S3 then
@@ -66,7 +66,7 @@ class MultipartUploads:
         self._rest = store.clients.rest
         self._begun_again: set[str] = set()
 
-    def list_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
+    def list_uploads(self, prefix: str) -> Iterator[IncompleteUpload]:
         """Yield the unfinished uploads under a key prefix."""
         what = f"look for unfinished uploads of {printable(prefix)}"
         asked = {"uploads": "", "prefix": prefix, "encoding-type": "url"}
@@ -84,7 +84,7 @@ class MultipartUploads:
                 unsaid = "" if self._store.clients.is_aws else "SHA256"
                 takes = (item.text("ChecksumAlgorithm") or unsaid) == "SHA256"
                 begun = datetime.fromisoformat(item.text("Initiated"))
-                yield UnfinishedUpload(
+                yield IncompleteUpload(
                     decode(item.text("Key")), item.text("UploadId"), begun, takes
                 )
             if not page.flag("IsTruncated"):
@@ -172,10 +172,10 @@ class MultipartUploads:
             "CompleteMultipartUpload",
             query={"uploadId": upload_id},
             headers={"if-none-match": "*", "x-amz-mp-object-size": str(size_bytes)},
-            payload=Payload(body, len(body), sha256(body).hex()),
+            payload=SignedBody(body, len(body), sha256(body).hex()),
         )
 
-    def abort_quietly(self, key: str, upload_id: str) -> None:
+    def abort_best_effort(self, key: str, upload_id: str) -> None:
         """Give up an upload that can no longer be completed; failing to is not an error.
 
         A lifecycle rule removes what stays, and a writer's policy may not allow aborting.
@@ -213,18 +213,18 @@ class MultipartUploads:
             what,
             query={"partNumber": str(part.number), "uploadId": upload_id},
             headers=headers,
-            payload=Payload(self._paced(body), part.size_bytes, digests.sha256.hex()),
+            payload=SignedBody(self._paced(body), part.size_bytes, digests.sha256.hex()),
         )
         echoed = answer.header("x-amz-checksum-sha256") == checksum
         self._store.learn_checksum_support(echoed)
-        etag = stored_etag(answer, what)
+        etag = require_etag(answer, what)
         if not echoed:
-            check_etag(etag, digests.md5, what, True)
+            verify_etag(etag, digests.md5, what, True)
         return StoredPart(part.number, part.size_bytes, etag, checksum)
 
     def _paced(self, body: Body) -> Body:
         if self._store.pace is not None and isinstance(body, bytes | bytearray | memoryview):
-            return PacedBody(body, self._store.pace)
+            return ThrottledReader(body, self._store.pace)
         return body
 
 

@@ -9,21 +9,21 @@ from functools import lru_cache
 from orchestrator_cli.core.base.errors import printable
 from orchestrator_cli.core.s3.checksum import parse_s3_checksum
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
-from orchestrator_cli.core.s3.request import RestAnswer, not_s3
-from orchestrator_cli.core.s3.types import ObjectHead
+from orchestrator_cli.core.s3.request import S3Response, unexpected_response
+from orchestrator_cli.core.s3.types import ObjectMetadata
 
 _METADATA_HEADER = "x-amz-meta-"
 SHA256_HEADER = _METADATA_HEADER + SHA256_METADATA
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
-def parse_head(key: str, answer: RestAnswer, size_bytes: int) -> ObjectHead:
+def parse_head(key: str, answer: S3Response, size_bytes: int) -> ObjectMetadata:
     """Parse a head. Raises UnavailableError where it lacks what every S3 says."""
     try:
         last_modified = _http_date(answer.header("last-modified"))
     except ValueError as error:
-        raise not_s3(f"look-up of {printable(key)}") from error
-    return ObjectHead(
+        raise unexpected_response(f"look-up of {printable(key)}") from error
+    return ObjectMetadata(
         key=key,
         size_bytes=size_bytes,
         etag=answer.header("etag").strip('"'),

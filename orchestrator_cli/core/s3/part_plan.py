@@ -56,7 +56,7 @@ def part_bytes(number: int) -> int:
     return BASE_PART_BYTES << ((number - 1) // PARTS_PER_SIZE)
 
 
-def is_schedule(name: str) -> bool:
+def is_valid_part_plan(name: str) -> bool:
     """Say whether this is the name of a schedule whose parts S3 takes."""
     fixed = _FIXED.fullmatch(name)
     return name == DOUBLING or (
@@ -64,7 +64,7 @@ def is_schedule(name: str) -> bool:
     )
 
 
-def choose_schedule(size_bytes: int) -> str:
+def part_plan_for(size_bytes: int) -> str:
     """Return the name of a file's schedule. Raises UsageError where no object can hold it."""
     if size_bytes > MAX_OBJECT_BYTES:
         raise UsageError(f"{size_bytes:,} bytes are more than one S3 object can hold")

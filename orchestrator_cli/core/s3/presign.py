@@ -16,7 +16,7 @@ MAX_EXPIRES_IN_SECONDS = 7 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Expiry:
+class UrlExpiry:
     """How long a URL signed now works. `certain` is False where the credentials may end sooner."""
 
     expires_in_seconds: int
@@ -25,7 +25,7 @@ class Expiry:
     certain: bool
 
 
-def plan_expiry(asked_seconds: int, lifetime: CredentialLifetime, now: datetime) -> Expiry:
+def effective_expiry(asked_seconds: int, lifetime: CredentialLifetime, now: datetime) -> UrlExpiry:
     """Return the earlier of what was asked and what the credentials allow.
 
     Raises UsageError for what S3 refuses to sign, AccessError for credentials that have ended.
@@ -41,7 +41,7 @@ def plan_expiry(asked_seconds: int, lifetime: CredentialLifetime, now: datetime)
         if left < 1:
             raise AccessError("the credentials have expired", hint="get new credentials")
     seconds = min(asked_seconds, left)
-    return Expiry(
+    return UrlExpiry(
         expires_in_seconds=seconds,
         expires_at=now + timedelta(seconds=seconds),
         limited_by_credentials=seconds < asked_seconds,
@@ -56,7 +56,7 @@ def presign_get(store: ArtifactStore, key: str, expires_in_seconds: int, now: da
     return presign_url(signing_key, "GET", url, now, expires_in_seconds)
 
 
-class UrlSigner:
+class Presigner:
     """Signs many URLs of one bucket at a tenth of boto3's cost each. Safe to share."""
 
     def __init__(self, store: ArtifactStore) -> None:
@@ -70,7 +70,7 @@ class UrlSigner:
         self,
         by: SigningKey,
         key: str,
-        expiry: Expiry,
+        expiry: UrlExpiry,
         query: Mapping[str, str] | None = None,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,

@@ -18,15 +18,15 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     printable,
 )
-from orchestrator_cli.core.s3.checksum import ReadsAt, sha256
+from orchestrator_cli.core.s3.checksum import RandomAccessReader, sha256
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.core.s3.object_head import SHA256_HEADER, parse_head
-from orchestrator_cli.core.s3.request import XmlElement, not_s3
+from orchestrator_cli.core.s3.request import XmlElement, unexpected_response
 from orchestrator_cli.core.s3.retry import RetryPolicy
-from orchestrator_cli.core.s3.types import ListedObject, ObjectHead, RestoreState
+from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary, RestoreState
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.s3.session import S3Clients
+    from orchestrator_cli.core.s3.session import S3Session
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -37,7 +37,7 @@ _UNEXPLAINED_CODES = frozenset({"", "400", "403"})
 
 
 @dataclass(frozen=True, slots=True)
-class StoredBytes:
+class ObjectContent:
     """The content of an object with the ETag it had, quotes included as S3 sent them."""
 
     content: bytes
@@ -50,7 +50,7 @@ class ObjectReader:
     Every method raises the library's exceptions; requests that can pass are sent again.
     """
 
-    def __init__(self, clients: S3Clients) -> None:
+    def __init__(self, clients: S3Session) -> None:
         self.clients = clients
         self.bucket = clients.bucket
         self.retry: RetryPolicy = clients.retry
@@ -64,11 +64,11 @@ class ObjectReader:
         """Return how long the quickest answer has taken so far; None before the first."""
         return self.clients.http.answer_seconds
 
-    def head(self, key: str) -> ObjectHead:
+    def head(self, key: str) -> ObjectMetadata:
         """Return an object's head, S3's own checksum included. Raises NotFoundError."""
         return self._head(key, {"x-amz-checksum-mode": "ENABLED"})
 
-    def head_with_checksum(self, key: str) -> ObjectHead | None:
+    def head_with_checksum(self, key: str) -> ObjectMetadata | None:
         """Return a head that says how to recompute the checksum, or None where there is no object.
 
         An object of one PutObject carries its SHA-256 in its user metadata; S3's own checksums
@@ -80,7 +80,7 @@ class ObjectReader:
         except NotFoundError:
             return None
 
-    def glance(self, key: str) -> ObjectHead:
+    def glance(self, key: str) -> ObjectMetadata:
         """Return a head without S3's own checksum. Raises NotFoundError."""
         return self._head(key, {})
 
@@ -96,20 +96,20 @@ class ObjectReader:
             return False
         return True
 
-    def _head(self, key: str, headers: Mapping[str, str]) -> ObjectHead:
+    def _head(self, key: str, headers: Mapping[str, str]) -> ObjectMetadata:
         what = f"look-up of {printable(key)}"
 
-        def request() -> ObjectHead:
+        def request() -> ObjectMetadata:
             with self._explained(key):
                 answer = self.clients.rest.send("HEAD", key, what, headers=headers)
             size = answer.header("content-length")
             if not size.isdecimal():
-                raise not_s3(what)
+                raise unexpected_response(what)
             return parse_head(key, answer, int(size))
 
         return self.retry.call(request, what)
 
-    def begin(self, key: str, size_bytes: int) -> tuple[ObjectHead, memoryview]:
+    def begin(self, key: str, size_bytes: int) -> tuple[ObjectMetadata, memoryview]:
         """Return an object's head and its first bytes, in one request. Raises NotFoundError."""
         what = f"read of {printable(key)}"
         wanted = {"range": f"bytes=0-{size_bytes - 1}"}
@@ -146,18 +146,18 @@ class ObjectReader:
             refused.retryable = True
             raise
 
-    def get(self, key: str) -> StoredBytes:
+    def get(self, key: str) -> ObjectContent:
         """Return a small object whole. Raises NotFoundError, IntegrityError."""
         what = f"read of {printable(key)}"
 
-        def request() -> StoredBytes:
+        def request() -> ObjectContent:
             answer = self.clients.rest.send("GET", key, what)
             recorded = answer.headers.get(SHA256_HEADER)
             # What is read here may be changed and written back.
             if recorded is not None and recorded != sha256(answer.body).hex():
                 message = f"{what}: the bytes received do not match their checksum"
                 raise IntegrityError(message, retryable=True)
-            return StoredBytes(bytes(answer.body), answer.header("etag"))
+            return ObjectContent(bytes(answer.body), answer.header("etag"))
 
         return self.retry.call(request, what)
 
@@ -186,7 +186,7 @@ class ObjectReader:
             raise OrchestratorError(f"{what}: the server ignores byte ranges")
         return memoryview(answer.body)
 
-    def open_stored(self, key: str) -> ReadsAt:
+    def open_stored(self, key: str) -> RandomAccessReader:
         """Return a stored object as something that reads at an offset."""
         return _StoredObject(self, key)
 
@@ -196,7 +196,7 @@ class ObjectReader:
         start_after: str = "",
         with_restore: bool = False,
         at_once: int | None = None,
-    ) -> Iterator[ListedObject]:
+    ) -> Iterator[ObjectSummary]:
         """Yield the objects under a prefix in key order, foreign keys included.
 
         `with_restore` asks for the state of restores too, which only some servers list. `at_once`
@@ -209,7 +209,7 @@ class ObjectReader:
             decode = name_decoder(page)
             for item in page.children("Contents"):
                 told = item.texts()
-                yield ListedObject(
+                yield ObjectSummary(
                     key=decode(told["Key"]),
                     size_bytes=int(told.get("Size", "0")),
                     etag=told.get("ETag", "").strip('"'),

@@ -15,7 +15,7 @@ from orchestrator_cli.core.http.pool import HttpPool
 from orchestrator_cli.core.http.request_body import Body
 from orchestrator_cli.core.http.wire import Answer
 from orchestrator_cli.core.s3.checksum import sha256
-from orchestrator_cli.core.s3.errors import from_answer, parse_error_body
+from orchestrator_cli.core.s3.errors import error_from_s3, parse_error_body
 from orchestrator_cli.core.s3.sigv4 import SigningKey, encode_key, encode_query, sign_headers
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _STATUSES = {"PreconditionFailed": 412, "NoSuchUpload": 404, "AccessDenied": 403
 
 
 @dataclass(frozen=True, slots=True)
-class Payload:
+class SignedBody:
     """A request body with its size in bytes and its SHA-256 in hex, by which it is signed."""
 
     body: Body
@@ -34,11 +34,11 @@ class Payload:
     sha256: str
 
 
-NOTHING = Payload(b"", 0, sha256(b"").hex())
+NOTHING = SignedBody(b"", 0, sha256(b"").hex())
 
 
 @dataclass(frozen=True, slots=True)
-class RestAnswer:
+class S3Response:
     """A successful answer. The names of `headers` are in lower case."""
 
     status: int
@@ -69,9 +69,9 @@ class RestClient:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        payload: Payload = NOTHING,
+        payload: SignedBody = NOTHING,
         into: bytearray | None = None,
-    ) -> RestAnswer:
+    ) -> S3Response:
         """Send one request and return its answer; an empty key is the bucket itself.
 
         Its body may be a view of the buffer `into`, where it fits there.
@@ -86,8 +86,8 @@ class RestClient:
         signed["content-length"] = str(payload.size_bytes)
         answer = self._http.request(method, url, headers=signed, body=payload.body, into=into)
         if answer.status >= 300:
-            raise error_of(answer, what)
-        return RestAnswer(answer.status, answer.headers, answer.data)
+            raise error_from_response(answer, what)
+        return S3Response(answer.status, answer.headers, answer.data)
 
     def ask(self, method: str, key: str, what: str, root: str, **request: Any) -> XmlElement:
         """Send one request whose answer is a document, and return its root element.
@@ -99,12 +99,12 @@ class RestClient:
         return parse_document(answer, what, root)
 
 
-def error_of(answer: Answer, what: str) -> OrchestratorError:
+def error_from_response(answer: Answer, what: str) -> OrchestratorError:
     """Return the exception for an answer that is an error."""
     told = parse_error_body(answer.status, bytes(answer.data).decode("utf-8", "replace"))
     # What stands between, such as a load balancer, answers something else than XML.
     request_id = told.request_id or answer.headers.get("x-amz-request-id")
-    return from_answer(replace(told, request_id=request_id), what)
+    return error_from_s3(replace(told, request_id=request_id), what)
 
 
 class XmlElement:
@@ -140,7 +140,7 @@ class XmlElement:
         return self.text(name).strip().lower() == "true"
 
 
-def parse_document(answer: RestAnswer, what: str, root: str) -> XmlElement:
+def parse_document(answer: S3Response, what: str, root: str) -> XmlElement:
     """Parse an XML answer whose root's name begins so. Raises what an error in its place says."""
     from xml.etree import ElementTree as ET
 
@@ -148,28 +148,28 @@ def parse_document(answer: RestAnswer, what: str, root: str) -> XmlElement:
         # S3's answers are trusted as far as TLS goes; expat refuses entities that explode.
         element = ET.fromstring(answer.body)  # noqa: S314
     except ET.ParseError as error:
-        raise not_s3(what) from error
+        raise unexpected_response(what) from error
     namespace, brace, name = element.tag.rpartition("}")
     if name == "Error":
         told = parse_error_body(500, bytes(answer.body).decode("utf-8", "replace"))
-        raise from_answer(replace(told, status=_STATUSES.get(told.code, 500)), what)
+        raise error_from_s3(replace(told, status=_STATUSES.get(told.code, 500)), what)
     if not name.startswith(root):
-        raise not_s3(what)
+        raise unexpected_response(what)
     return XmlElement(element, namespace + brace)
 
 
-def stored_etag(answer: RestAnswer, what: str) -> str:
+def require_etag(answer: S3Response, what: str) -> str:
     """Return the ETag of what was stored, without quotes. Raises UnavailableError where none came.
 
     Every S3 sends one. What answers 200 to anything, such as a network's login page, does not.
     """
     etag = answer.header("etag").strip('"')
     if not etag:
-        raise not_s3(what)
+        raise unexpected_response(what)
     return etag
 
 
-def not_s3(what: str) -> UnavailableError:
+def unexpected_response(what: str) -> UnavailableError:
     """Return the error for an answer that no S3 gives."""
     hint = "check the endpoint, and whether the network asks for a login"
     return UnavailableError(f"{what}: what answered is not S3", hint=hint, retryable=True)

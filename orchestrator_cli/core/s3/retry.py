@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator_cli.core.base.aside import aside
-from orchestrator_cli.core.base.cancellation import StopSignal, obeyed
+from orchestrator_cli.core.base.cancellation import CancelToken, current_token
 from orchestrator_cli.core.base.errors import AccessError, InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.s3.errors import EXPIRED_CODES, translate
 
@@ -26,7 +26,7 @@ class RetryPolicy:
     attempts: int = 6
     first_wait_seconds: float = 0.25
     longest_wait_seconds: float = 8.0
-    stop: StopSignal = field(default_factory=StopSignal)
+    stop: CancelToken = field(default_factory=CancelToken)
     refresh_credentials: Callable[[], bool] | None = None
     on_retry: Callable[[OrchestratorError], None] | None = None
 
@@ -101,8 +101,8 @@ class RetryPolicy:
         self.check_stopped()
 
     @property
-    def _stop(self) -> StopSignal:
-        return obeyed() or self.stop
+    def _stop(self) -> CancelToken:
+        return current_token() or self.stop
 
     def _report(self, outcome: object) -> None:
         error = getattr(outcome, "exception", lambda: None)()

@@ -61,7 +61,7 @@ class CredentialLifetime:
     expires_at: datetime | None
 
 
-class S3Clients:
+class S3Session:
     """The clients of one bucket. Safe to share between threads."""
 
     def __init__(self, settings: S3Settings, retry: RetryPolicy | None = None) -> None:

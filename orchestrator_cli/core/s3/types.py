@@ -14,7 +14,7 @@ _CHECKSUM = re.compile(
 )
 
 
-class Outcome(StrEnum):
+class PutOutcome(StrEnum):
     """What became of a write. There is no fourth."""
 
     CREATED = "created"
@@ -57,7 +57,7 @@ class RestoreState:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedObject:
+class ObjectSummary:
     """One object of a listing. `etag` has no quotes.
 
     `restore` is None where nothing was restored, and where the server does not list it.
@@ -72,7 +72,7 @@ class ListedObject:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectHead:
+class ObjectMetadata:
     """What HeadObject says. `checksum` is S3's own SHA-256 where the server keeps one."""
 
     key: str
@@ -100,7 +100,7 @@ class UploadResult:
     path: str | None
     key: str | None
     size_bytes: int
-    outcome: Outcome | None
+    outcome: PutOutcome | None
     resumed_bytes: int = 0
     sent_bytes: int = 0
     checksum: Checksum | None = None
@@ -110,4 +110,4 @@ class UploadResult:
     @property
     def stored(self) -> bool:
         """True when S3 holds exactly these bytes."""
-        return self.outcome in (Outcome.CREATED, Outcome.IDENTICAL)
+        return self.outcome in (PutOutcome.CREATED, PutOutcome.IDENTICAL)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, printable
-from orchestrator_cli.core.s3.session import S3Clients
+from orchestrator_cli.core.s3.session import S3Session
 
 _LOOKS = 16
 
 
-def withdraw_unless_first(clients: S3Clients, key: str, version_id: str) -> bool:
+def delete_if_not_oldest_version(clients: S3Session, key: str, version_id: str) -> bool:
     """Take back the version of a key just written where another one is older; say whether it was.
 
     Ceph ignores `If-None-Match` in a versioned bucket: of two writers at once both succeed, and
@@ -34,7 +34,7 @@ def withdraw_unless_first(clients: S3Clients, key: str, version_id: str) -> bool
     return True
 
 
-def _wait_for_others(clients: S3Clients, key: str) -> None:
+def _wait_for_others(clients: S3Session, key: str) -> None:
     """Wait a while until everybody has taken back what was too late: then the first is read."""
     for _ in range(_LOOKS):
         if len(_live_versions(clients, key)) <= 1:
@@ -42,7 +42,7 @@ def _wait_for_others(clients: S3Clients, key: str) -> None:
         clients.retry.wait_a_moment()
 
 
-def _live_versions(clients: S3Clients, key: str) -> list[str]:
+def _live_versions(clients: S3Session, key: str) -> list[str]:
     """Return the versions of a key since it was last deleted, the newest first."""
     answer = clients.call(
         lambda: clients.boto.list_object_versions(Bucket=clients.bucket, Prefix=key),

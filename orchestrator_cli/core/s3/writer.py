@@ -7,23 +7,23 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, printable
-from orchestrator_cli.core.base.rate_limiter import Pace, PacedBody
+from orchestrator_cli.core.base.rate_limiter import RateLimiter, ThrottledReader
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
-    ReadsAt,
+    RandomAccessReader,
     md5,
     parse_etag,
     sha256,
     to_base64,
 )
-from orchestrator_cli.core.s3.compare import SHA256_METADATA, StoredChecksum, same_content
+from orchestrator_cli.core.s3.compare import SHA256_METADATA, StoredChecksum, content_equals
 from orchestrator_cli.core.s3.reader import ObjectReader
-from orchestrator_cli.core.s3.request import Payload, RestAnswer, stored_etag
-from orchestrator_cli.core.s3.types import Checksum, Outcome
-from orchestrator_cli.core.s3.versions import withdraw_unless_first
+from orchestrator_cli.core.s3.request import S3Response, SignedBody, require_etag
+from orchestrator_cli.core.s3.types import Checksum, PutOutcome
+from orchestrator_cli.core.s3.versions import delete_if_not_oldest_version
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.s3.session import S3Clients
+    from orchestrator_cli.core.s3.session import S3Session
 
 # Sending so little is cheaper than asking AWS first whether it has it.
 _SMALL_BODY_BYTES = 64 * 1024
@@ -38,7 +38,7 @@ class ArtifactStore(ObjectReader):
     Every method raises the library's exceptions; requests that can pass are sent again.
     """
 
-    def __init__(self, clients: S3Clients, pace: Pace | None = None) -> None:
+    def __init__(self, clients: S3Session, pace: RateLimiter | None = None) -> None:
         super().__init__(clients)
         self.pace = pace
         # Whether the server verifies x-amz-checksum-sha256; None until an answer has told.
@@ -48,7 +48,7 @@ class ArtifactStore(ObjectReader):
 
     def create(
         self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
-    ) -> tuple[Outcome, Checksum]:
+    ) -> tuple[PutOutcome, Checksum]:
         """Write an object only if the key is free, in one PutObject.
 
         Returns the outcome, never raises ConflictError for it, and the whole-object SHA-256.
@@ -58,7 +58,7 @@ class ArtifactStore(ObjectReader):
         digest = sha256(data)
         checksum = Checksum("sha256", digest.hex())
         if listed_etag and len(data) <= MD5_PAYS_BYTES and listed_etag == md5(data).hex():
-            return Outcome.IDENTICAL, checksum
+            return PutOutcome.IDENTICAL, checksum
         if self._looks_first(listed_etag, len(data)):
             existing = self.compare(key, BytesReader(data), len(data), StoredChecksum(checksum))
             if existing is not None:
@@ -74,12 +74,12 @@ class ArtifactStore(ObjectReader):
             return bool(listed_etag)
         return not self.clients.is_aws or size_bytes > _SMALL_BODY_BYTES
 
-    def _create(self, key: str, data: bytes, content_type: str, digest: bytes) -> Outcome:
+    def _create(self, key: str, data: bytes, content_type: str, digest: bytes) -> PutOutcome:
         checksum = StoredChecksum(Checksum("sha256", digest.hex()))
         for _ in range(_CREATE_ATTEMPTS):
             try:
                 self._put_new(key, data, content_type, digest)
-                return Outcome.CREATED
+                return PutOutcome.CREATED
             except ConflictError:
                 # Either somebody was first, or it is our own write whose answer was lost.
                 outcome = self.compare(key, BytesReader(data), len(data), checksum)
@@ -88,14 +88,18 @@ class ArtifactStore(ObjectReader):
         raise ConflictError(f"upload of {printable(key)}: the key appears and disappears")
 
     def compare(
-        self, key: str, source: ReadsAt, size_bytes: int, known: StoredChecksum | None = None
-    ) -> Outcome | None:
+        self,
+        key: str,
+        source: RandomAccessReader,
+        size_bytes: int,
+        known: StoredChecksum | None = None,
+    ) -> PutOutcome | None:
         """Compare local bytes with a stored object; None where there is no object."""
         head = self.head_with_checksum(key)
         if head is None:
             return None
-        same = same_content(source, size_bytes, head, lambda: self.open_stored(key), known)
-        return Outcome.IDENTICAL if same else Outcome.CONFLICT
+        same = content_equals(source, size_bytes, head, lambda: self.open_stored(key), known)
+        return PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT
 
     def replace(self, key: str, data: bytes, etag: str, content_type: str) -> None:
         """Replace an object only if it still has this ETag. Raises ConflictError.
@@ -133,13 +137,13 @@ class ArtifactStore(ObjectReader):
         if not echoed and not self.clients.is_aws:
             self._check_unverified(key, data, answer)
 
-    def _check_unverified(self, key: str, data: bytes, answer: RestAnswer) -> None:
+    def _check_unverified(self, key: str, data: bytes, answer: S3Response) -> None:
         """Find out what a server did that said nothing of our checksum."""
         what = f"upload of {printable(key)}"
         # Sending it again would only meet what was stored.
-        check_etag(answer.header("etag").strip('"'), md5(data), what, False)
+        verify_etag(answer.header("etag").strip('"'), md5(data), what, False)
         version_id = answer.header("x-amz-version-id", "null")
-        if version_id != "null" and withdraw_unless_first(self.clients, key, version_id):
+        if version_id != "null" and delete_if_not_oldest_version(self.clients, key, version_id):
             raise ConflictError(f"{what}: somebody else was first")
 
     @property
@@ -158,7 +162,7 @@ class ArtifactStore(ObjectReader):
         content_type: str,
         digest: bytes,
         condition: Mapping[str, str],
-    ) -> RestAnswer:
+    ) -> S3Response:
         headers = {
             **condition,
             "content-type": content_type,
@@ -168,15 +172,15 @@ class ArtifactStore(ObjectReader):
         if not self.verified_by_server:
             # Verified by every server known, also by those that ignore the SHA-256.
             headers["content-md5"] = to_base64(md5(data))
-        body = PacedBody(data, self.pace) if self.pace else data
-        payload = Payload(body, len(data), digest.hex())
+        body = ThrottledReader(data, self.pace) if self.pace else data
+        payload = SignedBody(body, len(data), digest.hex())
         what = f"upload of {printable(key)}"
         answer = self.clients.rest.send("PUT", key, what, headers=headers, payload=payload)
-        stored_etag(answer, what)
+        require_etag(answer, what)
         return answer
 
 
-def check_etag(etag: str, digest: bytes | None, what: str, retryable: bool) -> None:
+def verify_etag(etag: str, digest: bytes | None, what: str, retryable: bool) -> None:
     """Raise IntegrityError where an answer's ETag is the MD5 of other bytes than were sent.
 
     For servers that verify no checksum on arrival. An ETag that is no MD5 says nothing.

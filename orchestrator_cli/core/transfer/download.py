@@ -26,16 +26,16 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
     printable,
 )
-from orchestrator_cli.core.retention.archive import Archive
-from orchestrator_cli.core.s3.checksum import FdReader, ReadsAt
-from orchestrator_cli.core.s3.compare import same_content
+from orchestrator_cli.core.retention.archive import ArchiveInspector
+from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
+from orchestrator_cli.core.s3.compare import content_equals
 from orchestrator_cli.core.s3.errors import RESUME_HINT
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.core.s3.types import ListedObject, ObjectHead, Outcome
-from orchestrator_cli.core.transfer.engine import GROUPED_BYTES, Ended, Transfers
+from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary, PutOutcome
+from orchestrator_cli.core.transfer.engine import GROUPED_BYTES, Ended, TransferEngine
 from orchestrator_cli.core.transfer.local_file import LocalFile
-from orchestrator_cli.core.transfer.partial_file import partial_file, write_new
-from orchestrator_cli.core.transfer.range_reader import read_in_order
+from orchestrator_cli.core.transfer.partial_file import create_atomically, partial_file
+from orchestrator_cli.core.transfer.range_reader import iter_range
 
 # Failures that the next file would meet too.
 _NOTHING_FITS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -45,7 +45,7 @@ _WHOLE_BYTES = 1024 * 1024
 
 
 # A path below its execution, and what a listing says of it.
-File = tuple[str, ListedObject]
+File = tuple[str, ObjectSummary]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class DownloadResult:
     path: str
     destination: Path
     size_bytes: int
-    outcome: Outcome | None
+    outcome: PutOutcome | None
     resumed_bytes: int = 0
     error: OrchestratorError | None = None
 
@@ -73,7 +73,7 @@ class DownloadSummary:
         """Count one result."""
         if result.error is not None:
             self.failures.append(result)
-        elif result.outcome is Outcome.CREATED:
+        elif result.outcome is PutOutcome.CREATED:
             self.created += 1
             self.received_bytes += result.size_bytes - result.resumed_bytes
         else:
@@ -99,7 +99,7 @@ class Downloader:
 
     def __init__(
         self,
-        transfers: Transfers,
+        transfers: TransferEngine,
         directory: Path,
         on_result: Callable[[DownloadResult], None],
         overwrite: bool = False,
@@ -113,7 +113,7 @@ class Downloader:
         self._made: set[Path] = set()
         self._on_result = on_result
         self._overwrite = overwrite
-        self._archive = Archive(self._store, now or datetime.now(UTC))
+        self._archive = ArchiveInspector(self._store, now or datetime.now(UTC))
 
     def run(self, files: Iterable[File]) -> DownloadSummary:
         """Download (path, object) pairs; a failing file is a result, not an exception.
@@ -153,18 +153,18 @@ class Downloader:
             failure = OrchestratorError(reason)
             return DownloadResult(path, destination, listed.size_bytes, None, error=failure)
 
-    def _download(self, path: str, listed: ListedObject, destination: Path) -> DownloadResult:
+    def _download(self, path: str, listed: ObjectSummary, destination: Path) -> DownloadResult:
         self._archive.check_readable(listed, path)
         self._make_parents(destination)
         if listed.size_bytes <= _WHOLE_BYTES and not os.path.lexists(destination):
             content = self._store.get_verified(listed.key)
-            if content is not None and write_new(destination, content):
+            if content is not None and create_atomically(destination, content):
                 self._transfers.on_bytes(len(content))
-                return DownloadResult(path, destination, len(content), Outcome.CREATED)
+                return DownloadResult(path, destination, len(content), PutOutcome.CREATED)
         head = self._store.head_with_checksum(listed.key)
         if head is None:
             raise NotFoundError(f"{printable(path)}: not found")
-        outcome, resumed = Outcome.IDENTICAL, 0
+        outcome, resumed = PutOutcome.IDENTICAL, 0
         if not self._is_there(destination, head):
             outcome, resumed = self._fetch(head, destination)
         return DownloadResult(path, destination, head.size_bytes, outcome, resumed)
@@ -181,7 +181,7 @@ class Downloader:
         destination.parent.mkdir(parents=True, exist_ok=True)
         self._made.add(destination.parent)
 
-    def _is_there(self, destination: Path, head: ObjectHead) -> bool:
+    def _is_there(self, destination: Path, head: ObjectMetadata) -> bool:
         """Say whether these bytes are there. Raises ConflictError where others may not give way."""
         if not os.path.lexists(destination):
             return False
@@ -194,19 +194,19 @@ class Downloader:
             hint="choose another directory, or --overwrite",
         )
 
-    def _same(self, destination: Path, head: ObjectHead) -> bool:
+    def _same(self, destination: Path, head: ObjectMetadata) -> bool:
         if destination.is_symlink() or not destination.is_file():
             return False
         with LocalFile(destination) as source:
             return self._equal(source, source.size_bytes, head)
 
-    def _equal(self, source: ReadsAt, size_bytes: int, head: ObjectHead) -> bool:
+    def _equal(self, source: RandomAccessReader, size_bytes: int, head: ObjectMetadata) -> bool:
         opened = partial(self._store.open_stored, head.key)
-        return same_content(source, size_bytes, head, opened)
+        return content_equals(source, size_bytes, head, opened)
 
     # --- fetching ------------------------------------------------------------------------
 
-    def _fetch(self, head: ObjectHead, destination: Path) -> tuple[Outcome, int]:
+    def _fetch(self, head: ObjectMetadata, destination: Path) -> tuple[PutOutcome, int]:
         """Fetch into a file of another name, verify, then name it; return the bytes resumed."""
         wait = self._store.retry.wait_a_moment
         with partial_file(head, destination, wait) as (output, name):
@@ -221,11 +221,11 @@ class Downloader:
             return outcome, resumed
 
     def _complete(
-        self, head: ObjectHead, output: IO[bytes], name: str, destination: Path
-    ) -> tuple[Outcome, int]:
+        self, head: ObjectMetadata, output: IO[bytes], name: str, destination: Path
+    ) -> tuple[PutOutcome, int]:
         if self._is_there(destination, head):
             # Whoever held the lock before has finished it.
-            return Outcome.IDENTICAL, 0
+            return PutOutcome.IDENTICAL, 0
         resumed = self._append_missing(head, output)
         if resumed and not self._verified(head, output):
             # What an earlier run left is damaged, as a power cut does.
@@ -235,7 +235,7 @@ class Downloader:
             raise _corrupt(head)
         return self._publish(name, destination, head), resumed
 
-    def _append_missing(self, head: ObjectHead, output: IO[bytes]) -> int:
+    def _append_missing(self, head: ObjectMetadata, output: IO[bytes]) -> int:
         """Fetch what the partial file lacks, in order, so that it is always a prefix."""
         have = os.fstat(output.fileno()).st_size
         if have > head.size_bytes:
@@ -249,30 +249,30 @@ class Downloader:
         output.flush()
         return have
 
-    def _blocks(self, head: ObjectHead, start_bytes: int) -> Iterable[memoryview]:
+    def _blocks(self, head: ObjectMetadata, start_bytes: int) -> Iterable[memoryview]:
         left = head.size_bytes - start_bytes
         if head.size_bytes > BASE_PART_BYTES:
-            return read_in_order(self._store, head.key, start_bytes, head.size_bytes)
+            return iter_range(self._store, head.key, start_bytes, head.size_bytes)
         # In one request: many small files are fetched at once as it is.
         return [self._store.read_range(head.key, start_bytes, left)] if left else []
 
-    def _verified(self, head: ObjectHead, output: IO[bytes]) -> bool:
+    def _verified(self, head: ObjectMetadata, output: IO[bytes]) -> bool:
         size_bytes = os.fstat(output.fileno()).st_size
         return self._equal(FdReader(output.fileno()), size_bytes, head)
 
-    def _publish(self, name: str, destination: Path, head: ObjectHead) -> Outcome:
+    def _publish(self, name: str, destination: Path, head: ObjectMetadata) -> PutOutcome:
         """Give a complete, verified file its name; without `overwrite` never over another."""
         if self._overwrite:
             os.replace(name, destination)
-            return Outcome.CREATED
+            return PutOutcome.CREATED
         try:
             os.link(name, destination)
         except OSError:
             if self._is_there(destination, head):
-                return Outcome.IDENTICAL
+                return PutOutcome.IDENTICAL
             # A file system without hard links.
             os.rename(name, destination)
-        return Outcome.CREATED
+        return PutOutcome.CREATED
 
 
 def _is_small(file: File) -> bool:
@@ -286,7 +286,7 @@ def _collecting(files: Iterable[File], missing: list[NotFoundError]) -> Iterator
         missing.append(error)
 
 
-def _corrupt(head: ObjectHead) -> IntegrityError:
+def _corrupt(head: ObjectMetadata) -> IntegrityError:
     return IntegrityError(
         f"{printable(head.key)}: the bytes received do not match their checksum",
         hint="run the same command again",

@@ -11,10 +11,10 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from orchestrator_cli.core.base.cancellation import HEARING_SECONDS, obey
+from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS, bind_token
 from orchestrator_cli.core.base.errors import InterruptedByUser
 from orchestrator_cli.core.base.growth import MOST_THREADS, GrowingExecutor, threads_to_begin_with
-from orchestrator_cli.core.base.memory_limiter import Buffers, ByteBudget, Lease
+from orchestrator_cli.core.base.memory_limiter import BufferPool, MemoryLimiter, MemoryReservation
 from orchestrator_cli.core.s3.multipart import MultipartUploads
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import UploadResult
@@ -104,11 +104,11 @@ class Batch(Generic[T]):
 def _take(ended: SimpleQueue[Future[T]]) -> Future[T]:
     while True:
         with contextlib.suppress(Empty):
-            return ended.get(timeout=HEARING_SECONDS)
+            return ended.get(timeout=SIGNAL_POLL_SECONDS)
 
 
 @dataclass
-class Transfers:
+class TransferEngine:
     """Threads and budget of one command. A context manager: leaving by an exception stops all.
 
     What it stops is its own work: the store can be used again at once.
@@ -121,15 +121,15 @@ class Transfers:
     store: ArtifactStore
     concurrency: int = MOST_THREADS
     on_bytes: Callable[[int], None] = lambda size_bytes: None
-    budget: ByteBudget = field(default_factory=lambda: ByteBudget(IN_FLIGHT_BYTES))
-    buffers: Buffers = field(default_factory=lambda: Buffers(BASE_PART_BYTES))
+    budget: MemoryLimiter = field(default_factory=lambda: MemoryLimiter(IN_FLIGHT_BYTES))
+    buffers: BufferPool = field(default_factory=lambda: BufferPool(BASE_PART_BYTES))
     observe: Observe = lambda work, timed: work()
 
     def __post_init__(self) -> None:
         # Made at once, so that two threads never make two; their threads start when needed.
         # Their stop is their own: after a failure the store serves the next transfers.
         self._stop = self.store.retry.stop.follower()
-        initializer = partial(obey, self._stop)
+        initializer = partial(bind_token, self._stop)
         self._executor = GrowingExecutor(
             self.concurrency,
             "transfer",
@@ -150,10 +150,10 @@ class Transfers:
         """Run work in a thread once its bytes fit into the budget; blocks until they do."""
         return self._submit(size_bytes, lambda _: work())
 
-    def _submit(self, size_bytes: int, work: Callable[[Lease], T]) -> Future[T]:
+    def _submit(self, size_bytes: int, work: Callable[[MemoryReservation], T]) -> Future[T]:
         if self._stop.is_set():
             raise InterruptedByUser("interrupted")
-        lease = Lease(self.budget, size_bytes)
+        lease = MemoryReservation(self.budget, size_bytes)
         try:
             future = self._executor.submit_counted(partial(work, lease))
         except BaseException:
@@ -176,7 +176,7 @@ class Transfers:
         self,
         items: Iterable[Item],
         memory: Callable[[Item], int],
-        work: Callable[[Item, Lease], T],
+        work: Callable[[Item, MemoryReservation], T],
     ) -> list[T]:
         """Do what `run_all` does with work that may give back its bytes before it ends."""
         batch: Batch[T] = Batch()

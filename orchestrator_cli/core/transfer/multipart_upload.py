@@ -20,16 +20,20 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     printable,
 )
-from orchestrator_cli.core.base.memory_limiter import Lease
+from orchestrator_cli.core.base.memory_limiter import MemoryReservation
 from orchestrator_cli.core.s3.checksum import hash_range
-from orchestrator_cli.core.s3.compare import StoredChecksum, local_checksum
+from orchestrator_cli.core.s3.compare import StoredChecksum, compute_checksum_like
 from orchestrator_cli.core.s3.errors import RESUME_HINT
 from orchestrator_cli.core.s3.multipart import MultipartUploads, PartDigests, StoredPart
-from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part, choose_schedule, plan_parts
-from orchestrator_cli.core.s3.types import Checksum, Outcome
-from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part, part_plan_for, plan_parts
+from orchestrator_cli.core.s3.types import Checksum, PutOutcome
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.local_file import LocalFile
-from orchestrator_cli.core.transfer.part_checksums import PartLedger, check_completed, holds
+from orchestrator_cli.core.transfer.part_checksums import (
+    PartChecksums,
+    holds,
+    verify_completed_object,
+)
 from orchestrator_cli.core.transfer.part_source import BufferedPartBody, FilePartBody
 
 _ATTEMPTS = 4
@@ -42,7 +46,7 @@ FoundUpload = tuple[str, dict[int, StoredPart]]
 
 
 @dataclass
-class TransferCount:
+class TransferStats:
     """Bytes found in an unfinished upload, and bytes whose arrival S3 acknowledged."""
 
     resumed_bytes: int = 0
@@ -61,26 +65,26 @@ class TransferCount:
 
 
 @dataclass
-class LargeUpload:
+class MultipartUploader:
     """The upload of one file of more than one part. Use once."""
 
-    transfers: Transfers
+    transfers: TransferEngine
     source: LocalFile
     key: str
     content_type: str
-    count: TransferCount = field(default_factory=TransferCount)
+    count: TransferStats = field(default_factory=TransferStats)
 
     def __post_init__(self) -> None:
-        self.schedule = choose_schedule(self.source.size_bytes)
+        self.schedule = part_plan_for(self.source.size_bytes)
         self.plan = {
             part.number: part for part in plan_parts(self.source.size_bytes, self.schedule)
         }
-        self._ledger = PartLedger()
+        self._ledger = PartChecksums()
         self._found: list[FoundUpload] = []
         # (upload id, part number) of what was sent or found: found again, it is not counted twice.
         self._counted: set[tuple[str, int]] = set()
 
-    def run(self) -> tuple[Outcome, Checksum | None]:
+    def run(self) -> tuple[PutOutcome, Checksum | None]:
         """Store the file. Raises the library's exceptions; conflict is an outcome, not an error."""
         for _ in range(_ATTEMPTS):
             outcome = self._existing()
@@ -92,7 +96,7 @@ class LargeUpload:
             except OrchestratorError as error:
                 # Somebody completed, aborted or wrote into the same upload, or took the key.
                 # What became of the key is read again from S3.
-                if not is_race(error):
+                if not is_concurrent_change(error):
                     raise
                 if isinstance(error, ConflictError):
                     self._abandon(upload_id)
@@ -101,7 +105,7 @@ class LargeUpload:
             hint=RESUME_HINT,
         )
 
-    def _existing(self) -> Outcome | None:
+    def _existing(self) -> PutOutcome | None:
         # Parts that were hashed already save hashing the file again.
         own = self._ledger.composite("sha256", len(self.plan))
         known = StoredChecksum(own, self.schedule) if own else None
@@ -151,13 +155,13 @@ class LargeUpload:
 
     def _finish(
         self, upload_id: str, stored: dict[int, StoredPart]
-    ) -> tuple[Outcome, Checksum | None]:
+    ) -> tuple[PutOutcome, Checksum | None]:
         missing = [part for number, part in self.plan.items() if number not in stored]
         sent = self.transfers.run_leased(missing, _memory, partial(self._send, upload_id))
         self.source.check_unchanged()
         if not self.transfers.store.clients.is_aws:
             # Not every server heeds If-None-Match on completion: look once more, right before.
-            give_way(self.transfers, self.key, upload_id)
+            wait_for_earlier_uploads(self.transfers, self.key, upload_id)
             outcome = self._existing()
             if outcome is not None:
                 self._abandon(upload_id)
@@ -166,10 +170,10 @@ class LargeUpload:
             self.key, upload_id, [*stored.values(), *sent], self.source.size_bytes
         )
         checksum = self._verify_stored()
-        abort_others(self.transfers.uploads, self.key, upload_id, self._found)
-        return Outcome.CREATED, checksum
+        abort_other_uploads(self.transfers.uploads, self.key, upload_id, self._found)
+        return PutOutcome.CREATED, checksum
 
-    def _send(self, upload_id: str, part: Part, lease: Lease) -> StoredPart:
+    def _send(self, upload_id: str, part: Part, lease: MemoryReservation) -> StoredPart:
         store = self.transfers.store
         with_md5 = not store.verified_by_server
         upload = partial(self.transfers.uploads.upload_part, self.key, upload_id, part)
@@ -205,16 +209,18 @@ class LargeUpload:
 
     def _verify_stored(self) -> Checksum | None:
         size_bytes = self.source.size_bytes
-        return check_completed(self.transfers.store, self.key, size_bytes, self._own_checksum)
+        return verify_completed_object(
+            self.transfers.store, self.key, size_bytes, self._own_checksum
+        )
 
     def _own_checksum(self, stored: StoredChecksum) -> Checksum:
         own = None
         if stored.schedule == self.schedule:
             own = self._ledger.composite(stored.checksum.algorithm, len(self.plan))
-        return own or local_checksum(self.source, self.source.size_bytes, stored)
+        return own or compute_checksum_like(self.source, self.source.size_bytes, stored)
 
     def _abandon(self, upload_id: str) -> None:
-        self.transfers.uploads.abort_quietly(self.key, upload_id)
+        self.transfers.uploads.abort_best_effort(self.key, upload_id)
 
 
 def _memory(part: Part | StoredPart) -> int:
@@ -246,7 +252,7 @@ def unfinished_uploads(uploads: MultipartUploads, key: str) -> list[FoundUpload]
     return sorted(found, key=lambda item: len(item[1]), reverse=True)
 
 
-def abort_others(
+def abort_other_uploads(
     uploads: MultipartUploads, key: str, completed_id: str, found: Iterable[FoundUpload]
 ) -> None:
     """Give up the other unfinished uploads of a key that is taken now: none can complete.
@@ -258,10 +264,10 @@ def abort_others(
         with contextlib.suppress(OrchestratorError):
             others |= {one.upload_id for one in uploads.list_uploads(key) if one.key == key}
     for upload_id in others - {completed_id}:
-        uploads.abort_quietly(key, upload_id)
+        uploads.abort_best_effort(key, upload_id)
 
 
-def give_way(transfers: Transfers, key: str, upload_id: str) -> None:
+def wait_for_earlier_uploads(transfers: TransferEngine, key: str, upload_id: str) -> None:
     """Let the uploads of the same key that began earlier end first, for about two seconds.
 
     Where completing overwrites, several that look at the same moment would all find the key free.
@@ -278,7 +284,7 @@ def give_way(transfers: Transfers, key: str, upload_id: str) -> None:
         transfers.store.retry.wait_a_moment()
 
 
-def is_race(error: OrchestratorError) -> bool:
+def is_concurrent_change(error: OrchestratorError) -> bool:
     """Say whether somebody else completed, aborted or wrote into the same upload."""
     if isinstance(error, NotFoundError):
         return error.code in _LOST_UPLOAD_CODES

@@ -13,13 +13,13 @@ from orchestrator_cli.core.s3.checksum import (
     sha256,
     to_base64,
 )
-from orchestrator_cli.core.s3.compare import StoredChecksum, stored_checksum
+from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.types import Checksum
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 
-class PartLedger:
+class PartChecksums:
     """Part digests by part number. Written by several threads, each its own parts."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ def holds(stored: StoredPart, digests: PartDigests) -> bool:
     return digests.md5 is not None and stored.etag == digests.md5.hex()
 
 
-def composite_of(algorithm: str, parts: Iterable[StoredPart]) -> Checksum | None:
+def composite_from_parts(algorithm: str, parts: Iterable[StoredPart]) -> Checksum | None:
     """Return the composite checksum by what S3 says of the parts, or None where it does not."""
     read = _sha256_of if algorithm == "sha256" else _md5_of
     digests = [read(part) for part in sorted(parts, key=lambda part: part.number)]
@@ -74,7 +74,7 @@ def _md5_of(part: StoredPart) -> bytes | None:
     return bytes.fromhex(etag.hex_digest) if etag and etag.part_count is None else None
 
 
-def check_completed(
+def verify_completed_object(
     store: ArtifactStore,
     key: str,
     size_bytes: int,
@@ -86,7 +86,7 @@ def check_completed(
     Raises IntegrityError, and ConflictError where another upload was completed after this one.
     """
     head = store.head(key)
-    stored = stored_checksum(head)
+    stored = best_stored_checksum(head)
     own = own_checksum(stored) if stored else None
     differs = stored is not None and own is not None and own != stored.checksum
     if head.size_bytes == size_bytes and not differs:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
-from orchestrator_cli.core.base.memory_limiter import Buffers, Lease
-from orchestrator_cli.core.base.rate_limiter import Pace
-from orchestrator_cli.core.s3.checksum import READ_SIZE, ReadsAt
+from orchestrator_cli.core.base.memory_limiter import BufferPool, MemoryReservation
+from orchestrator_cli.core.base.rate_limiter import RateLimiter
+from orchestrator_cli.core.s3.checksum import READ_SIZE, RandomAccessReader
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.transfer.local_file import LocalFile
 
@@ -18,7 +18,9 @@ class PartBody:
     other parts are sent meanwhile. Should it be sent again, it is read again.
     """
 
-    def __init__(self, part: Part, pace: Pace | None, lease: Lease | None) -> None:
+    def __init__(
+        self, part: Part, pace: RateLimiter | None, lease: MemoryReservation | None
+    ) -> None:
         self._part = part
         self._size_bytes = part.size_bytes
         self._pace = pace
@@ -62,7 +64,11 @@ class FilePartBody(PartBody):
     """Reads from the file; never more than 1 MiB of it is in memory."""
 
     def __init__(
-        self, source: ReadsAt, part: Part, pace: Pace | None, lease: Lease | None = None
+        self,
+        source: RandomAccessReader,
+        part: Part,
+        pace: RateLimiter | None,
+        lease: MemoryReservation | None = None,
     ) -> None:
         super().__init__(part, pace, lease)
         self._source = source
@@ -75,7 +81,12 @@ class BufferedPartBody(PartBody):
     """Is in a lent buffer as a whole, so that it is read once to be hashed and to be sent."""
 
     def __init__(
-        self, source: LocalFile, part: Part, pace: Pace | None, lease: Lease, buffers: Buffers
+        self,
+        source: LocalFile,
+        part: Part,
+        pace: RateLimiter | None,
+        lease: MemoryReservation,
+        buffers: BufferPool,
     ) -> None:
         super().__init__(part, pace, lease)
         self._source = source

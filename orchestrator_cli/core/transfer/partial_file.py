@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator_cli.core.base.errors import ConflictError, printable
-from orchestrator_cli.core.s3.compare import stored_checksum
-from orchestrator_cli.core.s3.types import ObjectHead
+from orchestrator_cli.core.s3.compare import best_stored_checksum
+from orchestrator_cli.core.s3.types import ObjectMetadata
 
 _NAMELESS = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC if hasattr(os, "O_TMPFILE") else None
 _NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
@@ -22,7 +22,7 @@ _LOCK_ATTEMPTS = 480
 _OPEN_ATTEMPTS = 16
 
 
-def write_new(destination: Path, content: memoryview) -> bool:
+def create_atomically(destination: Path, content: memoryview) -> bool:
     """Write a file that has no name until it is whole; False where it cannot be done here.
 
     So nothing half-written is ever left, and nothing that appears meanwhile is overwritten. macOS
@@ -52,7 +52,7 @@ def write_new(destination: Path, content: memoryview) -> bool:
 
 @contextlib.contextmanager
 def partial_file(
-    head: ObjectHead, destination: Path, wait: Callable[[], None]
+    head: ObjectMetadata, destination: Path, wait: Callable[[], None]
 ) -> Iterator[tuple[IO[bytes], str]]:
     """Open and lock the file that holds what has arrived of an object; a crash leaves it there.
 
@@ -96,8 +96,8 @@ def _has_name(output: IO[bytes], name: str) -> bool:
         return False
 
 
-def _partial_name(head: ObjectHead) -> str:
+def _partial_name(head: ObjectMetadata) -> str:
     # From key and content, so that only a download of the same bytes resumes it.
-    stored = stored_checksum(head)
+    stored = best_stored_checksum(head)
     identity = f"{head.key} {head.size_bytes} {stored.checksum if stored else head.etag}"
     return f".orchestrator-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.part"

@@ -16,7 +16,7 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
     printable,
 )
-from orchestrator_cli.core.executions.keys import artifact_key, place, suffix_of
+from orchestrator_cli.core.executions.keys import artifact_key, file_suffix, place
 
 # Chosen so that a browser shows text, JSON, images and HTML in place instead of saving them.
 _TEXT_SUFFIXES = frozenset(
@@ -58,7 +58,7 @@ class PlannedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class SkippedFile:
+class SkippedPath:
     """Something that is not uploaded. `error` is set where that is a failure, not a rule."""
 
     source: Path
@@ -66,11 +66,11 @@ class SkippedFile:
     error: OrchestratorError | None = None
 
 
-PlanItem = PlannedFile | SkippedFile
+PlanItem = PlannedFile | SkippedPath
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class PathFilter:
     """Include and exclude globs on the path relative to its root; `*` also matches `/`."""
 
     include: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class Selection:
 
 def guess_content_type(path: str) -> str:
     """Return the Content-Type for a file name, without its content."""
-    suffix = suffix_of(path)
+    suffix = file_suffix(path)
     if suffix in _TEXT_SUFFIXES:
         return "text/plain; charset=utf-8"
     if suffix in _CONTENT_TYPES:
@@ -102,7 +102,7 @@ def _python_type(suffix: str) -> str:
 
 
 def plan_upload(
-    execution_id: str, roots: Iterable[Path], selection: Selection, name: str | None = None
+    execution_id: str, roots: Iterable[Path], selection: PathFilter, name: str | None = None
 ) -> Iterator[PlanItem]:
     """Yield every file under the roots, in a stable order, with where it goes or why it does not.
 
@@ -114,7 +114,7 @@ def plan_upload(
             mode = root.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             error = NotFoundError(f"no such file: {printable(root)}")
-            yield SkippedFile(root, "no such file", error)
+            yield SkippedPath(root, "no such file", error)
         except OSError as error:
             yield unreadable(root, error)
         else:
@@ -122,21 +122,21 @@ def plan_upload(
 
 
 def _plan_root(
-    execution_id: str, root: Path, mode: int, selection: Selection, name: str | None
+    execution_id: str, root: Path, mode: int, selection: PathFilter, name: str | None
 ) -> Iterator[PlanItem]:
     if stat.S_ISDIR(mode):
         yield from _plan_directory(execution_id, root, selection)
     elif not stat.S_ISREG(mode):
-        yield SkippedFile(root, "not a regular file")
+        yield SkippedPath(root, "not a regular file")
     elif selection.takes(root.name):
         yield _plan_file(execution_id, root, name or root.name, root.stat)
 
 
-def _plan_directory(execution_id: str, root: Path, selection: Selection) -> Iterator[PlanItem]:
+def _plan_directory(execution_id: str, root: Path, selection: PathFilter) -> Iterator[PlanItem]:
     # pathlib would take longer to cut the root off than the file takes to be sent.
     inside = len(os.path.join(root, ""))
     for item in _walk(root, os.path.realpath(root)):
-        if isinstance(item, SkippedFile):
+        if isinstance(item, SkippedPath):
             # What cannot be read is told even so: it may hold what is selected.
             if item.error or selection.takes(str(item.source.relative_to(root))):
                 yield item
@@ -146,14 +146,14 @@ def _plan_directory(execution_id: str, root: Path, selection: Selection) -> Iter
             yield _plan_file(execution_id, Path(item.path), relative, item.stat)
 
 
-def _walk(root: Path, real_root: str) -> Iterator[os.DirEntry[str] | SkippedFile]:
+def _walk(root: Path, real_root: str) -> Iterator[os.DirEntry[str] | SkippedPath]:
     # With a stack of its own: a tree may be deeper than Python recurses.
     stack = [_scan(os.fspath(root))]
     while stack:
         entry = next(stack[-1], None)
         if entry is None:
             stack.pop()
-        elif isinstance(entry, SkippedFile):
+        elif isinstance(entry, SkippedPath):
             yield entry
         elif entry.is_symlink():
             yield _follow_link(entry, root, real_root)
@@ -162,10 +162,10 @@ def _walk(root: Path, real_root: str) -> Iterator[os.DirEntry[str] | SkippedFile
         elif entry.is_file(follow_symlinks=False):
             yield entry
         else:
-            yield SkippedFile(Path(entry.path), "not a regular file")
+            yield SkippedPath(Path(entry.path), "not a regular file")
 
 
-def _scan(directory: str) -> Iterator[os.DirEntry[str] | SkippedFile]:
+def _scan(directory: str) -> Iterator[os.DirEntry[str] | SkippedPath]:
     try:
         with os.scandir(directory) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
@@ -177,16 +177,16 @@ def _scan(directory: str) -> Iterator[os.DirEntry[str] | SkippedFile]:
 
 def _follow_link(
     entry: os.DirEntry[str], root: Path, real_root: str
-) -> os.DirEntry[str] | SkippedFile:
+) -> os.DirEntry[str] | SkippedPath:
     target = os.path.realpath(entry.path)
     if not os.path.exists(target):
-        return SkippedFile(Path(entry.path), "the link leads nowhere")
+        return SkippedPath(Path(entry.path), "the link leads nowhere")
     if os.path.commonpath([target, real_root]) != real_root:
-        return SkippedFile(Path(entry.path), f"the link leaves {printable(root)}")
+        return SkippedPath(Path(entry.path), f"the link leaves {printable(root)}")
     if os.path.isfile(target):
         return entry
     # What is behind it is uploaded from its real place; following could never end.
-    return SkippedFile(Path(entry.path), "a link to a directory or special file")
+    return SkippedPath(Path(entry.path), "a link to a directory or special file")
 
 
 def _plan_file(
@@ -197,13 +197,13 @@ def _plan_file(
         key = artifact_key(execution_id, path)
         size_bytes = look().st_size
     except UsageError as error:
-        return SkippedFile(source, error.message, error)
+        return SkippedPath(source, error.message, error)
     except OSError as error:
         return unreadable(source, error)
     return PlannedFile(source, path, key, size_bytes, guess_content_type(path))
 
 
-def unreadable(path: Path, error: OSError) -> SkippedFile:
+def unreadable(path: Path, error: OSError) -> SkippedPath:
     """Return what is told of a file or directory that cannot be read."""
     reason = f"cannot read {printable(path)}: {error.strerror}"
-    return SkippedFile(path, reason, OrchestratorError(reason))
+    return SkippedPath(path, reason, OrchestratorError(reason))

@@ -7,11 +7,11 @@ from itertools import chain
 
 from orchestrator_cli.core.base.ahead import map_in_order
 from orchestrator_cli.core.base.errors import IntegrityError, printable
-from orchestrator_cli.core.base.memory_limiter import Buffers
-from orchestrator_cli.core.s3.checksum import composite, new_hash
-from orchestrator_cli.core.s3.compare import StoredChecksum, stored_checksum
+from orchestrator_cli.core.base.memory_limiter import BufferPool
+from orchestrator_cli.core.s3.checksum import composite, create_hash
+from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.part_plan import MIB, plan_parts
-from orchestrator_cli.core.s3.types import Checksum, ObjectHead
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _NOTHING = memoryview(b"")
@@ -21,7 +21,7 @@ _AHEAD = 6
 _FIRST_READERS = 2
 
 
-def read_in_order(
+def iter_range(
     store: ArtifactStore, key: str, start_bytes: int, end_bytes: int
 ) -> Iterator[memoryview]:
     """Yield the bytes of a range of an object in order, as they arrive.
@@ -30,7 +30,7 @@ def read_in_order(
     costs a tenth of the whole reading. At most 24 MiB are fetched ahead, and nothing once the
     caller stops taking.
     """
-    buffers = Buffers(min(RANGE_BYTES, end_bytes - start_bytes))
+    buffers = BufferPool(min(RANGE_BYTES, end_bytes - start_bytes))
 
     def read(offset_bytes: int) -> tuple[memoryview, bytearray]:
         size_bytes = min(RANGE_BYTES, end_bytes - offset_bytes)
@@ -44,18 +44,18 @@ def read_in_order(
         buffers.give_back(buffer)
 
 
-def read_whole(
-    store: ArtifactStore, head: ObjectHead, first: memoryview = _NOTHING
+def iter_object_verified(
+    store: ArtifactStore, head: ObjectMetadata, first: memoryview = _NOTHING
 ) -> Iterator[memoryview]:
     """Yield the bytes of an object in order, compared with its checksum at their end.
 
-    `first` is what has been read of it already. As with `read_in_order`, each block is good until
+    `first` is what has been read of it already. As with `iter_range`, each block is good until
     the next is asked for. Raises IntegrityError where they are not the stored ones, unless the
     caller stops before.
     """
-    stored = stored_checksum(head) if head.size_bytes else None
+    stored = best_stored_checksum(head) if head.size_bytes else None
     digests = _Digests(stored, head.size_bytes) if stored is not None else None
-    rest = read_in_order(store, head.key, len(first), head.size_bytes)
+    rest = iter_range(store, head.key, len(first), head.size_bytes)
     blocks = chain([first], rest) if first else rest
     if digests is not None:
         alone = head.size_bytes <= RANGE_BYTES
@@ -64,7 +64,7 @@ def read_whole(
     # An ETag need not be an MD5, as under SSE-KMS; S3's own checksum takes another request.
     if digests is None or digests.match(stored):
         return
-    if not digests.match(stored_checksum(store.head(head.key))):
+    if not digests.match(best_stored_checksum(store.head(head.key))):
         raise IntegrityError(
             f"read of {printable(head.key)}: the bytes received do not match their checksum",
             hint="run the same command again",
@@ -102,7 +102,7 @@ class _Digests:
 
     def _begin_part(self) -> None:
         self._left = next(self._sizes, 0)
-        self._hashes = {name: new_hash(name) for name in self._algorithms}
+        self._hashes = {name: create_hash(name) for name in self._algorithms}
 
     def update(self, block: memoryview) -> None:
         """Take the next bytes."""

@@ -15,7 +15,7 @@ from orchestrator_cli.core.s3.part_plan import MIB, Part, part_bytes
 _SPOOL_ABOVE_BYTES = 32 * MIB
 
 
-class Readable(Protocol):
+class BinaryStream(Protocol):
     """A binary stream."""
 
     def readinto(self, buffer: memoryview, /) -> int | None:
@@ -24,7 +24,7 @@ class Readable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StreamPart:
     """One part of the stream: in memory, or spooled to disk."""
 
     part: Part
@@ -43,26 +43,26 @@ class Piece:
             self.spool.close()
 
 
-def close_spool(spool: IO[bytes], _: object) -> None:
+def close_tempfile(spool: IO[bytes], _: object) -> None:
     """Close a spool when a future has ended."""
     spool.close()
 
 
-def each_closed(pieces: Iterator[Piece]) -> Iterator[Piece]:
+def closing_each(pieces: Iterator[StreamPart]) -> Iterator[StreamPart]:
     """Yield pieces one by one; none is needed any more when the next is asked for."""
     for piece in pieces:
         with closing(piece):
             yield piece
 
 
-def in_order(ahead: deque[Piece], rest: Iterator[Piece]) -> Iterator[Piece]:
+def chain_parts(ahead: deque[StreamPart], rest: Iterator[StreamPart]) -> Iterator[StreamPart]:
     """Yield the pieces that were read ahead, keeping none of them, and then the rest."""
     while ahead:
         yield ahead.popleft()
     yield from rest
 
 
-def read_piece(stream: Readable, number: int, offset_bytes: int) -> Piece:
+def read_part(stream: BinaryStream, number: int, offset_bytes: int) -> StreamPart:
     """Read the part of this number; shorter, or empty, where the stream ends."""
     limit = part_bytes(number)
     if limit > _SPOOL_ABOVE_BYTES:
@@ -71,10 +71,10 @@ def read_piece(stream: Readable, number: int, offset_bytes: int) -> Piece:
     filled = _fill(stream, memoryview(buffer))
     if filled < limit:
         del buffer[filled:]
-    return Piece(Part(number, offset_bytes, filled), buffer, None)
+    return StreamPart(Part(number, offset_bytes, filled), buffer, None)
 
 
-def _spool_piece(stream: Readable, number: int, offset_bytes: int, limit: int) -> Piece:
+def _spool_piece(stream: BinaryStream, number: int, offset_bytes: int, limit: int) -> StreamPart:
     spool = tempfile.TemporaryFile(prefix="orchestrator-")  # noqa: SIM115 - lives as its part
     buffer = memoryview(bytearray(MIB))
     size = 0
@@ -85,10 +85,10 @@ def _spool_piece(stream: Readable, number: int, offset_bytes: int, limit: int) -
         if filled < len(buffer):
             break
     spool.flush()
-    return Piece(Part(number, offset_bytes, size), None, spool)
+    return StreamPart(Part(number, offset_bytes, size), None, spool)
 
 
-def _fill(stream: Readable, buffer: memoryview) -> int:
+def _fill(stream: BinaryStream, buffer: memoryview) -> int:
     filled = 0
     while filled < len(buffer):
         read = stream.readinto(buffer[filled:])

@@ -20,8 +20,8 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     printable,
 )
-from orchestrator_cli.core.s3.checksum import hash_range, new_hash
-from orchestrator_cli.core.s3.compare import StoredChecksum, stored_checksum
+from orchestrator_cli.core.s3.checksum import create_hash, hash_range
+from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.errors import RESUME_HINT
 from orchestrator_cli.core.s3.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import (
@@ -32,25 +32,29 @@ from orchestrator_cli.core.s3.part_plan import (
     part_bytes,
     plan_parts,
 )
-from orchestrator_cli.core.s3.types import Checksum, ObjectHead, Outcome
-from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, Batch, Transfers
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
+from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, Batch, TransferEngine
 from orchestrator_cli.core.transfer.multipart_upload import (
     FoundUpload,
-    TransferCount,
-    abort_others,
-    give_way,
-    is_race,
+    TransferStats,
+    abort_other_uploads,
+    is_concurrent_change,
     unfinished_uploads,
+    wait_for_earlier_uploads,
 )
-from orchestrator_cli.core.transfer.part_checksums import PartLedger, check_completed, holds
+from orchestrator_cli.core.transfer.part_checksums import (
+    PartChecksums,
+    holds,
+    verify_completed_object,
+)
 from orchestrator_cli.core.transfer.part_source import FilePartBody
 from orchestrator_cli.core.transfer.stream_parts import (
-    Piece,
-    Readable,
-    close_spool,
-    each_closed,
-    in_order,
-    read_piece,
+    BinaryStream,
+    StreamPart,
+    chain_parts,
+    close_tempfile,
+    closing_each,
+    read_part,
 )
 
 # As many parts as can be in flight; while one is looked for, none is.
@@ -63,18 +67,18 @@ _OTHER_PARTS_CODES = frozenset({"InvalidPart", "InvalidPartOrder", "NotImplement
 class StreamUpload:
     """The upload of one stream. Use once."""
 
-    def __init__(self, transfers: Transfers, key: str, content_type: str) -> None:
+    def __init__(self, transfers: TransferEngine, key: str, content_type: str) -> None:
         self._transfers = transfers
         self._store = transfers.store
         self._key = key
         self._content_type = content_type
-        self._ledger = PartLedger()
+        self._ledger = PartChecksums()
         self._found: list[FoundUpload] = []
         self._lost: OrchestratorError | None = None
-        self.count = TransferCount()
+        self.count = TransferStats()
         self.size_bytes = 0
 
-    def run(self, stream: Readable) -> tuple[Outcome, Checksum | None]:
+    def run(self, stream: BinaryStream) -> tuple[PutOutcome, Checksum | None]:
         """Store the stream to its end. Conflict is an outcome, not an error."""
         pieces = self._pieces(stream)
         ahead = deque(itertools.islice(pieces, 2))
@@ -87,13 +91,13 @@ class StreamUpload:
         head = self._store.head_with_checksum(self._key)
         if head is None:
             return self._store_parts(ahead, pieces)
-        return self._compare(head, in_order(ahead, pieces))
+        return self._compare(head, chain_parts(ahead, pieces))
 
-    def _pieces(self, stream: Readable) -> Iterator[Piece]:
+    def _pieces(self, stream: BinaryStream) -> Iterator[StreamPart]:
         """Cut the stream by the schedule; the first piece may be empty, no other is."""
         number = 1
         while True:
-            piece = read_piece(stream, number, self.size_bytes)
+            piece = read_part(stream, number, self.size_bytes)
             if piece.part.size_bytes == 0 and number > 1:
                 return
             self.size_bytes += piece.part.size_bytes
@@ -102,22 +106,22 @@ class StreamUpload:
                 return
             number += 1
 
-    def _store_small(self, piece: Piece) -> tuple[Outcome, Checksum | None]:
+    def _store_small(self, piece: StreamPart) -> tuple[PutOutcome, Checksum | None]:
         with closing(piece):
             data = piece.read_at(0, piece.part.size_bytes)
         outcome, checksum = self._store.create(self._key, data, self._content_type)
         self._transfers.on_bytes(len(data))
-        if outcome is Outcome.CREATED:
+        if outcome is PutOutcome.CREATED:
             self.count.add_sent(len(data))
         return outcome, checksum
 
     # --- the key is free -----------------------------------------------------------------
 
     def _store_parts(
-        self, ahead: deque[Piece], rest: Iterator[Piece]
-    ) -> tuple[Outcome, Checksum | None]:
+        self, ahead: deque[StreamPart], rest: Iterator[StreamPart]
+    ) -> tuple[PutOutcome, Checksum | None]:
         upload_id, known = self._find_or_create(ahead, rest)
-        pieces = in_order(ahead, rest)
+        pieces = chain_parts(ahead, rest)
         batch: Batch[StoredPart] = Batch()
         try:
             for piece in pieces:
@@ -125,31 +129,31 @@ class StreamUpload:
                 batch.check()
             self._complete(upload_id, batch.results())
             own = self._own_checksum
-            checksum = check_completed(self._store, self._key, self.size_bytes, own)
+            checksum = verify_completed_object(self._store, self._key, self.size_bytes, own)
         except OrchestratorError as error:
             in_the_way = error.code in _OTHER_PARTS_CODES
-            if not (is_race(error) or (known and in_the_way)):
+            if not (is_concurrent_change(error) or (known and in_the_way)):
                 raise
             if in_the_way or isinstance(error, ConflictError):
-                self._transfers.uploads.abort_quietly(self._key, upload_id)
+                self._transfers.uploads.abort_best_effort(self._key, upload_id)
             # Parts that still wait for their turn are hashed: they cannot be read again.
             self._lost = error
             batch.join()
             return self._after_race(pieces, error)
-        abort_others(self._transfers.uploads, self._key, upload_id, self._found)
-        return Outcome.CREATED, checksum
+        abort_other_uploads(self._transfers.uploads, self._key, upload_id, self._found)
+        return PutOutcome.CREATED, checksum
 
     def _complete(self, upload_id: str, parts: list[StoredPart]) -> None:
         # Not every server heeds If-None-Match on completion: look once more, right before.
         if not self._store.clients.is_aws:
-            give_way(self._transfers, self._key, upload_id)
+            wait_for_earlier_uploads(self._transfers, self._key, upload_id)
             if self._store.exists(self._key):
                 what = f"upload of {printable(self._key)}"
                 raise ConflictError(f"{what}: the key was taken meanwhile")
         self._transfers.uploads.complete(self._key, upload_id, parts, self.size_bytes)
 
     def _find_or_create(
-        self, ahead: deque[Piece], rest: Iterator[Piece]
+        self, ahead: deque[StreamPart], rest: Iterator[StreamPart]
     ) -> tuple[str, dict[int, StoredPart]]:
         self._found = unfinished_uploads(self._transfers.uploads, self._key)
         for upload_id, parts in self._found:
@@ -159,7 +163,7 @@ class StreamUpload:
         return uploads.create(self._key, self._content_type, DOUBLING), {}
 
     def _begins_alike(
-        self, parts: dict[int, StoredPart], ahead: deque[Piece], rest: Iterator[Piece]
+        self, parts: dict[int, StoredPart], ahead: deque[StreamPart], rest: Iterator[StreamPart]
     ) -> bool:
         """Say whether its first parts are the same as the stream's; else it is left alone.
 
@@ -177,7 +181,7 @@ class StreamUpload:
         return bool(known) and all(own is not None and holds(part, own) for part, own in known)
 
     def _start(
-        self, upload_id: str, piece: Piece, known: dict[int, StoredPart]
+        self, upload_id: str, piece: StreamPart, known: dict[int, StoredPart]
     ) -> Future[StoredPart]:
         stored = known.get(piece.part.number)
         future = self._transfers.submit(
@@ -186,10 +190,10 @@ class StreamUpload:
         if piece.spool is not None:
             # Also where it never begins, because another part has failed. A future keeps its
             # callbacks to the end: none may hold a piece.
-            future.add_done_callback(partial(close_spool, piece.spool))
+            future.add_done_callback(partial(close_tempfile, piece.spool))
         return future
 
-    def _send(self, upload_id: str, piece: Piece, stored: StoredPart | None) -> StoredPart:
+    def _send(self, upload_id: str, piece: StreamPart, stored: StoredPart | None) -> StoredPart:
         part = piece.part
         asked_for_md5 = stored is not None and stored.sha256 is None
         digests = self._digest(piece, asked_for_md5 or not self._store.verified_by_server)
@@ -203,7 +207,7 @@ class StreamUpload:
         self._transfers.on_bytes(part.size_bytes)
         return stored
 
-    def _send_piece(self, upload_id: str, piece: Piece, digests: PartDigests) -> StoredPart:
+    def _send_piece(self, upload_id: str, piece: StreamPart, digests: PartDigests) -> StoredPart:
         body: bytearray | FilePartBody
         if piece.data is not None and self._store.pace is None:
             body = piece.data
@@ -212,7 +216,7 @@ class StreamUpload:
             body = FilePartBody(piece, local, self._store.pace)
         return self._transfers.uploads.upload_part(self._key, upload_id, piece.part, body, digests)
 
-    def _digest(self, piece: Piece, with_md5: bool) -> PartDigests:
+    def _digest(self, piece: StreamPart, with_md5: bool) -> PartDigests:
         number = piece.part.number
         known = self._ledger.get(number)
         if known is not None and (known.md5 is not None or not with_md5):
@@ -227,8 +231,8 @@ class StreamUpload:
     # --- the key is taken ----------------------------------------------------------------
 
     def _after_race(
-        self, pieces: Iterator[Piece], error: OrchestratorError
-    ) -> tuple[Outcome, Checksum | None]:
+        self, pieces: Iterator[StreamPart], error: OrchestratorError
+    ) -> tuple[PutOutcome, Checksum | None]:
         """Read the stream to its end and compare it with what somebody else completed."""
         head = self._store.head_with_checksum(self._key)
         if head is None:
@@ -238,9 +242,9 @@ class StreamUpload:
                 f"upload of {printable(self._key)}: its multipart upload {reason}",
                 hint="run the same command again: it begins afresh" if given_up else RESUME_HINT,
             ) from error
-        stored = stored_checksum(head)
+        stored = best_stored_checksum(head)
         with_md5 = stored is not None and stored.checksum.algorithm == "md5"
-        for piece in each_closed(pieces):
+        for piece in closing_each(pieces):
             self._digest(piece, with_md5)
         same = head.size_bytes == self.size_bytes
         own = self._own_checksum(stored) if stored and same else None
@@ -248,7 +252,7 @@ class StreamUpload:
             same = own == stored.checksum
         elif same:
             same = self._reads_back_alike()
-        return (Outcome.IDENTICAL if same else Outcome.CONFLICT), None
+        return (PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT), None
 
     def _reads_back_alike(self) -> bool:
         """Compare the stored bytes with the parts' digests: the stream cannot be read again."""
@@ -267,9 +271,9 @@ class StreamUpload:
         return True
 
     def _compare(
-        self, head: ObjectHead, pieces: Iterator[Piece]
-    ) -> tuple[Outcome, Checksum | None]:
-        stored = stored_checksum(head)
+        self, head: ObjectMetadata, pieces: Iterator[StreamPart]
+    ) -> tuple[PutOutcome, Checksum | None]:
+        stored = best_stored_checksum(head)
         if stored is not None and stored.schedule == DOUBLING:
             same = self._same_parts(stored, pieces)
         elif stored is not None and stored.schedule is None:
@@ -277,19 +281,19 @@ class StreamUpload:
         else:
             same = self._same_bytes(head.size_bytes, pieces)
         same = same and self.size_bytes == head.size_bytes
-        return (Outcome.IDENTICAL if same else Outcome.CONFLICT), None
+        return (PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT), None
 
-    def _same_parts(self, stored: StoredChecksum, pieces: Iterator[Piece]) -> bool:
-        for piece in each_closed(pieces):
+    def _same_parts(self, stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:
+        for piece in closing_each(pieces):
             self._digest(piece, with_md5=stored.checksum.algorithm == "md5")
             self._transfers.on_bytes(piece.part.size_bytes)
         return self._own_checksum(stored) == stored.checksum
 
-    def _same_bytes(self, stored_size_bytes: int, pieces: Iterator[Piece]) -> bool:
+    def _same_bytes(self, stored_size_bytes: int, pieces: Iterator[StreamPart]) -> bool:
         """Compare with the stored bytes; the stream is read to its end whatever they are."""
         source = self._store.open_stored(self._key)
         same = True
-        for piece in each_closed(pieces):
+        for piece in closing_each(pieces):
             part = piece.part
             if not same or part.offset_bytes + part.size_bytes > stored_size_bytes:
                 same = False
@@ -305,14 +309,14 @@ class StreamUpload:
         return self._ledger.composite(stored.checksum.algorithm, count)
 
 
-def _held_bytes(piece: Piece) -> int:
+def _held_bytes(piece: StreamPart) -> int:
     """Return what a piece takes of the budget. Two spooled ones at once are enough disk."""
     return len(piece.data) if piece.data is not None else IN_FLIGHT_BYTES // 2
 
 
-def _same_whole(stored: StoredChecksum, pieces: Iterator[Piece]) -> bool:
-    digest = new_hash(stored.checksum.algorithm)
-    for piece in each_closed(pieces):
+def _same_whole(stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:
+    digest = create_hash(stored.checksum.algorithm)
+    for piece in closing_each(pieces):
         offset = 0
         while chunk := piece.read_at(offset, MIB):
             digest.update(chunk)

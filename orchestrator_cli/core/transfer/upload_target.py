@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from orchestrator_cli.core.executions.glimpse import runs_without_failures
+from orchestrator_cli.core.executions.glimpse import is_running_without_failures
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer.engine import Transfers
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.uploader import Uploader
 
 OnResult = Callable[[UploadResult], None]
@@ -28,11 +28,11 @@ class UploadSession(Protocol):
         """
         ...
 
-    def transfers(self, concurrency: int, on_bytes: OnBytes) -> Transfers:
+    def transfers(self, concurrency: int, on_bytes: OnBytes) -> TransferEngine:
         """Return what the engine works with."""
         ...
 
-    def uploader(self, transfers: Transfers, on_result: OnResult) -> Uploader:
+    def uploader(self, transfers: TransferEngine, on_result: OnResult) -> Uploader:
         """Return the engine for files."""
         ...
 
@@ -50,28 +50,28 @@ class DirectSession:
 
     def failing(self, young_at: datetime | None) -> set[str]:
         """Return the paths that could not be stored before."""
-        if runs_without_failures(self._store, self.execution_id):
+        if is_running_without_failures(self._store, self.execution_id):
             return set()
-        from orchestrator_cli.core.executions.repository import await_execution, read_execution
+        from orchestrator_cli.core.executions.repository import read_execution, wait_for_execution
 
         if young_at is None:
             execution = read_execution(self._store, self.execution_id)
         else:
-            execution = await_execution(self._store, self.execution_id, young_at)
+            execution = wait_for_execution(self._store, self.execution_id, young_at)
         return {item.path for item in execution.metadata.failures}
 
-    def transfers(self, concurrency: int, on_bytes: OnBytes) -> Transfers:
+    def transfers(self, concurrency: int, on_bytes: OnBytes) -> TransferEngine:
         """Return what the engine works with."""
-        return Transfers(self._store, concurrency, on_bytes)
+        return TransferEngine(self._store, concurrency, on_bytes)
 
-    def uploader(self, transfers: Transfers, on_result: OnResult) -> Uploader:
+    def uploader(self, transfers: TransferEngine, on_result: OnResult) -> Uploader:
         """Return the engine for files."""
         return Uploader(transfers, on_result)
 
     def record(self, failed: dict[str, str], mended: set[str]) -> None:
         """Note in the metadata what the upload changed."""
         # Looked at again: it may have been finished meanwhile.
-        if failed or mended or not runs_without_failures(self._store, self.execution_id):
-            from orchestrator_cli.core.executions.repository import record_upload
+        if failed or mended or not is_running_without_failures(self._store, self.execution_id):
+            from orchestrator_cli.core.executions.repository import record_upload_result
 
-            record_upload(self._store, self.execution_id, failed, mended)
+            record_upload_result(self._store, self.execution_id, failed, mended)

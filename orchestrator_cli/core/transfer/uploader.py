@@ -22,12 +22,12 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.executions.keys import execution_prefix
 from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.core.s3.types import Outcome, UploadResult
-from orchestrator_cli.core.transfer.engine import GROUPED_BYTES, Ended, Transfers
+from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
+from orchestrator_cli.core.transfer.engine import GROUPED_BYTES, Ended, TransferEngine
 from orchestrator_cli.core.transfer.local_file import LocalFile
-from orchestrator_cli.core.transfer.multipart_upload import LargeUpload, TransferCount
-from orchestrator_cli.core.transfer.plan import PlanItem, PlannedFile, SkippedFile
-from orchestrator_cli.core.transfer.stream_parts import Readable
+from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader, TransferStats
+from orchestrator_cli.core.transfer.plan import PlanItem, PlannedFile, SkippedPath
+from orchestrator_cli.core.transfer.stream_parts import BinaryStream
 from orchestrator_cli.core.transfer.stream_upload import StreamUpload
 
 # From so many files on, one listing per thousand keys is cheaper than finding out file by file.
@@ -60,8 +60,8 @@ class UploadSummary:
             self.failures.extend([result] if result.error else [])
             return
         self.stored_bytes += result.size_bytes
-        self.created += result.outcome is Outcome.CREATED
-        self.identical += result.outcome is Outcome.IDENTICAL
+        self.created += result.outcome is PutOutcome.CREATED
+        self.identical += result.outcome is PutOutcome.IDENTICAL
 
     def error(self) -> OrchestratorError | None:
         """Return the failure of the whole run, or None."""
@@ -84,7 +84,7 @@ class Uploader:
 
     def __init__(
         self,
-        transfers: Transfers,
+        transfers: TransferEngine,
         on_result: Callable[[UploadResult], None],
         etag_of: Callable[[str], str] | None = None,
     ) -> None:
@@ -133,7 +133,7 @@ class Uploader:
         return self._transfers.observe(partial(self._store_item, item), True)
 
     def _store_item(self, item: PlanItem) -> UploadResult:
-        if isinstance(item, SkippedFile):
+        if isinstance(item, SkippedPath):
             return _skipped(item)
         large = item.size_bytes > BASE_PART_BYTES
         return self._guarded(item, self._upload_large if large else self._upload_small)
@@ -163,14 +163,14 @@ class Uploader:
         etag = None if self._etag_of is None else self._etag_of(item.key)
         outcome, checksum = self._store.create(item.key, data, item.content_type, etag)
         self._transfers.on_bytes(len(data))
-        sent = len(data) if outcome is Outcome.CREATED else 0
-        return _done(item, len(data), outcome, StoredChecksum(checksum), TransferCount(0, sent))
+        sent = len(data) if outcome is PutOutcome.CREATED else 0
+        return _done(item, len(data), outcome, StoredChecksum(checksum), TransferStats(0, sent))
 
     def _upload_large(self, item: PlannedFile) -> UploadResult:
         with LocalFile(item.source) as source:
             if source.size_bytes <= BASE_PART_BYTES:
                 return self._upload_small(item)
-            upload = LargeUpload(self._transfers, source, item.key, item.content_type)
+            upload = MultipartUploader(self._transfers, source, item.key, item.content_type)
             outcome, checksum = upload.run()
             stored = StoredChecksum(checksum) if checksum else None
             return _done(item, source.size_bytes, outcome, stored, upload.count)
@@ -180,19 +180,19 @@ def _is_small(item: PlanItem) -> bool:
     return isinstance(item, PlannedFile) and item.size_bytes <= GROUPED_BYTES
 
 
-def _skipped(item: SkippedFile) -> UploadResult:
+def _skipped(item: SkippedPath) -> UploadResult:
     return UploadResult(str(item.source), None, None, 0, None, error=item.error, note=item.reason)
 
 
 def _done(
     item: PlannedFile,
     size_bytes: int,
-    outcome: Outcome,
+    outcome: PutOutcome,
     stored: StoredChecksum | None,
-    count: TransferCount,
+    count: TransferStats,
 ) -> UploadResult:
     error = None
-    if outcome is Outcome.CONFLICT:
+    if outcome is PutOutcome.CONFLICT:
         error = ConflictError(
             f"{printable(item.path)}: the key holds other content; nothing was changed",
             hint="stored files are immutable: upload it under another name",
@@ -214,12 +214,16 @@ def _failed(item: PlannedFile, error: OrchestratorError) -> UploadResult:
     return UploadResult(str(item.source), item.path, item.key, item.size_bytes, None, error=error)
 
 
-def upload_stream(transfers: Transfers, item: PlannedFile, stream: Readable) -> UploadResult:
+def upload_stream(
+    transfers: TransferEngine, item: PlannedFile, stream: BinaryStream
+) -> UploadResult:
     """Store a stream under the item's key; what can fail alone is in the result."""
     return transfers.observe(lambda: _upload_stream(transfers, item, stream), False)
 
 
-def _upload_stream(transfers: Transfers, item: PlannedFile, stream: Readable) -> UploadResult:
+def _upload_stream(
+    transfers: TransferEngine, item: PlannedFile, stream: BinaryStream
+) -> UploadResult:
     upload = StreamUpload(transfers, item.key, item.content_type)
     try:
         outcome, checksum = upload.run(stream)

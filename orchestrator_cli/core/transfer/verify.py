@@ -12,11 +12,11 @@ from orchestrator_cli.core.executions.keys import METADATA_NAME
 from orchestrator_cli.core.executions.listing import list_files
 from orchestrator_cli.core.executions.manifest import manifest_sha256
 from orchestrator_cli.core.executions.metadata import Artifact, ExecutionMetadata
-from orchestrator_cli.core.s3.compare import same_content, stored_checksum
-from orchestrator_cli.core.s3.types import ListedObject, ObjectHead
+from orchestrator_cli.core.s3.compare import best_stored_checksum, content_equals
+from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer.local_file import LocalFile
-from orchestrator_cli.core.transfer.plan import PlanItem, SkippedFile
+from orchestrator_cli.core.transfer.plan import PlanItem, SkippedPath
 
 
 class Finding(StrEnum):
@@ -31,7 +31,7 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifyResult:
     """The finding on one file, and why. `checksum` is what S3 holds, where it was asked."""
 
     path: str
@@ -43,7 +43,7 @@ class Verified:
 
 def verify_stored(
     store: ArtifactStore, metadata: ExecutionMetadata, read_back: bool
-) -> Iterator[Verified]:
+) -> Iterator[VerifyResult]:
     """Yield a finding per stored file and per file of the manifest that is not stored.
 
     With `read_back` every byte is fetched and hashed; else S3's checksums are compared. Where the
@@ -53,21 +53,23 @@ def verify_stored(
     complete = metadata.artifacts is not None
     check = partial(_verify_object, store, manifest, complete, read_back)
     files = list_files(store, metadata.execution_id)
-    seen: dict[str, Verified] = {}
+    seen: dict[str, VerifyResult] = {}
     for verified in store.map_in_order(check, files):
         seen[verified.path] = verified
         yield verified
     for path, item in manifest.items():
         if path not in seen:
-            yield Verified(path, Finding.MISSING, "in the manifest, not in S3", item.size_bytes)
+            yield VerifyResult(path, Finding.MISSING, "in the manifest, not in S3", item.size_bytes)
     yield from _verify_digest(metadata, seen.values())
 
 
-def _verify_digest(metadata: ExecutionMetadata, stored: Collection[Verified]) -> Iterator[Verified]:
+def _verify_digest(
+    metadata: ExecutionMetadata, stored: Collection[VerifyResult]
+) -> Iterator[VerifyResult]:
     """Yield a finding where the manifest, or in its absence what is stored, is not what it was."""
     if metadata.manifest_sha256 is None:
         return
-    found = partial(Verified, METADATA_NAME)
+    found = partial(VerifyResult, METADATA_NAME)
     if metadata.artifacts is not None:
         if manifest_sha256(metadata.artifacts) != metadata.manifest_sha256:
             yield found(Finding.DIFFERS, "the manifest does not match its own digest")
@@ -85,15 +87,15 @@ def _verify_object(
     manifest: dict[str, Artifact],
     complete: bool,
     read_back: bool,
-    item: tuple[str, ListedObject],
-) -> Verified:
+    item: tuple[str, ObjectSummary],
+) -> VerifyResult:
     path, listed = item
     head = store.head_with_checksum(listed.key)
     if head is None:
-        return Verified(path, Finding.MISSING, "vanished while it was looked at")
-    stored = stored_checksum(head)
+        return VerifyResult(path, Finding.MISSING, "vanished while it was looked at")
+    stored = best_stored_checksum(head)
     checksum = str(stored.checksum) if stored else None
-    found = partial(Verified, path, size_bytes=head.size_bytes, checksum=checksum)
+    found = partial(VerifyResult, path, size_bytes=head.size_bytes, checksum=checksum)
     expected = manifest.get(path)
     if expected is None and complete:
         return found(Finding.UNLISTED, "stored, but not in the manifest")
@@ -109,29 +111,29 @@ def _verify_object(
     return found(Finding.OK, checksum)
 
 
-def _reads_back(store: ArtifactStore, head: ObjectHead) -> bool:
+def _reads_back(store: ArtifactStore, head: ObjectMetadata) -> bool:
     source = store.open_stored(head.key)
-    return same_content(source, head.size_bytes, head, lambda: source)
+    return content_equals(source, head.size_bytes, head, lambda: source)
 
 
-def verify_local(store: ArtifactStore, plan: Iterable[PlanItem]) -> Iterator[Verified]:
+def verify_local(store: ArtifactStore, plan: Iterable[PlanItem]) -> Iterator[VerifyResult]:
     """Yield a finding per local file of an upload plan: whether S3 holds the same bytes."""
     check = partial(_verify_file, store)
     yield from store.map_in_order(check, plan)
 
 
-def _verify_file(store: ArtifactStore, item: PlanItem) -> Verified:
-    if isinstance(item, SkippedFile):
+def _verify_file(store: ArtifactStore, item: PlanItem) -> VerifyResult:
+    if isinstance(item, SkippedPath):
         finding = Finding.UNREADABLE if item.error else Finding.OK
-        return Verified(str(item.source), finding, f"not looked at: {item.reason}")
-    found = partial(Verified, item.path, size_bytes=item.size_bytes)
+        return VerifyResult(str(item.source), finding, f"not looked at: {item.reason}")
+    found = partial(VerifyResult, item.path, size_bytes=item.size_bytes)
     head = store.head_with_checksum(item.key)
     if head is None:
         return found(Finding.MISSING, f"{printable(item.source)} is not stored")
     try:
         with LocalFile(item.source) as source:
             opened = partial(store.open_stored, item.key)
-            same = same_content(source, source.size_bytes, head, opened)
+            same = content_equals(source, source.size_bytes, head, opened)
             source.check_unchanged()
     except OSError as error:
         return found(Finding.UNREADABLE, f"cannot read {printable(item.source)}: {error.strerror}")

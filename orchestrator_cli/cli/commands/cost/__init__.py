@@ -133,7 +133,7 @@ def cost(
 def _print_groups(
     app: App, gathering: Gathering, report: Report, by: str, usages: Iterator[ExecutionUsage]
 ) -> None:
-    from orchestrator_cli.core.retention.usage import add_up
+    from orchestrator_cli.core.retention.usage import sum_groups
 
     if by == "execution":
         for execution_id, usage in usages:
@@ -149,7 +149,7 @@ def _print_groups(
                 progress.add_bytes(usage.size_bytes)
                 yield execution_id, usage
 
-        groups = add_up(_named(gathering, by, counted()))
+        groups = sum_groups(_named(gathering, by, counted()))
     for name in sorted(groups, key=lambda name: (name is None, name or "")):
         report.print_group(name, groups[name])
 

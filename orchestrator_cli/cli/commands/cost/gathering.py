@@ -17,7 +17,7 @@ from orchestrator_cli.core.executions.keys import (
     last_execution_id,
 )
 from orchestrator_cli.core.retention.billing import Usage
-from orchestrator_cli.core.retention.forecast import FortuneTeller, Retention, take_apart
+from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention, compile_rules
 from orchestrator_cli.core.retention.inventory import (
     BucketPlace,
     DirectoryPlace,
@@ -36,12 +36,12 @@ from orchestrator_cli.core.retention.prices import REFERENCE_REGION
 from orchestrator_cli.core.retention.usage import (
     CLOCK_SKEW,
     ExecutionUsage,
+    include_incomplete,
     inventory_usage,
     list_unfinished,
     list_usage,
     list_usage_of,
     name_groups,
-    with_unfinished,
 )
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
@@ -91,20 +91,20 @@ class Gathering:
         if self._store is not None:
             configuration, why = _read_rules(self._store)
         if configuration.rules and self._store is not None:
-            retention = take_apart(configuration, self._store.clients.is_aws)
+            retention = compile_rules(configuration, self._store.clients.is_aws)
             words = "the bucket's lifecycle rules"
             if not retention.archives:
                 words += ", which archive nothing"
             return Rules(retention, "bucket", words)
         made = Configuration(tuple(api_rule(rule) for rule in plan_rules(RetentionPolicy())))
         words = f"the default policy of `orchestrator lifecycle apply` ({why})"
-        return Rules(take_apart(made, small_objects_stay=True), "default", words)
+        return Rules(compile_rules(made, small_objects_stay=True), "default", words)
 
     def read(
         self, texts: tuple[str, ...], since: datetime | None, until: datetime | None
     ) -> Iterator[ExecutionUsage]:
         """Yield what executions store, in time order. Raises NotFoundError for a named one."""
-        teller = FortuneTeller(self.rules.retention, self._now)
+        teller = LifecycleForecaster(self.rules.retention, self._now)
         named = sorted({self._resolve(text) for text in texts})
         latest = self._now + CLOCK_SKEW
         if self._inventory is None:
@@ -112,7 +112,7 @@ class Gathering:
         until = min(until or latest, latest)
         is_meant = _window(since, until) if not named else frozenset(named).__contains__
         usages = self._usages(teller, named, since, until, is_meant)
-        found = with_unfinished(usages, self._unfinished(named, is_meant))
+        found = include_incomplete(usages, self._unfinished(named, is_meant))
         for execution_id, usage in found:
             if named and not usage.objects and not usage.unfinished_uploads:
                 raise self._missing(execution_id)
@@ -120,7 +120,7 @@ class Gathering:
 
     def _usages(
         self,
-        teller: FortuneTeller,
+        teller: LifecycleForecaster,
         named: list[str],
         since: datetime | None,
         until: datetime,
@@ -130,7 +130,7 @@ class Gathering:
             place, manifest = self._manifest
             found = inventory_usage(read_inventory(place, manifest), teller, is_meant)
             # Those that are named and missing are to be noticed.
-            return with_unfinished(found, [(name, Usage(executions=1)) for name in named])
+            return include_incomplete(found, [(name, Usage(executions=1)) for name in named])
         store = self._bucket()
         if named:
             return list_usage_of(store, teller, named, self._concurrency)

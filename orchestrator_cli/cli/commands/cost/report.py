@@ -16,11 +16,11 @@ from orchestrator_cli.cli.output import human_dollars, human_size
 from orchestrator_cli.core.base.errors import UsageError, printable
 from orchestrator_cli.core.retention.billing import (
     MONTHS,
-    Bill,
+    CostEstimate,
     Usage,
-    make_bill,
+    estimate_cost,
     price_month,
-    rounded,
+    round_for_output,
 )
 from orchestrator_cli.core.retention.price_file import read_prices
 from orchestrator_cli.core.retention.prices import (
@@ -105,16 +105,16 @@ class Report:
             self._print_summary(bill, discount)
         self._notes(inventory_time)
 
-    def _bill(self, usage: Usage, with_tiers: bool = False) -> Bill:
+    def _bill(self, usage: Usage, with_tiers: bool = False) -> CostEstimate:
         aborts = self._rules.retention.aborts_uploads
-        return make_bill(usage, self._prices.prices, aborts, with_tiers)
+        return estimate_cost(usage, self._prices.prices, aborts, with_tiers)
 
     def _label(self, name: str | None) -> str:
         if name is None:
             return "unfinished uploads" if self._by == "class" else _NOTHING
         return printable(name)
 
-    def _print_row(self, label: str, usage: Usage, bill: Bill) -> None:
+    def _print_row(self, label: str, usage: Usage, bill: CostEstimate) -> None:
         if not self._begun and self._output.is_terminal:
             names = (self._by.upper(), "FILES", "SIZE", "NOW/MONTH", "ARCHIVED")
             self._output.row(names, _WIDTHS)
@@ -133,7 +133,7 @@ class Report:
             writer.writerow(_cell(value) for value in record.values())
         self._output.line(text.getvalue(), end="")
 
-    def _print_summary(self, bill: Bill, discount: Decimal) -> None:
+    def _print_summary(self, bill: CostEstimate, discount: Decimal) -> None:
         def line(label: str, amount: Decimal, unit: str) -> None:
             if amount:
                 self._output.line(f"  {label:<36}{human_dollars(amount):>16} {unit}")
@@ -170,7 +170,7 @@ class Report:
         ]
 
     def _total_record(
-        self, bill: Bill, discount: Decimal, inventory_time: datetime | None
+        self, bill: CostEstimate, discount: Decimal, inventory_time: datetime | None
     ) -> dict[str, Any]:
         return _record("total", None, self._total, bill) | {
             "storage": _classes(self._total),
@@ -204,7 +204,7 @@ def _when(month: int) -> str:
     return f"  in {month:>2} month{'s' if month > 1 else ''}" if month else "  now"
 
 
-def _record(by: str, name: str | None, usage: Usage, bill: Bill) -> dict[str, Any]:
+def _record(by: str, name: str | None, usage: Usage, bill: CostEstimate) -> dict[str, Any]:
     return {
         "by": by,
         "group": name,
@@ -233,7 +233,7 @@ def _classes(usage: Usage) -> dict[str, dict[str, int]]:
 
 def _number(amount: Decimal) -> float:
     # A float holds what is left after rounding, up to a million dollars, to the last digit.
-    return float(rounded(amount))
+    return float(round_for_output(amount))
 
 
 def _cell(value: Any) -> str:

@@ -80,9 +80,9 @@ def render(
     over, by whatever rule.
     """
     from orchestrator_cli.infrastructure.aws_cli import render_policy
-    from orchestrator_cli.infrastructure.bucket_policy import Guarantees
+    from orchestrator_cli.infrastructure.bucket_policy import BucketProtection
 
-    guarantees = Guarantees(
+    guarantees = BucketProtection(
         versioning=versioning,
         block_public_access=block_public_access,
         kms_key=kms_key or ("" if encrypt else None),

@@ -57,10 +57,10 @@ def logs(
     --tail reads from the end, and a closed pipe ends the transfer. What was read to its end is
     compared with its stored checksum.
     """
-    from orchestrator_cli.cli.commands.logs.log_filter import Lines, strip_escapes
-    from orchestrator_cli.core.executions.logs import find_log, find_tail, open_log
-    from orchestrator_cli.core.retention.archive import explaining
-    from orchestrator_cli.core.transfer.range_reader import read_in_order, read_whole
+    from orchestrator_cli.cli.commands.logs.log_filter import LineReader, strip_escapes
+    from orchestrator_cli.core.executions.logs import find_log, open_log_with_prefix, tail_offset
+    from orchestrator_cli.core.retention.archive import explain_archived_errors
+    from orchestrator_cli.core.transfer.range_reader import iter_object_verified, iter_range
 
     text, names = split_id(arguments)
     if len(names) > 1:
@@ -71,7 +71,7 @@ def logs(
     name = names[0] if names else None
     first = memoryview(b"")
     if tail is None:
-        log, first = open_log(store, execution_id, name)
+        log, first = open_log_with_prefix(store, execution_id, name)
     else:
         log = find_log(store, execution_id, name)
     to_terminal = output is None and app.output.is_terminal
@@ -80,15 +80,15 @@ def logs(
         tail = _TERMINAL_LINES if log.size_bytes > _TERMINAL_BYTES else None
         if tail is not None:
             app.output.note(f"the last {tail:,} lines; --all shows everything")
-    with explaining(store, log.key, app.now()):
-        blocks: Iterable[bytes | memoryview] = read_whole(store, log, first)
+    with explain_archived_errors(store, log.key, app.now()):
+        blocks: Iterable[bytes | memoryview] = iter_object_verified(store, log, first)
         if tail is not None and pattern is None:
-            start = find_tail(store, log.key, log.size_bytes, tail)
-            blocks = read_in_order(store, log.key, start, log.size_bytes)
+            start = tail_offset(store, log.key, log.size_bytes, tail)
+            blocks = iter_range(store, log.key, start, log.size_bytes)
         if strip_ansi:
             blocks = strip_escapes(blocks)
         if pattern is not None:
-            blocks = Lines(blocks).matching(pattern, last=tail)
+            blocks = LineReader(blocks).matching(pattern, last=tail)
         _write(blocks, output, pager)
 
 

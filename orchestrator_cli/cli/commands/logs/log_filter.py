@@ -46,7 +46,7 @@ def _unfinished_escape(data: bytes) -> int:
     return match.start() if match else len(data)
 
 
-class Lines:
+class LineReader:
     """The lines of a log; the newline belongs to its line, the last may have none."""
 
     def __init__(self, blocks: Iterable[bytes | memoryview]) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from orchestrator_cli.core.base.errors import UsageError, printable
-from orchestrator_cli.core.executions.keys import parse_execution_id
+from orchestrator_cli.core.executions.ids import parse_execution_id
 
 SCOPES = ("read", "upload")
 _PREFIX = "orc_"

@@ -12,18 +12,17 @@ from typing import Any
 from orchestrator_cli.api.manifest_cache import Manifests
 from orchestrator_cli.api.pagination import decode_cursor, encode_cursor
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.executions.ids import is_execution_id, parse_execution_id
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     METADATA_NAME,
     artifact_key,
     execution_prefix,
-    is_execution_id,
-    log_path,
     parse_artifact_key,
-    parse_execution_id,
 )
 from orchestrator_cli.core.executions.listing import list_execution_ids, no_such_execution
 from orchestrator_cli.core.executions.logs import find_log, tail_offset
+from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.executions.repository import read_execution, read_executions
 from orchestrator_cli.core.retention.archive import ArchiveInspector, is_archived, parse_restore
 from orchestrator_cli.core.s3.presign import Presigner, UrlExpiry, effective_expiry
@@ -165,7 +164,7 @@ class ReadService:
         next(self.store.list_objects(EXECUTIONS_PREFIX, at_once=1), None)
 
     def _log_path(self, name: str) -> str:
-        path = log_path(name)
+        path = log_storage_path(name)
         if path is None:
             raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
         return path

@@ -73,13 +73,13 @@ class App:
         """Return a fresh ULID."""
         import secrets
 
-        from orchestrator_cli.core.executions.keys import new_execution_id
+        from orchestrator_cli.core.executions.ids import new_execution_id
 
         return new_execution_id(self.now(), secrets.token_bytes(10))
 
     def resolve_id(self, text: str, store: ArtifactStore) -> str:
         """Return the execution id that a ULID, a unique prefix or @latest stands for."""
-        from orchestrator_cli.core.executions.keys import is_execution_id
+        from orchestrator_cli.core.executions.ids import is_execution_id
 
         if is_execution_id(text.upper()):
             # The common case imports nothing more.

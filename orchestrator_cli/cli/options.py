@@ -215,7 +215,7 @@ def is_preset_id(execution_id: str) -> bool:
 
 
 def _is_ulid(text: str) -> bool:
-    from orchestrator_cli.core.executions.keys import is_execution_id
+    from orchestrator_cli.core.executions.ids import is_execution_id
 
     return is_execution_id(text.upper())
 

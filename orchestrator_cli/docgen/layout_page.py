@@ -7,6 +7,7 @@ from importlib import resources
 from string import Template
 
 from orchestrator_cli.core.executions import keys as layout
+from orchestrator_cli.core.executions import placement
 from orchestrator_cli.core.executions.metadata import Artifact, ExecutionMetadata, RunDetails
 from orchestrator_cli.core.executions.repository import MAX_METADATA_BYTES
 from orchestrator_cli.core.s3 import compare
@@ -97,7 +98,7 @@ def _values() -> dict[str, str]:
         "base_part_bytes": f"{parts.BASE_PART_BYTES:,}",
         "doubling": parts.DOUBLING,
         "folders": _join(f"{name}/" for name in layout.FOLDERS),
-        "image_suffixes": _join(sorted(layout._IMAGE_SUFFIXES)),  # noqa: SLF001 - no business of other callers
+        "image_suffixes": _join(sorted(placement.IMAGE_SUFFIXES)),
         "log_names": _join(layout.LOG_NAMES),
         "max_key_bytes": f"{layout.MAX_KEY_BYTES:,}",
         "max_parts": f"{parts.MAX_PARTS:,}",
@@ -108,7 +109,7 @@ def _values() -> dict[str, str]:
         "run_fields": _definitions(RUN_FIELDS),
         "schedule_metadata": compare.SCHEDULE_METADATA,
         "sha256_metadata": compare.SHA256_METADATA,
-        "trace_suffixes": _join(sorted(layout._TRACE_SUFFIXES)),  # noqa: SLF001 - no business of other callers
+        "trace_suffixes": _join(sorted(placement.TRACE_SUFFIXES)),
     }
 
 

@@ -13,29 +13,30 @@ from hypothesis import strategies as st
 from ulid import ULID
 
 from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.executions.ids import (
+    execution_time,
+    first_execution_id,
+    is_execution_id,
+    is_execution_id_prefix,
+    last_execution_id,
+    new_execution_id,
+    parse_execution_id,
+)
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     LOG_NAMES,
     MAX_KEY_BYTES,
     artifact_key,
     execution_prefix,
-    execution_time,
-    first_execution_id,
     history_key,
     invalid_path_reason,
-    is_execution_id,
-    is_execution_id_prefix,
-    last_execution_id,
-    log_path,
     metadata_key,
-    new_execution_id,
     parse_artifact_key,
-    parse_execution_id,
     parse_execution_prefix,
     parse_history_key,
-    place,
 )
 from orchestrator_cli.core.executions.listing import list_execution_ids
+from orchestrator_cli.core.executions.placement import log_storage_path, storage_path_for
 from tests.support.engine import open_store
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def test_the_limit_of_a_key_counts_bytes_of_utf8(character: str) -> None:
 )
 def test_a_path_is_refused_with_its_reason(path: str, problem: str) -> None:
     assert problem in str(invalid_path_reason(path))
-    for refuse in (place, lambda name: artifact_key(ID, name)):
+    for refuse in (storage_path_for, lambda name: artifact_key(ID, name)):
         with pytest.raises(UsageError, match=problem) as raised:
             refuse(path)
         assert raised.value.message.isprintable()
@@ -393,12 +394,12 @@ def test_a_listing_that_starts_at_an_id_does_not_skip_it() -> None:
     ],
 )
 def test_where_a_file_goes(relative: str, path: str) -> None:
-    assert place(relative) == path
+    assert storage_path_for(relative) == path
 
 
 @given(paths)
 def test_every_file_has_its_place_in_the_layout(relative: str) -> None:
-    path = place(relative)
+    path = storage_path_for(relative)
     folder, _, rest = path.partition("/")
     assert folder in ("logs", "artifacts")
     assert folder != "logs" or rest in LOG_NAMES
@@ -408,12 +409,12 @@ def test_every_file_has_its_place_in_the_layout(relative: str) -> None:
 
 @given(paths)
 def test_a_downloaded_file_goes_back_to_its_place(relative: str) -> None:
-    assert place(place(relative)) == place(relative)
+    assert storage_path_for(storage_path_for(relative)) == storage_path_for(relative)
 
 
 @pytest.mark.parametrize("name", ["x", "é"])
 def test_a_placed_file_is_refused_only_for_its_length(name: str) -> None:
-    path = place(name * 1000)
+    path = storage_path_for(name * 1000)
     with pytest.raises(UsageError, match="longer than"):
         artifact_key(ID, path)
 
@@ -434,4 +435,4 @@ def test_a_placed_file_is_refused_only_for_its_length(name: str) -> None:
     ],
 )
 def test_the_name_of_a_log(name: str, path: str | None) -> None:
-    assert log_path(name) == path
+    assert log_storage_path(name) == path

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from orchestrator_cli.cli.app import App, Settings
 from orchestrator_cli.core.base.errors import AccessError
-from orchestrator_cli.core.executions.keys import execution_prefix, first_execution_id
+from orchestrator_cli.core.executions.ids import first_execution_id
+from orchestrator_cli.core.executions.keys import execution_prefix
 from orchestrator_cli.core.executions.listing import list_execution_ids
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.bench.certificates import make_certificates

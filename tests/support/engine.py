@@ -9,7 +9,8 @@ from typing import Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
-from orchestrator_cli.core.executions.keys import artifact_key, place
+from orchestrator_cli.core.executions.keys import artifact_key
+from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.retry import RetryPolicy
 from orchestrator_cli.core.s3.session import S3Session, S3Settings
@@ -50,7 +51,7 @@ def new_execution(cli: Callable[..., Any]) -> str:
 
 def key_of(name: str, execution_id: str = EXECUTION_ID) -> str:
     """Return the key that a file of this relative name is stored under."""
-    return artifact_key(execution_id, place(name))
+    return artifact_key(execution_id, storage_path_for(name))
 
 
 def impatient(monkeypatch: Any) -> None:

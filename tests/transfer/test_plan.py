@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
-from orchestrator_cli.core.executions.keys import artifact_key, place
+from orchestrator_cli.core.executions.keys import artifact_key
+from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.transfer.plan import (
     PathFilter,
     PlanItem,
@@ -330,9 +331,9 @@ def test_every_file_of_any_tree_is_planned_once(tree: set[tuple[str, ...]]) -> N
             root.joinpath(*path).write_bytes(b"x" * len(path))
         items = plan(root)
     expected = {
-        (str(root.joinpath(*path)), place("/".join(path)), len(path))
+        (str(root.joinpath(*path)), storage_path_for("/".join(path)), len(path))
         for path in files
-        if place("/".join(path))
+        if storage_path_for("/".join(path))
     }
     planned = [item for item in items if isinstance(item, PlannedFile)]
     assert len(planned) == len(items) == len(files)

@@ -111,7 +111,7 @@ def _make_token(
     valid_for: timedelta | None,
 ) -> None:
     from orchestrator_cli.api.auth import TokenScope, new_token
-    from orchestrator_cli.core.executions.keys import parse_execution_id
+    from orchestrator_cli.core.executions.ids import parse_execution_id
 
     try:
         until = app.now() + valid_for if valid_for else None

@@ -113,7 +113,7 @@ def sync_efs(
     """
     from orchestrator_cli.core.efs.rules import SyncRules
     from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
-    from orchestrator_cli.core.executions.keys import parse_execution_id
+    from orchestrator_cli.core.executions.ids import parse_execution_id
 
     if watch and dry_run:
         raise click.UsageError("--watch and --dry-run exclude each other.")

@@ -114,7 +114,7 @@ def upload(
     With --via, a server checks each file and signs what stores it, and the content goes to S3
     directly; ID is then a whole ULID. See orchestrator-api(7).
     """
-    from orchestrator_cli.core.executions.keys import parse_execution_id
+    from orchestrator_cli.core.executions.ids import parse_execution_id
     from orchestrator_cli.core.transfer.plan import PathFilter, plan_upload
 
     text, paths = split_id(arguments)
@@ -203,11 +203,12 @@ def _upload_stdin(
     as_json: bool,
     dry_run: bool,
 ) -> None:
-    from orchestrator_cli.core.executions.keys import artifact_key, place
+    from orchestrator_cli.core.executions.keys import artifact_key
+    from orchestrator_cli.core.executions.placement import storage_path_for
     from orchestrator_cli.core.transfer.plan import PlannedFile, guess_content_type
     from orchestrator_cli.core.transfer.uploader import UploadSummary, upload_stream
 
-    path = place(name)
+    path = storage_path_for(name)
     item = PlannedFile(
         Path("-"), path, artifact_key(session.execution_id, path), 0, guess_content_type(path)
     )

@@ -29,7 +29,8 @@ from orchestrator_cli.core.efs.rules import (
 )
 from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions, plan_execution
 from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
-from orchestrator_cli.core.executions.keys import execution_prefix, execution_time, metadata_key
+from orchestrator_cli.core.executions.ids import execution_time
+from orchestrator_cli.core.executions.keys import execution_prefix, metadata_key
 from orchestrator_cli.core.executions.metadata import ExecutionMetadata, RunnerType, build_metadata
 from orchestrator_cli.core.executions.repository import (
     create_execution,

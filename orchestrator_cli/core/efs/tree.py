@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator_cli.core.base.errors import NotFoundError, printable
-from orchestrator_cli.core.executions.keys import is_execution_id
+from orchestrator_cli.core.executions.ids import is_execution_id
 from orchestrator_cli.core.transfer.plan import (
     PathFilter,
     PlanItem,

@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError, printable
+from orchestrator_cli.core.executions.ids import is_execution_id, is_execution_id_prefix
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     execution_prefix,
-    is_execution_id,
-    is_execution_id_prefix,
     key_after_execution,
     parse_artifact_key,
     parse_execution_prefix,

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError, UsageError, printable
-from orchestrator_cli.core.executions.keys import artifact_key, log_path, metadata_key
+from orchestrator_cli.core.executions.keys import artifact_key, metadata_key
 from orchestrator_cli.core.executions.listing import no_such_execution
+from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.s3.types import ObjectMetadata
 from orchestrator_cli.core.s3.writer import ArtifactStore
@@ -65,9 +66,9 @@ def _first_of(
 
 
 def _keys_of(execution_id: str, name: str | None) -> list[str]:
-    names = _DEFAULT_ORDER if name is None else (log_path(name) or name,)
+    names = _DEFAULT_ORDER if name is None else (log_storage_path(name) or name,)
     try:
-        return [artifact_key(execution_id, log_path(one) or one) for one in names]
+        return [artifact_key(execution_id, log_storage_path(one) or one) for one in names]
     except UsageError:
         # Nothing can be stored under such a name.
         return []

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from orchestrator_cli.core.base.errors import IntegrityError, UsageError, printable
-from orchestrator_cli.core.executions.keys import parse_execution_id
+from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.s3.types import Checksum
 
 SCHEMA_VERSION = 1

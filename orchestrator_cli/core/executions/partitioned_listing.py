@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from orchestrator_cli.core.base.ahead import result_of
 from orchestrator_cli.core.base.cancellation import bind_token, current_token
-from orchestrator_cli.core.executions.keys import (
-    EXECUTIONS_PREFIX,
+from orchestrator_cli.core.executions.ids import (
     execution_time,
     first_execution_id,
-    key_after_execution,
     last_execution_id,
 )
+from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, key_after_execution
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

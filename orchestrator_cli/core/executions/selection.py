@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError, printable
-from orchestrator_cli.core.executions.keys import log_path, place
 from orchestrator_cli.core.executions.listing import list_all_files
+from orchestrator_cli.core.executions.placement import log_storage_path, storage_path_for
 from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
@@ -48,13 +48,13 @@ def filter_files(
 def placed(name: str) -> str | None:
     """Return the path that an upload would have given to a file of this name, if to any."""
     try:
-        return place(name)
+        return storage_path_for(name)
     except UsageError:
         return None
 
 
 def matches(path: str, pattern: str) -> bool:
     """Say whether a path is meant by a pattern."""
-    if path in (pattern, log_path(pattern), placed(pattern)):
+    if path in (pattern, log_storage_path(pattern), placed(pattern)):
         return True
     return path.startswith(pattern.rstrip("/") + "/") or fnmatchcase(path, pattern)

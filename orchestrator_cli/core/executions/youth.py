@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from orchestrator_cli.core.base.errors import NotFoundError
-from orchestrator_cli.core.executions.keys import execution_time
+from orchestrator_cli.core.executions.ids import execution_time
 
 Found = TypeVar("Found")
 

@@ -21,7 +21,8 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
     printable,
 )
-from orchestrator_cli.core.executions.keys import artifact_key, place
+from orchestrator_cli.core.executions.keys import artifact_key
+from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.s3.checksum import to_base64
 from orchestrator_cli.core.s3.compare import SHA256_METADATA, StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.multipart import IncompleteUpload, MultipartUploads, StoredPart
@@ -275,7 +276,7 @@ class UploadAuthorizer:
 
 def _placed(execution_id: str, relative: str) -> tuple[str, str]:
     """Return path and key. Raises UsageError for what can be stored nowhere."""
-    path = place(relative)
+    path = storage_path_for(relative)
     return path, artifact_key(execution_id, path)
 
 

@@ -16,7 +16,8 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
     printable,
 )
-from orchestrator_cli.core.executions.keys import artifact_key, file_suffix, place
+from orchestrator_cli.core.executions.keys import artifact_key, file_suffix
+from orchestrator_cli.core.executions.placement import storage_path_for
 
 # Chosen so that a browser shows text, JSON, images and HTML in place instead of saving them.
 _TEXT_SUFFIXES = frozenset(
@@ -193,7 +194,7 @@ def _plan_file(
     execution_id: str, source: Path, relative: str, look: Callable[[], os.stat_result]
 ) -> PlanItem:
     try:
-        path = place(relative)
+        path = storage_path_for(relative)
         key = artifact_key(execution_id, path)
         size_bytes = look().st_size
     except UsageError as error:

@@ -10,12 +10,8 @@ from pathlib import Path
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
-from orchestrator_cli.core.executions.keys import (
-    EXECUTIONS_PREFIX,
-    execution_prefix,
-    first_execution_id,
-    last_execution_id,
-)
+from orchestrator_cli.core.executions.ids import first_execution_id, last_execution_id
+from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention, compile_rules
 from orchestrator_cli.core.retention.inventory import (
@@ -163,7 +159,7 @@ class Gathering:
         return name_groups(self._bucket(), usages, field, warn)
 
     def _resolve(self, text: str) -> str:
-        from orchestrator_cli.core.executions.keys import is_execution_id
+        from orchestrator_cli.core.executions.ids import is_execution_id
 
         if is_execution_id(text.upper()):
             return text.upper()

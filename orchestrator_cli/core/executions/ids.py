@@ -1,0 +1,70 @@
+"""Execution ids: ULIDs, and the arithmetic on the time inside them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from orchestrator_cli.core.base.errors import UsageError, printable
+
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_ULID_PREFIX = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{0,25}")
+_MAX_ULID_MILLISECONDS = 2**48 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_execution_id(text: str) -> str:
+    """Return the canonical form of a ULID. Raises UsageError."""
+    folded = text.upper()
+    if not _ULID.fullmatch(folded):
+        raise UsageError(
+            f"not an execution id: {printable(text)!r}",
+            hint="an execution id is a ULID: 26 characters, the first 0-7, no I, L, O or U",
+        )
+    return folded
+
+
+def is_execution_id(text: str) -> bool:
+    """Say whether the text is a ULID in canonical form."""
+    return _ULID.fullmatch(text) is not None
+
+
+def is_execution_id_prefix(text: str) -> bool:
+    """Say whether a canonical ULID can start with this text, upper or lower case."""
+    return _ULID_PREFIX.fullmatch(text.upper()) is not None
+
+
+def new_execution_id(now: datetime, randomness: bytes) -> str:
+    """Return the ULID of an instant and 10 random bytes."""
+    from ulid import ULID
+
+    return str(ULID.from_bytes(_milliseconds(now).to_bytes(6, "big") + randomness))
+
+
+def execution_time(execution_id: str) -> datetime:
+    """Return the instant inside a ULID, in UTC.
+
+    The 48 bits reach the year 10889; what datetime cannot hold is clamped to its maximum.
+    """
+    from ulid import ULID
+
+    milliseconds = int.from_bytes(ULID.from_str(execution_id).bytes[:6], "big")
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def first_execution_id(instant: datetime) -> str:
+    """Return the smallest ULID of an instant's millisecond."""
+    return new_execution_id(instant, b"\x00" * 10)
+
+
+def last_execution_id(instant: datetime) -> str:
+    """Return the largest ULID of an instant's millisecond."""
+    return new_execution_id(instant, b"\xff" * 10)
+
+
+def _milliseconds(instant: datetime) -> int:
+    milliseconds = (instant - _EPOCH) // timedelta(milliseconds=1)
+    return min(max(milliseconds, 0), _MAX_ULID_MILLISECONDS)

@@ -34,7 +34,7 @@ from orchestrator_cli.core.executions.metadata import (
     Status,
     parse_metadata,
 )
-from orchestrator_cli.core.executions.youth import retry_if_new
+from orchestrator_cli.core.executions.waiting import retry_if_new
 from orchestrator_cli.core.s3.multipart import MultipartUploads
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
-from orchestrator_cli.core.executions.youth import retry_if_new
+from orchestrator_cli.core.executions.waiting import retry_if_new
 from orchestrator_cli.core.gateway.client import GatewayClient
 from orchestrator_cli.core.gateway.remote_execution import RemoteExecution
 from orchestrator_cli.core.gateway.remote_multipart import RemoteUploader, ViaTransfers

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from orchestrator_cli.core.executions.glimpse import is_running_without_failures
+from orchestrator_cli.core.executions.status_probe import is_running_without_failures
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer.engine import TransferEngine

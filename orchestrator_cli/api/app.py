@@ -27,8 +27,9 @@ from orchestrator_cli.api.schemas import ERRORS, REDIRECT, ExecutionPage, FilePa
 from orchestrator_cli.api.upload_routes import add_uploads
 from orchestrator_cli.api.upload_service import ForbiddenError, UploadService
 from orchestrator_cli.api.worker_pool import BoundedWorkerPool, BusyError
-from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.quantities import parse_instant
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.metadata import ExecutionMetadata, Result
 
 Cursor = Annotated[

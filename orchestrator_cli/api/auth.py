@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import parse_execution_id
 
 SCOPES = ("read", "upload")

@@ -16,9 +16,8 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UnavailableError,
     UsageError,
-    printable,
-    without_secrets,
 )
+from orchestrator_cli.core.base.text import printable, without_secrets
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5

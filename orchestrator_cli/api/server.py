@@ -11,7 +11,8 @@ from typing import Any
 import uvicorn
 
 from orchestrator_cli.api.slow_client_protocol import SlowClientProtocol
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 
 KEEP_ALIVE_SECONDS = 30
 DRAIN_SECONDS = 30

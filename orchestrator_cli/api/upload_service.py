@@ -7,7 +7,8 @@ from typing import Any
 
 from orchestrator_cli.api import upload_schemas as models
 from orchestrator_cli.api.auth import Token
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.executions.repository import (
     Execution,

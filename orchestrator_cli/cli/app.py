@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.metrics_setup import Measuring

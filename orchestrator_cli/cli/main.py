@@ -17,13 +17,8 @@ import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, Settings, debug_from_environment, load_config
-from orchestrator_cli.core.base.errors import (
-    InterruptedByUser,
-    OrchestratorError,
-    UsageError,
-    printable,
-    without_secrets,
-)
+from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable, without_secrets
 
 # More than metadata.json ever has.
 _LONGEST_LINE_BYTES = 1024 * 1024

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_cli.core.base.errors import printable
+from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -17,8 +17,8 @@ from orchestrator_cli.core.base.errors import (
     InterruptedByUser,
     OrchestratorError,
     UnavailableError,
-    printable,
 )
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.metadata import (
     ExecutionMetadata,

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.runner.run_record import RunEnd, RunStart
 
 STATE_NAME = "run.json"

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
 
 DEFAULT_BUCKET = "orchestrator-sandbox"
 # Settings that would lead a client away from the sandbox, or into someone's real account.

@@ -28,8 +28,8 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UnavailableError,
     UsageError,
-    printable,
 )
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.framing import MalformedError, TransportError
 from orchestrator_cli.core.http.pool import HttpPool, make_pool
 from orchestrator_cli.core.s3.errors import S3Error, error_from_s3, parse_error_body, translate

@@ -88,7 +88,7 @@ def download(
 
 
 def _report(app: App, result: DownloadResult, as_json: bool) -> None:
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     outcome = str(result.outcome) if result.outcome else "failed"
     if as_json:

@@ -31,7 +31,7 @@ def finish(app: App, execution_id: str, result: str, as_json: bool) -> None:
     the manifest.
     """
     from orchestrator_cli.cli.output import human_count, human_size
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.executions.metadata import Result
     from orchestrator_cli.core.executions.repository import (
         finish_execution,

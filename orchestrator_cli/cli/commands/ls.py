@@ -107,7 +107,7 @@ def _print_execution(
     app: App, item: ExecutionMetadata, null: bool, as_json: bool, header: bool
 ) -> None:
     from orchestrator_cli.cli.output import human_size, human_time
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     if null:
         app.output.line(item.execution_id, end="\0")
@@ -153,7 +153,7 @@ def _list_files(app: App, text: str, null: bool, as_json: bool) -> None:
 
 def _print_file(app: App, path: str, listed: Any, as_json: bool) -> None:
     from orchestrator_cli.cli.output import human_size, human_time
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     if as_json:
         app.output.json(

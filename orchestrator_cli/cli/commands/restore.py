@@ -164,7 +164,8 @@ def _wait(
 
 def _report(app: App, items: dict[str, RestoreItem], as_json: bool) -> None:
     from orchestrator_cli.cli.output import human_count
-    from orchestrator_cli.core.base.errors import PartialFailureError, printable
+    from orchestrator_cli.core.base.errors import PartialFailureError
+    from orchestrator_cli.core.base.text import printable
 
     for item in items.values():
         if as_json:

@@ -244,7 +244,8 @@ def _resume_line(app: App, directory: Path) -> str:
 
 def _resume(app: App, directory: Path) -> None:
     """Do what the run could not. Raises the error that is left."""
-    from orchestrator_cli.core.base.errors import UsageError, printable
+    from orchestrator_cli.core.base.errors import UsageError
+    from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.runner.run_record import RunEnd
     from orchestrator_cli.runner.spool import Spool
 

@@ -23,7 +23,7 @@ def show(app: App, execution_id: str, as_json: bool) -> None:
 
     The metadata is validated; --json prints it whole, manifest included.
     """
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.executions.repository import read_execution
 
     store = app.store()
@@ -39,7 +39,7 @@ def show(app: App, execution_id: str, as_json: bool) -> None:
 
 def _text(name: str, value: Any) -> str:
     from orchestrator_cli.cli.output import human_size
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     if value is None or value == [] or value == {}:
         return "-"
@@ -59,7 +59,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _pairs(value: dict[str, Any]) -> str:
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     return ", ".join(printable(f"{key}={item}") for key, item in sorted(value.items()))
 
@@ -67,7 +67,7 @@ def _pairs(value: dict[str, Any]) -> str:
 def _run_text(run: dict[str, Any]) -> str:
     import shlex
 
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     seconds = run.get("duration_seconds")
     lasted = "" if seconds is None else f" after {seconds:g} s"

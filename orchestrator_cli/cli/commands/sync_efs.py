@@ -199,7 +199,7 @@ class _Told:
 
     def event(self, event: SyncEvent) -> None:
         """Tell what became of a file."""
-        from orchestrator_cli.core.base.errors import printable
+        from orchestrator_cli.core.base.text import printable
 
         why = event.error.message if event.error else event.detail
         if why is not None and self._is_old(event.source, why):
@@ -271,7 +271,7 @@ def _print_plan(
     execution_id: str | None,
     as_json: bool,
 ) -> None:
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.efs.rules import SyncEvent, is_due, plan_sync
     from orchestrator_cli.core.efs.tree import list_bench_executions
     from orchestrator_cli.core.transfer.plan import SkippedPath

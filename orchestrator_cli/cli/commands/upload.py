@@ -237,19 +237,19 @@ def _failing(app: App, session: UploadSession) -> set[str]:
 
 
 def _is_below(path: str, roots: tuple[str, ...]) -> bool:
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     return any(path.startswith(printable(Path(root)) + "/") for root in roots)
 
 
 def _failed_path(result: UploadResult) -> str:
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     return result.path or printable(result.source)
 
 
 def _report(app: App, result: UploadResult, as_json: bool) -> None:
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     outcome = _outcome(result)
     if as_json:
@@ -291,7 +291,7 @@ def _json_text(name: str) -> str:
 
 
 def _print_plan(app: App, plan: Iterable[PlanItem], as_json: bool) -> None:
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.transfer.plan import SkippedPath
 
     for item in plan:

@@ -113,7 +113,7 @@ def _print_url(
     app: App, path: str, listed: ObjectSummary, signed: str, expiry: UrlExpiry, style: str
 ) -> None:
     from orchestrator_cli.cli.output import human_size, rfc3339
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     expires = rfc3339(expiry.expires_at)
     label = f"{human_size(listed.size_bytes)}, expires {expires}"

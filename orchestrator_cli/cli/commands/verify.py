@@ -63,7 +63,7 @@ def verify(app: App, arguments: tuple[str, ...], read_back: bool, as_json: bool)
 
 
 def _report(app: App, verified: VerifyResult, as_json: bool) -> None:
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     if as_json:
         app.output.record(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-
 EXIT_CODES: dict[int, str] = {
     0: "done, including “identical, already stored”",
     1: "unexpected error",
@@ -18,42 +15,6 @@ EXIT_CODES: dict[int, str] = {
     9: "storage unavailable after retries; the same command resumes",
     130: "interrupted; the same command resumes",
 }
-
-# Bidirectional overrides and isolates can make a name read as another one.
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-# A signed query string; elements of S3's error answers; headers as a proxy may show them; the user
-# and password of a URL.
-_SECRETS = (
-    r"(?i)(?P<keep>)[?&][^\s\"'<>?]*X-Amz-[^\s\"'<>]*",
-    r"(?P<keep><[\w-]*(Token|Secret|Sign|Credential|Canonical|AccessKey)[\w-]*>)[^<]*",
-    r"(?i)(?P<keep>\b(x-amz-security-token|signature|credential|authorization)\W{0,3}[:=])[^\n,&<]*",
-    r"(?P<keep>://)[^\s/\"'<>]+(?=@)",
-)
-_ESCAPED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-
-
-def printable(name: object) -> str:
-    """Return a name from outside with everything a terminal would act on escaped."""
-    text = str(name)
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_escape(character) for character in text)
-
-
-def _escape(character: str) -> str:
-    if character in _BIDI or unicodedata.category(character) in _ESCAPED_CATEGORIES:
-        return character.encode("unicode_escape", "backslashreplace").decode("ascii")
-    return character
-
-
-def without_secrets(text: str) -> str:
-    """Return a text, as of a traceback, without what could be used to sign or to pass as us.
-
-    Servers repeat our own request in some error answers, its session token included.
-    """
-    for pattern in _SECRETS:
-        text = re.sub(pattern, r"\g<keep>…", text)
-    return text
 
 
 class OrchestratorError(Exception):

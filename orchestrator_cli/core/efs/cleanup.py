@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from orchestrator_cli.core.base.errors import OrchestratorError, printable
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.tree import BenchExecution
 from orchestrator_cli.core.s3.checksum import FdReader
 from orchestrator_cli.core.s3.types import PutOutcome

@@ -16,8 +16,8 @@ from orchestrator_cli.core.base.errors import (
     InterruptedByUser,
     OrchestratorError,
     UnavailableError,
-    printable,
 )
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.cleanup import Removal, remove_empty_dirs, remove_stored_file
 from orchestrator_cli.core.efs.rules import (
     SyncEvent,

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator_cli.core.base.errors import NotFoundError, printable
+from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import is_execution_id
 from orchestrator_cli.core.transfer.plan import (
     PathFilter,

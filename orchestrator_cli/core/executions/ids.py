@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _ULID_PREFIX = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{0,25}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import execution_time, is_execution_id
 
 EXECUTIONS_PREFIX = "executions/"

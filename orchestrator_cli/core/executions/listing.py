@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from orchestrator_cli.core.base.errors import NotFoundError, UsageError, printable
+from orchestrator_cli.core.base.errors import NotFoundError, UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import is_execution_id, is_execution_id_prefix
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,

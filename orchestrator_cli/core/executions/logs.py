@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError, UsageError, printable
+from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError, UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, metadata_key
 from orchestrator_cli.core.executions.listing import no_such_execution
 from orchestrator_cli.core.executions.placement import log_storage_path

@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from orchestrator_cli.core.base.errors import IntegrityError, UsageError, printable
+from orchestrator_cli.core.base.errors import IntegrityError, UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.s3.types import Checksum
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import (
     FOLDERS,
     LOG_NAMES,

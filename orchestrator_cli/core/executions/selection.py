@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
-from orchestrator_cli.core.base.errors import NotFoundError, UsageError, printable
+from orchestrator_cli.core.base.errors import NotFoundError, UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.listing import list_all_files
 from orchestrator_cli.core.executions.placement import log_storage_path, storage_path_for
 from orchestrator_cli.core.s3.types import ObjectSummary

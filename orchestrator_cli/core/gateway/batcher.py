@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.remote_execution import FileAnswer, RemoteExecution
 
 # An offer, and the answer to it.

@@ -17,8 +17,8 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UnavailableError,
     UsageError,
-    printable,
 )
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.pool import USER_AGENT, HttpPool, make_pool, origin_of
 from orchestrator_cli.core.http.request_body import Body
 from orchestrator_cli.core.http.url import is_plaintext, parse_service_url

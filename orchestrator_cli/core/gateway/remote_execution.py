@@ -8,7 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.client import GatewayClient, SignedPut
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.multipart import IncompleteUpload, StoredPart

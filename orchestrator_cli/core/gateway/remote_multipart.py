@@ -12,9 +12,9 @@ from orchestrator_cli.core.base.errors import (
     NotFoundError,
     OrchestratorError,
     UnavailableError,
-    printable,
 )
 from orchestrator_cli.core.base.rate_limiter import ThrottledReader
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.remote_writer import RemoteWriter, path_of
 from orchestrator_cli.core.s3.checksum import to_base64
 from orchestrator_cli.core.s3.multipart import (

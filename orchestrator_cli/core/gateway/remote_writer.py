@@ -13,9 +13,9 @@ from orchestrator_cli.core.base.errors import (
     ConflictError,
     NotFoundError,
     OrchestratorError,
-    printable,
 )
 from orchestrator_cli.core.base.rate_limiter import RateLimiter, ThrottledReader
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.batcher import Window
 from orchestrator_cli.core.gateway.client import SignedPut
 from orchestrator_cli.core.gateway.remote_execution import FileAnswer, FoundParts, RemoteExecution

@@ -19,8 +19,8 @@ from orchestrator_cli.core.base.errors import (
     NotFoundError,
     OrchestratorError,
     UsageError,
-    printable,
 )
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.s3.checksum import to_base64

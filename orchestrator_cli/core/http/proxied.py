@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.framing import MalformedError, checked_length
 from orchestrator_cli.core.http.outgoing import check_headers, prepare
 from orchestrator_cli.core.http.request_body import SLICE_BYTES, Body, ExactBody

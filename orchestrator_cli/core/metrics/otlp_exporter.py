@@ -22,7 +22,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from orchestrator_cli import __version__
 from orchestrator_cli.core.base.aside import aside
-from orchestrator_cli.core.base.errors import UnavailableError, printable
+from orchestrator_cli.core.base.errors import UnavailableError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, PartlyTaken, check_taken
 from orchestrator_cli.core.metrics.otlp import OtlpSettings, Span

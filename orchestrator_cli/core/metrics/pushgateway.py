@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from orchestrator_cli.core.base.aside import aside
-from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError, printable
+from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.pool import make_pool
 from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, Owed, check_taken

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.metrics.registry import (
     METRICS,
     Distribution,

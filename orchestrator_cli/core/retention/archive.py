@@ -17,7 +17,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.ahead import map_in_order
-from orchestrator_cli.core.base.errors import ArchivedError, OrchestratorError, printable
+from orchestrator_cli.core.base.errors import ArchivedError, OrchestratorError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import (
     METADATA_NAME,
     execution_prefix,

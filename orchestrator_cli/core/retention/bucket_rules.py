@@ -11,12 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator_cli.core.base.errors import (
-    ConflictError,
-    NotFoundError,
-    OrchestratorError,
-    printable,
-)
+from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.retention.policy import (
     Configuration,
     LifecyclePlan,

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any, Protocol, cast
 from urllib.parse import unquote_plus
 
-from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UsageError, printable
+from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 

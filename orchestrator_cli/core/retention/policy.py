@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, HISTORY_PREFIX, LIVE_PREFIX
 from orchestrator_cli.core.retention.rule import (
     ApiRule,

@@ -17,8 +17,8 @@ from orchestrator_cli.core.base.errors import (
     NotFoundError,
     OrchestratorError,
     UnavailableError,
-    printable,
 )
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import METADATA_NAME
 from orchestrator_cli.core.executions.listing import no_such_execution
 from orchestrator_cli.core.executions.selection import filter_files

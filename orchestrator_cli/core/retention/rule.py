@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator_cli.core.base.errors import printable
+from orchestrator_cli.core.base.text import printable
 
 ApiRule = dict[str, Any]
 

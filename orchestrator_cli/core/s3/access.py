@@ -14,7 +14,8 @@ from datetime import datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.pool import make_pool
 from orchestrator_cli.core.s3.credentials import (
     ContainerEndpoint,

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from orchestrator_cli.core.base.errors import OrchestratorError, printable
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.text import printable, without_urls
 from orchestrator_cli.core.http.pool import HttpPool
 from orchestrator_cli.core.s3.errors import (
     expired_on_arrival,
     no_credentials,
     parse_error_body,
     translate,
-    without_urls,
 )
 
 # As in the SDKs: new ones are fetched while the old ones still have time.

@@ -19,8 +19,8 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UnavailableError,
     UsageError,
-    printable,
 )
+from orchestrator_cli.core.base.text import printable, without_urls
 from orchestrator_cli.core.http.framing import MalformedError, TransportError
 
 RESUME_HINT = "run the same command again: it resumes"
@@ -140,11 +140,6 @@ def error_from_s3(answer: S3Error, what: str) -> OrchestratorError:  # noqa: C90
 
 def _can_pass(status: int) -> bool:
     return status in (408, 429) or (status >= 500 and status not in _FINAL_STATUSES)
-
-
-def without_urls(text: object) -> str:
-    """Return a text for a message; a presigned URL in it would be a credential."""
-    return printable(_URL.sub("…", str(text)))
 
 
 def _access_error(answer: S3Error, what: str, common: dict[str, Any]) -> OrchestratorError:

@@ -10,8 +10,9 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from orchestrator_cli.core.base.errors import NotFoundError, UnavailableError, printable
+from orchestrator_cli.core.base.errors import NotFoundError, UnavailableError
 from orchestrator_cli.core.base.rate_limiter import ThrottledReader
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.request_body import Body
 from orchestrator_cli.core.s3.checksum import sha256, to_base64
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA

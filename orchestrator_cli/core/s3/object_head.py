@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from orchestrator_cli.core.base.errors import printable
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import parse_s3_checksum
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.core.s3.request import S3Response, unexpected_response

@@ -16,8 +16,8 @@ from orchestrator_cli.core.base.errors import (
     IntegrityError,
     NotFoundError,
     OrchestratorError,
-    printable,
 )
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import RandomAccessReader, sha256
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.core.s3.object_head import SHA256_HEADER, parse_head

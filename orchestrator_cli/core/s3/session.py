@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
-from orchestrator_cli.core.base.errors import AccessError, UsageError, printable
+from orchestrator_cli.core.base.errors import AccessError, UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.pool import (
     CONNECT_TIMEOUT_SECONDS,
     STALL_TIMEOUT_SECONDS,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, printable
+from orchestrator_cli.core.base.errors import AccessError, OrchestratorError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.session import S3Session
 
 _LOOKS = 16

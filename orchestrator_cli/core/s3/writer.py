@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, printable
+from orchestrator_cli.core.base.errors import ConflictError, IntegrityError
 from orchestrator_cli.core.base.rate_limiter import RateLimiter, ThrottledReader
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
     RandomAccessReader,

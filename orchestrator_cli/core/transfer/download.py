@@ -24,8 +24,8 @@ from orchestrator_cli.core.base.errors import (
     PartialFailureError,
     UnavailableError,
     UsageError,
-    printable,
 )
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.retention.archive import ArchiveInspector
 from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
 from orchestrator_cli.core.s3.compare import content_equals

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from orchestrator_cli.core.base.errors import IntegrityError, UsageError, printable
+from orchestrator_cli.core.base.errors import IntegrityError, UsageError
+from orchestrator_cli.core.base.text import printable
 
 
 class SourceChangedError(IntegrityError):

@@ -18,9 +18,9 @@ from orchestrator_cli.core.base.errors import (
     NotFoundError,
     OrchestratorError,
     UnavailableError,
-    printable,
 )
 from orchestrator_cli.core.base.memory_limiter import MemoryReservation
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import hash_range
 from orchestrator_cli.core.s3.compare import StoredChecksum, compute_checksum_like
 from orchestrator_cli.core.s3.errors import RESUME_HINT

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, printable
+from orchestrator_cli.core.base.errors import ConflictError, IntegrityError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import (
     composite,
     md5,

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from orchestrator_cli.core.base.errors import ConflictError, printable
+from orchestrator_cli.core.base.errors import ConflictError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.compare import best_stored_checksum
 from orchestrator_cli.core.s3.types import ObjectMetadata
 

@@ -10,12 +10,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
-from orchestrator_cli.core.base.errors import (
-    NotFoundError,
-    OrchestratorError,
-    UsageError,
-    printable,
-)
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, file_suffix
 from orchestrator_cli.core.executions.placement import storage_path_for
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import chain
 
 from orchestrator_cli.core.base.ahead import map_in_order
-from orchestrator_cli.core.base.errors import IntegrityError, printable
+from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.memory_limiter import BufferPool
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import composite, create_hash
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.part_plan import MIB, plan_parts

@@ -14,12 +14,8 @@ from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 
-from orchestrator_cli.core.base.errors import (
-    ConflictError,
-    OrchestratorError,
-    UnavailableError,
-    printable,
-)
+from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UnavailableError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import create_hash, hash_range
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.errors import RESUME_HINT

@@ -17,8 +17,8 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     PartialFailureError,
     UnavailableError,
-    printable,
 )
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import execution_prefix
 from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES

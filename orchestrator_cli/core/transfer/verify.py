@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
-from orchestrator_cli.core.base.errors import IntegrityError, printable
+from orchestrator_cli.core.base.errors import IntegrityError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import METADATA_NAME
 from orchestrator_cli.core.executions.listing import list_files
 from orchestrator_cli.core.executions.manifest import manifest_sha256

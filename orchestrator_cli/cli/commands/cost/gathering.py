@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, printable
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import first_execution_id, last_execution_id
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
 from orchestrator_cli.core.retention.billing import Usage

@@ -13,7 +13,8 @@ from typing import Any
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.cost.gathering import Rules
 from orchestrator_cli.cli.output import human_dollars, human_size
-from orchestrator_cli.core.base.errors import UsageError, printable
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.retention.billing import (
     MONTHS,
     CostEstimate,

@@ -107,7 +107,7 @@ def plan(app: App, /, strict: bool, as_json: bool, **policy: Any) -> None:
 @pass_app
 def show(app: App, as_json: bool) -> None:
     """Show the bucket's rules, ours and those of others."""
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
     from orchestrator_cli.core.retention.policy import OWNED_IDS
     from orchestrator_cli.core.retention.rule import describe_rule
@@ -137,7 +137,7 @@ def _read_plan(
 
 
 def _show_plan(plan: LifecyclePlan, say: Callable[[str], None]) -> None:
-    from orchestrator_cli.core.base.errors import printable
+    from orchestrator_cli.core.base.text import printable
 
     for change in plan.changes:
         say(f"{change.action:<8}  {printable(change.rule_id or '-'):<24}  {_described(change)}")

@@ -130,7 +130,8 @@ def _copy(blocks: Iterable[bytes | memoryview], target: IO[bytes]) -> None:
 
 
 def _write_file(blocks: Iterable[bytes | memoryview], output: Path) -> None:
-    from orchestrator_cli.core.base.errors import OrchestratorError, printable
+    from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.base.text import printable
 
     # A log that cannot be read must not empty the file.
     remaining = iter(blocks)

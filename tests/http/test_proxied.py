@@ -25,7 +25,7 @@ from orchestrator_cli.core.http import framing
 from orchestrator_cli.core.http.framing import MalformedError
 from orchestrator_cli.core.http.pool import HttpPool, make_pool
 from orchestrator_cli.core.http.request_body import Body
-from orchestrator_cli.core.s3.errors import translate
+from orchestrator_cli.core.s3.errors import map_exception
 from orchestrator_cli.core.s3.request import error_from_response
 from tests.conftest import RunCommand
 from tests.support.certificates import Certificate
@@ -167,7 +167,7 @@ def test_a_command_says_so_too(
 def failure(request: Callable[[], object]) -> OrchestratorError:
     with pytest.raises(Exception) as raised:  # noqa: PT011 - urllib3's or ours
         request()
-    error = translate(raised.value, "read of k")
+    error = map_exception(raised.value, "read of k")
     assert isinstance(error, OrchestratorError)
     text = f"{error} {error.message} {error.hint}"
     for secret in ("hunter2", "us%3Aer", "us:er", "://"):

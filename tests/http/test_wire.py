@@ -22,7 +22,7 @@ from orchestrator_cli.core.http.framing import MOST_BODY_BYTES, TransportError
 from orchestrator_cli.core.http.request_body import SLICE_BYTES, ExactBody, WireBody
 from orchestrator_cli.core.http.trust import tls_context
 from orchestrator_cli.core.http.wire import Answer, Connection
-from orchestrator_cli.core.s3.errors import translate
+from orchestrator_cli.core.s3.errors import map_exception
 from tests.support.certificates import Certificate
 from tests.support.scripted import Peer, Script, Scripted, scripted
 
@@ -321,7 +321,7 @@ def test_what_is_no_answer_is_refused(name: str, tls: Certificate | None) -> Non
     with pytest.raises(TransportError, match=words) as caught:
         received(raw, tls)
     assert caught.value.unanswered is (raw == b"")
-    error = translate(caught.value, "read of k")
+    error = map_exception(caught.value, "read of k")
     assert isinstance(error, UnavailableError)
     assert error.retryable
 
@@ -598,7 +598,7 @@ def test_silence_is_bounded(script: Script, tls: Certificate | None) -> None:
             exchange(connection, "PUT", body)
         assert time.monotonic() - started < 10
     assert not caught.value.unanswered
-    error = translate(caught.value, "read of k")
+    error = map_exception(caught.value, "read of k")
     assert isinstance(error, UnavailableError)
     assert error.message == "read of k: no answer in time"
 

@@ -32,7 +32,7 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.framing import MalformedError, TransportError
 from orchestrator_cli.core.http.pool import HttpPool, make_pool
-from orchestrator_cli.core.s3.errors import S3Error, error_from_s3, parse_error_body, translate
+from orchestrator_cli.core.s3.errors import S3Error, error_from_s3, map_exception, parse_error_body
 from orchestrator_cli.core.s3.request import RestClient, SignedBody, error_from_response
 from orchestrator_cli.core.s3.sigv4 import SigningKey
 from tests.support.certificates import Certificate
@@ -158,7 +158,7 @@ def failure(request: Request, what: str = f"read of {KEY}") -> Any:
     """Return the library's exception for a request that fails."""
     with pytest.raises(Exception) as raised:  # noqa: PT011 - which one it is depends on the client
         request()
-    return translate(raised.value, what)
+    return map_exception(raised.value, what)
 
 
 def told(error: OrchestratorError) -> str:
@@ -330,7 +330,7 @@ def test_another_document_than_was_asked_for_is_not_of_s3(server: Proxy, clients
 
 def test_an_answer_that_cannot_be_parsed_is_no_matter_of_credentials() -> None:
     unparsable = ResponseParserError("invalid XML received: b'<a href=http://x/?X-Amz-a'")
-    error = translate(unparsable, "listing of bucket")
+    error = map_exception(unparsable, "listing of bucket")
     assert isinstance(error, UnavailableError)
     assert error.message == "listing of bucket: what answered is not S3"
     assert error.retryable
@@ -413,7 +413,7 @@ def test_a_url_is_not_what_happened() -> None:
     url = f"/bucket/certificate.pem?timeout&refused&X-Amz-Signature={SIGNATURE}"
     with urllib3.HTTPConnectionPool("s3.example.test") as pool:
         error = MaxRetryError(pool, url, ProtocolError("Connection aborted."))
-    assert_unavailable(translate(error, f"read of {KEY}"), "the connection broke")
+    assert_unavailable(map_exception(error, f"read of {KEY}"), "the connection broke")
 
 
 # --- no answer -------------------------------------------------------------------------------
@@ -477,7 +477,7 @@ def test_what_is_no_answer_of_http() -> None:
 
 
 def test_what_is_wrong_with_an_answer_is_said() -> None:
-    error = translate(MalformedError("the answer's head is malformed"), f"read of {KEY}")
+    error = map_exception(MalformedError("the answer's head is malformed"), f"read of {KEY}")
     assert_unavailable(error, "the answer's head is malformed")
 
 
@@ -516,7 +516,7 @@ def test_a_proxy_that_opens_no_way(
     status: int, kind: type[OrchestratorError], words: str, retryable: bool
 ) -> None:
     tunnel = OSError(f"Tunnel connection failed: {status} See http://user:hunter2@proxy")
-    error = translate(ProxyError("Unable to connect to proxy", tunnel), f"read of {KEY}")
+    error = map_exception(ProxyError("Unable to connect to proxy", tunnel), f"read of {KEY}")
     assert isinstance(error, kind)
     assert (error.message, error.retryable) == (f"read of {KEY}: {words}", retryable)
     assert "HTTPS_PROXY" in str(error.hint)
@@ -597,7 +597,7 @@ def test_a_server_without_tls_is_said_to_have_none() -> None:
 )
 def test_every_openssl_says_it_in_its_own_words(text: str) -> None:
     for error in (TransportError(text), urllib3.exceptions.SSLError(ssl.SSLError(1, text))):
-        assert_unavailable(translate(error, f"read of {KEY}"), "the server does not speak TLS")
+        assert_unavailable(map_exception(error, f"read of {KEY}"), "the server does not speak TLS")
 
 
 # --- credentials and configuration -----------------------------------------------------------
@@ -617,7 +617,7 @@ def test_every_openssl_says_it_in_its_own_words(text: str) -> None:
     ],
 )
 def test_no_usable_credentials(error: Exception, retryable: bool) -> None:
-    translated = translate(error, "credentials")
+    translated = map_exception(error, "credentials")
     assert isinstance(translated, AccessError)
     assert translated.retryable is retryable
     assert translated.hint
@@ -635,7 +635,7 @@ def test_a_role_that_cannot_be_assumed_is_no_failure_of_s3(
         "Error": {"Code": code, "Message": "no such role\x1b"},
         "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "R"},
     }
-    error = translate(botocore.ClientError(response, operation), "listing")
+    error = map_exception(botocore.ClientError(response, operation), "listing")
     assert type(error) is AccessError
     assert operation in error.message
     assert_tells_no_secret(error)
@@ -646,7 +646,7 @@ def test_a_role_service_that_is_busy_can_pass() -> None:
         "Error": {"Code": "Throttling"},
         "ResponseMetadata": {"HTTPStatusCode": 400},
     }
-    error = translate(botocore.ClientError(response, "AssumeRole"), "listing")
+    error = map_exception(botocore.ClientError(response, "AssumeRole"), "listing")
     assert isinstance(error, UnavailableError)
     assert error.retryable
 
@@ -670,7 +670,7 @@ def test_credentials_that_cannot_be_had_are_no_failure_of_the_request(clients: C
     ],
 )
 def test_settings_that_cannot_be_used(error: Exception) -> None:
-    translated = translate(error, "listing")
+    translated = map_exception(error, "listing")
     assert isinstance(translated, UsageError)
     assert_tells_no_secret(translated)
 
@@ -687,7 +687,7 @@ def test_settings_that_cannot_be_used(error: Exception) -> None:
     ids=json.dumps,
 )
 def test_an_incomplete_answer_is_an_error_all_the_same(response: Any) -> None:
-    error = translate(botocore.ClientError(response, "GetObject"), "read of k")
+    error = map_exception(botocore.ClientError(response, "GetObject"), "read of k")
     assert isinstance(error, OrchestratorError)
 
 
@@ -705,4 +705,4 @@ def test_an_incomplete_answer_is_an_error_all_the_same(response: Any) -> None:
     ],
 )
 def test_other_exceptions_are_left_alone(error: Exception) -> None:
-    assert translate(error, "read of k") is error
+    assert map_exception(error, "read of k") is error

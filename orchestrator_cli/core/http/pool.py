@@ -55,8 +55,8 @@ class HttpPool(Protocol):
         """Send one request and return its answer, whatever its status; redirects are not followed.
 
         The answer's body may be a view of `into`, where it fits there. The length of a body that
-        is no bytes must be among the headers. A failing connection raises what `translate` makes
-        an UnavailableError of.
+        is no bytes must be among the headers. A failing connection raises what
+        `map_exception` makes an UnavailableError of.
         """
         ...
 

@@ -21,7 +21,7 @@ from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, Owed, check_tak
 from orchestrator_cli.core.metrics.registry import MetricsSnapshot
 from orchestrator_cli.core.metrics.text_file import add_to_file, locked
 from orchestrator_cli.core.s3.checksum import sha256
-from orchestrator_cli.core.s3.errors import translate
+from orchestrator_cli.core.s3.errors import map_exception
 
 JOB = "orchestrator"
 _MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -66,7 +66,7 @@ class Pushgateway:
             where = printable(self.totals)
             raise OrchestratorError(f"cannot push {where}: {error.strerror}") from error
         except Exception as error:
-            translated = translate(error, self._what)
+            translated = map_exception(error, self._what)
             if translated is error:
                 raise
             raise translated from error

@@ -19,9 +19,9 @@ from orchestrator_cli.core.base.text import printable, without_urls
 from orchestrator_cli.core.http.pool import HttpPool
 from orchestrator_cli.core.s3.errors import (
     expired_on_arrival,
+    map_exception,
     no_credentials,
     parse_error_body,
-    translate,
 )
 
 # As in the SDKs: new ones are fetched while the old ones still have time.
@@ -206,7 +206,7 @@ def _request(http: HttpPool, method: str, url: str, **options: Any) -> tuple[int
     try:
         answer = http.request(method, url, **options)
     except Exception as error:
-        told = translate(error, "credentials")
+        told = map_exception(error, "credentials")
         if not isinstance(told, OrchestratorError):
             raise
         raise no_credentials(told.message.removeprefix("credentials: "), retryable=True) from error

@@ -80,7 +80,7 @@ class S3Error:
     request_id: str | None = None
 
 
-def translate(error: Exception, what: str) -> Exception:
+def map_exception(error: Exception, what: str) -> Exception:
     """Return the library's exception for a failed request, or the same error if it is not one.
 
     `what` names the request and the object, as in "upload of executions/…/runner.log".

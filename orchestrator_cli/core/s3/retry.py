@@ -10,7 +10,7 @@ from typing import TypeVar
 from orchestrator_cli.core.base.aside import aside
 from orchestrator_cli.core.base.cancellation import CancelToken, current_token
 from orchestrator_cli.core.base.errors import AccessError, InterruptedByUser, OrchestratorError
-from orchestrator_cli.core.s3.errors import EXPIRED_CODES, translate
+from orchestrator_cli.core.s3.errors import EXPIRED_CODES, map_exception
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class RetryPolicy:
         try:
             return aside(request)
         except Exception as error:
-            translated = translate(error, what)
+            translated = map_exception(error, what)
             if translated is error:
                 raise
             raise translated from error

@@ -25,7 +25,7 @@ from orchestrator_cli.core.http.pool import (
 )
 from orchestrator_cli.core.s3.access import DEFAULT_REGION, DirectAccess
 from orchestrator_cli.core.s3.credentials import Credentials, CredentialSource
-from orchestrator_cli.core.s3.errors import translate
+from orchestrator_cli.core.s3.errors import map_exception
 from orchestrator_cli.core.s3.request import RestClient
 from orchestrator_cli.core.s3.retry import RetryPolicy
 from orchestrator_cli.core.s3.sigv4 import SigningKey
@@ -164,7 +164,7 @@ class S3Session:
                 profile_name=self.settings.profile, region_name=self.settings.region
             )
         except Exception as error:
-            raise translate(error, "configuration") from error
+            raise map_exception(error, "configuration") from error
 
     def _make_boto(self) -> S3Client:
         from botocore.config import Config
@@ -195,7 +195,7 @@ class S3Session:
         except ValueError as error:
             raise UsageError(str(error), hint="check --endpoint-url and --region") from error
         except Exception as error:
-            raise translate(error, "configuration") from error
+            raise map_exception(error, "configuration") from error
         self._check_ca_bundle(str(client.meta.endpoint_url))
         return client
 
@@ -258,7 +258,7 @@ class BotoCredentials:
             # Those of a role are fetched only now, and those about to end are fetched anew.
             frozen = found.get_frozen_credentials()
         except Exception as error:
-            raise translate(error, "credentials") from error
+            raise map_exception(error, "credentials") from error
         # botocore has no public name for it; RefreshableCredentials has kept this one for years.
         expires_at = getattr(found, "_expiry_time", None)
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token, expires_at)
@@ -285,7 +285,7 @@ class BotoCredentials:
         try:
             found = self._session.get_credentials()
         except Exception as error:
-            raise translate(error, "credentials") from error
+            raise map_exception(error, "credentials") from error
         if found is None:
             raise AccessError(
                 "no AWS credentials found",

@@ -1,0 +1,34 @@
+"""Which file of CA certificates is trusted where none is named."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+# Debian, Fedora, SUSE, older Red Hat, FreeBSD, Alpine and macOS.
+_SYSTEM_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+    "/etc/ssl/cert.pem",
+)
+
+
+@cache
+def default_ca_file() -> str | None:
+    """Return the system's file of CA certificates, else botocore's; None where there is neither."""
+    return find_ca_file(_SYSTEM_FILES)
+
+
+def find_ca_file(system_files: tuple[str, ...]) -> str | None:
+    """Return the first of these files that is there and not empty, else botocore's own."""
+    for name in system_files:
+        file = Path(name)
+        if file.is_file() and file.stat().st_size:
+            return name
+    found = find_spec("botocore")
+    bundle = Path(found.origin).with_name("cacert.pem") if found and found.origin else None
+    return str(bundle) if bundle is not None and bundle.is_file() else None

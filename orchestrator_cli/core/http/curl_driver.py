@@ -1,0 +1,238 @@
+"""Drives libcurl's multi handle with a selector: many requests and timers in one thread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import time
+import weakref
+from dataclasses import dataclass, field
+
+import pycurl
+
+from orchestrator_cli.core.http.curl_options import ClientOptions
+from orchestrator_cli.core.http.exchange import Exchange
+from orchestrator_cli.core.http.timers import Timers
+from orchestrator_cli.core.http.transport import RateLimit, Request, Response
+
+_MASKS = {
+    pycurl.POLL_IN: selectors.EVENT_READ,
+    pycurl.POLL_OUT: selectors.EVENT_WRITE,
+    pycurl.POLL_INOUT: selectors.EVENT_READ | selectors.EVENT_WRITE,
+}
+# How often in the time of a stall it is looked whether anything moves.
+_STALL_CHECKS = 8
+
+
+@dataclass(slots=True)
+class Completion:
+    """What has ended: a request, by a response or an error, or a timer, by neither."""
+
+    tag: object
+    response: Response | None = None
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class _Active:
+    """A request that is under way, and when something last moved in it."""
+
+    exchange: Exchange
+    tag: object
+    moved_at: float
+    progress: tuple[int, ...] | None = None
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Which sockets libcurl waits for, and until when. Apart, so that no cycle holds the driver."""
+
+    selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+    timer_at: float | None = None
+
+    def watch_socket(self, what: int, descriptor: int, *_: object) -> None:
+        # What libcurl closed by itself is out of the selector already.
+        with contextlib.suppress(KeyError, OSError, ValueError):
+            if what == pycurl.POLL_REMOVE:
+                self.selector.unregister(descriptor)
+            elif descriptor in self.selector.get_map():
+                self.selector.modify(descriptor, _MASKS[what])
+            else:
+                self.selector.register(descriptor, _MASKS[what])
+
+    def set_timer(self, milliseconds: int) -> None:
+        self.timer_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+
+class CurlDriver:
+    """Starts requests and timers, and tells which have ended. Only `wake` is for other threads."""
+
+    def __init__(
+        self,
+        options: ClientOptions,
+        rate_limit: RateLimit | None = None,
+        *,
+        max_connections: int = 4,
+        share: pycurl.CurlShare | None = None,
+    ) -> None:
+        self._options = options
+        self._rate_limit = rate_limit
+        self._share = share
+        self._watch = _Watch()
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch.watch_socket)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._watch.set_timer)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
+        self._idle: list[Exchange] = []
+        self._active: dict[pycurl.Curl, _Active] = {}
+        self._timers = Timers()
+        self._next_check_at = 0.0
+        self._check_seconds = options.stall_timeout_seconds / _STALL_CHECKS
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_reader, False)
+        os.set_blocking(self._wake_writer, False)
+        self._watch.selector.register(self._wake_reader, selectors.EVENT_READ)
+        ends = self._wake_reader, self._wake_writer
+        self._close_pipe = weakref.finalize(self, _close_descriptors, *ends)
+        self._close_pipe.atexit = False
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return len(self._active)
+
+    def start(self, request: Request, tag: object) -> None:
+        """Start a request; `step` will return its completion with this tag.
+
+        Raises InvalidRequestError, InvalidProxyError.
+        """
+        exchange = self._idle.pop() if self._idle else self._new_exchange()
+        try:
+            exchange.prepare(request)
+        except BaseException:
+            self._idle.append(exchange)
+            raise
+        self._active[exchange.curl] = _Active(exchange, tag, time.monotonic())
+        self._multi.add_handle(exchange.curl)
+
+    def start_timer(self, seconds: float, tag: object) -> None:
+        """Let `step` return a completion with this tag after so many seconds."""
+        self._timers.add(tag, seconds)
+
+    def cancel(self, tag: object) -> None:
+        """Drop the request or timer with this tag, and the connection that it used."""
+        for active in [one for one in self._active.values() if one.tag is tag]:
+            self._release(active.exchange)
+        self._timers.remove(tag)
+
+    def step(self, max_seconds: float | None = None) -> list[Completion]:
+        """Wait until something happens, at most so long, and return what has ended."""
+        for key, events in self._watch.selector.select(self._wait_seconds(max_seconds)):
+            if key.fd == self._wake_reader:
+                self._drain_pipe()
+            else:
+                self._multi.socket_action(key.fd, _action(events))
+        timer_at = self._watch.timer_at
+        if timer_at is not None and timer_at <= time.monotonic():
+            self._watch.timer_at = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        return [*self._ended(), *self._expired_timers(), *self._stalled()]
+
+    def wake(self) -> None:
+        """Let `step` return now. May be called from any thread."""
+        with contextlib.suppress(OSError):
+            os.write(self._wake_writer, b"\0")
+
+    def close(self) -> None:
+        """Drop what is under way and close all connections."""
+        for active in list(self._active.values()):
+            self._release(active.exchange)
+        for exchange in self._idle:
+            exchange.close()
+        self._idle.clear()
+        self._timers.clear()
+        self._multi.close()
+        self._watch.selector.close()
+        self._close_pipe()
+
+    def _new_exchange(self) -> Exchange:
+        exchange = Exchange(self._options, self._rate_limit, self._timers.add)
+        if self._share is not None:
+            exchange.curl.setopt(pycurl.SHARE, self._share)
+        return exchange
+
+    def _release(self, exchange: Exchange) -> None:
+        del self._active[exchange.curl]
+        self._multi.remove_handle(exchange.curl)
+        exchange.is_paused = False
+        self._idle.append(exchange)
+
+    def _wait_seconds(self, max_seconds: float | None) -> float | None:
+        limits = [] if max_seconds is None else [time.monotonic() + max_seconds]
+        if self._watch.timer_at is not None:
+            limits.append(self._watch.timer_at)
+        if self._timers.next_at is not None:
+            limits.append(self._timers.next_at)
+        if self._active:
+            limits.append(self._next_check_at)
+        return max(0.0, min(limits) - time.monotonic()) if limits else None
+
+    def _drain_pipe(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake_reader, 4096):
+                pass
+
+    def _ended(self) -> list[Completion]:
+        completions: list[Completion] = []
+        left = 1
+        while left:
+            left, succeeded, failed = self._multi.info_read()
+            completions += [self._complete(curl, 0) for curl in succeeded]
+            completions += [self._complete(curl, code) for curl, code, _ in failed]
+        return completions
+
+    def _complete(self, curl: pycurl.Curl, code: int) -> Completion:
+        active = self._active[curl]
+        try:
+            response = active.exchange.finish(code)
+        except BaseException as error:  # noqa: BLE001 - handed to who sent the request
+            return Completion(active.tag, error=error)
+        finally:
+            self._release(active.exchange)
+        return Completion(active.tag, response)
+
+    def _expired_timers(self) -> list[Completion]:
+        completions = []
+        for tag in self._timers.pop_expired():
+            if not isinstance(tag, Exchange):
+                completions.append(Completion(tag))
+            elif tag.is_paused:
+                tag.resume()
+        return completions
+
+    def _stalled(self) -> list[Completion]:
+        """Return the requests in which nothing has moved for too long, and drop them."""
+        now = time.monotonic()
+        if now < self._next_check_at:
+            return []
+        self._next_check_at = now + self._check_seconds
+        completions = []
+        for active in list(self._active.values()):
+            progress = active.exchange.progress()
+            if progress is None or progress != active.progress:
+                active.progress, active.moved_at = progress, now
+            elif now - active.moved_at >= self._options.stall_timeout_seconds:
+                completions.append(Completion(active.tag, error=active.exchange.stalled()))
+                self._release(active.exchange)
+        return completions
+
+
+def _action(events: int) -> int:
+    readable = pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0
+    return readable | (pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0)
+
+
+def _close_descriptors(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

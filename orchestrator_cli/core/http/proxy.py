@@ -1,0 +1,102 @@
+"""Which proxy a URL is reached through, by the settings that urllib and boto3 take too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from urllib.parse import unquote, urlsplit
+
+_SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_DEFAULT_SOCKS_PORT = 1080
+
+
+class InvalidProxyError(ValueError):
+    """A proxy setting that cannot be used; the text repeats nothing that may be a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy, and the credentials that it asks for."""
+
+    scheme: str
+    host: str
+    port: int
+    username: str | None = field(default=None, repr=False)
+    password: str = field(default="", repr=False)
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port; without credentials, so that it can be shown."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def is_http(self) -> bool:
+        """Whether it speaks HTTP, and so answers with a status."""
+        return self.scheme in ("http", "https")
+
+
+def proxy_for(url: str, settings: Mapping[str, str]) -> Proxy | None:
+    """Return the proxy for a URL, or None where it is reached directly.
+
+    `settings` has the names of the usual environment variables: `http_proxy`, `https_proxy`,
+    `all_proxy` and `no_proxy`, in lower or upper case; lower case wins, an empty one means none.
+    Raises InvalidProxyError.
+    """
+    if not settings:
+        return None
+    parts = urlsplit(url)
+    named = _setting(settings, f"{parts.scheme}_proxy") or _setting(settings, "all_proxy")
+    if not named:
+        return None
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    if _is_bypassed(parts.hostname or "", port, _setting(settings, "no_proxy") or ""):
+        return None
+    return _parse_proxy(named if "://" in named else f"http://{named}")
+
+
+def _setting(settings: Mapping[str, str], name: str) -> str | None:
+    return settings.get(name, settings.get(name.upper()))
+
+
+def _is_bypassed(host: str, port: int, no_proxy: str) -> bool:
+    entries = (entry.strip().lower() for entry in no_proxy.replace(" ", ",").split(","))
+    return any(_entry_matches(entry, host, port) for entry in entries if entry)
+
+
+def _entry_matches(entry: str, host: str, port: int) -> bool:
+    if entry == "*":
+        return True
+    if "/" in entry:
+        return _is_in_network(host, entry)
+    name, colon, entry_port = entry.rpartition(":")
+    if colon and entry_port.isdecimal() and (":" not in name or name.endswith("]")):
+        if int(entry_port) != port:
+            return False
+        entry = name
+    entry = entry.removeprefix("*").lstrip(".").strip("[]")
+    return host == entry or host.endswith(f".{entry}")
+
+
+def _is_in_network(host: str, network: str) -> bool:
+    try:
+        return ip_address(host) in ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
+def _parse_proxy(url: str) -> Proxy:
+    scheme = url.partition("://")[0].lower()
+    if scheme not in _SCHEMES:
+        raise InvalidProxyError(f"a proxy of {scheme}://, which is not supported")
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(scheme, _DEFAULT_SOCKS_PORT)
+    except ValueError as error:
+        raise InvalidProxyError("a proxy that is no URL") from error
+    if not parts.hostname:
+        raise InvalidProxyError("a proxy that is no URL")
+    username = None if parts.username is None else unquote(parts.username)
+    return Proxy(scheme, parts.hostname, port, username, unquote(parts.password or ""))

@@ -1,0 +1,186 @@
+"""What an HTTP transport takes and gives: requests, responses, and typed errors.
+
+Nothing here knows how a request is sent; see `curl_easy` and `curl_loop` for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeVar, runtime_checkable
+
+T = TypeVar("T")
+
+# Sending these twice is as good as once; a POST may begin two uploads.
+IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+# More than any page, range or error document that is asked for.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+
+@runtime_checkable
+class BodyReader(Protocol):
+    """A request body that is read while it is sent."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes `read` gives in all."""
+        ...
+
+    def read(self, size: int, /) -> bytes | memoryview:
+        """Return the next bytes, at most `size` of them and at least one while any are left.
+
+        A view must stay valid until the next call of this reader.
+        """
+        ...
+
+    def rewind(self) -> None:
+        """Go back to the first byte: the body is sent once more."""
+        ...
+
+
+Body = bytes | bytearray | memoryview | BodyReader
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request. The names of `headers` are in lower case; the body's length is added.
+
+    `sink` is called with the body of a 2xx answer, piece by piece; the body of any other answer is
+    collected in `Response.body`. Without a sink every body is collected, up to `max_body_bytes`.
+    What the body or the sink raises ends the request and is raised by whoever sends it.
+    `total_timeout_seconds` limits the whole request, for answers that are small: without it, a
+    request may take as long as bytes keep moving.
+    `is_idempotent` says whether it may be sent again where a connection broke; by default the
+    method decides.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body = b""
+    sink: Callable[[bytes], object] | None = None
+    max_body_bytes: int = MAX_BODY_BYTES
+    total_timeout_seconds: float | None = None
+    is_idempotent: bool | None = None
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether sending it twice does no harm."""
+        if self.is_idempotent is None:
+            return self.method in IDEMPOTENT_METHODS
+        return self.is_idempotent
+
+
+@dataclass(slots=True)
+class Response:
+    """A response of any status. The names of `headers` are in lower case.
+
+    `seconds` is the time from the last byte of the request to the first byte of the response.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+
+
+@dataclass(slots=True)
+class Sleep:
+    """A task yields this to be resumed after so many seconds; other tasks go on meanwhile."""
+
+    seconds: float
+
+
+# A task yields requests and is sent their responses; a request that fails is thrown into it as
+# TransportError. What is sent in return for a Sleep is None.
+Task = Generator[Request | Sleep, Response, T]
+
+
+class TransportErrorKind(StrEnum):
+    """Why there is no response."""
+
+    RESOLVE = "resolve"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    CONNECT_TIMEOUT = "connect_timeout"
+    STALLED = "stalled"
+    TOO_SLOW = "too_slow"
+    CERTIFICATE = "certificate"
+    CA_FILE = "ca_file"
+    NOT_TLS = "not_tls"
+    PROXY_AUTH = "proxy_auth"
+    PROXY_REFUSED = "proxy_refused"
+    BROKEN = "broken"
+    TRUNCATED = "truncated"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+
+
+@dataclass(eq=False)
+class TransportError(Exception):
+    """A request got no whole response; the text says why, and names host, port and proxy.
+
+    `proxy` is the proxy's scheme, host and port, without its credentials. `proxy_status` is what an
+    HTTP proxy answered. `ca_file` is told where it matters. `is_retryable`: the same request may
+    succeed later. `may_have_been_applied`: the server may have acted on the request.
+    """
+
+    message: str
+    kind: TransportErrorKind
+    host: str
+    port: int
+    proxy: str | None = None
+    proxy_status: int | None = None
+    ca_file: str | None = None
+    is_retryable: bool = True
+    may_have_been_applied: bool = True
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InvalidRequestError(ValueError):
+    """A request that cannot be sent as it is. `header` names the header at fault; None: the URL."""
+
+    def __init__(self, message: str, header: str | None = None) -> None:
+        super().__init__(message)
+        self.header = header
+
+
+class Cancelled(Exception):  # noqa: N818 - nothing has failed
+    """The work was told to stop."""
+
+
+class Transport(Protocol):
+    """Sends one request at a time. Safe to share between threads unless it says otherwise."""
+
+    def send(self, request: Request) -> Response:
+        """Return the response, whatever its status; redirects are not followed.
+
+        Raises TransportError, Cancelled, InvalidRequestError, and what the body or the sink raises.
+        """
+        ...
+
+
+class StopToken(Protocol):
+    """Tells work to stop."""
+
+    def is_set(self) -> bool:
+        """Return True once the work should stop."""
+        ...
+
+    def add_callback(self, callback: Callable[[], object], /) -> Callable[[], object]:
+        """Call this once the work should stop, from any thread; return what takes it back.
+
+        It is called at once where the work should stop already.
+        """
+        ...
+
+
+class RateLimit(Protocol):
+    """Limits the bytes of request bodies that are sent in a second."""
+
+    def reserve(self, size_bytes: int, /) -> float:
+        """Return how many seconds to wait before so many bytes may be sent; they are taken."""
+        ...

@@ -1,0 +1,66 @@
+"""Each way in which a request fails has a kind of its own and words that name who failed."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from orchestrator_cli.core.http.transport import Request, Transport, TransportError
+from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
+from tests.http.conftest import MakeTransport
+from tests.http.servers import refusing_port
+from tests.support.certificates import Certificate
+from tests.support.scripted import Peer, scripted, serve_on
+
+
+def failure(transport: Transport, url: str) -> TransportError:
+    with pytest.raises(TransportError) as caught:
+        transport.send(Request("GET", url))
+    assert str(caught.value.port) in str(caught.value)
+    assert caught.value.host in str(caught.value)
+    return caught.value
+
+
+def test_a_connection_that_is_refused(transport: Transport) -> None:
+    with refusing_port() as port:
+        error = failure(transport, f"http://127.0.0.1:{port}/")
+    assert error.kind is Kind.REFUSED
+    assert str(error) == f"connection refused by 127.0.0.1:{port}"
+    assert (error.host, error.port) == ("127.0.0.1", port)
+    assert error.is_retryable
+    assert not error.may_have_been_applied
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "nothing.invalid"])
+def test_a_host_without_an_address(host: str, transport: Transport) -> None:
+    error = failure(transport, f"https://{host}/")
+    assert error.kind is Kind.RESOLVE
+    assert error.port == 443
+    assert not error.may_have_been_applied
+
+
+def test_silence_is_bounded(make_transport: MakeTransport, tls: Certificate | None) -> None:
+    def never_answer(peer: Peer) -> None:
+        peer.request()
+        peer.wait()
+
+    transport = make_transport(stall_timeout_seconds=0.2)
+    with scripted(never_answer, tls=tls) as server:
+        started = time.monotonic()
+        error = failure(transport, server.url)
+        assert time.monotonic() - started < 10
+    assert error.kind is Kind.STALLED
+    assert error.may_have_been_applied
+
+
+def test_a_certificate_that_nobody_trusts(
+    make_transport: MakeTransport, certificate: Certificate
+) -> None:
+    transport = make_transport(ca_bundle=None)
+    with scripted(serve_on, tls=certificate) as server:
+        error = failure(transport, server.url)
+    assert error.kind is Kind.CERTIFICATE
+    assert error.ca_file
+    assert error.ca_file in str(error)
+    assert not error.is_retryable

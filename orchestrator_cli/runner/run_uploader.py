@@ -28,7 +28,6 @@ from orchestrator_cli.core.executions.metadata import (
 )
 from orchestrator_cli.core.executions.repository import (
     create_execution,
-    create_or_reuse_execution,
     finish_execution,
     record_upload_result,
 )
@@ -269,7 +268,12 @@ class RunUploader:
     def _finish_execution(self, store: ArtifactStore, end: RunEnd) -> ExecutionMetadata:
         details = RunDetails(**run_details(self._start, end))
         return finish_execution(
-            store, self._start.execution_id, Result(end.result), end.ended_at, details
+            store,
+            self._start.execution_id,
+            Result(end.result),
+            end.ended_at,
+            details,
+            tree_is_stored=True,
         )
 
     def _mark(self, end: RunEnd, error: OrchestratorError) -> None:
@@ -293,10 +297,7 @@ class RunUploader:
             run=RunDetails(**run_details(start, None)),
             **start.declared,
         )
-        if start.reused:
-            create_or_reuse_execution(store, metadata)
-        else:
-            create_execution(store, metadata)
+        create_execution(store, metadata)
         self._made = True
         self._progress()
         self._log.note("the execution is made")

@@ -41,6 +41,16 @@ FILES: dict[str, bytes] = {
 }
 
 
+TOTALS = ("artifact_count", "artifact_bytes", "manifest_sha256", "artifact_status")
+
+
+def read_history(s3: S3Client, bucket: str) -> dict[str, Any]:
+    """Return the only history line there is."""
+    (content,) = bucket_contents(s3, bucket, "history/").values()
+    line: dict[str, Any] = json.loads(content)
+    return line
+
+
 def history_key(execution_id: str, day: str) -> str:
     return f"history/date={day}/{execution_id}.json"
 
@@ -177,11 +187,12 @@ def test_a_history_line_that_was_not_written_is_written_by_repeating(
 # --- later uploads ---------------------------------------------------------------------------
 
 
-def test_an_upload_after_the_end_extends_the_manifest_and_not_the_history(
+def test_an_upload_after_the_end_extends_the_manifest_and_the_history_follows(
     cli: RunCommand, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
 ) -> None:
     cli("finish", execution, "--result", "pass").ok()
-    before, history = read_record(s3, bucket, execution), bucket_contents(s3, bucket, "history/")
+    before = read_record(s3, bucket, execution)
+    assert read_history(s3, bucket)["artifact_count"] == len(FILES)
     cli("upload", execution, make_tree({"stderr.log": "late\n", "more/x.txt": "x"})).ok()
     files = FILES | {"logs/stderr.log": b"late\n", "artifacts/custom/more/x.txt": b"x"}
     record = read_record(s3, bucket, execution)
@@ -189,6 +200,9 @@ def test_an_upload_after_the_end_extends_the_manifest_and_not_the_history(
     assert record["artifact_count"] == len(files) == len(record["artifacts"])
     assert record["artifact_bytes"] == sum(map(len, files.values()))
     assert (record["result"], record["ended_at"]) == (before["result"], before["ended_at"])
+    line = read_history(s3, bucket)
+    assert {name: line[name] for name in TOTALS} == {name: record[name] for name in TOTALS}
+    history = bucket_contents(s3, bucket, "history/")
     cli("finish", execution, "--result", "pass").ok()
     assert read_record(s3, bucket, execution) == record
     assert bucket_contents(s3, bucket, "history/") == history
@@ -215,14 +229,46 @@ def test_a_failed_upload_is_on_record_until_it_is_mended(
     assert (record["artifact_status"], record["failures"]) == ("complete", [])
 
 
-def test_an_unfinished_upload_is_named(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str
+def test_an_unfinished_upload_keeps_the_record_pending(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
 ) -> None:
     key = f"executions/{execution}/artifacts/custom/huge.bin"
     s3.create_multipart_upload(Bucket=bucket, Key=key)
     result = cli("finish", execution, "--result", "pass").ok()
     assert "warning: the upload of artifacts/custom/huge.bin is unfinished" in result.err
-    assert read_record(s3, bucket, execution)["artifact_count"] == len(FILES)
+    record = read_record(s3, bucket, execution)
+    assert (record["artifact_count"], record["artifact_status"]) == (len(FILES), "pending")
+    assert read_history(s3, bucket)["artifact_status"] == "pending"
+    cli("upload", execution, make_tree({"huge.bin": "whole"})).ok()
+    assert read_record(s3, bucket, execution)["artifact_status"] == "complete"
+    assert read_history(s3, bucket)["artifact_status"] == "complete"
+
+
+def test_an_upload_of_another_execution_or_of_a_stored_file_is_not_unfinished(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str
+) -> None:
+    stored = f"executions/{execution}/logs/stdout.log"
+    foreign = f"executions/{make_id(number=9)}/artifacts/custom/huge.bin"
+    for key in (stored, foreign):
+        s3.create_multipart_upload(Bucket=bucket, Key=key)
+    result = cli("finish", execution, "--result", "pass").ok()
+    assert "unfinished" not in result.err
+    assert read_record(s3, bucket, execution)["artifact_status"] == "complete"
+
+
+def test_an_on_prem_execution_is_pending_until_its_tree_is_stored(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    execution_id = cli("new", "--runner-type", "onprem", "--bench-id", "b7").ok().out.strip()
+    result = cli("finish", execution_id, "--result", "pass").ok()
+    assert "stays pending until sync-efs has stored the bench's tree" in result.err
+    assert read_record(s3, bucket, execution_id)["artifact_status"] == "pending"
+    assert read_history(s3, bucket)["artifact_status"] == "pending"
+    cli("finish", execution_id, "--result", "pass", "--tree-stored").ok()
+    assert read_record(s3, bucket, execution_id)["artifact_status"] == "complete"
+    # What was promised once is not taken back by repeating the plain command.
+    cli("finish", execution_id, "--result", "pass").ok()
+    assert read_history(s3, bucket)["artifact_status"] == "complete"
 
 
 # --- a manifest too long to keep -------------------------------------------------------------

@@ -94,6 +94,19 @@ def test_an_id_with_other_properties_is_a_conflict(
     assert bucket_contents(s3, bucket) == stored
 
 
+def test_what_was_left_open_is_filled_in(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    execution_id = make_id(number=3)
+    cli("new", "--id", execution_id, "--bench-id", "b7", "--label", "a=b").ok()
+    cli("new", "--id", execution_id, "--suite", "smoke", "--label", "c=d").ok()
+    record = read_record(s3, bucket, execution_id)
+    assert (record["bench_id"], record["test_suite"]) == ("b7", "smoke")
+    assert record["labels"] == {"a": "b", "c": "d"}
+    result = cli("new", "--id", execution_id, "--runner-type", "ec2").expect(6)
+    assert "exists with other properties" in result.err
+    cli("new", "--id", execution_id, "--label", "a=other").expect(6)
+    assert read_record(s3, bucket, execution_id) == record
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import Example, command, execution_id_argument, json_option
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+    from orchestrator_cli.core.s3.writer import ArtifactStore
 
 
 @command(
@@ -22,30 +28,54 @@ from orchestrator_cli.cli.options import Example, command, execution_id_argument
     type=click.Choice(["pass", "fail", "error"]),
     help="How the test ended. error: it could not be run to its end.",
 )
+@click.option(
+    "--tree-stored",
+    is_flag=True,
+    help="On-prem: nothing more comes from the bench's EFS tree; do not wait for sync-efs.",
+)
 @json_option
 @pass_app
-def finish(app: App, execution_id: str, result: str, as_json: bool) -> None:
+def finish(app: App, execution_id: str, result: str, tree_stored: bool, as_json: bool) -> None:
     """Finish an execution: manifest, result, history line.
+
+    The artifact status becomes complete only where every file that anyone tried to store is stored.
+    It is artifact_error where a file could not be stored, and stays pending while an upload is
+    unfinished and, for an on-prem execution, until sync-efs has stored the bench's tree.
 
     Repeating it is safe; another result than the one recorded is a conflict. Later uploads extend
     the manifest.
     """
     from orchestrator_cli.cli.output import human_count, human_size
-    from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.executions.metadata import Result
-    from orchestrator_cli.core.executions.repository import (
-        finish_execution,
-        list_incomplete_uploads,
-    )
+    from orchestrator_cli.core.executions.repository import finish_execution
 
     store = app.store()
     resolved = app.resolve_id(execution_id, store)
-    metadata = finish_execution(store, resolved, Result(result), app.now())
-    for path in list_incomplete_uploads(store, resolved):
-        app.output.warn(f"the upload of {printable(path)} is unfinished; it is not stored yet")
+    metadata = finish_execution(
+        store, resolved, Result(result), app.now(), tree_is_stored=tree_stored
+    )
+    _explain_status(app, store, metadata)
     if as_json:
         app.output.json(metadata.to_dict())
         return
     count = human_count(metadata.artifact_count, "file")
     size = human_size(metadata.artifact_bytes)
     app.output.note(f"finished {resolved}: {metadata.result}, {count}, {size}")
+
+
+def _explain_status(app: App, store: ArtifactStore, metadata: ExecutionMetadata) -> None:
+    """Say on stderr why the artifact status is not complete."""
+    from orchestrator_cli.cli.output import human_count
+    from orchestrator_cli.core.base.text import printable
+    from orchestrator_cli.core.executions.metadata import ArtifactStatus, RunnerType
+    from orchestrator_cli.core.executions.repository import list_incomplete_uploads
+
+    if metadata.artifact_status is ArtifactStatus.ARTIFACT_ERROR:
+        count = human_count(len(metadata.failures), "file")
+        app.output.warn(f"{count} could not be stored: see `orchestrator show`")
+    elif metadata.artifact_status is ArtifactStatus.PENDING:
+        unfinished = list_incomplete_uploads(store, metadata)
+        for path in unfinished:
+            app.output.warn(f"the upload of {printable(path)} is unfinished; it is not stored yet")
+        if metadata.runner_type is RunnerType.ONPREM and not unfinished:
+            app.output.note("the record stays pending until sync-efs has stored the bench's tree")

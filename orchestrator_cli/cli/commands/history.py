@@ -17,7 +17,7 @@ def history() -> None:
     """Finished executions as a table for Athena, DuckDB, Spark.
 
     Each finished execution is one line of JSON below history/date=YYYY-MM-DD/, so a query by day
-    reads that day only. The line is written once, at finish.
+    reads that day only. The line is written at finish and follows the record when that changes.
     """
 
 

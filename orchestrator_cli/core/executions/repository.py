@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +16,10 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UsageError,
 )
+from orchestrator_cli.core.executions.history import write_history
 from orchestrator_cli.core.executions.keys import (
+    artifact_key,
     execution_prefix,
-    history_key,
     metadata_key,
     parse_artifact_key,
 )
@@ -31,6 +31,7 @@ from orchestrator_cli.core.executions.metadata import (
     Failure,
     Result,
     RunDetails,
+    RunnerType,
     Status,
     parse_metadata,
 )
@@ -45,6 +46,7 @@ MAX_METADATA_BYTES = 128 * 1024
 # Leaves room for the rest of the record. What does not fit is told by the command alone.
 _MAX_FAILURES_BYTES = 64 * 1024
 _SWAP_ATTEMPTS = 32
+_IDENTITY_FIELDS = ("reservation_id", "runner_type", "bench_id", "test_suite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,53 +102,41 @@ def read_executions(
 
 
 def create_execution(store: ArtifactStore, metadata: ExecutionMetadata) -> ExecutionMetadata:
-    """Write a new execution's metadata, or return what is there if it declares the same.
+    """Write a new execution's metadata, or fill in what the one that is there leaves open.
 
-    Raises ConflictError where the id is taken by an execution that declares something else.
+    What is not given agrees with everything. Raises ConflictError, and changes nothing, where the
+    id is taken by an execution that declares something else.
     """
     key = metadata_key(metadata.execution_id)
     outcome, _ = store.create(key, serialise(metadata), JSON_TYPE)
     if outcome is not PutOutcome.CONFLICT:
         return metadata
-    existing = read_execution(store, metadata.execution_id).metadata
-    if _declared(existing) != _declared(metadata):
-        raise ConflictError(
-            f"execution {metadata.execution_id} exists with other properties; nothing was changed",
-            hint=f"`orchestrator show {metadata.execution_id}` shows them",
-        )
-    return existing
+    return update_metadata(
+        store, metadata.execution_id, lambda existing: _filled_in(existing, metadata)
+    )
 
 
-def create_or_reuse_execution(
-    store: ArtifactStore, metadata: ExecutionMetadata
-) -> ExecutionMetadata:
-    """Write a new execution's metadata, or return what is there if it agrees with what is given.
-
-    What is not given agrees with everything. Raises ConflictError.
-    """
-    key = metadata_key(metadata.execution_id)
-    outcome, _ = store.create(key, serialise(metadata), JSON_TYPE)
-    if outcome is not PutOutcome.CONFLICT:
-        return metadata
-    existing = read_execution(store, metadata.execution_id).metadata
-    *given, _ = _declared(metadata)
-    *there, _ = _declared(existing)
-    differs = any(one not in (None, other) for one, other in zip(given, there, strict=True))
-    if differs or not metadata.labels.items() <= existing.labels.items():
-        raise ConflictError(
-            f"execution {metadata.execution_id} exists with other properties; nothing was changed",
-            hint=f"`orchestrator show {metadata.execution_id}` shows them",
-        )
-    return existing
+def _filled_in(existing: ExecutionMetadata, given: ExecutionMetadata) -> ExecutionMetadata:
+    """Return the existing record with what it left open. Raises ConflictError."""
+    missing: dict[str, object] = {}
+    for name in _IDENTITY_FIELDS:
+        wanted, there = getattr(given, name), getattr(existing, name)
+        if there is None:
+            missing[name] = wanted
+        elif wanted is not None and wanted != there:
+            raise _taken(given.execution_id)
+    if any(existing.labels.get(key, value) != value for key, value in given.labels.items()):
+        raise _taken(given.execution_id)
+    filled = existing.model_copy(update={**missing, "labels": {**existing.labels, **given.labels}})
+    if filled.bench_id is not None and filled.runner_type not in (None, RunnerType.ONPREM):
+        raise _taken(given.execution_id)
+    return filled
 
 
-def _declared(metadata: ExecutionMetadata) -> tuple[object, ...]:
-    return (
-        metadata.reservation_id,
-        metadata.runner_type,
-        metadata.bench_id,
-        metadata.test_suite,
-        metadata.labels,
+def _taken(execution_id: str) -> ConflictError:
+    return ConflictError(
+        f"execution {execution_id} exists with other properties; nothing was changed",
+        hint=f"`orchestrator show {execution_id}` shows them",
     )
 
 
@@ -160,25 +150,34 @@ def update_metadata(
 ) -> ExecutionMetadata:
     """Change the metadata by compare-and-swap, again from the start when somebody was faster.
 
-    Returns what is stored then. `change` returns the new record, or None to leave it as it is. It
-    must not modify its argument, and made a second time it must change nothing.
+    Returns what is stored then; the history line of a finished execution follows. `change` returns
+    the new record, or None to leave it as it is. It must not modify its argument, and made a second
+    time it must change nothing.
     """
     for _ in range(_SWAP_ATTEMPTS):
         current = read_execution(store, execution_id)
         changed = change(current.metadata)
         if changed is None or serialise(changed) == serialise(current.metadata):
-            return current.metadata
+            return _with_history(store, current.metadata)
         content = serialise(changed)
         # Our own write whose answer was lost looks like a conflict; the next read tells. So it
         # does where the server cannot swap, and somebody may have overwritten ours.
         with contextlib.suppress(ConflictError):
             store.replace(metadata_key(execution_id), content, current.etag, JSON_TYPE)
             if store.swaps_atomically:
-                return parse_metadata(content, execution_id)
+                return _with_history(store, parse_metadata(content, execution_id))
         store.retry.wait_a_moment(at_least=0 if store.swaps_atomically else 2)
     raise ConflictError(
         f"metadata.json of {execution_id} keeps changing", hint="run the same command again"
     )
+
+
+def _with_history(store: ArtifactStore, metadata: ExecutionMetadata) -> ExecutionMetadata:
+    """Return the record, once its history line says the same where it is finished."""
+    if metadata.status is Status.COMPLETED:
+        execution_id = metadata.execution_id
+        write_history(store, metadata, lambda: read_execution(store, execution_id).metadata)
+    return metadata
 
 
 def serialise(metadata: ExecutionMetadata) -> bytes:
@@ -192,35 +191,57 @@ def serialise(metadata: ExecutionMetadata) -> bytes:
 
 
 def record_upload_result(
-    store: ArtifactStore, execution_id: str, failed: dict[str, str], mended: set[str]
+    store: ArtifactStore,
+    execution_id: str,
+    failed: dict[str, str],
+    resolved: set[str],
+    tree_is_stored: bool = False,
 ) -> ExecutionMetadata:
-    """Note in the metadata what an upload changed: failures, mended failures, a longer manifest.
+    """Note in the metadata what an upload changed: failures, resolved failures, a longer manifest.
 
-    `failed` maps paths to errors, `mended` are paths that are stored now. Costs one read where
-    nothing changed on an execution that still runs.
+    `failed` maps paths to errors, `resolved` are paths that are stored now. `tree_is_stored` says
+    that an on-prem execution's EFS tree is stored in whole. Costs one read where nothing changed on
+    an execution that still runs.
     """
 
-    def change(metadata: ExecutionMetadata) -> ExecutionMetadata | None:
-        kept = [item for item in metadata.failures if item.path not in mended | failed.keys()]
+    def change(metadata: ExecutionMetadata) -> ExecutionMetadata:
+        kept = [item for item in metadata.failures if item.path not in resolved | failed.keys()]
         failures = kept + [Failure(path=path, error=error) for path, error in failed.items()]
-        updated = metadata.model_copy(update={"failures": _as_many_as_fit(failures)})
-        if metadata.status is Status.COMPLETED:
-            updated = with_manifest(updated, build_manifest(store, execution_id, metadata))
-        return updated.model_copy(update={"artifact_status": _artifact_status(updated)})
+        updated = metadata.model_copy(update={"failures": _truncate_failures(failures)})
+        return _with_files(store, updated, tree_is_stored)
 
     return update_metadata(store, execution_id, change)
 
 
-def _as_many_as_fit(failures: list[Failure]) -> list[Failure]:
+def _with_files(
+    store: ArtifactStore, metadata: ExecutionMetadata, tree_is_stored: bool
+) -> ExecutionMetadata:
+    """Return the record with what is stored now, and with the status that follows from it."""
+    if metadata.status is Status.COMPLETED:
+        manifest = build_manifest(store, metadata.execution_id, metadata)
+        metadata = with_manifest(metadata, manifest)
+    status = _artifact_status(store, metadata, tree_is_stored)
+    return metadata.model_copy(update={"artifact_status": status})
+
+
+def _truncate_failures(failures: list[Failure]) -> list[Failure]:
     ends = itertools.accumulate(len(one.model_dump_json(indent=2)) + 32 for one in failures)
     return failures[: sum(end <= _MAX_FAILURES_BYTES for end in ends)]
 
 
-def _artifact_status(metadata: ExecutionMetadata) -> ArtifactStatus:
+def _artifact_status(
+    store: ArtifactStore, metadata: ExecutionMetadata, tree_is_stored: bool
+) -> ArtifactStatus:
+    """Return what may be promised: `complete` only where no file is missing or on its way."""
     if metadata.failures:
         return ArtifactStatus.ARTIFACT_ERROR
-    done = metadata.status is Status.COMPLETED
-    return ArtifactStatus.COMPLETE if done else ArtifactStatus.PENDING
+    if metadata.status is Status.RUNNING:
+        return ArtifactStatus.PENDING
+    was_complete = metadata.artifact_status is ArtifactStatus.COMPLETE
+    if metadata.runner_type is RunnerType.ONPREM and not (tree_is_stored or was_complete):
+        return ArtifactStatus.PENDING
+    unfinished = list_incomplete_uploads(store, metadata)
+    return ArtifactStatus.PENDING if unfinished else ArtifactStatus.COMPLETE
 
 
 # --- finish ----------------------------------------------------------------------------------
@@ -232,11 +253,13 @@ def finish_execution(
     result: Result,
     ended_at: datetime,
     run: RunDetails | None = None,
+    tree_is_stored: bool = False,
 ) -> ExecutionMetadata:
     """Write manifest, end and result, then the history line. Repeating it changes nothing.
 
-    `run` says how the command ran, where `run` ran it. Raises ConflictError for another result
-    than the one recorded.
+    `run` says how the command ran, where `run` ran it. An on-prem execution stays pending until
+    its EFS tree is stored, unless `tree_is_stored` says that nothing more comes from there. Raises
+    ConflictError for another result than the one recorded.
     """
 
     def change(metadata: ExecutionMetadata) -> ExecutionMetadata:
@@ -253,29 +276,27 @@ def finish_execution(
                 "run": run or metadata.run,
             }
         )
-        finished = with_manifest(finished, build_manifest(store, execution_id, metadata))
-        return finished.model_copy(update={"artifact_status": _artifact_status(finished)})
+        return _with_files(store, finished, tree_is_stored)
 
-    metadata = update_metadata(store, execution_id, change)
-    # Written once: a line that is there already, from before a later upload, stays as it is.
-    store.create(history_key(execution_id), history_line(metadata), "application/x-ndjson")
-    return metadata
+    return update_metadata(store, execution_id, change)
 
 
-def history_line(metadata: ExecutionMetadata) -> bytes:
-    """Return the history record: one JSON line, all of the metadata but the manifest's lines."""
-    record = metadata.model_copy(update={"artifacts": None}).to_dict()
-    del record["artifacts"]
-    record["failure_count"] = len(record.pop("failures"))
-    return json.dumps(record, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+def list_incomplete_uploads(store: ArtifactStore, metadata: ExecutionMetadata) -> list[str]:
+    """Return the paths whose multipart uploads have begun, not ended, and are not stored either.
 
-
-def list_incomplete_uploads(store: ArtifactStore, execution_id: str) -> list[str]:
-    """Return the paths whose multipart uploads have begun and not ended; [] where S3 won't say."""
+    [] where S3 won't say. The manifest has to be up to date.
+    """
+    stored = {artifact.path for artifact in metadata.artifacts or []}
     try:
-        uploads = MultipartUploads(store).list_uploads(execution_prefix(execution_id))
+        uploads = MultipartUploads(store).list_uploads(execution_prefix(metadata.execution_id))
         parsed = [parse_artifact_key(upload.key) for upload in uploads]
     except OrchestratorError:
-        # A convenience must not fail what it follows.
+        # Those without the permission to list uploads may finish all the same.
         return []
-    return sorted({item[1] for item in parsed if item is not None})
+    begun = {item[1] for item in parsed if item and item[0] == metadata.execution_id}
+    return sorted(path for path in begun - stored if not _is_stored(store, metadata, path))
+
+
+def _is_stored(store: ArtifactStore, metadata: ExecutionMetadata, path: str) -> bool:
+    # The manifest is left out of a record that it would make too large.
+    return store.exists(artifact_key(metadata.execution_id, path))

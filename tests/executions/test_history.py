@@ -1,0 +1,60 @@
+"""The history line says what the record says, whoever writes it and when."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.cli.app import App, Settings
+from orchestrator_cli.core.executions.history import write_history
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata, Result
+from orchestrator_cli.core.executions.repository import (
+    finish_execution,
+    read_execution,
+    record_upload_result,
+)
+from tests.support.executions import put_execution
+from tests.support.objects import bucket_contents
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def stored_line(s3: S3Client, bucket: str) -> dict[str, object]:
+    (content,) = bucket_contents(s3, bucket, "history/").values()
+    line: dict[str, object] = json.loads(content)
+    return line
+
+
+def test_a_late_writer_of_an_old_record_does_not_win(s3: S3Client, bucket: str) -> None:
+    store = App(Settings(bucket=bucket)).store()
+    execution_id = put_execution(s3, bucket)
+    old = finish_execution(store, execution_id, Result.PASS, NOW)
+    record_upload_result(store, execution_id, {"artifacts/a.txt": "disk on fire"}, set())
+    assert stored_line(s3, bucket)["failure_count"] == 1
+    write_history(store, old, lambda: read_execution(store, execution_id).metadata)
+    assert stored_line(s3, bucket)["failure_count"] == 1
+
+
+def test_a_line_that_another_writer_replaces_meanwhile_is_looked_at_again(
+    s3: S3Client, bucket: str
+) -> None:
+    store = App(Settings(bucket=bucket)).store()
+    execution_id = put_execution(s3, bucket)
+    metadata = finish_execution(store, execution_id, Result.PASS, NOW)
+    (key,) = bucket_contents(s3, bucket, "history/")
+    changed = metadata.model_copy(update={"labels": {"round": "2"}})
+    reads: list[ExecutionMetadata] = []
+
+    def read_while_others_write() -> ExecutionMetadata:
+        if not reads:
+            s3.put_object(Bucket=bucket, Key=key, Body=b"{}\n")
+        reads.append(changed)
+        return changed
+
+    write_history(store, changed, read_while_others_write)
+    assert len(reads) == 2
+    assert stored_line(s3, bucket)["labels"] == {"round": "2"}

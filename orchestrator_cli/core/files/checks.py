@@ -1,0 +1,85 @@
+"""What is checked of a file or directory on its descriptor, and of a name before it is used."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Collection
+
+# The names of the directories from a root down, or of those and a file at last.
+Parts = tuple[str, ...]
+
+# The error numbers of an open that met a link or another kind of file.
+_OTHER_KIND = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
+
+
+class UnsafeFileError(OSError):
+    """A file is not what it should be: another kind, somebody else's, or replaced meanwhile.
+
+    `strerror` says what it is instead.
+    """
+
+    def __init__(self, reason: str, name: str = "") -> None:
+        super().__init__(errno.EPERM, reason, name)
+
+
+def check_name(name: str) -> str:
+    """Return a name that stands for something in its own directory. Raises UnsafeFileError."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise UnsafeFileError("not the name of a file", name)
+    return name
+
+
+def split_path(relative: str) -> Parts:
+    """Return the names that a relative path is made of. Raises UnsafeFileError for unsafe ones."""
+    return tuple(check_name(name) for name in relative.split("/"))
+
+
+def check_regular(status: os.stat_result, name: str) -> None:
+    """Raise UnsafeFileError for what is not a regular file."""
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafeFileError("not a regular file", name)
+
+
+def check_owner(status: os.stat_result, owners: Collection[int], name: str) -> None:
+    """Raise UnsafeFileError for what belongs to none of these users."""
+    if status.st_uid not in owners:
+        raise UnsafeFileError("it belongs to another user", name)
+
+
+def check_private(status: os.stat_result, name: str) -> None:
+    """Raise UnsafeFileError for what is not ours or what others may write to."""
+    check_owner(status, {os.geteuid()}, name)
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UnsafeFileError("other users may write to it", name)
+
+
+def check_written_by_us(status: os.stat_result, name: str) -> None:
+    """Raise UnsafeFileError for a file that is not ours alone, by owner or by another name."""
+    check_regular(status, name)
+    check_owner(status, {os.geteuid()}, name)
+    if status.st_nlink > 1:
+        # Whoever planted the other name would have us write into a file elsewhere.
+        raise UnsafeFileError("it has another name elsewhere", name)
+
+
+def same_file(one: os.stat_result, other: os.stat_result) -> bool:
+    """Say whether two looks were at the same file, whatever was written to it between."""
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+
+
+def unchanged(one: os.stat_result, other: os.stat_result) -> bool:
+    """Say whether two looks were at the same file, and nothing was written to it between."""
+    return same_file(one, other) and (one.st_size, one.st_mtime_ns, one.st_ctime_ns) == (
+        other.st_size,
+        other.st_mtime_ns,
+        other.st_ctime_ns,
+    )
+
+
+def explained(error: OSError, name: str, expected: str) -> OSError:
+    """Return an error that names what was in the way where only its number says so."""
+    if error.errno in _OTHER_KIND and not isinstance(error, UnsafeFileError):
+        return UnsafeFileError(f"not {expected}, or a link", name)
+    return error

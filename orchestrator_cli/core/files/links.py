@@ -1,0 +1,146 @@
+"""Where a link below a root leads, found out step by step and without the kernel following it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from orchestrator_cli.core.files.checks import Parts, same_file
+from orchestrator_cli.core.files.tree import Tree
+
+# As many as Linux follows.
+_MOST_LINKS = 40
+_LOOK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Both say "no such thing" of a path.
+_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+
+
+class Leads(StrEnum):
+    """What a link leads to."""
+
+    FILE = "a file inside"
+    OTHER = "a directory or special file inside"
+    OUTSIDE = "outside"
+    NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTarget:
+    """Where a link leads; `parts` lead there from the root, where that is inside."""
+
+    leads: Leads
+    parts: Parts = ()
+
+
+def follow_link(tree: Tree, parts: Parts) -> LinkTarget:
+    """Find out where a link leads. What it leads to is opened by `parts`, and by no link."""
+    with _Position(tree, parts[:-1]) as position:
+        try:
+            return _follow(position, parts[-1])
+        except OSError as error:
+            if error.errno in _NOWHERE:
+                return LinkTarget(Leads.NOWHERE)
+            # What may not be looked at inside is the walk's to report.
+            return LinkTarget(Leads.OTHER if position.inside is not None else Leads.OUTSIDE)
+
+
+def _follow(position: _Position, name: str) -> LinkTarget:
+    # Names still to go, the next one last.
+    left = [name]
+    while left:
+        name = left.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            position.go_up()
+            continue
+        status = position.stat(name)
+        if stat.S_ISLNK(status.st_mode):
+            left.extend(reversed(position.take_link(name)))
+        elif stat.S_ISDIR(status.st_mode):
+            position.go_down(name)
+        else:
+            # With names left to go it is in the place of a directory.
+            return LinkTarget(Leads.NOWHERE) if left else position.target(name, status)
+    return position.target()
+
+
+class _Position:
+    """A directory on the way: below the root, or somewhere else.
+
+    Below the root it goes through the tree's own directories; leaving and coming back is seen by
+    the root's identity. Elsewhere nothing is opened for reading.
+    """
+
+    def __init__(self, tree: Tree, inside: Parts) -> None:
+        self.inside: Parts | None = inside
+        self._tree = tree
+        self._root = tree.root.status()
+        self._outside = -1
+        self._links = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave_outside()
+
+    def _here(self) -> int:
+        if self.inside is None:
+            return self._outside
+        return self._tree.directory(self.inside).fileno()
+
+    def stat(self, name: str) -> os.stat_result:
+        """Look at what a name stands for here."""
+        return os.stat(name, dir_fd=self._here(), follow_symlinks=False)
+
+    def take_link(self, name: str) -> list[str]:
+        """Return the names that a link here says to go, from here or from the top."""
+        self._links += 1
+        if self._links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+        names = os.readlink(name, dir_fd=self._here()).split("/")
+        if not names[0]:
+            self._go_to(os.open("/", _LOOK))
+        return names
+
+    def go_down(self, name: str) -> None:
+        """Go into a directory."""
+        if self.inside is not None:
+            self.inside = (*self.inside, name)
+            self._tree.directory(self.inside)
+        else:
+            self._go_to(os.open(name, _LOOK, dir_fd=self._outside))
+
+    def go_up(self) -> None:
+        """Go to the directory above; the one that we came from, below the root."""
+        if self.inside:
+            self.inside = self.inside[:-1]
+        else:
+            self._go_to(os.open("..", _LOOK, dir_fd=self._here()))
+
+    def _go_to(self, descriptor: int) -> None:
+        self._leave_outside()
+        if same_file(os.fstat(descriptor), self._root):
+            os.close(descriptor)
+            self.inside = ()
+        else:
+            self.inside, self._outside = None, descriptor
+
+    def _leave_outside(self) -> None:
+        descriptor, self._outside = self._outside, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def target(self, name: str | None = None, status: os.stat_result | None = None) -> LinkTarget:
+        """Return what the way has led to: a directory, or what a name in it stands for."""
+        if self.inside is None:
+            return LinkTarget(Leads.OUTSIDE)
+        if name is None or status is None:
+            return LinkTarget(Leads.OTHER, self.inside)
+        leads = Leads.FILE if stat.S_ISREG(status.st_mode) else Leads.OTHER
+        return LinkTarget(leads, (*self.inside, name))

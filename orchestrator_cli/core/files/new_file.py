@@ -1,0 +1,108 @@
+"""Files that have no name, or another one, until they are whole."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import secrets
+from collections.abc import Iterator
+
+from orchestrator_cli.core.files.directory import Directory
+
+_NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC if hasattr(os, "O_TMPFILE") else None
+_OPEN_FILES = "/proc/self/fd"
+_NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
+# What file systems say that have no hard links.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+@contextlib.contextmanager
+def create_atomically(
+    directory: Directory,
+    name: str,
+    *,
+    replace: bool = False,
+    mode: int = 0o666,
+    durable: bool = True,
+) -> Iterator[io.FileIO]:
+    """Make a file that gets its name once it is whole; after a failure there is none.
+
+    Without `replace` nothing is ever overwritten: FileExistsError is raised where the name is taken
+    by then. `durable` waits until it would survive a power cut.
+    """
+    nameless = _open_nameless(directory, mode)
+    waiting = "" if nameless else _waiting_name()
+    file = nameless or directory.create_file(waiting, mode)
+    try:
+        with file:
+            yield file
+            if durable:
+                os.fsync(file.fileno())
+            if nameless:
+                # What replaces needs a name of its own first, and has it for no time at all.
+                waiting = _waiting_name() if replace else ""
+                publish_open_file(file, directory, waiting or name)
+        if waiting:
+            give_name(directory, waiting, name, replace)
+            waiting = ""
+        if durable:
+            os.fsync(directory.fileno())
+    finally:
+        if waiting:
+            with contextlib.suppress(OSError):
+                directory.remove_file(waiting)
+
+
+def _open_nameless(directory: Directory, mode: int) -> io.FileIO | None:
+    if _NAMELESS is None or not os.path.exists(_OPEN_FILES):
+        return None
+    try:
+        descriptor = os.open(".", _NAMELESS, mode, dir_fd=directory.fileno())
+    except OSError as error:
+        if error.errno in _NO_NAMELESS:
+            return None
+        raise
+    return io.FileIO(descriptor, "r+b")
+
+
+def publish_open_file(file: io.FileIO, directory: Directory, name: str) -> None:
+    """Name the very file that is open. Raises FileExistsError where the name is taken."""
+    # Python follows the link to the file only where it is given a directory as well.
+    os.link(
+        f"{_OPEN_FILES}/{file.fileno()}",
+        name,
+        src_dir_fd=directory.fileno(),
+        dst_dir_fd=directory.fileno(),
+        follow_symlinks=True,
+    )
+
+
+def give_name(directory: Directory, name: str, new_name: str, replace: bool) -> None:
+    """Rename a file. Raises FileExistsError unless it may replace what has the new name."""
+    if replace:
+        directory.rename(name, new_name)
+        return
+    try:
+        directory.link(name, new_name)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # Take the name first: a rename alone would replace what appears meanwhile.
+        directory.create_file(new_name, 0o600).close()
+        directory.rename(name, new_name)
+    else:
+        directory.remove_file(name)
+
+
+def write_all(file: io.FileIO, data: bytes | memoryview) -> None:
+    """Write all of the data, in as many steps as it takes. Raises OSError."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _waiting_name() -> str:
+    # One that nobody can foresee, and nobody can have planted.
+    return f".orchestrator-{secrets.token_hex(12)}.new"

@@ -1,0 +1,97 @@
+"""Everything below a directory in the order of S3's keys, each with a way to open that very one."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from orchestrator_cli.core.files.checks import Parts
+from orchestrator_cli.core.files.directory import Directory, Found, Kind
+from orchestrator_cli.core.files.tree import Tree, TreeFile
+
+
+@dataclass(slots=True)
+class Entry:
+    """What was found below a root. `error` says why it cannot be looked at or into.
+
+    A directory comes before what is in it, and once more with an `error` where that is hidden.
+    """
+
+    tree: Tree
+    above: Parts
+    name: str
+    kind: Kind
+    status: os.stat_result | None = None
+    error: OSError | None = None
+
+    @property
+    def parts(self) -> Parts:
+        """The names that lead to it from the root."""
+        return (*self.above, self.name)
+
+    @property
+    def relative(self) -> str:
+        """Its path from the root."""
+        return "/".join(self.parts)
+
+    @property
+    def file(self) -> TreeFile:
+        """What opens it, now or later."""
+        return TreeFile(self.tree, self.parts)
+
+
+def walk(
+    tree: Tree, start: Parts = (), enters: Callable[[Entry], bool] = lambda entry: True
+) -> Iterator[Entry]:
+    """Yield all that is below a directory of a tree; `enters` says what to look into.
+
+    No link is followed, so it ends. Memory and open directories are bounded, but for the names of
+    the directories on the way. What cannot be read is an entry with an error; only where the
+    beginning cannot be read, OSError is raised.
+    """
+    levels = [_Level(start, iter(tree.directory(start).scan()))]
+    while levels:
+        level = levels[-1]
+        inner: Entry | None = None
+        for entry in _entries(tree, level):
+            yield entry
+            if entry.kind is Kind.DIRECTORY and entry.error is None and enters(entry):
+                inner = entry
+                break
+        if inner is None:
+            levels.pop()
+            continue
+        try:
+            levels.append(_Level(inner.parts, iter(tree.directory(inner.parts).scan())))
+        except OSError as error:
+            yield Entry(tree, inner.above, inner.name, inner.kind, inner.status, error)
+
+
+@dataclass(slots=True)
+class _Level:
+    parts: Parts
+    left: Iterator[Found]
+
+
+def _entries(tree: Tree, level: _Level) -> Iterator[Entry]:
+    directory: Directory | None = None
+    for found in level.left:
+        try:
+            # Asked for only where it is needed: on the way up, most levels have nothing left.
+            directory = directory or tree.directory(level.parts)
+            status = directory.stat(found.name)
+        except OSError as error:
+            yield Entry(tree, level.parts, found.name, found.kind, None, error)
+            continue
+        yield Entry(tree, level.parts, found.name, kind_of(status), status)
+
+
+def kind_of(status: os.stat_result) -> Kind:
+    """Return what a look without following links has shown."""
+    if stat.S_ISREG(status.st_mode):
+        return Kind.FILE
+    if stat.S_ISDIR(status.st_mode):
+        return Kind.DIRECTORY
+    return Kind.LINK if stat.S_ISLNK(status.st_mode) else Kind.SPECIAL

@@ -1,0 +1,107 @@
+"""What is removed is what was named, wherever its directories are moved meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator_cli.core.files.checks import UnsafeFileError
+from orchestrator_cli.core.files.directory import Directory
+from orchestrator_cli.core.files.removal import remove_tree
+from tests.files.flipping import flipping
+
+MakeTree = Callable[[dict[str, bytes | str]], Path]
+_TRIES = 800
+_MOST_TRIES = 100_000
+
+
+def remove(root: Path, name: str) -> None:
+    with Directory.open_root(root) as parent:
+        remove_tree(parent, name)
+
+
+def test_all_of_a_tree_is_removed_and_no_link_is_followed(
+    make_tree: MakeTree, tmp_path: Path
+) -> None:
+    root = make_tree({"t/a/b/c": "", "t/a/d": "", "t/e": "", "kept": ""})
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "x").write_bytes(b"")
+    (root / "t" / "a" / "link").symlink_to(tmp_path / "outside")
+    os.mkfifo(root / "t" / "fifo")
+    remove(root, "t")
+    assert os.listdir(root) == ["kept"]
+    assert (tmp_path / "outside" / "x").exists()
+
+
+def test_a_link_in_the_place_of_the_tree_is_left(make_tree: MakeTree, tmp_path: Path) -> None:
+    root = make_tree({"kept/x": ""})
+    (tmp_path / "t").symlink_to(root)
+    with pytest.raises(UnsafeFileError):
+        remove(tmp_path, "t")
+    assert (root / "kept" / "x").exists()
+
+
+def test_a_tree_of_any_depth_is_removed(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    before = len(os.listdir("/dev/fd"))
+    remove(tmp_path, "d")
+    assert os.listdir(tmp_path) == []
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_directory_that_was_moved_away_is_not_gone_up_from(
+    make_tree: MakeTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_tree({"t/a/b/c": "", "t/z": ""})
+    outside = tmp_path / "outside"
+    (outside / "b").mkdir(parents=True)
+    (outside / "kept").write_bytes(b"")
+    remove_file = Directory.remove_file
+
+    def moving(self: Directory, name: str) -> None:
+        remove_file(self, name)
+        if name == "c":
+            # The parent of where the removal is now is elsewhere, and has a `b` of its own.
+            (root / "t" / "a" / "b").rename(outside / "other")
+
+    monkeypatch.setattr(Directory, "remove_file", moving)
+    with pytest.raises(UnsafeFileError, match="moved"):
+        remove(root, "t")
+    assert sorted(os.listdir(outside)) == ["b", "kept", "other"]
+
+
+def test_a_directory_that_is_now_and_then_a_link_leads_to_no_other(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    names = sorted(map(str, range(30)))
+    outside.mkdir()
+    for name in names:
+        (outside / name).write_bytes(b"kept")
+    root = tmp_path / "root"
+    (root / "z").mkdir(parents=True)
+    (root / "link").symlink_to(outside)
+    removed = refused = 0
+    with flipping(root, "z", "link"), Directory.open_root(root) as opened:
+        for number in range(_MOST_TRIES):
+            try:
+                with opened.make_directory("z") as inside:
+                    for name in names:
+                        inside.create_file(name).close()
+                remove_tree(opened, "z")
+                removed += 1
+            except OSError:
+                refused += 1
+            assert sorted(os.listdir(outside)) == names
+            if number >= _TRIES and removed and refused:
+                break
+    assert removed
+    assert refused
+    assert {(outside / name).read_bytes() for name in names} == {b"kept"}

@@ -1,0 +1,337 @@
+"""All that is below a root and nothing else, in key order, whoever swaps what meanwhile."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator_cli.core.files.checks import UnsafeFileError
+from orchestrator_cli.core.files.directory import Directory, Kind
+from orchestrator_cli.core.files.links import Leads, LinkTarget, follow_link
+from orchestrator_cli.core.files.removal import remove_tree
+from orchestrator_cli.core.files.tree import MOST_DEEP, NamedFile, Tree
+from orchestrator_cli.core.files.walk import Entry, walk
+from tests.files.flipping import flipping
+
+MakeTree = Callable[[dict[str, bytes | str]], Path]
+SECRET = b"the secret"
+_TRIES = 1500
+_MOST_TRIES = 100_000
+
+
+def files(tree: Tree) -> list[str]:
+    return [entry.relative for entry in walk(tree) if entry.kind is Kind.FILE]
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+# --- honest trees ----------------------------------------------------------------------------
+
+
+def test_entries_come_in_the_order_of_keys(make_tree: MakeTree) -> None:
+    names = ["a/b", "a-b", "a.b", "a/c/d", "ab", "b", "é/x", "z/\U0001f600", "z/\uffee"]
+    tree = Tree.named(make_tree(dict.fromkeys(names, "")))
+    assert files(tree) == sorted(names, key=str.encode)
+
+
+path_names = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=3
+).filter(lambda name: name not in (".", ".."))
+
+
+@settings(max_examples=50)
+@given(st.sets(st.lists(path_names, min_size=1, max_size=4).map(tuple), max_size=12))
+def test_every_file_comes_once_and_in_order(paths: set[tuple[str, ...]]) -> None:
+    wanted = paths - {path[:end] for path in paths for end in range(1, len(path))}
+    with tempfile.TemporaryDirectory() as directory:
+        for path in wanted:
+            file = Path(directory).joinpath(*path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"")
+        # With two directories open, nearly each is opened again and again.
+        tree = Tree(Directory.open_root(directory), most_open=2)
+        found = files(tree)
+    assert found == sorted(("/".join(path) for path in wanted), key=os.fsencode)
+
+
+def test_a_directory_comes_before_what_is_in_it(make_tree: MakeTree) -> None:
+    tree = Tree.named(make_tree({"a/b/c": "1"}))
+    entries = list(walk(tree))
+    assert [(entry.relative, entry.kind) for entry in entries] == [
+        ("a", Kind.DIRECTORY),
+        ("a/b", Kind.DIRECTORY),
+        ("a/b/c", Kind.FILE),
+    ]
+    assert entries[-1].status is not None
+    assert entries[-1].status.st_size == 1
+    assert [entry.relative for entry in walk(tree, ("a", "b"))] == ["a/b/c"]
+
+
+def test_what_is_not_entered_is_not_looked_into(make_tree: MakeTree) -> None:
+    tree = Tree.named(make_tree({"in/x": "", ".git/y": ""}))
+    found = [entry.relative for entry in walk(tree, enters=lambda entry: entry.name != ".git")]
+    assert found == [".git", "in", "in/x"]
+
+
+def test_a_file_can_be_opened_long_after_with_few_directories_open(make_tree: MakeTree) -> None:
+    wide: dict[str, bytes | str] = {
+        f"{number:03}/{number:03}/file": str(number) for number in range(200)
+    }
+    before = open_descriptors()
+    tree = Tree(Directory.open_root(make_tree(wide)), most_open=8)
+    entries = [entry for entry in walk(tree) if entry.kind is Kind.FILE]
+    assert open_descriptors() - before <= 9
+    for entry in reversed(entries):
+        with entry.file.open() as file:
+            assert file.read().decode() == str(int(entry.parts[0]))
+    assert open_descriptors() - before <= 9
+    del tree, entries, entry
+    assert open_descriptors() == before
+
+
+def test_the_name_is_not_always_text(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"caf\xe9"))).write_bytes(b"x")
+    (entry,) = walk(Tree.named(tmp_path))
+    assert os.fsencode(entry.relative) == b"caf\xe9"
+    with entry.file.open() as file:
+        assert file.read() == b"x"
+
+
+def test_a_tree_without_bottom_is_told_of_and_left(tmp_path: Path) -> None:
+    depth = MOST_DEEP + 3
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    (tmp_path / "e").write_bytes(b"")
+    entries = list(walk(Tree.named(tmp_path)))
+    assert entries[-1].relative == "e"
+    (error,) = [entry.error for entry in entries if entry.error is not None]
+    assert "deeper than" in str(error)
+    # Who cleans up after the tests recurses.
+    with Directory.open_root(tmp_path) as root:
+        remove_tree(root, "d")
+    assert os.listdir(tmp_path) == ["e"]
+
+
+def test_a_root_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Tree.named(tmp_path / "missing")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+def test_what_may_not_be_read_is_told_of_and_stops_nothing(make_tree: MakeTree) -> None:
+    root = make_tree({"closed/x": "", "open/y": ""})
+    (root / "closed").chmod(0)
+    try:
+        entries = list(walk(Tree.named(root)))
+    finally:
+        (root / "closed").chmod(0o700)
+    assert [entry.relative for entry in entries] == ["closed", "closed", "open", "open/y"]
+    assert isinstance(entries[1].error, PermissionError)
+
+
+def test_what_vanishes_is_told_of(make_tree: MakeTree) -> None:
+    root = make_tree({"a": "", "b": "", "c/d": "", "e": ""})
+    entries = walk(Tree.named(root))
+    next(entries)
+    (root / "b").unlink()
+    (root / "c/d").unlink()
+    (root / "c").rmdir()
+    left = {entry.relative: entry.error is None for entry in entries}
+    assert left == {"b": False, "c": False, "e": True}
+
+
+# --- links -----------------------------------------------------------------------------------
+
+
+def test_where_links_lead(make_tree: MakeTree, tmp_path: Path) -> None:
+    root = make_tree({"real/a.txt": "12", "sub/b.txt": "", "file": ""})
+    (tmp_path / "outside.txt").write_bytes(SECRET)
+    (tmp_path / "neighbour").mkdir()
+    (tmp_path / "neighbour" / "back").symlink_to(root / "file")
+    os.mkfifo(root / "fifo")
+    inside = LinkTarget(Leads.FILE, ("real", "a.txt"))
+    outside, nowhere = LinkTarget(Leads.OUTSIDE), LinkTarget(Leads.NOWHERE)
+    links = {
+        "inside": ("real/a.txt", inside),
+        "sub/up": ("../real/./a.txt", inside),
+        "chain": ("inside", inside),
+        "by-directory": ("directory/a.txt", inside),
+        "absolute": (str(root / "real/a.txt"), inside),
+        "out-and-in": (f"../{root.name}/real/a.txt", inside),
+        "by-a-link-outside": ("../neighbour/back", LinkTarget(Leads.FILE, ("file",))),
+        "up-from-a-link": ("directory/../real/a.txt", inside),
+        "directory": ("real", LinkTarget(Leads.OTHER, ("real",))),
+        "parent": (".", LinkTarget(Leads.OTHER, ())),
+        "to-fifo": ("fifo", LinkTarget(Leads.OTHER, ("fifo",))),
+        "leaves": ("../outside.txt", outside),
+        "leaves-by-chain": ("leaves", outside),
+        "leaves-by-directory": ("..", outside),
+        "leaves-to-the-top": ("/", outside),
+        "passwd": ("/etc/passwd", outside),
+        "magic": ("/proc/self/root/etc/passwd", outside),
+        "dangling": ("real/nothing", nowhere),
+        "below-a-file": ("file/x", nowhere),
+        "loop": ("loop", nowhere),
+        "long": ("x" * 300, nowhere),
+    }
+    for name, (target, _) in links.items():
+        (root / name).symlink_to(target)
+    tree = Tree.named(root)
+    found = {
+        entry.relative: follow_link(tree, entry.parts)
+        for entry in walk(tree)
+        if entry.kind is Kind.LINK
+    }
+    assert found == {name: leads for name, (_, leads) in links.items()}
+    with tree.open_file(found["by-directory"].parts) as file:
+        assert file.read() == b"12"
+
+
+def test_a_link_that_changes_is_opened_as_what_it_was(make_tree: MakeTree, tmp_path: Path) -> None:
+    root = make_tree({"real/a.txt": "12"})
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.txt").write_bytes(SECRET)
+    (root / "link").symlink_to("real/a.txt")
+    tree = Tree.named(root)
+    parts = follow_link(tree, ("link",)).parts
+    (root / "real").rename(root / "other")
+    (root / "real").symlink_to("../real")
+    fresh = Tree.named(root)
+    with pytest.raises(UnsafeFileError, match="or a link"):
+        fresh.open_file(parts)
+    # What was open stays what it was.
+    with tree.open_file(parts) as file:
+        assert file.read() == b"12"
+
+
+# --- attacks ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trapped(tmp_path: Path) -> Path:
+    """A root with `z/`, and a link to a place with a secret of the same name."""
+    secret = tmp_path / "secret"
+    secret.mkdir(mode=0o700)
+    root = tmp_path / "root"
+    (root / "a" / "z").mkdir(parents=True)
+    for name in ("file", *map(str, range(30))):
+        (secret / name).write_bytes(SECRET)
+        (root / "a" / "z" / name).write_bytes(b"honest")
+    (secret / "only-there").write_bytes(SECRET)
+    (root / "a" / "link").symlink_to(secret)
+    (root / "honest").write_bytes(b"honest")
+    return root
+
+
+def read_all(root: Path) -> tuple[dict[str, bytes], list[Entry]]:
+    """Return what a walk can read, and all that it met."""
+    tree = Tree(Directory.open_root(root), most_open=1)
+    met = list(walk(tree))
+    content: dict[str, bytes] = {}
+    for entry in met:
+        if entry.kind is Kind.FILE and entry.error is None:
+            try:
+                with entry.file.open() as file:
+                    content[entry.relative] = file.read()
+            except OSError:
+                continue
+    return content, met
+
+
+def test_a_directory_that_is_now_and_then_a_link_lets_nobody_out(trapped: Path) -> None:
+    kinds: set[Kind] = set()
+    found: set[str] = set()
+    with flipping(trapped / "a", "z", "link"):
+        for number in range(_MOST_TRIES):
+            content, met = read_all(trapped)
+            assert SECRET not in content.values()
+            assert "only-there" not in {entry.name for entry in met}
+            assert content["honest"] == b"honest"
+            kinds |= {entry.kind for entry in met if entry.parts == ("a", "z")}
+            found |= content.keys()
+            if number >= _TRIES and len(kinds) > 1 and "a/z/file" in found:
+                break
+    assert {Kind.DIRECTORY, Kind.LINK} <= kinds
+    assert "a/z/file" in found
+
+
+def test_a_swap_between_looking_and_opening_opens_nothing_else(trapped: Path) -> None:
+    tree = Tree(Directory.open_root(trapped), most_open=1)
+    entry = next(entry for entry in walk(tree) if entry.relative == "a/z/file")
+    tree.directory(("a",))  # the only one that may be held
+    (trapped / "a" / "z").rename(trapped / "a" / "aside")
+    (trapped / "a" / "link").rename(trapped / "a" / "z")
+    with pytest.raises(UnsafeFileError):
+        entry.file.open()
+    with pytest.raises(UnsafeFileError):
+        entry.file.stat()
+
+
+def test_a_swap_before_a_directory_is_entered_enters_nothing_else(trapped: Path) -> None:
+    entries = walk(Tree.named(trapped))
+    while next(entries).relative != "a/z":
+        pass
+    (trapped / "a" / "z").rename(trapped / "a" / "aside")
+    (trapped / "a" / "link").rename(trapped / "a" / "z")
+    left = list(entries)
+    assert left[0].relative == "a/z"
+    assert isinstance(left[0].error, UnsafeFileError)
+    assert [entry.relative for entry in left[1:]] == ["honest"]
+
+
+def test_a_file_that_becomes_a_fifo_or_a_link_is_not_opened(trapped: Path) -> None:
+    file = Tree.named(trapped).open_file
+    (trapped / "honest").unlink()
+    os.mkfifo(trapped / "honest")
+    with pytest.raises(UnsafeFileError):
+        file(("honest",))
+    (trapped / "honest").unlink()
+    (trapped / "honest").symlink_to("../secret/file")
+    with pytest.raises(UnsafeFileError):
+        file(("honest",))
+
+
+def test_a_directory_that_was_moved_is_known_not_to_be_there(trapped: Path) -> None:
+    tree = Tree.named(trapped)
+    held = tree.directory(("a", "z"))
+    assert tree.leads_to(("a", "z"), held)
+    (trapped / "a" / "z").rename(trapped / "moved")
+    assert not tree.leads_to(("a", "z"), held)
+    fresh = tree.directory(("a", "z"), make=True)
+    assert tree.leads_to(("a", "z"), fresh)
+    assert not tree.leads_to(("a", "z"), held)
+    trapped.rename(trapped.parent / "elsewhere")
+    assert not tree.leads_to((), tree.root)
+
+
+# --- files that were named -------------------------------------------------------------------
+
+
+def test_a_named_file_may_be_a_link_and_must_stay_what_it_was(trapped: Path) -> None:
+    (trapped / "latest").symlink_to("honest")
+    named = NamedFile(trapped / "latest")
+    with named.open() as file:
+        assert file.read() == b"honest"
+    (trapped / "latest").unlink()
+    (trapped / "latest").symlink_to("../secret/file")
+    with pytest.raises(UnsafeFileError, match="replaced"):
+        named.open()
+
+
+def test_a_named_file_is_a_regular_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UnsafeFileError, match="regular"):
+        NamedFile(tmp_path / "fifo").open()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from orchestrator_cli.core.http.curl_easy import EasyTransport
+from orchestrator_cli.core.http.curl_loop import CurlLoop
 from orchestrator_cli.core.http.curl_options import ClientOptions
 from orchestrator_cli.core.http.transport import RateLimit, StopToken, Transport
 from tests.support.certificates import Certificate
@@ -27,7 +28,7 @@ def tls(request: pytest.FixtureRequest, certificate: Certificate) -> Certificate
     return certificate if request.param == "tls" else None
 
 
-TRANSPORTS: dict[str, Callable[..., Any]] = {"easy": EasyTransport}
+TRANSPORTS: dict[str, Callable[..., Any]] = {"easy": EasyTransport, "loop": CurlLoop}
 
 
 @pytest.fixture(params=TRANSPORTS)

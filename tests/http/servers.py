@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import socket
 import threading
 import time
@@ -100,3 +102,72 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
             target.sendall(data)
     with suppress(OSError):
         target.shutdown(socket.SHUT_WR)
+
+
+class LoadServer:
+    """Answers many connections at once, each request after a time or as a function says.
+
+    `respond` is given the target and returns status and headers.
+    """
+
+    def __init__(self, seconds: float, respond: Callable[[str], tuple[int, str]]) -> None:
+        self.url = ""
+        self.requests = 0
+        self.connections = 0
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self._seconds = seconds
+        self._respond = respond
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                size = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+                await reader.readexactly(int(size[1]) if size else 0)
+                await self._answer(head.split()[1], writer)
+        writer.close()
+
+    async def _answer(self, target: str, writer: asyncio.StreamWriter) -> None:
+        self.requests += 1
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        if self._seconds:
+            await asyncio.sleep(self._seconds)
+        self.in_flight -= 1
+        status, headers = self._respond(target)
+        head = f"HTTP/1.1 {status} x\r\ncontent-length: {len(target)}\r\n{headers}\r\n"
+        writer.write(f"{head}{target}".encode())
+        await writer.drain()
+
+
+@contextmanager
+def load_server(
+    seconds: float = 0, respond: Callable[[str], tuple[int, str]] = lambda _: (200, "")
+) -> Iterator[LoadServer]:
+    """Run a LoadServer in a thread of its own."""
+    server = LoadServer(seconds, respond)
+    loop = asyncio.new_event_loop()
+    started, ended = threading.Event(), asyncio.Event()
+
+    async def main() -> None:
+        opened = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=2048)
+        server.url = f"http://127.0.0.1:{opened.sockets[0].getsockname()[1]}"
+        started.set()
+        await ended.wait()
+        opened.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
+    thread.start()
+    assert started.wait(20)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(20)
+        loop.close()

@@ -42,6 +42,7 @@ class _Active:
     tag: object
     moved_at: float
     progress: tuple[int, ...] | None = None
+    sent_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -101,6 +102,15 @@ class CurlDriver:
     def in_flight(self) -> int:
         """How many requests are under way."""
         return len(self._active)
+
+    def seconds_without_response(self) -> float:
+        """Return how long ago the oldest request was seen to have been sent; 0 where it was not."""
+        now = time.monotonic()
+        for active in self._active.values():
+            if active.sent_at is None and active.exchange.is_sent():
+                active.sent_at = now
+            return now - (active.sent_at or now)
+        return 0.0
 
     def start(self, request: Request, tag: object) -> None:
         """Start a request; `step` will return its completion with this tag.

@@ -95,6 +95,14 @@ class Exchange:
         self.is_paused = False
         self.curl.pause(pycurl.PAUSE_CONT)
 
+    def is_sent(self) -> bool:
+        """Return True once the server has all of the request."""
+        curl = self.curl
+        if not curl.getinfo(pycurl.REQUEST_SIZE):
+            return False
+        left = self._source.size_bytes - int(curl.getinfo(pycurl.SIZE_UPLOAD_T))
+        return not left and not _unacknowledged_bytes(curl.getinfo(pycurl.ACTIVESOCKET))
+
     def progress(self) -> tuple[int, ...] | None:
         """Return numbers of which one changes while anything moves; None before it is connected.
 

@@ -1,0 +1,178 @@
+"""How many requests to have in flight, and how fast to begin them once a server says slow down."""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Callable
+
+# What a request costs this process. So many go into the time that one takes to be answered.
+_REQUEST_SECONDS = 0.0003
+_FIRST_IN_FLIGHT = 16
+_WINDOW_SECONDS = 0.05
+# A process that uses less of one core than this is waiting for responses.
+_BUSY = 0.5
+# More in flight that bring less than this bring nothing: the link, or the server, is what bounds.
+_WORTH = 1.15
+
+# Over how long it is counted what a server lets through, and how many responses that needs.
+_PACE_SECONDS = 0.25
+_MAX_PACE_SECONDS = 1.0
+_PACE_RESPONSES = 10
+# So many may be refused: who asks for no more than is free never learns that more has become free.
+_REFUSED_SHARE = 0.1
+_GROWTH = 1.08
+_GROWTH_PER_SECOND = 2.0
+_ABOVE_ADMITTED = 1.05
+
+_DESCRIPTORS_KEPT = 64
+# A connection, the file that is sent or written, and one to spare.
+_DESCRIPTORS_EACH = 3
+
+
+def open_file_limit() -> int:
+    """Return how many requests can have the files and sockets that they need."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return 1 << 20
+    return max(1, (allowed - _DESCRIPTORS_KEPT) // _DESCRIPTORS_EACH)
+
+
+class ConcurrencyController:
+    """Decides how many requests to have in flight. Not shared between threads.
+
+    It begins with few. How long the first response takes, and before it comes how long it has been
+    waited for, says how many fit into that time; then the number doubles while that brings more
+    responses a second and the process is not busy. When a server says slow down, it is halved and
+    grows by one at a time, and requests begin no faster than the server has let them through lately.
+    """
+
+    def __init__(
+        self,
+        max_in_flight: int,
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.process_time,
+    ) -> None:
+        self.max_in_flight = max_in_flight
+        self.limit = min(_FIRST_IN_FLIGHT, max_in_flight)
+        self._clock = clock
+        self._cpu_clock = cpu_clock
+        self._fastest = math.inf
+        self._ended = 0
+        self._window_began = clock(), cpu_clock()
+        self._best_rate = 0.0
+        self._pace: Pace | None = None
+
+    def start_delay(self) -> float:
+        """Return how many seconds to wait before the next request begins; 0: none, it counts."""
+        return 0.0 if self._pace is None else self._pace.start_delay(self._clock())
+
+    @property
+    def has_response(self) -> bool:
+        """Whether there was a response yet."""
+        return self._fastest < math.inf
+
+    def on_no_response(self, seconds: float) -> None:
+        """Take note that the first request was sent so long ago and has no response yet."""
+        self._set_limit(max(self.limit, int(seconds / _REQUEST_SECONDS)))
+
+    def on_response(self, seconds: float) -> None:
+        """Take note of a response that took so long, and that did not say slow down."""
+        now = self._clock()
+        if self._pace is not None:
+            self._pace.on_response(now)
+            self._ended += 1
+            if self._ended >= self.limit:
+                self._ended = 0
+                self._set_limit(self.limit + 1)
+            return
+        if seconds < self._fastest:
+            self._expect(seconds)
+        self._ended += 1
+        self._consider_growth(now)
+
+    def on_throttled(self) -> None:
+        """Take note of a response that said slow down."""
+        now = self._clock()
+        if self._pace is None:
+            began, _ = self._window_began
+            self._pace = Pace(self._ended / max(now - began, _WINDOW_SECONDS), now)
+            self._halve()
+        elif self._pace.on_throttled(now):
+            self._halve()
+
+    def _halve(self) -> None:
+        self._ended = 0
+        rate = self._pace.rate if self._pace is not None else 0.0
+        enough = math.ceil(2 * rate * min(self._fastest, 1.0)) + 1
+        self._set_limit(max(self.limit // 2, enough))
+
+    def _expect(self, seconds: float) -> None:
+        is_first = not self.has_response
+        self._fastest = seconds
+        if is_first:
+            self.on_no_response(seconds)
+
+    def _consider_growth(self, now: float) -> None:
+        """Double the number once each in flight has been answered, where that brought something."""
+        began, cpu_began = self._window_began
+        if now - began < _WINDOW_SECONDS or self._ended < self.limit:
+            return
+        cpu = self._cpu_clock()
+        rate = self._ended / (now - began)
+        is_busy = cpu - cpu_began >= _BUSY * (now - began)
+        if not is_busy and rate > _WORTH * self._best_rate:
+            self._best_rate = rate
+            self._set_limit(2 * self.limit)
+        self._ended = 0
+        self._window_began = now, cpu
+
+    def _set_limit(self, limit: int) -> None:
+        self.limit = max(1, min(limit, self.max_in_flight))
+
+
+class Pace:
+    """The rate at which requests begin once a server has said slow down.
+
+    It follows what the server lets through, a little above, and grows while little is refused.
+    """
+
+    def __init__(self, rate: float, now: float) -> None:
+        self.rate = max(1.0, rate)
+        self._next_at = now
+        self._began = now
+        self._admitted = 0
+        self._refused = 0
+
+    def start_delay(self, now: float) -> float:
+        """Return how many seconds to wait before the next request begins; 0: none, it counts."""
+        if now < self._next_at:
+            return self._next_at - now
+        # What was not used is lost, but for what a timer may be late.
+        self._next_at = max(self._next_at, now - 0.05) + 1 / self.rate
+        return 0.0
+
+    def on_response(self, now: float) -> None:
+        """Take note of a response that did not say slow down."""
+        self._admitted += 1
+        self._consider(now)
+
+    def on_throttled(self, now: float) -> bool:
+        """Take note of one that did; return whether the rate was cut."""
+        self._refused += 1
+        return self._consider(now)
+
+    def _consider(self, now: float) -> bool:
+        seconds = now - self._began
+        responses = self._admitted + self._refused
+        if seconds < _PACE_SECONDS or (responses < _PACE_RESPONSES and seconds < _MAX_PACE_SECONDS):
+            return False
+        is_cut = self._refused > _REFUSED_SHARE * responses
+        if is_cut:
+            admitted = self._admitted / seconds
+            self.rate = max(1.0, self.rate / 2, min(self.rate, _ABOVE_ADMITTED * admitted))
+        elif responses > self.rate * seconds / 2:
+            self.rate = _GROWTH * self.rate + _GROWTH_PER_SECOND * seconds
+        self._began, self._admitted, self._refused = now, 0, 0
+        return is_cut

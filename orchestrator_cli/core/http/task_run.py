@@ -1,0 +1,95 @@
+"""The tasks of one run: where they come from, which are under way, and what they have returned."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from orchestrator_cli.core.http.transport import Request, Task
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False, slots=True)
+class TaskState(Generic[T]):
+    """A task that is under way, and the request that it waits to send."""
+
+    task: Task[T]
+    run: TaskRun[T]
+    index: int
+    request: Request | None = None
+
+
+class TaskRun(Generic[T]):
+    """Tasks that are taken one by one. With a `window`, their results come in the same order.
+
+    No task is taken while so many results before it have not been given away. An `urgent` run
+    waits for no other.
+    """
+
+    def __init__(
+        self, tasks: Iterable[Task[T]], *, window: int | None = None, urgent: bool = False
+    ) -> None:
+        self.urgent = urgent
+        self.failure: BaseException | None = None
+        self.under_way: set[TaskState[T]] = set()
+        self._source = iter(tasks)
+        self._window = window
+        self._has_more = True
+        self._taken = 0
+        self._given = 0
+        self._results: deque[T] = deque()
+        self._results_by_index: dict[int, T] = {}
+
+    @property
+    def wants_task(self) -> bool:
+        """Whether one more may be taken; not while there are results to give away."""
+        if not self._has_more or self.failure is not None or self.has_result:
+            return False
+        return self._window is None or self._taken - self._given < self._window
+
+    @property
+    def has_result(self) -> bool:
+        """Whether `pop_result` has one."""
+        if self._window is None:
+            return bool(self._results)
+        return self._given in self._results_by_index
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every task has ended well and every result was given away."""
+        return self.failure is None and not (self._has_more or self.under_way or self.has_result)
+
+    def take(self) -> TaskState[T] | None:
+        """Return the next task, or None after the last one. Raises what the source raises."""
+        try:
+            task = next(self._source)
+        except StopIteration:
+            self._has_more = False
+            return None
+        state = TaskState(task, self, self._taken)
+        self._taken += 1
+        self.under_way.add(state)
+        return state
+
+    def end(self, state: TaskState[T], result: T) -> None:
+        """Take note of what a task has returned."""
+        self.under_way.discard(state)
+        if self._window is None:
+            self._results.append(result)
+        else:
+            self._results_by_index[state.index] = result
+
+    def fail(self, state: TaskState[T], failure: BaseException) -> None:
+        """Take note of what a task has raised; the first failure is that of the run."""
+        self.under_way.discard(state)
+        self.failure = self.failure or failure
+
+    def pop_result(self) -> T:
+        """Return the next result."""
+        index, self._given = self._given, self._given + 1
+        if self._window is None:
+            return self._results.popleft()
+        return self._results_by_index.pop(index)

@@ -14,9 +14,9 @@ from orchestrator_cli.core.executions.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.repository import serialise
 from orchestrator_cli.core.s3.checksum import composite, hash_range, to_base64
 from orchestrator_cli.core.s3.part_plan import DOUBLING, plan_parts
-from orchestrator_cli.core.transfer.local_file import LocalFile
 from tests.bench.nginx_config import Stored
 from tests.bench.sink import write_listing
+from tests.support.local_files import local_file
 
 NEW_ID = f"01J{'0' * 22}1"
 AGAIN_ID = f"01J{'0' * 20}A6A"
@@ -153,7 +153,7 @@ def _part_digests(file: Path) -> list[bytes]:
     hollow = file.stat().st_blocks == 0
     known: dict[int, bytes] = {}
     digests = []
-    with LocalFile(file) as source:
+    with local_file(file) as source:
         for part in plan_parts(source.size_bytes, DOUBLING):
             digest = known.get(part.size_bytes) or hash_range(
                 source, "sha256", part.offset_bytes, part.size_bytes

@@ -23,12 +23,12 @@ from orchestrator_cli.core.s3.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.local_file import LocalFile
 from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.stream_upload import StreamUpload
 from tests.conftest import RunCommand
 from tests.support import faults, quirks
 from tests.support.engine import EXECUTION_ID, PART, content, key_of, new_execution, open_store
+from tests.support.local_files import local_file
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.operations import Request
 from tests.support.proxy import Proxy
@@ -68,7 +68,7 @@ def begin(s3: S3Client, bucket: str, key: str, pieces: list[bytes]) -> str:
 
 
 def upload_file(bucket: str, path: Path, store: ArtifactStore | None = None) -> PutOutcome:
-    with TransferEngine(store or open_store(bucket), 4) as transfers, LocalFile(path) as source:
+    with TransferEngine(store or open_store(bucket), 4) as transfers, local_file(path) as source:
         return MultipartUploader(transfers, source, KEY, "text/plain").run()[0]
 
 

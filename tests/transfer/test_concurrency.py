@@ -15,9 +15,9 @@ import pytest
 
 from orchestrator_cli.core.base.errors import AccessError, InterruptedByUser
 from orchestrator_cli.core.base.memory_limiter import MemoryLimiter
+from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, Batch, TransferEngine
-from orchestrator_cli.core.transfer.local_file import LocalFile
 from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.plan import PlannedFile
 from orchestrator_cli.core.transfer.stream_upload import StreamUpload
@@ -25,6 +25,7 @@ from orchestrator_cli.core.transfer.uploader import Uploader
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import EXECUTION_ID, PART, content, key_of, new_execution, open_store
+from tests.support.local_files import local_file
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
@@ -60,7 +61,7 @@ def eight_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def store_with_two_buffers(bucket: str, path: Path) -> tuple[TransferEngine, PutOutcome]:
     """Upload a file with room for two parts in memory."""
     transfers = TransferEngine(open_store(bucket), 8, budget=MemoryLimiter(2 * PART))
-    with transfers, LocalFile(path) as source:
+    with transfers, local_file(path) as source:
         outcome, _ = MultipartUploader(transfers, source, KEY, TEXT).run()
     return transfers, outcome
 
@@ -159,7 +160,7 @@ def test_many_writers_of_one_key(
     def upload(number: int) -> PutOutcome:
         if size <= PART:
             return stores[number].create(KEY, contents[number], TEXT)[0]
-        with TransferEngine(stores[number], 2) as transfers, LocalFile(paths[number]) as source:
+        with TransferEngine(stores[number], 2) as transfers, local_file(paths[number]) as source:
             return MultipartUploader(transfers, source, KEY, TEXT).run()[0]
 
     outcomes = at_once(upload, count)
@@ -182,7 +183,7 @@ def test_streams_and_files_of_one_key(
     stores = [open_store(bucket) for _ in range(4)]
 
     def upload(number: int) -> PutOutcome:
-        with TransferEngine(stores[number], 2) as transfers, LocalFile(path) as source:
+        with TransferEngine(stores[number], 2) as transfers, local_file(path) as source:
             if number % 2:
                 return StreamUpload(transfers, KEY, TEXT).run(io.BytesIO(data))[0]
             return MultipartUploader(transfers, source, KEY, TEXT).run()[0]
@@ -365,7 +366,14 @@ def test_a_failure_gives_its_budget_back(
     for number in range(5):
         (tmp_path / str(number)).write_bytes(content(size, number))
     plan = [
-        PlannedFile(tmp_path / str(n), f"artifacts/custom/{n}", key_of(str(n)), size, TEXT)
+        PlannedFile(
+            tmp_path / str(n),
+            f"artifacts/custom/{n}",
+            key_of(str(n)),
+            size,
+            TEXT,
+            NamedFile(tmp_path / str(n)),
+        )
         for n in range(5)
     ]
     recorder.inject(faults.access_denied(), "PutObject", nth=2, times=None)
@@ -381,7 +389,14 @@ def test_results_come_from_one_thread(recorder: Proxy, bucket: str, tmp_path: Pa
     for number in range(40):
         (tmp_path / str(number)).write_bytes(b"x" * number)
     plan = [
-        PlannedFile(tmp_path / str(n), f"artifacts/custom/{n}", key_of(str(n)), n, TEXT)
+        PlannedFile(
+            tmp_path / str(n),
+            f"artifacts/custom/{n}",
+            key_of(str(n)),
+            n,
+            TEXT,
+            NamedFile(tmp_path / str(n)),
+        )
         for n in range(40)
     ]
     seen: list[tuple[threading.Thread, UploadResult]] = []

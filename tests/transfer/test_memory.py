@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.base.memory_limiter import MemoryLimiter
+from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.s3.part_plan import plan_parts
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.local_file import LocalFile
@@ -150,7 +151,7 @@ class Watched(LocalFile):
     """A file that remembers the least of a budget that was held whenever it was read."""
 
     def __init__(self, path: Path, budget: RecordingBudget) -> None:
-        super().__init__(path)
+        super().__init__(NamedFile(path), path)
         self.least_held = budget.total_bytes
         self._budget = budget
 

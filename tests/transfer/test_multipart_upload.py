@@ -17,11 +17,11 @@ from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer import multipart_upload as resume_module
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.local_file import LocalFile
 from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import MIB, PART, content, impatient, key_of, new_execution, open_store
+from tests.support.local_files import local_file
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
 
@@ -49,7 +49,7 @@ def opened(
 ) -> Iterator[tuple[MultipartUploader, ArtifactStore]]:
     """Open a large upload of the file; its threads are done at the end."""
     store = open_store(bucket)
-    with TransferEngine(store, concurrency) as transfers, LocalFile(path) as source:
+    with TransferEngine(store, concurrency) as transfers, local_file(path) as source:
         yield MultipartUploader(transfers, source, KEY, "application/octet-stream"), store
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
+from orchestrator_cli.core.files.directory import Directory, Found
 from orchestrator_cli.core.transfer.plan import (
     PathFilter,
     PlanItem,
@@ -23,6 +25,7 @@ from orchestrator_cli.core.transfer.plan import (
     guess_content_type,
     plan_upload,
 )
+from tests.files.flipping import flipping
 
 ID = "01JABCDEFGHJKMNPQRSTVWXYZ0"
 ALL = PathFilter()
@@ -124,8 +127,9 @@ def test_a_tree_deeper_than_python_recurses_is_walked(tmp_path: Path) -> None:
     Path(directories[-1], "file").write_bytes(b"")
     try:
         item = only(plan(tmp_path))
-        assert "longer than 1,024 bytes" in item.reason
-        assert isinstance(item.error, UsageError)
+        # No key could be as long as what is below.
+        assert "deeper than 512 directories" in item.reason
+        assert item.error is not None
     finally:
         # Who cleans up after the tests recurses.
         os.unlink(f"{directories[-1]}/file")
@@ -298,14 +302,15 @@ def test_a_directory_that_cannot_be_read_is_a_failure_and_stops_nothing(
     make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_tree({"closed/x.txt": "", "open/y.txt": ""})
-    scandir = os.scandir
+    scan = Directory.scan
 
-    def refuse(path: Path) -> object:
-        if Path(path).name == "closed":
+    def refuse(self: Directory) -> list[Found]:
+        found = scan(self)
+        if [one.name for one in found] == ["x.txt"]:
             raise PermissionError(13, "Permission denied")
-        return scandir(path)
+        return found
 
-    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(Directory, "scan", refuse)
     # Whoever may read it could hold what was selected, so the selection does not silence it.
     for selection in (ALL, PathFilter(include=("*.txt",))):
         items = plan(root, selection=selection)
@@ -382,6 +387,129 @@ def test_a_link_that_is_not_selected_is_not_named(make_tree: MakeTree) -> None:
     (root / "wanted").symlink_to("/bin/sh")
     items = plan(root, selection=PathFilter(exclude=("node_modules/*",)))
     assert skipped(items) == {"wanted": f"the link leaves {root}"}
+
+
+# --- hidden files ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_hidden(make_tree: MakeTree) -> Path:
+    """A tree with what nobody means to store, and links that lead to it by other names."""
+    hidden = [".env", ".git/config", ".git/objects/ab/cd", "deep/.ssh/id_rsa", "deep/.netrc"]
+    root = make_tree(dict.fromkeys([*hidden, "a.txt", "deep/b..txt"], ""))
+    (root / "environment").symlink_to(".env")
+    (root / "deep" / "key").symlink_to("key-2")
+    (root / "deep" / "key-2").symlink_to("../deep/.ssh/id_rsa")
+    (root / ".visible").symlink_to("a.txt")
+    (root / "also-a").symlink_to("a.txt")
+    return root
+
+
+def test_what_is_hidden_is_left_out_with_links_to_it_and_said_once(with_hidden: Path) -> None:
+    items = plan(with_hidden, selection=PathFilter(hidden=False))
+    assert planned_paths(items) == [
+        "artifacts/custom/a.txt",
+        "artifacts/custom/also-a",
+        "artifacts/custom/deep/b..txt",
+    ]
+    also = ".git, .visible, 5 more"
+    reason = f"hidden, and so are {also}; --include-hidden stores what is"
+    assert skipped(items) == {".env": reason}
+
+
+def test_what_is_hidden_is_stored_if_asked_for(with_hidden: Path) -> None:
+    items = plan(with_hidden, selection=PathFilter(hidden=True))
+    assert skipped(items) == {}
+    assert len(items) == 12
+
+
+def test_what_is_hidden_and_not_selected_is_not_told_of(with_hidden: Path) -> None:
+    selection = PathFilter(include=("*.txt", "*.ssh"), hidden=False)
+    items = plan(with_hidden, selection=selection)
+    assert planned_paths(items) == ["artifacts/custom/a.txt", "artifacts/custom/deep/b..txt"]
+    assert skipped(items) == {".ssh": "hidden; --include-hidden stores what is"}
+
+
+def test_what_is_named_is_not_hidden(with_hidden: Path) -> None:
+    selection = PathFilter(hidden=False)
+    items = plan(with_hidden / ".env", with_hidden / ".git", selection=selection)
+    assert planned_paths(items) == [
+        "artifacts/custom/.env",
+        "artifacts/custom/config",
+        "artifacts/custom/objects/ab/cd",
+    ]
+
+
+def test_several_roots_are_told_of_together(with_hidden: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".hidden").touch()
+    items = plan(tmp_path / "other", with_hidden, selection=PathFilter(hidden=False))
+    reason = "hidden, and so are .env, .git, 6 more; --include-hidden stores what is"
+    assert skipped(items) == {".hidden": reason}
+
+
+# --- swaps between the plan and the upload ---------------------------------------------------
+
+
+def test_a_link_is_stored_as_what_it_led_to_when_it_was_planned(
+    make_tree: MakeTree, tmp_path: Path
+) -> None:
+    root = make_tree({"real/a.txt": "honest", ".env": "hidden"})
+    (tmp_path / "outside").write_bytes(b"secret")
+    (root / "link").symlink_to("real/a.txt")
+    for target in ("../outside", ".env"):
+        (item, *_) = plan(root, selection=PathFilter(hidden=False, include=("link",)))
+        assert isinstance(item, PlannedFile)
+        (root / "link").unlink()
+        (root / "link").symlink_to(target)
+        with item.open() as source:
+            assert source.read_at(0, 100) == b"honest"
+        (root / "link").unlink()
+        (root / "link").symlink_to("real/a.txt")
+
+
+def test_a_planned_file_that_became_a_link_is_not_opened(
+    make_tree: MakeTree, tmp_path: Path
+) -> None:
+    root = make_tree({"a.txt": "honest"})
+    (tmp_path / "outside").write_bytes(b"secret")
+    (item,) = plan(root)
+    assert isinstance(item, PlannedFile)
+    (root / "a.txt").unlink()
+    (root / "a.txt").symlink_to("../outside")
+    with pytest.raises(OSError, match="not a regular file, or a link"):
+        item.open()
+
+
+def test_what_is_swapped_again_and_again_opens_nothing_outside(tmp_path: Path) -> None:
+    names = [*map(str, range(20)), "only-here"]
+    secret, root = tmp_path / "secret", tmp_path / "root"
+    secret.mkdir(mode=0o700)
+    (root / "z").mkdir(parents=True)
+    for name in names:
+        (secret / name).write_bytes(b"secret")
+        if name != "only-here":
+            (root / "z" / name).write_bytes(b"honest")
+    (root / "link").symlink_to(secret)
+    (root / "by-link").symlink_to("z/only-here")
+    (root / "honest").write_bytes(b"honest")
+    tries, opened = 0, 0
+    with flipping(root, "z", "link"):
+        while tries < 300 or not opened:
+            tries += 1
+            read = set()
+            for item in plan_upload(ID, [root], ALL):
+                with contextlib.suppress(OSError):
+                    if isinstance(item, PlannedFile):
+                        assert item.source.name != "only-here"
+                        with item.open() as source:
+                            read.add(source.read_at(0, 100))
+                            opened += item.source.parent.name == "z"
+            assert read == {b"honest"}
+    assert opened
+
+
+# --- single files and their selection --------------------------------------------------------
 
 
 def test_a_single_file_can_be_excluded(make_tree: MakeTree) -> None:

@@ -133,6 +133,26 @@ def test_a_changed_file_is_a_conflict_and_the_rest_is_stored(
     assert "another name" in result.err
 
 
+def test_hidden_files_are_left_out_and_that_is_said_once(
+    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree({"a.txt": "a", ".env": "TOKEN=1", ".git/config": "", "b/.netrc": ""})
+    (tree / "environment").symlink_to(".env")
+    result = cli("upload", execution, tree).ok()
+    assert list(stored_files(s3, bucket, execution)) == ["artifacts/custom/a.txt"]
+    said = [line for line in result.err.splitlines() if "skipped" in line]
+    assert len(said) == 1
+    also = ".git, .netrc, 1 more"
+    assert said[0].endswith(
+        f"{tree / '.env'}: hidden, and so are {also}; --include-hidden stores what is"
+    )
+    assert cli("verify", execution, tree).ok().err.count(".env") == 0
+
+    cli("upload", execution, tree, "--include-hidden").ok()
+    assert stored_files(s3, bucket, execution)["artifacts/custom/environment"] == b"TOKEN=1"
+    cli("verify", execution, tree, "--include-hidden").ok()
+
+
 def test_odd_names_make_the_round_trip(
     cli: RunCommand,
     execution: str,
@@ -143,11 +163,11 @@ def test_odd_names_make_the_round_trip(
 ) -> None:
     files: dict[str, bytes | str] = {name: name.encode() for name in ODD_NAMES}
     tree = make_tree(files)
-    cli("upload", execution, tree).ok()
+    cli("upload", execution, tree, "--include-hidden").ok()
     expected = {f"artifacts/custom/{name}": data for name, data in files.items()}
     assert stored_files(s3, bucket, execution) == expected
     # Both kinds of HEAD and GET must escape as the PUT did.
-    again = cli("upload", execution, tree, "--json").ok()
+    again = cli("upload", execution, tree, "--json", "--include-hidden").ok()
     assert {line["outcome"] for line in again.json_lines()} == {"identical"}
     cli("download", execution, "-o", tmp_path / "back").ok()
     back = tmp_path / "back/artifacts/custom"

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 @click.option("--name", metavar="PATH", help="The name of standard input or of a single file.")
 @click.option("--include", metavar="GLOB", multiple=True, help="Only these; * also matches /.")
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Not these; * also matches /.")
+@click.option("--include-hidden", is_flag=True, help="Also what has a name that begins with a dot.")
 @concurrency_option
 @click.option("--limit-rate", type=SIZE, help="Bytes a second at most, as 512K or 5M.")
 @click.option(
@@ -92,6 +93,7 @@ def upload(
     name: str | None,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    include_hidden: bool,
     concurrency: int,
     limit_rate: int | None,
     via: str | None,
@@ -110,6 +112,9 @@ def upload(
     Stored files are immutable. The same content again is "identical" and a success; other content
     under the same name is a conflict and changes nothing. Repeating an interrupted command sends
     only what S3 does not have. PATH - reads standard input in bounded memory.
+
+    What is hidden below a directory, such as .env, .git/ and .ssh/, is left out with the links to
+    it unless --include-hidden. Links are followed to files inside the directory only.
 
     With --via, a server checks each file and signs what stores it, and the content goes to S3
     directly; ID is then a whole ULID. See orchestrator-api(7).
@@ -134,7 +139,7 @@ def upload(
     if paths == ("-",):
         _upload_stdin(app, session, str(name), concurrency, as_json, dry_run)
         return
-    selection = PathFilter(include, exclude)
+    selection = PathFilter(include, exclude, include_hidden)
     plan = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
     if dry_run:
         _print_plan(app, plan, as_json)

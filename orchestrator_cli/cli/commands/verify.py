@@ -26,9 +26,16 @@ if TYPE_CHECKING:
 )
 @click.argument("arguments", metavar="ID [DIR]", nargs=-1)
 @click.option("--read", "read_back", is_flag=True, help="Fetch and hash every stored byte.")
+@click.option("--include-hidden", is_flag=True, help="With DIR: as uploaded with this option.")
 @json_option
 @pass_app
-def verify(app: App, arguments: tuple[str, ...], read_back: bool, as_json: bool) -> None:
+def verify(
+    app: App,
+    arguments: tuple[str, ...],
+    read_back: bool,
+    include_hidden: bool,
+    as_json: bool,
+) -> None:
     """Check stored checksums, and local files against them.
 
     Without DIR, the checksums that S3 holds are compared with the manifest. With DIR, every local
@@ -46,7 +53,7 @@ def verify(app: App, arguments: tuple[str, ...], read_back: bool, as_json: bool)
     execution_id = app.resolve_id(text, store)
     metadata = read_execution(store, execution_id).metadata
     if rest:
-        plan = plan_upload(execution_id, [Path(rest[0])], PathFilter())
+        plan = plan_upload(execution_id, [Path(rest[0])], PathFilter(hidden=include_hidden))
         findings = verify_local(store, plan)
     else:
         if metadata.manifest_sha256 is None:

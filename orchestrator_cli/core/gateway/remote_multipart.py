@@ -26,7 +26,6 @@ from orchestrator_cli.core.s3.multipart import (
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.engine import Ended, TransferEngine
-from orchestrator_cli.core.transfer.local_file import LocalFile
 from orchestrator_cli.core.transfer.part_checksums import composite_from_parts
 from orchestrator_cli.core.transfer.plan import PlanItem, PlannedFile
 from orchestrator_cli.core.transfer.uploader import Uploader
@@ -148,6 +147,6 @@ class RemoteUploader(Uploader):
 
 
 def _read_small(item: PlannedFile) -> tuple[str, bytes, str]:
-    with LocalFile(item.source) as source:
+    with item.open() as source:
         data = source.read_all_at(0, min(source.size_bytes, BASE_PART_BYTES))
     return item.key, data, item.content_type

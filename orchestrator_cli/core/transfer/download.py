@@ -26,6 +26,7 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
 )
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.retention.archive import ArchiveInspector
 from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
 from orchestrator_cli.core.s3.compare import content_equals
@@ -197,7 +198,7 @@ class Downloader:
     def _same(self, destination: Path, head: ObjectMetadata) -> bool:
         if destination.is_symlink() or not destination.is_file():
             return False
-        with LocalFile(destination) as source:
+        with LocalFile(NamedFile(destination), destination) as source:
             return self._equal(source, source.size_bytes, head)
 
     def _equal(self, source: RandomAccessReader, size_bytes: int, head: ObjectMetadata) -> bool:

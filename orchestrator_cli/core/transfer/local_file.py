@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from orchestrator_cli.core.base.errors import IntegrityError, UsageError
+from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.tree import Openable
 
 
 class SourceChangedError(IntegrityError):
@@ -20,15 +19,13 @@ class SourceChangedError(IntegrityError):
 class LocalFile:
     """A regular file opened for reading, with what `fstat` said when it was opened."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it. Raises OSError, and UsageError for what is not a regular file."""
-        self.path = path
-        # O_NONBLOCK: opening a FIFO that took the file's place must not hang.
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    def __init__(self, file: Openable, name: object) -> None:
+        """Open it; `name` is what messages call it. Raises OSError."""
+        self._file = file
+        self._name = name
+        self._opened = file.open()
+        self._fd = self._opened.fileno()
         self._stat = os.fstat(self._fd)
-        if not stat.S_ISREG(self._stat.st_mode):
-            os.close(self._fd)
-            raise UsageError(f"not a regular file: {printable(path)}")
 
     @property
     def size_bytes(self) -> int:
@@ -79,15 +76,15 @@ class LocalFile:
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise self.changed()
         with contextlib.suppress(OSError):
-            named = os.stat(self.path)
+            named = self._file.stat()
             if (named.st_dev, named.st_ino) != (now.st_dev, now.st_ino):
                 raise self.changed()
 
     def close(self) -> None:
         """Close the file."""
         # A thread that still reads after a failure must not meet another file of that number.
-        descriptor, self._fd = self._fd, -1
-        os.close(descriptor)
+        self._fd = -1
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +100,6 @@ class LocalFile:
     def changed(self) -> SourceChangedError:
         """Return the error for a file that changed while it was read."""
         return SourceChangedError(
-            f"{printable(self.path)} changed while it was read; it was not stored",
+            f"{printable(self._name)} changed while it was read; it was not stored",
             hint="upload it again once it is no longer written to",
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,12 @@ from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, 
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, file_suffix
 from orchestrator_cli.core.executions.placement import storage_path_for
+from orchestrator_cli.core.files.checks import Parts
+from orchestrator_cli.core.files.directory import Kind
+from orchestrator_cli.core.files.links import Leads, follow_link
+from orchestrator_cli.core.files.tree import NamedFile, Openable, Tree, TreeFile
+from orchestrator_cli.core.files.walk import Entry, walk
+from orchestrator_cli.core.transfer.local_file import LocalFile
 
 # Chosen so that a browser shows text, JSON, images and HTML in place instead of saving them.
 _TEXT_SUFFIXES = frozenset(
@@ -45,13 +51,23 @@ _CONTENT_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """One file and where it goes. `path` is relative to the execution, `size_bytes` as seen now."""
+    """One file and where it goes. `path` is relative to the execution, `size_bytes` as seen now.
+
+    `source` is what it is called; it is opened by `file`, which is None for a stream.
+    """
 
     source: Path
     path: str
     key: str
     size_bytes: int
     content_type: str
+    file: Openable | None = field(default=None, compare=False, repr=False)
+
+    def open(self) -> LocalFile:
+        """Open it for reading. Raises OSError."""
+        if self.file is None:
+            raise ValueError(f"{self.source} is a stream")
+        return LocalFile(self.file, self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +84,14 @@ PlanItem = PlannedFile | SkippedPath
 
 @dataclass(frozen=True, slots=True)
 class PathFilter:
-    """Include and exclude globs on the path relative to its root; `*` also matches `/`."""
+    """Include and exclude globs on the path relative to its root; `*` also matches `/`.
+
+    Without `hidden`, what has a name that begins with a dot is left out, and links to it.
+    """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    hidden: bool = True
 
     def takes(self, relative: str) -> bool:
         """Say whether a file is selected."""
@@ -106,98 +126,159 @@ def plan_upload(
     A directory is its own root, a file's root is its parent. `name` replaces a single file's
     relative path. Memory is bounded by the largest single directory.
     """
+    hidden = HiddenNames()
     for root in roots:
         try:
-            mode = root.stat().st_mode
+            file = NamedFile(root)
         except (FileNotFoundError, NotADirectoryError):
             error = NotFoundError(f"no such file: {printable(root)}")
             yield SkippedPath(root, "no such file", error)
         except OSError as error:
             yield unreadable(root, error)
         else:
-            yield from _plan_root(execution_id, root, mode, selection, name)
+            yield from _plan_root(execution_id, file, selection, name, hidden)
+    yield from hidden.told()
 
 
 def _plan_root(
-    execution_id: str, root: Path, mode: int, selection: PathFilter, name: str | None
+    execution_id: str,
+    file: NamedFile,
+    selection: PathFilter,
+    name: str | None,
+    hidden: HiddenNames,
 ) -> Iterator[PlanItem]:
-    if stat.S_ISDIR(mode):
-        yield from _plan_directory(execution_id, root, selection)
-    elif not stat.S_ISREG(mode):
+    root = Path(file.path)
+    if stat.S_ISDIR(file.named.st_mode):
+        try:
+            tree = Tree.named(root)
+        except OSError as error:
+            yield unreadable(root, error)
+        else:
+            yield from TreePlan(execution_id, tree, root, (), selection, hidden).items()
+    elif not stat.S_ISREG(file.named.st_mode):
         yield SkippedPath(root, "not a regular file")
     elif selection.takes(root.name):
-        yield _plan_file(execution_id, root, name or root.name, root.stat)
+        yield _plan_file(execution_id, root, name or root.name, file.named, file)
 
 
-def _plan_directory(execution_id: str, root: Path, selection: PathFilter) -> Iterator[PlanItem]:
-    # pathlib would take longer to cut the root off than the file takes to be sent.
-    inside = len(os.path.join(root, ""))
-    for item in _walk(root, os.path.realpath(root)):
-        if isinstance(item, SkippedPath):
+class HiddenNames:
+    """What was left out as hidden, told once for all of a plan."""
+
+    _SHOWN = 3
+
+    def __init__(self) -> None:
+        self._first: list[Path] = []
+        self._count = 0
+
+    def add(self, source: Path) -> None:
+        """Note one."""
+        self._count += 1
+        if len(self._first) < self._SHOWN:
+            self._first.append(source)
+
+    def told(self) -> Iterator[SkippedPath]:
+        """Yield what tells of them, if there are any."""
+        if not self._first:
+            return
+        names = [printable(source.name) for source in self._first[1:]]
+        more = self._count - len(self._first)
+        names += [f"{more:,} more"] if more else []
+        also = f", and so are {', '.join(names)}" if names else ""
+        reason = f"hidden{also}; --include-hidden stores what is"
+        yield SkippedPath(self._first[0], reason)
+
+
+@dataclass(frozen=True, slots=True)
+class TreePlan:
+    """Where the files below a directory of a tree go; `root` is what that directory is called.
+
+    With `links`, those that lead to files of the tree are followed.
+    """
+
+    execution_id: str
+    tree: Tree
+    root: Path
+    start: Parts = ()
+    selection: PathFilter = field(default_factory=PathFilter)
+    hidden: HiddenNames = field(default_factory=HiddenNames)
+    links: bool = True
+
+    def items(self) -> Iterator[PlanItem]:
+        """Yield every file in the order of keys, and what is left out."""
+        try:
+            for entry in walk(self.tree, self.start, self._is_entered):
+                if entry.kind is not Kind.DIRECTORY or entry.error is not None:
+                    yield from self._plan(entry)
+        except OSError as error:
+            yield unreadable(self.root, error)
+
+    def _is_entered(self, entry: Entry) -> bool:
+        return not self._leaves_out(entry, entry.parts)
+
+    def _leaves_out(self, entry: Entry, parts: Parts) -> bool:
+        """Say whether something is hidden, or leads to what is; if so, take note of it."""
+        if self.selection.hidden or not any(name.startswith(".") for name in self._below(parts)):
+            return False
+        if self.selection.takes("/".join(self._below(entry.parts))):
+            self.hidden.add(self._source(entry))
+        return True
+
+    def _below(self, parts: Parts) -> Parts:
+        return parts[len(self.start) :]
+
+    def _source(self, entry: Entry) -> Path:
+        # pathlib would take longer to join them than the file takes to be sent.
+        return Path(os.path.join(self.root, *self._below(entry.parts)))
+
+    def _plan(self, entry: Entry) -> Iterator[PlanItem]:
+        relative = "/".join(self._below(entry.parts))
+        source = self._source(entry)
+        if entry.error is not None:
             # What cannot be read is told even so: it may hold what is selected.
-            if item.error or selection.takes(str(item.source.relative_to(root))):
-                yield item
-            continue
-        relative = item.path[inside:]
-        if selection.takes(relative):
-            yield _plan_file(execution_id, Path(item.path), relative, item.stat)
-
-
-def _walk(root: Path, real_root: str) -> Iterator[os.DirEntry[str] | SkippedPath]:
-    # With a stack of its own: a tree may be deeper than Python recurses.
-    stack = [_scan(os.fspath(root))]
-    while stack:
-        entry = next(stack[-1], None)
-        if entry is None:
-            stack.pop()
-        elif isinstance(entry, SkippedPath):
-            yield entry
-        elif entry.is_symlink():
-            yield _follow_link(entry, root, real_root)
-        elif entry.is_dir(follow_symlinks=False):
-            stack.append(_scan(entry.path))
-        elif entry.is_file(follow_symlinks=False):
-            yield entry
+            yield unreadable(source, entry.error)
+            return
+        if self._leaves_out(entry, entry.parts) or not self.selection.takes(relative):
+            return
+        if entry.kind is Kind.LINK:
+            yield from self._plan_link(entry, source, relative)
+        elif entry.kind is Kind.FILE and entry.status is not None:
+            yield _plan_file(self.execution_id, source, relative, entry.status, entry.file)
         else:
-            yield SkippedPath(Path(entry.path), "not a regular file")
+            yield SkippedPath(source, "not a regular file")
 
+    def _plan_link(self, entry: Entry, source: Path, relative: str) -> Iterator[PlanItem]:
+        if not self.links:
+            yield SkippedPath(source, "a link")
+            return
+        target = follow_link(self.tree, entry.parts)
+        if target.leads is not Leads.FILE:
+            yield SkippedPath(source, self._why_not(target.leads))
+        elif not self._leaves_out(entry, target.parts):
+            # From here on it is the file that it leads to now, whatever it leads to later.
+            file = TreeFile(self.tree, target.parts)
+            try:
+                yield _plan_file(self.execution_id, source, relative, file.stat(), file)
+            except OSError as error:
+                yield unreadable(source, error)
 
-def _scan(directory: str) -> Iterator[os.DirEntry[str] | SkippedPath]:
-    try:
-        with os.scandir(directory) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
-    except OSError as error:
-        yield unreadable(Path(directory), error)
-    else:
-        yield from entries
-
-
-def _follow_link(
-    entry: os.DirEntry[str], root: Path, real_root: str
-) -> os.DirEntry[str] | SkippedPath:
-    target = os.path.realpath(entry.path)
-    if not os.path.exists(target):
-        return SkippedPath(Path(entry.path), "the link leads nowhere")
-    if os.path.commonpath([target, real_root]) != real_root:
-        return SkippedPath(Path(entry.path), f"the link leaves {printable(root)}")
-    if os.path.isfile(target):
-        return entry
-    # What is behind it is uploaded from its real place; following could never end.
-    return SkippedPath(Path(entry.path), "a link to a directory or special file")
+    def _why_not(self, leads: Leads) -> str:
+        if leads is Leads.NOWHERE:
+            return "the link leads nowhere"
+        if leads is Leads.OUTSIDE:
+            return f"the link leaves {printable(self.root)}"
+        # What is behind it is uploaded from its real place; following could never end.
+        return "a link to a directory or special file"
 
 
 def _plan_file(
-    execution_id: str, source: Path, relative: str, look: Callable[[], os.stat_result]
+    execution_id: str, source: Path, relative: str, status: os.stat_result, file: Openable
 ) -> PlanItem:
     try:
         path = storage_path_for(relative)
         key = artifact_key(execution_id, path)
-        size_bytes = look().st_size
     except UsageError as error:
         return SkippedPath(source, error.message, error)
-    except OSError as error:
-        return unreadable(source, error)
-    return PlannedFile(source, path, key, size_bytes, guess_content_type(path))
+    return PlannedFile(source, path, key, status.st_size, guess_content_type(path), file)
 
 
 def unreadable(path: Path, error: OSError) -> SkippedPath:

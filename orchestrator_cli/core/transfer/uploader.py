@@ -24,7 +24,6 @@ from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import GROUPED_BYTES, Ended, TransferEngine
-from orchestrator_cli.core.transfer.local_file import LocalFile
 from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader, TransferStats
 from orchestrator_cli.core.transfer.plan import PlanItem, PlannedFile, SkippedPath
 from orchestrator_cli.core.transfer.stream_parts import BinaryStream
@@ -154,7 +153,7 @@ class Uploader:
             return _failed(item, OrchestratorError(reason))
 
     def _upload_small(self, item: PlannedFile) -> UploadResult:
-        with LocalFile(item.source) as source:
+        with item.open() as source:
             if source.size_bytes > BASE_PART_BYTES:
                 # It has grown since the walk, and its parts need threads that this one is of.
                 raise source.changed()
@@ -167,7 +166,7 @@ class Uploader:
         return _done(item, len(data), outcome, StoredChecksum(checksum), TransferStats(0, sent))
 
     def _upload_large(self, item: PlannedFile) -> UploadResult:
-        with LocalFile(item.source) as source:
+        with item.open() as source:
             if source.size_bytes <= BASE_PART_BYTES:
                 return self._upload_small(item)
             upload = MultipartUploader(self._transfers, source, item.key, item.content_type)

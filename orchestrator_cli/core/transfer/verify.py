@@ -16,7 +16,6 @@ from orchestrator_cli.core.executions.metadata import Artifact, ExecutionMetadat
 from orchestrator_cli.core.s3.compare import best_stored_checksum, content_equals
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer.local_file import LocalFile
 from orchestrator_cli.core.transfer.plan import PlanItem, SkippedPath
 
 
@@ -132,7 +131,7 @@ def _verify_file(store: ArtifactStore, item: PlanItem) -> VerifyResult:
     if head is None:
         return found(Finding.MISSING, f"{printable(item.source)} is not stored")
     try:
-        with LocalFile(item.source) as source:
+        with item.open() as source:
             opened = partial(store.open_stored, item.key)
             same = content_equals(source, source.size_bytes, head, opened)
             source.check_unchanged()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from threading import Event
 from typing import Any
 
 import pytest
@@ -31,7 +33,7 @@ def opened_loop(**settings: Any) -> Iterator[CurlLoop]:
 
 
 def get(url: str) -> Task[bytes]:
-    response = yield Request("GET", url)
+    response: Response = yield Request("GET", url)
     return response.body
 
 
@@ -259,3 +261,60 @@ def test_slow_responses_are_met_by_many_requests_in_one_round() -> None:
         # 16 in the first round; 256 in each of three more; one may be lost to other work here.
         assert time.monotonic() - started < 0.3 * 7
     assert server.most_in_flight > 200
+
+
+# --- work in other threads ----------------------------------------------------------------------
+
+
+def test_a_task_waits_for_another_thread_while_others_go_on() -> None:
+    release = Event()
+
+    def waits_for(work: Future[bytes]) -> Task[bytes]:
+        told: bytes = yield work
+        return told
+
+    with load_server() as server, opened_loop() as loop, ThreadPoolExecutor(1) as executor:
+
+        def work() -> bytes:
+            assert release.wait(30)
+            return b"worked"
+
+        tasks = [waits_for(executor.submit(work)), get(f"{server.url}/meanwhile")]
+        found = loop.run(tasks)
+        assert next(found) == b"/meanwhile"
+        release.set()
+        assert list(found) == [b"worked"]
+
+
+def test_what_another_thread_raises_is_raised_in_the_task() -> None:
+    def fails() -> None:
+        raise LookupError("in the thread")
+
+    def catches(executor: ThreadPoolExecutor) -> Task[str]:
+        try:
+            yield executor.submit(fails)
+        except LookupError as error:
+            return str(error)
+        return "nothing was raised"
+
+    with opened_loop() as loop, ThreadPoolExecutor(1) as executor:
+        assert list(loop.run([catches(executor)])) == ["in the thread"]
+
+
+def test_no_task_is_taken_while_it_may_not_begin() -> None:
+    held: list[int] = []
+    most = 0
+
+    def holds(url: str) -> Task[None]:
+        nonlocal most
+        held.append(1)
+        most = max(most, len(held))
+        yield Request("GET", url)
+        held.pop()
+
+    with load_server() as server, opened_loop() as loop:
+        tasks = (holds(f"{server.url}/{number}") for number in range(40))
+        assert len(list(loop.run(tasks, may_begin=lambda: len(held) < 3))) == 40
+        # One is taken where none is under way, whatever may begin.
+        assert len(list(loop.run([holds(server.url)], may_begin=lambda: False))) == 1
+    assert most == 3

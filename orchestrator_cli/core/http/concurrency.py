@@ -45,7 +45,8 @@ class ConcurrencyController:
     It begins with few. How long the first response takes, and before it comes how long it has been
     waited for, says how many fit into that time; then the number doubles while that brings more
     responses a second and the process is not busy. When a server says slow down, it is halved and
-    grows by one at a time, and requests begin no faster than the server has let them through lately.
+    grows by one at a time, and requests begin no faster than the server has let them through
+    lately.
     """
 
     def __init__(

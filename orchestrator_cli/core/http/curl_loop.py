@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from orchestrator_cli.core.http.concurrency import ConcurrencyController, open_file_limit
@@ -20,6 +21,7 @@ from orchestrator_cli.core.http.transport import (
     Sleep,
     StopToken,
     Task,
+    Waitable,
 )
 
 T = TypeVar("T")
@@ -51,6 +53,8 @@ class CurlLoop:
         self._driver = CurlDriver(options, rate_limit, max_connections=self._most + 4)
         self._stop = stop
         self._waiting: deque[TaskState[Any]] = deque()
+        # What other threads have done for tasks; filled by those threads.
+        self._done: deque[tuple[TaskState[Any], Waitable]] = deque()
         self._tasks_under_way = 0
         self._was_throttled = False
         self._paces = False
@@ -67,13 +71,16 @@ class CurlLoop:
         """How many requests may be in flight just now."""
         return self._controller.limit
 
-    def run(self, tasks: Iterable[Task[T]]) -> Iterator[T]:
+    def run(
+        self, tasks: Iterable[Task[T]], may_begin: Callable[[], bool] = lambda: True
+    ) -> Iterator[T]:
         """Yield what each task returns, as it ends; tasks are taken only when they can begin.
 
-        What a task raises ends all of this run's and is raised; closing the iterator ends them too.
-        Raises Cancelled when the work should stop.
+        While `may_begin` says no, as where too much memory is held, none is taken unless none is
+        under way. What a task raises ends all of this run's and is raised; closing the iterator
+        ends them too. Raises Cancelled when the work should stop.
         """
-        return self._drive(TaskRun(tasks))
+        return self._drive(TaskRun(tasks, may_begin=may_begin))
 
     def map_ordered(self, tasks: Iterable[Task[T]]) -> Iterator[T]:
         """Yield the same in the order of the tasks; at most `max_in_flight` results wait."""
@@ -136,7 +143,21 @@ class CurlLoop:
                 self._controller.on_no_response(self._driver.seconds_without_response())
             else:
                 self._take_completion(completion)
+        self._take_done()
         self._start_waiting()
+
+    def _take_done(self) -> None:
+        """Let the tasks go on whose work in other threads has ended."""
+        while self._done:
+            state, work = self._done.popleft()
+            if state not in state.run.under_way:
+                continue
+            try:
+                result = work.result()
+            except BaseException as error:  # noqa: BLE001 - the task decides
+                self._advance(state, error=error)
+            else:
+                self._advance(state, result)
 
     def _take_completion(self, completion: Completion) -> None:
         state = completion.tag
@@ -153,13 +174,12 @@ class CurlLoop:
     def _advance(
         self,
         state: TaskState[Any],
-        response: Response | None = None,
+        result: object = None,
         error: BaseException | None = None,
     ) -> None:
         """Let a task go on until it waits again or has ended."""
-        send: Callable[[Any], Request | Sleep] = state.task.send
         try:
-            wanted = state.task.throw(error) if error is not None else send(response)
+            wanted = state.task.throw(error) if error is not None else state.task.send(result)
         except StopIteration as end:
             self._tasks_under_way -= 1
             state.run.end(state, end.value)
@@ -169,9 +189,12 @@ class CurlLoop:
         else:
             self._wait_for(state, wanted)
 
-    def _wait_for(self, state: TaskState[Any], wanted: Request | Sleep) -> None:
+    def _wait_for(self, state: TaskState[Any], wanted: Request | Sleep | Waitable) -> None:
         if isinstance(wanted, Sleep):
             self._driver.start_timer(wanted.seconds, state)
+            return
+        if not isinstance(wanted, Request):
+            wanted.add_done_callback(partial(self._note_done, state))
             return
         state.request = wanted
         if state.run.urgent:
@@ -179,6 +202,10 @@ class CurlLoop:
         else:
             self._waiting.append(state)
             self._start_waiting()
+
+    def _note_done(self, state: TaskState[Any], work: Waitable) -> None:
+        self._done.append((state, work))
+        self._driver.wake()
 
     def _start_waiting(self) -> None:
         """Start the requests that wait, as many as may be in flight and as fast as allowed."""
@@ -213,4 +240,5 @@ class CurlLoop:
 
 
 def _only(request: Request) -> Task[Response]:
-    return (yield request)
+    response: Response = yield request
+    return response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -30,11 +30,17 @@ class TaskRun(Generic[T]):
     """
 
     def __init__(
-        self, tasks: Iterable[Task[T]], *, window: int | None = None, urgent: bool = False
+        self,
+        tasks: Iterable[Task[T]],
+        *,
+        window: int | None = None,
+        urgent: bool = False,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
         self.urgent = urgent
         self.failure: BaseException | None = None
         self.under_way: set[TaskState[T]] = set()
+        self._may_begin = may_begin
         self._source = iter(tasks)
         self._window = window
         self._has_more = True
@@ -47,6 +53,8 @@ class TaskRun(Generic[T]):
     def wants_task(self) -> bool:
         """Whether one more may be taken; not while there are results to give away."""
         if not self._has_more or self.failure is not None or self.has_result:
+            return False
+        if self.under_way and not self._may_begin():
             return False
         return self._window is None or self._taken - self._given < self._window
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 
@@ -92,9 +92,22 @@ class Sleep:
     seconds: float
 
 
+class Waitable(Protocol):
+    """Work that another thread does for a task, such as a concurrent.futures.Future."""
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Call this once the work has ended, from any thread."""
+        ...
+
+    def result(self) -> Any:
+        """Return what the work returned, or raise what it raised."""
+        ...
+
+
 # A task yields requests and is sent their responses; a request that fails is thrown into it as
-# TransportError. What is sent in return for a Sleep is None.
-Task = Generator[Request | Sleep, Response, T]
+# TransportError. What is sent in return for a Sleep is None. For a Waitable it is sent the result,
+# which the loop does not wait for: other tasks go on.
+Task = Generator[Request | Sleep | Waitable, Any, T]
 
 
 class TransportErrorKind(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import time
+from collections import deque
 from collections.abc import Callable
 
 # What a request costs this process. So many go into the time that one takes to be answered.
@@ -16,15 +17,18 @@ _BUSY = 0.5
 # More in flight that bring less than this bring nothing: the link, or the server, is what bounds.
 _WORTH = 1.15
 
-# Over how long it is counted what a server lets through, and how many responses that needs.
+# Over how long it is counted what a server lets through before the pace is changed, how many
+# responses that needs, and how far back it is looked for what it lets through on the whole.
 _PACE_SECONDS = 0.25
 _MAX_PACE_SECONDS = 1.0
-_PACE_RESPONSES = 10
+_PACE_RESPONSES = 5
+_HISTORY_SECONDS = 2.0
 # So many may be refused: who asks for no more than is free never learns that more has become free.
-_REFUSED_SHARE = 0.1
-_GROWTH = 1.08
-_GROWTH_PER_SECOND = 2.0
-_ABOVE_ADMITTED = 1.05
+_REFUSED_SHARE = 0.15
+# Where more than half is refused the pace is that of what was let through, else this is enough.
+_CUT = 0.85
+_GROWTH = 3.0
+_MIN_RATE = 10.0
 
 _DESCRIPTORS_KEPT = 64
 # A connection, the file that is sent or written, and one to spare.
@@ -98,7 +102,7 @@ class ConcurrencyController:
         now = self._clock()
         if self._pace is None:
             began, _ = self._window_began
-            self._pace = Pace(self._ended / max(now - began, _WINDOW_SECONDS), now)
+            self._pace = Pace(self._ended, began, min(self._fastest, _MAX_PACE_SECONDS), now)
             self._halve()
         elif self._pace.on_throttled(now):
             self._halve()
@@ -136,15 +140,23 @@ class ConcurrencyController:
 class Pace:
     """The rate at which requests begin once a server has said slow down.
 
-    It follows what the server lets through, a little above, and grows while little is refused.
+    While little is refused it grows, faster and faster; what is refused cuts it, down to what the
+    server has let through of late. So it stays a little above its share of what is free.
     """
 
-    def __init__(self, rate: float, now: float) -> None:
-        self.rate = max(1.0, rate)
+    def __init__(self, admitted: int, since: float, answer_seconds: float, now: float) -> None:
+        """`admitted` is how many the server has let through `since` then."""
+        self.rate = max(_MIN_RATE, admitted / max(now - since, _WINDOW_SECONDS))
+        # Responses to what began before the rate was cut say nothing of it.
+        self._lag_seconds = answer_seconds
         self._next_at = now
-        self._began = now
-        self._admitted = 0
-        self._refused = 0
+        self._began = now + answer_seconds
+        self._admitted = self._refused = self._growths = 0
+        # Whether it is still to be found out how much there is.
+        self._doubles = True
+        # When each stretch ended and how many were let through in it; the first began at `since`.
+        self._history = deque([(now, admitted)])
+        self._history_began = since
 
     def start_delay(self, now: float) -> float:
         """Return how many seconds to wait before the next request begins; 0: none, it counts."""
@@ -156,12 +168,12 @@ class Pace:
 
     def on_response(self, now: float) -> None:
         """Take note of a response that did not say slow down."""
-        self._admitted += 1
+        self._admitted += now >= self._began
         self._consider(now)
 
     def on_throttled(self, now: float) -> bool:
         """Take note of one that did; return whether the rate was cut."""
-        self._refused += 1
+        self._refused += now >= self._began
         return self._consider(now)
 
     def _consider(self, now: float) -> bool:
@@ -170,10 +182,22 @@ class Pace:
         if seconds < _PACE_SECONDS or (responses < _PACE_RESPONSES and seconds < _MAX_PACE_SECONDS):
             return False
         is_cut = self._refused > _REFUSED_SHARE * responses
+        admitted_rate = self._admitted_rate(now)
         if is_cut:
-            admitted = self._admitted / seconds
-            self.rate = max(1.0, self.rate / 2, min(self.rate, _ABOVE_ADMITTED * admitted))
+            enough = admitted_rate if 2 * self._refused > responses else _CUT * self.rate
+            self.rate = max(_MIN_RATE, min(self.rate, max(enough, admitted_rate)))
+            self._growths = 0
+            self._doubles = self.rate == _MIN_RATE
         elif responses > self.rate * seconds / 2:
-            self.rate = _GROWTH * self.rate + _GROWTH_PER_SECOND * seconds
-        self._began, self._admitted, self._refused = now, 0, 0
+            self._growths += 1
+            more = _GROWTH * self._growths * seconds / _PACE_SECONDS
+            self.rate += max(more, self.rate) if self._doubles else more
+        self._began = now + (self._lag_seconds if is_cut else 0)
+        self._admitted = self._refused = 0
         return is_cut
+
+    def _admitted_rate(self, now: float) -> float:
+        self._history.append((now, self._admitted))
+        while len(self._history) > 1 and self._history[0][0] <= now - _HISTORY_SECONDS:
+            self._history_began, _ = self._history.popleft()
+        return sum(count for _, count in self._history) / (now - self._history_began)

@@ -285,7 +285,7 @@ def _print_plan(
             if isinstance(item, SyncEvent):
                 told.event(item)
                 continue
-            due = is_due(item.source, rules, app.now())
+            due = is_due(item, rules, app.now())
             if as_json:
                 app.output.record(
                     {

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, PartialFailureError
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
@@ -111,7 +110,7 @@ def plan_sync(
             yield SyncEvent(str(item.source), state, execution, detail=item.reason)
             continue
         try:
-            changed = last_change(os.lstat(item.source), now)
+            changed = last_change(item.stat(), now)
         except OSError:
             continue
         if now.timestamp() - changed < rules.settle.total_seconds():
@@ -120,17 +119,17 @@ def plan_sync(
             yield item
 
 
-def is_due(source: Path, rules: SyncRules, now: datetime) -> bool:
+def is_due(item: PlannedFile, rules: SyncRules, now: datetime) -> bool:
     """Say whether a file would be deleted once S3 holds it."""
     if rules.retain is None:
         return False
-    return was_written_before(source, int((now - rules.retain).timestamp() * 1e9))
+    return was_written_before(item, int((now - rules.retain).timestamp() * 1e9))
 
 
-def was_written_before(source: Path, instant_ns: int) -> bool:
+def was_written_before(item: PlannedFile, instant_ns: int) -> bool:
     """Say whether a file is there and was last written before an instant."""
     try:
-        return os.lstat(source).st_mtime_ns < instant_ns
+        return item.stat().st_mtime_ns < instant_ns
     except OSError:
         return False
 

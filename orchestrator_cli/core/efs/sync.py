@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from orchestrator_cli.core.base.errors import (
     AccessError,
@@ -37,16 +38,15 @@ from orchestrator_cli.core.executions.repository import (
     read_execution,
     record_upload_result,
 )
+from orchestrator_cli.core.files.checks import Parts
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.local_file import SourceChangedError
-from orchestrator_cli.core.transfer.plan import (
-    PlanItem,
-    PlannedFile,
-    SkippedPath,
-    guess_content_type,
-)
+from orchestrator_cli.core.transfer.plan import PlanItem, PlannedFile, SkippedPath
 from orchestrator_cli.core.transfer.uploader import Uploader
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.files.tree import TreeFile
 
 # A comparison reads the file in steps; it needs a thread, and hardly any memory.
 _COMPARING_BYTES = 1024 * 1024
@@ -61,10 +61,12 @@ class _Pass:
     execution: BenchExecution
     # Key to size, time and ETag of what S3 held when the pass began.
     listed: dict[str, tuple[int, datetime, str]]
+    # What is under way, by what it is called, and then what of it has failed.
+    planned: dict[str, PlannedFile] = field(default_factory=dict)
     failed: dict[str, UploadResult] = field(default_factory=dict)
     unplaced: dict[str, str] = field(default_factory=dict)
     created: int = 0
-    emptied: set[Path] = field(default_factory=set)
+    emptied: set[Parts] = field(default_factory=set)
 
     def etag_of(self, key: str) -> str:
         """Return the ETag of a stored object, or nothing."""
@@ -148,7 +150,7 @@ class EfsSync:
             for listed in self._store.list_objects(prefix)
         }
 
-    def _plan(self, current: _Pass) -> Iterator[PlanItem]:
+    def _plan(self, current: _Pass) -> Iterator[PlannedFile]:
         """Yield what is to be uploaded; makes the execution's record before the first file."""
         for item in plan_execution(current.execution):
             if self._stopping():
@@ -160,7 +162,7 @@ class EfsSync:
                 yield item
 
     def _skip(self, current: _Pass, item: SkippedPath) -> None:
-        if item.error is not None and not os.path.lexists(item.source):
+        if item.is_gone:
             return  # another host has removed it, or the share is gone
         if item.error is not None:
             current.unplaced[printable(item.source)] = item.error.message
@@ -168,7 +170,7 @@ class EfsSync:
 
     def _is_to_be_stored(self, current: _Pass, item: PlannedFile) -> bool:
         try:
-            status = os.lstat(item.source)
+            status = item.stat()
         except OSError:
             return False
         changed = last_change(status, self._now())
@@ -187,19 +189,26 @@ class EfsSync:
 
     # --- storing ----------------------------------------------------------------------------
 
-    def _upload(self, current: _Pass, plan: Iterator[PlanItem]) -> None:
+    def _upload(self, current: _Pass, plan: Iterator[PlannedFile]) -> None:
         def on_result(result: UploadResult) -> None:
+            item = current.planned.pop(result.source)
+            current.failed.pop(result.source, None)
             if result.stored:
-                current.failed.pop(result.source, None)
                 current.created += result.outcome is PutOutcome.CREATED
                 current.listed[str(result.key)] = (result.size_bytes, self._now(), _UNSEEN)
                 self._tell_result(current, result)
-            elif os.path.lexists(result.source):
+            elif _is_there(item):
                 current.failed[result.source] = result
+                current.planned[result.source] = item
+
+        def noted() -> Iterator[PlanItem]:
+            for item in plan:
+                current.planned[str(item.source)] = item
+                yield item
 
         # An object that appears after the listing is met by the create-only put all the same.
         Uploader(self._transfers, on_result, current.etag_of).run(
-            current.execution.execution_id, plan
+            current.execution.execution_id, noted()
         )
 
     def _retry(self, current: _Pass) -> None:
@@ -207,15 +216,15 @@ class EfsSync:
         wait_seconds = self._rules.first_wait_seconds
         for _ in range(self._rules.attempts - 1):
             again = [
-                result
-                for result in current.failed.values()
+                current.planned[source]
+                for source, result in current.failed.items()
                 if not isinstance(result.error, ConflictError | SourceChangedError)
             ]
             if not again or self._stopping():
                 break
             self._store.retry.wait(wait_seconds)
             wait_seconds *= 2
-            self._upload(current, iter([_planned(result) for result in again]))
+            self._upload(current, map(_as_it_is_now, again))
         for result in current.failed.values():
             self._tell_result(current, result)
 
@@ -275,7 +284,7 @@ class EfsSync:
         failing = {failure.path for failure in metadata.failures}
         stored = {path for path in failing if prefix + path in current.listed}
         not_stored = {result.path for result in current.failed.values()}
-        if current.execution.raw.exists() and not self._stopping():
+        if current.execution.has_raw() and not self._stopping():
             # What had no place or could not be read, and is no longer so.
             below = printable(current.execution.directory) + "/"
             stored |= {path for path in failing if path.startswith(below)}
@@ -301,23 +310,22 @@ class EfsSync:
                 return
             if isinstance(item, SkippedPath) or str(item.source) in current.failed:
                 continue
-            if item.key in current.listed and was_written_before(item.source, due_before_ns):
+            if item.key in current.listed and was_written_before(item, due_before_ns):
                 work = partial(self._remove, current, item, due_before_ns)
                 yield self._transfers.submit(_COMPARING_BYTES, work)
 
     def _remove(self, current: _Pass, item: PlannedFile, due_before_ns: int) -> SyncEvent | None:
         execution = current.execution
+        file = cast("TreeFile", item.file)
         try:
-            removal = remove_stored_file(
-                self._store, execution.raw, item.source, item.key, due_before_ns
-            )
+            removal = remove_stored_file(self._store, file, item.key, due_before_ns)
         except (AccessError, UnavailableError, InterruptedByUser):
             raise
         except (OrchestratorError, OSError) as error:
             return _not_removed(execution, item.source, error, item.path)
         source = str(item.source)
         if removal is Removal.DELETED:
-            current.emptied.add(item.source.parent)
+            current.emptied.add(file.parts[:-1])
             return SyncEvent(source, SyncState.DELETED, execution, item.path, item.size_bytes)
         if removal is Removal.CONFLICT:
             conflict = ConflictError(
@@ -331,15 +339,21 @@ class EfsSync:
         self._on_event(event)
 
 
-def _planned(result: UploadResult) -> PlannedFile:
-    path = str(result.path)
+def _is_there(item: PlannedFile) -> bool:
     try:
-        size_bytes = os.stat(result.source).st_size
+        item.stat()
+    except FileNotFoundError:
+        return False
     except OSError:
-        size_bytes = result.size_bytes
-    return PlannedFile(
-        Path(result.source), path, str(result.key), size_bytes, guess_content_type(path)
-    )
+        # Whatever it is now, it is not gone.
+        return True
+    return True
+
+
+def _as_it_is_now(item: PlannedFile) -> PlannedFile:
+    with contextlib.suppress(OSError):
+        return replace(item, size_bytes=item.stat().st_size)
+    return item
 
 
 def _state(result: UploadResult) -> SyncState:

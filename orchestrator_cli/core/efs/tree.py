@@ -3,45 +3,54 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import is_execution_id
+from orchestrator_cli.core.files.checks import Parts
+from orchestrator_cli.core.files.directory import Kind
+from orchestrator_cli.core.files.tree import Tree
+from orchestrator_cli.core.files.walk import kind_of, walk
 from orchestrator_cli.core.transfer.plan import (
-    PathFilter,
     PlanItem,
+    PlannedFile,
     SkippedPath,
-    plan_upload,
+    TreePlan,
     unreadable,
 )
 
 DEFAULT_ROOT = Path("/mnt/bench-logs")
 _PLACES = frozenset({"raw", "temp"})
-_EVERYTHING = PathFilter()
 
 
 @dataclass(frozen=True, slots=True)
 class BenchExecution:
-    """The directory of one execution on one bench."""
+    """The directory of one execution on one bench: what it is called, and how it is reached."""
 
     bench_id: str
     execution_id: str
     directory: Path
+    tree: Tree = field(compare=False, repr=False)
+    parts: Parts
 
     @property
-    def raw(self) -> Path:
+    def raw(self) -> Parts:
         """Where the bench writes what is to be stored."""
-        return self.directory / "raw"
+        return (*self.parts, "raw")
 
     @property
-    def temp(self) -> Path:
+    def temp(self) -> Parts:
         """Where the bench writes what is never stored."""
-        return self.directory / "temp"
+        return (*self.parts, "temp")
+
+    def has_raw(self) -> bool:
+        """Say whether there is anything that the bench means to be stored."""
+        with contextlib.suppress(OSError):
+            return kind_of(self.tree.stat(self.raw)) is Kind.DIRECTORY
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +68,22 @@ class TreeFingerprint:
 def tree_state(execution: BenchExecution) -> TreeFingerprint:
     """Return what tells whether anything in an execution's directory has changed."""
     files, digest, oldest = 0, 0, None
-    for directory, directories, names in os.walk(execution.directory):
-        for name in directories + names:
-            path = os.path.join(directory, name)
-            with contextlib.suppress(OSError):
-                status = os.lstat(path)
-                told = (path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-                digest ^= hash(told)
-                if not stat.S_ISDIR(status.st_mode):
-                    files += 1
-                    oldest = min(oldest or status.st_mtime, status.st_mtime)
+    with contextlib.suppress(OSError):
+        for entry in walk(execution.tree, execution.parts):
+            status = entry.status
+            if status is None:
+                continue
+            told = (
+                entry.parts,
+                status.st_ino,
+                status.st_size,
+                status.st_mtime_ns,
+                status.st_ctime_ns,
+            )
+            digest ^= hash(told)
+            if entry.kind is not Kind.DIRECTORY:
+                files += 1
+                oldest = min(oldest or status.st_mtime, status.st_mtime)
     return TreeFingerprint(files, digest, oldest)
 
 
@@ -80,7 +95,8 @@ def list_bench_executions(
     Raises NotFoundError where the root cannot be read: an EFS that is not mounted.
     """
     try:
-        benches = _entries(root)
+        tree = Tree.named(root)
+        benches = tree.root.scan()
     except OSError as error:
         raise NotFoundError(
             f"cannot read {printable(root)}: {error.strerror}",
@@ -89,27 +105,28 @@ def list_bench_executions(
     for bench in benches:
         if bench_id is not None and bench.name != bench_id:
             continue
-        if not bench.is_dir(follow_symlinks=False):
-            yield SkippedPath(Path(bench.path), "not the directory of a bench")
+        if bench.kind is not Kind.DIRECTORY:
+            yield SkippedPath(root / bench.name, "not the directory of a bench")
             continue
-        yield from _list_bench(Path(bench.path), bench.name, execution_id)
+        yield from _list_bench(tree, root / bench.name, execution_id)
 
 
 def _list_bench(
-    directory: Path, bench_id: str, execution_id: str | None
+    tree: Tree, directory: Path, execution_id: str | None
 ) -> Iterator[BenchExecution | SkippedPath]:
+    bench_id = directory.name
     try:
-        entries = _entries(directory)
+        entries = tree.directory((bench_id,)).scan()
     except OSError as error:
         yield unreadable(directory, error)
         return
     for entry in entries:
-        found = entry.name.upper()
-        if not is_execution_id(found) or not entry.is_dir(follow_symlinks=False):
+        found, path = entry.name.upper(), directory / entry.name
+        if not is_execution_id(found) or entry.kind is not Kind.DIRECTORY:
             if execution_id is None:
-                yield SkippedPath(Path(entry.path), "not the directory of an execution")
+                yield SkippedPath(path, "not the directory of an execution")
         elif execution_id in (None, found):
-            yield BenchExecution(bench_id, found, Path(entry.path))
+            yield BenchExecution(bench_id, found, path, tree, (bench_id, entry.name))
 
 
 def plan_execution(execution: BenchExecution) -> Iterator[PlanItem]:
@@ -119,34 +136,25 @@ def plan_execution(execution: BenchExecution) -> Iterator[PlanItem]:
     lead to may be anything.
     """
     try:
-        entries = _entries(execution.directory)
+        entries = execution.tree.directory(execution.parts).scan()
     except FileNotFoundError:
         return
     except OSError as error:
         yield unreadable(execution.directory, error)
         return
     for entry in entries:
-        if entry.name not in _PLACES or not entry.is_dir(follow_symlinks=False):
-            yield SkippedPath(Path(entry.path), "neither raw/ nor temp/")
+        path = execution.directory / entry.name
+        if entry.name not in _PLACES or entry.kind is not Kind.DIRECTORY:
+            yield SkippedPath(path, "neither raw/ nor temp/")
         elif entry.name == "raw":
-            yield from map(_unless_link, _plan_raw(execution))
+            plan = TreePlan(
+                execution.execution_id, execution.tree, path, execution.raw, links=False
+            )
+            yield from map(_unless_removed, plan.items())
 
 
-def _plan_raw(execution: BenchExecution) -> Iterator[PlanItem]:
-    yield from plan_upload(execution.execution_id, [execution.raw], _EVERYTHING)
-
-
-def _unless_link(item: PlanItem) -> PlanItem:
-    if isinstance(item, SkippedPath):
-        return item
-    if item.source.is_symlink():
-        return SkippedPath(item.source, "a link")
-    if item.source.name.startswith(".nfs"):
+def _unless_removed(item: PlanItem) -> PlanItem:
+    if isinstance(item, PlannedFile) and item.source.name.startswith(".nfs"):
         # NFS keeps a removed file under this name for as long as somebody has it open.
         return SkippedPath(item.source, "removed, and still open somewhere")
     return item
-
-
-def _entries(directory: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(directory) as scan:
-        return sorted(scan, key=lambda entry: entry.name)

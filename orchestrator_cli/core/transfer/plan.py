@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -65,18 +66,30 @@ class PlannedFile:
 
     def open(self) -> LocalFile:
         """Open it for reading. Raises OSError."""
+        return LocalFile(self._file, self.source)
+
+    def stat(self) -> os.stat_result:
+        """Look at what has its name now. Raises OSError."""
+        return self._file.stat()
+
+    @property
+    def _file(self) -> Openable:
         if self.file is None:
             raise ValueError(f"{self.source} is a stream")
-        return LocalFile(self.file, self.source)
+        return self.file
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedPath:
-    """Something that is not uploaded. `error` is set where that is a failure, not a rule."""
+    """Something that is not uploaded. `error` is set where that is a failure, not a rule.
+
+    `is_gone` says that it was there and has been removed meanwhile.
+    """
 
     source: Path
     reason: str
     error: OrchestratorError | None = None
+    is_gone: bool = False
 
 
 PlanItem = PlannedFile | SkippedPath
@@ -284,4 +297,5 @@ def _plan_file(
 def unreadable(path: Path, error: OSError) -> SkippedPath:
     """Return what is told of a file or directory that cannot be read."""
     reason = f"cannot read {printable(path)}: {error.strerror}"
-    return SkippedPath(path, reason, OrchestratorError(reason))
+    is_gone = error.errno in (errno.ENOENT, errno.ESTALE)
+    return SkippedPath(path, reason, OrchestratorError(reason), is_gone)

@@ -64,7 +64,8 @@ def problem(
 
 def problem_from_error(error: OrchestratorError) -> Response:
     """Return the answer for an error of the library."""
-    status, kind = _KINDS.get(type(error), (500, "unexpected"))
+    known = next((one for one in type(error).__mro__ if one in _KINDS), None)
+    status, kind = _KINDS[known] if known else (500, "unexpected")
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
     return problem(
         status,

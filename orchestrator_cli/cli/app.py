@@ -54,10 +54,14 @@ class Settings:
 
 @dataclass
 class App:
-    """What a command works with."""
+    """What a command works with.
+
+    `resumes` is set by a command that goes on where it ended when it is run again.
+    """
 
     settings: Settings = Settings()
     measuring: Measuring | None = None
+    resumes: bool = False
 
     @cached_property
     def output(self) -> Output:

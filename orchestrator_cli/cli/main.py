@@ -17,7 +17,13 @@ import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, Settings, debug_from_environment, load_config
-from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import (
+    RESUME_HINT,
+    InterruptedByUser,
+    OrchestratorError,
+    PartialFailureError,
+    UsageError,
+)
 from orchestrator_cli.core.base.text import printable, without_secrets
 
 # More than metadata.json ever has.
@@ -261,11 +267,22 @@ def _report(error: OrchestratorError, arguments: list[str], app: App) -> int:
     _trace(error, arguments, app)
     detail = f" [request id {printable(error.request_id)}]" if error.request_id else ""
     _say(f"error: {error.message}{detail}")
-    if error.hint:
-        _say(f"hint: {error.hint}")
-    if "same command" in (error.hint or ""):
+    resumes = app.resumes and error.retryable
+    hint = _hint(error, resumes)
+    if hint:
+        _say(f"hint: {hint}")
+    if resumes:
         _say(f"  {_command_line(arguments)}")
     return error.exit_code
+
+
+def _hint(error: OrchestratorError, resumes: bool) -> str | None:
+    """Return what to do next; that of a summary of failures says already how to go on."""
+    if resumes and not isinstance(error, PartialFailureError):
+        return f"{error.hint}, then {RESUME_HINT}" if error.hint else RESUME_HINT
+    if error.retryable and not error.hint:
+        return "it may pass: try again in a moment"
+    return error.hint
 
 
 def _report_unexpected(error: Exception, arguments: list[str], app: App) -> int:

@@ -61,6 +61,7 @@ def download(
     from orchestrator_cli.core.executions.selection import select_files
     from orchestrator_cli.core.transfer.download import Downloader
 
+    app.resumes = True
     text, patterns = split_id(arguments)
     store = app.store(concurrency)
     execution_id = app.resolve_id(text, store)

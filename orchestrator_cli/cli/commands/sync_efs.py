@@ -117,6 +117,7 @@ def sync_efs(
 
     if watch and dry_run:
         raise click.UsageError("--watch and --dry-run exclude each other.")
+    app.resumes = True
     execution_id = parse_execution_id(execution) if execution else None
     rules = SyncRules(settle, None if keep else retain)
     if dry_run:

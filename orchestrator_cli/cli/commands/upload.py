@@ -122,6 +122,7 @@ def upload(
     from orchestrator_cli.core.executions.ids import parse_execution_id
     from orchestrator_cli.core.transfer.plan import PathFilter, plan_upload
 
+    app.resumes = True
     text, paths = split_id(arguments)
     _check_paths(paths, name)
     session: UploadSession

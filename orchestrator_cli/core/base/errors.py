@@ -16,15 +16,20 @@ EXIT_CODES: dict[int, str] = {
     130: "interrupted; the same command resumes",
 }
 
+# For what goes on where it ended when it is run again, and for nothing else.
+RESUME_HINT = "run the same command again: it resumes"
+
 
 class OrchestratorError(Exception):
     """An expected failure: one line of what failed, what to do next, S3's request id.
 
     `retryable` says whether the same request may succeed when sent again.
+    `is_fatal` says whether it concerns every object of this run, as credentials and the bucket do.
     `code` is S3's error code (`NoSuchKey`, `SlowDown`, …) where there was an answer.
     """
 
     exit_code = 1
+    is_fatal = False
 
     def __init__(
         self,
@@ -34,6 +39,7 @@ class OrchestratorError(Exception):
         request_id: str | None = None,
         code: str | None = None,
         retryable: bool = False,
+        is_fatal: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -41,6 +47,8 @@ class OrchestratorError(Exception):
         self.request_id = request_id
         self.code = code
         self.retryable = retryable
+        if is_fatal:
+            self.is_fatal = True
 
 
 class UsageError(OrchestratorError):
@@ -62,9 +70,13 @@ class NotFoundError(OrchestratorError):
 
 
 class AccessError(OrchestratorError):
-    """Credentials are missing, expired or not allowed to do this."""
+    """Credentials are missing, expired or not allowed to do this.
+
+    `action` is the one that was refused, such as `s3:PutObject`; None where it is none of those.
+    """
 
     exit_code = 5
+    action: str | None = None
 
 
 class ConflictError(OrchestratorError):
@@ -95,3 +107,4 @@ class InterruptedByUser(OrchestratorError):  # noqa: N818 - an event, not a faul
     """Ctrl-C or SIGTERM: what was uploaded is kept."""
 
     exit_code = 130
+    is_fatal = True

@@ -97,7 +97,8 @@ class SyncSummary:
         line = f"{failures:,} files were not stored; they stay where they are"
         if not self.failed:
             return ConflictError(line, hint="stored files are immutable: rename the local ones")
-        return PartialFailureError(line, hint="see to that, then run the same command again")
+        hint = "see to that, then run the same command again"
+        return PartialFailureError(line, hint=hint, retryable=True)
 
 
 def plan_sync(

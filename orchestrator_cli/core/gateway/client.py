@@ -23,7 +23,6 @@ from orchestrator_cli.core.http.pool import USER_AGENT, HttpPool, make_pool, ori
 from orchestrator_cli.core.http.request_body import Body
 from orchestrator_cli.core.http.url import is_plaintext, parse_service_url
 from orchestrator_cli.core.http.wire import Answer
-from orchestrator_cli.core.s3.errors import RESUME_HINT
 from orchestrator_cli.core.s3.request import S3Response, error_from_response, require_etag
 from orchestrator_cli.core.s3.retry import RetryPolicy
 
@@ -195,7 +194,7 @@ def _unknown(answer: Answer, kind: str, what: str) -> OrchestratorError:
     """Return the error for what is no problem of ours, such as a load balancer's own."""
     message = f"{what}: the server answered {answer.status}"
     if answer.status in (408, 429, 502, 503, 504):
-        return UnavailableError(message, hint=RESUME_HINT, retryable=True)
+        return UnavailableError(message, retryable=True)
     if kind in ("", "http"):
         hint = "check --via: it names the root of an `orchestrator serve` of this release or newer"
         return UsageError(message, hint=hint)

@@ -29,7 +29,7 @@ from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, PartlyTaken, ch
 from orchestrator_cli.core.metrics.otlp import OtlpSettings, Span
 from orchestrator_cli.core.metrics.otlp_points import as_metrics_data
 from orchestrator_cli.core.metrics.registry import MetricsSnapshot
-from orchestrator_cli.core.s3.errors import connection_error
+from orchestrator_cli.core.s3.socket_errors import connection_error
 
 _PATH = "/v1/metrics"
 _PROTOBUF = "application/x-protobuf"

@@ -18,7 +18,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable, without_urls
 from orchestrator_cli.core.http.pool import HttpPool
 from orchestrator_cli.core.s3.errors import (
-    expired_on_arrival,
+    expired_after_refresh,
     map_exception,
     no_credentials,
     parse_error_body,
@@ -118,7 +118,7 @@ class FetchedCredentials:
     def _renew(self) -> Credentials:
         fetched = self._fetch()
         if self._ends_within(fetched, timedelta(0)):
-            raise expired_on_arrival()
+            raise expired_after_refresh()
         self._held = fetched
         self._fetches += 1
         return fetched

@@ -1,7 +1,8 @@
-"""Translate what boto3, urllib3 and our own connections raise into this library's exceptions.
+"""Turn what S3, libcurl and botocore report into this library's exceptions.
 
-Servers differ in their messages (some send none), so the decision is taken on S3's error code and
-on the HTTP status. No message repeats a URL: a presigned one is a credential.
+Servers differ in their messages (some send none), so S3's error code and the HTTP status decide, or
+the kind of a transport's error; `error_codes` has the table. No message repeats a URL: a presigned
+one is a credential.
 """
 
 from __future__ import annotations
@@ -9,256 +10,222 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any
+from xml.sax.saxutils import unescape
 
 from orchestrator_cli.core.base.errors import (
     AccessError,
-    ArchivedError,
-    ConflictError,
-    IntegrityError,
-    NotFoundError,
     OrchestratorError,
     UnavailableError,
     UsageError,
 )
-from orchestrator_cli.core.base.text import printable, without_urls
-from orchestrator_cli.core.http.framing import MalformedError, TransportError
-
-RESUME_HINT = "run the same command again: it resumes"
-
-_CREDENTIAL_CODES = {
-    "InvalidAccessKeyId": "S3 does not know the access key",
-    "InvalidToken": "the session token is not valid",
-    "InvalidClientTokenId": "the session token is not valid",
-    "SignatureDoesNotMatch": "the secret key does not belong to the access key",
-    "AuthFailure": "the credentials are not valid",
-}
-EXPIRED_CODES = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+from orchestrator_cli.core.base.text import printable, without_secrets, without_urls
+from orchestrator_cli.core.http.transport import (
+    InvalidRequestError,
+    TransportError,
+    TransportErrorKind,
 )
+from orchestrator_cli.core.s3.error_codes import (
+    CA_HINT,
+    ENDPOINT_HINT,
+    PROXY_HINT,
+    SERVER_HINT,
+    ErrorMeaning,
+    S3Error,
+    error_meaning,
+)
+from orchestrator_cli.core.s3.socket_errors import error_from_socket
+
 _REGION_CODES = frozenset(
-    {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"}
-    | {"IllegalLocationConstraintException", "301", "307"}
+    {"PermanentRedirect", "TemporaryRedirect", "Redirect", "IllegalLocationConstraintException"}
 )
-_BUSY_CODES = frozenset(
-    {"SlowDown", "SlowDownRead", "SlowDownWrite", "InternalError", "ServiceUnavailable"}
-    | {"RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException"}
-    | {"RequestLimitExceeded", "BandwidthLimitExceeded", "TooManyRequestsException", "Busy"}
-)
-_CONFLICT_CODES = frozenset({"ConditionalRequestConflict", "OperationAborted"})
-_DIGEST_CODES = frozenset(
-    {"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody"}
-)
+_CREDENTIAL_HEADERS = ("authorization", "x-amz-security-token")
 
-_EXPIRED_ON_ARRIVAL = "the credentials were refreshed and have expired already"
-# botocore's words, in a mere RuntimeError.
-_STILL_EXPIRED = "refreshed credentials are still expired"
-# 5xx that sending again does not change: not implemented, HTTP version not supported.
-_FINAL_STATUSES = frozenset({501, 505})
-# Operations of STS and SSO, by which credentials are fetched.
-_CREDENTIAL_OPERATIONS = ("AssumeRole", "CreateToken", "GetRoleCredentials", "GetSessionToken")
-
-_ENDPOINT_HINT = "check the endpoint, and whether it is of http or of https"
-# What OpenSSL says of various releases when plain HTTP comes back.
-_NO_TLS = ("wrong version number", "record layer failure", "packet length too long", "http request")
-_OUT_OF_REACH = ("no route to host", "unreachable", "host is down")
-_TUNNEL_REFUSED = re.compile(r"tunnel connection failed: (\d{3})")
-
-_URL = re.compile(r"""[^\s"'<>]*(://|X-Amz-)[^\s"'<>]*""")
+# An error document, or a message in it, is never longer; what is matched is bounded by it.
+_LONGEST_FIELD = 2000
 _XML_FIELD = {
-    name: re.compile(rf"<{name}>([^<]{{1,500}})</{name}>")
-    for name in ("Code", "Message", "RequestId")
+    name: re.compile(rf"<{name}>([^<]{{1,{_LONGEST_FIELD}}})</{name}>")
+    for name in ("Code", "Message", "RequestId", "Region", "Endpoint")
 }
+_REGION = r"[a-z]{2,6}(?:-[a-z]+)+-\d{1,2}"
+_REGION_NAME = re.compile(_REGION)
+_REGION_OF_ENDPOINT = re.compile(rf"\bs3[.-](?:dualstack\.)?({_REGION})\.")
+# As AWS documents it: "… is not authorized to perform: kms:GenerateDataKey on resource: …".
+_REFUSED_ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 
 
-@dataclass(frozen=True, slots=True)
-class S3Error:
-    """An error answer of S3: HTTP status, error code, message and request id, where given."""
+class WrongRegionError(UsageError):
+    """The bucket is in another region than the request was signed for; None: not known which."""
 
-    status: int
-    code: str
-    message: str = ""
-    request_id: str | None = None
-
-
-def map_exception(error: Exception, what: str) -> Exception:
-    """Return the library's exception for a failed request, or the same error if it is not one.
-
-    `what` names the request and the object, as in "upload of executions/…/runner.log".
-    """
-    if isinstance(error, OrchestratorError):
-        return error
-    if _STILL_EXPIRED in str(error):
-        return expired_on_arrival()
-    module = type(error).__module__.partition(".")[0]
-    if module == "botocore" or module == "boto3":
-        return _from_botocore(error, what)
-    if isinstance(error, MalformedError):
-        return UnavailableError(f"{what}: {error}", hint=_ENDPOINT_HINT, retryable=True)
-    if module == "urllib3" or isinstance(error, TransportError):
-        return connection_error(error, type(error).__name__, what)
-    return error
-
-
-def error_from_s3(answer: S3Error, what: str) -> OrchestratorError:  # noqa: C901, PLR0911 - a case each
-    """Return the exception for an error answer."""
-    code, status = printable(answer.code), answer.status
-    request_id = printable(answer.request_id) if answer.request_id else None
-    common: dict[str, Any] = {"request_id": request_id, "code": code}
-    if code == "InvalidObjectState":
-        return ArchivedError(f"{what}: the object is archived", hint="restore it first", **common)
-    if code in _BUSY_CODES or _can_pass(status):
-        message = f"{what}: the storage answered {status} {code}".rstrip()
-        return UnavailableError(message, hint=RESUME_HINT, retryable=True, **common)
-    if code in _DIGEST_CODES:
-        message = f"{what}: the bytes that arrived do not match their checksum"
-        return IntegrityError(message, hint=RESUME_HINT, retryable=True, **common)
-    if status == 407:
-        return _refused_by_proxy(status, what)
-    if code in _REGION_CODES or status in (301, 307):
-        message = f"{what}: the bucket is in another region"
-        return UsageError(message, hint="set --region or AWS_REGION to its region", **common)
-    if code == "NoSuchBucket":
-        return NotFoundError(f"{what}: no such bucket", hint="check ORCHESTRATOR_BUCKET", **common)
-    if status == 412 or code == "PreconditionFailed":
-        return ConflictError(f"{what}: the key is taken or has changed", **common)
-    if code == "RestoreAlreadyInProgress":
-        return ConflictError(f"{what}: its restore is under way", **common)
-    if status == 409 or code in _CONFLICT_CODES:
-        message = f"{what}: another write to the same key is under way"
-        return ConflictError(message, hint=RESUME_HINT, retryable=True, **common)
-    if status in (401, 403) or code in _CREDENTIAL_CODES or code in EXPIRED_CODES:
-        return _access_error(answer, what, common)
-    if status == 404:
-        return NotFoundError(f"{what}: not found", **common)
-    if status == 400 and code in ("", "400"):
-        message = f"{what}: the storage refused the request and does not say why"
-        hint = "usual reasons: expired credentials, another region, http where https is spoken"
-        return AccessError(message, hint=hint, **common)
-    detail = f"{status} {code} {without_urls(answer.message)}".rstrip()
-    return OrchestratorError(f"{what}: the storage answered {detail}", **common)
-
-
-def _can_pass(status: int) -> bool:
-    return status in (408, 429) or (status >= 500 and status not in _FINAL_STATUSES)
-
-
-def _access_error(answer: S3Error, what: str, common: dict[str, Any]) -> OrchestratorError:
-    if answer.code in EXPIRED_CODES:
-        hint = "get new credentials and run the same command again"
-        return AccessError(f"{what}: the credentials have expired", hint=hint, **common)
-    if answer.code == "RequestTimeTooSkewed":
-        hint = "set this machine's clock (NTP), then run the same command again"
-        return AccessError(f"{what}: this machine's clock is wrong", hint=hint, **common)
-    reason = _CREDENTIAL_CODES.get(answer.code, "access denied")
-    hint = "check the credentials and the bucket's permissions"
-    return AccessError(f"{what}: {reason}", hint=hint, **common)
-
-
-def _from_botocore(error: Exception, what: str) -> Exception:  # noqa: PLR0911 - a case each
-    from botocore import exceptions as botocore
-    from botocore.parsers import ResponseParserError
-
-    if isinstance(error, botocore.ClientError):
-        return _from_client_error(error, what)
-    if isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
-        # What botocore says itself is little more than the URL.
-        return connection_error(error.kwargs.get("error", ""), type(error).__name__, what)
-    if isinstance(error, ResponseParserError):
-        hint = "check the endpoint, and whether the network asks for a login"
-        return UnavailableError(f"{what}: what answered is not S3", hint=hint, retryable=True)
-    if isinstance(
-        error,
-        botocore.ParamValidationError
-        | botocore.InvalidRegionError
-        | botocore.EndpointProviderError,
-    ):
-        return UsageError(f"{what}: {without_urls(error)}".replace("\\n", " "))
-    if isinstance(error, botocore.NoRegionError):
-        return UsageError("no region is configured", hint="set --region or AWS_REGION")
-    if isinstance(error, botocore.ProfileNotFound):
-        return AccessError(printable(error), hint="check --profile, AWS_PROFILE and ~/.aws/config")
-    # What is left are the credential providers: SSO, STS, metadata endpoints, partial settings.
-    passing = isinstance(error, botocore.CredentialRetrievalError | botocore.MetadataRetrievalError)
-    return no_credentials(without_urls(error), retryable=passing)
-
-
-def _from_client_error(error: Any, what: str) -> OrchestratorError:
-    answer = _client_error_answer(error.response)
-    translated = error_from_s3(answer, what)
-    final = not translated.retryable and not isinstance(translated, AccessError)
-    if final and error.operation_name.startswith(_CREDENTIAL_OPERATIONS):
-        detail = f"{answer.code} {without_urls(answer.message)}".rstrip()
-        return no_credentials(f"{error.operation_name} answered {detail}")
-    return translated
-
-
-def _client_error_answer(response: Any) -> S3Error:
-    error, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
-    code = str(error.get("Code", ""))
-    return S3Error(
-        status=int(metadata.get("HTTPStatusCode") or (code if code.isdecimal() else 0)),
-        code=code,
-        message=str(error.get("Message", "")),
-        request_id=metadata.get("RequestId") or error.get("RequestId"),
-    )
+    region: str | None = None
 
 
 def parse_error_body(status: int, text: str) -> S3Error:
-    """Read code, message and request id out of an XML error body."""
+    """Read what an XML error document says."""
     found = {name: pattern.search(text) for name, pattern in _XML_FIELD.items()}
-    values = {name: match[1] if match else "" for name, match in found.items()}
-    return S3Error(status, values["Code"], values["Message"], values["RequestId"] or None)
+    values = {name: _unescaped(match[1]) if match else "" for name, match in found.items()}
+    at_endpoint = _REGION_OF_ENDPOINT.search(values["Endpoint"])
+    region = values["Region"] or (at_endpoint[1] if at_endpoint else None)
+    return S3Error(
+        status, values["Code"], values["Message"], values["RequestId"] or None, region or None
+    )
 
 
-def expired_on_arrival() -> AccessError:
+def _unescaped(text: str) -> str:
+    return unescape(text, {"&quot;": '"', "&apos;": "'"})
+
+
+def error_from_s3(answer: S3Error, what: str) -> OrchestratorError:
+    """Return the exception for an error answer.
+
+    `what` names the request and the object, as in "upload of executions/…/runner.log".
+    """
+    common = {
+        "request_id": without_urls(answer.request_id) if answer.request_id else None,
+        "code": without_urls(answer.code),
+    }
+    region = answer.region if _REGION_NAME.fullmatch(answer.region or "") else None
+    if answer.code in _REGION_CODES or (region and _names_region(answer)):
+        return _wrong_region(region, what, common)
+    meaning = error_meaning(answer.status, answer.code)
+    error = meaning.kind(
+        _message(meaning, answer, what),
+        hint=meaning.hint,
+        retryable=meaning.retryable,
+        is_fatal=meaning.is_fatal,
+        **common,
+    )
+    if isinstance(error, AccessError):
+        error.action = _refused_action(answer) if meaning.quotes_s3 else None
+    return error
+
+
+def _names_region(answer: S3Error) -> bool:
+    return answer.status in (301, 307) or answer.code == "AuthorizationHeaderMalformed"
+
+
+def _wrong_region(region: str | None, what: str, common: dict[str, Any]) -> WrongRegionError:
+    where = f"in {region}" if region else "in another region"
+    hint = f"set --region or AWS_REGION to {region or 'its region'}"
+    error = WrongRegionError(f"{what}: the bucket is {where}", hint=hint, is_fatal=True, **common)
+    error.region = region
+    return error
+
+
+def _message(meaning: ErrorMeaning, answer: S3Error, what: str) -> str:
+    code = without_urls(answer.code)
+    message = f"{what}: {meaning.text.format(status=answer.status, code=code)}".rstrip()
+    said = _said(answer) if meaning.quotes_s3 else ""
+    if said:
+        return f"{message}: {said}"
+    action = _refused_action(answer) if issubclass(meaning.kind, AccessError) else None
+    return f"{message} ({action})" if action and meaning.quotes_s3 else message
+
+
+def _said(answer: S3Error) -> str:
+    """Return S3's own message, fit to be shown; none where it only repeats the error code."""
+    message, code = (
+        "".join(filter(str.isalnum, text)).lower() for text in (answer.message, answer.code)
+    )
+    if message == code or answer.code.isdecimal():
+        return ""
+    return without_urls(without_secrets(answer.message[:_LONGEST_FIELD])).strip()
+
+
+def _refused_action(answer: S3Error) -> str | None:
+    """Return the action that was refused: as S3 names it, or else the one that was asked for."""
+    named = _REFUSED_ACTION.search(answer.message)
+    return named[1] if named else answer.action
+
+
+# --- no answer -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a kind of transport error means for who asked."""
+
+    hint: str | None = None
+    is_fatal: bool = False
+    kind: type[OrchestratorError] = UnavailableError
+
+
+_NOT_REACHED = _Failure(SERVER_HINT, is_fatal=True)
+_FAILURES = {
+    TransportErrorKind.RESOLVE: _NOT_REACHED,
+    TransportErrorKind.REFUSED: _NOT_REACHED,
+    TransportErrorKind.UNREACHABLE: _NOT_REACHED,
+    TransportErrorKind.CONNECT_TIMEOUT: _NOT_REACHED,
+    TransportErrorKind.CERTIFICATE: _Failure(CA_HINT, is_fatal=True),
+    TransportErrorKind.CA_FILE: _Failure("check AWS_CA_BUNDLE", is_fatal=True, kind=UsageError),
+    TransportErrorKind.NOT_TLS: _Failure(ENDPOINT_HINT, is_fatal=True),
+    TransportErrorKind.PROXY_AUTH: _Failure(PROXY_HINT, is_fatal=True, kind=AccessError),
+    TransportErrorKind.PROXY_REFUSED: _Failure(
+        "HTTPS_PROXY and HTTP_PROXY name the proxy, NO_PROXY the hosts to reach without",
+        is_fatal=True,
+    ),
+    TransportErrorKind.MALFORMED: _Failure(ENDPOINT_HINT),
+    TransportErrorKind.TOO_LARGE: _Failure(ENDPOINT_HINT),
+}
+
+
+def connection_error(error: TransportError, what: str) -> OrchestratorError:
+    """Return the exception for a request that got no whole response."""
+    failure = _FAILURES.get(error.kind, _Failure())
+    return failure.kind(
+        f"{what}: {printable(error)}",
+        hint=failure.hint,
+        retryable=error.is_retryable,
+        is_fatal=failure.is_fatal,
+    )
+
+
+def map_exception(error: Exception, what: str) -> Exception:
+    """Return the library's exception for a failed request, or the same error if it is not one."""
+    if isinstance(error, OrchestratorError):
+        return error
+    if isinstance(error, TransportError):
+        return connection_error(error, what)
+    if isinstance(error, InvalidRequestError):
+        hint = "look for a line break at its end, as of a file it was read from"
+        if error.header in _CREDENTIAL_HEADERS:
+            message = "the credentials have characters that none can have"
+            return AccessError(message, hint=hint, is_fatal=True)
+        return UsageError(f"{what}: {error}", hint=hint if error.header else None)
+    if type(error).__module__.partition(".")[0] == "botocore":
+        return _from_botocore(error, what)
+    return error_from_socket(error, what) or error
+
+
+def _from_botocore(error: Exception, what: str) -> OrchestratorError:
+    from orchestrator_cli.core.s3 import boto_errors
+
+    failure = boto_errors.as_transport_error(error)
+    if failure is not None:
+        return connection_error(failure, what)
+    answer = boto_errors.as_s3_error(error)
+    if answer is None:
+        # What no setting explains are the providers of credentials: SSO, STS, metadata endpoints.
+        return boto_errors.setting_error(error, what) or no_credentials(
+            without_urls(error), retryable=boto_errors.can_pass(error)
+        )
+    mapped = error_from_s3(answer, what)
+    operation = boto_errors.credential_operation(error)
+    if operation and not mapped.retryable and not isinstance(mapped, AccessError):
+        return no_credentials(f"{operation} answered {printable(answer.code)}: {_said(answer)}")
+    return mapped
+
+
+def expired_after_refresh() -> AccessError:
     """Return the error for fresh credentials that have ended: a clock is wrong somewhere."""
-    hint = "set this machine's clock (NTP), or see what provides the credentials"
-    return AccessError(_EXPIRED_ON_ARRIVAL, hint=hint)
+    return AccessError(
+        "the credentials were refreshed and have expired already",
+        hint="set this machine's clock (NTP), or see what provides the credentials",
+        is_fatal=True,
+    )
 
 
 def no_credentials(reason: str, retryable: bool = False) -> AccessError:
     """Return the error for credentials that cannot be had."""
     hint = "check the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, the instance or container role"
-    return AccessError(f"no usable credentials: {reason}", hint=hint, retryable=retryable)
-
-
-def connection_error(cause: object, name: str, what: str) -> OrchestratorError:
-    """Return the error for a request without an answer, from the name and text of what was raised.
-
-    Its message has words of ours only: the text may hold a URL.
-    """
-    text = _URL.sub("", str(cause)).lower()
-    if "certificate" in text:
-        return UnavailableError(
-            f"{what}: the server's TLS certificate is not trusted",
-            hint="for a private CA set AWS_CA_BUNDLE to its certificate file",
-        )
-    if any(sign in text for sign in _NO_TLS):
-        failure = "the server does not speak TLS"
-        return UnavailableError(f"{what}: {failure}", hint=_ENDPOINT_HINT, retryable=True)
-    refusal = _TUNNEL_REFUSED.search(text)
-    if refusal:
-        return _refused_by_proxy(int(refusal[1]), what)
-    failure = _transport_failure(text, name)
-    return UnavailableError(f"{what}: {failure}", hint=RESUME_HINT, retryable=True)
-
-
-def _refused_by_proxy(status: int, what: str) -> OrchestratorError:
-    if status == 407:
-        hint = "set HTTPS_PROXY, or HTTP_PROXY, with USER:PASSWORD@ before the host"
-        return AccessError(f"{what}: the proxy asks for credentials", hint=hint)
-    hint = "HTTPS_PROXY and HTTP_PROXY name the proxy, NO_PROXY the hosts to reach without"
-    message = f"{what}: the proxy answered {status}"
-    return UnavailableError(message, hint=hint, retryable=_can_pass(status))
-
-
-def _transport_failure(text: str, name: str) -> str:
-    if "refused" in text:
-        return "connection refused"
-    if "timed out" in text or "timeout" in text or "Timeout" in name:
-        return "no answer in time"
-    if "resolve" in text or "dns error" in text:
-        return "the host name cannot be resolved"
-    if any(sign in text for sign in _OUT_OF_REACH):
-        return "the host cannot be reached"
-    return "the connection broke"
+    message = f"no usable credentials: {reason}"
+    return AccessError(message, hint=hint, retryable=retryable, is_fatal=True)

@@ -10,7 +10,8 @@ from typing import TypeVar
 from orchestrator_cli.core.base.aside import aside
 from orchestrator_cli.core.base.cancellation import CancelToken, current_token
 from orchestrator_cli.core.base.errors import AccessError, InterruptedByUser, OrchestratorError
-from orchestrator_cli.core.s3.errors import EXPIRED_CODES, map_exception
+from orchestrator_cli.core.s3.error_codes import EXPIRED_CODES
+from orchestrator_cli.core.s3.errors import map_exception
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ from orchestrator_cli.core.http.pool import (
 )
 from orchestrator_cli.core.s3.access import DEFAULT_REGION, DirectAccess
 from orchestrator_cli.core.s3.credentials import Credentials, CredentialSource
-from orchestrator_cli.core.s3.errors import map_exception
+from orchestrator_cli.core.s3.errors import expired_after_refresh, map_exception
 from orchestrator_cli.core.s3.request import RestClient
 from orchestrator_cli.core.s3.retry import RetryPolicy
 from orchestrator_cli.core.s3.sigv4 import SigningKey
@@ -257,6 +257,9 @@ class BotoCredentials:
         try:
             # Those of a role are fetched only now, and those about to end are fetched anew.
             frozen = found.get_frozen_credentials()
+        except RuntimeError as error:
+            # botocore has no other type for fresh credentials that have ended already.
+            raise expired_after_refresh() from error
         except Exception as error:
             raise map_exception(error, "credentials") from error
         # botocore has no public name for it; RefreshableCredentials has kept this one for years.

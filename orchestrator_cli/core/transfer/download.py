@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator_cli.core.base.errors import (
+    RESUME_HINT,
     AccessError,
     ArchivedError,
     ConflictError,
@@ -30,7 +31,6 @@ from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.retention.archive import ArchiveInspector
 from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
 from orchestrator_cli.core.s3.compare import content_equals
-from orchestrator_cli.core.s3.errors import RESUME_HINT
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary, PutOutcome
 from orchestrator_cli.core.transfer.engine import GROUPED_BYTES, Ended, TransferEngine
@@ -92,7 +92,7 @@ class DownloadSummary:
         if len(kinds) == 1 and isinstance(first, telling):
             return type(first)(line, hint=first.hint)
         hint = first.hint if first and len(kinds) == 1 else None
-        return PartialFailureError(line, hint=hint or RESUME_HINT)
+        return PartialFailureError(line, hint=hint or RESUME_HINT, retryable=True)
 
 
 class Downloader:

@@ -23,7 +23,6 @@ from orchestrator_cli.core.base.memory_limiter import MemoryReservation
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import hash_range
 from orchestrator_cli.core.s3.compare import StoredChecksum, compute_checksum_like
-from orchestrator_cli.core.s3.errors import RESUME_HINT
 from orchestrator_cli.core.s3.multipart import MultipartUploads, PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part, part_plan_for, plan_parts
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
@@ -102,7 +101,7 @@ class MultipartUploader:
                     self._abandon(upload_id)
         raise UnavailableError(
             f"upload of {printable(self.key)}: its multipart upload keeps being ended elsewhere",
-            hint=RESUME_HINT,
+            retryable=True,
         )
 
     def _existing(self) -> PutOutcome | None:

@@ -14,11 +14,15 @@ from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 
-from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UnavailableError
+from orchestrator_cli.core.base.errors import (
+    RESUME_HINT,
+    ConflictError,
+    OrchestratorError,
+    UnavailableError,
+)
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import create_hash, hash_range
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
-from orchestrator_cli.core.s3.errors import RESUME_HINT
 from orchestrator_cli.core.s3.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import (
     BASE_PART_BYTES,

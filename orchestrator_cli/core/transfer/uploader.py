@@ -75,7 +75,7 @@ class UploadSummary:
         if len(kinds) == 1 and isinstance(first, NotFoundError) and not self.stored:
             return NotFoundError(line)
         hint = "see to that, then run the same command again: it sends what is missing"
-        return PartialFailureError(line, hint=hint)
+        return PartialFailureError(line, hint=hint, retryable=True)
 
 
 class Uploader:

@@ -1,0 +1,200 @@
+"""What each error code and status of S3 means: a table, to which a new code is one line more.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ArchivedError,
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    OrchestratorError,
+    UnavailableError,
+    UsageError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Error:
+    """An error answer of S3: HTTP status, error code, message and request id, where given.
+
+    `region` is the one that the answer says the bucket is in. `action` is the one that the request
+    needs, such as `s3:PutObject`.
+    """
+
+    status: int
+    code: str
+    message: str = ""
+    request_id: str | None = None
+    region: str | None = None
+    action: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorMeaning:
+    """The exception for an error, what its message says, and what the user may do.
+
+    `retryable`: the same request may succeed later. `is_fatal`: it concerns every object of a run.
+    `quotes_s3`: S3's own words are added to the message.
+    """
+
+    kind: type[OrchestratorError]
+    text: str
+    hint: str | None = None
+    retryable: bool = False
+    is_fatal: bool = False
+    quotes_s3: bool = False
+
+
+NOT_S3_HINT = "check the endpoint, and whether the network asks for a login"
+SERVER_HINT = "check the endpoint, and whether its server is up"
+CA_HINT = "for a private CA set AWS_CA_BUNDLE to its certificate file"
+ENDPOINT_HINT = "check the endpoint, and whether it is of http or of https"
+DENIED_HINT = "`orchestrator doctor` shows what these credentials may do"
+_KEYS_HINT = "check the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN"
+_ACCOUNT_HINT = "see the messages and bills of the AWS account"
+PROXY_HINT = "set HTTPS_PROXY, or HTTP_PROXY, with USER:PASSWORD@ before the host"
+_UNEXPLAINED_HINT = "usual reasons: expired credentials, another region, http where https is spoken"
+
+_BUSY = ErrorMeaning(UnavailableError, "the storage answered {status} {code}", retryable=True)
+_OTHER = ErrorMeaning(OrchestratorError, "the storage answered {status} {code}", quotes_s3=True)
+_DENIED = ErrorMeaning(AccessError, "access denied", DENIED_HINT, quotes_s3=True)
+_EXPIRED = ErrorMeaning(
+    AccessError, "the credentials have expired", "get new credentials", is_fatal=True
+)
+_CLOCK = ErrorMeaning(
+    AccessError, "this machine's clock is wrong", "set this machine's clock (NTP)", is_fatal=True
+)
+_WRONG_KEYS = ErrorMeaning(AccessError, "the credentials are not valid", _KEYS_HINT, is_fatal=True)
+_WRONG_TOKEN = replace(_WRONG_KEYS, text="the session token is not valid")
+_ACCOUNT = ErrorMeaning(
+    AccessError,
+    "there is a problem with the AWS account",
+    _ACCOUNT_HINT,
+    is_fatal=True,
+    quotes_s3=True,
+)
+_KMS = ErrorMeaning(
+    OrchestratorError,
+    "the KMS key of the object cannot be used: {code}",
+    "see the state and the policy of the key",
+    quotes_s3=True,
+)
+_DIGEST = ErrorMeaning(
+    IntegrityError, "the bytes that arrived do not match their checksum", retryable=True
+)
+_NOT_FOUND = ErrorMeaning(NotFoundError, "not found")
+_CHANGED = ErrorMeaning(ConflictError, "the key is taken or has changed")
+_CONCURRENT = ErrorMeaning(
+    ConflictError, "another write to the same key is under way", retryable=True
+)
+_FULL = ErrorMeaning(
+    UnavailableError,
+    "the storage has no room for it",
+    "make room there, or have the bucket's quota raised",
+    quotes_s3=True,
+)
+_REDIRECTED = ErrorMeaning(
+    UnavailableError, "what answered is not S3: it redirects elsewhere", NOT_S3_HINT
+)
+_PROXY_CREDENTIALS = ErrorMeaning(
+    AccessError, "the proxy asks for credentials", PROXY_HINT, is_fatal=True
+)
+_UNEXPLAINED = ErrorMeaning(
+    AccessError, "the storage refused the request and does not say why", _UNEXPLAINED_HINT
+)
+
+EXPIRED_CODES = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+)
+BY_CODE: dict[str, ErrorMeaning] = {
+    **dict.fromkeys(EXPIRED_CODES, _EXPIRED),
+    "AccessDenied": _DENIED,
+    "AllAccessDisabled": replace(
+        _DENIED, text="all access to the bucket is disabled", hint=_ACCOUNT_HINT, is_fatal=True
+    ),
+    "AccountProblem": _ACCOUNT,
+    "NotSignedUp": _ACCOUNT,
+    "InvalidAccessKeyId": replace(_WRONG_KEYS, text="S3 does not know the access key"),
+    "SignatureDoesNotMatch": replace(
+        _WRONG_KEYS, text="the secret key does not belong to the access key"
+    ),
+    "AuthFailure": _WRONG_KEYS,
+    "AuthorizationHeaderMalformed": _WRONG_KEYS,
+    "InvalidToken": _WRONG_TOKEN,
+    "InvalidClientTokenId": _WRONG_TOKEN,
+    "RequestTimeTooSkewed": _CLOCK,
+    "RequestInTheFuture": _CLOCK,
+    "KMS.DisabledException": _KMS,
+    "KMS.InvalidStateException": _KMS,
+    "KMS.KMSInvalidStateException": _KMS,
+    "KMS.NotFoundException": _KMS,
+    "InvalidObjectState": ErrorMeaning(ArchivedError, "the object is archived", "restore it first"),
+    "RestoreAlreadyInProgress": replace(_CHANGED, text="its restore is under way"),
+    "NoSuchBucket": ErrorMeaning(
+        NotFoundError,
+        "no such bucket",
+        "check its name, and whether the region and the account are its own",
+        is_fatal=True,
+    ),
+    "InvalidBucketName": ErrorMeaning(
+        UsageError, "that is no name of a bucket", "check the name of the bucket", is_fatal=True
+    ),
+    "NoSuchKey": _NOT_FOUND,
+    "NoSuchUpload": _NOT_FOUND,
+    "NoSuchVersion": _NOT_FOUND,
+    "KeyTooLongError": ErrorMeaning(UsageError, "the key is too long"),
+    "PreconditionFailed": _CHANGED,
+    "ConditionalRequestConflict": _CONCURRENT,
+    "OperationAborted": _CONCURRENT,
+    "BadDigest": _DIGEST,
+    "IncompleteBody": _DIGEST,
+    "XAmzContentSHA256Mismatch": _DIGEST,
+    "XAmzContentChecksumMismatch": _DIGEST,
+    # Of Ceph, of MinIO.
+    "QuotaExceeded": _FULL,
+    "XMinioAdminBucketQuotaExceeded": _FULL,
+    "XMinioStorageFull": _FULL,
+    "SlowDown": _BUSY,
+    "SlowDownRead": _BUSY,
+    "SlowDownWrite": _BUSY,
+    "InternalError": _BUSY,
+    "ServiceUnavailable": _BUSY,
+    "RequestTimeout": _BUSY,
+    "RequestTimeoutException": _BUSY,
+    "RequestLimitExceeded": _BUSY,
+    "Throttling": _BUSY,
+    "ThrottlingException": _BUSY,
+    "KMS.ThrottlingException": _BUSY,
+    "BandwidthLimitExceeded": _BUSY,
+    "TooManyRequestsException": _BUSY,
+    "Busy": _BUSY,
+}
+_BY_STATUS: dict[int, ErrorMeaning] = {
+    401: _DENIED,
+    403: _DENIED,
+    404: _NOT_FOUND,
+    407: _PROXY_CREDENTIALS,
+    408: _BUSY,
+    409: _CONCURRENT,
+    412: _CHANGED,
+    429: _BUSY,
+    **dict.fromkeys((301, 302, 303, 307, 308), _REDIRECTED),
+    # Not implemented, HTTP version not supported: sending again does not change that.
+    501: _OTHER,
+    505: _OTHER,
+}
+
+
+def error_meaning(status: int, code: str) -> ErrorMeaning:
+    """Return what an error answer means, by its code, or else by its status."""
+    if code in BY_CODE and status != 407:
+        return BY_CODE[code]
+    if status == 400 and code in ("", "400"):
+        return _UNEXPLAINED
+    return _BY_STATUS.get(status, _BUSY if status >= 500 else _OTHER)

@@ -13,8 +13,8 @@ import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator_cli.runner.foreground import BlockedSignals
 from orchestrator_cli.runner.output_copier import redirect_to_devnull
+from orchestrator_cli.runner.signals import BlockedSignals
 from orchestrator_cli.runner.terminal import Relay, copy_window_size, in_foreground, open_pty
 
 

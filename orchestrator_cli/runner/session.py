@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator_cli.runner.child import Child, start_child
-from orchestrator_cli.runner.foreground import (
-    FORWARDED_SIGNALS,
-    BlockedSignals,
-    blocked_signals,
-    start_failure,
-)
 from orchestrator_cli.runner.output_copier import OutputTee
+from orchestrator_cli.runner.process import start_failure
 from orchestrator_cli.runner.run_record import RunEnd, RunStart
 from orchestrator_cli.runner.run_uploader import RunOutcome, RunUploader
+from orchestrator_cli.runner.signals import FORWARDED_SIGNALS, BlockedSignals, blocked_signals
 from orchestrator_cli.runner.spool import RunnerLog, Spool, SpoolLog
 from orchestrator_cli.runner.supervisor import RUN_SIGNALS, Supervisor, reclaim_terminal
 from orchestrator_cli.runner.uploader_process import UploaderProcess, start_storer

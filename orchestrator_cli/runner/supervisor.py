@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator_cli.runner.child import Child
-from orchestrator_cli.runner.foreground import FORWARDED_SIGNALS, BlockedSignals, shell_code
 from orchestrator_cli.runner.output_copier import OutputTee
+from orchestrator_cli.runner.process import shell_code
+from orchestrator_cli.runner.signals import FORWARDED_SIGNALS, BlockedSignals
 from orchestrator_cli.runner.terminal import in_foreground
 from orchestrator_cli.runner.uploader_process import UploaderProcess
 

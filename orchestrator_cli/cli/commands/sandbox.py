@@ -10,12 +10,8 @@ import click
 
 from orchestrator_cli.cli.options import Example, command
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.runner.foreground import (
-    STOP_SIGNALS,
-    blocked_signals,
-    run_foreground,
-    start_failure,
-)
+from orchestrator_cli.runner.process import run_foreground, start_failure
+from orchestrator_cli.runner.signals import STOP_SIGNALS, blocked_signals
 from orchestrator_cli.sandbox.sandbox import DEFAULT_BUCKET, UNSET_VARIABLES, Sandbox, start_sandbox
 
 

@@ -1,7 +1,6 @@
-"""Run a command in the foreground as a shell does, and hold signals while it runs.
+"""Block signals and ask for them one by one, which alone tells who sent them.
 
-Signals are blocked and then asked for, because only so can it be told who sent them. That works
-where every other thread was started while they were blocked.
+That works where every other thread was started while they were blocked.
 """
 
 from __future__ import annotations
@@ -9,19 +8,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-
-from orchestrator_cli.core.base.text import printable
 
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 FORWARDED_SIGNALS = STOP_SIGNALS | {signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
-# Python ignores these two, and a command would inherit that.
-_RESET_FOR_COMMANDS = (signal.SIGPIPE, signal.SIGXFSZ)
-
-
-_NOT_EXECUTABLE = 126
-_NOT_FOUND = 127
 
 
 @contextmanager
@@ -73,43 +64,6 @@ class BlockedSignals:
             info = sigwaitinfo(self._signals)
             return signal.Signals(info.si_signo), info.si_code > 0  # positive: from the kernel
         return signal.Signals(signal.sigwait(self._signals)), _in_foreground()
-
-
-def run_foreground(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run the command to its end and return its exit code as a shell would: 128+n for signal n.
-
-    Signals sent to this process are passed on. Those of the terminal have reached the command
-    already. Raises FileNotFoundError, PermissionError and other OSErrors where it cannot start.
-    """
-    with blocked_signals(FORWARDED_SIGNALS) as signals:
-        child = os.posix_spawnp(
-            command[0],
-            list(command),
-            dict(environment),
-            setsigmask=signals.mask,
-            setsigdef=_RESET_FOR_COMMANDS,
-        )
-        while True:
-            received, from_terminal = signals.wait()
-            if received is signal.SIGCHLD:
-                pid, status = os.waitpid(child, os.WNOHANG)
-                if pid == child:
-                    return shell_code(status)
-            elif not from_terminal:
-                os.kill(child, received)
-
-
-def start_failure(name: str, error: OSError) -> tuple[int, str]:
-    """Return a shell's exit code for a command that cannot be started, and what to say."""
-    if isinstance(error, FileNotFoundError):
-        return _NOT_FOUND, f"{printable(name)}: command not found"
-    return _NOT_EXECUTABLE, f"{printable(name)}: {error.strerror}"
-
-
-def shell_code(status: int) -> int:
-    """Return what a shell makes of a wait status: 128+n after signal n."""
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
 
 
 def _in_foreground() -> bool:

@@ -1,0 +1,54 @@
+"""Run a command in the foreground as a shell does, and name how a command ended as a shell does."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.runner.signals import FORWARDED_SIGNALS, blocked_signals
+
+# Python ignores these two, and a command would inherit that.
+_RESET_FOR_COMMANDS = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+_NOT_EXECUTABLE = 126
+_NOT_FOUND = 127
+
+
+def run_foreground(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the command to its end and return its exit code as a shell would: 128+n for signal n.
+
+    Signals sent to this process are passed on. Those of the terminal have reached the command
+    already. Raises FileNotFoundError, PermissionError and other OSErrors where it cannot start.
+    """
+    with blocked_signals(FORWARDED_SIGNALS) as signals:
+        child = os.posix_spawnp(
+            command[0],
+            list(command),
+            dict(environment),
+            setsigmask=signals.mask,
+            setsigdef=_RESET_FOR_COMMANDS,
+        )
+        while True:
+            received, from_terminal = signals.wait()
+            if received is signal.SIGCHLD:
+                pid, status = os.waitpid(child, os.WNOHANG)
+                if pid == child:
+                    return shell_code(status)
+            elif not from_terminal:
+                os.kill(child, received)
+
+
+def start_failure(name: str, error: OSError) -> tuple[int, str]:
+    """Return a shell's exit code for a command that cannot be started, and what to say."""
+    if isinstance(error, FileNotFoundError):
+        return _NOT_FOUND, f"{printable(name)}: command not found"
+    return _NOT_EXECUTABLE, f"{printable(name)}: {error.strerror}"
+
+
+def shell_code(status: int) -> int:
+    """Return what a shell makes of a wait status: 128+n after signal n."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code

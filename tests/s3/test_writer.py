@@ -211,7 +211,7 @@ def test_a_paced_body_waits_once_for_each_byte(recorder: Proxy, bucket: str) -> 
 @pytest.mark.parametrize(
     ("fault", "hint"),
     [
-        (faults.access_denied, "permissions"),
+        (faults.access_denied, "orchestrator doctor"),
         (faults.wrong_credentials, "credentials"),
         (lambda: faults.Answer(403, "RequestTimeTooSkewed"), "clock"),
     ],

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator_cli.cli.environment import proxy_variables
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 
@@ -101,8 +102,7 @@ class App:
         Raises UsageError where no bucket is configured.
         """
         from orchestrator_cli.core.base.rate_limiter import RateLimiter
-        from orchestrator_cli.core.s3.access import may_need_proxy
-        from orchestrator_cli.core.s3.retry import RetryPolicy
+        from orchestrator_cli.core.base.retry import RetryPolicy
         from orchestrator_cli.core.s3.session import S3Session, S3Settings
         from orchestrator_cli.core.s3.writer import ArtifactStore
 
@@ -113,11 +113,15 @@ class App:
             profile=self.settings.profile,
             concurrency=min(concurrency, _AHEAD),
             direct=self._direct_access(),
-            proxied=may_need_proxy(os.environ),
+            proxies=proxy_variables(os.environ),
         )
-        retry = RetryPolicy(on_retry=self._note_retry) if patient else RetryPolicy(attempts=1)
-        clients = S3Session(settings, retry)
-        return ArtifactStore(clients, RateLimiter(limit_rate) if limit_rate else None)
+        retry = (
+            RetryPolicy(on_retry=self._note_retry)
+            if patient
+            else RetryPolicy(attempts=1, patience_seconds=0)
+        )
+        rate_limit = RateLimiter(limit_rate) if limit_rate else None
+        return ArtifactStore(S3Session(settings, retry, rate_limit))
 
     @property
     def region(self) -> str:
@@ -214,13 +218,12 @@ class App:
 
     def via(self, url: str, token_file: Path | None, concurrency: int) -> GatewayClient:
         """Build the client of a server that uploads go through; no AWS setting is looked at."""
+        from orchestrator_cli.core.base.retry import RetryPolicy
         from orchestrator_cli.core.gateway.client import GatewayClient, ViaSettings
-        from orchestrator_cli.core.s3.access import may_need_proxy
-        from orchestrator_cli.core.s3.retry import RetryPolicy
 
         bundle = self.ca_bundle(url)
         token = _read_token(token_file) if token_file else os.environ.get(VIA_TOKEN_VARIABLE)
-        settings = ViaSettings(url, token or None, bundle, concurrency, may_need_proxy(os.environ))
+        settings = ViaSettings(url, token or None, bundle, concurrency, proxy_variables(os.environ))
         client = GatewayClient(settings, RetryPolicy(on_retry=self._note_retry))
         if client.sends_token_in_clear:
             self.output.warn("the token goes to the server over plain HTTP; use https://")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from orchestrator_cli.cli.environment import proxy_variables
 from orchestrator_cli.core.http.url import ServiceUrl, is_plaintext, parse_service_url
 from orchestrator_cli.core.metrics.delivery import Delivery, Owed
 from orchestrator_cli.core.metrics.registry import MetricsRecorder, MetricsSnapshot
@@ -49,7 +50,8 @@ class Measuring:
 
         address = self._address(url, "--metrics-push", "http://pushgateway.example.com:9091")
         group = group_address(address, _host(), os.getuid())
-        gateway = Pushgateway(group, state / TOTALS, ca_bundle)
+        proxies = proxy_variables(self._environment)
+        gateway = Pushgateway(group, state / TOTALS, ca_bundle, proxies)
         self._deliveries.append(Delivery(gateway.push))
 
     def to_receiver(self, url: str, ca_bundle: str | None) -> None:

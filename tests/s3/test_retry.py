@@ -17,7 +17,9 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     UsageError,
 )
-from orchestrator_cli.core.s3.retry import RetryPolicy
+from orchestrator_cli.core.base.retry import RetryPolicy
+from orchestrator_cli.core.s3.error_codes import EXPIRED_CODES
+from orchestrator_cli.core.s3.errors import map_exception
 
 BUSY = UnavailableError("busy", retryable=True)
 
@@ -54,6 +56,11 @@ class Request:
 
 def expired(code: str = "ExpiredToken") -> AccessError:
     return AccessError("expired", code=code)
+
+
+def recovering(refresh: Callable[[], bool]) -> Callable[[OrchestratorError], bool]:
+    """As a session does: new credentials help where the old ones have expired."""
+    return lambda error: error.code in EXPIRED_CODES and refresh()
 
 
 def counted(answer: bool) -> tuple[Callable[[], bool], list[bool]]:
@@ -127,12 +134,79 @@ def test_errors_of_a_client_are_translated_and_judged() -> None:
     response = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
     slow_down = ClientError(response, "GetObject")  # type: ignore[arg-type]
     request = Request(slow_down)
-    assert RetryPolicy(stop=Stop()).call(request, "read of k") == "answer"
+    policy = RetryPolicy(stop=Stop(), map_error=map_exception)
+    assert policy.call(request, "read of k") == "answer"
     failing = Request(*[slow_down] * 9)
     with pytest.raises(UnavailableError, match="read of k: ") as raised:
-        RetryPolicy(stop=Stop()).call(failing, "read of k")
+        policy.call(failing, "read of k")
     assert raised.value.__cause__ is slow_down
     assert (request.sent, failing.sent) == (2, 6)
+
+
+# --- a server that asks for fewer requests ---------------------------------------------------
+
+
+def throttled(retry_after_seconds: float | None = None) -> UnavailableError:
+    error = UnavailableError("slow down", code="SlowDown", retryable=True)
+    error.is_throttled = True
+    error.retry_after_seconds = retry_after_seconds
+    return error
+
+
+class Clock:
+    """Time that passes by waiting only."""
+
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
+        self.skipped = 0.0
+
+    def __call__(self) -> float:
+        return sum(self.stop.waits) + self.skipped
+
+
+def test_patience_and_not_the_number_of_tries_limits_being_throttled() -> None:
+    stop = Stop()
+    request = Request(*[throttled()] * 40)
+    policy = RetryPolicy(stop=stop, clock=Clock(stop), patience_seconds=1e6)
+    assert policy.call(request, "write of k") == "answer"
+    assert request.sent == 41
+
+
+def test_patience_ends_where_nothing_succeeds_for_so_long() -> None:
+    stop = Stop()
+    policy = RetryPolicy(stop=stop, clock=Clock(stop), patience_seconds=600)
+    with pytest.raises(UnavailableError):
+        policy.call(Request(*[throttled()] * 10_000), "write of k")
+    assert 600 <= sum(stop.waits) < 620
+
+
+def test_what_others_store_meanwhile_is_progress() -> None:
+    stop = Stop()
+    clock = Clock(stop)
+
+    def note(_: OrchestratorError) -> None:
+        clock.skipped += 9
+        policy.note_progress()
+
+    policy = RetryPolicy(stop=stop, clock=clock, patience_seconds=20, on_retry=note)
+    request = Request(*[throttled()] * 50)
+    assert policy.call(request, "write of k") == "answer"
+    assert clock() > 400
+
+
+def test_being_throttled_uses_up_no_attempt() -> None:
+    errors = [*[throttled()] * 20, *[BUSY] * 5]
+    request = Request(*errors)
+    assert RetryPolicy(stop=Stop()).call(request, "write of k") == "answer"
+
+
+def test_a_server_is_given_the_rest_that_it_asks_for_up_to_a_minute() -> None:
+    stop = Stop()
+    request = Request(throttled(7), throttled(99_999))
+    assert RetryPolicy(stop=stop).call(request, "write of k") == "answer"
+    first, second = stop.waits
+    assert 7 <= first <= 7.25
+    assert 60 <= second <= 60.5
 
 
 def test_a_defect_is_neither_translated_nor_sent_again() -> None:
@@ -238,7 +312,7 @@ def test_a_stop_ends_a_real_wait_at_once() -> None:
 def test_expired_credentials_are_refreshed_once_and_the_request_sent_again(code: str) -> None:
     refresh, calls = counted(answer=True)
     request = Request(expired(code))
-    policy = RetryPolicy(stop=Stop(), refresh_credentials=refresh)
+    policy = RetryPolicy(stop=Stop(), recover=recovering(refresh))
     assert policy.call(request, "read of k") == "answer"
     assert (request.sent, len(calls)) == (2, 1)
 
@@ -246,7 +320,7 @@ def test_expired_credentials_are_refreshed_once_and_the_request_sent_again(code:
 def test_credentials_that_expire_again_are_refreshed_again() -> None:
     refresh, calls = counted(answer=True)
     request = Request(BUSY, expired(), BUSY, expired())
-    policy = RetryPolicy(stop=Stop(), refresh_credentials=refresh)
+    policy = RetryPolicy(stop=Stop(), recover=recovering(refresh))
     assert policy.call(request, "read of k") == "answer"
     assert len(calls) == 2
 
@@ -255,7 +329,7 @@ def test_credentials_that_cannot_be_refreshed_are_final() -> None:
     refresh, calls = counted(answer=False)
     request = Request(expired())
     with pytest.raises(AccessError):
-        RetryPolicy(stop=Stop(), refresh_credentials=refresh).call(request, "read of k")
+        RetryPolicy(stop=Stop(), recover=recovering(refresh)).call(request, "read of k")
     assert (request.sent, len(calls)) == (1, 1)
 
 
@@ -263,7 +337,7 @@ def test_refreshing_without_end_is_bounded() -> None:
     refresh, calls = counted(answer=True)
     request = Request(*[expired()] * 99)
     with pytest.raises(AccessError):
-        RetryPolicy(stop=Stop(), refresh_credentials=refresh).call(request, "read of k")
+        RetryPolicy(stop=Stop(), recover=recovering(refresh)).call(request, "read of k")
     assert request.sent == 6
     assert len(calls) <= 6
 
@@ -272,5 +346,5 @@ def test_denied_access_is_no_reason_to_refresh() -> None:
     refresh, calls = counted(answer=True)
     request = Request(AccessError("denied", code="AccessDenied"))
     with pytest.raises(AccessError):
-        RetryPolicy(stop=Stop(), refresh_credentials=refresh).call(request, "read of k")
+        RetryPolicy(stop=Stop(), recover=recovering(refresh)).call(request, "read of k")
     assert (request.sent, calls) == (1, [])

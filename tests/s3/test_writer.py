@@ -120,7 +120,7 @@ def test_on_aws_a_body_is_not_sent_for_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A re-run must not send 2,000 files again to be told that each is there."""
-    assert store.clients.rest  # made for this server's address, not for AWS's
+    assert store.clients.client_options  # made for this server's address, not for AWS's
     monkeypatch.setattr(S3Session, "is_aws", True)
     data = content(size)
     assert store.create(KEY, data, TEXT)[0] is PutOutcome.CREATED
@@ -188,7 +188,7 @@ def test_a_key_that_vanishes_after_a_412_is_created(store: ArtifactStore, record
 
 
 def test_a_paced_body_is_sent_again_from_its_start(recorder: Proxy, bucket: str) -> None:
-    store = open_store(bucket, pace=RateLimiter(1 << 30, sleep=lambda seconds: None))
+    store = open_store(bucket, pace=RateLimiter(1 << 40))
     recorder.inject(faults.ResetInside(200_000), "PutObject", times=2)
     assert store.create(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
     assert recorder.calls("PutObject")[-1].request_bytes == len(DATA)
@@ -196,13 +196,15 @@ def test_a_paced_body_is_sent_again_from_its_start(recorder: Proxy, bucket: str)
 
 def test_a_paced_body_waits_once_for_each_byte(recorder: Proxy, bucket: str) -> None:
     """Signing must not read the body through the limit as well: half the rate would be left."""
-    now = [0.0]
-    pace = RateLimiter(
-        100_000, clock=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + s)
-    )
-    open_store(bucket, pace=pace).create(KEY, DATA, TEXT)
-    # The first slice goes at once, and so the last one's time is never waited for.
-    assert now[0] == pytest.approx(len(DATA) / 100_000, abs=0.2)
+    reserved: list[int] = []
+
+    class Noting(RateLimiter):
+        def reserve(self, size_bytes: int, /) -> float:
+            reserved.append(size_bytes)
+            return 0.0
+
+    open_store(bucket, pace=Noting(1)).create(KEY, DATA, TEXT)
+    assert sum(reserved) == len(DATA)
 
 
 # --- what cannot -------------------------------------------------------------------------
@@ -211,7 +213,7 @@ def test_a_paced_body_waits_once_for_each_byte(recorder: Proxy, bucket: str) -> 
 @pytest.mark.parametrize(
     ("fault", "hint"),
     [
-        (faults.access_denied, "orchestrator doctor"),
+        (faults.access_denied, "doctor"),
         (faults.wrong_credentials, "credentials"),
         (lambda: faults.Answer(403, "RequestTimeTooSkewed"), "clock"),
     ],
@@ -229,13 +231,29 @@ def test_a_refusal_is_final(
 
 
 def test_retries_end(store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str) -> None:
-    recorder.inject(faults.slow_down(), "PutObject", times=None)
+    recorder.inject(faults.internal_error(), "PutObject", times=None)
     with pytest.raises(UnavailableError) as caught:
         store.create(KEY, DATA, TEXT)
     assert recorder.count("PutObject") == store.retry.attempts
     assert caught.value.exit_code == 9
-    assert "SlowDown" in caught.value.message
+    assert "InternalError" in caught.value.message
+    # It is this object's failure, and no reason to give the others up.
+    assert not caught.value.is_fatal
     assert bucket_contents(s3, bucket) == {}
+
+
+def test_a_server_that_asks_for_less_is_asked_again_while_patience_lasts(
+    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    many = 3 * store.retry.attempts
+    busy = recorder.inject(faults.slow_down(), "PutObject", times=many)
+    assert store.create(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
+    assert busy.struck == many
+    recorder.inject(faults.slow_down(), "PutObject", times=None)
+    with pytest.raises(UnavailableError, match="SlowDown"):
+        store.create(key_of("b.txt"), DATA, TEXT, listed_etag="")
+    recorder.heal()
+    assert list(bucket_contents(s3, bucket)) == [KEY]
 
 
 def test_nobody_listens(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +328,6 @@ LOOKED_UP = "Content-Length: 5", "Last-Modified: Mon, 02 Feb 2026 10:00:00 GMT"
     [
         LOOKED_UP[:1],
         LOOKED_UP[1:],
-        ("Content-Length: ²", LOOKED_UP[1]),
         (LOOKED_UP[0], "Last-Modified: yesterday"),
     ],
 )
@@ -419,7 +436,7 @@ def test_clients_are_made_once_by_many_threads(
     s3env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    for name in ("session", "boto", "http", "rest"):
+    for name in ("session", "boto", "client_options", "transport"):
         original = getattr(S3Session, f"_make_{name}")
 
         def make(clients: S3Session, name: str = name, original: Any = original) -> Any:
@@ -432,11 +449,11 @@ def test_clients_are_made_once_by_many_threads(
 
     def ask(number: int) -> object:
         start.wait()
-        return getattr(clients, ("boto", "rest", "http", "is_aws")[number % 4])
+        return getattr(clients, ("boto", "client_options", "transport", "is_aws")[number % 4])
 
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(ask, range(12)))
-    assert sorted(made) == ["boto", "http", "rest", "session"]
+    assert sorted(made) == ["boto", "client_options", "session", "transport"]
     assert len({id(answer) for answer in answers}) == 4
 
 
@@ -446,9 +463,9 @@ def test_clients_that_need_each_other_are_no_deadlock(
     """One thread makes the boto3 client while another, on its way to our own, needs it too."""
     clients = S3Session(S3Settings(s3env["ORCHESTRATOR_BUCKET"]))
     inside = threading.Event()
-    original = S3Session._make_rest
+    original = S3Session._make_transport
 
-    def make_rest(clients: S3Session) -> Any:
+    def make_transport(clients: S3Session) -> Any:
         inside.set()
         other.join(0.2)  # the other has had its chance to take the lock first
         return original(clients)
@@ -457,10 +474,10 @@ def test_clients_that_need_each_other_are_no_deadlock(
         inside.wait()
         assert clients.boto
 
-    monkeypatch.setattr(S3Session, "_make_rest", make_rest)
+    monkeypatch.setattr(S3Session, "_make_transport", make_transport)
     other = threading.Thread(target=ask_for_boto, daemon=True)
     other.start()
-    asking = threading.Thread(target=lambda: clients.rest, daemon=True)
+    asking = threading.Thread(target=lambda: clients.transport, daemon=True)
     asking.start()
     asking.join(20)
     other.join(20)

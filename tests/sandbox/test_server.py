@@ -15,6 +15,7 @@ import urllib3
 from botocore.exceptions import ClientError
 
 from orchestrator_cli.core.s3.types import PutOutcome
+from orchestrator_cli.core.s3.version_conflict import delete_object
 from orchestrator_cli.sandbox.sandbox import Sandbox
 from tests.support.engine import open_store
 
@@ -121,7 +122,7 @@ def test_our_own_client_puts_gets_and_lists(bucket: str) -> None:
     assert bytes(store.read_range("x/1", 10, 10)) == body[10:20]
     assert store.get("x/1").content == body
     assert [found.key for found in store.list_objects("")] == ["x/1"]
-    store.clients.rest.send("DELETE", "x/1", "removal")
+    store.clients.run(delete_object("x/1"))
     assert not store.exists("x/1")
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
+from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.core.s3.retry import RetryPolicy
 from orchestrator_cli.core.s3.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.support.connection import Exchange
@@ -20,6 +20,8 @@ from tests.support.faults import Fault
 
 MIB = 1024 * 1024
 PART = BASE_PART_BYTES
+# How long a server may ask for fewer requests.
+PATIENCE_SECONDS = 0.2
 EXECUTION_ID = "01J00000000000000000000000"
 
 
@@ -39,9 +41,10 @@ def open_store(
         attempts=attempts,
         first_wait_seconds=0.001,
         longest_wait_seconds=0.01,
+        patience_seconds=PATIENCE_SECONDS,
         on_retry=on_retry,
     )
-    return ArtifactStore(S3Session(S3Settings(bucket), retry), pace)
+    return ArtifactStore(S3Session(S3Settings(bucket), retry, pace))
 
 
 def new_execution(cli: Callable[..., Any]) -> str:

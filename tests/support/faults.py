@@ -104,7 +104,7 @@ def slow_down() -> Answer:
 
 
 def too_many_requests() -> Answer:
-    return Answer(429, "TooManyRequests", headers={"Retry-After": "1"})
+    return Answer(429, "TooManyRequests", headers={"Retry-After": "0"})
 
 
 def request_timeout() -> Answer:

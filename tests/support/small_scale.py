@@ -28,10 +28,13 @@ def shrink(patch: Patch = setattr) -> None:
         for name, value in values.items():
             if hasattr(module, name):
                 patch(module, name, value)
-    retry = importlib.import_module("orchestrator_cli.core.s3.retry")
+    retry = importlib.import_module("orchestrator_cli.core.base.retry")
     if not isinstance(retry.RetryPolicy, functools.partial):
         quick = functools.partial(
-            retry.RetryPolicy, first_wait_seconds=0.002, longest_wait_seconds=0.02
+            retry.RetryPolicy,
+            first_wait_seconds=0.002,
+            longest_wait_seconds=0.02,
+            patience_seconds=0.5,
         )
         patch(retry, "RetryPolicy", quick)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import MIB, PART, answered, content, impatient, key_of, new_execution
@@ -502,21 +501,6 @@ def test_a_refusal_ends_the_process_while_other_requests_stall(
 
 
 # --- the rate limit ----------------------------------------------------------------------
-
-
-def test_the_rate_is_limited_over_all_threads() -> None:
-    now = [100.0]
-    slept: list[float] = []
-    pace = RateLimiter(1000, clock=lambda: now[0], sleep=slept.append)
-    for _ in range(8):  # eight threads that take their turn at the same instant
-        pace.take(500)
-    assert slept == [pytest.approx(0.5 * number) for number in range(1, 8)]
-    now[0] += 60
-    slept.clear()
-    pace.take(500)
-    assert slept == []  # an idle minute is not saved up: the next one is not let off either
-    pace.take(500)
-    assert slept == [pytest.approx(0.5)]
 
 
 @pytest.mark.parametrize(("size", "names"), [(250_000, "abcdef"), (PART + 2 * MIB, "x")])

@@ -1,9 +1,14 @@
-"""How work is told to stop, a batch of it or all."""
+"""Cooperative cancellation: tokens that stop work, and how to wait so that signals are heard."""
 
 from __future__ import annotations
 
 import threading
+import time
 import weakref
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # The main thread never waits longer in one piece. A signal that another thread takes, or that comes
 # in the moment before the wait begins, does not end it: Python hears of it only afterwards.
@@ -16,10 +21,12 @@ class CancelToken(threading.Event):
     def __init__(self) -> None:
         super().__init__()
         self._followers: weakref.WeakSet[CancelToken] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._callbacks: dict[object, Callable[[], object]] = {}
+        # A signal's handler may set it while the same thread holds this.
+        self._lock = threading.RLock()
 
     def follower(self) -> CancelToken:
-        """Return a signal for a part of the work, set already where this one is."""
+        """Return a token for a part of the work, set already where this one is."""
         signal = CancelToken()
         with self._lock:
             self._followers.add(signal)
@@ -27,13 +34,29 @@ class CancelToken(threading.Event):
                 signal.set()
         return signal
 
+    def add_callback(self, callback: Callable[[], object], /) -> Callable[[], object]:
+        """Call this once the token is set, from the thread that sets it; return what takes it back.
+
+        It is called at once where the token is set already.
+        """
+        handle = object()
+        with self._lock:
+            self._callbacks[handle] = callback
+            is_late = self.is_set()
+        if is_late:
+            callback()
+        return lambda: self._callbacks.pop(handle, None)
+
     def set(self) -> None:
         """Stop this work and the parts of it."""
         with self._lock:
             super().set()
             followers = list(self._followers)
+            callbacks = list(self._callbacks.values())
         for signal in followers:
             signal.set()
+        for callback in callbacks:
+            callback()
 
 
 class _ThisThread(threading.local):
@@ -44,7 +67,7 @@ _this_thread = _ThisThread()
 
 
 def bind_token(stop: CancelToken | None) -> None:
-    """Make this thread's requests end by this signal rather than by the policy's own.
+    """Bind a token to this thread: requests made here check it instead of the policy's own.
 
     So one batch of a store can be stopped while the store serves the next: see `TransferEngine`.
     """
@@ -54,3 +77,49 @@ def bind_token(stop: CancelToken | None) -> None:
 def current_token() -> CancelToken | None:
     """Return what `bind_token` set, to hand it on to threads that this one starts."""
     return _this_thread.stop
+
+
+class BoundToken:
+    """The token that is bound to whichever thread asks, else a default one."""
+
+    def __init__(self, default: CancelToken) -> None:
+        self._default = default
+
+    def is_set(self) -> bool:
+        """Return True once the work of this thread should stop."""
+        return (current_token() or self._default).is_set()
+
+    def add_callback(self, callback: Callable[[], object], /) -> Callable[[], object]:
+        """Call this once the work of this thread should stop; return what takes it back."""
+        return (current_token() or self._default).add_callback(callback)
+
+
+def run_cancellable(work: Callable[[], T], seconds: float | None = None) -> T:
+    """Run work in a thread of its own where this is the main thread, so that signals are heard.
+
+    For libraries that block and cannot be interrupted. Raises TimeoutError where the work takes
+    longer than `seconds`; it is left to itself then.
+    """
+    if seconds is None and threading.current_thread() is not threading.main_thread():
+        return work()
+    ended = threading.Event()
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
+            failures.append(error)
+        ended.set()
+
+    threading.Thread(target=run, name="cancellable", daemon=True).start()
+    given_up_at = None if seconds is None else time.monotonic() + seconds
+    while not ended.is_set():
+        left = SIGNAL_POLL_SECONDS if given_up_at is None else given_up_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        ended.wait(min(left, SIGNAL_POLL_SECONDS))
+    if failures:
+        raise failures.pop()
+    return results.pop()

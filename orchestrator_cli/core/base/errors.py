@@ -25,11 +25,15 @@ class OrchestratorError(Exception):
 
     `retryable` says whether the same request may succeed when sent again.
     `is_fatal` says whether it concerns every object of this run, as credentials and the bucket do.
+    `is_throttled` says that the server asks for fewer requests, and `retry_after_seconds` after
+    how long it wants the next one.
     `code` is S3's error code (`NoSuchKey`, `SlowDown`, …) where there was an answer.
     """
 
     exit_code = 1
     is_fatal = False
+    is_throttled = False
+    retry_after_seconds: float | None = None
 
     def __init__(
         self,

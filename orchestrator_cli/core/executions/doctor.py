@@ -28,6 +28,7 @@ from orchestrator_cli.core.executions.keys import (
     execution_prefix,
     metadata_key,
 )
+from orchestrator_cli.core.http.transport import Request, Response
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256, to_base64
 from orchestrator_cli.core.s3.compare import best_stored_checksum
 from orchestrator_cli.core.s3.multipart import MultipartUploads, PartDigests, StoredPart
@@ -244,19 +245,22 @@ class ConformanceChecker:
 
     def _presigned_range(self) -> tuple[Verdict, str]:
         url = presign_get(self.store, self._readable_key(), 60, self.now())
-        answer = self.store.clients.http.request("GET", url, headers={"Range": "bytes=3-6"})
-        if answer.status == 206 and answer.data == _FIRST[3:7]:
+        answer = self._get(url, {"range": "bytes=3-6"})
+        if answer.status == 206 and answer.body == _FIRST[3:7]:
             return Verdict.OK, "206 with the bytes asked for"
-        return Verdict.WEAKER, f"answers {answer.status} with {len(answer.data)} bytes"
+        return Verdict.WEAKER, f"answers {answer.status} with {len(answer.body)} bytes"
 
     def _tampered_url(self) -> tuple[Verdict, str]:
         url = presign_get(self.store, self._readable_key(), 60, self.now())
         # The last hex digit of the signature, changed to another one.
         tampered = url[:-1] + ("0" if url[-1] != "0" else "1")
-        status = self.store.clients.http.request("GET", tampered).status
+        status = self._get(tampered, {}).status
         if status == 403:
             return Verdict.OK, "a tampered URL is refused"
         return Verdict.WEAKER, f"a tampered URL is answered with {status}: links protect nothing"
+
+    def _get(self, url: str, headers: dict[str, str]) -> Response:
+        return self.store.clients.transport.send(Request("GET", url, headers))
 
     def _readable_key(self) -> str:
         key = self._key("readable")

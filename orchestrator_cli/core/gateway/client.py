@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from orchestrator_cli.core.base.cancellation import BoundToken
 from orchestrator_cli.core.base.errors import (
     AccessError,
     ArchivedError,
@@ -18,13 +19,18 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     UsageError,
 )
+from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.http.pool import USER_AGENT, HttpPool, make_pool, origin_of
-from orchestrator_cli.core.http.request_body import Body
+from orchestrator_cli.core.http.transport import Body, RateLimit, Request, Response, Transport
 from orchestrator_cli.core.http.url import is_plaintext, parse_service_url
-from orchestrator_cli.core.http.wire import Answer
-from orchestrator_cli.core.s3.request import S3Response, error_from_response, require_etag
-from orchestrator_cli.core.s3.retry import RetryPolicy
+from orchestrator_cli.core.s3.client import map_request_error
+from orchestrator_cli.core.s3.request import (
+    SMALL_RESPONSE_SECONDS,
+    S3Response,
+    error_from_response,
+    require_etag,
+)
+from orchestrator_cli.core.s3.session import USER_AGENT
 
 _PROBLEM = "application/problem+json"
 _TYPE = "urn:orchestrator:error:"
@@ -59,7 +65,7 @@ class ViaSettings:
     token: str | None = None
     ca_bundle: str | None = None
     concurrency: int = 16
-    proxied: bool = True
+    proxies: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +83,29 @@ class SignedPut:
 
 
 class GatewayClient:
-    """Asks one server, and sends bodies to the URLs it signs. Safe to share between threads."""
+    """Asks one server, and sends bodies to the URLs it signs. Safe to share between threads.
+
+    `rate_limit` is for request bodies; it is set before the first request.
+    `answer_seconds` is how long the quickest response has taken; None before the first.
+    """
 
     def __init__(self, settings: ViaSettings, retry: RetryPolicy) -> None:
         """Check the settings. Raises UsageError for a URL that is none of a server."""
         self.base_url = _base_url(settings.url)
-        self.retry = retry
+        self.retry = replace(retry, map_error=map_request_error)
+        self.rate_limit: RateLimit | None = None
+        self.answer_seconds: float | None = None
         self._settings = settings
         self._lock = threading.Lock()
-        self._pools: dict[str, HttpPool] = {}
-        self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+        self._made_transport: Transport | None = None
+        self._headers = {"accept": "application/json"}
         if settings.token is not None:
-            self._headers["Authorization"] = f"Bearer {_token(settings.token)}"
+            self._headers["authorization"] = f"Bearer {_token(settings.token)}"
 
     @property
     def sends_token_in_clear(self) -> bool:
         """Whether whoever is on the way to the server can read the token."""
         return self._settings.token is not None and is_plaintext(self.base_url)
-
-    @property
-    def answer_seconds(self) -> float | None:
-        """How long the quickest answer of the server has taken; None before the first."""
-        return self._pool(self.base_url).answer_seconds
 
     def get(self, path: str, what: str) -> dict[str, Any]:
         """Ask for what the server has at a path."""
@@ -116,10 +123,9 @@ class GatewayClient:
 
     def put(self, signed: SignedPut, body: Body, what: str) -> S3Response:
         """Send a body to a signed URL, once. Raises what the storage answers."""
-        sent = {**signed.headers, "user-agent": USER_AGENT}
-        answer = self._pool(signed.url).request("PUT", signed.url, headers=sent, body=body)
+        answer = self._transport.send(Request("PUT", signed.url, signed.headers, body))
         if answer.status < 300:
-            stored = S3Response(answer.status, answer.headers, answer.data)
+            stored = S3Response(answer.status, answer.headers, answer.body)
             require_etag(stored, what)
             return stored
         error = error_from_response(answer, what)
@@ -127,26 +133,30 @@ class GatewayClient:
             error.hint = _HINTS["storage-access"]
         raise error
 
-    def _pool(self, url: str) -> HttpPool:
-        """Return the pool of a host: the server's and the storage's may need other proxies."""
-        origin = origin_of(url)
+    @property
+    def _transport(self) -> Transport:
         with self._lock:
-            if origin not in self._pools:
-                connections = self._settings.concurrency + 4
-                self._pools[origin] = make_pool(
-                    origin,
-                    self._settings.ca_bundle,
-                    connections,
-                    proxied=self._settings.proxied,
-                )
-            return self._pools[origin]
+            if self._made_transport is None:
+                self._made_transport = self._make_transport()
+            return self._made_transport
+
+    def _make_transport(self) -> Transport:
+        from orchestrator_cli.core.http.curl_easy import EasyTransport
+        from orchestrator_cli.core.http.curl_options import ClientOptions
+
+        settings = self._settings
+        options = ClientOptions(settings.ca_bundle, settings.proxies, USER_AGENT)
+        return EasyTransport(options, BoundToken(self.retry.stop), self.rate_limit)
 
     def _ask(self, method: str, path: str, body: bytes | None, what: str) -> dict[str, Any]:
         headers = dict(self._headers)
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["content-type"] = "application/json"
         url = self.base_url + path
-        answer = self._pool(self.base_url).request(method, url, headers=headers, body=body or b"")
+        answer = self._transport.send(
+            Request(method, url, headers, body or b"", total_timeout_seconds=SMALL_RESPONSE_SECONDS)
+        )
+        self.answer_seconds = min(self.answer_seconds or answer.seconds, answer.seconds)
         record = _parse(answer)
         if answer.status == 200 and isinstance(record, dict):
             return cast("dict[str, Any]", record)
@@ -167,14 +177,14 @@ def _token(text: str) -> str:
     return text
 
 
-def _parse(answer: Answer) -> Any:
+def _parse(answer: Response) -> Any:
     try:
-        return json.loads(bytes(answer.data))
+        return json.loads(answer.body)
     except ValueError:
         return None
 
 
-def _problem(answer: Answer, record: Any, what: str) -> OrchestratorError:
+def _problem(answer: Response, record: Any, what: str) -> OrchestratorError:
     media_type = answer.headers.get("content-type", "").partition(";")[0]
     told = record if media_type == _PROBLEM and isinstance(record, dict) else {}
     kind = str(told.get("type", "")).removeprefix(_TYPE)
@@ -190,7 +200,7 @@ def _problem(answer: Answer, record: Any, what: str) -> OrchestratorError:
     )
 
 
-def _unknown(answer: Answer, kind: str, what: str) -> OrchestratorError:
+def _unknown(answer: Response, kind: str, what: str) -> OrchestratorError:
     """Return the error for what is no problem of ours, such as a load balancer's own."""
     message = f"{what}: the server answered {answer.status}"
     if answer.status in (408, 429, 502, 503, 504):

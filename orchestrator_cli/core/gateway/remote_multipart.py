@@ -13,7 +13,6 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UnavailableError,
 )
-from orchestrator_cli.core.base.rate_limiter import ThrottledReader
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.remote_writer import RemoteWriter, path_of
 from orchestrator_cli.core.s3.checksum import to_base64
@@ -75,13 +74,12 @@ class ViaUploads(MultipartUploads):
             "sha256": digests.sha256.hex(),
         }
         offer |= {"md5": digests.md5.hex()} if digests.md5 else {}
-        paced = self._paced_body(body)
 
         def request() -> StoredPart:
             # A URL for each time it is sent: the one before may have expired meanwhile.
             signed = self._execution.sign_part(path_of(key), upload_id, offer, what)
             try:
-                answer = self._execution.client.put(signed, paced, what)
+                answer = self._execution.client.put(signed, body, what)
             except UnavailableError as error:
                 if error.code is not None:
                     self._check_unfinished(key, upload_id)
@@ -95,11 +93,6 @@ class ViaUploads(MultipartUploads):
         except AccessError:
             # The URL may have expired on the way, as where this machine slept.
             return self._via.retry.call(request, what)
-
-    def _paced_body(self, body: Any) -> Any:
-        if self._via.pace is not None and isinstance(body, bytes | bytearray):
-            return ThrottledReader(body, self._via.pace)
-        return body
 
     def _check_unfinished(self, key: str, upload_id: str) -> None:
         """Raise NotFoundError for an upload that was ended: some servers answer 500 to its parts.

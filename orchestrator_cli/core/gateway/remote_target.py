@@ -24,7 +24,7 @@ class ViaSession:
     ) -> None:
         self.execution_id = execution_id
         self._wait = client.retry.wait
-        self._pace = RateLimiter(limit_rate) if limit_rate else None
+        client.rate_limit = RateLimiter(limit_rate) if limit_rate else None
         self._execution = RemoteExecution(client, execution_id)
 
     def failing(self, young_at: datetime | None) -> set[str]:
@@ -37,7 +37,7 @@ class ViaSession:
 
     def transfers(self, concurrency: int, on_bytes: Callable[[int], None]) -> TransferEngine:
         """Return what the engine works with."""
-        return ViaTransfers(RemoteWriter(self._execution, self._pace), concurrency, on_bytes)
+        return ViaTransfers(RemoteWriter(self._execution), concurrency, on_bytes)
 
     def uploader(
         self, transfers: TransferEngine, on_result: Callable[[UploadResult], None]

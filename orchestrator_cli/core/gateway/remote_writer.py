@@ -14,7 +14,7 @@ from orchestrator_cli.core.base.errors import (
     NotFoundError,
     OrchestratorError,
 )
-from orchestrator_cli.core.base.rate_limiter import RateLimiter, ThrottledReader
+from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.batcher import Window
 from orchestrator_cli.core.gateway.client import SignedPut
@@ -26,9 +26,9 @@ from orchestrator_cli.core.s3.checksum import (
     sha256,
     to_base64,
 )
+from orchestrator_cli.core.s3.compare import StoredChecksum, content_equals
 from orchestrator_cli.core.s3.multipart import PartDigests
 from orchestrator_cli.core.s3.request import S3Response
-from orchestrator_cli.core.s3.retry import RetryPolicy
 from orchestrator_cli.core.s3.session import S3Session
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore, verify_etag
@@ -39,9 +39,9 @@ _CREATE_ATTEMPTS = 5
 class RemoteWriter(ArtifactStore):
     """What the engine asks of a store, asked of the server. Keys are those of one execution."""
 
-    def __init__(self, execution: RemoteExecution, pace: RateLimiter | None = None) -> None:
+    def __init__(self, execution: RemoteExecution) -> None:
         server = _ServerSide(execution.client.retry)
-        super().__init__(cast("S3Session", server), pace)
+        super().__init__(cast("S3Session", server))
         self.execution = execution
         self._window = Window(execution)
         self._unfinished: dict[str, FileAnswer] = {}
@@ -54,7 +54,7 @@ class RemoteWriter(ArtifactStore):
     @property
     def verified_by_server(self) -> bool:
         """Whether the storage is known to verify SHA-256 on arrival."""
-        return not self.execution.terms.content_md5 or self._checks_sha256 is True
+        return not self.execution.terms.content_md5 or self.server.checks_sha256 is True
 
     def create(
         self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
@@ -86,6 +86,20 @@ class RemoteWriter(ArtifactStore):
                 refused = error
         raise ConflictError(f"upload of {printable(key)}: the key appears and disappears")
 
+    def compare(
+        self,
+        key: str,
+        source: RandomAccessReader,
+        size_bytes: int,
+        known: StoredChecksum | None = None,
+    ) -> PutOutcome | None:
+        """Compare local bytes with a stored object; None where there is no object."""
+        head = self.head_with_checksum(key)
+        if head is None:
+            return None
+        same = content_equals(source, size_bytes, head, lambda: self.open_stored(key), known)
+        return PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT
+
     def prefetch_decisions(self, files: Iterable[tuple[str, bytes, str]]) -> None:
         """Offer some files, as `create` takes them, in one request; `create` then asks no more."""
         offers = [self._offer(*file)[0] for file in files]
@@ -109,8 +123,7 @@ class RemoteWriter(ArtifactStore):
         what = f"upload of {printable(key)}"
 
         def request() -> None:
-            body = ThrottledReader(data, self.pace) if self.pace else data
-            answer = self.execution.client.put(signed, body, what)
+            answer = self.execution.client.put(signed, data, what)
             if self.check_arrived(answer, digests, what, again=False):
                 return
             version_id = answer.header("x-amz-version-id", "null")

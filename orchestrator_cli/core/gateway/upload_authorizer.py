@@ -34,7 +34,7 @@ from orchestrator_cli.core.s3.part_plan import (
 )
 from orchestrator_cli.core.s3.presign import Presigner, UrlExpiry, effective_expiry
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
-from orchestrator_cli.core.s3.versions import delete_if_not_oldest_version
+from orchestrator_cli.core.s3.version_conflict import delete_if_not_oldest_version
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.multipart_upload import (
@@ -167,7 +167,7 @@ class UploadAuthorizer:
         """
         _, key = _placed(execution_id, path)
         clients = self.store.clients
-        return not clients.is_aws and delete_if_not_oldest_version(clients, key, version_id)
+        return not clients.is_aws and clients.run(delete_if_not_oldest_version(key, version_id))
 
     # --- large files ---------------------------------------------------------------------
 

@@ -31,19 +31,17 @@ class EasyTransport:
         self._rate_limit = rate_limit
         self._lock = threading.Lock()
         self._idle: list[CurlDriver] = []
-        self._busy: set[CurlDriver] = set()
         self._is_closed = False
         self._share = pycurl.CurlShare()
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_DNS)
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_SSL_SESSION)
-        self._forget_stop = stop.add_callback(self._wake_all) if stop else None
 
     def send(self, request: Request) -> Response:
         """Return the response, whatever its status; redirects are not followed.
 
         Raises TransportError, Cancelled, InvalidRequestError, and what the body or the sink raises.
         """
-        with self._driver() as driver:
+        with self._driver() as driver, self._waking(driver):
             driver.start(request, request)
             while True:
                 if self._stop is not None and self._stop.is_set():
@@ -60,8 +58,6 @@ class EasyTransport:
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
-        if self._forget_stop is not None:
-            self._forget_stop()
         for driver in idle:
             driver.close()
 
@@ -71,13 +67,10 @@ class EasyTransport:
             driver = self._idle.pop() if self._idle else None
         if driver is None:
             driver = CurlDriver(self._options, self._rate_limit, share=self._share)
-        with self._lock:
-            self._busy.add(driver)
         try:
             yield driver
         finally:
             with self._lock:
-                self._busy.discard(driver)
                 # What was interrupted in the middle of a request is not used again.
                 is_reusable = not driver.in_flight and not self._is_closed
                 if is_reusable:
@@ -85,8 +78,14 @@ class EasyTransport:
             if not is_reusable:
                 driver.close()
 
-    def _wake_all(self) -> None:
-        with self._lock:
-            busy = list(self._busy)
-        for driver in busy:
-            driver.wake()
+    @contextlib.contextmanager
+    def _waking(self, driver: CurlDriver) -> Iterator[None]:
+        """Wake a driver when the work of this thread should stop: a token may be one thread's."""
+        if self._stop is None:
+            yield
+            return
+        forget = self._stop.add_callback(driver.wake)
+        try:
+            yield
+        finally:
+            forget()

@@ -21,7 +21,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from orchestrator_cli import __version__
-from orchestrator_cli.core.base.aside import aside
+from orchestrator_cli.core.base.cancellation import run_cancellable
 from orchestrator_cli.core.base.errors import UnavailableError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.url import ServiceUrl
@@ -69,7 +69,7 @@ class _Export:
     def send(self, data: MetricsData) -> None:
         """Send the data. Raises UnavailableError or PartlyTaken."""
         try:
-            aside(lambda: self._exporter.export(data), SEND_SECONDS)
+            run_cancellable(lambda: self._exporter.export(data), SEND_SECONDS)
         except TimeoutError as error:
             # It may have been told to try again later, and wait for that.
             if self._session.answer is None:

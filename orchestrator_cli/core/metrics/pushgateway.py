@@ -8,20 +8,22 @@ https://github.com/prometheus/pushgateway
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from orchestrator_cli.core.base.aside import aside
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.http.pool import make_pool
+from orchestrator_cli.core.http.transport import Request
 from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, Owed, check_taken
 from orchestrator_cli.core.metrics.registry import MetricsSnapshot
 from orchestrator_cli.core.metrics.text_file import add_to_file, locked
 from orchestrator_cli.core.s3.checksum import sha256
 from orchestrator_cli.core.s3.errors import map_exception
+from orchestrator_cli.core.s3.session import USER_AGENT
 
 JOB = "orchestrator"
 _MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -42,10 +44,17 @@ def group_address(gateway: ServiceUrl, host: str, user_id: int) -> ServiceUrl:
 class Pushgateway:
     """Pushes the totals of one group. `directory` holds the totals of all groups of this user."""
 
-    def __init__(self, group: ServiceUrl, directory: Path, ca_bundle: str | None) -> None:
+    def __init__(
+        self,
+        group: ServiceUrl,
+        directory: Path,
+        ca_bundle: str | None,
+        proxies: Mapping[str, str],
+    ) -> None:
         self._group = group
         self._what = f"the Pushgateway at {group.origin}"
         self._ca_bundle = ca_bundle
+        self._proxies = proxies
         self.totals = directory / f"{sha256(group.url.encode()).hex()[:16]}.prom"
         self._owed = Owed(self._add)
 
@@ -57,9 +66,7 @@ class Pushgateway:
         """
         self._owed.deliver(measured)
         try:
-            aside(self._push, SEND_SECONDS)
-        except TimeoutError as error:
-            raise UnavailableError(f"{self._what}: no answer in {SEND_SECONDS:g} s") from error
+            self._push()
         except BlockingIOError as error:
             raise UnavailableError(f"{self._what}: another command is at it") from error
         except OSError as error:
@@ -87,9 +94,16 @@ class Pushgateway:
             self._put(self.totals.read_bytes())
 
     def _put(self, totals: bytes) -> None:
-        headers = {"Content-Type": _MEDIA_TYPE}
+        from orchestrator_cli.core.http.curl_easy import EasyTransport
+        from orchestrator_cli.core.http.curl_options import ClientOptions
+
+        headers = {"content-type": _MEDIA_TYPE}
         if self._group.authorization is not None:
-            headers["Authorization"] = self._group.authorization
-        http = make_pool(self._group.url, self._ca_bundle, stall_seconds=SEND_SECONDS)
-        answer = http.request("PUT", self._group.url, headers=headers, body=totals)
+            headers["authorization"] = self._group.authorization
+        options = ClientOptions(self._ca_bundle, self._proxies, USER_AGENT)
+        request = Request(
+            "PUT", self._group.url, headers, totals, total_timeout_seconds=SEND_SECONDS
+        )
+        with contextlib.closing(EasyTransport(options)) as http:
+            answer = http.send(request)
         check_taken(answer.status, answer.headers.get("content-type", ""), self._what)

@@ -68,17 +68,33 @@ def content_equals(
     open_stored: Callable[[], RandomAccessReader],
     known: StoredChecksum | None = None,
 ) -> bool:
-    """Say whether a stored object holds exactly these bytes.
+    """Return True if a stored object holds exactly these bytes.
 
     `known` is a checksum of the local bytes that is there already. Where S3 holds nothing that
     can be recomputed, as for an object of another tool, the stored bytes are read back.
+    """
+    same = matches_stored(source, size_bytes, head, known)
+    if same is None:
+        local = hash_range(source, "sha256", 0, size_bytes)
+        return local == hash_range(open_stored(), "sha256", 0, size_bytes)
+    return same
+
+
+def matches_stored(
+    source: RandomAccessReader,
+    size_bytes: int,
+    head: ObjectMetadata,
+    known: StoredChecksum | None = None,
+) -> bool | None:
+    """Compare local bytes with a stored object by size and checksum.
+
+    None where only reading it back can tell: S3 holds nothing that can be recomputed.
     """
     if head.size_bytes != size_bytes:
         return False
     stored = best_stored_checksum(head)
     if stored is None:
-        local = hash_range(source, "sha256", 0, size_bytes)
-        return local == hash_range(open_stored(), "sha256", 0, size_bytes)
+        return None
     if known is not None and _comparable(stored, known):
         return stored.checksum == known.checksum
     return stored.checksum == compute_checksum_like(source, size_bytes, stored)

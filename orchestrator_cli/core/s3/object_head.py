@@ -1,4 +1,4 @@
-"""What S3 says of an object in the head of an answer."""
+"""Parse what S3 says of an object in the head of a response."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ SHA256_HEADER = _METADATA_HEADER + SHA256_METADATA
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
-def parse_head(key: str, answer: S3Response, size_bytes: int) -> ObjectMetadata:
+def parse_head(key: str, response: S3Response, size_bytes: int) -> ObjectMetadata:
     """Parse a head. Raises UnavailableError where it lacks what every S3 says."""
     try:
-        last_modified = _http_date(answer.header("last-modified"))
+        last_modified = _http_date(response.header("last-modified"))
     except ValueError as error:
         raise unexpected_response(f"look-up of {printable(key)}") from error
     return ObjectMetadata(
         key=key,
         size_bytes=size_bytes,
-        etag=answer.header("etag").strip('"'),
-        content_type=answer.header("content-type", "application/octet-stream"),
+        etag=response.header("etag").strip('"'),
+        content_type=response.header("content-type", "application/octet-stream"),
         last_modified=last_modified,
-        metadata=_user_metadata(answer.headers),
-        checksum=parse_s3_checksum(answer.header("x-amz-checksum-sha256")),
-        storage_class=answer.header("x-amz-storage-class", "STANDARD"),
-        restore=answer.header("x-amz-restore") or None,
+        metadata=_user_metadata(response.headers),
+        checksum=parse_s3_checksum(response.header("x-amz-checksum-sha256")),
+        storage_class=response.header("x-amz-storage-class", "STANDARD"),
+        restore=response.header("x-amz-restore") or None,
     )
 
 

@@ -1,175 +1,224 @@
-"""S3's REST API, signed and sent here: at a twentieth of boto3's CPU a request.
+"""One request to S3's REST API and its response, as values; and what an operation is.
 
-One request each; sending again is the caller's.
+An operation is a generator: it yields requests, is sent their responses, and returns its result.
+It knows nothing of signatures, retries or connections; `client` drives it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
-from orchestrator_cli.core.http.pool import HttpPool
-from orchestrator_cli.core.http.request_body import Body
-from orchestrator_cli.core.http.wire import Answer
-from orchestrator_cli.core.s3.checksum import sha256
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.http.transport import (
+    MAX_BODY_BYTES,
+    Body,
+    Request,
+    Response,
+    Sleep,
+    Waitable,
+)
+from orchestrator_cli.core.s3.checksum import parse_etag, sha256
+from orchestrator_cli.core.s3.error_codes import NOT_S3_HINT
 from orchestrator_cli.core.s3.errors import error_from_s3, parse_error_body
+from orchestrator_cli.core.s3.permissions import action_of_request
 from orchestrator_cli.core.s3.sigv4 import SigningKey, encode_key, encode_query, sign_headers
 
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+T = TypeVar("T")
+Sink = Callable[[bytes], object]
 
-# Of errors that come after a 200, those that sending again does not change.
-_STATUSES = {"PreconditionFailed": 412, "NoSuchUpload": 404, "AccessDenied": 403}
+# A response that is small takes no longer, however slowly it drips.
+SMALL_RESPONSE_SECONDS = 120.0
+# A larger one may take as much longer as this rate allows.
+_SLOWEST_BYTES_PER_SECOND = 8 * 1024
+_ASKS_FOR_LESS = frozenset({429, 503})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SECONDS = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
 class SignedBody:
-    """A request body with its size in bytes and its SHA-256 in hex, by which it is signed."""
+    """A request body with its size in bytes and its SHA-256 in hex, which is signed."""
 
     body: Body
     size_bytes: int
     sha256: str
 
+    @classmethod
+    def of(cls, data: bytes) -> SignedBody:
+        """Return the body that these bytes are."""
+        return cls(data, len(data), sha256(data).hex())
 
-NOTHING = SignedBody(b"", 0, sha256(b"").hex())
+
+NO_BODY = SignedBody.of(b"")
 
 
 @dataclass(frozen=True, slots=True)
 class S3Response:
-    """A successful answer. The names of `headers` are in lower case."""
+    """A successful response. The names of `headers` are in lower case.
+
+    `seconds` is the time from when the request began to be sent to the response's first byte.
+    """
 
     status: int
     headers: Mapping[str, str]
-    body: bytes | bytearray | memoryview
+    body: bytes | bytearray | memoryview = b""
+    seconds: float = 0.0
 
     def header(self, name: str, default: str = "") -> str:
         """Return a header by its name in lower case, or the default where there is none."""
         return self.headers.get(name, default)
 
 
-class RestClient:
-    """Sends signed requests about one bucket. Safe to share between threads."""
-
-    def __init__(
-        self, bucket_url: str, http: HttpPool, signing_key: Callable[[], SigningKey]
-    ) -> None:
-        """Take the bucket's URL without a slash at its end."""
-        self._bucket_url = bucket_url
-        self._http = http
-        self._signing_key = signing_key
-
-    def send(
-        self,
-        method: str,
-        key: str,
-        what: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        payload: SignedBody = NOTHING,
-        into: bytearray | None = None,
-    ) -> S3Response:
-        """Send one request and return its answer; an empty key is the bucket itself.
-
-        Its body may be a view of the buffer `into`, where it fits there.
-        The names of headers are in lower case. `what` names the request in errors, which are the
-        library's for an answer of S3 and the pool's for a connection that fails.
-        """
-        url = f"{self._bucket_url}/{encode_key(key)}" if key else self._bucket_url
-        if query:
-            url += f"?{encode_query(query)}"
-        now = datetime.now(UTC)
-        signed = sign_headers(self._signing_key(), method, url, now, headers or {}, payload.sha256)
-        signed["content-length"] = str(payload.size_bytes)
-        answer = self._http.request(method, url, headers=signed, body=payload.body, into=into)
-        if answer.status >= 300:
-            raise error_from_response(answer, what)
-        return S3Response(answer.status, answer.headers, answer.data)
-
-    def ask(self, method: str, key: str, what: str, root: str, **request: Any) -> XmlElement:
-        """Send one request whose answer is a document, and return its root element.
-
-        `root` is how its name begins: servers differ in whether it ends in Result or Response.
-        S3 may begin to answer 200 before it knows that it fails: an error in its place is raised.
-        """
-        answer = self.send(method, key, what, **request)
-        return parse_document(answer, what, root)
+def _believe(response: S3Response) -> None:
+    """Accept a response as it is."""
 
 
-def error_from_response(answer: Answer, what: str) -> OrchestratorError:
-    """Return the exception for an answer that is an error."""
-    told = parse_error_body(answer.status, bytes(answer.data).decode("utf-8", "replace"))
-    # What stands between, such as a load balancer, answers something else than XML.
-    request_id = told.request_id or answer.headers.get("x-amz-request-id")
-    return error_from_s3(replace(told, request_id=request_id), what)
+@dataclass(slots=True)
+class S3Request:
+    """One request about a bucket, unsigned. An empty key is the bucket itself.
 
-
-class XmlElement:
-    """An element of an answer, whose namespace some servers leave out."""
-
-    __slots__ = ("_element", "_namespace")
-
-    def __init__(self, element: Element, namespace: str) -> None:
-        self._element = element
-        self._namespace = namespace
-
-    def text(self, name: str, default: str = "") -> str:
-        """Return the text of a child, or the default where there is no such child."""
-        return self._element.findtext(self._namespace + name, default)
-
-    def texts(self) -> dict[str, str]:
-        """Return the texts of all children by name, in a quarter of the time that each takes."""
-        skipped = len(self._namespace)
-        return {child.tag[skipped:]: child.text or "" for child in self._element}
-
-    def children(self, name: str) -> Iterator[XmlElement]:
-        """Yield the children of a name."""
-        for child in self._element.findall(self._namespace + name):
-            yield XmlElement(child, self._namespace)
-
-    def child(self, name: str) -> XmlElement | None:
-        """Return the first child of a name."""
-        found = self._element.find(self._namespace + name)
-        return None if found is None else XmlElement(found, self._namespace)
-
-    def flag(self, name: str) -> bool:
-        """Say whether a child says true."""
-        return self.text(name).strip().lower() == "true"
-
-
-def parse_document(answer: S3Response, what: str, root: str) -> XmlElement:
-    """Parse an XML answer whose root's name begins so. Raises what an error in its place says."""
-    from xml.etree import ElementTree as ET
-
-    try:
-        # S3's answers are trusted as far as TLS goes; expat refuses entities that explode.
-        element = ET.fromstring(answer.body)  # noqa: S314
-    except ET.ParseError as error:
-        raise unexpected_response(what) from error
-    namespace, brace, name = element.tag.rpartition("}")
-    if name == "Error":
-        told = parse_error_body(500, bytes(answer.body).decode("utf-8", "replace"))
-        raise error_from_s3(replace(told, status=_STATUSES.get(told.code, 500)), what)
-    if not name.startswith(root):
-        raise unexpected_response(what)
-    return XmlElement(element, namespace + brace)
-
-
-def require_etag(answer: S3Response, what: str) -> str:
-    """Return the ETag of what was stored, without quotes. Raises UnavailableError where none came.
-
-    Every S3 sends one. What answers 200 to anything, such as a network's login page, does not.
+    `what` names the request in errors, as in "upload of executions/…/runner.log".
+    `check` looks at a successful response and raises OrchestratorError where it is not to be
+    believed; the request is then retried as after any other error.
+    `open_sink` is called before each try and returns what takes the body; without it the body is
+    collected, up to `max_body_bytes`.
+    `before_retry` is given the error and returns an operation that runs before the next try; what
+    that raises is final.
+    `is_retried` False: the request is sent once.
     """
-    etag = answer.header("etag").strip('"')
-    if not etag:
+
+    method: str
+    key: str
+    what: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: SignedBody = NO_BODY
+    check: Callable[[S3Response], object] = _believe
+    open_sink: Callable[[], Sink] | None = None
+    max_body_bytes: int = MAX_BODY_BYTES
+    total_timeout_seconds: float | None = None
+    before_retry: Callable[[OrchestratorError], Operation[None]] | None = None
+    is_retried: bool = True
+
+
+# It is sent an S3Response for a request, nothing for a Sleep, and its result for a Waitable.
+Operation = Generator[S3Request | Sleep | Waitable, Any, T]
+
+
+def fetch(request: S3Request, parse: Callable[[S3Response], T]) -> Operation[T]:
+    """Send a request and return its parsed response; one that cannot be parsed is retried."""
+    parsed: list[T] = []
+    request.check = lambda response: parsed.append(parse(response))
+    yield request
+    return parsed[-1]
+
+
+def timeout_for(size_bytes: int) -> float:
+    """Return how many seconds a response of this size may take in all."""
+    return SMALL_RESPONSE_SECONDS + size_bytes / _SLOWEST_BYTES_PER_SECOND
+
+
+def sign_request(
+    request: S3Request, bucket_url: str, key: SigningKey, signed_at: datetime
+) -> Request:
+    """Return the HTTP request, signed for this moment. `bucket_url` has no slash at its end."""
+    url = f"{bucket_url}/{encode_key(request.key)}" if request.key else bucket_url
+    if request.query:
+        url += f"?{encode_query(request.query)}"
+    body = request.body
+    headers = sign_headers(key, request.method, url, signed_at, request.headers, body.sha256)
+    return Request(
+        request.method,
+        url,
+        headers,
+        body.body,
+        request.open_sink() if request.open_sink is not None else None,
+        request.max_body_bytes,
+        request.total_timeout_seconds,
+    )
+
+
+def accept_response(request: S3Request, response: Response) -> S3Response:
+    """Return a response that is to be believed. Raises what another one says."""
+    if not 200 <= response.status < 300:
+        action = action_of_request(request.method, request.key, request.query)
+        raise error_from_response(response, request.what, action)
+    accepted = S3Response(response.status, response.headers, response.body, response.seconds)
+    request.check(accepted)
+    return accepted
+
+
+def error_from_response(
+    response: Response, what: str, action: str | None = None
+) -> OrchestratorError:
+    """Return the exception for a response that is an error.
+
+    `action` is what IAM calls the request, such as `s3:PutObject`.
+    """
+    told = parse_error_body(response.status, response.body.decode("utf-8", "replace"))
+    headers = response.headers
+    told = replace(
+        told,
+        request_id=told.request_id or headers.get("x-amz-request-id"),
+        region=told.region or headers.get("x-amz-bucket-region"),
+        action=action,
+    )
+    if not told.code and not told.request_id and not told.region and _is_of_another(response):
+        return _not_s3(response, what)
+    error = error_from_s3(told, what)
+    error.is_throttled = response.status in _ASKS_FOR_LESS
+    error.retry_after_seconds = _retry_after(response)
+    return error
+
+
+def _is_of_another(response: Response) -> bool:
+    """Return True for what a portal or a load balancer answers and S3 does not."""
+    if response.status in _REDIRECTS:
+        return True
+    media_type = response.headers.get("content-type", "")
+    # A response to HEAD has no body to tell by.
+    is_page = bool(response.body) and media_type.startswith("text/html")
+    return is_page and response.status < 500 and response.status != 407
+
+
+def _not_s3(response: Response, what: str) -> NotS3Error:
+    error = unexpected_response(what)
+    location = urlsplit(response.headers.get("location", ""))
+    if location.hostname:
+        # Without its path and query, which may hold a signature.
+        target = printable(f"{location.scheme}://{location.hostname}")
+        error.message = f"{error.message}: it redirects to {target}"
+        error.args = (error.message,)
+    return error
+
+
+def _retry_after(response: Response) -> float | None:
+    text = response.headers.get("retry-after", "")
+    return float(text) if _SECONDS.fullmatch(text) else None
+
+
+def require_etag(response: S3Response, what: str) -> str:
+    """Return the ETag without quotes. Raises UnavailableError for what is no response of S3.
+
+    Every S3 sends an MD5, or something else along with its request id. What answers 200 to
+    anything, such as a network's login page, may send an ETag, but hardly one of the two.
+    """
+    etag = response.header("etag").strip('"')
+    if not etag or (parse_etag(etag) is None and not response.header("x-amz-request-id")):
         raise unexpected_response(what)
     return etag
 
 
-def unexpected_response(what: str) -> UnavailableError:
-    """Return the error for an answer that no S3 gives."""
-    hint = "check the endpoint, and whether the network asks for a login"
-    return UnavailableError(f"{what}: what answered is not S3", hint=hint, retryable=True)
+class NotS3Error(UnavailableError):
+    """Something else than S3 has answered."""
+
+
+def unexpected_response(what: str) -> NotS3Error:
+    """Return the error for a response that no S3 gives."""
+    return NotS3Error(f"{what}: what answered is not S3", hint=NOT_S3_HINT, retryable=True)

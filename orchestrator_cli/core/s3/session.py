@@ -7,41 +7,48 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
-from orchestrator_cli.core.base.errors import AccessError, UsageError
+from orchestrator_cli import __version__
+from orchestrator_cli.core.base.cancellation import BoundToken
+from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.http.pool import (
-    CONNECT_TIMEOUT_SECONDS,
-    STALL_TIMEOUT_SECONDS,
-    USER_AGENT,
-    HttpPool,
-    make_pool,
-)
+from orchestrator_cli.core.http.transport import RateLimit, Task, Transport
 from orchestrator_cli.core.s3.access import DEFAULT_REGION, DirectAccess
+from orchestrator_cli.core.s3.client import S3Client, map_request_error
 from orchestrator_cli.core.s3.credentials import Credentials, CredentialSource
+from orchestrator_cli.core.s3.error_codes import EXPIRED_CODES
 from orchestrator_cli.core.s3.errors import expired_after_refresh, map_exception
-from orchestrator_cli.core.s3.request import RestClient
-from orchestrator_cli.core.s3.retry import RetryPolicy
+from orchestrator_cli.core.s3.request import Operation
 from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 if TYPE_CHECKING:
     import boto3
-    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3 import S3Client as BotoClient
+
+    from orchestrator_cli.core.http.curl_loop import CurlLoop
+    from orchestrator_cli.core.http.curl_options import ClientOptions
 
 T = TypeVar("T")
+
+CONNECT_TIMEOUT_SECONDS = 10
+# How long nothing may move in either direction, not for a whole transfer.
+STALL_TIMEOUT_SECONDS = 60
+USER_AGENT = f"orchestrator/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
 class S3Settings:
     """Where the bucket is and who asks. None means: as the AWS configuration says.
 
-    `proxied` is False where it is known that no proxy is set up.
+    `proxies` has `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, as the environment names
+    them in lower or upper case.
     """
 
     bucket: str
@@ -51,7 +58,7 @@ class S3Settings:
     concurrency: int = 16
     connections: int = 256
     direct: DirectAccess | None = None
-    proxied: bool = True
+    proxies: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,19 @@ class CredentialLifetime:
 class S3Session:
     """The clients of one bucket. Safe to share between threads."""
 
-    def __init__(self, settings: S3Settings, retry: RetryPolicy | None = None) -> None:
+    def __init__(
+        self,
+        settings: S3Settings,
+        retry: RetryPolicy | None = None,
+        rate_limit: RateLimit | None = None,
+    ) -> None:
+        """`rate_limit` is for the bodies of requests."""
         self.settings = settings
         self.bucket = settings.bucket
-        self.retry = replace(retry or RetryPolicy(), refresh_credentials=self.refresh_credentials)
+        self.retry = replace(
+            retry or RetryPolicy(), map_error=map_request_error, recover=self._recover
+        )
+        self._rate_limit = rate_limit
         # Several threads may ask for the first client at once; making one is not thread-safe.
         self._lock = threading.RLock()
         self._made: dict[str, Any] = {}
@@ -90,19 +106,45 @@ class S3Session:
         return self._made_once("session", self._make_session)
 
     @property
-    def boto(self) -> S3Client:
+    def boto(self) -> BotoClient:
         """The control plane. Its own retries are off: RetryPolicy decides."""
         return self._made_once("boto", self._make_boto)
 
     @property
-    def http(self) -> HttpPool:
-        """The connections to the endpoint; behaves as boto3 does about proxies and CAs."""
-        return self._made_once("http", self._make_http)
+    def client(self) -> S3Client:
+        """Runs the operations of S3's REST API."""
+        return self._made_once("client", lambda: S3Client(self, lambda: self.transport, self.retry))
 
     @property
-    def rest(self) -> RestClient:
-        """S3's REST API, without boto3's cost."""
-        return self._made_once("rest", self._make_rest)
+    def transport(self) -> Transport:
+        """Sends one request at a time, from any thread."""
+        return self._made_once("transport", self._make_transport)
+
+    @property
+    def client_options(self) -> ClientOptions:
+        """How requests are sent: proxies and CAs as the AWS configuration and the settings say."""
+        return self._made_once("client_options", self._make_client_options)
+
+    def run(self, operation: Operation[T]) -> T:
+        """Run an operation and wait for its result. Raises the library's exceptions."""
+        return self.client.run(operation)
+
+    def task(
+        self, operation: Operation[T], on_throttled: Callable[[], object] | None = None
+    ) -> Task[T]:
+        """Return an operation as a task for a loop: see `S3Client.task`."""
+        return self.client.task(operation, on_throttled)
+
+    def loop(self, max_in_flight: int = 256) -> CurlLoop:
+        """Return a loop for the thread that calls this; it is closed by the caller."""
+        from orchestrator_cli.core.http.curl_loop import CurlLoop
+
+        return CurlLoop(
+            self.client_options,
+            max_in_flight=max_in_flight,
+            stop=self.retry.token,
+            rate_limit=self._rate_limit,
+        )
 
     @property
     def endpoint_url(self) -> str:
@@ -144,9 +186,10 @@ class S3Session:
         """Fetch new credentials although the present ones seem good; say if that makes sense."""
         return self._source.refresh()
 
-    def call(self, request: Callable[[], Any], what: str) -> Any:
-        """Send a request under the retry policy."""
-        return self.retry.call(request, what)
+    def _recover(self, error: OrchestratorError) -> bool:
+        """Do something about an error that is final as things stand; return True for a retry."""
+        is_expired = isinstance(error, AccessError) and error.code in EXPIRED_CODES
+        return is_expired and self.refresh_credentials()
 
     @property
     def _source(self) -> CredentialSource:
@@ -166,7 +209,7 @@ class S3Session:
         except Exception as error:
             raise map_exception(error, "configuration") from error
 
-    def _make_boto(self) -> S3Client:
+    def _make_boto(self) -> BotoClient:
         from botocore.config import Config
 
         self._source.current()
@@ -217,18 +260,22 @@ class S3Session:
         bundle = self.session._session.get_config_variable("ca_bundle")  # noqa: SLF001
         return str(bundle) if bundle else None
 
-    def _make_http(self) -> HttpPool:
+    def _make_client_options(self) -> ClientOptions:
+        from orchestrator_cli.core.http.curl_options import ClientOptions
+
         self._check_ca_bundle(self.bucket_url)
-        return make_pool(
-            self.bucket_url,
-            self.ca_bundle,
-            self.settings.connections,
-            STALL_TIMEOUT_SECONDS,
-            proxied=self.settings.proxied,
+        return ClientOptions(
+            ca_bundle=self.ca_bundle,
+            proxies=self.settings.proxies,
+            user_agent=USER_AGENT,
+            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+            stall_timeout_seconds=STALL_TIMEOUT_SECONDS,
         )
 
-    def _make_rest(self) -> RestClient:
-        return RestClient(self.bucket_url, self.http, self.signing_key)
+    def _make_transport(self) -> Transport:
+        from orchestrator_cli.core.http.curl_easy import EasyTransport
+
+        return EasyTransport(self.client_options, BoundToken(self.retry.stop), self._rate_limit)
 
     def _find_bucket_url(self) -> str:
         if self.settings.direct is None:

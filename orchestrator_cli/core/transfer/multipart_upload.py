@@ -178,14 +178,14 @@ class MultipartUploader:
         upload = partial(self.transfers.uploads.upload_part, self.key, upload_id, part)
         if part.size_bytes <= BASE_PART_BYTES:
             buffers = self.transfers.buffers
-            body = BufferedPartBody(self.source, part, store.pace, lease, buffers)
+            body = BufferedPartBody(self.source, part, lease, buffers)
             try:
                 stored = upload(body, self._ledger.note_bytes(part.number, body.view(), with_md5))
             finally:
-                body.sent()
+                body.release()
         else:
             digests = self._digest_part(part, with_md5)
-            stored = upload(FilePartBody(self.source, part, store.pace, lease), digests)
+            stored = upload(FilePartBody(self.source, part, lease), digests)
         self._counted.add((upload_id, part.number))
         self.count.add_sent(part.size_bytes)
         self.transfers.on_bytes(part.size_bytes)

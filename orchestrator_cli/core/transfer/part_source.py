@@ -2,57 +2,48 @@
 
 from __future__ import annotations
 
-import io
-
 from orchestrator_cli.core.base.memory_limiter import BufferPool, MemoryReservation
-from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.s3.checksum import READ_SIZE, RandomAccessReader
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.transfer.local_file import LocalFile
 
 
 class PartBody:
-    """A part that is read while it is sent. What it held is given back once that is done.
+    """A part that is read while it is sent. What it holds is released once its last byte is read.
 
-    Where the network is far away, most of the time goes by between the last byte and its answer:
+    Where the network is far away, most of the time goes by between the last byte and the response:
     other parts are sent meanwhile. Should it be sent again, it is read again.
     """
 
-    def __init__(
-        self, part: Part, pace: RateLimiter | None, lease: MemoryReservation | None
-    ) -> None:
+    def __init__(self, part: Part, lease: MemoryReservation | None) -> None:
         self._part = part
-        self._size_bytes = part.size_bytes
-        self._pace = pace
         self._lease = lease
         self._position = 0
 
-    def tell(self) -> int:
-        """Return the position in the part."""
-        return self._position
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the part has."""
+        return self._part.size_bytes
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position in the part; to its beginning, to send it (again)."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}
-        self._position = base[whence] + offset
+    def rewind(self) -> None:
+        """Go back to the first byte, to send the part or to send it again."""
+        self._position = 0
         if self._lease is not None:
             self._lease.renew()
-        return self._position
 
-    def read(self, size: int = -1) -> bytes | memoryview:
-        """Return up to `size` bytes; may return fewer before the end."""
-        left = self._size_bytes - self._position
-        wanted = min(left, READ_SIZE if size < 0 else size)
-        if self._pace is not None:
-            wanted = min(wanted, self._pace.slice_bytes)
+    def read(self, size: int, /) -> bytes | memoryview:
+        """Return the next bytes, at most `size` of them."""
+        wanted = min(size, READ_SIZE, self.size_bytes - self._position)
         data = self._read_at(self._position, wanted)
         self._position += len(data)
-        if self._pace is not None:
-            self._pace.take(len(data))
-        return data
+        if self._position < self.size_bytes:
+            return data
+        last = bytes(data)
+        self.release()
+        return last
 
-    def sent(self) -> None:
-        """Give back what it held."""
+    def release(self) -> None:
+        """Give back what it holds."""
         if self._lease is not None:
             self._lease.release()
 
@@ -67,10 +58,9 @@ class FilePartBody(PartBody):
         self,
         source: RandomAccessReader,
         part: Part,
-        pace: RateLimiter | None,
         lease: MemoryReservation | None = None,
     ) -> None:
-        super().__init__(part, pace, lease)
+        super().__init__(part, lease)
         self._source = source
 
     def _read_at(self, position: int, size_bytes: int) -> bytes:
@@ -84,11 +74,10 @@ class BufferedPartBody(PartBody):
         self,
         source: LocalFile,
         part: Part,
-        pace: RateLimiter | None,
         lease: MemoryReservation,
         buffers: BufferPool,
     ) -> None:
-        super().__init__(part, pace, lease)
+        super().__init__(part, lease)
         self._source = source
         self._buffers = buffers
         self._buffer: bytearray | None = None
@@ -96,16 +85,16 @@ class BufferedPartBody(PartBody):
     def view(self) -> memoryview:
         """Return all of it. Raises SourceChangedError where the file is shorter now."""
         if self._buffer is not None:
-            return memoryview(self._buffer)[: self._size_bytes]
+            return memoryview(self._buffer)[: self.size_bytes]
         self._buffer = self._buffers.take()
-        return self._source.read_into(self._buffer, self._part.offset_bytes, self._size_bytes)
+        return self._source.read_into(self._buffer, self._part.offset_bytes, self.size_bytes)
 
-    def sent(self) -> None:
+    def release(self) -> None:
         """Give back the buffer too."""
         buffer, self._buffer = self._buffer, None
         if buffer is not None:
             self._buffers.give_back(buffer)
-        super().sent()
+        super().release()
 
     def _read_at(self, position: int, size_bytes: int) -> memoryview:
         return self.view()[position : position + size_bytes]

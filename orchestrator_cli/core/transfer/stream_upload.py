@@ -209,11 +209,11 @@ class StreamUpload:
 
     def _send_piece(self, upload_id: str, piece: StreamPart, digests: PartDigests) -> StoredPart:
         body: bytearray | FilePartBody
-        if piece.data is not None and self._store.pace is None:
+        if piece.data is not None:
             body = piece.data
         else:
             local = Part(piece.part.number, 0, piece.part.size_bytes)
-            body = FilePartBody(piece, local, self._store.pace)
+            body = FilePartBody(piece, local)
         return self._transfers.uploads.upload_part(self._key, upload_id, piece.part, body, digests)
 
     def _digest(self, piece: StreamPart, with_md5: bool) -> PartDigests:

@@ -1,0 +1,157 @@
+"""When a request that failed is sent again, and after how long: one policy for all of them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from orchestrator_cli.core.base.cancellation import CancelToken, current_token, run_cancellable
+from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
+
+T = TypeVar("T")
+
+# Longer than this no server is believed that it needs a rest.
+_LONGEST_RETRY_AFTER_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """When a request last succeeded, of all that share a policy; on the policy's clock."""
+
+    succeeded_at: float = float("-inf")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Exponential backoff with full jitter, on errors that are retryable.
+
+    There are two limits. A server that asks for fewer requests (SlowDown) is asked again until
+    nothing at all has succeeded for `patience_seconds`: other clients share it, and whoever gives
+    up first has lost. Everything else is tried `attempts` times: with the defaults a refused
+    connection is given up after 4 s on average and 8 s at most.
+
+    `recover` may do something about an error that is not retryable, as fetch new credentials, and
+    returns True where that makes it worth another try.
+    Setting `stop` ends every wait at once with InterruptedByUser.
+    """
+
+    attempts: int = 6
+    first_wait_seconds: float = 0.25
+    longest_wait_seconds: float = 8.0
+    patience_seconds: float = 600.0
+    stop: CancelToken = field(default_factory=CancelToken)
+    map_error: Callable[[Exception, str], Exception] = lambda error, what: error
+    recover: Callable[[OrchestratorError], bool] = lambda error: False
+    on_retry: Callable[[OrchestratorError], None] | None = None
+    clock: Callable[[], float] = time.monotonic
+    progress: Progress = field(default_factory=Progress)
+
+    def call(self, request: Callable[[], T], what: str) -> T:
+        """Send a request until it succeeds or its error is final.
+
+        Raises the library's exceptions only, besides what is a defect of the caller.
+        """
+        attempts = Attempts(self)
+        while True:
+            try:
+                result = self.once(request, what)
+            except OrchestratorError as error:
+                seconds = attempts.wait_after(error)
+            else:
+                self.note_progress()
+                return result
+            self.wait(seconds)
+
+    def once(self, request: Callable[[], T], what: str) -> T:
+        """Send a request once. Raises the library's exceptions."""
+        self.check_stopped()
+        try:
+            return run_cancellable(request)
+        except Exception as error:
+            mapped = self.map_error(error, what)
+            if mapped is error:
+                raise
+            raise mapped from error
+
+    def note_progress(self) -> None:
+        """Note that a request has succeeded: patience begins anew."""
+        self.progress.succeeded_at = self.clock()
+
+    def check_stopped(self) -> None:
+        """Raise InterruptedByUser once the user has asked to stop."""
+        if self.token.is_set():
+            raise InterruptedByUser("interrupted")
+
+    def wait(self, seconds: float) -> None:
+        """Wait, or raise InterruptedByUser as soon as the user asks to stop."""
+        self.token.wait(seconds)
+        self.check_stopped()
+
+    def wait_a_moment(self, at_least: float = 0) -> None:
+        """Wait a random moment, so that writers that collided do not collide again.
+
+        It is up to the first wait of the backoff, after `at_least` times as long.
+        """
+        self.wait(self.jitter_seconds(at_least))
+
+    def jitter_seconds(self, at_least: float = 0) -> float:
+        """Return how long `wait_a_moment` waits."""
+        return random.uniform(at_least, at_least + 1) * self.first_wait_seconds
+
+    def backoff_seconds(self, failures: int) -> float:
+        """Return a random wait after so many failures: full jitter over an exponential backoff."""
+        # Imported on the first failure only: a request that succeeds does not pay for it.
+        from tenacity import RetryCallState, Retrying, wait_random_exponential
+
+        state = RetryCallState(Retrying(), None, (), {})
+        state.attempt_number = failures
+        full_jitter = wait_random_exponential(
+            multiplier=self.first_wait_seconds, max=self.longest_wait_seconds
+        )
+        return full_jitter(state)
+
+    @property
+    def token(self) -> CancelToken:
+        """What stops requests of this thread."""
+        return current_token() or self.stop
+
+
+class Attempts:
+    """The failed tries of one request."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._failures = 0
+        # Being throttled is not counted among them: patience limits that.
+        self._counted_failures = 0
+        self._failed_at = 0.0
+
+    def wait_after(self, error: OrchestratorError) -> float:
+        """Return how many seconds to wait before the next try. Raises a final error."""
+        now = self._policy.clock()
+        if not self._failures:
+            self._failed_at = now
+        self._failures += 1
+        self._counted_failures += not error.is_throttled
+        if not self._is_worth_another(error, now):
+            raise error
+        if self._policy.on_retry is not None:
+            self._policy.on_retry(error)
+        rest = min(error.retry_after_seconds or 0.0, _LONGEST_RETRY_AFTER_SECONDS)
+        return rest + self._policy.backoff_seconds(self._failures)
+
+    @property
+    def nothing_succeeds(self) -> bool:
+        """Return True where no request at all has succeeded since this one first failed."""
+        return self._failures > 0 and self._policy.progress.succeeded_at < self._failed_at
+
+    def _is_worth_another(self, error: OrchestratorError, now: float) -> bool:
+        if error.is_throttled:
+            since = max(self._failed_at, self._policy.progress.succeeded_at)
+            return error.retryable and now - since < self._policy.patience_seconds
+        if self._counted_failures >= self._policy.attempts:
+            return False
+        return error.retryable or self._policy.recover(error)

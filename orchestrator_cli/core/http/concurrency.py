@@ -23,11 +23,9 @@ _PACE_SECONDS = 0.25
 _MAX_PACE_SECONDS = 1.0
 _PACE_RESPONSES = 5
 _HISTORY_SECONDS = 2.0
-# So many may be refused: who asks for no more than is free never learns that more has become free.
-_REFUSED_SHARE = 0.15
-# Where more than half is refused the pace is that of what was let through, else this is enough.
+# Like TCP's: who asks for more is refused more often, and so cut more often, until all have as much.
 _CUT = 0.85
-_GROWTH = 3.0
+_GROWTH = 6.0
 _MIN_RATE = 10.0
 
 _DESCRIPTORS_KEPT = 64
@@ -140,8 +138,8 @@ class ConcurrencyController:
 class Pace:
     """The rate at which requests begin once a server has said slow down.
 
-    While little is refused it grows, faster and faster; what is refused cuts it, down to what the
-    server has let through of late. So it stays a little above its share of what is free.
+    While nothing is refused it grows, faster and faster. What is refused cuts it: by a little, or,
+    where more than half is refused, to what the server has let through of late.
     """
 
     def __init__(self, admitted: int, since: float, answer_seconds: float, now: float) -> None:
@@ -181,11 +179,11 @@ class Pace:
         responses = self._admitted + self._refused
         if seconds < _PACE_SECONDS or (responses < _PACE_RESPONSES and seconds < _MAX_PACE_SECONDS):
             return False
-        is_cut = self._refused > _REFUSED_SHARE * responses
+        is_cut = self._refused > 0
         admitted_rate = self._admitted_rate(now)
         if is_cut:
-            enough = admitted_rate if 2 * self._refused > responses else _CUT * self.rate
-            self.rate = max(_MIN_RATE, min(self.rate, max(enough, admitted_rate)))
+            most = admitted_rate if 2 * self._refused > responses else self.rate
+            self.rate = max(_MIN_RATE, _CUT * min(self.rate, most))
             self._growths = 0
             self._doubles = self.rate == _MIN_RATE
         elif responses > self.rate * seconds / 2:

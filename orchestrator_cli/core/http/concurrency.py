@@ -23,7 +23,7 @@ _PACE_SECONDS = 0.25
 _MAX_PACE_SECONDS = 1.0
 _PACE_RESPONSES = 5
 _HISTORY_SECONDS = 2.0
-# Like TCP's: who asks for more is refused more often, and so cut more often, until all have as much.
+# As with TCP: who asks for more is refused, and so cut, more often, until all have as much.
 _CUT = 0.85
 _GROWTH = 6.0
 _MIN_RATE = 10.0

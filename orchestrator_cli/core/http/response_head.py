@@ -1,7 +1,7 @@
 """Reads the head of a response; what could be read in two ways is refused.
 
-libcurl has read it already and is generous: it takes folded headers, lengths that overflow, and
-a head that breaks off in the middle.
+libcurl has read it already and is generous: it takes lengths that overflow, names with a space
+after them, and a head that breaks off in the middle.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _parse_status(line: bytes) -> int:
 
 def _add_header(headers: dict[str, str], line: bytes) -> None:
     name, colon, value = line.decode("latin-1").partition(":")
-    # A name with space around it is a folded line, or a way to hide a header from somebody.
+    # A name with space around it is a way to hide a header from somebody.
     if not colon or not name or name != name.strip() or not value.endswith("\r\n"):
         raise InvalidHeadError
     name, value = name.lower(), value.strip(" \t\r\n")

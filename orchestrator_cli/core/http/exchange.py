@@ -45,6 +45,7 @@ class Exchange:
         self._route = _NO_ROUTE
         self._method = ("", False)
         self._limits = (0, True)
+        self._is_fresh = False
         self._times_sent = 0
         self._lines: list[bytes] = []
         self._head: tuple[int, dict[str, str]] | None = None
@@ -56,8 +57,11 @@ class Exchange:
         self.curl.setopt(pycurl.READFUNCTION, self._read)
         self.curl.setopt(pycurl.SEEKFUNCTION, self._seek)
 
-    def prepare(self, request: Request) -> None:
-        """Set the handle up for a request. Raises InvalidRequestError, InvalidProxyError."""
+    def prepare(self, request: Request, *, fresh: bool) -> None:
+        """Set the handle up for a request; `fresh`: on a connection of its own.
+
+        Raises InvalidRequestError, InvalidProxyError.
+        """
         url = curl_options.check_url(request.url)
         lines = curl_options.header_lines(request.headers)
         self._request = request
@@ -69,6 +73,9 @@ class Exchange:
         self._prepare_route(url)
         self._prepare_method(request)
         self._prepare_limits(request)
+        if fresh != self._is_fresh:
+            self.curl.setopt(pycurl.FRESH_CONNECT, fresh)
+            self._is_fresh = fresh
         self.curl.setopt(pycurl.URL, url)
         self.curl.setopt(pycurl.HTTPHEADER, lines)
 

@@ -1,0 +1,121 @@
+"""Waits until something happens at the sockets that libcurl waits for, or at idle connections."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import time
+import weakref
+
+import pycurl
+
+_MASKS = {
+    pycurl.POLL_IN: selectors.EVENT_READ,
+    pycurl.POLL_OUT: selectors.EVENT_WRITE,
+    pycurl.POLL_INOUT: selectors.EVENT_READ | selectors.EVENT_WRITE,
+}
+# libcurl looks this often which of its idle connections can be used again.
+_CURL_LOOKS_SECONDS = 1.0
+# What was looked at this lately need not be looked at again.
+_LATELY_SECONDS = 0.01
+
+
+class SocketWatch:
+    """The sockets and the timer of one multi handle. Only `wake` is for other threads.
+
+    A connection that libcurl has done with stays watched: what can be read from it unasked is its
+    end, or an answer to nothing. libcurl would take it for the answer to the next request, as it
+    looks at its idle connections only every second; until then `is_tainted` says so.
+    """
+
+    def __init__(self) -> None:
+        self.timer_at: float | None = None
+        self._selector = selectors.DefaultSelector()
+        self._idle: set[int] = set()
+        self._tainted_until = 0.0
+        self._looked_at = 0.0
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_reader, False)
+        os.set_blocking(self._wake_writer, False)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ)
+        ends = self._wake_reader, self._wake_writer
+        self._close_pipe = weakref.finalize(self, _close_descriptors, *ends)
+        self._close_pipe.atexit = False
+
+    def watch_socket(self, what: int, descriptor: int, *_: object) -> None:
+        """Watch a socket as libcurl's socket callback asks."""
+        if what == pycurl.POLL_REMOVE:
+            self._idle.add(descriptor)
+            self._watch(descriptor, selectors.EVENT_READ)
+            return
+        if descriptor in self._idle:
+            # It may have been closed since, and be another one of the same number.
+            self._forget(descriptor)
+        self._watch(descriptor, _MASKS[what])
+
+    def set_timer(self, milliseconds: int) -> None:
+        """Set the time as libcurl's timer callback asks."""
+        self.timer_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+    def wait(self, seconds: float | None) -> list[tuple[int, int]]:
+        """Wait at most so long and return libcurl's sockets that are ready, with their events."""
+        ready = []
+        for key, events in self._selector.select(seconds):
+            if key.fd == self._wake_reader:
+                self._drain_pipe()
+            elif key.fd in self._idle:
+                self._forget(key.fd)
+                self._tainted_until = time.monotonic() + _CURL_LOOKS_SECONDS + _LATELY_SECONDS
+            else:
+                ready.append((key.fd, _action(events)))
+        self._looked_at = time.monotonic()
+        return ready
+
+    def is_tainted(self, *, only_idle: bool) -> bool:
+        """Return True while an idle connection may be one that must not be used again.
+
+        `only_idle`: no other is in use, so that nobody has waited for any of them lately.
+        """
+        if only_idle or time.monotonic() - self._looked_at > _LATELY_SECONDS:
+            # What is ready besides stays so.
+            self.wait(0)
+        return time.monotonic() < self._tainted_until
+
+    def wake(self) -> None:
+        """Let `wait` return now. May be called from any thread."""
+        with contextlib.suppress(OSError):
+            os.write(self._wake_writer, b"\0")
+
+    def close(self) -> None:
+        """Stop watching; the sockets are libcurl's."""
+        self._selector.close()
+        self._close_pipe()
+
+    def _watch(self, descriptor: int, mask: int) -> None:
+        # What is closed already cannot be watched, and need not be.
+        with contextlib.suppress(OSError, ValueError):
+            if descriptor in self._selector.get_map():
+                self._selector.modify(descriptor, mask)
+            else:
+                self._selector.register(descriptor, mask)
+
+    def _forget(self, descriptor: int) -> None:
+        self._idle.discard(descriptor)
+        with contextlib.suppress(KeyError, OSError, ValueError):
+            self._selector.unregister(descriptor)
+
+    def _drain_pipe(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake_reader, 4096):
+                pass
+
+
+def _action(events: int) -> int:
+    readable = pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0
+    return readable | (pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0)
+
+
+def _close_descriptors(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

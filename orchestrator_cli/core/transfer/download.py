@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
@@ -24,18 +21,16 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     PartialFailureError,
     UnavailableError,
-    UsageError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.retention.archive import ArchiveInspector
 from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
 from orchestrator_cli.core.s3.compare import content_equals
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary, PutOutcome
+from orchestrator_cli.core.transfer.destination import Destination, DownloadDirectory
 from orchestrator_cli.core.transfer.engine import GROUPED_BYTES, Ended, TransferEngine
-from orchestrator_cli.core.transfer.local_file import LocalFile
-from orchestrator_cli.core.transfer.partial_file import create_atomically, partial_file
+from orchestrator_cli.core.transfer.partial_file import PartialFile, partial_file
 from orchestrator_cli.core.transfer.range_reader import iter_range
 
 # Failures that the next file would meet too.
@@ -108,10 +103,7 @@ class Downloader:
     ) -> None:
         self._transfers = transfers
         self._store = transfers.store
-        self._directory = directory
-        self._real_directory = os.path.realpath(directory)
-        # Directories that are there and inside. Looking costs as much as fetching a small file.
-        self._made: set[Path] = set()
+        self._directory = DownloadDirectory(directory)
         self._on_result = on_result
         self._overwrite = overwrite
         self._archive = ArchiveInspector(self._store, now or datetime.now(UTC))
@@ -140,9 +132,10 @@ class Downloader:
 
     def _guarded(self, file: File) -> DownloadResult:
         path, listed = file
-        destination = self._directory / path
+        destination = self._directory.path / path
         try:
-            return self._download(path, listed, destination)
+            self._archive.check_readable(listed, path)
+            return self._download(path, listed, self._directory.place(path))
         except (AccessError, UnavailableError, InterruptedByUser):
             raise
         except OrchestratorError as error:
@@ -154,51 +147,41 @@ class Downloader:
             failure = OrchestratorError(reason)
             return DownloadResult(path, destination, listed.size_bytes, None, error=failure)
 
-    def _download(self, path: str, listed: ObjectSummary, destination: Path) -> DownloadResult:
-        self._archive.check_readable(listed, path)
-        self._make_parents(destination)
-        if listed.size_bytes <= _WHOLE_BYTES and not os.path.lexists(destination):
+    def _download(self, path: str, listed: ObjectSummary, place: Destination) -> DownloadResult:
+        done = partial(DownloadResult, path, place.path)
+        if listed.size_bytes <= _WHOLE_BYTES and not place.is_taken():
             content = self._store.get_verified(listed.key)
-            if content is not None and create_atomically(destination, content):
+            if content is not None and place.create(content):
+                place.check_still_there()
                 self._transfers.on_bytes(len(content))
-                return DownloadResult(path, destination, len(content), PutOutcome.CREATED)
+                return done(len(content), PutOutcome.CREATED)
         head = self._store.head_with_checksum(listed.key)
         if head is None:
             raise NotFoundError(f"{printable(path)}: not found")
         outcome, resumed = PutOutcome.IDENTICAL, 0
-        if not self._is_there(destination, head):
-            outcome, resumed = self._fetch(head, destination)
-        return DownloadResult(path, destination, head.size_bytes, outcome, resumed)
+        if not self._is_there(place, head):
+            outcome, resumed = self._fetch(head, place)
+        place.check_still_there()
+        return done(head.size_bytes, outcome, resumed)
 
-    def _make_parents(self, destination: Path) -> None:
-        if destination.parent in self._made:
-            return
-        # A link inside the directory must not lead out of it, not even to make a directory there.
-        real = os.path.realpath(destination.parent)
-        if os.path.commonpath([real, self._real_directory]) != self._real_directory:
-            raise UsageError(
-                f"{printable(destination)} leads out of {printable(self._directory)} by a link"
-            )
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        self._made.add(destination.parent)
-
-    def _is_there(self, destination: Path, head: ObjectMetadata) -> bool:
+    def _is_there(self, place: Destination, head: ObjectMetadata) -> bool:
         """Say whether these bytes are there. Raises ConflictError where others may not give way."""
-        if not os.path.lexists(destination):
+        if not place.is_taken():
             return False
-        if self._same(destination, head):
+        if self._same(place, head):
             return True
         if self._overwrite:
             return False
         raise ConflictError(
-            f"{printable(destination)} exists with other content; it was not touched",
+            f"{printable(place.path)} exists with other content; it was not touched",
             hint="choose another directory, or --overwrite",
         )
 
-    def _same(self, destination: Path, head: ObjectMetadata) -> bool:
-        if destination.is_symlink() or not destination.is_file():
+    def _same(self, place: Destination, head: ObjectMetadata) -> bool:
+        opened = place.open()
+        if opened is None:
             return False
-        with LocalFile(NamedFile(destination), destination) as source:
+        with opened as source:
             return self._equal(source, source.size_bytes, head)
 
     def _equal(self, source: RandomAccessReader, size_bytes: int, head: ObjectMetadata) -> bool:
@@ -207,47 +190,44 @@ class Downloader:
 
     # --- fetching ------------------------------------------------------------------------
 
-    def _fetch(self, head: ObjectMetadata, destination: Path) -> tuple[PutOutcome, int]:
+    def _fetch(self, head: ObjectMetadata, place: Destination) -> tuple[PutOutcome, int]:
         """Fetch into a file of another name, verify, then name it; return the bytes resumed."""
-        wait = self._store.retry.wait_a_moment
-        with partial_file(head, destination, wait) as (output, name):
+        with partial_file(head, place, self._store.retry.wait_a_moment) as arrived:
             try:
-                outcome, resumed = self._complete(head, output, name, destination)
+                outcome, resumed = self._complete(head, arrived, place)
             except (ConflictError, IntegrityError):
                 # No later run has a use for it.
-                os.unlink(name)
+                arrived.remove()
                 raise
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+            arrived.remove()
             return outcome, resumed
 
     def _complete(
-        self, head: ObjectMetadata, output: IO[bytes], name: str, destination: Path
+        self, head: ObjectMetadata, arrived: PartialFile, place: Destination
     ) -> tuple[PutOutcome, int]:
-        if self._is_there(destination, head):
+        if self._is_there(place, head):
             # Whoever held the lock before has finished it.
             return PutOutcome.IDENTICAL, 0
-        resumed = self._append_missing(head, output)
-        if resumed and not self._verified(head, output):
+        resumed = self._append_missing(head, arrived)
+        if resumed and not self._verified(head, arrived):
             # What an earlier run left is damaged, as a power cut does.
-            os.ftruncate(output.fileno(), 0)
-            resumed = self._append_missing(head, output)
-        if not self._verified(head, output):
+            arrived.clear()
+            resumed = self._append_missing(head, arrived)
+        if not self._verified(head, arrived):
             raise _corrupt(head)
-        return self._publish(name, destination, head), resumed
+        return self._publish(arrived, place, head), resumed
 
-    def _append_missing(self, head: ObjectMetadata, output: IO[bytes]) -> int:
+    def _append_missing(self, head: ObjectMetadata, arrived: PartialFile) -> int:
         """Fetch what the partial file lacks, in order, so that it is always a prefix."""
-        have = os.fstat(output.fileno()).st_size
+        have = arrived.size_bytes
         if have > head.size_bytes:
-            os.ftruncate(output.fileno(), 0)
+            arrived.clear()
             have = 0
         self._transfers.on_bytes(have)
         for block in self._blocks(head, have):
             self._store.retry.check_stopped()
-            output.write(block)
+            arrived.append(block)
             self._transfers.on_bytes(len(block))
-        output.flush()
         return have
 
     def _blocks(self, head: ObjectMetadata, start_bytes: int) -> Iterable[memoryview]:
@@ -257,22 +237,20 @@ class Downloader:
         # In one request: many small files are fetched at once as it is.
         return [self._store.read_range(head.key, start_bytes, left)] if left else []
 
-    def _verified(self, head: ObjectMetadata, output: IO[bytes]) -> bool:
-        size_bytes = os.fstat(output.fileno()).st_size
-        return self._equal(FdReader(output.fileno()), size_bytes, head)
+    def _verified(self, head: ObjectMetadata, arrived: PartialFile) -> bool:
+        return self._equal(FdReader(arrived.file.fileno()), arrived.size_bytes, head)
 
-    def _publish(self, name: str, destination: Path, head: ObjectMetadata) -> PutOutcome:
+    def _publish(
+        self, arrived: PartialFile, place: Destination, head: ObjectMetadata
+    ) -> PutOutcome:
         """Give a complete, verified file its name; without `overwrite` never over another."""
-        if self._overwrite:
-            os.replace(name, destination)
-            return PutOutcome.CREATED
         try:
-            os.link(name, destination)
-        except OSError:
-            if self._is_there(destination, head):
+            arrived.publish(place.name, self._overwrite)
+        except FileExistsError:
+            # It appeared meanwhile, with these bytes or others.
+            if self._is_there(place, head):
                 return PutOutcome.IDENTICAL
-            # A file system without hard links.
-            os.rename(name, destination)
+            raise
         return PutOutcome.CREATED
 
 

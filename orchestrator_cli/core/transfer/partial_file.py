@@ -4,97 +4,107 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import IO
+from dataclasses import dataclass
 
 from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.checks import UnsafeFileError, same_file
+from orchestrator_cli.core.files.directory import Directory
+from orchestrator_cli.core.files.lock import try_lock
+from orchestrator_cli.core.files.new_file import give_name, write_all
 from orchestrator_cli.core.s3.compare import best_stored_checksum
 from orchestrator_cli.core.s3.types import ObjectMetadata
+from orchestrator_cli.core.transfer.destination import Destination
 
-_NAMELESS = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC if hasattr(os, "O_TMPFILE") else None
-_NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
 # With a wait of an eighth of a second on average, about a minute.
 _LOCK_ATTEMPTS = 480
 _OPEN_ATTEMPTS = 16
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
-def create_atomically(destination: Path, content: memoryview) -> bool:
-    """Write a file that has no name until it is whole; False where it cannot be done here.
+@dataclass(frozen=True, slots=True)
+class PartialFile:
+    """The file that holds what has arrived of an object, open and locked."""
 
-    So nothing half-written is ever left, and nothing that appears meanwhile is overwritten. macOS
-    and some file systems have no such files.
-    """
-    if _NAMELESS is None:
-        return False
-    try:
-        descriptor = os.open(destination.parent, _NAMELESS, 0o666)
-    except OSError as error:
-        if error.errno in _NO_NAMELESS:
-            return False
-        raise
-    with open(descriptor, "wb", buffering=0) as file:
-        left = content
-        while left:
-            left = left[file.write(left) :]
-        try:
-            # Python follows the link to the file only where it is given a directory as well.
-            name = f"/proc/self/fd/{descriptor}"
-            os.link(name, destination, src_dir_fd=descriptor, follow_symlinks=True)
-        except OSError:
-            # Somebody has made that file meanwhile, or there is no /proc.
-            return False
-    return True
+    file: io.FileIO
+    directory: Directory
+    name: str
+
+    @property
+    def size_bytes(self) -> int:
+        """How much has arrived."""
+        return os.fstat(self.file.fileno()).st_size
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Write to its end."""
+        self.file.seek(0, os.SEEK_END)
+        write_all(self.file, data)
+
+    def clear(self) -> None:
+        """Forget what has arrived."""
+        self.file.truncate(0)
+
+    def remove(self) -> None:
+        """Remove it, where that has not been done."""
+        with contextlib.suppress(FileNotFoundError):
+            self.directory.remove_file(self.name)
+
+    def publish(self, name: str, replace: bool) -> None:
+        """Give it its name. Raises FileExistsError unless it may replace what has that name."""
+        give_name(self.directory, self.name, name, replace)
+        if not same_file(self.directory.stat(name), os.fstat(self.file.fileno())):
+            raise UnsafeFileError("somebody put another file in its place", name)
 
 
 @contextlib.contextmanager
 def partial_file(
-    head: ObjectMetadata, destination: Path, wait: Callable[[], None]
-) -> Iterator[tuple[IO[bytes], str]]:
+    head: ObjectMetadata, destination: Destination, wait: Callable[[], None]
+) -> Iterator[PartialFile]:
     """Open and lock the file that holds what has arrived of an object; a crash leaves it there.
 
-    Yields it with its name. `wait` is called while another process has it. Raises ConflictError
-    where that takes too long.
+    `wait` is called while another process has it. Raises ConflictError where that takes too long.
     """
-    name = os.path.join(destination.parent, _partial_name(head))
+    directory, name = destination.directory, _partial_name(head)
     for attempts_left in reversed(range(_OPEN_ATTEMPTS)):
-        with open(name, "a+b", opener=_open_no_link) as output:
-            _lock(output, destination, wait)
+        with _open(directory, name) as file:
+            _lock(file, destination, wait)
             # Whoever held the lock before may have removed the name since it was opened. Not
             # for ever: there are file systems that number a file anew each time.
-            if _has_name(output, name) or not attempts_left:
-                yield output, name
+            if _has_name(file, directory, name) or not attempts_left:
+                yield PartialFile(file, directory, name)
                 return
 
 
-def _lock(output: IO[bytes], destination: Path, wait: Callable[[], None]) -> None:
+def _open(directory: Directory, name: str) -> io.FileIO:
+    # Its name can be foreseen: what was planted there must not choose what is written.
+    try:
+        return directory.open_own_file(name)
+    except UnsafeFileError:
+        directory.remove_file(name)
+        return directory.open_own_file(name)
+
+
+def _lock(file: io.FileIO, destination: Destination, wait: Callable[[], None]) -> None:
     """Keep other processes from writing the same partial file; wait a while for them."""
     for _ in range(_LOCK_ATTEMPTS):
         try:
-            fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if try_lock(file.fileno()):
+                return
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
             return
-        except BlockingIOError:
-            wait()
-        except OSError:
-            # A file system without locks.
-            return
-    raise ConflictError(f"{printable(destination)} is being downloaded by another process")
+        wait()
+    raise ConflictError(f"{printable(destination.path)} is being downloaded by another process")
 
 
-def _open_no_link(path: str, flags: int) -> int:
-    # Its name can be foreseen: a link of that name must not choose what is written.
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
-
-
-def _has_name(output: IO[bytes], name: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(output.fileno()), os.lstat(name))
-    except FileNotFoundError:
-        return False
+def _has_name(file: io.FileIO, directory: Directory, name: str) -> bool:
+    named = directory.find(name)
+    return named is not None and same_file(named, os.fstat(file.fileno()))
 
 
 def _partial_name(head: ObjectMetadata) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -26,6 +27,7 @@ from orchestrator_cli.core.metrics.registry import (
 )
 from orchestrator_cli.core.metrics.text_file import add_to_file, parse, render
 from tests.conftest import RunCommand
+from tests.files.flipping import flipping
 from tests.support import faults
 from tests.support.engine import PART, content, new_execution
 from tests.support.proxy import Proxy
@@ -270,6 +272,45 @@ def test_a_lock_that_is_never_given_back_ends_in_an_error(
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(OrchestratorError, match="cannot write"):
             add_to_file(file, MetricsSnapshot())
+
+
+@pytest.mark.parametrize("name", [".{}.lock", ".{}.new", "{}"])
+@pytest.mark.parametrize("target", ["victim", "nowhere"])
+def test_links_that_others_have_planted_are_not_written_through(
+    file: Path, name: str, target: str
+) -> None:
+    victim = file.parent / "victim"
+    victim.write_text("kept")
+    planted = file.with_name(name.format(file.name))
+    planted.symlink_to(target)
+    with contextlib.suppress(OrchestratorError):
+        add_to_file(file, MetricsSnapshot())
+    assert victim.read_text() == "kept"
+    assert not (file.parent / "nowhere").exists()
+    assert planted.readlink() == Path(target)
+
+
+@pytest.mark.parametrize("name", [".{}.lock", "{}"])
+def test_a_fifo_in_the_place_of_a_file_ends_in_an_error(file: Path, name: str) -> None:
+    os.mkfifo(file.with_name(name.format(file.name)))
+    with pytest.raises(OrchestratorError, match="not a regular file"):
+        add_to_file(file, MetricsSnapshot())
+
+
+def test_a_link_that_comes_and_goes_is_never_written_through(file: Path) -> None:
+    victim = file.parent / "victim"
+    victim.write_text("kept")
+    for name in (file.name, f".{file.name}.lock"):
+        file.with_name(name).touch()
+        file.with_name("link").symlink_to("victim")
+        with flipping(file.parent, name, "link"):
+            for _ in range(300):
+                with contextlib.suppress(OrchestratorError):
+                    add_to_file(file, MetricsSnapshot())
+                assert victim.read_text() == "kept"
+        for left in file.parent.iterdir():
+            if left != victim:
+                left.unlink()
 
 
 def test_others_may_read_the_file(file: Path) -> None:

@@ -16,11 +16,12 @@ from urllib.parse import quote, urlsplit
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.private import private_directory
 from orchestrator_cli.core.http.transport import Request
 from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, Owed, check_taken
 from orchestrator_cli.core.metrics.registry import MetricsSnapshot
-from orchestrator_cli.core.metrics.text_file import add_to_file, locked
+from orchestrator_cli.core.metrics.text_file import add_to_file, locked, read_exposition
 from orchestrator_cli.core.s3.checksum import sha256
 from orchestrator_cli.core.s3.errors import map_exception
 from orchestrator_cli.core.s3.session import USER_AGENT
@@ -80,7 +81,7 @@ class Pushgateway:
 
     def _add(self, measured: MetricsSnapshot) -> None:
         try:
-            self.totals.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_directory(self.totals.parent).close()
         except OSError as error:
             where = printable(self.totals.parent)
             raise OrchestratorError(
@@ -90,8 +91,8 @@ class Pushgateway:
 
     def _push(self) -> None:
         # Read under the lock, so that nobody's older totals arrive after newer ones.
-        with locked(self.totals.with_suffix(".push")):
-            self._put(self.totals.read_bytes())
+        with locked(self.totals.with_suffix(".push")) as directory:
+            self._put(read_exposition(directory, self.totals.name))
 
     def _put(self, totals: bytes) -> None:
         from orchestrator_cli.core.http.curl_easy import EasyTransport

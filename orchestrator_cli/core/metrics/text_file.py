@@ -7,16 +7,17 @@ an extra, parses and writes the format.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import io
 import math
-import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.directory import Directory
+from orchestrator_cli.core.files.lock import lock_file
+from orchestrator_cli.core.files.new_file import create_atomically, write_all
 from orchestrator_cli.core.metrics.registry import (
     METRICS,
     Distribution,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 # A merge takes milliseconds; whoever holds the lock for longer hangs.
 _LOCK_SECONDS = 5.0
-_LOCK_PAUSE_SECONDS = 0.02
 _MOST_BYTES = 4 * 1024 * 1024
 
 
@@ -53,10 +53,11 @@ def add_to_file(path: Path, measured: MetricsSnapshot) -> None:
     file as it is, where it cannot be written or holds anything but this tool's metrics.
     """
     try:
-        with locked(path):
-            merged = _read(path)
+        with locked(path) as directory:
+            merged = _read(directory, path.name)
             merged.merge(measured)
-            _replace(path, render(merged))
+            with create_atomically(directory, path.name, replace=True) as file:
+                write_all(file, render(merged))
     except OSError as error:
         raise OrchestratorError(f"cannot write {printable(path)}: {error.strerror}") from error
     except ValueError as error:
@@ -173,43 +174,34 @@ def _cumulated(metric: Metric, distribution: Distribution) -> list[tuple[str, fl
     return buckets
 
 
-def _read(path: Path) -> MetricsSnapshot:
+def _read(directory: Directory, name: str) -> MetricsSnapshot:
     try:
-        with open(path, "rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+        content = read_exposition(directory, name)
     except FileNotFoundError:
         return MetricsSnapshot()
-    if len(content) > _MOST_BYTES:
-        raise ValueError("it is too large")
     if content and not content.endswith(b"\n"):
         raise ValueError("its last line is cut")
     return parse(content.decode())
 
 
+def read_exposition(directory: Directory, name: str) -> bytes:
+    """Read a file of metrics. Raises OSError, and ValueError for one that is too large."""
+    with io.BufferedReader(directory.open_file(name)) as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError("it is too large")
+    return content
+
+
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file. The kernel drops it when its holder dies, however that happens.
+def locked(path: Path) -> Iterator[Directory]:
+    """Hold the lock of a file, in its directory. The kernel drops it when its holder dies.
 
-    Raises BlockingIOError where another process holds it for seconds.
+    Nothing that was planted there is followed, waited for or written to. Raises BlockingIOError
+    where another process holds it for seconds, and other OSError.
     """
-    with open(path.with_name(f".{path.name}.lock"), "ab") as lock:
-        given_up_at = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= given_up_at:
-                    raise
-            time.sleep(_LOCK_PAUSE_SECONDS)
-        yield
-
-
-def _replace(path: Path, content: bytes) -> None:
-    # One name: under the lock nobody else writes it, and what a killed one left is replaced.
-    waiting = path.with_name(f".{path.name}.new")
-    with open(waiting, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(waiting, path)
+    with (
+        Directory.open_root(path.parent) as directory,
+        lock_file(directory, f".{path.name}.lock", _LOCK_SECONDS),
+    ):
+        yield directory

@@ -31,6 +31,7 @@ from orchestrator_cli.core.executions.repository import (
     finish_execution,
     record_upload_result,
 )
+from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer.engine import TransferEngine
@@ -322,9 +323,10 @@ class RunUploader:
     def _planned_log(self, name: str) -> PlannedFile:
         source = self._spool.log_path(name) or Path()
         path = f"logs/{name}"
-        size = source.stat().st_size if source.exists() else 0
+        file = NamedFile(source) if source.exists() else None
+        size = file.named.st_size if file else 0
         key = artifact_key(self._start.execution_id, path)
-        return PlannedFile(source, path, key, size, guess_content_type(path))
+        return PlannedFile(source, path, key, size, guess_content_type(path), file)
 
     def _artifacts(self, outcome: RunOutcome) -> Iterator[PlanItem]:
         directory = self._start.artifacts

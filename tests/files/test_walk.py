@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +98,23 @@ def test_a_file_can_be_opened_long_after_with_few_directories_open(make_tree: Ma
     assert open_descriptors() - before <= 9
     del tree, entries, entry
     assert open_descriptors() == before
+
+
+def test_memory_does_not_grow_with_the_tree(tmp_path: Path) -> None:
+    with Directory.open_root(tmp_path) as root:
+        for number in range(150):
+            with root.make_directory(str(number)) as directory:
+                for name in range(40):
+                    directory.create_file(str(name)).close()
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in walk(Tree.named(tmp_path)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 150 + 150 * 40
+    # The names of two directories, and no more than the 64 directories that are held open.
+    assert peak < 200_000
 
 
 def test_the_name_is_not_always_text(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ class HiddenNames:
         yield SkippedPath(self._first[0], reason)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TreePlan:
     """Where the files below a directory of a tree go; `root` is what that directory is called.
 
@@ -215,44 +215,47 @@ class TreePlan:
     selection: PathFilter = field(default_factory=PathFilter)
     hidden: HiddenNames = field(default_factory=HiddenNames)
     links: bool = True
+    _prefix: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # pathlib would take longer to join names than the file takes to be sent.
+        self._prefix = os.path.join(self.root, "")
 
     def items(self) -> Iterator[PlanItem]:
         """Yield every file in the order of keys, and what is left out."""
         try:
             for entry in walk(self.tree, self.start, self._is_entered):
                 if entry.kind is not Kind.DIRECTORY or entry.error is not None:
-                    yield from self._plan(entry)
+                    yield from self._plan(entry, self._relative(entry.parts))
         except OSError as error:
             yield unreadable(self.root, error)
 
-    def _is_entered(self, entry: Entry) -> bool:
-        return not self._leaves_out(entry, entry.parts)
+    def _relative(self, parts: Parts) -> str:
+        return "/".join(parts[len(self.start) :])
 
-    def _leaves_out(self, entry: Entry, parts: Parts) -> bool:
+    def _source(self, relative: str) -> Path:
+        return Path(f"{self._prefix}{relative}")
+
+    def _is_entered(self, entry: Entry) -> bool:
+        relative = self._relative(entry.parts)
+        return not self._leaves_out(relative, relative)
+
+    def _leaves_out(self, relative: str, real: str) -> bool:
         """Say whether something is hidden, or leads to what is; if so, take note of it."""
-        if self.selection.hidden or not any(name.startswith(".") for name in self._below(parts)):
+        if self.selection.hidden or not (real.startswith(".") or "/." in real):
             return False
-        if self.selection.takes("/".join(self._below(entry.parts))):
-            self.hidden.add(self._source(entry))
+        if self.selection.takes(relative):
+            self.hidden.add(self._source(relative))
         return True
 
-    def _below(self, parts: Parts) -> Parts:
-        return parts[len(self.start) :]
-
-    def _source(self, entry: Entry) -> Path:
-        # pathlib would take longer to join them than the file takes to be sent.
-        return Path(os.path.join(self.root, *self._below(entry.parts)))
-
-    def _plan(self, entry: Entry) -> Iterator[PlanItem]:
-        relative = "/".join(self._below(entry.parts))
-        source = self._source(entry)
+    def _plan(self, entry: Entry, relative: str) -> Iterator[PlanItem]:
+        source = self._source(relative)
         if entry.error is not None:
             # What cannot be read is told even so: it may hold what is selected.
             yield unreadable(source, entry.error)
+        elif self._leaves_out(relative, relative) or not self.selection.takes(relative):
             return
-        if self._leaves_out(entry, entry.parts) or not self.selection.takes(relative):
-            return
-        if entry.kind is Kind.LINK:
+        elif entry.kind is Kind.LINK:
             yield from self._plan_link(entry, source, relative)
         elif entry.kind is Kind.FILE and entry.status is not None:
             yield _plan_file(self.execution_id, source, relative, entry.status, entry.file)
@@ -266,7 +269,7 @@ class TreePlan:
         target = follow_link(self.tree, entry.parts)
         if target.leads is not Leads.FILE:
             yield SkippedPath(source, self._why_not(target.leads))
-        elif not self._leaves_out(entry, target.parts):
+        elif not self._leaves_out(relative, self._relative(target.parts)):
             # From here on it is the file that it leads to now, whatever it leads to later.
             file = TreeFile(self.tree, target.parts)
             try:

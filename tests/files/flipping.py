@@ -12,14 +12,17 @@ from pathlib import Path
 _NOBODY = 65534
 # Between the second and the third rename the name is the link; after the fourth it is as before.
 _SCRIPT = """
-import os, sys
+import itertools, os, sys
 user, name, link = sys.argv[1:]
 if int(user):
     os.setgroups([])
     os.setresgid(int(user), int(user), int(user))
     os.setresuid(int(user), int(user), int(user))
 print(flush=True)
-for number in range(50_000_000):
+parent = os.getppid()
+for number in itertools.count():
+    if os.getppid() != parent:
+        break  # nobody is left to end it
     # Another one each time, as what is attacked may make a directory where it misses one.
     aside = f"{name}.{number}"
     for old, new in [(name, aside), (link, name), (name, link), (aside, name)]:

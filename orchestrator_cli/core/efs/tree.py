@@ -71,7 +71,7 @@ def tree_state(execution: BenchExecution) -> TreeFingerprint:
     with contextlib.suppress(OSError):
         for entry in walk(execution.tree, execution.parts):
             status = entry.status
-            if status is None:
+            if status is None or entry.error is not None:
                 continue
             told = (
                 entry.parts,

@@ -7,9 +7,9 @@ import os
 import stat
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
 
 from orchestrator_cli.core.files.checks import Parts, same_file
+from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.files.tree import Tree
 
 # As many as Linux follows.
@@ -38,14 +38,14 @@ class LinkTarget:
 
 def follow_link(tree: Tree, parts: Parts) -> LinkTarget:
     """Find out where a link leads. What it leads to is opened by `parts`, and by no link."""
-    with _Position(tree, parts[:-1]) as position:
-        try:
-            return _follow(position, parts[-1])
-        except OSError as error:
-            if error.errno in _NOWHERE:
-                return LinkTarget(Leads.NOWHERE)
-            # What may not be looked at inside is the walk's to report.
-            return LinkTarget(Leads.OTHER if position.inside is not None else Leads.OUTSIDE)
+    position = _Position(tree, parts[:-1])
+    try:
+        return _follow(position, parts[-1])
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return LinkTarget(Leads.NOWHERE)
+        # What may not be looked at inside is the walk's to report.
+        return LinkTarget(Leads.OTHER if position.inside is not None else Leads.OUTSIDE)
 
 
 def _follow(position: _Position, name: str) -> LinkTarget:
@@ -79,33 +79,25 @@ class _Position:
     def __init__(self, tree: Tree, inside: Parts) -> None:
         self.inside: Parts | None = inside
         self._tree = tree
-        self._root = tree.root.status()
-        self._outside = -1
+        self._outside = tree.root
         self._links = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._leave_outside()
-
-    def _here(self) -> int:
-        if self.inside is None:
-            return self._outside
-        return self._tree.directory(self.inside).fileno()
+    def _here(self) -> Directory:
+        # Held by whoever asks: another thread may have the tree close what it no longer holds.
+        return self._outside if self.inside is None else self._tree.directory(self.inside)
 
     def stat(self, name: str) -> os.stat_result:
         """Look at what a name stands for here."""
-        return os.stat(name, dir_fd=self._here(), follow_symlinks=False)
+        return self._here().stat(name)
 
     def take_link(self, name: str) -> list[str]:
         """Return the names that a link here says to go, from here or from the top."""
         self._links += 1
         if self._links > _MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
-        names = os.readlink(name, dir_fd=self._here()).split("/")
+        names = self._here().read_link(name).split("/")
         if not names[0]:
-            self._go_to(os.open("/", _LOOK))
+            self._go_to(Directory(os.open("/", _LOOK)))
         return names
 
     def go_down(self, name: str) -> None:
@@ -114,27 +106,24 @@ class _Position:
             self.inside = (*self.inside, name)
             self._tree.directory(self.inside)
         else:
-            self._go_to(os.open(name, _LOOK, dir_fd=self._outside))
+            self._look_into(name)
 
     def go_up(self) -> None:
         """Go to the directory above; the one that we came from, below the root."""
         if self.inside:
             self.inside = self.inside[:-1]
         else:
-            self._go_to(os.open("..", _LOOK, dir_fd=self._here()))
+            self._look_into("..")
 
-    def _go_to(self, descriptor: int) -> None:
-        self._leave_outside()
-        if same_file(os.fstat(descriptor), self._root):
-            os.close(descriptor)
+    def _look_into(self, name: str) -> None:
+        here = self._here()
+        self._go_to(Directory(os.open(name, _LOOK, dir_fd=here.fileno())))
+
+    def _go_to(self, directory: Directory) -> None:
+        if same_file(directory.status(), self._tree.root.status()):
             self.inside = ()
         else:
-            self.inside, self._outside = None, descriptor
-
-    def _leave_outside(self) -> None:
-        descriptor, self._outside = self._outside, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+            self.inside, self._outside = None, directory
 
     def target(self, name: str | None = None, status: os.stat_result | None = None) -> LinkTarget:
         """Return what the way has led to: a directory, or what a name in it stands for."""

@@ -15,7 +15,7 @@ _NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC if hasattr(os, "O_TMPFILE") 
 _OPEN_FILES = "/proc/self/fd"
 _NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
 # What file systems say that have no hard links.
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 @contextlib.contextmanager
@@ -87,7 +87,7 @@ def give_name(directory: Directory, name: str, new_name: str, replace: bool) -> 
     try:
         directory.link(name, new_name)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
         # Take the name first: a rename alone would replace what appears meanwhile.
         directory.create_file(new_name, 0o600).close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator_cli.core.files.checks import Parts, UnsafeFileError, split_path
 from orchestrator_cli.core.files.directory import Kind
-from orchestrator_cli.core.files.new_file import create_atomically, write_all
+from orchestrator_cli.core.files.new_file import NO_LINKS, create_atomically, write_all
 from orchestrator_cli.core.files.tree import Tree, TreeFile
 from orchestrator_cli.core.files.walk import kind_of
 from orchestrator_cli.core.transfer.local_file import LocalFile
@@ -59,11 +59,18 @@ class Destination:
         return LocalFile(TreeFile(self._tree, self._parts), self.path)
 
     def create(self, content: memoryview) -> bool:
-        """Write the file, which has no name until it is whole; False where the name is taken."""
+        """Write the file, which has no name until it is whole.
+
+        False where the name is taken, or where files cannot be given names in this way.
+        """
         try:
             with create_atomically(self.directory, self.name, durable=False) as file:
                 write_all(file, content)
         except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
             return False
         return True
 

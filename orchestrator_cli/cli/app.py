@@ -7,7 +7,6 @@ The composition root: clock, randomness and clients come from here, and only thi
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -26,13 +25,10 @@ if TYPE_CHECKING:
     from orchestrator_cli.cli.output import Output
     from orchestrator_cli.core.gateway.client import GatewayClient
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
-    from orchestrator_cli.core.s3.access import DirectAccess
     from orchestrator_cli.core.s3.types import UploadResult
     from orchestrator_cli.core.s3.writer import ArtifactStore
     from orchestrator_cli.core.transfer.engine import TransferEngine
 
-# As in boto3, which is more liberal than AWS is for new buckets.
-_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 # Requests sent ahead where the answers are taken in order.
 _AHEAD = 64
 VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
@@ -112,7 +108,7 @@ class App:
             endpoint_url=self.settings.endpoint_url,
             profile=self.settings.profile,
             concurrency=min(concurrency, _AHEAD),
-            direct=self._direct_access(),
+            environment=os.environ,
             proxies=proxy_variables(os.environ),
         )
         retry = (
@@ -208,12 +204,11 @@ class App:
                 hint="set ORCHESTRATOR_BUCKET or --bucket; without an account: "
                 "`orchestrator sandbox`",
             )
-        if "/" in bucket:
-            raise UsageError(
-                f"{printable(bucket)!r} is not a bucket name", hint="there is no key prefix option"
-            )
-        if _BUCKET.fullmatch(bucket) is None:
-            raise UsageError(f"{printable(bucket)!r} is not a bucket name")
+        from orchestrator_cli.core.s3.config import is_bucket_name
+
+        if not is_bucket_name(bucket):
+            hint = "there is no key prefix option" if "/" in bucket else None
+            raise UsageError(f"{printable(bucket)!r} is not a bucket name", hint=hint)
         return bucket
 
     def via(self, url: str, token_file: Path | None, concurrency: int) -> GatewayClient:
@@ -228,20 +223,6 @@ class App:
         if client.sends_token_in_clear:
             self.output.warn("the token goes to the server over plain HTTP; use https://")
         return client
-
-    def _direct_access(self) -> DirectAccess | None:
-        """Return what the environment alone decides, or None where boto3 must work it out."""
-        from orchestrator_cli.core.s3.access import Asked, direct_access
-
-        settings = self.settings
-        asked = Asked(
-            region=settings.region,
-            endpoint_url=settings.endpoint_url,
-            profile=settings.profile,
-            config_file=_aws_file("AWS_CONFIG_FILE", "~/.aws/config"),
-            credentials_file=_aws_file("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
-        )
-        return direct_access(asked, os.environ)
 
     def _note_retry(self, error: OrchestratorError) -> None:
         if self.meter is not None:
@@ -259,13 +240,6 @@ def _read_token(file: Path) -> str:
         raise UsageError(f"cannot read {printable(file)}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{printable(file)} holds no token") from error
-
-
-def _aws_file(variable: str, usual: str) -> bool:
-    """Say whether there is an AWS file that may have a say."""
-    file = os.environ.get(variable) or os.path.expanduser(usual)
-    # /dev/null, as the sandbox sets it, is empty; a path that is not there is neither.
-    return Path(file).exists() and file != os.devnull
 
 
 def debug_from_environment() -> bool:

@@ -536,7 +536,7 @@ def test_a_refused_connection(closed_port: int) -> None:
     with make_clients(f"http://127.0.0.1:{closed_port}") as clients:
         for request in clients.requests.values():
             words = f"connection refused by 127.0.0.1:{closed_port}"
-            assert_unavailable(failure(request), words, fatal=True)
+            assert_unavailable(failure(request), words)
 
 
 def test_no_answer_in_time(silent_port: int) -> None:
@@ -550,22 +550,21 @@ def test_a_host_name_without_an_address() -> None:
     with make_clients("http://nothing.invalid:9000") as clients:
         for request in clients.requests.values():
             words = "the host name of nothing.invalid:9000 cannot be resolved"
-            assert_unavailable(failure(request), words, fatal=True)
+            assert_unavailable(failure(request), words)
 
 
 @pytest.mark.parametrize(
     ("kind", "error_type", "fatal"),
     [
-        (Kind.RESOLVE, UnavailableError, True),
-        (Kind.REFUSED, UnavailableError, True),
-        (Kind.UNREACHABLE, UnavailableError, True),
-        (Kind.CONNECT_TIMEOUT, UnavailableError, True),
+        (Kind.RESOLVE, UnavailableError, False),
+        (Kind.REFUSED, UnavailableError, False),
+        (Kind.UNREACHABLE, UnavailableError, False),
+        (Kind.CONNECT_TIMEOUT, UnavailableError, False),
         (Kind.CERTIFICATE, UnavailableError, True),
         (Kind.CA_FILE, UsageError, True),
         (Kind.NOT_TLS, UnavailableError, True),
         (Kind.PROXY_AUTH, AccessError, True),
         (Kind.PROXY_REFUSED, UnavailableError, True),
-        # These may be of one object only.
         (Kind.STALLED, UnavailableError, False),
         (Kind.TOO_SLOW, UnavailableError, False),
         (Kind.BROKEN, UnavailableError, False),
@@ -625,7 +624,7 @@ def test_a_proxy_that_is_not_there(closed_port: int) -> None:
     boto = boto_through(proxy, "http://s3.example.test")
     error = failure(lambda: boto.get_object(Bucket="b", Key="k"))
     boto.close()
-    assert_unavailable(error, f"connection refused by 127.0.0.1:{closed_port}", fatal=True)
+    assert_unavailable(error, f"connection refused by 127.0.0.1:{closed_port}")
 
 
 def test_a_proxy_that_opens_no_way() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -197,7 +198,7 @@ def test_one_of_several_large_uploads_of_a_key_wins(
 
     def run(number: int) -> PutOutcome:
         # With the product's own patience: they wait for each other.
-        store = ArtifactStore(S3Session(S3Settings(bucket)))
+        store = ArtifactStore(S3Session(S3Settings(bucket, environment=os.environ)))
         if pipe:
             return upload_pipe(bucket, contents[number], store)
         return upload_file(bucket, tmp_path / str(number), store)
@@ -226,7 +227,7 @@ def test_one_of_several_small_uploads_of_a_key_wins_in_a_versioned_bucket(
 
     def run(number: int) -> PutOutcome:
         # Two each have the same content.
-        store = ArtifactStore(S3Session(S3Settings(bucket)))
+        store = ArtifactStore(S3Session(S3Settings(bucket, environment=os.environ)))
         return store.create(KEY, b"%d" % (number // 2), "text/plain")[0]
 
     with ThreadPoolExecutor(6) as threads:

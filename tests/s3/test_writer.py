@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -432,54 +432,14 @@ def test_foreign_keys_do_not_stop_a_listing(s3: S3Client, bucket: str) -> None:
 # --- clients -----------------------------------------------------------------------------
 
 
-def test_clients_are_made_once_by_many_threads(
-    s3env: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[str] = []
-    for name in ("session", "boto", "client_options", "transport"):
-        original = getattr(S3Session, f"_make_{name}")
-
-        def make(clients: S3Session, name: str = name, original: Any = original) -> Any:
-            made.append(name)
-            return original(clients)
-
-        monkeypatch.setattr(S3Session, f"_make_{name}", make)
-    clients = S3Session(S3Settings(s3env["ORCHESTRATOR_BUCKET"]))
+def test_clients_are_made_once_by_many_threads(s3env: dict[str, str]) -> None:
+    clients = S3Session(S3Settings(s3env["ORCHESTRATOR_BUCKET"], environment=s3env))
     start = threading.Barrier(12)
 
     def ask(number: int) -> object:
         start.wait()
-        return getattr(clients, ("boto", "client_options", "transport", "is_aws")[number % 4])
+        return getattr(clients, ("boto", "client", "transport")[number % 3])
 
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(ask, range(12)))
-    assert sorted(made) == ["boto", "client_options", "session", "transport"]
-    assert len({id(answer) for answer in answers}) == 4
-
-
-def test_clients_that_need_each_other_are_no_deadlock(
-    s3env: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One thread makes the boto3 client while another, on its way to our own, needs it too."""
-    clients = S3Session(S3Settings(s3env["ORCHESTRATOR_BUCKET"]))
-    inside = threading.Event()
-    original = S3Session._make_transport
-
-    def make_transport(clients: S3Session) -> Any:
-        inside.set()
-        other.join(0.2)  # the other has had its chance to take the lock first
-        return original(clients)
-
-    def ask_for_boto() -> None:
-        inside.wait()
-        assert clients.boto
-
-    monkeypatch.setattr(S3Session, "_make_transport", make_transport)
-    other = threading.Thread(target=ask_for_boto, daemon=True)
-    other.start()
-    asking = threading.Thread(target=lambda: clients.transport, daemon=True)
-    asking.start()
-    asking.join(20)
-    other.join(20)
-    assert not asking.is_alive()
-    assert not other.is_alive()
+    assert len({id(answer) for answer in answers}) == 3

@@ -7,6 +7,7 @@ the last has come.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -204,7 +205,7 @@ def test_sixteen_updates_of_the_metadata_at_once(bench: Bench) -> None:
             labels = metadata.labels | {f"writer-{number}": str(number)}
             return metadata.model_copy(update={"labels": labels})
 
-        store = ArtifactStore(S3Session(S3Settings(bench.bucket)))
+        store = ArtifactStore(S3Session(S3Settings(bench.bucket, environment=os.environ)))
         update_metadata(store, execution_id, change)
 
     with ThreadPoolExecutor(updates) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ def open_store(
         patience_seconds=PATIENCE_SECONDS,
         on_retry=on_retry,
     )
-    return ArtifactStore(S3Session(S3Settings(bucket), retry, pace))
+    return ArtifactStore(S3Session(S3Settings(bucket, environment=os.environ), retry, pace))
 
 
 def new_execution(cli: Callable[..., Any]) -> str:

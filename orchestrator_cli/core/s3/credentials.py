@@ -1,56 +1,57 @@
-"""Where credentials come from when no AWS configuration file has a say, without boto3.
+"""Whose requests they are: static keys of the environment as they stand, or botocore's chain.
 
+The chain (profiles, SSO, web identity, containers, instance roles, processes) is asked for
+credentials only; no client is built.
 https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any, Protocol
-from urllib.parse import urlencode
 
-from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.base.text import printable, without_urls
-from orchestrator_cli.core.http.pool import HttpPool
-from orchestrator_cli.core.s3.errors import (
-    expired_after_refresh,
-    map_exception,
-    no_credentials,
-    parse_error_body,
-)
+from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.errors import expired_after_refresh, map_exception
 
-# As in the SDKs: new ones are fetched while the old ones still have time.
-_RENEW_BEFORE = timedelta(minutes=10)
-# After a renewal that failed, while the old ones are still good.
-_NEXT_TRY = timedelta(seconds=30)
-_ATTEMPTS = 3
-_FIRST_WAIT_SECONDS = 0.2
+# No role lasts as long, and no presigned URL.
+_LONGEST_SECONDS = 8 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """One set of credentials. `session_token` and `expires_at` are None for those that last."""
+    """One set of credentials. `session_token` is None for those that last."""
 
     access_key_id: str
     secret_access_key: str
     session_token: str | None = None
-    expires_at: datetime | None = None
 
 
-class CredentialSource(Protocol):
+@dataclass(frozen=True, slots=True)
+class CredentialLifetime:
+    """Until when requests signed now are good. `expires_at` is None where it is not known."""
+
+    temporary: bool
+    expires_at: datetime | None
+
+
+class CredentialProvider(Protocol):
     """Gives credentials that are good now. Safe to share between threads."""
 
-    def current(self) -> Credentials:
+    def get(self) -> Credentials:
         """Return the credentials of this moment. Raises AccessError."""
         ...
 
+    def lifetime(self) -> CredentialLifetime:
+        """Return how long those of this moment stay good. Raises AccessError."""
+        ...
+
     def refresh(self) -> bool:
-        """Fetch new ones although the present ones seem good; say if that makes sense."""
+        """Get new ones although the present ones seem good; return True if that makes sense."""
         ...
 
 
@@ -59,200 +60,159 @@ class StaticCredentials:
     """Credentials that stay what they are."""
 
     credentials: Credentials
+    expires_at: datetime | None = None
 
-    def current(self) -> Credentials:
+    def get(self) -> Credentials:
         """Return them."""
         return self.credentials
+
+    def lifetime(self) -> CredentialLifetime:
+        """Return how long they last, as far as that was told."""
+        temporary = bool(self.credentials.session_token) or self.expires_at is not None
+        return CredentialLifetime(temporary, self.expires_at)
 
     def refresh(self) -> bool:
         """Return False: asking again changes nothing."""
         return False
 
 
-class FetchedCredentials:
-    """Credentials that are fetched, kept, and fetched anew before they end."""
+def static_credentials(environment: Mapping[str, str]) -> StaticCredentials | None:
+    """Return the keys that stand in the environment; None where it has none.
 
-    def __init__(
-        self,
-        fetch: Callable[[], Credentials],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._fetch = fetch
-        self._now = now
+    Raises UsageError where it says in no known way when they end.
+    """
+    key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+    if not key or not secret:
+        return None
+    token = environment.get("AWS_SESSION_TOKEN") or environment.get("AWS_SECURITY_TOKEN")
+    expires_at = _parse_expiration(environment.get("AWS_CREDENTIAL_EXPIRATION"))
+    return StaticCredentials(Credentials(key, secret, token or None), expires_at)
+
+
+def _parse_expiration(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    with contextlib.suppress(ValueError, OverflowError):
+        expires_at = datetime.fromisoformat(text)
+        if expires_at.tzinfo is not None:
+            return expires_at.astimezone(UTC)
+    raise UsageError(
+        f"AWS_CREDENTIAL_EXPIRATION: {printable(text)!r} is no time",
+        hint="it is like 2026-01-31T09:00:00Z; unset it where the end is not known",
+        is_fatal=True,
+    )
+
+
+class ChainCredentials:
+    """The credentials that botocore's chain finds; botocore refreshes them before they end."""
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        """`load` goes through the chain anew, and returns botocore's credentials or None."""
+        self._load = load
         self._lock = threading.Lock()
-        self._held: Credentials | None = None
-        self._not_before: datetime | None = None
-        self._fetches = 0
+        self._loaded: Any = None
+        self._loads = 0
+        self._given: Credentials | None = None
 
-    def current(self) -> Credentials:
-        """Return credentials that are good now. Raises AccessError."""
-        held = self._held
-        if held is not None and not self._is_due(held):
-            return held
-        with self._lock:
-            held = self._held
-            if held is not None and not self._is_due(held):
-                return held
-            try:
-                return self._renew()
-            except OrchestratorError:
-                # Whoever gives them may be down for a moment while these are still good.
-                if held is None or self._ends_within(held, timedelta(0)):
-                    raise
-                self._not_before = self._now() + _NEXT_TRY
-                return held
+    def get(self) -> Credentials:
+        """Return the credentials of this moment. Raises AccessError."""
+        self._given = self._freeze(self._current())
+        return self._given
+
+    def lifetime(self) -> CredentialLifetime:
+        """Return how long those of this moment stay good. Raises AccessError."""
+        found = self._current()
+        frozen = self._freeze(found)
+        expires_at = _expires_at(found, datetime.now(UTC))
+        return CredentialLifetime(bool(frozen.session_token) or expires_at is not None, expires_at)
 
     def refresh(self) -> bool:
-        """Fetch new ones. Threads that ask while it is done share what comes of it."""
-        seen = self._fetches
+        """Go through the chain anew: S3 refuses what it gave, whatever it said of their end.
+
+        Returns False where the same comes of it. Threads that ask meanwhile share the outcome.
+        """
+        refused, given, seen = self._loaded, self._given, self._loads
         with self._lock:
-            if self._fetches == seen:
-                self._held = None
-                try:
-                    self._renew()
-                except OrchestratorError:
-                    # Every later signature tries it again, and says what fails.
-                    self._fetches += 1
-        return True
-
-    def _renew(self) -> Credentials:
-        fetched = self._fetch()
-        if self._ends_within(fetched, timedelta(0)):
-            raise expired_after_refresh()
-        self._held = fetched
-        self._fetches += 1
-        return fetched
-
-    def _is_due(self, held: Credentials) -> bool:
-        if not self._ends_within(held, _RENEW_BEFORE):
-            return False
-        waits = self._not_before is not None and self._now() < self._not_before
-        return not waits or self._ends_within(held, timedelta(0))
-
-    def _ends_within(self, held: Credentials, span: timedelta) -> bool:
-        return held.expires_at is not None and held.expires_at - self._now() <= span
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerEndpoint:
-    """The endpoint that gives a container or an EKS pod its role's credentials.
-
-    https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
-    """
-
-    url: str
-    token: str | None = None
-    token_file: str | None = None
-
-    def fetch(self, http: HttpPool) -> Credentials:
-        """Ask for credentials once. Raises AccessError."""
-        headers = {"Accept": "application/json"}
-        token = _read_token(self.token_file) if self.token_file else self.token
-        if token:
-            headers["Authorization"] = _one_line(token)
-        status, body = _request(http, "GET", self.url, headers=headers)
-        if status != 200:
-            raise no_credentials(f"the container's endpoint answered {status}", status >= 500)
-        return _parse_json(body)
-
-
-@dataclass(frozen=True, slots=True)
-class WebIdentity:
-    """A token of the cluster that STS takes for a role's credentials.
-
-    https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
-    """
-
-    sts_url: str
-    role_arn: str
-    session_name: str
-    token_file: str
-
-    def fetch(self, http: HttpPool) -> Credentials:
-        """Ask STS once; the token's file is read anew, as the cluster replaces it."""
-        fields = {
-            "Action": "AssumeRoleWithWebIdentity",
-            "Version": "2011-06-15",
-            "RoleArn": self.role_arn,
-            "RoleSessionName": self.session_name,
-            "WebIdentityToken": _read_token(self.token_file),
-        }
-        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-        body = urlencode(fields).encode()
-        status, answer = _request(http, "POST", self.sts_url, headers=headers, body=body)
-        if status != 200:
-            told = parse_error_body(status, answer.decode("utf-8", "replace"))
-            detail = f"{told.code or status} {without_urls(told.message)}".rstrip()
-            passing = status >= 500 or told.code == "IDPCommunicationError"
-            raise no_credentials(f"AssumeRoleWithWebIdentity answered {detail}", passing)
-        return _parse_sts(answer)
-
-
-def fetch_patiently(
-    fetch: Callable[[], Credentials], sleep: Callable[[float], object]
-) -> Credentials:
-    """Fetch, up to three times where the failure can pass. Raises AccessError."""
-    for attempt in range(_ATTEMPTS - 1):
+            if self._loads != seen or refused is None:
+                return True
+            self._loaded = None
         try:
-            return fetch()
-        except OrchestratorError as error:
-            if not error.retryable:
-                raise
-            sleep(_FIRST_WAIT_SECONDS * 2**attempt)
-    return fetch()
+            return self.get() != given or _is_refreshable(refused)
+        except OrchestratorError:
+            # Every later signature tries it again, and says what fails.
+            return True
+
+    def _current(self) -> Any:
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = _load(self._load)
+                self._loads += 1
+            return self._loaded
+
+    @staticmethod
+    def _freeze(found: Any) -> Credentials:
+        try:
+            # Those of a role are fetched only now, and those about to end are fetched anew.
+            frozen = found.get_frozen_credentials()
+        except RuntimeError as error:
+            # botocore has no type of its own for fresh credentials that have ended already.
+            raise expired_after_refresh() from error
+        except Exception as error:
+            raise map_exception(error, "credentials") from error
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token or None)
 
 
-def _request(http: HttpPool, method: str, url: str, **options: Any) -> tuple[int, bytes]:
+def _is_refreshable(found: Any) -> bool:
+    return hasattr(found, "refresh_needed")
+
+
+def _load(load: Callable[[], Any]) -> Any:
     try:
-        answer = http.request(method, url, **options)
+        found = load()
     except Exception as error:
-        told = map_exception(error, "credentials")
-        if not isinstance(told, OrchestratorError):
-            raise
-        raise no_credentials(told.message.removeprefix("credentials: "), retryable=True) from error
-    return answer.status, bytes(answer.data)
+        raise map_exception(error, "credentials") from error
+    if found is None:
+        raise AccessError(
+            "no AWS credentials found",
+            hint="set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or try "
+            "`orchestrator sandbox`",
+            is_fatal=True,
+        )
+    return found
 
 
-def _read_token(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise no_credentials(f"cannot read {printable(file)}: {reason}") from error
+def chain_credentials(profile: str | None, region: str) -> ChainCredentials:
+    """Return what botocore's chain finds for a profile that was asked for by name, or without.
+
+    `region` is where STS is asked for roles.
+    """
+
+    def load() -> Any:
+        # A session of its own each time: what the last one found is kept by it.
+        from botocore.session import Session
+
+        session = Session(profile=profile)
+        session.set_config_variable("region", region)
+        return session.get_credentials()
+
+    return ChainCredentials(load)
 
 
-def _one_line(token: str) -> str:
-    if any(character in token for character in "\r\n"):
-        raise no_credentials("the container's authorization token has more than one line")
-    return token
+def _expires_at(found: Any, now: datetime) -> datetime | None:
+    """Return when botocore's credentials end; None where they do not, or nobody knows.
 
-
-def _parse_json(body: bytes) -> Credentials:
-    try:
-        told = json.loads(body)
-        return _credentials(told, "Token")
-    except (ValueError, KeyError, TypeError) as error:
-        raise no_credentials("what answered is not a credentials endpoint", True) from error
-
-
-def _parse_sts(body: bytes) -> Credentials:
-    from xml.etree import ElementTree as ET
-
-    try:
-        # Of STS, over TLS; expat refuses entities that explode.
-        found = ET.fromstring(body).find(".//{*}Credentials")  # noqa: S314
-        children = () if found is None else found
-        told = {child.tag.rpartition("}")[2]: child.text or "" for child in children}
-        return _credentials(told, "SessionToken")
-    except (ET.ParseError, ValueError, KeyError) as error:
-        raise no_credentials("what answered is not STS", True) from error
-
-
-def _credentials(told: Mapping[str, str], token: str) -> Credentials:
-    expires_at = told.get("Expiration")
-    return Credentials(
-        access_key_id=str(told["AccessKeyId"]),
-        secret_access_key=str(told["SecretAccessKey"]),
-        session_token=told.get(token) or None,
-        expires_at=datetime.fromisoformat(expires_at).astimezone(UTC) if expires_at else None,
-    )
+    botocore has no public name for that time, but says whether less than some seconds are left:
+    so the time is found by halving. It is mostly a whole second.
+    """
+    if not _is_refreshable(found) or not found.refresh_needed(refresh_in=_LONGEST_SECONDS):
+        return None
+    shortest, longest = 0.0, float(_LONGEST_SECONDS)
+    while longest - shortest > 0.01:
+        middle = (shortest + longest) / 2
+        if found.refresh_needed(refresh_in=middle):
+            longest = middle
+        else:
+            shortest = middle
+    earliest = now.timestamp() + shortest
+    whole = round(earliest)
+    return datetime.fromtimestamp(whole if abs(whole - earliest) < 0.05 else earliest, UTC)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any
-from xml.sax.saxutils import unescape
 
 from orchestrator_cli.core.base.errors import (
     AccessError,
@@ -46,6 +45,7 @@ _XML_FIELD = {
     name: re.compile(rf"<{name}>([^<]{{1,{_LONGEST_FIELD}}})</{name}>")
     for name in ("Code", "Message", "RequestId", "Region", "Endpoint")
 }
+_ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&"}
 _REGION = r"[a-z]{2,6}(?:-[a-z]+)+-\d{1,2}"
 _REGION_NAME = re.compile(_REGION)
 _REGION_OF_ENDPOINT = re.compile(rf"\bs3[.-](?:dualstack\.)?({_REGION})\.")
@@ -71,7 +71,10 @@ def parse_error_body(status: int, text: str) -> S3Error:
 
 
 def _unescaped(text: str) -> str:
-    return unescape(text, {"&quot;": '"', "&apos;": "'"})
+    # xml.sax.saxutils would import an HTTP client; the ampersand comes last.
+    for entity, character in _ENTITIES.items():
+        text = text.replace(entity, character)
+    return text
 
 
 def error_from_s3(answer: S3Error, what: str) -> OrchestratorError:
@@ -149,7 +152,8 @@ class _Failure:
     kind: type[OrchestratorError] = UnavailableError
 
 
-_NOT_REACHED = _Failure(SERVER_HINT, is_fatal=True)
+# Whether it is out of reach for everything, only who sends many requests knows.
+_NOT_REACHED = _Failure(SERVER_HINT)
 _FAILURES = {
     TransportErrorKind.RESOLVE: _NOT_REACHED,
     TransportErrorKind.REFUSED: _NOT_REACHED,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from orchestrator_cli.core.base.errors import AccessError, UsageError
-from orchestrator_cli.core.s3.session import CredentialLifetime
+from orchestrator_cli.core.s3.credentials import CredentialLifetime
 from orchestrator_cli.core.s3.sigv4 import SigningKey, encode_key, presign_url
 from orchestrator_cli.core.s3.writer import ArtifactStore
 

@@ -1,35 +1,37 @@
-"""Clients and credentials: boto3 where only it knows, our own for everything that has to be fast.
+"""The session of one bucket: who asks, where the bucket is, and the clients that ask.
 
-Each is made when first asked for, so a command pays only for what it uses.
+Each client is made when it is first asked for, so a command pays only for what it uses.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_cli import __version__
 from orchestrator_cli.core.base.cancellation import BoundToken
-from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.transport import RateLimit, Task, Transport
-from orchestrator_cli.core.s3.access import DEFAULT_REGION, DirectAccess
 from orchestrator_cli.core.s3.client import S3Client, map_request_error
-from orchestrator_cli.core.s3.credentials import Credentials, CredentialSource
+from orchestrator_cli.core.s3.config import S3Config, resolve_config
+from orchestrator_cli.core.s3.credentials import (
+    CredentialLifetime,
+    CredentialProvider,
+    chain_credentials,
+    static_credentials,
+)
+from orchestrator_cli.core.s3.endpoint import is_other_region, resolve_endpoint, service_host
 from orchestrator_cli.core.s3.error_codes import EXPIRED_CODES
-from orchestrator_cli.core.s3.errors import expired_after_refresh, map_exception
+from orchestrator_cli.core.s3.errors import WrongRegionError
 from orchestrator_cli.core.s3.request import Operation
 from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 if TYPE_CHECKING:
-    import boto3
     from mypy_boto3_s3 import S3Client as BotoClient
 
     from orchestrator_cli.core.http.curl_loop import CurlLoop
@@ -45,8 +47,9 @@ USER_AGENT = f"orchestrator/{__version__}"
 
 @dataclass(frozen=True, slots=True)
 class S3Settings:
-    """Where the bucket is and who asks. None means: as the AWS configuration says.
+    """Which bucket, and what options say of it. None means: as the AWS configuration says.
 
+    `environment` has the variables of AWS: keys, region, endpoint, profile, CA.
     `proxies` has `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, as the environment names
     them in lower or upper case.
     """
@@ -57,16 +60,8 @@ class S3Settings:
     profile: str | None = None
     concurrency: int = 16
     connections: int = 256
-    direct: DirectAccess | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     proxies: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialLifetime:
-    """Until when requests signed now are good. `expires_at` is None where it is not known."""
-
-    temporary: bool
-    expires_at: datetime | None
 
 
 class S3Session:
@@ -78,52 +73,100 @@ class S3Session:
         retry: RetryPolicy | None = None,
         rate_limit: RateLimit | None = None,
     ) -> None:
-        """`rate_limit` is for the bodies of requests."""
+        """Resolve the settings; `rate_limit` is for the bodies of requests.
+
+        Raises UsageError and AccessError where they cannot be used.
+        """
         self.settings = settings
         self.bucket = settings.bucket
         self.retry = replace(
             retry or RetryPolicy(), map_error=map_request_error, recover=self._recover
         )
         self._rate_limit = rate_limit
+        self.config = resolve_config(
+            settings.bucket,
+            settings.environment,
+            region=settings.region,
+            endpoint_url=settings.endpoint_url,
+            profile=settings.profile,
+        )
+        self._endpoint = resolve_endpoint(self.config)
+        self._credentials = _find_credentials(self.config, settings.environment)
         # Several threads may ask for the first client at once; making one is not thread-safe.
         self._lock = threading.RLock()
-        self._made: dict[str, Any] = {}
+        self._has_moved = False
+        self._boto: BotoClient | None = None
+        self._transport: Transport | None = None
+        self.client = S3Client(self, lambda: self.transport, self.retry)
 
-    def _made_once(self, name: str, make: Callable[[], T]) -> T:
-        """Return what was made under a name, or make it: once, whoever asks at the same time.
+    # --- where the bucket is --------------------------------------------------------------
 
-        Not `cached_property`: that of Python 3.11 has a lock of its own, and two locks taken in
-        both orders are a deadlock; that of later releases has none and would make sixteen clients.
+    @property
+    def bucket_url(self) -> str:
+        """The bucket's URL, without a slash at its end."""
+        return self._endpoint.url
+
+    @property
+    def endpoint_url(self) -> str:
+        """The endpoint in use."""
+        return self.config.endpoint_url or f"https://{service_host(self.config.region)}"
+
+    @property
+    def region(self) -> str:
+        """The region that requests are signed for."""
+        return self._endpoint.region
+
+    @property
+    def is_aws(self) -> bool:
+        """Whether this is AWS itself, whose guarantees are known."""
+        return self._endpoint.is_aws
+
+    def follow_region(self, name: str) -> bool:
+        """Go to the region in which the bucket is, as S3 says; return True for signing anew.
+
+        That is safe at AWS itself and inside one partition, and done once in a session: two regions
+        that each name the other would be followed for ever.
         """
         with self._lock:
-            if name not in self._made:
-                self._made[name] = make()
-            return cast("T", self._made[name])
+            if not self._has_moved and is_other_region(name, self.config):
+                self.config = replace(self.config, region=name)
+                self._endpoint = resolve_endpoint(self.config)
+                self._has_moved, self._boto = True, None
+            return self._has_moved and self.config.region == name
 
     @property
-    def session(self) -> boto3.Session:
-        """The boto3 session. Raises AccessError for an unknown profile."""
-        return self._made_once("session", self._make_session)
+    def ca_bundle(self) -> str | None:
+        """The file of the private CA, as the AWS configuration names it."""
+        return self.config.ca_bundle
 
-    @property
-    def boto(self) -> BotoClient:
-        """The control plane. Its own retries are off: RetryPolicy decides."""
-        return self._made_once("boto", self._make_boto)
+    # --- who asks -------------------------------------------------------------------------
 
-    @property
-    def client(self) -> S3Client:
-        """Runs the operations of S3's REST API."""
-        return self._made_once("client", lambda: S3Client(self, lambda: self.transport, self.retry))
+    def credential_lifetime(self) -> CredentialLifetime:
+        """Return how long requests signed now stay good. Raises AccessError without credentials."""
+        return self._credentials.lifetime()
 
-    @property
-    def transport(self) -> Transport:
-        """Sends one request at a time, from any thread."""
-        return self._made_once("transport", self._make_transport)
+    def signing_key(self) -> SigningKey:
+        """Return the credentials of this moment. Raises AccessError without any."""
+        now, endpoint = self._credentials.get(), self._endpoint
+        return SigningKey(
+            now.access_key_id,
+            now.secret_access_key,
+            now.session_token,
+            endpoint.region,
+            endpoint.service,
+        )
 
-    @property
-    def client_options(self) -> ClientOptions:
-        """How requests are sent: proxies and CAs as the AWS configuration and the settings say."""
-        return self._made_once("client_options", self._make_client_options)
+    def refresh_credentials(self) -> bool:
+        """Get new credentials although the present ones seem good; say if that makes sense."""
+        return self._credentials.refresh()
+
+    def _recover(self, error: OrchestratorError) -> bool:
+        """Do something about an error that is final as things stand; return True for a retry."""
+        if isinstance(error, WrongRegionError):
+            return error.region is not None and self.follow_region(error.region)
+        return error.code in EXPIRED_CODES and self.refresh_credentials()
+
+    # --- what asks ------------------------------------------------------------------------
 
     def run(self, operation: Operation[T]) -> T:
         """Run an operation and wait for its result. Raises the library's exceptions."""
@@ -147,123 +190,11 @@ class S3Session:
         )
 
     @property
-    def endpoint_url(self) -> str:
-        """The endpoint in use."""
-        direct = self.settings.direct
-        return direct.url if direct else str(self.boto.meta.endpoint_url)
-
-    @property
-    def bucket_url(self) -> str:
-        """The bucket's URL, without a slash at its end."""
-        return self._made_once("bucket_url", self._find_bucket_url)
-
-    @property
-    def region(self) -> str:
-        """The region that requests are signed for."""
-        direct = self.settings.direct
-        return direct.region if direct else self.session.region_name or DEFAULT_REGION
-
-    @property
-    def is_aws(self) -> bool:
-        """Whether this is AWS itself, whose guarantees are known."""
-        host = urlsplit(self.endpoint_url).hostname or ""
-        return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-    def credential_lifetime(self) -> CredentialLifetime:
-        """Return how long requests signed now stay good. Raises AccessError without credentials."""
-        credentials = self._source.current()
-        expires_at = credentials.expires_at
-        return CredentialLifetime(
-            bool(credentials.session_token) or expires_at is not None, expires_at
-        )
-
-    def signing_key(self) -> SigningKey:
-        """Return the credentials of this moment. Raises AccessError without any."""
-        now = self._source.current()
-        return SigningKey(now.access_key_id, now.secret_access_key, now.session_token, self.region)
-
-    def refresh_credentials(self) -> bool:
-        """Fetch new credentials although the present ones seem good; say if that makes sense."""
-        return self._source.refresh()
-
-    def _recover(self, error: OrchestratorError) -> bool:
-        """Do something about an error that is final as things stand; return True for a retry."""
-        is_expired = isinstance(error, AccessError) and error.code in EXPIRED_CODES
-        return is_expired and self.refresh_credentials()
-
-    @property
-    def _source(self) -> CredentialSource:
-        return self._made_once("source", self._make_source)
-
-    def _make_source(self) -> CredentialSource:
-        direct = self.settings.direct
-        return direct.credentials if direct else BotoCredentials(self.session)
-
-    def _make_session(self) -> boto3.Session:
-        import boto3
-
-        try:
-            return boto3.Session(
-                profile_name=self.settings.profile, region_name=self.settings.region
-            )
-        except Exception as error:
-            raise map_exception(error, "configuration") from error
-
-    def _make_boto(self) -> BotoClient:
-        from botocore.config import Config
-
-        self._source.current()
-        config = Config(
-            # Set explicitly: presigned URLs for custom endpoints would be version 2 otherwise.
-            signature_version="s3v4",
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            read_timeout=STALL_TIMEOUT_SECONDS,
-            max_pool_connections=self.settings.concurrency + 4,
-            # Ceph's gateway refuses the trailing checksums that boto3 sends by default.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            # Every body goes with a signed checksum of ours. Over plain HTTP botocore would read
-            # it all once more to sign it, through the rate limit too.
-            s3={"payload_signing_enabled": False},
-            user_agent_extra=USER_AGENT,
-        )
-        try:
-            client = self.session.client(
-                "s3",
-                endpoint_url=self.settings.endpoint_url,
-                region_name=self.region,
-                config=config,
-            )
-        except ValueError as error:
-            raise UsageError(str(error), hint="check --endpoint-url and --region") from error
-        except Exception as error:
-            raise map_exception(error, "configuration") from error
-        self._check_ca_bundle(str(client.meta.endpoint_url))
-        return client
-
-    def _check_ca_bundle(self, endpoint_url: str) -> None:
-        """Raise UsageError where the CA's file is missing; botocore says it cannot connect."""
-        if (
-            self.ca_bundle
-            and endpoint_url.startswith("https:")
-            and not Path(self.ca_bundle).exists()
-        ):
-            raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(self.ca_bundle)}")
-
-    @property
-    def ca_bundle(self) -> str | None:
-        """The file of the private CA, as the AWS configuration names it."""
-        if self.settings.direct is not None:
-            return self.settings.direct.ca_bundle
-        # boto3 has no public way to read a configuration variable.
-        bundle = self.session._session.get_config_variable("ca_bundle")  # noqa: SLF001
-        return str(bundle) if bundle else None
-
-    def _make_client_options(self) -> ClientOptions:
+    def client_options(self) -> ClientOptions:
+        """How requests are sent: proxies and CAs as the AWS configuration and the settings say."""
         from orchestrator_cli.core.http.curl_options import ClientOptions
 
-        self._check_ca_bundle(self.bucket_url)
+        self._check_ca_bundle()
         return ClientOptions(
             ca_bundle=self.ca_bundle,
             proxies=self.settings.proxies,
@@ -272,74 +203,43 @@ class S3Session:
             stall_timeout_seconds=STALL_TIMEOUT_SECONDS,
         )
 
-    def _make_transport(self) -> Transport:
-        from orchestrator_cli.core.http.curl_easy import EasyTransport
+    @property
+    def transport(self) -> Transport:
+        """Sends one request at a time, from any thread."""
+        with self._lock:
+            if self._transport is None:
+                from orchestrator_cli.core.http.curl_easy import EasyTransport
 
-        return EasyTransport(self.client_options, BoundToken(self.retry.stop), self._rate_limit)
+                token = BoundToken(self.retry.stop)
+                self._transport = EasyTransport(self.client_options, token, self._rate_limit)
+            return self._transport
 
-    def _find_bucket_url(self) -> str:
-        if self.settings.direct is None:
-            # boto3 decides where the bucket is addressed: in the host or in the path.
-            url = self.boto.generate_presigned_url(
-                "get_object", Params={"Bucket": self.bucket, "Key": "k"}, ExpiresIn=60
-            )
-            return url.partition("?")[0].removesuffix("/k")
-        if not self.is_aws or "." in self.bucket:
-            return f"{self.endpoint_url.rstrip('/')}/{quote(self.bucket)}"
-        scheme, _, rest = self.endpoint_url.rstrip("/").partition("://")
-        return f"{scheme}://{self.bucket}.{rest}"
+    @property
+    def boto(self) -> BotoClient:
+        """The control plane. Its own retries are off: RetryPolicy decides."""
+        with self._lock:
+            if self._boto is None:
+                from orchestrator_cli.core.s3.control_plane import make_boto_client
+
+                self._credentials.get()
+                self._check_ca_bundle()
+                self._boto = make_boto_client(
+                    self.config,
+                    connections=self.settings.concurrency + 4,
+                    connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+                    read_timeout_seconds=STALL_TIMEOUT_SECONDS,
+                    user_agent=USER_AGENT,
+                )
+            return self._boto
+
+    def _check_ca_bundle(self) -> None:
+        """Raise UsageError where the CA's file is missing; botocore says it cannot connect."""
+        file = self.ca_bundle
+        if file and self.bucket_url.startswith("https:") and not Path(file).exists():
+            raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(file)}", is_fatal=True)
 
 
-class BotoCredentials:
-    """The credentials of the AWS chain, as boto3 finds them. Safe to share between threads."""
-
-    def __init__(self, session: boto3.Session) -> None:
-        self._session = session
-        self._refreshing = threading.Lock()
-        self._refreshes = 0
-
-    def current(self) -> Credentials:
-        """Return the credentials of this moment. Raises AccessError."""
-        found = self._find()
-        try:
-            # Those of a role are fetched only now, and those about to end are fetched anew.
-            frozen = found.get_frozen_credentials()
-        except RuntimeError as error:
-            # botocore has no other type for fresh credentials that have ended already.
-            raise expired_after_refresh() from error
-        except Exception as error:
-            raise map_exception(error, "credentials") from error
-        # botocore has no public name for it; RefreshableCredentials has kept this one for years.
-        expires_at = getattr(found, "_expiry_time", None)
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token, expires_at)
-
-    def refresh(self) -> bool:
-        """Fetch new ones. Threads that ask while it is done share what comes of it."""
-        from botocore.credentials import RefreshableCredentials
-
-        found = self._find()
-        if not isinstance(found, RefreshableCredentials):
-            return False
-        seen = self._refreshes
-        with self._refreshing:
-            if self._refreshes == seen:
-                # botocore fetches new ones when these end, and has no other way to be told so.
-                # Where that fails now, every later signature tries it again.
-                found._expiry_time = datetime.now(UTC)  # type: ignore[attr-defined]  # noqa: SLF001
-                with contextlib.suppress(Exception):
-                    found.get_frozen_credentials()
-                self._refreshes += 1
-        return True
-
-    def _find(self) -> Any:
-        try:
-            found = self._session.get_credentials()
-        except Exception as error:
-            raise map_exception(error, "credentials") from error
-        if found is None:
-            raise AccessError(
-                "no AWS credentials found",
-                hint="set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or try "
-                "`orchestrator sandbox`",
-            )
-        return found
+def _find_credentials(config: S3Config, environment: Mapping[str, str]) -> CredentialProvider:
+    """Return whose credentials are used: a profile that an option names comes before all else."""
+    static = None if config.profile else static_credentials(environment)
+    return static or chain_credentials(config.profile, config.region)

@@ -21,12 +21,13 @@ UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """Who signs, and for which region. `session_token` is None for credentials that last."""
+    """Who signs, for which region and service. `session_token` is None for keys that last."""
 
     access_key_id: str
     secret_access_key: str
     session_token: str | None
     region: str
+    service: str = "s3"
 
 
 def presign_url(
@@ -175,7 +176,7 @@ def _stamp(signed_at: datetime) -> str:
 
 
 def _scope(key: SigningKey, stamp: str) -> str:
-    return f"{stamp[:8]}/{key.region}/s3/aws4_request"
+    return f"{stamp[:8]}/{key.region}/{key.service}/aws4_request"
 
 
 def _quoted(text: str) -> str:
@@ -185,6 +186,6 @@ def _quoted(text: str) -> str:
 @lru_cache(maxsize=4)
 def _derived(key: SigningKey, day: str) -> bytes:
     derived = b"AWS4" + key.secret_access_key.encode()
-    for step in (day, key.region, "s3", "aws4_request"):
+    for step in (day, key.region, key.service, "aws4_request"):
         derived = hmac.new(derived, step.encode(), hashlib.sha256).digest()
     return derived

@@ -76,6 +76,7 @@ def test_json_is_an_object_a_line(cli: RunCommand, execution: str) -> None:
         assert [record.pop("size_bytes") for record in records] == list(map(len, FILES.values()))
         assert {record.pop("expires_in_seconds") for record in records} == {90}
         assert all(datetime.fromisoformat(record.pop("expires_at")).tzinfo for record in records)
+        assert all(record.pop("expiry_certain") for record in records)
         assert all(record == {} for record in records)
 
 
@@ -180,6 +181,11 @@ def test_credentials_that_do_not_say_when_they_end(cli: RunCommand, execution: s
     assert re.fullmatch(
         r"warning: the credentials are temporary; expires \S+Z or when they end\n", result.err
     )
+    # Whoever gets the link on sees the doubt too.
+    assert not cli("url", execution, "stdout", "--json", env=session()).json()["expiry_certain"]
+    for style in ("markdown", "jira"):
+        link = cli("url", execution, "stdout", "--format", style, env=session()).ok().out
+        assert re.search(r"expires \S+Z or earlier, when its credentials end\)$", link.strip())
     refused = cli("url", execution, "stdout", "--require-ttl", env=session()).expect(5)
     assert refused.stdout == b""
     assert "AWS_CREDENTIAL_EXPIRATION" in refused.err

@@ -116,13 +116,16 @@ def _print_url(
     from orchestrator_cli.core.base.text import printable
 
     expires = rfc3339(expiry.expires_at)
-    label = f"{human_size(listed.size_bytes)}, expires {expires}"
+    # Whoever reads the comment with the link does not see what standard error said.
+    doubt = "" if expiry.certain else " or earlier, when its credentials end"
+    label = f"{human_size(listed.size_bytes)}, expires {expires}{doubt}"
     if style == "json":
         app.output.json(
             {
                 "path": path,
                 "url": signed,
                 "expires_at": expires,
+                "expiry_certain": expiry.certain,
                 "expires_in_seconds": expiry.expires_in_seconds,
                 "size_bytes": listed.size_bytes,
             }

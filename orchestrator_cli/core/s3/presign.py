@@ -17,7 +17,10 @@ MAX_EXPIRES_IN_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class UrlExpiry:
-    """How long a URL signed now works. `certain` is False where the credentials may end sooner."""
+    """How long a URL signed now works.
+
+    `certain` is False where the credentials may end before `expires_at`, and the URL with them.
+    """
 
     expires_in_seconds: int
     expires_at: datetime
@@ -63,7 +66,7 @@ class Presigner:
         self._store = store
 
     def signing_key(self) -> SigningKey:
-        """Return the credentials of this moment, for the URLs of one answer."""
+        """Return the credentials of this moment, with which the URLs of one answer are signed."""
         return self._store.clients.signing_key()
 
     def sign(

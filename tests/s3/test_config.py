@@ -10,8 +10,11 @@ from botocore.loaders import create_loader
 from botocore.session import Session
 
 from orchestrator_cli.core.base.errors import AccessError, UsageError
+from orchestrator_cli.core.http.transport import Request, Response, Sleep
 from orchestrator_cli.core.s3.config import S3Config, is_bucket_name, resolve_config
 from orchestrator_cli.core.s3.endpoint import BucketEndpoint, resolve_endpoint
+from orchestrator_cli.core.s3.errors import WrongRegionError
+from orchestrator_cli.core.s3.read_operations import get_object
 from orchestrator_cli.core.s3.session import S3Session, S3Settings
 
 ACCESS_POINT = "arn:aws:s3:eu-west-1:123456789012:accesspoint/runs"
@@ -321,3 +324,21 @@ def test_an_endpoint_that_was_named_is_not_left() -> None:
     stays = session(region="us-east-1", endpoint_url="https://s3.example")
     assert not stays.follow_region("eu-west-1")
     assert stays.region == "us-east-1"
+
+
+def test_a_request_is_signed_anew_for_the_region_that_s3_names() -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}
+    moved = S3Session(S3Settings("bucket", region="us-east-1", environment=keys))
+    task = moved.task(get_object("executions/x/metadata.json"))
+    first = next(task)
+    assert isinstance(first, Request)
+    assert first.url.startswith("https://bucket.s3.us-east-1.amazonaws.com/")
+    wait = task.send(Response(301, {"x-amz-bucket-region": "eu-west-1"}, b"", 0))
+    assert isinstance(wait, Sleep)
+    second = next(task)
+    assert isinstance(second, Request)
+    assert second.url.startswith("https://bucket.s3.eu-west-1.amazonaws.com/")
+    assert "/eu-west-1/s3/" in second.headers["authorization"]
+    # It is named once more: that is for whoever set it up.
+    with pytest.raises(WrongRegionError, match="the bucket is in us-west-2"):
+        task.send(Response(301, {"x-amz-bucket-region": "us-west-2"}, b"", 0))

@@ -121,7 +121,7 @@ class EfsSync:
             except (AccessError, UnavailableError, InterruptedByUser):
                 raise
             except OrchestratorError as error:
-                if error.code == "NoSuchBucket":
+                if error.is_fatal:
                     raise
                 self._tell(SyncEvent(str(item.directory), SyncState.FAILED, item, error=error))
 

@@ -129,7 +129,7 @@ class ConformanceChecker:
         except (UnavailableError, InterruptedByUser):
             raise
         except OrchestratorError as error:
-            if error.code == "NoSuchBucket":
+            if error.is_fatal:
                 raise
             return Check(name, Verdict.WEAKER, error.message, actions)
         return Check(name, verdict, detail, actions)

@@ -55,7 +55,7 @@ def _first_of(
         try:
             return look(key)
         except NotFoundError as error:
-            if error.code == "NoSuchBucket":
+            if error.is_fatal:
                 raise
     _check_execution(store, execution_id)
     raise NotFoundError(
@@ -80,7 +80,7 @@ def _check_execution(store: ArtifactStore, execution_id: str) -> None:
     try:
         store.get(metadata_key(execution_id))
     except NotFoundError as error:
-        if error.code == "NoSuchBucket":
+        if error.is_fatal:
             raise
         raise no_such_execution(store, execution_id) from error
 

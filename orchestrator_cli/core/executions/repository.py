@@ -65,7 +65,7 @@ def read_execution(store: ArtifactStore, execution_id: str) -> Execution:
     try:
         stored = store.get(metadata_key(execution_id))
     except NotFoundError as error:
-        if error.code == "NoSuchBucket":
+        if error.is_fatal:
             raise
         raise no_such_execution(store, execution_id) from error
     return Execution(parse_metadata(stored.content, execution_id), stored.etag)

@@ -28,7 +28,7 @@ def retry_if_new(
         try:
             return read()
         except NotFoundError as error:
-            if error.code == "NoSuchBucket":
+            if error.is_fatal:
                 raise
             wait(_LOOK_SECONDS)
     return read()

@@ -145,7 +145,7 @@ class Uploader:
         except (AccessError, UnavailableError, InterruptedByUser):
             raise
         except OrchestratorError as error:
-            if error.code == "NoSuchBucket":
+            if error.is_fatal:
                 raise
             return _failed(item, error)
         except OSError as error:

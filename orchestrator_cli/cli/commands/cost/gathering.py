@@ -207,7 +207,7 @@ def _read_rules(store: ArtifactStore) -> tuple[Configuration, str]:
     try:
         return BucketLifecycle(store).read(), "the bucket has no rules"
     except OrchestratorError as error:
-        if error.code == "NoSuchBucket":
+        if error.is_fatal:
             raise
         return Configuration(), "the bucket's rules cannot be read"
 

@@ -67,6 +67,10 @@ class PartialFailureError(OrchestratorError):
     exit_code = 3
 
 
+class UnsupportedError(OrchestratorError):
+    """The server does not implement the request; whatever needs it has to do without."""
+
+
 class NotFoundError(OrchestratorError):
     """No such execution, file or bucket."""
 

@@ -18,6 +18,7 @@ from orchestrator_cli.core.base.errors import (
     ConflictError,
     NotFoundError,
     OrchestratorError,
+    UnsupportedError,
     UsageError,
 )
 from orchestrator_cli.core.base.text import printable
@@ -260,8 +261,8 @@ class UploadAuthorizer:
         try:
             own = (one for one in uploads.list_uploads(key) if one.key == key)
             newest = sorted(own, key=lambda one: one.initiated_at, reverse=True)
-        except AccessError:
-            # A policy without the listing permission costs resuming, not the upload.
+        except (AccessError, UnsupportedError):
+            # Without the permission, or a server that lists, only resuming is lost.
             return ()
         found = []
         for one in itertools.islice(newest, _MAX_UNFINISHED):

@@ -15,6 +15,7 @@ from orchestrator_cli.core.base.errors import (
     NotFoundError,
     OrchestratorError,
     UnavailableError,
+    UnsupportedError,
     UsageError,
 )
 
@@ -63,6 +64,7 @@ _UNEXPLAINED_HINT = "usual reasons: expired credentials, another region, http wh
 
 _BUSY = ErrorMeaning(UnavailableError, "the storage answered {status} {code}", retryable=True)
 _OTHER = ErrorMeaning(OrchestratorError, "the storage answered {status} {code}", quotes_s3=True)
+_UNSUPPORTED = replace(_OTHER, kind=UnsupportedError)
 _DENIED = ErrorMeaning(AccessError, "access denied", DENIED_HINT, quotes_s3=True)
 _EXPIRED = ErrorMeaning(
     AccessError, "the credentials have expired", "get new credentials", is_fatal=True
@@ -160,6 +162,9 @@ BY_CODE: dict[str, ErrorMeaning] = {
     "QuotaExceeded": _FULL,
     "XMinioAdminBucketQuotaExceeded": _FULL,
     "XMinioStorageFull": _FULL,
+    "NotImplemented": _UNSUPPORTED,
+    "XNotImplemented": _UNSUPPORTED,
+    "MethodNotAllowed": _UNSUPPORTED,
     "SlowDown": _BUSY,
     "SlowDownRead": _BUSY,
     "SlowDownWrite": _BUSY,
@@ -185,8 +190,9 @@ _BY_STATUS: dict[int, ErrorMeaning] = {
     412: _CHANGED,
     429: _BUSY,
     **dict.fromkeys((301, 302, 303, 307, 308), _REDIRECTED),
-    # Not implemented, HTTP version not supported: sending again does not change that.
-    501: _OTHER,
+    405: _UNSUPPORTED,
+    501: _UNSUPPORTED,
+    # HTTP version not supported: sending again does not change that.
     505: _OTHER,
 }
 

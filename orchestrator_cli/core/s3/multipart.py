@@ -66,7 +66,7 @@ class MultipartUploads:
 
         Raises ConflictError (the key is taken), NotFoundError (the upload ended otherwise).
         """
-        self._run(complete_multipart_upload(key, upload_id, parts, size_bytes))
+        self._run(complete_multipart_upload(self._server, key, upload_id, parts, size_bytes))
 
     def abort_best_effort(self, key: str, upload_id: str) -> None:
         """Give up an upload that can no longer be completed; failing to is not an error.

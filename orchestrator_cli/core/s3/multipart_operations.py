@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
-from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UnavailableError
+from orchestrator_cli.core.base.errors import (
+    ConflictError,
+    NotFoundError,
+    OrchestratorError,
+    UnavailableError,
+    UnsupportedError,
+)
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.transport import Body
 from orchestrator_cli.core.s3.checksum import to_base64
@@ -15,6 +21,7 @@ from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
 from orchestrator_cli.core.s3.list_operations import document_request, name_decoder
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.put_operations import ServerTraits, verify_etag
+from orchestrator_cli.core.s3.read_operations import head_for_compare
 from orchestrator_cli.core.s3.request import (
     SMALL_RESPONSE_SECONDS,
     Operation,
@@ -198,7 +205,8 @@ def upload_part(
         etag = require_etag(response, what)
         if not echoed:
             verify_etag(etag, digests.md5, what, retryable=True)
-        return StoredPart(part.number, part.size_bytes, etag, checksum)
+        # A server that gives no checksum of a part takes none when the upload is completed.
+        return StoredPart(part.number, part.size_bytes, etag, checksum if echoed else None)
 
     def before_retry(error: OrchestratorError) -> Operation[None]:
         # Some servers answer 500 for an upload that is gone: asking is cheaper than sending the
@@ -235,12 +243,32 @@ def _check_in_progress(key: str, upload_id: str) -> Operation[None]:
 
 
 def complete_multipart_upload(
-    key: str, upload_id: str, parts: list[StoredPart], size_bytes: int
+    server: ServerTraits, key: str, upload_id: str, parts: list[StoredPart], size_bytes: int
 ) -> Operation[None]:
     """Make the object from its parts, only if the key is free.
 
     Raises ConflictError (the key is taken), NotFoundError (the upload ended otherwise).
     """
+    if server.completes_atomically:
+        condition = {"if-none-match": "*"}
+        try:
+            yield from _complete(key, upload_id, parts, size_bytes, condition)
+        except UnsupportedError:
+            server.completes_atomically = False
+        else:
+            return
+    if (yield from head_for_compare(key)) is not None:
+        raise ConflictError(f"completion of {printable(key)}: the key is taken")
+    yield from _complete(key, upload_id, parts, size_bytes, {})
+
+
+def _complete(
+    key: str,
+    upload_id: str,
+    parts: list[StoredPart],
+    size_bytes: int,
+    condition: dict[str, str],
+) -> Operation[None]:
     what = f"completion of {printable(key)}"
     ordered = sorted(parts, key=lambda part: part.number)
     request = S3Request(
@@ -248,14 +276,13 @@ def complete_multipart_upload(
         key,
         what,
         query={"uploadId": upload_id},
-        headers={"if-none-match": "*", "x-amz-mp-object-size": str(size_bytes)},
+        headers={**condition, "x-amz-mp-object-size": str(size_bytes)},
         body=SignedBody.of(_COMPLETE.format("".join(map(_completed_part, ordered))).encode()),
     )
     yield from fetch(request, document_parser(what, "CompleteMultipartUpload"))
 
 
 def _completed_part(part: StoredPart) -> str:
-    # Where the server lists no checksum of a part, it must not be sent one either.
     checksum = f"<ChecksumSHA256>{part.sha256}</ChecksumSHA256>" if part.sha256 else ""
     etag = escape(f'"{part.etag}"')
     return f"<Part><PartNumber>{part.number}</PartNumber><ETag>{etag}</ETag>{checksum}</Part>"

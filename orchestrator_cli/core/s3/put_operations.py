@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator_cli.core.base.errors import ConflictError, IntegrityError
+from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, UnsupportedError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
@@ -51,11 +51,15 @@ class ServerTraits:
 
     `checks_sha256`: whether it verifies a body's SHA-256 on arrival; None until a response has
     told. `swaps_atomically`: whether an update can be made to depend on the ETag that was read.
+    `creates_atomically` and `completes_atomically`: whether it implements `If-None-Match` on
+    PutObject and on CompleteMultipartUpload. Where it does not, the key is looked at right before.
     """
 
     endpoint: _Endpoint
     checks_sha256: bool | None = None
     swaps_atomically: bool = True
+    creates_atomically: bool = True
+    completes_atomically: bool = True
 
     @property
     def is_aws(self) -> bool:
@@ -103,6 +107,8 @@ def _should_head_first(server: ServerTraits, listed_etag: str | None, size_bytes
 
     And on servers that may ignore `If-None-Match`, unless a listing has just told.
     """
+    if not server.creates_atomically:
+        return True
     if listed_etag is not None:
         return bool(listed_etag)
     return not server.is_aws or size_bytes > _SMALL_BODY_BYTES
@@ -135,9 +141,20 @@ def _hash_object(head: ObjectMetadata) -> Operation[bytes]:
 def put_object_if_absent(
     server: ServerTraits, key: str, data: bytes, content_type: str, digest: bytes
 ) -> Operation[None]:
-    """Send one create-only PutObject. Raises ConflictError where the key is taken."""
-    request = _put_request(server, key, data, content_type, digest, {"if-none-match": "*"})
-    response = yield request
+    """Send one create-only PutObject.
+
+    Raises ConflictError where the key is taken, and where the server does not implement the
+    condition, so that the key has to be looked at before it is sent again without.
+    """
+    condition = {"if-none-match": "*"} if server.creates_atomically else {}
+    request = _put_request(server, key, data, content_type, digest, condition)
+    try:
+        response = yield request
+    except UnsupportedError as error:
+        if not condition:
+            raise
+        server.creates_atomically = False
+        raise ConflictError(f"{request.what}: only a look-up tells if the key is free") from error
     echoed = response.header("x-amz-checksum-sha256") == to_base64(digest)
     server.checks_sha256 = echoed
     if echoed or server.is_aws:
@@ -168,7 +185,9 @@ def compare_and_swap(
     for condition in conditions:
         try:
             yield _put_request(server, key, data, content_type, digest, condition)
-        except ConflictError as error:
+        except (ConflictError, UnsupportedError) as error:
+            if not condition:
+                raise
             # Only a refusal, of an object that has not changed, tells that the condition was
             # the reason; another write under way does not.
             if server.is_aws or error.retryable or (yield from get_object(key)).etag != etag:

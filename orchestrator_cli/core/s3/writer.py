@@ -68,6 +68,11 @@ class ArtifactStore(ObjectReader):
         return self.server.swaps_atomically
 
     @property
+    def creates_atomically(self) -> bool:
+        """Whether the server implements If-None-Match; else the key is looked at right before."""
+        return self.server.creates_atomically
+
+    @property
     def verified_by_server(self) -> bool:
         """Whether the server is known to verify SHA-256 on arrival; else Content-MD5 goes along."""
         return self.server.verifies_sha256

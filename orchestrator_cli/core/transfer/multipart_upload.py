@@ -18,6 +18,7 @@ from orchestrator_cli.core.base.errors import (
     NotFoundError,
     OrchestratorError,
     UnavailableError,
+    UnsupportedError,
 )
 from orchestrator_cli.core.base.memory_limiter import MemoryReservation
 from orchestrator_cli.core.base.text import printable
@@ -245,8 +246,8 @@ def unfinished_uploads(uploads: MultipartUploads, key: str) -> list[FoundUpload]
                     taken = upload.takes_sha256
                     parts = uploads.list_parts(key, upload.upload_id) if taken else {}
                     found.append((upload.upload_id, parts))
-    except AccessError:
-        # A policy without the listing permission costs resuming, not the upload.
+    except (AccessError, UnsupportedError):
+        # Without the permission, or a server that lists, only resuming is lost.
         return []
     return sorted(found, key=lambda item: len(item[1]), reverse=True)
 
@@ -275,7 +276,7 @@ def wait_for_earlier_uploads(transfers: TransferEngine, key: str, upload_id: str
     for _ in range(_LOOKS_AT_OTHERS):
         try:
             found = [one for one in transfers.uploads.list_uploads(key) if one.key == key]
-        except AccessError:
+        except (AccessError, UnsupportedError):
             return
         found.sort(key=lambda one: (one.initiated_at, one.upload_id))
         if upload_id not in [one.upload_id for one in found[1:]]:

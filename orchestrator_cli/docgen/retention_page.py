@@ -19,7 +19,7 @@ def render_retention_page(version: str) -> str:
 
 def _values() -> dict[str, str]:
     policy = lifecycle.RetentionPolicy()
-    _, reference = prices.region_prices(prices.REFERENCE_REGION)
+    _, reference = prices.retrieval_prices(prices.REFERENCE_REGION)
     return {
         "archive_longest": str(lifecycle.LONGEST_ARCHIVE_DAYS),
         "archive_shortest": str(lifecycle.SHORTEST_ARCHIVE_DAYS),
@@ -28,8 +28,8 @@ def _values() -> dict[str, str]:
         "minimum_days": str(prices.ARCHIVE_MINIMUM_DAYS[lifecycle.ARCHIVE_CLASS]),
         "noncurrent_days": str(policy.noncurrent_days),
         "over_kib": str(lifecycle.ARCHIVE_OVER_BYTES // 1024),
-        "prices_date": prices.PRICES_DATE,
-        "prices_source": prices.PRICES_SOURCE,
+        "prices_date": prices.aws_prices().date,
+        "prices_source": prices.aws_prices().source,
         "region": prices.REFERENCE_REGION,
         "rules": _rules(policy),
         "sizes": _sizes(reference),

@@ -29,11 +29,11 @@ from orchestrator_cli.core.retention.policy import (
     api_rule,
     plan_rules,
 )
-from orchestrator_cli.core.retention.prices import REGIONS, price_retrieval, region_prices
+from orchestrator_cli.core.retention.prices import aws_prices, price_retrieval, retrieval_prices
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-US = REGIONS["us-east-1"]
+US = aws_prices().regions["us-east-1"]
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 KIB_PER_GB = 1_048_576
 
@@ -292,9 +292,9 @@ def test_what_is_overdue_moves_within_the_next_month() -> None:
 # --- the table -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("region", aws_prices().regions)
 def test_every_region_has_every_price(region: str) -> None:
-    prices = REGIONS[region]
+    prices = aws_prices().regions[region]
     assert prices.storage_per_gib_month.keys() == US.storage_per_gib_month.keys()
     assert prices.transition_per_1000.keys() == US.transition_per_1000.keys()
     by_class = list(prices.storage_per_gib_month.values())
@@ -307,8 +307,8 @@ def test_every_region_has_every_price(region: str) -> None:
 
 
 def test_retrieval_is_priced_where_the_table_has_it() -> None:
-    assert region_prices("us-west-2") == ("us-west-2", REGIONS["us-west-2"])
-    assert region_prices("eu-central-1")[0] == region_prices("moon-1")[0] == "us-east-1"
+    assert retrieval_prices("us-west-2") == ("us-west-2", aws_prices().regions["us-west-2"])
+    assert retrieval_prices("eu-central-1")[0] == retrieval_prices("moon-1")[0] == "us-east-1"
     # 10 GB in bulk: 10 × 0.0025, a month of 10 × 0.023, and 1,000 requests of 0.025 / 1,000.
     dollars = price_retrieval(US, "DEEP_ARCHIVE", "bulk", 1000, 10 * GIB, 30)
     assert dollars == pytest.approx(0.025 + 0.23 + 0.025)

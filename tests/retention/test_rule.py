@@ -24,8 +24,13 @@ from orchestrator_cli.core.retention.policy import (
     plan_rules,
     same_configuration,
 )
-from orchestrator_cli.core.retention.prices import REGIONS, price_retrieval, region_prices
-from orchestrator_cli.core.retention.rule import canonical, describe_rule, sendable, without_size
+from orchestrator_cli.core.retention.prices import aws_prices, price_retrieval, retrieval_prices
+from orchestrator_cli.core.retention.rule import (
+    describe_rule,
+    normalize,
+    to_api_form,
+    without_size_filter,
+)
 from orchestrator_cli.docgen.retention_page import archived_per_gib_month
 
 DEFAULT = plan_rules(RetentionPolicy())
@@ -88,12 +93,12 @@ DIFFERENT = [
 
 @pytest.mark.parametrize(("one", "two"), SAME)
 def test_equal_forms_are_equal(one: dict[str, Any], two: dict[str, Any]) -> None:
-    assert canonical(one) == canonical(two)
+    assert normalize(one) == normalize(two)
 
 
 @pytest.mark.parametrize(("one", "two"), DIFFERENT)
 def test_what_means_something_else_differs(one: dict[str, Any], two: dict[str, Any]) -> None:
-    assert canonical(one) != canonical(two)
+    assert normalize(one) != normalize(two)
 
 
 TAGS = [{"Key": "a", "Value": "b"}, {"Key": "c", "Value": "d"}]
@@ -120,8 +125,8 @@ def test_a_rule_is_sent_in_the_form_that_every_server_understands(
 ) -> None:
     """The first two are how Ceph answers; sent so, it would drop the prefix."""
     whole = {"ID": "r", "Status": "Enabled", "Expiration": {"Days": 1}, **answered}
-    assert sendable(whole) == rule(Filter=sent)
-    assert canonical(sendable(whole)) == canonical(whole)
+    assert to_api_form(whole) == rule(Filter=sent)
+    assert normalize(to_api_form(whole)) == normalize(whole)
 
 
 # --- plans -----------------------------------------------------------------------------------
@@ -147,10 +152,10 @@ def test_from_any_policy_to_any_other(one: RetentionPolicy, two: RetentionPolicy
 
 
 def test_a_lost_size_filter_is_a_change_only_where_the_server_must_keep_it() -> None:
-    kept = Configuration(tuple(without_size(api_rule(one)) for one in DEFAULT))
+    kept = Configuration(tuple(without_size_filter(api_rule(one)) for one in DEFAULT))
     assert [change.action for change in plan_changes(kept, DEFAULT).changed] == [Action.CHANGE]
     weaker = plan_changes(kept, DEFAULT, size_filter_may_miss=True)
-    assert (weaker.changed, weaker.weaker) == ((), ("orchestrator-archive",))
+    assert (weaker.changed, weaker.size_filter_dropped) == ((), ("orchestrator-archive",))
 
 
 def test_every_rule_is_confined_to_a_prefix_of_ours() -> None:
@@ -167,7 +172,7 @@ def test_the_order_of_rules_means_nothing() -> None:
 def test_only_our_own_size_filter_may_be_dropped() -> None:
     theirs = rule(Filter={"And": {"Prefix": "a/", "ObjectSizeGreaterThan": 5}})
     sent = Configuration((theirs, *(api_rule(one) for one in DEFAULT)))
-    kept = Configuration(tuple(without_size(one) for one in sent.rules))
+    kept = Configuration(tuple(without_size_filter(one) for one in sent.rules))
     difference = diff_readback(sent, kept)
     assert difference.size_filter_dropped == ("orchestrator-archive",)
     assert difference.other == ("r: kept as “a/: deleted after 1 day”",)
@@ -258,7 +263,7 @@ def test_the_rules_tell_when_an_object_is_archived(
 
 
 def test_restoring_is_priced_by_size_count_and_days() -> None:
-    us = REGIONS["us-east-1"]
+    us = aws_prices().regions["us-east-1"]
     # 5 GiB: 5 × 0.0025 + 1 × 0.025/1000 + 5 × 0.023 × 7/30
     assert price_retrieval(us, "DEEP_ARCHIVE", "bulk", 1, 5 * 1024**3, 7) == pytest.approx(
         0.0125 + 0.000025 + 0.026833, abs=1e-6
@@ -271,11 +276,11 @@ def test_restoring_is_priced_by_size_count_and_days() -> None:
 
 
 def test_an_archived_object_carries_40_kib() -> None:
-    us = REGIONS["us-east-1"]
+    us = aws_prices().regions["us-east-1"]
     # (0.00099 × (128 + 32) + 0.023 × 8) / 128
     assert archived_per_gib_month(us, 128 * 1024) == pytest.approx(0.002675)
 
 
 def test_an_unknown_region_is_priced_as_the_reference() -> None:
-    assert region_prices("eu-nowhere-1") == ("us-east-1", REGIONS["us-east-1"])
-    assert region_prices("us-west-2")[0] == "us-west-2"
+    assert retrieval_prices("eu-nowhere-1") == ("us-east-1", aws_prices().regions["us-east-1"])
+    assert retrieval_prices("us-west-2")[0] == "us-west-2"

@@ -101,14 +101,15 @@ def restore(
 def _say_plan(app: App, plan: RestorePlan) -> None:
     from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.retention.archive import format_estimate
-    from orchestrator_cli.core.retention.prices import PRICES_DATE
+    from orchestrator_cli.core.retention.prices import aws_prices
 
     if plan.needed:
         kept = human_count(plan.days, "day")
         app.output.note(
             f"to restore: {human_count(len(plan.needed), 'file')}, {human_size(plan.size_bytes)}; "
             f"{plan.tier}, readable for {kept}; within {plan.within_hours} hours; "
-            f"{format_estimate(plan.dollars)} (AWS prices in {plan.price_region}, {PRICES_DATE})"
+            f"{format_estimate(plan.dollars)} "
+            f"(AWS prices in {plan.price_region}, {aws_prices().date})"
         )
     others = Counter(str(item.outcome) for item in plan.items if item not in set(plan.needed))
     words = {

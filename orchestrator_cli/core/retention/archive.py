@@ -24,6 +24,7 @@ from orchestrator_cli.core.executions.keys import (
     execution_prefix,
     parse_artifact_key,
 )
+from orchestrator_cli.core.retention.rule import ARCHIVE_CLASSES
 from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 RESTORE_DAYS = 7
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
 File = tuple[str, ObjectSummary]
-
-ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 def is_archived(listed: ObjectSummary) -> bool:
@@ -190,9 +189,9 @@ class ArchiveInspector:
             return Configuration()
 
     def _terms(self, listed: ObjectSummary) -> str:
-        from orchestrator_cli.core.retention.prices import price_retrieval, region_prices
+        from orchestrator_cli.core.retention.prices import price_retrieval, retrieval_prices
 
-        region, prices = region_prices(self._store.clients.region)
+        region, prices = retrieval_prices(self._store.clients.region)
         return ", ".join(
             f"up to {prices.retrieval[listed.storage_class, tier].within_hours} h and "
             + format_estimate(

@@ -23,7 +23,7 @@ from orchestrator_cli.core.executions.keys import METADATA_NAME
 from orchestrator_cli.core.executions.listing import no_such_execution
 from orchestrator_cli.core.executions.selection import filter_files
 from orchestrator_cli.core.retention.archive import is_archived, list_with_restore_status
-from orchestrator_cli.core.retention.prices import price_retrieval, region_prices
+from orchestrator_cli.core.retention.prices import price_retrieval, retrieval_prices
 from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
@@ -99,7 +99,7 @@ def plan_restore(
     ]
     chosen = filter_files(counted, execution_id, wanted)
     items = tuple(_item(path, listed) for path, listed in chosen)
-    region, prices = region_prices(store.clients.region)
+    region, prices = retrieval_prices(store.clients.region)
     needed = [item for item in items if item.outcome is RestoreOutcome.ARCHIVED]
     dollars = sum(
         price_retrieval(prices, item.storage_class, tier, 1, item.size_bytes, days)

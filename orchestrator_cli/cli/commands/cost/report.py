@@ -23,12 +23,12 @@ from orchestrator_cli.core.retention.billing import (
     price_month,
     round_for_output,
 )
-from orchestrator_cli.core.retention.price_file import read_prices
 from orchestrator_cli.core.retention.prices import (
-    PRICES,
     REFERENCE_REGION,
     PriceTable,
     RegionPrices,
+    aws_prices,
+    read_prices,
 )
 
 _WIDTHS = (26, -9, -10, -13, -13)
@@ -46,7 +46,7 @@ class Prices:
 
 def choose_prices(app: App, file: Path | None, region: str) -> Prices:
     """Return a region's prices, from a file or from the package. Raises UsageError."""
-    table = read_prices(file) if file else PRICES
+    table = read_prices(file) if file else aws_prices()
     if region in table.regions:
         return Prices(table, region, table.regions[region])
     if file is None:

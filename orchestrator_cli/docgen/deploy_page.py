@@ -5,14 +5,14 @@ from __future__ import annotations
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import DEPLOY_PAGE
-from orchestrator_cli.infrastructure import deployment
+from orchestrator_cli.infrastructure import eks
 
 
 def render_deploy_page(version: str) -> str:
     """Return the page."""
     retain = SyncRules().retain
     values = {
-        "grace": str(deployment.GRACE_SECONDS),
+        "grace": str(eks.GRACE_SECONDS),
         "retain": f"{retain.days if retain else 0} days",
     }
     return render_page(DEPLOY_PAGE, "deploy.md", values, version)

@@ -1,21 +1,9 @@
-"""Alert rules for Prometheus and a dashboard for Grafana, over what `metrics` counts."""
+"""Alert rules for Prometheus, over what the metrics count."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from orchestrator_cli.core.metrics.registry import (
-    BACKLOG,
-    DURATION,
-    FAILURES,
-    PASSED,
-    RESUMED,
-    RETRIES,
-    SIZE,
-)
-
-_RANGE = "$__rate_interval"
+from orchestrator_cli.core.metrics.registry import BACKLOG, DURATION, FAILURES, PASSED, RETRIES
+from orchestrator_cli.infrastructure.yaml import render_yaml
 
 # Name, expression, how long it must hold, severity, what it means.
 _ALERTS = (
@@ -73,123 +61,17 @@ _ALERTS = (
     ),
 )
 
-# Title, unit of Grafana, expressions by legend.
-_PANELS = (
-    (
-        "Files stored",
-        "short",
-        {
-            "{{command}} {{outcome}}": "sum by (command, outcome) "
-            f"(rate({SIZE.name}_count[{_RANGE}]))"
-        },
-    ),
-    (
-        "Bytes stored",
-        "Bps",
-        {"{{command}}": f'sum by (command) (rate({SIZE.name}_sum{{outcome="created"}}[{_RANGE}]))'},
-    ),
-    (
-        "Time to store a file",
-        "s",
-        {
-            f"p{round(100 * share)}": f"histogram_quantile({share}, sum by (le) "
-            f"(rate({DURATION.name}_bucket[{_RANGE}])))"
-            for share in (0.5, 0.95, 0.99)
-        },
-    ),
-    (
-        "Size of files",
-        "bytes",
-        {
-            f"p{round(100 * share)}": f"histogram_quantile({share}, sum by (le) "
-            f"(rate({SIZE.name}_bucket[{_RANGE}])))"
-            for share in (0.5, 0.95)
-        },
-    ),
-    (
-        "Files not stored",
-        "short",
-        {
-            "{{command}} {{reason}}": "sum by (command, reason) "
-            f"(increase({FAILURES.name}[{_RANGE}]))"
-        },
-    ),
-    (
-        "Requests sent again",
-        "short",
-        {"{{reason}}": f"sum by (reason) (increase({RETRIES.name}[{_RANGE}]))"},
-    ),
-    (
-        "Bytes found in interrupted uploads",
-        "bytes",
-        {"{{command}}": f"sum by (command) (increase({RESUMED.name}[{_RANGE}]))"},
-    ),
-    ("Files that wait on EFS", "short", {"{{instance}}": BACKLOG.name}),
-    ("Since the last pass over EFS", "s", {"{{instance}}": f"time() - {PASSED.name}"}),
-)
-
 
 def render_alerts() -> str:
     """Return the rules as a file for Prometheus' `rule_files`."""
-    lines = ["groups:", "  - name: orchestrator", "    rules:"]
-    for name, expression, lasting, severity, summary in _ALERTS:
-        lines += [
-            f"      - alert: {name}",
-            # A JSON string is a YAML string.
-            f"        expr: {json.dumps(expression)}",
-            f"        for: {lasting}",
-            "        labels:",
-            f"          severity: {severity}",
-            "        annotations:",
-            f"          summary: {json.dumps(summary)}",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def render_dashboard() -> str:
-    """Return the dashboard as Grafana imports it; it asks which Prometheus to use."""
-    return json.dumps(_dashboard(), indent=2) + "\n"
-
-
-def _dashboard() -> dict[str, Any]:
-    return {
-        "uid": "orchestrator",
-        "title": "orchestrator",
-        "tags": ["orchestrator"],
-        "schemaVersion": 39,
-        "editable": True,
-        "refresh": "1m",
-        "time": {"from": "now-24h", "to": "now"},
-        "templating": {
-            "list": [
-                {
-                    "name": "datasource",
-                    "label": "Prometheus",
-                    "type": "datasource",
-                    "query": "prometheus",
-                }
-            ]
-        },
-        "panels": [_panel(number, *panel) for number, panel in enumerate(_PANELS)],
-    }
-
-
-def _panel(number: int, title: str, unit: str, expressions: dict[str, str]) -> dict[str, Any]:
-    source = {"type": "prometheus", "uid": "${datasource}"}
-    return {
-        "id": number + 1,
-        "type": "timeseries",
-        "title": title,
-        "datasource": source,
-        "gridPos": {"h": 8, "w": 12, "x": number % 2 * 12, "y": number // 2 * 8},
-        "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
-        "targets": [
-            {
-                "refId": chr(ord("A") + place),
-                "datasource": source,
-                "expr": text,
-                "legendFormat": name,
-            }
-            for place, (name, text) in enumerate(expressions.items())
-        ],
-    }
+    rules = [
+        {
+            "alert": name,
+            "expr": expression,
+            "for": lasting,
+            "labels": {"severity": severity},
+            "annotations": {"summary": summary},
+        }
+        for name, expression, lasting, severity, summary in _ALERTS
+    ]
+    return render_yaml({"groups": [{"name": "orchestrator", "rules": rules}]})

@@ -16,6 +16,7 @@ from orchestrator_cli.infrastructure.bucket_policy import (
     policy_document,
 )
 from orchestrator_cli.infrastructure.cloudformation import render_cloudformation
+from orchestrator_cli.infrastructure.target import bucket_arn
 from orchestrator_cli.infrastructure.terraform import render_terraform
 
 FORMATS = ("terraform", "cloudformation", "json")
@@ -23,7 +24,11 @@ NO_BUCKET = "BUCKET"
 
 
 def render_policy(
-    style: str, rules: Iterable[Rule], bucket: str | None, guarantees: BucketProtection
+    style: str,
+    rules: Iterable[Rule],
+    bucket: str | None,
+    guarantees: BucketProtection,
+    region: str | None = None,
 ) -> str:
     """Return the text in one of FORMATS; without a bucket's name it is left to be filled in."""
     chosen = tuple(rules)
@@ -31,11 +36,13 @@ def render_policy(
         return render_terraform(chosen, bucket, guarantees)
     if style == "cloudformation":
         return render_cloudformation(chosen, bucket, guarantees)
-    return json.dumps(list_requests(chosen, bucket or NO_BUCKET, guarantees), indent=2) + "\n"
+    return (
+        json.dumps(list_requests(chosen, bucket or NO_BUCKET, guarantees, region), indent=2) + "\n"
+    )
 
 
 def list_requests(
-    rules: Iterable[Rule], bucket: str, guarantees: BucketProtection
+    rules: Iterable[Rule], bucket: str, guarantees: BucketProtection, region: str | None = None
 ) -> dict[str, dict[str, Any]]:
     """Return the input of each request by its command of the AWS CLI, in the order to send."""
     requests: dict[str, dict[str, Any]] = {}
@@ -49,7 +56,7 @@ def list_requests(
         "TransitionDefaultMinimumObjectSize": DEFAULT_MINIMUM,
         "LifecycleConfiguration": {"Rules": [api_rule(rule) for rule in rules]},
     }
-    requests |= _access_requests(bucket, guarantees)
+    requests |= _access_requests(bucket_arn(bucket, region), guarantees)
     requests = {name: {"Bucket": bucket, **given} for name, given in requests.items()}
     if guarantees.efs_days:
         requests["efs put-lifecycle-configuration"] = {
@@ -59,7 +66,7 @@ def list_requests(
     return requests
 
 
-def _access_requests(bucket: str, guarantees: BucketProtection) -> dict[str, dict[str, Any]]:
+def _access_requests(arn: str, guarantees: BucketProtection) -> dict[str, dict[str, Any]]:
     requests: dict[str, dict[str, Any]] = {}
     if guarantees.kms_key is not None:
         rule = encryption_rule(guarantees.kms_key)
@@ -72,14 +79,10 @@ def _access_requests(bucket: str, guarantees: BucketProtection) -> dict[str, dic
         }
     denials = deny_statements(guarantees)
     if denials:
-        document = policy_document(denials, lambda key: _arn(bucket, key))
+        document = policy_document(denials, lambda key: f"{arn}/{key}" if key else arn)
         # The request takes the policy as text.
         requests["s3api put-bucket-policy"] = {"Policy": json.dumps(document)}
     return requests
-
-
-def _arn(bucket: str, key: str) -> str:
-    return f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"
 
 
 def lock_configuration(object_lock: tuple[str, int]) -> dict[str, Any]:

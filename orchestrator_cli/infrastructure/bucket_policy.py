@@ -1,4 +1,4 @@
-"""What a bucket can be told to guarantee besides retention: as data, for rendering."""
+"""What a bucket can enforce besides retention, as data: versions, encryption, denied requests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, HISTORY_PREFIX, METADATA_NAME
+from orchestrator_cli.core.executions.keys import (
+    EXECUTIONS_PREFIX,
+    HISTORY_PREFIX,
+    LIVE_PREFIX,
+    METADATA_NAME,
+)
 
 EFS_DAYS = (1, 7, 14, 30, 60, 90, 180, 270, 365)
 _WRITE_ONCE_KEYS = (
     f"{EXECUTIONS_PREFIX}*/logs/*",
     f"{EXECUTIONS_PREFIX}*/artifacts/*",
-    f"{HISTORY_PREFIX}*",
+    f"{LIVE_PREFIX}*/logs/*",
 )
-_SWAPPED_KEY = f"{EXECUTIONS_PREFIX}*/{METADATA_NAME}"
+_SWAPPED_KEYS = (
+    f"{EXECUTIONS_PREFIX}*/{METADATA_NAME}",
+    f"{HISTORY_PREFIX}*",
+    f"{LIVE_PREFIX}*/state.json",
+)
 # Parts of an upload carry no condition; what they are put together by does.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
 _CREATES = ("Bool", "s3:ObjectCreationOperation", "true")
@@ -73,9 +82,9 @@ def deny_statements(guarantees: BucketProtection) -> tuple[DenyStatement, ...]:
         )
         denials.append(
             DenyStatement(
-                "MetadataIsComparedAndSwapped",
+                "RecordsAreComparedAndSwapped",
                 "s3:PutObject",
-                (_SWAPPED_KEY,),
+                _SWAPPED_KEYS,
                 (_NOT_CREATE_ONLY, _NOT_SWAPPED, _CREATES),
             )
         )
@@ -104,7 +113,7 @@ def _statement(denial: DenyStatement, arn: Callable[[str], Any]) -> dict[str, An
 
 
 def efs_policies(days: int) -> list[dict[str, str]]:
-    """Return the EFS lifecycle policies: what nobody reads goes to Infrequent Access and back."""
+    """Return the EFS lifecycle policies: files nobody reads move to Infrequent Access and back."""
     return [
         {"TransitionToIA": f"AFTER_{days}_DAY{'' if days == 1 else 'S'}"},
         {"TransitionToPrimaryStorageClass": "AFTER_1_ACCESS"},

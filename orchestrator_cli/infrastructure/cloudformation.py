@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from orchestrator_cli.core.retention.policy import ARCHIVE_CLASS, DEFAULT_MINIMUM, Rule
@@ -16,14 +14,13 @@ from orchestrator_cli.infrastructure.bucket_policy import (
     encryption_rule,
     policy_document,
 )
+from orchestrator_cli.infrastructure.yaml import render_yaml
 
 _HEAD = """\
 # The bucket of `orchestrator`, with its lifecycle rules. CloudFormation then owns all rules of
 # the bucket: keep those of others here too. A bucket that exists already can be imported:
 # aws cloudformation create-change-set --change-set-type IMPORT …
 """
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_:./*-]*[A-Za-z0-9]")
-_RESERVED = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 _KEPT = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
 
 
@@ -57,7 +54,7 @@ def render_cloudformation(
         "Parameters": {"BucketName": name},
         "Resources": resources,
     }
-    return _HEAD + "\n".join(_yaml(template)) + "\n"
+    return _HEAD + render_yaml(template)
 
 
 def _properties(rules: Iterable[Rule], guarantees: BucketProtection) -> dict[str, Any]:
@@ -109,29 +106,3 @@ def _arn(key: str) -> dict[str, Any]:
     if not key:
         return {"Fn::GetAtt": ["Bucket", "Arn"]}
     return {"Fn::Sub": f"${{Bucket.Arn}}/{key}"}
-
-
-# --- YAML ------------------------------------------------------------------------------------
-
-
-def _yaml(value: Any, indent: str = "") -> Iterator[str]:
-    entries = value.items() if isinstance(value, dict) else (("-", item) for item in value)
-    for name, item in entries:
-        head = indent + ("-" if name == "-" else f"{_scalar(name)}:")
-        if not isinstance(item, (dict, list)):
-            yield f"{head} {_scalar(item)}"
-        elif name != "-":
-            yield head
-            yield from _yaml(item, indent + "  ")
-        else:
-            first, *rest = _yaml(item, indent + "  ")
-            yield f"{head} {first.strip()}"
-            yield from rest
-
-
-def _scalar(value: Any) -> str:
-    text = str(value)
-    if isinstance(value, str) and _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
-        return text
-    # JSON is YAML: anything that may be read as something else stands in quotes.
-    return json.dumps(value, ensure_ascii=False)

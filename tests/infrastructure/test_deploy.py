@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import configparser
 import json
+import re
 import shlex
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +20,19 @@ import yaml
 
 from orchestrator_cli.cli.main import cli as program
 from tests.conftest import RunCommand
+from tests.support import quirks
 from tests.support.bench_tree import DAY, BenchTree
+from tests.support.connection import Connection
 from tests.support.engine import PART, content
+from tests.support.faults import Answered
+from tests.support.operations import Request
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+KEEP_SECONDS = 24 * 3600
 # What S3's operations need, as IAM calls it.
 ACTIONS = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
@@ -102,6 +112,107 @@ def test_the_units_pass_systemd_itself(cli: RunCommand, bucket: str, tmp_path: P
 # --- EC2 and EKS -------------------------------------------------------------------------
 
 
+def check_shell(script: str, shell: str) -> None:
+    """Assert that shellcheck finds nothing; where it is not installed, that the shell parses it."""
+    subprocess.run([shell, "-n"], input=script.encode(), check=True)
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed")
+    checked = subprocess.run(
+        ["shellcheck", f"--shell={shell}", "-"],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_user_data_passes_shellcheck(cli: RunCommand, bucket: str) -> None:
+    words = ["pytest", "it's", "a b"]
+    out = cli("deploy", "ec2", "--package", "w.whl", "--suite", "it's; rm", "--", *words).ok().out
+    check_shell(out, "bash")
+
+
+EKS = ("--image", "r.example/o:1", "--test-image", "t@sha256:00")
+
+
+def read_manifests(cli: RunCommand, *options: str) -> tuple[Any, Any]:
+    account, job = yaml.safe_load_all(cli("deploy", "eks", *EKS, *options, "--", "x").ok().out)
+    return account, job
+
+
+def containers_of(job: Any) -> dict[str, Any]:
+    pod = job["spec"]["template"]["spec"]
+    return {one["name"]: one for one in (*pod["initContainers"], *pod["containers"])}
+
+
+def test_scripts_of_the_pod_pass_shellcheck(cli: RunCommand, bucket: str) -> None:
+    _, job = read_manifests(cli, "--suite", "it's")
+    for container in containers_of(job).values():
+        check_shell(container["command"][2], "sh")
+
+
+def test_the_tests_get_no_role_and_no_rights(cli: RunCommand, bucket: str) -> None:
+    account, job = read_manifests(cli)
+    template = job["spec"]["template"]
+    pod = template["spec"]
+    assert template["metadata"]["annotations"] == {"eks.amazonaws.com/skip-containers": "tests"}
+    assert account["automountServiceAccountToken"] is False
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    for container in containers_of(job).values():
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        assert container["resources"]["limits"].keys() == {"cpu", "memory"}
+    tests = containers_of(job)["tests"]
+    assert "env" not in tests
+    # It cannot choose another execution to store its files in.
+    writable = [one["name"] for one in tests["volumeMounts"] if not one.get("readOnly")]
+    assert writable == ["artifacts", "result"]
+
+
+def test_every_run_is_a_job_of_its_own_that_goes_away(cli: RunCommand, bucket: str) -> None:
+    _, job = read_manifests(cli, "--name", "smoke")
+    assert job["metadata"] == {"generateName": "smoke-", "namespace": "default"}
+    assert job["spec"]["ttlSecondsAfterFinished"] == KEEP_SECONDS
+    for part, kind in (("account", "ServiceAccount"), ("job", "Job")):
+        out = cli("deploy", "eks", *EKS, "--part", part, "--", "x").ok().out
+        assert yaml.safe_load(out)["kind"] == kind
+
+
+def test_the_tests_have_the_limits_that_are_asked_for(cli: RunCommand, bucket: str) -> None:
+    _, job = read_manifests(cli, "--cpu", "500m", "--memory", "1.5Gi")
+    resources = containers_of(job)["tests"]["resources"]
+    assert resources["limits"] == {"cpu": "500m", "memory": "1.5Gi"}
+
+
+@pytest.mark.parametrize(
+    ("told", "recorded"),
+    [("pass\n", "pass"), ("fail\n", "fail"), (None, "error"), ("--x", "error")],
+)
+def test_the_sidecar_records_the_result_and_nothing_else_it_is_told(
+    cli: RunCommand, bucket: str, tmp_path: Path, told: str | None, recorded: str
+) -> None:
+    _, job = read_manifests(cli)
+    script = containers_of(job)["store"]["command"][2]
+    _, waits, stores = script.partition("done\n")
+    assert waits
+    (tmp_path / "id").write_text("ID")
+    if told is not None:
+        (tmp_path / "result").write_text(told)
+    stores = stores.replace("/execution/", f"{tmp_path}/").replace("/result/", f"{tmp_path}/")
+    stub = "orchestrator() { echo $*; }"
+    ran = subprocess.run(
+        ["sh", "-c", f"{stub}\n{stores}"], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.splitlines()[-1] == f"finish ID --result {recorded}"
+
+
 def test_user_data_is_a_script(cli: RunCommand, bucket: str) -> None:
     words = ["pytest", "it's", "$(touch x)", "a b"]
     out = cli("deploy", "ec2", "--package", "w.whl", "--suite", "it's; rm", "--", *words).ok().out
@@ -133,7 +244,7 @@ def test_the_manifest_is_what_kubernetes_takes(cli: RunCommand, bucket: str) -> 
     assert tests["command"][4:] == words
     volumes = {volume["name"] for volume in pod["volumes"]}
     for container in (new, sidecar, tests):
-        assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+        assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
         assert all(isinstance(word, str) for word in container["command"])
         subprocess.run(["sh", "-n"], input=container["command"][2].encode(), check=True)
     assert {"name": "ORCHESTRATOR_BUCKET", "value": bucket} in sidecar["env"]
@@ -150,6 +261,8 @@ def test_the_manifest_is_what_kubernetes_takes(cli: RunCommand, bucket: str) -> 
         ("eks", "--image", "a b", "--test-image", "t", "--", "x"),
         ("eks", "--image", "a", "--test-image", "t", "--name", "Ü", "--", "x"),
         ("eks", "--image", "a", "--test-image", "t", "--role-arn", "me", "--", "x"),
+        ("eks", "--image", "a", "--test-image", "t", "--cpu", "lots", "--", "x"),
+        ("eks", "--image", "a", "--test-image", "t", "--memory", "4 GB", "--", "x"),
         ("eks", "--image", "a", "--test-image", "t"),
         ("ec2",),
         ("ec2", "--", "x"),
@@ -182,38 +295,83 @@ def test_a_bucket_is_needed(cli: RunCommand) -> None:
 # --- IAM ---------------------------------------------------------------------------------
 
 
-def allowed(cli: RunCommand, role: str, bucket: str) -> dict[str, list[str]]:
-    """Return the resources that each action of a role is for."""
-    policy = cli("deploy", "iam", "--role", role).ok().json()
-    found: dict[str, list[str]] = {}
-    for statement in policy["Statement"]:
-        resources = statement["Resource"]
-        for action in statement["Action"]:
-            listed = [resources] if isinstance(resources, str) else resources
-            found.setdefault(action, []).extend(one.split(":::")[1] for one in listed)
+def read_policy(cli: RunCommand, role: str, *options: str) -> list[dict[str, Any]]:
+    policy = cli(*options, "deploy", "iam", "--role", role).ok().json()
     assert policy["Version"] == "2012-10-17"
-    assert all(one.startswith(bucket) for places in found.values() for one in places)
-    return found
+    assert all(statement["Effect"] == "Allow" for statement in policy["Statement"])
+    return list(policy["Statement"])
 
 
-def check_rights(recorder: Proxy, rights: dict[str, list[str]], bucket: str) -> set[str]:
+def is_met(condition: dict[str, Any], context: dict[str, str]) -> bool:
+    """Evaluate a condition as IAM does; `context` lacks the keys that a request has not."""
+    met = []
+    for operator, keys in condition.items():
+        for key, wanted in keys.items():
+            given = context.get(key)
+            if operator == "Null":
+                met.append((given is None) == (wanted == "true"))
+            elif operator == "BoolIfExists":
+                met.append(given is None or given == wanted)
+            else:
+                assert operator == "StringLike"
+                met.append(given is not None and any(fnmatchcase(given, one) for one in wanted))
+    return all(met)
+
+
+def is_allowed(
+    policy: list[dict[str, Any]], action: str, resource: str, context: dict[str, str]
+) -> bool:
+    return any(
+        action in statement["Action"]
+        and any(
+            fnmatchcase(resource, one.split(":::")[1])
+            for one in (
+                [statement["Resource"]]
+                if isinstance(statement["Resource"], str)
+                else statement["Resource"]
+            )
+        )
+        and is_met(statement.get("Condition", {}), context)
+        for statement in policy
+    )
+
+
+def context_of(request: Request) -> dict[str, str]:
+    """Return what a policy can ask of a request."""
+    context = {}
+    if "prefix" in request.query:
+        context["s3:prefix"] = request.query["prefix"]
+    if "if-none-match" in request.headers:
+        context["s3:if-none-match"] = request.headers["if-none-match"]
+    if ACTIONS[request.operation] == "s3:PutObject":
+        creates = request.operation in ("PutObject", "CompleteMultipartUpload")
+        context["s3:ObjectCreationOperation"] = "true" if creates else "false"
+    return context
+
+
+def check_rights(recorder: Proxy, policy: list[dict[str, Any]], bucket: str) -> set[str]:
     """Assert that every request was allowed; return the actions used."""
     used = set()
     for exchange in recorder.calls():
         action = ACTIONS[exchange.operation]
         used.add(action)
         place = f"{bucket}/{exchange.key}" if exchange.key else bucket
-        assert any(
-            place.startswith(one.removesuffix("*")) if one.endswith("*") else place == one
-            for one in rights.get(action, [])
-        ), (action, place)
+        assert is_allowed(policy, action, place, context_of(exchange.request)), (action, place)
     return used
+
+
+def actions_of(policy: list[dict[str, Any]]) -> set[str]:
+    return {action for statement in policy for action in statement["Action"]}
+
+
+# Resuming and clearing up need these: see the tests of those.
+UNUSED = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
 
 
 def test_a_runner_may_do_what_it_does_and_no_more(
     cli: RunCommand, cli_process: Processes, recorder: Proxy, bucket: str, tmp_path: Path
 ) -> None:
-    rights = allowed(cli, "runner", bucket)
+    policy = read_policy(cli, "runner")
     (tmp_path / "large.bin").write_bytes(content(PART + 9))
     (tmp_path / "small.txt").write_text("small")
     execution_id = cli("new").ok().out.strip()
@@ -222,22 +380,20 @@ def test_a_runner_may_do_what_it_does_and_no_more(
     cli("upload", execution_id, "-", "--name", "stdout.log", stdin=content(PART + 9, 2)).ok()
     cli("finish", execution_id, "--result", "pass").ok()
     cli_process.run("run", "--", sys.executable, "-c", "print('x')").ok()
-    used = check_rights(recorder, rights, bucket)
-    # Resuming and clearing up need the rest: see the tests of those.
-    assert rights.keys() - used <= {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+    used = check_rights(recorder, policy, bucket)
+    assert actions_of(policy) - used <= UNUSED
 
 
 def test_a_bench_may_do_what_it_does(
     cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
-    rights = allowed(cli, "bench", bucket)
+    policy = read_policy(cli, "bench")
     tree = BenchTree(tmp_path / "efs")
     tree.write("raw/large.bin", content(PART + 9), age_seconds=8 * DAY)
     tree.write("raw/small.txt", age_seconds=8 * DAY)
     cli(*tree.arguments).ok()
-    used = check_rights(recorder, rights, bucket)
-    assert rights.keys() - used <= {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
-    assert not [place for places in rights.values() for place in places if "history" in place]
+    used = check_rights(recorder, policy, bucket)
+    assert actions_of(policy) - used <= UNUSED
 
 
 def test_a_reader_writes_nothing(
@@ -246,7 +402,7 @@ def test_a_reader_writes_nothing(
     execution_id = cli("new").ok().out.strip()
     cli("upload", execution_id, "-", "--name", "stdout.log", stdin=b"text\n").ok()
     cli("finish", execution_id, "--result", "pass").ok()
-    rights = allowed(cli, "reader", bucket)
+    policy = read_policy(cli, "reader")
     recorder.clear()
     for arguments in (
         ("ls",),
@@ -258,6 +414,94 @@ def test_a_reader_writes_nothing(
         ("download", execution_id, "-o", str(tmp_path / "out")),
     ):
         cli(*arguments).ok()
-    used = check_rights(recorder, rights, bucket)
-    assert used == rights.keys()
-    assert json.dumps(sorted(rights)) == '["s3:GetObject", "s3:ListBucket"]'
+    assert check_rights(recorder, policy, bucket) == actions_of(policy)
+    assert actions_of(policy) == {"s3:GetObject", "s3:ListBucket"}
+
+
+@dataclass
+class Enforces(quirks.Quirk):
+    """A policy decides what is answered, as IAM would."""
+
+    policy: list[dict[str, Any]]
+    bucket: str
+
+    def request(self, request: Request, connection: Connection) -> None:
+        action = ACTIONS.get(request.operation)
+        place = f"{self.bucket}/{request.key}" if request.key else self.bucket
+        if action is None or not is_allowed(self.policy, action, place, context_of(request)):
+            raise Answered(403, b"<Error><Code>AccessDenied</Code></Error>", {})
+
+
+@pytest.mark.parametrize("role", ["runner", "bench"])
+def test_doctor_finds_nothing_missing_from_a_writers_policy(
+    cli: RunCommand, recorder: Proxy, bucket: str, role: str
+) -> None:
+    policy = read_policy(cli, role)
+    quirks.pretend(recorder, quirks.Server(Enforces(policy, bucket)))
+    assert cli("doctor", "--json").ok().json()["missing_actions"] == []
+
+
+def test_doctor_names_what_a_reader_may_not_do(
+    cli: RunCommand, recorder: Proxy, bucket: str
+) -> None:
+    quirks.pretend(recorder, quirks.Server(Enforces(read_policy(cli, "reader"), bucket)))
+    assert cli("doctor", "--json").expect(5).json()["missing_actions"] == [
+        "s3:AbortMultipartUpload",
+        "s3:ListBucketMultipartUploads",
+        "s3:ListMultipartUploadParts",
+        "s3:PutObject",
+    ]
+
+
+FILES = ("executions/E/logs/stdout.log", "executions/E/artifacts/custom/a", "live/E/logs/o/0")
+RECORDS = ("executions/E/metadata.json", "history/date=2026-01-01/E.json", "live/E/state.json")
+
+
+@pytest.mark.parametrize("role", ["runner", "bench"])
+def test_files_can_be_created_and_not_overwritten(cli: RunCommand, bucket: str, role: str) -> None:
+    policy = read_policy(cli, role)
+    makes = {"s3:ObjectCreationOperation": "true"}
+    for key in FILES:
+        put = partial(is_allowed, policy, "s3:PutObject", f"{bucket}/{key}")
+        assert put(makes | {"s3:if-none-match": "*"}), key
+        assert put({"s3:ObjectCreationOperation": "false"}), key
+        assert not put(makes), key
+    for key in (*RECORDS, "derived/E/tail/stdout.log"):
+        assert is_allowed(policy, "s3:PutObject", f"{bucket}/{key}", makes), key
+    for key in ("executions/E/other", "executions/E/metadata.json.bak", "other", "tests/x"):
+        assert not is_allowed(policy, "s3:PutObject", f"{bucket}/{key}", makes), key
+
+
+@pytest.mark.parametrize("role", ["runner", "bench", "reader"])
+def test_only_our_own_prefixes_can_be_listed(cli: RunCommand, bucket: str, role: str) -> None:
+    policy = read_policy(cli, role)
+    listed = partial(is_allowed, policy, "s3:ListBucket", bucket)
+    assert listed({"s3:prefix": "executions/"})
+    assert listed({"s3:prefix": "live/E/logs/"})
+    assert not listed({})
+    assert not listed({"s3:prefix": ""})
+    assert not listed({"s3:prefix": "secrets/"})
+
+
+@pytest.mark.parametrize("role", ["runner", "bench", "reader"])
+def test_the_history_is_written_in_one_request_and_read_by_writers_alone(
+    cli: RunCommand, bucket: str, role: str
+) -> None:
+    policy = read_policy(cli, role)
+    history = f"{bucket}/history/date=2026-01-01/E.json"
+    allowed = {one for one in actions_of(policy) if is_allowed(policy, one, history, {})}
+    assert allowed == (set() if role == "reader" else {"s3:GetObject", "s3:PutObject"})
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
+)
+def test_arns_are_of_the_regions_partition(
+    cli: RunCommand, bucket: str, region: str, partition: str
+) -> None:
+    text = json.dumps(read_policy(cli, "runner", "--region", region))
+    assert set(re.findall(r"arn:([a-z-]+):s3", text)) == {partition}
+    options = ("lifecycle", "render", "--format", "json", "--tls-only")
+    rendered = cli("--region", region, *options).ok().out
+    assert set(re.findall(r"arn:([a-z-]+):s3", rendered)) == {partition}

@@ -10,7 +10,7 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import CommandGroup, Example, command
 
 if TYPE_CHECKING:
-    from orchestrator_cli.infrastructure.deployment import Place
+    from orchestrator_cli.infrastructure.target import BucketTarget
 
 
 @click.group(
@@ -29,10 +29,10 @@ def deploy() -> None:
     """
 
 
-def _place(app: App) -> Place:
-    from orchestrator_cli.infrastructure.deployment import Place
+def _target(app: App) -> BucketTarget:
+    from orchestrator_cli.infrastructure.target import BucketTarget
 
-    return Place(app.bucket, app.region)
+    return BucketTarget(app.bucket, app.region)
 
 
 @command(
@@ -45,24 +45,33 @@ def _place(app: App) -> Place:
     ),
     exit_codes=(0, 2),
 )
-@click.option("--root", default="/mnt/bench-logs", show_default=True, help="The mounted EFS.")
+@click.option(
+    "--root",
+    default="/mnt/bench-logs",
+    show_default=True,
+    help="Where the EFS is mounted.",
+)
 @click.option("--bench", metavar="BENCH_ID", help="This bench only.")
-@click.option("--user", default="orchestrator", show_default=True, help="Who runs it.")
+@click.option("--user", default="orchestrator", show_default=True, help="The user that runs it.")
 @click.option(
     "--program",
     default="/opt/orchestrator/bin/orchestrator",
     show_default=True,
     help="Where the command is installed.",
 )
-@click.option("--timer", metavar="SPAN", help="A timer instead of a watch, as 5m.")
+@click.option(
+    "--timer",
+    metavar="SPAN",
+    help="A service and a timer that starts it this often, as 5m, in place of one that watches.",
+)
 @pass_app
 def systemd(
     app: App, root: str, bench: str | None, user: str, program: str, timer: str | None
 ) -> None:
     """Print the units that sync a bench."""
-    from orchestrator_cli.infrastructure.deployment import render_systemd
+    from orchestrator_cli.infrastructure.systemd import render_systemd
 
-    text = render_systemd(_place(app), root, bench, user, program, timer)
+    text = render_systemd(_target(app), root, bench, user, program, timer)
     app.output.line(text, end="")
 
 
@@ -76,18 +85,21 @@ def systemd(
     ),
     exit_codes=(0, 2),
 )
-@click.option("--package", required=True, help="The wheel that pip installs: an address or a path.")
+@click.option("--package", required=True, help="The wheel that pip installs: a URL or a path.")
 @click.option("--suite", metavar="S", help="The test suite.")
 @click.option(
-    "--artifacts", default="results", show_default=True, help="What is stored at the end."
+    "--artifacts",
+    default="results",
+    show_default=True,
+    help="The directory that is stored at the end.",
 )
 @click.argument("cmd", metavar="CMD…", nargs=-1, required=True)
 @pass_app
 def ec2(app: App, package: str, suite: str | None, artifacts: str, cmd: tuple[str, ...]) -> None:
     """Print user data that runs a suite on an instance."""
-    from orchestrator_cli.infrastructure.deployment import render_ec2
+    from orchestrator_cli.infrastructure.ec2 import render_ec2
 
-    app.output.line(render_ec2(_place(app), package, suite, artifacts, cmd), end="")
+    app.output.line(render_ec2(_target(app), package, suite, artifacts, cmd), end="")
 
 
 @command(
@@ -100,12 +112,30 @@ def ec2(app: App, package: str, suite: str | None, artifacts: str, cmd: tuple[st
     ),
     exit_codes=(0, 2),
 )
-@click.option("--name", default="tests", show_default=True, help="The job and its account.")
-@click.option("--namespace", default="default", show_default=True, help="Where it runs.")
-@click.option("--role-arn", metavar="ARN", help="The role of the account; none: Pod Identity.")
+@click.option(
+    "--name",
+    default="tests",
+    show_default=True,
+    help="The service account, and the beginning of each Job's name.",
+)
+@click.option("--namespace", default="default", show_default=True, help="The namespace.")
+@click.option(
+    "--role-arn",
+    metavar="ARN",
+    help="The IAM role of the service account. Without it, EKS Pod Identity has to name one.",
+)
 @click.option("--image", required=True, help="An image with this tool and sh.")
 @click.option("--test-image", required=True, help="An image with the tests and sh.")
 @click.option("--suite", metavar="S", help="The test suite.")
+@click.option("--cpu", default="2", show_default=True, help="The CPUs that the tests may use.")
+@click.option("--memory", default="4Gi", show_default=True, help="The memory of the tests.")
+@click.option(
+    "--part",
+    type=click.Choice(["all", "account", "job"]),
+    default="all",
+    show_default=True,
+    help="What to print; the account is made once, a job for each run.",
+)
 @click.argument("cmd", metavar="CMD…", nargs=-1, required=True)
 @pass_app
 def eks(
@@ -116,17 +146,32 @@ def eks(
     image: str,
     test_image: str,
     suite: str | None,
+    cpu: str,
+    memory: str,
+    part: str,
     cmd: tuple[str, ...],
 ) -> None:
     """Print a service account and a job with a sidecar.
 
     CMD writes what is to be kept below /artifacts. A native sidecar, of Kubernetes 1.29 and newer,
-    stores it when the tests have ended, and records the result.
+    stores it when the tests have ended, and records the result. The container of the tests gets
+    neither the role nor any other right: it cannot reach the bucket. Each job gets a name of its
+    own: use kubectl create.
     """
-    from orchestrator_cli.infrastructure.deployment import JobSpec, render_eks
+    from orchestrator_cli.infrastructure.eks import JobSpec, Part, render_eks
 
-    job = JobSpec(name, namespace, image, test_image, suite, cmd)
-    app.output.line(render_eks(_place(app), job, role_arn), end="")
+    job = JobSpec(name, namespace, image, test_image, suite, cmd, cpu, memory)
+    app.output.line(render_eks(_target(app), job, role_arn, Part(part)), end="")
+
+
+def _known_region(app: App) -> str | None:
+    """Return the region, or None where nothing names one: a policy needs only its partition."""
+    from orchestrator_cli.core.base.errors import UsageError
+
+    try:
+        return app.region
+    except UsageError:
+        return None
 
 
 @command(
@@ -142,13 +187,16 @@ def eks(
 )
 @pass_app
 def iam(app: App, role: str) -> None:
-    """Print the least that a role needs, as a policy.
+    """Print the least that a role needs, as an IAM policy.
 
-    With keys of your own in KMS, the role needs kms:GenerateDataKey and kms:Decrypt as well.
+    Files can be created and not overwritten, and only our own prefixes can be listed. With a
+    region of China or GovCloud in --region or AWS_REGION, the ARNs are of its partition. With keys
+    of your own in KMS, the role needs kms:GenerateDataKey and kms:Decrypt as well. `doctor` needs
+    s3:DeleteObject on what it stores; without it, it stores nothing.
     """
-    from orchestrator_cli.infrastructure.deployment import Role, render_iam
+    from orchestrator_cli.infrastructure.iam import Role, render_iam
 
-    app.output.line(render_iam(app.bucket, Role(role)), end="")
+    app.output.line(render_iam(app.bucket, Role(role), _known_region(app)), end="")
 
 
 @command(
@@ -180,7 +228,7 @@ def grafana(app: App) -> None:
     It shows what --metrics-file, --metrics-push and --metrics-otlp hand over; see
     orchestrator-metrics(7).
     """
-    from orchestrator_cli.infrastructure.alerts import render_dashboard
+    from orchestrator_cli.infrastructure.dashboard import render_dashboard
 
     app.output.line(render_dashboard(), end="")
 

@@ -93,5 +93,5 @@ def render(
     )
     rules = choose_rules(app, policy)
     bucket = (app.settings.bucket or "").removeprefix("s3://").rstrip("/") or None
-    text = render_policy(style, rules, bucket, guarantees)
+    text = render_policy(style, rules, bucket, guarantees, app.settings.region)
     app.output.line(text, end="")

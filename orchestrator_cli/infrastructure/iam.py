@@ -1,0 +1,97 @@
+"""IAM policies that allow what a role does and no more."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Any
+
+from orchestrator_cli.core.executions.keys import (
+    DERIVED_PREFIX,
+    EXECUTIONS_PREFIX,
+    HISTORY_PREFIX,
+    LIVE_PREFIX,
+    METADATA_NAME,
+)
+from orchestrator_cli.infrastructure.target import bucket_arn, validate
+
+# Each is created once and never changed.
+_FILES = (f"{EXECUTIONS_PREFIX}*/logs/*", f"{EXECUTIONS_PREFIX}*/artifacts/*")
+_SEGMENTS = (f"{LIVE_PREFIX}*/logs/*",)
+# Each is replaced, by compare-and-swap or because it can be computed again.
+_RECORDS = (
+    f"{EXECUTIONS_PREFIX}*/{METADATA_NAME}",
+    f"{HISTORY_PREFIX}*",
+    f"{LIVE_PREFIX}*/state.json",
+    f"{DERIVED_PREFIX}*",
+)
+_READ = (f"{EXECUTIONS_PREFIX}*", f"{LIVE_PREFIX}*", f"{DERIVED_PREFIX}*")
+_HISTORY = (f"{HISTORY_PREFIX}*",)
+
+
+class Role(StrEnum):
+    """Who needs access to the bucket."""
+
+    RUNNER = "runner"
+    BENCH = "bench"
+    READER = "reader"
+
+
+def render_iam(bucket: str, role: Role, region: str | None = None) -> str:
+    """Return the least that a role needs, as an IAM policy in JSON."""
+    arn = bucket_arn(validate("bucket", bucket), region)
+    statements = _reading(arn) if role is Role.READER else _writing(arn)
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2) + "\n"
+
+
+def _reading(arn: str) -> list[dict[str, Any]]:
+    return [_list_objects(arn, _READ), _objects("ReadFiles", arn, ("s3:GetObject",), _READ)]
+
+
+def _writing(arn: str) -> list[dict[str, Any]]:
+    put = ("s3:PutObject",)
+    parts = ("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+    return [
+        _list_objects(arn, (*_READ, *_HISTORY)),
+        {
+            "Sid": "FindUnfinishedUploads",
+            "Effect": "Allow",
+            "Action": ["s3:ListBucketMultipartUploads"],
+            "Resource": arn,
+        },
+        _objects("ReadFiles", arn, ("s3:GetObject",), (*_READ, *_HISTORY)),
+        _objects("CreateFilesOnce", arn, put, (*_FILES, *_SEGMENTS)) | _CREATE_ONLY,
+        _objects("SendParts", arn, put, (*_FILES, *_SEGMENTS)) | _NO_CREATION,
+        _objects("ResumeUploads", arn, parts, _FILES),
+        _objects("UpdateRecords", arn, put, _RECORDS),
+    ]
+
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
+_CREATE_ONLY = {"Condition": {"Null": {"s3:if-none-match": "false"}}}
+# To begin an upload and to send its parts makes no object, and carries no condition.
+_NO_CREATION = {"Condition": {"BoolIfExists": {"s3:ObjectCreationOperation": "false"}}}
+
+
+def _list_objects(arn: str, prefixes: tuple[str, ...]) -> dict[str, Any]:
+    """Allow to list below these prefixes only.
+
+    S3 answers a look-up of a missing key with 404 only to those who may list, and takes the key
+    for the prefix that the condition asks for. So each prefix that is read has to be here.
+    """
+    return {
+        "Sid": "ListObjects",
+        "Effect": "Allow",
+        "Action": ["s3:ListBucket"],
+        "Resource": arn,
+        "Condition": {"StringLike": {"s3:prefix": list(prefixes)}},
+    }
+
+
+def _objects(sid: str, arn: str, actions: tuple[str, ...], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": list(actions),
+        "Resource": [f"{arn}/{key}" for key in keys],
+    }

@@ -130,7 +130,7 @@ def test_terraform_has_what_was_asked_for_and_nothing_else(cli: RunCommand) -> N
     assert [one["sid"] for one in statements] == [
         "TlsOnly",
         "FilesAreWrittenOnce",
-        "MetadataIsComparedAndSwapped",
+        "RecordsAreComparedAndSwapped",
     ]
     assert {one["effect"] for one in statements} == {"Deny"}
     assert statements[1]["condition"] == [
@@ -177,15 +177,19 @@ def test_cloudformation_passes_cfn_lint(cli: RunCommand, tmp_path: Path) -> None
 def test_cloudformation_names_the_conditions_of_the_policy(cli: RunCommand) -> None:
     template = yaml.safe_load(render(cli, "cloudformation", "--tls-only", "--write-once"))
     document = template["Resources"]["BucketPolicy"]["Properties"]["PolicyDocument"]
-    tls, files, metadata = document["Statement"]
+    tls, files, records = document["Statement"]
     assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     creating = {"s3:ObjectCreationOperation": "true"}
     assert files["Condition"] == {"Null": {"s3:if-none-match": "true"}, "Bool": creating}
-    assert metadata["Condition"] == {
+    assert records["Condition"] == {
         "Null": {"s3:if-none-match": "true", "s3:if-match": "true"},
         "Bool": creating,
     }
-    assert metadata["Resource"] == [{"Fn::Sub": "${Bucket.Arn}/executions/*/metadata.json"}]
+    assert records["Resource"] == [
+        {"Fn::Sub": "${Bucket.Arn}/executions/*/metadata.json"},
+        {"Fn::Sub": "${Bucket.Arn}/history/*"},
+        {"Fn::Sub": "${Bucket.Arn}/live/*/state.json"},
+    ]
 
 
 @pytest.mark.parametrize("options", [OPTIONS[1], EVERYTHING], ids=["rules", "everything"])
@@ -194,7 +198,7 @@ def test_a_deployed_template_gives_the_same_rules_as_apply(
 ) -> None:
     deployed = f"{bucket}-stack"
     policy = options if options is not EVERYTHING else ()
-    cli("lifecycle", "apply", "--yes", *policy).ok()
+    cli("lifecycle", "apply", "--yes", *policy).expect(3)
     template = render(cli, "cloudformation", *options, bucket=deployed)
     stacks = boto3.client("cloudformation", endpoint_url=s3env["AWS_ENDPOINT_URL"])
     stacks.create_stack(StackName=deployed, TemplateBody=template)
@@ -202,7 +206,8 @@ def test_a_deployed_template_gives_the_same_rules_as_apply(
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     try:
         assert read_rules(s3, deployed) == read_rules(s3, bucket)
-        cli("--bucket", deployed, "lifecycle", "apply", "--check", *policy).ok()
+        check = cli("--bucket", deployed, "lifecycle", "apply", "--check", *policy).expect(3)
+        assert "differ" not in check.err
         if options is EVERYTHING:
             assert s3.get_bucket_versioning(Bucket=deployed)["Status"] == "Enabled"
             blocked = s3.get_public_access_block(Bucket=deployed)
@@ -226,7 +231,7 @@ def test_each_request_can_be_sent_as_it_is(s3: S3Client, bucket: str, cli: RunCo
     for command, given in requests.items():
         getattr(s3, command.removeprefix("s3api ").replace("-", "_"))(**given)
     s3.delete_bucket_policy(Bucket=bucket)
-    cli("lifecycle", "apply", "--check").ok()
+    assert "differ" not in cli("lifecycle", "apply", "--check").expect(3).err
 
 
 def test_the_json_says_what_is_left_to_fill_in(cli: RunCommand) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import RunCommand
-from tests.support.lifecycles import OWNED, PUT, foreign_rule, put_rules, read_rules, rule_ids
+from tests.support.faults import Answer, Answered, Fault, Waiting
+from tests.support.lifecycles import GET, OWNED, PUT, foreign_rule, put_rules, read_rules, rule_ids
 from tests.support.proxy import Proxy
 from tests.support.terminal import Terminal
 
@@ -56,12 +57,12 @@ DEFAULT_RULES = [
 def test_apply_sets_the_default_rules(
     recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
 ) -> None:
-    result = cli("lifecycle", "apply", "--yes").ok()
+    result = cli("lifecycle", "apply", "--yes").expect(3)
     assert result.out == ""
     assert "the rules are set" in result.err
     assert read_rules(s3, bucket) == DEFAULT_RULES
     [sent] = recorder.calls(PUT)
-    record = cli("--bucket", f"s3://{bucket}/", "lifecycle", "apply", "--json").ok().json()
+    record = cli("--bucket", f"s3://{bucket}/", "lifecycle", "apply", "--json").expect(3).json()
     assert (record["bucket"], record["changed"]) == (bucket, False)
     assert record["size_filter_dropped"] == ["orchestrator-archive"]
     assert b"<ObjectSizeGreaterThan>131072</ObjectSizeGreaterThan>" in sent.request_body
@@ -70,12 +71,12 @@ def test_apply_sets_the_default_rules(
     assert "content-md5" in sent.request.headers
 
 
-def test_a_server_that_drops_the_size_filter_keeps_the_rules_with_a_warning(
+def test_a_server_that_drops_the_size_filter_keeps_the_rules_and_is_no_success(
     s3: S3Client, bucket: str, cli: RunCommand
 ) -> None:
-    result = cli("--quiet", "lifecycle", "apply", "--yes").ok()
+    result = cli("--quiet", "lifecycle", "apply", "--yes").expect(3)
     assert result.err.startswith(
-        "warning: this server keeps orchestrator-archive WITHOUT its size filter"
+        "error: this server keeps orchestrator-archive WITHOUT its size filter"
     )
     assert "metadata.json" in result.err
     assert rule_ids(s3, bucket) == OWNED
@@ -96,10 +97,10 @@ def test_strict_takes_no_such_server(
 def test_repeating_changes_nothing(
     recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
 ) -> None:
-    cli("lifecycle", "apply", "--yes").ok()
+    cli("lifecycle", "apply", "--yes").expect(3)
     before = read_rules(s3, bucket)
     recorder.clear()
-    result = cli("lifecycle", "apply").ok()
+    result = cli("lifecycle", "apply").expect(3)
     assert "nothing to change" in result.err
     assert recorder.count(PUT) == 0
     assert read_rules(s3, bucket) == before
@@ -121,11 +122,11 @@ def test_rules_of_others_stay_as_they_are(s3: S3Client, bucket: str, cli: RunCom
     ]
     put_rules(s3, bucket, *theirs)
     before = read_rules(s3, bucket)
-    cli("lifecycle", "apply", "--yes").ok()
+    cli("lifecycle", "apply", "--yes").expect(3)
     # AWS takes the old form of a filter only where no rule has the new one.
     before[2]["Filter"] = {"Prefix": before[2].pop("Prefix")}
     assert read_rules(s3, bucket) == before + DEFAULT_RULES
-    cli("lifecycle", "apply", "--yes", "--archive-after", "30").ok()
+    cli("lifecycle", "apply", "--yes", "--archive-after", "30").expect(3)
     assert read_rules(s3, bucket)[:3] == before
 
 
@@ -133,7 +134,7 @@ def test_options_make_other_rules_and_remove_those_not_wanted(
     s3: S3Client, bucket: str, cli: RunCommand
 ) -> None:
     put_rules(s3, bucket, foreign_rule())
-    cli("lifecycle", "apply", "--yes", "--archive-after", "45", "--expire-after", "400").ok()
+    cli("lifecycle", "apply", "--yes", "--archive-after", "45", "--expire-after", "400").expect(3)
     rules = {rule["ID"]: rule for rule in read_rules(s3, bucket)}
     assert rules["orchestrator-archive"]["Transitions"][0]["Days"] == 45
     assert rules["orchestrator-executions"]["Expiration"] == {"Days": 400}
@@ -170,7 +171,7 @@ def test_deleting_from_deep_archive_early_is_warned_of(bucket: str, cli: RunComm
 
 def test_overlapping_rules_are_warned_of(s3: S3Client, bucket: str, cli: RunCommand) -> None:
     put_rules(s3, bucket, foreign_rule("everything", "", Expiration={"Days": 60}), foreign_rule())
-    result = cli("lifecycle", "apply", "--yes").ok()
+    result = cli("lifecycle", "apply", "--yes").expect(3)
     assert (
         "warning: rule everything of others also acts on executions/, history/, live/" in result.err
     )
@@ -188,7 +189,7 @@ def test_a_thousand_rules_are_all_there_may_be(
     assert recorder.count(PUT) == 0
 
     put_rules(s3, bucket, *theirs[:996])
-    cli("--quiet", "lifecycle", "apply", "--yes").ok()
+    cli("--quiet", "lifecycle", "apply", "--yes").expect(3)
     assert len(read_rules(s3, bucket)) == 1000
 
 
@@ -217,7 +218,7 @@ def test_on_a_terminal_it_asks(
     yes = terminal("lifecycle", "apply", columns=160)
     yes.read_until(rb"\[y/N\]: ")
     yes.send(b"y\n")
-    assert yes.wait() == 0
+    assert yes.wait() == 3
     assert rule_ids(s3, bucket) == OWNED
 
 
@@ -229,8 +230,8 @@ def test_check_exits_3_on_drift_and_changes_nothing(
 ) -> None:
     assert "orchestrator-archive" in cli("lifecycle", "apply", "--check", "--yes").expect(3).err
     assert recorder.count(PUT) == 0
-    cli("lifecycle", "apply", "--yes").ok()
-    cli("lifecycle", "apply", "--check").ok()
+    cli("lifecycle", "apply", "--yes").expect(3)
+    cli("lifecycle", "apply", "--check").expect(3)
     cli("lifecycle", "apply", "--check", "--archive-after", "89").expect(3)
 
     changed = read_rules(s3, bucket)
@@ -238,16 +239,35 @@ def test_check_exits_3_on_drift_and_changes_nothing(
     put_rules(s3, bucket, *changed)
     result = cli("lifecycle", "apply", "--check", "--json").expect(3)
     actions = {change["rule_id"]: change["action"] for change in result.json()["changes"]}
-    assert actions == dict(zip(OWNED, ["weaker", "keep", "change", "keep"], strict=True))
+    assert actions == dict(zip(OWNED, ["no-size-filter", "keep", "change", "keep"], strict=True))
     assert read_rules(s3, bucket) == changed
-    cli("lifecycle", "apply", "--yes").ok()
+    cli("lifecycle", "apply", "--yes").expect(3)
     assert read_rules(s3, bucket) == DEFAULT_RULES
 
 
-def test_check_is_strict_where_told(bucket: str, cli: RunCommand) -> None:
-    cli("lifecycle", "apply", "--yes").ok()
-    cli("lifecycle", "apply", "--check").ok()
+def test_check_complains_of_a_dropped_size_filter(bucket: str, cli: RunCommand) -> None:
+    cli("lifecycle", "apply", "--yes").expect(3)
+    assert "WITHOUT its size filter" in cli("lifecycle", "apply", "--check").expect(3).err
     assert "orchestrator-archive" in cli("lifecycle", "apply", "--check", "--strict").expect(3).err
+
+
+class _AnswersAListing(Fault):
+    """A server without lifecycle: what asks for it is answered with a listing of the bucket."""
+
+    def response_head(self, status: int, waiting: Waiting) -> None:
+        listing = b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        raise Answered(200, listing + b"<Name>b</Name></ListBucketResult>", {})
+
+
+@pytest.mark.parametrize("fault", [_AnswersAListing(), Answer(501, "NotImplemented")])
+@pytest.mark.parametrize("command", [("show",), ("plan",), ("apply", "--yes")])
+def test_a_server_without_lifecycle_is_said_to_have_none(
+    recorder: Proxy, bucket: str, cli: RunCommand, command: tuple[str, ...], fault: Fault
+) -> None:
+    recorder.inject(fault, GET, times=None)
+    result = cli("lifecycle", *command).expect(2)
+    assert "this server has no lifecycle rules" in result.err
+    assert recorder.count(PUT) == 0
 
 
 def test_plan_says_in_words_what_would_change(
@@ -274,7 +294,7 @@ def test_show_tells_ours_from_those_of_others(s3: S3Client, bucket: str, cli: Ru
     none = cli("lifecycle", "show").ok()
     assert (none.out, none.err) == ("", "the bucket has no lifecycle rules\n")
     put_rules(s3, bucket, foreign_rule())
-    cli("lifecycle", "apply", "--yes").ok()
+    cli("lifecycle", "apply", "--yes").expect(3)
     rows = {line.split()[1]: line.split()[0] for line in cli("lifecycle", "show").ok().lines}
     assert rows == {"theirs": "foreign", **dict.fromkeys(OWNED, "ours")}
     record = cli("lifecycle", "show", "--json").ok().json()

@@ -1,4 +1,4 @@
-"""Read a bucket's lifecycle configuration, write it, and make sure of what the server keeps.
+"""Read a bucket's lifecycle configuration, write it, and compare it with what the server keeps.
 
 S3 replaces the whole configuration at once and has no compare-and-swap for it, so whatever is
 there is read right before, and what is there is read back right after.
@@ -6,12 +6,17 @@ there is read right before, and what is there is read back right after.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.errors import (
+    ConflictError,
+    NotFoundError,
+    OrchestratorError,
+    UnsupportedError,
+    UsageError,
+)
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.retention.policy import (
     Configuration,
@@ -20,7 +25,8 @@ from orchestrator_cli.core.retention.policy import (
     diff_readback,
     same_configuration,
 )
-from orchestrator_cli.core.retention.rule import sendable
+from orchestrator_cli.core.retention.rule import to_api_form
+from orchestrator_cli.core.s3.bucket_settings import read_setting
 from orchestrator_cli.core.s3.checksum import md5, to_base64
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
@@ -32,7 +38,6 @@ _KNOWN_ELEMENTS = frozenset(
     "DaysAfterInitiation ObjectSizeGreaterThan ObjectSizeLessThan "
     "TransitionDefaultMinimumObjectSize".split()
 )
-_ELEMENT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 # AWS may answer with what was there before for some seconds.
 _READ_BACKS = 5
 _FIRST_WAIT_SECONDS = 0.5
@@ -40,7 +45,7 @@ _FIRST_WAIT_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """What the server keeps now; `size_filter_dropped` names rules that it keeps without."""
+    """What the server has now, and which of our rules it has without their size filter."""
 
     kept: Configuration
     size_filter_dropped: tuple[str, ...]
@@ -55,44 +60,40 @@ class BucketLifecycle:
         self.name = store.bucket
 
     def read(self) -> Configuration:
-        """Return what is there. Raises OrchestratorError where a part of it cannot be read."""
-        seen: set[str] = set()
+        """Return the rules that the bucket has.
+
+        Raises UsageError where the server has no lifecycle rules at all, and OrchestratorError
+        where a part of them cannot be read.
+        """
+        what = f"read of the lifecycle rules of s3://{self.name}"
+        operation = "get_bucket_lifecycle_configuration"
         try:
-            answer = self._read(seen)
+            setting = read_setting(self._store, operation, "LifecycleConfiguration", what)
+        except UnsupportedError as error:
+            raise UsageError(
+                "this server has no lifecycle rules",
+                hint="nothing was changed; what is old has to be removed by its own means",
+            ) from error
         except NotFoundError as error:
             if error.code != "NoSuchLifecycleConfiguration":
                 raise
             return Configuration()
-        unknown = sorted(seen - _KNOWN_ELEMENTS)
+        unknown = sorted(setting.elements - _KNOWN_ELEMENTS)
         if unknown:
             raise OrchestratorError(
                 f"the bucket's lifecycle rules use {printable(', '.join(unknown))}, which this "
                 "version would lose",
                 hint="nothing was changed; change such rules with the server's own tools",
             )
-        minimum = answer.get("TransitionDefaultMinimumObjectSize")
-        return Configuration(tuple(answer.get("Rules", [])), minimum)
-
-    def _read(self, seen: set[str]) -> Any:
-        def note(response_dict: dict[str, Any], **_: Any) -> None:
-            body = response_dict.get("body", b"")
-            if response_dict.get("status_code") == 200:
-                seen.update(name.decode() for name in _ELEMENT.findall(body))
-
-        events = self._store.clients.boto.meta.events
-        event = "before-parse.s3.GetBucketLifecycleConfiguration"
-        events.register(event, note)
-        try:
-            return self._call("get_bucket_lifecycle_configuration", "read")
-        finally:
-            events.unregister(event, note)
+        minimum = setting.answer.get("TransitionDefaultMinimumObjectSize")
+        return Configuration(tuple(setting.answer.get("Rules", [])), minimum)
 
     def apply(
-        self, plan: LifecyclePlan, strict: bool, on_unsure: Callable[[Configuration], None]
+        self, plan: LifecyclePlan, strict: bool, on_indeterminate: Callable[[Configuration], None]
     ) -> ApplyResult:
-        """Give the bucket what the plan wants; where it keeps anything else, put back what it had.
+        """Write the rules of the plan; where the server keeps anything else, put the old ones back.
 
-        `on_unsure` gets the previous configuration where nobody can tell that it is back. Raises
+        `on_unsure` gets the previous configuration where nobody can tell whether it is back. Raises
         ConflictError where the bucket has changed since the plan was made, and where the server
         keeps other rules than it was sent.
         """
@@ -103,8 +104,8 @@ class BucketLifecycle:
             )
         try:
             return self._apply(plan, strict)
-        except _UnsureError as error:
-            on_unsure(plan.present)
+        except _IndeterminateStateError as error:
+            on_indeterminate(plan.present)
             raise error.cause from error
 
     def _apply(self, plan: LifecyclePlan, strict: bool) -> ApplyResult:
@@ -117,7 +118,7 @@ class BucketLifecycle:
         try:
             kept = self._read_back(plan.wanted, None if failure else plan.present)
         except OrchestratorError as error:
-            raise _UnsureError(failure or error) from error
+            raise _IndeterminateStateError(failure or error) from error
         difference = diff_readback(plan.wanted, kept)
         if difference.other or (strict and difference.size_filter_dropped):
             failure = failure or _not_kept(difference)
@@ -128,20 +129,20 @@ class BucketLifecycle:
     def _put_back(
         self, previous: Configuration, kept: Configuration, failure: OrchestratorError
     ) -> str:
-        """Restore the previous configuration; return a hint that says so."""
+        """Write the previous configuration again; return the hint that says so."""
         if same_configuration(previous, kept):
             return "nothing was changed"
         try:
             self._write(previous)
             restored = same_configuration(previous, self._read_back(previous, kept))
         except OrchestratorError as error:
-            raise _UnsureError(failure) from error
+            raise _IndeterminateStateError(failure) from error
         if not restored:
-            raise _UnsureError(failure)
+            raise _IndeterminateStateError(failure)
         return "the previous rules were put back"
 
     def _read_back(self, wanted: Configuration, stale: Configuration | None) -> Configuration:
-        """Return what is there now, once that is not `stale` any more."""
+        """Return the rules that the bucket has now, once they are not those of `stale` any more."""
         waits = [_FIRST_WAIT_SECONDS * 2**n for n in range(_READ_BACKS)] if self._is_aws else []
         kept = self.read()
         for seconds in waits:
@@ -158,7 +159,7 @@ class BucketLifecycle:
             self._call("delete_bucket_lifecycle", "removal")
             return
         parameters: dict[str, Any] = {
-            "LifecycleConfiguration": {"Rules": [sendable(rule) for rule in configuration.rules]}
+            "LifecycleConfiguration": {"Rules": [to_api_form(rule) for rule in configuration.rules]}
         }
         if configuration.default_minimum:
             minimum = configuration.default_minimum
@@ -186,8 +187,8 @@ def _add_md5(params: dict[str, Any], **_: Any) -> None:
     params["headers"]["Content-MD5"] = to_base64(md5(data))
 
 
-class _UnsureError(Exception):
-    """Nobody can tell what the bucket has now; `cause` is what is to be reported."""
+class _IndeterminateStateError(Exception):
+    """Nobody can tell which rules the bucket has now. `cause` is the error to report."""
 
     def __init__(self, cause: OrchestratorError) -> None:
         super().__init__(cause)

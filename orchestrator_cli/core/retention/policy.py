@@ -14,13 +14,14 @@ from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, HISTORY_PREFIX, LIVE_PREFIX
 from orchestrator_cli.core.retention.rule import (
+    ARCHIVE_CLASSES,
     ApiRule,
-    acts,
     applies_to,
-    canonical,
     conditions,
     describe_rule,
-    without_size,
+    is_effective,
+    normalize,
+    without_size_filter,
 )
 
 # A Deep Archive object carries 32 KiB of index and 8 KiB of name besides its own bytes, and
@@ -30,8 +31,8 @@ ARCHIVE_CLASS = "DEEP_ARCHIVE"
 SHORTEST_ARCHIVE_DAYS, LONGEST_ARCHIVE_DAYS = 30, 90
 ARCHIVE_MINIMUM_DAYS = 180
 MAX_RULES = 1000
-# S3's own default. Our archive rule says its size itself, which takes precedence over this; what
-# it decides is what happens to rules of others that name no size.
+# S3's own default. Our archive rule names its size itself, which takes precedence over this; this
+# only decides about rules of others that name no size.
 DEFAULT_MINIMUM = "all_storage_classes_128K"
 
 ARCHIVE_ID = "orchestrator-archive"
@@ -85,7 +86,7 @@ def check_policy(policy: RetentionPolicy, any_age: bool = False) -> None:
 
 
 def policy_warnings(policy: RetentionPolicy) -> list[str]:
-    """Return what a policy costs that one may not expect."""
+    """Return a warning for each cost of a policy that may come as a surprise."""
     archive, expire = policy.archive_after_days, policy.expire_after_days
     if archive and expire and expire < archive + ARCHIVE_MINIMUM_DAYS:
         paid = archive + ARCHIVE_MINIMUM_DAYS
@@ -95,7 +96,7 @@ def policy_warnings(policy: RetentionPolicy) -> list[str]:
 
 
 def plan_rules(policy: RetentionPolicy) -> tuple[Rule, ...]:
-    """Return our rules, one a purpose and each below a prefix of ours."""
+    """Return the rules of a policy: one for each purpose, each limited to one of our prefixes."""
     archive = Rule(
         ARCHIVE_ID,
         EXECUTIONS_PREFIX,
@@ -145,30 +146,38 @@ def api_rule(rule: Rule) -> ApiRule:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A bucket's whole lifecycle configuration; `default_minimum` is None where not said."""
+    """A bucket's whole lifecycle configuration.
+
+    `default_minimum` is the bucket's TransitionDefaultMinimumObjectSize, None where the server does
+    not say it.
+    """
 
     rules: tuple[ApiRule, ...] = ()
     default_minimum: str | None = None
 
     def by_id(self) -> dict[str, ApiRule]:
         """Return the rules by their IDs."""
-        return {rule.get("ID") or canonical(rule): rule for rule in self.rules}
+        return {rule.get("ID") or normalize(rule): rule for rule in self.rules}
 
 
 class Action(StrEnum):
-    """What a plan does with a rule. `foreign` rules are kept whatever they say."""
+    """What a plan does with a rule.
+
+    `foreign` rules are kept whatever they say. `no-size-filter`: the server has our rule, but has
+    dropped its size filter, as it would again.
+    """
 
     ADD = "add"
     CHANGE = "change"
     REMOVE = "remove"
     KEEP = "keep"
-    WEAKER = "weaker"
+    SIZE_FILTER_DROPPED = "no-size-filter"
     FOREIGN = "foreign"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One rule before and after. `weaker`: it lacks nothing but its size filter."""
+    """One rule before and after."""
 
     rule_id: str
     action: Action
@@ -194,9 +203,9 @@ class LifecyclePlan:
         )
 
     @property
-    def weaker(self) -> tuple[str, ...]:
-        """The IDs of rules that the server keeps without their size filter."""
-        return tuple(c.rule_id for c in self.changes if c.action is Action.WEAKER)
+    def size_filter_dropped(self) -> tuple[str, ...]:
+        """The IDs of rules that the server has without their size filter."""
+        return tuple(c.rule_id for c in self.changes if c.action is Action.SIZE_FILTER_DROPPED)
 
 
 def plan_changes(
@@ -231,10 +240,10 @@ def plan_changes(
 def _change(rule_id: str, before: ApiRule | None, after: ApiRule | None, may_miss: bool) -> Change:
     if before is None or after is None:
         return Change(rule_id, Action.ADD if after else Action.REMOVE, before, after)
-    if canonical(before) == canonical(after):
+    if normalize(before) == normalize(after):
         return Change(rule_id, Action.KEEP, before, after)
-    weaker = may_miss and canonical(before) == canonical(without_size(after))
-    return Change(rule_id, Action.WEAKER if weaker else Action.CHANGE, before, after)
+    dropped = may_miss and normalize(before) == normalize(without_size_filter(after))
+    return Change(rule_id, Action.SIZE_FILTER_DROPPED if dropped else Action.CHANGE, before, after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +262,8 @@ def diff_readback(sent: Configuration, kept: Configuration) -> ReadbackDiff:
         one, two = before.get(rule_id), after.get(rule_id)
         if one is None or two is None:
             other.append(f"{rule_id}: {'was not sent' if one is None else 'is missing'}")
-        elif canonical(one) != canonical(two):
-            if rule_id in OWNED_IDS and canonical(without_size(one)) == canonical(two):
+        elif normalize(one) != normalize(two):
+            if rule_id in OWNED_IDS and normalize(without_size_filter(one)) == normalize(two):
                 dropped.append(rule_id)
             else:
                 other.append(f"{rule_id}: kept as “{describe_rule(two)}”")
@@ -264,22 +273,33 @@ def diff_readback(sent: Configuration, kept: Configuration) -> ReadbackDiff:
 
 
 def same_configuration(one: Configuration, two: Configuration) -> bool:
-    """Say whether two configurations mean the same."""
+    """Return True if two configurations mean the same."""
     return diff_readback(one, two) == ReadbackDiff((), ())
 
 
 def list_overlaps(configuration: Configuration) -> list[str]:
-    """Say which enabled rules of others act on keys of ours."""
+    """Return a sentence for each enabled rule of somebody else that acts on our keys."""
     found = []
     for rule in configuration.rules:
         prefix = str(dict(conditions(rule)).get("Prefix", ""))
         ours = [own for own in _PREFIXES if own.startswith(prefix) or prefix.startswith(own)]
-        if rule.get("ID") not in OWNED_IDS and ours and acts(rule):
+        if rule.get("ID") not in OWNED_IDS and ours and is_effective(rule):
             found.append(
                 f"rule {printable(rule.get('ID', '-'))} of others also acts on {', '.join(ours)} "
                 f"({describe_rule(rule)}): S3 takes the earlier deletion and the cheaper class"
             )
     return found
+
+
+def archiving_rules(configuration: Configuration, metadata_key: str) -> tuple[str, ...]:
+    """Return the IDs of the enabled rules that would archive a metadata.json of any size."""
+    return tuple(
+        str(rule.get("ID") or "-")
+        for rule in configuration.rules
+        if rule.get("Status") == "Enabled"
+        and applies_to(rule, metadata_key, ARCHIVE_OVER_BYTES)
+        and any(move.get("StorageClass") in ARCHIVE_CLASSES for move in rule.get("Transitions", []))
+    )
 
 
 def archive_days(

@@ -1,4 +1,4 @@
-"""One lifecycle rule in the form of S3's API: compared, matched and said in words."""
+"""One lifecycle rule in the form of S3's API: normalize it, match it, describe it in words."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 from orchestrator_cli.core.base.text import printable
 
 ApiRule = dict[str, Any]
+# Objects of these classes have to be restored before they can be read.
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
-def canonical(rule: ApiRule) -> str:
-    """Return the one text of a rule, whichever of the equal forms a server answers in."""
+def normalize(rule: ApiRule) -> str:
+    """Return a text that is equal for equal rules, whichever form a server answers in."""
     kept = {name: value for name, value in rule.items() if name not in ("Filter", "Prefix")}
     kept["Filter"] = sorted(conditions(rule))
     kept["Transitions"] = sorted(rule.get("Transitions", []), key=str)
@@ -25,22 +27,22 @@ def canonical(rule: ApiRule) -> str:
     )
 
 
-def without_size(rule: ApiRule) -> ApiRule:
+def without_size_filter(rule: ApiRule) -> ApiRule:
     """Return a rule without its lower size limit."""
     left = {name: asked for name, asked in conditions(rule) if name != "ObjectSizeGreaterThan"}
     return {**rule, "Filter": {"And": left}}
 
 
 def conditions(rule: ApiRule) -> Iterator[tuple[str, Any]]:
-    """Yield what a rule's filter asks for, from any of its forms; an empty prefix asks nothing."""
+    """Yield the conditions of a rule's filter, by name, from any of its forms."""
     single, tags = _parts(rule)
     yield from single.items()
     for tag in tags:
         yield f"Tag {tag.get('Key', '')}", tag.get("Value", "")
 
 
-def sendable(rule: ApiRule) -> ApiRule:
-    """Return a rule in the one form that every server takes for what it means.
+def to_api_form(rule: ApiRule) -> ApiRule:
+    """Return a rule in the one form that every server understands as it is meant.
 
     Ceph answers with a prefix beside `And`, and drops the prefix when it is sent that. AWS takes no
     prefix outside of the filter where any rule of the bucket has a filter.
@@ -65,7 +67,7 @@ def _parts(rule: ApiRule) -> tuple[dict[str, Any], list[dict[str, str]]]:
 
 
 def applies_to(rule: ApiRule, key: str, size_bytes: int) -> bool:
-    """Say whether an object without tags is meant by a rule's filter."""
+    """Return True if a rule's filter matches an object that has no tags."""
     asked = dict(conditions(rule))
     return (
         key.startswith(str(asked.pop("Prefix", "")))
@@ -76,7 +78,7 @@ def applies_to(rule: ApiRule, key: str, size_bytes: int) -> bool:
 
 
 def describe_rule(rule: ApiRule) -> str:
-    """Say in words what a rule does, whoever made it."""
+    """Return what a rule does, in words, whoever made it."""
     off = "" if rule.get("Status") == "Enabled" else "disabled; "
     actions = "; ".join(_actions(rule)) or "does nothing"
     return f"{off}{_scope(rule)}: {actions}"
@@ -126,6 +128,6 @@ def _when(action: dict[str, Any]) -> str:
     return f"after {days:,} {'day' if days == 1 else 'days'}"
 
 
-def acts(rule: ApiRule) -> bool:
-    """Say whether a rule is on and does anything."""
+def is_effective(rule: ApiRule) -> bool:
+    """Return True if a rule is enabled and does anything."""
     return rule.get("Status") == "Enabled" and any(_actions(rule))

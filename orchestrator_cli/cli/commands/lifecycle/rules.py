@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
     from orchestrator_cli.core.retention.policy import Change, Configuration, LifecyclePlan, Rule
 
-_WIDTHS = (8, 24, 0)
+_WIDTHS = (14, 24, 0)
+_DROPPED_HINT = "to archive nothing: --archive-after 0 --override-policy"
 
 
 def _strict_option(function: F) -> F:
     return click.option(
-        "--strict", is_flag=True, help="Take no server that drops the size filter."
+        "--strict",
+        is_flag=True,
+        help="Set nothing on a server that drops the size filter; the old rules are put back.",
     )(function)
 
 
@@ -41,11 +44,15 @@ def _strict_option(function: F) -> F:
 def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **policy: Any) -> None:
     """Set the bucket's rules.
 
-    Only the four rules whose IDs begin with orchestrator- and are this tool's are changed; those of
-    others stay. Repeating it changes nothing. What the server keeps is read back: where that is
-    anything else, the previous rules are put back and the command fails (6). One thing is let
-    pass with a warning: a server that drops the size filter. Where nobody can be asked, a change
-    needs --yes (2).
+    Only this tool's own rules, whose IDs begin with orchestrator-, are changed; rules of others
+    stay. Repeating it changes nothing. The rules are read back: where the server keeps anything
+    else than it was sent, the previous rules are put back and the command fails (6).
+
+    Some servers other than AWS drop the size filter, and would then archive metadata.json, which
+    every command reads. The rules are set there too, but apply and --check exit 3. With --strict,
+    the previous rules are put back instead (6).
+
+    Without a terminal to ask on, a change needs --yes (2).
     """
     from orchestrator_cli.core.base.errors import PartialFailureError
 
@@ -54,21 +61,20 @@ def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **po
     if not as_json:
         _show_plan(plan, app.output.note)
     _warn(app, plan)
-    if check and plan.changed:
-        if as_json:
-            app.output.json(_plan_record(bucket.name, plan, plan.weaker))
-        ids = ", ".join(change.rule_id for change in plan.changed)
-        message = f"lifecycle rules differ from the policy: {ids}"
-        raise PartialFailureError(message, hint="`orchestrator lifecycle apply` sets them")
-    dropped = plan.weaker
-    if plan.changed:
+    dropped = plan.size_filter_dropped
+    if plan.changed and not check:
         confirm(f"Change the lifecycle rules of s3://{bucket.name}?", yes)
         applied = bucket.apply(plan, strict, lambda lost: _print_lost(app, lost))
         dropped = applied.size_filter_dropped
-        _warn_weaker(app, dropped)
     if as_json:
         app.output.json(_plan_record(bucket.name, plan, dropped))
-    app.output.note("nothing to change" if not plan.changed else "the rules are set")
+    if check and plan.changed:
+        ids = ", ".join(change.rule_id for change in plan.changed)
+        message = f"lifecycle rules differ from the policy: {ids}"
+        raise PartialFailureError(message, hint="`orchestrator lifecycle apply` sets them")
+    app.output.note("the rules are set" if plan.changed else "nothing to change")
+    if dropped:
+        raise PartialFailureError(_dropped_message(dropped), hint=_DROPPED_HINT)
 
 
 @command(
@@ -90,10 +96,12 @@ def plan(app: App, /, strict: bool, as_json: bool, **policy: Any) -> None:
     """
     bucket, planned = _read_plan(app, choose_rules(app, policy), strict)
     if as_json:
-        app.output.json(_plan_record(bucket.name, planned, planned.weaker))
+        app.output.json(_plan_record(bucket.name, planned, planned.size_filter_dropped))
     else:
         _show_plan(planned, app.output.line)
     _warn(app, planned)
+    if planned.size_filter_dropped:
+        app.output.warn(f"{_dropped_message(planned.size_filter_dropped)}. {_DROPPED_HINT}")
 
 
 @command(
@@ -140,7 +148,7 @@ def _show_plan(plan: LifecyclePlan, say: Callable[[str], None]) -> None:
     from orchestrator_cli.core.base.text import printable
 
     for change in plan.changes:
-        say(f"{change.action:<8}  {printable(change.rule_id or '-'):<24}  {_described(change)}")
+        say(f"{change.action:<14}  {printable(change.rule_id or '-'):<24}  {_described(change)}")
 
 
 def _described(change: Change) -> str:
@@ -155,17 +163,14 @@ def _warn(app: App, plan: LifecyclePlan) -> None:
 
     for overlap in list_overlaps(plan.present):
         app.output.warn(overlap)
-    _warn_weaker(app, plan.weaker)
 
 
-def _warn_weaker(app: App, rule_ids: tuple[str, ...]) -> None:
-    for rule_id in rule_ids:
-        app.output.warn(
-            f"this server keeps {rule_id} WITHOUT its size filter: it archives small objects too, "
-            "metadata.json with them. Each then costs more than it saves, and `show`, `ls` and "
-            "`finish` fail on an archived metadata.json until it is restored. To archive nothing: "
-            "--archive-after 0 --override-policy"
-        )
+def _dropped_message(rule_ids: tuple[str, ...]) -> str:
+    return (
+        f"this server keeps {', '.join(rule_ids)} WITHOUT its size filter: it archives small "
+        "objects too, metadata.json with them. Each then costs more than it saves, and `show`, "
+        "`ls` and `finish` fail on an archived metadata.json until it is restored"
+    )
 
 
 def _print_lost(app: App, lost: Configuration) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App, pass_app
@@ -9,9 +10,10 @@ from orchestrator_cli.cli.options import Example, command, json_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.executions.doctor import Check
+    from orchestrator_cli.core.executions.doctor.checker import Check
 
-_WIDTHS = (32, 8, 0)
+_WIDTHS = (32, 13, 0)
+_STYLES = {"ok": "pass", "denied": "fail", "does-not-work": "fail", "degraded": "error"}
 
 
 @command(
@@ -25,30 +27,41 @@ _WIDTHS = (32, 8, 0)
 @json_option
 @pass_app
 def doctor(app: App, as_json: bool) -> None:
-    """Say what this bucket and these credentials can do.
+    """Check what this bucket and these credentials can do.
 
-    Every promise that rests on the server is tried for real, on scratch keys under a random
-    execution id that are removed afterwards. Exit 0 where all hold, 3 where the tool must fall
-    back, 5 where access is missing; the missing IAM actions are named.
+    Everything that uploads, reads and links rely on is tried for real, by the code that they use,
+    on scratch keys under a random execution id that are removed afterwards. Where these
+    credentials may not delete, nothing is stored and only the permissions are tried.
+
+    Each line ends in a verdict. ok: it holds. degraded: the server gives less than AWS does, and
+    the line says what the tool does instead. denied: a permission is missing. does-not-work: the
+    server failed, and the tool has no way round it.
+
+    Exit 0 where everything holds, 3 where something is degraded, 5 where a permission is missing
+    (the last line names the IAM actions, and only those that were refused), 9 where something
+    does not work, whatever else was found.
     """
-    from orchestrator_cli.core.executions.doctor import ConformanceChecker
+    from orchestrator_cli.core.executions.doctor.checker import ConformanceChecker
+    from orchestrator_cli.core.executions.doctor.probes import PROBES
+    from orchestrator_cli.core.retention.probe import LIFECYCLE_PROBE
 
     store = app.store()
+    probes = (*PROBES, LIFECYCLE_PROBE)
     checks = []
-    for check in ConformanceChecker(store, app.new_execution_id(), app.now).run():
+    for check in ConformanceChecker(store, app.new_execution_id(), app.now, probes).run():
         checks.append(check)
         if not as_json:
-            app.output.row((check.name, str(check.verdict), check.detail), _WIDTHS, _style(check))
-    error = _verdict(checks)
+            row = (check.name, str(check.verdict), check.detail)
+            app.output.row(row, _WIDTHS, _STYLES.get(check.verdict))
+            sys.stdout.flush()
+    error = _summarize(checks)
     if as_json:
         app.output.json(_record(store.bucket, store.clients.endpoint_url, checks, error))
+    # The summary goes to standard error, and comes after the table also where both are one pipe.
+    sys.stdout.flush()
     if error is not None:
         raise error
-    app.output.note("every promise holds")
-
-
-def _style(check: Check) -> str | None:
-    return {"ok": "pass", "denied": "fail", "weaker": "error"}.get(check.verdict)
+    app.output.note(_all_clear(checks))
 
 
 def _record(
@@ -57,8 +70,8 @@ def _record(
     return {
         "bucket": bucket,
         "endpoint_url": endpoint_url,
-        "guaranteed": error is None,
-        "missing_actions": _missing(checks),
+        "guaranteed": error is None and not _untried(checks),
+        "missing_actions": sorted({action for check in checks for action in check.actions}),
         "checks": [
             {
                 "name": check.name,
@@ -71,25 +84,52 @@ def _record(
     }
 
 
-def _missing(checks: list[Check]) -> list[str]:
-    denied = [check for check in checks if check.verdict == "denied"]
-    return sorted({action for check in denied for action in check.actions})
+def _untried(checks: list[Check]) -> list[Check]:
+    return [check for check in checks if check.verdict == "skipped"]
 
 
-def _verdict(checks: list[Check]) -> OrchestratorError | None:
-    from orchestrator_cli.core.base.errors import AccessError, PartialFailureError
+def _all_clear(checks: list[Check]) -> str:
+    untried = _untried(checks)
+    if not untried:
+        return "everything holds"
+    names = ", ".join(check.name for check in untried)
+    return f"nothing is missing; not tried: {names}"
 
-    missing = _missing(checks)
-    if missing:
-        needed = ", ".join(missing)
-        return AccessError(f"access is missing: {needed}", hint="extend the policy and run again")
-    denied = [check.detail for check in checks if check.verdict == "denied"]
-    if denied:
-        return AccessError(denied[0], hint="mend that and run again; no policy can")
-    weaker = [check.name for check in checks if check.verdict == "weaker"]
-    if weaker:
-        return PartialFailureError(
-            f"this server does not give: {', '.join(weaker)}",
-            hint="the tool falls back as said above; README has a table of servers",
+
+def _summarize(checks: list[Check]) -> OrchestratorError | None:
+    """Return the error that the command ends with: the worst verdict, or None where all is well."""
+    from orchestrator_cli.core.base.errors import AccessError, PartialFailureError, UnavailableError
+
+    by_verdict: dict[str, list[Check]] = {}
+    for check in checks:
+        by_verdict.setdefault(check.verdict, []).append(check)
+    if broken := by_verdict.get("does-not-work"):
+        names = ", ".join(check.name for check in broken)
+        hint = (
+            broken[0].hint or "see the table; this tool cannot be used with this bucket like that"
         )
+        return UnavailableError(f"does not work here: {names}", hint=hint)
+    if denied := by_verdict.get("denied"):
+        missing = _missing(denied)
+        if missing:
+            hint = "extend the policy and run again"
+            return AccessError(f"access is missing: {missing}", hint=hint)
+        hint = denied[0].hint or "run again once that is mended; no policy can"
+        return AccessError(denied[0].detail, hint=hint)
+    if degraded := by_verdict.get("degraded"):
+        names = ", ".join(check.name for check in degraded)
+        hint = "the tool does without, as the table says; the README has a table of servers"
+        return PartialFailureError(f"this server gives less: {names}", hint=hint)
     return None
+
+
+def _missing(denied: list[Check]) -> str:
+    """Name the actions that were refused, each with the part of the bucket that it is for."""
+    resources: dict[str, list[str]] = {}
+    for check in denied:
+        for action in check.actions:
+            resources.setdefault(action, []).extend([check.resource] if check.resource else [])
+    return ", ".join(
+        f"{action} on {' and '.join(dict.fromkeys(found))}" if found else action
+        for action, found in sorted(resources.items())
+    )

@@ -28,6 +28,16 @@ def execution_prefix(execution_id: str) -> str:
     return f"{EXECUTIONS_PREFIX}{execution_id}/"
 
 
+def live_prefix(execution_id: str) -> str:
+    """Return the prefix of the logs of an execution that are still being written."""
+    return f"{LIVE_PREFIX}{execution_id}/"
+
+
+def derived_prefix(execution_id: str) -> str:
+    """Return the prefix of what was computed from an execution's logs."""
+    return f"{DERIVED_PREFIX}{execution_id}/"
+
+
 def key_after_execution(execution_id: str) -> str:
     """Return what sorts behind everything of one execution, and before all of the next."""
     return f"{EXECUTIONS_PREFIX}{execution_id}0"

@@ -1,0 +1,152 @@
+"""Probes of what these credentials may do, and of how the bucket is set up."""
+
+from __future__ import annotations
+
+import email.utils
+
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    NotFoundError,
+    OrchestratorError,
+    UnavailableError,
+    UnsupportedError,
+)
+from orchestrator_cli.core.executions.doctor.checker import POLICY_CODES, Finding, Verdict
+from orchestrator_cli.core.executions.doctor.scratch import FIRST, NO_UPLOAD, TEXT, Scratch
+from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
+from orchestrator_cli.core.s3.bucket_settings import read_setting
+
+_LARGEST_SKEW_SECONDS = 60
+
+
+# --- permissions -----------------------------------------------------------------------------
+
+
+def check_credentials(scratch: Scratch) -> Finding:
+    """Tell whether the credentials end, and when."""
+    lifetime = scratch.store.clients.credential_lifetime()
+    if lifetime.expires_at is not None:
+        left = int((lifetime.expires_at - scratch.now()).total_seconds())
+        return Verdict.OK, f"temporary, for another {left // 60} min"
+    if lifetime.temporary:
+        return Verdict.OK, "temporary; they do not say when they end"
+    return Verdict.OK, "they do not expire"
+
+
+def list_executions(scratch: Scratch) -> Finding:
+    """List one object below executions/."""
+    next(scratch.store.list_objects(EXECUTIONS_PREFIX, at_once=1), None)
+    return Verdict.OK, "allowed"
+
+
+def check_clock(scratch: Scratch) -> Finding:
+    """Compare this machine's clock with the server's."""
+    answer = scratch.call("list_objects_v2", MaxKeys=1, Prefix=EXECUTIONS_PREFIX)
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if not date:
+        return Verdict.SKIPPED, "the server does not say its time"
+    seconds = abs((scratch.now() - email.utils.parsedate_to_datetime(date)).total_seconds())
+    verdict = Verdict.OK if seconds <= _LARGEST_SKEW_SECONDS else Verdict.DEGRADED
+    return verdict, f"{seconds:.0f} s away from the server's; S3 refuses over 15 min"
+
+
+def delete_scratch(scratch: Scratch) -> Finding:
+    """Find out below which prefixes scratch objects can be removed again."""
+    for prefix in scratch.prefixes:
+        try:
+            scratch.call("delete_object", Key=f"{prefix}doctor")
+        except AccessError as error:
+            if error.code not in POLICY_CODES:
+                raise
+        else:
+            scratch.deletable.add(prefix)
+    if execution_prefix(scratch.execution_id) in scratch.deletable:
+        return Verdict.OK, "allowed"
+    return Verdict.SKIPPED, "not allowed, and only doctor needs it: nothing is stored"
+
+
+def write_file(scratch: Scratch) -> Finding:
+    """Store a scratch file among the artifacts."""
+    finding = write_object(scratch, scratch.key("written"))
+    scratch.can_store = scratch.may_delete(scratch.key("written"))
+    return finding
+
+
+def write_object(scratch: Scratch, key: str) -> Finding:
+    """Store a scratch object where it can be removed again; else only ask for the permission."""
+    if scratch.may_delete(key):
+        scratch.store.create(key, FIRST, TEXT, listed_etag="")
+        return Verdict.OK, "allowed"
+    # A part of an upload that does not exist needs the same permission, and stores nothing.
+    try:
+        scratch.send_part(key, NO_UPLOAD, FIRST)
+    except (AccessError, UnavailableError):
+        raise
+    except OrchestratorError:
+        pass
+    return Verdict.OK, "allowed; nothing was stored"
+
+
+def read_object(scratch: Scratch, key: str) -> Finding:
+    """Read a scratch object, whether it is there or not."""
+    try:
+        scratch.store.get(key)
+    except NotFoundError as error:
+        if error.code == "NoSuchBucket":
+            raise
+    return Verdict.OK, "allowed"
+
+
+def abort_upload(scratch: Scratch) -> Finding:
+    """Abort an upload that does not exist, which takes the same permission."""
+    try:
+        scratch.call("abort_multipart_upload", Key=scratch.key("none"), UploadId=NO_UPLOAD)
+    except (AccessError, UnavailableError):
+        raise
+    except OrchestratorError:
+        pass
+    scratch.can_abort = True
+    return Verdict.OK, "allowed"
+
+
+# --- settings --------------------------------------------------------------------------------
+
+
+def read_encryption(scratch: Scratch) -> Finding:
+    """Tell which encryption the bucket has by default."""
+    try:
+        answer = read_setting(
+            scratch.store, "get_bucket_encryption", "ServerSideEncryptionConfiguration"
+        ).answer
+    except OrchestratorError as error:
+        none = "ServerSideEncryptionConfigurationNotFoundError"
+        return without_setting(error, none, "none by default")
+    rules = answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
+    if not rules:
+        return Verdict.INFO, "none by default"
+    algorithm = rules[0].get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm")
+    return Verdict.INFO, f"{algorithm} by default"
+
+
+def read_versioning(scratch: Scratch) -> Finding:
+    """Tell whether the bucket keeps versions."""
+    try:
+        answer = read_setting(
+            scratch.store, "get_bucket_versioning", "VersioningConfiguration"
+        ).answer
+    except OrchestratorError as error:
+        return without_setting(error)
+    return Verdict.INFO, str(answer.get("Status", "off")).lower()
+
+
+def without_setting(error: OrchestratorError, none_code: str = "", none: str = "") -> Finding:
+    """Return the finding for a setting that could not be read, or that is not there."""
+    if isinstance(error, UnavailableError):
+        raise error
+    if isinstance(error, AccessError):
+        return Verdict.INFO, "not visible with these credentials"
+    if none_code and error.code == none_code:
+        return Verdict.INFO, none
+    if isinstance(error, UnsupportedError):
+        return Verdict.INFO, "this server has none"
+    return Verdict.INFO, f"the server does not say ({error.code})"

@@ -1,0 +1,136 @@
+"""Try what a bucket, its server and these credentials can do, on scratch keys that are removed.
+
+A probe is one row of a table: what it is called, which IAM action a refusal of it shows to be
+missing, which probes it builds on, and the function that tries it. The table is in probes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from orchestrator_cli.core.base.errors import AccessError, OrchestratorError
+from orchestrator_cli.core.executions.doctor.scratch import Scratch
+from orchestrator_cli.core.s3.writer import ArtifactStore
+
+# The answer to HEAD has no body, and so no code but its status.
+POLICY_CODES = frozenset({"AccessDenied", "AllAccessDisabled", "403", ""})
+
+
+class Verdict(StrEnum):
+    """What became of a probe.
+
+    `ok`: the promise holds. `degraded`: the server gives less, and the tool has a way round it.
+    `denied`: a permission is missing. `does-not-work`: the server failed, and there is no way
+    round it. `info` is a setting that no promise depends on, `skipped` could not be tried.
+    """
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    DENIED = "denied"
+    DOES_NOT_WORK = "does-not-work"
+    INFO = "info"
+    SKIPPED = "skipped"
+
+    @property
+    def holds(self) -> bool:
+        """True where probes that build on this one can be tried."""
+        return self in (Verdict.OK, Verdict.DEGRADED)
+
+
+# A verdict, and in words what was found.
+Finding = tuple[Verdict, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The result of one probe.
+
+    `actions` are the IAM actions that are missing, with the part of the bucket that they are
+    missing for in `resource`; both are empty unless the probe was denied by a policy. `hint` is
+    what the error of a failed probe says to do next.
+    """
+
+    name: str
+    verdict: Verdict
+    detail: str
+    actions: tuple[str, ...] = ()
+    resource: str = ""
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One row of the table.
+
+    `run` returns a verdict and a detail, or raises the library's exceptions. `action` and
+    `resource` name what a refusal of it shows to be missing. `needs` are the names of probes that
+    must hold before this one is tried. After a `required` probe that does not hold, nothing else
+    is tried.
+    """
+
+    name: str
+    run: Callable[[Scratch], Finding]
+    action: str = ""
+    resource: str = ""
+    needs: tuple[str, ...] = ()
+    required: bool = False
+
+
+class ConformanceChecker:
+    """Runs a table of probes against one bucket and removes what they stored."""
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        scratch_id: str,
+        now: Callable[[], datetime],
+        probes: Iterable[Probe],
+    ) -> None:
+        self._scratch = Scratch(store, scratch_id, now)
+        self._probes = tuple(probes)
+
+    def run(self) -> Iterator[Check]:
+        """Yield the result of each probe as soon as it is known.
+
+        Raises NotFoundError where there is no such bucket, and UnavailableError where nothing
+        answers.
+        """
+        found: dict[str, Verdict] = {}
+        try:
+            for probe in self._probes:
+                check = self._check(probe, found)
+                found[probe.name] = check.verdict
+                yield check
+                if probe.required and not check.verdict.holds:
+                    return
+        finally:
+            self._scratch.clean_up()
+
+    def _check(self, probe: Probe, found: dict[str, Verdict]) -> Check:
+        unmet = [name for name in probe.needs if not found[name].holds]
+        if unmet:
+            return Check(probe.name, Verdict.SKIPPED, f"not tried: it needs “{unmet[0]}”")
+        try:
+            verdict, detail = probe.run(self._scratch)
+        except AccessError as error:
+            return _denied(probe, error)
+        except OrchestratorError as error:
+            if error.is_fatal:
+                raise
+            return Check(probe.name, Verdict.DOES_NOT_WORK, error.message, hint=error.hint)
+        return Check(probe.name, verdict, detail)
+
+
+def _denied(probe: Probe, error: AccessError) -> Check:
+    """Return the result of a probe that was refused, with the action that is missing.
+
+    S3 may name it, and another one than was asked for, such as kms:GenerateDataKey. What no policy
+    can mend, such as a wrong secret or clock, misses no action.
+    """
+    action = (error.action or probe.action) if error.code in POLICY_CODES else ""
+    missing = (action,) if action else ()
+    resource = probe.resource if action == probe.action else ""
+    return Check(probe.name, Verdict.DENIED, error.message, missing, resource, hint=error.hint)

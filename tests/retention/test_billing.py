@@ -49,7 +49,7 @@ SUMS = [
     #                    (5,242,880 + 32) × 0.00099 + 8 × 0.023 = 5,190.48288 + 0.184
     (5 * GIB, "120586.24", "5190.66688"),
 ]
-# The same, as one would see it on a bill, rounded to a billionth.
+# The same, as one would see it on a estimate, rounded to a billionth.
 ROUNDED = [
     ("0.000000022", "0.000000207"),
     ("0.000002193", "0.000000300"),
@@ -63,7 +63,9 @@ def stored(size: int, storage_class: str = "STANDARD", **fields: object) -> Obje
     return ObjectSummary(size_bytes=size, storage_class=storage_class, **known)  # type: ignore[arg-type]
 
 
-def teller(retention: Retention | None = None, now: datetime = NOON) -> LifecycleForecaster:
+def make_forecaster(
+    retention: Retention | None = None, now: datetime = NOON
+) -> LifecycleForecaster:
     return LifecycleForecaster(retention or Retention(), now)
 
 
@@ -72,15 +74,15 @@ def default_retention(**policy: int) -> Retention:
     return compile_rules(Configuration(tuple(map(api_rule, rules))), small_objects_stay=True)
 
 
-def usage_of(*objects: ObjectSummary, told_by: LifecycleForecaster | None = None) -> Usage:
+def usage_of(*objects: ObjectSummary, forecaster: LifecycleForecaster | None = None) -> Usage:
     usage = Usage(executions=1)
     for one in objects:
-        usage.add_object(one, told_by or teller())
+        usage.add_object(one, forecaster or make_forecaster())
     return usage
 
 
-def bill_of(*objects: ObjectSummary, told_by: LifecycleForecaster | None = None) -> CostEstimate:
-    return estimate_cost(usage_of(*objects, told_by=told_by), US, aborts_uploads=True)
+def bill_of(*objects: ObjectSummary, forecaster: LifecycleForecaster | None = None) -> CostEstimate:
+    return estimate_cost(usage_of(*objects, forecaster=forecaster), US, aborts_uploads=True)
 
 
 # --- one object ------------------------------------------------------------------------------
@@ -88,13 +90,13 @@ def bill_of(*objects: ObjectSummary, told_by: LifecycleForecaster | None = None)
 
 @pytest.mark.parametrize(("size", "standard", "deep"), SUMS)
 def test_a_month_of_one_object(size: int, standard: str, deep: str) -> None:
-    bill = bill_of(stored(size))
-    assert Fraction(bill.now) == Fraction(standard) / KIB_PER_GB
-    assert bill.overhead == 0
-    bill = bill_of(stored(size, "DEEP_ARCHIVE"))
-    assert Fraction(bill.now) == Fraction(deep) / KIB_PER_GB
+    estimate = bill_of(stored(size))
+    assert Fraction(estimate.now) == Fraction(standard) / KIB_PER_GB
+    assert estimate.overhead == 0
+    estimate = bill_of(stored(size, "DEEP_ARCHIVE"))
+    assert Fraction(estimate.now) == Fraction(deep) / KIB_PER_GB
     # 32 × 0.00099 + 8 × 0.023 = 0.03168 + 0.184
-    assert Fraction(bill.overhead) == Fraction("0.21568") / KIB_PER_GB
+    assert Fraction(estimate.overhead) == Fraction("0.21568") / KIB_PER_GB
 
 
 @pytest.mark.parametrize(
@@ -108,16 +110,16 @@ def test_a_month_as_it_is_written(size: int, standard: str, deep: str) -> None:
 
 @pytest.mark.parametrize(("size", "standard", "deep"), SUMS)
 def test_what_the_default_policy_makes_of_it(size: int, standard: str, deep: str) -> None:
-    told_by = teller(default_retention())
-    bill = bill_of(stored(size), told_by=told_by)
-    usage = usage_of(stored(size), told_by=told_by)
+    forecaster = make_forecaster(default_retention())
+    estimate = bill_of(stored(size), forecaster=forecaster)
+    usage = usage_of(stored(size), forecaster=forecaster)
     archived = size > 128 * KIB
     after = Fraction(deep if archived else standard) / KIB_PER_GB
-    assert Fraction(bill.now) == Fraction(standard) / KIB_PER_GB
-    assert Fraction(bill.after_archive) == after
+    assert Fraction(estimate.now) == Fraction(standard) / KIB_PER_GB
+    assert Fraction(estimate.after_archive) == after
     # 0.05 / 1,000 for the one object that moves.
-    assert bill.transitions_to_come == (Decimal("0.00005") if archived else 0)
-    assert bill.transitions_paid == 0
+    assert estimate.transitions_to_come == (Decimal("0.00005") if archived else 0)
+    assert estimate.transitions_paid == 0
     # Stored at noon, it is 90 days old at noon of day 90; S3 moves it at the midnight after, day
     # 91 by whole days, which is within the fourth month.
     months = [Fraction(price_month(usage, US, month, True)) for month in range(13)]
@@ -126,14 +128,14 @@ def test_what_the_default_policy_makes_of_it(size: int, standard: str, deep: str
 
 def test_ten_of_each_cost_ten_times_as_much() -> None:
     objects = [stored(size) for size, _, _ in SUMS] * 10
-    bill = bill_of(*objects, told_by=teller(default_retention()))
+    estimate = bill_of(*objects, forecaster=make_forecaster(default_retention()))
     # 0.023 + 2.3 + 23.552 + 120,586.24 = 120,612.115
-    assert Fraction(bill.now) == Fraction("1206121.15") / KIB_PER_GB
+    assert Fraction(estimate.now) == Fraction("1206121.15") / KIB_PER_GB
     # 0.023 + 2.3 + 1.22944 + 5,190.66688 = 5,194.21932
-    assert Fraction(bill.after_archive) == Fraction("51942.1932") / KIB_PER_GB
+    assert Fraction(estimate.after_archive) == Fraction("51942.1932") / KIB_PER_GB
     # 40 requests of 0.000005; 20 transitions of 0.00005.
-    assert bill.writes == Decimal("0.0002")
-    assert bill.transitions_to_come == Decimal("0.001")
+    assert estimate.writes == Decimal("0.0002")
+    assert estimate.transitions_to_come == Decimal("0.001")
 
 
 # --- minimum duration ------------------------------------------------------------------------
@@ -151,9 +153,9 @@ def test_an_archived_object_is_paid_for_180_days(age_days: int, left: int) -> No
 
 def test_the_minimum_counts_from_the_day_of_the_move() -> None:
     listed = stored(MIB, "DEEP_ARCHIVE", last_modified=NOON - timedelta(days=100))
-    fate = teller(default_retention()).tell(listed)
+    forecast = make_forecaster(default_retention()).forecast(listed)
     # Moved at the midnight after day 90: 9 days and 12 hours ago.
-    assert fate.paid_days == 180 - 9
+    assert forecast.paid_days == 180 - 9
     assert bill_of(listed).transitions_paid == Decimal("0.00005")
 
 
@@ -162,13 +164,13 @@ def test_standard_has_no_minimum() -> None:
 
 
 def test_an_object_that_expires_early_in_the_archive_is_paid_to_the_end() -> None:
-    told_by = teller(default_retention(archive_after_days=30, expire_after_days=60))
+    forecaster = make_forecaster(default_retention(archive_after_days=30, expire_after_days=60))
     large, small = stored(MIB), stored(KIB)
     # Archived on day 31; deleted on day 61, and paid until day 31 + 180 = 211, in month 8.
-    assert told_by.tell(large).moves == ((31, "DEEP_ARCHIVE"),)
-    assert told_by.tell(large).billed_end_day == 211
-    assert told_by.tell(small).billed_end_day == 61
-    usage = usage_of(large, small, told_by=told_by)
+    assert forecaster.forecast(large).moves == ((31, "DEEP_ARCHIVE"),)
+    assert forecaster.forecast(large).billed_end_day == 211
+    assert forecaster.forecast(small).billed_end_day == 61
+    usage = usage_of(large, small, forecaster=forecaster)
     months = [price_month(usage, US, month, True) for month in range(13)]
     one, other = (Fraction("0.023") / KIB_PER_GB, Fraction("23.552") / KIB_PER_GB)
     deep = Fraction("1.22944") / KIB_PER_GB
@@ -183,7 +185,7 @@ def test_an_object_that_expires_early_in_the_archive_is_paid_to_the_end() -> Non
 def test_volume_prices_count_in_a_total_only() -> None:
     usage = Usage()
     for _ in range(600):
-        usage.add_object(stored(1024 * GIB), teller())
+        usage.add_object(stored(1024 * GIB), make_forecaster())
     # 600 TB = 614,400 GB: 51,200 × 0.023 + 460,800 × 0.022 + 102,400 × 0.021
     #   = 1,177.6 + 10,137.6 + 2,150.4
     assert estimate_cost(usage, US, True, with_tiers=True).now == Decimal("13465.6")
@@ -206,12 +208,12 @@ def test_unfinished_parts_are_paid_as_standard_until_they_are_ended() -> None:
     # 24,576 KiB × 0.023 = 565.248
     expected = Fraction("565.248") / KIB_PER_GB
     for aborts, later in ((True, Fraction(0)), (False, expected)):
-        bill = estimate_cost(usage, US, aborts)
-        assert Fraction(bill.now) == Fraction(bill.unfinished) == expected
-        assert Fraction(bill.after_archive) == later
+        estimate = estimate_cost(usage, US, aborts)
+        assert Fraction(estimate.now) == Fraction(estimate.unfinished) == expected
+        assert Fraction(estimate.after_archive) == later
         assert Fraction(price_month(usage, US, 1, aborts)) == later
         # One request that began it, three parts.
-        assert bill.writes == Decimal("0.00002")
+        assert estimate.writes == Decimal("0.00002")
 
 
 def test_small_objects_count_as_128_kib_where_a_class_says_so() -> None:
@@ -227,15 +229,15 @@ def test_a_class_without_a_price_costs_what_standard_costs() -> None:
 
 
 def test_parts_add_up_to_the_whole() -> None:
-    told_by = teller(default_retention())
+    forecaster = make_forecaster(default_retention())
     objects = [stored(size, name) for size, _, _ in SUMS for name in ("STANDARD", "DEEP_ARCHIVE")]
-    whole = usage_of(*objects, told_by=told_by)
+    whole = usage_of(*objects, forecaster=forecaster)
     whole.unfinished_uploads, whole.unfinished_bytes = 1, 5 * MIB
-    bills = [estimate_cost(part, US, False) for _, part in whole.by_class()]
+    estimates = [estimate_cost(part, US, False) for _, part in whole.split_by_storage_class()]
     total = estimate_cost(whole, US, False)
-    assert len(bills) == 3
+    assert len(estimates) == 3
     for name in CostEstimate.__dataclass_fields__:
-        assert sum(getattr(bill, name) for bill in bills) == getattr(total, name)
+        assert sum(getattr(estimate, name) for estimate in estimates) == getattr(total, name)
 
 
 # --- rules -----------------------------------------------------------------------------------
@@ -247,7 +249,7 @@ def rule(**fields: object) -> dict[str, object]:
 
 def moves_by(*rules: dict[str, object], size: int = MIB, on_aws: bool = True) -> object:
     retention = compile_rules(Configuration(rules), small_objects_stay=on_aws)
-    return teller(retention).tell(stored(size)).moves
+    return make_forecaster(retention).forecast(stored(size)).moves
 
 
 def test_several_rules_make_a_chain_of_colder_classes() -> None:
@@ -283,9 +285,9 @@ def test_a_rule_without_a_size_leaves_small_objects_on_aws() -> None:
 
 def test_what_is_overdue_moves_within_the_next_month() -> None:
     listed = stored(MIB, last_modified=NOON - timedelta(days=200))
-    told_by = teller(default_retention())
-    assert told_by.tell(listed).moves == ((0, "DEEP_ARCHIVE"),)
-    usage = usage_of(listed, told_by=told_by)
+    forecaster = make_forecaster(default_retention())
+    assert forecaster.forecast(listed).moves == ((0, "DEEP_ARCHIVE"),)
+    usage = usage_of(listed, forecaster=forecaster)
     assert price_month(usage, US, 0, True) > price_month(usage, US, 1, True)
 
 

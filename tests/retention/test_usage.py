@@ -1,4 +1,4 @@
-"""Gathering sizes: requests follow the window, memory follows nothing, the order is time."""
+"""UsageSource sizes: requests follow the window, memory follows nothing, the order is time."""
 
 from __future__ import annotations
 

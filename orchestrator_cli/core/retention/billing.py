@@ -1,4 +1,4 @@
-"""What stored objects cost: sums of whole bytes and counts first, prices on them last.
+"""What stored objects cost. Whole bytes and counts are added up first, and priced last.
 
 Amounts are exact decimals in US dollars; only dividing by the days of a month rounds, at the 60th
 digit. A month has 30 days. S3 counts a GB as 2^30 bytes.
@@ -101,28 +101,28 @@ class Usage:
         self.unfinished_parts += other.unfinished_parts
         self.unfinished_bytes += other.unfinished_bytes
 
-    def add_object(self, listed: ObjectSummary, teller: LifecycleForecaster) -> None:
-        """Add one object and what will become of it."""
+    def add_object(self, listed: ObjectSummary, forecaster: LifecycleForecaster) -> None:
+        """Add one object, and what the rules will do with it."""
         origin, size = listed.storage_class, listed.size_bytes
-        fate = teller.tell(listed)
+        forecast = forecaster.forecast(listed)
         archived = size + (ARCHIVE_INDEX_BYTES if origin in ARCHIVE_MINIMUM_DAYS else 0)
         used = self.classes.setdefault(origin, ClassUsage())
         used.objects += 1
         used.size_bytes += size
         used.billed_bytes += billed_bytes(origin, size)
         used.writes += count_writes(listed.etag)
-        used.paid_byte_days += max(billed_bytes(origin, size), archived) * fate.paid_days
+        used.paid_byte_days += max(billed_bytes(origin, size), archived) * forecast.paid_days
         source = origin
-        for day, target in fate.moves:
+        for day, target in forecast.moves:
             numbers = (1, billed_bytes(source, size), billed_bytes(target, size))
             self._change(Change(origin, _month(day), source, target), *numbers)
             source = target
-        if fate.billed_end_day is not None:
-            end = Change(origin, _month(fate.billed_end_day), source, None)
+        if forecast.billed_end_day is not None:
+            end = Change(origin, _month(forecast.billed_end_day), source, None)
             self._change(end, 1, billed_bytes(source, size), 0)
 
-    def by_class(self) -> Iterator[tuple[str | None, Usage]]:
-        """Yield the part of each storage class, and that of unfinished uploads under None."""
+    def split_by_storage_class(self) -> Iterator[tuple[str | None, Usage]]:
+        """Yield each storage class with its part, and None with the unfinished uploads."""
         for name, used in self.classes.items():
             changes = {one: n for one, n in self.changes.items() if one.origin == name}
             yield name, Usage(self.executions, {name: used}, changes)
@@ -184,7 +184,7 @@ class CostEstimate:
 def estimate_cost(
     usage: Usage, prices: RegionPrices, aborts_uploads: bool, with_tiers: bool = False
 ) -> CostEstimate:
-    """Price a usage. `with_tiers`: STANDARD gets the volume prices, for what is a whole bucket."""
+    """Return what a usage costs. `with_tiers` applies the volume prices of STANDARD to it."""
     with localcontext(_EXACT):
         counts = {name: used.objects for name, used in usage.classes.items()}
         moved: dict[str, int] = {}
@@ -208,11 +208,11 @@ def estimate_cost(
 def price_month(
     usage: Usage, prices: RegionPrices, month: int, aborts_uploads: bool, with_tiers: bool = False
 ) -> Decimal:
-    """Return what a month's storage costs so many months from now; 0 is now."""
+    """Return what a month of storage costs, `month` months from now; 0 is now."""
     with localcontext(_EXACT):
         due = {one: n for one, n in usage.changes.items() if one.month <= month}
         unfinished = 0 if month and aborts_uploads else usage.unfinished_bytes
-        return _price_stock(_stock(usage, due, unfinished), prices, with_tiers)
+        return _price_stored(_stored_bytes(usage, due, unfinished), prices, with_tiers)
 
 
 def round_for_output(amount: Decimal) -> Decimal:
@@ -231,10 +231,10 @@ def _price_archived(
 ) -> Decimal:
     moves = {one: n for one, n in usage.changes.items() if one.target is not None}
     unfinished = 0 if aborts_uploads else usage.unfinished_bytes
-    return _price_stock(_stock(usage, moves, unfinished), prices, with_tiers)
+    return _price_stored(_stored_bytes(usage, moves, unfinished), prices, with_tiers)
 
 
-def _stock(
+def _stored_bytes(
     usage: Usage, changes: dict[Change, tuple[int, int, int]], unfinished: int
 ) -> StoredBytesByClass:
     """Return objects and billed bytes by class once these changes are made."""
@@ -253,7 +253,7 @@ def _stock(
     return stock
 
 
-def _price_stock(stock: StoredBytesByClass, prices: RegionPrices, with_tiers: bool) -> Decimal:
+def _price_stored(stock: StoredBytesByClass, prices: RegionPrices, with_tiers: bool) -> Decimal:
     named = sum(count for name, (count, _) in stock.items() if name in ARCHIVE_MINIMUM_DAYS)
     total = ZERO
     for name, (objects, size_bytes) in stock.items():

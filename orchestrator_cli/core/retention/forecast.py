@@ -23,10 +23,10 @@ _DEFAULT_MINIMUM_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One action of one rule; it means objects of `over_bytes` < size < `under_bytes`.
+class RuleAction:
+    """One action of one rule, on objects of `over_bytes` < size < `under_bytes`.
 
-    `storage_class` None: the object is deleted.
+    `storage_class` is the one that they move to; None means that they are deleted.
     """
 
     prefix: str
@@ -38,12 +38,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What a configuration does below `executions/`, taken apart to be asked for many objects.
+    """What a configuration does below `executions/`, in a form that is quick to apply.
 
-    `aborts_uploads`: unfinished uploads are ended some day. `archives`: anything is archived.
+    `aborts_uploads`: a rule ends unfinished uploads.
     """
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RuleAction, ...] = ()
     aborts_uploads: bool = False
 
     @property
@@ -66,16 +66,16 @@ class ObjectForecast:
 
 
 def compile_rules(configuration: Configuration, small_objects_stay: bool) -> Retention:
-    """Return what the enabled rules do with objects without tags, by age.
+    """Return the actions of the enabled rules on objects that have no tags.
 
-    `small_objects_stay`: the server moves no object under 128 KiB by a rule that names no size, as
-    AWS does by default. Rules by date and for noncurrent versions are left out.
+    `small_objects_stay`: a rule that names no size moves no object under 128 KiB, as on AWS by
+    default. Rules by date and for noncurrent versions are left out.
     """
     minimum = 0
     if small_objects_stay and configuration.default_minimum in (None, "all_storage_classes_128K"):
         minimum = _DEFAULT_MINIMUM_BYTES
     enabled = [rule for rule in configuration.rules if rule.get("Status") == "Enabled"]
-    steps = [step for rule in enabled for step in _steps(rule, minimum)]
+    steps = [step for rule in enabled for step in _rule_actions(rule, minimum)]
     aborts = any("AbortIncompleteMultipartUpload" in rule and _is_ours(rule) for rule in enabled)
     return Retention(tuple(steps), aborts)
 
@@ -85,7 +85,7 @@ def _is_ours(rule: ApiRule) -> bool:
     return EXECUTIONS_PREFIX.startswith(prefix)
 
 
-def _steps(rule: ApiRule, minimum_bytes: int) -> Iterator[Step]:
+def _rule_actions(rule: ApiRule, minimum_bytes: int) -> Iterator[RuleAction]:
     asked = dict(conditions(rule))
     prefix = str(asked.pop("Prefix", ""))
     names_size = not asked.keys().isdisjoint(("ObjectSizeGreaterThan", "ObjectSizeLessThan"))
@@ -96,24 +96,24 @@ def _steps(rule: ApiRule, minimum_bytes: int) -> Iterator[Step]:
     for move in rule.get("Transitions", []):
         if "Days" in move and move.get("StorageClass") in COLDNESS:
             least = over if names_size else minimum_bytes - 1
-            yield Step(prefix, least, under, int(move["Days"]), move["StorageClass"])
+            yield RuleAction(prefix, least, under, int(move["Days"]), move["StorageClass"])
     expiration = rule.get("Expiration") or {}
     if "Days" in expiration:
-        yield Step(prefix, over, under, int(expiration["Days"]), None)
+        yield RuleAction(prefix, over, under, int(expiration["Days"]), None)
 
 
 class LifecycleForecaster:
-    """Tells the fate of objects under one retention, as of one instant."""
+    """Tells the forecast of objects under one retention, as of one instant."""
 
     def __init__(self, retention: Retention, now: datetime) -> None:
         self.retention = retention
         self.now = now
         self._now = int(now.timestamp())
 
-    def tell(self, listed: ObjectSummary) -> ObjectForecast:
-        """Return what will become of an object."""
+    def forecast(self, listed: ObjectSummary) -> ObjectForecast:
+        """Return when an object will be moved, and until when it is paid for."""
         modified = int(listed.last_modified.timestamp())
-        steps = [step for step in self.retention.steps if _means(step, listed)]
+        steps = [step for step in self.retention.steps if _matches(step, listed)]
         moves = self._moves(listed.storage_class, modified, steps)
         paid_days = self._paid_days(listed.storage_class, modified, steps)
         ends = [self._due(modified, step.days) for step in steps if step.storage_class is None]
@@ -125,7 +125,7 @@ class LifecycleForecaster:
         return ObjectForecast(kept, max(end, paid_until), paid_days)
 
     def _moves(
-        self, storage_class: str, modified: int, steps: list[Step]
+        self, storage_class: str, modified: int, steps: list[RuleAction]
     ) -> tuple[tuple[int, str], ...]:
         moves: list[tuple[int, str]] = []
         at = COLDNESS.get(storage_class, 0)
@@ -136,7 +136,7 @@ class LifecycleForecaster:
                 at = COLDNESS[step.storage_class]
         return tuple(moves)
 
-    def _paid_days(self, storage_class: str, modified: int, steps: list[Step]) -> int:
+    def _paid_days(self, storage_class: str, modified: int, steps: list[RuleAction]) -> int:
         """Return for how long the minimum duration still asks to be paid.
 
         No listing says when an object was moved: a rule tells it, else it was stored so.
@@ -153,11 +153,11 @@ class LifecycleForecaster:
         return -((self._now - _next_midnight(modified + days * DAY_SECONDS)) // DAY_SECONDS)
 
 
-def _name(step: Step) -> str:
+def _name(step: RuleAction) -> str:
     return step.storage_class or ""
 
 
-def _means(step: Step, listed: ObjectSummary) -> bool:
+def _matches(step: RuleAction, listed: ObjectSummary) -> bool:
     fits = step.over_bytes < listed.size_bytes < step.under_bytes
     return fits and listed.key.startswith(step.prefix)
 

@@ -69,7 +69,7 @@ class InventoryObject:
     is_latest: bool
 
 
-class Place(Protocol):
+class InventoryLocation(Protocol):
     """Where the files of an inventory lie."""
 
     def read_manifest(self) -> bytes:
@@ -79,7 +79,7 @@ class Place(Protocol):
         """Yield the bytes of a list in pieces. Raises NotFoundError."""
 
 
-class BucketPlace:
+class BucketInventory:
     """An inventory in its destination bucket."""
 
     def __init__(self, store: ArtifactStore, manifest_key: str) -> None:
@@ -97,7 +97,7 @@ class BucketPlace:
             yield bytes(self._store.read_range(key, offset, min(_READ_BYTES, size_bytes - offset)))
 
 
-class DirectoryPlace:
+class LocalInventory:
     """A copy of an inventory on disk: the lists below any directory above the manifest, or by it.
 
     That is: as the bucket has them, or all in the manifest's directory.
@@ -163,7 +163,7 @@ def parse_manifest(content: bytes) -> Manifest:
     return Manifest(bucket, created_at, file_format, columns, files)
 
 
-def read_inventory(place: Place, manifest: Manifest) -> Iterator[InventoryObject]:
+def read_inventory(place: InventoryLocation, manifest: Manifest) -> Iterator[InventoryObject]:
     """Yield every object and noncurrent version, no delete markers, in the order of the lists.
 
     One list at a time is on disk, checked against its MD5. Raises IntegrityError, NotFoundError,
@@ -183,7 +183,7 @@ def read_inventory(place: Place, manifest: Manifest) -> Iterator[InventoryObject
 
 
 @contextmanager
-def _fetched(place: Place, file: InventoryFile) -> Iterator[Path]:
+def _fetched(place: InventoryLocation, file: InventoryFile) -> Iterator[Path]:
     digest = hashlib.md5(usedforsecurity=False)
     with tempfile.TemporaryDirectory(prefix="inventory-") as directory:
         path = Path(directory) / "list"

@@ -45,7 +45,7 @@ class ObjectLister(Protocol):
 
 def list_usage(
     store: ObjectLister,
-    teller: LifecycleForecaster,
+    forecaster: LifecycleForecaster,
     since: datetime | None,
     until: datetime,
     ahead: int,
@@ -57,14 +57,14 @@ def list_usage(
     listing: Listing[ObjectSummary, ExecutionUsage] = Listing(
         partial(store.list_objects, EXECUTIONS_PREFIX),
         attrgetter("key"),
-        partial(_add_objects, teller=teller),
+        partial(_add_objects, forecaster=forecaster),
         itemgetter(0),
     )
     return merge_same_execution(list_window(listing, Window.of(since, until), ahead, _FIRST_PAGES))
 
 
 def _add_objects(
-    objects: Iterable[ObjectSummary], teller: LifecycleForecaster
+    objects: Iterable[ObjectSummary], forecaster: LifecycleForecaster
 ) -> list[ExecutionUsage]:
     found: list[ExecutionUsage] = []
     for listed in objects:
@@ -72,7 +72,7 @@ def _add_objects(
         if execution_id is not None:
             if not found or found[-1][0] != execution_id:
                 found.append((execution_id, Usage(executions=1)))
-            found[-1][1].add_object(listed, teller)
+            found[-1][1].add_object(listed, forecaster)
     return found
 
 
@@ -92,14 +92,14 @@ def merge_same_execution(parts: Iterable[ExecutionUsage]) -> Iterator[ExecutionU
 
 
 def list_usage_of(
-    store: ObjectLister, teller: LifecycleForecaster, execution_ids: Iterable[str], ahead: int
+    store: ObjectLister, forecaster: LifecycleForecaster, execution_ids: Iterable[str], ahead: int
 ) -> Iterator[ExecutionUsage]:
     """Yield what these executions store, in the order given; nothing where there is nothing."""
 
     def read(execution_id: str) -> ExecutionUsage:
         usage = Usage(executions=1)
         for listed in store.list_objects(execution_prefix(execution_id)):
-            usage.add_object(listed, teller)
+            usage.add_object(listed, forecaster)
         return execution_id, usage
 
     yield from map_in_order(read, execution_ids, ahead)
@@ -177,7 +177,9 @@ def sum_groups(named: Iterable[tuple[str | None, Usage]]) -> dict[str | None, Us
 
 
 def inventory_usage(
-    objects: Iterable[InventoryObject], teller: LifecycleForecaster, is_meant: Callable[[str], bool]
+    objects: Iterable[InventoryObject],
+    forecaster: LifecycleForecaster,
+    is_meant: Callable[[str], bool],
 ) -> Iterator[ExecutionUsage]:
     """Yield what each execution of an inventory stores, in time order.
 
@@ -185,11 +187,11 @@ def inventory_usage(
     a KiB, until all are read. Noncurrent versions count, and no rule is applied to them.
     """
     found: dict[str, Usage] = {}
-    unruled = LifecycleForecaster(Retention(), teller.now)
+    unruled = LifecycleForecaster(Retention(), forecaster.now)
     for item in objects:
         execution_id = key_execution_id(item.listed.key)
         if execution_id is not None and is_meant(execution_id):
             usage = found.setdefault(execution_id, Usage(executions=1))
-            usage.add_object(item.listed, teller if item.is_latest else unruled)
+            usage.add_object(item.listed, forecaster if item.is_latest else unruled)
     for execution_id in sorted(found):
         yield execution_id, found.pop(execution_id)

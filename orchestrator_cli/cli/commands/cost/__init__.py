@@ -20,8 +20,8 @@ from orchestrator_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator_cli.cli.commands.cost.gathering import Gathering
     from orchestrator_cli.cli.commands.cost.report import Report
+    from orchestrator_cli.cli.commands.cost.usage_source import UsageSource
     from orchestrator_cli.core.retention.billing import Usage
     from orchestrator_cli.core.retention.usage import ExecutionUsage
 
@@ -113,8 +113,8 @@ def cost(
     a price by storage class, regions.R.transition_per_1000 likewise, regions.R.put_per_1000, and
     regions.R.standard_tiers, a list of [from so many GiB, price].
     """
-    from orchestrator_cli.cli.commands.cost.gathering import Gathering
     from orchestrator_cli.cli.commands.cost.report import Report, choose_prices
+    from orchestrator_cli.cli.commands.cost.usage_source import UsageSource
 
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other.")
@@ -122,16 +122,16 @@ def cost(
         raise click.UsageError("--since and --until go without ID.")
     if since and until and until < since:
         raise click.UsageError("--until is before --since.")
-    gathering = Gathering(app, concurrency, inventory)
-    prices = choose_prices(app, price_file, price_region or gathering.region)
-    report = Report(app, by, prices, gathering.rules, as_json, as_csv)
-    usages = gathering.read(execution_ids, since, until)
-    _print_groups(app, gathering, report, by, usages)
-    report.end(gathering.inventory_time)
+    usage_source = UsageSource(app, concurrency, inventory)
+    prices = choose_prices(app, price_file, price_region or usage_source.region)
+    report = Report(app, by, prices, usage_source.rules, as_json, as_csv)
+    usages = usage_source.read(execution_ids, since, until)
+    _print_groups(app, usage_source, report, by, usages)
+    report.end(usage_source.inventory_time)
 
 
 def _print_groups(
-    app: App, gathering: Gathering, report: Report, by: str, usages: Iterator[ExecutionUsage]
+    app: App, usage_source: UsageSource, report: Report, by: str, usages: Iterator[ExecutionUsage]
 ) -> None:
     from orchestrator_cli.core.retention.usage import sum_groups
 
@@ -149,16 +149,16 @@ def _print_groups(
                 progress.add_bytes(usage.size_bytes)
                 yield execution_id, usage
 
-        groups = sum_groups(_named(gathering, by, counted()))
+        groups = sum_groups(_named(usage_source, by, counted()))
     for name in sorted(groups, key=lambda name: (name is None, name or "")):
         report.print_group(name, groups[name])
 
 
 def _named(
-    gathering: Gathering, by: str, usages: Iterator[ExecutionUsage]
+    usage_source: UsageSource, by: str, usages: Iterator[ExecutionUsage]
 ) -> Iterator[tuple[str | None, Usage]]:
     if by == "class":
         for _, usage in usages:
-            yield from usage.by_class()
+            yield from usage.split_by_storage_class()
         return
-    yield from gathering.name_groups(usages, _FIELDS[by])
+    yield from usage_source.name_groups(usages, _FIELDS[by])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.commands.cost.gathering import Rules
+from orchestrator_cli.cli.commands.cost.usage_source import Rules
 from orchestrator_cli.cli.output import human_dollars, human_size
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
@@ -85,28 +85,33 @@ class Report:
 
     def print_group(self, name: str | None, usage: Usage) -> None:
         """Print one row."""
-        bill = self._bill(usage)
+        estimate = self._estimate(usage)
         if self._as_json:
-            self._output.json(_record(self._by, name, usage, bill) | {"storage": _classes(usage)})
+            self._output.json(
+                _record(self._by, name, usage, estimate) | {"storage": _classes(usage)}
+            )
         elif self._as_csv:
-            self._print_csv(_record(self._by, name, usage, bill))
+            self._print_csv(_record(self._by, name, usage, estimate))
         else:
-            self._print_row(self._label(name), usage, bill)
+            self._print_row(self._label(name), usage, estimate)
 
     def end(self, inventory_time: datetime | None) -> None:
         """Print the total, and what the numbers rest on."""
-        untiered, bill = self._bill(self._total), self._bill(self._total, with_tiers=True)
-        discount = untiered.now - bill.now
+        untiered, estimate = (
+            self._estimate(self._total),
+            self._estimate(self._total, with_tiers=True),
+        )
+        discount = untiered.now - estimate.now
         if self._as_json:
-            self._output.json(self._total_record(bill, discount, inventory_time))
+            self._output.json(self._total_record(estimate, discount, inventory_time))
         elif self._as_csv:
             self._print_csv(None)
         elif self._total.executions:
-            self._print_row("total", self._total, bill)
-            self._print_summary(bill, discount)
+            self._print_row("total", self._total, estimate)
+            self._print_summary(estimate, discount)
         self._notes(inventory_time)
 
-    def _bill(self, usage: Usage, with_tiers: bool = False) -> CostEstimate:
+    def _estimate(self, usage: Usage, with_tiers: bool = False) -> CostEstimate:
         aborts = self._rules.retention.aborts_uploads
         return estimate_cost(usage, self._prices.prices, aborts, with_tiers)
 
@@ -115,41 +120,41 @@ class Report:
             return "unfinished uploads" if self._by == "class" else _NOTHING
         return printable(name)
 
-    def _print_row(self, label: str, usage: Usage, bill: CostEstimate) -> None:
+    def _print_row(self, label: str, usage: Usage, estimate: CostEstimate) -> None:
         if not self._begun and self._output.is_terminal:
             names = (self._by.upper(), "FILES", "SIZE", "NOW/MONTH", "ARCHIVED")
             self._output.row(names, _WIDTHS)
         self._begun = True
         size = human_size(usage.size_bytes + usage.unfinished_bytes)
-        amounts = (human_dollars(bill.now), human_dollars(bill.after_archive))
+        amounts = (human_dollars(estimate.now), human_dollars(estimate.after_archive))
         self._output.row((label, f"{usage.objects:,}", size, *amounts), _WIDTHS)
 
     def _print_csv(self, record: dict[str, Any] | None) -> None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if not self._begun:
-            writer.writerow(_record(self._by, None, Usage(), self._bill(Usage())))
+            writer.writerow(_record(self._by, None, Usage(), self._estimate(Usage())))
         self._begun = True
         if record is not None:
             writer.writerow(_cell(value) for value in record.values())
         self._output.line(text.getvalue(), end="")
 
-    def _print_summary(self, bill: CostEstimate, discount: Decimal) -> None:
+    def _print_summary(self, estimate: CostEstimate, discount: Decimal) -> None:
         def line(label: str, amount: Decimal, unit: str) -> None:
             if amount:
                 self._output.line(f"  {label:<36}{human_dollars(amount):>16} {unit}")
 
         self._output.line("")
-        line("stored now", bill.now, "a month")
-        line("of it archives' overhead", bill.overhead, "a month")
-        line("of it unfinished uploads", bill.unfinished, "a month")
+        line("stored now", estimate.now, "a month")
+        line("of it archives' overhead", estimate.overhead, "a month")
+        line("of it unfinished uploads", estimate.unfinished, "a month")
         line("volume discount, taken off", discount, "a month")
-        line("when the rules have archived", bill.after_archive, "a month")
-        line("requests that wrote it, at least", bill.writes, "once")
-        line("transitions made", bill.transitions_paid, "once")
-        line("transitions to come", bill.transitions_to_come, "once")
-        line("minimum durations, if deleted now", bill.commitment, "once")
-        if bill.now != bill.after_archive or len(set(self._months())) > 1:
+        line("when the rules have archived", estimate.after_archive, "a month")
+        line("requests that wrote it, at least", estimate.writes, "once")
+        line("transitions made", estimate.transitions_paid, "once")
+        line("transitions to come", estimate.transitions_to_come, "once")
+        line("minimum durations, if deleted now", estimate.commitment, "once")
+        if estimate.now != estimate.after_archive or len(set(self._months())) > 1:
             self._chart()
 
     def _chart(self) -> None:
@@ -171,9 +176,9 @@ class Report:
         ]
 
     def _total_record(
-        self, bill: CostEstimate, discount: Decimal, inventory_time: datetime | None
+        self, estimate: CostEstimate, discount: Decimal, inventory_time: datetime | None
     ) -> dict[str, Any]:
-        return _record("total", None, self._total, bill) | {
+        return _record("total", None, self._total, estimate) | {
             "storage": _classes(self._total),
             "volume_discount_dollars_per_month": _number(discount),
             "dollars_per_month_to_come": [_number(amount) for amount in self._months()],
@@ -205,7 +210,7 @@ def _when(month: int) -> str:
     return f"  in {month:>2} month{'s' if month > 1 else ''}" if month else "  now"
 
 
-def _record(by: str, name: str | None, usage: Usage, bill: CostEstimate) -> dict[str, Any]:
+def _record(by: str, name: str | None, usage: Usage, estimate: CostEstimate) -> dict[str, Any]:
     return {
         "by": by,
         "group": name,
@@ -214,14 +219,14 @@ def _record(by: str, name: str | None, usage: Usage, bill: CostEstimate) -> dict
         "size_bytes": usage.size_bytes,
         "unfinished_uploads": usage.unfinished_uploads,
         "unfinished_bytes": usage.unfinished_bytes,
-        "dollars_per_month": _number(bill.now),
-        "overhead_dollars_per_month": _number(bill.overhead),
-        "unfinished_dollars_per_month": _number(bill.unfinished),
-        "archived_dollars_per_month": _number(bill.after_archive),
-        "request_dollars": _number(bill.writes),
-        "transition_dollars_paid": _number(bill.transitions_paid),
-        "transition_dollars_to_come": _number(bill.transitions_to_come),
-        "minimum_duration_dollars": _number(bill.commitment),
+        "dollars_per_month": _number(estimate.now),
+        "overhead_dollars_per_month": _number(estimate.overhead),
+        "unfinished_dollars_per_month": _number(estimate.unfinished),
+        "archived_dollars_per_month": _number(estimate.after_archive),
+        "request_dollars": _number(estimate.writes),
+        "transition_dollars_paid": _number(estimate.transitions_paid),
+        "transition_dollars_to_come": _number(estimate.transitions_to_come),
+        "minimum_duration_dollars": _number(estimate.commitment),
     }
 
 

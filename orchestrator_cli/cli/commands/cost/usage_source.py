@@ -16,10 +16,10 @@ from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_p
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention, compile_rules
 from orchestrator_cli.core.retention.inventory import (
-    BucketPlace,
-    DirectoryPlace,
+    BucketInventory,
+    InventoryLocation,
+    LocalInventory,
     Manifest,
-    Place,
     parse_manifest,
     read_inventory,
 )
@@ -54,7 +54,7 @@ class Rules:
         self.words = words
 
 
-class Gathering:
+class UsageSource:
     """Reads usages from a bucket or an inventory of it; a local inventory needs no bucket."""
 
     def __init__(self, app: App, concurrency: int, inventory: str | None) -> None:
@@ -101,14 +101,14 @@ class Gathering:
         self, texts: tuple[str, ...], since: datetime | None, until: datetime | None
     ) -> Iterator[ExecutionUsage]:
         """Yield what executions store, in time order. Raises NotFoundError for a named one."""
-        teller = LifecycleForecaster(self.rules.retention, self._now)
+        forecaster = LifecycleForecaster(self.rules.retention, self._now)
         named = sorted({self._resolve(text) for text in texts})
         latest = self._now + CLOCK_SKEW
         if self._inventory is None:
             since = since or min(until or self._now, self._now) - _DEFAULT_WINDOW
         until = min(until or latest, latest)
         is_meant = _window(since, until) if not named else frozenset(named).__contains__
-        usages = self._usages(teller, named, since, until, is_meant)
+        usages = self._usages(forecaster, named, since, until, is_meant)
         found = include_incomplete(usages, self._unfinished(named, is_meant))
         for execution_id, usage in found:
             if named and not usage.objects and not usage.unfinished_uploads:
@@ -117,7 +117,7 @@ class Gathering:
 
     def _usages(
         self,
-        teller: LifecycleForecaster,
+        forecaster: LifecycleForecaster,
         named: list[str],
         since: datetime | None,
         until: datetime,
@@ -125,13 +125,13 @@ class Gathering:
     ) -> Iterator[ExecutionUsage]:
         if self._inventory:
             place, manifest = self._manifest
-            found = inventory_usage(read_inventory(place, manifest), teller, is_meant)
+            found = inventory_usage(read_inventory(place, manifest), forecaster, is_meant)
             # Those that are named and missing are to be noticed.
             return include_incomplete(found, [(name, Usage(executions=1)) for name in named])
         store = self._bucket()
         if named:
-            return list_usage_of(store, teller, named, self._concurrency)
-        return list_usage(store, teller, since, until, self._concurrency)
+            return list_usage_of(store, forecaster, named, self._concurrency)
+        return list_usage(store, forecaster, since, until, self._concurrency)
 
     def _unfinished(
         self, named: list[str], is_meant: Callable[[str], bool]
@@ -179,7 +179,7 @@ class Gathering:
         return no_such_execution(self._bucket(), execution_id)
 
     @cached_property
-    def _manifest(self) -> tuple[Place, Manifest]:
+    def _manifest(self) -> tuple[InventoryLocation, Manifest]:
         text = self._inventory or ""
         place = self._open_place(text)
         manifest = parse_manifest(place.read_manifest())
@@ -191,14 +191,14 @@ class Gathering:
             )
         return place, manifest
 
-    def _open_place(self, text: str) -> Place:
+    def _open_place(self, text: str) -> InventoryLocation:
         if not text.startswith("s3://"):
-            return DirectoryPlace(Path(text))
+            return LocalInventory(Path(text))
         bucket, _, key = text.removeprefix("s3://").partition("/")
         if not bucket or not key:
             raise UsageError(f"not the URL of a manifest: {printable(text)}")
         there = App(replace(self._app.settings, bucket=bucket))
-        return BucketPlace(there.store(self._concurrency), key)
+        return BucketInventory(there.store(self._concurrency), key)
 
 
 def _read_rules(store: ArtifactStore) -> tuple[Configuration, str]:

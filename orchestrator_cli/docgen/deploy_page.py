@@ -13,6 +13,8 @@ def render_deploy_page(version: str) -> str:
     retain = SyncRules().retain
     values = {
         "grace": str(eks.GRACE_SECONDS),
+        "keep_finished": f"{eks.KEEP_FINISHED_SECONDS // 3600} hours",
+        "user_id": str(eks.USER_ID),
         "retain": f"{retain.days if retain else 0} days",
     }
     return render_page(DEPLOY_PAGE, "deploy.md", values, version)

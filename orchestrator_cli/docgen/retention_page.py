@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from orchestrator_cli.core.efs.rules import SyncRules
+from orchestrator_cli.core.retention import archive, prices
 from orchestrator_cli.core.retention import policy as lifecycle
-from orchestrator_cli.core.retention import prices
 from orchestrator_cli.core.retention.rule import describe_rule
 from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import RETENTION_PAGE
@@ -19,18 +20,24 @@ def render_retention_page(version: str) -> str:
 
 def _values() -> dict[str, str]:
     policy = lifecycle.RetentionPolicy()
+    retain = SyncRules().retain
     _, reference = prices.retrieval_prices(prices.REFERENCE_REGION)
     return {
         "archive_longest": str(lifecycle.LONGEST_ARCHIVE_DAYS),
         "archive_shortest": str(lifecycle.SHORTEST_ARCHIVE_DAYS),
         "default_minimum": lifecycle.DEFAULT_MINIMUM,
+        "index_kib": str(prices.ARCHIVE_INDEX_BYTES // 1024),
         "life": _life(policy),
         "minimum_days": str(prices.ARCHIVE_MINIMUM_DAYS[lifecycle.ARCHIVE_CLASS]),
+        "name_kib": str(prices.ARCHIVE_NAME_BYTES // 1024),
         "noncurrent_days": str(policy.noncurrent_days),
+        "overhead_kib": str((prices.ARCHIVE_INDEX_BYTES + prices.ARCHIVE_NAME_BYTES) // 1024),
         "over_kib": str(lifecycle.ARCHIVE_OVER_BYTES // 1024),
         "prices_date": prices.aws_prices().date,
         "prices_source": prices.aws_prices().source,
         "region": prices.REFERENCE_REGION,
+        "restore_days": str(archive.RESTORE_DAYS),
+        "retain_days": str(retain.days if retain else 0),
         "rules": _rules(policy),
         "sizes": _sizes(reference),
         "standard": f"{reference.storage_per_gib_month['STANDARD']:.3f}",
@@ -47,9 +54,16 @@ def _life(policy: lifecycle.RetentionPolicy) -> str:
         (f"day {policy.archive_after_days}", f"{over}: moved to Glacier Deep Archive; to be read,"),
         ("", "it has to be restored first"),
         (f"day {policy.history_days}", "its line in history/ is deleted"),
-        ("after that", "kept, at a twentieth of the price"),
+        ("after that", f"kept, at {_share_of_standard()} of the price"),
     )
     return "\n".join(f"    {when:<12}{what}" for when, what in events)
+
+
+def _share_of_standard() -> str:
+    """Return what a MiB costs in Deep Archive, as a share of what it costs in STANDARD."""
+    _, reference = prices.retrieval_prices(prices.REFERENCE_REGION)
+    standard = float(reference.storage_per_gib_month["STANDARD"])
+    return f"1/{standard / archived_per_gib_month(reference, 1024**2):.0f}"
 
 
 def _rules(policy: lifecycle.RetentionPolicy) -> str:

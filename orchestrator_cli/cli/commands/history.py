@@ -42,7 +42,7 @@ def history() -> None:
     type=click.Choice(["athena", "duckdb", "spark"]),
     default="athena",
     show_default=True,
-    help="Who is to read it.",
+    help="The program that reads the table.",
 )
 @click.option(
     "--table",
@@ -51,7 +51,9 @@ def history() -> None:
     show_default=True,
     help="The name of the table.",
 )
-@click.option("--location", metavar="DIR/", help="A copy of history/ instead of the bucket's own.")
+@click.option(
+    "--location", metavar="DIR/", help="Read a copy of history/ in place of the bucket's own."
+)
 @pass_app
 def ddl(app: App, dialect: str, table: str, location: str | None) -> None:
     """Print the statement that declares the history as a table.

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     type=click.Choice(["bulk", "standard"]),
     default="bulk",
     show_default=True,
-    help="How fast, and how dear: bulk within 48 hours, standard within 12.",
+    help="bulk is cheaper and takes up to 48 hours, standard up to 12.",
 )
 @click.option(
     "--days",
@@ -53,10 +53,10 @@ if TYPE_CHECKING:
     default=7,
     show_default=True,
     metavar="DAYS",
-    help="How long the copies can be read.",
+    help="How long the restored copies can be read.",
 )
 @click.option("--wait", is_flag=True, help="Wait until every file can be read.")
-@click.option("--timeout", type=DURATION, help="Wait no longer than this.  [default: for ever]")
+@click.option("--timeout", type=DURATION, help="Give up waiting after this long.  [default: never]")
 @yes_option
 @concurrency_option
 @json_option
@@ -72,13 +72,14 @@ def restore(
     concurrency: int,
     as_json: bool,
 ) -> None:
-    """Bring archived files back for some days.
+    """Make archived files readable for some days.
 
-    S3 makes copies that can be read, and removes them after --days; the archived files stay. How
-    much, how long it takes and about what price is said first, then asked. Repeating it is safe:
-    what is under way, can be read or never was archived is left alone. With --wait, exit 8 where
-    files are still archived after --timeout. PATTERN is a path, the name of a log, a directory or
-    a glob; without PATTERN, everything. JSON is one object a file and line.
+    S3 makes copies that can be read, and removes them after --days; the archived files stay. The
+    command says first how much it would restore, how long that takes and about what it costs, and
+    asks. Repeating it is safe: files that are being restored, can be read or were never archived
+    are left alone. With --wait, it exits 8 where files are still archived after --timeout. PATTERN
+    is a path, the name of a log, a directory or a glob; without PATTERN, all files are meant. JSON
+    is one object for each file, on a line of its own.
     """
     from orchestrator_cli.core.retention.restore import plan_restore
 

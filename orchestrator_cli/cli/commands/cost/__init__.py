@@ -56,7 +56,7 @@ _FIELDS = {"suite": "test_suite", "runner-type": "runner_type"}
     type=click.Choice(["execution", "suite", "runner-type", "class"]),
     default="execution",
     show_default=True,
-    help="What to add up. Suite and runner type cost one read an execution.",
+    help="What to add up by. Suite and runner type take one read for each execution.",
 )
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header, without the total.")
@@ -65,13 +65,13 @@ _FIELDS = {"suite": "test_suite", "runner-type": "runner_type"}
     "price_file",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Prices of your own, in JSON or TOML, in place of AWS's.",
+    help="Prices of your own, in JSON or TOML, in place of AWS's list prices.",
 )
 @click.option(
     "--region",
     "price_region",
     metavar="R",
-    help="The region whose prices to take.  [default: that of the bucket]",
+    help="The region whose prices apply.  [default: that of the bucket]",
 )
 @click.option(
     "--inventory",
@@ -93,25 +93,25 @@ def cost(
     inventory: str | None,
     concurrency: int,
 ) -> None:
-    """Say what executions cost to store, each month, and once archived.
+    """Show what executions cost to store each month, now and once archived.
 
-    Of the objects below executions/, from their sizes and storage classes, and of unfinished
-    uploads; history/, live/, restored copies, retrieval and what leaves the region are not
-    counted. NOW is a month as things are, ARCHIVED a month when the bucket's lifecycle rules have
-    moved what they move; a bucket without rules is shown under the default policy. Fees for
-    requests and transitions are paid once and shown apart. Noncurrent versions are counted from
-    an inventory only.
+    Counted are the objects below executions/, by size and storage class, and unfinished uploads;
+    not history/, live/, restored copies, retrieval, and what leaves the region. NOW is a month as
+    things are. ARCHIVED is a month after the bucket's lifecycle rules have moved everything that
+    they move; a bucket without rules is shown under the default policy. Fees for requests and
+    transitions are paid once and shown apart. Noncurrent versions are counted from an inventory
+    only.
 
-    An object in Deep Archive is charged for its bytes, for 32 KiB more in Deep Archive and for
-    8 KiB in STANDARD, and for 180 days at least: 1 KiB costs nine times as much there as in
-    STANDARD, 1 MiB a nineteenth. A month has 30 days, a GB 2^30 bytes. Prices are list prices with
-    a date, in the package and never fetched; amounts are added exactly and rounded to a billionth
-    of a dollar when written. Volume prices count in the total only. JSON is one object a line, the
-    total last.
+    An object in Deep Archive is charged for its bytes, for 32 KiB more in Deep Archive and 8 KiB in
+    STANDARD, and for 180 days at least; orchestrator-retention(7) has examples. A month has 30
+    days, a GB 2^30 bytes. The prices are AWS's list prices of a date, which come with the package
+    and are never fetched. Amounts are added exactly and rounded to a billionth of a dollar when
+    they are written. Volume prices apply to the total only. JSON is one object a line, the total
+    last.
 
-    A file for --prices has: date, source, and for each region regions.R.storage_per_gib_month with
-    a price by storage class, regions.R.transition_per_1000 likewise, regions.R.put_per_1000, and
-    regions.R.standard_tiers, a list of [from so many GiB, price].
+    A file for --prices has: date, source, and for each region R regions.R.storage_per_gib_month
+    with a price by storage class, regions.R.transition_per_1000 likewise, regions.R.put_per_1000,
+    and regions.R.standard_tiers, a list of [from so many GiB, price].
     """
     from orchestrator_cli.cli.commands.cost.report import Report, choose_prices
     from orchestrator_cli.cli.commands.cost.usage_source import UsageSource

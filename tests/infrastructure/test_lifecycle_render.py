@@ -251,10 +251,11 @@ def test_rendering_asks_nothing_of_s3_and_checks_the_policy(cli: RunCommand) -> 
 
 
 def test_the_default_rules_by_the_letter() -> None:
-    archive, executions, history, live = DEFAULT_RULES
+    archive, derived, executions, history, live = DEFAULT_RULES
     assert archive["Filter"] == {"And": {"Prefix": "executions/", "ObjectSizeGreaterThan": 131072}}
     assert archive["Transitions"] == [{"Days": 90, "StorageClass": "DEEP_ARCHIVE"}]
     assert executions["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert executions["Expiration"] == {"ExpiredObjectDeleteMarker": True}
+    assert derived["Expiration"] == {"ExpiredObjectDeleteMarker": True}
     assert history["Expiration"] == {"Days": 180}
     assert live["Expiration"] == {"Days": 7}

@@ -31,6 +31,12 @@ DEFAULT_RULES = [
         "Transitions": [{"Days": 90, "StorageClass": "DEEP_ARCHIVE"}],
     },
     {
+        "ID": "orchestrator-derived",
+        "Filter": {"Prefix": "derived/"},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+        **CLEANING,
+    },
+    {
         "ID": "orchestrator-executions",
         "Filter": {"Prefix": "executions/"},
         "Expiration": {"ExpiredObjectDeleteMarker": True},
@@ -172,9 +178,8 @@ def test_deleting_from_deep_archive_early_is_warned_of(bucket: str, cli: RunComm
 def test_overlapping_rules_are_warned_of(s3: S3Client, bucket: str, cli: RunCommand) -> None:
     put_rules(s3, bucket, foreign_rule("everything", "", Expiration={"Days": 60}), foreign_rule())
     result = cli("lifecycle", "apply", "--yes").expect(3)
-    assert (
-        "warning: rule everything of others also acts on executions/, history/, live/" in result.err
-    )
+    warning = "rule everything of others also acts on derived/, executions/, history/, live/"
+    assert f"warning: {warning}" in result.err
     assert "S3 takes the earlier deletion and the cheaper class" in result.err
     assert "rule theirs" not in result.err
 
@@ -182,13 +187,13 @@ def test_overlapping_rules_are_warned_of(s3: S3Client, bucket: str, cli: RunComm
 def test_a_thousand_rules_are_all_there_may_be(
     recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
 ) -> None:
-    theirs = [foreign_rule(f"r{number:04}", f"p{number}/") for number in range(997)]
+    theirs = [foreign_rule(f"r{number:04}", f"p{number}/") for number in range(996)]
     put_rules(s3, bucket, *theirs)
     result = cli("lifecycle", "apply", "--yes").expect(2)
-    assert "997 rules of others; with 4 of ours it would have more than S3's 1,000" in result.err
+    assert "996 rules of others; with 5 of ours it would have more than S3's 1,000" in result.err
     assert recorder.count(PUT) == 0
 
-    put_rules(s3, bucket, *theirs[:996])
+    put_rules(s3, bucket, *theirs[:995])
     cli("--quiet", "lifecycle", "apply", "--yes").expect(3)
     assert len(read_rules(s3, bucket)) == 1000
 
@@ -235,11 +240,13 @@ def test_check_exits_3_on_drift_and_changes_nothing(
     cli("lifecycle", "apply", "--check", "--archive-after", "89").expect(3)
 
     changed = read_rules(s3, bucket)
-    changed[2]["Status"] = "Disabled"
+    changed[3]["Status"] = "Disabled"
     put_rules(s3, bucket, *changed)
     result = cli("lifecycle", "apply", "--check", "--json").expect(3)
     actions = {change["rule_id"]: change["action"] for change in result.json()["changes"]}
-    assert actions == dict(zip(OWNED, ["no-size-filter", "keep", "change", "keep"], strict=True))
+    assert actions == dict(
+        zip(OWNED, ["no-size-filter", "keep", "keep", "change", "keep"], strict=True)
+    )
     assert read_rules(s3, bucket) == changed
     cli("lifecycle", "apply", "--yes").expect(3)
     assert read_rules(s3, bucket) == DEFAULT_RULES

@@ -161,7 +161,7 @@ def test_a_lost_size_filter_is_a_change_only_where_the_server_must_keep_it() -> 
 def test_every_rule_is_confined_to_a_prefix_of_ours() -> None:
     policy = RetentionPolicy(expire_after_days=1000)
     prefixes = {one.prefix for one in plan_rules(policy)}
-    assert prefixes == {"executions/", "history/", "live/"}
+    assert prefixes == {"derived/", "executions/", "history/", "live/"}
 
 
 def test_the_order_of_rules_means_nothing() -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PUT = "PutBucketLifecycleConfiguration"
 GET = "GetBucketLifecycleConfiguration"
-OWNED = [f"orchestrator-{name}" for name in ("archive", "executions", "history", "live")]
+OWNED = [f"orchestrator-{name}" for name in ("archive", "derived", "executions", "history", "live")]
 
 
 def foreign_rule(rule_id: str = "theirs", prefix: str = "builds/", **actions: Any) -> Any:

@@ -12,7 +12,12 @@ from enum import StrEnum
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, HISTORY_PREFIX, LIVE_PREFIX
+from orchestrator_cli.core.executions.keys import (
+    DERIVED_PREFIX,
+    EXECUTIONS_PREFIX,
+    HISTORY_PREFIX,
+    LIVE_PREFIX,
+)
 from orchestrator_cli.core.retention.rule import (
     ARCHIVE_CLASSES,
     ApiRule,
@@ -39,8 +44,9 @@ ARCHIVE_ID = "orchestrator-archive"
 EXECUTIONS_ID = "orchestrator-executions"
 HISTORY_ID = "orchestrator-history"
 LIVE_ID = "orchestrator-live"
-OWNED_IDS = (ARCHIVE_ID, EXECUTIONS_ID, HISTORY_ID, LIVE_ID)
-_PREFIXES = (EXECUTIONS_PREFIX, HISTORY_PREFIX, LIVE_PREFIX)
+DERIVED_ID = "orchestrator-derived"
+OWNED_IDS = (ARCHIVE_ID, DERIVED_ID, EXECUTIONS_ID, HISTORY_ID, LIVE_ID)
+_PREFIXES = (DERIVED_PREFIX, EXECUTIONS_PREFIX, HISTORY_PREFIX, LIVE_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +109,12 @@ def plan_rules(policy: RetentionPolicy) -> tuple[Rule, ...]:
         over_bytes=ARCHIVE_OVER_BYTES,
         archive_days=policy.archive_after_days,
     )
+    # What is derived from an execution is never archived, and goes when the execution goes.
+    derived = _cleaning(DERIVED_ID, DERIVED_PREFIX, policy.expire_after_days, policy)
     executions = _cleaning(EXECUTIONS_ID, EXECUTIONS_PREFIX, policy.expire_after_days, policy)
     history = _cleaning(HISTORY_ID, HISTORY_PREFIX, policy.history_days, policy)
     live = _cleaning(LIVE_ID, LIVE_PREFIX, policy.live_days, policy)
-    return (*((archive,) if policy.archive_after_days else ()), executions, history, live)
+    return (*((archive,) if policy.archive_after_days else ()), derived, executions, history, live)
 
 
 def _cleaning(rule_id: str, prefix: str, expire_days: int, policy: RetentionPolicy) -> Rule:

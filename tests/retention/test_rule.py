@@ -10,19 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.retention.policy import (
-    OWNED_IDS,
+from orchestrator_cli.core.retention.configuration import (
     Action,
     Configuration,
-    RetentionPolicy,
-    api_rule,
     archive_days,
-    check_policy,
     diff_readback,
     list_overlaps,
     plan_changes,
-    plan_rules,
     same_configuration,
+)
+from orchestrator_cli.core.retention.policy import (
+    OWNED_IDS,
+    RetentionPolicy,
+    api_rule,
+    check_policy,
+    plan_rules,
 )
 from orchestrator_cli.core.retention.prices import aws_prices, price_retrieval, retrieval_prices
 from orchestrator_cli.core.retention.rule import (

@@ -29,7 +29,7 @@ from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.retention.policy import Configuration
+    from orchestrator_cli.core.retention.configuration import Configuration
 
 RESTORE_DAYS = 7
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
@@ -165,7 +165,7 @@ class ArchiveInspector:
         )
 
     def _since(self, listed: ObjectSummary) -> str:
-        from orchestrator_cli.core.retention.policy import archive_days
+        from orchestrator_cli.core.retention.configuration import archive_days
 
         with self._lock:
             rules = self._rules
@@ -180,7 +180,7 @@ class ArchiveInspector:
     @cached_property
     def _rules(self) -> Configuration:
         from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
-        from orchestrator_cli.core.retention.policy import Configuration
+        from orchestrator_cli.core.retention.configuration import Configuration
 
         try:
             return BucketLifecycle(self._store).read()

@@ -18,7 +18,7 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.retention.policy import (
+from orchestrator_cli.core.retention.configuration import (
     Configuration,
     LifecyclePlan,
     ReadbackDiff,

@@ -14,6 +14,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import first_execution_id, last_execution_id
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
 from orchestrator_cli.core.retention.billing import Usage
+from orchestrator_cli.core.retention.configuration import Configuration
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention, compile_rules
 from orchestrator_cli.core.retention.inventory import (
     BucketInventory,
@@ -23,12 +24,7 @@ from orchestrator_cli.core.retention.inventory import (
     parse_manifest,
     read_inventory,
 )
-from orchestrator_cli.core.retention.policy import (
-    Configuration,
-    RetentionPolicy,
-    api_rule,
-    plan_rules,
-)
+from orchestrator_cli.core.retention.policy import RetentionPolicy, api_rule, plan_rules
 from orchestrator_cli.core.retention.prices import REFERENCE_REGION
 from orchestrator_cli.core.retention.usage import (
     CLOCK_SKEW,

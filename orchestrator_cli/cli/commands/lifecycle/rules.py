@@ -13,7 +13,8 @@ from orchestrator_cli.cli.options import Example, command, confirm, json_option,
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
-    from orchestrator_cli.core.retention.policy import Change, Configuration, LifecyclePlan, Rule
+    from orchestrator_cli.core.retention.configuration import Change, Configuration, LifecyclePlan
+    from orchestrator_cli.core.retention.policy import Rule
 
 _WIDTHS = (14, 24, 0)
 _DROPPED_HINT = "to archive nothing: --archive-after 0 --override-policy"
@@ -136,7 +137,7 @@ def _read_plan(
     app: App, rules: tuple[Rule, ...], strict: bool
 ) -> tuple[BucketLifecycle, LifecyclePlan]:
     from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
-    from orchestrator_cli.core.retention.policy import plan_changes
+    from orchestrator_cli.core.retention.configuration import plan_changes
 
     store = app.store()
     bucket = BucketLifecycle(store)
@@ -159,7 +160,7 @@ def _described(change: Change) -> str:
 
 
 def _warn(app: App, plan: LifecyclePlan) -> None:
-    from orchestrator_cli.core.retention.policy import list_overlaps
+    from orchestrator_cli.core.retention.configuration import list_overlaps
 
     for overlap in list_overlaps(plan.present):
         app.output.warn(overlap)
@@ -188,7 +189,7 @@ def _configuration_record(configuration: Configuration) -> dict[str, Any]:
 
 
 def _plan_record(bucket: str, plan: LifecyclePlan, dropped: tuple[str, ...]) -> dict[str, Any]:
-    from orchestrator_cli.core.retention.policy import list_overlaps
+    from orchestrator_cli.core.retention.configuration import list_overlaps
 
     return {
         "bucket": bucket,

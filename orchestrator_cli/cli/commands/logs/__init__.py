@@ -57,7 +57,7 @@ def logs(
     --tail reads from the end, and a closed pipe ends the transfer. What was read to its end is
     compared with its stored checksum.
     """
-    from orchestrator_cli.cli.commands.logs.log_filter import LineReader, strip_escapes
+    from orchestrator_cli.core.executions.ansi import LineReader, strip_escapes
     from orchestrator_cli.core.executions.logs import find_log, open_log_with_prefix, tail_offset
     from orchestrator_cli.core.retention.archive import explain_archived_errors
     from orchestrator_cli.core.transfer.range_reader import iter_object_verified, iter_range

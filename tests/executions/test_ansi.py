@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator_cli.cli.commands.logs import log_filter as logtext
-from orchestrator_cli.cli.commands.logs.log_filter import LineReader, strip_escapes
+from orchestrator_cli.core.executions import ansi as logtext
+from orchestrator_cli.core.executions.ansi import LineReader, strip_escapes
 
 LONGEST = 4096
 

@@ -1,16 +1,14 @@
-"""Escape sequences and lines of logs, wherever the blocks of a transfer happen to end."""
+"""Escape sequences of logs, wherever the blocks of a transfer happen to end."""
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator_cli.core.executions import ansi as logtext
-from orchestrator_cli.core.executions.ansi import LineReader, strip_escapes
+from orchestrator_cli.core.executions.ansi import strip_ansi
 
 LONGEST = 4096
 
@@ -24,15 +22,12 @@ logs = bytes_of_sequences | st.binary(max_size=40)
 
 
 def strip(*blocks: bytes) -> bytes:
-    return b"".join(strip_escapes(blocks))
+    return b"".join(strip_ansi(blocks))
 
 
 def cut(data: bytes, *borders: int) -> list[bytes]:
     ends = [0, *sorted(min(border, len(data)) for border in borders), len(data)]
     return [data[start:end] for start, end in pairwise(ends)]
-
-
-# --- escape sequences ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -54,6 +49,8 @@ def cut(data: bytes, *borders: int) -> list[bytes]:
         ("\u065b".encode() + b"\x9b31m", "\u065b".encode() + b"\x9b31m"),
         # What ends a string that was not closed is a sequence of its own.
         (b"\x1b]0;title\x1b[31mred", b"0;titlered"),
+        # A sequence ends on its line: one that was not closed must not take the next line away.
+        (b"\x1b]0;title\nx\x07y", b"0;title\nx\x07y"),
         # Not finished, or not a sequence: the ESC goes, so that nothing can come alive again.
         (b"x\x1b", b"x"),
         (b"x\x1b[31", b"x31"),
@@ -117,7 +114,7 @@ def test_the_longest_sequence_of_all_is_recognised_at_every_border() -> None:
 
 @pytest.mark.parametrize("start", [b"\x1b]0;", b"\x1b[", b"\x1bP", b"\x1b"])
 def test_an_endless_sequence_does_not_hold_the_log_back(start: bytes) -> None:
-    stripped = strip_escapes([start, *[b" " * 1000] * 20, b"end"])
+    stripped = strip_ansi([start, *[b" " * 1000] * 20, b"end"])
     arrived = [len(next(stripped)) for _ in range(15)]
     assert sum(arrived) > 0
 
@@ -129,69 +126,4 @@ def test_a_border_inside_a_character_is_no_border() -> None:
 
 def test_blocks_may_be_views_of_memory() -> None:
     blocks = [memoryview(b"\x1b[3"), memoryview(b"1mred")]
-    assert b"".join(strip_escapes(blocks)) == b"red"
-
-
-# --- lines -----------------------------------------------------------------------------------
-
-lines_of_text = st.lists(
-    st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b"ERROR", b"\x85", b"\xff", b"\x0b\x0c"]),
-    max_size=30,
-).map(b"".join)
-
-
-@given(lines_of_text, st.lists(st.integers(0, 60), max_size=6))
-def test_lines_join_to_the_log_and_end_only_at_newlines(log: bytes, borders: list[int]) -> None:
-    lines = list(LineReader(cut(log, *borders)))
-    assert b"".join(lines) == log
-    assert all(line.endswith(b"\n") for line in lines[:-1])
-    assert all(line.count(b"\n") <= 1 for line in lines)
-    assert b"" not in lines
-
-
-def test_a_progress_bar_is_one_line() -> None:
-    bar = b"".join(b"\r%d%%" % percent for percent in range(101))
-    assert list(LineReader([b"start\n" + bar, b"\nend"])) == [b"start\n", bar + b"\n", b"end"]
-
-
-@given(st.lists(st.integers(0, 25), max_size=6), st.integers(0, 3))
-def test_a_very_long_line_comes_in_pieces_of_bounded_size(borders: list[int], more: int) -> None:
-    log = b"x" * 20 + b"\n" + b"y" * more
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logtext, "MAX_LINE_BYTES", 4)
-        pieces = list(LineReader(cut(log, *borders)))
-    largest = max(map(len, cut(log, *borders)))
-    assert b"".join(pieces) == log
-    assert all(len(piece) <= 4 + largest for piece in pieces)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "last", "matching"),
-    [
-        (b"ERROR", None, [b"ERROR 1\n", b"an ERROR 2\r\n", b"ERROR 3"]),
-        (b"ERROR", 2, [b"an ERROR 2\r\n", b"ERROR 3"]),
-        (b"ERROR", 9, [b"ERROR 1\n", b"an ERROR 2\r\n", b"ERROR 3"]),
-        (b"ERROR", 0, []),
-        (b"^ERROR", None, [b"ERROR 1\n", b"ERROR 3"]),
-        (b"1$|3$", None, [b"ERROR 1\n", b"ERROR 3"]),
-        (rb"\xff", None, [b"\xff not text\n"]),
-        (b"nothing", None, []),
-        (b"^$", None, [b"\n"]),
-    ],
-)
-def test_lines_that_match(pattern: bytes, last: int | None, matching: list[bytes]) -> None:
-    log = b"ERROR 1\nfine\n\nan ERROR 2\r\n\xff not text\nERROR 3"
-    for blocks in ([log], cut(log, *range(len(log)))):
-        assert list(LineReader(blocks).matching(re.compile(pattern), last)) == matching
-
-
-def test_matching_reads_no_further_than_is_taken() -> None:
-    taken = []
-
-    def blocks() -> list[bytes]:
-        taken.append(1)
-        return [b"x\n"]
-
-    found = LineReader(block for _ in range(100) for block in blocks()).matching(re.compile(b"x"))
-    assert [next(found) for _ in range(3)] == [b"x\n"] * 3
-    assert len(taken) == 3
+    assert b"".join(strip_ansi(blocks)) == b"red"

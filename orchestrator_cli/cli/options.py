@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -35,15 +35,18 @@ class Command(click.Command):
         *args: Any,
         examples: tuple[Example, ...] = (),
         exit_codes: tuple[int, ...] = (),
+        exit_meanings: Mapping[int, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
         self.exit_codes = exit_codes
+        self.exit_meanings = exit_meanings or {}
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples and exit codes."""
-        _format_epilog(formatter, self.examples, self.exit_codes)
+        meanings = {**EXIT_CODES, **self.exit_meanings}
+        _format_epilog(formatter, self.examples, self.exit_codes, meanings)
 
 
 class CommandGroup(click.Group):
@@ -62,11 +65,14 @@ class CommandGroup(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples and exit codes."""
-        _format_epilog(formatter, self.examples, self.exit_codes)
+        _format_epilog(formatter, self.examples, self.exit_codes, EXIT_CODES)
 
 
 def _format_epilog(
-    formatter: click.HelpFormatter, examples: tuple[Example, ...], exit_codes: tuple[int, ...]
+    formatter: click.HelpFormatter,
+    examples: tuple[Example, ...],
+    exit_codes: tuple[int, ...],
+    meanings: Mapping[int, str],
 ) -> None:
     with formatter.section("Examples"):
         for number, example in enumerate(examples):
@@ -75,13 +81,16 @@ def _format_epilog(
             formatter.write(f"{'':>{formatter.current_indent}}# {example.text}\n")
             formatter.write(f"{'':>{formatter.current_indent}}{example.command}\n")
     with formatter.section("Exit codes"):
-        formatter.write_dl([(str(code), EXIT_CODES[code]) for code in exit_codes])
+        formatter.write_dl([(str(code), meanings[code]) for code in exit_codes])
 
 
 def command(
     *, examples: tuple[Example, ...], exit_codes: tuple[int, ...], **settings: Any
 ) -> Callable[[Callable[..., Any]], Command]:
-    """Make a function a command with examples and exit codes in its help."""
+    """Make a function a command with examples and exit codes in its help.
+
+    `exit_meanings` says what a code means where that is special to the command.
+    """
     return click.command(cls=Command, examples=examples, exit_codes=exit_codes, **settings)
 
 

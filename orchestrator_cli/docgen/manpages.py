@@ -39,7 +39,7 @@ def render_command(
     lines += _parameters("arguments", command.arguments)
     lines += _parameters("options", command.options)
     lines += _examples(command)
-    lines += _exit_status(command.exit_codes, meanings)
+    lines += _exit_status(command.exit_codes, {**meanings, **command.exit_meanings})
     lines += roff.section("environment")
     lines += roff.paragraph(_ENVIRONMENT)
     lines += _see_also(see_also)

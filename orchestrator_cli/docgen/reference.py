@@ -6,7 +6,7 @@ Nothing here depends on the terminal, the environment or the day.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import click
@@ -55,6 +55,7 @@ class CommandReference:
     options: tuple[Parameter, ...]
     examples: tuple[Example, ...]
     exit_codes: tuple[int, ...]
+    exit_meanings: Mapping[int, str]
 
     @property
     def invocation(self) -> str:
@@ -104,6 +105,7 @@ def _read(command: click.Command, context: click.Context, name: str) -> CommandR
         options=tuple(_option(p, context) for p in parameters if isinstance(p, click.Option)),
         examples=tuple(Example(e.text, e.command) for e in getattr(command, "examples", ())),
         exit_codes=tuple(sorted(getattr(command, "exit_codes", ()))),
+        exit_meanings=getattr(command, "exit_meanings", {}),
     )
 
 

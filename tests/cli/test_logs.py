@@ -14,7 +14,13 @@ import pytest
 
 from orchestrator_cli.core.executions.logs import FIRST_BYTES
 from tests.conftest import RunCommand
-from tests.support.executions import make_id, put_execution, put_file
+from tests.support.executions import (
+    make_id,
+    put_execution,
+    put_file,
+    put_finished_execution,
+    put_metadata,
+)
 from tests.support.faults import Stall
 from tests.support.objects import make_bucket, remove_bucket
 from tests.support.operations import Request
@@ -39,7 +45,7 @@ COLOURED = (
 
 @pytest.fixture
 def execution(s3: S3Client, bucket: str) -> str:
-    return put_execution(s3, bucket, files={"logs/stdout.log": COLOURED})
+    return put_finished_execution(s3, bucket, {"logs/stdout.log": COLOURED})
 
 
 # --- bytes pass unchanged --------------------------------------------------------------------
@@ -74,19 +80,82 @@ def test_stripping_escapes_leaves_the_rest(cli: RunCommand, execution: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("names", "expected"),
+    ("sizes", "result", "expected"),
     [
-        (["stdout.log", "runner.log", "bench.log", "stderr.log"], "stdout.log"),
-        (["runner.log", "bench.log", "stderr.log"], "runner.log"),
-        (["bench.log", "stderr.log"], "bench.log"),
-        (["stderr.log"], "stderr.log"),
+        ({"stdout": 9, "runner": 9, "bench": 9, "stderr": 9}, "pass", "stdout"),
+        ({"runner": 9, "bench": 9, "stderr": 9}, "pass", "runner"),
+        ({"bench": 9, "stderr": 9}, "pass", "bench"),
+        ({"stderr": 9}, "pass", "stderr"),
+        ({"stdout": 0, "runner": 0, "bench": 9, "stderr": 9}, "pass", "bench"),
+        ({"stdout": 0, "stderr": 0}, "pass", "stdout"),
+        ({"stdout": 9, "stderr": 9}, "fail", "stderr"),
+        ({"stdout": 9, "runner": 9, "stderr": 9}, "error", "stderr"),
+        ({"stdout": 9, "runner": 9, "stderr": 0}, "fail", "stdout"),
+        ({"stdout": 0, "stderr": 0}, "fail", "stderr"),
     ],
 )
-def test_the_default_is_the_first_there_is(
-    cli: RunCommand, s3: S3Client, bucket: str, names: list[str], expected: str
+def test_the_default_is_the_first_log_that_is_not_empty(
+    cli: RunCommand, s3: S3Client, bucket: str, sizes: dict[str, int], result: str, expected: str
 ) -> None:
-    execution_id = put_execution(s3, bucket, files={f"logs/{one}": one.encode() for one in names})
-    assert cli("logs", execution_id).ok().out == expected
+    files = {f"logs/{name}.log": name.encode() * size for name, size in sizes.items()}
+    execution_id = put_execution(s3, bucket, files=files, status="completed", result=result)
+    shown = cli("logs", execution_id).ok()
+    assert (shown.out, shown.err) == (expected * sizes[expected], "")
+
+
+def test_a_terminal_is_told_which_log_it_is_shown(
+    s3: S3Client, bucket: str, terminal: OpenTerminal
+) -> None:
+    files = {"logs/stdout.log": b"x" * 2048, "logs/runner.log": b"", "logs/stderr.log": b"bad\n"}
+    execution_id = put_execution(s3, bucket, files=files, status="completed", result="fail")
+    screen = terminal("logs", execution_id, env={"PAGER": ""})
+    assert screen.wait() == 0
+    assert screen.output == (
+        b"this is stderr, as the execution failed; there is also stdout (2.0 KiB), runner (0 B)"
+        b"\r\nbad\r\n"
+    )
+    named = terminal("logs", execution_id, "stderr", env={"PAGER": ""})
+    assert (named.wait(), named.output) == (0, b"bad\r\n")
+
+
+def test_of_an_execution_that_runs_it_is_said(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"so far\n"})
+    result = cli("logs", execution_id).ok()
+    assert result.out == "so far\n"
+    assert result.err == f"{execution_id} is still running; this is what is stored of it so far\n"
+    assert cli("--quiet", "logs", execution_id).ok().err == ""
+
+
+@pytest.mark.parametrize("record", [b"not JSON", b"[]", None])
+def test_a_log_is_shown_whatever_its_record_is(
+    cli: RunCommand, s3: S3Client, bucket: str, record: bytes | None
+) -> None:
+    execution_id = make_id()
+    if record is not None:
+        put_metadata(s3, bucket, execution_id, record)
+    put_file(s3, bucket, execution_id, "logs/runner.log", b"shown\n")
+    assert cli("logs", execution_id).ok().out == "shown\n"
+
+
+def test_all_logs_are_shown_one_after_the_other(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    files = {"logs/stdout.log": b"a\n\nb", "logs/stderr.log": b"E 1\nx\n", "logs/runner.log": b""}
+    execution_id = put_finished_execution(s3, bucket, files)
+    assert cli("logs", execution_id, "--all-logs").ok().lines == [
+        "stdout | a",
+        "stdout | ",
+        "stdout | b",
+        "stderr | E 1",
+        "stderr | x",
+    ]
+    assert cli("logs", execution_id, "--all-logs", "-n", "1").ok().lines == [
+        "stdout | b",
+        "stderr | x",
+    ]
+    assert cli("logs", execution_id, "--all-logs", "--grep", "E|b", "-N").ok().lines == [
+        "stdout | 3:b",
+        "stderr | 1:E 1",
+    ]
+    cli("logs", execution_id, "stdout", "--all-logs").expect(2)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +221,7 @@ def test_tail_crosses_the_steps_it_reads_in(cli: RunCommand, s3: S3Client, bucke
 def large(s3: S3Client) -> Iterator[tuple[str, str]]:
     """A bucket and an execution with one line of 100 MB and five more after it."""
     bucket = make_bucket(s3)
-    execution_id = put_execution(s3, bucket)
+    execution_id = put_finished_execution(s3, bucket, {})
     key = f"executions/{execution_id}/logs/stdout.log"
     s3.put_object(Bucket=bucket, Key=key, Body=b"first\n" + b"x" * 100_000_000 + END)
     yield bucket, execution_id
@@ -244,18 +313,21 @@ def test_head_does_not_wait_for_what_was_read_ahead(
 @pytest.fixture
 def searched(s3: S3Client, bucket: str) -> str:
     lines = [b"\x1b[31mERROR\x1b[0m %d \xff\n" % n if n % 3 == 0 else b"fine\n" for n in range(10)]
-    return put_execution(s3, bucket, files={"logs/stdout.log": b"".join(lines)})
+    return put_finished_execution(s3, bucket, {"logs/stdout.log": b"".join(lines)})
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         (["--grep", "ERROR"], [0, 3, 6, 9]),
+        (["--grep", "^ERROR [03]"], [0, 3]),
         (["--grep", "ERROR", "--tail", "2"], [6, 9]),
         (["--grep", "ERROR", "--tail", "0"], []),
         (["--grep", "ERROR", "--tail", "99"], [0, 3, 6, 9]),
         (["--grep", "(?i)error.* [36]"], [3, 6]),
-        (["--grep", "nowhere"], []),
+        (["--grep", "error.* [36]", "-i"], [3, 6]),
+        (["--grep", "R 3", "--grep", "R 9"], [3, 9]),
+        (["--grep", "error 3", "--grep", "R 9", "-iF"], [3, 9]),
     ],
 )
 def test_grep(cli: RunCommand, searched: str, options: list[str], expected: list[int]) -> None:
@@ -263,17 +335,53 @@ def test_grep(cli: RunCommand, searched: str, options: list[str], expected: list
     assert cli("logs", searched, *options).ok().stdout == shown
 
 
-def test_grep_sees_the_text_without_escapes(cli: RunCommand, searched: str) -> None:
-    assert cli("logs", searched, "--grep", "^ERROR [03]").ok().stdout == b""
+def test_grep_and_no_escape_sequences(cli: RunCommand, searched: str) -> None:
     result = cli("logs", searched, "--grep", "^ERROR [03]", "--strip-ansi").ok()
     assert result.stdout == b"ERROR 0 \xff\nERROR 3 \xff\n"
 
 
-@pytest.mark.parametrize("pattern", ["(", "[", "a{99999999999999}"])
+def test_no_match_is_exit_code_1(cli: RunCommand, searched: str, tmp_path: Path) -> None:
+    for options in (["--grep", "nowhere"], ["--grep", "ERROR.x", "-F", "-C", "3"]):
+        result = cli("logs", searched, *options).expect(1)
+        assert (result.out, result.err) == ("", "")
+    assert cli("logs", searched, "--grep", "nowhere", "-c").expect(1).out == "0\n"
+    cli("logs", searched, "--grep", "nowhere", "-o", tmp_path / "none").expect(1)
+    assert (tmp_path / "none").read_bytes() == b""
+
+
+def test_counting_matches(cli: RunCommand, searched: str) -> None:
+    assert cli("logs", searched, "--grep", "ERROR", "-c").ok().out == "4\n"
+    assert cli("logs", searched, "--grep", "ERROR", "-c", "--all-logs").ok().out == "stdout | 4\n"
+
+
+def test_lines_around_and_line_numbers(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    lines = [b"%d\n" % number for number in range(1, 20)] + [b"20"]
+    execution_id = put_finished_execution(s3, bucket, {"logs/stdout.log": b"".join(lines)})
+
+    def search(*options: str) -> list[str]:
+        return cli("logs", execution_id, "--grep", "^(3|6|12|20)$", *options).ok().lines
+
+    assert search("-N") == ["3:3", "6:6", "12:12", "20:20"]
+    assert search("-C", "1") == [*"234567", "--", "11", "12", "13", "--", "19", "20"]
+    assert search("-A", "1", "-N")[:6] == ["3:3", "4-4", "--", "6:6", "7-7", "--"]
+    assert search("-B", "1", "-C", "0", "-N")[:5] == ["2-2", "3:3", "--", "5-5", "6:6"]
+    assert search("-C", "1", "-n", "2") == ["19", "20"]
+    numbered = cli("logs", execution_id, "-N", "-n", "2").ok().out
+    assert numbered == "19:19\n20:20\n"
+    assert cli("logs", execution_id, "-N").ok().lines[:2] == ["1:1", "2:2"]
+
+
+@pytest.mark.parametrize("pattern", ["(", "[", "a{9999}", r"(a)\1", "a(?=b)"])
 def test_what_is_no_pattern_is_a_usage_error(cli: RunCommand, execution: str, pattern: str) -> None:
     result = cli("logs", execution, "--grep", pattern).expect(2)
     assert result.stdout == b""
-    assert "--grep: not a regular expression" in result.err
+    assert "not a regular expression that RE2 knows" in result.err
+    assert "neither backreferences nor look-around" in result.err
+
+
+def test_options_of_a_search_need_one(cli: RunCommand, execution: str) -> None:
+    for option in (["-i"], ["-F"], ["-c"], ["-C", "2"], ["-A", "1"], ["-B", "1"]):
+        assert "go with --grep" in cli("logs", execution, *option).expect(2).err
 
 
 # --- into a file -----------------------------------------------------------------------------
@@ -281,12 +389,38 @@ def test_what_is_no_pattern_is_a_usage_error(cli: RunCommand, execution: str, pa
 
 def test_output_goes_into_a_file(cli: RunCommand, execution: str, tmp_path: Path) -> None:
     output = tmp_path / "run.log"
-    output.write_text("old and longer than what is new" * 20)
     result = cli("logs", execution, "-o", output).ok()
     assert (result.stdout, result.stderr) == (b"", b"")
     assert output.read_bytes() == COLOURED
-    cli("logs", execution, "-o", output, "--tail", "1").ok()
-    assert output.read_bytes() == b"no newline at the end"
+    assert [one.name for one in tmp_path.iterdir()] == ["run.log"]
+    assert cli("logs", execution, "-o", "-").ok().stdout == COLOURED
+
+
+@pytest.mark.parametrize("other", [b"", b"x", COLOURED[:-1], COLOURED + b"\n", COLOURED * 2])
+def test_a_file_of_other_content_is_replaced_only_when_asked(
+    cli: RunCommand, execution: str, tmp_path: Path, other: bytes
+) -> None:
+    output = tmp_path / "run.log"
+    output.write_bytes(other)
+    result = cli("logs", execution, "-o", output).expect(6)
+    assert "run.log exists with other content; nothing was changed" in result.err
+    assert "--overwrite" in result.err
+    assert output.read_bytes() == other
+    cli("logs", execution, "-o", output, "--overwrite").ok()
+    assert output.read_bytes() == COLOURED
+    # The same content again is no conflict.
+    cli("logs", execution, "-o", output).ok()
+
+
+def test_a_link_is_kept_and_what_it_names_is_written(
+    cli: RunCommand, execution: str, tmp_path: Path
+) -> None:
+    output, link = tmp_path / "run.log", tmp_path / "link"
+    output.write_text("old")
+    link.symlink_to("run.log")
+    cli("logs", execution, "-o", link, "--overwrite").ok()
+    assert link.is_symlink()
+    assert output.read_bytes() == COLOURED
 
 
 def test_an_empty_log_makes_an_empty_file(
@@ -307,6 +441,7 @@ def test_a_file_that_cannot_be_written_is_one_clear_error(
     assert result.err.count("\n") == 1
     full = cli("logs", execution, "-o", "/dev/full").expect(1)
     assert full.err == "error: cannot write /dev/full: No space left on device\n"
+    cli("logs", execution, "-o", "/dev/null").ok()
     assert "is a directory" in cli("logs", execution, "-o", tmp_path).expect(2).err
 
 
@@ -317,9 +452,10 @@ def test_a_log_that_cannot_be_read_leaves_the_file_alone(
     output.write_text("kept")
     execution_id = put_execution(s3, bucket)
     put_file(s3, bucket, execution_id, "logs/stdout.log", b"x", StorageClass="DEEP_ARCHIVE")
-    cli("logs", execution_id, "-o", output).expect(8)
-    cli("logs", make_id(), "-o", output).expect(4)
-    assert output.read_text() == "kept"
+    for option in ([], ["--overwrite"]):
+        cli("logs", execution_id, "-o", output, *option).expect(8)
+        cli("logs", make_id(), "-o", output, *option).expect(4)
+        assert output.read_text() == "kept"
 
 
 # --- errors ----------------------------------------------------------------------------------
@@ -336,6 +472,24 @@ def test_a_missing_log_is_named(cli: RunCommand, execution: str, name: str) -> N
         f"error: no such log in {execution}: {shown}\n"
         f"hint: `orchestrator ls {execution}` lists its files\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("stdot", "stdout"),
+        ("Stdout", "stdout"),
+        ("sterr.log", "stderr.log"),
+        ("artifacts/custom/serial.txt", "artifacts/custom/serial.log"),
+    ],
+)
+def test_a_misspelt_log_is_answered_with_the_nearest(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str, name: str, meant: str
+) -> None:
+    put_file(s3, bucket, execution, "artifacts/custom/serial.log", b"x")
+    result = cli("logs", execution, name).expect(4)
+    assert f"error: no such log in {execution}: {name}\n" in result.err
+    assert f"hint: did you mean {meant}? `orchestrator ls" in result.err
 
 
 def test_an_execution_without_logs(cli: RunCommand, s3: S3Client, bucket: str) -> None:
@@ -382,7 +536,7 @@ def make_pager(directory: Path, body: str) -> str:
 
 def test_a_log_opens_in_the_pager(execution: str, terminal: OpenTerminal, tmp_path: Path) -> None:
     pager = make_pager(tmp_path, f'cat >{tmp_path}/seen; echo "$# $1 LESS=$LESS"')
-    screen = terminal("logs", execution, env={"PAGER": pager})
+    screen = terminal("logs", execution, "stdout", env={"PAGER": pager})
     assert screen.wait() == 0
     assert screen.output == b"1 --some-option LESS=FRX\r\n"
     assert (tmp_path / "seen").read_bytes() == COLOURED
@@ -393,7 +547,7 @@ def test_leaving_the_pager_early_ends_quietly(
 ) -> None:
     bucket, execution_id = large
     pager = make_pager(tmp_path, "head -1")
-    screen = terminal("--bucket", bucket, "logs", execution_id, env={"PAGER": pager})
+    screen = terminal("--bucket", bucket, "logs", execution_id, "stdout", env={"PAGER": pager})
     assert screen.wait() == 0
     assert screen.output == b"first\r\n"
     recorder.settle()
@@ -410,7 +564,12 @@ def test_ctrl_c_is_the_pagers(
         "until read key </dev/tty && test $key = q; do :; done; echo $key end"
     )
     screen = terminal(
-        "--bucket", bucket, "logs", execution_id, env={"PAGER": make_pager(tmp_path, body)}
+        "--bucket",
+        bucket,
+        "logs",
+        execution_id,
+        "stdout",
+        env={"PAGER": make_pager(tmp_path, body)},
     )
     screen.read_until(b"first")
     # A shell that is just about to read runs its trap after the line that it reads.
@@ -426,7 +585,7 @@ def test_ctrl_c_is_the_pagers(
 def test_without_a_pager_a_short_log_is_shown_whole(
     execution: str, terminal: OpenTerminal, pager: str
 ) -> None:
-    screen = terminal("logs", execution, env={"PAGER": pager})
+    screen = terminal("logs", execution, "stdout", env={"PAGER": pager})
     assert screen.wait() == 0
     assert screen.output == COLOURED.replace(b"\n", b"\r\n")
 
@@ -436,7 +595,7 @@ def test_without_a_pager_a_long_log_is_cut_and_says_so(
 ) -> None:
     lines = [b"%07d\n" % number for number in range(140_000)]
     execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"".join(lines)})
-    screen = terminal("logs", execution_id, env={"PAGER": ""})
+    screen = terminal("logs", execution_id, "stdout", env={"PAGER": ""})
     assert screen.wait() == 0
     said, _, shown = screen.output.partition(b"\r\n")
     assert said == b"the last 1,000 lines; --all shows everything"
@@ -451,7 +610,7 @@ def test_a_tail_or_all_needs_no_pager(
         (["--tail", "1"], b"no newline at the end"),
         (["--all"], COLOURED.replace(b"\n", b"\r\n")),
     ):
-        screen = terminal("logs", execution, *options, env={"PAGER": pager})
+        screen = terminal("logs", execution, "stdout", *options, env={"PAGER": pager})
         assert screen.wait() == 0
         assert screen.output == expected
 

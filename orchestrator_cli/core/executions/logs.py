@@ -2,37 +2,104 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
 
-from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError, UsageError
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ArchivedError,
+    IntegrityError,
+    NotFoundError,
+    UsageError,
+)
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.keys import artifact_key, metadata_key
-from orchestrator_cli.core.executions.listing import no_such_execution
+from orchestrator_cli.core.executions.keys import (
+    LOG_NAMES,
+    artifact_key,
+    execution_prefix,
+    metadata_key,
+    parse_artifact_key,
+)
+from orchestrator_cli.core.executions.listing import list_files, no_such_execution
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.part_plan import MIB
-from orchestrator_cli.core.s3.types import ObjectMetadata
+from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
 Found = TypeVar("Found")
 
 # Enough for many screens, little enough for a poor network.
 FIRST_BYTES = 256 * 1024
-_DEFAULT_ORDER = ("stdout.log", "runner.log", "bench.log", "stderr.log")
+LOGS_FOLDER = "logs/"
+_DEFAULT_ORDER = ("stdout", "runner", "bench", "stderr")
+_ORDER_AFTER_FAILURE = ("stderr", "stdout", "runner", "bench")
 _TAIL_STEP_BYTES = 64 * 1024
 _LARGEST_TAIL_STEP_BYTES = 4 * MIB
+# How many files are looked at for one whose name is nearly what was asked for.
+_NEAR_NAMES = 1000
 
 
-def find_log(store: ArtifactStore, execution_id: str, name: str | None) -> ObjectMetadata:
-    """Return the head of a log, or of the first there is where no name is given.
+@dataclass(frozen=True, slots=True)
+class StoredLogs:
+    """The logs that an execution has, by name, in the order in which they are worth reading."""
 
-    Raises NotFoundError.
-    """
-    return _first_of(store, execution_id, name, store.glance)
+    logs: dict[str, ObjectSummary]
+    has_failed: bool
+    is_running: bool
+
+    def first(self) -> str | None:
+        """Return the name of the first log that is not empty, or of the first one, or None."""
+        filled = (name for name, log in self.logs.items() if log.size_bytes)
+        return next(filled, next(iter(self.logs), None))
+
+
+def list_logs(store: ArtifactStore, execution_id: str) -> StoredLogs:
+    """Return the logs of an execution: two requests at once. Raises NotFoundError."""
+    looks: list[Callable[[], Any]] = [
+        lambda: list(store.list_objects(execution_prefix(execution_id) + LOGS_FOLDER)),
+        lambda: _read_record(store, execution_id),
+    ]
+    listed, record = store.map_in_order(lambda look: look(), looks)
+    if record is None and not listed:
+        raise no_such_execution(store, execution_id)
+    record = record or {}
+    has_failed = record.get("result") in ("fail", "error")
+    parsed = ((parse_artifact_key(log.key), log) for log in listed)
+    found = {log_name(path[1]): log for path, log in parsed if path and log_name(path[1])}
+    order = _ORDER_AFTER_FAILURE if has_failed else _DEFAULT_ORDER
+    logs = {name: found[name] for name in order if name in found}
+    return StoredLogs(logs, has_failed, record.get("status") == "running")
+
+
+def _read_record(store: ArtifactStore, execution_id: str) -> dict[str, Any] | None:
+    """Return the metadata as it is, {} where it cannot be read, None where there is none."""
+    try:
+        # To validate it would take longer than to read most logs.
+        record = json.loads(store.get(metadata_key(execution_id)).content)
+    except NotFoundError:
+        return None
+    except (AccessError, ArchivedError, IntegrityError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def log_name(path: str) -> str:
+    """Return the name of a log from its path: `stdout`; "" for what is no log."""
+    is_log = path.startswith(LOGS_FOLDER) and path.removeprefix(LOGS_FOLDER) in LOG_NAMES
+    return path.removeprefix(LOGS_FOLDER).removesuffix(".log") if is_log else ""
+
+
+def find_log(store: ArtifactStore, execution_id: str, name: str) -> ObjectMetadata:
+    """Return the head of a log, or of the file of that path. Raises NotFoundError."""
+    return _look(store, execution_id, name, store.glance)
 
 
 def open_log_with_prefix(
-    store: ArtifactStore, execution_id: str, name: str | None
+    store: ArtifactStore, execution_id: str, name: str
 ) -> tuple[ObjectMetadata, memoryview]:
     """Return the head of a log as `find_log` does, and its first bytes, in one request.
 
@@ -45,34 +112,49 @@ def open_log_with_prefix(
         except ArchivedError:
             return store.glance(key), memoryview(b"")
 
-    return _first_of(store, execution_id, name, begin)
+    return _look(store, execution_id, name, begin)
 
 
-def _first_of(
-    store: ArtifactStore, execution_id: str, name: str | None, look: Callable[[str], Found]
+def _look(
+    store: ArtifactStore, execution_id: str, name: str, look: Callable[[str], Found]
 ) -> Found:
-    for key in _keys_of(execution_id, name):
-        try:
-            return look(key)
-        except NotFoundError as error:
-            if error.is_fatal:
-                raise
-    _check_execution(store, execution_id)
-    raise NotFoundError(
-        f"no such log in {execution_id}: {printable(name)}"
-        if name
-        else f"no log in {execution_id}",
-        hint=f"`orchestrator ls {execution_id}` lists its files",
-    )
-
-
-def _keys_of(execution_id: str, name: str | None) -> list[str]:
-    names = _DEFAULT_ORDER if name is None else (log_storage_path(name) or name,)
+    key = _key_of(execution_id, name)
     try:
-        return [artifact_key(execution_id, log_storage_path(one) or one) for one in names]
+        if key is not None:
+            return look(key)
+    except NotFoundError as error:
+        if error.is_fatal:
+            raise
+    raise no_such_log(store, execution_id, name)
+
+
+def _key_of(execution_id: str, name: str) -> str | None:
+    try:
+        return artifact_key(execution_id, log_storage_path(name) or name)
     except UsageError:
         # Nothing can be stored under such a name.
-        return []
+        return None
+
+
+def no_such_log(store: ArtifactStore, execution_id: str, name: str | None) -> NotFoundError:
+    """Return the error for a log that is not there, with the name that was probably meant."""
+    _check_execution(store, execution_id)
+    if name is None:
+        message = f"no log in {execution_id}"
+    else:
+        message = f"no such log in {execution_id}: {printable(name)}"
+    near = _nearest_name(store, execution_id, name) if name else None
+    meant = f"did you mean {printable(near)}? " if near else ""
+    return NotFoundError(message, hint=f"{meant}`orchestrator ls {execution_id}` lists its files")
+
+
+def _nearest_name(store: ArtifactStore, execution_id: str, name: str) -> str | None:
+    if log_storage_path(name) is not None:
+        # It is no mistake; there is no such log yet.
+        return None
+    paths = [path for path, _ in islice(list_files(store, execution_id), _NEAR_NAMES)]
+    known = [*_DEFAULT_ORDER, *LOG_NAMES, *paths]
+    return next(iter(difflib.get_close_matches(name, known, 1)), None)
 
 
 def _check_execution(store: ArtifactStore, execution_id: str) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, cast
+from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator_cli.cli.app import App, pager_command, pager_environment, pass_app
+from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import Example, command, complete_id_or_file, split_id
+from orchestrator_cli.cli.search_options import NO_MATCH_EXIT_CODE, SearchOptions, search_options
+
+if TYPE_CHECKING:
+    from orchestrator_cli.cli.commands.logs.view import LogView
+    from orchestrator_cli.core.executions.logs import StoredLogs
+    from orchestrator_cli.core.s3.writer import ArtifactStore
 
 # What a terminal without a pager gets of a long log.
 _TERMINAL_LINES = 1000
@@ -27,17 +30,35 @@ _TERMINAL_BYTES = 1024 * 1024
         Example("the newest execution's log", "orchestrator logs @latest"),
         Example("the end of standard error", "orchestrator logs $ID stderr --tail 50"),
         Example("search 10 GiB without keeping them", "orchestrator logs $ID --grep 'ERROR|panic'"),
+        Example("with the lines around each", "orchestrator logs $ID --grep ERROR -C 3 -N"),
         Example("keep it, without colour codes", "orchestrator logs $ID -o run.log --strip-ansi"),
     ),
-    exit_codes=(0, 1, 2, 4, 5, 7, 8, 9, 130),
+    exit_codes=(0, 1, 2, 4, 5, 6, 7, 8, 9, 130),
+    exit_meanings={1: "no line matched, or an unexpected error"},
 )
 @click.argument("arguments", metavar="ID [NAME]", nargs=-1, shell_complete=complete_id_or_file)
-@click.option("-n", "--tail", type=click.IntRange(min=0), metavar="N", help="The last N lines.")
-@click.option("--all", "show_all", is_flag=True, help="All of it to the terminal, without a pager.")
-@click.option("--grep", metavar="REGEX", help="Only lines that match.")
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file."
+    "-n", "--tail", type=click.IntRange(min=0), metavar="N", help="The last N lines of the output."
 )
+@click.option("--all", "show_all", is_flag=True, help="All of it to the terminal, without a pager.")
+@click.option("--all-logs", is_flag=True, help="Every log, one after the other: `stdout | …`.")
+@click.option("-N", "--line-numbers", is_flag=True, help="Each line after its number and a colon.")
+@click.option(
+    "--grep",
+    "patterns",
+    metavar="REGEX",
+    multiple=True,
+    help="Only lines in which any REGEX is found; RE2's syntax.",
+)
+@search_options
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write to a file; - is standard output.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file of other content.")
 @click.option("--strip-ansi", is_flag=True, help="Without colours and other escape sequences.")
 @pass_app
 def logs(
@@ -45,123 +66,153 @@ def logs(
     arguments: tuple[str, ...],
     tail: int | None,
     show_all: bool,
-    grep: str | None,
+    all_logs: bool,
+    line_numbers: bool,
+    patterns: tuple[str, ...],
+    search: SearchOptions,
     output: Path | None,
+    overwrite: bool,
     strip_ansi: bool,
 ) -> None:
     """Print a log.
 
-    NAME is runner, bench, stdout or stderr, or the path of any file of the execution; the default
-    is the first there is of stdout, runner, bench and stderr. Bytes are passed on unchanged, and
-    only what is shown is fetched: in a terminal the log opens in the pager (PAGER, or less),
-    --tail reads from the end, and a closed pipe ends the transfer. What was read to its end is
-    compared with its stored checksum.
-    """
-    from orchestrator_cli.core.executions.ansi import LineReader, strip_escapes
-    from orchestrator_cli.core.executions.logs import find_log, open_log_with_prefix, tail_offset
-    from orchestrator_cli.core.retention.archive import explain_archived_errors
-    from orchestrator_cli.core.transfer.range_reader import iter_object_verified, iter_range
+    NAME is runner, bench, stdout or stderr, or the path of any file of the execution. The default
+    is the first log that is not empty of stdout, runner, bench and stderr; of stderr first where
+    the execution failed. Bytes are passed on unchanged, and only what is shown is fetched: in a
+    terminal the log opens in the pager (PAGER, or less), --tail reads from the end, and a closed
+    pipe ends the transfer. What was read to its end is compared with its stored checksum.
 
-    text, names = split_id(arguments)
-    if len(names) > 1:
-        raise click.UsageError("One NAME at a time.")
-    pattern = _compiled(grep)
+    --grep sees text: UTF-8 (a line that is not is searched as Latin-1 as well), without escape
+    sequences and line endings. Its time is linear, whatever REGEX is; RE2 has neither
+    backreferences nor look-around. A line over 8 MiB is searched and printed in pieces. As with
+    grep, the exit code is 1 where no line matches.
+    """
+    from orchestrator_cli.cli.commands.logs.view import LogView
+
+    text, arguments = split_id(arguments)
+    if len(arguments) > 1 or (arguments and all_logs):
+        raise click.UsageError("One NAME at a time, and none with --all-logs.")
+    if not patterns and not search.is_default:
+        raise click.UsageError("-i, -F, -A, -B, -C and -c go with --grep.")
+    view = LogView(
+        pattern=search.compile(patterns) if patterns else None,
+        context=search.context,
+        count=search.count,
+        numbers=line_numbers,
+        last=tail,
+        without_ansi=strip_ansi,
+    )
     store = app.store()
     execution_id = app.resolve_id(text, store)
-    name = names[0] if names else None
-    first = memoryview(b"")
-    if tail is None:
-        log, first = open_log_with_prefix(store, execution_id, name)
-    else:
-        log = find_log(store, execution_id, name)
-    to_terminal = output is None and app.output.is_terminal
-    pager = _pager() if to_terminal and not show_all and tail is None else None
-    if to_terminal and not show_all and tail is None and pager is None:
-        tail = _TERMINAL_LINES if log.size_bytes > _TERMINAL_BYTES else None
-        if tail is not None:
-            app.output.note(f"the last {tail:,} lines; --all shows everything")
-    with explain_archived_errors(store, log.key, app.now()):
-        blocks: Iterable[bytes | memoryview] = iter_object_verified(store, log, first)
-        if tail is not None and pattern is None:
-            start = tail_offset(store, log.key, log.size_bytes, tail)
-            blocks = iter_range(store, log.key, start, log.size_bytes)
-        if strip_ansi:
-            blocks = strip_escapes(blocks)
-        if pattern is not None:
-            blocks = LineReader(blocks).matching(pattern, last=tail)
-        _write(blocks, output, pager)
+    names = arguments or _names(app, store, execution_id, all_logs)
+    source = _Source(app, store, execution_id, names, with_prefix=all_logs)
+    _write(source, view, output if output != Path("-") else None, overwrite, show_all)
+    if patterns and not view.has_match:
+        sys.stdout.flush()
+        sys.exit(NO_MATCH_EXIT_CODE)
 
 
-def _compiled(grep: str | None) -> re.Pattern[bytes] | None:
-    if grep is None:
-        return None
-    try:
-        return re.compile(os.fsencode(grep))
-    except (re.error, OverflowError, RecursionError) as error:
-        raise click.UsageError(f"--grep: not a regular expression: {error}") from error
+def _names(app: App, store: ArtifactStore, execution_id: str, all_logs: bool) -> tuple[str, ...]:
+    """Return the names of the logs to show where none was named, and say what they are."""
+    from orchestrator_cli.core.executions.logs import list_logs, no_such_log
+
+    stored = list_logs(store, execution_id)
+    if stored.is_running:
+        app.output.note(f"{execution_id} is still running; this is what is stored of it so far")
+    first = stored.first()
+    if first is None:
+        raise no_such_log(store, execution_id, None)
+    if all_logs:
+        return tuple(stored.logs)
+    if sys.stderr.isatty():
+        app.output.note(_choice(stored, first))
+    return (first,)
 
 
-def _pager() -> list[str] | None:
-    """Return the pager's command: PAGER, or less; None where there is none or it is `cat`."""
-    import shutil
+def _choice(stored: StoredLogs, first: str) -> str:
+    from orchestrator_cli.cli.output import human_size
 
-    chosen = pager_command()
-    if not chosen or chosen[0] == "cat" or shutil.which(chosen[0]) is None:
-        return None
-    return chosen
+    why = ", as the execution failed" if stored.has_failed and first == "stderr" else ""
+    others = [
+        f"{name} ({human_size(log.size_bytes)})"
+        for name, log in stored.logs.items()
+        if name != first
+    ]
+    return f"this is {first}{why}" + (f"; there is also {', '.join(others)}" if others else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The logs that are shown, one after the other."""
+
+    app: App
+    store: ArtifactStore
+    execution_id: str
+    names: tuple[str, ...]
+    with_prefix: bool
+
+    def size_bytes(self) -> int:
+        """Return how long they are together."""
+        from orchestrator_cli.core.executions.logs import find_log
+
+        return sum(find_log(self.store, self.execution_id, one).size_bytes for one in self.names)
+
+    def render(self, view: LogView) -> Iterator[bytes | memoryview]:
+        """Yield what is shown of them."""
+        width = max(map(len, self.names))
+        for name in self.names:
+            prefix = f"{name:<{width}} | " if self.with_prefix else ""
+            yield from view.render(self._read(name, view), prefix)
+
+    def _read(self, name: str, view: LogView) -> Iterator[bytes | memoryview]:
+        from orchestrator_cli.core.executions.logs import (
+            find_log,
+            open_log_with_prefix,
+            tail_offset,
+        )
+        from orchestrator_cli.core.retention.archive import explain_archived_errors
+        from orchestrator_cli.core.transfer.range_reader import iter_object_verified, iter_range
+
+        store, first = self.store, memoryview(b"")
+        only_end = view.last is not None and not view.needs_all_lines
+        if only_end:
+            log = find_log(store, self.execution_id, name)
+        else:
+            log, first = open_log_with_prefix(store, self.execution_id, name)
+        with explain_archived_errors(store, log.key, self.app.now()):
+            if only_end:
+                start = tail_offset(store, log.key, log.size_bytes, view.last or 0)
+                yield from iter_range(store, log.key, start, log.size_bytes)
+            else:
+                yield from iter_object_verified(store, log, first)
 
 
 def _write(
-    blocks: Iterable[bytes | memoryview], output: Path | None, pager: list[str] | None
+    source: _Source, view: LogView, output: Path | None, overwrite: bool, show_all: bool
 ) -> None:
+    from orchestrator_cli.cli.commands.logs.target import (
+        find_pager,
+        write_file,
+        write_pager,
+        write_stdout,
+    )
+
     if output is not None:
-        _write_file(blocks, output)
-    elif pager is not None:
-        _write_pager(blocks, pager)
+        write_file(source.render(view), output, overwrite)
+        return
+    pager = None
+    if source.app.output.is_terminal and not show_all and view.last is None:
+        pager = find_pager()
+        if pager is None and source.size_bytes() > _TERMINAL_BYTES:
+            view.last = _TERMINAL_LINES
+            source.app.output.note(f"the last {view.last:,} lines; --all shows everything")
+    blocks = source.render(view)
+    # What cannot be read is said before the pager takes the terminal.
+    first = next(blocks, None)
+    if first is None:
+        return
+    shown = chain([first], blocks)
+    if pager is None:
+        write_stdout(shown)
     else:
-        sys.stdout.flush()
-        _copy(blocks, sys.stdout.buffer)
-
-
-def _copy(blocks: Iterable[bytes | memoryview], target: IO[bytes]) -> None:
-    for block in blocks:
-        target.write(block)
-        target.flush()
-
-
-def _write_file(blocks: Iterable[bytes | memoryview], output: Path) -> None:
-    from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.base.text import printable
-
-    # A log that cannot be read must not empty the file.
-    remaining = iter(blocks)
-    first = next(remaining, b"")
-    try:
-        with output.open("wb") as file:
-            _copy(chain([first], remaining), file)
-    except OSError as error:
-        message = f"cannot write {printable(output)}: {error.strerror or error}"
-        raise OrchestratorError(message) from error
-
-
-def _write_pager(blocks: Iterable[bytes | memoryview], pager: list[str]) -> None:
-    """Show the bytes in the pager. Raises BrokenPipeError when it was left before their end."""
-    import subprocess
-
-    with (
-        _leaving_ctrl_c_to_it(),
-        subprocess.Popen(pager, stdin=subprocess.PIPE, env=pager_environment()) as process,
-        cast("IO[bytes]", process.stdin) as screen,
-    ):
-        _copy(blocks, screen)
-
-
-@contextlib.contextmanager
-def _leaving_ctrl_c_to_it() -> Iterator[None]:
-    """Let Ctrl-C be the pager's, which has the terminal until it ends."""
-    # A handler, because a child would inherit that a signal is ignored.
-    before = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        write_pager(shown, pager)

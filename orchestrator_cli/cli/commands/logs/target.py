@@ -1,0 +1,119 @@
+"""Where a log goes: standard output, the pager, or a file."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from orchestrator_cli.cli.app import pager_command, pager_environment
+from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.directory import Directory
+from orchestrator_cli.core.files.new_file import create_atomically, write_all
+
+Blocks = Iterable[bytes | memoryview]
+
+
+def write_stdout(blocks: Blocks) -> None:
+    """Write the bytes as they arrive. Raises BrokenPipeError when nobody reads any more."""
+    sys.stdout.flush()
+    _copy(blocks, sys.stdout.buffer)
+
+
+def _copy(blocks: Blocks, target: IO[bytes] | BinaryIO) -> None:
+    for block in blocks:
+        target.write(block)
+        target.flush()
+
+
+# --- the pager -------------------------------------------------------------------------------
+
+
+def find_pager() -> list[str] | None:
+    """Return the pager's command: PAGER, or less; None where there is none or it is `cat`."""
+    import shutil
+
+    chosen = pager_command()
+    if not chosen or chosen[0] == "cat" or shutil.which(chosen[0]) is None:
+        return None
+    return chosen
+
+
+def write_pager(blocks: Blocks, pager: list[str]) -> None:
+    """Show the bytes in the pager. Raises BrokenPipeError when it was left before their end."""
+    import subprocess
+
+    with (
+        _ctrl_c_is_for_the_pager(),
+        subprocess.Popen(pager, stdin=subprocess.PIPE, env=pager_environment()) as process,
+        cast("IO[bytes]", process.stdin) as screen,
+    ):
+        _copy(blocks, screen)
+
+
+@contextlib.contextmanager
+def _ctrl_c_is_for_the_pager() -> Iterator[None]:
+    """Ignore Ctrl-C here, as the pager has the terminal until it ends."""
+    # A handler, because a child would inherit that a signal is ignored.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# --- a file ----------------------------------------------------------------------------------
+
+
+def write_file(blocks: Blocks, path: Path, overwrite: bool) -> None:
+    """Write a file that gets its name once it is whole; a device or a pipe is written to.
+
+    Raises ConflictError where there is a file of other content, unless `overwrite`. What cannot be
+    read leaves the file as it was.
+    """
+    try:
+        status = path.stat() if path.exists() else None
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            with path.open("wb") as file:
+                _copy(blocks, file)
+        elif status is not None and not overwrite:
+            _check_same(blocks, path)
+        else:
+            _write_atomically(blocks, path.resolve() if overwrite else path, overwrite)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        message = f"cannot write {printable(path)}: {error.strerror or error}"
+        raise OrchestratorError(message) from error
+
+
+def _write_atomically(blocks: Blocks, path: Path, overwrite: bool) -> None:
+    with (
+        Directory.open_root(path.parent) as directory,
+        create_atomically(directory, path.name, replace=overwrite, durable=False) as file,
+    ):
+        for block in blocks:
+            write_all(file, block)
+
+
+def _check_same(blocks: Blocks, path: Path) -> None:
+    with path.open("rb") as file:
+        for block in blocks:
+            if file.read(len(block)) != block:
+                raise _exists(path)
+        if file.read(1):
+            raise _exists(path)
+
+
+def _exists(path: Path) -> ConflictError:
+    return ConflictError(
+        f"{printable(path)} exists with other content; nothing was changed",
+        hint="--overwrite replaces it",
+    )

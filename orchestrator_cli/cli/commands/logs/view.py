@@ -1,0 +1,87 @@
+"""What is shown of a log: all of it, the lines that match, with numbers, with a prefix."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+from orchestrator_cli.core.executions.ansi import strip_ansi
+from orchestrator_cli.core.executions.line_pattern import LinePattern
+from orchestrator_cli.core.executions.log_search import (
+    Context,
+    LogLine,
+    count_matches,
+    search_log,
+    whole_lines,
+)
+
+Blocks = Iterable[bytes | memoryview]
+_GROUP_BORDER = b"--\n"
+
+
+@dataclass
+class LogView:
+    """Makes of a log's bytes what the options ask for.
+
+    `last` is how many lines of what is found are shown. `has_match` says afterwards whether any
+    line of any log matched.
+    """
+
+    pattern: LinePattern | None = None
+    context: Context = field(default_factory=Context)
+    count: bool = False
+    numbers: bool = False
+    last: int | None = None
+    without_ansi: bool = False
+    has_match: bool = False
+
+    @property
+    def needs_all_lines(self) -> bool:
+        """Whether the log is read from its beginning even where only its end is shown."""
+        return self.pattern is not None or self.numbers
+
+    def render(self, blocks: Blocks, prefix: str = "") -> Iterator[bytes | memoryview]:
+        """Yield what is shown of one log; each line begins with the prefix."""
+        shown: Blocks = blocks
+        if self.pattern is not None and self.count:
+            shown = self._count(blocks, self.pattern)
+        elif self.needs_all_lines:
+            shown = self._lines(blocks, self.pattern or LinePattern([""]))
+        if self.without_ansi:
+            shown = strip_ansi(shown)
+        if prefix:
+            shown = _prefixed(shown, prefix.encode())
+        yield from shown
+
+    def _count(self, blocks: Blocks, pattern: LinePattern) -> Iterator[bytes]:
+        count = count_matches(blocks, pattern)
+        self.has_match = self.has_match or count > 0
+        yield b"%d\n" % count
+
+    def _lines(self, blocks: Blocks, pattern: LinePattern) -> Iterator[bytes]:
+        found = self._noting_matches(search_log(blocks, pattern, self.context, self.numbers))
+        if self.last is not None:
+            end = deque(chain.from_iterable(found), maxlen=self.last)
+            if end:
+                end[0] = end[0]._replace(follows_gap=False)
+            found = iter([list(end)])
+        for lines in found:
+            yield b"".join(map(self._line, lines))
+
+    def _noting_matches(self, found: Iterator[list[LogLine]]) -> Iterator[list[LogLine]]:
+        for lines in found:
+            self.has_match = True
+            yield lines
+
+    def _line(self, line: LogLine) -> bytes:
+        border = _GROUP_BORDER if line.follows_gap else b""
+        number = b"%d%c" % (line.number, b":" if line.is_match else b"-") if self.numbers else b""
+        return border + number + line.text + (b"" if line.text.endswith(b"\n") else b"\n")
+
+
+def _prefixed(blocks: Blocks, prefix: bytes) -> Iterator[bytes]:
+    for block in whole_lines(blocks):
+        lines = block.removesuffix(b"\n")
+        yield prefix + lines.replace(b"\n", b"\n" + prefix) + b"\n"

@@ -1,0 +1,78 @@
+"""The options of a search, as grep has them, for every command that searches."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.line_pattern import LinePattern
+    from orchestrator_cli.core.executions.log_search import Context
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# As grep has it.
+NO_MATCH_EXIT_CODE = 1
+_LINES = click.IntRange(0, 1000)
+_OPTIONS = (
+    click.option("-i", "--ignore-case", is_flag=True, help="Upper and lower case are the same."),
+    click.option("-F", "--fixed-strings", is_flag=True, help="The pattern is text to be found."),
+    click.option("-C", "--context", type=_LINES, metavar="N", help="N lines around each as well."),
+    click.option("-B", "--before-context", type=_LINES, metavar="N", help="N lines before each."),
+    click.option("-A", "--after-context", type=_LINES, metavar="N", help="N lines after each."),
+    click.option("-c", "--count", is_flag=True, help="How many lines match, instead of the lines."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How a search is made, as it was asked for."""
+
+    ignore_case: bool
+    fixed_strings: bool
+    before_lines: int
+    after_lines: int
+    count: bool
+
+    @property
+    def is_default(self) -> bool:
+        """Whether none of them was given."""
+        return self == SearchOptions(False, False, 0, 0, False)
+
+    @property
+    def context(self) -> Context:
+        """How many lines are shown around each that matches."""
+        from orchestrator_cli.core.executions.log_search import Context
+
+        return Context(self.before_lines, self.after_lines)
+
+    def compile(self, patterns: Sequence[str]) -> LinePattern:
+        """Return what finds any of the patterns. Raises UsageError."""
+        from orchestrator_cli.core.executions.line_pattern import LinePattern
+
+        return LinePattern(patterns, self.ignore_case, self.fixed_strings)
+
+
+def search_options(function: F) -> F:
+    """Add the options of a search; the function is given them as `search`."""
+
+    @functools.wraps(function)
+    def with_search(*args: Any, **given: Any) -> Any:
+        around = given.pop("context") or 0
+        before, after = given.pop("before_context"), given.pop("after_context")
+        search = SearchOptions(
+            ignore_case=given.pop("ignore_case"),
+            fixed_strings=given.pop("fixed_strings"),
+            before_lines=around if before is None else before,
+            after_lines=around if after is None else after,
+            count=given.pop("count"),
+        )
+        return function(*args, search=search, **given)
+
+    for option in reversed(_OPTIONS):
+        with_search = option(with_search)
+    return with_search  # type: ignore[return-value]

@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator_cli.api.manifest_cache import Manifests
 from orchestrator_cli.api.pagination import decode_cursor, encode_cursor
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.ids import is_execution_id, parse_execution_id
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
@@ -20,6 +21,7 @@ from orchestrator_cli.core.executions.keys import (
     execution_prefix,
     parse_artifact_key,
 )
+from orchestrator_cli.core.executions.links import sign_file_url
 from orchestrator_cli.core.executions.listing import list_execution_ids, no_such_execution
 from orchestrator_cli.core.executions.logs import find_log, tail_offset
 from orchestrator_cli.core.executions.placement import log_storage_path
@@ -28,7 +30,6 @@ from orchestrator_cli.core.retention.archive import ArchiveInspector, is_archive
 from orchestrator_cli.core.s3.presign import Presigner, UrlExpiry, effective_expiry
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer.plan import guess_content_type
 
 MAX_TAIL_BYTES = 4 * 1024 * 1024
 # Executions or keys looked at for one page; a filter may leave few of them.
@@ -112,6 +113,10 @@ class ReadService:
         expiry = self._expiry()
         types = self.manifests.lines(execution_id, page.metadata_etag) if page.chosen else {}
         by = self.signer.signing_key()
+
+        def url(one: ObjectSummary) -> str | None:
+            return None if is_archived(one) else sign_file_url(self.signer, by, one.key, expiry)
+
         return {
             "execution_id": execution_id,
             "artifacts": [
@@ -119,10 +124,12 @@ class ReadService:
                     "path": path,
                     "size_bytes": one.size_bytes,
                     "checksum": types.get(path, (None, ""))[0],
-                    "content_type": types.get(path, (None, ""))[1] or guess_content_type(path),
+                    "content_type": content_type_of(path),
                     "storage_class": one.storage_class,
                     "last_modified": one.last_modified,
-                    "url": None if is_archived(one) else self.signer.sign(by, one.key, expiry),
+                    "url": None
+                    if is_archived(one)
+                    else sign_file_url(self.signer, by, one.key, expiry),
                 }
                 for path, one in page.chosen
             ],
@@ -179,12 +186,8 @@ class ReadService:
             parse_restore(head.restore),
         )
         ArchiveInspector(self.store, self.now()).check_readable(listed, path)
-        query = {}
-        if path.startswith("logs/"):
-            query["response-content-type"] = "text/plain; charset=utf-8"
-            query["response-content-disposition"] = "inline"
         by = self.signer.signing_key()
-        return self.signer.sign(by, head.key, self._expiry(), query, method)
+        return sign_file_url(self.signer, by, head.key, self._expiry(), method=method)
 
     def _expiry(self) -> UrlExpiry:
         """Sign as of the last full window: within one, answers are the same and can be cached."""

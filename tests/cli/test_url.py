@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.conftest import RunCommand
-from tests.support.executions import make_id, put_execution, put_file
+from tests.support.executions import make_id, put_execution, put_file, put_keys
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
 
@@ -75,8 +75,8 @@ def test_json_is_an_object_a_line(cli: RunCommand, execution: str) -> None:
         assert [fetch(record.pop("url")) for record in records] == list(FILES.values())
         assert [record.pop("size_bytes") for record in records] == list(map(len, FILES.values()))
         assert {record.pop("expires_in_seconds") for record in records} == {90}
+        assert {record.pop("expiry_certain") for record in records} == {True}
         assert all(datetime.fromisoformat(record.pop("expires_at")).tzinfo for record in records)
-        assert all(record.pop("expiry_certain") for record in records)
         assert all(record == {} for record in records)
 
 
@@ -135,6 +135,64 @@ def test_jira_names_are_only_names(cli: RunCommand, s3: S3Client, bucket: str) -
     names = [re.sub(r"\\(.)", r"\1", match[1]) for match in matches if match]
     assert names == [name.replace("\u202e", "\\u202e") for name in HOSTILE]
     assert [fetch(match[2]) for match in matches if match] == [b"x"] * 3
+
+
+@pytest.mark.parametrize(
+    ("style", "more"),
+    [
+        ("markdown", "- and 2,980 more, see `orchestrator url {}`"),
+        ("jira", "* and 2,980 more, see {{{{orchestrator url {}}}}}"),
+    ],
+)
+def test_a_comment_about_thousands_of_files_has_a_sane_length(
+    cli: RunCommand, s3: S3Client, bucket: str, style: str, more: str
+) -> None:
+    firsts = ["logs/runner.log", "logs/stderr.log", "artifacts/results.json"]
+    execution_id = put_execution(s3, bucket, files=dict.fromkeys(firsts, b"x"))
+    folder = f"executions/{execution_id}/artifacts/custom"
+    put_keys(s3, bucket, (f"{folder}/{number:04}.txt" for number in range(2997)))
+    result = cli("url", execution_id, "--format", style, "--limit", "20").ok()
+    assert [name in line for name, line in zip(firsts, result.lines, strict=False)] == [True] * 3
+    assert len(result.lines) == 21
+    assert result.lines[-1] == more.format(execution_id)
+    default = cli("url", execution_id, "--format", style).ok()
+    # What a comment on GitHub may have.
+    assert len(default.out) < 65_536
+    assert len(default.lines) == 26
+    assert len(cli("url", execution_id, "--format", style, "--limit", "0").ok().lines) == 3000
+    assert len(cli("url", execution_id).ok().lines) == 3000
+
+
+# --- what a browser makes of it --------------------------------------------------------------
+
+HTML = b"<script>alert(1)</script>"
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "is_shown"),
+    [
+        ("logs/stdout.log", "text/plain; charset=utf-8", True),
+        ("artifacts/custom/var/syslog", "text/plain; charset=utf-8", True),
+        ("artifacts/results.json", "application/json", True),
+        ("artifacts/screenshots/a.png", "image/png", True),
+        ("artifacts/screenshots/a.svg", "image/svg+xml", False),
+        ("artifacts/custom/report.html", "text/html; charset=utf-8", False),
+        ("artifacts/coverage.xml", "application/xml", False),
+        ("artifacts/custom/a.js", "text/javascript; charset=utf-8", False),
+        ("artifacts/custom/core", "application/octet-stream", False),
+    ],
+)
+def test_a_link_states_the_type_of_the_name_whatever_was_stored(
+    cli: RunCommand, s3: S3Client, bucket: str, path: str, content_type: str, is_shown: bool
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    put_file(s3, bucket, execution_id, path, HTML, ContentType="text/html")
+    for option, shown in ([], is_shown), (["--inline"], True):
+        link = cli("url", execution_id, path, *option).ok().out.strip()
+        with urllib.request.urlopen(link, timeout=30) as answer:
+            assert answer.read() == HTML
+            assert answer.headers["content-type"] == content_type
+            assert answer.headers["content-disposition"] == ("inline" if shown else "attachment")
 
 
 # --- when it ends ----------------------------------------------------------------------------
@@ -293,7 +351,7 @@ def test_signing_sends_nothing_but_the_listing(
     assert bucket_contents(s3, bucket) == stored
     # Nothing that reads the file without credentials goes anywhere but to standard output.
     assert "X-Amz" not in result.err
-    with pytest.raises(urllib.error.HTTPError, match="404"):
+    with pytest.raises(urllib.error.HTTPError, match="40[34]"):
         fetch(result.lines[0].replace("/artifacts/", "/artifact/"))
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
             "orchestrator url $ID --expires-in 12h --require-ttl",
         ),
     ),
-    exit_codes=(0, 2, 4, 5, 8, 9),
+    exit_codes=(0, 2, 4, 5, 8, 9, 130),
 )
 @click.argument("arguments", metavar="ID [PATH…]", nargs=-1, shell_complete=complete_id_or_file)
 @click.option(
@@ -48,6 +48,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="text: a URL a line. json: an object a line. markdown, jira: a list of links.",
 )
+@click.option("--inline", is_flag=True, help="HTML, SVG, XML and scripts run in the browser.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=25,
+    metavar="N",
+    show_default=True,
+    help="The most links in markdown and jira; 0 is all.",
+)
 @json_option
 @pass_app
 def url(
@@ -56,14 +65,22 @@ def url(
     expires_in: timedelta,
     require_ttl: bool,
     style: str,
+    inline: bool,
+    limit: int,
     as_json: bool,
 ) -> None:
     """Print presigned URLs.
 
     A URL reads one file without credentials until it expires, so treat it as a secret. It expires
     at the earlier of --expires-in and the end of the credentials that signed it; the real time is
-    printed. PATH is a path, the name of a log, a directory or a glob; without PATH, every file.
+    printed. PATH is a path, the name of a log, a directory or a glob; a file of exactly that name
+    comes before what a glob matches. Without PATH, every file.
+
+    The type of a file follows from its name. A browser shows text, JSON, images, sound and video;
+    what could run in it, as HTML, SVG, XML and scripts, is saved instead unless --inline. In
+    markdown and jira, logs and results come first.
     """
+    from orchestrator_cli.core.executions.links import sign_file_url
     from orchestrator_cli.core.executions.selection import select_files
     from orchestrator_cli.core.retention.archive import ArchiveInspector
     from orchestrator_cli.core.s3.presign import Presigner, effective_expiry
@@ -79,11 +96,24 @@ def url(
         archive.check_readable(listed, path)
     _check_expiry(app, expiry, require_ttl)
     style = "json" if as_json else style
+    total = len(chosen)
+    if style in _COMMENT_STYLES:
+        chosen = sorted(chosen, key=_reading_order)[: limit or None]
     signer = Presigner(store)
     signing_key = signer.signing_key()
     for path, listed in chosen:
-        signed = signer.sign(signing_key, listed.key, expiry)
+        signed = sign_file_url(signer, signing_key, listed.key, expiry, inline=inline)
         _print_url(app, path, listed, signed, expiry, style)
+    if total > len(chosen):
+        mark, code = _COMMENT_STYLES[style]
+        command_line = code.format(f"orchestrator url {execution_id}")
+        app.output.line(f"{mark} and {total - len(chosen):,} more, see {command_line}")
+
+
+def _reading_order(item: tuple[str, ObjectSummary]) -> int:
+    """Sort what a reader looks at first to the front."""
+    firsts = ("logs/", "artifacts/results.json", "artifacts/coverage.xml", "artifacts/screenshots/")
+    return next((at for at, first in enumerate(firsts) if item[0].startswith(first)), len(firsts))
 
 
 def _check_expiry(app: App, expiry: UrlExpiry, require_ttl: bool) -> None:
@@ -138,6 +168,8 @@ def _print_url(
         app.output.line(signed)
 
 
+# A list's bullet, and how a command is written.
+_COMMENT_STYLES = {"markdown": ("-", "`{}`"), "jira": ("*", "{{{{{}}}}}")}
 MARKDOWN = r"\`*_{}[]<>()#+!|~&@"
 JIRA = r"\{}[]|*_^~+-?!"
 

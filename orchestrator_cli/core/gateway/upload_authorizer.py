@@ -302,11 +302,10 @@ def _body_headers(size_bytes: int, digest: bytes, md5: bytes | None) -> dict[str
 
 
 def _content_type(given: str | None, path: str) -> str:
-    if given is None:
-        return guess_content_type(path)
-    if re.fullmatch(CONTENT_TYPE, given) is None:
+    """Return the type that follows from the name; what is claimed only has to be one."""
+    if given is not None and re.fullmatch(CONTENT_TYPE, given) is None:
         raise UsageError(f"not a content type: {printable(given)[:200]!r}")
-    return given
+    return guess_content_type(path)
 
 
 def _chosen(path: str, size_bytes: int, stored: dict[int, StoredPart]) -> list[StoredPart]:

@@ -8,12 +8,12 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.keys import artifact_key, file_suffix
+from orchestrator_cli.core.executions.content_type import content_type_of
+from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.files.checks import Parts
 from orchestrator_cli.core.files.directory import Kind
@@ -22,32 +22,8 @@ from orchestrator_cli.core.files.tree import NamedFile, Openable, Tree, TreeFile
 from orchestrator_cli.core.files.walk import Entry, walk
 from orchestrator_cli.core.transfer.local_file import LocalFile
 
-# Chosen so that a browser shows text, JSON, images and HTML in place instead of saving them.
-_TEXT_SUFFIXES = frozenset(
-    ".log .txt .out .err .md .rst .csv .tsv .yaml .yml .toml .ini .cfg .conf .env .sh .py .c .h "
-    ".cpp .rs .go .java .diff .patch .properties .tap .lcov .info".split()
-)
-_UNKNOWN_TYPE = "application/octet-stream"
-_CONTENT_TYPES = {
-    ".json": "application/json",
-    ".jsonl": "application/x-ndjson",
-    ".ndjson": "application/x-ndjson",
-    ".xml": "application/xml",
-    ".html": "text/html; charset=utf-8",
-    ".htm": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".webp": "image/webp",
-    ".avif": "image/avif",
-    ".webm": "video/webm",
-    ".mkv": "video/x-matroska",
-    ".pcap": "application/vnd.tcpdump.pcap",
-    ".gz": "application/gzip",
-    ".zst": "application/zstd",
-    ".xz": "application/x-xz",
-    ".bz2": "application/x-bzip2",
-}
+# Callers know it by this name.
+guess_content_type = content_type_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +86,6 @@ class PathFilter:
         """Say whether a file is selected."""
         wanted = not self.include or any(fnmatchcase(relative, glob) for glob in self.include)
         return wanted and not any(fnmatchcase(relative, glob) for glob in self.exclude)
-
-
-def guess_content_type(path: str) -> str:
-    """Return the Content-Type for a file name, without its content."""
-    suffix = file_suffix(path)
-    if suffix in _TEXT_SUFFIXES:
-        return "text/plain; charset=utf-8"
-    if suffix in _CONTENT_TYPES:
-        return _CONTENT_TYPES[suffix]
-    return _python_type(suffix) if suffix else _UNKNOWN_TYPE
-
-
-@lru_cache(maxsize=256)
-def _python_type(suffix: str) -> str:
-    import mimetypes
-
-    # Only the table inside Python: the system's would make the type depend on the host.
-    guessed, encoding = mimetypes.MimeTypes().guess_type(f"x{suffix}")
-    return guessed if guessed and not encoding else _UNKNOWN_TYPE
 
 
 def plan_upload(

@@ -99,6 +99,50 @@ def test_patterns_choose(
     assert [record["path"] for record in records] == expected
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("artifacts/custom/a?b", ["artifacts/custom/a?b"]),
+        ("a?b", ["artifacts/custom/a?b"]),
+        ("*", ["artifacts/custom/*"]),
+        ("[x].log", ["artifacts/custom/[x].log"]),
+        ("sub", ["artifacts/custom/sub"]),
+        ("artifacts/custom/sub", ["artifacts/custom/sub"]),
+        ("artifacts/custom/sub/", ["artifacts/custom/sub/a"]),
+        ("artifacts/custom/a?[b-d]", ["artifacts/custom/a?b", "artifacts/custom/axb"]),
+        ("*x*", ["artifacts/custom/[x].log", "artifacts/custom/axb", "artifacts/custom/x.log"]),
+    ],
+)
+def test_an_exact_name_wins_over_a_glob(
+    cli: RunCommand,
+    s3: S3Client,
+    bucket: str,
+    pattern: str,
+    expected: list[str],
+    tmp_path: Path,
+) -> None:
+    names = ["a?b", "axb", "*", "[x].log", "x.log", "sub", "sub/a"]
+    files = {f"artifacts/custom/{name}": b"x" for name in names}
+    execution_id = put_execution(s3, bucket, files=files)
+    listed = cli("url", execution_id, pattern, "--json").ok().json_lines()
+    assert [record["path"] for record in listed] == expected
+    fetched = cli("download", execution_id, pattern, "--json", "-o", tmp_path).ok().json_lines()
+    assert sorted(record["path"] for record in fetched) == expected
+    # What else is asked for is given as well, and nothing twice.
+    more = cli("url", execution_id, pattern, "*.log", pattern, "--json").ok().json_lines()
+    assert [record["path"] for record in more] == sorted(
+        {*expected, "artifacts/custom/[x].log", "artifacts/custom/x.log"}
+    )
+
+
+def test_a_name_costs_no_listing_of_all_files(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str, recorder: Proxy
+) -> None:
+    cli("url", execution, "stdout", "artifacts/results.json").ok()
+    asked = [call.request.query.get("max-keys") for call in recorder.calls()]
+    assert set(asked) == {"1"}
+
+
 def test_the_id_may_come_from_the_environment(cli: RunCommand, execution: str) -> None:
     environment = {"ORCHESTRATOR_EXECUTION_ID": execution.lower()}
     assert len(cli("url", env=environment).ok().lines) == 3
@@ -351,7 +395,7 @@ def test_signing_sends_nothing_but_the_listing(
     assert bucket_contents(s3, bucket) == stored
     # Nothing that reads the file without credentials goes anywhere but to standard output.
     assert "X-Amz" not in result.err
-    with pytest.raises(urllib.error.HTTPError, match="40[34]"):
+    with pytest.raises(urllib.error.HTTPError, match=r"40[34]"):
         fetch(result.lines[0].replace("/artifacts/", "/artifact/"))
 
 

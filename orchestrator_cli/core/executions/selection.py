@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.listing import list_all_files
 from orchestrator_cli.core.executions.placement import log_storage_path, storage_path_for
 from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
+ListedFile = tuple[str, ObjectSummary]
+
 
 def select_files(
     store: ArtifactStore, execution_id: str, patterns: Iterable[str]
-) -> Iterator[tuple[str, ObjectSummary]]:
+) -> Iterator[ListedFile]:
     """Yield (path, object) of the files that match a pattern, or of all where there is none.
 
     A pattern is a path, the name under which a file was uploaded (`results.json`), the name of a
-    log (`stdout`), a directory (`artifacts/traces/`) or a glob in which `*` also matches `/`.
-    Raises NotFoundError at the end, naming a pattern that matched nothing, and where there is no
-    such execution.
+    log (`stdout`), a directory (`artifacts/traces/`) or a glob in which `*` also matches `/`. Where
+    there is a file of exactly that name, it alone is meant; where all are such names, no others
+    are listed. Raises NotFoundError at the end, naming a pattern that matched nothing, and where
+    there is no such execution.
     """
-    return filter_files(list_all_files(store, execution_id), execution_id, patterns)
+    wanted = list(dict.fromkeys(patterns))
+    named = _find_named(store, execution_id, wanted)
+    if wanted and len(named) == len(wanted):
+        yield from sorted(dict(named.values()).items(), key=lambda item: item[1].key.encode())
+        return
+    exact = {pattern: path for pattern, (path, _) in named.items()}
+    yield from _filter(list_all_files(store, execution_id), execution_id, wanted, exact)
 
 
 def filter_files(
-    files: Iterable[tuple[str, ObjectSummary]], execution_id: str, patterns: Iterable[str]
-) -> Iterator[tuple[str, ObjectSummary]]:
-    """Yield those of an execution's files that match a pattern, as `select_files` does."""
-    missing = dict.fromkeys(patterns)
-    wanted = list(missing)
+    files: Sequence[ListedFile], execution_id: str, patterns: Iterable[str]
+) -> Iterator[ListedFile]:
+    """Yield those of all files of an execution that match a pattern, as `select_files` does."""
+    wanted = list(dict.fromkeys(patterns))
+    paths = {path for path, _ in files}
+    found = ((one, next((path for path in _names(one) if path in paths), None)) for one in wanted)
+    yield from _filter(files, execution_id, wanted, {one: path for one, path in found if path})
+
+
+def _filter(
+    files: Iterable[ListedFile], execution_id: str, wanted: list[str], exact: Mapping[str, str]
+) -> Iterator[ListedFile]:
+    """Yield the files that match; `exact` maps patterns to the only path that they mean."""
+    missing = dict.fromkeys(wanted)
     for path, listed in files:
-        matching = [pattern for pattern in wanted if matches(path, pattern)]
+        matching = [
+            pattern
+            for pattern in wanted
+            if (path == exact[pattern] if pattern in exact else _is_within(path, pattern))
+        ]
         for pattern in matching:
             missing.pop(pattern, None)
         if matching or not wanted:
@@ -46,16 +69,47 @@ def filter_files(
         )
 
 
-def placed(name: str) -> str | None:
-    """Return the path that an upload would have given to a file of this name, if to any."""
+def _find_named(
+    store: ArtifactStore, execution_id: str, patterns: list[str]
+) -> dict[str, ListedFile]:
+    """Return the files that have exactly the name of a pattern, by pattern; a request each."""
+    asked = [(pattern, path) for pattern in patterns for path in _names(pattern)]
+
+    def look(item: tuple[str, str]) -> tuple[str, str, ObjectSummary | None]:
+        pattern, path = item
+        return pattern, path, _find(store, execution_id, path)
+
+    found: dict[str, ListedFile] = {}
+    for pattern, path, listed in store.map_in_order(look, asked):
+        if listed is not None:
+            found.setdefault(pattern, (path, listed))
+    return found
+
+
+def _find(store: ArtifactStore, execution_id: str, path: str) -> ObjectSummary | None:
+    try:
+        key = artifact_key(execution_id, path)
+    except UsageError:
+        # Nothing can be stored under such a name, such as that of a directory.
+        return None
+    # Of all keys that begin so, the key itself comes first.
+    listed = next(store.list_objects(key, at_once=1), None)
+    return listed if listed is not None and listed.key == key else None
+
+
+def _names(pattern: str) -> tuple[str, ...]:
+    """Return the paths that a file of this name may have, the one to prefer first."""
+    names = (pattern, log_storage_path(pattern), _path_of_upload(pattern))
+    return tuple(dict.fromkeys(filter(None, names)))
+
+
+def _path_of_upload(name: str) -> str | None:
     try:
         return storage_path_for(name)
     except UsageError:
         return None
 
 
-def matches(path: str, pattern: str) -> bool:
-    """Say whether a path is meant by a pattern."""
-    if path in (pattern, log_storage_path(pattern), placed(pattern)):
-        return True
+def _is_within(path: str, pattern: str) -> bool:
+    """Return True for a path in a directory of that name, or one that the glob matches."""
     return path.startswith(pattern.rstrip("/") + "/") or fnmatchcase(path, pattern)

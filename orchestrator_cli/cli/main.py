@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "run": "Run a command and store its output.",
     "ls": "List executions, or the files of one.",
     "logs": "Print a log.",
+    "grep": "Search the logs of many executions.",
     "show": "Show the metadata of an execution.",
     "url": "Print presigned URLs.",
     "download": "Download files, verified.",

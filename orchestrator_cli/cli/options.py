@@ -243,6 +243,22 @@ def yes_option(function: F) -> F:
     )(function)
 
 
+def write_to_latest_option(function: F) -> F:
+    """Add --yes to a command that writes, which `check_may_write` takes."""
+    return click.option(
+        "-y", "--yes", is_flag=True, help="Take @latest for ID, whatever began meanwhile."
+    )(function)
+
+
+def check_may_write(execution_id: str, yes: bool) -> None:
+    """Raise UsageError for @latest unless `yes`: by now it may be another execution."""
+    if execution_id.startswith("@latest") and not yes:
+        raise UsageError(
+            "@latest may be another execution by the time this is stored",
+            hint="name the execution by its ID, or give --yes",
+        )
+
+
 def confirm(question: str, yes: bool) -> None:
     """Ask on the terminal, unless `yes`.
 

@@ -308,3 +308,18 @@ def test_a_bench_under_a_supervisor(
         assert data == f"measurement {number}\n".encode() * 100
     record = json.loads(bucket_contents(s3, bucket)[f"executions/{OLD_ID}/metadata.json"])
     assert (record["bench_id"], record["artifact_status"]) == ("b1", "pending")
+
+
+def test_what_writes_takes_latest_only_when_it_is_told_so(
+    cli: RunCommand, bucket: str, tmp_path: Path
+) -> None:
+    execution_id = cli("new").ok().out.strip()
+    (tmp_path / "a.txt").write_text("a")
+    for line in (["upload", "@latest", tmp_path / "a.txt"], ["finish", "@latest", "--result=pass"]):
+        refused = cli(*line).expect(2)
+        assert "error: @latest may be another execution" in refused.err
+        assert "--yes" in refused.err
+    assert cli("ls", execution_id).ok().out == ""
+    cli("upload", "@latest", tmp_path / "a.txt", "--yes").ok()
+    cli("finish", "--yes", "--result", "pass", env={"ORCHESTRATOR_EXECUTION_ID": "@latest"}).ok()
+    assert cli("show", execution_id, "--json").ok().json()["artifact_count"] == 1

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.options import Example, command, execution_id_argument, json_option
+from orchestrator_cli.cli.options import (
+    Example,
+    check_may_write,
+    command,
+    execution_id_argument,
+    json_option,
+    write_to_latest_option,
+)
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.metadata import ExecutionMetadata
@@ -33,9 +40,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="On-prem: nothing more comes from the bench's EFS tree; do not wait for sync-efs.",
 )
+@write_to_latest_option
 @json_option
 @pass_app
-def finish(app: App, execution_id: str, result: str, tree_stored: bool, as_json: bool) -> None:
+def finish(
+    app: App, execution_id: str, result: str, tree_stored: bool, yes: bool, as_json: bool
+) -> None:
     """Finish an execution: manifest, result, history line.
 
     The artifact status becomes complete only where every file that anyone tried to store is stored.
@@ -49,6 +59,7 @@ def finish(app: App, execution_id: str, result: str, tree_stored: bool, as_json:
     from orchestrator_cli.core.executions.metadata import Result
     from orchestrator_cli.core.executions.repository import finish_execution
 
+    check_may_write(execution_id, yes)
     store = app.store()
     resolved = app.resolve_id(execution_id, store)
     metadata = finish_execution(

@@ -14,12 +14,14 @@ from orchestrator_cli.cli.metrics_options import metrics_options
 from orchestrator_cli.cli.options import (
     SIZE,
     Example,
+    check_may_write,
     command,
     complete_id_or_path,
     concurrency_option,
     is_preset_id,
     json_option,
     split_id,
+    write_to_latest_option,
 )
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What to do where nothing matches.",
 )
+@write_to_latest_option
 @json_option
 @metrics_options
 @pass_app
@@ -100,6 +103,7 @@ def upload(
     via_token_file: Path | None,
     dry_run: bool,
     if_no_files_found: str,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Store files, directories or standard input.
@@ -129,6 +133,7 @@ def upload(
     if via is None:
         from orchestrator_cli.core.transfer.upload_target import DirectSession
 
+        check_may_write(text, yes)
         store = app.store(concurrency, limit_rate)
         session = DirectSession(store, app.resolve_id(text, store))
     else:

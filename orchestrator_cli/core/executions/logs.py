@@ -58,12 +58,9 @@ class StoredLogs:
 
 
 def list_logs(store: ArtifactStore, execution_id: str) -> StoredLogs:
-    """Return the logs of an execution: two requests at once. Raises NotFoundError."""
-    looks: list[Callable[[], Any]] = [
-        lambda: list(store.list_objects(execution_prefix(execution_id) + LOGS_FOLDER)),
-        lambda: _read_record(store, execution_id),
-    ]
-    listed, record = store.map_in_order(lambda look: look(), looks)
+    """Return the logs of an execution, by two requests. Raises NotFoundError."""
+    listed = list(store.list_objects(execution_prefix(execution_id) + LOGS_FOLDER))
+    record = _read_record(store, execution_id)
     if record is None and not listed:
         raise no_such_execution(store, execution_id)
     record = record or {}

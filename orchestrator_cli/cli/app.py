@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.cli.output import Output
     from orchestrator_cli.core.gateway.client import GatewayClient
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
-    from orchestrator_cli.core.s3.types import UploadResult
     from orchestrator_cli.core.s3.writer import ArtifactStore
     from orchestrator_cli.core.transfer.engine import TransferEngine
 
@@ -163,7 +162,7 @@ class App:
         """Build the threads and the memory budget of a transfer."""
         from orchestrator_cli.core.transfer.engine import TransferEngine
 
-        return TransferEngine(store, concurrency, on_bytes, observe=self.observe)
+        return TransferEngine(store, concurrency, on_bytes, observer=self.meter)
 
     @property
     def meter(self) -> MetricsRecorder | None:
@@ -177,10 +176,6 @@ class App:
 
             self.measuring = Measuring(command, os.environ, self.output.warn)
         return self.measuring
-
-    def observe(self, work: Callable[[], UploadResult], timed: bool) -> UploadResult:
-        """Do the upload of one file, and measure it where that was asked for."""
-        return work() if self.meter is None else self.meter.upload(work, timed)
 
     def write_metrics(self) -> None:
         """Hand over what was counted since the last time; a failure is a warning only."""

@@ -158,7 +158,7 @@ class RunUploader:
                 source.close()
             if self._meter is not None and result.stored:
                 # What failed is tried again, at last by `finish`, and counts there.
-                self._meter.upload(lambda: result, False)
+                self._meter.uploaded(result, None)
             self._take(result)
 
         self._until_it_works(item.path, follow)
@@ -244,10 +244,10 @@ class RunUploader:
 
         with self._transfers(store) as transfers:
             uploader = Uploader(transfers, take)
-            uploader.run(start.execution_id, chain(self._left_logs(), self._artifacts(outcome)))
+            uploader.run(chain(self._left_logs(), self._artifacts(outcome)))
             if self._spool.directory is not None:
                 self._seal(end)
-                uploader.run(start.execution_id, iter([self._planned_log("runner.log")]))
+                uploader.run(iter([self._planned_log("runner.log")]))
         for path, loss in end.lost.items():
             outcome.problems.append(f"{path}: {loss}")
         if not own_results:
@@ -263,7 +263,7 @@ class RunUploader:
     def _transfers(self, store: ArtifactStore) -> TransferEngine:
         transfers = TransferEngine(store, _CONCURRENCY * 2, lambda size: self._progress())
         if self._meter is not None:
-            transfers.observe = self._meter.upload
+            transfers.observer = self._meter
         return transfers
 
     def _finish_execution(self, store: ArtifactStore, end: RunEnd) -> ExecutionMetadata:

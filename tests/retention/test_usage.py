@@ -13,7 +13,7 @@ import pytest
 from orchestrator_cli.core.executions.keys import key_execution_id
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
-from orchestrator_cli.core.retention.usage import list_usage, list_usage_of, merge_same_execution
+from orchestrator_cli.core.retention.usage import list_usage, merge_same_execution
 from orchestrator_cli.core.s3.types import ObjectSummary
 from tests.support.executions import make_id
 
@@ -170,14 +170,6 @@ def test_a_failing_listing_fails_the_command() -> None:
 
 
 # --- named executions, parts -------------------------------------------------------------------
-
-
-def test_named_executions_are_listed_alone() -> None:
-    ids = spread(3_000, START, timedelta(days=1))
-    lister = FakeLister(ids)
-    found = list(list_usage_of(lister, TELLER, [ids[7], ids[2000]], 4))
-    assert [(one, usage.objects) for one, usage in found] == [(ids[7], 3), (ids[2000], 3)]
-    assert lister.requests == 2
 
 
 def test_parts_of_an_execution_become_one() -> None:

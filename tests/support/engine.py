@@ -61,6 +61,9 @@ def key_of(name: str, execution_id: str = EXECUTION_ID) -> str:
 def impatient(monkeypatch: Any) -> None:
     """Let the commands that run in this process retry at once."""
     monkeypatch.setattr(RetryPolicy, "wait", lambda policy, seconds: policy.check_stopped())
+    # A loop waits by timers of its own.
+    monkeypatch.setattr(RetryPolicy, "backoff_seconds", lambda policy, failures: 0.0)
+    monkeypatch.setattr("orchestrator_cli.core.base.retry.PATIENCE_SECONDS", PATIENCE_SECONDS)
 
 
 def answered(exchanges: list[Exchange], operation: str) -> int:

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.base.errors import AccessError, InterruptedByUser
-from orchestrator_cli.core.base.memory_limiter import MemoryLimiter
+from orchestrator_cli.core.base.memory_limiter import MemoryLimiter, MemoryReservation
 from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
-from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, Batch, TransferEngine
+from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, TransferEngine
 from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.part_threads import FutureGroup
 from orchestrator_cli.core.transfer.plan import PlannedFile
 from orchestrator_cli.core.transfer.stream_upload import StreamUpload
 from orchestrator_cli.core.transfer.uploader import Uploader
 from tests.conftest import RunCommand
 from tests.support import faults
-from tests.support.engine import EXECUTION_ID, PART, content, key_of, new_execution, open_store
+from tests.support.engine import PART, content, key_of, new_execution, open_store
 from tests.support.local_files import local_file
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
@@ -52,21 +53,14 @@ def at_once(work: Callable[[int], Any], threads: int) -> list[Any]:
 # --- memory ------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def eight_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let transfers begin with eight threads, whatever the machine has."""
-    monkeypatch.setattr("orchestrator_cli.core.transfer.engine.threads_to_begin_with", lambda: 8)
-
-
 def store_with_two_buffers(bucket: str, path: Path) -> tuple[TransferEngine, PutOutcome]:
     """Upload a file with room for two parts in memory."""
-    transfers = TransferEngine(open_store(bucket), 8, budget=MemoryLimiter(2 * PART))
+    transfers = TransferEngine(open_store(bucket), 8, memory=MemoryLimiter(2 * PART))
     with transfers, local_file(path) as source:
         outcome, _ = MultipartUploader(transfers, source, KEY, TEXT).run()
     return transfers, outcome
 
 
-@pytest.mark.usefixtures("eight_threads")
 def test_a_part_that_waits_for_its_answer_makes_room(
     s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
 ) -> None:
@@ -92,7 +86,6 @@ def test_a_part_that_waits_for_its_answer_makes_room(
     assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
 
 
-@pytest.mark.usefixtures("eight_threads")
 def test_a_part_that_is_sent_again_is_read_again(
     s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
 ) -> None:
@@ -198,28 +191,29 @@ def test_streams_and_files_of_one_key(
 
 def test_work_that_was_dropped_does_not_keep_others_waiting(bucket: str) -> None:
     """`concurrent.futures.wait` would wait forever for what was cancelled in the queue."""
-    transfers = TransferEngine(open_store(bucket), 1)
+    memory = MemoryLimiter(IN_FLIGHT_BYTES)
+    transfers = TransferEngine(open_store(bucket), 1, memory=memory)
     inside, leave = threading.Event(), threading.Event()
 
-    def block(number: int) -> None:
+    def block(number: int, _: MemoryReservation) -> None:
         inside.set()
         leave.wait(30)
 
-    waiting = transfers.submit_large(lambda: transfers.run_all(range(3), lambda number: 1, block))
+    waiting = transfers.run_file(lambda: transfers.parts.map(range(3), lambda number: 1, block))
     inside.wait(30)
     with pytest.raises(AccessError), transfers:
         raise AccessError("another file failed")
     leave.set()
     with pytest.raises((CancelledError, InterruptedByUser)):
         waiting.result(30)
-    assert transfers.budget.acquire(IN_FLIGHT_BYTES) == IN_FLIGHT_BYTES
+    assert memory.acquire(IN_FLIGHT_BYTES) == IN_FLIGHT_BYTES
 
 
 def test_a_store_serves_the_next_transfers_after_a_failure(bucket: str) -> None:
     store = open_store(bucket)
     waits, ended = threading.Event(), threading.Event()
 
-    def wait_long() -> None:
+    def wait_long(_: MemoryReservation) -> None:
         waits.set()
         try:
             store.retry.wait(600)
@@ -228,37 +222,37 @@ def test_a_store_serves_the_next_transfers_after_a_failure(bucket: str) -> None:
             raise
 
     failed, other = TransferEngine(store, 2), TransferEngine(store, 2)
-    waiting = other.submit(1, lambda: store.retry.wait(1e-3))
-    failed.submit(1, wait_long)
+    waiting = other.parts.submit(1, lambda _: store.retry.wait(1e-3))
+    failed.parts.submit(1, wait_long)
     assert waits.wait(60)
     with pytest.raises(AccessError), failed:
         raise AccessError("another file failed")
     assert ended.wait(60)  # not after the ten minutes
     with pytest.raises(InterruptedByUser):
-        failed.submit(1, lambda: None)
+        failed.parts.submit(1, lambda _: None)
     with other:
         waiting.result(60)
-        assert other.submit(1, lambda: store.create(KEY, b"x", TEXT)[0]).result(60) == "created"
+        created = other.parts.submit(1, lambda _: store.create(KEY, b"x", TEXT)[0])
+        assert created.result(60) == "created"
     assert store.head(KEY).size_bytes == 1
 
 
 def test_stopping_the_store_stops_its_transfers(bucket: str) -> None:
     store = open_store(bucket)
     with TransferEngine(store, 2) as transfers:
-        waiting = transfers.submit(1, lambda: store.retry.wait(600))
+        waiting = transfers.parts.submit(1, lambda _: store.retry.wait(600))
         store.retry.stop.set()
         with pytest.raises(InterruptedByUser):
             waiting.result(60)
     with pytest.raises(InterruptedByUser):
-        TransferEngine(store, 2).submit(1, lambda: None)
+        TransferEngine(store, 2).parts.submit(1, lambda _: None)
 
 
-@pytest.mark.usefixtures("eight_threads")
 def test_the_first_failure_is_raised_while_others_work(bucket: str) -> None:
     transfers = TransferEngine(open_store(bucket), 4)
     leave = threading.Event()
 
-    def work(number: int) -> None:
+    def work(number: int, _: MemoryReservation) -> None:
         if number == 2:
             raise AccessError("no")
         leave.wait(30)
@@ -266,7 +260,7 @@ def test_the_first_failure_is_raised_while_others_work(bucket: str) -> None:
     try:
         with transfers:
             with pytest.raises(AccessError):
-                transfers.run_all(range(4), lambda number: 1, work)
+                transfers.parts.map(range(4), lambda number: 1, work)
             assert not leave.is_set()
             leave.set()
     finally:
@@ -276,30 +270,33 @@ def test_the_first_failure_is_raised_while_others_work(bucket: str) -> None:
 def test_what_waits_behind_a_failure_is_dropped(bucket: str) -> None:
     done: list[int] = []
 
-    def work(number: int) -> None:
+    def work(number: int, _: MemoryReservation) -> None:
         done.append(number)
         raise AccessError("no")
 
     with TransferEngine(open_store(bucket), 1) as transfers:
         with pytest.raises(AccessError):
-            transfers.run_all(range(100), lambda number: 1, work)
-        assert transfers.run_all(range(3), lambda number: 1, lambda number: number) == [0, 1, 2]
+            transfers.parts.map(range(100), lambda number: 1, work)
+        assert transfers.parts.map(range(3), lambda number: 1, lambda number, _: number) == [
+            0,
+            1,
+            2,
+        ]
     assert len(done) < 100
 
 
-@pytest.mark.usefixtures("eight_threads")
 def test_answers_come_in_order(bucket: str) -> None:
     turn = [threading.Event() for _ in range(4)]
     turn[3].set()
 
-    def work(number: int) -> int:
+    def work(number: int, _: MemoryReservation) -> int:
         assert turn[number].wait(30)
         if number:
             turn[number - 1].set()
         return number
 
     with TransferEngine(open_store(bucket), 4) as transfers:
-        assert transfers.run_all(range(4), lambda number: 1, work) == [0, 1, 2, 3]
+        assert transfers.parts.map(range(4), lambda number: 1, work) == [0, 1, 2, 3]
 
 
 def test_results_are_taken_as_soon_as_they_are_there(bucket: str) -> None:
@@ -316,24 +313,24 @@ def test_results_are_taken_as_soon_as_they_are_there(bucket: str) -> None:
 
     transfers = TransferEngine(open_store(bucket), 1)
     with transfers, pytest.raises(AccessError):
-        list(transfers.completed(futures()))
+        list(transfers.parts.as_completed(futures()))
     assert started == [0, 1, 2, 3]
 
 
-def test_a_batch_raises_at_the_next_look() -> None:
-    batch: Batch[int] = Batch()
+def test_a_group_raises_at_the_next_look() -> None:
+    group: FutureGroup[int] = FutureGroup()
     futures: list[Future[int]] = [Future() for _ in range(3)]
     for future in futures:
-        batch.add(future)
-    batch.check()
+        group.add(future)
+    group.check()
     futures[0].set_result(0)
-    batch.check()
+    group.check()
     futures[2].set_exception(AccessError("no"))
     with pytest.raises(AccessError):
-        batch.check()
-    batch.drop()
+        group.check()
+    group.cancel()
     assert futures[1].cancelled()
-    batch.join()
+    group.wait()
 
 
 def test_the_budget_bounds_what_is_in_flight() -> None:
@@ -378,10 +375,13 @@ def test_a_failure_gives_its_budget_back(
     ]
     recorder.inject(faults.access_denied(), "PutObject", nth=2, times=None)
     recorder.inject(faults.access_denied(), "UploadPart", nth=2, times=None)
-    transfers = TransferEngine(open_store(bucket), concurrency)
-    with pytest.raises(AccessError), transfers:
-        Uploader(transfers, lambda result: None).run(EXECUTION_ID, plan)
-    taken = transfers.budget.acquire(IN_FLIGHT_BYTES)  # waits for what was under way, no longer
+    memory = MemoryLimiter(IN_FLIGHT_BYTES)
+    with TransferEngine(open_store(bucket), concurrency, memory=memory) as transfers:
+        summary = Uploader(transfers, lambda result: None).run(plan)
+    # The others are not stopped by it, and it gives back what it held.
+    assert summary.failures
+    assert all(isinstance(result.error, AccessError) for result in summary.failures)
+    taken = memory.acquire(IN_FLIGHT_BYTES)  # waits for what was under way, no longer
     assert taken == IN_FLIGHT_BYTES
 
 
@@ -403,7 +403,7 @@ def test_results_come_from_one_thread(recorder: Proxy, bucket: str, tmp_path: Pa
     with TransferEngine(open_store(bucket), 8) as transfers:
         summary = Uploader(
             transfers, lambda result: seen.append((threading.current_thread(), result))
-        ).run(EXECUTION_ID, plan)
+        ).run(plan)
     assert {thread for thread, _ in seen} == {threading.current_thread()}
     assert {result.path for _, result in seen} == {item.path for item in plan}
     assert summary.created == 40

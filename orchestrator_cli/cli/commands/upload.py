@@ -184,7 +184,7 @@ def _upload_files(
         app.output.progress("uploading") as progress,
         session.transfers(concurrency, progress.add_bytes) as transfers,
     ):
-        transfers.observe = app.observe
+        transfers.observer = app.meter or transfers.observer
 
         def on_result(result: UploadResult) -> None:
             progress.add_file()
@@ -192,7 +192,7 @@ def _upload_files(
             if result.stored and result.path in failing:
                 mended.add(str(result.path))
 
-        summary = session.uploader(transfers, on_result).run(session.execution_id, plan)
+        summary = session.uploader(transfers, on_result).run(plan)
         if not summary.failures:
             # A file that could not be stored and is gone, or renamed, is no failure any more.
             mended |= {path for path in failing if _is_below(path, roots)}
@@ -232,7 +232,7 @@ def _upload_stdin(
         app.output.progress("uploading") as progress,
         session.transfers(concurrency, progress.add_bytes) as transfers,
     ):
-        transfers.observe = app.observe
+        transfers.observer = app.meter or transfers.observer
         result = upload_stream(transfers, item, cast("BinaryStream", sys.stdin.buffer))
         progress.add_file()
         summary.add(result)

@@ -13,6 +13,8 @@ from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorErr
 
 T = TypeVar("T")
 
+# How long nothing may succeed while a server asks for fewer requests.
+PATIENCE_SECONDS = 600.0
 # Longer than this no server is believed that it needs a rest.
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 
@@ -41,7 +43,7 @@ class RetryPolicy:
     attempts: int = 6
     first_wait_seconds: float = 0.25
     longest_wait_seconds: float = 8.0
-    patience_seconds: float = 600.0
+    patience_seconds: float = field(default_factory=lambda: PATIENCE_SECONDS)
     stop: CancelToken = field(default_factory=CancelToken)
     map_error: Callable[[Exception, str], Exception] = lambda error, what: error
     recover: Callable[[OrchestratorError], bool] = lambda error: False

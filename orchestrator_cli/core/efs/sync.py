@@ -207,9 +207,7 @@ class EfsSync:
                 yield item
 
         # An object that appears after the listing is met by the create-only put all the same.
-        Uploader(self._transfers, on_result, current.etag_of).run(
-            current.execution.execution_id, noted()
-        )
+        Uploader(self._transfers, on_result, current.etag_of).run(noted())
 
     def _retry(self, current: _Pass) -> None:
         """Send again what failed and may fare better, with waits that double."""
@@ -294,7 +292,7 @@ class EfsSync:
 
     def _clean(self, current: _Pass, due_before: datetime) -> None:
         due_before_ns = int(due_before.timestamp() * 1e9)
-        for event in self._transfers.completed(self._removals(current, due_before_ns)):
+        for event in self._transfers.parts.as_completed(self._removals(current, due_before_ns)):
             if event is not None:
                 self._tell(event)
         if execution_time(current.execution.execution_id) >= due_before or self._stopping():
@@ -312,7 +310,7 @@ class EfsSync:
                 continue
             if item.key in current.listed and was_written_before(item, due_before_ns):
                 work = partial(self._remove, current, item, due_before_ns)
-                yield self._transfers.submit(_COMPARING_BYTES, work)
+                yield self._transfers.parts.submit(_COMPARING_BYTES, partial(_only, work))
 
     def _remove(self, current: _Pass, item: PlannedFile, due_before_ns: int) -> SyncEvent | None:
         execution = current.execution
@@ -372,3 +370,7 @@ def _not_removed(
     message = error.message if isinstance(error, OrchestratorError) else str(error)
     failure = OrchestratorError(f"cannot remove {printable(source)}: {message}")
     return SyncEvent(str(source), SyncState.FAILED, execution, path, error=failure)
+
+
+def _only(work: Callable[[], SyncEvent | None], _: object) -> SyncEvent | None:
+    return work()

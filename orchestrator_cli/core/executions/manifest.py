@@ -9,6 +9,8 @@ from typing import Protocol
 from orchestrator_cli.core.executions.listing import list_files
 from orchestrator_cli.core.executions.metadata import Artifact, ExecutionMetadata
 from orchestrator_cli.core.s3.compare import best_stored_checksum
+from orchestrator_cli.core.s3.read_operations import head_for_compare
+from orchestrator_cli.core.s3.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
@@ -23,24 +25,27 @@ def build_manifest(
     """
     known = {item.path: item for item in metadata.artifacts or []}
 
-    def describe(item: tuple[str, ObjectSummary]) -> Artifact | None:
-        path, listed = item
-        if path in known and known[path].size_bytes == listed.size_bytes:
-            return known[path]
-        head = store.head_with_checksum(listed.key)
-        if head is None:
-            return None
-        stored = best_stored_checksum(head)
-        return Artifact(
-            path=path,
-            size_bytes=head.size_bytes,
-            checksum=str(stored.checksum) if stored else None,
-            content_type=head.content_type,
-        )
-
-    described = store.map_in_order(describe, list_files(store, execution_id))
+    files = list_files(store, execution_id)
+    described = store.map_operations(_describe(path, listed, known) for path, listed in files)
     manifest = [artifact for artifact in described if artifact is not None]
     return sorted(manifest, key=lambda artifact: artifact.path.encode())
+
+
+def _describe(
+    path: str, listed: ObjectSummary, known: dict[str, Artifact]
+) -> Operation[Artifact | None]:
+    if path in known and known[path].size_bytes == listed.size_bytes:
+        return known[path]
+    head = yield from head_for_compare(listed.key)
+    if head is None:
+        return None
+    stored = best_stored_checksum(head)
+    return Artifact(
+        path=path,
+        size_bytes=head.size_bytes,
+        checksum=str(stored.checksum) if stored else None,
+        content_type=head.content_type,
+    )
 
 
 def with_manifest(metadata: ExecutionMetadata, manifest: list[Artifact]) -> ExecutionMetadata:

@@ -14,8 +14,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from orchestrator_cli.core.base.ahead import result_of
 from orchestrator_cli.core.base.cancellation import bind_token, current_token
+from orchestrator_cli.core.base.ordered_map import wait_result
 from orchestrator_cli.core.executions.ids import (
     execution_time,
     first_execution_id,
@@ -122,7 +122,7 @@ class _WindowListing(Generic[Entry, Found]):
                         waiting[place] = executor.submit(self._list, item)
                 front = waiting.popleft()
                 assert isinstance(front, Future)  # noqa: S101 - for the type checker
-                stretch = result_of(front)
+                stretch = wait_result(front)
                 yield from stretch.found
                 waiting.extendleft(reversed(self._left_of(stretch)))
         finally:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator_cli.core.base.errors import (
-    ArchivedError,
     ConflictError,
-    IntegrityError,
     NotFoundError,
     OrchestratorError,
     UsageError,
@@ -37,6 +35,8 @@ from orchestrator_cli.core.executions.metadata import (
 )
 from orchestrator_cli.core.executions.waiting import retry_if_new
 from orchestrator_cli.core.s3.multipart import MultipartUploads
+from orchestrator_cli.core.s3.read_operations import get_object
+from orchestrator_cli.core.s3.request import Operation
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
@@ -86,16 +86,21 @@ def read_executions(
 ) -> Iterator[tuple[str, ExecutionMetadata | OrchestratorError]]:
     """Yield the metadata of many executions in the order given, read ahead in parallel.
 
-    An execution whose metadata is missing, archived or not valid yields its error instead.
+    An execution whose metadata cannot be read or is not valid yields its error instead.
     """
+    yield from store.map_operations(map(_read_or_error, execution_ids))
 
-    def read(execution_id: str) -> tuple[str, ExecutionMetadata | OrchestratorError]:
-        try:
-            return execution_id, read_execution(store, execution_id).metadata
-        except (NotFoundError, ArchivedError, IntegrityError) as error:
-            return execution_id, error
 
-    yield from store.map_in_order(read, execution_ids)
+def _read_or_error(
+    execution_id: str,
+) -> Operation[tuple[str, ExecutionMetadata | OrchestratorError]]:
+    try:
+        stored = yield from get_object(metadata_key(execution_id))
+        return execution_id, parse_metadata(stored.content, execution_id)
+    except OrchestratorError as error:
+        if error.is_fatal:
+            raise
+        return execution_id, error
 
 
 # --- new -------------------------------------------------------------------------------------

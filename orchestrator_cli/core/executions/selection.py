@@ -10,6 +10,8 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.listing import list_all_files
 from orchestrator_cli.core.executions.placement import log_storage_path, storage_path_for
+from orchestrator_cli.core.s3.list_operations import ListQuery, list_objects
+from orchestrator_cli.core.s3.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
@@ -74,27 +76,23 @@ def _find_named(
 ) -> dict[str, ListedFile]:
     """Return the files that have exactly the name of a pattern, by pattern; a request each."""
     asked = [(pattern, path) for pattern in patterns for path in _names(pattern)]
-
-    def look(item: tuple[str, str]) -> tuple[str, str, ObjectSummary | None]:
-        pattern, path = item
-        return pattern, path, _find(store, execution_id, path)
-
     found: dict[str, ListedFile] = {}
-    for pattern, path, listed in store.map_in_order(look, asked):
+    looked_up = store.map_operations(_find(execution_id, path) for _, path in asked)
+    for (pattern, path), listed in zip(asked, looked_up, strict=True):
         if listed is not None:
             found.setdefault(pattern, (path, listed))
     return found
 
 
-def _find(store: ArtifactStore, execution_id: str, path: str) -> ObjectSummary | None:
+def _find(execution_id: str, path: str) -> Operation[ObjectSummary | None]:
     try:
         key = artifact_key(execution_id, path)
     except UsageError:
         # Nothing can be stored under such a name, such as that of a directory.
         return None
     # Of all keys that begin so, the key itself comes first.
-    listed = next(store.list_objects(key, at_once=1), None)
-    return listed if listed is not None and listed.key == key else None
+    page = yield from list_objects(ListQuery(key, page_size=1))
+    return page.objects[0] if page.objects and page.objects[0].key == key else None
 
 
 def _names(pattern: str) -> tuple[str, ...]:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    NotFoundError,
-    OrchestratorError,
-    UnavailableError,
-)
+from orchestrator_cli.core.base.errors import AccessError, NotFoundError, UnavailableError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.remote_writer import RemoteWriter, path_of
 from orchestrator_cli.core.s3.checksum import to_base64
@@ -22,12 +16,11 @@ from orchestrator_cli.core.s3.multipart import (
     PartDigests,
     StoredPart,
 )
-from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part
-from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.transfer.engine import Ended, TransferEngine
+from orchestrator_cli.core.s3.part_plan import Part
+from orchestrator_cli.core.s3.request import Operation
+from orchestrator_cli.core.s3.types import Checksum, PutOutcome
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.part_checksums import composite_from_parts
-from orchestrator_cli.core.transfer.plan import PlanItem, PlannedFile
-from orchestrator_cli.core.transfer.uploader import Uploader
 
 _GROUP_FILES = 8
 
@@ -114,32 +107,17 @@ class ViaUploads(MultipartUploads):
 
 
 class ViaTransfers(TransferEngine):
-    """Threads and budget of one command that uploads through a server."""
+    """Threads and memory of one command that uploads through a server."""
 
     @cached_property
     def uploads(self) -> MultipartUploads:
         """The multipart calls."""
         return ViaUploads(cast("RemoteWriter", self.store))
 
-    @property
-    def group_size(self) -> int:
-        """How many small files one thread should take: they are offered in one request."""
-        return _GROUP_FILES
-
-
-class RemoteUploader(Uploader):
-    """The engine, which offers the small files of a group before it stores one by one."""
-
-    def _work(self, group: list[PlanItem]) -> Ended[UploadResult]:
-        small = [one for one in group if isinstance(one, PlannedFile)]
-        if len(small) > 1:
-            # Whatever is wrong is told when each is stored.
-            with contextlib.suppress(OrchestratorError, OSError):
-                cast("RemoteWriter", self._store).prefetch_decisions(map(_read_small, small))
-        return super()._work(group)
-
-
-def _read_small(item: PlannedFile) -> tuple[str, bytes, str]:
-    with item.open() as source:
-        data = source.read_all_at(0, min(source.size_bytes, BASE_PART_BYTES))
-    return item.key, data, item.content_type
+    def put(
+        self, key: str, data: bytes, content_type: str, listed_etag: str | None
+    ) -> Operation[tuple[PutOutcome, Checksum]]:
+        """Store a small object through the server, in a thread that may wait for its offers."""
+        work = partial(self.store.create, key, data, content_type, listed_etag)
+        stored: tuple[PutOutcome, Checksum] = yield self.run_file(work)
+        return stored

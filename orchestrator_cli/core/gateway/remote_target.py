@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import cast
 
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.executions.waiting import retry_if_new
 from orchestrator_cli.core.gateway.client import GatewayClient
 from orchestrator_cli.core.gateway.remote_execution import RemoteExecution
-from orchestrator_cli.core.gateway.remote_multipart import RemoteUploader, ViaTransfers
+from orchestrator_cli.core.gateway.remote_multipart import ViaTransfers
 from orchestrator_cli.core.gateway.remote_writer import RemoteWriter
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
@@ -43,7 +44,8 @@ class ViaSession:
         self, transfers: TransferEngine, on_result: Callable[[UploadResult], None]
     ) -> Uploader:
         """Return the engine for files. The server looks what is stored; the engine need not."""
-        return RemoteUploader(transfers, on_result, etag_of=lambda key: "")
+        put = cast("ViaTransfers", transfers).put
+        return Uploader(transfers, on_result, etag_of=lambda key: "", put=put)
 
     def record(self, failed: dict[str, str], mended: set[str]) -> None:
         """Note in the metadata what the upload changed."""

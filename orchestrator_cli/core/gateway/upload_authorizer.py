@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator_cli.core.base.ahead import map_in_order
 from orchestrator_cli.core.base.errors import (
     AccessError,
     ConflictError,
@@ -21,6 +20,7 @@ from orchestrator_cli.core.base.errors import (
     UnsupportedError,
     UsageError,
 )
+from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
@@ -139,7 +139,7 @@ class UploadAuthorizer:
         def answer(item: tuple[Offer, str, str]) -> Answer:
             return self._answer(*item, expiry)
 
-        return list(map_in_order(answer, checked, _LOOKS_AT_ONCE))
+        return list(ordered_map(answer, checked, _LOOKS_AT_ONCE, _LOOKS_AT_ONCE))
 
     def _answer(self, offer: Offer, path: str, key: str, expiry: UrlExpiry) -> Answer:
         head = self.store.head_with_checksum(key)

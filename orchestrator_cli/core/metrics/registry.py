@@ -184,19 +184,23 @@ class MetricsRecorder:
         self._lock = threading.Lock()
         self._measured = self._nothing()
 
-    def upload(self, work: Callable[[], UploadResult], timed: bool) -> UploadResult:
-        """Do one file's upload and measure it; its exceptions are counted and passed on.
+    def uploaded(self, result: UploadResult, seconds: float | None) -> None:
+        """Count a file; its duration where `seconds` says it."""
+        with self._lock:
+            if result.resumed_bytes:
+                self._measured.count(RESUMED, (self._command,), result.resumed_bytes)
+            if result.error is not None:
+                self._measured.count(FAILURES, (self._command, reason_of(result.error)))
+            elif result.stored:
+                labels = (self._command, str(result.outcome))
+                if seconds is not None:
+                    self._measured.observe(DURATION, labels, seconds)
+                self._measured.observe(SIZE, labels, result.size_bytes)
 
-        The duration counts where it is `timed`.
-        """
-        began = self._clock()
-        try:
-            result = work()
-        except OrchestratorError as error:
-            self._count_failure(error)
-            raise
-        self._take(result, max(0.0, self._clock() - began) if timed else None)
-        return result
+    def failed(self, error: OrchestratorError) -> None:
+        """Count an error that ended everything."""
+        with self._lock:
+            self._measured.count(FAILURES, (self._command, reason_of(error)))
 
     def retry(self, error: OrchestratorError) -> None:
         """Count a request that is sent again because of an error."""
@@ -226,22 +230,6 @@ class MetricsRecorder:
             (FAILURES.name, (self._command, reason)): 0 for reason in REASONS.values()
         }
         return MetricsSnapshot(zeros)
-
-    def _count_failure(self, error: OrchestratorError) -> None:
-        with self._lock:
-            self._measured.count(FAILURES, (self._command, reason_of(error)))
-
-    def _take(self, result: UploadResult, seconds: float | None) -> None:
-        with self._lock:
-            if result.resumed_bytes:
-                self._measured.count(RESUMED, (self._command,), result.resumed_bytes)
-            if result.error is not None:
-                self._measured.count(FAILURES, (self._command, reason_of(result.error)))
-            elif result.stored:
-                labels = (self._command, str(result.outcome))
-                if seconds is not None:
-                    self._measured.observe(DURATION, labels, seconds)
-                self._measured.observe(SIZE, labels, result.size_bytes)
 
 
 def reason_of(error: OrchestratorError) -> str:

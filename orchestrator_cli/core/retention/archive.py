@@ -16,7 +16,6 @@ from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.core.base.ahead import map_in_order
 from orchestrator_cli.core.base.errors import ArchivedError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import (
@@ -25,6 +24,8 @@ from orchestrator_cli.core.executions.keys import (
     parse_artifact_key,
 )
 from orchestrator_cli.core.retention.rule import ARCHIVE_CLASSES
+from orchestrator_cli.core.s3.read_operations import head_object
+from orchestrator_cli.core.s3.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
@@ -77,9 +78,7 @@ def _list(store: ArtifactStore, execution_id: str) -> Iterator[File]:
             yield METADATA_NAME, listed
 
 
-def with_restore_status(
-    store: ArtifactStore, files: Iterable[File], ahead: int = 16
-) -> Iterator[File]:
+def with_restore_status(store: ArtifactStore, files: Iterable[File]) -> Iterator[File]:
     """Yield the files with the state of restores, asked one by one where no listing told it.
 
     AWS lists it for every object that has one.
@@ -88,14 +87,17 @@ def with_restore_status(
     def unknown(file: File) -> bool:
         return is_archived(file[1]) and file[1].restore is None and not store.clients.is_aws
 
-    def ask(file: File) -> File:
-        path, listed = file
-        return path, replace(listed, restore=parse_restore(store.head(listed.key).restore))
-
     for asking, run in groupby(files, key=unknown):
         if asking:
-            run = map_in_order(ask, run, ahead)  # noqa: PLW2901 - the same files, with more told
+            # The same files, with more told.
+            run = store.map_operations(map(_ask_restore_status, run))  # noqa: PLW2901
         yield from run
+
+
+def _ask_restore_status(file: File) -> Operation[File]:
+    path, listed = file
+    head = yield from head_object(listed.key)
+    return path, replace(listed, restore=parse_restore(head.restore))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from orchestrator_cli.core.base.ahead import map_in_order
 from orchestrator_cli.core.base.errors import (
     AccessError,
     ArchivedError,
@@ -18,6 +17,7 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UnavailableError,
 )
+from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import METADATA_NAME
 from orchestrator_cli.core.executions.listing import no_such_execution
@@ -122,6 +122,10 @@ def _item(path: str, listed: ObjectSummary) -> RestoreItem:
     )
 
 
+# boto3 sends these, one in each thread.
+_MAX_WORKERS = 16
+
+
 def request_restores(
     store: ArtifactStore, plan: RestorePlan, concurrency: int
 ) -> Iterator[RestoreItem]:
@@ -133,7 +137,7 @@ def request_restores(
     def request(item: RestoreItem) -> RestoreItem:
         return _request(store, item, plan)
 
-    yield from map_in_order(request, plan.needed, concurrency)
+    yield from ordered_map(request, plan.needed, min(concurrency, _MAX_WORKERS), concurrency)
 
 
 def _request(store: ArtifactStore, item: RestoreItem, plan: RestorePlan) -> RestoreItem:

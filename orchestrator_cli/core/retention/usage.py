@@ -10,8 +10,7 @@ from itertools import groupby, islice
 from operator import attrgetter, itemgetter
 from typing import Protocol
 
-from orchestrator_cli.core.base.ahead import map_in_order
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     execution_prefix,
@@ -22,7 +21,10 @@ from orchestrator_cli.core.executions.repository import read_executions
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
 from orchestrator_cli.core.retention.inventory import InventoryObject
+from orchestrator_cli.core.s3.list_operations import ListQuery, list_objects
 from orchestrator_cli.core.s3.multipart import IncompleteUpload, MultipartUploads
+from orchestrator_cli.core.s3.multipart_operations import list_parts
+from orchestrator_cli.core.s3.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
@@ -92,48 +94,52 @@ def merge_same_execution(parts: Iterable[ExecutionUsage]) -> Iterator[ExecutionU
 
 
 def list_usage_of(
-    store: ObjectLister, forecaster: LifecycleForecaster, execution_ids: Iterable[str], ahead: int
+    store: ArtifactStore, forecaster: LifecycleForecaster, execution_ids: Iterable[str]
 ) -> Iterator[ExecutionUsage]:
     """Yield what these executions store, in the order given; nothing where there is nothing."""
+    yield from store.map_operations(_read_usage(forecaster, one) for one in execution_ids)
 
-    def read(execution_id: str) -> ExecutionUsage:
-        usage = Usage(executions=1)
-        for listed in store.list_objects(execution_prefix(execution_id)):
+
+def _read_usage(forecaster: LifecycleForecaster, execution_id: str) -> Operation[ExecutionUsage]:
+    usage = Usage(executions=1)
+    query = ListQuery(execution_prefix(execution_id))
+    token: str | None = None
+    while True:
+        page = yield from list_objects(query, token)
+        for listed in page.objects:
             usage.add_object(listed, forecaster)
-        return execution_id, usage
-
-    yield from map_in_order(read, execution_ids, ahead)
+        token = page.next_token
+        if token is None:
+            return execution_id, usage
 
 
 # --- unfinished uploads ----------------------------------------------------------------------
 
 
 def list_unfinished(
-    store: ArtifactStore, is_meant: Callable[[str], bool], prefix: str, ahead: int
+    store: ArtifactStore, is_meant: Callable[[str], bool], prefix: str
 ) -> list[ExecutionUsage]:
     """Return what the parts of unfinished uploads hold, by execution, in time order."""
     uploads = MultipartUploads(store)
-
-    def measure(upload: IncompleteUpload) -> ExecutionUsage | None:
-        execution_id = key_execution_id(upload.key)
-        try:
-            parts = uploads.list_parts(upload.key, upload.upload_id).values()
-        except OrchestratorError as error:
-            if error.exit_code != 4:
-                raise
-            # It has ended meanwhile.
-            return None
-        size = sum(part.size_bytes for part in parts)
-        usage = Usage(1, {}, {}, 1, len(parts), size)
-        return execution_id or "", usage
 
     def meant(upload: IncompleteUpload) -> bool:
         execution_id = key_execution_id(upload.key)
         return execution_id is not None and is_meant(execution_id)
 
-    found = map_in_order(measure, filter(meant, uploads.list_uploads(prefix)), ahead)
+    found = store.map_operations(map(_measure, filter(meant, uploads.list_uploads(prefix))))
     ordered = sorted((one for one in found if one is not None), key=itemgetter(0))
     return list(merge_same_execution(ordered))
+
+
+def _measure(upload: IncompleteUpload) -> Operation[ExecutionUsage | None]:
+    """Return what an upload's parts hold; None where it has ended meanwhile."""
+    try:
+        parts = (yield from list_parts(upload.key, upload.upload_id)).values()
+    except NotFoundError:
+        return None
+    size = sum(part.size_bytes for part in parts)
+    usage = Usage(1, {}, {}, 1, len(parts), size)
+    return key_execution_id(upload.key) or "", usage
 
 
 def include_incomplete(

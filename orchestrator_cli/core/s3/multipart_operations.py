@@ -210,8 +210,9 @@ def upload_part(
 
     def before_retry(error: OrchestratorError) -> Operation[None]:
         # Some servers answer 500 for an upload that is gone: asking is cheaper than sending the
-        # part five times more.
-        if isinstance(error, UnavailableError) and error.code is not None:
+        # part five times more. A server that asks for fewer requests has said why.
+        answered = isinstance(error, UnavailableError) and error.code is not None
+        if answered and not error.is_throttled:
             yield from _check_in_progress(key, upload_id)
 
     request = S3Request(

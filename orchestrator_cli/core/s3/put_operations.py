@@ -124,10 +124,24 @@ def compare_object(
     head = yield from head_for_compare(key)
     if head is None:
         return None
+    same = yield from has_content(head, source, size_bytes, known)
+    return PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT
+
+
+def has_content(
+    head: ObjectMetadata,
+    source: RandomAccessReader,
+    size_bytes: int,
+    known: StoredChecksum | None = None,
+) -> Operation[bool]:
+    """Return True if a stored object holds exactly these bytes.
+
+    Where S3 holds no checksum that can be recomputed, the object is read back.
+    """
     same = matches_stored(source, size_bytes, head, known)
     if same is None:
         same = hash_range(source, "sha256", 0, size_bytes) == (yield from _hash_object(head))
-    return PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT
+    return same
 
 
 def _hash_object(head: ObjectMetadata) -> Operation[bytes]:

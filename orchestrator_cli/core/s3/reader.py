@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator_cli.core.base.ahead import map_in_order
-from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError
+from orchestrator_cli.core.http.transport import Cancelled
 from orchestrator_cli.core.s3.checksum import RandomAccessReader
 from orchestrator_cli.core.s3.list_operations import ListPage, ListQuery, list_objects
 from orchestrator_cli.core.s3.read_operations import (
@@ -18,6 +18,7 @@ from orchestrator_cli.core.s3.read_operations import (
     head_for_compare,
     head_object,
 )
+from orchestrator_cli.core.s3.request import Operation
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectContent", "ObjectReader"]
 
-Item = TypeVar("Item")
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
 class ObjectReader:
@@ -41,10 +41,19 @@ class ObjectReader:
         self.bucket = clients.bucket
         self.retry: RetryPolicy = clients.retry
 
-    def map_in_order(self, work: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
-        """Yield the results of work on items in order; as many are worked on ahead as help."""
-        most = self.clients.settings.concurrency
-        return map_in_order(work, items, most, answer_seconds=self.answer_seconds)
+    def map_operations(self, operations: Iterable[Operation[T]]) -> Iterator[T]:
+        """Yield the results of operations in order; many are in flight, in the calling thread.
+
+        What one raises ends all; closing the iterator ends them too.
+        """
+        loop = self.clients.loop(self.clients.settings.concurrency)
+        tasks = (self.clients.task(one, loop.throttled) for one in operations)
+        try:
+            yield from loop.map_ordered(tasks)
+        except Cancelled as error:
+            raise InterruptedByUser("interrupted") from error
+        finally:
+            loop.close()
 
     def answer_seconds(self) -> float | None:
         """Return how long the quickest response has taken so far; None before the first."""

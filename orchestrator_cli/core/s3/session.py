@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_cli import __version__
-from orchestrator_cli.core.base.cancellation import BoundToken
+from orchestrator_cli.core.base.cancellation import BoundToken, CancelToken
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.base.text import printable
@@ -178,14 +178,14 @@ class S3Session:
         """Return an operation as a task for a loop: see `S3Client.task`."""
         return self.client.task(operation, on_throttled)
 
-    def loop(self, max_in_flight: int = 256) -> CurlLoop:
+    def loop(self, max_in_flight: int = 256, stop: CancelToken | None = None) -> CurlLoop:
         """Return a loop for the thread that calls this; it is closed by the caller."""
         from orchestrator_cli.core.http.curl_loop import CurlLoop
 
         return CurlLoop(
             self.client_options,
             max_in_flight=max_in_flight,
-            stop=self.retry.token,
+            stop=stop or self.retry.token,
             rate_limit=self._rate_limit,
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -12,24 +11,26 @@ from pathlib import Path
 
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
-    AccessError,
     ArchivedError,
     ConflictError,
     IntegrityError,
-    InterruptedByUser,
     NotFoundError,
     OrchestratorError,
     PartialFailureError,
-    UnavailableError,
 )
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.retention.archive import ArchiveInspector
 from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
 from orchestrator_cli.core.s3.compare import content_equals
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
+from orchestrator_cli.core.s3.read_operations import (
+    get_object_if_checksum_matches,
+    head_for_compare,
+)
+from orchestrator_cli.core.s3.request import Operation
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary, PutOutcome
 from orchestrator_cli.core.transfer.destination import Destination, DownloadDirectory
-from orchestrator_cli.core.transfer.engine import GROUPED_BYTES, Ended, TransferEngine
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.partial_file import PartialFile, partial_file
 from orchestrator_cli.core.transfer.range_reader import iter_range
 
@@ -83,9 +84,12 @@ class DownloadSummary:
         line = f"{len(self.failures):,} of {total:,} files were not downloaded"
         kinds = {type(result.error) for result in self.failures}
         first = self.failures[0].error
-        telling = (ConflictError, IntegrityError, ArchivedError)
-        if len(kinds) == 1 and isinstance(first, telling):
-            return type(first)(line, hint=first.hint)
+        telling = isinstance(first, ConflictError | IntegrityError | ArchivedError)
+        done = self.created + self.identical
+        whole = type(first) is not OrchestratorError and not done
+        if first is not None and len(kinds) == 1 and (telling or whole):
+            told = first.hint or RESUME_HINT
+            return type(first)(line, hint=told, retryable=first.retryable)
         hint = first.hint if first and len(kinds) == 1 else None
         return PartialFailureError(line, hint=hint or RESUME_HINT, retryable=True)
 
@@ -95,14 +99,14 @@ class Downloader:
 
     def __init__(
         self,
-        transfers: TransferEngine,
+        engine: TransferEngine,
         directory: Path,
         on_result: Callable[[DownloadResult], None],
         overwrite: bool = False,
         now: datetime | None = None,
     ) -> None:
-        self._transfers = transfers
-        self._store = transfers.store
+        self._engine = engine
+        self._store = engine.store
         self._directory = DownloadDirectory(directory)
         self._on_result = on_result
         self._overwrite = overwrite
@@ -111,58 +115,62 @@ class Downloader:
     def run(self, files: Iterable[File]) -> DownloadSummary:
         """Download (path, object) pairs; a failing file is a result, not an exception.
 
-        Raises AccessError, UnavailableError, InterruptedByUser, and PartialFailureError where the
-        disk takes no more. A NotFoundError of `files` is raised when the others are done.
+        Raises errors that are fatal, such as a disk that takes no more. A NotFoundError of `files`
+        is raised when the others are done.
         """
         summary = DownloadSummary()
         missing: list[NotFoundError] = []
-        groups = self._transfers.groups(_collecting(files, missing), _is_small)
-        for result in self._transfers.finished(map(self._start, groups)):
+        for result in self._engine.run(map(self._download, _collecting(files, missing))):
             summary.add(result)
             self._on_result(result)
         if missing:
             raise missing[0]
         return summary
 
-    def _start(self, group: list[File]) -> Future[Ended[DownloadResult]]:
-        work = partial(Ended.of, group, self._guarded)
-        if group[0][1].size_bytes > BASE_PART_BYTES:
-            return self._transfers.submit_large(work)
-        return self._transfers.submit(sum(listed.size_bytes for _, listed in group), work)
-
-    def _guarded(self, file: File) -> DownloadResult:
+    def _download(self, file: File) -> Operation[DownloadResult]:
         path, listed = file
-        destination = self._directory.path / path
         try:
             self._archive.check_readable(listed, path)
-            return self._download(path, listed, self._directory.place(path))
-        except (AccessError, UnavailableError, InterruptedByUser):
-            raise
+            place = self._directory.place(path)
+            return (yield from self._download_to(path, listed, place))
         except OrchestratorError as error:
-            return DownloadResult(path, destination, listed.size_bytes, None, error=error)
+            if error.is_fatal:
+                raise
+            failure = error
         except OSError as error:
+            destination = self._directory.path / path
             reason = f"cannot write {printable(destination)}: {error.strerror or error}"
             if error.errno in _NOTHING_FITS:
-                raise PartialFailureError(reason, hint=_MAKE_ROOM) from error
+                raise PartialFailureError(reason, hint=_MAKE_ROOM, is_fatal=True) from error
             failure = OrchestratorError(reason)
-            return DownloadResult(path, destination, listed.size_bytes, None, error=failure)
+        destination = self._directory.path / path
+        return DownloadResult(path, destination, listed.size_bytes, None, error=failure)
 
-    def _download(self, path: str, listed: ObjectSummary, place: Destination) -> DownloadResult:
+    def _download_to(
+        self, path: str, listed: ObjectSummary, place: Destination
+    ) -> Operation[DownloadResult]:
         done = partial(DownloadResult, path, place.path)
         if listed.size_bytes <= _WHOLE_BYTES and not place.is_taken():
-            content = self._store.get_verified(listed.key)
-            if content is not None and place.create(content):
-                place.check_still_there()
-                self._transfers.on_bytes(len(content))
-                return done(len(content), PutOutcome.CREATED)
-        head = self._store.head_with_checksum(listed.key)
+            with self._engine.hold(listed.size_bytes):
+                content = yield from get_object_if_checksum_matches(listed.key)
+                if content is not None and place.create(content):
+                    place.check_still_there()
+                    self._engine.on_bytes(len(content))
+                    return done(len(content), PutOutcome.CREATED)
+        head = yield from head_for_compare(listed.key)
         if head is None:
             raise NotFoundError(f"{printable(path)}: not found")
-        outcome, resumed = PutOutcome.IDENTICAL, 0
-        if not self._is_there(place, head):
-            outcome, resumed = self._fetch(head, place)
+        work = partial(self._compare_or_fetch, head, place)
+        fetched: tuple[PutOutcome, int] = yield self._engine.run_file(work)
+        outcome, resumed = fetched
         place.check_still_there()
         return done(head.size_bytes, outcome, resumed)
+
+    def _compare_or_fetch(self, head: ObjectMetadata, place: Destination) -> tuple[PutOutcome, int]:
+        """Return the outcome, and how many bytes an earlier run had fetched."""
+        if self._is_there(place, head):
+            return PutOutcome.IDENTICAL, 0
+        return self._fetch(head, place)
 
     def _is_there(self, place: Destination, head: ObjectMetadata) -> bool:
         """Say whether these bytes are there. Raises ConflictError where others may not give way."""
@@ -223,11 +231,11 @@ class Downloader:
         if have > head.size_bytes:
             arrived.clear()
             have = 0
-        self._transfers.on_bytes(have)
+        self._engine.on_bytes(have)
         for block in self._blocks(head, have):
             self._store.retry.check_stopped()
             arrived.append(block)
-            self._transfers.on_bytes(len(block))
+            self._engine.on_bytes(len(block))
         return have
 
     def _blocks(self, head: ObjectMetadata, start_bytes: int) -> Iterable[memoryview]:
@@ -252,10 +260,6 @@ class Downloader:
                 return PutOutcome.IDENTICAL
             raise
         return PutOutcome.CREATED
-
-
-def _is_small(file: File) -> bool:
-    return file[1].size_bytes <= GROUPED_BYTES
 
 
 def _collecting(files: Iterable[File], missing: list[NotFoundError]) -> Iterator[File]:

@@ -68,7 +68,7 @@ class TransferStats:
 class MultipartUploader:
     """The upload of one file of more than one part. Use once."""
 
-    transfers: TransferEngine
+    engine: TransferEngine
     source: LocalFile
     key: str
     content_type: str
@@ -110,24 +110,24 @@ class MultipartUploader:
         own = self._ledger.composite("sha256", len(self.plan))
         known = StoredChecksum(own, self.schedule) if own else None
         size_bytes = self.source.size_bytes
-        return self.transfers.store.compare(self.key, self.source, size_bytes, known)
+        return self.engine.store.compare(self.key, self.source, size_bytes, known)
 
     # --- what is there already -----------------------------------------------------------
 
     def _find_or_create(self) -> tuple[str, dict[int, StoredPart]]:
-        self._found = unfinished_uploads(self.transfers.uploads, self.key)
+        self._found = unfinished_uploads(self.engine.uploads, self.key)
         for upload_id, parts in filter(self._is_candidate, self._found):
             if self._all_match(parts):
                 self._count_resumed(upload_id, parts)
                 return upload_id, parts
-        uploads = self.transfers.uploads
+        uploads = self.engine.uploads
         return uploads.create(self.key, self.content_type, self.schedule), {}
 
     def _count_resumed(self, upload_id: str, parts: dict[int, StoredPart]) -> None:
         for part in parts.values():
             if (upload_id, part.number) not in self._counted:
                 self.count.add_resumed(part.size_bytes)
-                self.transfers.on_bytes(part.size_bytes)
+                self.engine.on_bytes(part.size_bytes)
                 self._counted.add((upload_id, part.number))
 
     def _is_candidate(self, upload: FoundUpload) -> bool:
@@ -144,7 +144,7 @@ class MultipartUploader:
         ordered = [parts[number] for number in sorted(parts)]
         # The first part tells most strangers apart, before all the others are hashed.
         return all(map(self._matches, ordered[:1])) and all(
-            self.transfers.run_all(ordered[1:], _memory, self._matches)
+            self.engine.parts.map(ordered[1:], _memory, lambda part, _: self._matches(part))
         )
 
     def _matches(self, stored: StoredPart) -> bool:
@@ -157,28 +157,28 @@ class MultipartUploader:
         self, upload_id: str, stored: dict[int, StoredPart]
     ) -> tuple[PutOutcome, Checksum | None]:
         missing = [part for number, part in self.plan.items() if number not in stored]
-        sent = self.transfers.run_leased(missing, _memory, partial(self._send, upload_id))
+        sent = self.engine.parts.map(missing, _memory, partial(self._send, upload_id))
         self.source.check_unchanged()
-        if not self.transfers.store.clients.is_aws:
+        if not self.engine.store.clients.is_aws:
             # Not every server heeds If-None-Match on completion: look once more, right before.
-            wait_for_earlier_uploads(self.transfers, self.key, upload_id)
+            wait_for_earlier_uploads(self.engine, self.key, upload_id)
             outcome = self._existing()
             if outcome is not None:
                 self._abandon(upload_id)
                 return outcome, None
-        self.transfers.uploads.complete(
+        self.engine.uploads.complete(
             self.key, upload_id, [*stored.values(), *sent], self.source.size_bytes
         )
         checksum = self._verify_stored()
-        abort_other_uploads(self.transfers.uploads, self.key, upload_id, self._found)
+        abort_other_uploads(self.engine.uploads, self.key, upload_id, self._found)
         return PutOutcome.CREATED, checksum
 
     def _send(self, upload_id: str, part: Part, lease: MemoryReservation) -> StoredPart:
-        store = self.transfers.store
+        store = self.engine.store
         with_md5 = not store.verified_by_server
-        upload = partial(self.transfers.uploads.upload_part, self.key, upload_id, part)
+        upload = partial(self.engine.uploads.upload_part, self.key, upload_id, part)
         if part.size_bytes <= BASE_PART_BYTES:
-            buffers = self.transfers.buffers
+            buffers = self.engine.buffers
             body = BufferedPartBody(self.source, part, lease, buffers)
             try:
                 stored = upload(body, self._ledger.note_bytes(part.number, body.view(), with_md5))
@@ -189,7 +189,7 @@ class MultipartUploader:
             stored = upload(FilePartBody(self.source, part, lease), digests)
         self._counted.add((upload_id, part.number))
         self.count.add_sent(part.size_bytes)
-        self.transfers.on_bytes(part.size_bytes)
+        self.engine.on_bytes(part.size_bytes)
         return stored
 
     def _digest_part(self, part: Part, with_md5: bool) -> PartDigests:
@@ -209,9 +209,7 @@ class MultipartUploader:
 
     def _verify_stored(self) -> Checksum | None:
         size_bytes = self.source.size_bytes
-        return verify_completed_object(
-            self.transfers.store, self.key, size_bytes, self._own_checksum
-        )
+        return verify_completed_object(self.engine.store, self.key, size_bytes, self._own_checksum)
 
     def _own_checksum(self, stored: StoredChecksum) -> Checksum:
         own = None
@@ -220,7 +218,7 @@ class MultipartUploader:
         return own or compute_checksum_like(self.source, self.source.size_bytes, stored)
 
     def _abandon(self, upload_id: str) -> None:
-        self.transfers.uploads.abort_best_effort(self.key, upload_id)
+        self.engine.uploads.abort_best_effort(self.key, upload_id)
 
 
 def _memory(part: Part | StoredPart) -> int:
@@ -267,7 +265,7 @@ def abort_other_uploads(
         uploads.abort_best_effort(key, upload_id)
 
 
-def wait_for_earlier_uploads(transfers: TransferEngine, key: str, upload_id: str) -> None:
+def wait_for_earlier_uploads(engine: TransferEngine, key: str, upload_id: str) -> None:
     """Let the uploads of the same key that began earlier end first, for about two seconds.
 
     Where completing overwrites, several that look at the same moment would all find the key free.
@@ -275,13 +273,13 @@ def wait_for_earlier_uploads(transfers: TransferEngine, key: str, upload_id: str
     """
     for _ in range(_LOOKS_AT_OTHERS):
         try:
-            found = [one for one in transfers.uploads.list_uploads(key) if one.key == key]
+            found = [one for one in engine.uploads.list_uploads(key) if one.key == key]
         except (AccessError, UnsupportedError):
             return
         found.sort(key=lambda one: (one.initiated_at, one.upload_id))
         if upload_id not in [one.upload_id for one in found[1:]]:
             return
-        transfers.store.retry.wait_a_moment()
+        engine.store.retry.wait_a_moment()
 
 
 def is_concurrent_change(error: OrchestratorError) -> bool:

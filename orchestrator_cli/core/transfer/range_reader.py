@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from orchestrator_cli.core.base.ahead import map_in_order
 from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.memory_limiter import BufferPool
+from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import composite, create_hash
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
@@ -17,9 +17,10 @@ from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _NOTHING = memoryview(b"")
 RANGE_BYTES = 4 * MIB
-_AHEAD = 6
+_MAX_PENDING = 6
 # One connection that is answered at once fills a core.
-_FIRST_READERS = 2
+_NEAR_READERS = 2
+_NEAR_SECONDS = 0.005
 
 
 def iter_range(
@@ -39,8 +40,9 @@ def iter_range(
         return store.read_range(key, offset_bytes, size_bytes, buffer), buffer
 
     offsets = range(start_bytes, end_bytes, RANGE_BYTES)
-    waits = store.answer_seconds
-    for block, buffer in map_in_order(read, offsets, _AHEAD, _FIRST_READERS, waits):
+    is_near = (store.answer_seconds() or 0.0) < _NEAR_SECONDS
+    readers = _NEAR_READERS if is_near else _MAX_PENDING
+    for block, buffer in ordered_map(read, offsets, readers, _MAX_PENDING):
         yield block
         buffers.give_back(buffer)
 

@@ -33,7 +33,7 @@ from orchestrator_cli.core.s3.part_plan import (
     plan_parts,
 )
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
-from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, Batch, TransferEngine
+from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, TransferEngine
 from orchestrator_cli.core.transfer.multipart_upload import (
     FoundUpload,
     TransferStats,
@@ -48,6 +48,7 @@ from orchestrator_cli.core.transfer.part_checksums import (
     verify_completed_object,
 )
 from orchestrator_cli.core.transfer.part_source import FilePartBody
+from orchestrator_cli.core.transfer.part_threads import FutureGroup
 from orchestrator_cli.core.transfer.stream_parts import (
     BinaryStream,
     StreamPart,
@@ -67,9 +68,9 @@ _OTHER_PARTS_CODES = frozenset({"InvalidPart", "InvalidPartOrder", "NotImplement
 class StreamUpload:
     """The upload of one stream. Use once."""
 
-    def __init__(self, transfers: TransferEngine, key: str, content_type: str) -> None:
-        self._transfers = transfers
-        self._store = transfers.store
+    def __init__(self, engine: TransferEngine, key: str, content_type: str) -> None:
+        self._engine = engine
+        self._store = engine.store
         self._key = key
         self._content_type = content_type
         self._ledger = PartChecksums()
@@ -110,7 +111,7 @@ class StreamUpload:
         with closing(piece):
             data = piece.read_at(0, piece.part.size_bytes)
         outcome, checksum = self._store.create(self._key, data, self._content_type)
-        self._transfers.on_bytes(len(data))
+        self._engine.on_bytes(len(data))
         if outcome is PutOutcome.CREATED:
             self.count.add_sent(len(data))
         return outcome, checksum
@@ -122,12 +123,12 @@ class StreamUpload:
     ) -> tuple[PutOutcome, Checksum | None]:
         upload_id, known = self._find_or_create(ahead, rest)
         pieces = chain_parts(ahead, rest)
-        batch: Batch[StoredPart] = Batch()
+        group: FutureGroup[StoredPart] = FutureGroup()
         try:
             for piece in pieces:
-                batch.add(self._start(upload_id, piece, known))
-                batch.check()
-            self._complete(upload_id, batch.results())
+                group.add(self._start(upload_id, piece, known))
+                group.check()
+            self._complete(upload_id, group.results())
             own = self._own_checksum
             checksum = verify_completed_object(self._store, self._key, self.size_bytes, own)
         except OrchestratorError as error:
@@ -135,31 +136,31 @@ class StreamUpload:
             if not (is_concurrent_change(error) or (known and in_the_way)):
                 raise
             if in_the_way or isinstance(error, ConflictError):
-                self._transfers.uploads.abort_best_effort(self._key, upload_id)
+                self._engine.uploads.abort_best_effort(self._key, upload_id)
             # Parts that still wait for their turn are hashed: they cannot be read again.
             self._lost = error
-            batch.join()
+            group.wait()
             return self._after_race(pieces, error)
-        abort_other_uploads(self._transfers.uploads, self._key, upload_id, self._found)
+        abort_other_uploads(self._engine.uploads, self._key, upload_id, self._found)
         return PutOutcome.CREATED, checksum
 
     def _complete(self, upload_id: str, parts: list[StoredPart]) -> None:
         # Not every server heeds If-None-Match on completion: look once more, right before.
         if not self._store.clients.is_aws:
-            wait_for_earlier_uploads(self._transfers, self._key, upload_id)
+            wait_for_earlier_uploads(self._engine, self._key, upload_id)
             if self._store.exists(self._key):
                 what = f"upload of {printable(self._key)}"
                 raise ConflictError(f"{what}: the key was taken meanwhile")
-        self._transfers.uploads.complete(self._key, upload_id, parts, self.size_bytes)
+        self._engine.uploads.complete(self._key, upload_id, parts, self.size_bytes)
 
     def _find_or_create(
         self, ahead: deque[StreamPart], rest: Iterator[StreamPart]
     ) -> tuple[str, dict[int, StoredPart]]:
-        self._found = unfinished_uploads(self._transfers.uploads, self._key)
+        self._found = unfinished_uploads(self._engine.uploads, self._key)
         for upload_id, parts in self._found:
             if parts and self._begins_alike(parts, ahead, rest):
                 return upload_id, parts
-        uploads = self._transfers.uploads
+        uploads = self._engine.uploads
         return uploads.create(self._key, self._content_type, DOUBLING), {}
 
     def _begins_alike(
@@ -184,8 +185,8 @@ class StreamUpload:
         self, upload_id: str, piece: StreamPart, known: dict[int, StoredPart]
     ) -> Future[StoredPart]:
         stored = known.get(piece.part.number)
-        future = self._transfers.submit(
-            _held_bytes(piece), lambda: self._send(upload_id, piece, stored)
+        future = self._engine.parts.submit(
+            _held_bytes(piece), lambda _: self._send(upload_id, piece, stored)
         )
         if piece.spool is not None:
             # Also where it never begins, because another part has failed. A future keeps its
@@ -204,7 +205,7 @@ class StreamUpload:
         else:
             stored = self._send_piece(upload_id, piece, digests)
             self.count.add_sent(part.size_bytes)
-        self._transfers.on_bytes(part.size_bytes)
+        self._engine.on_bytes(part.size_bytes)
         return stored
 
     def _send_piece(self, upload_id: str, piece: StreamPart, digests: PartDigests) -> StoredPart:
@@ -214,7 +215,7 @@ class StreamUpload:
         else:
             local = Part(piece.part.number, 0, piece.part.size_bytes)
             body = FilePartBody(piece, local)
-        return self._transfers.uploads.upload_part(self._key, upload_id, piece.part, body, digests)
+        return self._engine.uploads.upload_part(self._key, upload_id, piece.part, body, digests)
 
     def _digest(self, piece: StreamPart, with_md5: bool) -> PartDigests:
         number = piece.part.number
@@ -286,7 +287,7 @@ class StreamUpload:
     def _same_parts(self, stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:
         for piece in closing_each(pieces):
             self._digest(piece, with_md5=stored.checksum.algorithm == "md5")
-            self._transfers.on_bytes(piece.part.size_bytes)
+            self._engine.on_bytes(piece.part.size_bytes)
         return self._own_checksum(stored) == stored.checksum
 
     def _same_bytes(self, stored_size_bytes: int, pieces: Iterator[StreamPart]) -> bool:

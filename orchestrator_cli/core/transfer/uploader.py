@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
 from orchestrator_cli.core.base.errors import (
-    AccessError,
     ConflictError,
     IntegrityError,
-    InterruptedByUser,
-    NotFoundError,
     OrchestratorError,
     PartialFailureError,
-    UnavailableError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.keys import execution_prefix
 from orchestrator_cli.core.s3.compare import StoredChecksum
+from orchestrator_cli.core.s3.list_operations import ListPage, ListQuery, list_objects
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
-from orchestrator_cli.core.transfer.engine import GROUPED_BYTES, Ended, TransferEngine
+from orchestrator_cli.core.s3.put_operations import put_if_absent
+from orchestrator_cli.core.s3.request import Operation
+from orchestrator_cli.core.s3.types import Checksum, PutOutcome, UploadResult
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader, TransferStats
 from orchestrator_cli.core.transfer.plan import PlanItem, PlannedFile, SkippedPath
+from orchestrator_cli.core.transfer.stored_etags import StoredEtags
 from orchestrator_cli.core.transfer.stream_parts import BinaryStream
 from orchestrator_cli.core.transfer.stream_upload import StreamUpload
 
 # From so many files on, one listing per thousand keys is cheaper than finding out file by file.
 _LISTING_PAYS_FROM = 32
+# Hashing and reading so much takes longer than handing it to another thread.
+_READ_IN_THREAD_BYTES = 1024 * 1024
+
+PutIfAbsent = Callable[[str, bytes, str, str | None], Operation[tuple[PutOutcome, Checksum]]]
 
 
 @dataclass
@@ -70,10 +73,10 @@ class UploadSummary:
         line = f"{len(self.failures):,} of {total:,} files were not stored"
         kinds = {type(result.error) for result in self.failures}
         first = self.failures[0].error
-        if len(kinds) == 1 and isinstance(first, ConflictError | IntegrityError):
-            return type(first)(line, hint=first.hint)
-        if len(kinds) == 1 and isinstance(first, NotFoundError) and not self.stored:
-            return NotFoundError(line)
+        telling = isinstance(first, ConflictError | IntegrityError)
+        whole = type(first) is not OrchestratorError and not self.stored
+        if first is not None and len(kinds) == 1 and (telling or whole):
+            return type(first)(line, hint=first.hint, retryable=first.retryable)
         hint = "see to that, then run the same command again: it sends what is missing"
         return PartialFailureError(line, hint=hint, retryable=True)
 
@@ -83,100 +86,102 @@ class Uploader:
 
     def __init__(
         self,
-        transfers: TransferEngine,
+        engine: TransferEngine,
         on_result: Callable[[UploadResult], None],
         etag_of: Callable[[str], str] | None = None,
+        put: PutIfAbsent | None = None,
     ) -> None:
-        """Take what a listing has shown of a key, where there was one: its ETag, or nothing."""
-        self._transfers = transfers
-        self._store = transfers.store
+        """`etag_of` tells what a listing has shown of a key: its ETag, or nothing.
+
+        `put` stores a small object; by default in the bucket itself.
+        """
+        self._engine = engine
         self._on_result = on_result
         self._etag_of = etag_of
+        self._put = put or partial(put_if_absent, engine.store.server)
 
-    def run(self, execution_id: str, plan: Iterable[PlanItem]) -> UploadSummary:
+    def run(self, plan: Iterable[PlanItem]) -> UploadSummary:
         """Upload everything; a failing file is a result, not an exception.
 
-        Raises AccessError, UnavailableError and InterruptedByUser: nothing else would fare better.
+        Raises errors that are fatal: nothing else would fare better.
         """
         summary = UploadSummary()
-        items = self._with_listing(execution_id, plan)
-        groups = self._transfers.groups(items, _is_small)
-        for result in self._transfers.finished(map(self._start, groups)):
-            summary.add(result)
-            self._on_result(result)
+        items = self._with_listing(plan)
+        try:
+            for result in self._engine.run(map(self._upload, items)):
+                summary.add(result)
+                self._on_result(result)
+        except OrchestratorError as error:
+            self._engine.observer.failed(error)
+            raise
         return summary
 
-    def _with_listing(self, execution_id: str, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
+    def _with_listing(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
         items = iter(plan)
         if self._etag_of is not None:
             return items
         first = list(itertools.islice(items, _LISTING_PAYS_FROM))
         if len(first) == _LISTING_PAYS_FROM:
-            prefix = execution_prefix(execution_id)
-            stored = {one.key: one.etag for one in self._store.list_objects(prefix)}
-            self._etag_of = lambda key: stored.get(key, "")
+            self._etag_of = StoredEtags(self._list_page).etag_of
         return itertools.chain(first, items)
 
-    def _start(self, group: list[PlanItem]) -> Future[Ended[UploadResult]]:
-        work = partial(self._work, group)
-        first = group[0]
-        if isinstance(first, PlannedFile) and first.size_bytes > BASE_PART_BYTES:
-            return self._transfers.submit_large(work)
-        size_bytes = sum(item.size_bytes for item in group if isinstance(item, PlannedFile))
-        return self._transfers.submit(size_bytes, work)
+    def _list_page(self, prefix: str, start_after: str, token: str | None) -> ListPage:
+        operation = list_objects(ListQuery(prefix, start_after), token)
+        return self._engine.store.clients.run(operation)
 
-    def _work(self, group: list[PlanItem]) -> Ended[UploadResult]:
-        return Ended.of(group, self._observed)
-
-    def _observed(self, item: PlanItem) -> UploadResult:
-        return self._transfers.observe(partial(self._store_item, item), True)
-
-    def _store_item(self, item: PlanItem) -> UploadResult:
+    def _upload(self, item: PlanItem) -> Operation[UploadResult]:
         if isinstance(item, SkippedPath):
             return _skipped(item)
-        large = item.size_bytes > BASE_PART_BYTES
-        return self._guarded(item, self._upload_large if large else self._upload_small)
-
-    def _guarded(
-        self, item: PlannedFile, work: Callable[[PlannedFile], UploadResult]
-    ) -> UploadResult:
+        began = time.monotonic()
         try:
-            return work(item)
-        except (AccessError, UnavailableError, InterruptedByUser):
-            raise
+            if item.size_bytes > BASE_PART_BYTES:
+                result: UploadResult = yield self._engine.run_file(
+                    partial(self._upload_large, item)
+                )
+            else:
+                result = yield from self._upload_small(item)
         except OrchestratorError as error:
             if error.is_fatal:
                 raise
-            return _failed(item, error)
+            result = _failed(item, error)
         except OSError as error:
             reason = f"cannot read {printable(item.source)}: {error.strerror or error}"
-            return _failed(item, OrchestratorError(reason))
+            result = _failed(item, OrchestratorError(reason))
+        self._engine.observer.uploaded(result, max(0.0, time.monotonic() - began))
+        return result
 
-    def _upload_small(self, item: PlannedFile) -> UploadResult:
-        with item.open() as source:
-            if source.size_bytes > BASE_PART_BYTES:
-                # It has grown since the walk, and its parts need threads that this one is of.
-                raise source.changed()
-            data = source.read_all_at(0, source.size_bytes)
-            source.check_unchanged()
+    def _upload_small(self, item: PlannedFile) -> Operation[UploadResult]:
         etag = None if self._etag_of is None else self._etag_of(item.key)
-        outcome, checksum = self._store.create(item.key, data, item.content_type, etag)
-        self._transfers.on_bytes(len(data))
+        with self._engine.hold(item.size_bytes):
+            if item.size_bytes < _READ_IN_THREAD_BYTES:
+                data = _read_unchanged(item)
+            else:
+                data = yield self._engine.run_read(partial(_read_unchanged, item))
+            outcome, checksum = yield from self._put(item.key, data, item.content_type, etag)
+        self._engine.on_bytes(len(data))
         sent = len(data) if outcome is PutOutcome.CREATED else 0
         return _done(item, len(data), outcome, StoredChecksum(checksum), TransferStats(0, sent))
 
     def _upload_large(self, item: PlannedFile) -> UploadResult:
         with item.open() as source:
             if source.size_bytes <= BASE_PART_BYTES:
-                return self._upload_small(item)
-            upload = MultipartUploader(self._transfers, source, item.key, item.content_type)
+                # It has become shorter since the walk.
+                raise source.changed()
+            upload = MultipartUploader(self._engine, source, item.key, item.content_type)
             outcome, checksum = upload.run()
             stored = StoredChecksum(checksum) if checksum else None
             return _done(item, source.size_bytes, outcome, stored, upload.count)
 
 
-def _is_small(item: PlanItem) -> bool:
-    return isinstance(item, PlannedFile) and item.size_bytes <= GROUPED_BYTES
+def _read_unchanged(item: PlannedFile) -> bytes:
+    """Return a small file's bytes. Raises SourceChangedError where it changes meanwhile."""
+    with item.open() as source:
+        if source.size_bytes > BASE_PART_BYTES:
+            # It has grown since the walk, and its parts would need threads.
+            raise source.changed()
+        data = source.read_all_at(0, source.size_bytes)
+        source.check_unchanged()
+    return data
 
 
 def _skipped(item: SkippedPath) -> UploadResult:
@@ -213,20 +218,18 @@ def _failed(item: PlannedFile, error: OrchestratorError) -> UploadResult:
     return UploadResult(str(item.source), item.path, item.key, item.size_bytes, None, error=error)
 
 
-def upload_stream(
-    transfers: TransferEngine, item: PlannedFile, stream: BinaryStream
-) -> UploadResult:
+def upload_stream(engine: TransferEngine, item: PlannedFile, stream: BinaryStream) -> UploadResult:
     """Store a stream under the item's key; what can fail alone is in the result."""
-    return transfers.observe(lambda: _upload_stream(transfers, item, stream), False)
-
-
-def _upload_stream(
-    transfers: TransferEngine, item: PlannedFile, stream: BinaryStream
-) -> UploadResult:
-    upload = StreamUpload(transfers, item.key, item.content_type)
+    upload = StreamUpload(engine, item.key, item.content_type)
     try:
         outcome, checksum = upload.run(stream)
-    except IntegrityError as error:
-        return _failed(item, error)
-    stored = StoredChecksum(checksum) if checksum else None
-    return _done(item, upload.size_bytes, outcome, stored, upload.count)
+    except OrchestratorError as error:
+        if error.is_fatal:
+            engine.observer.failed(error)
+            raise
+        result = _failed(item, error)
+    else:
+        stored = StoredChecksum(checksum) if checksum else None
+        result = _done(item, upload.size_bytes, outcome, stored, upload.count)
+    engine.observer.uploaded(result, None)
+    return result

@@ -13,10 +13,17 @@ from orchestrator_cli.core.executions.keys import METADATA_NAME
 from orchestrator_cli.core.executions.listing import list_files
 from orchestrator_cli.core.executions.manifest import manifest_sha256
 from orchestrator_cli.core.executions.metadata import Artifact, ExecutionMetadata
-from orchestrator_cli.core.s3.compare import best_stored_checksum, content_equals
-from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
+from orchestrator_cli.core.s3.checksum import composite, create_hash
+from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
+from orchestrator_cli.core.s3.part_plan import MIB, Part, plan_parts
+from orchestrator_cli.core.s3.put_operations import has_content
+from orchestrator_cli.core.s3.read_operations import get_range, head_for_compare
+from orchestrator_cli.core.s3.request import Operation
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer.plan import PlanItem, SkippedPath
+
+_READ_BYTES = 4 * MIB
 
 
 class Finding(StrEnum):
@@ -51,10 +58,10 @@ def verify_stored(
     """
     manifest = {item.path: item for item in metadata.artifacts or []}
     complete = metadata.artifacts is not None
-    check = partial(_verify_object, store, manifest, complete, read_back)
+    check = partial(_verify_object, manifest, complete, read_back)
     files = list_files(store, metadata.execution_id)
     seen: dict[str, VerifyResult] = {}
-    for verified in store.map_in_order(check, files):
+    for verified in store.map_operations(map(check, files)):
         seen[verified.path] = verified
         yield verified
     for path, item in manifest.items():
@@ -83,14 +90,13 @@ def _verify_digest(
 
 
 def _verify_object(
-    store: ArtifactStore,
     manifest: dict[str, Artifact],
     complete: bool,
     read_back: bool,
     item: tuple[str, ObjectSummary],
-) -> VerifyResult:
+) -> Operation[VerifyResult]:
     path, listed = item
-    head = store.head_with_checksum(listed.key)
+    head = yield from head_for_compare(listed.key)
     if head is None:
         return VerifyResult(path, Finding.MISSING, "vanished while it was looked at")
     stored = best_stored_checksum(head)
@@ -104,36 +110,50 @@ def _verify_object(
         checksum,
     ):
         return found(Finding.DIFFERS, f"stored {checksum}, manifest {expected.checksum}")
-    if checksum is None:
+    if stored is None:
         return found(Finding.UNVERIFIABLE, "S3 holds no checksum that can be recomputed")
-    if read_back and not _reads_back(store, head):
+    if read_back and (yield from read_back_checksum(head, stored)) != stored.checksum:
         return found(Finding.DIFFERS, "the bytes read back do not match the checksum")
-    return found(Finding.OK, checksum)
+    return found(Finding.OK, str(checksum))
 
 
-def _reads_back(store: ArtifactStore, head: ObjectMetadata) -> bool:
-    source = store.open_stored(head.key)
-    return content_equals(source, head.size_bytes, head, lambda: source)
+def read_back_checksum(head: ObjectMetadata, like: StoredChecksum) -> Operation[Checksum]:
+    """Read an object and return its checksum in the form of a stored one."""
+    algorithm = like.checksum.algorithm
+    if like.schedule is None:
+        digest = yield from _hash_part(head.key, algorithm, Part(1, 0, head.size_bytes))
+        return Checksum(algorithm, digest.hex())
+    digests: list[bytes] = []
+    for part in plan_parts(head.size_bytes, like.schedule):
+        digest = yield from _hash_part(head.key, algorithm, part)
+        digests.append(digest)
+    return composite(algorithm, digests)
+
+
+def _hash_part(key: str, algorithm: str, part: Part) -> Operation[bytes]:
+    digest = create_hash(algorithm)
+    for offset in range(0, part.size_bytes, _READ_BYTES):
+        size_bytes = min(_READ_BYTES, part.size_bytes - offset)
+        digest.update((yield from get_range(key, part.offset_bytes + offset, size_bytes)))
+    return digest.digest()
 
 
 def verify_local(store: ArtifactStore, plan: Iterable[PlanItem]) -> Iterator[VerifyResult]:
     """Yield a finding per local file of an upload plan: whether S3 holds the same bytes."""
-    check = partial(_verify_file, store)
-    yield from store.map_in_order(check, plan)
+    yield from store.map_operations(map(_verify_file, plan))
 
 
-def _verify_file(store: ArtifactStore, item: PlanItem) -> VerifyResult:
+def _verify_file(item: PlanItem) -> Operation[VerifyResult]:
     if isinstance(item, SkippedPath):
         finding = Finding.UNREADABLE if item.error else Finding.OK
         return VerifyResult(str(item.source), finding, f"not looked at: {item.reason}")
     found = partial(VerifyResult, item.path, size_bytes=item.size_bytes)
-    head = store.head_with_checksum(item.key)
+    head = yield from head_for_compare(item.key)
     if head is None:
         return found(Finding.MISSING, f"{printable(item.source)} is not stored")
     try:
         with item.open() as source:
-            opened = partial(store.open_stored, item.key)
-            same = content_equals(source, source.size_bytes, head, opened)
+            same = yield from has_content(head, source, source.size_bytes)
             source.check_unchanged()
     except OSError as error:
         return found(Finding.UNREADABLE, f"cannot read {printable(item.source)}: {error.strerror}")

@@ -126,7 +126,7 @@ class UsageSource:
             return include_incomplete(found, [(name, Usage(executions=1)) for name in named])
         store = self._bucket()
         if named:
-            return list_usage_of(store, forecaster, named, self._concurrency)
+            return list_usage_of(store, forecaster, named)
         return list_usage(store, forecaster, since, until, self._concurrency)
 
     def _unfinished(
@@ -137,9 +137,9 @@ class UsageSource:
             return []
         prefix = execution_prefix(named[0]) if len(named) == 1 else EXECUTIONS_PREFIX
         try:
-            return list_unfinished(self._store, is_meant, prefix, self._concurrency)
+            return list_unfinished(self._store, is_meant, prefix)
         except OrchestratorError as error:
-            if error.exit_code not in (1, 2, 5):
+            if error.is_fatal:
                 raise
             # A missing permission, or a server without it, must not hide the rest.
             self._app.output.warn(f"unfinished uploads are not counted: {error.message}")

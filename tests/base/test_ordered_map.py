@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator_cli.core.base.ahead import map_in_order
+from orchestrator_cli.core.base.ordered_map import ordered_map
 
 
 class Source:
@@ -40,13 +40,13 @@ class Gates:
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
 @pytest.mark.parametrize("ahead", [1, 2, 7])
 def test_answers_come_in_order(count: int, ahead: int) -> None:
-    answers = list(map_in_order(lambda item: item * 10, range(count), ahead))
+    answers = list(ordered_map(lambda item: item * 10, range(count), ahead, ahead))
     assert answers == [item * 10 for item in range(count)]
 
 
 def test_answers_come_in_order_whichever_ends_first() -> None:
     gates = Gates(3)
-    answers = map_in_order(gates.work, range(3), 3)
+    answers = ordered_map(gates.work, range(3), 3, 3)
     taken: list[int] = []
     taker = threading.Thread(target=lambda: taken.extend(answers))
     taker.start()
@@ -68,7 +68,7 @@ def test_only_so_many_answers_wait(ahead: int) -> None:
         began.append(item)
         return item
 
-    answers = map_in_order(work, source, ahead)
+    answers = ordered_map(work, source, ahead, ahead)
     assert source.asked == 0
     for taken in range(1, 20):
         next(answers)
@@ -80,7 +80,7 @@ def test_only_so_many_answers_wait(ahead: int) -> None:
 
 def test_work_is_done_at_the_same_time() -> None:
     together = threading.Barrier(4, timeout=30)
-    answers = map_in_order(lambda item: together.wait() >= 0, range(4), 4)
+    answers = ordered_map(lambda item: together.wait() >= 0, range(4), 4, 4)
     assert list(answers) == [True] * 4
 
 
@@ -96,19 +96,19 @@ def test_never_more_threads_than_ahead() -> None:
         with lock:
             busy[0] -= 1
 
-    list(map_in_order(work, range(200), 3))
+    list(ordered_map(work, range(200), 3, 3))
     assert most[0] <= 3
 
 
 def test_a_single_item_needs_no_thread() -> None:
-    answers = map_in_order(lambda item: threading.current_thread(), [1], 4)
+    answers = ordered_map(lambda item: threading.current_thread(), [1], 4, 4)
     assert list(answers) == [threading.current_thread()]
 
 
 def test_who_stops_taking_stops_the_work() -> None:
     gates, source = Gates(100), Source(100)
     gates.may_end[0].set()
-    answers = map_in_order(gates.work, source, 3)
+    answers = ordered_map(gates.work, source, 3, 3)
     assert next(answers) == 0
     # Work is still under way; nobody waits for it.
     answers.close()  # type: ignore[attr-defined]
@@ -130,7 +130,7 @@ def test_a_failure_is_raised_in_its_turn_and_ends_it() -> None:
             raise ValueError("item 3")
         return item
 
-    answers = map_in_order(work, source, 4)
+    answers = ordered_map(work, source, 4, 4)
     assert [next(answers) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="item 3"):
         next(answers)
@@ -140,7 +140,7 @@ def test_a_failure_is_raised_in_its_turn_and_ends_it() -> None:
 
 def test_a_failure_of_a_single_item_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
-        list(map_in_order(lambda item: 1 // item, [0], 4))
+        list(ordered_map(lambda item: 1 // item, [0], 4, 4))
 
 
 def test_a_failure_of_the_source_is_raised() -> None:
@@ -149,4 +149,4 @@ def test_a_failure_of_the_source_is_raised() -> None:
         raise OSError("the listing broke")
 
     with pytest.raises(OSError, match="the listing broke"):
-        list(map_in_order(lambda item: item, items(), 2))
+        list(ordered_map(lambda item: item, items(), 2, 2))

@@ -1,0 +1,73 @@
+"""A listing is read page by page, and every key is told as a whole listing would tell it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator_cli.core.s3.list_operations import ListPage
+from orchestrator_cli.core.s3.types import ObjectSummary
+from orchestrator_cli.core.transfer.stored_etags import StoredEtags
+
+NAMES = st.text("abc/", min_size=1, max_size=8)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Listing:
+    """Pages of two keys, as S3 lists them."""
+
+    def __init__(self, keys: set[str], page_size: int = 2) -> None:
+        self.keys = sorted(keys)
+        self.page_size = page_size
+        self.pages = 0
+
+    def list_page(self, prefix: str, start_after: str, token: str | None) -> ListPage:
+        self.pages += 1
+        keys = [key for key in self.keys if key.startswith(prefix)]
+        begin = bisect_right(keys, token if token is not None else start_after)
+        found = keys[begin : begin + self.page_size]
+        objects = [ObjectSummary(key, 1, f"etag of {key}", NOW) for key in found]
+        is_last = begin + self.page_size >= len(keys)
+        return ListPage(objects, [], None if is_last else found[-1])
+
+
+@given(st.sets(NAMES), st.lists(NAMES))
+def test_every_key_is_told_right_whatever_the_order(stored: set[str], asked: list[str]) -> None:
+    etags = StoredEtags(Listing(stored).list_page)
+    for key in asked:
+        assert etags.etag_of(key) == (f"etag of {key}" if key in stored else "")
+
+
+def test_keys_in_order_cost_a_page_each_thousand() -> None:
+    keys = {f"executions/ID/artifacts/custom/{number:05}" for number in range(10_000)}
+    listing = Listing(keys, 1000)
+    etags = StoredEtags(listing.list_page)
+    assert all(etags.etag_of(key) for key in sorted(keys))
+    assert listing.pages == 10
+
+
+def test_runs_that_take_turns_have_a_cursor_each() -> None:
+    places = (
+        "executions/ID/artifacts/custom/",
+        "executions/ID/artifacts/screenshots/",
+        "executions/ID/logs/",
+    )
+    keys = {f"{place}{number:04}" for place in places for number in range(1000)}
+    listing = Listing(keys, 100)
+    etags = StoredEtags(listing.list_page)
+    for number in range(1000):
+        assert all(etags.etag_of(f"{place}{number:04}") for place in places)
+    # Each run reads its own pages, and no other's.
+    assert listing.pages == 30
+
+
+def test_where_nothing_is_stored_one_page_tells_all() -> None:
+    listing = Listing(set())
+    etags = StoredEtags(listing.list_page)
+    assert not any(
+        etags.etag_of(f"executions/ID/artifacts/custom/{number:04}") for number in range(100)
+    )
+    assert listing.pages == 1

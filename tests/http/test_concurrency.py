@@ -43,10 +43,12 @@ def feed(clock: Clock, controller: ConcurrencyController, busy: float, rate: flo
 @pytest.mark.parametrize(
     ("seconds", "limit"), [(0.0001, 16), (0.02, 66), (0.05, 166), (0.3, 256), (1.5, 256)]
 )
-def test_the_first_response_says_how_many_fit_into_its_time(seconds: float, limit: int) -> None:
+def test_the_first_responses_say_how_many_fit_into_their_time(seconds: float, limit: int) -> None:
     controller = Clock().controller()
-    assert controller.limit == 16
-    controller.on_response(seconds)
+    for number in range(16):
+        assert controller.limit == 16
+        # The first ones wait for each other's handshakes.
+        controller.on_response(seconds if number == 15 else 9.0)
     assert controller.limit == limit
 
 
@@ -83,16 +85,17 @@ def test_never_more_than_asked_for() -> None:
 def test_a_server_that_says_slow_down_is_sent_half_as_many_once() -> None:
     clock = Clock()
     controller = clock.controller()
-    controller.on_response(0.05)
+    for _ in range(16):
+        controller.on_response(0.05)
     clock.now += 0.1
     for _ in range(50):
-        controller.on_throttled()
+        controller.on_throttled(0.05)
     assert controller.limit == 83
     # What was begun before does not count, and what comes later halves them again.
     for _ in range(6):
         clock.now += 0.1
         for _ in range(10):
-            controller.on_throttled()
+            controller.on_throttled(0.05)
     assert controller.limit < 42
 
 
@@ -103,7 +106,7 @@ def test_then_requests_begin_at_a_pace() -> None:
     for _ in range(40):
         clock.now += 0.025
         controller.on_response(0.001)
-    controller.on_throttled()
+    controller.on_throttled(0.001)
     begun = 0
     while clock.now < 2:
         clock.now += controller.start_delay()
@@ -169,7 +172,7 @@ class Client:
             self._controller.on_response(self._world.latency)
             self.left -= 1
         else:
-            self._controller.on_throttled()
+            self._controller.on_throttled(self._world.latency)
             self._world.later(self._world.random.uniform(0, 0.5), self._again)
         self.pump()
 
@@ -211,7 +214,7 @@ def test_clients_share_what_a_server_lets_through(latency: float, windowed: bool
     assert min(done) >= (0.4 if windowed else 0.5) * sum(done) / len(done)
     seconds = world.run(lambda: not any(client.left for client in clients))
     assert not any(client.left for client in clients)
-    assert len(clients) * files / seconds >= 0.85 * rate
+    assert len(clients) * files / seconds >= (0.8 if windowed else 0.85) * rate
 
 
 def test_open_files_bound_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:

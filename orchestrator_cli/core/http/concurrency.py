@@ -44,11 +44,11 @@ def open_file_limit() -> int:
 class ConcurrencyController:
     """Decides how many requests to have in flight. Not shared between threads.
 
-    It begins with few. How long the first response takes, and before it comes how long it has been
-    waited for, says how many fit into that time; then the number doubles while that brings more
-    responses a second and the process is not busy. When a server says slow down, it is halved and
-    grows by one at a time, and requests begin no faster than the server has let them through
-    lately.
+    It begins with few. How long the quickest of these takes, and before there is a response how
+    long it has been waited for, says how many fit into that time; then the number doubles while
+    that brings more responses a second and the process is not busy. When a server says slow down,
+    it is halved and grows by one at a time, and requests begin no faster than the server has let
+    them through lately.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class ConcurrencyController:
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._fastest = math.inf
+        self._first_left = self.limit
         self._ended = 0
         self._window_began = clock(), cpu_clock()
         self._best_rate = 0.0
@@ -83,21 +84,23 @@ class ConcurrencyController:
     def on_response(self, seconds: float) -> None:
         """Take note of a response that took so long, and that did not say slow down."""
         now = self._clock()
-        if self._pace is not None:
-            self._pace.on_response(now)
-            self._ended += 1
-            if self._ended >= self.limit:
-                self._ended = 0
-                self._set_limit(self.limit + 1)
-            return
-        if seconds < self._fastest:
-            self._expect(seconds)
+        self._fastest = min(self._fastest, seconds)
         self._ended += 1
-        self._consider_growth(now)
+        if self._pace is None:
+            self._first_left -= 1
+            if self._first_left == 0:
+                self.on_no_response(self._fastest)
+            self._consider_growth(now)
+            return
+        self._pace.on_response(now)
+        if self._ended >= self.limit:
+            self._ended = 0
+            self._set_limit(self.limit + 1)
 
-    def on_throttled(self) -> None:
-        """Take note of a response that said slow down."""
+    def on_throttled(self, seconds: float) -> None:
+        """Take note of a response that took so long, and that said slow down."""
         now = self._clock()
+        self._fastest = min(self._fastest, seconds)
         if self._pace is None:
             began, _ = self._window_began
             self._pace = Pace(self._ended, began, min(self._fastest, _MAX_PACE_SECONDS), now)
@@ -110,12 +113,6 @@ class ConcurrencyController:
         rate = self._pace.rate if self._pace is not None else 0.0
         enough = math.ceil(2 * rate * min(self._fastest, 1.0)) + 1
         self._set_limit(max(self.limit // 2, enough))
-
-    def _expect(self, seconds: float) -> None:
-        is_first = not self.has_response
-        self._fastest = seconds
-        if is_first:
-            self.on_no_response(seconds)
 
     def _consider_growth(self, now: float) -> None:
         """Double the number once each in flight has been answered, where that brought something."""
@@ -161,7 +158,7 @@ class Pace:
         if now < self._next_at:
             return self._next_at - now
         # What was not used is lost, but for what a timer may be late.
-        self._next_at = max(self._next_at, now - 0.05) + 1 / self.rate
+        self._next_at = max(self._next_at, now - _PACE_SECONDS) + 1 / self.rate
         return 0.0
 
     def on_response(self, now: float) -> None:

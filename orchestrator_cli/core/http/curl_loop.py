@@ -166,9 +166,11 @@ class CurlLoop:
         response = completion.response
         self._was_throttled = False
         self._advance(state, response, completion.error)
+        if response is None:
+            return
         if self._was_throttled:
-            self._controller.on_throttled()
-        elif response is not None:
+            self._controller.on_throttled(response.seconds)
+        else:
             self._controller.on_response(response.seconds)
 
     def _advance(

@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -87,25 +88,17 @@ SPOOFED = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nspoofed"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-@pytest.mark.parametrize("when", ["at once", "later"])
 @pytest.mark.parametrize("size", [0, 40_000])
-def test_bytes_that_nobody_asked_for_are_no_answer(
-    when: str, method: str, size: int, transport: Transport, tls: Certificate | None
+def test_bytes_that_come_unasked_are_no_answer(
+    size: int, method: str, transport: Transport, tls: Certificate | None
 ) -> None:
-    """Nor after HEAD, to which some servers send a body all the same."""
-    if tls and when == "at once" and size:
-        pytest.skip("it is in libcurl's own buffer, where nobody can see it")
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
     body = b"" if method == "HEAD" else b"x" * size
 
     def spoof(peer: Peer) -> None:
         peer.request()
-        if when == "at once":
-            peer.send(head + body + SPOOFED)
-        else:
-            peer.send(head + body)
-            received.wait(20)
-            peer.send(SPOOFED)
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + body)
+        assert received.wait(20)
+        peer.send(SPOOFED)
         sent.set()
         peer.wait()
 
@@ -114,6 +107,22 @@ def test_bytes_that_nobody_asked_for_are_no_answer(
         assert transport.send(Request(method, f"{server.url}/1")).body == body
         received.set()
         assert sent.wait(20)
+        assert transport.send(Request("GET", f"{server.url}/2")).body == b"/2"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("size", [0, 40_000])
+def test_bytes_behind_an_answer_are_no_answer(size: int, method: str, transport: Transport) -> None:
+    """Nor after HEAD, to which some servers send a body all the same."""
+    body = b"" if method == "HEAD" else b"x" * size
+
+    def spoof(peer: Peer) -> None:
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + body + SPOOFED)
+        peer.wait()
+
+    with scripted(spoof, serve_on) as server:
+        assert transport.send(Request(method, f"{server.url}/1")).body == body
         assert transport.send(Request("GET", f"{server.url}/2")).body == b"/2"
 
 
@@ -327,3 +336,16 @@ def test_descriptors_above_those_that_select_can_take(transport: Transport) -> N
         for descriptor in opened:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_neither_body_nor_response_is_held_when_a_request_has_ended(transport: Transport) -> None:
+    class Body(BytesReader):
+        pass
+
+    body = Body(b"x" * 1000)
+    held = weakref.ref(body)
+    with scripted(serve_on) as server:
+        transport.send(Request("PUT", f"{server.url}/a", body=body))
+        del body
+        gc.collect()
+        assert held() is None

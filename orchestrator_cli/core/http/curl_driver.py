@@ -85,6 +85,7 @@ class CurlDriver:
         try:
             exchange.prepare(request, fresh=self._watch.is_tainted(only_idle=not self._active))
         except BaseException:
+            exchange.release()
             self._idle.append(exchange)
             raise
         self._active[exchange.curl] = _Active(exchange, tag, time.monotonic())
@@ -134,7 +135,7 @@ class CurlDriver:
     def _release(self, exchange: Exchange) -> None:
         del self._active[exchange.curl]
         self._multi.remove_handle(exchange.curl)
-        exchange.is_paused = False
+        exchange.release()
         self._idle.append(exchange)
 
     def _wait_seconds(self, max_seconds: float | None) -> float | None:

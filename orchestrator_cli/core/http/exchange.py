@@ -65,10 +65,8 @@ class Exchange:
         url = curl_options.check_url(request.url)
         lines = curl_options.header_lines(request.headers)
         self._request = request
-        self._failure = self._head = None
         self._received_bytes = self._times_sent = 0
         self._lines.clear()
-        self._pieces = []
         self._source.open(request.body)
         self._prepare_route(url)
         self._prepare_method(request)
@@ -81,21 +79,25 @@ class Exchange:
 
     def finish(self, code: int) -> Response:
         """Return the response to a request that ended with libcurl's `code`, or raise why not."""
-        request, self._request = self._request, _NO_REQUEST
-        pieces, self._pieces = self._pieces, []
-        self._source.close()
         if self._failure is not None:
             raise self._failure
         if code:
-            raise error_from_curl(self.curl, code, request, self._route)
-        status, headers = self._checked_head(request)
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            raise error_from_curl(self.curl, code, self._request, self._route)
+        status, headers = self._checked_head()
+        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         return Response(status, headers, body, self._answer_seconds())
 
     def stalled(self) -> Exception:
         """Return the error for a request in which nothing moves any more."""
-        self._source.close()
         return make_error(TransportErrorKind.STALLED, self._request, self._route)
+
+    def release(self) -> None:
+        """Let go of the request and of what was received: they may be large."""
+        self._source.close()
+        self._request = _NO_REQUEST
+        self._failure = self._head = None
+        self._pieces = []
+        self.is_paused = False
 
     def resume(self) -> None:
         """Go on sending."""
@@ -125,7 +127,7 @@ class Exchange:
 
     def close(self) -> None:
         """Free the handle."""
-        self._source.close()
+        self.release()
         self.curl.close()
 
     def _prepare_route(self, url: str) -> None:
@@ -213,8 +215,8 @@ class Exchange:
             raise make_error(TransportErrorKind.TOO_LARGE, self._request, self._route)
         return head
 
-    def _checked_head(self, request: Request) -> tuple[int, dict[str, str]]:
-        self._request = request
+    def _checked_head(self) -> tuple[int, dict[str, str]]:
+        request = self._request
         status, headers = self._head or self._parse_head()
         size_bytes = expected_size(request.method, status, headers)
         if size_bytes is not None and size_bytes != self._received_bytes:

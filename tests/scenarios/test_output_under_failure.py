@@ -370,7 +370,7 @@ def test_a_stalled_part_tells_nothing(
     bench.proxy.inject(faults.Stall(), "UploadPart", times=None)
     result = cli("-v", "--debug", *case.arguments, env=SESSION).expect(9)
     check_no_secrets(result, SECRET, TOKEN)
-    assert "no answer in time" in result.err
+    assert "did not answer in time" in result.err
 
 
 def test_a_whole_process_says_the_same(

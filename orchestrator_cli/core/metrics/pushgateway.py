@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.private import private_directory
-from orchestrator_cli.core.http.transport import Request
+from orchestrator_cli.core.http.transport import Request, TransportError, TransportErrorKind
 from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, Owed, check_taken
 from orchestrator_cli.core.metrics.registry import MetricsSnapshot
@@ -73,6 +73,10 @@ class Pushgateway:
         except OSError as error:
             where = printable(self.totals)
             raise OrchestratorError(f"cannot push {where}: {error.strerror}") from error
+        except TransportError as error:
+            if error.kind is not TransportErrorKind.TOO_SLOW:
+                raise map_exception(error, self._what) from error
+            raise UnavailableError(f"{self._what}: no answer in {SEND_SECONDS:g} s") from error
         except Exception as error:
             translated = map_exception(error, self._what)
             if translated is error:

@@ -24,12 +24,14 @@ from orchestrator_cli import __version__
 from orchestrator_cli.core.base.cancellation import run_cancellable
 from orchestrator_cli.core.base.errors import UnavailableError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.http.socket_errors import socket_error_kind
+from orchestrator_cli.core.http.transport import TransportError, TransportErrorKind
 from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, PartlyTaken, check_taken
 from orchestrator_cli.core.metrics.otlp import OtlpSettings, Span
 from orchestrator_cli.core.metrics.otlp_points import as_metrics_data
 from orchestrator_cli.core.metrics.registry import MetricsSnapshot
-from orchestrator_cli.core.s3.socket_errors import connection_error
+from orchestrator_cli.core.s3.errors import connection_error
 
 _PATH = "/v1/metrics"
 _PROTOBUF = "application/x-protobuf"
@@ -87,16 +89,41 @@ class _Export:
     def _what(self) -> str:
         return f"the OTLP receiver at {self._session.origin}"
 
+    def _as_transport_error(self, error: Exception) -> TransportError:
+        kind = socket_error_kind(error)
+        if kind is None:
+            is_of_proxy = isinstance(error, requests.exceptions.ProxyError)
+            kind = TransportErrorKind.PROXY_REFUSED if is_of_proxy else TransportErrorKind.BROKEN
+        parts = urlsplit(self._session.origin)
+        return TransportError(
+            _TEXTS[kind],
+            kind,
+            parts.hostname or "",
+            parts.port or 0,
+            is_retryable=kind is not TransportErrorKind.CERTIFICATE,
+        )
+
     def _check(self) -> None:
         error, answer = self._session.error, self._session.answer
         if error is not None:
-            raise connection_error(error, type(error).__name__, self._what) from error
+            raise connection_error(self._as_transport_error(error), self._what) from error
         if answer is None:
             raise UnavailableError(f"{self._what}: nothing could be sent")
         media_type = str(answer.headers.get("content-type", ""))
         check_taken(answer.status_code, media_type, self._what)
         if media_type.startswith(_PROTOBUF):
             _check_rejected(answer.content, self._what)
+
+
+_TEXTS = {
+    TransportErrorKind.RESOLVE: "the host name cannot be resolved",
+    TransportErrorKind.REFUSED: "connection refused",
+    TransportErrorKind.STALLED: "no answer in time",
+    TransportErrorKind.CERTIFICATE: "its TLS certificate is not trusted",
+    TransportErrorKind.NOT_TLS: "it does not speak TLS 1.2 or later",
+    TransportErrorKind.PROXY_REFUSED: "the proxy refused the connection",
+    TransportErrorKind.BROKEN: "the connection broke",
+}
 
 
 class _Session(requests.Session):

@@ -5,7 +5,6 @@ The types of an exception and of its causes decide, never its text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
 )
 from orchestrator_cli.core.base.text import printable, without_urls
+from orchestrator_cli.core.http.socket_errors import broke, socket_error_kind
 from orchestrator_cli.core.http.transport import TransportError
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from orchestrator_cli.core.s3.error_codes import NOT_S3_HINT, S3Error
@@ -31,10 +31,6 @@ _SETTINGS = (
     botocore.InvalidRegionError,
     botocore.EndpointProviderError,
     botocore.ConfigParseError,
-)
-# OpenSSL's names, of various releases, for plain HTTP in place of TLS.
-_NO_TLS = frozenset(
-    {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"}
 )
 _TEXTS = {
     Kind.RESOLVE: "the host name of {peer} cannot be resolved",
@@ -76,7 +72,7 @@ def as_transport_error(error: Any) -> TransportError | None:
     """Return what a request without a response ended with; None for another exception."""
     if not isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
         return None
-    kind = _kind_of(error, list(_causes(error)))
+    kind = _kind_of(error)
     host, port, peer = _peer(error)
     retryable = kind is not Kind.CERTIFICATE
     message = _TEXTS[kind].format(peer=peer)
@@ -104,46 +100,16 @@ def can_pass(error: Exception) -> bool:
     return isinstance(error, botocore.CredentialRetrievalError | botocore.MetadataRetrievalError)
 
 
-def _kind_of(error: Exception, causes: list[BaseException]) -> Kind:
-    import socket
-
-    if isinstance(error, botocore.SSLError):
-        return _kind_of_tls_failure(causes)
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return Kind.REFUSED
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return Kind.RESOLVE
+def _kind_of(error: Exception) -> Kind:
+    kind = socket_error_kind(error)
+    if kind is not None:
+        return kind
     if isinstance(error, botocore.ConnectTimeoutError | botocore.ReadTimeoutError):
         return Kind.STALLED
     if isinstance(error, botocore.ProxyConnectionError):
         return Kind.PROXY_REFUSED
-    broke = any(isinstance(cause, ConnectionError) for cause in causes)
-    reached = broke or not isinstance(error, botocore.EndpointConnectionError)
-    return Kind.BROKEN if reached else Kind.UNREACHABLE
-
-
-def _kind_of_tls_failure(causes: list[BaseException]) -> Kind:
-    import ssl
-
-    from urllib3.util.ssl_match_hostname import CertificateError
-
-    if any(isinstance(one, ssl.SSLCertVerificationError | CertificateError) for one in causes):
-        return Kind.CERTIFICATE
-    reasons = {one.reason for one in causes if isinstance(one, ssl.SSLError)}
-    return Kind.BROKEN if reasons.isdisjoint(_NO_TLS) else Kind.NOT_TLS
-
-
-def _causes(error: Any) -> Iterator[BaseException]:
-    """Yield an exception's causes, wherever botocore and urllib3 have put them."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        one = waiting.pop()
-        if not isinstance(one, BaseException) or id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        kept = getattr(one, "kwargs", {}).get("error")
-        waiting += [kept, getattr(one, "reason", None), one.__cause__, one.__context__, *one.args]
+    is_unreached = isinstance(error, botocore.EndpointConnectionError) and not broke(error)
+    return Kind.UNREACHABLE if is_unreached else Kind.BROKEN
 
 
 def _peer(error: Any) -> tuple[str, int, str]:

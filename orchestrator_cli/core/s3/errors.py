@@ -32,7 +32,6 @@ from orchestrator_cli.core.s3.error_codes import (
     S3Error,
     error_meaning,
 )
-from orchestrator_cli.core.s3.socket_errors import error_from_socket
 
 _REGION_CODES = frozenset(
     {"PermanentRedirect", "TemporaryRedirect", "Redirect", "IllegalLocationConstraintException"}
@@ -197,7 +196,7 @@ def map_exception(error: Exception, what: str) -> Exception:
         return UsageError(f"{what}: {error}", hint=hint if error.header else None)
     if type(error).__module__.partition(".")[0] == "botocore":
         return _from_botocore(error, what)
-    return error_from_socket(error, what) or error
+    return error
 
 
 def _from_botocore(error: Exception, what: str) -> OrchestratorError:

@@ -11,12 +11,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, Settings, debug_from_environment, load_config
+from orchestrator_cli.core.base.descriptors import WaitingWriter
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
     InterruptedByUser,
@@ -342,19 +343,31 @@ def _say(line: str) -> None:
 
 def _prepare_streams() -> None:
     # Closed ones, as under some daemons, must not make print() write to the other.
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.flush()
-        # A line that an interruption finds half written is kept in a buffer that holds all of it.
-        buffer = open(sys.stdout.fileno(), "wb", _LONGEST_LINE_BYTES, closefd=False)  # noqa: SIM115
-        sys.stdout = io.TextIOWrapper(
-            buffer,
-            encoding=sys.stdout.encoding,
-            # A name that the terminal's encoding lacks must not stop a command.
-            errors="backslashreplace",
-            line_buffering=sys.stdout.line_buffering,
-        )
+    sys.stdout = sys.stdout or _open_devnull()
+    sys.stderr = sys.stderr or _open_devnull()
+    # A line that an interruption finds half written is kept in a buffer that holds all of it.
+    sys.stdout = _waiting_stream(sys.stdout, _LONGEST_LINE_BYTES)
+    sys.stderr = _waiting_stream(sys.stderr, io.DEFAULT_BUFFER_SIZE)
+
+
+def _open_devnull() -> TextIO:
+    # Its descriptor outlives it, for the stream that takes its place.
+    return open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
+
+
+def _waiting_stream(stream: TextIO, buffer_bytes: int) -> TextIO:
+    """Return a stream that waits where its descriptor is non-blocking, and knows any name."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.flush()
+    raw = WaitingWriter(stream.fileno(), "wb", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw, buffer_bytes),
+        encoding=stream.encoding,
+        # A name that the terminal's encoding lacks must not stop a command.
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+    )
 
 
 def _prepare_signals() -> None:
@@ -365,8 +378,9 @@ def _prepare_signals() -> None:
 
     # Not in a thread, as when the function is called from an embedding program.
     with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGTERM, interrupt)
-        # Where it is ignored, as in the background of a script, it stays so.
+        # What is ignored, as in the background of a script, stays so.
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+            signal.signal(signal.SIGTERM, interrupt)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, interrupt)
 

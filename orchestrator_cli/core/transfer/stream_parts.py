@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Protocol
 
+from orchestrator_cli.core.base.descriptors import wait_readable
 from orchestrator_cli.core.s3.part_plan import MIB, Part, part_bytes
 
 _SPOOL_ABOVE_BYTES = 32 * MIB
@@ -19,7 +20,11 @@ class BinaryStream(Protocol):
     """A binary stream."""
 
     def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill a buffer as far as there is data; 0 at the end."""
+        """Fill a buffer as far as there is data; 0 at the end, None where nothing is there yet."""
+        ...
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for where nothing is there yet."""
         ...
 
 
@@ -92,7 +97,10 @@ def _fill(stream: BinaryStream, buffer: memoryview) -> int:
     filled = 0
     while filled < len(buffer):
         read = stream.readinto(buffer[filled:])
-        if not read:
+        if read is None:
+            wait_readable(stream.fileno())
+        elif read == 0:
             break
-        filled += read
+        else:
+            filled += read
     return filled

@@ -1,0 +1,53 @@
+"""Descriptors that may be non-blocking: "nothing now" is waited out, and is not the end."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+def wait_readable(descriptor: int) -> None:
+    """Wait until there is something to read, or nothing will come any more."""
+    _wait(descriptor, select.POLLIN)
+
+
+def wait_writable(descriptor: int) -> None:
+    """Wait until something can be written, or nobody will read it any more."""
+    _wait(descriptor, select.POLLOUT)
+
+
+def _wait(descriptor: int, events: int) -> None:
+    poll = select.poll()
+    poll.register(descriptor, events)
+    # Not in one piece, so that a signal which another thread takes is heard.
+    while not poll.poll(SIGNAL_POLL_SECONDS * 1000):
+        pass
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write all of the data. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            wait_writable(descriptor)
+
+
+class WaitingWriter(io.FileIO):
+    """The raw end of a buffered stream, which would fail where a descriptor is non-blocking."""
+
+    def write(self, data: Buffer, /) -> int:
+        """Write some of the data."""
+        while True:
+            written = super().write(data)
+            if written is not None:
+                return written
+            wait_writable(self.fileno())

@@ -17,6 +17,7 @@ import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, Settings, debug_from_environment, load_config
+from orchestrator_cli.cli.options import OncePerOption
 from orchestrator_cli.core.base.descriptors import WaitingWriter
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
@@ -60,7 +61,7 @@ class BrokenStdout(Exception):  # noqa: N818 - no fault
     """Nobody reads standard output any more. No OSError: click makes exit code 1 of that."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(OncePerOption, click.Group):
     """A group that imports a command's module only when that command is used."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:

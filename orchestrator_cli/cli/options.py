@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -27,7 +27,26 @@ class Example:
     command: str
 
 
-class Command(click.Command):
+class OncePerOption(click.Command):
+    """A command that refuses an option given again where only one of its values could count."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the line. Raises UsageError."""
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            for param in given:
+                if given.count(param) > 1 and _takes_one_value(param):
+                    raise click.UsageError(f"{param.opts[0]} is given more than once.", ctx)
+        return super().parse_args(ctx, args)
+
+
+def _takes_one_value(param: click.Parameter) -> bool:
+    if not isinstance(param, click.Option):
+        return False
+    return not (param.multiple or param.is_flag or param.count)
+
+
+class Command(OncePerOption):
     """A command whose help ends with examples and exit codes."""
 
     def __init__(
@@ -49,7 +68,7 @@ class Command(click.Command):
         _format_epilog(formatter, self.examples, self.exit_codes, meanings)
 
 
-class CommandGroup(click.Group):
+class CommandGroup(OncePerOption, click.Group):
     """A group of commands whose help ends as a command's does."""
 
     def __init__(
@@ -266,7 +285,8 @@ def confirm(question: str, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    stdin: TextIO | None = sys.stdin
+    if stdin is None or not stdin.isatty():
         hint = "--yes does it without asking"
         raise UsageError("nobody can be asked: standard input is no terminal", hint=hint)
     if not click.confirm(question, err=True):

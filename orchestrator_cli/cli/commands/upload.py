@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -226,6 +226,9 @@ def _upload_stdin(
     if dry_run:
         _print_plan(app, [item], as_json)
         return
+    stdin: TextIO | None = sys.stdin
+    if stdin is None:
+        raise click.UsageError("Standard input is closed.")
     _failing(app, session)
     summary = UploadSummary()
     with (
@@ -233,7 +236,7 @@ def _upload_stdin(
         session.transfers(concurrency, progress.add_bytes) as transfers,
     ):
         transfers.observer = app.meter or transfers.observer
-        result = upload_stream(transfers, item, cast("BinaryStream", sys.stdin.buffer))
+        result = upload_stream(transfers, item, cast("BinaryStream", stdin.buffer))
         progress.add_file()
         summary.add(result)
         # As with files: a refused overwrite loses nothing that was stored.

@@ -6,6 +6,7 @@ The composition root: clock, randomness and clients come from here, and only thi
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -148,9 +149,12 @@ class App:
         import tempfile
 
         if named is not None:
-            return [named.absolute()]
-        own = f"orchestrator-{os.getuid()}"
-        return [self.state_home() / DEFAULT_SPOOL, Path(tempfile.gettempdir(), own)]
+            return [named]
+        roots = [self.state_home() / DEFAULT_SPOOL]
+        # There may be no directory for temporary files either.
+        with contextlib.suppress(FileNotFoundError):
+            roots.append(Path(tempfile.gettempdir(), f"orchestrator-{os.getuid()}"))
+        return [root for root in roots if root.is_absolute()]
 
     def state_home(self) -> Path:
         """Return where programs keep what must last and is no document."""
@@ -273,7 +277,8 @@ def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
     Raises UsageError naming what is wrong.
     """
     file = path or _default_config_path()
-    if path is None and not file.is_file():
+    # Not Path.is_file(): a home that cannot be looked into is as good as none.
+    if path is None and not os.path.isfile(file):
         return {}
     import tomllib
 
@@ -291,7 +296,8 @@ def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
 
 def _default_config_path() -> Path:
     base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / DEFAULT_CONFIG
+    # Not Path.home(): there may be no home at all, and "~" stays as it is then.
+    return Path(base or os.path.expanduser("~/.config")) / DEFAULT_CONFIG
 
 
 def _checked(table: dict[str, Any], command: str, option_names: OptionNames) -> dict[str, Any]:

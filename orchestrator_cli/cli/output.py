@@ -109,6 +109,10 @@ class Output:
         if self.verbosity > 0:
             _tell(text)
 
+    def say(self, text: str) -> None:
+        """Say what --quiet does not silence, as it is."""
+        _tell(text)
+
     def warn(self, text: str) -> None:
         """Say what the user must know; --quiet does not silence it."""
         _tell(f"warning: {text}")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
-import shutil
-import signal
 import subprocess
 import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator_cli.runner.output_copier import redirect_to_devnull
+from orchestrator_cli.runner.process import script_command
 from orchestrator_cli.runner.signals import BlockedSignals
-from orchestrator_cli.runner.terminal import Relay, copy_window_size, in_foreground, open_pty
+from orchestrator_cli.runner.terminal import KeyRelay, copy_window_size, in_foreground, open_pty
 
 
 @dataclass
@@ -26,7 +24,7 @@ class Child:
     stdout: int
     stderr: int
     terminals: dict[int, int] = field(default_factory=dict)
-    relay: Relay | None = None
+    relay: KeyRelay | None = None
 
     def signal_group(self, number: int) -> bool:
         """Signal the whole group; False where nobody is left in it."""
@@ -53,22 +51,27 @@ def start_child(
     With a terminal for its output it leads a session on that, else a process group of ours.
     Raises OSError where it cannot be started.
     """
-    on_terminal = os.isatty(1)
-    keys = on_terminal and os.isatty(0)
-    relayed = keys and in_foreground(0)
-    ends, theirs, terminals = _open_streams(relayed)
+    keys = os.isatty(1) and os.isatty(0)
+    ends, theirs, terminals = _open_streams(keys and in_foreground(0))
+    on_terminal = 1 in terminals
+    relayed = keys and on_terminal and in_foreground(0)
 
     def prepare() -> None:
-        if on_terminal:
-            os.setsid()
-            fcntl.ioctl(1, termios.TIOCSCTTY, 0)
-        else:
-            os.setpgid(0, 0)
-        signal.pthread_sigmask(signal.SIG_SETMASK, signals.mask)
+        # The command runs also where it cannot have the terminal or the group.
+        with contextlib.suppress(OSError):
+            if on_terminal:
+                os.setsid()
+                fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+            else:
+                os.setpgid(0, 0)
+        signals.restore()
 
     try:
         process = _spawn(
-            command, environment, (theirs[1] if keys else None, theirs[1], theirs[2]), prepare
+            command,
+            environment,
+            (theirs[1] if keys and on_terminal else None, theirs[1], theirs[2]),
+            prepare,
         )
     except BaseException:
         _close(ends)
@@ -79,11 +82,19 @@ def start_child(
     # Its end is seen by waitpid; the object must not wait for it, or warn that nobody did.
     process.returncode = 0
     if relayed:
-        child.relay = Relay(ends[1])
-        child.relay.start()
-    else:
-        _let_go_of_input()
+        child.relay = _relay_keys(ends[1])
+    if child.relay is None:
+        _close_stdin()
     return child
+
+
+def _relay_keys(terminal: int) -> KeyRelay | None:
+    try:
+        relay = KeyRelay(terminal)
+    except (OSError, termios.error):
+        return None
+    relay.start()
+    return relay
 
 
 def _close(descriptors: Mapping[int, int]) -> None:
@@ -92,17 +103,34 @@ def _close(descriptors: Mapping[int, int]) -> None:
 
 
 def _open_streams(relayed: bool) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
-    """Return our ends of the two output streams, the command's, and which are terminals."""
+    """Return our ends of the two output streams, the command's, and which are terminals.
+
+    Raises OSError, and leaves nothing open then.
+    """
     ends: dict[int, int] = {}
     theirs: dict[int, int] = {}
     terminals: dict[int, int] = {}
-    for number in (1, 2):
-        if os.isatty(number):
-            ends[number], theirs[number] = open_pty(number, relayed)
-            terminals[number] = ends[number]
-        else:
-            ends[number], theirs[number] = os.pipe()
+    try:
+        for number in (1, 2):
+            pair = _open_pty_like(number, relayed)
+            ends[number], theirs[number] = pair or os.pipe()
+            if pair is not None:
+                terminals[number] = ends[number]
+    except OSError:
+        _close(ends)
+        _close(theirs)
+        raise
     return ends, theirs, terminals
+
+
+def _open_pty_like(number: int, relayed: bool) -> tuple[int, int] | None:
+    """Return a terminal where that stream of ours is one and there are any to be had."""
+    if not os.isatty(number):
+        return None
+    try:
+        return open_pty(number, relayed)
+    except OSError:
+        return None
 
 
 def _spawn(
@@ -117,16 +145,14 @@ def _spawn(
     try:
         return subprocess.Popen(list(command), stdin=stdin, stdout=stdout, stderr=stderr, **options)  # type: ignore[call-overload,no-any-return]
     except OSError as error:
-        path = shutil.which(command[0]) if error.errno == errno.ENOEXEC else None
-        if path is None:
+        script = script_command(command, error)
+        if script is None:
             raise
-        # A script without #!, which shells run themselves.
-        script = ["/bin/sh", path, *command[1:]]
         return subprocess.Popen(script, stdin=stdin, stdout=stdout, stderr=stderr, **options)  # type: ignore[call-overload,no-any-return]
 
 
-def _let_go_of_input() -> None:
-    """Leave standard input to the command: who writes to it must see it close."""
+def _close_stdin() -> None:
+    """Leave standard input to the command: whoever writes to it must see it close."""
     if not os.isatty(0):
         with contextlib.suppress(OSError):
             redirect_to_devnull(0)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.runner.signals import FORWARDED_SIGNALS, blocked_signals
 
 # Python ignores these two, and a command would inherit that.
 _RESET_FOR_COMMANDS = (signal.SIGPIPE, signal.SIGXFSZ)
-
-
 _NOT_EXECUTABLE = 126
 _NOT_FOUND = 127
 
@@ -39,6 +40,28 @@ def run_foreground(command: Sequence[str], environment: Mapping[str, str]) -> in
                     return shell_code(status)
             elif not from_terminal:
                 os.kill(child, received)
+
+
+def replace_by_command(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Become the command: no process, thread or descriptor more is needed. Raises OSError."""
+    for number in _RESET_FOR_COMMANDS:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvpe(command[0], list(command), dict(environment))  # noqa: S606
+    except OSError as error:
+        script = script_command(command, error)
+        if script is None:
+            raise
+        os.execve(script[0], script, dict(environment))  # noqa: S606
+
+
+def script_command(command: Sequence[str], error: OSError) -> list[str] | None:
+    """Return what runs a command that did not start for being a script without `#!`, or None.
+
+    Shells run those themselves.
+    """
+    path = shutil.which(command[0]) if error.errno == errno.ENOEXEC else None
+    return None if path is None else ["/bin/sh", path, *command[1:]]
 
 
 def start_failure(name: str, error: OSError) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""What is known of one run of a command: how it began, how it ended, and its summary."""
+"""What is known of one run of a command: how it began, how it ended, what became of its output."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ _MAX_COMMAND_CHARACTERS = 4096
 
 @dataclass(frozen=True, slots=True)
 class RunStart:
-    """How a run began. `artifacts` is an absolute directory; `declared` are options of `new`.
+    """How a run began.
 
-    `reused` says that the id was given, so that the execution may exist already.
+    `command` is stored as it is here, so secrets in it are masked already. `declared` are options
+    of `new`. `artifacts` are absolute paths of files and directories; where one of them is missing
+    at the end, that is a failure unless `artifacts_optional`. Files in directories whose names
+    begin with a dot are left out unless `include_hidden`.
     """
 
     execution_id: str
@@ -24,8 +27,9 @@ class RunStart:
     tool_version: str
     started_at: datetime
     declared: dict[str, Any] = field(default_factory=dict)
-    artifacts: str | None = None
-    reused: bool = False
+    artifacts: list[str] = field(default_factory=list)
+    artifacts_optional: bool = False
+    include_hidden: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready form."""
@@ -41,8 +45,8 @@ class RunStart:
 class RunEnd:
     """How a run ended. `exit_code` is what a shell would see: 128+n after signal n.
 
-    `error` says why the command did not start, or that its end was not seen. `lost` maps the paths
-    of logs to what of them was lost.
+    `error` says why the command did not start, or that nobody saw it end. `lost` maps the path of
+    each log that is not whole in the spool to what it lacks.
     """
 
     ended_at: datetime
@@ -76,6 +80,27 @@ class RunEnd:
     def from_dict(cls, record: dict[str, Any]) -> RunEnd:
         """Read what `to_dict` returned. Raises TypeError, ValueError, KeyError."""
         return cls(**(record | {"ended_at": datetime.fromisoformat(record["ended_at"])}))
+
+
+@dataclass(slots=True)
+class RunOutcome:
+    """What became of a run's output.
+
+    `stored` says that the spool holds nothing that S3 lacks. `problems` are lines for the user,
+    one a file. `measured` are counts for whoever writes the metrics, in the form that
+    `MetricsSnapshot.from_list` takes.
+    """
+
+    stored: bool = False
+    summary: str = ""
+    problems: list[str] = field(default_factory=list)
+    exit_code: int = 0
+    artifacts_failed: bool = False
+    measured: list[Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-ready form."""
+        return asdict(self)
 
 
 def run_details(start: RunStart, end: RunEnd | None) -> dict[str, Any]:

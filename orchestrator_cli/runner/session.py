@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NoReturn
 
 from orchestrator_cli.runner.child import Child, start_child
 from orchestrator_cli.runner.output_copier import OutputTee
-from orchestrator_cli.runner.process import start_failure
-from orchestrator_cli.runner.run_record import RunEnd, RunStart
-from orchestrator_cli.runner.run_uploader import RunOutcome, RunUploader
+from orchestrator_cli.runner.process import replace_by_command, start_failure
+from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
 from orchestrator_cli.runner.signals import FORWARDED_SIGNALS, BlockedSignals, blocked_signals
-from orchestrator_cli.runner.spool import RunnerLog, Spool, SpoolLog
+from orchestrator_cli.runner.spool import RUN_LOGS
+from orchestrator_cli.runner.spool_log import SpooledRun, SpoolLog
 from orchestrator_cli.runner.supervisor import RUN_SIGNALS, Supervisor, reclaim_terminal
-from orchestrator_cli.runner.uploader_process import UploaderProcess, start_storer
+from orchestrator_cli.runner.upload.run_uploader import RunUploader
+from orchestrator_cli.runner.uploader_process import UploaderProcess, start_uploader_process
 
 _TIMED_OUT = 124
+# What this machine, or its limits for us, does not allow; the command itself may need less.
+_SCARCITY = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,59 +39,49 @@ class Limits:
 
 @dataclass
 class Session:
-    """What a run needs; `run` may be called once. `say_slow` tells that uploads take long."""
+    """A run, its command, and what is told while it goes on; `execute` may be called once.
 
-    start: RunStart
+    `say` tells the user a line, `say_slow` that uploads take long.
+    """
+
+    run: SpooledRun
     command: tuple[str, ...]
-    spool: Spool
-    log: RunnerLog
-    upload: RunUploader
+    uploader: RunUploader
     limits: Limits
     environment: Mapping[str, str]
     clock: Callable[[], datetime]
     say: Callable[[str], None]
     say_slow: Callable[[], None]
+    _uploading: UploaderProcess | None = field(default=None, init=False)
 
-    def run(self) -> tuple[RunEnd, RunOutcome]:
-        """Run the command and store its output; say how both ended."""
+    def execute(self) -> tuple[RunEnd, RunOutcome]:
+        """Run the command and store its output; return how both ended."""
         with blocked_signals(RUN_SIGNALS) as signals:
-            supervisor = Supervisor(signals, self.log.note)
-            storer = self._start_storer()
+            supervisor = Supervisor(signals, self.run.log.write)
+            self._start_uploader()
             end = self._run_command(supervisor)
-            self.log.note(f"end: {end.summary}, after {end.duration_seconds:.3f} s")
+            self.run.log.write(f"end: {end.summary}, after {end.duration_seconds:.3f} s")
             self._keep_end(end)
-            storer.tell_end(end)
-            supervisor.wait_uploader(storer, self.say_slow)
+            outcome = self._store(supervisor, end)
             for number in FORWARDED_SIGNALS:
                 # One that comes late must not change the exit code any more.
                 signal.signal(number, signal.SIG_IGN)
-            return end, storer.outcome()
+            return end, outcome
 
-    def _start_storer(self) -> UploaderProcess:
-        died = RunEnd(self.start.started_at, 0, error="the runner was killed")
-        keep = self.spool.descriptors() | self.log.descriptors()
-        return start_storer(self.upload, keep, died, self.limits.upload_timeout)
-
-    def _keep_end(self, end: RunEnd) -> None:
-        try:
-            self.spool.write_state(self.start, end)
-        except OSError as error:
-            self.log.note(f"the end is not in the spool: {error.strerror}")
+    # --- the command -------------------------------------------------------------------------
 
     def _run_command(self, supervisor: Supervisor) -> RunEnd:
-        logs = [SpoolLog(self.spool.log_path(name)) for name in ("stdout.log", "stderr.log")]
         began = time.monotonic()
+        logs = [SpoolLog(self.run.spool, name) for name in RUN_LOGS]
         try:
-            child = self._start_child(supervisor.signals)
+            child, copiers = self._start_command(supervisor.signals, logs)
         except OSError as error:
-            code, reason = start_failure(self.command[0], error)
-            self.say(f"error: {reason}")
-            return RunEnd(self.clock(), time.monotonic() - began, code, error=reason)
-        copiers = [OutputTee(child.stdout, 1, logs[0]), OutputTee(child.stderr, 2, logs[1])]
-        for copier in copiers:
-            copier.start()
+            return self._not_started(error, time.monotonic() - began)
+        self.run.log.write(f"started as process {child.pid} by process {os.getpid()}")
+        lasting = [*copiers, *([child.relay] if child.relay else [])]
         try:
-            supervisor.await_child(child, self.limits.timeout, self.limits.kill_after)
+            timeout, kill_after = self.limits.timeout, self.limits.kill_after
+            supervisor.await_child(child, timeout, kill_after, lasting)
             ended, seconds = self.clock(), time.monotonic() - began
             supervisor.terminate_group(child)
             supervisor.await_copies(copiers)
@@ -95,21 +91,105 @@ class Session:
             else:
                 reclaim_terminal()
         code, killed_by = supervisor.end_of(child.pid)
-        lost = {
-            f"logs/{name}": log.loss
-            for name, log in zip(("stdout.log", "stderr.log"), logs, strict=True)
-            if log.loss
-        }
         return RunEnd(
             ended,
             round(seconds, 3),
             _TIMED_OUT if supervisor.timed_out else code,
             killed_by,
             supervisor.timed_out,
-            lost=lost,
+            lost=_lost(logs),
         )
 
-    def _start_child(self, signals: BlockedSignals) -> Child:
-        child = start_child(self.command, self.environment, signals)
-        self.log.note(f"started as process {child.pid} by process {os.getpid()}")
-        return child
+    def _start_command(
+        self, signals: BlockedSignals, logs: list[SpoolLog]
+    ) -> tuple[Child, list[OutputTee]]:
+        """Start the command and copy its output; become the command where only that is allowed.
+
+        Raises OSError where it cannot be started by anybody.
+        """
+        try:
+            return self._start_captured(signals, logs)
+        except OSError as error:
+            if error.errno not in _SCARCITY:
+                raise
+        if self._uploading is not None:
+            # It takes a process, and descriptors, that the command needs more.
+            self._uploading.abandon()
+            self._uploading = None
+        try:
+            return self._start_captured(signals, logs)
+        except OSError as error:
+            if error.errno not in _SCARCITY:
+                raise
+            return self._become_command(signals, logs, error)
+
+    def _become_command(
+        self, signals: BlockedSignals, logs: list[SpoolLog], error: OSError
+    ) -> NoReturn:
+        what = "CMD runs without us, and nothing of this run is stored"
+        self.say(f"warning: {error.strerror}: {what}")
+        for log in logs:
+            # Removing takes descriptors too.
+            log.close()
+        self.run.spool.remove()
+        signals.restore()
+        replace_by_command(self.command, self.environment)
+
+    def _start_captured(
+        self, signals: BlockedSignals, logs: list[SpoolLog]
+    ) -> tuple[Child, list[OutputTee]]:
+        with contextlib.ExitStack() as on_failure:
+            copiers = []
+            for number, log in enumerate(logs, start=1):
+                copiers.append(OutputTee(number, log))
+                on_failure.callback(copiers[-1].close)
+            child = start_child(self.command, self.environment, signals)
+            on_failure.pop_all()
+        if self._uploading is not None:
+            # Before anybody can see output of the command: that must be stored if we are killed.
+            self._uploading.begin()
+        copiers[0].start(child.stdout)
+        copiers[1].start(child.stderr)
+        return child, copiers
+
+    def _not_started(self, error: OSError, seconds: float) -> RunEnd:
+        code, reason = start_failure(self.command[0], error)
+        self.say(f"error: {reason}")
+        # What is not to be stored of the command is not stored of its failure either.
+        _, stored = start_failure((self.run.start.command or ["CMD"])[0], error)
+        return RunEnd(self.clock(), seconds, code, error=stored)
+
+    def _keep_end(self, end: RunEnd) -> None:
+        try:
+            self.run.spool.write_state(self.run.start, end)
+        except OSError as error:
+            self.run.log.write(f"the end is not in the spool: {error.strerror}")
+
+    # --- the uploads -------------------------------------------------------------------------
+
+    def _start_uploader(self) -> None:
+        died = RunEnd(self.run.start.started_at, 0, error="the runner was killed")
+        keep = self.run.spool.descriptors() | self.run.log.descriptors()
+        timeout = self.limits.upload_timeout
+        try:
+            self._uploading = start_uploader_process(self.uploader, keep, died, timeout)
+        except OSError as error:
+            self.run.log.write(f"no process that stores: {error.strerror}")
+
+    def _store(self, supervisor: Supervisor, end: RunEnd) -> RunOutcome:
+        """Let the uploads come to their end and return what became of them."""
+        if self._uploading is None:
+            # What the command has left free may be enough now.
+            self._start_uploader()
+        if self._uploading is None:
+            reason = "no process that stores could be started"
+            return RunOutcome(summary=reason, exit_code=1)
+        self._uploading.begin()
+        self._uploading.send_end(end)
+        supervisor.wait_uploader(self._uploading, self.say_slow)
+        return self._uploading.outcome()
+
+
+def _lost(logs: list[SpoolLog]) -> dict[str, str]:
+    losses = {name: log.loss_message for name, log in zip(RUN_LOGS, logs, strict=True)}
+    return {f"logs/{name}": loss for name, loss in losses.items() if loss}

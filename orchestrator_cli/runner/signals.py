@@ -25,21 +25,37 @@ def blocked_signals(signals: frozenset[signal.Signals]) -> Iterator[BlockedSigna
     # With no handler at all, some systems throw this one away instead of holding it.
     previous = signal.signal(signal.SIGCHLD, lambda *_: None)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, wanted | {signal.SIGCHLD})
+    ignores_children = previous is signal.SIG_IGN
     try:
-        yield BlockedSignals(frozenset(wanted | {signal.SIGCHLD}), frozenset(mask))
+        yield BlockedSignals(
+            frozenset(wanted | {signal.SIGCHLD}), frozenset(mask), ignores_children
+        )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGCHLD, previous)
 
 
 class BlockedSignals:
-    """The signals being held; `mask` is what was blocked before, for a command to inherit."""
+    """The signals being held; `mask` is what was blocked before, for a command to inherit.
+
+    `ignores_children` says that SIGCHLD was ignored before, which a command inherits too.
+    """
 
     def __init__(
-        self, signals: frozenset[signal.Signals], mask: frozenset[signal.Signals | int]
+        self,
+        signals: frozenset[signal.Signals],
+        mask: frozenset[signal.Signals | int],
+        ignores_children: bool = False,
     ) -> None:
         self._signals = signals
         self.mask = mask
+        self._ignores_children = ignores_children
+
+    def restore(self) -> None:
+        """Make this process as it was before, once it is about to become the command."""
+        if self._ignores_children:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
 
     def wait_until(self, deadline: float | None) -> signal.Signals | None:
         """Wait for a signal up to a time of the monotonic clock; None when it has come."""

@@ -7,222 +7,210 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
+import io
 import json
 import os
-import shutil
-import threading
-from collections.abc import Callable
-from datetime import datetime
+import stat
 from pathlib import Path
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.checks import (
+    UnsafeFileError,
+    check_private,
+    check_written_by_us,
+    same_file,
+)
+from orchestrator_cli.core.files.directory import Directory
+from orchestrator_cli.core.files.lock import try_lock
+from orchestrator_cli.core.files.private import private_directory
+from orchestrator_cli.core.files.removal import remove_tree
+from orchestrator_cli.core.files.tree import Tree, TreeFile
 from orchestrator_cli.runner.run_record import RunEnd, RunStart
 
 STATE_NAME = "run.json"
 RUN_LOGS = ("stdout.log", "stderr.log")
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
-_POLL_SECONDS = 0.1
+RUNNER_LOG = "runner.log"
+LOGS_NAME = "logs"
 _TAIL_BYTES = 4096
 _TAIL_LINES = 20
+_MOST_STATE_BYTES = 16 * 1024 * 1024
 
 
 class Spool:
-    """A spool directory, or none where the disk is full: then all is lost but the command runs.
+    """A spool directory that is held open and locked.
 
-    One process at a time owns a directory: its lock ends with the last process that holds it.
+    Where none could be made there is no `directory`, and `problem` says why: then output is lost,
+    but the command runs. One process at a time owns a directory; its lock ends with the last
+    process that holds it.
     """
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path | None, root: Directory | None, problem: str = "") -> None:
         self.directory = directory
-        self._lock: int | None = None
-
-    def log_path(self, name: str) -> Path | None:
-        """Return where a log is spooled."""
-        return self.directory / "logs" / name if self.directory else None
-
-    def lock(self) -> bool:
-        """Own the directory; False where another process does. Raises OSError."""
-        if self.directory is None:
-            return True
-        self._lock = os.open(self.directory, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        self.problem = problem
+        self._root = root
+        self._logs = root.open_directory(LOGS_NAME) if root is not None else None
 
     def descriptors(self) -> set[int]:
         """Return what a child process needs to own the directory as well."""
-        return set() if self._lock is None else {self._lock}
+        return {one.fileno() for one in (self._root, self._logs) if one is not None}
 
-    def write_state(self, start: RunStart, end: RunEnd | None, sealed: bool = False) -> None:
+    # --- logs --------------------------------------------------------------------------------
+
+    def open_log(self, name: str) -> io.FileIO:
+        """Open a log for appending. Raises OSError."""
+        if self._logs is None:
+            raise OSError(0, self.problem)
+        log = self._logs.open_own_file(name, 0o600)
+        fcntl.fcntl(log.fileno(), fcntl.F_SETFL, os.O_APPEND)
+        return log
+
+    def log_file(self, name: str) -> TreeFile | None:
+        """Return what opens a log for reading; None where there is no such log."""
+        if self._logs is None or self._logs.find(name) is None:
+            return None
+        return TreeFile(Tree(self._logs), (name,))
+
+    def stderr_tail(self) -> list[str]:
+        """Return the last lines of the command's standard error."""
+        file = self.log_file("stderr.log")
+        with contextlib.suppress(OSError):
+            if file is not None:
+                with file.open() as log:
+                    log.seek(max(0, file.stat().st_size - _TAIL_BYTES))
+                    text = (log.read(_TAIL_BYTES) or b"").decode("utf-8", "replace")
+                return text.splitlines()[-_TAIL_LINES:]
+        return []
+
+    # --- state -------------------------------------------------------------------------------
+
+    def write_state(self, start: RunStart, end: RunEnd | None, *, log_closed: bool = False) -> None:
         """Keep how the run began and ended, and whether runner.log is final. Raises OSError."""
-        if self.directory is None:
+        if self._root is None:
             return
         record = {
             "start": start.to_dict(),
             "end": end.to_dict() if end else None,
-            "sealed": sealed,
+            "log_closed": log_closed,
         }
-        fresh = self.directory / f".{STATE_NAME}.new"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(record, file)
-            file.flush()
+        fresh = f".{STATE_NAME}.new"
+        with self._root.open_own_file(fresh, 0o600) as file:
+            file.truncate()
+            buffered = io.BufferedWriter(file)
+            buffered.write(json.dumps(record).encode())
+            buffered.flush()
             os.fsync(file.fileno())
-        fresh.replace(self.directory / STATE_NAME)
+        self._root.rename(fresh, STATE_NAME)
 
     def read_state(self) -> tuple[RunStart, RunEnd | None, bool]:
         """Return start, end and whether runner.log is final. Raises UsageError."""
-        file = (self.directory or Path()) / STATE_NAME
+        if self._root is None:
+            raise _no_spool(self.directory)
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
+            with self._root.open_file(STATE_NAME) as file:
+                record = json.loads(file.read(_MOST_STATE_BYTES) or b"")
             end = RunEnd.from_dict(record["end"]) if record["end"] else None
-            return RunStart.from_dict(record["start"]), end, bool(record["sealed"])
+            return RunStart.from_dict(record["start"]), end, bool(record["log_closed"])
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UsageError(
-                f"{printable(self.directory)} is not the spool of a run",
-                hint="name the directory that holds run.json",
-            ) from error
-
-    def stderr_tail(self) -> list[str]:
-        """Return the last lines of the command's standard error."""
-        path = self.log_path("stderr.log")
-        with contextlib.suppress(OSError):
-            if path is not None:
-                with path.open("rb") as file:
-                    file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-                    text = file.read(_TAIL_BYTES).decode("utf-8", "replace")
-                return text.splitlines()[-_TAIL_LINES:]
-        return []
+            raise _no_spool(self.directory) from error
 
     def last_change(self) -> float:
         """Return the time of the last change of any file, in seconds since 1970."""
-        if self.directory is None:
-            return 0
-        return max(path.stat().st_mtime for path in self.directory.rglob("*"))
+        directories = [one for one in (self._root, self._logs) if one is not None]
+        times = [one.stat(found.name).st_mtime for one in directories for found in one.scan()]
+        return max(times, default=0.0)
 
     def remove(self) -> None:
         """Remove everything; what cannot be removed stays."""
-        if self.directory is not None:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        if self.directory is None or self._root is None:
+            return
+        with contextlib.suppress(OSError), Directory.open_root(self.directory.parent) as parent:
+            if same_file(parent.stat(self.directory.name), self._root.status()):
+                remove_tree(parent, self.directory.name)
 
 
-def create_spool(roots: list[Path], named: bool, execution_id: str) -> Spool:
-    """Make a fresh spool below the first root that can be used.
+def create_spool(roots: list[Path], execution_id: str, *, named: bool) -> Spool:
+    """Make a fresh spool below the first root that can be used, or one that keeps nothing.
 
-    A root that was `named` must be usable, unless its disk is full. Raises UsageError.
+    A root that the user has not `named` must be ours alone, or somebody may have made it for us.
     """
     problem: OSError | None = None
     for root in roots:
         try:
-            return Spool(_make_directory(root, execution_id))
+            with _open_named(root) if named else _open_own(root) as parent:
+                return _create_below(root.absolute(), parent, execution_id)
         except OSError as error:
             problem = error
-            if named and error.errno not in _FULL:
-                break
-    if problem is not None and problem.errno in _FULL:
-        return Spool(None)
-    reason = problem.strerror if problem else "nowhere to look"
-    raise UsageError(
-        f"no place for the spool at {printable(roots[-1])}: {reason}",
-        hint="name a directory that can be written with --spool",
-    )
+    if problem is None:
+        return Spool(None, None, "there is no directory for it")
+    return Spool(None, None, f"{printable(roots[-1])}: {problem.strerror or problem}")
 
 
-def _make_directory(root: Path, execution_id: str) -> Path:
+def _open_named(root: Path) -> Directory:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Directory.open_root(root)
+
+
+def _open_own(root: Path) -> Directory:
+    directory = private_directory(root)
+    if stat.S_IMODE(directory.status().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        directory.close()
+        raise UnsafeFileError("other users may look into it", str(root))
+    return directory
+
+
+def _create_below(root: Path, parent: Directory, execution_id: str) -> Spool:
     number = 1
     while True:
-        directory = root / (execution_id if number == 1 else f"{execution_id}-{number}")
+        name = execution_id if number == 1 else f"{execution_id}-{number}"
         try:
-            directory.mkdir(mode=0o700)
+            directory = parent.make_directory(name, 0o700, fresh=True)
             break
         except FileExistsError:
             # An earlier run with this id left what it could not store.
             number += 1
-    (directory / "logs").mkdir(mode=0o700)
-    return directory
+    directory.make_directory(LOGS_NAME, 0o700, fresh=True).close()
+    try_lock(directory.fileno())
+    return Spool(root / name, directory)
 
 
-class SpoolLog:
-    """A log being spooled. Appending never fails: what finds no room is counted as lost."""
+def open_spool(path: Path) -> Spool:
+    """Open and lock what an earlier run has left.
 
-    def __init__(self, path: Path | None) -> None:
-        self.size_bytes = 0
-        self.lost_bytes = 0
-        self.problem: str | None = None if path else "no space for the spool"
-        self._descriptor = -1
-        if path is not None:
-            try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-                self._descriptor = os.open(path, flags, 0o600)
-            except OSError as error:
-                self.problem = error.strerror or str(error)
-
-    def append(self, data: memoryview | bytes) -> None:
-        """Write all of the data, or count it as lost, and all that follows."""
-        rest = memoryview(data)
-        while rest and self.problem is None:
-            try:
-                written = os.write(self._descriptor, rest)
-            except OSError as error:
-                self.problem = error.strerror or str(error)
-            else:
-                self.size_bytes += written
-                rest = rest[written:]
-        self.lost_bytes += len(rest)
-
-    def descriptors(self) -> set[int]:
-        """Return the descriptor of the file, if there is one."""
-        return {self._descriptor} if self._descriptor >= 0 else set()
-
-    @property
-    def loss(self) -> str | None:
-        """Say what was lost."""
-        if not self.lost_bytes:
-            return None
-        return f"{self.lost_bytes:,} bytes after the first {self.size_bytes:,} lost: {self.problem}"
+    Raises UsageError where another process has it, and where anything in it may be another user's:
+    what a run.json names would be read and stored with our rights.
+    """
+    path = path.absolute()
+    try:
+        with Directory.open_root(path.parent) as parent:
+            root = parent.open_directory(path.name)
+        _check_ours(root, path)
+        if not try_lock(root.fileno()):
+            raise UsageError(f"the run of {printable(path)} is still under way")
+        return Spool(path, root)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _no_spool(path) from error
+    except OSError as error:
+        name = printable(error.filename or path)
+        raise UsageError(
+            f"{printable(path)} cannot be resumed: {name}: {error.strerror}",
+            hint="only the user who ran it can store a spool, and nothing in it may be a link",
+        ) from error
 
 
-class RunnerLog:
-    """`runner.log`: timestamped lines from every process of a run, until it is sealed."""
-
-    def __init__(self, path: Path | None, clock: Callable[[], datetime]) -> None:
-        self._log = SpoolLog(path)
-        self._clock = clock
-        self.sealed = False
-
-    def descriptors(self) -> set[int]:
-        """Return what a child process needs to write to it as well."""
-        return self._log.descriptors()
-
-    def note(self, text: str) -> None:
-        """Append one line."""
-        if not self.sealed:
-            now = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            self._log.append(f"{now} {printable(text)}\n".encode("utf-8", "backslashreplace"))
+def _check_ours(root: Directory, path: Path) -> None:
+    check_private(root.status(), str(path))
+    with root.open_directory(LOGS_NAME) as logs:
+        check_private(logs.status(), LOGS_NAME)
+        for directory, kept in ((root, {LOGS_NAME}), (logs, set[str]())):
+            for found in directory.scan():
+                if found.name not in kept:
+                    check_written_by_us(directory.stat(found.name), found.name)
 
 
-class TailReader:
-    """Reads a spooled log while it grows; its end is the end of the file once `ended` is set."""
-
-    def __init__(self, path: Path, ended: threading.Event) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._ended = ended
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        """Fill the buffer as far as there is data, or wait for some; 0 at the end."""
-        while True:
-            ended = self._ended.is_set()
-            size = self._file.readinto(buffer)
-            if size or ended:
-                return size or 0
-            self._ended.wait(_POLL_SECONDS)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+def _no_spool(path: Path | None) -> UsageError:
+    return UsageError(
+        f"{printable(path)} is not the spool of a run",
+        hint="name the directory that holds run.json",
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator_cli.runner.child import Child
-from orchestrator_cli.runner.output_copier import OutputTee
+from orchestrator_cli.runner.output_copier import Copier, OutputTee
 from orchestrator_cli.runner.process import shell_code
 from orchestrator_cli.runner.signals import FORWARDED_SIGNALS, BlockedSignals
 from orchestrator_cli.runner.terminal import in_foreground
@@ -37,11 +37,17 @@ class Supervisor:
     timed_out: bool = False
     term_seen: bool = False
 
-    def await_child(self, child: Child, timeout: float | None, kill_after: float) -> None:
+    def await_child(
+        self,
+        child: Child,
+        timeout: float | None,
+        kill_after: float,
+        copiers: Sequence[Copier] = (),
+    ) -> None:
         """Pass signals on until the command itself has ended; end it when its time is over."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while child.pid not in self.statuses:
-            received = self.signals.wait_until(deadline)
+            received = self._wait(deadline, copiers)
             if received is None:
                 deadline = self._time_is_over(child, kill_after)
             elif received is signal.SIGCHLD:
@@ -55,6 +61,18 @@ class Supervisor:
                 self.term_seen = self.term_seen or received is signal.SIGTERM
                 self.note(f"{received.name}: passed on")
                 child.signal_group(received)
+
+    def _wait(self, deadline: float | None, copiers: Sequence[Copier]) -> signal.Signals | None:
+        """Wait for a signal up to a time, making the steps of copiers that have no thread."""
+        while any(copier.needs_steps for copier in copiers):
+            for copier in copiers:
+                copier.step_if_due()
+            now = time.monotonic()
+            tick = now + _TICK_SECONDS
+            received = self.signals.wait_until(tick if deadline is None else min(tick, deadline))
+            if received is not None or (deadline is not None and now >= deadline):
+                return received
+        return self.signals.wait_until(deadline)
 
     def _time_is_over(self, child: Child, kill_after: float) -> float | None:
         if self.timed_out:
@@ -121,23 +139,23 @@ class Supervisor:
             self._reap()
         return True
 
-    def await_copies(self, copiers: list[OutputTee]) -> None:
+    def await_copies(self, copiers: Sequence[OutputTee]) -> None:
         """Wait until what the command wrote has been passed on, or the user has had enough."""
         for copier in copiers:
             copier.finish()
-        while any(copier.is_alive() for copier in copiers):
-            received = self.signals.wait_until(time.monotonic() + _PATIENCE_SECONDS)
+        while not all(copier.is_done for copier in copiers):
+            received = self._wait(time.monotonic() + _PATIENCE_SECONDS, copiers)
             if received in FORWARDED_SIGNALS:
                 self.note(f"{received.name if received else ''}: output that nobody takes is left")
                 return
 
-    def wait_uploader(self, storer: UploaderProcess, say: Callable[[], None]) -> None:
+    def wait_uploader(self, uploader: UploaderProcess, say: Callable[[], None]) -> None:
         """Wait for the uploads; `say` is called once where they take long.
 
         SIGTERM leaves them their time, unless it comes again; other signals end them.
         """
         patience: float | None = time.monotonic() + _PATIENCE_SECONDS
-        while storer.pid not in self.statuses:
+        while uploader.pid not in self.statuses:
             received = self.signals.wait_until(patience)
             if received is None:
                 patience = None
@@ -146,7 +164,7 @@ class Supervisor:
                 self._reap()
             elif received in _NO_OUTPUT_NEEDED or (received is signal.SIGTERM and self.term_seen):
                 self.note(f"{received.name}: the uploads are given up")
-                storer.stop()
+                uploader.stop()
             elif received is signal.SIGTERM:
                 self.term_seen = True
 

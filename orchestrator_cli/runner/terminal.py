@@ -7,24 +7,25 @@ import fcntl
 import os
 import select
 import termios
-import threading
 import tty
 
-from orchestrator_cli.runner.output_copier import write_all
+from orchestrator_cli.core.base.descriptors import write_all
+from orchestrator_cli.runner.output_copier import Copier
 
-_STDIN, _STDOUT, _STDERR = 0, 1, 2
+_STDIN = 0
 
 
 def open_pty(like: int, outer_is_raw: bool) -> tuple[int, int]:
     """Open a pseudo-terminal with the modes and the size of a terminal: our end, the command's.
 
-    Only one of the two may turn line feeds into new lines.
+    Only one of the two may turn line feeds into new lines. Raises OSError where there are none.
     """
     ours, theirs = os.openpty()
-    modes = termios.tcgetattr(like)
-    if not outer_is_raw:
-        modes[1] &= ~termios.OPOST
-    termios.tcsetattr(theirs, termios.TCSANOW, modes)
+    with contextlib.suppress(termios.error):
+        modes = termios.tcgetattr(like)
+        if not outer_is_raw:
+            modes[1] &= ~termios.OPOST
+        termios.tcsetattr(theirs, termios.TCSANOW, modes)
     copy_window_size(like, ours)
     return ours, theirs
 
@@ -37,30 +38,35 @@ def copy_window_size(source: int, target: int) -> None:
 
 
 def in_foreground(descriptor: int) -> bool:
-    """Say whether the terminal is this process group's to read from."""
+    """Return whether the terminal is this process group's to read from."""
     try:
         return os.tcgetpgrp(descriptor) == os.getpgrp()
     except OSError:
         return False
 
 
-class Relay:
+class KeyRelay(Copier):
     """Passes keys on from our terminal to the command's; ours is raw until `restore`."""
 
     def __init__(self, target: int) -> None:
-        self._target = os.dup(target)
+        """Take the command's terminal. Raises OSError, termios.error."""
+        super().__init__("keys")
         self._kept = termios.tcgetattr(_STDIN)
+        self._target = os.dup(target)
         self._stop_read, self._stop_write = os.pipe()
-        self._thread = threading.Thread(target=self._copy, name="keys", daemon=True)
+        self._poll = select.poll()
+        self._poll.register(_STDIN, select.POLLIN)
+        self._poll.register(self._stop_read, select.POLLIN)
 
     def start(self) -> None:
         """Make our terminal raw and begin."""
         self.resume()
-        self._thread.start()
+        self._start()
 
     def resume(self) -> None:
         """Make our terminal raw."""
-        tty.setraw(_STDIN, termios.TCSADRAIN)
+        with contextlib.suppress(termios.error):
+            tty.setraw(_STDIN, termios.TCSADRAIN)
 
     def restore(self) -> None:
         """Give our terminal its modes back."""
@@ -70,17 +76,20 @@ class Relay:
     def stop(self) -> None:
         """End, and give our terminal its modes back."""
         os.write(self._stop_write, b"x")
-        self._thread.join()
+        self.join()
         self.restore()
 
-    def _copy(self) -> None:
-        while True:
-            ready, _, _ = select.select([_STDIN, self._stop_read], [], [])
-            if self._stop_read in ready:
-                return
-            try:
-                data = os.read(_STDIN, 65536)
-            except OSError:
-                return
-            if not data or not write_all(self._target, memoryview(data)):
-                return
+    def _step(self, timeout_milliseconds: int | None) -> bool:
+        events = dict(self._poll.poll(timeout_milliseconds))
+        if self._stop_read in events:
+            return False
+        if _STDIN not in events:
+            return True
+        try:
+            data = os.read(_STDIN, 65536)
+            write_all(self._target, data)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return bool(data)

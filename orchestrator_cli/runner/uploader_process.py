@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -11,10 +12,12 @@ import threading
 import time
 from dataclasses import dataclass
 
-from orchestrator_cli.runner.run_record import RunEnd
-from orchestrator_cli.runner.run_uploader import RunOutcome, RunUploader
+from orchestrator_cli.core.base.descriptors import write_all
+from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
+from orchestrator_cli.runner.upload.run_uploader import RunUploader
 
 _NICENESS = 10
+_BEGIN = b"begin\n"
 _STOP = b"stop\n"
 # A storage that was never heard of gets no more time than this after the command's end.
 _UNHEARD_SECONDS = 30.0
@@ -23,13 +26,27 @@ _GOODBYE_SECONDS = 2.0
 
 @dataclass
 class UploaderProcess:
-    """Our view of the storing process."""
+    """What we see of the process that stores."""
 
     pid: int
     _control: int
     _status: int
 
-    def tell_end(self, end: RunEnd) -> None:
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Let it store what there is; before that it has done nothing."""
+        if not self.begun:
+            self.begun = True
+            self._write(_BEGIN)
+
+    def abandon(self) -> None:
+        """End it before it has begun, and wait until it is gone."""
+        os.close(self._control)
+        os.close(self._status)
+        os.waitpid(self.pid, 0)
+
+    def send_end(self, end: RunEnd) -> None:
         """Say how the command ended; the process then stores the rest and ends."""
         self._write(json.dumps(end.to_dict()).encode() + b"\n")
 
@@ -43,30 +60,32 @@ class UploaderProcess:
         while data := os.read(self._status, 65536):
             text += data
         if not text:
-            return RunOutcome(summary="the storing process was killed", exit_code=1)
+            return RunOutcome(summary="the process that stores was killed", exit_code=1)
         return RunOutcome(**json.loads(text))
 
     def _write(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
-            while data:
-                data = data[os.write(self._control, data) :]
+            write_all(self._control, data)
 
 
-def start_storer(
+def start_uploader_process(
     upload: RunUploader, keep: set[int], died: RunEnd, timeout_seconds: float
 ) -> UploaderProcess:
-    """Start the process. Must be called while this process has one thread, and no pipes yet.
+    """Start the process. Must be called while this process has no other thread.
 
-    `keep` are descriptors that it needs: the spool's lock, runner.log. `died` is the end
-    to record where we are killed.
+    `keep` are descriptors that it needs: the spool's lock, runner.log. `died` is the end to record
+    where we are killed. Raises OSError where this machine allows no more processes or descriptors.
     """
-    control_read, control_write = os.pipe()
-    status_read, status_write = os.pipe()
-    pid = os.fork()
+    with contextlib.ExitStack() as on_failure:
+        pipes = [_open_pipe(on_failure) for _ in range(2)]
+        (control_read, control_write), (status_read, status_write) = pipes
+        pid = os.fork()
+        on_failure.pop_all()
     if pid == 0:
         try:
             _detach({control_read, status_write} | keep)
-            _work(upload, control_read, status_write, died, timeout_seconds)
+            if _read_line(control_read) == _BEGIN:
+                _work(upload, control_read, status_write, died, timeout_seconds)
         finally:
             os._exit(0)
     os.close(control_read)
@@ -74,11 +93,20 @@ def start_storer(
     return UploaderProcess(pid, control_write, status_read)
 
 
+def _open_pipe(on_failure: contextlib.ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for end in ends:
+        on_failure.callback(os.close, end)
+    return ends
+
+
 def _detach(kept: set[int]) -> None:
     """Hold nothing of the command's, and leave the signals to our parent."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
         with contextlib.suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_IGN)
+    # Files of our parent's that were collected here would close what has their numbers now.
+    gc.freeze()
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
@@ -97,19 +125,24 @@ def _work(upload: RunUploader, control: int, status: int, died: RunEnd, timeout:
     end = RunEnd.from_dict(json.loads(line)) if line.endswith(b"\n") else died
     outcomes: list[RunOutcome] = []
     worker = threading.Thread(target=lambda: outcomes.append(upload.finish(end)), daemon=True)
-    worker.start()
-    reason = _wait(upload, worker, control if line else None, timeout)
-    if reason:
-        upload.stop()
-        worker.join(_GOODBYE_SECONDS)
+    reason = None
+    try:
+        worker.start()
+    except RuntimeError:
+        # This machine allows no more threads: then nobody can interrupt it.
+        outcomes.append(upload.finish(end))
+    else:
+        reason = _wait(upload, worker, control if line else None, timeout)
+        if reason:
+            upload.stop()
+            worker.join(_GOODBYE_SECONDS)
     outcome = outcomes[0] if outcomes else RunOutcome(exit_code=9)
     if reason and not outcome.stored:
         outcome.summary = reason
     outcome.measured = upload.measured()
     data = json.dumps(outcome.to_dict()).encode()
     with contextlib.suppress(OSError):
-        while data:
-            data = data[os.write(status, data) :]
+        write_all(status, data)
 
 
 def _wait(
@@ -123,8 +156,8 @@ def _wait(
             if os.read(control, 64):
                 return "interrupted"
             control = None
-        limit = timeout if upload.heard_from_s3 else min(timeout, _UNHEARD_SECONDS)
-        if time.monotonic() - max(began, upload.last_progress) > limit:
+        limit = timeout if upload.progress.s3_reachable else min(timeout, _UNHEARD_SECONDS)
+        if time.monotonic() - max(began, upload.progress.last_at) > limit:
             return f"S3 took nothing for {limit:g} s"
     return None
 

@@ -170,12 +170,56 @@ def test_an_artifact_that_cannot_be_stored_is_told_and_marked(
     assert "artifacts/custom/good" in stored(s3, bucket, run_id(result))
 
 
-def test_a_directory_that_was_never_made_is_told(
+def test_an_artifact_that_was_never_made_is_said_and_recorded(
     cli_process: Processes, s3: S3Client, bucket: str
 ) -> None:
-    result = cli_process.run("run", "--artifacts", "nowhere", "--", "false").expect(1)
-    assert b"there is no such directory" in result.stderr
-    assert record(s3, bucket, run_id(result))["result"] == "fail"
+    result = cli_process.run("run", "--artifacts", "nowhere.xml", "--", "true").ok()
+    assert b"nowhere.xml: no such file or directory" in result.stderr
+    kept = record(s3, bucket, run_id(result))
+    assert (kept["result"], kept["artifact_status"]) == ("pass", "artifact_error")
+    assert [one["path"] for one in kept["failures"]] == ["artifacts/custom/nowhere.xml"]
+    Path("nowhere.xml").write_text("<now/>")
+    cli_process.run("upload", run_id(result), "nowhere.xml").ok()
+    cleared = record(s3, bucket, run_id(result))
+    assert (cleared["artifact_status"], cleared["failures"]) == ("complete", [])
+
+
+def test_an_artifact_that_may_be_missing_is_no_failure(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    options = ("--artifacts", "nowhere", "--if-no-artifacts", "ignore")
+    result = cli_process.run("run", *options, "--", "true").ok()
+    assert b"nowhere" not in result.stderr
+    assert record(s3, bucket, run_id(result))["artifact_status"] == "complete"
+
+
+def test_several_files_and_directories_are_stored_without_what_is_hidden(
+    cli_process: Processes, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
+) -> None:
+    tree = make_tree({"a/one.txt": "1", "a/.env": "SECRET", "b/two.txt": "2", "report.xml": "<r/>"})
+    options = [word for name in ("a", "b", "report.xml") for word in ("--artifacts", tree / name)]
+    result = cli_process.run("run", *options, "--", "true").ok()
+    assert b".env: hidden" in result.stderr
+    files = stored(s3, bucket, run_id(result))
+    assert {path for path in files if path.startswith("artifacts/custom/")} == {
+        "artifacts/custom/one.txt",
+        "artifacts/custom/two.txt",
+        "artifacts/custom/report.xml",
+    }
+    kept = record(s3, bucket, run_id(result))
+    assert (kept["artifact_status"], kept["failures"]) == ("complete", [])
+
+
+def test_two_files_for_one_place_are_one_failure(
+    cli_process: Processes, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
+) -> None:
+    tree = make_tree({"a/same.txt": "1", "b/same.txt": "2"})
+    options = ("--artifacts", tree / "a", "--artifacts", tree / "b")
+    result = cli_process.run("run", *options, "--", "true").ok()
+    assert b"same.txt: the key holds other content" in result.stderr
+    kept = record(s3, bucket, run_id(result))
+    assert kept["artifact_status"] == "artifact_error"
+    assert [one["path"] for one in kept["failures"]] == ["artifacts/custom/same.txt"]
 
 
 # --- how it ends -----------------------------------------------------------------------------
@@ -267,6 +311,15 @@ def test_a_command_that_ignores_sigterm_goes_on(
     (tmp_path / "go").touch()
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, b"done\n")
+
+
+def test_a_failed_run_names_the_command_that_shows_why(cli_process: Processes, bucket: str) -> None:
+    result = cli_process.run("run", "--", "sh", "-c", "echo because >&2; kill -9 $$").expect(137)
+    (line,) = [line for line in result.err.splitlines() if line.startswith("to see why: ")]
+    words = line.removeprefix("to see why: orchestrator ").split()
+    shown = cli_process.run(*words, "stderr").ok()
+    assert words[-2:] == ["logs", run_id(result)]
+    assert shown.stdout == b"because\n"
 
 
 # --- its children, its streams ---------------------------------------------------------------
@@ -450,7 +503,6 @@ def test_a_command_with_its_output_elsewhere_may_read_from_the_terminal(
         ("run --id nonsense -- touch mark", "not an execution id"),
         ("run --runner-type ec2 --bench-id b -- touch mark", "onprem only"),
         ("run --timeout soon -- touch mark", "not a duration"),
-        ("run --spool /proc/none -- touch mark", "no place for the spool"),
         ("run --resume . -- touch mark", "--resume runs nothing"),
         ("run --resume .", "not the spool of a run"),
     ],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,16 +115,46 @@ def test_s3_down_at_the_end(
     assert_resumes(cli_process, s3, bucket, result.stderr, b"x\n")
 
 
-def test_a_refusal_is_marked_in_the_metadata(
-    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+@pytest.mark.parametrize("fault", [faults.access_denied, faults.internal_error, faults.ResetBefore])
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("stdout.log$", "logs/stdout.log"),
+        ("results.json$", "artifacts/results.json"),
+        ("two.txt$", "artifacts/custom/two.txt"),
+    ],
+)
+def test_what_one_key_refuses_is_recorded_of_that_file_alone(
+    key: str,
+    path: str,
+    fault: Callable[[], faults.Fault],
+    cli_process: Processes,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: Callable[..., Path],
 ) -> None:
-    recorder.inject(faults.access_denied(), key="stdout.log$", times=None)
-    result = cli_process.run("run", "--", "echo", "x").ok()
+    tree = make_tree({"one.txt": "1", "two.txt": "2", "three.txt": "3"})
+    recorder.inject(fault(), key=key, times=None)
+    result = cli_process.run("run", "--artifacts", tree, "--", "echo", "x").ok()
     kept = record(s3, bucket, run_id(result))
-    assert kept["artifact_status"] == "artifact_error"
-    assert "logs/stdout.log" in [one["path"] for one in kept["failures"]]
+    assert (kept["status"], kept["artifact_status"]) == ("completed", "artifact_error")
+    assert [one["path"] for one in kept["failures"]] == [path]
+    everything = {
+        *(f"artifacts/custom/{name}.txt" for name in ("one", "two", "three")),
+        *(f"logs/{name}.log" for name in ("runner", "stdout", "stderr")),
+        "artifacts/results.json",
+    }
+    assert stored(s3, bucket, run_id(result)).keys() == everything - {path}
+    assert b"warning: " in result.stderr
     recorder.heal()
-    assert_resumes(cli_process, s3, bucket, result.stderr, b"x\n")
+    # What is printed stores the rest, and clears the record.
+    (line,) = [line for line in result.err.splitlines() if line.startswith("  orchestrator ")]
+    cli_process.run(*shlex.split(line)[1:]).ok()
+    assert spools() == []
+    cleared = record(s3, bucket, run_id(result))
+    assert (cleared["artifact_status"], cleared["failures"]) == ("complete", [])
+    assert stored(s3, bucket, run_id(result)).keys() == everything
 
 
 def test_a_passing_fault_is_not_even_told(

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import socket
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.run.report import report_run
 from orchestrator_cli.cli.metrics_options import metrics_options
 from orchestrator_cli.cli.options import DURATION, LABEL, Example, command
 
 if TYPE_CHECKING:
-    from orchestrator_cli.runner.run_record import RunStart
-    from orchestrator_cli.runner.run_uploader import RunOutcome, RunUploader
-    from orchestrator_cli.runner.spool import RunnerLog, Spool
+    from orchestrator_cli.runner.run_record import RunOutcome, RunStart
+    from orchestrator_cli.runner.session import Limits
+    from orchestrator_cli.runner.spool_log import SpooledRun
+    from orchestrator_cli.runner.upload.run_uploader import RunUploader
 
 
 @command(
@@ -51,7 +54,27 @@ if TYPE_CHECKING:
 @click.option("--reservation-id", metavar="R", help="The reservation it runs under.")
 @click.option("--bench-id", metavar="B", help="The bench; on-prem only.")
 @click.option("--label", "labels", type=LABEL, multiple=True, help="A label.")
-@click.option("--artifacts", metavar="DIR", help="Upload this directory when CMD has ended.")
+@click.option(
+    "--artifacts",
+    metavar="PATH",
+    # In a variable, several are separated as in PATH.
+    type=click.Path(readable=False),
+    multiple=True,
+    help="Upload this file or directory when CMD has ended.",
+)
+@click.option(
+    "--if-no-artifacts",
+    type=click.Choice(["error", "ignore"]),
+    default="error",
+    show_default=True,
+    help="Where a PATH of --artifacts is missing: record that as a failure, or not.",
+)
+@click.option(
+    "--include-hidden",
+    is_flag=True,
+    help="Upload what has a name that begins with a dot, too.",
+)
+@click.option("--no-store-command", is_flag=True, help="Do not store CMD and its arguments.")
 @click.option("--timeout", type=DURATION, help="End CMD after so long.  [default: never]")
 @click.option(
     "--kill-after",
@@ -70,13 +93,13 @@ if TYPE_CHECKING:
 @click.option(
     "--spool",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
     help="Where output waits for S3.  [default: ~/.local/state/orchestrator/runs]",
 )
 @click.option(
     "--resume",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
     help="Run nothing: store what an earlier run left in its spool directory.",
 )
 @click.argument("argv", metavar="[-- CMD …]", nargs=-1, type=click.UNPROCESSED)
@@ -90,7 +113,10 @@ def run(
     reservation_id: str | None,
     bench_id: str | None,
     labels: tuple[tuple[str, str], ...],
-    artifacts: str | None,
+    artifacts: tuple[str, ...],
+    if_no_artifacts: str,
+    include_hidden: bool,
+    no_store_command: bool,
     timeout: timedelta | None,
     kill_after: timedelta,
     upload_timeout: timedelta,
@@ -109,8 +135,10 @@ def run(
     a spool directory, and the command that stores it is printed. CMD sees
     ORCHESTRATOR_EXECUTION_ID; signals are passed on to its process group, which ends with it.
 
-    CMD's arguments are stored, its environment is not. Two streams that go to one place may be
-    interleaved differently; `sh -c 'CMD 2>&1'` keeps their order, in one log.
+    CMD's arguments are stored, its environment is not. In what is stored, values of variables and
+    options that look secret (*_TOKEN, *_PASSWORD, *_SECRET*, *_KEY, --password X) and the user and
+    password of URLs are replaced by "…"; what CMD prints is stored as it is. Two streams that go to
+    one place may be interleaved differently; `sh -c 'CMD 2>&1'` keeps their order, in one log.
     """
     app.check_bucket()
     if resume is not None:
@@ -120,13 +148,15 @@ def run(
         return
     if not argv:
         raise click.UsageError("Missing CMD; write it after --.")
+    from orchestrator_cli.core.base.command_secrets import mask_command
     from orchestrator_cli.core.executions.metadata import build_metadata
     from orchestrator_cli.runner.output_copier import open_missing_streams
     from orchestrator_cli.runner.run_record import RunStart
     from orchestrator_cli.runner.session import Limits
-    from orchestrator_cli.runner.spool import create_spool
 
     open_missing_streams()
+    # The spool may take the last descriptors, which later imports would need.
+    _ = app.output
     started_at = _milliseconds(app.now())
     declared = {
         "reservation_id": reservation_id,
@@ -138,56 +168,78 @@ def run(
     checked = build_metadata(
         execution_id=execution_id or app.new_execution_id(), started_at=started_at, **declared
     )
+    environment = app.command_environment(checked.execution_id)
+    words = [os.fsencode(word).decode("utf-8", "backslashreplace") for word in argv]
     start = RunStart(
         execution_id=checked.execution_id,
-        command=[os.fsencode(word).decode("utf-8", "backslashreplace") for word in argv],
+        command=[] if no_store_command else mask_command(words, environment),
         host=socket.gethostname(),
         pid=os.getpid(),
         tool_version=__version__,
         started_at=started_at,
         declared=declared,
-        artifacts=os.path.abspath(artifacts) if artifacts else None,
-        reused=execution_id is not None,
+        artifacts=list(dict.fromkeys(map(_absolute, artifacts))),
+        artifacts_optional=if_no_artifacts == "ignore",
+        include_hidden=include_hidden,
     )
-    place = create_spool(app.spool_roots(spool), spool is not None, start.execution_id)
     limits = Limits(
         timeout.total_seconds() if timeout else None,
         kill_after.total_seconds(),
         upload_timeout.total_seconds(),
     )
-    _run(app, start, place, limits, argv)
+    _run(app, _spool(app, start, spool), limits, argv, environment)
 
 
-def _run(app: App, start: RunStart, spool: Spool, limits: Any, argv: tuple[str, ...]) -> NoReturn:
-    from orchestrator_cli.runner.session import Session
+def _absolute(path: str) -> str:
+    # Of a directory that is gone, no path can be made absolute: the file is missing then, too.
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.abspath(path)
+    return path
 
+
+def _spool(app: App, start: RunStart, named: Path | None) -> SpooledRun:
+    """Make the spool. CMD runs without one, too: what is not stored then is said once."""
+    from orchestrator_cli.runner.spool import create_spool
+    from orchestrator_cli.runner.spool_log import RunnerLog, SpooledRun
+
+    spool = create_spool(app.spool_roots(named), start.execution_id, named=named is not None)
+    if spool.directory is None:
+        app.output.warn(f"no spool: {spool.problem}: the output of CMD will not be stored")
+    log = RunnerLog(spool, app.now)
     try:
-        spool.lock()
         spool.write_state(start, None)
     except OSError as error:
         app.output.warn(f"the spool cannot be written: {error.strerror}")
-    if spool.directory is None:
-        app.output.warn("no space for a spool: the output of CMD will not be stored")
-    log = _runner_log(app, spool)
-    log.note(f"orchestrator {start.tool_version} on {start.host}: execution {start.execution_id}")
-    log.note(f"command: {shlex.join(start.command)}")
-    app.output.note(f"execution {start.execution_id}")
+    log.write(f"orchestrator {start.tool_version} on {start.host}: execution {start.execution_id}")
+    log.write(f"command: {shlex.join(start.command) or 'not stored'}")
+    return SpooledRun(start, spool, log)
+
+
+def _run(
+    app: App,
+    run: SpooledRun,
+    limits: Limits,
+    argv: tuple[str, ...],
+    environment: dict[str, str],
+) -> NoReturn:
+    from orchestrator_cli.runner.session import Session
+
+    app.output.note(f"execution {run.start.execution_id}")
     session = Session(
-        start=start,
+        run=run,
         command=argv,
-        spool=spool,
-        log=log,
-        upload=_upload(app, spool, start, log),
+        uploader=_uploader(app, run),
         limits=limits,
-        environment=app.command_environment(start.execution_id),
+        environment=environment,
         clock=lambda: _milliseconds(app.now()),
-        say=lambda text: click.echo(text, err=True),
+        say=app.output.say,
         say_slow=lambda: app.output.note("CMD has ended; its output is being stored"),
     )
-    end, outcome = session.run()
+    end, outcome = session.execute()
     _write_metrics(app, outcome)
-    _report(app, spool, start, outcome, f"{end.result}, {end.summary}")
-    sys.stderr.flush()
+    report_run(app, run, outcome, end)
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     # A signal that came late must not change the code.
     os._exit(end.exit_code if end.exit_code is not None else 1)
 
@@ -197,28 +249,10 @@ def _milliseconds(instant: datetime) -> datetime:
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
-def _runner_log(app: App, spool: Spool) -> RunnerLog:
-    from orchestrator_cli.runner.spool import RunnerLog
+def _uploader(app: App, run: SpooledRun) -> RunUploader:
+    from orchestrator_cli.runner.upload.run_uploader import create_run_uploader
 
-    return RunnerLog(spool.log_path("runner.log"), app.now)
-
-
-def _upload(app: App, spool: Spool, start: RunStart, log: RunnerLog) -> RunUploader:
-    from orchestrator_cli.runner.run_uploader import RunUploader
-
-    return RunUploader(spool, start, log, lambda patient: app.store(patient=patient), app.meter)
-
-
-def _report(app: App, spool: Spool, start: RunStart, outcome: RunOutcome, how: str) -> None:
-    for problem in outcome.problems:
-        app.output.warn(problem)
-    if outcome.stored:
-        app.output.note(f"finished {start.execution_id}: {how}; {outcome.summary} stored")
-        return
-    app.output.warn(f"not everything of {start.execution_id} is stored: {outcome.summary}")
-    if spool.directory is not None:
-        click.echo("What is left is kept. To store it:", err=True)
-        click.echo(f"  {_resume_line(app, spool.directory)}", err=True)
+    return create_run_uploader(run, lambda patient: app.store(patient=patient), app.meter)
 
 
 def _write_metrics(app: App, outcome: RunOutcome) -> None:
@@ -230,31 +264,15 @@ def _write_metrics(app: App, outcome: RunOutcome) -> None:
     app.write_metrics()
 
 
-def _resume_line(app: App, directory: Path) -> str:
-    settings = app.settings
-    given = {
-        "--bucket": settings.bucket,
-        "--profile": settings.profile,
-        "--region": settings.region,
-        "--endpoint-url": settings.endpoint_url,
-    }
-    options = [word for name, text in given.items() if text for word in (name, text)]
-    return shlex.join(["orchestrator", *options, "run", "--resume", str(directory)])
-
-
 def _resume(app: App, directory: Path) -> None:
-    """Do what the run could not. Raises the error that is left."""
-    from orchestrator_cli.core.base.errors import UsageError
-    from orchestrator_cli.core.base.text import printable
+    """Store what an earlier run could not. Raises UsageError; exits with what is left undone."""
     from orchestrator_cli.runner.run_record import RunEnd
-    from orchestrator_cli.runner.spool import Spool
+    from orchestrator_cli.runner.spool import open_spool
+    from orchestrator_cli.runner.spool_log import RunnerLog, SpooledRun
 
-    spool = Spool(directory.absolute())
-    start, end, sealed = spool.read_state()
-    if not spool.lock():
-        raise UsageError(f"the run of {printable(directory)} is still under way")
-    log = _runner_log(app, spool)
-    log.sealed = sealed
+    spool = open_spool(directory)
+    start, end, log_closed = spool.read_state()
+    run = SpooledRun(start, spool, RunnerLog(spool, app.now, closed=log_closed))
     if end is None:
         changed = datetime.fromtimestamp(spool.last_change(), UTC)
         end = RunEnd(
@@ -262,8 +280,8 @@ def _resume(app: App, directory: Path) -> None:
             max(0.0, round((changed - start.started_at).total_seconds(), 3)),
             error="the runner was killed",
         )
-    log.note("what is left is stored by a later command")
-    outcome = _upload(app, spool, start, log).finish(end)
-    _report(app, spool, start, outcome, f"{end.result}, {end.summary}")
+    run.log.write("what is left is stored by a later command")
+    outcome = _uploader(app, run).finish(end)
+    report_run(app, run, outcome, end)
     if outcome.exit_code:
         sys.exit(outcome.exit_code)

@@ -1,0 +1,55 @@
+"""What `run` says at its end: what is stored, what is not, and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.core.base.text import printable, without_secrets
+
+if TYPE_CHECKING:
+    from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
+    from orchestrator_cli.runner.spool_log import SpooledRun
+
+
+def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> None:
+    """Say what became of a run and of each file that is not stored."""
+    execution_id = run.start.execution_id
+    for problem in outcome.problems:
+        app.output.warn(problem)
+    if outcome.stored:
+        app.output.note(
+            f"finished {execution_id}: {end.result}, {end.summary}; {outcome.summary} stored"
+        )
+        if end.result != "pass":
+            app.output.note(f"to see why: {_command_line(app, 'logs', execution_id)}")
+    else:
+        app.output.warn(f"not everything of {execution_id} is stored: {outcome.summary}")
+        if run.spool.directory is not None:
+            line = _command_line(app, "run", "--resume", str(run.spool.directory))
+            _print_command(app, "What is left is kept. To store it:", line)
+    if outcome.artifacts_failed:
+        line = _command_line(app, "upload", execution_id, *run.start.artifacts)
+        _print_command(app, "To store the artifacts that are missing:", line)
+
+
+def _print_command(app: App, text: str, line: str) -> None:
+    app.output.say(text)
+    app.output.say(f"  {line}")
+    endpoint_url = app.settings.endpoint_url
+    if endpoint_url and without_secrets(endpoint_url) != endpoint_url:
+        app.output.say("with the user and password of the endpoint instead of the “…”")
+
+
+def _command_line(app: App, *words: str) -> str:
+    """Return a command for the same bucket, in which no password is shown."""
+    settings = app.settings
+    given = {
+        "--bucket": settings.bucket,
+        "--profile": settings.profile,
+        "--region": settings.region,
+        "--endpoint-url": settings.endpoint_url and without_secrets(settings.endpoint_url),
+    }
+    options = [word for name, text in given.items() if text for word in (name, text)]
+    return printable(shlex.join(["orchestrator", *options, *words]))

@@ -1,0 +1,105 @@
+"""The logs in a spool while they are written, and the run that they are of."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.keys import artifact_key
+from orchestrator_cli.core.transfer.plan import PlannedFile, guess_content_type
+from orchestrator_cli.runner.run_record import RunStart
+from orchestrator_cli.runner.spool import LOGS_NAME, RUNNER_LOG, Spool
+
+
+class SpoolLog:
+    """A log being spooled. Appending never fails: what finds no room is counted as lost."""
+
+    def __init__(self, spool: Spool, name: str) -> None:
+        self.size_bytes = 0
+        self.lost_bytes = 0
+        self.problem: str | None = None
+        self._file: io.FileIO | None = None
+        try:
+            self._file = spool.open_log(name)
+        except OSError as error:
+            self.problem = error.strerror or str(error)
+
+    def append(self, data: memoryview | bytes) -> None:
+        """Write all of the data, or count it as lost, and all that follows."""
+        rest = memoryview(data)
+        while rest and self.problem is None and self._file is not None:
+            try:
+                written = os.write(self._file.fileno(), rest)
+            except OSError as error:
+                self.problem = error.strerror or str(error)
+            else:
+                self.size_bytes += written
+                rest = rest[written:]
+        self.lost_bytes += len(rest)
+
+    def descriptors(self) -> set[int]:
+        """Return the descriptor of the file, if there is one."""
+        return {self._file.fileno()} if self._file is not None else set()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    @property
+    def loss_message(self) -> str | None:
+        """What was lost, in words; None where all is there."""
+        if not self.lost_bytes:
+            return None
+        return f"{self.lost_bytes:,} bytes after the first {self.size_bytes:,} lost: {self.problem}"
+
+
+class RunnerLog:
+    """`runner.log`: timestamped lines from every process of a run, until it is closed."""
+
+    def __init__(
+        self, spool: Spool, clock: Callable[[], datetime], *, closed: bool = False
+    ) -> None:
+        self._log = SpoolLog(spool, RUNNER_LOG)
+        self._clock = clock
+        self.closed = closed
+
+    @property
+    def loss_message(self) -> str | None:
+        """What was lost, in words; None where all is there."""
+        return self._log.loss_message
+
+    def descriptors(self) -> set[int]:
+        """Return what a child process needs to write to it as well."""
+        return self._log.descriptors()
+
+    def write(self, text: str) -> None:
+        """Append one line, unless the log is closed: what is being stored must not change."""
+        if not self.closed:
+            now = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            self._log.append(f"{now} {printable(text)}\n".encode("utf-8", "backslashreplace"))
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledRun:
+    """A run with the place where its output waits for S3, and its own log there."""
+
+    start: RunStart
+    spool: Spool
+    log: RunnerLog
+
+    def planned_log(self, name: str) -> PlannedFile | None:
+        """Return a spooled log as a file to upload; None where there is none."""
+        file = self.spool.log_file(name)
+        if file is None or self.spool.directory is None:
+            return None
+        path = f"{LOGS_NAME}/{name}"
+        key = artifact_key(self.start.execution_id, path)
+        source = self.spool.directory / path
+        size_bytes = file.stat().st_size
+        return PlannedFile(source, path, key, size_bytes, guess_content_type(path), file)

@@ -1,0 +1,55 @@
+"""What became of each file of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.types import UploadResult
+
+
+class FileResults:
+    """The files that are stored and those that are not, by their path in the execution.
+
+    A failure stays one: of two files for one path, the one that is not stored counts. `write` takes
+    lines for runner.log.
+    """
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self.stored: set[str] = set()
+        self.failures: dict[str, str] = {}
+        self.problems: list[str] = []
+        self.left_in_spool = False
+        self.artifacts_failed = False
+
+    def add(self, result: UploadResult, *, spooled: bool = False) -> None:
+        """Take what became of one file; `spooled` ones are named by their path alone."""
+        name = printable(result.path if spooled else result.source)
+        if result.error is not None:
+            self.fail(result.path or name, result.error.message, name)
+            self.left_in_spool = self.left_in_spool or spooled
+            self.artifacts_failed = self.artifacts_failed or not spooled
+        elif result.outcome is None:
+            self.problems.append(f"skipped {name}: {result.note}")
+            self._write(f"skipped: {name}: {result.note}")
+        else:
+            self.stored.add(str(result.path))
+            what = printable(result.path)
+            self._write(f"stored: {what}: {result.outcome}, {result.size_bytes:,} bytes")
+
+    def fail(self, path: str, reason: str, name: str | None = None) -> None:
+        """Take that a file is not stored, or not whole, for the record and for the user."""
+        self.failures[path] = reason
+        self.problems.append(f"{name or path}: {reason}")
+        self._write(f"failed: {name or path}: {reason}")
+
+    def fail_spooled(self, path: str, reason: str) -> None:
+        """Take that S3 lacks what the spool still holds, or what can be made from it again."""
+        self.left_in_spool = True
+        self.fail(path, reason)
+
+    @property
+    def resolved(self) -> set[str]:
+        """The paths of which no failure is left."""
+        return self.stored - self.failures.keys()

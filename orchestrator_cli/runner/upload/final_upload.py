@@ -1,0 +1,227 @@
+"""Store what a run has left when its command has ended, and finish its execution."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from orchestrator_cli.core.base.errors import (
+    ConflictError,
+    NotFoundError,
+    OrchestratorError,
+    UsageError,
+)
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.keys import artifact_key
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.placement import storage_path_for
+from orchestrator_cli.core.s3.types import UploadResult
+from orchestrator_cli.core.transfer.plan import (
+    PathFilter,
+    PlanItem,
+    PlannedFile,
+    SkippedPath,
+    plan_upload,
+)
+from orchestrator_cli.core.transfer.uploader import Uploader
+from orchestrator_cli.runner.run_record import RunEnd, RunOutcome, render_results
+from orchestrator_cli.runner.spool import RUN_LOGS, RUNNER_LOG
+from orchestrator_cli.runner.spool_log import SpooledRun
+from orchestrator_cli.runner.upload.connections import Connections
+from orchestrator_cli.runner.upload.file_results import FileResults
+from orchestrator_cli.runner.upload.run_execution import RunExecution
+
+RESULTS_PATH = "artifacts/results.json"
+# What the parts of a few requests need at once.
+_SPARE_DESCRIPTORS = 16
+
+
+class FinalUpload:
+    """The uploads after the command's end. One file's failure is recorded and ends no other."""
+
+    def __init__(
+        self,
+        run: SpooledRun,
+        connections: Connections,
+        execution: RunExecution,
+        results: FileResults,
+    ) -> None:
+        self._run = run
+        self._connections = connections
+        self._execution = execution
+        self._results = results
+
+    def run(self, end: RunEnd) -> RunOutcome:
+        """Store everything and finish the execution. Never raises: its outcome must be told."""
+        try:
+            self._execution.create(self._connections.store())
+            self._upload(end)
+            metadata = self._finish(end)
+        except OrchestratorError as error:
+            return self._failed(error.message, error.exit_code)
+        except OSError as error:
+            # This machine's fault: too few descriptors, a full disk.
+            return self._failed(error.strerror or str(error), 1)
+        except Exception as error:  # noqa: BLE001 - the command's end must be told whatever happens
+            # Libraries have names of their own for what this machine does not allow.
+            shortage = _find_shortage()
+            if shortage is not None:
+                return self._failed(shortage, 1)
+            return self._failed(f"unexpected {type(error).__name__}: {error}", 1)
+        summary = f"{metadata.artifact_count:,} files, {metadata.artifact_bytes:,} bytes"
+        outcome = self._outcome(summary, 3 if self._results.failures else 0)
+        outcome.stored = not self._results.left_in_spool
+        if outcome.stored:
+            self._run.spool.remove()
+        return outcome
+
+    def _failed(self, summary: str, exit_code: int) -> RunOutcome:
+        self._run.log.write(f"not stored: {summary}")
+        return self._outcome(summary, exit_code)
+
+    def _outcome(self, summary: str, exit_code: int) -> RunOutcome:
+        results = self._results
+        return RunOutcome(
+            summary=summary,
+            exit_code=exit_code,
+            problems=results.problems,
+            artifacts_failed=results.artifacts_failed,
+        )
+
+    # --- the files ---------------------------------------------------------------------------
+
+    def _upload(self, end: RunEnd) -> None:
+        """Store every file. Raises the error that concerns all of them, once that is recorded."""
+        for path, loss in end.lost.items():
+            self._results.fail(path, loss)
+        try:
+            self._upload_logs()
+            self._upload_artifacts()
+            self._upload_results(end)
+            self._upload_runner_log(end)
+        except OrchestratorError as error:
+            self._record_missing(end, error)
+            raise
+
+    def _upload_logs(self) -> None:
+        self._upload_items(self._remaining_logs(RUN_LOGS), spooled=True)
+
+    def _upload_artifacts(self) -> None:
+        self._upload_items(self._artifacts(), spooled=False)
+
+    def _upload_items(self, items: Iterable[PlanItem], *, spooled: bool) -> None:
+        def on_result(result: UploadResult) -> None:
+            self._connections.progress.restart()
+            self._results.add(result, spooled=spooled)
+
+        execution_id = self._run.start.execution_id
+        with self._connections.transfers(self._connections.store()) as transfers:
+            concerns_all = self._connections.progress.concerns_all_files
+            Uploader(transfers, on_result, is_fatal=concerns_all).run(execution_id, items)
+
+    def _remaining_logs(self, names: Iterable[str]) -> Iterator[PlannedFile]:
+        for name in names:
+            item = self._run.planned_log(name)
+            if item is not None and item.path not in self._results.stored:
+                yield item
+
+    def _artifacts(self) -> Iterator[PlanItem]:
+        start = self._run.start
+        for root in map(Path, start.artifacts):
+            selection = PathFilter(hidden=start.include_hidden)
+            for item in plan_upload(start.execution_id, [root], selection):
+                if not _is_missing(item, root):
+                    yield item
+                elif not start.artifacts_optional:
+                    self._results.fail(
+                        _missing_path(root), "no such file or directory", printable(root)
+                    )
+
+    def _upload_results(self, end: RunEnd) -> None:
+        """Store results.json, unless the command has left one of its own."""
+        attempted = self._results.stored | self._results.failures.keys()
+        if RESULTS_PATH in attempted:
+            return
+        start = self._run.start
+        content = render_results(start, end, self._run.spool.stderr_tail())
+        key = artifact_key(start.execution_id, RESULTS_PATH)
+        progress = self._connections.progress
+        try:
+            outcome, _ = self._connections.store().create(key, content, "application/json")
+        except OrchestratorError as error:
+            if progress.concerns_all_files(error):
+                raise
+            self._results.fail_spooled(RESULTS_PATH, error.message)
+        else:
+            # A conflict is no failure: the command has stored one itself.
+            progress.advance()
+            self._results.stored.add(RESULTS_PATH)
+            self._run.log.write(f"{RESULTS_PATH}: {outcome}")
+
+    def _upload_runner_log(self, end: RunEnd) -> None:
+        log = self._run.log
+        if self._run.spool.directory is not None and not log.closed:
+            # What is stored must not change any more, in this process or a later one.
+            log.write("this log ends here and is stored next; then the execution is finished")
+            self._run.spool.write_state(self._run.start, end, log_closed=True)
+            log.closed = True
+        if log.loss_message is not None:
+            self._results.fail(f"logs/{RUNNER_LOG}", log.loss_message)
+        self._upload_items(self._remaining_logs([RUNNER_LOG]), spooled=True)
+
+    # --- the record --------------------------------------------------------------------------
+
+    def _finish(self, end: RunEnd) -> ExecutionMetadata:
+        store = self._connections.store()
+        self._execution.record(store, self._results)
+        metadata = self._execution.finish(store, end)
+        self._connections.progress.advance()
+        return metadata
+
+    def _record_missing(self, end: RunEnd, error: OrchestratorError) -> None:
+        """Record what an error that concerns all files has left undone, if that can be written."""
+        if self._connections.stopped or isinstance(error, ConflictError):
+            return
+        items = chain(self._remaining_logs([*RUN_LOGS, RUNNER_LOG]), self._artifacts())
+        known = self._results.stored | self._results.failures.keys()
+        for path in [one.path for one in items if isinstance(one, PlannedFile)] + [RESULTS_PATH]:
+            if path not in known:
+                self._results.fail(path, error.message)
+        self._connections.progress.fail(error)
+        with contextlib.suppress(OrchestratorError):
+            self._finish(end)
+
+
+def _find_shortage() -> str | None:
+    """Return what this machine, or its limits for us, has too little of."""
+    try:
+        threading.Thread(target=lambda: None).start()
+    except RuntimeError:
+        return "this machine allows no more threads"
+    try:
+        with contextlib.ExitStack() as opened:
+            for _ in range(_SPARE_DESCRIPTORS):
+                opened.enter_context(open(os.devnull, "rb"))
+    except OSError as error:
+        return error.strerror
+    return None
+
+
+def _is_missing(item: PlanItem, root: Path) -> bool:
+    return (
+        isinstance(item, SkippedPath)
+        and item.source == root
+        and isinstance(item.error, NotFoundError)
+    )
+
+
+def _missing_path(root: Path) -> str:
+    """Return where a file of this name would be stored: storing it clears the failure."""
+    try:
+        return storage_path_for(root.name)
+    except UsageError:
+        return printable(root)

@@ -1,0 +1,65 @@
+"""The execution of a run in S3: made once, told of its failures, finished."""
+
+from __future__ import annotations
+
+import threading
+
+from orchestrator_cli.core.executions.metadata import (
+    ExecutionMetadata,
+    Result,
+    RunDetails,
+    build_metadata,
+)
+from orchestrator_cli.core.executions.repository import (
+    create_execution,
+    finish_execution,
+    record_upload_result,
+)
+from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.runner.run_record import RunEnd, RunStart, run_details
+from orchestrator_cli.runner.spool_log import SpooledRun
+from orchestrator_cli.runner.upload.file_results import FileResults
+
+
+class RunExecution:
+    """The execution that one run makes, or adds to where its id was given."""
+
+    def __init__(self, run: SpooledRun) -> None:
+        self._run = run
+        self._lock = threading.Lock()
+        self.created = False
+
+    def create(self, store: ArtifactStore) -> None:
+        """Make the execution, unless that is done. Raises ConflictError and what requests raise."""
+        with self._lock:
+            if not self.created:
+                _create(store, self._run.start)
+                self.created = True
+                self._run.log.write("the execution is made")
+
+    def record(self, store: ArtifactStore, results: FileResults) -> None:
+        """Note which files are not stored, and that earlier failures are resolved."""
+        execution_id = self._run.start.execution_id
+        record_upload_result(store, execution_id, results.failures, results.resolved)
+
+    def finish(self, store: ArtifactStore, end: RunEnd) -> ExecutionMetadata:
+        """Write manifest, end and result. Raises ConflictError where it has another result."""
+        details = RunDetails(**run_details(self._run.start, end))
+        return finish_execution(
+            store,
+            self._run.start.execution_id,
+            Result(end.result),
+            end.ended_at,
+            details,
+            tree_is_stored=True,
+        )
+
+
+def _create(store: ArtifactStore, start: RunStart) -> None:
+    metadata = build_metadata(
+        execution_id=start.execution_id,
+        started_at=start.started_at,
+        run=RunDetails(**run_details(start, None)),
+        **start.declared,
+    )
+    create_execution(store, metadata)

@@ -1,0 +1,69 @@
+"""What the storing process of a run does, from its start to the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
+from orchestrator_cli.runner.spool_log import SpooledRun
+from orchestrator_cli.runner.upload.connections import Connections, UploadProgress
+from orchestrator_cli.runner.upload.file_results import FileResults
+from orchestrator_cli.runner.upload.final_upload import FinalUpload
+from orchestrator_cli.runner.upload.log_follower import LogFollower
+from orchestrator_cli.runner.upload.run_execution import RunExecution
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.metrics.registry import MetricsRecorder
+
+
+class RunUploader:
+    """Stores one run: `begin` while the command runs, `finish` once when it has ended."""
+
+    def __init__(
+        self, connections: Connections, follower: LogFollower, final_upload: FinalUpload
+    ) -> None:
+        self._connections = connections
+        self._follower = follower
+        self._final_upload = final_upload
+
+    @property
+    def progress(self) -> UploadProgress:
+        """When S3 last took something."""
+        return self._connections.progress
+
+    def begin(self) -> None:
+        """Follow the spool in threads of its own."""
+        self._follower.start()
+
+    def finish(self, end: RunEnd) -> RunOutcome:
+        """Store what is not stored yet and finish the execution. Never raises."""
+        self._follower.end()
+        self.progress.restart()
+        self._follower.join()
+        return self._final_upload.run(end)
+
+    def stop(self) -> None:
+        """Give up: every wait ends, and no further request is sent."""
+        self._connections.stop()
+        self._follower.end()
+
+    def measured(self) -> list[Any] | None:
+        """Return what was counted, where something counts."""
+        return self._connections.measured()
+
+
+def create_run_uploader(
+    run: SpooledRun,
+    make_store: Callable[[bool], ArtifactStore],
+    meter: MetricsRecorder | None = None,
+) -> RunUploader:
+    """Put together what stores a run. `make_store` makes a store, with retries or without."""
+    connections = Connections(make_store, UploadProgress(), meter)
+    execution, results = RunExecution(run), FileResults(run.log.write)
+    return RunUploader(
+        connections,
+        LogFollower(run, connections, execution, results),
+        FinalUpload(run, connections, execution, results),
+    )

@@ -1,0 +1,283 @@
+"""`run` starts the command whatever the machine does not allow or has not got."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import RunCommand
+from tests.runner.test_run import wait_for
+from tests.support.commands_run import printed_command, record, results, run_id, stored
+from tests.support.limits import (
+    few_descriptors,
+    few_processes,
+    ignoring,
+    needs_another_user,
+    non_blocking,
+)
+from tests.support.running import Processes, Result
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+SCRIPT = ("sh", "-c", "echo out; exit 7")
+
+
+def assert_ran(result: Result) -> None:
+    """The output and the exit code are the command's, and nothing unexpected is said."""
+    assert result.expect(7).stdout == b"out\n"
+    assert b"unexpected" not in result.stderr
+    assert b"Traceback" not in result.stderr
+
+
+# --- limits ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [6, 7, 8, 10, 13, 16, 18, 19, 20, 24, 48])
+def test_few_descriptors(count: int, cli_process: Processes, s3: S3Client, bucket: str) -> None:
+    result = cli_process.run("run", "--", *SCRIPT, command=few_descriptors(count))
+    assert_ran(result)
+    if b"nothing of this run is stored" in result.stderr:
+        assert count < 48
+    elif b"not everything" in result.stderr:
+        assert count < 48
+        cli_process.run(*printed_command(result.stderr)).ok()
+        assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+    else:
+        assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+
+
+@needs_another_user
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 64])
+def test_few_processes_and_threads(
+    count: int, cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    """Whatever is not stored is said; what has a spool is stored by the printed command."""
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    os.chown(spool, 54321, 54321)
+    line = ("run", "--spool", spool, "--", *SCRIPT)
+    result = cli_process.run(*line, command=few_processes(count))
+    assert_ran(result)
+    left = list(spool.iterdir())
+    if left:
+        assert b"no more threads" in result.stderr
+        assert str(left[0]).encode() in result.stderr
+    elif b"nothing of this run is stored" not in result.stderr:
+        assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+        assert count > 1
+    assert count < 64 or not left
+
+
+# --- no home, no spool -----------------------------------------------------------------------
+
+
+def test_no_home_and_no_entry_of_the_user(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    """Without HOME, the home of the passwd entry counts; that is the container's case."""
+    environment = {"HOME": None, "TMPDIR": str(tmp_path)}
+    result = cli_process.run("run", "--", *SCRIPT, env=environment, command=_without_passwd())
+    assert_ran(result)
+    assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+    assert list(Path.cwd().iterdir()) == []
+
+
+def _without_passwd() -> tuple[str, ...]:
+    script = (
+        "import pwd, sys\n"
+        "def none(*_): raise KeyError('no such user')\n"
+        "pwd.getpwuid = pwd.getpwnam = none\n"
+        "from orchestrator_cli.cli.main import run_process\n"
+        "run_process()"
+    )
+    return (sys.executable, "-c", script)
+
+
+def test_a_home_that_cannot_be_used(cli_process: Processes, s3: S3Client, bucket: str) -> None:
+    environment = {"HOME": "/dev/null/home", "TMPDIR": None}
+    result = cli_process.run("run", "--", *SCRIPT, env=environment)
+    assert_ran(result)
+    assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+
+
+def test_no_place_for_the_spool_costs_the_logs_and_says_so(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    (tmp_path / "report.xml").write_text("<r/>")
+    options = ("--spool", "/dev/null/spool", "--artifacts", tmp_path / "report.xml")
+    result = cli_process.run("run", *options, "--", *SCRIPT)
+    assert_ran(result)
+    assert b"/dev/null/spool: Not a directory: the output of CMD will not be stored" in (
+        result.stderr
+    )
+    kept = record(s3, bucket, run_id(result))
+    assert (kept["result"], kept["artifact_status"]) == ("fail", "artifact_error")
+    assert {one["path"] for one in kept["failures"]} == {"logs/stdout.log", "logs/runner.log"}
+    files = stored(s3, bucket, run_id(result))
+    assert sorted(files) == ["artifacts/custom/report.xml", "artifacts/results.json"]
+    assert results(files)["exit_code"] == 7
+
+
+@pytest.mark.parametrize("made", ["by another", "a link", "open to others"])
+def test_a_place_that_somebody_else_prepared_is_not_used(
+    made: str, cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    planted = tmp_path / f"orchestrator-{os.getuid()}"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    if made == "a link":
+        planted.symlink_to(elsewhere)
+    else:
+        planted.mkdir(mode=0o777 if made == "open to others" else 0o700)
+        planted.chmod(0o777 if made == "open to others" else 0o700)
+    if made == "by another":
+        if os.geteuid() != 0:
+            pytest.skip("only root can make what belongs to another user")
+        os.chown(planted, 54321, 54321)
+    environment = {"HOME": "/dev/null/home", "TMPDIR": str(tmp_path)}
+    result = cli_process.run("run", "--", *SCRIPT, env=environment)
+    assert_ran(result)
+    assert b"the output of CMD will not be stored" in result.stderr
+    assert list(elsewhere.iterdir()) == []
+    assert list(planted.iterdir()) == []
+
+
+def test_a_fallback_for_the_spool_is_ours_alone(
+    cli_process: Processes, bucket: str, tmp_path: Path
+) -> None:
+    environment = {"HOME": "/dev/null/home", "TMPDIR": str(tmp_path)}
+    cli_process.run("run", "--", "true", env=environment).ok()
+    made = tmp_path / f"orchestrator-{os.getuid()}"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+
+
+def test_a_directory_that_is_gone(cli_process: Processes, bucket: str, tmp_path: Path) -> None:
+    script = f'mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir {tmp_path}/gone; exec "$@"'
+    python = (sys.executable, "-m", "orchestrator_cli")
+    line = ("run", "--artifacts", "report.xml", "--", *SCRIPT)
+    result = cli_process.run(*line, command=("sh", "-c", script, "sh", *python))
+    assert_ran(result)
+
+
+# --- signals ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGCHLD"])
+def test_a_signal_that_was_ignored_stays_so_for_the_command_too(
+    name: str, cli_process: Processes, bucket: str
+) -> None:
+    script = f"import signal; print(signal.getsignal(signal.{name}) is signal.SIG_IGN, flush=True)"
+    line = ("-q", "run", "--", sys.executable, "-c", f"{script}; input()")
+    process = cli_process.start(*line, command=ignoring(name), stdin=-1)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == b"True\n"
+    process.send_signal(getattr(signal, name))
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    assert process.wait(60) == 0
+
+
+# --- non-blocking descriptors ----------------------------------------------------------------
+
+
+def test_output_to_a_slow_non_blocking_pipe_is_whole(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    size = 3_000_000
+    process = cli_process.start(
+        "run", "--", "head", "-c", str(size), "/dev/zero", command=non_blocking(1, 2)
+    )
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0
+    assert out == bytes(size)
+    assert stored(s3, bucket, run_id(err))["logs/stdout.log"] == bytes(size)
+
+
+def test_the_end_of_a_non_blocking_input_is_its_end(
+    cli_process: Processes, cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    execution_id = cli("new").ok().out.strip()
+    process = cli_process.start(
+        "upload", execution_id, "-", "--name", "stdout.log", command=non_blocking(0), stdin=-1
+    )
+    assert process.stdin is not None
+    process.stdin.write(b"hello ")
+    process.stdin.flush()
+    # Nothing is there for longer than the command takes to read: only then it would find the end.
+    wait_for(lambda: _waits_in_poll(process.pid))
+    process.stdin.write(b"world")
+    process.stdin.close()
+    assert process.wait(60) == 0
+    assert stored(s3, bucket, execution_id)["logs/stdout.log"] == b"hello world"
+
+
+def test_a_closed_input_is_not_taken_for_an_empty_one(
+    cli_process: Processes, cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    execution_id = cli("new").ok().out.strip()
+    python = (sys.executable, "-m", "orchestrator_cli")
+    line = ("upload", execution_id, "-", "--name", "stdout.log")
+    result = cli_process.run(*line, command=("sh", "-c", 'exec "$@" <&-', "sh", *python))
+    assert "Standard input is closed" in result.expect(2).err
+    assert stored(s3, bucket, execution_id) == {}
+
+
+def _waits_in_poll(pid: int) -> bool:
+    """Return whether a process has nothing to do: it does not run, and has read what there was."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        return any("poll" in (thread / "wchan").read_text() for thread in threads)
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_a_listing_into_a_non_blocking_pipe_is_whole(
+    cli_process: Processes, cli: RunCommand, bucket: str, tmp_path: Path
+) -> None:
+    execution_id = cli("new").ok().out.strip()
+    log = tmp_path / "stdout.log"
+    log.write_bytes(b"0123456789abcdef\n" * 200_000)
+    cli("upload", execution_id, log).ok()
+    process = cli_process.start("logs", execution_id, command=non_blocking(1))
+    assert process.stdout is not None
+    # The pipe is full before anybody reads.
+    wait_for(lambda: _waits_in_poll(process.pid))
+    assert process.stdout.read() == log.read_bytes()
+    assert process.wait(60) == 0
+
+
+# --- a reader that goes, options twice -------------------------------------------------------
+
+
+def test_a_reader_of_messages_that_leaves_changes_no_exit_code(
+    cli_process: Processes, bucket: str
+) -> None:
+    process = cli_process.start("run", "--", "sh", "-c", "sleep 0.2; exit 7")
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.wait(60) == 7
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run --suite a --suite b -- touch mark",
+        "run --timeout 1s --timeout 2s -- touch mark",
+        "--bucket a --bucket b run -- touch mark",
+        "logs -n 1 -n 2",
+    ],
+)
+def test_an_option_that_is_given_twice_drops_no_value(
+    line: str, cli: RunCommand, bucket: str
+) -> None:
+    result = cli(*line.split()).expect(2)
+    assert "is given more than once" in result.err
+    assert not Path("mark").exists()

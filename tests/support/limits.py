@@ -1,0 +1,63 @@
+"""Start the command in a narrow place: few descriptors or processes, no home, ignored signals."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from tests.support.running import COMMAND
+
+_LAUNCHER = """
+import fcntl, os, resource, signal, sys
+{prepare}
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+# A user that nobody is, who may read what the tests have made.
+_NOBODY = (
+    "--reuid=54321 --regid=54321 --clear-groups --inh-caps=+dac_override,+dac_read_search "
+    "--ambient-caps=+dac_override,+dac_read_search"
+).split()
+
+needs_another_user = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None,
+    reason="needs to be another user, for which root and setpriv are needed",
+)
+
+NON_BLOCKING = (
+    "for n in ({numbers}): "
+    "fcntl.fcntl(n, fcntl.F_SETFL, fcntl.fcntl(n, fcntl.F_GETFL) | os.O_NONBLOCK)"
+)
+
+
+def launched(prepare: str, command: Sequence[str] = COMMAND) -> tuple[str, ...]:
+    """Return a command that does some Python before it becomes another one."""
+    return (sys.executable, "-S", "-E", "-c", _LAUNCHER.format(prepare=prepare), *command)
+
+
+def few_descriptors(count: int) -> tuple[str, ...]:
+    limit = "resource.RLIMIT_NOFILE"
+    return launched(f"resource.setrlimit({limit}, ({count}, {count}))")
+
+
+def few_processes(count: int) -> tuple[str, ...]:
+    """Return the command as a user who has no other process, with so many processes and threads."""
+    limit = "resource.RLIMIT_NPROC"
+    setpriv = shutil.which("setpriv") or "setpriv"
+    return launched(
+        f"resource.setrlimit({limit}, ({count}, {count}))", (setpriv, *_NOBODY, *COMMAND)
+    )
+
+
+def non_blocking(*numbers: int) -> tuple[str, ...]:
+    """Return the command with these descriptors non-blocking."""
+    return launched(NON_BLOCKING.format(numbers="".join(f"{number}," for number in numbers)))
+
+
+def ignoring(*names: str) -> tuple[str, ...]:
+    """Return the command with these signals ignored."""
+    lines = [f"signal.signal(signal.{name}, signal.SIG_IGN)" for name in names]
+    return launched("\n".join(lines))

@@ -90,14 +90,17 @@ class Uploader:
         on_result: Callable[[UploadResult], None],
         etag_of: Callable[[str], str] | None = None,
         put: PutIfAbsent | None = None,
+        is_fatal: Callable[[OrchestratorError], bool] = lambda error: error.is_fatal,
     ) -> None:
         """`etag_of` tells what a listing has shown of a key: its ETag, or nothing.
 
-        `put` stores a small object; by default in the bucket itself.
+        `put` stores a small object; by default in the bucket itself. `is_fatal` tells which error
+        of one file ends the whole upload.
         """
         self._engine = engine
         self._on_result = on_result
         self._etag_of = etag_of
+        self._is_fatal = is_fatal
         self._put = put or partial(put_if_absent, engine.store.server)
 
     def run(self, plan: Iterable[PlanItem]) -> UploadSummary:
@@ -141,7 +144,7 @@ class Uploader:
             else:
                 result = yield from self._upload_small(item)
         except OrchestratorError as error:
-            if error.is_fatal:
+            if self._is_fatal(error):
                 raise
             result = _failed(item, error)
         except OSError as error:

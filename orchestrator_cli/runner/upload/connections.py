@@ -96,7 +96,7 @@ class Connections:
         """Return an engine for files, which counts them."""
         engine = self.stream_transfers(store)
         if self._meter is not None:
-            engine.observe = self._meter.upload
+            engine.observer = self._meter
         return engine
 
     def stream_transfers(self, store: ArtifactStore) -> TransferEngine:
@@ -106,7 +106,7 @@ class Connections:
     def count(self, result: UploadResult) -> None:
         """Count a file that was stored by `stream_transfers`."""
         if self._meter is not None:
-            self._meter.upload(lambda: result, False)
+            self._meter.uploaded(result, None)
 
     def measured(self) -> list[Any] | None:
         """Return what was counted, where something counts."""

@@ -118,10 +118,9 @@ class FinalUpload:
             self._connections.progress.restart()
             self._results.add(result, spooled=spooled)
 
-        execution_id = self._run.start.execution_id
         with self._connections.transfers(self._connections.store()) as transfers:
             concerns_all = self._connections.progress.concerns_all_files
-            Uploader(transfers, on_result, is_fatal=concerns_all).run(execution_id, items)
+            Uploader(transfers, on_result, is_fatal=concerns_all).run(items)
 
     def _remaining_logs(self, names: Iterable[str]) -> Iterator[PlannedFile]:
         for name in names:

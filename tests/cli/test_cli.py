@@ -275,7 +275,7 @@ def test_a_profile_that_is_not_there(cli: RunCommand, s3env: dict[str, str]) -> 
         cli("ls", env={"ORCHESTRATOR_PROFILE": "nobody"}).expect(5),
     ):
         assert result.stdout == b""
-        assert "The config profile (nobody) could not be found" in result.err
+        assert "the profile 'nobody' is not configured" in result.err
         assert "AWS_PROFILE" in result.err
 
 
@@ -354,7 +354,8 @@ def test_a_missing_bucket_is_not_found(cli: RunCommand, bucket: str, make_tree: 
         result = cli("--bucket", f"{bucket}-gone", *arguments).expect(4)
         assert result.stdout == b""
         assert "no such bucket" in result.err
-        assert "ORCHESTRATOR_BUCKET" in result.err
+        # It came by an option.
+        assert "ORCHESTRATOR_BUCKET" not in result.err
 
 
 def test_an_endpoint_that_is_down_ends_in_bounded_time(
@@ -364,10 +365,11 @@ def test_an_endpoint_that_is_down_ends_in_bounded_time(
     result = cli("ls", "--since", "2d", env={"AWS_ENDPOINT_URL": closed_port}).expect(9)
     assert time.monotonic() - started < 45
     assert result.stdout == b""
-    lines = result.err.splitlines()
-    assert lines[0].endswith("connection refused")
-    assert lines[1].startswith("hint: ")
-    assert lines[2] == "  orchestrator ls --since 2d"
+    error, hint = result.err.splitlines()
+    assert error.endswith(f"connection refused by {closed_port.removeprefix('http://')}")
+    # There is nothing that a listing could go on with.
+    assert hint.startswith("hint: ")
+    assert "resumes" not in hint
 
 
 def test_retries_are_told_with_verbose(cli: RunCommand, bucket: str, recorder: Proxy) -> None:

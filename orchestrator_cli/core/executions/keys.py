@@ -18,6 +18,8 @@ LOG_NAMES = ("runner.log", "bench.log", "stdout.log", "stderr.log")
 RESULT_NAMES = ("results.json", "coverage.xml")
 FOLDERS = ("screenshots", "traces", "custom")
 MAX_KEY_BYTES = 1024
+# Anybody who may write to the bucket may have written a metadata.json; more of it is not read.
+MAX_METADATA_READ_BYTES = 1024 * 1024
 
 _UNSAFE_SEGMENTS = frozenset(("", ".", ".."))
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")

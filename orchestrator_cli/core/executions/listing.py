@@ -9,7 +9,11 @@ from functools import partial
 
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.ids import is_execution_id, is_execution_id_prefix
+from orchestrator_cli.core.executions.ids import (
+    execution_time,
+    is_execution_id,
+    is_execution_id_prefix,
+)
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     execution_prefix,
@@ -24,6 +28,9 @@ from orchestrator_cli.core.s3.writer import ArtifactStore
 _LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
 # No ULID begins with more than 7.
 _AFTER_ALL_EXECUTIONS = EXECUTIONS_PREFIX + "8"
+# Nor does any id.
+_AFTER_ALL_IDS = "8"
+_NEWEST_PIECE = timedelta(hours=1)
 # Clocks differ; an id from further ahead is a foreign one.
 _CLOCK_SKEW = timedelta(hours=24)
 _LISTINGS_AT_ONCE = 8
@@ -82,6 +89,34 @@ def list_execution_ids(
         partial(store.list_prefixes, EXECUTIONS_PREFIX), _behind, _parse_prefixes, str
     )
     return list_window(listing, window, _LISTINGS_AT_ONCE)
+
+
+def list_newest_execution_ids(
+    store: ArtifactStore,
+    since: datetime,
+    until: datetime | None,
+    now: datetime,
+    before: str | None = None,
+) -> Iterator[str]:
+    """Yield the ids of a time window, the newest first; `before` is an id to go on from.
+
+    S3 lists in time order only. So the window is listed in pieces that begin at its end and double
+    in length: whoever stops early has paid for little more than what was taken.
+    """
+    end = execution_time(before) if before else until or now + _CLOCK_SKEW
+    length = _NEWEST_PIECE if before or until else _NEWEST_PIECE + _CLOCK_SKEW
+    last = before or _AFTER_ALL_IDS
+    while end >= since:
+        start = max(since, end - length)
+        ids = list(list_execution_ids(store, start, end, now))
+        for execution_id in reversed(ids):
+            # An id of the instant where two pieces meet is in both.
+            if execution_id < last:
+                last = execution_id
+                yield execution_id
+        if start == since:
+            return
+        end, length = start, length * 2
 
 
 def _behind(prefix: str) -> str:

@@ -157,7 +157,7 @@ def _nearest_name(store: ArtifactStore, execution_id: str, name: str) -> str | N
 def _check_execution(store: ArtifactStore, execution_id: str) -> None:
     # Reads it, because the answer to a mere look-up does not tell a missing bucket.
     try:
-        store.get(metadata_key(execution_id))
+        store.begin(metadata_key(execution_id), 1)
     except NotFoundError as error:
         if error.is_fatal:
             raise

@@ -16,6 +16,7 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.executions.history import write_history
 from orchestrator_cli.core.executions.keys import (
+    MAX_METADATA_READ_BYTES,
     artifact_key,
     execution_prefix,
     metadata_key,
@@ -63,7 +64,7 @@ class Execution:
 def read_execution(store: ArtifactStore, execution_id: str) -> Execution:
     """Return the validated metadata. Raises NotFoundError, IntegrityError."""
     try:
-        stored = store.get(metadata_key(execution_id))
+        stored = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES)
     except NotFoundError as error:
         if error.is_fatal:
             raise

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 
-from orchestrator_cli.core.base.errors import NotFoundError
-from orchestrator_cli.core.executions.keys import metadata_key
+from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError
+from orchestrator_cli.core.executions.keys import MAX_METADATA_READ_BYTES, metadata_key
 from orchestrator_cli.core.s3.reader import ObjectReader
 
 # What every record of this version says while its execution runs.
@@ -27,9 +27,9 @@ _RUNNING = {
 def is_running_without_failures(store: ObjectReader, execution_id: str) -> bool:
     """Say whether it certainly is so. False where it is not, or where a full look must tell."""
     try:
-        content = store.get(metadata_key(execution_id)).content
+        content = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES).content
         record = json.loads(content)
-    except (NotFoundError, ValueError):
+    except (IntegrityError, NotFoundError, ValueError):
         return False
     if not isinstance(record, dict) or record.get("execution_id") != execution_id:
         return False

@@ -94,11 +94,19 @@ def head_for_compare(key: str) -> Operation[ObjectMetadata | None]:
     return head
 
 
-def get_object(key: str) -> Operation[ObjectContent]:
-    """Read a small object whole. Raises NotFoundError, IntegrityError."""
+def get_object(key: str, max_bytes: int | None = None) -> Operation[ObjectContent]:
+    """Read a small object whole. Raises NotFoundError, IntegrityError.
+
+    An object of more than `max_bytes` is not read further, and is an IntegrityError.
+    """
     what = f"read of {printable(key)}"
+    request = _whole_request(key, what)
+    if max_bytes is not None:
+        request = _range_request(key, what, 0, max_bytes + 1)
 
     def parse(response: S3Response) -> ObjectContent:
+        if max_bytes is not None and len(response.body) > max_bytes:
+            raise IntegrityError(f"{what}: it is larger than {max_bytes:,} bytes")
         require_etag(response, what)
         recorded = response.headers.get(SHA256_HEADER)
         # What is read here may be changed and written back.
@@ -107,7 +115,13 @@ def get_object(key: str) -> Operation[ObjectContent]:
             raise IntegrityError(message, retryable=True)
         return ObjectContent(bytes(response.body), response.header("etag"))
 
-    return (yield from fetch(_whole_request(key, what), parse))
+    try:
+        return (yield from fetch(request, parse))
+    except OrchestratorError as error:
+        # Of an empty object there is no such range.
+        if max_bytes is None or error.code != "InvalidRange":
+            raise
+    return (yield from get_object(key))
 
 
 def get_object_if_checksum_matches(key: str) -> Operation[memoryview | None]:

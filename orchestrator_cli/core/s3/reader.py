@@ -87,9 +87,12 @@ class ObjectReader:
         """Look an object up and read its first bytes, in one request. Raises NotFoundError."""
         return self.clients.run(get_prefix(key, size_bytes))
 
-    def get(self, key: str) -> ObjectContent:
-        """Read a small object whole. Raises NotFoundError, IntegrityError."""
-        return self.clients.run(get_object(key))
+    def get(self, key: str, max_bytes: int | None = None) -> ObjectContent:
+        """Read a small object whole. Raises NotFoundError, IntegrityError.
+
+        An object of more than `max_bytes` is not read further, and is an IntegrityError.
+        """
+        return self.clients.run(get_object(key, max_bytes))
 
     def get_verified(self, key: str) -> memoryview | None:
         """Read a small object whole; None where its bytes do not match the recorded SHA-256.

@@ -1,0 +1,61 @@
+"""Choose executions by what their metadata says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+
+_Values = frozenset[str]
+_ANY: _Values = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    """What an execution must be like. Of each field several values may be wanted; none is any.
+
+    `labels` must all be there.
+    """
+
+    results: _Values = _ANY
+    suites: _Values = _ANY
+    bench_ids: _Values = _ANY
+    runner_types: _Values = _ANY
+    reservation_ids: _Values = _ANY
+    artifact_statuses: _Values = _ANY
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def takes_everything(self) -> bool:
+        """Whether it leaves out nothing."""
+        return self == ExecutionFilter()
+
+    def matches(self, metadata: ExecutionMetadata) -> bool:
+        """Return whether an execution is like that."""
+        wanted = (
+            (self.results, metadata.result),
+            (self.suites, metadata.test_suite),
+            (self.bench_ids, metadata.bench_id),
+            (self.runner_types, metadata.runner_type),
+            (self.reservation_ids, metadata.reservation_id),
+            (self.artifact_statuses, metadata.artifact_status),
+        )
+        return (
+            all(not values or value in values for values, value in wanted)
+            and self.labels.items() <= metadata.labels.items()
+        )
+
+
+def parse_labels(texts: Iterable[str]) -> dict[str, str]:
+    """Return the labels of `KEY=VALUE` texts. Raises UsageError, for a key given twice too."""
+    labels: dict[str, str] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not name or not separator:
+            raise UsageError(f"not a label: {printable(text)!r}", hint="a label is KEY=VALUE")
+        if labels.setdefault(name, value) != value:
+            raise UsageError(f"the label {printable(name)!r} cannot have two values")
+    return labels

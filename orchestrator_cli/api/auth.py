@@ -1,19 +1,14 @@
-"""Bearer tokens: kept as hashes in a file, compared in constant time, with scopes."""
+"""Bearer tokens: what each is for, and the line that stands for it in the file of tokens."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 import secrets
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import parse_execution_id
 
 SCOPES = ("read", "upload")
@@ -22,7 +17,7 @@ _PREFIX = "orc_"
 UPLOADS = re.compile(r"/executions/([^/]*)/uploads(/.*)?", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z0-9._:+-]+", re.ASCII)
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
-_FORM = "NAME SCOPE [bench=ID] [execution=ID] [until=TIME] sha256:HEX"
+TOKEN_FORM = "NAME SCOPE [bench=ID] [execution=ID] [until=TIME] sha256:HEX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +35,7 @@ class Token:
     until: datetime | None = None
 
     def allows(self, method: str, path: str) -> bool:
-        """Say whether a request may be made: to upload is for upload tokens, and only that."""
+        """Return whether a request may be made: upload tokens upload, and do nothing else."""
         uploads = UPLOADS.fullmatch(path)
         if self.scope == "read":
             return uploads is None and method in ("GET", "HEAD", "OPTIONS")
@@ -74,27 +69,29 @@ def new_token(name: str, bounds: TokenScope, randomness: bytes | None = None) ->
     if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
         raise UsageError("a token's name has only letters, digits, - and _")
     text = _PREFIX + (randomness or secrets.token_bytes(32)).hex()
-    return text, " ".join((name, *bounds.words(), f"sha256:{_hash(text)}"))
+    return text, " ".join((name, *bounds.words(), f"sha256:{hash_token(text)}"))
 
 
-def parse_tokens(text: str, where: str) -> tuple[Token, ...]:
-    """Parse the file: a line a token, as `new_token` writes it; # begins a comment.
+@dataclass(frozen=True, slots=True)
+class ParsedTokens:
+    """The tokens of a file, and the numbers of its lines that are none."""
 
-    Raises UsageError naming the line, never showing it.
-    """
-    tokens = []
+    tokens: tuple[Token, ...]
+    bad_lines: tuple[int, ...]
+
+
+def parse_tokens(text: str) -> ParsedTokens:
+    """Parse the file: a line a token, as `new_token` writes it; # begins a comment."""
+    tokens, bad_lines = [], []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words:
             continue
         try:
             tokens.append(_parse_line(words))
-        except (ValueError, UsageError) as error:
-            raise UsageError(
-                f"{where}, line {number}: not {_FORM}",
-                hint="`orchestrator serve --new-token NAME` prints such a line",
-            ) from error
-    return tuple(tokens)
+        except (ValueError, UsageError):
+            bad_lines.append(number)
+    return ParsedTokens(tuple(tokens), tuple(bad_lines))
 
 
 def _parse_line(words: list[str]) -> Token:
@@ -119,64 +116,6 @@ def _parse_line(words: list[str]) -> Token:
     )
 
 
-class TokenFile:
-    """The tokens of a file, read again when it changes; a file that went bad changes nothing."""
-
-    def __init__(self, path: Path | None, now: Callable[[], datetime]) -> None:
-        self._path = path
-        self._now = now
-        self._lock = threading.Lock()
-        self._seen: tuple[int, int, int] | None = None
-        self._tokens: tuple[Token, ...] = ()
-        if path is not None:
-            self._tokens = self._read()
-            if not self._tokens:
-                raise UsageError(f"{printable(path)} has no token")
-
-    @property
-    def required(self) -> bool:
-        """Whether a request needs a token."""
-        return self._path is not None
-
-    def find(self, presented: str) -> Token | None:
-        """Return the token that was presented, unless it has ended.
-
-        Every one is compared, in constant time.
-        """
-        self._refresh()
-        digest = _hash(presented)
-        found = None
-        for token in self._tokens:
-            if hmac.compare_digest(token.sha256, digest):
-                found = token
-        if found is not None and found.until is not None and found.until <= self._now():
-            return None
-        return found
-
-    def _refresh(self) -> None:
-        with self._lock:
-            try:
-                if self._path is not None and self._stamp() != self._seen:
-                    self._tokens = self._read()
-            except (OSError, UsageError):
-                # While it is being written, the tokens that were there stay good.
-                return
-
-    def _stamp(self) -> tuple[int, int, int]:
-        state = self._path.stat()  # type: ignore[union-attr]
-        return state.st_ino, state.st_size, state.st_mtime_ns
-
-    def _read(self) -> tuple[Token, ...]:
-        path = self._path
-        try:
-            self._seen = self._stamp()
-            text = path.read_text(encoding="utf-8")  # type: ignore[union-attr]
-        except OSError as error:
-            raise UsageError(f"cannot read {printable(path)}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{printable(path)} is not UTF-8") from error
-        return parse_tokens(text, printable(path))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+def hash_token(token: str) -> str:
+    """Return the hash, in hexadecimal, that the file has in place of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import threading
+from typing import Any
 
-from orchestrator_cli.core.metrics.registry import Kind, Metric, MetricsSnapshot
-from orchestrator_cli.core.metrics.text_file import render
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from orchestrator_cli.core.metrics.registry import Kind, Metric
 
 REQUESTS = Metric(
     "orchestrator_http_requests_total",
@@ -26,7 +34,19 @@ IN_FLIGHT = Metric(
     "Requests that are being answered, this one included.",
     (),
 )
-SERVED = (REQUESTS, SECONDS, IN_FLIGHT)
+TOKENS = Metric(
+    "orchestrator_tokens",
+    Kind.GAUGE,
+    "Tokens of the file of tokens; 0 while it cannot be read, or where the server needs none.",
+    (),
+)
+TOKEN_PROBLEM = Metric(
+    "orchestrator_token_file_problem",
+    Kind.GAUGE,
+    "1 while the file of tokens cannot be read, or has lines that are no tokens.",
+    (),
+)
+SERVED = (REQUESTS, SECONDS, IN_FLIGHT, TOKENS, TOKEN_PROBLEM)
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # A client may send any word as its method, and ask for any path.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
@@ -37,25 +57,36 @@ class ServerMetrics:
     """Counts since the process began. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._measured = MetricsSnapshot()
-        self._in_flight = 0
+        # In this format they would be a gauge more for each series.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        self._requests = self._instrument(Counter, REQUESTS)
+        self._seconds = self._instrument(Histogram, SECONDS, buckets=SECONDS.buckets)
+        self._in_flight = self._instrument(Gauge, IN_FLIGHT)
+        self._tokens = self._instrument(Gauge, TOKENS)
+        self._token_problem = self._instrument(Gauge, TOKEN_PROBLEM)
 
-    def begin(self) -> None:
-        """Note that a request has come."""
-        with self._lock:
-            self._in_flight += 1
+    def _instrument(self, kind: Any, metric: Metric, **more: Any) -> Any:
+        return kind(metric.name, metric.meaning, metric.labels, registry=self._registry, **more)
 
-    def end(self, method: str, route: str | None, status: int | None, seconds: float) -> None:
-        """Note how a request ended: `route` None for none of ours, `status` None unanswered."""
+    def begin_request(self) -> None:
+        """Count a request that has come."""
+        self._in_flight.inc()
+
+    def end_request(
+        self, method: str, route: str | None, status: int | None, seconds: float
+    ) -> None:
+        """Count how a request ended: `route` None for none of ours, `status` None unanswered."""
         labels = (method if method in _METHODS else _OTHER, route or _OTHER)
-        with self._lock:
-            self._in_flight -= 1
-            self._measured.count(REQUESTS, (*labels, str(status) if status else "none"))
-            self._measured.observe(SECONDS, labels, seconds)
+        self._in_flight.dec()
+        self._requests.labels(*labels, str(status) if status else "none").inc()
+        self._seconds.labels(*labels).observe(seconds)
+
+    def set_tokens(self, valid: int, has_problem: bool) -> None:
+        """Set how many tokens are valid, and whether something is wrong with their file."""
+        self._tokens.set(valid)
+        self._token_problem.set(has_problem)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        with self._lock:
-            self._measured.gauges[IN_FLIGHT.name, ()] = self._in_flight
-            return render(self._measured, SERVED)
+        return generate_latest(self._registry)

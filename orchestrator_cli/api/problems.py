@@ -7,31 +7,22 @@ from typing import Any
 
 from starlette.responses import Response
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    ArchivedError,
-    ConflictError,
-    IntegrityError,
-    NotFoundError,
-    OrchestratorError,
-    UnavailableError,
-    UsageError,
-)
+from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable, without_secrets
+from orchestrator_cli.core.gateway.messages import PROBLEM_PREFIX, PROBLEM_TYPE, kind_of_error
 
-MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
-_TYPE = "urn:orchestrator:error:"
 
 # What went wrong between this server and the storage is no fault of the client's, and no defect.
-_KINDS: dict[type[OrchestratorError], tuple[int, str]] = {
-    UsageError: (400, "usage"),
-    NotFoundError: (404, "not-found"),
-    AccessError: (502, "storage-access"),
-    ConflictError: (409, "conflict"),
-    IntegrityError: (502, "integrity"),
-    ArchivedError: (409, "archived"),
-    UnavailableError: (503, "unavailable"),
+_STATUSES: dict[str, int] = {
+    "usage": 400,
+    "not-found": 404,
+    "storage-access": 502,
+    "conflict": 409,
+    "integrity": 502,
+    "archived": 409,
+    "unavailable": 503,
+    "unexpected": 500,
 }
 _TITLES = {
     "usage": "The request cannot be used as given",
@@ -56,16 +47,21 @@ def problem(
     status: int, kind: str, detail: str, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
     """Return a problem answer. What is None is left out."""
-    body = {"type": _TYPE + kind, "title": _TITLES[kind], "status": status, "detail": detail}
+    body = {
+        "type": PROBLEM_PREFIX + kind,
+        "title": _TITLES[kind],
+        "status": status,
+        "detail": detail,
+    }
     body |= {name: value for name, value in more.items() if value is not None}
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    return Response(content, status, {"Cache-Control": "no-store", **(headers or {})}, MEDIA_TYPE)
+    return Response(content, status, {"Cache-Control": "no-store", **(headers or {})}, PROBLEM_TYPE)
 
 
 def problem_from_error(error: OrchestratorError) -> Response:
     """Return the answer for an error of the library."""
-    known = next((one for one in type(error).__mro__ if one in _KINDS), None)
-    status, kind = _KINDS[known] if known else (500, "unexpected")
+    kind = kind_of_error(error)
+    status = _STATUSES[kind]
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
     return problem(
         status,

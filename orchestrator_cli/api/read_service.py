@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+from orchestrator_cli.api.execution_query import ExecutionSelection, Order
 from orchestrator_cli.api.manifest_cache import Manifests
 from orchestrator_cli.api.pagination import decode_cursor, encode_cursor
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
@@ -22,7 +23,11 @@ from orchestrator_cli.core.executions.keys import (
     parse_artifact_key,
 )
 from orchestrator_cli.core.executions.links import sign_file_url
-from orchestrator_cli.core.executions.listing import list_execution_ids, no_such_execution
+from orchestrator_cli.core.executions.listing import (
+    list_execution_ids,
+    list_newest_execution_ids,
+    no_such_execution,
+)
 from orchestrator_cli.core.executions.logs import find_log, tail_offset
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.executions.repository import read_execution, read_executions
@@ -58,39 +63,37 @@ class ReadService:
         """Return the validated metadata."""
         return read_execution(self.store, parse_execution_id(text)).metadata.to_dict()
 
-    def executions(
-        self,
-        since: datetime | None,
-        until: datetime | None,
-        wanted: dict[str, str],
-        limit: int,
-        cursor: str | None,
-    ) -> dict[str, Any]:
-        """Return a page of executions whose metadata has the wanted values."""
-        start = since or self.now() - timedelta(days=1)
-        if until is not None and until < start:
-            raise UsageError("until is before since")
-        after = decode_cursor("executions", cursor) if cursor else None
-        if after is not None and not is_execution_id(after):
-            raise UsageError("not a cursor of this listing")
-        ids = iter(list_execution_ids(self.store, start, until, self.now(), after))
-        looked_at = list(itertools.islice(ids, MAX_LOOKED_AT if wanted else limit))
+    def executions(self, asked: ExecutionSelection) -> dict[str, Any]:
+        """Return a page of the executions of a time window that a filter takes."""
+        ids = iter(self._ids(asked))
+        looks_at = asked.limit if asked.filter.takes_everything else MAX_LOOKED_AT
+        looked_at = list(itertools.islice(ids, looks_at))
         found, unreadable, last = [], [], None
         for last, item in read_executions(self.store, looked_at):
             if isinstance(item, OrchestratorError):
                 unreadable.append({"execution_id": last, "error": item.message})
-            elif all(getattr(item, name) == text for name, text in wanted.items()):
+            elif asked.filter.matches(item):
                 record = item.model_copy(update={"artifacts": None}).to_dict()
                 record.pop("artifacts")
                 found.append(record)
-            if len(found) + len(unreadable) >= limit:
+            if len(found) + len(unreadable) >= asked.limit:
                 break
         more = last is not None and (last != looked_at[-1] or next(ids, None) is not None)
         return {
             "executions": found,
             "unreadable": unreadable,
-            "next_cursor": encode_cursor("executions", str(last)) if more else None,
+            "next_cursor": encode_cursor(asked.order, str(last)) if more else None,
         }
+
+    def _ids(self, asked: ExecutionSelection) -> Iterator[str]:
+        """Return the ids behind the cursor, which goes on in the order it was made in only."""
+        last = decode_cursor(asked.order, asked.cursor) if asked.cursor else None
+        if last is not None and not is_execution_id(last):
+            raise UsageError("not a cursor of this listing")
+        window = (self.store, asked.since, asked.until, self.now())
+        if asked.order is Order.NEWEST:
+            return list_newest_execution_ids(*window, last)
+        return list_execution_ids(*window, last)
 
     # --- files ---------------------------------------------------------------------------
 
@@ -127,9 +130,7 @@ class ReadService:
                     "content_type": content_type_of(path),
                     "storage_class": one.storage_class,
                     "last_modified": one.last_modified,
-                    "url": None
-                    if is_archived(one)
-                    else sign_file_url(self.signer, by, one.key, expiry),
+                    "url": url(one),
                 }
                 for path, one in page.chosen
             ],

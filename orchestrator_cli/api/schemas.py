@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Path
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator_cli.api.problems import MEDIA_TYPE
 from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.gateway.messages import EXAMPLE_ID, PROBLEM_TYPE
 
-EXAMPLE_ID = "01JAB3C4D5E6F7G8H9JKMNPQRS"
 Id = Annotated[
     str,
     Path(
@@ -20,6 +19,9 @@ Id = Annotated[
         # The document says it; what is wrong with another one the library says better.
         json_schema_extra={"pattern": "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"},
     ),
+]
+Cursor = Annotated[
+    str | None, Query(description="next_cursor of the page before.", max_length=3000)
 ]
 _URL = f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/logs/stdout.log?…"
 
@@ -60,7 +62,7 @@ class Unreadable(BaseModel):
 
 
 class ExecutionPage(BaseModel):
-    """Executions of a time window, oldest first, without their manifests."""
+    """Executions of a time window, in the order asked for, without their manifests."""
 
     executions: list[ExecutionMetadata]
     unreadable: list[Unreadable]
@@ -86,7 +88,10 @@ class Problem(BaseModel):
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    status: {
+        "description": text,
+        "content": {PROBLEM_TYPE: {"schema": Problem.model_json_schema()}},
+    }
     for status, text in {
         400: "The request cannot be used as given.",
         401: "A valid bearer token is needed.",

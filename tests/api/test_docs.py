@@ -14,8 +14,9 @@ import pytest
 
 from orchestrator_cli.api.docs import examples
 from orchestrator_cli.api.pagination import decode_cursor
-from orchestrator_cli.api.schemas import EXAMPLE_ID, ExecutionPage, File, FilePage
+from orchestrator_cli.api.schemas import ExecutionPage, File, FilePage
 from orchestrator_cli.core.executions.metadata import Artifact, ExecutionMetadata, RunDetails
+from orchestrator_cli.core.gateway.messages import EXAMPLE_ID
 from tests.support.benches import Tokens
 from tests.support.executions import make_id, put_execution
 from tests.support.serving import WAIT, Serve, Server, problem

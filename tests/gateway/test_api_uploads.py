@@ -79,9 +79,9 @@ def test_a_small_file(ask: Ask, server: Server, s3: S3Client, bucket: str, execu
     again = ask({"files": [offer(), offer(b"other"), offer(b"of the same siz")]}).json()["files"]
     assert [one["outcome"] for one in again] == ["identical", "conflict", "conflict"]
     assert {one["put"] for one in again} == {None}
-    recorded = ask({"failed": {"artifacts/custom/b": "lost"}}, "/record").json()
+    recorded = ask({"failed": {"artifacts/custom/b": "lost"}}, "/results").json()
     assert recorded == {"artifact_status": "artifact_error", "failure_count": 1}
-    recorded = ask({"mended": ["artifacts/custom/b"]}, "/record").json()
+    recorded = ask({"resolved": ["artifacts/custom/b"]}, "/results").json()
     assert recorded == {"artifact_status": "pending", "failure_count": 0}
 
 
@@ -90,7 +90,7 @@ def test_a_large_file(ask: Ask, server: Server, s3: S3Client, bucket: str, execu
     pieces = [data[:PART], data[PART:]]
     file = {"path": "big.bin", "size_bytes": len(data)}
     assert ask({"files": [file]}).json()["files"][0]["unfinished"] == []
-    begun = ask({"path": "big.bin"}, "/begin").json()
+    begun = ask({"path": "big.bin"}, "/multipart").json()
     upload = {"path": "big.bin", "upload_id": begun["upload_id"]}
     parts = [
         {
@@ -101,7 +101,7 @@ def test_a_large_file(ask: Ask, server: Server, s3: S3Client, bucket: str, execu
         }
         for number, piece in enumerate(pieces, 1)
     ]
-    signed = ask(upload | {"parts": parts}, "/parts").json()["parts"]
+    signed = ask(upload | {"parts": parts}, "/multipart/parts").json()["parts"]
     assert send(server, signed[0], pieces[0]).status == 200
     # What is there comes along, and is not enough.
     (unfinished,) = ask({"files": [file]}).json()["files"][0]["unfinished"]
@@ -109,19 +109,22 @@ def test_a_large_file(ask: Ask, server: Server, s3: S3Client, bucket: str, execu
     assert [one["size_bytes"] for one in unfinished["parts"]] == [PART]
     etags = b"".join(hashlib.md5(piece).digest() for piece in pieces)
     whole = {"size_bytes": len(data), "checksums": [f"md5:{hashlib.md5(etags).hexdigest()}-2"]}
-    early = problem(ask(upload | whole, "/complete"), 409, "conflict")
+    early = problem(ask(upload | whole, "/multipart/complete"), 409, "conflict")
     assert early["code"] == "InvalidPart"
     assert send(server, signed[1], pieces[1]).status == 200
     wrong = whole | {"checksums": ["md5:" + "0" * 32 + "-2"]}
-    begun_again = ask({"path": "big.bin"}, "/begin").json()["upload_id"]
-    assert problem(ask(upload | wrong, "/complete"), 409, "conflict")["code"] == "InvalidPart"
+    begun_again = ask({"path": "big.bin"}, "/multipart").json()["upload_id"]
+    assert (
+        problem(ask(upload | wrong, "/multipart/complete"), 409, "conflict")["code"]
+        == "InvalidPart"
+    )
     assert list_keys(s3, bucket, key_of("big.bin", execution)) == []
     if begun["upload_id"] not in unfinished_uploads(s3, bucket):
         pytest.fail("the upload was given up")
-    assert ask(upload | whole, "/complete").json()["outcome"] == "created"
+    assert ask(upload | whole, "/multipart/complete").json()["outcome"] == "created"
     assert bucket_contents(s3, bucket, key_of("big.bin", execution)).popitem()[1] == data
     assert begun_again not in unfinished_uploads(s3, bucket)
-    ended = problem(ask(upload | whole, "/complete"), 404, "not-found")
+    ended = problem(ask(upload | whole, "/multipart/complete"), 404, "not-found")
     assert ended["code"] == "NoSuchUpload"
     (stored,) = ask({"files": [file]}).json()["files"]
     assert stored["stored"]["part_schedule"] == begun["part_schedule"]
@@ -180,30 +183,30 @@ def test_calls_that_nobody_may_make(ask: Ask, server: Server, execution: str) ->
     upload = {"path": "a.bin", "upload_id": "x"}
     whole = {"size_bytes": 5, "checksums": [f"sha256:{_HASH}-1"]}
     for endpoint, record in [
-        ("/begin", {"path": "../a"}),
-        ("/begin", {"path": "a", "part_schedule": "fixed-1"}),
-        ("/begin", {"path": "a", "part_schedule": "x\r\ny"}),
-        ("/begin", {"path": "a", "content_type": "a/b\r\nc: d"}),
-        ("/parts", upload | {"parts": []}),
-        ("/parts", upload | {"parts": [part] * 501}),
-        ("/parts", upload | {"parts": [part | {"number": 0}]}),
-        ("/parts", upload | {"parts": [part | {"number": 10_001}]}),
-        ("/parts", upload | {"parts": [part | {"size_bytes": 0}]}),
-        ("/parts", upload | {"parts": [part | {"size_bytes": 6 * 1024**3}]}),
-        ("/parts", upload | {"upload_id": "a\r\nb", "parts": [part]}),
-        ("/parts", upload | {"upload_id": "x" * 2000, "parts": [part]}),
-        ("/complete", upload | whole | {"checksums": []}),
-        ("/complete", upload | whole | {"checksums": ["sha256:x"]}),
-        ("/complete", upload | whole | {"checksums": [f"sha256:{_HASH}"]}),
-        ("/complete", upload | whole | {"size_bytes": 10**17}),
-        ("/record", {"failed": {"a\nb": "x"}}),
-        ("/record", {"failed": {"": "x"}}),
-        ("/record", {"failed": {"a": "x" * 2000}}),
-        ("/record", {"mended": ["x" * 5000]}),
-        ("/record", {"mended": ["x"] * 501}),
+        ("/multipart", {"path": "../a"}),
+        ("/multipart", {"path": "a", "part_schedule": "fixed-1"}),
+        ("/multipart", {"path": "a", "part_schedule": "x\r\ny"}),
+        ("/multipart", {"path": "a", "content_type": "a/b\r\nc: d"}),
+        ("/multipart/parts", upload | {"parts": []}),
+        ("/multipart/parts", upload | {"parts": [part] * 501}),
+        ("/multipart/parts", upload | {"parts": [part | {"number": 0}]}),
+        ("/multipart/parts", upload | {"parts": [part | {"number": 10_001}]}),
+        ("/multipart/parts", upload | {"parts": [part | {"size_bytes": 0}]}),
+        ("/multipart/parts", upload | {"parts": [part | {"size_bytes": 6 * 1024**3}]}),
+        ("/multipart/parts", upload | {"upload_id": "a\r\nb", "parts": [part]}),
+        ("/multipart/parts", upload | {"upload_id": "x" * 2000, "parts": [part]}),
+        ("/multipart/complete", upload | whole | {"checksums": []}),
+        ("/multipart/complete", upload | whole | {"checksums": ["sha256:x"]}),
+        ("/multipart/complete", upload | whole | {"checksums": [f"sha256:{_HASH}"]}),
+        ("/multipart/complete", upload | whole | {"size_bytes": 10**17}),
+        ("/results", {"failed": {"a\nb": "x"}}),
+        ("/results", {"failed": {"": "x"}}),
+        ("/results", {"failed": {"a": "x" * 2000}}),
+        ("/results", {"resolved": ["x" * 5000]}),
+        ("/results", {"resolved": ["x"] * 501}),
     ]:
         problem(ask(record, endpoint), 400, "usage")
-    problem(ask(upload | whole, "/complete"), 404, "not-found")
+    problem(ask(upload | whole, "/multipart/complete"), 404, "not-found")
     path = f"/executions/{execution}/uploads"
     json_type = {"Content-Type": "application/json"}
     for body in (b"{", b"\xff", b'{"files": ' + b"[" * 100_000, b"", b"null"):
@@ -222,7 +225,7 @@ def test_a_record_is_bounded_and_printable(
     ask: Ask, s3: S3Client, bucket: str, execution: str
 ) -> None:
     failed = {f"artifacts/custom/{number}": "\x1b[31m" + "x" * 900 for number in range(200)}
-    assert ask({"failed": failed}, "/record").status == 200
+    assert ask({"failed": failed}, "/results").status == 200
     record = read_record(s3, bucket, execution)
     assert 0 < len(record["failures"]) < 200
     assert record["failures"][0]["error"].startswith("\\x1b[31m")
@@ -284,3 +287,37 @@ def test_head_wherever_get_is(server: Server, s3: S3Client, bucket: str) -> None
     redirect = server.get(f"{base}/logs/stdout", "HEAD").headers["location"]
     assert server.http.request("HEAD", redirect).status == 200
     problem(server.post("/healthz", {}), 405, "http")
+
+
+# --- versions of an object ---------------------------------------------------------------
+
+
+def test_only_its_own_version_can_be_taken_back(
+    ask: Ask, s3: S3Client, bucket: str, execution: str
+) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    (answer,) = ask({"files": [offer()]}).json()["files"]
+    put, key = answer["put"], key_of("a.txt", execution)
+    # A storage that ignores If-None-Match takes both.
+    recorded = put["headers"]["x-amz-meta-receipt-sha256"]
+    assert put["receipt"] not in str(put["headers"])
+    first = s3.put_object(Bucket=bucket, Key=key, Body=b"somebody else's")["VersionId"]
+    own = s3.put_object(Bucket=bucket, Key=key, Body=DATA, Metadata={"receipt-sha256": recorded})
+    third = s3.put_object(Bucket=bucket, Key=key, Body=b"of a third")["VersionId"]
+    asked = {"path": "a.txt", "receipt": put["receipt"]}
+    for version_id in (first, third):
+        problem(ask(asked | {"version_id": version_id}, "/resolve"), 400, "usage")
+    # What anybody who may read the object sees of it is no receipt.
+    forged = asked | {"receipt": recorded, "version_id": own["VersionId"]}
+    problem(ask(forged, "/resolve"), 400, "usage")
+    mine = ask(asked | {"version_id": own["VersionId"]}, "/resolve").json()
+    assert mine == {"withdrawn": True}
+    left = s3.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
+    assert {one["VersionId"] for one in left} == {first, third}
+    for one in s3.list_object_versions(Bucket=bucket)["Versions"]:
+        s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+
+
+def test_a_bucket_without_versions_needs_no_receipt(ask: Ask) -> None:
+    (answer,) = ask({"files": [offer()]}).json()["files"]
+    assert answer["put"]["receipt"] is None

@@ -16,7 +16,7 @@ from tests.support import faults, quirks
 from tests.support.benches import Bench, Tokens, bench_environment, make_bench
 from tests.support.engine import PART, answered, content, impatient, key_of, new_execution
 from tests.support.executions import make_id, put_execution, read_record
-from tests.support.objects import bucket_contents, unfinished_uploads
+from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
 from tests.support.proxy import Proxy, run_proxy
 from tests.support.running import Processes
 from tests.support.serving import Serve
@@ -162,6 +162,29 @@ def test_what_failed_is_recorded_and_mended(
     assert [one["path"][-5:] for one in record["artifacts"]] == ["a.txt", "c.txt"]
 
 
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_file_that_cannot_be_looked_at_fails_alone(
+    recorder: Proxy,
+    cli: RunCommand,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    execution: str,
+    make_tree: MakeTree,
+    status: int,
+) -> None:
+    tree = make_tree({f"{number}.txt": b"x" for number in range(12)})
+    code = {403: "AccessDenied", 500: "InternalError"}[status]
+    bad = key_of("7.txt", execution)
+    recorder.inject(faults.Answer(status, code), "HeadObject", key=bad, times=None)
+    recorder.inject(faults.Answer(status, code), "GetObject", key=bad, times=None)
+    cli("upload", execution, tree, *bench.via, env=bench.env).expect(3)
+    record = read_record(s3, bucket, execution)
+    assert [one["path"] for one in record["failures"]] == ["artifacts/custom/7.txt"]
+    stored = list_keys(s3, bucket, f"executions/{execution}/artifacts/")
+    assert len(stored) == 11
+
+
 # --- interrupted -------------------------------------------------------------------------
 
 
@@ -241,7 +264,7 @@ def test_another_replica_takes_over(
         hold.released.set()
         _, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
-    assert any("/uploads/complete" in line for line in second.server.log)
+    assert any("/uploads/multipart/complete" in line for line in second.server.log)
     key = key_of("big.bin", execution)
     assert bucket_contents(s3, bucket, key) == {key: BIG}
 

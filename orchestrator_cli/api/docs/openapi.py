@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 
 from orchestrator_cli.api.docs.examples import EXECUTION, EXECUTION_PAGE, FILE_PAGE
-from orchestrator_cli.api.middleware import OPEN_PATHS
+from orchestrator_cli.api.request_checks import PROBE_PATHS
 
 # FastAPI would leave out what is null in them.
 _EXAMPLES = {
@@ -21,8 +23,8 @@ _BEARER = {
 }
 
 
-def complete_document(app: FastAPI) -> None:
-    """Complete the document of an application that has all its routes."""
+def complete_document(app: FastAPI) -> dict[str, Any]:
+    """Return the document of an application that has all its routes."""
     document = app.openapi()
     document["components"]["securitySchemes"] = {"bearer": _BEARER}
     # Requests that are not valid are answered as any other that cannot be used: 400.
@@ -31,9 +33,9 @@ def complete_document(app: FastAPI) -> None:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             operation["responses"].pop("422", None)
-            if path not in OPEN_PATHS:
+            if path not in PROBE_PATHS:
                 operation["security"] = [{"bearer": []}, {}]
     for path, example in _EXAMPLES.items():
         answer = document["paths"][path]["get"]["responses"]["200"]
         answer["content"]["application/json"]["example"] = example
-    app.openapi_schema = document
+    return document

@@ -68,10 +68,10 @@ def _operation(document: dict[str, Any], method: str, path: str, operation: dict
 def _parameter(document: dict[str, Any], one: dict[str, Any]) -> str:
     schema = one["schema"]
     meaning = [one.get("description", "")]
-    for choice in (schema, *schema.get("anyOf", ())):
+    for choice in (schema, schema.get("items", {}), *schema.get("anyOf", ())):
         allowed = _resolve(document, choice).get("enum")
         meaning += [f"One of: {', '.join(map(str, allowed))}."] if allowed else []
-    if schema.get("default") not in (None, ""):
+    if schema.get("default") not in (None, "", []):
         meaning += [f"Default: {schema['default']}."]
     if "maximum" in schema:
         meaning += [f"At most {schema['maximum']:g}."]

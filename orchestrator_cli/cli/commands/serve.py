@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import DURATION, Example, command
 from orchestrator_cli.core.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator_cli.api.metrics import ServerMetrics
+    from orchestrator_cli.api.services import Services
 
 
 @command(
@@ -143,43 +150,60 @@ def _serve(
         from orchestrator_cli.api.app import make_app
         from orchestrator_cli.api.metrics import ServerMetrics
         from orchestrator_cli.api.middleware import RequestGuardMiddleware
-        from orchestrator_cli.api.server import open_socket, serve_app
-        from orchestrator_cli.api.slow_client_protocol import REQUEST_SECONDS
-        from orchestrator_cli.core.metrics.text_file import require_prometheus
+        from orchestrator_cli.api.server import HEAD_SECONDS, open_socket, serve_app
     except ImportError as error:
         raise UsageError(
-            "serve needs FastAPI and uvicorn", hint="pip install 'orchestrator-cli[api]'"
+            "serve needs FastAPI, hypercorn and prometheus-client",
+            hint="pip install 'orchestrator-cli[api]'",
         ) from error
-    from orchestrator_cli.api.auth import TokenFile
-    from orchestrator_cli.api.read_service import ReadService
-    from orchestrator_cli.api.upload_service import UploadService
-    from orchestrator_cli.api.worker_pool import BoundedWorkerPool
-    from orchestrator_cli.core.gateway.upload_authorizer import UploadAuthorizer
-    from orchestrator_cli.core.s3.presign import Presigner, effective_expiry
+    from orchestrator_cli.api.token_file import TokenFile
 
-    require_prometheus()
-    known = TokenFile(tokens, app.now)
-    store = app.store(concurrency)
-    seconds = int(expires_in.total_seconds())
-    effective_expiry(seconds, store.clients.credential_lifetime(), app.now())
-    workers = BoundedWorkerPool(concurrency, 4 * concurrency)
-    signer = Presigner(store)
-    reads = ReadService(store, signer, app.now, seconds)
-    uploads = UploadService(store, UploadAuthorizer(store, signer, app.now, seconds))
     metrics = ServerMetrics()
-    served = make_app(reads, uploads, workers, metrics)
-    guarded = RequestGuardMiddleware(served, known, _log, deadline.total_seconds(), metrics)
+    seconds = deadline.total_seconds()
+    known = TokenFile(tokens, app.now, partial(_report_tokens, metrics))
+    services = _make_services(app, expires_in, concurrency, metrics)
+    guarded = RequestGuardMiddleware(make_app(services), known, _log, seconds, metrics)
     listening = open_socket(host, port)
     address = f"[{host}]" if ":" in host else host
     app.output.note(f"serving on http://{address}:{listening.getsockname()[1]} (see /docs)")
     try:
-        serve_app(guarded, listening, min(REQUEST_SECONDS, deadline.total_seconds()))
+        serve_app(guarded, listening, min(HEAD_SECONDS, seconds))
     finally:
-        workers.close()
-    if workers.busy:
+        services.close()
+    if services.busy:
         # The storage hangs. Python would wait for its answers, which nobody needs any more.
         sys.stderr.flush()
         os._exit(0)
+
+
+def _make_services(
+    app: App, expires_in: timedelta, concurrency: int, metrics: ServerMetrics
+) -> Services:
+    from orchestrator_cli.api.read_service import ReadService
+    from orchestrator_cli.api.services import Services
+    from orchestrator_cli.api.upload_service import UploadService
+    from orchestrator_cli.api.worker_pool import BoundedWorkerPool
+    from orchestrator_cli.core.gateway.put_signer import PutSigner
+    from orchestrator_cli.core.s3.presign import Presigner
+
+    store = app.store(concurrency)
+    presigner, seconds = Presigner(store), int(expires_in.total_seconds())
+    puts = PutSigner(store, presigner, app.now, seconds)
+    # Raises where URLs cannot work for so long.
+    puts.expiry()
+    return Services(
+        ReadService(store, presigner, app.now, seconds),
+        UploadService(store, puts),
+        BoundedWorkerPool(concurrency, 4 * concurrency),
+        metrics,
+    )
+
+
+def _report_tokens(metrics: ServerMetrics, valid: int, problem: str | None) -> None:
+    metrics.set_tokens(valid, problem is not None)
+    if problem is not None:
+        time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        _log(json.dumps({"time": time, "event": "tokens", "error": problem, "valid": valid}))
 
 
 def _log(line: str) -> None:

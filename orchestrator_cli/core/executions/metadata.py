@@ -1,4 +1,4 @@
-"""`metadata.json`: the validated record of one execution. The only module that imports pydantic."""
+"""`metadata.json`: the validated record of one execution. It takes pydantic to load."""
 
 from __future__ import annotations
 

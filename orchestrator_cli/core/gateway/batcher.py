@@ -51,7 +51,10 @@ class Window:
     def _settle(self, batch: list[_Asked]) -> None:
         try:
             for (_, answer), told in zip(batch, self._look(batch), strict=True):
-                answer.set_result(told)
+                if told.error is not None:
+                    answer.set_exception(told.error)
+                else:
+                    answer.set_result(told)
         except UsageError as error:
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
@@ -66,4 +69,4 @@ class Window:
     def _look(self, batch: list[_Asked]) -> list[FileAnswer]:
         path = printable(batch[0][0]["path"])
         more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
-        return self._execution.look([offer for offer, _ in batch], f"offer of {path}{more}")
+        return self._execution.check_files([offer for offer, _ in batch], f"offer of {path}{more}")

@@ -11,16 +11,18 @@ from typing import Any, cast
 from orchestrator_cli.core.base.cancellation import BoundToken
 from orchestrator_cli.core.base.errors import (
     AccessError,
-    ArchivedError,
-    ConflictError,
-    IntegrityError,
-    NotFoundError,
     OrchestratorError,
     UnavailableError,
     UsageError,
 )
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.gateway.messages import (
+    ERROR_KINDS,
+    PROBLEM_PREFIX,
+    PROBLEM_TYPE,
+    SignedPut,
+)
 from orchestrator_cli.core.http.transport import Body, RateLimit, Request, Response, Transport
 from orchestrator_cli.core.http.url import is_plaintext, parse_service_url
 from orchestrator_cli.core.s3.client import map_request_error
@@ -32,20 +34,12 @@ from orchestrator_cli.core.s3.request import (
 )
 from orchestrator_cli.core.s3.session import USER_AGENT
 
-_PROBLEM = "application/problem+json"
-_TYPE = "urn:orchestrator:error:"
 _ERRORS: dict[str, type[OrchestratorError]] = {
-    "usage": UsageError,
+    **{kind: error for error, kind in ERROR_KINDS.items()},
     "too-large": UsageError,
     "media-type": UsageError,
-    "not-found": NotFoundError,
     "unauthenticated": AccessError,
     "forbidden": AccessError,
-    "storage-access": AccessError,
-    "conflict": ConflictError,
-    "integrity": IntegrityError,
-    "archived": ArchivedError,
-    "unavailable": UnavailableError,
     "busy": UnavailableError,
     "timeout": UnavailableError,
 }
@@ -66,20 +60,6 @@ class ViaSettings:
     ca_bundle: str | None = None
     concurrency: int = 16
     proxies: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class SignedPut:
-    """A URL that takes one body, and the headers that must be sent with it."""
-
-    url: str
-    headers: dict[str, str]
-
-    @classmethod
-    def parse(cls, record: Any) -> SignedPut:
-        """Read what the server answers."""
-        headers = {str(name): str(text) for name, text in record["headers"].items()}
-        return cls(str(record["url"]), headers)
 
 
 class GatewayClient:
@@ -186,18 +166,22 @@ def _parse(answer: Response) -> Any:
 
 def _problem(answer: Response, record: Any, what: str) -> OrchestratorError:
     media_type = answer.headers.get("content-type", "").partition(";")[0]
-    told = record if media_type == _PROBLEM and isinstance(record, dict) else {}
-    kind = str(told.get("type", "")).removeprefix(_TYPE)
+    told = record if media_type == PROBLEM_TYPE and isinstance(record, dict) else {}
+    kind = str(told.get("type", "")).removeprefix(PROBLEM_PREFIX)
     if kind not in _ERRORS:
         return _unknown(answer, kind, what)
     detail = printable(told.get("detail", "no detail"))
-    return _ERRORS[kind](
-        detail if kind == "not-found" else f"{what}: {detail}",
-        hint=_HINTS.get(kind) or _text(told.get("hint")),
-        request_id=_text(told.get("request_id")),
-        code=_text(told.get("code")),
-        retryable=kind in _CAN_PASS,
-    )
+    error = error_from_kind(kind, detail if kind == "not-found" else f"{what}: {detail}")
+    error.hint = error.hint or _text(told.get("hint"))
+    error.request_id = _text(told.get("request_id"))
+    error.code = _text(told.get("code"))
+    return error
+
+
+def error_from_kind(kind: str, message: str) -> OrchestratorError:
+    """Return the library's error for a server's word for it."""
+    error = _ERRORS.get(kind, OrchestratorError)
+    return error(message, hint=_HINTS.get(kind), retryable=kind in _CAN_PASS)
 
 
 def _unknown(answer: Response, kind: str, what: str) -> OrchestratorError:

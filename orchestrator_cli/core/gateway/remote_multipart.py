@@ -50,7 +50,7 @@ class ViaUploads(MultipartUploads):
 
     def create(self, key: str, content_type: str, schedule: str) -> str:
         """Begin a multipart upload and return its upload id."""
-        return self._execution.begin(path_of(key), content_type, schedule)
+        return self._execution.create_multipart(path_of(key), content_type, schedule)
 
     def may_have_lost_one(self, key: str) -> bool:
         """Leave it to the server, which ends the others when one completes."""
@@ -70,7 +70,7 @@ class ViaUploads(MultipartUploads):
 
         def request() -> StoredPart:
             # A URL for each time it is sent: the one before may have expired meanwhile.
-            signed = self._execution.sign_part(path_of(key), upload_id, offer, what)
+            signed = self._execution.presign_part(path_of(key), upload_id, offer, what)
             try:
                 answer = self._execution.client.put(signed, body, what)
             except UnavailableError as error:

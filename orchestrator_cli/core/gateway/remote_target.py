@@ -31,10 +31,11 @@ class ViaSession:
     def failing(self, young_at: datetime | None) -> set[str]:
         """Return the paths that could not be stored before. Raises NotFoundError."""
         if young_at is None:
-            return set(self._execution.terms.failing)
-        return retry_if_new(
-            lambda: set(self._execution.terms.failing), self.execution_id, young_at, self._wait
-        )
+            return self._known_failures()
+        return retry_if_new(self._known_failures, self.execution_id, young_at, self._wait)
+
+    def _known_failures(self) -> set[str]:
+        return {one.path for one in self._execution.terms.failures}
 
     def transfers(self, concurrency: int, on_bytes: Callable[[int], None]) -> TransferEngine:
         """Return what the engine works with."""

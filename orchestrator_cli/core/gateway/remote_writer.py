@@ -17,7 +17,7 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.batcher import Window
-from orchestrator_cli.core.gateway.client import SignedPut
+from orchestrator_cli.core.gateway.messages import SignedPut
 from orchestrator_cli.core.gateway.remote_execution import FileAnswer, FoundParts, RemoteExecution
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
@@ -127,7 +127,9 @@ class RemoteWriter(ArtifactStore):
             if self.check_arrived(answer, digests, what, again=False):
                 return
             version_id = answer.header("x-amz-version-id", "null")
-            if version_id != "null" and self.execution.settle(path_of(key), version_id):
+            if version_id == "null" or signed.receipt is None:
+                return
+            if self.execution.resolve(path_of(key), version_id, signed.receipt):
                 raise ConflictError(f"{what}: somebody else was first")
 
         self.retry.call(request, what)

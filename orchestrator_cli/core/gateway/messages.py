@@ -1,4 +1,7 @@
-"""What the upload endpoints take and answer, as the OpenAPI document describes it."""
+"""What a client and `orchestrator serve` say to each other about uploads, used by both.
+
+The server's OpenAPI document is made from these models; field descriptions are its text.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,18 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator_cli.api.schemas import EXAMPLE_ID
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ArchivedError,
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    OrchestratorError,
+    UnavailableError,
+    UsageError,
+)
 from orchestrator_cli.core.executions.keys import MAX_KEY_BYTES
 from orchestrator_cli.core.executions.metadata import Status
-from orchestrator_cli.core.gateway.upload_authorizer import CONTENT_TYPE
 from orchestrator_cli.core.s3.part_plan import (
     BASE_PART_BYTES,
     DOUBLING,
@@ -21,6 +32,22 @@ from orchestrator_cli.core.s3.part_plan import (
 )
 from orchestrator_cli.core.s3.types import PutOutcome
 
+# The word that stands for each class of error, in the `type` of a problem and for a single file.
+ERROR_KINDS: dict[type[OrchestratorError], str] = {
+    UsageError: "usage",
+    NotFoundError: "not-found",
+    AccessError: "storage-access",
+    ConflictError: "conflict",
+    IntegrityError: "integrity",
+    ArchivedError: "archived",
+    UnavailableError: "unavailable",
+}
+PROBLEM_TYPE = "application/problem+json"
+PROBLEM_PREFIX = "urn:orchestrator:error:"
+
+# Of ASCII only: it becomes a header.
+CONTENT_TYPE = r"^[A-Za-z0-9_!#$&^.+-]{1,100}/[A-Za-z0-9_!#$&^.+-]{1,100}(;[\x20-\x7e]{0,100})?$"
+EXAMPLE_ID = "01JAB3C4D5E6F7G8H9JKMNPQRS"
 MAX_FILES = 200
 MAX_PART_OFFERS = 500
 MAX_CHANGES = 500
@@ -77,6 +104,12 @@ Checksum = Annotated[
 ]
 
 
+def kind_of_error(error: OrchestratorError) -> str:
+    """Return the word for an error, `unexpected` where there is none."""
+    kinds = (ERROR_KINDS[one] for one in type(error).__mro__ if one in ERROR_KINDS)
+    return next(kinds, "unexpected")
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -94,26 +127,34 @@ class FileOffer(_Request):
     content_type: ContentType | None = None
 
 
-class LookRequest(_Request):
+class OfferFilesRequest(_Request):
     """Files to be stored."""
 
     files: list[FileOffer] = Field(min_length=1, max_length=MAX_FILES)
 
 
-class SettleRequest(_Request):
+class ResolveRequest(_Request):
     """A file that was sent whole."""
 
     path: Path
     version_id: Annotated[str, Field(min_length=1, max_length=1024, examples=["3HL4kqtJlcpXro"])]
+    receipt: Annotated[
+        str,
+        Field(
+            description="As it came with the PUT that wrote this version.",
+            pattern=r"^[0-9a-f]{64}$",
+            examples=["2b" * 32],
+        ),
+    ]
 
 
-class SettleAnswer(BaseModel):
+class ResolveResponse(BaseModel):
     """Whether it was the first under its name."""
 
     withdrawn: bool = Field(description="True: somebody else was first. Offer it again.")
 
 
-class BeginRequest(_Request):
+class MultipartRequest(_Request):
     """A large file, or a stream."""
 
     path: Path
@@ -154,7 +195,7 @@ class CompleteRequest(_Request):
     )
 
 
-class RecordRequest(_Request):
+class ResultsRequest(_Request):
     """How an upload ended."""
 
     failed: dict[str, Annotated[str, Field(max_length=MAX_ERROR_CHARACTERS)]] = Field(
@@ -163,7 +204,7 @@ class RecordRequest(_Request):
         max_length=MAX_CHANGES,
         examples=[{"artifacts/custom/b.txt": "cannot read b.txt: Permission denied"}],
     )
-    mended: list[str] = Field(
+    resolved: list[str] = Field(
         default_factory=list,
         description="Paths that failed before and are stored now.",
         max_length=MAX_CHANGES,
@@ -178,7 +219,7 @@ class RecordedFailure(BaseModel):
     error: str
 
 
-class Terms(BaseModel):
+class UploadTerms(BaseModel):
     """What a client has to know before it uploads."""
 
     execution_id: str = Field(examples=[EXAMPLE_ID])
@@ -195,7 +236,7 @@ class Terms(BaseModel):
     max_changes: int = Field(description="In one record.", examples=[MAX_CHANGES])
 
 
-class Stored(BaseModel):
+class StoredFile(BaseModel):
     """A stored file, with all that says how to recompute its checksum."""
 
     size_bytes: int
@@ -209,13 +250,17 @@ class Stored(BaseModel):
     checksum: str | None = Field(description="S3's own.", examples=[f"sha256:{_SHA256}"])
 
 
-class Put(BaseModel):
+class SignedPut(BaseModel):
     """A request that stores exactly what was offered, and only where nothing is stored yet."""
 
     url: str = Field(description="It works without a token until it expires.", examples=[_URL])
     headers: dict[str, str] = Field(
         description="To be sent exactly so; they are signed.",
         examples=[{"if-none-match": "*", "content-length": "4"}],
+    )
+    receipt: str | None = Field(
+        default=None,
+        description="To be shown by `/uploads/resolve`; null where that is not needed.",
     )
 
 
@@ -228,59 +273,71 @@ class StoredPart(BaseModel):
     sha256: str | None
 
 
-class Unfinished(BaseModel):
+class IncompleteUpload(BaseModel):
     """An upload of the same file that was begun and not ended."""
 
     upload_id: str = Field(examples=[_UPLOAD_ID])
     initiated_at: datetime
-    takes_sha256: bool = Field(description="False where it cannot be gone on with.")
+    accepts_sha256: bool = Field(description="False where it cannot be gone on with.")
     parts: list[StoredPart]
 
 
-class FileAnswer(BaseModel):
+class FileError(BaseModel):
+    """Why nothing can be said of a file, while the others are not concerned."""
+
+    kind: str = Field(description="As in the `type` of a problem.", examples=["storage-access"])
+    detail: str
+    code: str | None = Field(default=None, description="S3's error code, where it answered.")
+    request_id: str | None = None
+
+
+class FileDecision(BaseModel):
     """What is to be done about a file: nothing, compare it, send it whole, or by parts."""
 
     path: str = Field(description="Where it goes.", examples=["artifacts/custom/a.txt"])
     outcome: PutOutcome | None = Field(
         description="Null where it is not stored yet, and where only who has it can compare."
     )
-    stored: Stored | None
-    put: Put | None = Field(description="For a file that is sent whole, and not stored yet.")
-    unfinished: list[Unfinished] | None = Field(
+    stored: StoredFile | None
+    put: SignedPut | None = Field(description="For a file that is sent whole, and not stored yet.")
+    unfinished: list[IncompleteUpload] | None = Field(
         description="For a file that is sent by parts, and not stored yet."
+    )
+    error: FileError | None = Field(
+        default=None, description="The storage could not be asked about this file."
     )
 
 
-class LookAnswer(BaseModel):
+class OfferFilesResponse(BaseModel):
     """What is to be done, in the order of the files."""
 
     execution_id: str = Field(examples=[EXAMPLE_ID])
     expires_at: datetime = Field(description="When the URLs end. Ask again then.")
-    files: list[FileAnswer]
+    files: list[FileDecision]
 
 
-class BeginAnswer(BaseModel):
+class MultipartResponse(BaseModel):
     """A multipart upload."""
 
     upload_id: str = Field(examples=[_UPLOAD_ID])
     part_schedule: str = Field(description=_SCHEDULE, examples=[DOUBLING])
 
 
-class PartsAnswer(BaseModel):
+class PartsResponse(BaseModel):
     """A request for each part, in their order."""
 
     expires_at: datetime = Field(description="When the URLs end. Ask again then.")
-    parts: list[Put]
+    parts: list[SignedPut]
 
 
-class CompleteAnswer(BaseModel):
+class CompleteResponse(BaseModel):
     """The file is stored."""
 
     outcome: PutOutcome
     checksum: str | None = Field(examples=[f"sha256:{_SHA256}-3"])
 
 
-class RecordAnswer(BaseModel):
+class ResultsResponse(BaseModel):
     """What is recorded now."""
 
     artifact_status: str = Field(examples=["pending"])

@@ -1,0 +1,129 @@
+"""One request and its answer on their way through the guard: what was sent, and who still waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+# An answer is handed to the server in pieces of this size, and each of them has to be taken in so
+# many seconds: a client that reads slowly gets everything, one that does not read is dropped.
+SEND_BYTES = 64 * 1024
+SEND_SECONDS = 10.0
+
+
+MAX_BODY_BYTES = 1024 * 1024
+# How much of a longer body is read and dropped, and how long that may take.
+DISCARD_BYTES = 16 * 1024 * 1024
+DISCARD_SECONDS = 5.0
+
+
+class ClientStalledError(Exception):
+    """The client does not read its answer."""
+
+
+class ResponseRecorder:
+    """Sends the messages of an answer on, and remembers its status and size."""
+
+    def __init__(
+        self, send: Send, headers: tuple[tuple[bytes, bytes], ...], send_seconds: float
+    ) -> None:
+        self._send = send
+        self._headers = headers
+        self._send_seconds = send_seconds
+        self.status: int | None = None
+        self.sent_bytes = 0
+        self.error: str | None = None
+
+    async def send(self, message: Message) -> None:
+        """Send one message. Raises ClientStalledError where the client does not take it."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            await self._send({**message, "headers": [*message["headers"], *self._headers]})
+        else:
+            await self._send_body(message.get("body", b""), message.get("more_body", False))
+
+    async def send_unless_begun(self, scope: Scope, response: Response) -> None:
+        """Send a whole response, unless one has begun."""
+        if self.status is None:
+            await response(scope, _receive_nothing, self.send)
+
+    async def _send_body(self, body: bytes, more: bool) -> None:
+        for start in range(0, max(len(body), 1), SEND_BYTES):
+            piece = body[start : start + SEND_BYTES]
+            is_last = start + SEND_BYTES >= len(body)
+            try:
+                async with asyncio.timeout(self._send_seconds):
+                    await self._send(
+                        {
+                            "type": "http.response.body",
+                            "body": piece,
+                            "more_body": more or not is_last,
+                        }
+                    )
+            except TimeoutError as error:
+                raise ClientStalledError from error
+            self.sent_bytes += len(piece)
+
+
+async def _receive_nothing() -> Message:
+    return {"type": "http.disconnect"}
+
+
+class RequestReader:
+    """Reads a request's body ahead of the application, and notices when the client leaves.
+
+    A server closes the connection of a request that was answered before its body was read, and the
+    client may then never see the answer. So the rest of the body is read first, within limits.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
+        self._has_ended = asyncio.Event()
+        self._client_left = False
+
+    async def receive(self) -> Message:
+        """Return the next message, as the server's own `receive` does."""
+        return await self._messages.get()
+
+    async def wait_for_end(self) -> None:
+        """Wait until the body is read, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_SECONDS):
+                await self._has_ended.wait()
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """Read ahead during the block, and cancel the block once the client has left.
+
+        The cancellation ends with the block.
+        """
+        task = asyncio.current_task()
+        reading = asyncio.create_task(self._read_ahead(task))
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._client_left or task is None or task.uncancel():
+                raise
+        finally:
+            reading.cancel()
+
+    async def _read_ahead(self, task: asyncio.Task[object] | None) -> None:
+        read_bytes = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                break
+            read_bytes += len(message.get("body", b""))
+            if read_bytes <= MAX_BODY_BYTES:
+                self._messages.put_nowait(message)
+            if not message.get("more_body", False) or read_bytes > DISCARD_BYTES:
+                self._has_ended.set()
+        self._has_ended.set()
+        self._client_left = True
+        if task is not None:
+            task.cancel()

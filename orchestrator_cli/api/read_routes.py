@@ -1,0 +1,120 @@
+"""The endpoints that read: executions, their files, and their logs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from orchestrator_cli.api.execution_query import ExecutionQuery
+from orchestrator_cli.api.json import encode
+from orchestrator_cli.api.middleware import ASKED_METHOD
+from orchestrator_cli.api.read_service import ReadService
+from orchestrator_cli.api.schemas import ERRORS, REDIRECT, Cursor, ExecutionPage, FilePage, Id
+from orchestrator_cli.api.services import services_of
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+
+router = APIRouter()
+_EXECUTION = "/executions/{execution_id}"
+Prefix = Annotated[str, Query(description="Only paths that begin so: logs/", max_length=1024)]
+Glob = Annotated[
+    str | None, Query(description="Only paths that match; * also matches /.", max_length=256)
+]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Files a page.")]
+FilePath = Annotated[str, Path(description="As listed.", max_length=1024)]
+LogName = Annotated[str, Path(description="stdout, stderr, runner or bench.", max_length=64)]
+Tail = Annotated[
+    int | None, Query(ge=0, le=100_000, description="The last N lines as text, 4 MiB at most.")
+]
+
+
+@router.get("/executions", tags=["executions"], response_model=ExecutionPage, responses=ERRORS)
+async def list_executions(request: Request, query: Annotated[ExecutionQuery, Query()]) -> Response:
+    """List the executions of a time window, the oldest first or the newest first."""
+    return await _answer(request, lambda reads: reads.executions(query.selection(reads.now())))
+
+
+@router.get(_EXECUTION, tags=["executions"], response_model=ExecutionMetadata, responses=ERRORS)
+async def get_execution(request: Request, execution_id: Id) -> Response:
+    """Return the validated metadata of an execution, its manifest included."""
+    return await _answer(request, lambda reads: reads.execution(execution_id))
+
+
+@router.get(f"{_EXECUTION}/artifacts", tags=["files"], response_model=FilePage, responses=ERRORS)
+async def list_artifacts(
+    request: Request,
+    execution_id: Id,
+    prefix: Prefix = "",
+    glob: Glob = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Response:
+    """List an execution's files, logs included, with presigned URLs."""
+    if not prefix.isprintable():
+        raise UsageError("prefix: it has control characters")
+    return await _answer(
+        request, lambda reads: reads.files(execution_id, prefix, glob, limit, cursor)
+    )
+
+
+@router.get(
+    f"{_EXECUTION}/artifacts/{{path:path}}",
+    tags=["files"],
+    response_class=Response,
+    status_code=307,
+    responses=REDIRECT,
+)
+async def get_artifact(request: Request, execution_id: Id, path: FilePath) -> Response:
+    """Redirect to one file."""
+    method = request.scope[ASKED_METHOD]
+    return await _redirect(request, lambda reads: reads.file_url(execution_id, path, method))
+
+
+@router.get(
+    f"{_EXECUTION}/logs/{{name}}",
+    tags=["files"],
+    response_class=Response,
+    status_code=307,
+    responses=REDIRECT | {200: {"description": "With tail.", "content": {"text/plain": {}}}},
+)
+async def get_log(request: Request, execution_id: Id, name: LogName, tail: Tail = None) -> Response:
+    """Redirect to a log, which a browser shows in place; or return its last lines."""
+    if tail is None:
+        method = request.scope[ASKED_METHOD]
+        return await _redirect(request, lambda reads: reads.log_url(execution_id, name, method))
+    services = services_of(request)
+    lines = await services.workers.run_read(
+        lambda: services.reads.log_tail(execution_id, name, tail)
+    )
+    headers = {"Content-Disposition": "inline", "Cache-Control": "no-store"}
+    return Response(lines, headers=headers, media_type="text/plain; charset=utf-8")
+
+
+async def _redirect(request: Request, work: Callable[[ReadService], str]) -> Response:
+    services = services_of(request)
+    url = await services.workers.run_read(lambda: work(services.reads))
+    response = RedirectResponse(url, 307, {"Cache-Control": "no-store"})
+    # As it was signed: encoding it anew could change it.
+    response.headers["location"] = url
+    return response
+
+
+async def _answer(request: Request, work: Callable[[ReadService], dict[str, Any]]) -> Response:
+    """Answer with what the work returns, or with 304 where the client has just that."""
+    services = services_of(request)
+    content, etag = await services.workers.run_read(
+        lambda: _with_etag(encode(work(services.reads)))
+    )
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    asked = request.headers.get("if-none-match", "")
+    if asked.strip() == "*" or etag in [one.strip() for one in asked.split(",")]:
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type="application/json")
+
+
+def _with_etag(content: bytes) -> tuple[bytes, str]:
+    return content, f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'

@@ -1,0 +1,80 @@
+"""What a request has to be like before the application sees it."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from orchestrator_cli.api.auth import UPLOADS, Token
+from orchestrator_cli.api.exchange import MAX_BODY_BYTES
+from orchestrator_cli.api.problems import problem
+from orchestrator_cli.api.token_file import TokenFile
+
+# They say whether the server works, to whoever asks.
+PROBE_PATHS = frozenset({"/healthz", "/readyz"})
+# They tell nothing of what is stored, and a browser that opens them has no token to send.
+DOCUMENT_PATHS = frozenset({"/docs", "/openapi.json"})
+MAX_TARGET_BYTES = 8192
+MAX_HEADER_BYTES = 16 * 1024
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def check_request(scope: Scope, tokens: TokenFile) -> tuple[Response | None, Token | None]:
+    """Return the response that refuses a request, or None; and the token it came with."""
+    headers = _headers(scope)
+    refused = _check_size(scope, headers)
+    if refused is not None or scope["path"] in PROBE_PATHS:
+        return refused, None
+    if not tokens.required:
+        return _check_host(headers) or _check_type(scope, headers), None
+    if scope["path"] in DOCUMENT_PATHS and scope["method"] in ("GET", "HEAD"):
+        return None, None
+    scheme, _, presented = headers.get("authorization", "").partition(" ")
+    token = tokens.find(presented.strip()) if scheme.lower() == "bearer" else None
+    if token is None:
+        challenge = {"WWW-Authenticate": "Bearer"}
+        return problem(401, "unauthenticated", "no valid bearer token", challenge), None
+    if not token.allows(scope["method"], scope["path"]):
+        return problem(403, "forbidden", f"this token is for {_purpose(token)} only"), token
+    return _check_type(scope, headers), token
+
+
+def _purpose(token: Token) -> str:
+    if token.scope == "read":
+        return "reading"
+    return f"uploads to {token.execution_id}" if token.execution_id else "uploads"
+
+
+def _check_size(scope: Scope, headers: dict[str, str]) -> Response | None:
+    if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_TARGET_BYTES:
+        return problem(414, "too-large", f"a URL has at most {MAX_TARGET_BYTES} bytes")
+    if sum(len(name) + len(text) for name, text in scope["headers"]) > MAX_HEADER_BYTES:
+        return problem(431, "too-large", f"headers have at most {MAX_HEADER_BYTES} bytes")
+    length = headers.get("content-length", "0")
+    # Without a length nobody can say beforehand how much comes.
+    if "transfer-encoding" in headers or (length.isdigit() and int(length) > MAX_BODY_BYTES):
+        limit = f"a body has a Content-Length of {MAX_BODY_BYTES} bytes at most"
+        return problem(413, "too-large", limit)
+    return None
+
+
+def _check_type(scope: Scope, headers: dict[str, str]) -> Response | None:
+    """Refuse what a web page could send from another site without asking first."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    uploads = UPLOADS.fullmatch(scope["path"])
+    if scope["method"] != "POST" or not uploads or kind == "application/json":
+        return None
+    return problem(415, "media-type", "a body is application/json")
+
+
+def _check_host(headers: dict[str, str]) -> Response | None:
+    """Refuse other names of this machine: a web page could have its own name lead here."""
+    host = headers.get("host", "")
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    if name.lower() in _LOOPBACK_NAMES:
+        return None
+    return problem(421, "http", "without tokens only localhost is served")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]}

@@ -1,0 +1,88 @@
+"""The endpoints about the server itself: whether it works, what it counts, how to use it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import PlainTextResponse, Response
+
+from orchestrator_cli.api.docs.page import CONTENT_SECURITY_POLICY, render_docs
+from orchestrator_cli.api.json import json_answer
+from orchestrator_cli.api.metrics import MEDIA_TYPE as METRICS_TYPE
+from orchestrator_cli.api.schemas import ERRORS
+from orchestrator_cli.api.services import services_of
+
+router = APIRouter(tags=["service"])
+# How many pages are kept: one for each name that the server is asked by, and day.
+_KEPT_PAGES = 16
+
+
+@router.get("/healthz", response_class=Response)
+async def healthz() -> Response:
+    """Say that the process answers."""
+    return json_answer({"status": "ok"})
+
+
+@router.get("/readyz", response_class=Response, responses=ERRORS)
+async def readyz(request: Request) -> Response:
+    """Say whether the bucket can be listed, as of the last few seconds."""
+    await services_of(request).readiness.check()
+    return json_answer({"status": "ok"})
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {}}}, **ERRORS},
+)
+async def get_metrics(request: Request) -> Response:
+    """Count the requests of this process, in Prometheus' text format."""
+    return Response(services_of(request).metrics.exposition(), media_type=METRICS_TYPE)
+
+
+def add_documents(app: FastAPI, document: dict[str, Any]) -> None:
+    """Add the OpenAPI document and the page made from it, each rendered once."""
+    packed = _Packed(json.dumps(document).encode(), "application/json", {})
+
+    @lru_cache(_KEPT_PAGES)
+    def page(base: str, today: date) -> _Packed:
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+        return _Packed(render_docs(document, base, today).encode(), "text/html", headers)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def get_document(request: Request) -> Response:
+        return packed.response(request)
+
+    @app.get("/docs", include_in_schema=False)
+    async def get_page(request: Request) -> Response:
+        today = services_of(request).reads.now().date()
+        return page(_base(request), today).response(request)
+
+
+class _Packed:
+    """A document that anybody may ask for, packed once and not for each of them."""
+
+    def __init__(self, content: bytes, media_type: str, headers: dict[str, str]) -> None:
+        self._plain = content
+        self._packed = gzip.compress(content)
+        self._media_type = media_type
+        self._headers = {**headers, "Cache-Control": "no-store", "Vary": "Accept-Encoding"}
+
+    def response(self, request: Request) -> Response:
+        """Return it as the client takes it."""
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers = {**self._headers, "Content-Encoding": "gzip"}
+            return Response(self._packed, headers=headers, media_type=self._media_type)
+        return Response(self._plain, headers=self._headers, media_type=self._media_type)
+
+
+def _base(request: Request) -> str:
+    """Return where this server is, as the client asked for it: TLS ends before it."""
+    base = str(request.base_url).rstrip("/")
+    forwarded = request.headers.get("x-forwarded-proto", "")
+    return base.replace("http://", "https://", 1) if forwarded == "https" else base

@@ -1,0 +1,43 @@
+"""What the routes work with, found in the state of their application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from orchestrator_cli.api.metrics import ServerMetrics
+from orchestrator_cli.api.read_service import ReadService
+from orchestrator_cli.api.readiness import Readiness
+from orchestrator_cli.api.upload_service import UploadService
+from orchestrator_cli.api.worker_pool import BoundedWorkerPool
+
+
+@dataclass
+class Services:
+    """The two sides of a bucket, the threads that work on them, and what is counted."""
+
+    reads: ReadService
+    uploads: UploadService
+    workers: BoundedWorkerPool
+    metrics: ServerMetrics
+    readiness: Readiness = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.readiness = Readiness(self.reads.check_ready)
+
+    def close(self) -> None:
+        """Drop the work that has not begun."""
+        self.workers.close()
+        self.readiness.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether threads still work, though nobody may wait for them any more."""
+        return self.workers.busy or self.readiness.busy
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the application that a request is for."""
+    found: Services = request.app.state.services
+    return found

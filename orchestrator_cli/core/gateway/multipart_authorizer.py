@@ -1,0 +1,154 @@
+"""Large files of somebody without credentials: begun and completed here, sent by presigned PUTs.
+
+Nothing is remembered here: S3 binds an upload id to its key and keeps the parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.gateway.messages import PartOffer, SignedPut
+from orchestrator_cli.core.gateway.put_signer import (
+    PutSigner,
+    body_headers,
+    checked_content_type,
+    storage_place,
+)
+from orchestrator_cli.core.s3.compare import StoredChecksum
+from orchestrator_cli.core.s3.multipart import MultipartUploads, StoredPart
+from orchestrator_cli.core.s3.part_plan import is_valid_part_plan, part_plan_for, plan_parts
+from orchestrator_cli.core.s3.presign import UrlExpiry
+from orchestrator_cli.core.s3.types import Checksum
+from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.multipart_upload import (
+    abort_other_uploads,
+    wait_for_earlier_uploads,
+)
+from orchestrator_cli.core.transfer.part_checksums import (
+    composite_from_parts,
+    verify_completed_object,
+)
+
+
+@dataclass
+class MultipartAuthorizer:
+    """Makes large objects for others. Safe to share between threads."""
+
+    store: ArtifactStore
+    puts: PutSigner
+
+    def create_multipart(
+        self, execution_id: str, path: str, schedule: str, content_type: str | None
+    ) -> str:
+        """Begin a multipart upload and return its id."""
+        path, key = storage_place(execution_id, path)
+        if not is_valid_part_plan(schedule):
+            raise UsageError(f"not a part schedule: {printable(schedule)!r}")
+        uploads = MultipartUploads(self.store)
+        return uploads.create(key, checked_content_type(content_type, path), schedule)
+
+    def presign_parts(
+        self,
+        execution_id: str,
+        path: str,
+        upload_id: str,
+        parts: Iterable[PartOffer],
+        expiry: UrlExpiry,
+    ) -> list[SignedPut]:
+        """Return a request for each part.
+
+        Whether there is such an upload of this key S3 says when the part arrives, and whether the
+        parts make up the file `complete` does.
+        """
+        _, key = storage_place(execution_id, path)
+        signed = []
+        for part in parts:
+            query = {"partNumber": str(part.number), "uploadId": upload_id}
+            headers = body_headers(part.size_bytes, part.sha256, part.md5)
+            signed.append(self.puts.sign(key, expiry, headers, query))
+        return signed
+
+    def complete(
+        self,
+        execution_id: str,
+        path: str,
+        upload_id: str,
+        size_bytes: int,
+        checksums: Iterable[Checksum],
+    ) -> Checksum | None:
+        """Make the object from its parts, only if the key is free; return its checksum as stored.
+
+        `checksums` are composite ones of the whole as its owner knows it, one for each algorithm;
+        S3's list of parts must agree with one. Raises ConflictError where the key is taken or
+        the parts are others, NotFoundError where the upload has ended; the owner then looks again.
+        """
+        path, key = storage_place(execution_id, path)
+        uploads = MultipartUploads(self.store)
+        parts = _select_parts(path, size_bytes, uploads.list_parts(key, upload_id))
+        _verify_composite(path, parts, checksums)
+        try:
+            self._check_free(path, key, upload_id)
+            uploads.complete(key, upload_id, parts, size_bytes)
+        except ConflictError as error:
+            if not error.retryable:
+                uploads.abort_best_effort(key, upload_id)
+            raise
+
+        def own(stored: StoredChecksum) -> Checksum | None:
+            # One over the whole only who has the file can compare, and does.
+            if stored.schedule is None:
+                return None
+            return composite_from_parts(stored.checksum.algorithm, parts)
+
+        checksum = verify_completed_object(self.store, key, size_bytes, own)
+        abort_other_uploads(uploads, key, upload_id, self._others(uploads, key))
+        return checksum
+
+    def _check_free(self, path: str, key: str, upload_id: str) -> None:
+        """Look once more where the server may not heed If-None-Match on completion."""
+        if self.store.clients.is_aws:
+            return
+        with TransferEngine(self.store, 1) as transfers:
+            wait_for_earlier_uploads(transfers, key, upload_id)
+        if self.store.exists(key):
+            message = f"upload of {printable(path)}: the key was taken meanwhile"
+            raise ConflictError(message, code="PreconditionFailed")
+
+    def _others(
+        self, uploads: MultipartUploads, key: str
+    ) -> list[tuple[str, dict[int, StoredPart]]]:
+        try:
+            return [(one.upload_id, {}) for one in uploads.list_uploads(key) if one.key == key]
+        except OrchestratorError:
+            # They cost storage until a rule of the bucket removes them, and the file is stored.
+            return []
+
+
+def _select_parts(path: str, size_bytes: int, stored: dict[int, StoredPart]) -> list[StoredPart]:
+    """Return the stored parts that make up a file. Raises ConflictError where one is missing."""
+    selected = []
+    for part in plan_parts(size_bytes, part_plan_for(size_bytes)):
+        found = stored.get(part.number)
+        if found is None or found.size_bytes != part.size_bytes:
+            message = f"upload of {printable(path)}: part {part.number} is not stored"
+            raise ConflictError(message, code="InvalidPart")
+        selected.append(found)
+    return selected
+
+
+def _verify_composite(path: str, parts: list[StoredPart], checksums: Iterable[Checksum]) -> None:
+    """Raise ConflictError unless the parts have the checksum that their owner names."""
+    named = {one.algorithm: one for one in checksums}
+    # MD5 counts only where the server lists nothing better.
+    for algorithm in ("sha256", "md5"):
+        stored = composite_from_parts(algorithm, parts)
+        if stored is not None and algorithm in named:
+            if stored == named[algorithm]:
+                return
+            break
+    message = f"upload of {printable(path)}: the stored parts are of other content"
+    raise ConflictError(message, code="InvalidPart")

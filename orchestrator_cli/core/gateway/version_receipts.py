@@ -1,0 +1,83 @@
+"""Proof that a version of an object was written by whoever asks to have it deleted.
+
+A receipt is a secret that comes with a presigned PUT. The object that the PUT makes has the hash of
+it, and not the receipt itself: anybody who may read an object sees its metadata.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.checksum import sha256
+from orchestrator_cli.core.s3.object_head import parse_head
+from orchestrator_cli.core.s3.request import Operation, S3Request, fetch
+from orchestrator_cli.core.s3.types import ObjectMetadata
+from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.s3.xml_document import document_parser
+
+_METADATA = "receipt-sha256"
+# A PUT that began while its URL worked has ended by then.
+_GOOD_FOR = timedelta(days=1)
+# Somebody may turn versioning on while the server runs.
+_VERSIONING_KNOWN_FOR = timedelta(minutes=5)
+
+
+class VersionReceipts:
+    """Checks receipts in one bucket. Safe to share between threads."""
+
+    def __init__(self, store: ArtifactStore, now: Callable[[], datetime]) -> None:
+        self._clients = store.clients
+        self._now = now
+        self._known: tuple[datetime, bool] | None = None
+
+    def are_needed(self) -> bool:
+        """Return whether two PUTs at the same moment may both be stored, as two versions."""
+        if self._clients.is_aws:
+            return False
+        known = self._known
+        if known is None or self._now() - known[0] > _VERSIONING_KNOWN_FOR:
+            known = self._known = (self._now(), self._is_versioned())
+        return known[1]
+
+    def headers(self, receipt: str) -> dict[str, str]:
+        """Return what a PUT has to send so that its version can be told by the receipt."""
+        return {f"x-amz-meta-{_METADATA}": _hash(receipt)}
+
+    def check(self, key: str, version_id: str, receipt: str) -> None:
+        """Raise UsageError unless this version was written with the receipt, not long ago."""
+        head = self._clients.run(_head_version(key, version_id))
+        recorded = head.metadata.get(_METADATA, "")
+        is_recent = self._now() - head.last_modified < _GOOD_FOR
+        if not is_recent or not hmac.compare_digest(recorded, _hash(receipt)):
+            raise UsageError(f"{printable(key)}: the receipt is not that of this version")
+
+    def _is_versioned(self) -> bool:
+        try:
+            return self._clients.run(_is_versioned())
+        except OrchestratorError as error:
+            if error.is_fatal:
+                raise
+            # It costs one more header to be on the safe side.
+            return True
+
+
+def _head_version(key: str, version_id: str) -> Operation[ObjectMetadata]:
+    what = f"look-up of a version of {printable(key)}"
+    request = S3Request("HEAD", key, what, query={"versionId": version_id})
+    return (yield from fetch(request, lambda response: parse_head(key, response, 0)))
+
+
+def _is_versioned() -> Operation[bool]:
+    what = "look-up of the bucket's versioning"
+    request = S3Request("GET", "", what, query={"versioning": ""})
+    # Servers differ in the name of the root.
+    document = yield from fetch(request, document_parser(what, root=""))
+    return document.text("Status") == "Enabled"
+
+
+def _hash(receipt: str) -> str:
+    return sha256(receipt.encode()).hex()

@@ -14,6 +14,7 @@ from schemathesis import checks
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks as openapi
 
+from tests.support.benches import Tokens
 from tests.support.executions import put_finished_execution
 from tests.support.serving import Serve
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 # Another seed, and more of them: API_FUZZ_SEED=7 API_FUZZ_EXAMPLES=500.
 SEED = int(os.environ.get("API_FUZZ_SEED", "1"))
-EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "5"))
 CHECKS = [
     checks.not_a_server_error,
     openapi.status_code_conformance,
@@ -31,14 +32,34 @@ CHECKS = [
 ]
 
 
+# A token, if any, and what is answered to it at least.
+ASKING = {
+    "nobody": {"200", "400", "404"},
+    "wrong": {"200", "401"},
+    "read": {"200", "400", "403", "404"},
+    "upload": {"200", "400", "403"},
+    "bench": {"200", "400", "403"},
+}
+
+
+@pytest.mark.parametrize("asking", ASKING)
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.value)
 def test_no_request_finds_a_defect(
-    mode: schemathesis.GenerationMode, serve: Serve, s3: S3Client, bucket: str
+    mode: schemathesis.GenerationMode,
+    asking: str,
+    serve: Serve,
+    tokens: Tokens,
+    s3: S3Client,
+    bucket: str,
 ) -> None:
     execution = put_finished_execution(s3, bucket, {"logs/stdout.log": b"one\ntwo\n"})
-    server = serve()
+    other = tokens.make("other", "--scope", "upload", "--bench", "bench-7")
+    known = {"wrong": "orc_no", "read": tokens.read, "upload": tokens.upload, "bench": other}
+    server = serve(*([] if asking == "nobody" else ["--tokens", str(tokens.file)]))
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     with requests.Session() as session:
+        if asking in known:
+            session.headers["Authorization"] = f"Bearer {known[asking]}"
         for found in schema.get_all_operations():
             assert isinstance(found, Ok)
             operation = found.ok()
@@ -46,7 +67,7 @@ def test_no_request_finds_a_defect(
             if operation.path_parameters or operation.query or operation.body:
                 _fuzz(operation.as_strategy(generation_mode=mode), execution, session)
     statuses = {line.partition('"status": ')[2][:3] for line in server.log if line[:1] == "{"}
-    assert statuses >= {"200", "400", "404"}
+    assert statuses >= ASKING[asking]
     assert not [line for line in server.log if "Traceback" in line or '"error"' in line]
 
 

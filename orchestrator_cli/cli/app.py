@@ -184,7 +184,7 @@ class App:
     def write_metrics(self) -> None:
         """Hand over what was counted since the last time; a failure is a warning only."""
         if self.measuring is not None:
-            self.measuring.hand_over()
+            self.measuring.export()
 
     def ca_bundle(self, url: str) -> str | None:
         """Return the file of CAs to trust. Raises UsageError where HTTPS needs one that is gone."""

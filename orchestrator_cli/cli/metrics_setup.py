@@ -6,14 +6,19 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.environment import proxy_variables
 from orchestrator_cli.core.http.url import ServiceUrl, is_plaintext, parse_service_url
-from orchestrator_cli.core.metrics.delivery import Delivery, Owed
-from orchestrator_cli.core.metrics.registry import MetricsRecorder, MetricsSnapshot
-from orchestrator_cli.core.metrics.text_file import add_to_file, require_prometheus
+from orchestrator_cli.core.metrics.delivery import DeliveryQueue, Exporter
+from orchestrator_cli.core.metrics.extras import require_otlp, require_prometheus
+from orchestrator_cli.core.metrics.registry import MetricsRecorder
+from orchestrator_cli.core.metrics.text_file import add_to_file
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.metrics.otlp import OtlpReceiver
 
 # Below the directory for state.
 TOTALS = "orchestrator/metrics"
@@ -32,13 +37,13 @@ class Measuring:
         self.meter = MetricsRecorder(command, time.monotonic)
         self._environment = environment
         self._warn = warn
-        self._deliveries: list[Delivery] = []
+        self._exporters: list[Exporter] = []
 
     def to_file(self, path: Path) -> None:
         """Add the counts to a file. Raises UsageError where the extra is missing."""
         require_prometheus()
-        owed = Owed(partial(add_to_file, path.absolute()))
-        self._deliveries.append(Delivery(owed.deliver))
+        queue = DeliveryQueue(partial(add_to_file, path.absolute()))
+        self._exporters.append(Exporter(queue.export))
 
     def to_gateway(self, url: str, state: Path, ca_bundle: str | None) -> None:
         """Push the totals, kept below a directory, to a Pushgateway.
@@ -46,46 +51,40 @@ class Measuring:
         Raises UsageError for another URL, or where the extra is missing.
         """
         require_prometheus()
-        from orchestrator_cli.core.metrics.pushgateway import Pushgateway, group_address
+        from orchestrator_cli.core.metrics.pushgateway import Group, Pushgateway
 
         address = self._address(url, "--metrics-push", "http://pushgateway.example.com:9091")
-        group = group_address(address, _host(), os.getuid())
+        group = Group.of(address, _host(), os.getuid())
         proxies = proxy_variables(self._environment)
         gateway = Pushgateway(group, state / TOTALS, ca_bundle, proxies)
-        self._deliveries.append(Delivery(gateway.push))
+        self._exporters.append(Exporter(gateway.export))
 
     def to_receiver(self, url: str, ca_bundle: str | None) -> None:
         """Send the counts by OTLP. Raises UsageError as `to_gateway` does."""
-        from orchestrator_cli.core.metrics.otlp import (
-            OtlpReceiver,
-            OtlpSettings,
-            Span,
-            require_otlp,
-        )
-
         require_otlp()
         address = None
         if url != FROM_ENVIRONMENT:
             address = self._address(url, "--metrics-otlp", "http://localhost:4318, nor env")
-        own = any(map(self._environment.get, _CERTIFICATES))
-        settings = OtlpSettings(address, None if own else ca_bundle, _host())
-
-        def send(measured: MetricsSnapshot, span: Span) -> None:
-            from orchestrator_cli.core.metrics.otlp_exporter import export
-
-            export(measured, span, settings)
-
+        certificate = None if any(map(self._environment.get, _CERTIFICATES)) else ca_bundle
         preference = self._environment.get(_TEMPORALITY, "").strip().lower()
-        receiver = OtlpReceiver(send, preference == "cumulative", time.time_ns)
-        self._deliveries.append(Delivery(receiver.deliver))
 
-    def hand_over(self) -> None:
-        """Hand over what was counted since the last time; a failure is a warning only."""
-        taken = self.meter.take()
-        for delivery in self._deliveries:
-            trouble = delivery.hand_over(taken)
-            if trouble is not None:
-                self._warn(f"metrics: {trouble}")
+        @cache
+        def receiver() -> OtlpReceiver:
+            # Loaded when something is sent.
+            from orchestrator_cli.core.metrics.otlp import OtlpReceiver
+
+            cumulative = preference == "cumulative"
+            return OtlpReceiver(address, certificate, _host(), cumulative=cumulative)
+
+        self._exporters.append(Exporter(lambda snapshot: receiver().export(snapshot)))
+
+    def export(self) -> None:
+        """Export what was counted since the last time; a failure is a warning only."""
+        snapshot = self.meter.drain()
+        for exporter in self._exporters:
+            problem = exporter.export(snapshot)
+            if problem is not None:
+                self._warn(f"metrics: {problem}")
 
     def _address(self, url: str, option: str, example: str) -> ServiceUrl:
         address = parse_service_url(url, option, example)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.core.metrics.registry import BACKLOG, DURATION, FAILURES, PASSED, RETRIES
+from orchestrator_cli.core.metrics.registry import (
+    BACKLOG_FILES,
+    DURATION,
+    FAILURES,
+    LAST_PASS,
+    RETRIES,
+)
 from orchestrator_cli.infrastructure.yaml import render_yaml
 
 # Name, expression, how long it must hold, severity, what it means.
@@ -47,14 +53,14 @@ _ALERTS = (
     ),
     (
         "EfsSyncBacklogGrows",
-        f"min_over_time({BACKLOG.name}[6h]) > 1000",
+        f"min_over_time({BACKLOG_FILES.name}[6h]) > 1000",
         "0m",
         "warning",
         "over 1,000 files have waited for six hours on {{ $labels.instance }}",
     ),
     (
         "EfsSyncStopped",
-        f"time() - {PASSED.name} > 3600",
+        f"time() - {LAST_PASS.name} > 3600",
         "5m",
         "critical",
         "no pass of sync-efs has succeeded on {{ $labels.instance }} for over an hour",

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 from orchestrator_cli.core.metrics.registry import (
-    BACKLOG,
+    BACKLOG_FILES,
     DURATION,
     FAILURES,
-    PASSED,
+    LAST_PASS,
     RESUMED,
     RETRIES,
     SIZE,
@@ -68,8 +68,8 @@ _PANELS = (
         "bytes",
         {"{{command}}": f"sum by (command) (increase({RESUMED.name}[{_RANGE}]))"},
     ),
-    ("Files that wait on EFS", "short", {"{{instance}}": BACKLOG.name}),
-    ("Since the last pass over EFS", "s", {"{{instance}}": f"time() - {PASSED.name}"}),
+    ("Files that wait on EFS", "short", {"{{instance}}": BACKLOG_FILES.name}),
+    ("Since the last pass over EFS", "s", {"{{instance}}": f"time() - {LAST_PASS.name}"}),
 )
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from orchestrator_cli.core.metrics.registry import METRICS, Kind, MetricsSnapshot
-from orchestrator_cli.core.metrics.text_file import render
+from orchestrator_cli.core.metrics.totals import Totals, render
 from tests.conftest import RunCommand
 from tests.support.promql import check_expression, kept_labels, parse, sample_names
 from tests.support.samples import parse_samples
@@ -103,4 +103,6 @@ def test_the_names_are_those_of_the_exposition() -> None:
             measured.count(metric, labels)
         else:
             measured.gauges[metric.name, labels] = 1
-    assert {name for name, _ in parse_samples(render(measured).decode())} == set(sample_names())
+    totals = Totals()
+    totals.add(measured)
+    assert {name for name, _ in parse_samples(render(totals).decode())} == set(sample_names())

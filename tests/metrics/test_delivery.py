@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator_cli.cli.metrics_setup import Measuring
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
-from orchestrator_cli.core.metrics.delivery import Delivery, Owed, PartlyTaken
+from orchestrator_cli.core.metrics.delivery import DeliveryQueue, Exporter, PartialSuccess
 from orchestrator_cli.core.metrics.registry import RETRIES, MetricsSnapshot
 from tests.support.samples import parse_samples
 
@@ -32,41 +32,41 @@ class Destination:
 
 def test_what_was_not_taken_is_offered_again() -> None:
     destination = Destination(UnavailableError("away"), RuntimeError("broken"))
-    delivery = Delivery(Owed(destination.take).deliver)
+    delivery = Exporter(DeliveryQueue(destination.take).export)
     for amount in (1, 20, 300, 4000):
-        delivery.hand_over(counted(amount))
+        delivery.export(counted(amount))
     assert destination.offered == [1, 21, 321, 4000]
 
 
 def test_what_was_taken_in_part_is_not() -> None:
-    destination = Destination(PartlyTaken("some"))
-    delivery = Delivery(Owed(destination.take).deliver)
-    assert delivery.hand_over(counted(1)) == "some"
-    assert delivery.hand_over(counted(20)) is None
+    destination = Destination(PartialSuccess("some"))
+    delivery = Exporter(DeliveryQueue(destination.take).export)
+    assert delivery.export(counted(1)) == "some"
+    assert delivery.export(counted(20)) is None
     assert destination.offered == [1, 20]
 
 
 def test_the_same_trouble_is_told_once_until_it_is_over() -> None:
     away, busy = UnavailableError("away"), UnavailableError("busy")
     destination = Destination(away, away, busy)
-    delivery = Delivery(destination.take)
-    assert [delivery.hand_over(counted(1)) for _ in range(4)] == ["away", None, "busy", None]
+    delivery = Exporter(destination.take)
+    assert [delivery.export(counted(1)) for _ in range(4)] == ["away", None, "busy", None]
     destination = Destination(away)
-    delivery.deliver = destination.take
-    assert delivery.hand_over(counted(1)) == "away"
+    delivery.export_or_raise = destination.take
+    assert delivery.export(counted(1)) == "away"
 
 
 def test_what_is_told_has_the_hint_but_not_that_of_a_resuming_upload() -> None:
     final = OrchestratorError("no", hint="do this")
     passing = UnavailableError("away", hint="run the same command again", retryable=True)
-    delivery = Delivery(Destination(final, passing).take)
-    assert delivery.hand_over(counted(1)) == "no; do this"
-    assert delivery.hand_over(counted(1)) == "away"
+    delivery = Exporter(Destination(final, passing).take)
+    assert delivery.export(counted(1)) == "no; do this"
+    assert delivery.export(counted(1)) == "away"
 
 
 def test_what_a_library_raises_is_not_repeated() -> None:
-    delivery = Delivery(Destination(ValueError("http://user:secret@host")).take)
-    assert delivery.hand_over(counted(1)) == "unexpected ValueError"
+    delivery = Exporter(Destination(ValueError("http://user:secret@host")).take)
+    assert delivery.export(counted(1)) == "unexpected ValueError"
 
 
 def test_a_destination_that_fails_takes_nothing_from_another(tmp_path: Path) -> None:
@@ -77,9 +77,9 @@ def test_a_destination_that_fails_takes_nothing_from_another(tmp_path: Path) -> 
     measuring.to_file(early)
     for _ in range(3):
         measuring.meter.retry(UnavailableError("away"))
-        measuring.hand_over()
+        measuring.export()
     late.parent.mkdir()
-    measuring.hand_over()
+    measuring.export()
     for file in (late, early):
         series = (RETRIES.name, (("command", "upload"), ("reason", "unavailable")))
         assert parse_samples(file.read_text())[series] == 3

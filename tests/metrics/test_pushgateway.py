@@ -85,7 +85,9 @@ def test_the_config_file_can_name_the_gateway(
         ("/metrics", "/metrics/job/orchestrator/instance/"),
         ("/behind/a/prefix/", "/behind/a/prefix/metrics/job/orchestrator/instance/"),
         ("/metrics/job/lab/instance/bench-7/", "/metrics/job/lab/instance/bench-7"),
-        ("/x/metrics/job@base64/bGFi", "/x/metrics/job@base64/bGFi"),
+        ("/x/metrics/job@base64/bGFi", "/x/metrics/job/lab"),
+        ("/metrics/job/lab/path@base64/L2E", "/metrics/job/lab/path@base64/L2E"),
+        ("/metrics/job/a%20b/instance/%C3%BC", "/metrics/job@base64/YSBi/instance/%C3%BC"),
     ],
 )
 def test_the_group_can_be_named(

@@ -32,7 +32,7 @@ class Kind:
 
 KINDS = (
     Kind("--metrics-push", "the Pushgateway", "pushgateway"),
-    Kind("--metrics-otlp", "the OTLP receiver", "otlp_exporter"),
+    Kind("--metrics-otlp", "the OTLP receiver", "otlp"),
 )
 
 

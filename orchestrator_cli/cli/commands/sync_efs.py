@@ -182,10 +182,10 @@ def _watch(
 
 def _set_gauges(app: App, summary: SyncSummary) -> None:
     if app.meter is not None:
-        from orchestrator_cli.core.metrics.registry import BACKLOG, PASSED
+        from orchestrator_cli.core.metrics.registry import BACKLOG_FILES, LAST_PASS
 
-        app.meter.set_gauge(BACKLOG, summary.unfinished)
-        app.meter.set_gauge(PASSED, app.now().timestamp())
+        app.meter.set_gauge(BACKLOG_FILES, summary.unfinished)
+        app.meter.set_gauge(LAST_PASS, app.now().timestamp())
 
 
 class _Told:

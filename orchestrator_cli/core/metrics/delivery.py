@@ -1,4 +1,4 @@
-"""Handing over what was counted: what a destination has not taken, it is offered again."""
+"""Exporting what was counted: what a destination has not taken, it is offered again."""
 
 from __future__ import annotations
 
@@ -11,49 +11,52 @@ from orchestrator_cli.core.metrics.registry import MetricsSnapshot
 # How long a server may take, from the first connection to its answer.
 SEND_SECONDS = 5.0
 
-Take = Callable[[MetricsSnapshot], None]
+Export = Callable[[MetricsSnapshot], None]
 
 
-class PartlyTaken(OrchestratorError):  # noqa: N818 - the other part arrived
+class PartialSuccess(OrchestratorError):  # noqa: N818 - the other part arrived
     """A destination took a part, and refused the rest for good."""
 
 
-class Owed:
-    """Keeps what `take` did not take, by raising anything but PartlyTaken, for the next time."""
+class DeliveryQueue:
+    """Keeps for the next time what `export` did not take; it raises then.
 
-    def __init__(self, take: Take) -> None:
-        self._take = take
-        self._owed = MetricsSnapshot()
+    PartialSuccess is final: nothing of it is kept.
+    """
 
-    def deliver(self, measured: MetricsSnapshot) -> None:
-        """Hand over this and what is left of before."""
-        self._owed.merge(measured)
+    def __init__(self, export: Export) -> None:
+        self._export = export
+        self._waiting = MetricsSnapshot()
+
+    def export(self, snapshot: MetricsSnapshot) -> None:
+        """Export this and what is left of before."""
+        self._waiting.merge(snapshot)
         try:
-            self._take(self._owed)
-        except PartlyTaken:
-            self._owed = MetricsSnapshot()
+            self._export(self._waiting)
+        except PartialSuccess:
+            self._waiting = MetricsSnapshot()
             raise
-        self._owed = MetricsSnapshot()
+        self._waiting = MetricsSnapshot()
 
 
 @dataclass
-class Delivery:
+class Exporter:
     """One destination. It never fails: metrics must not decide how a command ends."""
 
-    deliver: Take
-    _told: str | None = None
+    export_or_raise: Export
+    _last_problem: str | None = None
 
-    def hand_over(self, measured: MetricsSnapshot) -> str | None:
-        """Hand over what was counted since the last time; return what the user has to be told.
+    def export(self, snapshot: MetricsSnapshot) -> str | None:
+        """Export what was counted since the last time; return what the user has to be told.
 
-        The same trouble again, as in each pass of a watch, is no news.
+        The same problem again, as in each pass of a watch, is no news.
         """
-        told, self._told = self._told, self._attempt(measured)
-        return self._told if self._told != told else None
+        last, self._last_problem = self._last_problem, self._attempt(snapshot)
+        return self._last_problem if self._last_problem != last else None
 
-    def _attempt(self, measured: MetricsSnapshot) -> str | None:
+    def _attempt(self, snapshot: MetricsSnapshot) -> str | None:
         try:
-            self.deliver(measured)
+            self.export_or_raise(snapshot)
         except OrchestratorError as error:
             # Where it can pass, the hint is about the files.
             hint = None if error.retryable else error.hint
@@ -64,7 +67,7 @@ class Delivery:
         return None
 
 
-def check_taken(status: int, media_type: str, what: str) -> None:
+def raise_for_rejection(status: int, media_type: str, what: str) -> None:
     """Raise UnavailableError unless a server's answer says that it took what it was sent."""
     if not 200 <= status < 300:
         why = ": a redirect is not followed" if 300 <= status < 400 else ""

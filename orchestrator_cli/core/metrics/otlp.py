@@ -1,84 +1,262 @@
-"""Metrics sent by OTLP, OpenTelemetry's protocol: what is sent each time, and as of when."""
+"""Metrics sent by OTLP, through the instruments and the exporter of OpenTelemetry's SDK.
+
+Needs the extra `otlp`. The SDK reads the standard variables OTEL_EXPORTER_OTLP_… itself: headers,
+compression, certificates, and the endpoint where none is given.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.util import find_spec
+import logging
+from typing import Any
+from urllib.parse import urlsplit
 
-from orchestrator_cli.core.base.errors import UsageError
+import requests
+from google.protobuf.message import DecodeError
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.metrics import Meter
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.sdk import metrics as sdk
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    InMemoryMetricReader,
+    MetricsData,
+)
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+from orchestrator_cli import __version__
+from orchestrator_cli.core.base.cancellation import run_cancellable
+from orchestrator_cli.core.base.errors import UnavailableError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.http.socket_errors import socket_error_kind
+from orchestrator_cli.core.http.transport import TransportError, TransportErrorKind
 from orchestrator_cli.core.http.url import ServiceUrl
-from orchestrator_cli.core.metrics.delivery import Owed
-from orchestrator_cli.core.metrics.registry import MetricsSnapshot
+from orchestrator_cli.core.metrics.delivery import (
+    SEND_SECONDS,
+    DeliveryQueue,
+    PartialSuccess,
+    raise_for_rejection,
+)
+from orchestrator_cli.core.metrics.registry import (
+    METRICS,
+    Kind,
+    Metric,
+    MetricsSnapshot,
+    iter_series,
+)
+from orchestrator_cli.core.s3.errors import connection_error
 
-_EXPORTER = "opentelemetry.exporter.otlp.proto.http"
-# How far back a delta reaches. Counts of a long command that reached back to its begin would be
-# older than a series that a shorter one began meanwhile, and collectors drop what is older.
-_DELTA_NS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class OtlpSettings:
-    """Where counts go, and as whose.
-
-    `receiver` None leaves the endpoint to the standard variables, `certificate` None the CAs.
-    """
-
-    receiver: ServiceUrl | None
-    certificate: str | None
-    host: str
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The time that counts are of, in nanoseconds since 1970.
-
-    `cumulative` counts are all of the process, others what came since the last time.
-    """
-
-    start_ns: int
-    end_ns: int
-    cumulative: bool
-
-
-Send = Callable[[MetricsSnapshot, Span], None]
-
-
-def require_otlp() -> None:
-    """Raise UsageError where the extra is not installed. It is loaded when something is sent."""
-    try:
-        found = find_spec(_EXPORTER) is not None and find_spec("opentelemetry.sdk") is not None
-    except ImportError:
-        found = False
-    if not found:
-        raise UsageError(
-            "OTLP needs OpenTelemetry's SDK and exporter",
-            hint="pip install 'orchestrator-cli[otlp]'",
-        )
+_PATH = "/v1/metrics"
+_PROTOBUF = "application/x-protobuf"
+_NAME = "orchestrator"
+_UNITS = {"bytes": "By", "seconds": "s"}
+_SILENT = logging.NullHandler()
+_TEXTS = {
+    TransportErrorKind.RESOLVE: "the host name cannot be resolved",
+    TransportErrorKind.REFUSED: "connection refused",
+    TransportErrorKind.STALLED: "no answer in time",
+    TransportErrorKind.CERTIFICATE: "its TLS certificate is not trusted",
+    TransportErrorKind.NOT_TLS: "it does not speak TLS 1.2 or later",
+    TransportErrorKind.PROXY_REFUSED: "the proxy refused the connection",
+    TransportErrorKind.BROKEN: "the connection broke",
+}
 
 
 class OtlpReceiver:
-    """Sends what one command counts. `clock` gives nanoseconds since 1970.
+    """Sends what one command counts to a receiver.
 
-    `send` raises UnavailableError where nothing was taken, PartlyTaken where a part was.
+    `url` None leaves the endpoint to the standard variables, `certificate` None the CAs.
+    `cumulative` values are all since the first export; others are what came since the last one.
+    `host` says which machine counts.
     """
 
-    def __init__(self, send: Send, cumulative: bool, clock: Callable[[], int]) -> None:
-        self._send = send
-        self._cumulative = cumulative
-        self._clock = clock
-        self._began_ns = clock()
-        self._total = MetricsSnapshot()
-        self._owed = Owed(self._send_delta)
+    def __init__(
+        self, url: ServiceUrl | None, certificate: str | None, host: str, *, cumulative: bool
+    ) -> None:
+        self._url = url
+        self._certificate = certificate
+        self._host = host
+        self._whole_process = _Instruments(host, AggregationTemporality.CUMULATIVE)
+        self._queue = None if cumulative else DeliveryQueue(self._export_delta)
 
-    def deliver(self, measured: MetricsSnapshot) -> None:
-        """Send what was counted since the last time. Raises what `send` raises."""
-        if not self._cumulative:
-            self._owed.deliver(measured)
+    def export(self, snapshot: MetricsSnapshot) -> None:
+        """Send what was counted. Raises UnavailableError or PartialSuccess."""
+        if self._queue is not None:
+            self._queue.export(snapshot)
             return
-        self._total.merge(measured)
-        self._send(self._total, Span(self._began_ns, self._clock(), cumulative=True))
+        self._whole_process.record(snapshot)
+        self._send(self._whole_process.collect())
 
-    def _send_delta(self, measured: MetricsSnapshot) -> None:
-        now = self._clock()
-        self._send(measured, Span(now - _DELTA_NS, now, cumulative=False))
+    def _export_delta(self, snapshot: MetricsSnapshot) -> None:
+        # Instruments of its own: what a long command counts would reach back to its begin, and so
+        # before what a shorter one has sent meanwhile. Collectors drop what is older.
+        instruments = _Instruments(self._host, AggregationTemporality.DELTA)
+        instruments.record(snapshot)
+        self._send(instruments.collect())
+
+    def _send(self, data: MetricsData | None) -> None:
+        if data is not None:
+            _Export(self._url, self._certificate).send(data)
+
+
+class _Instruments:
+    """The documented metrics as instruments of a meter, read once they have recorded."""
+
+    def __init__(self, host: str, temporality: AggregationTemporality) -> None:
+        kinds = (sdk.Counter, sdk.Histogram)
+        self._reader = InMemoryMetricReader(dict.fromkeys(kinds, temporality))
+        provider = sdk.MeterProvider([self._reader], _resource(host), shutdown_on_exit=False)
+        meter = provider.get_meter(_NAME, __version__)
+        self._by_name = {metric.name: _make_instrument(meter, metric) for metric in METRICS}
+
+    def record(self, snapshot: MetricsSnapshot) -> None:
+        """Record what was counted."""
+        for metric in METRICS:
+            instrument = self._by_name[metric.name]
+            for labels, amount in iter_series(metric, snapshot.counters):
+                # A stream must not have integers now and fractions then.
+                instrument.add(round(amount), _attributes(metric, labels))
+            for labels, value in iter_series(metric, snapshot.gauges):
+                instrument.set(float(value), _attributes(metric, labels))
+            for labels, values in iter_series(metric, snapshot.observations):
+                for value in values:
+                    instrument.record(value, _attributes(metric, labels))
+
+    def collect(self) -> MetricsData | None:
+        """Return the values as they are to be exported, None where there are none."""
+        return self._reader.get_metrics_data()
+
+
+def _make_instrument(meter: Meter, metric: Metric) -> Any:
+    named = (metric.name, _unit(metric), metric.meaning)
+    if metric.kind is Kind.HISTOGRAM:
+        return meter.create_histogram(*named, explicit_bucket_boundaries_advisory=metric.buckets)
+    if metric.kind is Kind.COUNTER:
+        return meter.create_counter(*named)
+    return meter.create_gauge(*named)
+
+
+def _unit(metric: Metric) -> str:
+    # As the name says, and nothing where it does not: Prometheus makes a missing unit part of the
+    # name, and the documented one is to stay.
+    return _UNITS.get(metric.name.removesuffix("_total").rpartition("_")[2], "")
+
+
+def _attributes(metric: Metric, labels: tuple[str, ...]) -> dict[str, str]:
+    return dict(zip(metric.labels, labels, strict=True))
+
+
+def _resource(host: str) -> Resource:
+    """Return who counts; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
+    ours = {"service.name": _NAME, "service.version": __version__, "service.instance.id": host}
+    return Resource(ours).merge(OTELResourceDetector().detect())
+
+
+class _Export:
+    """One export, whose outcome is read off the connection: the exporter tells too little."""
+
+    def __init__(self, url: ServiceUrl | None, certificate: str | None) -> None:
+        # Its messages repeat URLs and headers, which may hold secrets. Who handles them gets them.
+        logging.getLogger("opentelemetry").addHandler(_SILENT)
+        self._session = _Session()
+        endpoint, headers = _target(url)
+        self._exporter = OTLPMetricExporter(
+            endpoint=endpoint,
+            certificate_file=certificate,
+            headers=headers,
+            timeout=SEND_SECONDS,
+            session=self._session,
+        )
+
+    def send(self, data: MetricsData) -> None:
+        """Send the data. Raises UnavailableError or PartialSuccess."""
+        try:
+            run_cancellable(lambda: self._exporter.export(data), SEND_SECONDS)
+        except TimeoutError as error:
+            # It may have been told to try again later, and wait for that.
+            if self._session.answer is None:
+                raise UnavailableError(f"{self._what}: no answer in {SEND_SECONDS:g} s") from error
+        except Exception:
+            # Some of its releases raise what others only log.
+            if self._session.error is None:
+                raise
+        finally:
+            # What is left behind stops trying again.
+            self._exporter.shutdown()
+        self._check()
+
+    @property
+    def _what(self) -> str:
+        return f"the OTLP receiver at {self._session.origin}"
+
+    def _as_transport_error(self, error: Exception) -> TransportError:
+        kind = socket_error_kind(error)
+        if kind is None:
+            is_of_proxy = isinstance(error, requests.exceptions.ProxyError)
+            kind = TransportErrorKind.PROXY_REFUSED if is_of_proxy else TransportErrorKind.BROKEN
+        parts = urlsplit(self._session.origin)
+        return TransportError(
+            _TEXTS[kind],
+            kind,
+            parts.hostname or "",
+            parts.port or 0,
+            is_retryable=kind is not TransportErrorKind.CERTIFICATE,
+        )
+
+    def _check(self) -> None:
+        error, answer = self._session.error, self._session.answer
+        if error is not None:
+            raise connection_error(self._as_transport_error(error), self._what) from error
+        if answer is None:
+            raise UnavailableError(f"{self._what}: nothing could be sent")
+        media_type = str(answer.headers.get("content-type", ""))
+        raise_for_rejection(answer.status_code, media_type, self._what)
+        if media_type.startswith(_PROTOBUF):
+            _check_rejected(answer.content, self._what)
+
+
+class _Session(requests.Session):
+    """Follows no redirect, which would take secrets elsewhere, and keeps what came of a request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.origin = "an unknown address"
+        self.answer: requests.Response | None = None
+        self.error: Exception | None = None
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send one request."""
+        self.origin, self.answer, self.error = _origin(str(request.url)), None, None
+        try:
+            self.answer = super().send(request, **{**options, "allow_redirects": False})
+        except Exception as error:
+            self.error = error
+            raise
+        return self.answer
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+
+
+def _target(receiver: ServiceUrl | None) -> tuple[str | None, dict[str, str]]:
+    if receiver is None:
+        return None, {}
+    endpoint = f"{receiver.url.removesuffix(_PATH)}{_PATH}"
+    if receiver.authorization is None:
+        return endpoint, {}
+    return endpoint, {"authorization": receiver.authorization}
+
+
+def _check_rejected(content: bytes, what: str) -> None:
+    """Raise PartialSuccess where a receiver took a part; by the protocol that is final."""
+    response = ExportMetricsServiceResponse()
+    try:
+        response.ParseFromString(content)
+    except DecodeError as error:
+        raise UnavailableError(f"{what}: answered what is no OTLP") from error
+    rejected = response.partial_success.rejected_data_points
+    if rejected:
+        raise PartialSuccess(f"{what}: rejected {rejected:,} values; its log says why")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -66,19 +65,19 @@ RESUMED = Metric(
     "Bytes that an earlier, interrupted upload had stored already.",
     ("command",),
 )
-BACKLOG = Metric(
+BACKLOG_FILES = Metric(
     "efs_sync_backlog_files",
     Kind.GAUGE,
     "Files that the last complete pass left to the next one: still written, or failed.",
     (),
 )
-PASSED = Metric(
+LAST_PASS = Metric(
     "efs_sync_last_pass_timestamp_seconds",
     Kind.GAUGE,
     "When the last complete pass ended, in Unix time.",
     (),
 )
-METRICS = (DURATION, SIZE, FAILURES, RETRIES, RESUMED, BACKLOG, PASSED)
+METRICS = (DURATION, SIZE, FAILURES, RETRIES, RESUMED, BACKLOG_FILES, LAST_PASS)
 
 # One word for each exit code of an error: a closed set, so that labels stay few.
 REASONS = {
@@ -94,37 +93,23 @@ REASONS = {
     130: "interrupted",
 }
 
+# Of one histogram, while no destination takes them.
+_MOST_OBSERVATIONS = 1_000_000
 # Metric name and label values in the metric's order.
 Series = tuple[str, tuple[str, ...]]
 
 
 @dataclass
-class Distribution:
-    """A histogram's counts, one per bucket and one above all, not cumulated; and the sum."""
-
-    counts: list[float]
-    total: float = 0.0
-
-    def observe(self, value: float, buckets: tuple[float, ...]) -> None:
-        """Count one value."""
-        self.counts[bisect_left(buckets, value)] += 1
-        self.total += value
-
-    def add(self, other: Distribution) -> None:
-        """Add what another one, of the same buckets, has counted."""
-        self.counts = [
-            ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)
-        ]
-        self.total += other.total
-
-
-@dataclass
 class MetricsSnapshot:
-    """Values by series. Counters and histograms add up, gauges are replaced."""
+    """What one command has counted. Counters add up, gauges are replaced.
+
+    `observations` are the single values of histograms; the oldest are dropped where a destination
+    has taken none for very long.
+    """
 
     counters: dict[Series, float] = field(default_factory=dict)
     gauges: dict[Series, float] = field(default_factory=dict)
-    histograms: dict[Series, Distribution] = field(default_factory=dict)
+    observations: dict[Series, list[float]] = field(default_factory=dict)
 
     def count(self, metric: Metric, labels: tuple[str, ...], amount: float = 1) -> None:
         """Add to a counter."""
@@ -133,42 +118,32 @@ class MetricsSnapshot:
 
     def observe(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
         """Add one value to a histogram."""
-        empty = Distribution([0.0] * (len(metric.buckets) + 1))
-        self.histograms.setdefault((metric.name, labels), empty).observe(value, metric.buckets)
+        self.observations.setdefault((metric.name, labels), []).append(value)
 
     def merge(self, newer: MetricsSnapshot) -> None:
         """Take in what was measured later."""
         for series, amount in newer.counters.items():
             self.counters[series] = self.counters.get(series, 0) + amount
-        for series, distribution in newer.histograms.items():
-            empty = Distribution([0.0] * len(distribution.counts))
-            self.histograms.setdefault(series, empty).add(distribution)
+        for series, values in newer.observations.items():
+            kept = self.observations.setdefault(series, [])
+            kept += values
+            del kept[:-_MOST_OBSERVATIONS]
         self.gauges.update(newer.gauges)
 
     def to_list(self) -> list[Any]:
         """Return the JSON-ready form."""
-        plain = [self.counters, self.gauges]
-        spread = [
-            [*series, distribution.counts, distribution.total]
-            for series, distribution in self.histograms.items()
-        ]
-        return [*([[*series, value] for series, value in some.items()] for some in plain), spread]
+        parts = (self.counters, self.gauges, self.observations)
+        return [[[*series, value] for series, value in part.items()] for part in parts]
 
     @classmethod
     def from_list(cls, content: list[Any]) -> MetricsSnapshot:
         """Return what `to_list` made plain."""
-        counters, gauges, spread = content
         return cls(
-            {(name, tuple(labels)): value for name, labels, value in counters},
-            {(name, tuple(labels)): value for name, labels, value in gauges},
-            {
-                (name, tuple(labels)): Distribution(counts, total)
-                for name, labels, counts, total in spread
-            },
+            *({(name, tuple(labels)): value for name, labels, value in part} for part in content)
         )
 
 
-def series_of(metric: Metric, values: dict[Series, T]) -> Iterator[tuple[tuple[str, ...], T]]:
+def iter_series(metric: Metric, values: dict[Series, T]) -> Iterator[tuple[tuple[str, ...], T]]:
     """Yield the label values and the value of each series of a metric, in order."""
     for (name, labels), value in sorted(values.items(), key=lambda item: item[0]):
         if name == metric.name:
@@ -212,13 +187,13 @@ class MetricsRecorder:
         with self._lock:
             self._measured.gauges[metric.name, ()] = value
 
-    def take(self) -> MetricsSnapshot:
+    def drain(self) -> MetricsSnapshot:
         """Return what was counted since the last time, and count from zero."""
         with self._lock:
             taken, self._measured = self._measured, self._nothing()
         return taken
 
-    def put_back(self, taken: MetricsSnapshot) -> None:
+    def restore(self, taken: MetricsSnapshot) -> None:
         """Keep for the next time what could not be written."""
         with self._lock:
             taken.merge(self._measured)

@@ -110,7 +110,7 @@ class Connections:
 
     def measured(self) -> list[Any] | None:
         """Return what was counted, where something counts."""
-        return self._meter.take().to_list() if self._meter is not None else None
+        return self._meter.drain().to_list() if self._meter is not None else None
 
     def stop(self) -> None:
         """End every wait and send no further request."""

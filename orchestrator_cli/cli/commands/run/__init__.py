@@ -260,7 +260,7 @@ def _write_metrics(app: App, outcome: RunOutcome) -> None:
         from orchestrator_cli.core.metrics.registry import MetricsSnapshot
 
         # It was counted in the process that stores.
-        app.meter.put_back(MetricsSnapshot.from_list(outcome.measured))
+        app.meter.restore(MetricsSnapshot.from_list(outcome.measured))
     app.write_metrics()
 
 

@@ -318,9 +318,6 @@ def test_if_no_files_found(cli: RunCommand, execution: str, tmp_path: Path) -> N
     warned = cli("upload", execution, empty, "--if-no-files-found", "warn").ok()
     assert "no files found" in warned.err
     assert cli("upload", execution, empty, "--if-no-files-found", "ignore").ok().err == ""
-    # A path that is not there is another matter.
-    missing = cli("upload", execution, tmp_path / "none", "--if-no-files-found", "ignore")
-    assert "no such file" in missing.expect(4).err
 
 
 def test_a_single_file_under_another_name(
@@ -397,6 +394,46 @@ def test_nobody_reading_the_records_does_not_stop_the_upload(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert len(stored_files(s3, bucket, execution)) == 100
+
+
+def test_a_path_that_is_missing_is_no_mark_on_the_execution(
+    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree({"a.txt": "x"})
+    failed = cli("upload", execution, tree / "reslts").expect(4)
+    assert f"no such file: {tree / 'reslts'}" in failed.err
+    assert cli("upload", execution, tree, tree / "reslts").expect(3).err.count("no such file") == 1
+    record = read_record(s3, bucket, execution)
+    assert (record["artifact_status"], record["failures"]) == ("pending", [])
+    assert stored_files(s3, bucket, execution) == {"artifacts/custom/a.txt": b"x"}
+    warned = cli("upload", execution, tree / "none", "--if-no-files-found", "warn").ok()
+    assert f"skipped {tree / 'none'}: no such file" in warned.err
+    quiet = cli("upload", execution, tree / "none", "--if-no-files-found", "ignore").ok()
+    assert quiet.err == ""
+
+
+def test_an_upload_that_ends_early_is_on_record_until_it_is_repeated(
+    cli: RunCommand,
+    execution: str,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    tree = make_tree({f"{number}.txt": "x" for number in range(5)})
+    recorder.inject(faults.Answer(404, "NoSuchBucket"), "PutObject", key=r"custom/3", times=None)
+    cli("upload", execution, tree).expect(4)
+    recorder.heal()
+    cli("finish", execution, "--result", "pass").ok()
+    record = read_record(s3, bucket, execution)
+    assert record["artifact_status"] == "artifact_error"
+    assert [one["path"] for one in record["failures"]] == [str(tree)]
+    cli("upload", execution, tree).ok()
+    record = read_record(s3, bucket, execution)
+    assert (record["artifact_status"], record["failures"]) == ("complete", [])
+    assert len(stored_files(s3, bucket, execution)) == 5
 
 
 # --- failures of the whole ---------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -25,6 +26,7 @@ from orchestrator_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.s3.types import UploadResult
     from orchestrator_cli.core.transfer.plan import PlanItem
     from orchestrator_cli.core.transfer.stream_parts import BinaryStream
@@ -129,18 +131,22 @@ def upload(
     app.resumes = True
     text, paths = split_id(arguments)
     _check_paths(paths, name)
-    session: UploadSession
-    if via is None:
-        from orchestrator_cli.core.transfer.upload_target import DirectSession
 
-        check_may_write(text, yes)
-        store = app.store(concurrency, limit_rate)
-        session = DirectSession(store, app.resolve_id(text, store))
-    else:
+    def open_session(execution_id: str | None = None) -> UploadSession:
+        if via is None:
+            from orchestrator_cli.core.transfer.upload_target import DirectSession
+
+            # Once something has ended the upload, nobody waits for another try.
+            store = app.store(concurrency, limit_rate, patient=execution_id is None)
+            return DirectSession(store, execution_id or app.resolve_id(text, store))
         from orchestrator_cli.core.gateway.remote_target import ViaSession
 
         target = app.via(via, via_token_file, concurrency)
-        session = ViaSession(target, parse_execution_id(text), limit_rate)
+        return ViaSession(target, parse_execution_id(text), limit_rate)
+
+    if via is None:
+        check_may_write(text, yes)
+    session = open_session()
     execution_id = session.execution_id
     if paths == ("-",):
         _upload_stdin(app, session, str(name), concurrency, as_json, dry_run)
@@ -150,7 +156,9 @@ def upload(
     if dry_run:
         _print_plan(app, plan, as_json)
         return
-    summary = _upload_files(app, session, plan, paths, concurrency, as_json)
+    plan = _with_missing_paths(plan, if_no_files_found)
+    recorder = _Recorder(session, lambda: open_session(execution_id), paths)
+    summary = _upload_files(app, session, plan, recorder, concurrency, as_json)
     _finish(app, summary, execution_id, if_no_files_found)
 
 
@@ -168,41 +176,97 @@ def _check_paths(paths: tuple[str, ...], name: str | None) -> None:
         raise click.UsageError("--name goes with one file or standard input.")
 
 
+def _with_missing_paths(plan: Iterable[PlanItem], if_no_files: str) -> Iterator[PlanItem]:
+    """Yield the plan, in which a path that is missing is what --if-no-files-found says."""
+    from orchestrator_cli.core.transfer.plan import SkippedPath
+
+    for item in plan:
+        if (
+            not isinstance(item, SkippedPath)
+            or not _was_never_a_file(item.error)
+            or if_no_files == "error"
+        ):
+            yield item
+        elif if_no_files == "warn":
+            yield SkippedPath(item.source, item.reason)
+
+
+def _was_never_a_file(error: OrchestratorError | None) -> bool:
+    from orchestrator_cli.core.base.errors import NotFoundError
+
+    return isinstance(error, NotFoundError) and not error.is_fatal
+
+
+class _Recorder:
+    """Notes in the execution's record what an upload could not store, however it ends."""
+
+    def __init__(
+        self,
+        session: UploadSession,
+        open_session: Callable[[], UploadSession],
+        roots: tuple[str, ...],
+    ) -> None:
+        """`open_session` makes another session, for when this one was told to stop."""
+        self._session = session
+        self._open_session = open_session
+        self._roots = roots
+        self.failing: set[str] = set()
+        self._failed: dict[str, str] = {}
+        self._resolved: set[str] = set()
+
+    def add(self, result: UploadResult) -> None:
+        """Take note of a result."""
+        if result.stored and result.path in self.failing:
+            self._resolved.add(str(result.path))
+        # A refused overwrite loses nothing that was stored, and what was never a file was not lost.
+        never = result.path is None and _was_never_a_file(result.error)
+        if result.error is not None and result.outcome is None and not never:
+            self._failed[_failed_path(result)] = str(result.error)
+
+    def record(self, *, all_stored: bool) -> None:
+        """Write the record after all files were tried."""
+        if all_stored:
+            # A file that could not be stored and is gone, or renamed, is no failure any more.
+            self._resolved |= {path for path in self.failing if _is_below(path, self._roots)}
+        self._session.record(self._failed, self._resolved)
+
+    def record_early_end(self, error: OrchestratorError) -> None:
+        """Write that not all was tried, if the record can be reached at all."""
+        from orchestrator_cli.core.base.errors import OrchestratorError
+        from orchestrator_cli.core.base.text import printable
+
+        reason = f"not all of it is stored: {error.message}"
+        failed = self._failed | {printable(Path(root)): reason for root in self._roots}
+        with contextlib.suppress(OrchestratorError):
+            self._open_session().record(failed, self._resolved)
+
+
 def _upload_files(
     app: App,
     session: UploadSession,
     plan: Iterable[PlanItem],
-    roots: tuple[str, ...],
+    recorder: _Recorder,
     concurrency: int,
     as_json: bool,
 ) -> UploadSummary:
-    failing = _failing(app, session)
-    mended: set[str] = set()
+    from orchestrator_cli.core.base.errors import OrchestratorError
 
-    with (
-        app.output.failures_at_the_end(),
-        app.output.progress("uploading") as progress,
-        session.transfers(concurrency, progress.add_bytes) as transfers,
-    ):
-        transfers.observer = app.meter or transfers.observer
+    recorder.failing = _failing(app, session)
 
-        def on_result(result: UploadResult) -> None:
-            progress.add_file()
-            _report(app, result, as_json)
-            if result.stored and result.path in failing:
-                mended.add(str(result.path))
+    def on_result(result: UploadResult) -> None:
+        progress.add_file()
+        _report(app, result, as_json)
+        recorder.add(result)
 
-        summary = session.uploader(transfers, on_result).run(plan)
-        if not summary.failures:
-            # A file that could not be stored and is gone, or renamed, is no failure any more.
-            mended |= {path for path in failing if _is_below(path, roots)}
-        failed = {
-            _failed_path(result): str(result.error)
-            for result in summary.failures
-            # A refused overwrite loses nothing that was stored, so it is no mark on it.
-            if result.outcome is None
-        }
-        session.record(failed, mended)
+    with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
+        try:
+            with session.transfers(concurrency, progress.add_bytes) as transfers:
+                transfers.observer = app.meter or transfers.observer
+                summary = session.uploader(transfers, on_result).run(plan)
+        except OrchestratorError as error:
+            recorder.record_early_end(error)
+            raise
+        recorder.record(all_stored=not summary.failures)
     return summary
 
 
@@ -253,7 +317,8 @@ def _failing(app: App, session: UploadSession) -> set[str]:
 def _is_below(path: str, roots: tuple[str, ...]) -> bool:
     from orchestrator_cli.core.base.text import printable
 
-    return any(path.startswith(printable(Path(root)) + "/") for root in roots)
+    names = [printable(Path(root)) for root in roots]
+    return any(path == name or path.startswith(name + "/") for name in names)
 
 
 def _failed_path(result: UploadResult) -> str:

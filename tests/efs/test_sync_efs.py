@@ -394,6 +394,87 @@ def test_s3_that_is_away_deletes_nothing(
     assert tree.names() == before
 
 
+# --- the record ----------------------------------------------------------------------------
+
+
+def test_a_finished_execution_is_complete_once_its_tree_is_stored(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/bench.log", b"all of it")
+    cli("new", "--id", OLD_ID, "--runner-type", "onprem", "--bench-id", "b1").ok()
+    cli("finish", OLD_ID, "--result", "pass").ok()
+    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "pending"
+    cli(*tree.arguments).ok()
+    record = read_record(s3, bucket, OLD_ID)
+    assert (record["artifact_status"], record["artifact_count"]) == ("complete", 1)
+    (line,) = bucket_contents(s3, bucket, "history/").values()
+    assert json.loads(line)["artifact_status"] == "complete"
+
+
+def test_a_tree_that_was_stored_before_the_finish_is_complete_at_the_next_pass(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/bench.log", b"all of it")
+    cli(*tree.arguments).ok()
+    cli("new", "--id", OLD_ID, "--suite", "smoke").ok()
+    cli("finish", OLD_ID, "--result", "fail").ok()
+    cli(*tree.arguments).ok()
+    record = read_record(s3, bucket, OLD_ID)
+    assert (record["artifact_status"], record["test_suite"]) == ("complete", "smoke")
+
+
+def test_a_file_that_is_still_written_keeps_a_finished_execution_pending(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/bench.log", b"all of it")
+    tree.write("raw/late.bin", b"half of", age_seconds=0)
+    cli("new", "--id", OLD_ID, "--runner-type", "onprem", "--bench-id", "b1").ok()
+    cli("finish", OLD_ID, "--result", "pass").ok()
+    cli("sync-efs", "--root", tree.root, "--settle", "1h").ok()
+    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "pending"
+
+
+def test_a_conflict_is_a_failure_that_needs_a_person(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/bench.log", b"what the bench has")
+    cli("new", "--id", OLD_ID, "--runner-type", "onprem", "--bench-id", "b1").ok()
+    put_file(s3, bucket, OLD_ID, "logs/bench.log", b"what S3 has")
+    cli("finish", OLD_ID, "--result", "pass").ok()
+    for _ in range(2):
+        assert "logs/bench.log" in cli(*tree.arguments).expect(6).err
+        record = read_record(s3, bucket, OLD_ID)
+        assert record["artifact_status"] == "artifact_error"
+        assert [one["path"] for one in record["failures"]] == ["logs/bench.log"]
+
+
+@pytest.mark.parametrize("identity", [("onprem", "bench-01"), ("ec2", None)])
+def test_an_execution_of_somebody_else_is_left_alone(
+    identity: tuple[str, str | None], cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
+    runner_type, bench_id = identity
+    options = ("--bench-id", bench_id) if bench_id else ()
+    cli("new", "--id", OLD_ID, "--runner-type", runner_type, *options).ok()
+    tree.write("raw/bench.log", b"forged")
+    tree.write("raw/results.json", b"{}", execution_id=OTHER_ID)
+    failed = cli(*tree.arguments)
+    assert failed.exit_code in (3, 6)
+    assert f"execution {OLD_ID} is one of" in failed.err
+    assert stored(s3, bucket) == {}
+    # The others go on.
+    assert stored(s3, bucket, OTHER_ID) == {"artifacts/results.json": b"{}"}
+
+
+def test_what_was_named_and_is_not_there_is_an_error(
+    cli: RunCommand, tree: BenchTree, bucket: str
+) -> None:
+    assert "nothing in" in cli(*tree.arguments).expect(4).err
+    tree.write("raw/bench.log", b"x")
+    assert "no bench nosuch" in cli(*tree.arguments, "--bench", "nosuch").expect(4).err
+    missing = cli(*tree.arguments, "--execution", OTHER_ID).expect(4)
+    assert f"no execution {OTHER_ID}" in missing.err
+
+
 # --- watching ----------------------------------------------------------------------------
 
 

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, PartialFailureError
+from orchestrator_cli.core.base.errors import (
+    ConflictError,
+    OrchestratorError,
+    PartialFailureError,
+    UnavailableError,
+)
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
 from orchestrator_cli.core.transfer.plan import PlannedFile, SkippedPath
 
@@ -68,6 +73,7 @@ class SyncSummary:
     deleted: int = 0
     failed: int = 0
     conflicts: int = 0
+    unavailable: int = 0
     sent_bytes: int = 0
     deleted_bytes: int = 0
 
@@ -79,6 +85,7 @@ class SyncSummary:
         self.skipped += event.state is SyncState.SKIPPED
         self.failed += event.state is SyncState.FAILED
         self.conflicts += event.state is SyncState.CONFLICT
+        self.unavailable += isinstance(event.error, UnavailableError)
         self.sent_bytes += event.sent_bytes
         if event.state is SyncState.DELETED:
             self.deleted += 1
@@ -95,6 +102,8 @@ class SyncSummary:
         if not failures:
             return None
         line = f"{failures:,} files were not stored; they stay where they are"
+        if self.unavailable == failures and not (self.created or self.identical or self.stored):
+            return UnavailableError(line, retryable=True)
         if not self.failed:
             return ConflictError(line, hint="stored files are immutable: rename the local ones")
         hint = "see to that, then run the same command again"

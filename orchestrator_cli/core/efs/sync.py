@@ -11,13 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    ConflictError,
-    InterruptedByUser,
-    OrchestratorError,
-    UnavailableError,
-)
+from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.cleanup import Removal, remove_empty_dirs, remove_stored_file
 from orchestrator_cli.core.efs.rules import (
@@ -32,7 +26,13 @@ from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions
 from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
 from orchestrator_cli.core.executions.ids import execution_time
 from orchestrator_cli.core.executions.keys import execution_prefix, metadata_key
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata, RunnerType, build_metadata
+from orchestrator_cli.core.executions.metadata import (
+    ArtifactStatus,
+    ExecutionMetadata,
+    RunnerType,
+    Status,
+    build_metadata,
+)
 from orchestrator_cli.core.executions.repository import (
     create_execution,
     read_execution,
@@ -66,6 +66,8 @@ class _Pass:
     failed: dict[str, UploadResult] = field(default_factory=dict)
     unplaced: dict[str, str] = field(default_factory=dict)
     created: int = 0
+    # As it was when the pass began; None for an execution that was not there.
+    metadata: ExecutionMetadata | None = None
     emptied: set[Parts] = field(default_factory=set)
 
     def etag_of(self, key: str) -> str:
@@ -118,8 +120,6 @@ class EfsSync:
                 continue
             try:
                 self._quiet.unless_unchanged(item, self._now(), partial(self.sync, item))
-            except (AccessError, UnavailableError, InterruptedByUser):
-                raise
             except OrchestratorError as error:
                 if error.is_fatal:
                     raise
@@ -128,15 +128,17 @@ class EfsSync:
     def sync(self, execution: BenchExecution) -> int:
         """Store what has settled, note what failed, then remove what is stored and due.
 
-        Returns how many of its files are not stored yet. Raises AccessError, UnavailableError and
-        InterruptedByUser: nothing else would fare better.
+        Returns how many of its files are not stored yet. Raises ConflictError where the execution
+        is not this bench's, and errors that are fatal: nothing else would fare better.
         """
         self.summary.executions += 1
         before = self.summary.unfinished
         current = _Pass(execution, self._list(execution))
+        self._check_owner(current)
         self._upload(current, self._plan(current))
         self._retry(current)
-        self._record(current)
+        is_whole = self.summary.unfinished == before and not self._stopping()
+        self._record(current, is_whole=is_whole and not current.unplaced)
         if self._rules.retain is not None and not self._stopping():
             self._clean(current, self._now() - self._rules.retain)
         return self.summary.unfinished - before
@@ -260,22 +262,47 @@ class EfsSync:
             read_execution(self._store, execution.execution_id)
         current.listed[key] = (0, self._now(), _UNSEEN)
 
-    def _record(self, current: _Pass) -> None:
-        """Note failures in the metadata, and clear those that a pass has mended."""
+    def _check_owner(self, current: _Pass) -> None:
+        """Raise ConflictError for an execution of another bench, or of no bench at all."""
+        execution = current.execution
+        if metadata_key(execution.execution_id) not in current.listed:
+            return
+        metadata = read_execution(self._store, execution.execution_id).metadata
+        current.metadata = metadata
+        owner = metadata.bench_id or execution.bench_id
+        if metadata.runner_type in (None, RunnerType.ONPREM) and owner == execution.bench_id:
+            return
+        whose = f"bench {owner}" if metadata.bench_id else f"runner type {metadata.runner_type}"
+        raise ConflictError(
+            f"execution {execution.execution_id} is one of {printable(whose)}; nothing was stored",
+            hint=f"`orchestrator show {execution.execution_id}` shows whose it is",
+        )
+
+    def _record(self, current: _Pass, *, is_whole: bool) -> None:
+        """Note failures in the metadata, and clear those that a pass has resolved.
+
+        `is_whole`: every file of the tree is stored. A finished execution is complete then.
+        """
         execution = current.execution
         failed = {
             result.path or printable(result.source): str(result.error)
             for result in current.failed.values()
-            if _state(result) is SyncState.FAILED
+            if _state(result) in (SyncState.FAILED, SyncState.CONFLICT)
         } | current.unplaced
         if failed:
             self._ensure_execution(current)
         elif metadata_key(execution.execution_id) not in current.listed:
             return
-        metadata = read_execution(self._store, execution.execution_id).metadata
+        metadata = current.metadata
+        if metadata is None:
+            metadata = read_execution(self._store, execution.execution_id).metadata
         mended = self._mended(current, metadata) - failed.keys()
-        if failed or mended or current.created:
-            record_upload_result(self._store, execution.execution_id, failed, mended)
+        awaited = is_whole and metadata.status is Status.COMPLETED
+        awaited = awaited and metadata.artifact_status is not ArtifactStatus.COMPLETE
+        if failed or mended or current.created or awaited:
+            record_upload_result(
+                self._store, execution.execution_id, failed, mended, tree_is_stored=is_whole
+            )
 
     def _mended(self, current: _Pass, metadata: ExecutionMetadata) -> set[str]:
         prefix = execution_prefix(current.execution.execution_id)
@@ -317,9 +344,9 @@ class EfsSync:
         file = cast("TreeFile", item.file)
         try:
             removal = remove_stored_file(self._store, file, item.key, due_before_ns)
-        except (AccessError, UnavailableError, InterruptedByUser):
-            raise
         except (OrchestratorError, OSError) as error:
+            if isinstance(error, OrchestratorError) and error.is_fatal:
+                raise
             return _not_removed(execution, item.source, error, item.path)
         source = str(item.source)
         if removal is Removal.DELETED:

@@ -92,7 +92,8 @@ def list_bench_executions(
 ) -> Iterator[BenchExecution | SkippedPath]:
     """Yield the executions under a root in order of bench and time, and what does not belong there.
 
-    Raises NotFoundError where the root cannot be read: an EFS that is not mounted.
+    Raises NotFoundError where the root cannot be read or is empty, as an EFS that is not mounted,
+    and where the bench or the execution that was named is not there.
     """
     try:
         tree = Tree.named(root)
@@ -102,13 +103,22 @@ def list_bench_executions(
             f"cannot read {printable(root)}: {error.strerror}",
             hint="mount it, or name the place with --root",
         ) from error
-    for bench in benches:
-        if bench_id is not None and bench.name != bench_id:
-            continue
+    found = False
+    named = [bench for bench in benches if bench_id in (None, bench.name)]
+    if not named:
+        what = f"no bench {printable(bench_id)} in" if bench_id else "nothing in"
+        raise NotFoundError(
+            f"{what} {printable(root)}", hint="is it mounted? or name the place with --root"
+        )
+    for bench in named:
         if bench.kind is not Kind.DIRECTORY:
             yield SkippedPath(root / bench.name, "not the directory of a bench")
             continue
-        yield from _list_bench(tree, root / bench.name, execution_id)
+        for item in _list_bench(tree, root / bench.name, execution_id):
+            found = found or isinstance(item, BenchExecution)
+            yield item
+    if execution_id is not None and not found:
+        raise NotFoundError(f"no execution {execution_id} in {printable(root)}")
 
 
 def _list_bench(

@@ -66,8 +66,14 @@ format: $(INSTALLED) ## format the code and apply safe fixes
 	$(BIN)/ruff format
 
 .PHONY: docs
-docs: $(INSTALLED) ## write man/, completions/ and the README's reference
+docs: $(INSTALLED) ## write man/ and completions/
 	$(BIN)/python -m orchestrator_cli.docgen
+
+.PHONY: tour
+tour: $(INSTALLED) ## draw the picture in README.md, from a real terminal
+	@PATH="$(CURDIR)/$(BIN):$$PATH" orchestrator sandbox -- \
+	  $(CURDIR)/$(BIN)/python -m orchestrator_cli.docgen.picture bash .ci/tour.sh > man/tour.svg.new
+	@mv man/tour.svg.new man/tour.svg
 
 .PHONY: build
 build: $(INSTALLED) ## build the source distribution and the wheel into dist/

@@ -9,7 +9,7 @@ import click
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.main import cli
 from orchestrator_cli.core.base.errors import EXIT_CODES
-from orchestrator_cli.docgen import checks, manpages, readme
+from orchestrator_cli.docgen import checks, manpages, reference_page
 from orchestrator_cli.docgen.api_page import render_api_page
 from orchestrator_cli.docgen.benchmarks_page import render_benchmarks_page
 from orchestrator_cli.docgen.completions import render_completions
@@ -20,10 +20,10 @@ from orchestrator_cli.docgen.metrics_page import render_metrics_page
 from orchestrator_cli.docgen.reference import PROGRAM, read_commands, read_program
 from orchestrator_cli.docgen.retention_page import render_retention_page
 
-README = Path("README.md")
+REFERENCE = Path("man", "REFERENCE.md")
 
 
-def render_all(readme_text: str) -> dict[Path, str]:
+def render_all() -> dict[Path, str]:
     """Return every generated file by its path in the repository."""
     program, commands = read_program(cli), read_commands(cli)
     variables = global_variables(program)
@@ -44,14 +44,9 @@ def render_all(readme_text: str) -> dict[Path, str]:
         files[Path("man", f"{command.page_name}.1")] = page
     for shell, script in render_completions(cli).items():
         files[Path("completions", f"{PROGRAM}.{shell}")] = script
-    parts = {
-        "reference": readme.render_reference(program, commands),
-        "exit-codes": readme.render_exit_codes(EXIT_CODES),
-        "environment": readme.render_environment(variables),
-    }
-    for part, content in parts.items():
-        readme_text = readme.replace_part(readme_text, part, content)
-    files[README] = readme_text
+    files[REFERENCE] = reference_page.render_reference_page(
+        program, commands, EXIT_CODES, variables
+    )
     return files
 
 
@@ -61,8 +56,8 @@ def list_undocumented() -> list[str]:
 
 
 def list_present(root: Path) -> list[Path]:
-    """Return the generated files that exist, README.md left aside."""
-    patterns = (f"man/{PROGRAM}*", f"completions/{PROGRAM}.*")
+    """Return the generated files that exist."""
+    patterns = (f"man/{PROGRAM}*", "man/REFERENCE.md", f"completions/{PROGRAM}.*")
     return [path.relative_to(root) for pattern in patterns for path in root.glob(pattern)]
 
 
@@ -85,9 +80,9 @@ def write(files: dict[Path, str], root: Path) -> None:
     help="The repository; by default the current directory.",
 )
 def main(check: bool, root: Path) -> None:
-    """Write man/, completions/ and the generated parts of README.md."""
+    """Write man/ and completions/."""
     problems = list_undocumented()
-    files = render_all((root / README).read_text(encoding="utf-8"))
+    files = render_all()
     if check:
         problems += checks.list_drift(files, root, list_present(root))
     else:

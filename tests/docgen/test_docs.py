@@ -19,7 +19,6 @@ from click.testing import CliRunner
 from orchestrator_cli.cli.main import cli
 from orchestrator_cli.docgen import checks, roff
 from orchestrator_cli.docgen.__main__ import list_undocumented, main, render_all
-from orchestrator_cli.docgen.readme import replace_part
 from orchestrator_cli.docgen.reference import (
     PROGRAM,
     CommandReference,
@@ -36,6 +35,8 @@ EXAMPLES = [
     for command in COMMANDS
     for number, example in enumerate(command.examples)
 ]
+REFERENCE = (ROOT / "man" / "REFERENCE.md").read_text(encoding="utf-8")
+REFERENCE_BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", REFERENCE, re.DOTALL | re.MULTILINE)
 README_BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
@@ -44,7 +45,6 @@ def tree(tmp_path: Path) -> Path:
     """A copy of what docgen writes."""
     for name in ("man", "completions"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "README.md", tmp_path)
     return tmp_path
 
 
@@ -164,14 +164,14 @@ def test_check_names_each_drifted_file_and_writes_nothing(tree: Path) -> None:
     assert page.read_bytes() == before
 
 
-def test_check_finds_a_drifted_readme(tree: Path) -> None:
-    readme = tree / "README.md"
-    readme.write_text(replace_part(readme.read_text(encoding="utf-8"), "exit-codes", "none"))
+def test_check_finds_a_drifted_reference(tree: Path) -> None:
+    reference = tree / "man" / "REFERENCE.md"
+    reference.write_text(reference.read_text(encoding="utf-8").replace("conflict", "peace"))
 
     code, output = run_docgen("--check", "--root", tree)
 
     assert code == 1
-    assert "README.md: not up to date" in output
+    assert "man/REFERENCE.md: not up to date" in output
 
 
 def test_writing_repairs_the_tree(tree: Path) -> None:
@@ -182,19 +182,14 @@ def test_writing_repairs_the_tree(tree: Path) -> None:
     assert run_docgen("--check", "--root", tree) == (0, "")
 
 
-def test_readme_needs_its_markers() -> None:
-    with pytest.raises(ValueError, match="reference:begin"):
-        replace_part("# nothing here", "reference", "text")
-
-
 def test_output_does_not_depend_on_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = render_all(README)
+    expected = render_all()
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("LANG", "C")
     monkeypatch.setenv("ORCHESTRATOR_BUCKET", "somewhere")
     monkeypatch.setenv("ORCHESTRATOR_COLOR", "always")
     monkeypatch.setenv("PATH", "")
-    assert render_all(README) == expected
+    assert render_all() == expected
 
 
 def test_what_lacks_documentation_is_named() -> None:
@@ -220,7 +215,7 @@ def test_what_lacks_documentation_is_named() -> None:
 # --- the formats -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "man").iterdir()), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", sorted((ROOT / "man").glob("*.[1-9]")), ids=lambda page: page.name)
 def test_manual_page_is_plain_roff(page: Path) -> None:
     known = {'.\\"', ".TH", ".ad", ".SH", ".PP", ".TP", ".br", ".RS", ".RE", ".EX", ".EE"}
     text = page.read_text(encoding="utf-8")
@@ -250,13 +245,13 @@ def test_help_is_split_as_click_shows_it() -> None:
     assert split_paragraphs(help_text) == ("First line.", "\b\nkept  as\n  it is", "Last.")
 
 
-def test_readme_json_is_valid() -> None:
-    policies = [json.loads(text) for language, text in README_BLOCKS if language == "json"]
+def test_the_policies_of_the_reference_are_json() -> None:
+    policies = [json.loads(text) for language, text in REFERENCE_BLOCKS if language == "json"]
     assert len(policies) >= 3
 
 
-def test_readme_configuration_file_is_accepted(tmp_path: Path) -> None:
-    (text,) = (text for language, text in README_BLOCKS if language == "toml")
+def test_the_configuration_file_of_the_reference_is_accepted(tmp_path: Path) -> None:
+    (text,) = (text for language, text in REFERENCE_BLOCKS if language == "toml")
     (tmp_path / "config.toml").write_text(text, encoding="utf-8")
     arguments = ["--config", str(tmp_path / "config.toml"), "upload", "--help"]
     command = [sys.executable, "-m", "orchestrator_cli", *arguments]
@@ -281,11 +276,16 @@ def test_readme_tour_runs(tmp_path: Path) -> None:
     assert "5 ok" in result.stderr
 
 
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_readme_links_lead_somewhere() -> None:
-    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
-    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     for target in re.findall(r"\]\(([^)]+)\)", README):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif not target.startswith("https://"):
-            assert (ROOT / target).exists(), target
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        assert (ROOT / name).exists(), target
+        if anchor:
+            assert anchor in _anchors((ROOT / name).read_text(encoding="utf-8")), target

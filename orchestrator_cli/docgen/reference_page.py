@@ -1,9 +1,10 @@
-"""The generated parts of README.md, each between a pair of markers."""
+"""The reference in Markdown: man/REFERENCE.md."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
+from importlib import resources
+from string import Template
 
 from orchestrator_cli.docgen.environment import Variable
 from orchestrator_cli.docgen.reference import CommandReference, Example, Parameter
@@ -15,21 +16,24 @@ _BEFORE_THE_COMMAND = (
 )
 
 
-def replace_part(text: str, part: str, content: str) -> str:
-    """Return the text with what stands between a part's markers replaced.
-
-    Raises ValueError where the markers are missing.
-    """
-    begin, end = f"<!-- {part}:begin -->", f"<!-- {part}:end -->"
-    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    if not pattern.search(text):
-        raise ValueError(f"README.md has no {begin} … {end}")
-    return pattern.sub(lambda _: f"{begin}\n\n{content.strip()}\n\n{end}", text, count=1)
+def render_reference_page(
+    program: CommandReference,
+    commands: Iterable[CommandReference],
+    exit_codes: Mapping[int, str],
+    variables: Iterable[Variable],
+) -> str:
+    """Return man/REFERENCE.md: what every command says of itself, readable on a forge."""
+    template = resources.files("orchestrator_cli.docgen").joinpath("reference_page.md")
+    return Template(template.read_text(encoding="utf-8")).substitute(
+        reference=render_reference(program, commands),
+        exit_codes=render_exit_codes(exit_codes),
+        environment=render_environment(variables),
+    )
 
 
 def render_reference(program: CommandReference, commands: Iterable[CommandReference]) -> str:
     """Return the options of the program and one section a command."""
-    blocks = ["### Global options", _BEFORE_THE_COMMAND, _options(program)]
+    blocks = ["## Global options", _BEFORE_THE_COMMAND, _options(program)]
     for command in commands:
         blocks += _command(command)
     return "\n\n".join(blocks)
@@ -47,7 +51,7 @@ def render_environment(variables: Iterable[Variable]) -> str:
 
 
 def _command(command: CommandReference) -> list[str]:
-    blocks = [f"### {command.invocation}", *map(_prose, command.description)]
+    blocks = [f"## {command.invocation}", *map(_prose, command.description)]
     blocks.append(_fenced("text", [command.usage]))
     described = [argument for argument in command.arguments if argument.help]
     if described:

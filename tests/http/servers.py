@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import selectors
 import socket
 import threading
 import time
@@ -89,19 +90,29 @@ def tunnel_to(server: Scripted, peer: Peer) -> None:
 
 
 def relay(client: socket.socket, upstream: socket.socket) -> None:
-    """Pass everything on in both directions until one side ends."""
-    back = threading.Thread(target=_pump, args=(upstream, client))
-    back.start()
-    _pump(client, upstream)
-    back.join(20)
+    """Pass everything on in both directions until one side ends.
+
+    In one thread: TLS does not bear that one thread sends while another receives.
+    """
+    other = {client: upstream, upstream: client}
+    with selectors.DefaultSelector() as selector, suppress(OSError):
+        for side in other:
+            selector.register(side, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                source = key.fileobj
+                assert isinstance(source, socket.socket)
+                if not _pass_on(source, other[source]):
+                    return
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+def _pass_on(source: socket.socket, target: socket.socket) -> bool:
+    """Pass on what can be received at once; return False at the end."""
+    while True:
+        data = source.recv(65536)
+        target.sendall(data)
+        if not data or not getattr(source, "pending", lambda: 0)():
+            return bool(data)
 
 
 class LoadServer:

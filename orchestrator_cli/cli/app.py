@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_cli.cli.environment import proxy_variables
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.http.proxy import proxy_variables
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.metrics_setup import Measuring

@@ -10,7 +10,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.cli.environment import proxy_variables
+from orchestrator_cli.core.http.proxy import proxy_variables
 from orchestrator_cli.core.http.url import ServiceUrl, is_plaintext, parse_service_url
 from orchestrator_cli.core.metrics.delivery import DeliveryQueue, Exporter
 from orchestrator_cli.core.metrics.extras import require_otlp, require_prometheus

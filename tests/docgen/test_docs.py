@@ -276,6 +276,22 @@ def test_readme_tour_runs(tmp_path: Path) -> None:
     assert "5 ok" in result.stderr
 
 
+@pytest.mark.slow
+def test_the_python_example_of_the_readme_runs(bucket: str, tmp_path: Path) -> None:
+    (example,) = (text for language, text in README_BLOCKS if language == "python")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "stdout.log").write_text("a log\n", encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-c", example.replace("test-results", bucket)],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "/logs/stdout.log?" in result.stdout
+
+
 def _anchors(text: str) -> set[str]:
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -26,10 +25,10 @@ from orchestrator_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.s3.types import UploadResult
     from orchestrator_cli.core.transfer.plan import PlanItem
     from orchestrator_cli.core.transfer.stream_parts import BinaryStream
+    from orchestrator_cli.core.transfer.upload_recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload_target import UploadSession
     from orchestrator_cli.core.transfer.uploader import UploadSummary
 
@@ -127,6 +126,7 @@ def upload(
     """
     from orchestrator_cli.core.executions.ids import parse_execution_id
     from orchestrator_cli.core.transfer.plan import PathFilter, plan_upload
+    from orchestrator_cli.core.transfer.upload_recorder import UploadRecorder
 
     app.resumes = True
     text, paths = split_id(arguments)
@@ -157,7 +157,7 @@ def upload(
         _print_plan(app, plan, as_json)
         return
     plan = _with_missing_paths(plan, if_no_files_found)
-    recorder = _Recorder(session, lambda: open_session(execution_id), paths)
+    recorder = UploadRecorder(session, lambda: open_session(execution_id), paths)
     summary = _upload_files(app, session, plan, recorder, concurrency, as_json)
     _finish(app, summary, execution_id, if_no_files_found)
 
@@ -179,11 +179,12 @@ def _check_paths(paths: tuple[str, ...], name: str | None) -> None:
 def _with_missing_paths(plan: Iterable[PlanItem], if_no_files: str) -> Iterator[PlanItem]:
     """Yield the plan, in which a path that is missing is what --if-no-files-found says."""
     from orchestrator_cli.core.transfer.plan import SkippedPath
+    from orchestrator_cli.core.transfer.upload_recorder import was_never_a_file
 
     for item in plan:
         if (
             not isinstance(item, SkippedPath)
-            or not _was_never_a_file(item.error)
+            or not was_never_a_file(item.error)
             or if_no_files == "error"
         ):
             yield item
@@ -191,61 +192,11 @@ def _with_missing_paths(plan: Iterable[PlanItem], if_no_files: str) -> Iterator[
             yield SkippedPath(item.source, item.reason)
 
 
-def _was_never_a_file(error: OrchestratorError | None) -> bool:
-    from orchestrator_cli.core.base.errors import NotFoundError
-
-    return isinstance(error, NotFoundError) and not error.is_fatal
-
-
-class _Recorder:
-    """Notes in the execution's record what an upload could not store, however it ends."""
-
-    def __init__(
-        self,
-        session: UploadSession,
-        open_session: Callable[[], UploadSession],
-        roots: tuple[str, ...],
-    ) -> None:
-        """`open_session` makes another session, for when this one was told to stop."""
-        self._session = session
-        self._open_session = open_session
-        self._roots = roots
-        self.failing: set[str] = set()
-        self._failed: dict[str, str] = {}
-        self._resolved: set[str] = set()
-
-    def add(self, result: UploadResult) -> None:
-        """Take note of a result."""
-        if result.stored and result.path in self.failing:
-            self._resolved.add(str(result.path))
-        # A refused overwrite loses nothing that was stored, and what was never a file was not lost.
-        never = result.path is None and _was_never_a_file(result.error)
-        if result.error is not None and result.outcome is None and not never:
-            self._failed[_failed_path(result)] = str(result.error)
-
-    def record(self, *, all_stored: bool) -> None:
-        """Write the record after all files were tried."""
-        if all_stored:
-            # A file that could not be stored and is gone, or renamed, is no failure any more.
-            self._resolved |= {path for path in self.failing if _is_below(path, self._roots)}
-        self._session.record(self._failed, self._resolved)
-
-    def record_early_end(self, error: OrchestratorError) -> None:
-        """Write that not all was tried, if the record can be reached at all."""
-        from orchestrator_cli.core.base.errors import OrchestratorError
-        from orchestrator_cli.core.base.text import printable
-
-        reason = f"not all of it is stored: {error.message}"
-        failed = self._failed | {printable(Path(root)): reason for root in self._roots}
-        with contextlib.suppress(OrchestratorError):
-            self._open_session().record(failed, self._resolved)
-
-
 def _upload_files(
     app: App,
     session: UploadSession,
     plan: Iterable[PlanItem],
-    recorder: _Recorder,
+    recorder: UploadRecorder,
     concurrency: int,
     as_json: bool,
 ) -> UploadSummary:
@@ -312,19 +263,6 @@ def _upload_stdin(
 
 def _failing(app: App, session: UploadSession) -> set[str]:
     return session.failing(app.now() if is_preset_id(session.execution_id) else None)
-
-
-def _is_below(path: str, roots: tuple[str, ...]) -> bool:
-    from orchestrator_cli.core.base.text import printable
-
-    names = [printable(Path(root)) for root in roots]
-    return any(path == name or path.startswith(name + "/") for name in names)
-
-
-def _failed_path(result: UploadResult) -> str:
-    from orchestrator_cli.core.base.text import printable
-
-    return result.path or printable(result.source)
 
 
 def _report(app: App, result: UploadResult, as_json: bool) -> None:

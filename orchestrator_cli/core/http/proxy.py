@@ -100,3 +100,8 @@ def _parse_proxy(url: str) -> Proxy:
         raise InvalidProxyError("a proxy that is no URL")
     username = None if parts.username is None else unquote(parts.username)
     return Proxy(scheme, parts.hostname, port, username, unquote(parts.password or ""))
+
+
+def proxy_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that name proxies, and the hosts to reach without one."""
+    return {name: text for name, text in environment.items() if name.lower().endswith("_proxy")}

@@ -1,0 +1,110 @@
+"""A bucket of executions."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.executions.filters import ExecutionFilter
+from orchestrator_cli.core.executions.ids import new_execution_id
+from orchestrator_cli.core.executions.listing import list_execution_ids, resolve_execution_id
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata, build_metadata
+from orchestrator_cli.core.executions.repository import create_execution, read_executions
+from orchestrator_cli.core.http.proxy import proxy_variables
+from orchestrator_cli.core.s3.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.library.execution import Execution
+
+
+def open_bucket(
+    name: str,
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    profile: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Bucket:
+    """Open a bucket. Nothing is sent before something is asked of it.
+
+    Region, endpoint and credentials are found as AWS tools find them: in `environment`, in the AWS
+    configuration files, from single sign-on, a container or an instance. Raises UsageError for what
+    cannot be a bucket or an endpoint.
+    """
+    settings = S3Settings(
+        bucket=name,
+        region=region,
+        endpoint_url=endpoint_url,
+        profile=profile,
+        environment=environment,
+        proxies=proxy_variables(environment),
+    )
+    return Bucket(settings)
+
+
+class Bucket:
+    """A bucket of executions. Safe to share between threads."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        """Take the settings; `open_bucket` makes them."""
+        self._settings = settings
+        self._store = self._connect()
+
+    def _connect(self) -> ArtifactStore:
+        return ArtifactStore(S3Session(self._settings))
+
+    def new_execution(
+        self,
+        *,
+        execution_id: str | None = None,
+        suite: str | None = None,
+        runner_type: str | None = None,
+        bench_id: str | None = None,
+        reservation_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Execution:
+        """Make an execution, with a fresh ULID unless one is given.
+
+        An execution that is there is given back, with what it left open filled in. Raises
+        ConflictError where it declares something else, UsageError for what cannot be stored.
+        """
+        now = datetime.now(UTC)
+        metadata = build_metadata(
+            execution_id=execution_id or new_execution_id(now, secrets.token_bytes(10)),
+            reservation_id=reservation_id,
+            runner_type=runner_type,
+            bench_id=bench_id,
+            test_suite=suite,
+            started_at=now,
+            labels=dict(labels or {}),
+        )
+        return Execution(self._connect, create_execution(self._store, metadata).execution_id)
+
+    def execution(self, execution_id: str) -> Execution:
+        """Return the execution of a ULID, of a unique beginning of one, or `@latest`.
+
+        Raises NotFoundError where a beginning or `@latest` stands for none. A whole ULID is taken
+        as it is: whether there is such an execution is found out when something is asked of it.
+        """
+        found = resolve_execution_id(self._store, execution_id, datetime.now(UTC))
+        return Execution(self._connect, found)
+
+    def executions(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        wanted: ExecutionFilter | None = None,
+    ) -> Iterator[ExecutionMetadata]:
+        """Yield the records of executions that began in a window, the oldest first.
+
+        What cannot be read as a record is left out. The cost follows the window, not the bucket.
+        """
+        found = list_execution_ids(self._store, since, until, now=datetime.now(UTC))
+        for _, metadata in read_executions(self._store, found):
+            if isinstance(metadata, OrchestratorError):
+                continue
+            if wanted is None or wanted.matches(metadata):
+                yield metadata

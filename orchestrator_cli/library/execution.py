@@ -1,0 +1,177 @@
+"""One execution: its record and its files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
+from orchestrator_cli.core.executions.keys import artifact_key
+from orchestrator_cli.core.executions.links import sign_file_url
+from orchestrator_cli.core.executions.listing import list_files
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata, Result
+from orchestrator_cli.core.executions.placement import storage_path_for
+from orchestrator_cli.core.executions.repository import finish_execution, read_execution
+from orchestrator_cli.core.executions.selection import select_files
+from orchestrator_cli.core.s3.presign import Presigner, effective_expiry
+from orchestrator_cli.core.s3.types import UploadResult
+from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.transfer.download import Downloader, DownloadSummary
+from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.plan import (
+    PathFilter,
+    PlannedFile,
+    guess_content_type,
+    plan_upload,
+)
+from orchestrator_cli.core.transfer.range_reader import iter_object_verified
+from orchestrator_cli.core.transfer.stream_parts import BinaryStream
+from orchestrator_cli.core.transfer.upload_recorder import UploadRecorder
+from orchestrator_cli.core.transfer.upload_target import DirectSession
+from orchestrator_cli.core.transfer.uploader import Uploader, UploadSummary, upload_stream
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of an execution. `path` is relative to the execution."""
+
+    path: str
+    size_bytes: int
+    last_modified: datetime
+    storage_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A presigned URL. It may end before `expires_at` where `may_end_earlier` is True."""
+
+    url: str
+    expires_at: datetime
+    may_end_earlier: bool
+
+
+class Execution:
+    """One execution of a bucket, which `Bucket` makes. Safe to share between threads."""
+
+    def __init__(self, connect: Callable[[], ArtifactStore], execution_id: str) -> None:
+        self.id = execution_id
+        self._connect = connect
+        self._store = connect()
+
+    def metadata(self) -> ExecutionMetadata:
+        """Return the record as it is now. Raises NotFoundError, IntegrityError."""
+        return read_execution(self._store, self.id).metadata
+
+    def upload(
+        self,
+        *paths: str | os.PathLike[str],
+        include: tuple[str, ...] = (),
+        exclude: tuple[str, ...] = (),
+        include_hidden: bool = False,
+        on_result: Callable[[UploadResult], None] = lambda result: None,
+    ) -> UploadSummary:
+        """Store files and directories, as `orchestrator upload` does; repeated, it resumes.
+
+        A file that cannot be stored is in `failures` of what is returned and in the execution's
+        record; the others are stored. Raises what concerns all files, such as AccessError for
+        missing credentials; that not all was tried is on record then too.
+        """
+        roots = [Path(path) for path in paths]
+        session = DirectSession(self._store, self.id)
+        names = tuple(map(str, roots))
+        recorder = UploadRecorder(session, lambda: DirectSession(self._connect(), self.id), names)
+        recorder.failing = session.failing(datetime.now(UTC))
+
+        def take(result: UploadResult) -> None:
+            recorder.add(result)
+            on_result(result)
+
+        plan = plan_upload(self.id, roots, PathFilter(include, exclude, include_hidden))
+        try:
+            with TransferEngine(self._store) as engine:
+                summary = Uploader(engine, take).run(plan)
+        except OrchestratorError as error:
+            recorder.record_early_end(error)
+            raise
+        recorder.record(all_stored=not summary.failures)
+        return summary
+
+    def upload_stream(self, stream: BinaryStream, name: str) -> UploadResult:
+        """Store a binary stream of any length, read to its end in bounded memory.
+
+        `name` is a path as in a directory that is uploaded: `stdout.log` goes to `logs/`. A failure
+        is `error` of what is returned, and on record.
+        """
+        path = storage_path_for(name)
+        key = artifact_key(self.id, path)
+        item = PlannedFile(Path("-"), path, key, 0, guess_content_type(path))
+        session = DirectSession(self._store, self.id)
+        recorder = UploadRecorder(session, lambda: DirectSession(self._connect(), self.id), (path,))
+        recorder.failing = session.failing(datetime.now(UTC))
+        try:
+            with TransferEngine(self._store) as engine:
+                result = upload_stream(engine, item, stream)
+        except OrchestratorError as error:
+            recorder.record_early_end(error)
+            raise
+        recorder.add(result)
+        recorder.record(all_stored=result.stored)
+        return result
+
+    def finish(self, result: str, *, tree_is_stored: bool = False) -> ExecutionMetadata:
+        """Record how the test ended, `pass`, `fail` or `error`, and return the record.
+
+        Repeating it changes nothing; another result is a ConflictError. An on-prem execution stays
+        pending until its EFS tree is stored, unless `tree_is_stored` says that it is.
+        """
+        return finish_execution(
+            self._store, self.id, Result(result), datetime.now(UTC), tree_is_stored=tree_is_stored
+        )
+
+    def files(self) -> Iterator[StoredFile]:
+        """Yield the stored files in the order of their paths' bytes."""
+        for path, listed in list_files(self._store, self.id):
+            yield StoredFile(path, listed.size_bytes, listed.last_modified, listed.storage_class)
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """Yield a file's bytes in blocks, compared with its checksum at their end.
+
+        Raises NotFoundError, ArchivedError, and IntegrityError after the last block where the bytes
+        are not those that were stored.
+        """
+        head = self._store.head_with_checksum(artifact_key(self.id, path))
+        if head is None:
+            raise NotFoundError(f"no such file in {self.id}: {path}")
+        for block in iter_object_verified(self._store, head):
+            yield bytes(block)
+
+    def download(
+        self, directory: str | os.PathLike[str], *patterns: str, overwrite: bool = False
+    ) -> DownloadSummary:
+        """Download files, or those that match, below a directory; verified, and resumed.
+
+        A file that cannot be fetched is in `failures` of what is returned. A local file with other
+        content is a conflict unless `overwrite`. Raises NotFoundError for a pattern that matches
+        nothing, and what concerns all files.
+        """
+        files = select_files(self._store, self.id, patterns)
+        with TransferEngine(self._store) as engine:
+            downloader = Downloader(engine, Path(directory), lambda result: None, overwrite)
+            return downloader.run(files)
+
+    def presign(self, path: str, expires_in: timedelta) -> Link:
+        """Return a URL that reads a file without credentials until it expires.
+
+        It ends no later than the credentials that sign it. Nothing is sent: whether there is such
+        a file shows when the URL is used.
+        """
+        lifetime = self._store.clients.credential_lifetime()
+        seconds = int(expires_in.total_seconds())
+        expiry = effective_expiry(seconds, lifetime, datetime.now(UTC))
+        signer = Presigner(self._store)
+        key = artifact_key(self.id, path)
+        url = sign_file_url(signer, signer.signing_key(), key, expiry, inline=False)
+        return Link(url, expiry.expires_at, not expiry.certain)

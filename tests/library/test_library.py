@@ -1,0 +1,135 @@
+"""The public face, as a worker of an orchestrator uses it, against a real S3 server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import urlopen
+
+import pytest
+
+import orchestrator_cli
+from orchestrator_cli import (
+    AccessError,
+    Bucket,
+    ConflictError,
+    ExecutionFilter,
+    NotFoundError,
+    UsageError,
+    open_bucket,
+)
+from tests.support import faults
+from tests.support.executions import read_record
+from tests.support.objects import bucket_contents
+from tests.support.proxy import Proxy
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@pytest.fixture
+def opened(bucket: str) -> Bucket:
+    return open_bucket(bucket)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    directory = tmp_path / "results"
+    (directory / "screenshots").mkdir(parents=True)
+    (directory / "stdout.log").write_text("step 1\nERROR\n")
+    (directory / "screenshots" / "last.png").write_bytes(b"png")
+    return directory
+
+
+def test_the_life_of_an_execution(
+    opened: Bucket, results: Path, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    execution = opened.new_execution(suite="smoke", labels={"branch": "main"})
+    assert execution.upload(results).created == 2
+    assert execution.upload(results).identical == 2
+    assert execution.upload_stream(BytesIO(b"from a pipe\n"), "stderr.log").stored
+    finished = execution.finish("fail")
+    assert (finished.result, finished.artifact_status) == ("fail", "complete")
+    assert finished.to_dict() == read_record(s3, bucket, execution.id)
+    paths = [file.path for file in execution.files()]
+    assert paths == ["artifacts/screenshots/last.png", "logs/stderr.log", "logs/stdout.log"]
+    assert b"".join(execution.read("logs/stdout.log")) == b"step 1\nERROR\n"
+    assert execution.download(tmp_path / "copy", "logs/*").created == 2
+    assert (tmp_path / "copy/logs/stderr.log").read_bytes() == b"from a pipe\n"
+    link = execution.presign("logs/stdout.log", timedelta(minutes=5))
+    with urlopen(link.url) as answer:
+        assert answer.read() == b"step 1\nERROR\n"
+    assert not link.may_end_earlier
+    assert link.expires_at > datetime.now(UTC)
+
+
+def test_executions_are_found_again(opened: Bucket) -> None:
+    smoke = opened.new_execution(suite="smoke")
+    nightly = opened.new_execution(suite="nightly")
+    assert {one.execution_id for one in opened.executions()} == {smoke.id, nightly.id}
+    wanted = ExecutionFilter(suites=frozenset({"smoke"}))
+    assert [one.execution_id for one in opened.executions(wanted=wanted)] == [smoke.id]
+    assert opened.execution(smoke.id.lower()).metadata().test_suite == "smoke"
+    assert opened.execution("@latest").id in (smoke.id, nightly.id)
+    assert list(opened.executions(until=datetime(2020, 1, 1, tzinfo=UTC))) == []
+
+
+def test_an_execution_is_made_once(opened: Bucket) -> None:
+    first = opened.new_execution(suite="smoke")
+    assert opened.new_execution(execution_id=first.id).id == first.id
+    with pytest.raises(ConflictError, match="exists with other properties"):
+        opened.new_execution(execution_id=first.id, suite="nightly")
+    with pytest.raises(UsageError, match="runner_type"):
+        opened.new_execution(runner_type="moon")
+
+
+def test_what_is_not_there_is_said(opened: Bucket) -> None:
+    missing = opened.execution("01J00000000000000000000000")
+    with pytest.raises(NotFoundError, match="no such execution"):
+        missing.metadata()
+    execution = opened.new_execution()
+    with pytest.raises(NotFoundError, match="no such file"):
+        list(execution.read("logs/stdout.log"))
+
+
+def test_a_file_that_fails_is_a_result_and_on_record(
+    opened: Bucket, results: Path, recorder: Proxy, bucket: str
+) -> None:
+    execution = open_bucket(bucket).new_execution()
+    recorder.inject(faults.access_denied(), "PutObject", key=r"last\.png", times=None)
+    summary = execution.upload(results)
+    assert summary.created == 1
+    assert [type(failure.error) for failure in summary.failures] == [AccessError]
+    record = execution.finish("pass")
+    assert record.artifact_status == "artifact_error"
+    assert [one.path for one in record.failures] == ["artifacts/screenshots/last.png"]
+    recorder.heal()
+    execution.upload(results)
+    assert execution.metadata().artifact_status == "complete"
+
+
+def test_nothing_is_written_for_a_file_that_was_never_there(
+    opened: Bucket, tmp_path: Path, s3: S3Client, bucket: str
+) -> None:
+    execution = opened.new_execution()
+    summary = execution.upload(tmp_path / "reslts")
+    assert [type(failure.error) for failure in summary.failures] == [NotFoundError]
+    assert execution.metadata().failures == []
+    assert list(bucket_contents(s3, bucket)) == [f"executions/{execution.id}/metadata.json"]
+
+
+def test_the_names_are_typed_and_cost_nothing_until_used() -> None:
+    assert sorted(orchestrator_cli.__all__) == orchestrator_cli.__all__
+    assert all(getattr(orchestrator_cli, name) for name in orchestrator_cli.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        orchestrator_cli.nonsense  # noqa: B018
+    heavy = {"boto3", "botocore", "click", "pycurl", "pydantic", "rich", "tenacity"}
+    program = f"import sys, orchestrator_cli; print({heavy} & set(sys.modules))"
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert finished.stdout == "set()\n"

@@ -96,7 +96,7 @@ def _read_or_error(
     execution_id: str,
 ) -> Operation[tuple[str, ExecutionMetadata | OrchestratorError]]:
     try:
-        stored = yield from get_object(metadata_key(execution_id))
+        stored = yield from get_object(metadata_key(execution_id), MAX_METADATA_READ_BYTES)
         return execution_id, parse_metadata(stored.content, execution_id)
     except OrchestratorError as error:
         if error.is_fatal:

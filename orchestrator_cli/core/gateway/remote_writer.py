@@ -5,9 +5,10 @@ The server answers with signed URLs; bodies go straight to the storage.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import (
     AccessError,
     ConflictError,
@@ -19,6 +20,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.batcher import Window
 from orchestrator_cli.core.gateway.messages import SignedPut
 from orchestrator_cli.core.gateway.remote_execution import FileAnswer, FoundParts, RemoteExecution
+from orchestrator_cli.core.http.transport import Task
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
     RandomAccessReader,
@@ -28,11 +30,15 @@ from orchestrator_cli.core.s3.checksum import (
 )
 from orchestrator_cli.core.s3.compare import StoredChecksum, content_equals
 from orchestrator_cli.core.s3.multipart import PartDigests
-from orchestrator_cli.core.s3.request import S3Response
-from orchestrator_cli.core.s3.session import S3Session
+from orchestrator_cli.core.s3.request import Operation, S3Response
+from orchestrator_cli.core.s3.session import USER_AGENT, S3Session
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore, verify_etag
 
+if TYPE_CHECKING:
+    from orchestrator_cli.core.http.curl_loop import CurlLoop
+
+T = TypeVar("T")
 _CREATE_ATTEMPTS = 5
 
 
@@ -45,7 +51,6 @@ class RemoteWriter(ArtifactStore):
         self.execution = execution
         self._window = Window(execution)
         self._unfinished: dict[str, FileAnswer] = {}
-        self._ahead: dict[tuple[str, str], FileAnswer] = {}
 
     def answer_seconds(self) -> float | None:
         """Return how long the quickest answer has taken so far; None before the first."""
@@ -64,7 +69,7 @@ class RemoteWriter(ArtifactStore):
         checksum = Checksum("sha256", digests.sha256.hex())
         refused: AccessError | None = None
         for _ in range(_CREATE_ATTEMPTS):
-            answer = self._ahead.pop(_named(offer), None) or self._window.ask(offer)
+            answer = self._window.ask(offer)
             outcome = answer.outcome
             if outcome is None and answer.stored is not None:
                 outcome = self.compare(key, BytesReader(data), len(data))
@@ -99,12 +104,6 @@ class RemoteWriter(ArtifactStore):
             return None
         same = content_equals(source, size_bytes, head, lambda: self.open_stored(key), known)
         return PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT
-
-    def prefetch_decisions(self, files: Iterable[tuple[str, bytes, str]]) -> None:
-        """Offer some files, as `create` takes them, in one request; `create` then asks no more."""
-        offers = [self._offer(*file)[0] for file in files]
-        for offer, answer in zip(offers, self._window.ask_all(offers), strict=True):
-            self._ahead[_named(offer)] = answer
 
     def _offer(
         self, key: str, data: bytes, content_type: str
@@ -192,9 +191,17 @@ class _ServerSide:
         self.bucket = ""
         self.retry = retry
 
+    def task(self, operation: Operation[T], on_throttled: Callable[[], object]) -> Task[T]:
+        """Return an operation as it is: it waits for threads and sends nothing by itself."""
+        return cast("Task[T]", operation)
 
-def _named(offer: dict[str, Any]) -> tuple[str, str]:
-    return offer["path"], offer["sha256"]
+    def loop(self, max_in_flight: int, stop: CancelToken) -> CurlLoop:
+        """Return a loop for the thread that calls this; it is closed by the caller."""
+        from orchestrator_cli.core.http.curl_loop import CurlLoop
+        from orchestrator_cli.core.http.curl_options import ClientOptions
+
+        options = ClientOptions(None, {}, USER_AGENT)
+        return CurlLoop(options, max_in_flight=max_in_flight, stop=stop)
 
 
 def path_of(key: str) -> str:

@@ -120,7 +120,7 @@ def test_a_stream_is_measured(cli: RunCommand, bucket: str, file: Path) -> None:
 
 
 def test_a_run_counts_and_keeps_its_code(cli_process: Processes, bucket: str, file: Path) -> None:
-    line = ("run", "--metrics-file", str(file), "--", "sh", "-c", "echo out; exit 7")
+    line = ("run", "--metrics-file", str(file), "--", "sh", "-c", "echo out; sleep 2; exit 7")
     cli_process.run(*line).expect(7)
     created = {"command": "run", "outcome": "created"}
     # Standard output, standard error and runner.log.

@@ -1,0 +1,170 @@
+"""What is read is whole and S3's, or asked for again, or an error that says what came."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError, UnavailableError
+from orchestrator_cli.core.s3 import read_operations
+from orchestrator_cli.core.s3.types import PutOutcome
+from orchestrator_cli.core.s3.writer import ArtifactStore
+from tests.support import faults
+from tests.support.engine import content, key_of, open_store
+from tests.support.proxy import Proxy
+from tests.support.scripted import Peer, scripted
+
+KEY = key_of("a.txt")
+DATA = content(3000)
+TEXT = "text/plain; charset=utf-8"
+ETAG = b'ETag: "0123456789abcdef0123456789abcdef"\r\n'
+
+
+class Bucket:
+    """A server of one object, which the test may let answer less than it is asked for."""
+
+    def __init__(self, *, most_bytes: int, times: int = 1, admits: bool = True) -> None:
+        self.most_bytes = most_bytes
+        self.times = times
+        self.admits = admits
+
+    def serve(self, peer: Peer) -> None:
+        while True:
+            wanted = peer.request().header("range") or ""
+            first, last = map(int, wanted.removeprefix("bytes=").split("-"))
+            end = min(last + 1, len(DATA))
+            if self.times > 0:
+                self.times -= 1
+                shorter = min(end, first + self.most_bytes)
+                told = shorter if self.admits else end
+                self._send(peer, DATA[first:shorter], first, told)
+            else:
+                self._send(peer, DATA[first:end], first, end)
+
+    @staticmethod
+    def _send(peer: Peer, body: bytes, first: int, end: int) -> None:
+        head = (
+            "HTTP/1.1 206 Partial Content\r\n"
+            f"Content-Range: bytes {first}-{end - 1}/{len(DATA)}\r\n"
+            f"Last-Modified: Mon, 02 Feb 2026 10:00:00 GMT\r\nContent-Length: {len(body)}\r\n"
+        )
+        peer.send(head.encode() + ETAG + b"\r\n" + body)
+
+
+READS: dict[str, Callable[[ArtifactStore], bytes]] = {
+    "range": lambda store: bytes(store.read_range(KEY, 0, 2000)),
+    "range into a buffer": lambda store: bytes(store.read_range(KEY, 0, 2000, bytearray(2000))),
+    "first bytes": lambda store: bytes(store.begin(KEY, 2000)[1]),
+}
+
+
+@pytest.mark.parametrize("admits", [True, False], ids=["said", "unsaid"])
+@pytest.mark.parametrize("read", READS.values(), ids=list(READS))
+def test_a_range_that_comes_short_is_asked_for_again(
+    read: Callable[[ArtifactStore], bytes],
+    admits: bool,
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A reader that took it for the end of the object would show a part of a log as all of it."""
+    with scripted(Bucket(most_bytes=500, times=2, admits=admits).serve) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        assert read(open_store(bucket)) == DATA[:2000]
+        assert len(server.requests) == 3
+
+
+def test_a_range_that_always_comes_short_is_an_error(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted(Bucket(most_bytes=500, times=99).serve) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        with pytest.raises(IntegrityError, match="500 bytes came where 2000 were asked for"):
+            open_store(bucket).read_range(KEY, 0, 2000)
+
+
+def test_an_object_may_end_before_the_range_does(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted(Bucket(most_bytes=0, times=0).serve) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        assert bytes(open_store(bucket).read_range(KEY, 2900, 2000)) == DATA[2900:]
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store: store.get(KEY),
+        lambda store: store.get_verified(KEY),
+        *READS.values(),
+    ],
+    ids=["whole", "verified", *READS],
+)
+def test_a_login_page_is_no_object(
+    read: Callable[[ArtifactStore], object], recorder: Proxy, bucket: str
+) -> None:
+    """It must not be taken for what somebody else wrote, with advice to restore a version."""
+    store = open_store(bucket)
+    store.create(KEY, DATA, TEXT)
+    recorder.inject(faults.LoginPage(), "GetObject", times=None)
+    with pytest.raises(UnavailableError, match="what answered is not S3"):
+        read(store)
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_believed"),
+    [
+        ({"ETag": '"1"'}, False),
+        ({"ETag": 'W/"5f3a-17a2"', "Content-Type": "text/html"}, False),
+        ({}, False),
+        # An ETag need not be an MD5, as under SSE-KMS; S3 sends its request id along.
+        ({"ETag": '"no-md5"', "x-amz-request-id": "0A49CE4060975EAC"}, True),
+    ],
+)
+def test_a_portals_ok_to_a_file_is_not_believed(
+    headers: dict[str, str], is_believed: bool, recorder: Proxy, bucket: str
+) -> None:
+    class Portal(faults.Fault):
+        def request_head(self, waiting: faults.Waiting) -> None:
+            raise faults.Answered(200, b"", headers)
+
+    store = open_store(bucket)
+    recorder.inject(Portal(), "PutObject", times=None)
+    if is_believed:
+        assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
+    else:
+        with pytest.raises(UnavailableError, match="what answered is not S3"):
+            store.create(KEY, DATA, TEXT, listed_etag="")
+
+
+def test_a_server_that_sends_a_byte_at_a_time_does_not_hold_anybody(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drip(peer: Peer) -> None:
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n" + ETAG + b"\r\n")
+        while True:
+            peer.send(b"x")
+            time.sleep(0.02)
+
+    monkeypatch.setattr(read_operations, "timeout_for", lambda size_bytes: 0.3)
+    with scripted(drip) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        store = open_store(bucket, attempts=2)
+        with pytest.raises(UnavailableError, match="answered too slowly"):
+            store.get(KEY)
+
+
+def test_a_server_that_asks_for_less_is_given_the_rest_that_it_wants(
+    recorder: Proxy, bucket: str
+) -> None:
+    told: list[OrchestratorError] = []
+    store = open_store(bucket, on_retry=told.append)
+    recorder.inject(replace(faults.slow_down(), headers={"Retry-After": "0"}), "PutObject")
+    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
+    (error,) = told
+    assert error.is_throttled
+    assert error.retry_after_seconds == 0

@@ -165,7 +165,7 @@ class ReadService:
         start = tail_offset(self.store, head.key, head.size_bytes, lines, floor)
         if start >= head.size_bytes:
             return b""
-        return bytes(self.store.read_range(head.key, start, head.size_bytes - start))
+        return bytes(self.store.get_range(head.key, start, head.size_bytes - start))
 
     def check_ready(self) -> None:
         """Raise where the bucket cannot be listed."""

@@ -129,7 +129,7 @@ def test_metadata_is_no_file_and_its_name_is_reserved() -> None:
 def test_the_store_takes_every_accepted_key_as_it_is(s3: S3Client, bucket: str, path: str) -> None:
     key = artifact_key(ID, path)
     store = open_store(bucket)
-    store.create(key, b"x", "text/plain")
+    store.put_if_absent(key, b"x", "text/plain")
     assert [found.key for found in store.list_objects(execution_prefix(ID))] == [key]
     assert store.get(key).content == b"x"
     s3.delete_object(Bucket=bucket, Key=key)

@@ -58,15 +58,15 @@ def test_a_swap_carries_condition_and_digest_and_loses_against_a_newer_state(
     recorder: Proxy, s3: S3Client, bucket: str, s3env: dict[str, str]
 ) -> None:
     store = open_store(s3env)
-    store.create("state", b"one", "text/plain")
+    store.put_if_absent("state", b"one", "text/plain")
     first = store.get("state").etag
     recorder.clear()
-    store.replace("state", b"two", first, "text/plain")
+    store.compare_and_swap("state", b"two", first, "text/plain")
     [put] = recorder.calls("PutObject")
     assert put.request.headers["if-match"] == first
     assert put.request.headers["x-amz-checksum-sha256"] == sha256_base64(b"two")
     with pytest.raises(ConflictError):
-        store.replace("state", b"three", first, "text/plain")
+        store.compare_and_swap("state", b"three", first, "text/plain")
     assert s3.get_object(Bucket=bucket, Key="state")["Body"].read() == b"two"
 
 

@@ -228,7 +228,7 @@ def test_one_of_several_small_uploads_of_a_key_wins_in_a_versioned_bucket(
     def run(number: int) -> PutOutcome:
         # Two each have the same content.
         store = ArtifactStore(S3Session(S3Settings(bucket, environment=os.environ)))
-        return store.create(KEY, b"%d" % (number // 2), "text/plain")[0]
+        return store.put_if_absent(KEY, b"%d" % (number // 2), "text/plain")[0]
 
     with ThreadPoolExecutor(6) as threads:
         outcomes = list(threads.map(run, range(6)))
@@ -248,7 +248,7 @@ def test_what_was_deleted_does_not_count_as_first(
     s3.put_object(Bucket=bucket, Key=KEY, Body=b"before")
     s3.delete_object(Bucket=bucket, Key=KEY)
     quirks.pretend(recorder, quirks.CEPH_VERSIONED)
-    assert open_store(bucket).create(KEY, b"after", "text/plain")[0] is PutOutcome.CREATED
+    assert open_store(bucket).put_if_absent(KEY, b"after", "text/plain")[0] is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: b"after"}
     assert remove_versions(s3, bucket) == 2
 
@@ -328,11 +328,11 @@ def test_no_update_is_lost_where_etags_are_compared_bare(ceph: None, bucket: str
 
 def test_a_stale_update_is_refused(ceph: None, bucket: str) -> None:
     store = open_store(bucket)
-    store.create(KEY, b"one", "text/plain")
+    store.put_if_absent(KEY, b"one", "text/plain")
     etag = store.get(KEY).etag
-    store.replace(KEY, b"two", etag, "text/plain")
+    store.compare_and_swap(KEY, b"two", etag, "text/plain")
     with pytest.raises(ConflictError):
-        store.replace(KEY, b"three", etag, "text/plain")
+        store.compare_and_swap(KEY, b"three", etag, "text/plain")
     assert store.get(KEY).content == b"two"
 
 

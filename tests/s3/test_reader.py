@@ -55,9 +55,9 @@ class Bucket:
 
 
 READS: dict[str, Callable[[ArtifactStore], bytes]] = {
-    "range": lambda store: bytes(store.read_range(KEY, 0, 2000)),
-    "range into a buffer": lambda store: bytes(store.read_range(KEY, 0, 2000, bytearray(2000))),
-    "first bytes": lambda store: bytes(store.begin(KEY, 2000)[1]),
+    "range": lambda store: bytes(store.get_range(KEY, 0, 2000)),
+    "range into a buffer": lambda store: bytes(store.get_range(KEY, 0, 2000, bytearray(2000))),
+    "first bytes": lambda store: bytes(store.get_prefix(KEY, 2000)[1]),
 }
 
 
@@ -82,7 +82,7 @@ def test_a_range_that_always_comes_short_is_an_error(
     with scripted(Bucket(most_bytes=500, times=99).serve) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         with pytest.raises(IntegrityError, match="500 bytes came where 2000 were asked for"):
-            open_store(bucket).read_range(KEY, 0, 2000)
+            open_store(bucket).get_range(KEY, 0, 2000)
 
 
 def test_an_object_may_end_before_the_range_does(
@@ -90,7 +90,7 @@ def test_an_object_may_end_before_the_range_does(
 ) -> None:
     with scripted(Bucket(most_bytes=0, times=0).serve) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-        assert bytes(open_store(bucket).read_range(KEY, 2900, 2000)) == DATA[2900:]
+        assert bytes(open_store(bucket).get_range(KEY, 2900, 2000)) == DATA[2900:]
         assert len(server.requests) == 1
 
 
@@ -98,7 +98,7 @@ def test_an_object_may_end_before_the_range_does(
     "read",
     [
         lambda store: store.get(KEY),
-        lambda store: store.get_verified(KEY),
+        lambda store: store.get_if_checksum_matches(KEY),
         *READS.values(),
     ],
     ids=["whole", "verified", *READS],
@@ -108,7 +108,7 @@ def test_a_login_page_is_no_object(
 ) -> None:
     """It must not be taken for what somebody else wrote, with advice to restore a version."""
     store = open_store(bucket)
-    store.create(KEY, DATA, TEXT)
+    store.put_if_absent(KEY, DATA, TEXT)
     recorder.inject(faults.LoginPage(), "GetObject", times=None)
     with pytest.raises(UnavailableError, match="what answered is not S3"):
         read(store)
@@ -134,10 +134,10 @@ def test_a_portals_ok_to_a_file_is_not_believed(
     store = open_store(bucket)
     recorder.inject(Portal(), "PutObject", times=None)
     if is_believed:
-        assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
+        assert store.put_if_absent(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
     else:
         with pytest.raises(UnavailableError, match="what answered is not S3"):
-            store.create(KEY, DATA, TEXT, listed_etag="")
+            store.put_if_absent(KEY, DATA, TEXT, listed_etag="")
 
 
 def test_a_server_that_sends_a_byte_at_a_time_does_not_hold_anybody(
@@ -164,7 +164,7 @@ def test_a_server_that_asks_for_less_is_given_the_rest_that_it_wants(
     told: list[OrchestratorError] = []
     store = open_store(bucket, on_retry=told.append)
     recorder.inject(replace(faults.slow_down(), headers={"Retry-After": "0"}), "PutObject")
-    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
+    assert store.put_if_absent(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
     (error,) = told
     assert error.is_throttled
     assert error.retry_after_seconds == 0

@@ -56,7 +56,7 @@ def store(request: pytest.FixtureRequest, recorder: Proxy, bucket: str) -> Artif
 def test_a_free_key_is_created(
     store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
-    outcome, checksum = store.create(KEY, DATA, TEXT)
+    outcome, checksum = store.put_if_absent(KEY, DATA, TEXT)
     assert outcome is PutOutcome.CREATED
     assert str(checksum) == f"sha256:{sha256(DATA).hex()}"
     head = s3.head_object(Bucket=bucket, Key=KEY)
@@ -72,9 +72,9 @@ def test_a_free_key_is_created(
 
 
 def test_the_same_bytes_are_identical_and_not_sent(store: ArtifactStore, recorder: Proxy) -> None:
-    store.create(KEY, DATA, TEXT)
+    store.put_if_absent(KEY, DATA, TEXT)
     recorder.clear()
-    outcome, _ = store.create(KEY, DATA, "application/json")
+    outcome, _ = store.put_if_absent(KEY, DATA, "application/json")
     assert outcome is PutOutcome.IDENTICAL
     assert recorder.count("PutObject") == 0
     assert recorder.request_bytes() == 0
@@ -83,12 +83,12 @@ def test_the_same_bytes_are_identical_and_not_sent(store: ArtifactStore, recorde
 def test_other_bytes_are_a_conflict_and_change_nothing(
     store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
-    store.create(KEY, DATA, TEXT)
+    store.put_if_absent(KEY, DATA, TEXT)
     before = s3.head_object(Bucket=bucket, Key=KEY)
     for other in (OTHER, DATA[:-1], DATA + b"x", b""):
-        assert store.create(KEY, other, TEXT)[0] is PutOutcome.CONFLICT
+        assert store.put_if_absent(KEY, other, TEXT)[0] is PutOutcome.CONFLICT
         # Nor where somebody was first between looking and writing.
-        assert store.create(KEY, other, TEXT, listed_etag="")[0] is PutOutcome.CONFLICT
+        assert store.put_if_absent(KEY, other, TEXT, listed_etag="")[0] is PutOutcome.CONFLICT
     after = s3.head_object(Bucket=bucket, Key=KEY)
     assert (after["LastModified"], after["ETag"]) == (before["LastModified"], before["ETag"])
     assert bucket_contents(s3, bucket) == {KEY: DATA}
@@ -97,17 +97,20 @@ def test_other_bytes_are_a_conflict_and_change_nothing(
 def test_a_listing_that_has_become_stale_costs_a_look_up(
     store: ArtifactStore, recorder: Proxy
 ) -> None:
-    store.create(KEY, DATA, TEXT)
-    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.IDENTICAL
-    assert store.create(key_of("b.txt"), DATA, TEXT, listed_etag="unknown")[0] is PutOutcome.CREATED
+    store.put_if_absent(KEY, DATA, TEXT)
+    assert store.put_if_absent(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.IDENTICAL
+    assert (
+        store.put_if_absent(key_of("b.txt"), DATA, TEXT, listed_etag="unknown")[0]
+        is PutOutcome.CREATED
+    )
 
 
 def test_an_object_of_another_tool_is_compared_by_its_etag(
     store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     s3.put_object(Bucket=bucket, Key=KEY, Body=DATA)
-    assert store.create(KEY, DATA, TEXT)[0] is PutOutcome.IDENTICAL
-    assert store.create(KEY, OTHER, TEXT)[0] is PutOutcome.CONFLICT
+    assert store.put_if_absent(KEY, DATA, TEXT)[0] is PutOutcome.IDENTICAL
+    assert store.put_if_absent(KEY, OTHER, TEXT)[0] is PutOutcome.CONFLICT
     assert recorder.response_bytes("GetObject") == 0
 
 
@@ -123,12 +126,12 @@ def test_on_aws_a_body_is_not_sent_for_nothing(
     assert store.clients.client_options  # made for this server's address, not for AWS's
     monkeypatch.setattr(S3Session, "is_aws", True)
     data = content(size)
-    assert store.create(KEY, data, TEXT)[0] is PutOutcome.CREATED
+    assert store.put_if_absent(KEY, data, TEXT)[0] is PutOutcome.CREATED
     recorder.clear()
-    assert store.create(KEY, data, TEXT, listed_etag="unknown")[0] is PutOutcome.IDENTICAL
+    assert store.put_if_absent(KEY, data, TEXT, listed_etag="unknown")[0] is PutOutcome.IDENTICAL
     assert recorder.count("PutObject") == 0
     # Where no listing has told, a look-up pays for all but the smallest bodies.
-    assert store.create(KEY, data, TEXT)[0] is PutOutcome.IDENTICAL
+    assert store.put_if_absent(KEY, data, TEXT)[0] is PutOutcome.IDENTICAL
     assert recorder.count("PutObject") == puts
 
 
@@ -153,7 +156,7 @@ def test_what_can_pass_is_sent_again_with_its_whole_body(
     for name, fault in PASSING.items():
         rule = recorder.inject(fault(), "PutObject", key=f"{name}$", times=2)
         key = key_of(name)
-        assert store.create(key, DATA, TEXT)[0] is PutOutcome.CREATED, name
+        assert store.put_if_absent(key, DATA, TEXT)[0] is PutOutcome.CREATED, name
         assert rule.struck == 2, name
         assert recorder.count("PutObject", key) == 3, name
         assert recorder.calls("PutObject", key)[-1].request_bytes == len(DATA), name
@@ -162,10 +165,10 @@ def test_what_can_pass_is_sent_again_with_its_whole_body(
 
 def test_a_look_up_that_can_pass_is_repeated(recorder: Proxy, bucket: str) -> None:
     store = open_store(bucket)
-    store.create(KEY, DATA, TEXT)
+    store.put_if_absent(KEY, DATA, TEXT)
     for name in ("500", "503", "429", "reset before the body"):
         rule = recorder.inject(PASSING[name](), "HeadObject")
-        assert store.create(KEY, DATA, TEXT)[0] is PutOutcome.IDENTICAL, name
+        assert store.put_if_absent(KEY, DATA, TEXT)[0] is PutOutcome.IDENTICAL, name
         assert rule.struck == 1, name
 
 
@@ -173,7 +176,7 @@ def test_a_lost_answer_is_our_own_write(
     store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     recorder.inject(faults.DropAnswer(), "PutObject")
-    outcome, _ = store.create(KEY, DATA, TEXT)
+    outcome, _ = store.put_if_absent(KEY, DATA, TEXT)
     assert outcome is PutOutcome.IDENTICAL
     first, second = recorder.calls("PutObject")
     assert (first.server_status, first.status) == (200, None)
@@ -183,14 +186,14 @@ def test_a_lost_answer_is_our_own_write(
 
 def test_a_key_that_vanishes_after_a_412_is_created(store: ArtifactStore, recorder: Proxy) -> None:
     recorder.inject(faults.Answer(412, "PreconditionFailed"), "PutObject")
-    assert store.create(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
+    assert store.put_if_absent(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
     assert recorder.count("PutObject") == 2
 
 
 def test_a_paced_body_is_sent_again_from_its_start(recorder: Proxy, bucket: str) -> None:
     store = open_store(bucket, pace=RateLimiter(1 << 40))
     recorder.inject(faults.ResetInside(200_000), "PutObject", times=2)
-    assert store.create(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
+    assert store.put_if_absent(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
     assert recorder.calls("PutObject")[-1].request_bytes == len(DATA)
 
 
@@ -203,7 +206,7 @@ def test_a_paced_body_waits_once_for_each_byte(recorder: Proxy, bucket: str) -> 
             reserved.append(size_bytes)
             return 0.0
 
-    open_store(bucket, pace=Noting(1)).create(KEY, DATA, TEXT)
+    open_store(bucket, pace=Noting(1)).put_if_absent(KEY, DATA, TEXT)
     assert sum(reserved) == len(DATA)
 
 
@@ -223,7 +226,7 @@ def test_a_refusal_is_final(
 ) -> None:
     recorder.inject(fault(), "PutObject", times=None)
     with pytest.raises(AccessError) as caught:
-        store.create(KEY, DATA, TEXT)
+        store.put_if_absent(KEY, DATA, TEXT)
     assert recorder.count("PutObject") == 1
     assert caught.value.exit_code == 5
     assert caught.value.request_id == "FAULT0000000001"
@@ -233,7 +236,7 @@ def test_a_refusal_is_final(
 def test_retries_end(store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str) -> None:
     recorder.inject(faults.internal_error(), "PutObject", times=None)
     with pytest.raises(UnavailableError) as caught:
-        store.create(KEY, DATA, TEXT)
+        store.put_if_absent(KEY, DATA, TEXT)
     assert recorder.count("PutObject") == store.retry.attempts
     assert caught.value.exit_code == 9
     assert "InternalError" in caught.value.message
@@ -247,11 +250,11 @@ def test_a_server_that_asks_for_less_is_asked_again_while_patience_lasts(
 ) -> None:
     many = 3 * store.retry.attempts
     busy = recorder.inject(faults.slow_down(), "PutObject", times=many)
-    assert store.create(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
+    assert store.put_if_absent(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
     assert busy.struck == many
     recorder.inject(faults.slow_down(), "PutObject", times=None)
     with pytest.raises(UnavailableError, match="SlowDown"):
-        store.create(key_of("b.txt"), DATA, TEXT, listed_etag="")
+        store.put_if_absent(key_of("b.txt"), DATA, TEXT, listed_etag="")
     recorder.heal()
     assert list(bucket_contents(s3, bucket)) == [KEY]
 
@@ -263,14 +266,14 @@ def test_nobody_listens(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     retried: list[OrchestratorError] = []
     store = open_store(bucket, on_retry=retried.append)
     with pytest.raises(UnavailableError, match="connection refused") as caught:
-        store.create(KEY, DATA, TEXT)
+        store.put_if_absent(KEY, DATA, TEXT)
     assert caught.value.exit_code == 9
     assert len(retried) == store.retry.attempts - 1
 
 
 def test_no_bucket(recorder: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFoundError, match="no such bucket") as caught:
-        open_store("there-is-no-such-bucket").create(KEY, DATA, TEXT)
+        open_store("there-is-no-such-bucket").put_if_absent(KEY, DATA, TEXT)
     assert caught.value.exit_code == 4
 
 
@@ -278,7 +281,7 @@ def test_damage_on_the_way_is_noticed(recorder: Proxy, bucket: str) -> None:
     """The sandbox's server verifies nothing on arrival, and so only its ETag tells."""
     recorder.inject(faults.CorruptRequest(1234), "PutObject")
     with pytest.raises(IntegrityError) as caught:
-        open_store(bucket).create(KEY, DATA, TEXT)
+        open_store(bucket).put_if_absent(KEY, DATA, TEXT)
     assert caught.value.exit_code == 7
 
 
@@ -287,7 +290,7 @@ def test_stopping_ends_the_waiting_for_the_next_attempt(recorder: Proxy, bucket:
     stopping.append(open_store(bucket, on_retry=lambda error: stopping[0].retry.stop.set()))
     recorder.inject(faults.slow_down(), "PutObject", times=None)
     with pytest.raises(InterruptedByUser):
-        stopping[0].create(KEY, DATA, TEXT)
+        stopping[0].put_if_absent(KEY, DATA, TEXT)
     assert recorder.count("PutObject") == 1
     with pytest.raises(InterruptedByUser):
         stopping[0].head(KEY)
@@ -298,16 +301,16 @@ def test_what_answers_anything_with_a_page_has_stored_nothing(
 ) -> None:
     rule = recorder.inject(faults.LoginPage(), "PutObject", times=None)
     with pytest.raises(UnavailableError, match="what answered is not S3") as caught:
-        store.create(KEY, DATA, TEXT, listed_etag="")
+        store.put_if_absent(KEY, DATA, TEXT, listed_etag="")
     assert caught.value.exit_code == 9
     assert rule.struck == store.retry.attempts
     recorder.heal()
     assert bucket_contents(s3, bucket) == {}
     recorder.inject(faults.LoginPage(), "PutObject")
-    assert store.create(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
+    assert store.put_if_absent(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
     recorder.inject(faults.LoginPage(), "PutObject", times=None)
     with pytest.raises(UnavailableError, match="what answered is not S3"):
-        store.replace(KEY, b"two", store.get(KEY).etag, TEXT)
+        store.compare_and_swap(KEY, b"two", store.get(KEY).etag, TEXT)
 
 
 def test_nor_has_it_a_part(store: ArtifactStore, recorder: Proxy) -> None:
@@ -377,7 +380,7 @@ def test_a_look_up_that_is_refused_while_reading_is_not_is_repeated(
 ) -> None:
     """As where another thread has refreshed what had expired."""
     store = open_store(bucket)
-    store.create(KEY, data, TEXT)
+    store.put_if_absent(KEY, data, TEXT)
     recorder.clear()
     recorder.inject(faults.Answer(400, "ExpiredToken"), "HeadObject")
     assert store.head(KEY).size_bytes == len(data)
@@ -389,21 +392,21 @@ def test_a_look_up_that_is_refused_while_reading_is_not_is_repeated(
 
 def test_compare_and_swap(recorder: Proxy, bucket: str) -> None:
     store = open_store(bucket)
-    store.create(KEY, b"one", TEXT)
+    store.put_if_absent(KEY, b"one", TEXT)
     etag = store.get(KEY).etag
-    store.replace(KEY, b"two", etag, TEXT)
+    store.compare_and_swap(KEY, b"two", etag, TEXT)
     with pytest.raises(ConflictError):
-        store.replace(KEY, b"three", etag, TEXT)
+        store.compare_and_swap(KEY, b"three", etag, TEXT)
     assert store.get(KEY).content == b"two"
 
 
 def test_a_lost_answer_of_a_swap_is_told_by_reading_again(recorder: Proxy, bucket: str) -> None:
     store = open_store(bucket)
-    store.create(KEY, b"one", TEXT)
+    store.put_if_absent(KEY, b"one", TEXT)
     etag = store.get(KEY).etag
     recorder.inject(faults.DropAnswer(), "PutObject")
     with pytest.raises(ConflictError):
-        store.replace(KEY, b"two", etag, TEXT)
+        store.compare_and_swap(KEY, b"two", etag, TEXT)
     assert store.get(KEY).content == b"two"
 
 
@@ -412,12 +415,12 @@ def test_a_lost_answer_of_a_swap_is_told_by_reading_again(recorder: Proxy, bucke
 
 def test_ranges(recorder: Proxy, bucket: str) -> None:
     store = open_store(bucket)
-    store.create(KEY, DATA, TEXT)
-    assert bytes(store.read_range(KEY, 1000, 50)) == DATA[1000:1050]
-    assert bytes(store.read_range(KEY, len(DATA) - 10, 50)) == DATA[-10:]
+    store.put_if_absent(KEY, DATA, TEXT)
+    assert bytes(store.get_range(KEY, 1000, 50)) == DATA[1000:1050]
+    assert bytes(store.get_range(KEY, len(DATA) - 10, 50)) == DATA[-10:]
     recorder.clear()
     recorder.inject(faults.TruncateAnswer(1000), "GetObject")
-    assert bytes(store.read_range(KEY, 0, len(DATA))) == DATA
+    assert bytes(store.get_range(KEY, 0, len(DATA))) == DATA
     assert recorder.count("GetObject") == 2
 
 

@@ -117,9 +117,11 @@ def test_boto3_puts_and_gets(
 def test_our_own_client_puts_gets_and_lists(bucket: str) -> None:
     store = open_store(bucket)
     body = os.urandom(3 * MIB)
-    assert store.create("x/1", body, "text/plain")[0] is PutOutcome.CREATED
-    assert store.create("x/1", b"other", "text/plain", listed_etag="")[0] is PutOutcome.CONFLICT
-    assert bytes(store.read_range("x/1", 10, 10)) == body[10:20]
+    assert store.put_if_absent("x/1", body, "text/plain")[0] is PutOutcome.CREATED
+    assert (
+        store.put_if_absent("x/1", b"other", "text/plain", listed_etag="")[0] is PutOutcome.CONFLICT
+    )
+    assert bytes(store.get_range("x/1", 10, 10)) == body[10:20]
     assert store.get("x/1").content == body
     assert [found.key for found in store.list_objects("")] == ["x/1"]
     store.clients.run(delete_object("x/1"))

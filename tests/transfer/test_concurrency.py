@@ -152,7 +152,7 @@ def test_many_writers_of_one_key(
 
     def upload(number: int) -> PutOutcome:
         if size <= PART:
-            return stores[number].create(KEY, contents[number], TEXT)[0]
+            return stores[number].put_if_absent(KEY, contents[number], TEXT)[0]
         with TransferEngine(stores[number], 2) as transfers, local_file(paths[number]) as source:
             return MultipartUploader(transfers, source, KEY, TEXT).run()[0]
 
@@ -232,7 +232,7 @@ def test_a_store_serves_the_next_transfers_after_a_failure(bucket: str) -> None:
         failed.parts.submit(1, lambda _: None)
     with other:
         waiting.result(60)
-        created = other.parts.submit(1, lambda _: store.create(KEY, b"x", TEXT)[0])
+        created = other.parts.submit(1, lambda _: store.put_if_absent(KEY, b"x", TEXT)[0])
         assert created.result(60) == "created"
     assert store.head(KEY).size_bytes == 1
 

@@ -63,7 +63,7 @@ FIELDS = {
 def store_files(bucket: str, files: dict[str, bytes]) -> None:
     store = open_store(bucket)
     for name, data in files.items():
-        store.create(key_of(name), data, TEXT)
+        store.put_if_absent(key_of(name), data, TEXT)
 
 
 def download(

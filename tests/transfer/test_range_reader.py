@@ -33,10 +33,10 @@ class OneObject:
         self._full = full
         self.heads = 0
 
-    def answer_seconds(self) -> float | None:
+    def min_latency_seconds(self) -> float | None:
         return None
 
-    def read_range(
+    def get_range(
         self, key: str, offset_bytes: int, size_bytes: int, into: bytearray
     ) -> memoryview:
         # As a connection does: what was there before is overwritten.

@@ -34,7 +34,7 @@ def write_history(
     line afterwards, so the last one to write it has seen the last record.
     """
     key = history_key(metadata.execution_id)
-    outcome, _ = store.create(key, history_line(metadata), HISTORY_TYPE)
+    outcome, _ = store.put_if_absent(key, history_line(metadata), HISTORY_TYPE)
     if outcome is not PutOutcome.CONFLICT:
         return
     for _ in range(_ATTEMPTS):
@@ -43,7 +43,7 @@ def write_history(
         if stored.content == line:
             return
         try:
-            store.replace(key, line, stored.etag, HISTORY_TYPE)
+            store.compare_and_swap(key, line, stored.etag, HISTORY_TYPE)
         except ConflictError:
             store.retry.wait_a_moment()
         else:

@@ -92,7 +92,7 @@ def log_name(path: str) -> str:
 
 def find_log(store: ArtifactStore, execution_id: str, name: str) -> ObjectMetadata:
     """Return the head of a log, or of the file of that path. Raises NotFoundError."""
-    return _look(store, execution_id, name, store.glance)
+    return _look(store, execution_id, name, store.head_fast)
 
 
 def open_log_with_prefix(
@@ -105,9 +105,9 @@ def open_log_with_prefix(
 
     def begin(key: str) -> tuple[ObjectMetadata, memoryview]:
         try:
-            return store.begin(key, FIRST_BYTES)
+            return store.get_prefix(key, FIRST_BYTES)
         except ArchivedError:
-            return store.glance(key), memoryview(b"")
+            return store.head_fast(key), memoryview(b"")
 
     return _look(store, execution_id, name, begin)
 
@@ -157,7 +157,7 @@ def _nearest_name(store: ArtifactStore, execution_id: str, name: str) -> str | N
 def _check_execution(store: ArtifactStore, execution_id: str) -> None:
     # Reads it, because the answer to a mere look-up does not tell a missing bucket.
     try:
-        store.begin(metadata_key(execution_id), 1)
+        store.get_prefix(metadata_key(execution_id), 1)
     except NotFoundError as error:
         if error.is_fatal:
             raise
@@ -177,7 +177,7 @@ def tail_offset(
     wanted, end, step = lines, size_bytes, _TAIL_STEP_BYTES
     while end > floor_bytes:
         start = max(floor_bytes, end - step)
-        block = bytes(store.read_range(key, start, end - start))
+        block = bytes(store.get_range(key, start, end - start))
         if end == size_bytes and block.endswith(b"\n"):
             wanted += 1
         position = _nth_last_newline(block, wanted)

@@ -114,7 +114,7 @@ def create_execution(store: ArtifactStore, metadata: ExecutionMetadata) -> Execu
     id is taken by an execution that declares something else.
     """
     key = metadata_key(metadata.execution_id)
-    outcome, _ = store.create(key, serialise(metadata), JSON_TYPE)
+    outcome, _ = store.put_if_absent(key, serialise(metadata), JSON_TYPE)
     if outcome is not PutOutcome.CONFLICT:
         return metadata
     return update_metadata(
@@ -169,7 +169,7 @@ def update_metadata(
         # Our own write whose answer was lost looks like a conflict; the next read tells. So it
         # does where the server cannot swap, and somebody may have overwritten ours.
         with contextlib.suppress(ConflictError):
-            store.replace(metadata_key(execution_id), content, current.etag, JSON_TYPE)
+            store.compare_and_swap(metadata_key(execution_id), content, current.etag, JSON_TYPE)
             if store.swaps_atomically:
                 return _with_history(store, parse_metadata(content, execution_id))
         store.retry.wait_a_moment(at_least=0 if store.swaps_atomically else 2)

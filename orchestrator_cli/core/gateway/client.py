@@ -66,7 +66,7 @@ class GatewayClient:
     """Asks one server, and sends bodies to the URLs it signs. Safe to share between threads.
 
     `rate_limit` is for request bodies; it is set before the first request.
-    `answer_seconds` is how long the quickest response has taken; None before the first.
+    `min_latency_seconds` is how long the quickest response has taken; None before the first.
     """
 
     def __init__(self, settings: ViaSettings, retry: RetryPolicy) -> None:
@@ -74,7 +74,7 @@ class GatewayClient:
         self.base_url = _base_url(settings.url)
         self.retry = replace(retry, map_error=map_request_error)
         self.rate_limit: RateLimit | None = None
-        self.answer_seconds: float | None = None
+        self.min_latency_seconds: float | None = None
         self._settings = settings
         self._lock = threading.Lock()
         self._made_transport: Transport | None = None
@@ -136,7 +136,7 @@ class GatewayClient:
         answer = self._transport.send(
             Request(method, url, headers, body or b"", total_timeout_seconds=SMALL_RESPONSE_SECONDS)
         )
-        self.answer_seconds = min(self.answer_seconds or answer.seconds, answer.seconds)
+        self.min_latency_seconds = min(self.min_latency_seconds or answer.seconds, answer.seconds)
         record = _parse(answer)
         if answer.status == 200 and isinstance(record, dict):
             return cast("dict[str, Any]", record)

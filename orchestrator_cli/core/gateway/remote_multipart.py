@@ -56,7 +56,7 @@ class ViaUploads(MultipartUploads):
         """Begin a multipart upload and return its upload id."""
         return self._execution.create_multipart(path_of(key), content_type, schedule)
 
-    def may_have_lost_one(self, key: str) -> bool:
+    def may_have_orphan(self, key: str) -> bool:
         """Leave it to the server, which ends the others when one completes."""
         return False
 
@@ -96,7 +96,7 @@ class ViaUploads(MultipartUploads):
 
         To ask is cheaper than to send the part five times more.
         """
-        self._via.head_with_checksum(key)
+        self._via.head_for_compare(key)
         if upload_id not in [upload.upload_id for upload, _ in self._via.unfinished(key)]:
             raise NotFoundError("the upload was ended", code="NoSuchUpload")
 
@@ -122,7 +122,7 @@ class ViaTransfers(TransferEngine):
         self, key: str, data: bytes, content_type: str, listed_etag: str | None
     ) -> Operation[tuple[PutOutcome, Checksum]]:
         """Store a small object through the server, in a thread that may wait for its offers."""
-        work = partial(self.store.create, key, data, content_type, listed_etag)
+        work = partial(self.store.put_if_absent, key, data, content_type, listed_etag)
         stored: tuple[PutOutcome, Checksum] = yield self._submit(self._small_files, work)
         return stored
 

@@ -52,16 +52,16 @@ class RemoteWriter(ArtifactStore):
         self._window = Window(execution)
         self._unfinished: dict[str, FileAnswer] = {}
 
-    def answer_seconds(self) -> float | None:
+    def min_latency_seconds(self) -> float | None:
         """Return how long the quickest answer has taken so far; None before the first."""
-        return self.execution.client.answer_seconds
+        return self.execution.client.min_latency_seconds
 
     @property
     def verified_by_server(self) -> bool:
         """Whether the storage is known to verify SHA-256 on arrival."""
         return not self.execution.terms.content_md5 or self.server.checks_sha256 is True
 
-    def create(
+    def put_if_absent(
         self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
     ) -> tuple[PutOutcome, Checksum]:
         """Write an object only if the key is free; as every store does."""
@@ -99,10 +99,10 @@ class RemoteWriter(ArtifactStore):
         known: StoredChecksum | None = None,
     ) -> PutOutcome | None:
         """Compare local bytes with a stored object; None where there is no object."""
-        head = self.head_with_checksum(key)
+        head = self.head_for_compare(key)
         if head is None:
             return None
-        same = content_equals(source, size_bytes, head, lambda: self.open_stored(key), known)
+        same = content_equals(source, size_bytes, head, lambda: self.open_object(key), known)
         return PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT
 
     def _offer(
@@ -147,7 +147,7 @@ class RemoteWriter(ArtifactStore):
             verify_etag(answer.header("etag").strip('"'), digests.md5, what, retryable=again)
         return checked
 
-    def head_with_checksum(self, key: str) -> ObjectMetadata | None:
+    def head_for_compare(self, key: str) -> ObjectMetadata | None:
         """Return what the server says of an object, or None where there is none."""
         answer = self._window.ask({"path": path_of(key), "size_bytes": None})
         if answer.stored is None:
@@ -156,16 +156,16 @@ class RemoteWriter(ArtifactStore):
 
     def head(self, key: str) -> ObjectMetadata:
         """Return an object's head. Raises NotFoundError."""
-        found = self.head_with_checksum(key)
+        found = self.head_for_compare(key)
         if found is None:
             raise NotFoundError(f"look-up of {printable(key)}: not found")
         return found
 
     def exists(self, key: str) -> bool:
         """Say whether there is such an object."""
-        return self.head_with_checksum(key) is not None
+        return self.head_for_compare(key) is not None
 
-    def open_stored(self, key: str) -> RandomAccessReader:
+    def open_object(self, key: str) -> RandomAccessReader:
         """Refuse: an upload may not read."""
         raise OrchestratorError(
             f"{printable(key)}: another tool stored this file, without a checksum that can be "
@@ -177,7 +177,7 @@ class RemoteWriter(ArtifactStore):
         """Return the unfinished uploads of a key, as its last look-up found them."""
         found = self._unfinished.pop(key, None)
         if found is None:
-            self.head_with_checksum(key)
+            self.head_for_compare(key)
             found = self._unfinished.pop(key, None)
         return found.unfinished if found else ()
 

@@ -86,7 +86,7 @@ class UploadAuthorizer:
         return list(ordered_map(decide, placed, _LOOKS_AT_ONCE, _LOOKS_AT_ONCE))
 
     def _decide(self, offer: FileOffer, path: str, key: str, expiry: UrlExpiry) -> FileDecision:
-        head = self.store.head_with_checksum(key)
+        head = self.store.head_for_compare(key)
         if head is not None:
             return FileDecision(
                 path=path,

@@ -134,7 +134,7 @@ class ArchiveInspector:
         if self._store.clients.is_aws or listed.size_bytes == 0:
             return False
         try:
-            self._store.read_range(listed.key, 0, 1)
+            self._store.get_range(listed.key, 0, 1)
         except ArchivedError:
             return False
         return True

@@ -94,7 +94,7 @@ class BucketInventory:
         """Yield the bytes of a list in pieces. Raises NotFoundError."""
         size_bytes = self._store.size_of(key)
         for offset in range(0, size_bytes, _READ_BYTES):
-            yield bytes(self._store.read_range(key, offset, min(_READ_BYTES, size_bytes - offset)))
+            yield bytes(self._store.get_range(key, offset, min(_READ_BYTES, size_bytes - offset)))
 
 
 class LocalInventory:

@@ -47,7 +47,7 @@ class MultipartUploads:
 
         return self._run(create_multipart_upload(key, content_type, schedule, note))
 
-    def may_have_lost_one(self, key: str) -> bool:
+    def may_have_orphan(self, key: str) -> bool:
         """Return True if an upload may have begun whose id never reached us."""
         return key in self._retried_creates
 

@@ -55,7 +55,7 @@ class ObjectReader:
         finally:
             loop.close()
 
-    def answer_seconds(self) -> float | None:
+    def min_latency_seconds(self) -> float | None:
         """Return how long the quickest response has taken so far; None before the first."""
         return self.clients.client.min_latency_seconds
 
@@ -63,27 +63,27 @@ class ObjectReader:
         """Look an object up, S3's own checksum included. Raises NotFoundError."""
         return self.clients.run(head_object(key, with_checksum=True))
 
-    def head_with_checksum(self, key: str) -> ObjectMetadata | None:
+    def head_for_compare(self, key: str) -> ObjectMetadata | None:
         """Look up what is needed to recompute the checksum; None where there is no object."""
         return self.clients.run(head_for_compare(key))
 
-    def glance(self, key: str) -> ObjectMetadata:
+    def head_fast(self, key: str) -> ObjectMetadata:
         """Look an object up, without S3's own checksum. Raises NotFoundError."""
         return self.clients.run(head_object(key))
 
     def size_of(self, key: str) -> int:
         """Return an object's size in bytes. Raises NotFoundError."""
-        return self.glance(key).size_bytes
+        return self.head_fast(key).size_bytes
 
     def exists(self, key: str) -> bool:
         """Return True if there is such an object."""
         try:
-            self.glance(key)
+            self.head_fast(key)
         except NotFoundError:
             return False
         return True
 
-    def begin(self, key: str, size_bytes: int) -> tuple[ObjectMetadata, memoryview]:
+    def get_prefix(self, key: str, size_bytes: int) -> tuple[ObjectMetadata, memoryview]:
         """Look an object up and read its first bytes, in one request. Raises NotFoundError."""
         return self.clients.run(get_prefix(key, size_bytes))
 
@@ -94,20 +94,20 @@ class ObjectReader:
         """
         return self.clients.run(get_object(key, max_bytes))
 
-    def get_verified(self, key: str) -> memoryview | None:
+    def get_if_checksum_matches(self, key: str) -> memoryview | None:
         """Read a small object whole; None where its bytes do not match the recorded SHA-256.
 
         None also where none is recorded, and a closer look has to tell. Raises NotFoundError.
         """
         return self.clients.run(get_object_if_checksum_matches(key))
 
-    def read_range(
+    def get_range(
         self, key: str, offset_bytes: int, size_bytes: int, into: bytearray | None = None
     ) -> memoryview:
         """Read a range of an object, as a view of `into` if given; shorter where it ends."""
         return self.clients.run(get_range(key, offset_bytes, size_bytes, into))
 
-    def open_stored(self, key: str) -> RandomAccessReader:
+    def open_object(self, key: str) -> RandomAccessReader:
         """Return a stored object as something that reads at an offset."""
         return _StoredObject(self, key)
 
@@ -151,4 +151,4 @@ class _StoredObject:
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Return up to `size_bytes` bytes from an offset."""
-        return bytes(self._store.read_range(self._key, offset_bytes, size_bytes))
+        return bytes(self._store.get_range(self._key, offset_bytes, size_bytes))

@@ -33,7 +33,7 @@ class ArtifactStore(ObjectReader):
         super().__init__(clients)
         self.server = ServerTraits(clients)
 
-    def create(
+    def put_if_absent(
         self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
     ) -> tuple[PutOutcome, Checksum]:
         """Write an object only if the key is free, in one PutObject.
@@ -54,7 +54,7 @@ class ArtifactStore(ObjectReader):
         """Compare local bytes with a stored object; None where there is no object."""
         return self.clients.run(compare_object(key, source, size_bytes, known))
 
-    def replace(self, key: str, data: bytes, etag: str, content_type: str) -> None:
+    def compare_and_swap(self, key: str, data: bytes, etag: str, content_type: str) -> None:
         """Replace an object only if it still has this ETag. Raises ConflictError.
 
         Where the server refuses every condition, the object is looked at right before instead, and

@@ -193,7 +193,7 @@ class Downloader:
             return self._equal(source, source.size_bytes, head)
 
     def _equal(self, source: RandomAccessReader, size_bytes: int, head: ObjectMetadata) -> bool:
-        opened = partial(self._store.open_stored, head.key)
+        opened = partial(self._store.open_object, head.key)
         return content_equals(source, size_bytes, head, opened)
 
     # --- fetching ------------------------------------------------------------------------
@@ -243,7 +243,7 @@ class Downloader:
         if head.size_bytes > BASE_PART_BYTES:
             return iter_range(self._store, head.key, start_bytes, head.size_bytes)
         # In one request: many small files are fetched at once as it is.
-        return [self._store.read_range(head.key, start_bytes, left)] if left else []
+        return [self._store.get_range(head.key, start_bytes, left)] if left else []
 
     def _verified(self, head: ObjectMetadata, arrived: PartialFile) -> bool:
         return self._equal(FdReader(arrived.file.fileno()), arrived.size_bytes, head)

@@ -36,7 +36,7 @@ def read_log(store: ObjectReader, log: ObjectSummary) -> Iterator[bytes | memory
     buffer = bytearray(READ_BYTES)
     for offset in range(0, log.size_bytes, READ_BYTES):
         wanted = min(READ_BYTES, log.size_bytes - offset)
-        block = store.read_range(log.key, offset, wanted, buffer)
+        block = store.get_range(log.key, offset, wanted, buffer)
         if len(block) != wanted:
             raise UnavailableError(f"read of {printable(log.key)}: the answer is incomplete")
         yield block

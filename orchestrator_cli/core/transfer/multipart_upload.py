@@ -258,7 +258,7 @@ def abort_other_uploads(
     Such as an interrupted one that had no part yet, or one of other content.
     """
     others = {upload_id for upload_id, _ in found}
-    if uploads.may_have_lost_one(key):
+    if uploads.may_have_orphan(key):
         with contextlib.suppress(OrchestratorError):
             others |= {one.upload_id for one in uploads.list_uploads(key) if one.key == key}
     for upload_id in others - {completed_id}:

@@ -37,10 +37,10 @@ def iter_range(
     def read(offset_bytes: int) -> tuple[memoryview, bytearray]:
         size_bytes = min(RANGE_BYTES, end_bytes - offset_bytes)
         buffer = buffers.take()
-        return store.read_range(key, offset_bytes, size_bytes, buffer), buffer
+        return store.get_range(key, offset_bytes, size_bytes, buffer), buffer
 
     offsets = range(start_bytes, end_bytes, RANGE_BYTES)
-    is_near = (store.answer_seconds() or 0.0) < _NEAR_SECONDS
+    is_near = (store.min_latency_seconds() or 0.0) < _NEAR_SECONDS
     readers = _NEAR_READERS if is_near else _MAX_PENDING
     for block, buffer in ordered_map(read, offsets, readers, _MAX_PENDING):
         yield block

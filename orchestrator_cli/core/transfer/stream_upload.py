@@ -89,7 +89,7 @@ class StreamUpload:
             self._digest(piece, with_md5=not self._store.verified_by_server)
         # A name that stays would keep its part in memory to the end of the stream.
         del piece
-        head = self._store.head_with_checksum(self._key)
+        head = self._store.head_for_compare(self._key)
         if head is None:
             return self._store_parts(ahead, pieces)
         return self._compare(head, chain_parts(ahead, pieces))
@@ -110,7 +110,7 @@ class StreamUpload:
     def _store_small(self, piece: StreamPart) -> tuple[PutOutcome, Checksum | None]:
         with closing(piece):
             data = piece.read_at(0, piece.part.size_bytes)
-        outcome, checksum = self._store.create(self._key, data, self._content_type)
+        outcome, checksum = self._store.put_if_absent(self._key, data, self._content_type)
         self._engine.on_bytes(len(data))
         if outcome is PutOutcome.CREATED:
             self.count.add_sent(len(data))
@@ -235,7 +235,7 @@ class StreamUpload:
         self, pieces: Iterator[StreamPart], error: OrchestratorError
     ) -> tuple[PutOutcome, Checksum | None]:
         """Read the stream to its end and compare it with what somebody else completed."""
-        head = self._store.head_with_checksum(self._key)
+        head = self._store.head_for_compare(self._key)
         if head is None:
             given_up = error.code in _OTHER_PARTS_CODES
             reason = "holds parts of other content" if given_up else "was ended elsewhere"
@@ -257,7 +257,7 @@ class StreamUpload:
 
     def _reads_back_alike(self) -> bool:
         """Compare the stored bytes with the parts' digests: the stream cannot be read again."""
-        source = self._store.open_stored(self._key)
+        source = self._store.open_object(self._key)
         for part in plan_parts(self.size_bytes, DOUBLING):
             own = self._ledger.get(part.number)
             if own is None:
@@ -292,7 +292,7 @@ class StreamUpload:
 
     def _same_bytes(self, stored_size_bytes: int, pieces: Iterator[StreamPart]) -> bool:
         """Compare with the stored bytes; the stream is read to its end whatever they are."""
-        source = self._store.open_stored(self._key)
+        source = self._store.open_object(self._key)
         same = True
         for piece in closing_each(pieces):
             part = piece.part

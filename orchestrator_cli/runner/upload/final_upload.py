@@ -150,7 +150,7 @@ class FinalUpload:
         key = artifact_key(start.execution_id, RESULTS_PATH)
         progress = self._connections.progress
         try:
-            outcome, _ = self._connections.store().create(key, content, "application/json")
+            outcome, _ = self._connections.store().put_if_absent(key, content, "application/json")
         except OrchestratorError as error:
             if progress.concerns_all_files(error):
                 raise

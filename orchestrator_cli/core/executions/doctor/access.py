@@ -75,7 +75,7 @@ def write_file(scratch: Scratch) -> Finding:
 def write_object(scratch: Scratch, key: str) -> Finding:
     """Store a scratch object where it can be removed again; else only ask for the permission."""
     if scratch.may_delete(key):
-        scratch.store.create(key, FIRST, TEXT, listed_etag="")
+        scratch.store.put_if_absent(key, FIRST, TEXT, listed_etag="")
         return Verdict.OK, "allowed"
     # A part of an upload that does not exist needs the same permission, and stores nothing.
     try:

@@ -27,8 +27,8 @@ from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 def put_twice(scratch: Scratch) -> Finding:
     """Create an object twice, with other bytes the second time."""
     store, key = scratch.store, scratch.key("create-only-put")
-    store.create(key, FIRST, TEXT, listed_etag="")
-    outcome, _ = store.create(key, SECOND, TEXT, listed_etag="")
+    store.put_if_absent(key, FIRST, TEXT, listed_etag="")
+    outcome, _ = store.put_if_absent(key, SECOND, TEXT, listed_etag="")
     intact = store.get(key).content == FIRST
     races = "two writers at once may overwrite"
     if outcome is not PutOutcome.CONFLICT or not intact:
@@ -48,14 +48,14 @@ def swap_twice(scratch: Scratch) -> Finding:
     """Replace an object twice by compare-and-swap, with the same ETag."""
     # The one object that may change; a bucket policy may refuse it for every other.
     store, key = scratch.store, metadata_key(scratch.execution_id)
-    store.create(key, FIRST, TEXT, listed_etag="")
+    store.put_if_absent(key, FIRST, TEXT, listed_etag="")
     etag = store.get(key).etag
-    store.replace(key, SECOND, etag, TEXT)
+    store.compare_and_swap(key, SECOND, etag, TEXT)
     races = "two updates of metadata.json at once may lose one"
     if not store.swaps_atomically:
         return Verdict.DEGRADED, f"If-Match is always refused: look first, and again after; {races}"
     try:
-        store.replace(key, FIRST, etag, TEXT)
+        store.compare_and_swap(key, FIRST, etag, TEXT)
     except ConflictError:
         return Verdict.OK, "If-Match is heeded"
     return Verdict.DEGRADED, f"If-Match is ignored: {races}"
@@ -64,7 +64,7 @@ def swap_twice(scratch: Scratch) -> Finding:
 def complete_twice(scratch: Scratch) -> Finding:
     """Complete a multipart upload whose key is taken."""
     store, key = scratch.store, scratch.key("create-only-complete")
-    store.create(key, FIRST, TEXT, listed_etag="")
+    store.put_if_absent(key, FIRST, TEXT, listed_etag="")
     upload_id, part = scratch.begin_upload(key, SECOND)
     refused = False
     try:
@@ -157,7 +157,7 @@ def find_part(scratch: Scratch) -> Finding:
 
 def _presigned_url(scratch: Scratch) -> str:
     key = scratch.key("readable")
-    scratch.store.create(key, FIRST, TEXT)
+    scratch.store.put_if_absent(key, FIRST, TEXT)
     return presign_get(scratch.store, key, 60, scratch.now())
 
 

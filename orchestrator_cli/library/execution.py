@@ -142,7 +142,7 @@ class Execution:
         Raises NotFoundError, ArchivedError, and IntegrityError after the last block where the bytes
         are not those that were stored.
         """
-        head = self._store.head_with_checksum(artifact_key(self.id, path))
+        head = self._store.head_for_compare(artifact_key(self.id, path))
         if head is None:
             raise NotFoundError(f"no such file in {self.id}: {path}")
         for block in iter_object_verified(self._store, head):

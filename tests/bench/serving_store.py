@@ -58,6 +58,8 @@ http {{
   }}
   server {{
     listen 127.0.0.1:{port} ssl;
+    # S3 says it with every answer.
+    add_header x-amz-request-id BENCH00000000001 always;
     ssl_certificate {home}/leaf.pem;
     ssl_certificate_key {home}/leaf.key;
     root {home}/www;

@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -156,9 +157,8 @@ def in_place(container: dict[str, Any], place: Path) -> list[str]:
     """Return a container's command with its volumes at another place."""
     words: list[str] = container["command"]
     for volume in container["volumeMounts"]:
-        words = [
-            word.replace(volume["mountPath"], f"{place}{volume['mountPath']}") for word in words
-        ]
+        at = rf"(?<![\w/.-]){re.escape(volume['mountPath'])}"
+        words = [re.sub(at, f"{place}{volume['mountPath']}", word) for word in words]
     return words
 
 

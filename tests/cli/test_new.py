@@ -134,7 +134,8 @@ def test_a_missing_bucket_is_named(cli: RunCommand, bucket: str) -> None:
     result = cli("--bucket", f"{bucket}-gone", "new").expect(4)
     assert result.stdout == b""
     assert "no such bucket" in result.err
-    assert "ORCHESTRATOR_BUCKET" in result.err
+    # It may be an option that names it, so no variable is blamed.
+    assert "ORCHESTRATOR_BUCKET" not in result.err
 
 
 def test_json_is_one_line(cli: RunCommand, bucket: str) -> None:

@@ -23,6 +23,7 @@ from orchestrator_cli.core.s3.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.conftest import RunCommand
 from tests.scenarios.commands import CASES, Bench, check_failure, check_success
+from tests.support import faults
 from tests.support.executions import read_record
 from tests.support.forkserver import ForkServer
 from tests.support.gathering import Act, Gather
@@ -215,18 +216,22 @@ def test_sixteen_updates_of_the_metadata_at_once(bench: Bench) -> None:
     assert (bench.proxy.operations() - before)["PutObject"] > updates  # they did collide
 
 
-def test_sixteen_processes_record_their_failures(bench: Bench, forks: ForkServer) -> None:
-    """Each upload has one file that is not there; every one of them is on record."""
+def test_sixteen_processes_record_their_failures(
+    bench: Bench, forks: ForkServer, tmp_path: Path
+) -> None:
+    """Each upload has one file that is refused; every one of them is on record."""
     writers = 16
     execution_id = bench.new_execution()
     bench.proxy.inject(Gather(writers), "PutObject", key="metadata.json$", times=writers)
-    commands = [("upload", execution_id, f"missing-{number}") for number in range(writers)]
-    results = run_at_once(forks, list(commands))
-    assert {result.exit_code for result in results} <= {3, 4}, results
+    bench.proxy.inject(faults.access_denied(), "PutObject", key="refused-", times=None)
+    names = [f"refused-{number}" for number in range(writers)]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    results = run_at_once(forks, [("upload", execution_id, str(tmp_path / n)) for n in names])
+    assert {result.exit_code for result in results} == {5}, results
     record = read_record(bench.s3, bench.bucket, execution_id)
-    assert {failure["path"] for failure in record["failures"]} == {
-        f"missing-{number}" for number in range(writers)
-    }
+    paths = {failure["path"] for failure in record["failures"]}
+    assert paths == {f"artifacts/custom/{name}" for name in names}
     assert record["artifact_status"] == "artifact_error"
 
 

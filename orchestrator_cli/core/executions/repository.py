@@ -89,7 +89,9 @@ def read_executions(
 
     An execution whose metadata cannot be read or is not valid yields its error instead.
     """
-    yield from store.map_operations(map(_read_or_error, execution_ids))
+    for execution_id, found in store.map_operations(map(_read_or_error, execution_ids)):
+        is_missing = isinstance(found, NotFoundError)
+        yield execution_id, no_such_execution(store, execution_id) if is_missing else found
 
 
 def _read_or_error(

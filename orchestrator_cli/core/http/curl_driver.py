@@ -15,6 +15,7 @@ from orchestrator_cli.core.http.transport import RateLimit, Request, Response
 
 # How often in the time of a stall it is looked whether anything moves.
 _STALL_CHECKS = 8
+_SIGNAL_POLL_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -138,15 +139,18 @@ class CurlDriver:
         exchange.release()
         self._idle.append(exchange)
 
-    def _wait_seconds(self, max_seconds: float | None) -> float | None:
-        limits = [] if max_seconds is None else [time.monotonic() + max_seconds]
+    def _wait_seconds(self, max_seconds: float | None) -> float:
+        # A signal that another thread takes does not end the wait of the main thread.
+        limits = [time.monotonic() + _SIGNAL_POLL_SECONDS]
+        if max_seconds is not None:
+            limits.append(time.monotonic() + max_seconds)
         if self._watch.timer_at is not None:
             limits.append(self._watch.timer_at)
         if self._timers.next_at is not None:
             limits.append(self._timers.next_at)
         if self._active:
             limits.append(self._next_check_at)
-        return max(0.0, min(limits) - time.monotonic()) if limits else None
+        return max(0.0, min(limits) - time.monotonic())
 
     def _ended(self) -> list[Completion]:
         completions: list[Completion] = []

@@ -8,16 +8,26 @@ from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.request import SMALL_RESPONSE_SECONDS, Operation, S3Request, fetch
+from orchestrator_cli.core.s3.request import (
+    SMALL_RESPONSE_SECONDS,
+    Operation,
+    S3Request,
+    fetch,
+    unexpected_response,
+)
 from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 from orchestrator_cli.core.s3.xml_document import MAX_DOCUMENT_BYTES, XmlElement, document_parser
+
+# S3 may skip over many deleted keys without a single one to list.
+_MAX_EMPTY_PAGES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """What to list. `page_size` is how many keys one page has at most; None: 1,000.
+    """What to list. `bucket` is for messages only.
 
-    `with_restore` asks for the state of restores too, which only some servers list.
+    `page_size` is how many keys one page has at most; None: 1,000. `with_restore` asks for the
+    state of restores too, which only some servers list.
     """
 
     prefix: str
@@ -25,6 +35,13 @@ class ListQuery:
     delimiter: str = ""
     page_size: int | None = None
     with_restore: bool = False
+    bucket: str = ""
+
+    @property
+    def what(self) -> str:
+        """What errors call the listing."""
+        origin = f"s3://{self.bucket}/" if self.bucket else ""
+        return f"listing of {origin}{printable(self.prefix)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +52,15 @@ class ListPage:
     prefixes: list[str]
     next_token: str | None
 
+    @property
+    def names(self) -> list[str]:
+        """The keys and the prefixes."""
+        return [*(item.key for item in self.objects), *self.prefixes]
+
 
 def list_objects(query: ListQuery, token: str | None = None) -> Operation[ListPage]:
     """List one page; `token` is where the page before it ended."""
-    what = f"listing of {printable(query.prefix) or 'the bucket'}"
+    what = query.what
     fields = {
         # XML cannot carry every key: they come encoded.
         "encoding-type": "url",
@@ -54,6 +76,24 @@ def list_objects(query: ListQuery, token: str | None = None) -> Operation[ListPa
     request.headers = asked
     parse = document_parser(what, "ListBucket")
     return (yield from fetch(request, lambda answer: _parse_page(parse(answer), query, token)))
+
+
+class ListingProgress:
+    """Raises UnavailableError for pages that get nowhere: a listing without end is none of S3."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._last_name = ""
+        self._empty_pages = 0
+
+    def check(self, names: list[str]) -> None:
+        """Take the names of the next page: one of them lies behind all that came before."""
+        self._empty_pages = 0 if names else self._empty_pages + 1
+        last_name = max(names, default="")
+        stands_still = bool(names) and last_name <= self._last_name
+        if stands_still or self._empty_pages > _MAX_EMPTY_PAGES:
+            raise unexpected_response(self._what)
+        self._last_name = max(self._last_name, last_name)
 
 
 def document_request(method: str, key: str, what: str, query: dict[str, str]) -> S3Request:
@@ -77,17 +117,14 @@ def _parse_page(page: XmlElement, query: ListQuery, token: str | None) -> ListPa
     decode = name_decoder(page)
     objects = [_parse_object(item, decode) for item in page.children("Contents")]
     prefixes = [decode(item.required("Prefix")) for item in page.children("CommonPrefixes")]
-    names = [*(item.key for item in objects), *prefixes]
-    if not all(name.startswith(query.prefix) for name in names):
+    following = page.text("NextContinuationToken") if page.flag("IsTruncated") else None
+    listed = ListPage(objects, prefixes, following)
+    if not all(name.startswith(query.prefix) for name in listed.names):
         raise page.unexpected()
-    if not page.flag("IsTruncated"):
-        return ListPage(objects, prefixes, None)
-    following = page.text("NextContinuationToken")
-    if following in ("", token):
+    if following is not None and following in ("", token):
         # It would be the same page for ever.
-        what = f"listing of {printable(query.prefix)}"
-        raise OrchestratorError(f"{what}: the server does not say how it goes on")
-    return ListPage(objects, prefixes, following)
+        raise OrchestratorError(f"{query.what}: the server does not say how it goes on")
+    return listed
 
 
 def _parse_object(item: XmlElement, decode: Callable[[str], str]) -> ObjectSummary:

@@ -96,7 +96,10 @@ def list_multipart_uploads(
         if error.code != "NoSuchUpload":
             raise
         return UploadsPage([], None)
-    if page.next_markers is not None and page.next_markers == markers:
+    following = page.next_markers
+    if following is not None and (
+        following == markers or following["key-marker"] < markers.get("key-marker", "")
+    ):
         # It would be the same page for ever.
         raise OrchestratorError(f"{what}: the server does not say how it goes on")
     return page
@@ -162,21 +165,21 @@ def list_parts(key: str, upload_id: str) -> Operation[dict[int, StoredPart]]:
     what = f"list of the stored parts of {printable(key)}"
     parse = document_parser(what, "ListParts")
     parts: dict[int, StoredPart] = {}
-    marker = ""
+    marker = 0
     while True:
-        query = {"uploadId": upload_id, **({"part-number-marker": marker} if marker else {})}
+        query = {"uploadId": upload_id, **({"part-number-marker": str(marker)} if marker else {})}
         request = document_request("GET", key, what, query)
         found, following = yield from fetch(request, lambda response: _parse_parts(parse(response)))
         parts |= {part.number: part for part in found}
         if following is None:
             return parts
-        if following == marker:
-            # It would be the same page for ever.
+        if following <= marker:
+            # It would go on for ever.
             raise OrchestratorError(f"{what}: the server does not say how it goes on")
         marker = following
 
 
-def _parse_parts(page: XmlElement) -> tuple[list[StoredPart], str | None]:
+def _parse_parts(page: XmlElement) -> tuple[list[StoredPart], int | None]:
     parts = [
         StoredPart(
             number=item.number(item.text("PartNumber")),
@@ -186,7 +189,9 @@ def _parse_parts(page: XmlElement) -> tuple[list[StoredPart], str | None]:
         )
         for item in page.children("Part")
     ]
-    return parts, page.text("NextPartNumberMarker") if page.flag("IsTruncated") else None
+    if not page.flag("IsTruncated"):
+        return parts, None
+    return parts, page.number(page.text("NextPartNumberMarker"))
 
 
 def upload_part(

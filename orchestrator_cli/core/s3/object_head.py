@@ -14,6 +14,7 @@ from orchestrator_cli.core.s3.types import ObjectMetadata
 
 _METADATA_HEADER = "x-amz-meta-"
 SHA256_HEADER = _METADATA_HEADER + SHA256_METADATA
+_MAX_DATE_CHARACTERS = 60
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
@@ -38,18 +39,28 @@ def parse_head(key: str, response: S3Response, size_bytes: int) -> ObjectMetadat
 
 @lru_cache(maxsize=64)
 def _http_date(text: str) -> datetime:
-    """Parse an HTTP date; the form that servers send today without the import for the others."""
+    """Parse an HTTP date, the usual form without the import for the others. Raises ValueError."""
     try:
         day, month, year, time_of_day, zone = text.partition(", ")[2].split(" ")
         hour, minute, second = map(int, time_of_day.split(":"))
         if zone == "GMT":
             number = _MONTHS.index(month) + 1
             return datetime(int(year), number, int(day), hour, minute, second, tzinfo=UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
+    return _other_date(text)
+
+
+def _other_date(text: str) -> datetime:
     from email.utils import parsedate_to_datetime
 
-    return parsedate_to_datetime(text)
+    if len(text) > _MAX_DATE_CHARACTERS:
+        raise ValueError("longer than any date")
+    try:
+        date = parsedate_to_datetime(text)
+    except (TypeError, OverflowError, IndexError) as error:
+        raise ValueError("not a date") from error
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
 def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:

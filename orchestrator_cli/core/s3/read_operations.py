@@ -237,6 +237,7 @@ def _check_range(
     Some servers and proxies send less than was asked for and say so in the headers only; a caller
     that took it for the end of the object would be wrong without notice.
     """
+    require_etag(response, what)
     # Some servers send the range with status 200.
     told = _CONTENT_RANGE.fullmatch(response.header("content-range"))
     if told is None or int(told[1]) != offset_bytes:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError
 from orchestrator_cli.core.http.transport import Cancelled
 from orchestrator_cli.core.s3.checksum import RandomAccessReader
-from orchestrator_cli.core.s3.list_operations import ListPage, ListQuery, list_objects
+from orchestrator_cli.core.s3.list_operations import (
+    ListingProgress,
+    ListPage,
+    ListQuery,
+    list_objects,
+)
 from orchestrator_cli.core.s3.read_operations import (
     ObjectContent,
     get_object,
@@ -123,19 +128,27 @@ class ObjectReader:
         `with_restore` asks for the state of restores too, which only some servers list. `at_once`
         is how many one request asks for, where the caller may need no more; else 1,000.
         """
-        query = ListQuery(prefix, start_after, page_size=at_once, with_restore=with_restore)
+        query = ListQuery(
+            prefix,
+            start_after,
+            page_size=at_once,
+            with_restore=with_restore,
+            bucket=self.bucket,
+        )
         for page in self._pages(query):
             yield from page.objects
 
     def list_prefixes(self, prefix: str, start_after: str = "") -> Iterator[str]:
         """Yield the prefixes one level down, in order; one request per thousand."""
-        for page in self._pages(ListQuery(prefix, start_after, delimiter="/")):
+        for page in self._pages(ListQuery(prefix, start_after, "/", bucket=self.bucket)):
             yield from page.prefixes
 
     def _pages(self, query: ListQuery) -> Iterator[ListPage]:
         token = None
+        progress = ListingProgress(query.what)
         while True:
             page = self.clients.run(list_objects(query, token))
+            progress.check(page.names)
             yield page
             token = page.next_token
             if token is None:

@@ -36,6 +36,9 @@ Sink = Callable[[bytes], object]
 SMALL_RESPONSE_SECONDS = 120.0
 # A larger one may take as much longer as this rate allows.
 _SLOWEST_BYTES_PER_SECOND = 8 * 1024
+# So long may any other request take, and a large body longer: a rate limit may be low and shared.
+_LONGEST_SECONDS = 4 * 3600.0
+_SLOWEST_SENT_BYTES_PER_SECOND = 1024
 _ASKS_FOR_LESS = frozenset({429, 503})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SECONDS = re.compile(r"[0-9]{1,6}")
@@ -88,6 +91,7 @@ class S3Request:
     believed; the request is then retried as after any other error.
     `open_sink` is called before each try and returns what takes the body; without it the body is
     collected, up to `max_body_bytes`.
+    `total_timeout_seconds` is for a response that is small; without it hours may go by.
     `before_retry` is given the error and returns an operation that runs before the next try; what
     that raises is final.
     `is_retried` False: the request is sent once.
@@ -140,7 +144,8 @@ def sign_request(
         body.body,
         request.open_sink() if request.open_sink is not None else None,
         request.max_body_bytes,
-        request.total_timeout_seconds,
+        request.total_timeout_seconds
+        or _LONGEST_SECONDS + body.size_bytes / _SLOWEST_SENT_BYTES_PER_SECOND,
     )
 
 

@@ -124,5 +124,5 @@ def _parse_limited(body: bytes | bytearray | memoryview, what: str) -> Element:
     try:
         # Bounded above; expat refuses entities that explode.
         return ET.fromstring(body)  # noqa: S314
-    except (ET.ParseError, ValueError) as error:
+    except (ET.ParseError, ValueError, LookupError) as error:
         raise unexpected_response(what) from error

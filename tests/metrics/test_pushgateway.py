@@ -61,7 +61,8 @@ def test_commands_share_the_totals(
     cli: RunCommand, new_upload: NewUpload, receiver: Receiver
 ) -> None:
     cli(*new_upload("--metrics-push", receiver.url)).ok()
-    empty = ("sync-efs", "--root", Path.cwd())
+    Path("efs/bench-01").mkdir(parents=True)
+    empty = ("sync-efs", "--root", "efs")
     cli(*empty, env={"ORCHESTRATOR_SYNC_EFS_METRICS_PUSH": receiver.url}).ok()
     cli(*new_upload(), env={"ORCHESTRATOR_UPLOAD_METRICS_PUSH": f"{receiver.url}/"}).ok()
     last = receiver.pushed[2]
@@ -204,6 +205,7 @@ def test_trouble_that_goes_on_is_told_once(
 ) -> None:
     receiver.answer = Answer(503)
     line = ("sync-efs", "--root", str(tmp_path), "--watch", "--interval", "50ms")
+    (tmp_path / "bench-01").mkdir()
     watching = cli_process.start(*line, "--metrics-push", receiver.url)
     receiver.wait_for(4)
     watching.send_signal(signal.SIGTERM)

@@ -83,20 +83,22 @@ def _list_executions(
     as_json: bool,
 ) -> None:
     from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.executions.listing import list_execution_ids
     from orchestrator_cli.core.executions.repository import read_executions
 
     if until is not None and until < since:
         raise click.UsageError("--until is before --since.")
     store = app.store()
+    wanted = ExecutionFilter(
+        results=frozenset([result] if result else []), suites=frozenset([suite] if suite else [])
+    )
     shown = 0
     ids = list_execution_ids(store, since, until, app.now())
     for execution_id, item in read_executions(store, ids):
         if isinstance(item, OrchestratorError):
             app.output.warn(f"{execution_id}: {item.message}")
-        elif (result is None or item.result == result) and (
-            suite is None or item.test_suite == suite
-        ):
+        elif wanted.matches(item):
             _print_execution(app, item, null, as_json, header=shown == 0)
             shown += 1
     if not shown:

@@ -9,7 +9,8 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-from orchestrator_cli.core.gateway.messages import EXAMPLE_ID, PROBLEM_TYPE
+from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
+from orchestrator_cli.core.gateway.messages import PROBLEM_TYPE
 
 Id = Annotated[
     str,

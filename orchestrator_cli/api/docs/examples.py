@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator_cli.core.gateway.messages import EXAMPLE_ID
+from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
 
 _URL = (
     f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/logs/stdout.log"

@@ -20,16 +20,22 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     UsageError,
 )
-from orchestrator_cli.core.executions.keys import MAX_KEY_BYTES
 from orchestrator_cli.core.executions.metadata import Status
-from orchestrator_cli.core.s3.part_plan import (
-    BASE_PART_BYTES,
-    DOUBLING,
-    MAX_OBJECT_BYTES,
-    MAX_PART_BYTES,
-    MAX_PARTS,
-    MAX_STREAM_BYTES,
+from orchestrator_cli.core.gateway.message_fields import (
+    EXAMPLE_ID,
+    EXAMPLE_SHA256,
+    EXAMPLE_UPLOAD_ID,
+    EXAMPLE_URL,
+    SCHEDULE_MEANING,
+    Checksum,
+    ContentType,
+    Md5,
+    Path,
+    Sha256,
+    Size,
+    UploadId,
 )
+from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, DOUBLING, MAX_PART_BYTES, MAX_PARTS
 from orchestrator_cli.core.s3.types import PutOutcome
 
 # The word that stands for each class of error, in the `type` of a problem and for a single file.
@@ -44,64 +50,10 @@ ERROR_KINDS: dict[type[OrchestratorError], str] = {
 }
 PROBLEM_TYPE = "application/problem+json"
 PROBLEM_PREFIX = "urn:orchestrator:error:"
-
-# Of ASCII only: it becomes a header.
-CONTENT_TYPE = r"^[A-Za-z0-9_!#$&^.+-]{1,100}/[A-Za-z0-9_!#$&^.+-]{1,100}(;[\x20-\x7e]{0,100})?$"
-EXAMPLE_ID = "01JAB3C4D5E6F7G8H9JKMNPQRS"
 MAX_FILES = 200
 MAX_PART_OFFERS = 500
 MAX_CHANGES = 500
 MAX_ERROR_CHARACTERS = 1000
-
-_URL = (
-    f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/artifacts/custom/a.txt?…"
-)
-_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-_SCHEDULE = (
-    "`doubling-FIRST-COUNT`: parts of FIRST bytes, twice as large after each COUNT of them. "
-    f"`fixed-SIZE`: parts of SIZE bytes, for files of more than {MAX_STREAM_BYTES:,} bytes. The "
-    "last part is what is left."
-)
-_UPLOAD_ID = "2~VmVyeSBsb25nIHVwbG9hZCBpZA"
-
-Path = Annotated[
-    str,
-    Field(
-        description="Relative, as `upload` takes it: where it goes follows from it. Or as answered "
-        "here, which stays what it is.",
-        min_length=1,
-        max_length=MAX_KEY_BYTES,
-        examples=["artifacts/custom/a.txt"],
-    ),
-]
-Size = Annotated[int, Field(ge=0, le=MAX_OBJECT_BYTES, examples=[4])]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=[_SHA256])]
-Md5 = Annotated[
-    str,
-    Field(
-        description="Where `content_md5` says so.",
-        pattern=r"^[0-9a-f]{32}$",
-        examples=["098f6bcd4621d373cade4e832627b4f6"],
-    ),
-]
-ContentType = Annotated[
-    str,
-    Field(
-        description="Left out, it follows from the name.",
-        max_length=300,
-        pattern=CONTENT_TYPE,
-        examples=["text/plain; charset=utf-8"],
-    ),
-]
-UploadId = Annotated[str, Field(min_length=1, max_length=1024, examples=[_UPLOAD_ID])]
-Checksum = Annotated[
-    str,
-    Field(
-        pattern="^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})-[1-9][0-9]{0,4}$",
-        examples=[f"sha256:{_SHA256}-3"],
-        description="With `-PARTS`.",
-    ),
-]
 
 
 def kind_of_error(error: OrchestratorError) -> str:
@@ -159,7 +111,9 @@ class MultipartRequest(_Request):
 
     path: Path
     part_schedule: str = Field(
-        default=DOUBLING, pattern=f"^({DOUBLING}|fixed-[1-9][0-9]{{0,12}})$", description=_SCHEDULE
+        default=DOUBLING,
+        pattern=f"^({DOUBLING}|fixed-[1-9][0-9]{{0,12}})$",
+        description=SCHEDULE_MEANING,
     )
     content_type: ContentType | None = None
 
@@ -247,13 +201,15 @@ class StoredFile(BaseModel):
     part_schedule: str | None = Field(
         description="How a file of several parts was cut.", examples=[DOUBLING]
     )
-    checksum: str | None = Field(description="S3's own.", examples=[f"sha256:{_SHA256}"])
+    checksum: str | None = Field(description="S3's own.", examples=[f"sha256:{EXAMPLE_SHA256}"])
 
 
 class SignedPut(BaseModel):
     """A request that stores exactly what was offered, and only where nothing is stored yet."""
 
-    url: str = Field(description="It works without a token until it expires.", examples=[_URL])
+    url: str = Field(
+        description="It works without a token until it expires.", examples=[EXAMPLE_URL]
+    )
     headers: dict[str, str] = Field(
         description="To be sent exactly so; they are signed.",
         examples=[{"if-none-match": "*", "content-length": "4"}],
@@ -276,7 +232,7 @@ class StoredPart(BaseModel):
 class IncompleteUpload(BaseModel):
     """An upload of the same file that was begun and not ended."""
 
-    upload_id: str = Field(examples=[_UPLOAD_ID])
+    upload_id: str = Field(examples=[EXAMPLE_UPLOAD_ID])
     initiated_at: datetime
     accepts_sha256: bool = Field(description="False where it cannot be gone on with.")
     parts: list[StoredPart]
@@ -319,8 +275,8 @@ class OfferFilesResponse(BaseModel):
 class MultipartResponse(BaseModel):
     """A multipart upload."""
 
-    upload_id: str = Field(examples=[_UPLOAD_ID])
-    part_schedule: str = Field(description=_SCHEDULE, examples=[DOUBLING])
+    upload_id: str = Field(examples=[EXAMPLE_UPLOAD_ID])
+    part_schedule: str = Field(description=SCHEDULE_MEANING, examples=[DOUBLING])
 
 
 class PartsResponse(BaseModel):
@@ -334,7 +290,7 @@ class CompleteResponse(BaseModel):
     """The file is stored."""
 
     outcome: PutOutcome
-    checksum: str | None = Field(examples=[f"sha256:{_SHA256}-3"])
+    checksum: str | None = Field(examples=[f"sha256:{EXAMPLE_SHA256}-3"])
 
 
 class ResultsResponse(BaseModel):

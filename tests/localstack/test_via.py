@@ -140,13 +140,13 @@ def test_a_part_url_takes_its_part(
 ) -> None:
     base = f"/executions/{execution_id}/uploads"
     pieces = parts_of(CONTENT)
-    upload_id = server.post(f"{base}/begin", {"path": "big.bin"}).json()["upload_id"]
+    upload_id = server.post(f"{base}/multipart", {"path": "big.bin"}).json()["upload_id"]
     upload = {"path": "big.bin", "upload_id": upload_id}
     offers = [
         {"number": number, "size_bytes": len(piece), "sha256": digest(piece)}
         for number, piece in enumerate(pieces, 1)
     ]
-    puts = server.post(f"{base}/parts", upload | {"parts": offers}).json()["parts"]
+    puts = server.post(f"{base}/multipart/parts", upload | {"parts": offers}).json()["parts"]
     assert send(puts[0], pieces[1]).status == 400
     assert (
         send({**puts[0], "url": puts[0]["url"].replace("Number=1", "Number=2")}, pieces[0]).status
@@ -155,14 +155,14 @@ def test_a_part_url_takes_its_part(
     for put, piece in zip(puts, pieces, strict=True):
         assert send(put, piece).status == 200
     whole = {"size_bytes": len(CONTENT), "checksums": [composite(noise(len(CONTENT), 5))]}
-    assert server.post(f"{base}/complete", upload | whole).status == 409
+    assert server.post(f"{base}/multipart/complete", upload | whole).status == 409
     whole["checksums"] = [composite(CONTENT)]
-    done = server.post(f"{base}/complete", upload | whole).json()
+    done = server.post(f"{base}/multipart/complete", upload | whole).json()
     assert done == {"outcome": "created", "checksum": composite(CONTENT)}
     # An upload id is good for its own file only.
-    begun = server.post(f"{base}/begin", {"path": "one.bin"}).json()["upload_id"]
+    begun = server.post(f"{base}/multipart", {"path": "one.bin"}).json()["upload_id"]
     stray = {"path": "two.bin", "upload_id": begun, "parts": offers[:1]}
-    (put,) = server.post(f"{base}/parts", stray).json()["parts"]
+    (put,) = server.post(f"{base}/multipart/parts", stray).json()["parts"]
     assert send(put, pieces[0]).status == 404
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
         UsageError,
     )
     from orchestrator_cli.core.executions.filters import ExecutionFilter
+    from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+    from orchestrator_cli.core.s3.types import UploadResult
+    from orchestrator_cli.core.transfer.download import DownloadSummary
+    from orchestrator_cli.core.transfer.uploader import UploadSummary
     from orchestrator_cli.library.bucket import Bucket, open_bucket
     from orchestrator_cli.library.execution import Execution, Link, StoredFile
 
@@ -30,14 +34,18 @@ _MODULES = {
     "ArchivedError": _ERRORS,
     "Bucket": "orchestrator_cli.library.bucket",
     "ConflictError": _ERRORS,
+    "DownloadSummary": "orchestrator_cli.core.transfer.download",
     "Execution": "orchestrator_cli.library.execution",
     "ExecutionFilter": "orchestrator_cli.core.executions.filters",
+    "ExecutionMetadata": "orchestrator_cli.core.executions.metadata",
     "IntegrityError": _ERRORS,
     "Link": "orchestrator_cli.library.execution",
     "NotFoundError": _ERRORS,
     "OrchestratorError": _ERRORS,
     "StoredFile": "orchestrator_cli.library.execution",
     "UnavailableError": _ERRORS,
+    "UploadResult": "orchestrator_cli.core.s3.types",
+    "UploadSummary": "orchestrator_cli.core.transfer.uploader",
     "UsageError": _ERRORS,
     "open_bucket": "orchestrator_cli.library.bucket",
 }
@@ -47,14 +55,18 @@ __all__ = [
     "ArchivedError",
     "Bucket",
     "ConflictError",
+    "DownloadSummary",
     "Execution",
     "ExecutionFilter",
+    "ExecutionMetadata",
     "IntegrityError",
     "Link",
     "NotFoundError",
     "OrchestratorError",
     "StoredFile",
     "UnavailableError",
+    "UploadResult",
+    "UploadSummary",
     "UsageError",
     "open_bucket",
 ]

@@ -17,6 +17,7 @@ from orchestrator_cli.docgen.deploy_page import render_deploy_page
 from orchestrator_cli.docgen.environment import global_variables
 from orchestrator_cli.docgen.layout_page import render_layout_page
 from orchestrator_cli.docgen.metrics_page import render_metrics_page
+from orchestrator_cli.docgen.python_page import render_python_page
 from orchestrator_cli.docgen.reference import PROGRAM, read_commands, read_program
 from orchestrator_cli.docgen.retention_page import render_retention_page
 
@@ -36,6 +37,7 @@ def render_all() -> dict[Path, str]:
         Path("man", f"{manpages.DEPLOY_PAGE}.7"): render_deploy_page(__version__),
         Path("man", f"{manpages.LAYOUT_PAGE}.7"): render_layout_page(__version__),
         Path("man", f"{manpages.METRICS_PAGE}.7"): render_metrics_page(__version__),
+        Path("man", f"{manpages.PYTHON_PAGE}.7"): render_python_page(__version__),
         Path("man", f"{manpages.RETENTION_PAGE}.7"): render_retention_page(__version__),
     }
     see_also = (f"{PROGRAM}(1)", *manpages.OVERVIEWS)

@@ -14,6 +14,7 @@ RETENTION_PAGE = f"{PROGRAM}-retention"
 DEPLOY_PAGE = f"{PROGRAM}-deployment"
 METRICS_PAGE = f"{PROGRAM}-metrics"
 BENCHMARKS_PAGE = f"{PROGRAM}-benchmarks"
+PYTHON_PAGE = f"{PROGRAM}-python"
 OVERVIEWS = tuple(
     f"{page}(7)"
     for page in (
@@ -22,6 +23,7 @@ OVERVIEWS = tuple(
         DEPLOY_PAGE,
         LAYOUT_PAGE,
         METRICS_PAGE,
+        PYTHON_PAGE,
         RETENTION_PAGE,
     )
 )

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import new_execution_id
 from orchestrator_cli.core.executions.listing import list_execution_ids, resolve_execution_id
@@ -49,11 +49,7 @@ class Bucket:
 
     def __init__(self, settings: S3Settings) -> None:
         """Take the settings; `open_bucket` makes them."""
-        self._settings = settings
-        self._store = self._connect()
-
-    def _connect(self) -> ArtifactStore:
-        return ArtifactStore(S3Session(self._settings))
+        self._store = ArtifactStore(S3Session(settings))
 
     def new_execution(
         self,
@@ -80,7 +76,7 @@ class Bucket:
             started_at=now,
             labels=dict(labels or {}),
         )
-        return Execution(self._connect, create_execution(self._store, metadata).execution_id)
+        return Execution(self._store, create_execution(self._store, metadata).execution_id)
 
     def execution(self, execution_id: str) -> Execution:
         """Return the execution of a ULID, of a unique beginning of one, or `@latest`.
@@ -89,7 +85,7 @@ class Bucket:
         as it is: whether there is such an execution is found out when something is asked of it.
         """
         found = resolve_execution_id(self._store, execution_id, datetime.now(UTC))
-        return Execution(self._connect, found)
+        return Execution(self._store, found)
 
     def executions(
         self,
@@ -100,11 +96,15 @@ class Bucket:
     ) -> Iterator[ExecutionMetadata]:
         """Yield the records of executions that began in a window, the oldest first.
 
-        What cannot be read as a record is left out. The cost follows the window, not the bucket.
+        `since` and `until` have a time zone; None is open. An execution whose record is missing or
+        not valid is left out; raises what else keeps a record from being read, as AccessError and
+        UnavailableError. The cost follows the window, not the bucket.
         """
         found = list_execution_ids(self._store, since, until, now=datetime.now(UTC))
         for _, metadata in read_executions(self._store, found):
-            if isinstance(metadata, OrchestratorError):
+            if isinstance(metadata, NotFoundError | IntegrityError):
                 continue
+            if isinstance(metadata, OrchestratorError):
+                raise metadata
             if wanted is None or wanted.matches(metadata):
                 yield metadata

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.links import sign_file_url
 from orchestrator_cli.core.executions.listing import list_files
@@ -33,6 +34,8 @@ from orchestrator_cli.core.transfer.upload_recorder import UploadRecorder
 from orchestrator_cli.core.transfer.upload_target import DirectSession
 from orchestrator_cli.core.transfer.uploader import Uploader, UploadSummary, upload_stream
 
+_RESULTS = ", ".join(Result)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
@@ -56,10 +59,9 @@ class Link:
 class Execution:
     """One execution of a bucket, which `Bucket` makes. Safe to share between threads."""
 
-    def __init__(self, connect: Callable[[], ArtifactStore], execution_id: str) -> None:
+    def __init__(self, store: ArtifactStore, execution_id: str) -> None:
         self.id = execution_id
-        self._connect = connect
-        self._store = connect()
+        self._store = store
 
     def metadata(self) -> ExecutionMetadata:
         """Return the record as it is now. Raises NotFoundError, IntegrityError."""
@@ -82,7 +84,7 @@ class Execution:
         roots = [Path(path) for path in paths]
         session = DirectSession(self._store, self.id)
         names = tuple(map(str, roots))
-        recorder = UploadRecorder(session, lambda: DirectSession(self._connect(), self.id), names)
+        recorder = UploadRecorder(session, lambda: session, names)
         recorder.failing = session.failing(datetime.now(UTC))
 
         def take(result: UploadResult) -> None:
@@ -109,7 +111,7 @@ class Execution:
         key = artifact_key(self.id, path)
         item = PlannedFile(Path("-"), path, key, 0, guess_content_type(path))
         session = DirectSession(self._store, self.id)
-        recorder = UploadRecorder(session, lambda: DirectSession(self._connect(), self.id), (path,))
+        recorder = UploadRecorder(session, lambda: session, (path,))
         recorder.failing = session.failing(datetime.now(UTC))
         try:
             with TransferEngine(self._store) as engine:
@@ -124,9 +126,12 @@ class Execution:
     def finish(self, result: str, *, tree_is_stored: bool = False) -> ExecutionMetadata:
         """Record how the test ended, `pass`, `fail` or `error`, and return the record.
 
-        Repeating it changes nothing; another result is a ConflictError. An on-prem execution stays
-        pending until its EFS tree is stored, unless `tree_is_stored` says that it is.
+        Repeating it changes nothing; another result than the recorded one is a ConflictError, and
+        one that there is not a UsageError. An on-prem execution stays pending until its EFS tree is
+        stored, unless `tree_is_stored` says that it is.
         """
+        if result not in list(Result):
+            raise UsageError(f"not a result: {printable(result)!r}", hint=f"one of {_RESULTS}")
         return finish_execution(
             self._store, self.id, Result(result), datetime.now(UTC), tree_is_stored=tree_is_stored
         )

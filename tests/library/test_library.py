@@ -78,6 +78,19 @@ def test_executions_are_found_again(opened: Bucket) -> None:
     assert list(opened.executions(until=datetime(2020, 1, 1, tzinfo=UTC))) == []
 
 
+def test_a_record_that_is_not_valid_is_left_out_and_one_that_cannot_be_had_is_not(
+    recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    opened = open_bucket(bucket)
+    valid, broken = opened.new_execution(), opened.new_execution()
+    key = f"executions/{broken.id}/metadata.json"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"not a record")
+    assert [one.execution_id for one in opened.executions()] == [valid.id]
+    recorder.inject(faults.access_denied(), "GetObject", key=f"{valid.id}/metadata", times=None)
+    with pytest.raises(AccessError):
+        list(opened.executions())
+
+
 def test_an_execution_is_made_once(opened: Bucket) -> None:
     first = opened.new_execution(suite="smoke")
     assert opened.new_execution(execution_id=first.id).id == first.id
@@ -110,6 +123,30 @@ def test_a_file_that_fails_is_a_result_and_on_record(
     recorder.heal()
     execution.upload(results)
     assert execution.metadata().artifact_status == "complete"
+
+
+def test_what_ends_an_upload_is_raised_and_on_record(
+    opened: Bucket, results: Path, recorder: Proxy, bucket: str
+) -> None:
+    execution = open_bucket(bucket).new_execution()
+    recorder.inject(faults.wrong_credentials(), "PutObject", key=r"artifacts/|logs/", times=None)
+    with pytest.raises(AccessError, match="does not know the access key"):
+        execution.upload(results)
+    with pytest.raises(AccessError, match="does not know the access key"):
+        execution.upload_stream(BytesIO(b"from a pipe"), "stderr.log")
+    recorder.heal()
+    ends = {one.path: one.error.partition(":")[0] for one in execution.metadata().failures}
+    assert ends == dict.fromkeys((str(results), "logs/stderr.log"), "not all of it is stored")
+    assert execution.upload(results).created == 2
+    assert execution.upload_stream(BytesIO(b"from a pipe"), "stderr.log").stored
+    assert execution.finish("pass").artifact_status == "complete"
+
+
+def test_a_result_that_there_is_not_is_refused(opened: Bucket) -> None:
+    execution = opened.new_execution()
+    with pytest.raises(UsageError, match="not a result: 'passed'"):
+        execution.finish("passed")
+    assert execution.metadata().result is None
 
 
 def test_nothing_is_written_for_a_file_that_was_never_there(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import os
-import stat
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,8 +13,7 @@ from pathlib import Path
 from orchestrator_cli.api.auth import TOKEN_FORM, ParsedTokens, Token, hash_token, parse_tokens
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
-
-MAX_FILE_BYTES = 1024 * 1024
+from orchestrator_cli.core.files.small_file import read_small_file
 
 # What identifies one state of a file. The time of the last status change is part of it, because
 # a program that keeps the time of the last change, as `cp -p` does, cannot keep that one.
@@ -97,7 +95,8 @@ class TokenFile:
             self._report(len(self._tokens), problem)
 
     def _read(self, path: Path) -> ParsedTokens:
-        text, self._state = _read_text(path)
+        text, found = read_small_file(path)
+        self._state = _as_state(found)
         return parse_tokens(text)
 
 
@@ -120,24 +119,3 @@ def _state_of(path: Path) -> _State | None:
 
 def _as_state(found: os.stat_result) -> _State:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _read_text(path: Path) -> tuple[str, _State]:
-    """Return the content of a regular file of bounded size, and the state it was read in."""
-    name = printable(path)
-    try:
-        # Opening a FIFO for reading would wait for its writer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise UsageError(f"{name} is not a regular file")
-            # The size alone may lie: some file systems tell 0.
-            content = b"" if found.st_size > MAX_FILE_BYTES else file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read {name}: {error.strerror}") from error
-    if max(found.st_size, len(content)) > MAX_FILE_BYTES:
-        raise UsageError(f"{name} is larger than {MAX_FILE_BYTES:,} bytes")
-    try:
-        return content.decode(), _as_state(found)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is not UTF-8") from error

@@ -233,12 +233,10 @@ pass_app = click.make_pass_decorator(App)
 
 
 def _read_token(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise UsageError(f"cannot read {printable(file)}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{printable(file)} holds no token") from error
+    from orchestrator_cli.core.files.small_file import read_small_file
+
+    text, _ = read_small_file(file)
+    return text.strip()
 
 
 def debug_from_environment() -> bool:
@@ -282,11 +280,12 @@ def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
         return {}
     import tomllib
 
+    from orchestrator_cli.core.files.small_file import read_small_file
+
+    text, _ = read_small_file(file)
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {printable(file)}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{printable(file)} is not valid TOML: {error}") from error
     try:
         return _checked(content, "", option_names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -242,7 +243,7 @@ def test_a_config_file_that_is_named_must_be_there(cli: RunCommand, tmp_path: Pa
     assert "gone.toml: No such file" in result.err
     cli("--config", tmp_path, "ls").expect(2)
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    assert "is not valid TOML" in cli("--config", tmp_path / "binary", "ls").expect(2).err
+    assert "is not UTF-8" in cli("--config", tmp_path / "binary", "ls").expect(2).err
 
 
 def test_the_endpoint_and_region_may_be_options(
@@ -559,3 +560,12 @@ def test_python_dash_m_is_the_same_program(cli_process: Processes) -> None:
     if script.exists() and script.stat().st_mode & stat.S_IXUSR:
         result = cli_process.run("--version", command=(str(script),)).ok()
         assert result.out == f"orchestrator {__version__}\n"
+
+
+def test_a_configuration_file_that_never_ends_is_an_error(cli: RunCommand, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    assert "is not a regular file" in cli("--config", tmp_path / "fifo", "ls").expect(2).err
+    assert "is larger than" in cli("--config", "/dev/zero", "ls").expect(2).err
+    with open(tmp_path / "huge.toml", "wb") as huge:
+        huge.truncate(1 << 40)
+    assert "is larger than" in cli("--config", tmp_path / "huge.toml", "ls").expect(2).err

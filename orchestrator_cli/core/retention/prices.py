@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.small_file import read_small_file
 
 AWS_PRICES_FILE = Path(__file__).with_name("prices.toml")
 REFERENCE_REGION = "us-east-1"
@@ -117,7 +118,7 @@ def _invalid(path: Path, why: str) -> UsageError:
 
 
 def _load(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8")
+    text, _ = read_small_file(path)
     if path.suffix.lower() == ".toml":
         return tomllib.loads(text, parse_float=Decimal)
     return json.loads(text, parse_float=Decimal)

@@ -1,0 +1,39 @@
+"""Files of settings that somebody has named: read whole, and never more than they may have."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
+
+MAX_SETTINGS_BYTES = 1024 * 1024
+
+
+def read_small_file(
+    path: str | os.PathLike[str], max_bytes: int = MAX_SETTINGS_BYTES
+) -> tuple[str, os.stat_result]:
+    """Return the text of a file, and what it was like when it was opened.
+
+    A FIFO, a directory, a device that never ends, a file over `max_bytes` and one that is not UTF-8
+    are a UsageError, as is one that cannot be read.
+    """
+    name = printable(path)
+    try:
+        # Opening a FIFO for reading would wait for its writer.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            found = os.fstat(file.fileno())
+            # /dev/null is a file of no settings; what never ends is cut off below.
+            if not (stat.S_ISREG(found.st_mode) or stat.S_ISCHR(found.st_mode)):
+                raise UsageError(f"{name} is not a regular file")
+            # The size alone may lie: some file systems tell 0.
+            content = b"" if found.st_size > max_bytes else file.read(max_bytes + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {name}: {error.strerror}") from error
+    if max(found.st_size, len(content)) > max_bytes:
+        raise UsageError(f"{name} is larger than {max_bytes:,} bytes")
+    try:
+        return content.decode(), found
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8") from error

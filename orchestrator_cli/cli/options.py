@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from orchestrator_cli.core.base.quantities import parse_duration, parse_instant,
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
 
 
@@ -114,7 +116,7 @@ def command(
 
 
 class DurationType(click.ParamType[timedelta]):
-    """A duration such as 90s, 15m, 2h, 7d or 1h30m."""
+    """A duration such as 90s, 15m, 2h, 7d or 1h30m; a number alone is seconds."""
 
     name = "duration"
 
@@ -125,7 +127,8 @@ class DurationType(click.ParamType[timedelta]):
         if isinstance(value, timedelta):
             return value
         try:
-            return parse_duration(str(value))
+            text = str(value).strip()
+            return parse_duration(f"{text}s" if _NUMBER.fullmatch(text) else text)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -144,7 +147,10 @@ class SizeType(click.ParamType[int]):
 
 
 class InstantType(click.ParamType[datetime]):
-    """An instant: a duration ago (2d), a date (2026-01-31) or RFC 3339 time; UTC if no zone."""
+    """An instant: 2d (ago), today, yesterday, 14:30, 2026-01-31 or an RFC 3339 time.
+
+    Without a zone it is local time where standard output is a terminal, and UTC elsewhere.
+    """
 
     name = "time"
 
@@ -153,7 +159,8 @@ class InstantType(click.ParamType[datetime]):
     ) -> datetime:
         """Parse an instant."""
         try:
-            return parse_instant(str(value), datetime.now(UTC))
+            zone = None if sys.stdout.isatty() else UTC
+            return parse_instant(str(value), datetime.now(UTC), zone)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.core.base.text import printable
@@ -91,6 +91,12 @@ class Output:
             bar = full * round(room * amount / most)
             shown = _styled(bar, "cyan") if bar and self._colors(sys.stdout) else bar
             self.line(f"{label:<{labels}}  {text:>{words}}  {shown}".rstrip())
+
+    def time(self, instant: datetime | None) -> str:
+        """Write an instant as local time for a terminal, as UTC for anything else."""
+        if instant is None or not self.is_terminal:
+            return human_time(instant)
+        return instant.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
     @property
     def is_terminal(self) -> bool:
@@ -272,6 +278,17 @@ def human_dollars(dollars: Decimal | float) -> str:
 def human_count(count: int, noun: str) -> str:
     """Write a count with its noun: 1 file, 2,000 files."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def human_duration(duration: timedelta | None) -> str:
+    """Write a duration as 7s, 3m 05s or 2h 03m."""
+    if duration is None:
+        return "-"
+    minutes, seconds = divmod(round(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
 
 
 def human_time(instant: datetime | None) -> str:

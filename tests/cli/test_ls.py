@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from tests.support.executions import (
 )
 from tests.support.objects import make_bucket, remove_bucket
 from tests.support.proxy import Proxy
+from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -52,7 +53,7 @@ def test_requests_follow_the_window(
 ) -> None:
     bucket, inside = crowded
     result = cli("--bucket", bucket, "ls", "-0", *WINDOW).ok()
-    assert result.stdout == b"".join(one.encode() + b"\0" for one in inside)
+    assert result.stdout == b"".join(one.encode() + b"\0" for one in reversed(inside))
     assert result.err == ""
     assert recorder.operations() == {"ListObjectsV2": 1, "GetObject": 3}
 
@@ -97,7 +98,7 @@ def test_the_window_includes_its_ends(cli: RunCommand, s3: S3Client, bucket: str
         put_execution(s3, bucket, one)
     since, until = NOON.isoformat(), (NOON + tick).isoformat()
     result = cli("ls", "-0", "--since", since, "--until", until).ok()
-    assert result.out.split("\0") == [*ids[2:6], ""]
+    assert result.out.split("\0") == [*reversed(ids[2:6]), ""]
 
 
 def test_the_default_is_the_last_day(cli: RunCommand, s3: S3Client, bucket: str) -> None:
@@ -105,11 +106,14 @@ def test_the_default_is_the_last_day(cli: RunCommand, s3: S3Client, bucket: str)
     ids = [make_id(now - timedelta(hours=hours)) for hours in (25, 23, 0)]
     for one in ids:
         put_execution(s3, bucket, one)
-    assert cli("ls", "-0").ok().out.split("\0") == [*ids[1:], ""]
-    assert cli("ls", "-0", "--since", "2d").ok().out.split("\0") == [*ids, ""]
+    newest_first = ids[::-1]
+    assert cli("ls", "-0").ok().out.split("\0") == [*newest_first[:2], ""]
+    assert cli("ls", "-0", "--since", "2d").ok().out.split("\0") == [*newest_first, ""]
     # It is about executions, whatever other commands take from the environment.
     env = {"ORCHESTRATOR_EXECUTION_ID": ids[0]}
-    assert cli("ls", "-0", env=env).ok().out.split("\0") == [*ids[1:], ""]
+    assert cli("ls", "-0", env=env).ok().out.split("\0") == [*newest_first[:2], ""]
+    # A few are looked for in a longer time.
+    assert cli("ls", "-0", "-n", "3").ok().out.split("\0") == [*newest_first, ""]
 
 
 @pytest.fixture
@@ -118,25 +122,52 @@ def finished(s3: S3Client, bucket: str) -> list[str]:
     passed = put_execution(
         s3, bucket, make_id(NOON, 1), test_suite="smoke", status="completed", result="pass",
         artifact_status="complete", artifact_count=1234, artifact_bytes=1536, artifacts=[],
+        bench_id="hil-07", runner_type="onprem", reservation_id="R1",
+        labels={"branch": "main", "fw": "1.2"}, ended_at="2026-01-31T09:02:03Z",
     )  # fmt: skip
     failed = put_execution(
         s3, bucket, make_id(NOON, 2), test_suite="nightly", status="completed", result="fail",
         artifact_status="artifact_error", artifact_count=0, artifact_bytes=0, started_at=None,
     )  # fmt: skip
     running = put_execution(s3, bucket, make_id(NOON, 3), test_suite="smoke")
-    return [passed, failed, running]
+    return [running, failed, passed]
 
 
 def test_text_is_a_line_each(cli: RunCommand, finished: list[str]) -> None:
     result = cli("ls", *WINDOW).ok()
     assert result.err == ""
     assert [line.split() for line in result.lines] == [
-        [finished[0], "2026-01-31", "08:00:00Z", "pass", "complete", "1,234", "1.5", "KiB",
-         "smoke"],
-        [finished[1], "-", "fail", "artifact_error", "0", "0", "B", "nightly"],
-        [finished[2], "2026-01-31", "08:00:00Z", "running", "pending", "-", "-", "smoke"],
+        [finished[0], "2026-01-31", "08:00:00Z", "running", "pending", "-", "-", "smoke",
+         "-", "-", "-"],
+        [finished[1], "-", "fail", "artifact_error", "0", "0", "B", "nightly", "-", "-", "-"],
+        [finished[2], "2026-01-31", "08:00:00Z", "pass", "complete", "1,234", "1.5", "KiB",
+         "smoke", "1h", "02m", "hil-07", "branch=main,fw=1.2"],
     ]  # fmt: skip
     assert "\x1b" not in result.out
+
+
+def test_a_limit_reads_no_more_than_it_shows(
+    cli: RunCommand, crowded: tuple[str, list[str]], recorder: Proxy
+) -> None:
+    bucket, inside = crowded
+    result = cli("--bucket", bucket, "ls", "-0", "-n", "2", *WINDOW).ok()
+    assert result.out.split("\0") == [*inside[:0:-1], ""]
+    assert recorder.count("GetObject") == 2
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_terminal_is_shown_what_has_room(
+    terminal: Callable[..., Terminal], finished: list[str], columns: int
+) -> None:
+    env = {"TZ": "Asia/Tokyo", "NO_COLOR": "1"}
+    screen = terminal("ls", "--since", "2026-01-15", columns=columns, env=env)
+    assert screen.wait() == 0
+    output = screen.output.decode()
+    lines = output.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert ("hil-07" in output) == ("BENCH" in lines[0]) == (columns == 200)
+    # 08:00 UTC.
+    assert ("2026-01-31 17:00:00 " in output) == (columns >= 80)
 
 
 def test_json_is_an_object_a_line_without_the_manifest(
@@ -145,19 +176,33 @@ def test_json_is_an_object_a_line_without_the_manifest(
     records = cli("ls", "--json", *WINDOW).ok().json_lines()
     assert [record["execution_id"] for record in records] == finished
     assert all("artifacts" not in record for record in records)
-    expected = make_record(finished[2], test_suite="smoke")
+    expected = make_record(finished[0], test_suite="smoke")
     del expected["artifacts"]
-    assert records[2] == expected
+    assert records[0] == expected
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--result", "pass"], [0]),
+        (["--result", "pass"], [2]),
+        (["--result", "pass", "--result", "fail"], [1, 2]),
+        (["--failed"], [1]),
+        (["--failed", "--result", "pass"], [1, 2]),
+        (["--label", "branch=main"], [2]),
+        (["--label", "branch=main", "--label", "fw=1.3"], []),
+        (["--bench", "hil-07"], [2]),
+        (["--runner-type", "onprem"], [2]),
+        (["--runner-type", "ec2"], []),
+        (["--reservation", "R1"], [2]),
+        (["--artifact-status", "pending", "--artifact-status", "complete"], [0, 2]),
+        (["--suite", "smoke", "--suite", "nightly"], [0, 1, 2]),
+        (["-n", "1"], [0]),
+        (["-n", "1", "--failed"], [1]),
+        (["--limit", "9"], [0, 1, 2]),
         (["--result", "fail"], [1]),
         (["--result", "error"], []),
         (["--suite", "smoke"], [0, 2]),
-        (["--suite", "smoke", "--result", "pass"], [0]),
+        (["--suite", "smoke", "--result", "pass"], [2]),
         (["--suite", "smok"], []),
     ],
 )
@@ -184,11 +229,11 @@ def test_an_execution_that_cannot_be_read_is_a_warning(
     assert [line[:26] for line in result.lines] == finished
     warnings = result.err.splitlines()
     assert [line[: len("warning: ") + 26] for line in warnings] == [
-        f"warning: {one}" for one in (broken, bare, archived)
+        f"warning: {one}" for one in (archived, bare, broken)
     ]
-    assert "is not valid" in warnings[0]
+    assert "is not valid" in warnings[2]
     assert "\x1b" not in result.err
-    assert "archived" in warnings[2]
+    assert "archived" in warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -201,6 +246,10 @@ def test_an_execution_that_cannot_be_read_is_a_warning(
         (["--null", "--json"], "exclude each other"),
         (["@latest", "--since", "2d"], "go without ID"),
         (["@latest", "--suite", "x"], "go without ID"),
+        (["@latest", "-n", "1"], "go without ID"),
+        (["-n", "0"], "0 is not in the range"),
+        (["--label", "branch"], "is not KEY=VALUE"),
+        (["--label", "a=1", "--label", "a=2"], "cannot have two values"),
         (["@latest", "again"], "unexpected extra argument"),
     ],
 )

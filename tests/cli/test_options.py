@@ -20,6 +20,7 @@ from orchestrator_cli.cli.options import (
     command,
     split_id,
 )
+from orchestrator_cli.core.base.quantities import parse_instant
 
 ID = "01JABCDEFGHJKMNPQRSTVWXYZ0"
 OTHER = "01JABCDEFGHJKMNPQRSTVWXYZ1"
@@ -41,6 +42,9 @@ def refused(kind: click.ParamType[Any], value: object) -> str:
     ("text", "duration"),
     [
         ("90s", timedelta(seconds=90)),
+        ("60", timedelta(minutes=1)),
+        ("1.5", timedelta(seconds=1.5)),
+        (60, timedelta(minutes=1)),
         ("15m", timedelta(minutes=15)),
         ("2h", timedelta(hours=2)),
         ("7d", timedelta(days=7)),
@@ -64,7 +68,6 @@ def test_duration(text: object, duration: timedelta) -> None:
     [
         "",
         " ",
-        "5",
         "h",
         "-5d",
         "+5d",
@@ -76,7 +79,7 @@ def test_duration(text: object, duration: timedelta) -> None:
         "1d\x00",
         "5 5",
         "ſ",
-        60,
+        "٣",
     ],
 )
 def test_what_is_no_duration(text: object) -> None:
@@ -183,10 +186,31 @@ def test_an_instant_may_be_a_duration_ago(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("today", "2026-03-29T00:00+09:00"),
+        (" Yesterday ", "2026-03-28T00:00+09:00"),
+        ("08:15", "2026-03-29T08:15+09:00"),
+        ("8:15", "2026-03-29T08:15+09:00"),
+        ("08:30:01", "2026-03-28T08:30:01+09:00"),
+        ("14:30", "2026-03-28T14:30+09:00"),
+        ("2026-03-01", "2026-03-01T00:00+09:00"),
+        ("2026-03-01T08:00Z", "2026-03-01T17:00+09:00"),
+    ],
+)
+def test_words_and_times_are_of_a_zone(text: str, instant: str) -> None:
+    zone = timezone(timedelta(hours=9))
+    now = datetime(2026, 3, 28, 23, 30, tzinfo=UTC)
+    assert parse_instant(text, now, zone) == datetime.fromisoformat(instant)
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("", "is not a time such as"),
-        ("yesterday", "is not a time such as"),
+        ("tomorrow", "is not a time such as"),
+        ("24:00", "is not a time such as"),
+        ("1430", "is not a time such as"),
         ("-2d", "is not a time such as"),
         ("2026-02-30", "is not a time such as"),
         ("2026-01-31T25:00", "is not a time such as"),

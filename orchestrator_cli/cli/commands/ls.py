@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import sys
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import click
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
     INSTANT,
+    LABEL,
     Example,
     command,
     complete_execution_id,
@@ -18,18 +22,84 @@ from orchestrator_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from orchestrator_cli.cli.execution_table import ExecutionTable
+    from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.executions.metadata import ExecutionMetadata
     from orchestrator_cli.core.s3.types import ObjectSummary
+    from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _DEFAULT_WINDOW = timedelta(days=1)
-_EXECUTION_WIDTHS = (26, 20, 7, 14, 6, -10, 0)
+# Of a few executions nobody knows when they began.
+_LIMITED_WINDOW = timedelta(days=366)
 _FILE_WIDTHS = (-10, 20, 0)
+_FILTERS = (
+    click.option(
+        "--result",
+        "results",
+        type=click.Choice(["pass", "fail", "error"]),
+        multiple=True,
+        help="Only this result.",
+    ),
+    click.option("--failed", is_flag=True, help="Only results fail and error."),
+    click.option("--suite", "suites", metavar="S", multiple=True, help="Only this test suite."),
+    click.option(
+        "--label", "labels", type=LABEL, metavar="K=V", multiple=True, help="Only with this label."
+    ),
+    click.option("--bench", "bench_ids", metavar="B", multiple=True, help="Only of this bench."),
+    click.option(
+        "--runner-type",
+        "runner_types",
+        type=click.Choice(["ec2", "eks", "onprem"]),
+        multiple=True,
+        help="Only of this kind of runner.",
+    ),
+    click.option(
+        "--reservation", "reservation_ids", metavar="R", multiple=True, help="Only of this one."
+    ),
+    click.option(
+        "--artifact-status",
+        "artifact_statuses",
+        type=click.Choice(["pending", "complete", "artifact_error"]),
+        multiple=True,
+        help="Only with this artifact status.",
+    ),
+)
+
+
+def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose executions; the function is given them as `wanted`."""
+
+    @functools.wraps(function)
+    def with_filter(*args: Any, **given: Any) -> Any:
+        from orchestrator_cli.core.executions.filters import ExecutionFilter, parse_labels
+
+        failed = {"fail", "error"} if given.pop("failed") else set()
+        wanted = ExecutionFilter(
+            results=frozenset({*given.pop("results"), *failed}),
+            labels=parse_labels("=".join(label) for label in given.pop("labels")),
+            **{
+                name: frozenset(given.pop(name))
+                for name in (
+                    "suites",
+                    "bench_ids",
+                    "runner_types",
+                    "reservation_ids",
+                    "artifact_statuses",
+                )
+            },
+        )
+        return function(*args, wanted=wanted, **given)
+
+    for option in reversed(_FILTERS):
+        with_filter = option(with_filter)
+    return with_filter
 
 
 @command(
     examples=(
-        Example("what ran today and yesterday", "orchestrator ls --since 2d"),
-        Example("last night's failures", "orchestrator ls --since 12h --result fail --suite smoke"),
+        Example("what ran today and yesterday", "orchestrator ls --since yesterday"),
+        Example("last night's failures", "orchestrator ls --since 12h --failed --suite smoke"),
+        Example("the last five of a bench", "orchestrator ls -n 5 --bench hil-07"),
         Example("the files of the newest execution", "orchestrator ls @latest"),
         Example("any file name, safely, in a script", "orchestrator ls -0 $ID | xargs -0 -n1 echo"),
     ),
@@ -39,11 +109,16 @@ _FILE_WIDTHS = (-10, 20, 0)
     "execution_id", metavar="[ID]", required=False, shell_complete=complete_execution_id
 )
 @click.option(
-    "--since", type=INSTANT, help="From when: 2d, 2026-01-31, RFC 3339.  [default: 1d ago]"
+    "--since",
+    type=INSTANT,
+    help="From when: 2d, yesterday, 14:30, 2026-01-31, RFC 3339.  "
+    "[default: 1d ago; with -n, a year]",
 )
 @click.option("--until", type=INSTANT, help="Until when; the same forms.  [default: now]")
-@click.option("--result", type=click.Choice(["pass", "fail", "error"]), help="Only this result.")
-@click.option("--suite", metavar="S", help="Only this test suite.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), metavar="N", help="The newest N, and no more."
+)
+@_filter_options
 @click.option("-0", "--null", is_flag=True, help="Only ids or paths, each ended by a NUL byte.")
 @json_option
 @pass_app
@@ -52,89 +127,90 @@ def ls(
     execution_id: str | None,
     since: datetime | None,
     until: datetime | None,
-    result: str | None,
-    suite: str | None,
+    limit: int | None,
+    wanted: ExecutionFilter,
     null: bool,
     as_json: bool,
 ) -> None:
-    """List executions, or the files of one.
+    """List executions, the newest first, or the files of one.
 
-    Without ID, the executions that began in the time window, in time order: the cost follows the
-    window, not the history. With ID, its files. JSON is one object a line.
+    Without ID, the executions that began in the time window: the cost follows the window, not the
+    history. With ID, its files. An option given several times means any of its values; labels must
+    all be there. JSON is one object a line.
+
+    Times without a zone are local on a terminal, in what is typed and in what is shown; where
+    standard output is a pipe or a file, and in JSON, they are UTC.
     """
+    from orchestrator_cli.cli.execution_table import ExecutionTable
+
     if null and as_json:
         raise click.UsageError("--null and --json exclude each other.")
     if execution_id:
-        if since or until or result or suite:
-            raise click.UsageError("--since, --until, --result and --suite go without ID.")
+        if since or until or limit or not wanted.takes_everything:
+            raise click.UsageError("A time window, a limit and filters go without ID.")
         _list_files(app, execution_id, null, as_json)
-    else:
-        start = since or app.now() - _DEFAULT_WINDOW
-        _list_executions(app, start, until, result, suite, null, as_json)
-
-
-def _list_executions(
-    app: App,
-    since: datetime,
-    until: datetime | None,
-    result: str | None,
-    suite: str | None,
-    null: bool,
-    as_json: bool,
-) -> None:
-    from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.executions.filters import ExecutionFilter
-    from orchestrator_cli.core.executions.listing import list_execution_ids
-    from orchestrator_cli.core.executions.repository import read_executions
-
+        return
+    since = since or app.now() - (_LIMITED_WINDOW if limit else _DEFAULT_WINDOW)
     if until is not None and until < since:
         raise click.UsageError("--until is before --since.")
     store = app.store()
-    wanted = ExecutionFilter(
-        results=frozenset([result] if result else []), suites=frozenset([suite] if suite else [])
-    )
+    ids = _list_ids(store, since, until, limit, app.now())
+    if limit and wanted.takes_everything:
+        # Nothing is read ahead that will not be shown; one that cannot be read counts too.
+        ids = itertools.islice(ids, limit)
+    table = ExecutionTable(app.output)
     shown = 0
-    ids = list_execution_ids(store, since, until, app.now())
-    for execution_id, item in read_executions(store, ids):
-        if isinstance(item, OrchestratorError):
-            app.output.warn(f"{execution_id}: {item.message}")
-        elif wanted.matches(item):
-            _print_execution(app, item, null, as_json, header=shown == 0)
-            shown += 1
+    for item in itertools.islice(_read_wanted(app, store, ids, wanted), limit):
+        _print_execution(app, table, item, null, as_json)
+        shown += 1
     if not shown:
         app.output.note("no such executions in this time window; --since widens it")
 
 
-def _print_execution(
-    app: App, item: ExecutionMetadata, null: bool, as_json: bool, header: bool
-) -> None:
-    from orchestrator_cli.cli.output import human_size, human_time
-    from orchestrator_cli.core.base.text import printable
+def _list_ids(
+    store: ArtifactStore,
+    since: datetime,
+    until: datetime | None,
+    limit: int | None,
+    now: datetime,
+) -> Iterator[str]:
+    from orchestrator_cli.core.executions.listing import (
+        list_execution_ids,
+        list_newest_execution_ids,
+    )
 
+    if limit:
+        return list_newest_execution_ids(store, since, until, now)
+    # All of them are wanted, and listed forwards they cost the fewest requests.
+    return reversed(list(list_execution_ids(store, since, until, now)))
+
+
+def _read_wanted(
+    app: App, store: ArtifactStore, ids: Iterator[str], wanted: ExecutionFilter
+) -> Iterator[ExecutionMetadata]:
+    """Yield the executions that are wanted; one that cannot be read is a warning."""
+    from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.executions.repository import read_executions
+
+    for execution_id, item in read_executions(store, ids):
+        if isinstance(item, OrchestratorError):
+            app.output.warn(f"{execution_id}: {item.message}")
+        elif wanted.matches(item):
+            yield item
+
+
+def _print_execution(
+    app: App, table: ExecutionTable, item: ExecutionMetadata, null: bool, as_json: bool
+) -> None:
     if null:
         app.output.line(item.execution_id, end="\0")
-        return
-    if as_json:
+    elif as_json:
         record = item.to_dict()
         # The manifest is `ls ID --json`; here it would make lines of 100 KiB.
         record.pop("artifacts")
         app.output.json(record)
-        return
-    if header and app.output.is_terminal:
-        names = ("EXECUTION", "STARTED", "RESULT", "ARTIFACTS", "FILES", "SIZE", "SUITE")
-        app.output.row(names, _EXECUTION_WIDTHS)
-    result = str(item.result or item.status)
-    finished = item.result is not None
-    cells = (
-        item.execution_id,
-        human_time(item.started_at),
-        result,
-        str(item.artifact_status),
-        f"{item.artifact_count:,}" if finished else "-",
-        human_size(item.artifact_bytes) if finished else "-",
-        printable(item.test_suite or "-"),
-    )
-    app.output.row(cells, _EXECUTION_WIDTHS, result)
+    else:
+        table.row(item)
 
 
 def _list_files(app: App, text: str, null: bool, as_json: bool) -> None:
@@ -154,7 +230,7 @@ def _list_files(app: App, text: str, null: bool, as_json: bool) -> None:
 
 
 def _print_file(app: App, path: str, listed: Any, as_json: bool) -> None:
-    from orchestrator_cli.cli.output import human_size, human_time
+    from orchestrator_cli.cli.output import human_size
     from orchestrator_cli.core.base.text import printable
 
     if as_json:
@@ -172,19 +248,17 @@ def _print_file(app: App, path: str, listed: Any, as_json: bool) -> None:
         return
     shown = printable(path)
     if listed.storage_class != "STANDARD":
-        shown += f"  [{printable(listed.storage_class)}{_restore_note(listed)}]"
-    cells = (human_size(listed.size_bytes), human_time(listed.last_modified), shown)
+        shown += f"  [{printable(listed.storage_class)}{_restore_note(app, listed)}]"
+    cells = (human_size(listed.size_bytes), app.output.time(listed.last_modified), shown)
     app.output.row(cells, _FILE_WIDTHS)
 
 
-def _restore_note(listed: ObjectSummary) -> str:
-    from orchestrator_cli.cli.output import human_time
-
+def _restore_note(app: App, listed: ObjectSummary) -> str:
     if listed.restore is None:
         return ""
     if listed.restore.ongoing:
         return ", being restored"
-    return f", readable until {human_time(listed.restore.expires_at)}"
+    return f", readable until {app.output.time(listed.restore.expires_at)}"
 
 
 def _restore_record(listed: ObjectSummary) -> dict[str, object] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d)?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
@@ -33,25 +34,44 @@ def parse_size(text: str) -> int:
     return size
 
 
-def parse_instant(text: str, now: datetime) -> datetime:
-    """Parse a duration ago (2d), a date (2026-01-31) or RFC 3339 time; UTC where no zone is given.
+def parse_instant(text: str, now: datetime, zone: tzinfo | None = UTC) -> datetime:
+    """Parse a duration ago (2d), today, yesterday, 14:30, a date or an RFC 3339 time.
 
-    Raises ValueError.
+    What names no zone is a time of `zone`, None being this machine's: today and yesterday begin at
+    its midnight, and 14:30 is the last one that was. Raises ValueError.
     """
-    stripped = text.strip()
-    if _is_duration(stripped.lower()):
+    stripped = text.strip().lower()
+    if _is_duration(stripped):
         ago = parse_duration(stripped)
         try:
             return now - ago
         except OverflowError as error:
             raise ValueError(f"{text!r} is too long ago") from error
     try:
-        instant = datetime.fromisoformat(stripped)
-        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+        instant = _parse_words(stripped, now.astimezone(zone)) or datetime.fromisoformat(
+            text.strip()
+        )
+        if instant.tzinfo is None:
+            # A naive one is this machine's time for astimezone().
+            instant = instant.replace(tzinfo=zone)
+        return instant.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(
-            f"{text!r} is not a time such as 2d, 2026-01-31 or 2026-01-31T08:00Z"
+            f"{text!r} is not a time such as 2d, yesterday, 14:30, 2026-01-31 or 2026-01-31T08:00Z"
         ) from error
+
+
+def _parse_words(folded: str, now: datetime) -> datetime | None:
+    """Return the time of a zone, without that zone, that today, yesterday or 14:30 means."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    if folded == "today":
+        return midnight
+    if folded == "yesterday":
+        return midnight - timedelta(days=1)
+    if not _TIME_OF_DAY.fullmatch(folded):
+        return None
+    instant = datetime.combine(midnight, time.fromisoformat(folded.rjust(5, "0")))
+    return instant if instant <= now.replace(tzinfo=None) else instant - timedelta(days=1)
 
 
 def _is_duration(folded: str) -> bool:

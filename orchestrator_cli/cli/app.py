@@ -80,15 +80,15 @@ class App:
         return new_execution_id(self.now(), secrets.token_bytes(10))
 
     def resolve_id(self, text: str, store: ArtifactStore) -> str:
-        """Return the execution id that a ULID, a unique prefix or @latest stands for."""
+        """Return the execution id that a selector stands for: a ULID, a prefix, @latest, a URL."""
         from orchestrator_cli.core.executions.ids import is_execution_id
 
         if is_execution_id(text.upper()):
             # The common case imports nothing more.
             return text.upper()
-        from orchestrator_cli.core.executions.listing import resolve_execution_id
+        from orchestrator_cli.core.executions.selector import resolve_selector
 
-        return resolve_execution_id(store, text, self.now())
+        return resolve_selector(store, text, self.now())
 
     def store(
         self, concurrency: int = _AHEAD, limit_rate: int | None = None, *, patient: bool = True

@@ -234,25 +234,37 @@ def execution_id_argument(function: F) -> F:
 def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """Take ID off the front of arguments; it may be left to ORCHESTRATOR_EXECUTION_ID.
 
-    With the variable set, a first argument that is neither a ULID nor @latest belongs to the rest.
+    With the variable set, a first argument that could be a file as well belongs to the rest.
+    Raises UsageError where there is no ID.
     """
     preset = os.environ.get(EXECUTION_ID_ENVVAR)
-    if arguments and (not preset or arguments[0] == "@latest" or _is_ulid(arguments[0])):
+    if arguments and _is_selector(arguments[0]):
         return arguments[0], arguments[1:]
     if preset:
         return preset, arguments
-    raise click.UsageError(f"Missing argument 'ID'; it can also be set by {EXECUTION_ID_ENVVAR}.")
+    if arguments and _may_be_id(arguments[0]):
+        return arguments[0], arguments[1:]
+    found = f" {arguments[0]!r} is not one." if arguments else ""
+    raise click.UsageError(
+        f"Missing argument 'ID'.{found} It comes first, or is set by {EXECUTION_ID_ENVVAR}."
+    )
+
+
+def _is_selector(text: str) -> bool:
+    from orchestrator_cli.core.executions.ids import is_selector
+
+    return is_selector(text)
+
+
+def _may_be_id(text: str) -> bool:
+    from orchestrator_cli.core.executions.ids import is_execution_id_prefix
+
+    return text.startswith("@") or is_execution_id_prefix(text.removesuffix("/"))
 
 
 def is_preset_id(execution_id: str) -> bool:
     """Say whether the execution is the one of the environment, as inside `run`."""
     return os.environ.get(EXECUTION_ID_ENVVAR, "").upper() == execution_id
-
-
-def _is_ulid(text: str) -> bool:
-    from orchestrator_cli.core.executions.ids import is_execution_id
-
-    return is_execution_id(text.upper())
 
 
 def json_option(function: F) -> F:

@@ -263,13 +263,16 @@ def test_what_is_no_label(text: str) -> None:
     [
         (None, (ID, "a", "b"), (ID, ("a", "b"))),
         (None, ("01J", "a"), ("01J", ("a",))),
-        (None, ("stdout",), ("stdout", ())),
         ("", (ID, "a"), (ID, ("a",))),
         (OTHER, (), (OTHER, ())),
         (OTHER, ("a", "b"), (OTHER, ("a", "b"))),
         (OTHER, (ID, "a"), (ID, ("a",))),
         (OTHER, (ID.lower(), "a"), (ID.lower(), ("a",))),
         (OTHER, ("@latest", "a"), ("@latest", ("a",))),
+        (OTHER, ("@latest:suite=x", "a"), ("@latest:suite=x", ("a",))),
+        (OTHER, (f"{ID}/", "a"), (f"{ID}/", ("a",))),
+        (OTHER, ("s3://b/executions/x/", "a"), ("s3://b/executions/x/", ("a",))),
+        (None, ("01J/", "a"), ("01J/", ("a",))),
         # A prefix could as well be a file: with the variable set, it is one.
         (OTHER, ("01J", "a"), (OTHER, ("01J", "a"))),
         (OTHER, ("a", ID), (OTHER, ("a", ID))),
@@ -290,6 +293,8 @@ def test_the_id_is_the_first_argument_or_the_variable(
 def test_an_id_that_is_nowhere_is_a_usage_error_that_names_the_variable() -> None:
     with pytest.raises(click.UsageError, match=EXECUTION_ID_ENVVAR):
         split_id(())
+    with pytest.raises(click.UsageError, match=f"'results/' is not one.*{EXECUTION_ID_ENVVAR}"):
+        split_id(("results/",))
 
 
 # --- help ------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 
+LATEST = "@latest"
+URL_SCHEME = "s3://"
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _ULID_PREFIX = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{0,25}")
 _MAX_ULID_MILLISECONDS = 2**48 - 1
@@ -33,6 +35,13 @@ def is_execution_id(text: str) -> bool:
 def is_execution_id_prefix(text: str) -> bool:
     """Say whether a canonical ULID can start with this text, upper or lower case."""
     return _ULID_PREFIX.fullmatch(text.upper()) is not None
+
+
+def is_selector(text: str) -> bool:
+    """Say whether the text can only mean an execution: a whole id, an s3:// URL or @latest."""
+    if text == LATEST or text.startswith((LATEST + ":", URL_SCHEME)):
+        return True
+    return is_execution_id(text.removesuffix("/").upper())
 
 
 def new_execution_id(now: datetime, randomness: bytes) -> str:

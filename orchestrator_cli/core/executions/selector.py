@@ -1,0 +1,96 @@
+"""What people give for an execution: its id in several forms, or what the newest must be like."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.ids import LATEST, URL_SCHEME, is_execution_id
+from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX
+from orchestrator_cli.core.executions.listing import list_newest_execution_ids, resolve_execution_id
+from orchestrator_cli.core.s3.writer import ArtifactStore
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.filters import ExecutionFilter
+
+_LOOKED_BACK = timedelta(days=366)
+_FIELDS = {
+    "suite": "suites",
+    "result": "results",
+    "bench": "bench_ids",
+    "runner-type": "runner_types",
+    "reservation": "reservation_ids",
+    "artifact-status": "artifact_statuses",
+}
+_LABEL = "label."
+
+
+def resolve_selector(store: ArtifactStore, text: str, now: datetime) -> str:
+    """Return the id that a selector stands for.
+
+    That is an id or a unique start of one, with or without `/` behind it, the URL of the execution
+    or of anything in it, `@latest`, or `@latest:suite=smoke,result=fail`. Raises NotFoundError and
+    UsageError.
+    """
+    if text.startswith(URL_SCHEME):
+        return _id_of_url(store, text)
+    if text.startswith(LATEST + ":"):
+        return _latest_like(store, text, now)
+    return resolve_execution_id(store, text.removesuffix("/"), now)
+
+
+def _id_of_url(store: ArtifactStore, url: str) -> str:
+    bucket, _, key = url.removeprefix(URL_SCHEME).partition("/")
+    execution_id = key.removeprefix(EXECUTIONS_PREFIX).partition("/")[0].upper()
+    if not key.startswith(EXECUTIONS_PREFIX) or not is_execution_id(execution_id):
+        raise UsageError(
+            f"not the URL of an execution: {printable(url)}",
+            hint=f"it begins with {URL_SCHEME}{store.bucket}/{EXECUTIONS_PREFIX} and a ULID",
+        )
+    if bucket != store.bucket:
+        raise UsageError(
+            f"{printable(url)} is in another bucket than {store.bucket}",
+            hint=f"give --bucket {printable(bucket)}",
+        )
+    return execution_id
+
+
+def _latest_like(store: ArtifactStore, text: str, now: datetime) -> str:
+    # Records are read for this form only; they cost the import of pydantic.
+    from orchestrator_cli.core.executions.repository import read_executions
+
+    wanted = parse_filter(text.partition(":")[2])
+    ids = list_newest_execution_ids(store, now - _LOOKED_BACK, None, now)
+    for execution_id, item in read_executions(store, ids):
+        if not isinstance(item, OrchestratorError) and wanted.matches(item):
+            return execution_id
+    raise NotFoundError(
+        f"no execution of the last year is {printable(text)} in s3://{store.bucket}",
+        hint="`orchestrator ls --since 7d` lists executions",
+    )
+
+
+def parse_filter(text: str) -> ExecutionFilter:
+    """Return the filter that `suite=smoke,result=fail` means; a field given twice means either.
+
+    A label is written `label.KEY=VALUE`. Raises UsageError.
+    """
+    from orchestrator_cli.core.executions.filters import ExecutionFilter, parse_labels
+
+    values: dict[str, set[str]] = {}
+    labels: list[str] = []
+    for part in text.split(","):
+        name, separator, value = part.partition("=")
+        if name.startswith(_LABEL):
+            labels.append(part.removeprefix(_LABEL))
+        elif separator and name in _FIELDS:
+            values.setdefault(_FIELDS[name], set()).add(value)
+        else:
+            raise UsageError(
+                f"{printable(part)!r} does not choose an execution",
+                hint=f"FIELD=VALUE with a field of {', '.join(_FIELDS)} or label.KEY",
+            )
+    chosen = {field: frozenset(wanted) for field, wanted in values.items()}
+    return ExecutionFilter(labels=parse_labels(labels), **chosen)

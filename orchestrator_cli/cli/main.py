@@ -17,7 +17,7 @@ import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, Settings, debug_from_environment, load_config
-from orchestrator_cli.cli.options import OncePerOption
+from orchestrator_cli.cli.options import OncePerOption, global_options
 from orchestrator_cli.core.base.descriptors import WaitingWriter
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
@@ -57,6 +57,20 @@ COMMANDS: dict[str, str] = {
 }
 
 
+# What other programs call it.
+_HABITS = {
+    "list": "ls",
+    "cat": "logs",
+    "view": "show",
+    "describe": "show",
+    "get": "download",
+    "cp": "upload",
+    "push": "upload",
+    "search": "grep",
+    "presign": "url",
+}
+
+
 class BrokenStdout(Exception):  # noqa: N818 - no fault
     """Nobody reads standard output any more. No OSError: click makes exit code 1 of that."""
 
@@ -68,6 +82,42 @@ class LazyGroup(OncePerOption, click.Group):
         """Parse the line, which may print help."""
         with _naming_a_closed_pipe():
             return super().make_context(*args, **kwargs)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the line; global options may follow the command as well."""
+        return super().parse_args(ctx, [*self._options_after_command(ctx, args), *args])
+
+    def _options_after_command(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return the global options that follow the command, as they are typed before it."""
+        _, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        found: list[str] = []
+        command: click.Command | None = self
+        while rest and isinstance(command, click.Group):
+            name = rest.pop(0)
+            command = command.get_command(ctx, name)
+            if command is not None:
+                ctx = click.Context(
+                    command, ctx, name, resilient_parsing=True, **command.context_settings
+                )
+                values, rest, order = command.make_parser(ctx).parse_args(args=rest)
+                for option in global_options(ctx):
+                    if option in order:
+                        value = [] if option.is_flag else [str(values[option.name])]
+                        found += [max(option.opts, key=len), *value]
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; `help CMD` is `CMD --help`. Raises UsageError naming the nearest."""
+        if args[0] == "help":
+            if not args[1:]:
+                click.echo(ctx.get_help(), color=ctx.color)
+                ctx.exit()
+            args = [*args[1:], "--help"]
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"No such command {args[0]!r}.{_nearest_command(args[0])}", ctx)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -100,11 +150,18 @@ class LazyGroup(OncePerOption, click.Group):
             formatter.write_dl(
                 [
                     ("orchestrator sandbox", "try everything with no account"),
-                    ("orchestrator COMMAND --help", "options, examples and exit codes"),
+                    ("orchestrator help COMMAND", "options, examples and exit codes"),
                     ("man orchestrator-layout", "what is stored, and where"),
                     ("man orchestrator-retention", "how long, and what that costs"),
                 ]
             )
+
+
+def _nearest_command(typed: str) -> str:
+    import difflib
+
+    near = _HABITS.get(typed) or next(iter(difflib.get_close_matches(typed, COMMANDS)), None)
+    return f" Did you mean '{near}'?" if near else ""
 
 
 @contextlib.contextmanager

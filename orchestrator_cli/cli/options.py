@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from orchestrator_cli.core.base.errors import EXIT_CODES, InterruptedByUser, UsageError
 from orchestrator_cli.core.base.quantities import parse_duration, parse_instant, parse_size
+
+if TYPE_CHECKING:
+    from click.parser import _OptionParser
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +33,17 @@ class Example:
 
 
 class OncePerOption(click.Command):
-    """A command that refuses an option given again where only one of its values could count."""
+    """A command that refuses an option given again where only one of its values could count.
+
+    It knows the global options too, which may follow it: the root group moves them to the front.
+    """
+
+    def make_parser(self, ctx: click.Context) -> _OptionParser:
+        """Return the parser of the command's options and of the global ones."""
+        parser = super().make_parser(ctx)
+        for option in global_options(ctx):
+            option.add_to_parser(parser, ctx)
+        return parser
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the line. Raises UsageError."""
@@ -40,6 +53,21 @@ class OncePerOption(click.Command):
                 if given.count(param) > 1 and _takes_one_value(param):
                     raise click.UsageError(f"{param.opts[0]} is given more than once.", ctx)
         return super().parse_args(ctx, args)
+
+
+def global_options(ctx: click.Context) -> list[click.Option]:
+    """Return the options of the program that a command has no option of its own for."""
+    if ctx.parent is None:
+        return []
+    own = ctx.command.get_params(ctx)
+    taken = {text for param in own for text in (*param.opts, param.name)}
+    return [
+        param
+        for param in ctx.find_root().command.params
+        if isinstance(param, click.Option)
+        and param.name != "version"
+        and taken.isdisjoint((*param.opts, param.name))
+    ]
 
 
 def _takes_one_value(param: click.Parameter) -> bool:

@@ -569,3 +569,56 @@ def test_a_configuration_file_that_never_ends_is_an_error(cli: RunCommand, tmp_p
     with open(tmp_path / "huge.toml", "wb") as huge:
         huge.truncate(1 << 40)
     assert "is larger than" in cli("--config", tmp_path / "huge.toml", "ls").expect(2).err
+
+
+# --- what fingers type -----------------------------------------------------------------------
+
+
+def test_global_options_may_follow_the_command(
+    cli: RunCommand, bucket: str, tmp_path: Path
+) -> None:
+    without = {"ORCHESTRATOR_BUCKET": None}
+    cli("ls", env=without).expect(2)
+    cli("ls", "--bucket", bucket, env=without).ok()
+    cli("ls", f"--bucket={bucket}", "-n", "1", "-v", env=without).ok()
+    (tmp_path / "settings.toml").write_text(f'bucket = "{bucket}"')
+    cli("ls", "--config", tmp_path / "settings.toml", env=without).ok()
+    assert "no such bucket" in cli("lifecycle", "show", "--bucket", f"{bucket}-gone").expect(4).err
+
+
+def test_a_global_option_on_both_sides_is_given_twice(cli: RunCommand, bucket: str) -> None:
+    for line in (
+        ["--bucket", bucket, "ls", "--bucket", bucket],
+        ["ls", "--bucket", bucket, "--bucket", bucket],
+    ):
+        assert "--bucket is given more than once" in cli(*line).expect(2).err
+
+
+def test_options_of_what_is_run_stay_its_own(cli_process: Processes, bucket: str) -> None:
+    line = ["run", "--", "echo", "--bucket", "other", "--debug"]
+    assert cli_process.run("--quiet", *line).ok().out == "--bucket other --debug\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["uplod"], "Did you mean 'upload'?"),
+        (["log"], "Did you mean 'logs'?"),
+        (["list"], "Did you mean 'ls'?"),
+        (["cat"], "Did you mean 'logs'?"),
+        (["ls", "--sinse", "2d"], "--since"),
+        (["ls", "--buket", "b"], "--bucket"),
+        (["lifecycle", "aply"], "apply"),
+    ],
+)
+def test_the_nearest_name_is_said(cli: RunCommand, line: list[str], said: str) -> None:
+    result = cli(*line).expect(2)
+    assert "Did you mean" in result.err
+    assert said in result.err
+
+
+def test_help_is_a_command_too(cli: RunCommand) -> None:
+    assert cli("help").ok().out == cli("--help").ok().out
+    assert cli("help", "ls").ok().out == cli("ls", "--help").ok().out
+    assert cli("help", "lifecycle", "apply").ok().out == cli("lifecycle", "apply", "-h").ok().out
+    assert "Did you mean 'upload'?" in cli("help", "uplod").expect(2).err

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.metadata import ExecutionMetadata
 
 _Values = frozenset[str]
 _ANY: _Values = frozenset()

@@ -47,12 +47,26 @@ class OncePerOption(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the line. Raises UsageError."""
+        ctx.default_map = self._with_lists(ctx.default_map)
         if not ctx.resilient_parsing:
             _, _, given = self.make_parser(ctx).parse_args(args=list(args))
             for param in given:
                 if given.count(param) > 1 and _takes_one_value(param):
                     raise click.UsageError(f"{param.opts[0]} is given more than once.", ctx)
         return super().parse_args(ctx, args)
+
+    def _with_lists(self, defaults: Any) -> Any:
+        """Return the defaults, where one text for an option of several is a list of it."""
+        texts = {
+            param.name: [defaults[param.name]]
+            for param in self.params
+            if _is_list(param) and isinstance((defaults or {}).get(param.name), str)
+        }
+        return {**defaults, **texts} if texts else defaults
+
+
+def _is_list(param: click.Parameter) -> bool:
+    return isinstance(param, click.Option) and param.multiple
 
 
 def global_options(ctx: click.Context) -> list[click.Option]:

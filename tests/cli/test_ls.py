@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -330,3 +331,16 @@ def test_files_of_a_missing_execution(cli: RunCommand, s3: S3Client, bucket: str
     result = cli("ls", missing).expect(4)
     assert result.stdout == b""
     assert f"error: no such execution: {missing} in s3://{bucket}" in result.err
+
+
+def test_a_filter_in_the_config_file_is_a_text_or_a_list(
+    cli: RunCommand, finished: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "config.toml"
+    for text, expected in (
+        ('result = "pass"', finished[2:]),
+        ('result = ["pass", "fail"]', finished[1:]),
+    ):
+        file.write_text(f"[ls]\n{text}\n")
+        result = cli("--config", file, "ls", "-0", *WINDOW).ok()
+        assert result.out.split("\0") == [*expected, ""]

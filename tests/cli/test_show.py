@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from tests.conftest import RunCommand
 from tests.support.executions import make_id, make_record, put_execution, put_keys, put_metadata
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
+from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -226,3 +229,15 @@ def test_archived_metadata_is_said_to_be_archived(
     result = cli("show", execution_id).expect(8)
     assert "archived" in result.err
     assert "restore" in result.err
+
+
+def test_a_terminal_is_shown_local_times(
+    terminal: Callable[..., Terminal], cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    screen = terminal("show", execution_id, env={"TZ": "Asia/Tokyo"})
+    assert screen.wait() == 0
+    # 08:00 UTC.
+    assert re.search(rb"started at +2026-01-31 17:00:00\r", screen.output)
+    assert re.search(rb"ended at +-\r", screen.output)
+    assert re.search("started at +2026-01-31.08:00:00", cli("show", execution_id).ok().out)

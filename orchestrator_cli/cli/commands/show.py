@@ -21,7 +21,8 @@ from orchestrator_cli.cli.options import Example, command, execution_id_argument
 def show(app: App, execution_id: str, as_json: bool) -> None:
     """Show the metadata of an execution.
 
-    The metadata is validated; --json prints it whole, manifest included.
+    The metadata is validated; --json prints it whole, manifest included. Times are local on a
+    terminal, and UTC elsewhere.
     """
     from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.executions.repository import read_execution
@@ -32,6 +33,9 @@ def show(app: App, execution_id: str, as_json: bool) -> None:
     if as_json:
         app.output.json(record)
         return
+    if app.output.is_terminal:
+        record["started_at"] = app.output.time(metadata.started_at)
+        record["ended_at"] = app.output.time(metadata.ended_at)
     for name, value in record.items():
         # A newer version, or something else, may have written fields of any name.
         app.output.line(f"{printable(name).replace('_', ' '):<16}  {_text(name, value)}")

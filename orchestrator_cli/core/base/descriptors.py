@@ -42,12 +42,16 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 
 class WaitingWriter(io.FileIO):
-    """The raw end of a buffered stream, which would fail where a descriptor is non-blocking."""
+    """The raw end of a buffered stream: it waits before it writes, and is interrupted only then.
+
+    A signal in the middle of a write would lose how much was written, and the buffer would write
+    it again. A pipe that can be written takes PIPE_BUF bytes at once.
+    """
 
     def write(self, data: Buffer, /) -> int:
         """Write some of the data."""
         while True:
-            written = super().write(data)
+            wait_writable(self.fileno())
+            written = super().write(memoryview(data)[: select.PIPE_BUF])
             if written is not None:
                 return written
-            wait_writable(self.fileno())

@@ -82,6 +82,7 @@ http {{
     root {home}/www;
     default_type application/octet-stream;
     add_header ETag $etag always;
+    add_header x-amz-request-id $request_id always;
     add_header x-amz-checksum-sha256 $checksum always;
     add_header x-amz-meta-sha256 $sha256;
     add_header x-amz-meta-part-schedule $schedule;

@@ -59,7 +59,6 @@ class S3Settings:
     endpoint_url: str | None = None
     profile: str | None = None
     concurrency: int = 16
-    connections: int = 256
     environment: Mapping[str, str] = field(default_factory=dict)
     proxies: Mapping[str, str] = field(default_factory=dict)
 

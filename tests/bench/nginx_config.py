@@ -72,7 +72,6 @@ http {{
     {etags}
     "~/(again|down)/" '"{small_md5}"';
     "~/executions/({again_id}|{down_id})/artifacts/" '"{small_md5}"';
-    "~/executions/{log_id}/logs/" "";
   }}
   server {{
     listen 127.0.0.1:{port} ssl;
@@ -81,13 +80,19 @@ http {{
     ssl_certificate_key {home}/leaf.key;
     root {home}/www;
     default_type application/octet-stream;
-    add_header ETag $etag always;
+    # As S3 always says, and what tells it from any other server: nginx's own ETag is no MD5.
     add_header x-amz-request-id $request_id always;
+    add_header ETag $etag always;
     add_header x-amz-checksum-sha256 $checksum always;
     add_header x-amz-meta-sha256 $sha256;
     add_header x-amz-meta-part-schedule $schedule;
     # nginx compares If-Match with its own ETag alone, and aws sends it for what is large.
-    location /bench/executions/{log_id}/logs/ {{ etag on; }}
+    # An empty ETag of ours would take away nginx's, so that none is added here.
+    location /bench/executions/{log_id}/logs/ {{
+      etag on;
+      add_header x-amz-request-id $request_id always;
+      add_header x-amz-meta-sha256 $sha256;
+    }}
     location /lists/ {{ internal; default_type application/xml; }}
     location / {{
       if ($unborn) {{ return 404 ""; }}

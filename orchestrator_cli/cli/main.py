@@ -418,7 +418,7 @@ def _waiting_stream(stream: TextIO, buffer_bytes: int) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
-    raw = WaitingWriter(stream.fileno(), "wb", closefd=False)
+    raw = WaitingWriter(stream.fileno())
     return io.TextIOWrapper(
         io.BufferedWriter(raw, buffer_bytes),
         encoding=stream.encoding,

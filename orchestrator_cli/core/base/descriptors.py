@@ -42,16 +42,23 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 
 class WaitingWriter(io.FileIO):
-    """The raw end of a buffered stream: it waits before it writes, and is interrupted only then.
+    """The raw end of a buffered stream, which would fail where a descriptor is non-blocking."""
 
-    A signal in the middle of a write would lose how much was written, and the buffer would write
-    it again. A pipe that can be written takes PIPE_BUF bytes at once.
-    """
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "wb", closefd=False)
+        self._written: list[int | None] = []
 
     def write(self, data: Buffer, /) -> int:
-        """Write some of the data."""
+        """Write some of the data.
+
+        A signal that ends a write raises here before how much was written is returned; the buffer
+        then comes with the same data again, and is told what it missed.
+        """
         while True:
-            wait_writable(self.fileno())
-            written = super().write(memoryview(data)[: select.PIPE_BUF])
+            if not self._written:
+                # In one call of C: no signal is handled between the write and the note of it.
+                self._written.extend(map(super().write, (data,)))
+            written = self._written.pop()
             if written is not None:
                 return written
+            wait_writable(self.fileno())

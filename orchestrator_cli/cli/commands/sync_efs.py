@@ -154,9 +154,8 @@ def _watch(
     interval: timedelta,
 ) -> None:
     import signal
-    import threading
 
-    from orchestrator_cli.core.efs.watch import watch
+    from orchestrator_cli.core.efs.watch import StopRequest, watch
 
     def on_pass(summary: SyncSummary) -> None:
         told.summary(summary)
@@ -166,7 +165,7 @@ def _watch(
         told.trouble(error)
         app.write_metrics()
 
-    stop = threading.Event()
+    stop = StopRequest()
     previous = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     try:
         watch(

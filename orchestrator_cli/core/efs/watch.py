@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable
 
+from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.efs.rules import SyncSummary
 
@@ -12,9 +13,34 @@ from orchestrator_cli.core.efs.rules import SyncSummary
 _LONGEST_PAUSE_FACTOR = 8
 
 
+class StopRequest:
+    """Asks a watch to end. A signal's handler may set it at any moment.
+
+    A handler runs in the midst of what the main thread does, which may be a wait for this very
+    request: so there is no lock in it, as there is in threading.Event.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        """End the watch after the file in hand."""
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        """Return True once the watch should end."""
+        return self._is_set
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until it is set, which is noticed within half a second."""
+        end = time.monotonic() + seconds
+        while not self._is_set and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, SIGNAL_POLL_SECONDS))
+
+
 def watch(
     one_pass: Callable[[], SyncSummary],
-    stop: threading.Event,
+    stop: StopRequest,
     interval_seconds: float,
     on_pass: Callable[[SyncSummary], None],
     on_trouble: Callable[[OrchestratorError], None],

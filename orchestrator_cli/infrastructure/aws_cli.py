@@ -19,7 +19,6 @@ from orchestrator_cli.infrastructure.cloudformation import render_cloudformation
 from orchestrator_cli.infrastructure.target import bucket_arn
 from orchestrator_cli.infrastructure.terraform import render_terraform
 
-FORMATS = ("terraform", "cloudformation", "json")
 NO_BUCKET = "BUCKET"
 
 
@@ -30,7 +29,10 @@ def render_policy(
     guarantees: BucketProtection,
     region: str | None = None,
 ) -> str:
-    """Return the text in one of FORMATS; without a bucket's name it is left to be filled in."""
+    """Return the text for terraform or cloudformation, or the requests of json.
+
+    Without a bucket's name it is left to be filled in.
+    """
     chosen = tuple(rules)
     if style == "terraform":
         return render_terraform(chosen, bucket, guarantees)

@@ -13,7 +13,6 @@ from orchestrator_cli.core.executions.keys import (
     METADATA_NAME,
 )
 
-EFS_DAYS = (1, 7, 14, 30, 60, 90, 180, 270, 365)
 _WRITE_ONCE_KEYS = (
     f"{EXECUTIONS_PREFIX}*/logs/*",
     f"{EXECUTIONS_PREFIX}*/artifacts/*",

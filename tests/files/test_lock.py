@@ -12,7 +12,7 @@ import pytest
 from orchestrator_cli.core.files.checks import UnsafeFileError
 from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.files.lock import lock_file, try_lock
-from orchestrator_cli.core.files.private import open_private, private_directory
+from orchestrator_cli.core.files.private import private_directory
 
 _NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's files")
@@ -116,9 +116,8 @@ def test_a_private_directory_is_made_for_us_alone(tmp_path: Path) -> None:
 def test_one_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool").chmod(mode)
-    for opening in (private_directory, open_private):
-        with pytest.raises(UnsafeFileError, match="other users may write"):
-            opening(tmp_path / "spool")
+    with pytest.raises(UnsafeFileError, match="other users may write"):
+        private_directory(tmp_path / "spool")
 
 
 def test_a_planted_link_or_file_is_no_private_directory(tmp_path: Path) -> None:
@@ -136,6 +135,5 @@ def test_a_planted_link_or_file_is_no_private_directory(tmp_path: Path) -> None:
 def test_one_that_another_user_has_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir(mode=0o700)
     os.chown(tmp_path / "spool", _NOBODY, _NOBODY)
-    for opening in (private_directory, open_private):
-        with pytest.raises(UnsafeFileError, match="another user"):
-            opening(tmp_path / "spool")
+    with pytest.raises(UnsafeFileError, match="another user"):
+        private_directory(tmp_path / "spool")

@@ -22,7 +22,6 @@ from orchestrator_cli.core.transfer.plan import (
     unreadable,
 )
 
-DEFAULT_ROOT = Path("/mnt/bench-logs")
 _PLACES = frozenset({"raw", "temp"})
 
 

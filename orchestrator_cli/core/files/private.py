@@ -24,14 +24,3 @@ def private_directory(path: Path) -> Directory:
         directory.close()
         raise
     return directory
-
-
-def open_private(path: Path) -> Directory:
-    """Open a directory that was named and must be ours alone. Raises OSError."""
-    directory = Directory.open_root(path)
-    try:
-        check_private(directory.status(), str(path))
-    except OSError:
-        directory.close()
-        raise
-    return directory

@@ -27,7 +27,6 @@ from orchestrator_cli.core.retention.prices import price_retrieval, retrieval_pr
 from orchestrator_cli.core.s3.types import ObjectSummary
 from orchestrator_cli.core.s3.writer import ArtifactStore
 
-TIERS = ("bulk", "standard")
 _FIRST_WAIT_SECONDS = 0.25
 _LONGEST_WAIT_SECONDS = 300.0
 

@@ -17,7 +17,6 @@ from orchestrator_cli.core.s3.list_operations import (
 from orchestrator_cli.core.s3.read_operations import (
     ObjectContent,
     get_object,
-    get_object_if_checksum_matches,
     get_prefix,
     get_range,
     head_for_compare,
@@ -98,13 +97,6 @@ class ObjectReader:
         An object of more than `max_bytes` is not read further, and is an IntegrityError.
         """
         return self.clients.run(get_object(key, max_bytes))
-
-    def get_if_checksum_matches(self, key: str) -> memoryview | None:
-        """Read a small object whole; None where its bytes do not match the recorded SHA-256.
-
-        None also where none is recorded, and a closer look has to tell. Raises NotFoundError.
-        """
-        return self.clients.run(get_object_if_checksum_matches(key))
 
     def get_range(
         self, key: str, offset_bytes: int, size_bytes: int, into: bytearray | None = None

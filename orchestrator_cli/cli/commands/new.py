@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.options import LABEL, Example, command, json_option
+from orchestrator_cli.cli.declaration_options import declaration_options
+from orchestrator_cli.cli.options import Example, command, json_option
 
 
 @command(
@@ -19,23 +22,13 @@ from orchestrator_cli.cli.options import LABEL, Example, command, json_option
     exit_codes=(0, 2, 4, 5, 6, 9),
 )
 @click.option("--id", "execution_id", metavar="ULID", help="Use this id instead of a fresh one.")
-@click.option("--suite", metavar="S", help="The test suite.")
-@click.option(
-    "--runner-type", type=click.Choice(["ec2", "eks", "onprem"]), help="Where the test runs."
-)
-@click.option("--reservation-id", metavar="R", help="The reservation it runs under.")
-@click.option("--bench-id", metavar="B", help="The bench; on-prem only.")
-@click.option("--label", "labels", type=LABEL, multiple=True, help="A label.")
+@declaration_options
 @json_option
 @pass_app
 def new(
     app: App,
     execution_id: str | None,
-    suite: str | None,
-    runner_type: str | None,
-    reservation_id: str | None,
-    bench_id: str | None,
-    labels: tuple[tuple[str, str], ...],
+    declared: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Make an execution and print its id.
@@ -47,13 +40,7 @@ def new(
     from orchestrator_cli.core.executions.repository import create_execution
 
     metadata = build_metadata(
-        execution_id=execution_id or app.new_execution_id(),
-        reservation_id=reservation_id,
-        runner_type=runner_type,
-        bench_id=bench_id,
-        test_suite=suite,
-        started_at=app.now(),
-        labels=dict(labels),
+        execution_id=execution_id or app.new_execution_id(), started_at=app.now(), **declared
     )
     created = create_execution(app.store(), metadata)
     if as_json:

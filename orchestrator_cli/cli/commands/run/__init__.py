@@ -9,15 +9,16 @@ import socket
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.run.report import report_run
+from orchestrator_cli.cli.declaration_options import declaration_options
 from orchestrator_cli.cli.metrics_options import metrics_options
-from orchestrator_cli.cli.options import DURATION, LABEL, Example, command
+from orchestrator_cli.cli.options import DURATION, Example, command
 
 if TYPE_CHECKING:
     from orchestrator_cli.runner.run_record import RunOutcome, RunStart
@@ -47,13 +48,7 @@ if TYPE_CHECKING:
     context_settings={"allow_interspersed_args": False},
 )
 @click.option("--id", "execution_id", metavar="ULID", help="Use this execution, or make it.")
-@click.option("--suite", metavar="S", help="The test suite.")
-@click.option(
-    "--runner-type", type=click.Choice(["ec2", "eks", "onprem"]), help="Where the test runs."
-)
-@click.option("--reservation-id", metavar="R", help="The reservation it runs under.")
-@click.option("--bench-id", metavar="B", help="The bench; on-prem only.")
-@click.option("--label", "labels", type=LABEL, multiple=True, help="A label.")
+@declaration_options
 @click.option(
     "--artifacts",
     metavar="PATH",
@@ -108,11 +103,7 @@ if TYPE_CHECKING:
 def run(
     app: App,
     execution_id: str | None,
-    suite: str | None,
-    runner_type: str | None,
-    reservation_id: str | None,
-    bench_id: str | None,
-    labels: tuple[tuple[str, str], ...],
+    declared: dict[str, Any],
     artifacts: tuple[str, ...],
     if_no_artifacts: str,
     include_hidden: bool,
@@ -158,13 +149,6 @@ def run(
     # The spool may take the last descriptors, which later imports would need.
     _ = app.output
     started_at = _milliseconds(app.now())
-    declared = {
-        "reservation_id": reservation_id,
-        "runner_type": runner_type,
-        "bench_id": bench_id,
-        "test_suite": suite,
-        "labels": dict(labels),
-    }
     checked = build_metadata(
         execution_id=execution_id or app.new_execution_id(), started_at=started_at, **declared
     )

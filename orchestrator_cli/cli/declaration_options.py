@@ -1,0 +1,48 @@
+"""The options that say what an execution is: its suite, its runner and its labels."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import click
+
+from orchestrator_cli.cli.options import LABEL, F
+
+_OPTIONS = (
+    click.option("--suite", metavar="S", help="The test suite."),
+    click.option(
+        "--runner-type", type=click.Choice(["ec2", "eks", "onprem"]), help="Where the test runs."
+    ),
+    click.option("--reservation-id", metavar="R", help="The reservation it runs under."),
+    click.option("--bench-id", metavar="B", help="The bench; on-prem only."),
+    click.option("--label", "labels", type=LABEL, multiple=True, help="A label."),
+)
+
+
+def declaration_options(function: F) -> F:
+    """Add --suite and the like; the command gets `declared`, by the record's field names."""
+
+    @functools.wraps(function)
+    def with_declared(
+        *arguments: Any,
+        suite: str | None,
+        runner_type: str | None,
+        reservation_id: str | None,
+        bench_id: str | None,
+        labels: tuple[tuple[str, str], ...],
+        **others: Any,
+    ) -> Any:
+        declared = {
+            "reservation_id": reservation_id,
+            "runner_type": runner_type,
+            "bench_id": bench_id,
+            "test_suite": suite,
+            "labels": dict(labels),
+        }
+        return function(*arguments, declared=declared, **others)
+
+    command: Any = with_declared
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command  # type: ignore[no-any-return]

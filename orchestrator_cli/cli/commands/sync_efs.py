@@ -126,11 +126,11 @@ def sync_efs(
     store = app.store(concurrency, limit_rate)
     told = _Told(app, as_json)
 
-    def one_pass(quiet: UnchangedCache, stopping: Callable[[], bool]) -> SyncSummary:
+    def one_pass(unchanged: UnchangedCache, stopping: Callable[[], bool]) -> SyncSummary:
         from orchestrator_cli.core.efs.sync import EfsSync
 
         with app.transfers(store, concurrency) as transfers:
-            sync = EfsSync(transfers, rules, app.now, told.event, stopping, quiet)
+            sync = EfsSync(transfers, rules, app.now, told.event, stopping, unchanged)
             sync.run(root, bench, execution_id)
         _set_gauges(app, sync.summary)
         return sync.summary
@@ -150,7 +150,7 @@ def _watch(
     app: App,
     told: _Told,
     one_pass: Callable[[UnchangedCache, Callable[[], bool]], SyncSummary],
-    quiet: UnchangedCache,
+    unchanged: UnchangedCache,
     interval: timedelta,
 ) -> None:
     import signal
@@ -169,7 +169,7 @@ def _watch(
     previous = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     try:
         watch(
-            lambda: one_pass(quiet, stop.is_set),
+            lambda: one_pass(unchanged, stop.is_set),
             stop,
             interval.total_seconds(),
             on_pass,
@@ -272,7 +272,8 @@ def _print_plan(
     as_json: bool,
 ) -> None:
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.efs.rules import SyncEvent, is_due, plan_sync
+    from orchestrator_cli.core.efs.planner import is_due, plan_sync
+    from orchestrator_cli.core.efs.rules import SyncEvent
     from orchestrator_cli.core.efs.tree import list_bench_executions
     from orchestrator_cli.core.transfer.plan import SkippedPath
 

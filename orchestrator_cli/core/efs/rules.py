@@ -1,11 +1,9 @@
-"""What a sync decides by and tells: its rules, its events, its totals; and what a pass would do."""
+"""What a sync decides by and tells: its rules, its events, its totals."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
 from orchestrator_cli.core.base.errors import (
@@ -14,8 +12,9 @@ from orchestrator_cli.core.base.errors import (
     PartialFailureError,
     UnavailableError,
 )
-from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
-from orchestrator_cli.core.transfer.plan import PlannedFile, SkippedPath
+from orchestrator_cli.core.efs.tree import BenchExecution
+from orchestrator_cli.core.s3.types import UploadResult
+from orchestrator_cli.core.transfer.local_file import SourceChangedError
 
 
 class SyncState(StrEnum):
@@ -28,6 +27,17 @@ class SyncState(StrEnum):
     SETTLING = "settling"
     SKIPPED = "skipped"
     DELETED = "deleted"
+
+    @classmethod
+    def of(cls, result: UploadResult) -> SyncState:
+        """Return what an upload has made of a file; one that changed meanwhile is settling."""
+        if isinstance(result.error, SourceChangedError):
+            return cls.SETTLING
+        if isinstance(result.error, ConflictError):
+            return cls.CONFLICT
+        if result.error is not None or result.outcome is None:
+            return cls.FAILED
+        return cls(result.outcome.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,47 +118,3 @@ class SyncSummary:
             return ConflictError(line, hint="stored files are immutable: rename the local ones")
         hint = "see to that, then run the same command again"
         return PartialFailureError(line, hint=hint, retryable=True)
-
-
-def plan_sync(
-    execution: BenchExecution, rules: SyncRules, now: datetime
-) -> Iterator[SyncEvent | PlannedFile]:
-    """Yield what a pass would look at: files to store or compare, and what it leaves alone."""
-    for item in plan_execution(execution):
-        if isinstance(item, SkippedPath):
-            state = SyncState.FAILED if item.error else SyncState.SKIPPED
-            yield SyncEvent(str(item.source), state, execution, detail=item.reason)
-            continue
-        try:
-            changed = last_change(item.stat(), now)
-        except OSError:
-            continue
-        if now.timestamp() - changed < rules.settle.total_seconds():
-            yield SyncEvent(str(item.source), SyncState.SETTLING, execution, item.path)
-        else:
-            yield item
-
-
-def is_due(item: PlannedFile, rules: SyncRules, now: datetime) -> bool:
-    """Say whether a file would be deleted once S3 holds it."""
-    if rules.retain is None:
-        return False
-    return was_written_before(item, int((now - rules.retain).timestamp() * 1e9))
-
-
-def was_written_before(item: PlannedFile, instant_ns: int) -> bool:
-    """Say whether a file is there and was last written before an instant."""
-    try:
-        return item.stat().st_mtime_ns < instant_ns
-    except OSError:
-        return False
-
-
-def last_change(status: os.stat_result, now: datetime) -> float:
-    """Return when a file was last written to or renamed, in seconds since the epoch.
-
-    A bench may have a wrong clock; the change time is set by the file server's.
-    """
-    if status.st_mtime > now.timestamp():
-        return status.st_ctime
-    return max(status.st_mtime, status.st_ctime)

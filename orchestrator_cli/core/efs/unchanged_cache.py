@@ -24,7 +24,7 @@ class UnchangedCache:
         self._retain = rules.retain
         self._known: dict[Path, tuple[TreeFingerprint, datetime]] = {}
 
-    def unless_unchanged(
+    def skip_if_unchanged(
         self, execution: BenchExecution, now: datetime, sync: Callable[[], int]
     ) -> None:
         """Sync an execution unless it is quiet. `sync` says how much it leaves to be done."""

@@ -1,0 +1,101 @@
+"""Remove the files of an execution that S3 holds and that are due, then its directories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.efs.cleanup import Removal, remove_empty_dirs, remove_stored_file
+from orchestrator_cli.core.efs.planner import was_written_before
+from orchestrator_cli.core.efs.rules import SyncEvent, SyncState
+from orchestrator_cli.core.efs.sync_pass import SyncPass
+from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
+from orchestrator_cli.core.executions.ids import execution_time
+from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.plan import PlannedFile, SkippedPath
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.files.tree import TreeFile
+
+# A comparison reads the file in steps; it needs a thread, and hardly any memory.
+_COMPARING_BYTES = 1024 * 1024
+
+
+class Cleaner:
+    """Removes what is stored, many files at once; what became of them comes to `emit`."""
+
+    def __init__(
+        self,
+        engine: TransferEngine,
+        emit: Callable[[SyncEvent], None],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._engine = engine
+        self._emit = emit
+        self._stopping = stopping
+
+    def clean(self, current: SyncPass, due_before: datetime) -> None:
+        """Remove what is stored and was last written before an instant.
+
+        Raises errors that are fatal: nothing else would fare better.
+        """
+        due_before_ns = int(due_before.timestamp() * 1e9)
+        for event in self._engine.parts.as_completed(self._removals(current, due_before_ns)):
+            if event is not None:
+                self._emit(event)
+        if execution_time(current.execution.execution_id) >= due_before or self._stopping():
+            return
+        try:
+            remove_empty_dirs(current.execution, due_before_ns, current.emptied)
+        except OSError as error:
+            self._emit(_not_removed(current.execution, current.execution.directory, error))
+
+    def _removals(
+        self, current: SyncPass, due_before_ns: int
+    ) -> Iterator[Future[SyncEvent | None]]:
+        for item in plan_execution(current.execution):
+            if self._stopping():
+                return
+            if isinstance(item, SkippedPath) or str(item.source) in current.failed:
+                continue
+            if item.key in current.stored and was_written_before(item, due_before_ns):
+                work = partial(self._remove, current, item, due_before_ns)
+                yield self._engine.parts.submit(_COMPARING_BYTES, partial(_only, work))
+
+    def _remove(self, current: SyncPass, item: PlannedFile, due_before_ns: int) -> SyncEvent | None:
+        execution = current.execution
+        file = cast("TreeFile", item.file)
+        try:
+            removal = remove_stored_file(self._engine.store, file, item.key, due_before_ns)
+        except (OrchestratorError, OSError) as error:
+            if isinstance(error, OrchestratorError) and error.is_fatal:
+                raise
+            return _not_removed(execution, item.source, error, item.path)
+        source = str(item.source)
+        if removal is Removal.DELETED:
+            current.emptied.add(file.parts[:-1])
+            return SyncEvent(source, SyncState.DELETED, execution, item.path, item.size_bytes)
+        if removal is Removal.CONFLICT:
+            conflict = ConflictError(
+                f"{printable(item.path)}: S3 holds other content; the local file is kept"
+            )
+            return SyncEvent(source, SyncState.CONFLICT, execution, item.path, error=conflict)
+        return None
+
+
+def _not_removed(
+    execution: BenchExecution, source: Path, error: Exception, path: str | None = None
+) -> SyncEvent:
+    message = error.message if isinstance(error, OrchestratorError) else str(error)
+    failure = OrchestratorError(f"cannot remove {printable(source)}: {message}")
+    return SyncEvent(str(source), SyncState.FAILED, execution, path, error=failure)
+
+
+def _only(work: Callable[[], SyncEvent | None], _: object) -> SyncEvent | None:
+    return work()

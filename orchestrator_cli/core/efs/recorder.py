@@ -1,0 +1,104 @@
+"""The record of an execution whose files a sync stores: whose it is, and what became of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from orchestrator_cli.core.base.errors import ConflictError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.efs.sync_pass import SyncPass
+from orchestrator_cli.core.executions.ids import execution_time
+from orchestrator_cli.core.executions.keys import execution_prefix, metadata_key
+from orchestrator_cli.core.executions.metadata import (
+    ArtifactStatus,
+    ExecutionMetadata,
+    RunnerType,
+    Status,
+    build_metadata,
+)
+from orchestrator_cli.core.executions.repository import (
+    create_execution,
+    read_execution,
+    record_upload_result,
+)
+from orchestrator_cli.core.s3.writer import ArtifactStore
+
+
+class Recorder:
+    """Reads and changes `metadata.json` for a sync, at most once a pass."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+
+    def check_owner(self, current: SyncPass) -> None:
+        """Read the record. Raises ConflictError for an execution of another bench, or of none."""
+        execution = current.execution
+        if not current.has_record:
+            return
+        metadata = self._read(current)
+        current.metadata = metadata
+        owner = metadata.bench_id or execution.bench_id
+        if metadata.runner_type in (None, RunnerType.ONPREM) and owner == execution.bench_id:
+            return
+        whose = f"bench {owner}" if metadata.bench_id else f"runner type {metadata.runner_type}"
+        raise ConflictError(
+            f"execution {execution.execution_id} is one of {printable(whose)}; nothing was stored",
+            hint=f"`orchestrator show {execution.execution_id}` shows whose it is",
+        )
+
+    def ensure_execution(self, current: SyncPass, now: datetime) -> None:
+        """Make the execution of a bench that could not reach S3 itself."""
+        if current.has_record:
+            return
+        execution = current.execution
+        metadata = build_metadata(
+            execution_id=execution.execution_id,
+            runner_type=RunnerType.ONPREM,
+            bench_id=execution.bench_id,
+            started_at=execution_time(execution.execution_id),
+        )
+        try:
+            create_execution(self._store, metadata)
+        except ConflictError:
+            # Somebody made it meanwhile and knows more of it. It must be readable, though.
+            self._read(current)
+        current.add_stored(metadata_key(execution.execution_id), 0, now)
+
+    def record(
+        self, current: SyncPass, now: datetime, *, is_whole: bool, has_seen_all: bool
+    ) -> None:
+        """Note failures in the metadata, and clear those that the pass has resolved.
+
+        `is_whole`: every file of the tree is stored; a finished execution is complete then.
+        `has_seen_all`: no file is left that the pass has not looked at.
+        """
+        failed = current.failures()
+        if failed:
+            self.ensure_execution(current, now)
+        elif not current.has_record:
+            return
+        metadata = current.metadata or self._read(current)
+        resolved = _resolved(current, metadata, has_seen_all) - failed.keys()
+        awaited = is_whole and metadata.status is Status.COMPLETED
+        awaited = awaited and metadata.artifact_status is not ArtifactStatus.COMPLETE
+        if failed or resolved or current.created or awaited:
+            execution_id = current.execution.execution_id
+            record_upload_result(
+                self._store, execution_id, failed, resolved, tree_is_stored=is_whole
+            )
+
+    def _read(self, current: SyncPass) -> ExecutionMetadata:
+        return read_execution(self._store, current.execution.execution_id).metadata
+
+
+def _resolved(current: SyncPass, metadata: ExecutionMetadata, has_seen_all: bool) -> set[str]:
+    """Return the paths of recorded failures that are none any more."""
+    execution = current.execution
+    prefix = execution_prefix(execution.execution_id)
+    failing = {failure.path for failure in metadata.failures}
+    resolved = {path for path in failing if prefix + path in current.stored}
+    if has_seen_all and execution.has_raw():
+        # What had no place or could not be read, and is no longer so.
+        below = printable(execution.directory) + "/"
+        resolved |= {path for path in failing if path.startswith(below)}
+    return resolved - {result.path for result in current.failed.values()}

@@ -1,0 +1,59 @@
+"""What one pass over one execution has found so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.efs.rules import SyncState
+from orchestrator_cli.core.efs.tree import BenchExecution
+from orchestrator_cli.core.executions.keys import metadata_key
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.files.checks import Parts
+from orchestrator_cli.core.s3.types import ObjectSummary, UploadResult
+from orchestrator_cli.core.transfer.plan import PlannedFile
+
+# Stands for the ETag of what was stored since the listing.
+_UNSEEN = "-"
+
+
+@dataclass
+class SyncPass:
+    """What S3 held of an execution when the pass began, and what has become of its files since."""
+
+    execution: BenchExecution
+    # By key; what the pass itself stores is added.
+    stored: dict[str, ObjectSummary]
+    # The uploads under way, and then the failed ones and their results, by their local path.
+    planned: dict[str, PlannedFile] = field(default_factory=dict)
+    failed: dict[str, UploadResult] = field(default_factory=dict)
+    # Why a local path could not be looked at or has no place in an execution.
+    unplaced: dict[str, str] = field(default_factory=dict)
+    created: int = 0
+    # As it was when the pass began; None for an execution that was not there.
+    metadata: ExecutionMetadata | None = None
+    # The directories that the pass has removed files from.
+    emptied: set[Parts] = field(default_factory=set)
+
+    @property
+    def has_record(self) -> bool:
+        """Return True where S3 holds the execution's `metadata.json`."""
+        return metadata_key(self.execution.execution_id) in self.stored
+
+    def etag_of(self, key: str) -> str:
+        """Return the ETag of a stored object, or nothing."""
+        return self.stored[key].etag if key in self.stored else ""
+
+    def add_stored(self, key: str, size_bytes: int, now: datetime) -> None:
+        """Note that S3 holds an object that the listing did not show, or not so."""
+        self.stored[key] = ObjectSummary(key, size_bytes, _UNSEEN, now)
+
+    def failures(self) -> dict[str, str]:
+        """Return what the record has to say was not stored: paths and their errors."""
+        failed = {
+            result.path or printable(result.source): str(result.error)
+            for result in self.failed.values()
+            if SyncState.of(result) in (SyncState.FAILED, SyncState.CONFLICT)
+        }
+        return failed | self.unplaced

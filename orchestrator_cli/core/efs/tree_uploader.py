@@ -1,0 +1,110 @@
+"""Upload the files of one execution, and again those that may fare better."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from orchestrator_cli.core.base.errors import ConflictError
+from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState
+from orchestrator_cli.core.efs.sync_pass import SyncPass
+from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
+from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.local_file import SourceChangedError
+from orchestrator_cli.core.transfer.plan import PlanItem, PlannedFile
+from orchestrator_cli.core.transfer.uploader import Uploader
+
+
+class TreeUploader:
+    """Uploads what a pass has decided to upload; what became of it comes to `emit`."""
+
+    def __init__(
+        self,
+        engine: TransferEngine,
+        rules: SyncRules,
+        now: Callable[[], datetime],
+        emit: Callable[[SyncEvent], None],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._engine = engine
+        self._rules = rules
+        self._now = now
+        self._emit = emit
+        self._stopping = stopping
+
+    def run(self, current: SyncPass, plan: Iterator[PlannedFile]) -> None:
+        """Upload a plan; what has failed at last is left in `current.failed`.
+
+        Raises errors that are fatal: nothing else would fare better.
+        """
+        self._upload(current, plan)
+        self._retry(current)
+        for result in current.failed.values():
+            self._emit_result(current, result)
+
+    def _upload(self, current: SyncPass, plan: Iterator[PlannedFile]) -> None:
+        def on_result(result: UploadResult) -> None:
+            item = current.planned.pop(result.source)
+            current.failed.pop(result.source, None)
+            if result.stored:
+                current.created += result.outcome is PutOutcome.CREATED
+                current.add_stored(str(result.key), result.size_bytes, self._now())
+                self._emit_result(current, result)
+            elif _is_there(item):
+                current.failed[result.source] = result
+                current.planned[result.source] = item
+
+        def noted() -> Iterator[PlanItem]:
+            for item in plan:
+                current.planned[str(item.source)] = item
+                yield item
+
+        # An object that appears after the listing is met by the create-only put all the same.
+        Uploader(self._engine, on_result, current.etag_of).run(noted())
+
+    def _retry(self, current: SyncPass) -> None:
+        """Send again what failed and may fare better, with waits that double."""
+        wait_seconds = self._rules.first_wait_seconds
+        for _ in range(self._rules.attempts - 1):
+            again = [
+                current.planned[source]
+                for source, result in current.failed.items()
+                if not isinstance(result.error, ConflictError | SourceChangedError)
+            ]
+            if not again or self._stopping():
+                return
+            self._engine.store.retry.wait(wait_seconds)
+            wait_seconds *= 2
+            self._upload(current, map(_as_it_is_now, again))
+
+    def _emit_result(self, current: SyncPass, result: UploadResult) -> None:
+        self._emit(
+            SyncEvent(
+                result.source,
+                SyncState.of(result),
+                current.execution,
+                result.path,
+                result.size_bytes,
+                result.sent_bytes,
+                error=result.error,
+            )
+        )
+
+
+def _is_there(item: PlannedFile) -> bool:
+    try:
+        item.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        # Whatever it is now, it is not gone.
+        return True
+    return True
+
+
+def _as_it_is_now(item: PlannedFile) -> PlannedFile:
+    with contextlib.suppress(OSError):
+        return replace(item, size_bytes=item.stat().st_size)
+    return item

@@ -67,7 +67,6 @@ class SyncRules:
     settle: timedelta = timedelta(seconds=60)
     retain: timedelta | None = timedelta(days=7)
     attempts: int = 4
-    first_wait_seconds: float = 1.0
 
 
 @dataclass

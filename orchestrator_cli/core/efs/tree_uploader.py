@@ -65,9 +65,9 @@ class TreeUploader:
         Uploader(self._engine, on_result, current.etag_of).run(noted())
 
     def _retry(self, current: SyncPass) -> None:
-        """Send again what failed and may fare better, with waits that double."""
-        wait_seconds = self._rules.first_wait_seconds
-        for _ in range(self._rules.attempts - 1):
+        """Send again what failed and may fare better, after the waits of the retry policy."""
+        retry = self._engine.store.retry
+        for failures in range(1, self._rules.attempts):
             again = [
                 current.planned[source]
                 for source, result in current.failed.items()
@@ -75,8 +75,7 @@ class TreeUploader:
             ]
             if not again or self._stopping():
                 return
-            self._engine.store.retry.wait(wait_seconds)
-            wait_seconds *= 2
+            retry.wait(retry.backoff_seconds(failures))
             self._upload(current, map(_as_it_is_now, again))
 
     def _emit_result(self, current: SyncPass, result: UploadResult) -> None:

@@ -10,8 +10,10 @@ from orchestrator_cli.infrastructure import eks
 
 def render_deploy_page(version: str) -> str:
     """Return the page."""
-    retain = SyncRules().retain
+    rules = SyncRules()
+    retain = rules.retain
     values = {
+        "log_settle": f"{rules.log_settle.total_seconds() / 3600:g} h",
         "grace": str(eks.GRACE_SECONDS),
         "keep_finished": f"{eks.KEEP_FINISHED_SECONDS // 3600} hours",
         "user_id": str(eks.USER_ID),

@@ -38,13 +38,6 @@ _NAMES = [str(number) for number in range(20)]
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> BenchTree:
-    root = tmp_path / "efs"
-    root.mkdir()
-    return BenchTree(root)
-
-
-@pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     """What looks like an execution, with what must never be read or removed."""
     elsewhere = tmp_path / "elsewhere"

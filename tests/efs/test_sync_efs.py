@@ -28,13 +28,6 @@ if TYPE_CHECKING:
 PREFIX = f"executions/{OLD_ID}/"
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> BenchTree:
-    root = tmp_path / "efs"
-    root.mkdir()
-    return BenchTree(root)
-
-
 def stored(s3: S3Client, bucket: str, execution_id: str = OLD_ID) -> dict[str, bytes]:
     prefix = f"executions/{execution_id}/"
     found = bucket_contents(s3, bucket, prefix)

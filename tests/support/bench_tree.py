@@ -54,4 +54,4 @@ class BenchTree:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        return ("sync-efs", "--root", str(self.root), "--settle", "0s")
+        return ("sync-efs", "--root", str(self.root), "--settle", "0s", "--log-settle", "0s")

@@ -61,6 +61,13 @@ if TYPE_CHECKING:
     help="Leave files alone that changed within this time.",
 )
 @click.option(
+    "--log-settle",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="The same for the four logs of an execution that is not finished.",
+)
+@click.option(
     "--retain",
     type=DURATION,
     default="7d",
@@ -76,7 +83,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="From the end of a pass to the next one.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would happen, as far as that is known without S3; change nothing.",
+)
 @concurrency_option
 @click.option("--limit-rate", type=SIZE, help="Bytes a second at most, as 512K or 5M.")
 @json_option
@@ -88,6 +99,7 @@ def sync_efs(
     bench: str | None,
     execution: str | None,
     settle: timedelta,
+    log_settle: timedelta,
     retain: timedelta,
     keep: bool,
     watch: bool,
@@ -101,8 +113,12 @@ def sync_efs(
 
     Takes every file below ROOT/BENCH_ID/EXECUTION_ID/raw/ to the place that `upload` would give it,
     and makes the execution where there is none. ROOT/BENCH_ID/EXECUTION_ID/temp/ is never stored
-    and goes with its execution. Files that changed within --settle are left for the next time;
-    links, special files and directories that are no execution are reported and never touched.
+    and goes with its execution. Links, special files and directories that are no execution are
+    reported and never touched.
+
+    Files that changed within --settle are left for the next time. runner.log, bench.log, stdout.log
+    and stderr.log may pause for longer while their test runs, and what is stored cannot grow: they
+    are stored once the execution is finished, or once they have not changed within --log-settle.
 
     A local file is deleted only if it is older than --retain, S3 holds exactly its bytes by a
     checksum computed right then, and it has not changed since. A file that fails is tried again
@@ -119,7 +135,7 @@ def sync_efs(
         raise click.UsageError("--watch and --dry-run exclude each other.")
     app.resumes = True
     execution_id = parse_execution_id(execution) if execution else None
-    rules = SyncRules(settle, None if keep else retain)
+    rules = SyncRules(settle, None if keep else retain, log_settle)
     if dry_run:
         _print_plan(app, rules, root, bench, execution_id, as_json)
         return

@@ -17,7 +17,7 @@ class Decision(Enum):
     """What to do with a file now."""
 
     UPLOAD = auto()
-    # It changed a moment ago: whoever writes it may not be done.
+    # It has not been unchanged for long enough: whoever writes it may not be done.
     WAIT = auto()
     # S3 got it after its last change. That is evidence enough to leave it alone for now; to
     # delete it, its bytes are compared.
@@ -32,7 +32,8 @@ def decide(current: SyncPass, item: PlannedFile, rules: SyncRules, now: datetime
     except OSError:
         return Decision.GONE
     changed = last_change(status, now)
-    if now.timestamp() - changed < rules.settle.total_seconds():
+    rest = rules.rest_of(item.path, is_finished=current.is_finished)
+    if now.timestamp() - changed < rest.total_seconds():
         return Decision.WAIT
     stored = current.stored.get(item.key)
     if stored is None or stored.size_bytes != status.st_size:
@@ -46,7 +47,7 @@ def plan_sync(
 ) -> Iterator[SyncEvent | PlannedFile]:
     """Yield what a pass would look at: files to store or compare, and what it leaves alone.
 
-    S3 is not asked: every file is taken for one that is not stored yet.
+    S3 is not asked: no file is taken for stored already, and no execution for finished.
     """
     nothing_stored = SyncPass(execution, {})
     for item in plan_execution(execution):

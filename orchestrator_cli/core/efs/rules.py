@@ -13,6 +13,7 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
 )
 from orchestrator_cli.core.efs.tree import BenchExecution
+from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.local_file import SourceChangedError
 
@@ -61,12 +62,22 @@ class SyncEvent:
 class SyncRules:
     """How long files rest before they are read, and how long they stay once stored.
 
-    `retain` None keeps them for good. A file that fails is tried `attempts` times in a pass.
+    `log_settle` is for the logs of an execution that is not finished: a test that is busy writes
+    nothing for a while and then goes on. `retain` None keeps files for good. A file that fails is
+    tried `attempts` times in a pass.
     """
 
     settle: timedelta = timedelta(seconds=60)
     retain: timedelta | None = timedelta(days=7)
+    log_settle: timedelta = timedelta(hours=1)
     attempts: int = 4
+
+    def rest_of(self, path: str, *, is_finished: bool) -> timedelta:
+        """Return how long a file has to be unchanged, by its path and whether its test is over."""
+        is_log = log_storage_path(path) == path
+        if is_finished or not is_log:
+            return self.settle
+        return max(self.settle, self.log_settle)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.rules import SyncState
 from orchestrator_cli.core.efs.tree import BenchExecution
 from orchestrator_cli.core.executions.keys import metadata_key
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.metadata import ExecutionMetadata, Status
 from orchestrator_cli.core.files.checks import Parts
 from orchestrator_cli.core.s3.types import ObjectSummary, UploadResult
 from orchestrator_cli.core.transfer.plan import PlannedFile
@@ -40,6 +40,11 @@ class SyncPass:
     def has_record(self) -> bool:
         """Return True where S3 holds the execution's `metadata.json`."""
         return metadata_key(self.execution.execution_id) in self.stored
+
+    @property
+    def is_finished(self) -> bool:
+        """Return True where the record said, when the pass began, that the test is over."""
+        return self.metadata is not None and self.metadata.status is Status.COMPLETED
 
     def etag_of(self, key: str) -> str:
         """Return the ETag of a stored object, or nothing."""

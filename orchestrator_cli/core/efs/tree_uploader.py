@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from orchestrator_cli.core.base.errors import ConflictError
+from orchestrator_cli.core.efs.planner import Decision, decide
 from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
@@ -76,7 +77,17 @@ class TreeUploader:
             if not again or self._stopping():
                 return
             retry.wait(retry.backoff_seconds(failures))
-            self._upload(current, map(_as_it_is_now, again))
+            self._upload(current, self._still_at_rest(current, again))
+
+    def _still_at_rest(self, current: SyncPass, items: list[PlannedFile]) -> Iterator[PlannedFile]:
+        """Yield files as they are now, without those that somebody has gone on writing to."""
+        for item in items:
+            if decide(current, item, self._rules, self._now()) is not Decision.WAIT:
+                yield _as_it_is_now(item)
+                continue
+            source = str(item.source)
+            del current.failed[source]
+            self._emit(SyncEvent(source, SyncState.SETTLING, current.execution, item.path))
 
     def _emit_result(self, current: SyncPass, result: UploadResult) -> None:
         self._emit(

@@ -25,7 +25,7 @@ import pytest
 import yaml
 
 from tests.conftest import RunCommand
-from tests.support.bench_tree import DAY, OLD_ID, BenchTree
+from tests.support.bench_tree import OLD_ID, BenchTree
 from tests.support.cloud_identity import ROLE, instance_metadata, pod_identity_agent, token_service
 from tests.support.executions import read_record
 from tests.support.objects import bucket_contents
@@ -283,10 +283,8 @@ def test_a_bench_under_a_supervisor(
     program, *arguments = read_exec_start(unit)
     assert program == "/opt/orchestrator/bin/orchestrator"
     process = cli_process.start(command=(sys.executable, "-c", _BENCH, str(tree.directory()), "40"))
-    supervisor = Supervisor(
-        [*COMMAND, *arguments, "--settle", "0s", "--interval", "50ms"],
-        process_environment(None),
-    )
+    command = [*COMMAND, *arguments, "--settle", "0s", "--interval", "50ms"]
+    supervisor = Supervisor(command, process_environment(None))
     prefix = f"executions/{OLD_ID}/artifacts/custom/"
     try:
         for _ in range(2):
@@ -297,8 +295,8 @@ def test_a_bench_under_a_supervisor(
         wanted = {f"{prefix}{number}.txt" for number in range(40)}
         wait_until(lambda: wanted <= bucket_contents(s3, bucket).keys(), "files are missing")
         assert len(list((tree.directory() / "raw").iterdir())) == 40  # a week has not passed
-        for path in [*tree.directory().rglob("*"), tree.directory()]:
-            tree.age(path, 8 * DAY)
+        assert supervisor.stop() == 0
+        supervisor = Supervisor([*command, "--retain", "0s"], process_environment(None))
         wait_until(lambda: not tree.directory().exists(), "the tree is still there")
     finally:
         code = supervisor.stop()

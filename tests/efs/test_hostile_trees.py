@@ -22,7 +22,7 @@ from orchestrator_cli.core.transfer.plan import PlannedFile
 from tests.conftest import RunCommand
 from tests.files.flipping import flipping
 from tests.support import faults
-from tests.support.bench_tree import DAY, OLD_ID, OTHER_ID, BenchTree
+from tests.support.bench_tree import OLD_ID, OTHER_ID, BenchTree
 from tests.support.engine import PART, content
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
@@ -30,7 +30,6 @@ from tests.support.proxy import Proxy
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-LATER_NS = 2**62
 _TRIES = 300
 _READS = 2000
 _MOST_TRIES = 100_000
@@ -109,7 +108,7 @@ def test_nothing_outside_is_removed(tree: BenchTree, elsewhere: Path, swapped: s
             assert tries < _MOST_TRIES
             with contextlib.suppress(OSError), made_again(root) as file:
                 for execution in executions(tree):
-                    remove_empty_dirs(execution, LATER_NS, set())
+                    remove_empty_dirs(execution, lambda status: True, set())
                 removed += os.fstat(file.fileno()).st_nlink == 0
             assert files_of(elsewhere) == before
 
@@ -167,13 +166,12 @@ def test_raw_that_becomes_a_link_before_it_is_cleaned_is_left(
     elsewhere: Path,
 ) -> None:
     large = content(PART + 5)
-    tree.write("raw/0", large, age_seconds=8 * DAY)
-    tree.age_directories(8 * DAY)
+    tree.write("raw/0", large)
     (elsewhere / "raw" / "0").write_bytes(large)
     before = files_of(elsewhere)
     recorder.inject(Swap(tree.directory() / "raw", elsewhere / "raw"), "UploadPart", times=1)
-    cli(*tree.arguments)
-    cli(*tree.arguments)
+    cli(*tree.arguments, "--retain", "0s")
+    cli(*tree.arguments, "--retain", "0s")
     assert files_of(elsewhere) == before
     assert stored(s3, bucket) <= {large}
 
@@ -181,11 +179,10 @@ def test_raw_that_becomes_a_link_before_it_is_cleaned_is_left(
 def test_an_execution_that_becomes_a_link_while_it_is_compared_loses_nothing(
     cli: RunCommand, tree: BenchTree, recorder: Proxy, bucket: str, elsewhere: Path
 ) -> None:
-    tree.write("raw/0", b"secret", age_seconds=8 * DAY)
-    tree.write("temp/0", b"x", age_seconds=8 * DAY)
-    tree.age_directories(8 * DAY)
+    tree.write("raw/0", b"secret")
+    tree.write("temp/0", b"x")
     cli(*tree.arguments, "--keep").ok()
     before = files_of(elsewhere)
     recorder.inject(Swap(tree.directory(), elsewhere), "HeadObject", times=1)
-    cli(*tree.arguments)
+    cli(*tree.arguments, "--retain", "0s")
     assert files_of(elsewhere) == before

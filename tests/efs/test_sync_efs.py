@@ -8,6 +8,8 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from tests.support.running import Processes
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+Later = Callable[[timedelta], None]
 PREFIX = f"executions/{OLD_ID}/"
 
 
@@ -135,11 +138,12 @@ def test_a_second_sync_asks_for_no_file(
 
 
 def test_strangers_are_reported_and_never_touched(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, tmp_path: Path
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, tmp_path: Path, later: Later
 ) -> None:
+    later(timedelta(days=9))
     secret = tmp_path / "secret"
     secret.write_text("secret")
-    tree.write("raw/a.txt", age_seconds=9 * DAY)
+    tree.write("raw/a.txt")
     place = tree.directory()
     (place / "raw/link").symlink_to(secret)
     (place / "raw/inner").symlink_to("a.txt")
@@ -157,7 +161,6 @@ def test_strangers_are_reported_and_never_touched(
         os.chdir(place / "raw")
         server.bind("sock")
         os.chdir(here)
-    tree.age_directories(9 * DAY)
     before = tree.names() - {f"b1/{OLD_ID}/raw/a.txt"}
     result = cli(*tree.arguments, "--json").ok()
     found = outcomes(result.json_lines())
@@ -184,10 +187,11 @@ def test_strangers_are_reported_and_never_touched(
 
 
 def test_dry_run_changes_nothing(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
 ) -> None:
-    tree.write("raw/old.txt", age_seconds=9 * DAY)
-    tree.write("raw/new.txt")
+    later(timedelta(days=9))
+    tree.write("raw/old.txt")
+    tree.write("raw/new.txt", age_seconds=-9 * DAY)
     before = tree.names()
     result = cli(*tree.arguments, "--dry-run").ok()
     assert sorted(result.out.splitlines()) == [
@@ -207,12 +211,12 @@ def test_no_mount_is_told(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
 
 
 def test_old_stored_files_go_and_then_their_directories(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
 ) -> None:
-    tree.write("raw/deep/a.txt", b"a", age_seconds=8 * DAY)
-    tree.write("raw/b.txt", content(PART + 5), age_seconds=8 * DAY)
-    tree.write("temp/deep/c", age_seconds=8 * DAY)
-    tree.age_directories(8 * DAY)
+    later(timedelta(days=8))
+    tree.write("raw/deep/a.txt", b"a")
+    tree.write("raw/b.txt", content(PART + 5))
+    tree.write("temp/deep/c")
     result = cli(*tree.arguments, "--json").ok()
     assert list(stored(s3, bucket)) == ["artifacts/custom/b.txt", "artifacts/custom/deep/a.txt"]
     assert tree.names() == {"b1"}
@@ -221,12 +225,12 @@ def test_old_stored_files_go_and_then_their_directories(
 
 
 def test_young_files_stay_until_their_time(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
 ) -> None:
-    young = tree.write("raw/young.txt", b"y", age_seconds=6 * DAY)
-    tree.write("raw/old.txt", b"o", age_seconds=8 * DAY)
-    tree.write("temp/c", age_seconds=30 * DAY)
-    tree.age_directories(30 * DAY)
+    later(timedelta(days=8))
+    young = tree.write("raw/young.txt", b"y", age_seconds=-2 * DAY)
+    tree.write("raw/old.txt", b"o")
+    tree.write("temp/c")
     cli(*tree.arguments).ok()
     left = {f"b1/{OLD_ID}/{name}" for name in ("raw", "raw/young.txt", "temp", "temp/c")}
     assert tree.names() == {"b1", f"b1/{OLD_ID}"} | left
@@ -235,19 +239,21 @@ def test_young_files_stay_until_their_time(
 
 
 def test_what_is_young_in_temp_keeps_the_execution(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
 ) -> None:
-    tree.write("raw/a.txt", age_seconds=8 * DAY)
-    tree.write("temp/c", age_seconds=6 * DAY)
-    tree.age_directories(8 * DAY)
+    later(timedelta(days=8))
+    tree.write("raw/a.txt")
+    tree.write("temp/c", age_seconds=-2 * DAY)
     cli(*tree.arguments).ok()
     assert {f"b1/{OLD_ID}/raw", f"b1/{OLD_ID}/temp/c"} <= tree.names()
     assert not tree.directory().joinpath("raw/a.txt").exists()
 
 
-def test_keep_deletes_nothing(cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str) -> None:
-    tree.write("raw/a.txt", age_seconds=80 * DAY)
-    tree.age_directories(80 * DAY)
+def test_keep_deletes_nothing(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
+) -> None:
+    later(timedelta(days=80))
+    tree.write("raw/a.txt")
     before = tree.names()
     cli(*tree.arguments, "--keep").ok()
     assert tree.names() == before
@@ -255,9 +261,10 @@ def test_keep_deletes_nothing(cli: RunCommand, tree: BenchTree, s3: S3Client, bu
 
 
 def test_other_content_in_s3_keeps_the_local_file(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
 ) -> None:
-    tree.write("raw/a.txt", b"mine", age_seconds=8 * DAY)
+    later(timedelta(days=8))
+    tree.write("raw/a.txt", b"mine")
     put_file(s3, bucket, OLD_ID, "artifacts/custom/a.txt", b"them")
     result = cli(*tree.arguments).expect(6)
     assert "a.txt" in result.err
@@ -289,9 +296,10 @@ class Grow(faults.Fault):
 
 
 def test_a_file_that_grows_while_it_is_compared_stays(
-    cli: RunCommand, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str
+    cli: RunCommand, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str, later: Later
 ) -> None:
-    path = tree.write("raw/a.txt", b"first", age_seconds=8 * DAY)
+    later(timedelta(days=8))
+    path = tree.write("raw/a.txt", b"first")
     time.sleep(1.1)  # so that the look-up below is the one before the deletion
     cli(*tree.arguments, "--keep").ok()
     recorder.inject(Grow(path), "HeadObject", times=1)
@@ -301,10 +309,11 @@ def test_a_file_that_grows_while_it_is_compared_stays(
 
 
 def test_a_file_that_is_gone_meanwhile_is_no_failure(
-    cli: RunCommand, tree: BenchTree, recorder: Proxy, bucket: str
+    cli: RunCommand, tree: BenchTree, recorder: Proxy, bucket: str, later: Later
 ) -> None:
     """Another host syncs the same tree."""
-    paths = [tree.write(f"raw/{number}.txt", age_seconds=8 * DAY) for number in range(3)]
+    later(timedelta(days=8))
+    paths = [tree.write(f"raw/{number}.txt") for number in range(3)]
 
     class Vanish(faults.Fault):
         def request_head(self, waiting: object) -> None:
@@ -329,13 +338,15 @@ def test_a_failure_marks_the_execution_until_it_is_mended(
     s3: S3Client,
     bucket: str,
     monkeypatch: pytest.MonkeyPatch,
+    later: Later,
 ) -> None:
+    later(timedelta(days=8))
     impatient(monkeypatch)
-    bad = tree.write("raw/bad\x01name.txt", age_seconds=8 * DAY)
+    bad = tree.write("raw/bad\x01name.txt")
     result = cli(*tree.arguments).expect(3)
     assert "1 files were not stored" in result.err
     assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "artifact_error"
-    good = tree.write("raw/good.txt", age_seconds=8 * DAY)
+    good = tree.write("raw/good.txt")
     cli(*tree.arguments).expect(3)
     record = read_record(s3, bucket, OLD_ID)
     assert record["artifact_status"] == "artifact_error"
@@ -377,10 +388,16 @@ def test_a_broken_record_does_not_stop_the_others(
 
 
 def test_s3_that_is_away_deletes_nothing(
-    cli: RunCommand, tree: BenchTree, recorder: Proxy, bucket: str, monkeypatch: pytest.MonkeyPatch
+    cli: RunCommand,
+    tree: BenchTree,
+    recorder: Proxy,
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    later: Later,
 ) -> None:
+    later(timedelta(days=8))
     impatient(monkeypatch)
-    tree.write("raw/a.txt", age_seconds=8 * DAY)
+    tree.write("raw/a.txt")
     before = tree.names()
     recorder.inject(faults.internal_error(), times=None)
     cli(*tree.arguments).expect(9)
@@ -544,9 +561,8 @@ def test_sigterm_ends_the_file_in_hand(
 def test_two_at_once(cli_process: Processes, tree: BenchTree, s3: S3Client, bucket: str) -> None:
     names = [f"raw/d{number % 4}/{number}.txt" for number in range(80)]
     for name in names:
-        tree.write(name, name.encode(), age_seconds=8 * DAY)
-    tree.age_directories(8 * DAY)
-    running = [cli_process.start(*tree.arguments) for _ in range(2)]
+        tree.write(name, name.encode())
+    running = [cli_process.start(*tree.arguments, "--retain", "0s") for _ in range(2)]
     for process in running:
         _, err = process.communicate(timeout=90)
         assert process.returncode == 0, err

@@ -14,7 +14,7 @@ import pytest
 
 import orchestrator_cli
 from tests.conftest import RunCommand
-from tests.support.bench_tree import DAY, BenchTree
+from tests.support.bench_tree import BenchTree
 from tests.support.engine import PART, content
 
 PACKAGE = Path(orchestrator_cli.__file__).parent
@@ -145,11 +145,10 @@ def test_a_sync_reaches_no_file_by_path(
     watch: Watch, cli: RunCommand, bucket: str, tmp_path: Path
 ) -> None:
     tree = BenchTree(tmp_path / "efs")
-    tree.write("raw/deep/a.txt", b"a", age_seconds=8 * DAY)
-    tree.write("temp/deep/c", age_seconds=8 * DAY)
-    tree.age_directories(8 * DAY)
+    tree.write("raw/deep/a.txt", b"a")
+    tree.write("temp/deep/c")
     with watch.below(tree.root) as found:
-        cli(*tree.arguments).ok()
+        cli(*tree.arguments, "--retain", "0s").ok()
     assert found == []
     assert tree.names() == {"b1"}
 

@@ -21,7 +21,7 @@ import yaml
 from orchestrator_cli.cli.main import cli as program
 from tests.conftest import RunCommand
 from tests.support import quirks
-from tests.support.bench_tree import DAY, BenchTree
+from tests.support.bench_tree import BenchTree
 from tests.support.connection import Connection
 from tests.support.engine import PART, content
 from tests.support.faults import Answered
@@ -389,9 +389,9 @@ def test_a_bench_may_do_what_it_does(
 ) -> None:
     policy = read_policy(cli, "bench")
     tree = BenchTree(tmp_path / "efs")
-    tree.write("raw/large.bin", content(PART + 9), age_seconds=8 * DAY)
-    tree.write("raw/small.txt", age_seconds=8 * DAY)
-    cli(*tree.arguments).ok()
+    tree.write("raw/large.bin", content(PART + 9))
+    tree.write("raw/small.txt")
+    cli(*tree.arguments, "--retain", "0s").ok()
     used = check_rights(recorder, policy, bucket)
     assert actions_of(policy) - used <= UNUSED
 

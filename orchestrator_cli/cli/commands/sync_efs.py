@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     type=DURATION,
     default="7d",
     show_default=True,
-    help="Delete stored files this long after they were last written.",
+    help="Delete stored files this long after they were last written or put there.",
 )
 @click.option("--keep", is_flag=True, help="Delete nothing.")
 @click.option("--watch", is_flag=True, help="Go on until SIGTERM, with a pass every interval.")
@@ -120,10 +120,10 @@ def sync_efs(
     and stderr.log may pause for longer while their test runs, and what is stored cannot grow: they
     are stored once the execution is finished, or once they have not changed within --log-settle.
 
-    A local file is deleted only if it is older than --retain, S3 holds exactly its bytes by a
-    checksum computed right then, and it has not changed since. A file that fails is tried again
-    with growing waits; then it stays, the execution is marked artifact_error, and the next sync
-    that stores it clears the mark. Any number of syncs may run at once.
+    A local file is deleted only if it has been there unchanged for --retain, S3 holds exactly its
+    bytes by a checksum computed right then, and it has not changed since. A file that fails is
+    tried again with growing waits; then it stays, the execution is marked artifact_error, and the
+    next sync that stores it clears the mark. Any number of syncs may run at once.
 
     --watch goes on when the mount or S3 is gone, and ends with what it is at upon SIGTERM.
     """

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.efs.cleanup import Removal, remove_empty_dirs, remove_stored_file
-from orchestrator_cli.core.efs.planner import was_written_before
-from orchestrator_cli.core.efs.rules import SyncEvent, SyncState
+from orchestrator_cli.core.efs.cleanup import IsDue, Removal, remove_empty_dirs, remove_stored_file
+from orchestrator_cli.core.efs.planner import is_due
+from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
 from orchestrator_cli.core.executions.ids import execution_time
@@ -33,46 +33,52 @@ class Cleaner:
     def __init__(
         self,
         engine: TransferEngine,
+        rules: SyncRules,
         emit: Callable[[SyncEvent], None],
         stopping: Callable[[], bool],
     ) -> None:
         self._engine = engine
+        self._rules = rules
         self._emit = emit
         self._stopping = stopping
 
-    def clean(self, current: SyncPass, due_before: datetime) -> None:
-        """Remove what is stored and was last written before an instant.
+    def clean(self, current: SyncPass, now: datetime) -> None:
+        """Remove what is stored and due; nothing where the rules keep files for good.
 
         Raises errors that are fatal: nothing else would fare better.
         """
-        due_before_ns = int(due_before.timestamp() * 1e9)
-        for event in self._engine.parts.as_completed(self._removals(current, due_before_ns)):
+        retain = self._rules.retain
+        if retain is None or self._stopping():
+            return
+        for event in self._engine.parts.as_completed(self._removals(current, now)):
             if event is not None:
                 self._emit(event)
-        if execution_time(current.execution.execution_id) >= due_before or self._stopping():
+        is_young = now - execution_time(current.execution.execution_id) <= retain
+        if is_young or self._stopping():
             return
         try:
-            remove_empty_dirs(current.execution, due_before_ns, current.emptied)
+            remove_empty_dirs(current.execution, self._is_due_at(now), current.emptied)
         except OSError as error:
             self._emit(_not_removed(current.execution, current.execution.directory, error))
 
-    def _removals(
-        self, current: SyncPass, due_before_ns: int
-    ) -> Iterator[Future[SyncEvent | None]]:
+    def _is_due_at(self, now: datetime) -> IsDue:
+        return partial(self._rules.is_due, now=now)
+
+    def _removals(self, current: SyncPass, now: datetime) -> Iterator[Future[SyncEvent | None]]:
         for item in plan_execution(current.execution):
             if self._stopping():
                 return
             if isinstance(item, SkippedPath) or str(item.source) in current.failed:
                 continue
-            if item.key in current.stored and was_written_before(item, due_before_ns):
-                work = partial(self._remove, current, item, due_before_ns)
+            if item.key in current.stored and is_due(item, self._rules, now):
+                work = partial(self._remove, current, item, now)
                 yield self._engine.parts.submit(_COMPARING_BYTES, partial(_only, work))
 
-    def _remove(self, current: SyncPass, item: PlannedFile, due_before_ns: int) -> SyncEvent | None:
+    def _remove(self, current: SyncPass, item: PlannedFile, now: datetime) -> SyncEvent | None:
         execution = current.execution
         file = cast("TreeFile", item.file)
         try:
-            removal = remove_stored_file(self._engine.store, file, item.key, due_before_ns)
+            removal = remove_stored_file(self._engine.store, file, item.key, self._is_due_at(now))
         except (OrchestratorError, OSError) as error:
             if isinstance(error, OrchestratorError) and error.is_fatal:
                 raise

@@ -7,9 +7,9 @@ what was looked at, whatever other machines do on the share meanwhile.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
-from os import fstat
+from os import fstat, stat_result
 
 from orchestrator_cli.core.efs.tree import BenchExecution
 from orchestrator_cli.core.files.checks import Parts, unchanged
@@ -20,6 +20,9 @@ from orchestrator_cli.core.files.walk import Entry, kind_of, walk
 from orchestrator_cli.core.s3.checksum import FdReader
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.s3.writer import ArtifactStore
+
+# Says of a file or a directory, by how it looks now, whether it has been kept for long enough.
+IsDue = Callable[[stat_result], bool]
 
 
 class Removal(StrEnum):
@@ -32,10 +35,8 @@ class Removal(StrEnum):
     CONFLICT = "conflict"
 
 
-def remove_stored_file(
-    store: ArtifactStore, source: TreeFile, key: str, due_before_ns: int
-) -> Removal:
-    """Delete a local file if S3 holds exactly its bytes and it was last written before an instant.
+def remove_stored_file(store: ArtifactStore, source: TreeFile, key: str, is_due: IsDue) -> Removal:
+    """Delete a local file if S3 holds exactly its bytes and it is due.
 
     The stored checksum is compared with one computed now, of the very file that is then removed.
     Raises OSError where it cannot be read or removed, and what the store raises.
@@ -45,7 +46,7 @@ def remove_stored_file(
         parent = source.tree.directory(source.parts[:-1])
         with parent.open_file(name) as file:
             before = fstat(file.fileno())
-            if before.st_mtime_ns >= due_before_ns:
+            if not is_due(before):
                 return Removal.CHANGED
             try:
                 outcome = store.compare(key, FdReader(file.fileno()), before.st_size)
@@ -64,19 +65,19 @@ def remove_stored_file(
 # --- the rest of an execution ----------------------------------------------------------------
 
 
-def remove_empty_dirs(execution: BenchExecution, due_before_ns: int, emptied: set[Parts]) -> bool:
+def remove_empty_dirs(execution: BenchExecution, is_due: IsDue, emptied: set[Parts]) -> bool:
     """Remove `temp/` and the directories of an execution that holds nothing to store any more.
 
-    Directories count only if they were last changed before an instant or are in `emptied`: a bench
-    may be about to write into a fresh one. Says whether the execution's directory is gone.
+    Directories count only if they are due or in `emptied`: a bench may be about to write into a
+    fresh one. Returns True where the execution's directory is gone.
     """
     tree = execution.tree
     below_raw: list[Parts] = []
     for entry in _all_of(tree, execution.raw):
-        if entry.kind is not Kind.DIRECTORY or not _is_due(entry, due_before_ns, emptied):
+        if entry.kind is not Kind.DIRECTORY or not _may_go(entry, is_due, emptied):
             return False
         below_raw.append(entry.parts)
-    if not _remove_temp(execution, due_before_ns):
+    if not _remove_temp(execution, is_due):
         return False
     # What is inside comes after, so it goes first.
     return all(_remove_directory(tree, parts) for parts in (*below_raw[::-1], execution.parts))
@@ -96,9 +97,9 @@ def _all_of(tree: Tree, top: Parts) -> Iterator[Entry]:
                 raise entry.error
 
 
-def _is_due(entry: Entry, due_before_ns: int, emptied: set[Parts]) -> bool:
+def _may_go(entry: Entry, is_due: IsDue, emptied: set[Parts]) -> bool:
     # One that holds only directories that were emptied changes as they go.
-    return entry.parts in emptied or entry.written_before(due_before_ns)
+    return entry.parts in emptied or (entry.status is not None and is_due(entry.status))
 
 
 def _remove_directory(tree: Tree, parts: Parts) -> bool:
@@ -112,11 +113,11 @@ def _remove_directory(tree: Tree, parts: Parts) -> bool:
     return True
 
 
-def _remove_temp(execution: BenchExecution, due_before_ns: int) -> bool:
-    """Remove `temp/` as a whole if all in it is old enough; it is on one file system only."""
+def _remove_temp(execution: BenchExecution, is_due: IsDue) -> bool:
+    """Remove `temp/` as a whole if all in it is due; it is on one file system only."""
     devices: set[int] = set()
     for entry in _all_of(execution.tree, execution.temp):
-        if not entry.written_before(due_before_ns) or entry.status is None:
+        if entry.status is None or not is_due(entry.status):
             return False
         devices.add(entry.status.st_dev)
     if len(devices) > 1:

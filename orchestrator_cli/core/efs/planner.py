@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from enum import Enum, auto
 
-from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState
+from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState, last_change
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
 from orchestrator_cli.core.transfer.plan import PlannedFile, SkippedPath
@@ -63,25 +62,8 @@ def plan_sync(
 
 
 def is_due(item: PlannedFile, rules: SyncRules, now: datetime) -> bool:
-    """Return True where a file would be deleted once S3 holds it."""
-    if rules.retain is None:
-        return False
-    return was_written_before(item, int((now - rules.retain).timestamp() * 1e9))
-
-
-def was_written_before(item: PlannedFile, instant_ns: int) -> bool:
-    """Return True where a file is there and was last written before an instant."""
+    """Return True for a file that is there and is to be deleted once S3 holds it."""
     try:
-        return item.stat().st_mtime_ns < instant_ns
+        return rules.is_due(item.stat(), now)
     except OSError:
         return False
-
-
-def last_change(status: os.stat_result, now: datetime) -> float:
-    """Return when a file was last written to or renamed, in seconds since the epoch.
-
-    A bench may have a wrong clock; the change time is set by the file server's.
-    """
-    if status.st_mtime > now.timestamp():
-        return status.st_ctime
-    return max(status.st_mtime, status.st_ctime)

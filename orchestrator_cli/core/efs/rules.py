@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from orchestrator_cli.core.base.errors import (
@@ -78,6 +79,23 @@ class SyncRules:
         if is_finished or not is_log:
             return self.settle
         return max(self.settle, self.log_settle)
+
+    def is_due(self, status: os.stat_result, now: datetime) -> bool:
+        """Return True for a file that is to be deleted once S3 holds it."""
+        if self.retain is None:
+            return False
+        return now.timestamp() - last_change(status, now) > self.retain.total_seconds()
+
+
+def last_change(status: os.stat_result, now: datetime) -> float:
+    """Return when a file was last written to or put where it is, in seconds since the epoch.
+
+    A copy may keep the time of writing, and a bench may have a wrong clock; the change time is set
+    by the file server's and by nobody else.
+    """
+    if status.st_mtime > now.timestamp():
+        return status.st_ctime
+    return max(status.st_mtime, status.st_ctime)
 
 
 @dataclass

@@ -47,7 +47,7 @@ class EfsSync:
         self._unchanged = unchanged or UnchangedCache(rules)
         self._recorder = Recorder(transfers.store)
         self._uploader = TreeUploader(transfers, rules, now, self._emit, stopping)
-        self._cleaner = Cleaner(transfers, self._emit, stopping)
+        self._cleaner = Cleaner(transfers, rules, self._emit, stopping)
 
     def run(self, root: Path, bench_id: str | None = None, execution_id: str | None = None) -> None:
         """Sync all executions under a root, or those of one bench or id.
@@ -81,8 +81,7 @@ class EfsSync:
         has_seen_all = not self._stopping()
         is_whole = has_seen_all and self.summary.unfinished == before and not current.unplaced
         self._recorder.record(current, self._now(), is_whole=is_whole, has_seen_all=has_seen_all)
-        if self._rules.retain is not None and not self._stopping():
-            self._cleaner.clean(current, self._now() - self._rules.retain)
+        self._cleaner.clean(current, self._now())
         return self.summary.unfinished - before
 
     def _begin(self, execution: BenchExecution) -> SyncPass:

@@ -56,7 +56,7 @@ class BenchExecution:
 class TreeFingerprint:
     """The files of a tree as far as their names, sizes and times tell.
 
-    `oldest` is the earliest time of writing in seconds since the epoch, None without files.
+    `oldest` is the earliest change time of a file in seconds since the epoch, None without files.
     """
 
     files: int
@@ -82,7 +82,7 @@ def tree_state(execution: BenchExecution) -> TreeFingerprint:
             digest ^= hash(told)
             if entry.kind is not Kind.DIRECTORY:
                 files += 1
-                oldest = min(oldest or status.st_mtime, status.st_mtime)
+                oldest = min(oldest or status.st_ctime, status.st_ctime)
     return TreeFingerprint(files, digest, oldest)
 
 

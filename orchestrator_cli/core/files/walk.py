@@ -36,10 +36,6 @@ class Entry:
         """Its path from the root."""
         return "/".join(self.parts)
 
-    def written_before(self, instant_ns: int) -> bool:
-        """Say whether it was there and last written to before an instant."""
-        return self.status is not None and self.status.st_mtime_ns < instant_ns
-
     @property
     def file(self) -> TreeFile:
         """What opens it, now or later."""

@@ -1,0 +1,87 @@
+"""Retention counts from when a file came to lie where it lies, by the file server's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orchestrator_cli.core.efs.rules import SyncRules
+from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions
+from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
+from tests.conftest import RunCommand
+from tests.support.bench_tree import DAY, BenchTree
+
+Later = Callable[[timedelta], None]
+
+
+# A copy that keeps times, as of rsync or a backup; and a bench whose clock is ahead.
+@pytest.mark.parametrize("age_seconds", [1000 * DAY, -1000 * DAY])
+def test_a_file_is_kept_for_a_week_from_when_it_appeared(
+    cli: RunCommand, tree: BenchTree, later: Later, bucket: str, age_seconds: float
+) -> None:
+    tree.write("raw/deep/a.txt", age_seconds=age_seconds)
+    tree.age_directories(age_seconds)
+    before = tree.names()
+    assert "1 created" in cli(*tree.arguments).ok().err
+    later(timedelta(days=6))
+    cli(*tree.arguments).ok()
+    assert tree.names() == before
+    later(timedelta(days=8))
+    assert "1 deleted" in cli(*tree.arguments).ok().err
+    assert tree.names() == {"b1"}
+
+
+def test_a_file_that_is_moved_into_place_begins_anew(
+    cli: RunCommand, tree: BenchTree, later: Later, bucket: str
+) -> None:
+    aside = tree.write("temp/a.txt", age_seconds=30 * DAY)
+    later(timedelta(days=6))
+    raw = tree.directory() / "raw"
+    raw.mkdir()
+    aside.rename(raw / "a.txt")
+    cli(*tree.arguments).ok()
+    assert (raw / "a.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["temp/copied", "temp/deep/copied"])
+def test_what_was_copied_to_temp_is_kept_for_a_week_too(
+    cli: RunCommand, tree: BenchTree, later: Later, bucket: str, name: str
+) -> None:
+    copied = tree.write(name, age_seconds=30 * DAY)
+    tree.age_directories(30 * DAY)
+    cli(*tree.arguments).ok()
+    assert copied.exists()
+    later(timedelta(days=8))
+    cli(*tree.arguments).ok()
+    assert tree.names() == {"b1"}
+
+
+def test_a_dry_run_says_what_is_due_by_the_same_clock(
+    cli: RunCommand, tree: BenchTree, later: Later, bucket: str
+) -> None:
+    tree.write("raw/a.txt", age_seconds=30 * DAY)
+    assert "then delete it here" not in cli(*tree.arguments, "--dry-run").ok().out
+    later(timedelta(days=8))
+    assert "then delete it here" in cli(*tree.arguments, "--dry-run").ok().out
+
+
+def test_an_old_file_that_was_copied_here_costs_no_look_at_every_pass(tree: BenchTree) -> None:
+    tree.write("raw/a.txt", age_seconds=30 * DAY)
+    (execution,) = list_bench_executions(tree.root)
+    assert isinstance(execution, BenchExecution)
+    unchanged = UnchangedCache(SyncRules())
+    now = datetime.now(UTC)
+    looks: list[int] = []
+
+    def look_after(minutes: int) -> None:
+        def sync() -> int:
+            looks.append(minutes)
+            return 0
+
+        unchanged.skip_if_unchanged(execution, now + timedelta(minutes=minutes), sync)
+
+    for minutes in (0, 1, 59, 61):
+        look_after(minutes)
+    assert looks == [0, 61]

@@ -8,43 +8,76 @@ from string import Template
 
 from orchestrator_cli.core.executions import keys as layout
 from orchestrator_cli.core.executions import placement
-from orchestrator_cli.core.executions.metadata import Artifact, ExecutionMetadata, RunDetails
+from orchestrator_cli.core.executions.manifest import NO_CHECKSUM
+from orchestrator_cli.core.executions.metadata import (
+    SCHEMA_VERSION,
+    Artifact,
+    ArtifactStatus,
+    ExecutionMetadata,
+    Result,
+    RunDetails,
+    RunnerType,
+    Status,
+)
 from orchestrator_cli.core.executions.repository import MAX_METADATA_BYTES
+from orchestrator_cli.core.retention.policy import RetentionPolicy
 from orchestrator_cli.core.s3 import compare
 from orchestrator_cli.core.s3 import part_plan as parts
+from orchestrator_cli.core.s3.put_operations import MD5_PAYS_BYTES
 from orchestrator_cli.docgen import roff
 from orchestrator_cli.docgen.manpages import LAYOUT_PAGE
 from orchestrator_cli.docgen.reference import PROGRAM
 
+_ARTIFACT_STATUS = {
+    ArtifactStatus.PENDING: "more may come: the execution is not finished, an upload to it has "
+    "begun and not ended, or it is an `onprem` execution whose EFS tree is not stored yet",
+    ArtifactStatus.COMPLETE: "the execution is finished, and every file that anyone tried to store "
+    "for it is stored",
+    ArtifactStatus.ARTIFACT_ERROR: "a file could not be stored, also while the execution runs; "
+    "`failures` says which and why",
+}
+
+
+def _join(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _either(names: Iterable[str], or_null: bool = False) -> str:
+    *first, last = (f"`{name}`" for name in names)
+    return f"{', '.join([*first, last])} or null" if or_null else f"{', '.join(first)} or {last}"
+
+
 METADATA_FIELDS = {
-    "schema_version": "Integer. The version of this record, 1.",
+    "schema_version": f"Integer. The version of this record, {SCHEMA_VERSION}.",
     "execution_id": "ULID. The same as in the key.",
     "reservation_id": "String or null. The reservation that the execution ran under.",
-    "runner_type": "`ec2`, `eks`, `onprem` or null. Where it ran.",
+    "runner_type": f"{_either(RunnerType, or_null=True)}. Where it ran.",
     "bench_id": "String or null. The bench it ran on; for `onprem` only.",
     "test_suite": "String or null. What was run.",
-    "result": "`pass`, `fail`, `error` or null. Null until finished; `error` where the test could "
-    "not be run to its end.",
-    "status": "`running` or `completed`.",
-    "artifact_status": "`pending`, `complete` or `artifact_error`. Whether everything is stored.",
+    "result": f"{_either(Result, or_null=True)}. Null until the execution is finished; "
+    f"`{Result.ERROR}`: the test could not be run to its end.",
+    "status": f"{_either(Status)}: whether the execution is finished.",
+    "artifact_status": f"{_either(ArtifactStatus)}. "
+    + " ".join(f"`{status}`: {_ARTIFACT_STATUS[status]}." for status in ArtifactStatus),
     "started_at": "Time or null.",
     "ended_at": "Time or null; not before `started_at`.",
-    "artifact_count": "Integer. The number of files stored.",
-    "artifact_bytes": "Integer. The size of all of them.",
+    "artifact_count": "Integer. The number of files in the manifest; 0 until the execution is finished.",
+    "artifact_bytes": "Integer. The size of all of them together.",
     "manifest_sha256": "64 hexadecimal digits or null. SHA-256 over one line "
     "`path size checksum` for each file, sorted by the bytes of the path, each ended by a newline; "
-    "a missing checksum is written `None`.",
+    f"a missing checksum is written `{NO_CHECKSUM}`.",
     "artifacts": "List or null: the manifest, written when the execution finishes and extended by "
-    "later uploads. Null where it would take `metadata.json` over "
+    "later uploads. Null before that, and where it would take `metadata.json` over "
     f"{MAX_METADATA_BYTES // 1024} KiB; the listing is the truth anyway, and the three fields "
     "above always speak of the whole.",
-    "failures": "List of objects with `path` and `error`: what could not be stored, and why.",
+    "failures": "List of objects with `path` and `error`: what could not be stored, and why; as "
+    "many as there is room for.",
     "labels": "Object of strings.",
     "run": "Object or null: how `orchestrator run` ran the command, where it did.",
 }
 RUN_FIELDS = {
-    "command": "List of strings: the command and its arguments, cut after 4,096 characters. Its "
-    "environment is never stored.",
+    "command": "List of strings: the command and its arguments, cut after 4,096 characters. "
+    "Secrets in it are replaced by `…`, and its environment is never stored.",
     "host": "String. The name of the host.",
     "pid": "Integer. The process id of the runner.",
     "tool_version": "String. The version of orchestrator.",
@@ -100,9 +133,11 @@ def _values() -> dict[str, str]:
         "folders": _join(f"{name}/" for name in layout.FOLDERS),
         "image_suffixes": _join(sorted(placement.IMAGE_SUFFIXES)),
         "log_names": _join(layout.LOG_NAMES),
+        "live_days": str(RetentionPolicy().live_days),
         "max_key_bytes": f"{layout.MAX_KEY_BYTES:,}",
         "max_parts": f"{parts.MAX_PARTS:,}",
         "max_stream_bytes": f"{parts.MAX_STREAM_BYTES:,}",
+        "md5_pays_kib": str(MD5_PAYS_BYTES // 1024),
         "metadata_fields": _definitions(METADATA_FIELDS),
         "parts_per_size": f"{parts.PARTS_PER_SIZE:,}",
         "result_names": _join(layout.RESULT_NAMES),
@@ -115,10 +150,6 @@ def _values() -> dict[str, str]:
 
 def _definitions(entries: dict[str, str]) -> str:
     return "\n\n".join(f"`{name}`\n:   {text}" for name, text in entries.items())
-
-
-def _join(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def _render_block(block: str, page: str) -> list[str]:

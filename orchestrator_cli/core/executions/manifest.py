@@ -60,6 +60,10 @@ def with_manifest(metadata: ExecutionMetadata, manifest: list[Artifact]) -> Exec
     )
 
 
+# What the digest is over where S3 holds no checksum of a file.
+NO_CHECKSUM = "-"
+
+
 class ManifestLine(Protocol):
     """What the digest is over."""
 
@@ -80,6 +84,6 @@ def manifest_sha256(manifest: Iterable[ManifestLine]) -> str:
     """Return the hex SHA-256 over the lines `path size checksum`, sorted by the path's bytes."""
     digest = hashlib.sha256()
     for artifact in sorted(manifest, key=lambda line: line.path.encode()):
-        line = f"{artifact.path} {artifact.size_bytes} {artifact.checksum or '-'}\n"
+        line = f"{artifact.path} {artifact.size_bytes} {artifact.checksum or NO_CHECKSUM}\n"
         digest.update(line.encode())
     return digest.hexdigest()

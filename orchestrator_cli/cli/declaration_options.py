@@ -14,9 +14,15 @@ _OPTIONS = (
     click.option(
         "--runner-type", type=click.Choice(["ec2", "eks", "onprem"]), help="Where the test runs."
     ),
-    click.option("--reservation-id", metavar="R", help="The reservation it runs under."),
-    click.option("--bench-id", metavar="B", help="The bench; on-prem only."),
-    click.option("--label", "labels", type=LABEL, multiple=True, help="A label."),
+    click.option("--reservation-id", metavar="R", help="The reservation that the test runs under."),
+    click.option("--bench-id", metavar="B", help="The bench that the test runs on; on-prem only."),
+    click.option(
+        "--label",
+        "labels",
+        type=LABEL,
+        multiple=True,
+        help="A label of the execution; may be repeated.",
+    ),
 )
 
 

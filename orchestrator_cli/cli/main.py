@@ -36,23 +36,23 @@ _LAST_LINE_SECONDS = 2.0
 COMMANDS: dict[str, str] = {
     "new": "Make an execution and print its id.",
     "upload": "Store files, directories or standard input.",
-    "finish": "Finish an execution: manifest, result, history line.",
+    "finish": "Finish an execution: write its result and manifest.",
     "run": "Run a command and store its output.",
     "ls": "List executions, or the files of one.",
     "logs": "Print a log.",
     "grep": "Search the logs of many executions.",
     "show": "Show the metadata of an execution.",
     "url": "Print presigned URLs.",
-    "download": "Download files, verified.",
+    "download": "Download files and verify them.",
     "verify": "Check stored checksums, and local files against them.",
-    "sync-efs": "Store what benches left on EFS, then remove it there.",
-    "lifecycle": "Retention: archive, expire and clean up by rules of the bucket.",
+    "sync-efs": "Store what benches left on EFS, then remove what is stored.",
+    "lifecycle": "Archive and delete by age, with rules of the bucket.",
     "restore": "Bring archived files back for some days.",
-    "cost": "Say what executions cost to store, now and archived.",
-    "history": "Finished executions as a table for Athena, DuckDB, Spark.",
+    "cost": "Show what executions cost to store, now and once archived.",
+    "history": "Query finished executions in Athena, DuckDB or Spark.",
     "deploy": "Print files to copy: systemd, EC2, EKS, IAM, alerts, Grafana.",
-    "doctor": "Say what this bucket and these credentials can do.",
-    "serve": "Serve executions and their files over HTTP, take uploads.",
+    "doctor": "Check what this bucket and these credentials can do.",
+    "serve": "Serve executions and files over HTTP, and take uploads.",
     "sandbox": "Start a throw-away S3 on this machine.",
 }
 
@@ -181,10 +181,10 @@ def _naming_a_closed_pipe() -> Iterator[None]:
     },
 )
 @click.option("--bucket", metavar="B", help="The bucket that holds the executions.")
-@click.option("--profile", metavar="P", help="The AWS profile; as AWS_PROFILE.")
-@click.option("--region", metavar="R", help="The bucket's region; as AWS_REGION.")
+@click.option("--profile", metavar="P", help="The AWS profile, like AWS_PROFILE.")
+@click.option("--region", metavar="R", help="The bucket's region, like AWS_REGION.")
 @click.option(
-    "--endpoint-url", metavar="U", help="Another S3 server than AWS; as AWS_ENDPOINT_URL."
+    "--endpoint-url", metavar="U", help="An S3 server other than AWS, like AWS_ENDPOINT_URL."
 )
 @click.option(
     "--config",
@@ -200,11 +200,13 @@ def _naming_a_closed_pipe() -> Iterator[None]:
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
     show_default=True,
-    help="Colour. NO_COLOR and FORCE_COLOR are heeded.",
+    help="When to use colour. NO_COLOR and FORCE_COLOR work too.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Only errors on standard error.")
-@click.option("-v", "--verbose", is_flag=True, help="Every file and every retry on standard error.")
-@click.option("--debug", is_flag=True, help="Tracebacks with errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors on standard error.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Print every file and every retry on standard error."
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks with errors.")
 @click.version_option(__version__, prog_name="orchestrator", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(

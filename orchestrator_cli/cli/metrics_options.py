@@ -22,8 +22,8 @@ def metrics_options(function: F) -> F:
             "--metrics-otlp",
             lambda app, measuring, url: measuring.to_receiver(url, app.ca_bundle(url)),
             metavar="URL",
-            help="Send what happened to this OTLP receiver, or to the one that OpenTelemetry's own "
-            "variables name (env).",
+            help="Send this command's metrics to this OTLP receiver; `env`: to the one that "
+            "OpenTelemetry's own variables name.",
         ),
         _metrics_option(
             "--metrics-push",
@@ -31,13 +31,15 @@ def metrics_options(function: F) -> F:
                 url, app.state_home(), app.ca_bundle(url)
             ),
             metavar="URL",
-            help="Push what happened to this Prometheus Pushgateway, added up over commands.",
+            help="Push this command's metrics to this Prometheus Pushgateway, added to those of "
+            "earlier commands.",
         ),
         _metrics_option(
             "--metrics-file",
             lambda app, measuring, path: measuring.to_file(path),
             type=click.Path(dir_okay=False, path_type=Path),
-            help="Add what happened to this file, for Prometheus. See orchestrator-metrics(7).",
+            help="Add this command's metrics to this file, for Prometheus. See "
+            "orchestrator-metrics(7).",
         ),
     ):
         function = option(function)

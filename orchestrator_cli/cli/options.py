@@ -120,15 +120,18 @@ class CommandGroup(OncePerOption, click.Group):
         *args: Any,
         examples: tuple[Example, ...] = (),
         exit_codes: tuple[int, ...] = (),
+        exit_meanings: Mapping[int, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
         self.exit_codes = exit_codes
+        self.exit_meanings = exit_meanings or {}
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples and exit codes."""
-        _format_epilog(formatter, self.examples, self.exit_codes, EXIT_CODES)
+        meanings = {**EXIT_CODES, **self.exit_meanings}
+        _format_epilog(formatter, self.examples, self.exit_codes, meanings)
 
 
 def _format_epilog(
@@ -312,21 +315,21 @@ def is_preset_id(execution_id: str) -> bool:
 def json_option(function: F) -> F:
     """Add --json."""
     return click.option(
-        "--json", "as_json", is_flag=True, help="Print JSON: stable field names, for scripts."
+        "--json", "as_json", is_flag=True, help="Print JSON with stable field names, for scripts."
     )(function)
 
 
 def yes_option(function: F) -> F:
     """Add --yes, which `confirm` takes."""
     return click.option(
-        "-y", "--yes", is_flag=True, help="Do not ask. Needed where nobody can be asked."
+        "-y", "--yes", is_flag=True, help="Do not ask for confirmation. Needed without a terminal."
     )(function)
 
 
 def write_to_latest_option(function: F) -> F:
     """Add --yes to a command that writes, which `check_may_write` takes."""
     return click.option(
-        "-y", "--yes", is_flag=True, help="Take @latest for ID, whatever began meanwhile."
+        "-y", "--yes", is_flag=True, help="Accept @latest as ID; a newer execution may have begun."
     )(function)
 
 
@@ -361,5 +364,5 @@ def concurrency_option(function: F) -> F:
         type=click.IntRange(1, 256),
         default=256,
         show_default=True,
-        help="The most requests in flight; as many are sent as help.",
+        help="The most requests at once; fewer are sent where more would not be faster.",
     )(function)

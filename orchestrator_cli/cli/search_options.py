@@ -19,12 +19,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 NO_MATCH_EXIT_CODE = 1
 _LINES = click.IntRange(0, 1000)
 _OPTIONS = (
-    click.option("-i", "--ignore-case", is_flag=True, help="Upper and lower case are the same."),
-    click.option("-F", "--fixed-strings", is_flag=True, help="The pattern is text to be found."),
-    click.option("-C", "--context", type=_LINES, metavar="N", help="N lines around each as well."),
-    click.option("-B", "--before-context", type=_LINES, metavar="N", help="N lines before each."),
-    click.option("-A", "--after-context", type=_LINES, metavar="N", help="N lines after each."),
-    click.option("-c", "--count", is_flag=True, help="How many lines match, instead of the lines."),
+    click.option("-i", "--ignore-case", is_flag=True, help="Ignore case."),
+    click.option("-F", "--fixed-strings", is_flag=True, help="The pattern is plain text."),
+    click.option(
+        "-C", "--context", type=_LINES, metavar="N", help="Print N lines around each match."
+    ),
+    click.option(
+        "-B", "--before-context", type=_LINES, metavar="N", help="Print N lines before each match."
+    ),
+    click.option(
+        "-A", "--after-context", type=_LINES, metavar="N", help="Print N lines after each match."
+    ),
+    click.option(
+        "-c", "--count", is_flag=True, help="Print how many lines match instead of the lines."
+    ),
 )
 
 

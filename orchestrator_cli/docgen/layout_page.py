@@ -61,7 +61,8 @@ METADATA_FIELDS = {
     + " ".join(f"`{status}`: {_ARTIFACT_STATUS[status]}." for status in ArtifactStatus),
     "started_at": "Time or null.",
     "ended_at": "Time or null; not before `started_at`.",
-    "artifact_count": "Integer. The number of files in the manifest; 0 until the execution is finished.",
+    "artifact_count": "Integer. The number of files in the manifest; 0 until the execution is "
+    "finished.",
     "artifact_bytes": "Integer. The size of all of them together.",
     "manifest_sha256": "64 hexadecimal digits or null. SHA-256 over one line "
     "`path size checksum` for each file, sorted by the bytes of the path, each ended by a newline; "

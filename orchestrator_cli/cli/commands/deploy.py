@@ -62,7 +62,7 @@ def _target(app: App) -> BucketTarget:
 @click.option(
     "--timer",
     metavar="SPAN",
-    help="A service and a timer that starts it this often, as 5m, in place of one that watches.",
+    help="Print a service and a timer that starts it this often, such as 5m, in place of --watch.",
 )
 @pass_app
 def systemd(
@@ -187,11 +187,11 @@ def _known_region(app: App) -> str | None:
 )
 @pass_app
 def iam(app: App, role: str) -> None:
-    """Print the least that a role needs, as an IAM policy.
+    """Print an IAM policy with the least that a role needs.
 
-    Files can be created and not overwritten, and only our own prefixes can be listed. With a
-    region of China or GovCloud in --region or AWS_REGION, the ARNs are of its partition. With keys
-    of your own in KMS, the role needs kms:GenerateDataKey and kms:Decrypt as well. `doctor` needs
+    Files can be created but not overwritten, and only our own prefixes can be listed. With a region
+    of China or GovCloud in --region or AWS_REGION, the ARNs are of its partition. With keys of your
+    own in KMS, the role needs kms:GenerateDataKey and kms:Decrypt as well. `doctor` needs
     s3:DeleteObject on what it stores; without it, it stores nothing.
     """
     from orchestrator_cli.infrastructure.iam import Role, render_iam
@@ -207,7 +207,7 @@ def iam(app: App, role: str) -> None:
 def alerts(app: App) -> None:
     """Print alert rules for Prometheus.
 
-    They are over what --metrics-file, --metrics-push and --metrics-otlp hand over; see
+    They use the metrics of --metrics-file, --metrics-push and --metrics-otlp; see
     orchestrator-metrics(7).
     """
     from orchestrator_cli.infrastructure.alerts import render_alerts
@@ -225,7 +225,7 @@ def alerts(app: App) -> None:
 def grafana(app: App) -> None:
     """Print a dashboard for Grafana.
 
-    It shows what --metrics-file, --metrics-push and --metrics-otlp hand over; see
+    It shows the metrics of --metrics-file, --metrics-push and --metrics-otlp; see
     orchestrator-metrics(7).
     """
     from orchestrator_cli.infrastructure.dashboard import render_dashboard

@@ -23,6 +23,12 @@ _STYLES = {"ok": "pass", "denied": "fail", "does-not-work": "fail", "degraded": 
         Example("in CI", "orchestrator doctor --json | jq -e '.guaranteed'"),
     ),
     exit_codes=(0, 2, 3, 4, 5, 9),
+    exit_meanings={
+        0: "everything holds",
+        3: "something is degraded",
+        5: "credentials missing, or a permission is",
+        9: "something does not work, or storage is unavailable",
+    },
 )
 @json_option
 @pass_app

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
         Example("by glob", "orchestrator download $ID '*.png' -o out"),
     ),
     exit_codes=(0, 2, 3, 4, 5, 6, 7, 8, 9, 130),
+    exit_meanings={
+        3: "some files failed; the rest are downloaded and each failure is listed",
+        6: "conflict: a local file differs, and was left alone",
+    },
 )
 @click.argument("arguments", metavar="ID [PATTERN…]", nargs=-1, shell_complete=complete_id_or_file)
 @click.option(
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
     "directory",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where to.  [default: ./ID]",
+    help="The directory to download to.  [default: ./ID]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace local files that differ.")
 @concurrency_option
@@ -50,12 +54,12 @@ def download(
     concurrency: int,
     as_json: bool,
 ) -> None:
-    """Download files, verified.
+    """Download files and verify them.
 
     Every file is compared with its stored checksum before it gets its name. Repeating an
-    interrupted command goes on where it stopped; a local file that is the same already is left
-    alone, one that differs is a conflict. PATTERN is a path, the name of a log, a directory or a
-    glob; without PATTERN, every file.
+    interrupted command goes on where it stopped. A local file that has the same content already is
+    left alone; one that differs is a conflict. PATTERN is a path, the name of a log, a directory or
+    a glob; without PATTERN, every file.
     """
     from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.executions.selection import select_files

@@ -46,14 +46,15 @@ if TYPE_CHECKING:
 def finish(
     app: App, execution_id: str, result: str, tree_stored: bool, yes: bool, as_json: bool
 ) -> None:
-    """Finish an execution: manifest, result, history line.
+    """Finish an execution: write its result and manifest.
 
-    The artifact status becomes complete only where every file that anyone tried to store is stored.
-    It is artifact_error where a file could not be stored, and stays pending while an upload is
-    unfinished and, for an on-prem execution, until sync-efs has stored the bench's tree.
+    It writes a line of the history too. The artifact status becomes complete only when every file
+    that anyone tried to store is stored. It is artifact_error where a file could not be stored, and
+    stays pending while an upload is unfinished and, for an on-prem execution, until sync-efs has
+    stored the bench's tree.
 
-    Repeating it is safe; another result than the one recorded is a conflict. Later uploads extend
-    the manifest.
+    Repeating the command is safe; a result other than the one recorded is a conflict. Later uploads
+    extend the manifest.
     """
     from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.executions.metadata import Result

@@ -34,12 +34,14 @@ _CONTROLS = bytes(code for code in range(32) if code != 9) + b"\x7f"
 
 @command(
     examples=(
-        Example("where it happened today", "orchestrator grep 'kernel panic'"),
+        Example("search the logs of the last day", "orchestrator grep 'kernel panic'"),
         Example(
-            "which of last week's failures", "orchestrator grep -l OOM --since 7d --result fail"
+            "which of last week's failures ran out of memory",
+            "orchestrator grep -l OOM --since 7d --result fail",
         ),
         Example(
-            "with the lines around each", "orchestrator grep -C 3 --log stderr --suite smoke E"
+            "show three lines around each match",
+            "orchestrator grep -C 3 --log stderr --suite smoke E",
         ),
         Example("for scripts", "orchestrator grep -F 'errno=28' --since 2d --json"),
     ),
@@ -51,9 +53,13 @@ _CONTROLS = bytes(code for code in range(32) if code != 9) + b"\x7f"
 )
 @click.argument("pattern")
 @click.option(
-    "--since", type=INSTANT, help="From when: 2d, 2026-01-31, RFC 3339.  [default: 1d ago]"
+    "--since",
+    type=INSTANT,
+    help="The start of the window: 2d, yesterday, 2026-01-31, RFC 3339.  [default: 1d ago]",
 )
-@click.option("--until", type=INSTANT, help="Until when; the same forms.  [default: now]")
+@click.option(
+    "--until", type=INSTANT, help="The end of the window, in the same forms.  [default: now]"
+)
 @click.option(
     "--log",
     "names",
@@ -66,15 +72,26 @@ _CONTROLS = bytes(code for code in range(32) if code != 9) + b"\x7f"
     "results",
     type=click.Choice(["pass", "fail", "error"]),
     multiple=True,
-    help="Only executions of this result.",
+    help="Only executions with this result.",
 )
-@click.option("--suite", "suites", metavar="S", multiple=True, help="Only of this test suite.")
-@click.option("--bench", "benches", metavar="B", multiple=True, help="Only of this bench.")
 @click.option(
-    "--label", "labels", type=LABEL, metavar="K=V", multiple=True, help="Only with this label."
+    "--suite", "suites", metavar="S", multiple=True, help="Only executions of this test suite."
+)
+@click.option(
+    "--bench", "benches", metavar="B", multiple=True, help="Only executions of this bench."
+)
+@click.option(
+    "--label",
+    "labels",
+    type=LABEL,
+    metavar="K=V",
+    multiple=True,
+    help="Only executions with this label.",
 )
 @search_options
-@click.option("-l", "--files-with-matches", is_flag=True, help="Only which logs have a match.")
+@click.option(
+    "-l", "--files-with-matches", is_flag=True, help="Print only which logs have a match."
+)
 @json_option
 @pass_app
 def grep(
@@ -94,13 +111,14 @@ def grep(
     """Search the logs of many executions.
 
     Searches the logs of all executions that began in the time window, the newest first, and prints
-    `ID:log:line:text` for each line that matches. Of an option that is given more than once any
-    value will do; of labels, all are needed. Many logs are read at once, and none is kept.
+    `ID:log:line:text` for each line that matches. An option that is given several times matches any
+    of its values; of labels, all must be there. Many logs are read at once, and none is written to
+    disk.
 
-    PATTERN is a regular expression of RE2, as `orchestrator logs --grep` has it: it sees text,
-    without escape sequences and line endings. Piped, a line is what the log has; on a terminal its
-    escape sequences and control characters are left out. With -c, logs without a match are not
-    printed. JSON is one object a line.
+    PATTERN is a regular expression of RE2, as for `orchestrator logs --grep`: it is searched for in
+    the text without escape sequences and line endings. In a pipe, a line is printed as the log has
+    it; on a terminal, escape sequences and control characters are left out. With -c, logs without a
+    match are not printed. With --json, each line is one object.
     """
     from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.executions.log_listing import list_logs_newest_first

@@ -14,10 +14,11 @@ from orchestrator_cli.cli.options import CommandGroup, Example, command
     exit_codes=(0, 2),
 )
 def history() -> None:
-    """Finished executions as a table for Athena, DuckDB, Spark.
+    """Query finished executions in Athena, DuckDB or Spark.
 
-    Each finished execution is one line of JSON below history/date=YYYY-MM-DD/, so a query by day
-    reads that day only. The line is written at finish and follows the record when that changes.
+    Each finished execution is one line of JSON below history/date=YYYY-MM-DD/, so a query that
+    names a day reads that day only. `finish` writes the line, and it is written anew whenever the
+    execution's record changes.
     """
 
 

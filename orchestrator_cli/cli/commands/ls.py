@@ -38,30 +38,43 @@ _FILTERS = (
         "results",
         type=click.Choice(["pass", "fail", "error"]),
         multiple=True,
-        help="Only this result.",
+        help="Only executions with this result.",
     ),
-    click.option("--failed", is_flag=True, help="Only results fail and error."),
-    click.option("--suite", "suites", metavar="S", multiple=True, help="Only this test suite."),
+    click.option("--failed", is_flag=True, help="Only executions with result fail or error."),
     click.option(
-        "--label", "labels", type=LABEL, metavar="K=V", multiple=True, help="Only with this label."
+        "--suite", "suites", metavar="S", multiple=True, help="Only executions of this test suite."
     ),
-    click.option("--bench", "bench_ids", metavar="B", multiple=True, help="Only of this bench."),
+    click.option(
+        "--label",
+        "labels",
+        type=LABEL,
+        metavar="K=V",
+        multiple=True,
+        help="Only executions with this label.",
+    ),
+    click.option(
+        "--bench", "bench_ids", metavar="B", multiple=True, help="Only executions of this bench."
+    ),
     click.option(
         "--runner-type",
         "runner_types",
         type=click.Choice(["ec2", "eks", "onprem"]),
         multiple=True,
-        help="Only of this kind of runner.",
+        help="Only executions on this kind of runner.",
     ),
     click.option(
-        "--reservation", "reservation_ids", metavar="R", multiple=True, help="Only of this one."
+        "--reservation",
+        "reservation_ids",
+        metavar="R",
+        multiple=True,
+        help="Only executions of this reservation.",
     ),
     click.option(
         "--artifact-status",
         "artifact_statuses",
         type=click.Choice(["pending", "complete", "artifact_error"]),
         multiple=True,
-        help="Only with this artifact status.",
+        help="Only executions with this artifact status.",
     ),
 )
 
@@ -111,15 +124,19 @@ def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--since",
     type=INSTANT,
-    help="From when: 2d, yesterday, 14:30, 2026-01-31, RFC 3339.  "
+    help="The start of the window: 2d, yesterday, 14:30, 2026-01-31, RFC 3339.  "
     "[default: 1d ago; with -n, a year]",
 )
-@click.option("--until", type=INSTANT, help="Until when; the same forms.  [default: now]")
 @click.option(
-    "-n", "--limit", type=click.IntRange(min=1), metavar="N", help="The newest N, and no more."
+    "--until", type=INSTANT, help="The end of the window, in the same forms.  [default: now]"
+)
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), metavar="N", help="List at most the newest N."
 )
 @_filter_options
-@click.option("-0", "--null", is_flag=True, help="Only ids or paths, each ended by a NUL byte.")
+@click.option(
+    "-0", "--null", is_flag=True, help="Print only ids or paths, each followed by a NUL byte."
+)
 @json_option
 @pass_app
 def ls(
@@ -134,9 +151,10 @@ def ls(
 ) -> None:
     """List executions, the newest first, or the files of one.
 
-    Without ID, the executions that began in the time window: the cost follows the window, not the
-    history. With ID, its files. An option given several times means any of its values; labels must
-    all be there. JSON is one object a line.
+    Without ID, lists the executions that began in the time window; how long that takes depends on
+    the window, not on how many executions there are in all. With ID, lists its files. An option
+    that is given several times matches any of its values; of labels, all must be there. With
+    --json, each line is one object.
 
     Times without a zone are local on a terminal, in what is typed and in what is shown; where
     standard output is a pipe or a file, and in JSON, they are UTC.

@@ -21,7 +21,7 @@ from orchestrator_cli.cli.options import Example, command, json_option
     ),
     exit_codes=(0, 2, 4, 5, 6, 9),
 )
-@click.option("--id", "execution_id", metavar="ULID", help="Use this id instead of a fresh one.")
+@click.option("--id", "execution_id", metavar="ULID", help="Use this id instead of a new one.")
 @declaration_options
 @json_option
 @pass_app
@@ -33,8 +33,9 @@ def new(
 ) -> None:
     """Make an execution and print its id.
 
-    Writes metadata.json and prints the ULID alone. With --id, repeating the command is safe: an
-    execution that declares the same is left as it is, another one is a conflict.
+    Writes metadata.json and prints the id, a ULID, and nothing else. With --id, repeating the
+    command is safe: an execution that has these properties already is left as it is, and one that
+    has others is a conflict.
     """
     from orchestrator_cli.core.executions.metadata import build_metadata
     from orchestrator_cli.core.executions.repository import create_execution

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 @command(
     examples=(
-        Example("everything of an execution, by tomorrow or so", "orchestrator restore $ID"),
+        Example("everything of an execution, within 48 hours", "orchestrator restore $ID"),
         Example("one log within 12 hours", "orchestrator restore $ID stdout --tier standard"),
         Example(
-            "a script that goes on when it is there",
+            "wait until it can be read, then download it",
             "orchestrator restore $ID --yes --wait --timeout 50h && orchestrator download $ID",
         ),
     ),

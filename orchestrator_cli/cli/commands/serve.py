@@ -36,28 +36,36 @@ if TYPE_CHECKING:
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="The port to listen on; 0 takes any free one.",
 )
 @click.option(
     "--tokens",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file of tokens as hashes, one of which requests then need. Read again when it changes.",
+    help="A file of hashed tokens; every request then needs one. It is read again when it changes.",
 )
 @click.option(
     "--new-token",
     metavar="NAME",
-    help="Make a token: its line for the file on standard output, itself on standard error.",
+    help="Make a token: print its line for the file to standard output, itself to standard error.",
 )
 @click.option(
     "--scope",
     type=click.Choice(["read", "upload"]),
     default="read",
     show_default=True,
-    help="What a new token is for: all that reads, or uploads and nothing else.",
+    help="What a new token allows: everything that reads, or uploads and nothing else.",
 )
-@click.option("--bench", metavar="ID", help="Uploads to executions of this bench only.")
-@click.option("--execution", metavar="ID", help="Uploads to this execution only.")
-@click.option("--valid-for", type=DURATION, help="How long a new token is good.  [default: ever]")
+@click.option(
+    "--bench", metavar="ID", help="Let the new token upload only to executions of this bench."
+)
+@click.option("--execution", metavar="ID", help="Let the new token upload only to this execution.")
+@click.option(
+    "--valid-for", type=DURATION, help="How long the new token is valid.  [default: for ever]"
+)
 @click.option(
     "--expires-in", type=DURATION, default="1h", show_default=True, help="How long URLs work."
 )
@@ -69,7 +77,11 @@ if TYPE_CHECKING:
     help="Requests worked on at once; four times as many wait, others are answered 503.",
 )
 @click.option(
-    "--deadline", type=DURATION, default="30s", show_default=True, help="For one request."
+    "--deadline",
+    type=DURATION,
+    default="30s",
+    show_default=True,
+    help="The most time for one request.",
 )
 @pass_app
 def serve(
@@ -89,9 +101,9 @@ def serve(
     """Serve executions, files and logs over HTTP, and take uploads.
 
     Open /docs in a browser, or read /openapi.json. The server keeps no state: any number of them
-    may run behind a load balancer, which has to do TLS. On other addresses than loopback it
-    starts only with --tokens. Each request is a line of JSON on standard error, without query
-    strings. SIGTERM ends it once what has begun is answered.
+    may run behind a load balancer, which has to provide TLS. It listens on addresses other than
+    loopback only with --tokens. Each request is logged as a line of JSON on standard error, without
+    its query string. On SIGTERM it answers the requests that have begun, and ends.
 
     A bench with an upload token stores files through it without AWS credentials, as
     `orchestrator upload --via` does. See orchestrator-api(7).

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     examples=(
         Example("once, for all benches below /mnt/bench-logs", "orchestrator sync-efs"),
         Example("one bench, for months", "orchestrator sync-efs --bench bench-07 --watch"),
-        Example("what would happen", "orchestrator sync-efs --root /srv/bench-logs --dry-run"),
+        Example("show what would happen", "orchestrator sync-efs --root /srv/bench-logs --dry-run"),
         Example("store everything, remove nothing", "orchestrator sync-efs --keep"),
         Example(
-            "with its backlog in a file for the node exporter",
+            "write metrics to a file for the node exporter",
             "orchestrator sync-efs --metrics-file /var/lib/node_exporter/orchestrator.prom",
         ),
     ),
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     type=DURATION,
     default="60s",
     show_default=True,
-    help="Leave files alone that changed within this time.",
+    help="Leave files alone that changed less than this long ago.",
 )
 @click.option(
     "--log-settle",
@@ -75,13 +75,13 @@ if TYPE_CHECKING:
     help="Delete stored files this long after they were last written or put there.",
 )
 @click.option("--keep", is_flag=True, help="Delete nothing.")
-@click.option("--watch", is_flag=True, help="Go on until SIGTERM, with a pass every interval.")
+@click.option("--watch", is_flag=True, help="Go on until SIGTERM, one pass after another.")
 @click.option(
     "--interval",
     type=DURATION,
     default="60s",
     show_default=True,
-    help="From the end of a pass to the next one.",
+    help="How long to wait from the end of a pass to the next one.",
 )
 @click.option(
     "--dry-run",
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     help="Say what would happen, as far as that is known without S3; change nothing.",
 )
 @concurrency_option
-@click.option("--limit-rate", type=SIZE, help="Bytes a second at most, as 512K or 5M.")
+@click.option("--limit-rate", type=SIZE, help="The most bytes a second, such as 512K or 5M.")
 @json_option
 @metrics_options
 @pass_app
@@ -111,10 +111,10 @@ def sync_efs(
 ) -> None:
     """Store what benches left on EFS, then remove what is stored.
 
-    Takes every file below ROOT/BENCH_ID/EXECUTION_ID/raw/ to the place that `upload` would give it,
-    and makes the execution where there is none. ROOT/BENCH_ID/EXECUTION_ID/temp/ is never stored
-    and goes with its execution. Links, special files and directories that are no execution are
-    reported and never touched.
+    Stores every file below ROOT/BENCH_ID/EXECUTION_ID/raw/ where `upload` would store it, and makes
+    the execution if there is none. ROOT/BENCH_ID/EXECUTION_ID/temp/ is never stored, and is deleted
+    with its execution. Links, special files and directories that are not executions are reported
+    and never touched.
 
     Files that changed within --settle are left for the next time. runner.log, bench.log, stdout.log
     and stderr.log may pause for longer while their test runs, and what is stored cannot grow: they
@@ -125,7 +125,8 @@ def sync_efs(
     tried again with growing waits; then it stays, the execution is marked artifact_error, and the
     next sync that stores it clears the mark. Any number of syncs may run at once.
 
-    --watch goes on when the mount or S3 is gone, and ends with what it is at upon SIGTERM.
+    --watch keeps trying while the mount or S3 is away. On SIGTERM it finishes the files that it has
+    begun, and ends.
     """
     from orchestrator_cli.core.efs.rules import SyncRules
     from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache

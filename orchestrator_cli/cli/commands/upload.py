@@ -40,7 +40,7 @@ if TYPE_CHECKING:
             "a pipe of any length", "make test 2>&1 | orchestrator upload $ID - --name stdout.log"
         ),
         Example(
-            "only what is wanted, over a slow link",
+            "leave some files out, and spare a slow link",
             "orchestrator upload $ID out/ --exclude '*.tmp' --limit-rate 5M",
         ),
         Example(
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
             "--via-token-file token",
         ),
         Example(
-            "and count it at a Prometheus Pushgateway",
+            "push metrics to a Prometheus Pushgateway",
             "orchestrator upload $ID results/ --metrics-push http://pushgateway.example.com:9091",
         ),
-        Example("what would happen", "orchestrator upload $ID results/ --dry-run"),
+        Example("show where each file would go", "orchestrator upload $ID results/ --dry-run"),
     ),
     exit_codes=(0, 2, 3, 4, 5, 6, 7, 9, 130),
 )
@@ -63,16 +63,25 @@ if TYPE_CHECKING:
     required=True,
     shell_complete=complete_id_or_path,
 )
-@click.option("--name", metavar="PATH", help="The name of standard input or of a single file.")
-@click.option("--include", metavar="GLOB", multiple=True, help="Only these; * also matches /.")
-@click.option("--exclude", metavar="GLOB", multiple=True, help="Not these; * also matches /.")
-@click.option("--include-hidden", is_flag=True, help="Also what has a name that begins with a dot.")
+@click.option(
+    "--name", metavar="PATH", help="The name to store standard input or a single file under."
+)
+@click.option(
+    "--include",
+    metavar="GLOB",
+    multiple=True,
+    help="Upload only files that match; * also matches /.",
+)
+@click.option(
+    "--exclude", metavar="GLOB", multiple=True, help="Leave out files that match; * also matches /."
+)
+@click.option("--include-hidden", is_flag=True, help="Upload hidden files as well.")
 @concurrency_option
-@click.option("--limit-rate", type=SIZE, help="Bytes a second at most, as 512K or 5M.")
+@click.option("--limit-rate", type=SIZE, help="The most bytes a second, such as 512K or 5M.")
 @click.option(
     "--via",
     metavar="URL",
-    help="Through an `orchestrator serve`, which has the credentials; none are needed here.",
+    help="Upload through this `orchestrator serve`; no credentials are needed here.",
 )
 @click.option(
     "--via-token-file",
@@ -109,20 +118,22 @@ def upload(
 ) -> None:
     """Store files, directories or standard input.
 
-    Where a file goes follows from its path relative to the directory given: logs by their four
-    names, results.json, coverage.xml, screenshots/, traces/ and custom/ have their places, other
+    Where a file is stored depends on its path below the directory that you give. The four logs,
+    results.json, coverage.xml, screenshots/, traces/ and custom/ have their own places, other
     images and traces are sorted by type, and everything else goes under artifacts/custom/. See
     orchestrator-layout(7).
 
     Stored files are immutable. The same content again is "identical" and a success; other content
     under the same name is a conflict and changes nothing. Repeating an interrupted command sends
-    only what S3 does not have. PATH - reads standard input in bounded memory.
+    only what S3 does not have. A PATH of - reads standard input, in bounded memory whatever its
+    length.
 
-    What is hidden below a directory, such as .env, .git/ and .ssh/, is left out with the links to
-    it unless --include-hidden. Links are followed to files inside the directory only.
+    Below a directory, files and directories whose names begin with a dot, such as .env, .git/ and
+    .ssh/, and links to them are left out unless --include-hidden is given. Links are followed only
+    to files inside the directory.
 
-    With --via, a server checks each file and signs what stores it, and the content goes to S3
-    directly; ID is then a whole ULID. See orchestrator-api(7).
+    With --via, an `orchestrator serve` checks each file and signs the requests that store it; the
+    content goes straight to S3. ID must then be a complete ULID. See orchestrator-api(7).
     """
     from orchestrator_cli.core.executions.ids import parse_execution_id
     from orchestrator_cli.core.transfer.plan import PathFilter, plan_upload

@@ -35,10 +35,14 @@ if TYPE_CHECKING:
 )
 @click.argument("arguments", metavar="ID [PATH…]", nargs=-1, shell_complete=complete_id_or_file)
 @click.option(
-    "--expires-in", type=DURATION, default="1h", show_default=True, help="How long; 7d at most."
+    "--expires-in",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="How long the URLs work; 7d at most.",
 )
 @click.option(
-    "--require-ttl", is_flag=True, help="Fail where the credentials end before --expires-in."
+    "--require-ttl", is_flag=True, help="Fail where the credentials expire before --expires-in."
 )
 @click.option(
     "--format",
@@ -46,16 +50,16 @@ if TYPE_CHECKING:
     type=click.Choice(["text", "json", "markdown", "jira"]),
     default="text",
     show_default=True,
-    help="text: a URL a line. json: an object a line. markdown, jira: a list of links.",
+    help="text: a URL on each line. json: an object on each line. markdown, jira: a list of links.",
 )
-@click.option("--inline", is_flag=True, help="HTML, SVG, XML and scripts run in the browser.")
+@click.option("--inline", is_flag=True, help="Let HTML, SVG, XML and scripts run in the browser.")
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=25,
     metavar="N",
     show_default=True,
-    help="The most links in markdown and jira; 0 is all.",
+    help="The most links in markdown and jira; 0 for all.",
 )
 @json_option
 @pass_app
@@ -71,14 +75,14 @@ def url(
 ) -> None:
     """Print presigned URLs.
 
-    A URL reads one file without credentials until it expires, so treat it as a secret. It expires
-    at the earlier of --expires-in and the end of the credentials that signed it; the real time is
-    printed. PATH is a path, the name of a log, a directory or a glob; a file of exactly that name
-    comes before what a glob matches. Without PATH, every file.
+    Anybody who has a URL can read its file until it expires, so treat it as a secret. It expires
+    after --expires-in or with the credentials that signed it, whichever is earlier; the actual time
+    is printed. PATH is a path, the name of a log, a directory or a glob; where a file has exactly
+    that name, it is taken, and not what a glob would match. Without PATH, every file.
 
     The type of a file follows from its name. A browser shows text, JSON, images, sound and video;
-    what could run in it, as HTML, SVG, XML and scripts, is saved instead unless --inline. In
-    markdown and jira, logs and results come first.
+    what could run there, such as HTML, SVG, XML and scripts, is downloaded instead, unless --inline
+    is given. In markdown and jira, logs and results come first.
     """
     from orchestrator_cli.core.executions.links import sign_file_url
     from orchestrator_cli.core.executions.selection import select_files

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
         Example("fetch and hash every byte", "orchestrator verify $ID --read"),
     ),
     exit_codes=(0, 2, 3, 4, 5, 7, 8, 9),
+    exit_meanings={3: "some files are missing, unlisted or could not be checked; each is listed"},
 )
 @click.argument("arguments", metavar="ID [DIR]", nargs=-1)
 @click.option("--read", "read_back", is_flag=True, help="Fetch and hash every stored byte.")
-@click.option("--include-hidden", is_flag=True, help="With DIR: as uploaded with this option.")
+@click.option("--include-hidden", is_flag=True, help="With DIR: check hidden files as well.")
 @json_option
 @pass_app
 def verify(

@@ -48,9 +48,12 @@ _FIELDS = {"suite": "test_suite", "runner-type": "runner_type"}
 @click.option(
     "--since",
     type=INSTANT,
-    help="From when: 2d, 2026-01-31, RFC 3339.  [default: 30d before; all of an inventory]",
+    help="The start of the window: 2d, 2026-01-31, RFC 3339.  "
+    "[default: 30d before; all of an inventory]",
 )
-@click.option("--until", type=INSTANT, help="Until when; the same forms.  [default: now]")
+@click.option(
+    "--until", type=INSTANT, help="The end of the window, in the same forms.  [default: now]"
+)
 @click.option(
     "--by",
     type=click.Choice(["execution", "suite", "runner-type", "class"]),
@@ -95,19 +98,19 @@ def cost(
 ) -> None:
     """Show what executions cost to store each month, now and once archived.
 
-    Counted are the objects below executions/, by size and storage class, and unfinished uploads;
-    not history/, live/, restored copies, retrieval, and what leaves the region. NOW is a month as
-    things are. ARCHIVED is a month after the bucket's lifecycle rules have moved everything that
-    they move; a bucket without rules is shown under the default policy. Fees for requests and
-    transitions are paid once and shown apart. Noncurrent versions are counted from an inventory
-    only.
+    The objects below executions/ are counted, by size and storage class, and unfinished uploads;
+    history/, live/, restored copies, retrieval, and data that leaves the region are not. NOW is the
+    cost of a month as things are. ARCHIVED is the cost of a month after the bucket's lifecycle
+    rules have moved everything that they move; a bucket without rules is shown under the default
+    policy. Fees for requests and transitions are paid once and shown apart. Noncurrent versions are
+    counted from an inventory only.
 
     An object in Deep Archive is charged for its bytes, for 32 KiB more in Deep Archive and 8 KiB in
     STANDARD, and for 180 days at least; orchestrator-retention(7) has examples. A month has 30
     days, a GB 2^30 bytes. The prices are AWS's list prices of a date, which come with the package
     and are never fetched. Amounts are added exactly and rounded to a billionth of a dollar when
-    they are written. Volume prices apply to the total only. JSON is one object a line, the total
-    last.
+    they are written. Volume prices apply to the total only. With --json, each line is one object,
+    and the last is the total.
 
     A file for --prices has: date, source, and for each region R regions.R.storage_per_gib_month
     with a price by storage class, regions.R.transition_per_1000 likewise, regions.R.put_per_1000,

@@ -3,11 +3,11 @@
 import click
 
 from orchestrator_cli.cli.commands.lifecycle.render import render
-from orchestrator_cli.cli.commands.lifecycle.rules import apply, plan, show
+from orchestrator_cli.cli.commands.lifecycle.rules import APPLY_EXIT_MEANINGS, apply, plan, show
 from orchestrator_cli.cli.options import CommandGroup, Example
 
 HELP = """\
-Keep, archive and delete by rules of the bucket.
+Archive and delete by age, with rules of the bucket.
 
 S3 itself applies the rules, once a day. By default, objects of executions/ over 128 KiB move to
 Glacier Deep Archive after 90 days; lines of history/ are deleted after 180 days and live logs
@@ -24,12 +24,13 @@ it costs, and why smaller objects are left where they are.
     cls=CommandGroup,
     help=HELP,
     examples=(
-        Example("what would change", "orchestrator lifecycle plan"),
+        Example("show what would change", "orchestrator lifecycle plan"),
         Example("set the rules", "orchestrator lifecycle apply"),
         Example("fail in CI where somebody changed them", "orchestrator lifecycle apply --check"),
-        Example("as infrastructure as code", "orchestrator lifecycle render > retention.tf"),
+        Example("print the rules for Terraform", "orchestrator lifecycle render > retention.tf"),
     ),
     exit_codes=(0, 1, 2, 3, 4, 5, 6, 9),
+    exit_meanings=APPLY_EXIT_MEANINGS,
 )
 def lifecycle() -> None:
     pass

@@ -34,10 +34,10 @@ from orchestrator_cli.cli.options import Example, command
     type=click.Choice(["terraform", "cloudformation", "json"]),
     default="terraform",
     show_default=True,
-    help="json: the input of each request, by its command of the AWS CLI.",
+    help="json: the input of each request, under the name of its AWS CLI command.",
 )
 @click.option("--versioning", is_flag=True, help="Keep replaced and deleted versions.")
-@click.option("--block-public-access", is_flag=True, help="Nothing can be made public.")
+@click.option("--block-public-access", is_flag=True, help="Block all public access.")
 @click.option("--encrypt", is_flag=True, help="Encrypt with S3's own keys (SSE-S3).")
 @click.option("--kms-key", metavar="KEY", help="Encrypt with this KMS key, an ARN or id.")
 @click.option("--tls-only", is_flag=True, help="Deny requests without TLS.")
@@ -75,9 +75,9 @@ def render(
 ) -> None:
     """Print the rules as infrastructure as code.
 
-    Nothing is asked of S3. The bucket's name is filled in where --bucket gives it. The options add
-    what else the bucket can guarantee; with --object-lock, nothing is deleted before its days are
-    over, by whatever rule.
+    No request is sent. The bucket's name is filled in where --bucket gives it. The other options
+    add what else the bucket can guarantee. With --object-lock, nothing can be deleted before its
+    days are over, whatever the rules say.
     """
     from orchestrator_cli.infrastructure.aws_cli import render_policy
     from orchestrator_cli.infrastructure.bucket_policy import BucketProtection

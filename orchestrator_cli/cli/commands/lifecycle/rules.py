@@ -28,6 +28,13 @@ def _strict_option(function: F) -> F:
     )(function)
 
 
+# What the codes mean that are special to `apply`.
+APPLY_EXIT_MEANINGS = {
+    3: "--check: something would change; or the server drops the size filter",
+    6: "the rules changed meanwhile, or the server stored others than it was sent",
+}
+
+
 @command(
     examples=(
         Example("the defaults, after a question", "orchestrator lifecycle apply"),
@@ -35,6 +42,7 @@ def _strict_option(function: F) -> F:
         Example("has somebody changed them?", "orchestrator lifecycle apply --check"),
     ),
     exit_codes=(0, 1, 2, 3, 4, 5, 6, 9),
+    exit_meanings=APPLY_EXIT_MEANINGS,
 )
 @policy_options
 @click.option("--check", is_flag=True, help="Change nothing; exit 3 where something would change.")
@@ -46,8 +54,8 @@ def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **po
     """Set the bucket's rules.
 
     Only this tool's own rules, whose IDs begin with orchestrator-, are changed; rules of others
-    stay. Repeating it changes nothing. The rules are read back: where the server keeps anything
-    else than it was sent, the previous rules are put back and the command fails (6).
+    stay. Repeating it changes nothing. The rules are read back: where the server has stored
+    anything other than what it was sent, the previous rules are put back and the command fails (6).
 
     Some servers other than AWS drop the size filter, and would then archive metadata.json, which
     every command reads. The rules are set there too, but apply and --check exit 3. With --strict,
@@ -92,8 +100,8 @@ def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **po
 def plan(app: App, /, strict: bool, as_json: bool, **policy: Any) -> None:
     """Show what `apply` would change.
 
-    Nothing is changed. Rules of others are listed too; those that act on the same keys are warned
-    of.
+    Nothing is changed. Rules of others are listed too, with a warning about those that act on the
+    same keys.
     """
     bucket, planned = _read_plan(app, choose_rules(app, policy), strict)
     if as_json:

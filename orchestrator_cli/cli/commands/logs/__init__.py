@@ -30,7 +30,10 @@ _TERMINAL_BYTES = 1024 * 1024
         Example("the newest execution's log", "orchestrator logs @latest"),
         Example("the end of standard error", "orchestrator logs $ID stderr --tail 50"),
         Example("search 10 GiB without keeping them", "orchestrator logs $ID --grep 'ERROR|panic'"),
-        Example("with the lines around each", "orchestrator logs $ID --grep ERROR -C 3 -N"),
+        Example(
+            "show three lines around each match, with line numbers",
+            "orchestrator logs $ID --grep ERROR -C 3 -N",
+        ),
         Example("keep it, without colour codes", "orchestrator logs $ID -o run.log --strip-ansi"),
     ),
     exit_codes=(0, 1, 2, 4, 5, 6, 7, 8, 9, 130),
@@ -38,17 +41,25 @@ _TERMINAL_BYTES = 1024 * 1024
 )
 @click.argument("arguments", metavar="ID [NAME]", nargs=-1, shell_complete=complete_id_or_file)
 @click.option(
-    "-n", "--tail", type=click.IntRange(min=0), metavar="N", help="The last N lines of the output."
+    "-n",
+    "--tail",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Print only the last N lines of the output.",
 )
-@click.option("--all", "show_all", is_flag=True, help="All of it to the terminal, without a pager.")
-@click.option("--all-logs", is_flag=True, help="Every log, one after the other: `stdout | …`.")
-@click.option("-N", "--line-numbers", is_flag=True, help="Each line after its number and a colon.")
+@click.option(
+    "--all", "show_all", is_flag=True, help="Print the whole log to the terminal, without a pager."
+)
+@click.option(
+    "--all-logs", is_flag=True, help="Print every log; each line begins with the log's name."
+)
+@click.option("-N", "--line-numbers", is_flag=True, help="Print each line's number before it.")
 @click.option(
     "--grep",
     "patterns",
     metavar="REGEX",
     multiple=True,
-    help="Only lines in which any REGEX is found; RE2's syntax.",
+    help="Print only lines in which any REGEX is found; RE2's syntax.",
 )
 @search_options
 @click.option(
@@ -58,8 +69,8 @@ _TERMINAL_BYTES = 1024 * 1024
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     help="Write to a file; - is standard output.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a file of other content.")
-@click.option("--strip-ansi", is_flag=True, help="Without colours and other escape sequences.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that has other content.")
+@click.option("--strip-ansi", is_flag=True, help="Remove colours and other escape sequences.")
 @pass_app
 def logs(
     app: App,
@@ -76,16 +87,17 @@ def logs(
 ) -> None:
     """Print a log.
 
-    NAME is runner, bench, stdout or stderr, or the path of any file of the execution. The default
-    is the first log that is not empty of stdout, runner, bench and stderr; of stderr first where
-    the execution failed. Bytes are passed on unchanged, and only what is shown is fetched: in a
-    terminal the log opens in the pager (PAGER, or less), --tail reads from the end, and a closed
-    pipe ends the transfer. What was read to its end is compared with its stored checksum.
+    NAME is runner, bench, stdout or stderr, or the path of any file of the execution. Without NAME,
+    it is the first log that is not empty, in the order stdout, runner, bench, stderr; where the
+    execution failed, stderr comes first. Bytes are passed on unchanged, and only what is shown is
+    fetched: in a terminal the log opens in the pager (PAGER, or less), --tail reads from the end,
+    and a closed pipe ends the transfer. What was read to its end is compared with its stored
+    checksum.
 
-    --grep sees text: UTF-8 (a line that is not is searched as Latin-1 as well), without escape
-    sequences and line endings. Its time is linear, whatever REGEX is; RE2 has neither
-    backreferences nor look-around. A line over 8 MiB is searched and printed in pieces. As with
-    grep, the exit code is 1 where no line matches.
+    --grep searches the text without escape sequences and line endings. Text is UTF-8; a line that
+    is not valid UTF-8 is searched as Latin-1 as well. The time grows only with the size of the log,
+    whatever REGEX is; RE2 has neither backreferences nor look-around. A line over 8 MiB is searched
+    and printed in pieces. As with grep, the exit code is 1 where no line matches.
     """
     from orchestrator_cli.cli.commands.logs.view import LogView
 

@@ -47,7 +47,12 @@ if TYPE_CHECKING:
     exit_codes=(0, 2),
     context_settings={"allow_interspersed_args": False},
 )
-@click.option("--id", "execution_id", metavar="ULID", help="Use this execution, or make it.")
+@click.option(
+    "--id",
+    "execution_id",
+    metavar="ULID",
+    help="Use the execution with this id; make it if there is none.",
+)
 @declaration_options
 @click.option(
     "--artifacts",
@@ -62,28 +67,28 @@ if TYPE_CHECKING:
     type=click.Choice(["error", "ignore"]),
     default="error",
     show_default=True,
-    help="Where a PATH of --artifacts is missing: record that as a failure, or not.",
+    help="What to do where a PATH of --artifacts is missing: record a failure, or nothing.",
 )
 @click.option(
     "--include-hidden",
     is_flag=True,
-    help="Upload what has a name that begins with a dot, too.",
+    help="Upload hidden files as well.",
 )
 @click.option("--no-store-command", is_flag=True, help="Do not store CMD and its arguments.")
-@click.option("--timeout", type=DURATION, help="End CMD after so long.  [default: never]")
+@click.option("--timeout", type=DURATION, help="End CMD after this long.  [default: never]")
 @click.option(
     "--kill-after",
     type=DURATION,
     default="10s",
     show_default=True,
-    help="From the SIGTERM of --timeout to SIGKILL.",
+    help="How long after the SIGTERM of --timeout to send SIGKILL.",
 )
 @click.option(
     "--upload-timeout",
     type=DURATION,
     default="5m",
     show_default=True,
-    help="Give up when S3 has taken nothing for so long after CMD.",
+    help="Give up when CMD has ended and S3 has taken nothing for this long.",
 )
 @click.option(
     "--spool",
@@ -117,19 +122,21 @@ def run(
 ) -> None:
     """Run a command and store its output.
 
-    Makes an execution, runs CMD with its output passed through live, stores it as logs/stdout.log
-    and logs/stderr.log while it runs, uploads --artifacts, and finishes the execution: pass for
-    exit code 0, fail for others, error where CMD was killed, timed out or could not be started.
+    Makes an execution and runs CMD. Its output appears live and unchanged, and is stored as
+    logs/stdout.log and logs/stderr.log while CMD runs. Then uploads --artifacts and finishes the
+    execution: pass for exit code 0, fail for any other, error where CMD was killed, timed out or
+    could not be started.
 
-    Exits with CMD's own code whatever becomes of the uploads: 128+n after signal n, 124 after
-    --timeout, 127 where CMD is not found, 126 where it cannot be run. What S3 did not get stays in
-    a spool directory, and the command that stores it is printed. CMD sees
+    Exits with CMD's own code, whether or not the uploads succeed: 128+n after signal n, 124 after
+    --timeout, 127 where CMD is not found, 126 where it cannot be run. What could not be stored
+    stays in a spool directory, and the command that stores it later is printed. CMD sees
     ORCHESTRATOR_EXECUTION_ID; signals are passed on to its process group, which ends with it.
 
     CMD's arguments are stored, its environment is not. In what is stored, values of variables and
     options that look secret (*_TOKEN, *_PASSWORD, *_SECRET*, *_KEY, --password X) and the user and
-    password of URLs are replaced by "…"; what CMD prints is stored as it is. Two streams that go to
-    one place may be interleaved differently; `sh -c 'CMD 2>&1'` keeps their order, in one log.
+    password of URLs are replaced by "…"; what CMD prints is stored as it is. Standard output and
+    standard error are copied separately, so their lines may be interleaved differently than without
+    this tool; `sh -c 'CMD 2>&1'` keeps the order, in one log.
     """
     app.check_bucket()
     if resume is not None:

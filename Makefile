@@ -30,6 +30,7 @@ BENCH_LOCKED := $(BENCH_VENV)/.locked
 
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FIGURES ?=
 LOCK_ARGS ?=
 
 .PHONY: help
@@ -51,6 +52,12 @@ test-localstack: $(INSTALLED) $(LOCALSTACK_LOCKED) ## run the tests that need a 
 .PHONY: bench
 bench: $(INSTALLED) $(BENCH_LOCKED) ## measure beside awscli, s5cmd, rclone, boto3 (BENCH_ARGS=--help for more); needs nginx
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+.PHONY: bench-page
+bench-page: $(INSTALLED) ## write the page and chart of benchmarks: FIGURES=F of make bench BENCH_ARGS="--json F"
+	@test -n "$(FIGURES)" || { echo 'error: name the file: make bench-page FIGURES=figures.json' >&2; exit 2; }
+	cp "$(FIGURES)" orchestrator_cli/docgen/benchmarks.json
+	$(BIN)/python -m orchestrator_cli.docgen
 
 .PHONY: check
 check: $(INSTALLED) ## formatting, lint, types, module boundaries, generated files

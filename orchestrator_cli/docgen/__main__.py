@@ -11,6 +11,7 @@ from orchestrator_cli.cli.main import cli
 from orchestrator_cli.core.base.errors import EXIT_CODES
 from orchestrator_cli.docgen import checks, manpages, reference_page
 from orchestrator_cli.docgen.api_page import render_api_page
+from orchestrator_cli.docgen.benchmarks_chart import render_benchmarks_chart
 from orchestrator_cli.docgen.benchmarks_page import render_benchmarks_page
 from orchestrator_cli.docgen.completions import render_completions
 from orchestrator_cli.docgen.deploy_page import render_deploy_page
@@ -21,6 +22,7 @@ from orchestrator_cli.docgen.python_page import render_python_page
 from orchestrator_cli.docgen.reference import PROGRAM, read_commands, read_program
 from orchestrator_cli.docgen.retention_page import render_retention_page
 
+CHART = Path("man", "benchmarks.svg")
 REFERENCE = Path("man", "REFERENCE.md")
 
 
@@ -34,6 +36,7 @@ def render_all() -> dict[Path, str]:
         ),
         Path("man", f"{manpages.API_PAGE}.7"): render_api_page(__version__),
         Path("man", f"{manpages.BENCHMARKS_PAGE}.7"): render_benchmarks_page(__version__),
+        CHART: render_benchmarks_chart(),
         Path("man", f"{manpages.DEPLOY_PAGE}.7"): render_deploy_page(__version__),
         Path("man", f"{manpages.LAYOUT_PAGE}.7"): render_layout_page(__version__),
         Path("man", f"{manpages.METRICS_PAGE}.7"): render_metrics_page(__version__),
@@ -59,7 +62,7 @@ def list_undocumented() -> list[str]:
 
 def list_present(root: Path) -> list[Path]:
     """Return the generated files that exist."""
-    patterns = (f"man/{PROGRAM}*", "man/REFERENCE.md", f"completions/{PROGRAM}.*")
+    patterns = (f"man/{PROGRAM}*", str(CHART), str(REFERENCE), f"completions/{PROGRAM}.*")
     return [path.relative_to(root) for pattern in patterns for path in root.glob(pattern)]
 
 

@@ -37,6 +37,7 @@ def place_results(measured: Mapping[str, Any], places: set[str]) -> dict[str, st
         "machine": _literal(f"{name:14} {fact}" for name, fact in measured["facts"].items()),
         "beside": _literal(_compare_servers(results)),
         "targets": _literal(_judge(results)),
+        "boto3": _compare_boto3(results),
     }
     for record in results:
         place = record["workload"].replace("-", "_")
@@ -61,6 +62,21 @@ def _compare_servers(results: Sequence[Record]) -> Iterator[str]:
     for workload, those in cells.items():
         line = "".join(f"{those.get(where, ''):>18}" for where in places)
         yield f"{workload:16}{line}".rstrip()
+
+
+def _compare_boto3(results: Sequence[Record]) -> str:
+    """Return a sentence on each workload that boto3 did beside the server."""
+    sentences = []
+    for record in results:
+        tools = record.get("tools", {})
+        peers = [name for name in tools if name.startswith("boto3")]
+        if _OURS in tools and peers and record["server"] in _NEAR:
+            told = ", ".join(
+                f"{name} {tools[name]['wall_seconds']:.2f} s and {tools[name]['cpu_seconds']:.2f} s"
+                for name in [_OURS, *peers]
+            )
+            sentences.append(f"To {record['says']} took (wall clock and CPU): {told}.")
+    return " ".join(sentences) or "It was not measured."
 
 
 def _where(server: str) -> str:

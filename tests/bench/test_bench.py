@@ -25,7 +25,7 @@ from tests.support.running import PROJECT, process_environment
 
 OURS = Figures(1.0, 0.5, 100, 0.9, 1.2)
 PEER = Figures(2.0, 0.4, 50, 1.9, 2.2)
-PAGE = {"ls", "machine", "beside", "targets"}
+PAGE = {"ls", "machine", "beside", "targets", "boto3"}
 
 
 def test_figures_are_medians() -> None:

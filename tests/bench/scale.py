@@ -21,7 +21,7 @@ _GIB = (1.0, 10.0, 50.0)
 _QUICK_GIB = (1 / 64, 1 / 16)
 _PER_FILE = "CPU µs a file"
 _PER_GIB = "CPU s a GiB"
-_MOST_MIB = 160.0
+_MOST_MIB = 100.0
 # Of the largest beside the smallest: the start of the process is in both.
 _SAME = 1.2
 

@@ -35,7 +35,7 @@ from tests.bench.sink import find_nginx
 NAME = "serve"
 _FILES = 20
 _PROCESSES = ("server", "store", "client")
-_LEAST_PER_SECOND = 300
+_LEAST_PER_SECOND = 600
 _MOST_GROWTH_MIB = 8
 
 

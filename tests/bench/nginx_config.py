@@ -40,6 +40,12 @@ http {{
     "~^GET.*list-type=2" list;
     "~^GET.*location" location;
   }}
+  # The CRT takes no 201 for success, and needs none: it sends no condition.
+  map "$call|$http_if_none_match" $unconditional {{
+    default "";
+    "put|" put;
+    "complete|" complete;
+  }}
   map "$arg_prefix" $listed {{
     default empty;
     {lists}
@@ -96,6 +102,8 @@ http {{
     location /lists/ {{ internal; default_type application/xml; }}
     location / {{
       if ($unborn) {{ return 404 ""; }}
+      if ($unconditional = put) {{ return 200 ""; }}
+      if ($unconditional = complete) {{ return 200 '{complete}'; }}
       if ($call = put) {{ return 201 ""; }}
       if ($call = delete) {{ return 204; }}
       if ($call = begin) {{ return 200 '{begin}'; }}

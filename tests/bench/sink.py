@@ -1,7 +1,7 @@
 """An S3 that costs almost nothing: nginx over TLS, fixed answers, bodies discarded.
 
-So the client is what is measured. A write is answered with 201: with 200 nginx would evaluate
-`If-None-Match: *` itself and answer 412. Reads are static files.
+So the client is what is measured. A write with `If-None-Match: *` is answered with 201: with
+200 nginx would evaluate the condition itself and answer 412. Reads are static files.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _await(process: subprocess.Popen[bytes], port: int, home: Path) -> None:
         except OSError:
             time.sleep(0.05)
             continue
-        if answer.status == 201:
+        if answer.status == 200:
             connection.close()
             return
     log = home / "error.log"

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
         UsageError,
     )
     from orchestrator_cli.core.executions.filters import ExecutionFilter
-    from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.s3.types import UploadResult
-    from orchestrator_cli.core.transfer.download import DownloadSummary
-    from orchestrator_cli.core.transfer.uploader import UploadSummary
+    from orchestrator_cli.core.transfer.download.downloader import DownloadSummary
+    from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
     from orchestrator_cli.library.bucket import Bucket, open_bucket
     from orchestrator_cli.library.execution import Execution, Link, StoredFile
 
@@ -34,10 +34,10 @@ _MODULES = {
     "ArchivedError": _ERRORS,
     "Bucket": "orchestrator_cli.library.bucket",
     "ConflictError": _ERRORS,
-    "DownloadSummary": "orchestrator_cli.core.transfer.download",
+    "DownloadSummary": "orchestrator_cli.core.transfer.download.downloader",
     "Execution": "orchestrator_cli.library.execution",
     "ExecutionFilter": "orchestrator_cli.core.executions.filters",
-    "ExecutionMetadata": "orchestrator_cli.core.executions.metadata",
+    "ExecutionMetadata": "orchestrator_cli.core.executions.record.metadata",
     "IntegrityError": _ERRORS,
     "Link": "orchestrator_cli.library.execution",
     "NotFoundError": _ERRORS,
@@ -45,7 +45,7 @@ _MODULES = {
     "StoredFile": "orchestrator_cli.library.execution",
     "UnavailableError": _ERRORS,
     "UploadResult": "orchestrator_cli.core.s3.types",
-    "UploadSummary": "orchestrator_cli.core.transfer.uploader",
+    "UploadSummary": "orchestrator_cli.core.transfer.upload.uploader",
     "UsageError": _ERRORS,
     "open_bucket": "orchestrator_cli.library.bucket",
 }

@@ -14,7 +14,7 @@ from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.quantities import parse_instant
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.filters import ExecutionFilter, parse_labels
-from orchestrator_cli.core.executions.metadata import ArtifactStatus, Result, RunnerType
+from orchestrator_cli.core.executions.record.metadata import ArtifactStatus, Result, RunnerType
 
 _DEFAULT_WINDOW = timedelta(days=1)
 _MAX_VALUES = 32

@@ -7,8 +7,8 @@ import threading
 from collections import OrderedDict
 
 from orchestrator_cli.core.base.errors import ArchivedError, IntegrityError, NotFoundError
-from orchestrator_cli.core.executions.repository import read_execution
-from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.executions.record.repository import read_execution
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 # At some 400 bytes each.
 MOST_LINES = 20_000

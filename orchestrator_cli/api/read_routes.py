@@ -16,7 +16,7 @@ from orchestrator_cli.api.read_service import ReadService
 from orchestrator_cli.api.schemas import ERRORS, REDIRECT, Cursor, ExecutionPage, FilePage, Id
 from orchestrator_cli.api.services import services_of
 from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
 router = APIRouter()
 _EXECUTION = "/executions/{execution_id}"

@@ -23,18 +23,18 @@ from orchestrator_cli.core.executions.keys import (
     parse_artifact_key,
 )
 from orchestrator_cli.core.executions.links import sign_file_url
-from orchestrator_cli.core.executions.listing import (
+from orchestrator_cli.core.executions.listings.executions import (
     list_execution_ids,
     list_newest_execution_ids,
     no_such_execution,
 )
-from orchestrator_cli.core.executions.logs import find_log, tail_offset
+from orchestrator_cli.core.executions.logs.finding import find_log, tail_offset
 from orchestrator_cli.core.executions.placement import log_storage_path
-from orchestrator_cli.core.executions.repository import read_execution, read_executions
+from orchestrator_cli.core.executions.record.repository import read_execution, read_executions
 from orchestrator_cli.core.retention.archive import ArchiveInspector, is_archived, parse_restore
-from orchestrator_cli.core.s3.presign import Presigner, UrlExpiry, effective_expiry
+from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry, effective_expiry
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
-from orchestrator_cli.core.s3.writer import ArtifactStore
 
 MAX_TAIL_BYTES = 4 * 1024 * 1024
 # Executions or keys looked at for one page; a filter may leave few of them.

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
 from orchestrator_cli.core.gateway.messages import PROBLEM_TYPE
 

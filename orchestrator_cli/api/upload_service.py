@@ -8,7 +8,7 @@ from orchestrator_cli.api.auth import Token
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import parse_execution_id
-from orchestrator_cli.core.executions.repository import (
+from orchestrator_cli.core.executions.record.repository import (
     Execution,
     read_execution,
     record_upload_result,
@@ -17,9 +17,9 @@ from orchestrator_cli.core.gateway import messages
 from orchestrator_cli.core.gateway.multipart_authorizer import MultipartAuthorizer
 from orchestrator_cli.core.gateway.put_signer import PutSigner
 from orchestrator_cli.core.gateway.upload_authorizer import UploadAuthorizer
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
-from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _MAX_RECORDED_CHARACTERS = 4096
 

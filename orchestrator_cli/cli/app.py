@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.cli.output import Output
     from orchestrator_cli.core.gateway.client import GatewayClient
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
-    from orchestrator_cli.core.s3.writer import ArtifactStore
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.transfer.engine import TransferEngine
 
 # Requests sent ahead where the answers are taken in order.
@@ -99,8 +99,8 @@ class App:
         """
         from orchestrator_cli.core.base.rate_limiter import RateLimiter
         from orchestrator_cli.core.base.retry import RetryPolicy
-        from orchestrator_cli.core.s3.session import S3Session, S3Settings
-        from orchestrator_cli.core.s3.writer import ArtifactStore
+        from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+        from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 
         settings = S3Settings(
             bucket=self.bucket,
@@ -203,7 +203,7 @@ class App:
                 hint="set ORCHESTRATOR_BUCKET or --bucket; without an account: "
                 "`orchestrator sandbox`",
             )
-        from orchestrator_cli.core.s3.config import is_bucket_name
+        from orchestrator_cli.core.s3.connection.config import is_bucket_name
 
         if not is_bucket_name(bucket):
             hint = "there is no key prefix option" if "/" in bucket else None

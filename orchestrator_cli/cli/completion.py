@@ -35,7 +35,7 @@ def file_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def _execution_ids(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    from orchestrator_cli.core.executions.listing import list_execution_ids
+    from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 
     app = _app(ctx)
     store = app.store(patient=False)
@@ -49,7 +49,7 @@ def _execution_ids(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def _file_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    from orchestrator_cli.core.executions.listing import list_files
+    from orchestrator_cli.core.executions.listings.executions import list_files
 
     app = _app(ctx)
     store = app.store(patient=False)

@@ -9,7 +9,7 @@ from orchestrator_cli.cli.output import Output, human_duration, human_size
 from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
 # Title, width (negative: aligned to the right), and which columns a narrow terminal keeps longest.
 _COLUMNS = (

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.executions.line_pattern import LinePattern
-    from orchestrator_cli.core.executions.log_search import Context
+    from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
+    from orchestrator_cli.core.executions.logs.search import Context
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,13 +54,13 @@ class SearchOptions:
     @property
     def context(self) -> Context:
         """How many lines are shown around each that matches."""
-        from orchestrator_cli.core.executions.log_search import Context
+        from orchestrator_cli.core.executions.logs.search import Context
 
         return Context(self.before_lines, self.after_lines)
 
     def compile(self, patterns: Sequence[str]) -> LinePattern:
         """Return what finds any of the patterns. Raises UsageError."""
-        from orchestrator_cli.core.executions.line_pattern import LinePattern
+        from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
 
         return LinePattern(patterns, self.ignore_case, self.fixed_strings)
 

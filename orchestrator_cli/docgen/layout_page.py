@@ -8,8 +8,8 @@ from string import Template
 
 from orchestrator_cli.core.executions import keys as layout
 from orchestrator_cli.core.executions import placement
-from orchestrator_cli.core.executions.manifest import NO_CHECKSUM
-from orchestrator_cli.core.executions.metadata import (
+from orchestrator_cli.core.executions.record.manifest import NO_CHECKSUM
+from orchestrator_cli.core.executions.record.metadata import (
     SCHEMA_VERSION,
     Artifact,
     ArtifactStatus,
@@ -19,11 +19,11 @@ from orchestrator_cli.core.executions.metadata import (
     RunnerType,
     Status,
 )
-from orchestrator_cli.core.executions.repository import MAX_METADATA_BYTES
+from orchestrator_cli.core.executions.record.repository import MAX_METADATA_BYTES
 from orchestrator_cli.core.retention.policy import RetentionPolicy
 from orchestrator_cli.core.s3 import compare
 from orchestrator_cli.core.s3 import part_plan as parts
-from orchestrator_cli.core.s3.put_operations import MD5_PAYS_BYTES
+from orchestrator_cli.core.s3.operations.put import MD5_PAYS_BYTES
 from orchestrator_cli.docgen import roff
 from orchestrator_cli.docgen.manpages import LAYOUT_PAGE
 from orchestrator_cli.docgen.reference import PROGRAM

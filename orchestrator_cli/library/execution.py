@@ -12,27 +12,27 @@ from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, 
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.links import sign_file_url
-from orchestrator_cli.core.executions.listing import list_files
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata, Result
+from orchestrator_cli.core.executions.listings.executions import list_files
+from orchestrator_cli.core.executions.listings.selection import select_files
 from orchestrator_cli.core.executions.placement import storage_path_for
-from orchestrator_cli.core.executions.repository import finish_execution, read_execution
-from orchestrator_cli.core.executions.selection import select_files
-from orchestrator_cli.core.s3.presign import Presigner, effective_expiry
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
+from orchestrator_cli.core.executions.record.repository import finish_execution, read_execution
+from orchestrator_cli.core.s3.bucket.presign import Presigner, effective_expiry
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer.download import Downloader, DownloadSummary
+from orchestrator_cli.core.transfer.download.downloader import Downloader, DownloadSummary
+from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.plan import (
+from orchestrator_cli.core.transfer.upload.plan import (
     PathFilter,
     PlannedFile,
     guess_content_type,
     plan_upload,
 )
-from orchestrator_cli.core.transfer.range_reader import iter_object_verified
-from orchestrator_cli.core.transfer.stream_parts import BinaryStream
-from orchestrator_cli.core.transfer.upload_recorder import UploadRecorder
-from orchestrator_cli.core.transfer.upload_target import DirectSession
-from orchestrator_cli.core.transfer.uploader import Uploader, UploadSummary, upload_stream
+from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
+from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
+from orchestrator_cli.core.transfer.upload.target import DirectSession
+from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary, upload_stream
 
 _RESULTS = ", ".join(Result)
 

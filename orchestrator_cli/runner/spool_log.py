@@ -10,7 +10,7 @@ from datetime import datetime
 
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
-from orchestrator_cli.core.transfer.plan import PlannedFile, guess_content_type
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type
 from orchestrator_cli.runner.run_record import RunStart
 from orchestrator_cli.runner.spool import LOGS_NAME, RUNNER_LOG, Spool
 

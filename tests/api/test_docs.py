@@ -15,7 +15,7 @@ import pytest
 from orchestrator_cli.api.docs import examples
 from orchestrator_cli.api.pagination import decode_cursor
 from orchestrator_cli.api.schemas import ExecutionPage, File, FilePage
-from orchestrator_cli.core.executions.metadata import Artifact, ExecutionMetadata, RunDetails
+from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata, RunDetails
 from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
 from tests.support.benches import Tokens
 from tests.support.executions import make_id, put_execution

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.repository import serialise
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.repository import serialise
 from tests.bench.counting import Answer, Call, CountingServer, run_counting_server
 from tests.bench.documents import describe, document, refuse
 from tests.bench.peers import BUCKET, OURS, Tools

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.repository import serialise
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.repository import serialise
 from orchestrator_cli.core.s3.checksum import composite, hash_range, to_base64
 from orchestrator_cli.core.s3.part_plan import DOUBLING, plan_parts
 from tests.bench.nginx_config import Stored

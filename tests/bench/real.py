@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.repository import serialise
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.repository import serialise
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.sandbox.sandbox import start_sandbox
 from tests.bench.fixtures import AGAIN_ID, DOWN_ID, IDS, LOG_ID, NEW_ID, Fixtures, small_paths

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.repository import serialise
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.repository import serialise
 from orchestrator_cli.core.s3.part_plan import DOUBLING, plan_parts
 from tests.bench.counting import Call, CountingServer, run_counting_server
 from tests.bench.fixtures import NEW_ID

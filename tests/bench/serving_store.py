@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator_cli.core.executions.manifest import with_manifest
-from orchestrator_cli.core.executions.metadata import (
+from orchestrator_cli.core.executions.record.manifest import with_manifest
+from orchestrator_cli.core.executions.record.metadata import (
     Artifact,
     ArtifactStatus,
     ExecutionMetadata,
     Result,
     Status,
 )
-from orchestrator_cli.core.executions.repository import serialise
+from orchestrator_cli.core.executions.record.repository import serialise
 from tests.bench.certificates import make_certificates
 from tests.bench.peers import BUCKET
 

@@ -415,7 +415,9 @@ def test_what_nobody_expected_is_one_line(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("bad \x1b[31m luck")
 
-    monkeypatch.setattr("orchestrator_cli.core.executions.listing.list_execution_ids", fail)
+    monkeypatch.setattr(
+        "orchestrator_cli.core.executions.listings.executions.list_execution_ids", fail
+    )
     result = cli("ls").expect(1)
     assert result.err.splitlines() == [
         "error: unexpected ZeroDivisionError: bad \\x1b[31m luck",
@@ -430,7 +432,9 @@ def test_interrupting_says_how_to_go_on(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("orchestrator_cli.core.executions.listing.list_execution_ids", interrupt)
+    monkeypatch.setattr(
+        "orchestrator_cli.core.executions.listings.executions.list_execution_ids", interrupt
+    )
     result = cli("--bucket", bucket, "ls", "--suite", "two words").expect(130)
     assert result.err.strip().splitlines() == [
         "interrupted; what was stored is kept. To go on:",

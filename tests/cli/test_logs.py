@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator_cli.core.executions.logs import FIRST_BYTES
+from orchestrator_cli.core.executions.logs.finding import FIRST_BYTES
 from tests.conftest import RunCommand
 from tests.support.executions import (
     make_id,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.cli.app import App, Settings
-from orchestrator_cli.core.executions.listing import list_execution_ids
+from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from tests.conftest import RunCommand
 from tests.support.executions import (
     make_id,

@@ -18,7 +18,7 @@ from orchestrator_cli.core.efs.tree import (
     tree_state,
 )
 from orchestrator_cli.core.files.directory import Directory
-from orchestrator_cli.core.transfer.plan import PlannedFile
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from tests.conftest import RunCommand
 from tests.files.flipping import flipping
 from tests.support import faults

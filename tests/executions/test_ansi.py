@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator_cli.core.executions.ansi import strip_ansi
+from orchestrator_cli.core.executions.logs.ansi import strip_ansi
 
 LONGEST = 4096
 

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.executions.filters import ExecutionFilter, parse_labels
-from orchestrator_cli.core.executions.metadata import build_metadata
+from orchestrator_cli.core.executions.record.metadata import build_metadata
 from tests.support.executions import make_id
 
 METADATA = build_metadata(

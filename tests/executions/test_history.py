@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App, Settings
-from orchestrator_cli.core.executions.history import write_history
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata, Result
-from orchestrator_cli.core.executions.repository import (
+from orchestrator_cli.core.executions.record.history import write_history
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
+from orchestrator_cli.core.executions.record.repository import (
     finish_execution,
     read_execution,
     record_upload_result,

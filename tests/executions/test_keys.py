@@ -35,7 +35,7 @@ from orchestrator_cli.core.executions.keys import (
     parse_execution_prefix,
     parse_history_key,
 )
-from orchestrator_cli.core.executions.listing import list_execution_ids
+from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.placement import log_storage_path, storage_path_for
 from tests.support.engine import open_store
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.executions.line_pattern import LinePattern, split_alternatives
+from orchestrator_cli.core.executions.logs.line_pattern import LinePattern, split_alternatives
 
 
 def found(

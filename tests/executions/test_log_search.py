@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_cli.core.executions import log_search
-from orchestrator_cli.core.executions.line_pattern import LinePattern
-from orchestrator_cli.core.executions.log_search import (
+from orchestrator_cli.core.executions.logs import search as log_search
+from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
+from orchestrator_cli.core.executions.logs.search import (
     Context,
     LogLine,
     count_matches,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orchestrator_cli.core.base.errors import IntegrityError, UsageError
-from orchestrator_cli.core.executions.metadata import (
+from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
     Result,

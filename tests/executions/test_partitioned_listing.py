@@ -18,8 +18,8 @@ from orchestrator_cli.cli.app import App, Settings
 from orchestrator_cli.core.base.errors import AccessError
 from orchestrator_cli.core.executions.ids import first_execution_id
 from orchestrator_cli.core.executions.keys import execution_prefix
-from orchestrator_cli.core.executions.listing import list_execution_ids
-from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.executions.listings.executions import list_execution_ids
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from tests.bench.certificates import make_certificates
 from tests.bench.counting import Answer, Call, CountingServer, run_counting_server
 from tests.bench.crowd import Crowd
@@ -154,7 +154,7 @@ def test_however_a_window_is_cut_every_id_comes_once(
     until = data.draw(st.none() | st.just(since + length))
     after = data.draw(st.none() | st.sampled_from(ids)) if ids else None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("orchestrator_cli.core.executions.partitioned_listing._PAGE_KEYS", 2)
+        patch.setattr("orchestrator_cli.core.executions.listings.partitioned._PAGE_KEYS", 2)
         ends = None if until is None else at(until)
         found = list(list_execution_ids(store, at(since), ends, at(9_000), after))
     first = first_execution_id(at(since))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.executions.keys import metadata_key
-from orchestrator_cli.core.executions.status_probe import is_running_without_failures
+from orchestrator_cli.core.executions.record.status_probe import is_running_without_failures
 from tests.conftest import RunCommand
 from tests.support.engine import open_store
 

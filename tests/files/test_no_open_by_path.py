@@ -36,9 +36,9 @@ _OF_PATHS = frozenset(
 # what is asked of S3.
 _ALLOWED = frozenset(
     {
-        ("core/transfer/destination.py", "os.makedirs"),
-        ("core/transfer/stream_parts.py", "tempfile.TemporaryFile"),
-        ("core/transfer/stream_upload.py", "self._store.exists"),
+        ("core/transfer/download/destination.py", "os.makedirs"),
+        ("core/transfer/upload/stream_parts.py", "tempfile.TemporaryFile"),
+        ("core/transfer/upload/stream_upload.py", "self._store.exists"),
     }
 )
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from orchestrator_cli.core.http.curl_easy import EasyTransport
-from orchestrator_cli.core.http.curl_loop import CurlLoop
-from orchestrator_cli.core.http.curl_options import ClientOptions
+from orchestrator_cli.core.http.curl.easy import EasyTransport
+from orchestrator_cli.core.http.curl.loop import CurlLoop
+from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.http.transport import RateLimit, StopToken, Transport
 from tests.support.certificates import Certificate
 

@@ -13,8 +13,8 @@ from contextlib import closing, suppress
 
 import pytest
 
-from orchestrator_cli.core.http.curl_easy import EasyTransport
-from orchestrator_cli.core.http.curl_options import ClientOptions
+from orchestrator_cli.core.http.curl.easy import EasyTransport
+from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.http.transport import Request, Transport, TransportError
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from tests.http.conftest import MakeTransport

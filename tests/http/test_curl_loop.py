@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator_cli.core.http.curl_loop import CurlLoop
-from orchestrator_cli.core.http.curl_options import ClientOptions
+from orchestrator_cli.core.http.curl.loop import CurlLoop
+from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.http.transport import (
     Cancelled,
     InvalidRequestError,

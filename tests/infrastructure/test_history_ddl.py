@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from orchestrator_cli.core.executions.history import history_line
-from orchestrator_cli.core.executions.metadata import RunDetails, build_metadata
+from orchestrator_cli.core.executions.record.history import history_line
+from orchestrator_cli.core.executions.record.metadata import RunDetails, build_metadata
 from orchestrator_cli.infrastructure.history_ddl import COLUMNS, RUN_COLUMNS, Dialect, render_table
 from tests.conftest import RunCommand
 from tests.support.objects import bucket_contents

@@ -10,9 +10,9 @@ import pytest
 
 from orchestrator_cli.cli.app import App, Settings
 from orchestrator_cli.core.base.errors import ConflictError
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.repository import update_metadata
-from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.repository import update_metadata
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from tests.conftest import RunCommand
 from tests.localstack.contents import sha256_base64
 from tests.support.faults import CorruptRequest, DropAnswer

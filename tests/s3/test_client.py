@@ -21,7 +21,13 @@ from orchestrator_cli.core.http.transport import (
     TransportError,
     TransportErrorKind,
 )
-from orchestrator_cli.core.s3.request import Operation, S3Request, S3Response, Sink, fetch
+from orchestrator_cli.core.s3.operations.request import (
+    Operation,
+    S3Request,
+    S3Response,
+    Sink,
+    fetch,
+)
 from tests.support.canned import answer, canned
 
 BUSY = answer("<Error><Code>InternalError</Code></Error>", 500)

@@ -11,11 +11,11 @@ from botocore.session import Session
 
 from orchestrator_cli.core.base.errors import AccessError, UsageError
 from orchestrator_cli.core.http.transport import Request, Response, Sleep
-from orchestrator_cli.core.s3.config import S3Config, is_bucket_name, resolve_config
-from orchestrator_cli.core.s3.endpoint import BucketEndpoint, resolve_endpoint
+from orchestrator_cli.core.s3.connection.config import S3Config, is_bucket_name, resolve_config
+from orchestrator_cli.core.s3.connection.endpoint import BucketEndpoint, resolve_endpoint
+from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.errors import WrongRegionError
-from orchestrator_cli.core.s3.read_operations import get_object
-from orchestrator_cli.core.s3.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.operations.read import get_object
 
 ACCESS_POINT = "arn:aws:s3:eu-west-1:123456789012:accesspoint/runs"
 MULTI_REGION = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"

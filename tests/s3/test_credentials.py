@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_cli.core.base.errors import AccessError, UsageError
-from orchestrator_cli.core.s3.credentials import (
+from orchestrator_cli.core.s3.connection.credentials import (
     ChainCredentials,
     CredentialLifetime,
     Credentials,
     chain_credentials,
     static_credentials,
 )
-from orchestrator_cli.core.s3.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from tests.support.cloud_identity import pod_identity_agent, token_service
 from tests.support.session_credentials import CredentialsEndpoint, run_credentials_endpoint
 

@@ -13,20 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UnavailableError
-from orchestrator_cli.core.s3.list_operations import (
+from orchestrator_cli.core.s3.operations.listing import (
     ListingProgress,
     ListPage,
     ListQuery,
     list_live_versions,
     list_objects,
 )
-from orchestrator_cli.core.s3.multipart_operations import (
+from orchestrator_cli.core.s3.operations.multipart import (
     complete_multipart_upload,
     list_multipart_uploads,
     list_parts,
 )
-from orchestrator_cli.core.s3.put_operations import ServerTraits
-from orchestrator_cli.core.s3.request import Operation
+from orchestrator_cli.core.s3.operations.put import ServerTraits
+from orchestrator_cli.core.s3.operations.request import Operation
 from tests.support.canned import answer, canned
 
 PREFIX = "executions/01J00000000000000000000000/"

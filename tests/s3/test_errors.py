@@ -30,8 +30,8 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.http.curl_easy import EasyTransport
-from orchestrator_cli.core.http.curl_options import ClientOptions
+from orchestrator_cli.core.http.curl.easy import EasyTransport
+from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.http.transport import InvalidRequestError, TransportError
 from orchestrator_cli.core.http.transport import Request as HttpRequest
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind

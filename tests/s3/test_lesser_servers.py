@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.base.errors import ConflictError, UnavailableError
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.repository import (
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.repository import (
     create_execution,
     read_execution,
     update_metadata,
 )
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.part_plan import DOUBLING
-from orchestrator_cli.core.s3.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.types import PutOutcome
-from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader
-from orchestrator_cli.core.transfer.stream_upload import StreamUpload
+from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
 from tests.conftest import RunCommand
 from tests.support import faults, quirks
 from tests.support.engine import EXECUTION_ID, PART, content, key_of, new_execution, open_store

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_cli.core.base.errors import AccessError, UsageError
-from orchestrator_cli.core.s3.credentials import CredentialLifetime
-from orchestrator_cli.core.s3.presign import (
+from orchestrator_cli.core.s3.bucket.presign import (
     MAX_EXPIRES_IN_SECONDS,
     UrlExpiry,
     effective_expiry,
     presign_get,
 )
-from orchestrator_cli.core.s3.session import S3Session, S3Settings
-from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.connection.credentials import CredentialLifetime
+from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 
 NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)

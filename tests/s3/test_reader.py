@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError, UnavailableError
-from orchestrator_cli.core.s3 import read_operations
-from orchestrator_cli.core.s3.read_operations import get_object_if_checksum_matches
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.operations import read as read_operations
+from orchestrator_cli.core.s3.operations.read import get_object_if_checksum_matches
 from orchestrator_cli.core.s3.types import PutOutcome
-from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.support import faults
 from tests.support.engine import content, key_of, open_store
 from tests.support.proxy import Proxy

@@ -20,12 +20,12 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
 )
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
+from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads, PartDigests
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, sha256
-from orchestrator_cli.core.s3.multipart import MultipartUploads, PartDigests
+from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.part_plan import Part
-from orchestrator_cli.core.s3.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.types import PutOutcome
-from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.support import faults
 from tests.support.engine import content, key_of, open_store
 from tests.support.faults import Fault

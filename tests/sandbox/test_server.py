@@ -14,8 +14,8 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError
 
+from orchestrator_cli.core.s3.operations.version_conflict import delete_object
 from orchestrator_cli.core.s3.types import PutOutcome
-from orchestrator_cli.core.s3.version_conflict import delete_object
 from orchestrator_cli.sandbox.sandbox import Sandbox
 from tests.support.engine import open_store
 

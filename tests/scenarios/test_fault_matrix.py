@@ -280,7 +280,7 @@ STALLS: dict[str, tuple[Callable[[], Fault], Strikes]] = {
     "after": (lambda: faults.Stall(after_server=True), every),
     "inside": (lambda: faults.StallInAnswer(1), reads_content),
 }
-SHORT_PATIENCE = {"orchestrator_cli.core.s3.session.STALL_TIMEOUT_SECONDS": 1.5}
+SHORT_PATIENCE = {"orchestrator_cli.core.s3.connection.session.STALL_TIMEOUT_SECONDS": 1.5}
 
 
 @pytest.mark.parametrize("moment", STALLS)

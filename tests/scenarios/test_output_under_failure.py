@@ -372,7 +372,7 @@ def test_no_server_at_all(bench: Bench, cli: RunCommand, command: str) -> None:
 def test_a_stalled_part_tells_nothing(
     bench: Bench, cli: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator_cli.core.s3.session.STALL_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("orchestrator_cli.core.s3.connection.session.STALL_TIMEOUT_SECONDS", 0.3)
     case = CASES["upload-large"](bench)
     bench.proxy.inject(faults.Stall(), "UploadPart", times=None)
     result = cli("-v", "--debug", *case.arguments, env=SESSION).expect(9)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.repository import update_metadata
-from orchestrator_cli.core.s3.session import S3Session, S3Settings
-from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.repository import update_metadata
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from tests.conftest import RunCommand
 from tests.scenarios.commands import CASES, Bench, check_failure, check_success
 from tests.support import faults

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.http.transport import Request, Response
-from orchestrator_cli.core.s3.client import S3Client
+from orchestrator_cli.core.s3.connection.client import S3Client
 from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 

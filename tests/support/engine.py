@@ -13,9 +13,9 @@ from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.core.s3.session import S3Session, S3Settings
-from orchestrator_cli.core.s3.writer import ArtifactStore
 from tests.support.connection import Exchange
 from tests.support.faults import Fault
 

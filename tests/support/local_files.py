@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator_cli.core.files.tree import NamedFile
-from orchestrator_cli.core.transfer.local_file import LocalFile
+from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 
 
 def local_file(path: Path) -> LocalFile:

@@ -18,11 +18,11 @@ from orchestrator_cli.core.base.memory_limiter import MemoryLimiter, MemoryReser
 from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, TransferEngine
-from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.part_threads import FutureGroup
-from orchestrator_cli.core.transfer.plan import PlannedFile
-from orchestrator_cli.core.transfer.stream_upload import StreamUpload
-from orchestrator_cli.core.transfer.uploader import Uploader
+from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile
+from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
+from orchestrator_cli.core.transfer.upload.uploader import Uploader
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import PART, content, key_of, new_execution, open_store

@@ -19,9 +19,13 @@ import pytest
 
 from orchestrator_cli.core.base.errors import AccessError
 from orchestrator_cli.core.executions.keys import execution_prefix
-from orchestrator_cli.core.executions.selection import select_files
+from orchestrator_cli.core.executions.listings.selection import select_files
 from orchestrator_cli.core.s3.types import PutOutcome
-from orchestrator_cli.core.transfer.download import Downloader, DownloadResult, DownloadSummary
+from orchestrator_cli.core.transfer.download.downloader import (
+    Downloader,
+    DownloadResult,
+    DownloadSummary,
+)
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from tests.conftest import RunCommand
 from tests.files.flipping import flipping

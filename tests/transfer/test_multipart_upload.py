@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.base.errors import IntegrityError, UnavailableError
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256
 from orchestrator_cli.core.s3.types import PutOutcome
-from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer import multipart_upload as resume_module
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload import multipart_upload as resume_module
+from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import MIB, PART, content, impatient, key_of, new_execution, open_store

@@ -17,7 +17,7 @@ from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, 
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.files.directory import Directory, Found
-from orchestrator_cli.core.transfer.plan import (
+from orchestrator_cli.core.transfer.upload.plan import (
     PathFilter,
     PlanItem,
     PlannedFile,

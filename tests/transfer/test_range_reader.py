@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 
 from orchestrator_cli.core.base.errors import IntegrityError
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, DOUBLING
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
-from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer.range_reader import RANGE_BYTES, iter_object_verified
+from orchestrator_cli.core.transfer.download.range_reader import RANGE_BYTES, iter_object_verified
 from tests.support.engine import content
 
 SMALL = content(1000)

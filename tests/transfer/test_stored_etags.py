@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_cli.core.s3.list_operations import ListPage
+from orchestrator_cli.core.s3.operations.listing import ListPage
 from orchestrator_cli.core.s3.types import ObjectSummary
-from orchestrator_cli.core.transfer.stored_etags import StoredEtags
+from orchestrator_cli.core.transfer.upload.stored_etags import StoredEtags
 
 NAMES = st.text("abc/", min_size=1, max_size=8)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

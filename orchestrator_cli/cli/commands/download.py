@@ -18,7 +18,7 @@ from orchestrator_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.transfer.download import DownloadResult
+    from orchestrator_cli.core.transfer.download.downloader import DownloadResult
 
 
 @command(
@@ -62,8 +62,8 @@ def download(
     a glob; without PATTERN, every file.
     """
     from orchestrator_cli.cli.output import human_count, human_size
-    from orchestrator_cli.core.executions.selection import select_files
-    from orchestrator_cli.core.transfer.download import Downloader
+    from orchestrator_cli.core.executions.listings.selection import select_files
+    from orchestrator_cli.core.transfer.download.downloader import Downloader
 
     app.resumes = True
     text, patterns = split_id(arguments)

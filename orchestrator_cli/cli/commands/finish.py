@@ -17,8 +17,8 @@ from orchestrator_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.executions.metadata import ExecutionMetadata
-    from orchestrator_cli.core.s3.writer import ArtifactStore
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
 @command(
@@ -57,8 +57,8 @@ def finish(
     extend the manifest.
     """
     from orchestrator_cli.cli.output import human_count, human_size
-    from orchestrator_cli.core.executions.metadata import Result
-    from orchestrator_cli.core.executions.repository import finish_execution
+    from orchestrator_cli.core.executions.record.metadata import Result
+    from orchestrator_cli.core.executions.record.repository import finish_execution
 
     check_may_write(execution_id, yes)
     store = app.store()
@@ -79,8 +79,8 @@ def _explain_status(app: App, store: ArtifactStore, metadata: ExecutionMetadata)
     """Say on stderr why the artifact status is not complete."""
     from orchestrator_cli.cli.output import human_count
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.executions.metadata import ArtifactStatus, RunnerType
-    from orchestrator_cli.core.executions.repository import list_incomplete_uploads
+    from orchestrator_cli.core.executions.record.metadata import ArtifactStatus, RunnerType
+    from orchestrator_cli.core.executions.record.repository import list_incomplete_uploads
 
     if metadata.artifact_status is ArtifactStatus.ARTIFACT_ERROR:
         count = human_count(len(metadata.failures), "file")

@@ -18,12 +18,12 @@ from orchestrator_cli.cli.search_options import NO_MATCH_EXIT_CODE, SearchOption
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.executions.line_pattern import LinePattern
-    from orchestrator_cli.core.executions.log_listing import ExecutionLogs
-    from orchestrator_cli.core.executions.log_search import Context, LogLine
-    from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+    from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
+    from orchestrator_cli.core.executions.logs.listing import ExecutionLogs
+    from orchestrator_cli.core.executions.logs.search import Context, LogLine
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.types import ObjectSummary
-    from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _DEFAULT_WINDOW = timedelta(days=1)
 _LOGS_AT_ONCE = 32
@@ -121,8 +121,8 @@ def grep(
     match are not printed. With --json, each line is one object.
     """
     from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.executions.log_listing import list_logs_newest_first
-    from orchestrator_cli.core.transfer.log_reader import work_in_order
+    from orchestrator_cli.core.executions.logs.listing import list_logs_newest_first
+    from orchestrator_cli.core.transfer.download.log_reader import work_in_order
 
     if until is not None and since is not None and until < since:
         raise click.UsageError("--until is before --since.")
@@ -185,7 +185,7 @@ def _filter(
 ) -> Iterator[ExecutionLogs]:
     """Yield the executions whose metadata is as wanted; it is read ahead, many at once."""
     from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.executions.repository import read_executions
+    from orchestrator_cli.core.executions.record.repository import read_executions
 
     waiting: deque[ExecutionLogs] = deque()
 
@@ -221,8 +221,8 @@ class _Query:
 
     def run(self, log: _Log) -> Iterator[Sequence[LogLine] | int]:
         """Yield the lines that match and their context in batches, or how many match."""
-        from orchestrator_cli.core.executions.log_search import count_matches, search_log
-        from orchestrator_cli.core.transfer.log_reader import read_log
+        from orchestrator_cli.core.executions.logs.search import count_matches, search_log
+        from orchestrator_cli.core.transfer.download.log_reader import read_log
 
         blocks = read_log(self.store, log.stored)
         if self.mode == "count":
@@ -291,7 +291,7 @@ def _record(line: LogLine) -> dict[str, object]:
 
 def _harmless(text: bytes) -> bytes:
     """Return a line without what would change the colour or the place of the lines after it."""
-    from orchestrator_cli.core.executions.ansi import ESCAPE
+    from orchestrator_cli.core.executions.logs.ansi import ESCAPE
 
     return ESCAPE.sub(b"", text).translate(None, delete=_CONTROLS)
 

@@ -24,9 +24,9 @@ from orchestrator_cli.cli.options import (
 if TYPE_CHECKING:
     from orchestrator_cli.cli.execution_table import ExecutionTable
     from orchestrator_cli.core.executions.filters import ExecutionFilter
-    from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.types import ObjectSummary
-    from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _DEFAULT_WINDOW = timedelta(days=1)
 # Of a few executions nobody knows when they began.
@@ -192,7 +192,7 @@ def _list_ids(
     limit: int | None,
     now: datetime,
 ) -> Iterator[str]:
-    from orchestrator_cli.core.executions.listing import (
+    from orchestrator_cli.core.executions.listings.executions import (
         list_execution_ids,
         list_newest_execution_ids,
     )
@@ -208,7 +208,7 @@ def _read_wanted(
 ) -> Iterator[ExecutionMetadata]:
     """Yield the executions that are wanted; one that cannot be read is a warning."""
     from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.executions.repository import read_executions
+    from orchestrator_cli.core.executions.record.repository import read_executions
 
     for execution_id, item in read_executions(store, ids):
         if isinstance(item, OrchestratorError):
@@ -232,7 +232,7 @@ def _print_execution(
 
 
 def _list_files(app: App, text: str, null: bool, as_json: bool) -> None:
-    from orchestrator_cli.core.executions.listing import list_all_files
+    from orchestrator_cli.core.executions.listings.executions import list_all_files
     from orchestrator_cli.core.retention.archive import with_restore_status
 
     store = app.store()

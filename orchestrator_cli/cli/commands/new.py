@@ -37,8 +37,8 @@ def new(
     command is safe: an execution that has these properties already is left as it is, and one that
     has others is a conflict.
     """
-    from orchestrator_cli.core.executions.metadata import build_metadata
-    from orchestrator_cli.core.executions.repository import create_execution
+    from orchestrator_cli.core.executions.record.metadata import build_metadata
+    from orchestrator_cli.core.executions.record.repository import create_execution
 
     metadata = build_metadata(
         execution_id=execution_id or app.new_execution_id(), started_at=app.now(), **declared

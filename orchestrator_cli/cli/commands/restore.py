@@ -25,7 +25,7 @@ from orchestrator_cli.cli.options import (
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.retention.restore import RestoreItem, RestorePlan
-    from orchestrator_cli.core.s3.writer import ArtifactStore
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
 @command(

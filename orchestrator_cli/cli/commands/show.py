@@ -25,7 +25,7 @@ def show(app: App, execution_id: str, as_json: bool) -> None:
     terminal, and UTC elsewhere.
     """
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.executions.repository import read_execution
+    from orchestrator_cli.core.executions.record.repository import read_execution
 
     store = app.store()
     metadata = read_execution(store, app.resolve_id(execution_id, store)).metadata

@@ -292,7 +292,7 @@ def _print_plan(
     from orchestrator_cli.core.efs.planner import is_due, plan_sync
     from orchestrator_cli.core.efs.rules import SyncEvent
     from orchestrator_cli.core.efs.tree import list_bench_executions
-    from orchestrator_cli.core.transfer.plan import SkippedPath
+    from orchestrator_cli.core.transfer.upload.plan import SkippedPath
 
     told = _Told(app, as_json)
     for found in list_bench_executions(root, bench, execution_id):

@@ -26,11 +26,11 @@ from orchestrator_cli.cli.options import (
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
-    from orchestrator_cli.core.transfer.plan import PlanItem
-    from orchestrator_cli.core.transfer.stream_parts import BinaryStream
-    from orchestrator_cli.core.transfer.upload_recorder import UploadRecorder
-    from orchestrator_cli.core.transfer.upload_target import UploadSession
-    from orchestrator_cli.core.transfer.uploader import UploadSummary
+    from orchestrator_cli.core.transfer.upload.plan import PlanItem
+    from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
+    from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
+    from orchestrator_cli.core.transfer.upload.target import UploadSession
+    from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
 
 
 @command(
@@ -136,8 +136,8 @@ def upload(
     content goes straight to S3. ID must then be a complete ULID. See orchestrator-api(7).
     """
     from orchestrator_cli.core.executions.ids import parse_execution_id
-    from orchestrator_cli.core.transfer.plan import PathFilter, plan_upload
-    from orchestrator_cli.core.transfer.upload_recorder import UploadRecorder
+    from orchestrator_cli.core.transfer.upload.plan import PathFilter, plan_upload
+    from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 
     app.resumes = True
     text, paths = split_id(arguments)
@@ -145,7 +145,7 @@ def upload(
 
     def open_session(execution_id: str | None = None) -> UploadSession:
         if via is None:
-            from orchestrator_cli.core.transfer.upload_target import DirectSession
+            from orchestrator_cli.core.transfer.upload.target import DirectSession
 
             # Once something has ended the upload, nobody waits for another try.
             store = app.store(concurrency, limit_rate, patient=execution_id is None)
@@ -189,8 +189,8 @@ def _check_paths(paths: tuple[str, ...], name: str | None) -> None:
 
 def _with_missing_paths(plan: Iterable[PlanItem], if_no_files: str) -> Iterator[PlanItem]:
     """Yield the plan, in which a path that is missing is what --if-no-files-found says."""
-    from orchestrator_cli.core.transfer.plan import SkippedPath
-    from orchestrator_cli.core.transfer.upload_recorder import was_never_a_file
+    from orchestrator_cli.core.transfer.upload.plan import SkippedPath
+    from orchestrator_cli.core.transfer.upload.recorder import was_never_a_file
 
     for item in plan:
         if (
@@ -242,8 +242,8 @@ def _upload_stdin(
 ) -> None:
     from orchestrator_cli.core.executions.keys import artifact_key
     from orchestrator_cli.core.executions.placement import storage_path_for
-    from orchestrator_cli.core.transfer.plan import PlannedFile, guess_content_type
-    from orchestrator_cli.core.transfer.uploader import UploadSummary, upload_stream
+    from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type
+    from orchestrator_cli.core.transfer.upload.uploader import UploadSummary, upload_stream
 
     path = storage_path_for(name)
     item = PlannedFile(
@@ -320,7 +320,7 @@ def _json_text(name: str) -> str:
 
 def _print_plan(app: App, plan: Iterable[PlanItem], as_json: bool) -> None:
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.transfer.plan import SkippedPath
+    from orchestrator_cli.core.transfer.upload.plan import SkippedPath
 
     for item in plan:
         if isinstance(item, SkippedPath):

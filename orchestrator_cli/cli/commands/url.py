@@ -18,7 +18,7 @@ from orchestrator_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.s3.presign import UrlExpiry
+    from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
     from orchestrator_cli.core.s3.types import ObjectSummary
 
 
@@ -85,9 +85,9 @@ def url(
     is given. In markdown and jira, logs and results come first.
     """
     from orchestrator_cli.core.executions.links import sign_file_url
-    from orchestrator_cli.core.executions.selection import select_files
+    from orchestrator_cli.core.executions.listings.selection import select_files
     from orchestrator_cli.core.retention.archive import ArchiveInspector
-    from orchestrator_cli.core.s3.presign import Presigner, effective_expiry
+    from orchestrator_cli.core.s3.bucket.presign import Presigner, effective_expiry
 
     text, patterns = split_id(arguments)
     store = app.store()

@@ -13,7 +13,7 @@ from orchestrator_cli.cli.options import Example, command, json_option, split_id
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.transfer.verify import VerifyResult
+    from orchestrator_cli.core.transfer.download.verify import VerifyResult
 
 
 @command(
@@ -43,9 +43,9 @@ def verify(
     file is hashed and compared with the object that `upload ID DIR` would have made of it. Exit 7
     where bytes differ, 3 where files are missing.
     """
-    from orchestrator_cli.core.executions.repository import read_execution
-    from orchestrator_cli.core.transfer.plan import PathFilter, plan_upload
-    from orchestrator_cli.core.transfer.verify import verify_local, verify_stored
+    from orchestrator_cli.core.executions.record.repository import read_execution
+    from orchestrator_cli.core.transfer.download.verify import verify_local, verify_stored
+    from orchestrator_cli.core.transfer.upload.plan import PathFilter, plan_upload
 
     text, rest = split_id(arguments)
     if len(rest) > 1:

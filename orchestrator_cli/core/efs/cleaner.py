@@ -18,7 +18,7 @@ from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
 from orchestrator_cli.core.executions.ids import execution_time
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.plan import PlannedFile, SkippedPath
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile, SkippedPath
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.files.tree import TreeFile

@@ -17,9 +17,9 @@ from orchestrator_cli.core.files.directory import Kind
 from orchestrator_cli.core.files.removal import remove_tree
 from orchestrator_cli.core.files.tree import Tree, TreeFile
 from orchestrator_cli.core.files.walk import Entry, kind_of, walk
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import FdReader
 from orchestrator_cli.core.s3.types import PutOutcome
-from orchestrator_cli.core.s3.writer import ArtifactStore
 
 # Says of a file or a directory, by how it looks now, whether it has been kept for long enough.
 IsDue = Callable[[stat_result], bool]

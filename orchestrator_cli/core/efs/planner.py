@@ -9,7 +9,7 @@ from enum import Enum, auto
 from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState, last_change
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
-from orchestrator_cli.core.transfer.plan import PlannedFile, SkippedPath
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile, SkippedPath
 
 
 class Decision(Enum):

@@ -9,19 +9,19 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.executions.ids import execution_time
 from orchestrator_cli.core.executions.keys import execution_prefix, metadata_key
-from orchestrator_cli.core.executions.metadata import (
+from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
     RunnerType,
     Status,
     build_metadata,
 )
-from orchestrator_cli.core.executions.repository import (
+from orchestrator_cli.core.executions.record.repository import (
     create_execution,
     read_execution,
     record_upload_result,
 )
-from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
 class Recorder:

@@ -16,7 +16,7 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.efs.tree import BenchExecution
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.transfer.local_file import SourceChangedError
+from orchestrator_cli.core.transfer.upload.local_file import SourceChangedError
 
 
 class SyncState(StrEnum):

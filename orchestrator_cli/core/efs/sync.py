@@ -19,7 +19,7 @@ from orchestrator_cli.core.efs.tree_uploader import TreeUploader
 from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
 from orchestrator_cli.core.executions.keys import execution_prefix
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.plan import PlannedFile, SkippedPath
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile, SkippedPath
 
 
 class EfsSync:

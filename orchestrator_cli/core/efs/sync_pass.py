@@ -9,10 +9,10 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.rules import SyncState
 from orchestrator_cli.core.efs.tree import BenchExecution
 from orchestrator_cli.core.executions.keys import metadata_key
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata, Status
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
 from orchestrator_cli.core.files.checks import Parts
 from orchestrator_cli.core.s3.types import ObjectSummary, UploadResult
-from orchestrator_cli.core.transfer.plan import PlannedFile
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 
 # Stands for the ETag of what was stored since the listing.
 _UNSEEN = "-"

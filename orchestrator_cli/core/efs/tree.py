@@ -14,7 +14,7 @@ from orchestrator_cli.core.files.checks import Parts
 from orchestrator_cli.core.files.directory import Kind
 from orchestrator_cli.core.files.tree import Tree
 from orchestrator_cli.core.files.walk import kind_of, walk
-from orchestrator_cli.core.transfer.plan import (
+from orchestrator_cli.core.transfer.upload.plan import (
     PlanItem,
     PlannedFile,
     SkippedPath,

@@ -13,9 +13,9 @@ from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.local_file import SourceChangedError
-from orchestrator_cli.core.transfer.plan import PlanItem, PlannedFile
-from orchestrator_cli.core.transfer.uploader import Uploader
+from orchestrator_cli.core.transfer.upload.local_file import SourceChangedError
+from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
+from orchestrator_cli.core.transfer.upload.uploader import Uploader
 
 
 class TreeUploader:

@@ -10,7 +10,7 @@ from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.executions.metadata import ExecutionMetadata
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
 _Values = frozenset[str]
 _ANY: _Values = frozenset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator_cli.core.executions.content_type import content_type_of, is_active
-from orchestrator_cli.core.s3.presign import Presigner, UrlExpiry
+from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry
 from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 

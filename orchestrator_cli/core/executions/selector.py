@@ -9,8 +9,11 @@ from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, 
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import LATEST, URL_SCHEME, is_execution_id
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX
-from orchestrator_cli.core.executions.listing import list_newest_execution_ids, resolve_execution_id
-from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.executions.listings.executions import (
+    list_newest_execution_ids,
+    resolve_execution_id,
+)
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionFilter
@@ -59,7 +62,7 @@ def _id_of_url(store: ArtifactStore, url: str) -> str:
 
 def _latest_like(store: ArtifactStore, text: str, now: datetime) -> str:
     # Records are read for this form only; they cost the import of pydantic.
-    from orchestrator_cli.core.executions.repository import read_executions
+    from orchestrator_cli.core.executions.record.repository import read_executions
 
     wanted = parse_filter(text.partition(":")[2])
     ids = list_newest_execution_ids(store, now - _LOOKED_BACK, None, now)

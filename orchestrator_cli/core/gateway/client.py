@@ -25,14 +25,14 @@ from orchestrator_cli.core.gateway.messages import (
 )
 from orchestrator_cli.core.http.transport import Body, RateLimit, Request, Response, Transport
 from orchestrator_cli.core.http.url import is_plaintext, parse_service_url
-from orchestrator_cli.core.s3.client import map_request_error
-from orchestrator_cli.core.s3.request import (
+from orchestrator_cli.core.s3.connection.client import map_request_error
+from orchestrator_cli.core.s3.connection.session import USER_AGENT
+from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
     S3Response,
     error_from_response,
     require_etag,
 )
-from orchestrator_cli.core.s3.session import USER_AGENT
 
 _ERRORS: dict[str, type[OrchestratorError]] = {
     **{kind: error for error, kind in ERROR_KINDS.items()},
@@ -121,8 +121,8 @@ class GatewayClient:
             return self._made_transport
 
     def _make_transport(self) -> Transport:
-        from orchestrator_cli.core.http.curl_easy import EasyTransport
-        from orchestrator_cli.core.http.curl_options import ClientOptions
+        from orchestrator_cli.core.http.curl.easy import EasyTransport
+        from orchestrator_cli.core.http.curl.options import ClientOptions
 
         settings = self._settings
         options = ClientOptions(settings.ca_bundle, settings.proxies, USER_AGENT)

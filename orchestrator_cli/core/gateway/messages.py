@@ -20,7 +20,7 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     UsageError,
 )
-from orchestrator_cli.core.executions.metadata import Status
+from orchestrator_cli.core.executions.record.metadata import Status
 from orchestrator_cli.core.gateway.message_fields import (
     EXAMPLE_ID,
     EXAMPLE_SHA256,

@@ -17,18 +17,18 @@ from orchestrator_cli.core.gateway.put_signer import (
     checked_content_type,
     storage_place,
 )
+from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads, StoredPart
+from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.compare import StoredChecksum
-from orchestrator_cli.core.s3.multipart import MultipartUploads, StoredPart
 from orchestrator_cli.core.s3.part_plan import is_valid_part_plan, part_plan_for, plan_parts
-from orchestrator_cli.core.s3.presign import UrlExpiry
 from orchestrator_cli.core.s3.types import Checksum
-from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.multipart_upload import (
+from orchestrator_cli.core.transfer.upload.multipart_upload import (
     abort_other_uploads,
     wait_for_earlier_uploads,
 )
-from orchestrator_cli.core.transfer.part_checksums import (
+from orchestrator_cli.core.transfer.upload.part_checksums import (
     composite_from_parts,
     verify_completed_object,
 )

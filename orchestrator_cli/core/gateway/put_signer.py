@@ -14,9 +14,9 @@ from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.gateway.message_fields import CONTENT_TYPE
 from orchestrator_cli.core.gateway.messages import SignedPut
+from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry, effective_expiry
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import to_base64
-from orchestrator_cli.core.s3.presign import Presigner, UrlExpiry, effective_expiry
-from orchestrator_cli.core.s3.writer import ArtifactStore
 
 
 @dataclass

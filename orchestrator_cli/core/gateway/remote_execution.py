@@ -11,8 +11,8 @@ from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway import messages
 from orchestrator_cli.core.gateway.client import GatewayClient, error_from_kind
+from orchestrator_cli.core.s3.bucket.multipart import IncompleteUpload, StoredPart
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
-from orchestrator_cli.core.s3.multipart import IncompleteUpload, StoredPart
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 
 # An unfinished upload, and the parts that S3 has of it by number.

@@ -12,18 +12,18 @@ from orchestrator_cli.core.base.cancellation import bind_token
 from orchestrator_cli.core.base.errors import AccessError, NotFoundError, UnavailableError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.remote_writer import RemoteWriter, path_of
-from orchestrator_cli.core.s3.checksum import to_base64
-from orchestrator_cli.core.s3.multipart import (
+from orchestrator_cli.core.s3.bucket.multipart import (
     IncompleteUpload,
     MultipartUploads,
     PartDigests,
     StoredPart,
 )
+from orchestrator_cli.core.s3.checksum import to_base64
+from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import Part
-from orchestrator_cli.core.s3.request import Operation
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.part_checksums import composite_from_parts
+from orchestrator_cli.core.transfer.upload.part_checksums import composite_from_parts
 
 # So many files wait for the server's decision at once: it takes them in one request.
 _SMALL_FILES = 64

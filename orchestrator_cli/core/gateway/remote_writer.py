@@ -21,6 +21,8 @@ from orchestrator_cli.core.gateway.batcher import Window
 from orchestrator_cli.core.gateway.messages import SignedPut
 from orchestrator_cli.core.gateway.remote_execution import FileAnswer, FoundParts, RemoteExecution
 from orchestrator_cli.core.http.transport import Task
+from orchestrator_cli.core.s3.bucket.multipart import PartDigests
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore, verify_etag
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
     RandomAccessReader,
@@ -29,14 +31,12 @@ from orchestrator_cli.core.s3.checksum import (
     to_base64,
 )
 from orchestrator_cli.core.s3.compare import StoredChecksum, content_equals
-from orchestrator_cli.core.s3.multipart import PartDigests
-from orchestrator_cli.core.s3.request import Operation, S3Response
-from orchestrator_cli.core.s3.session import USER_AGENT, S3Session
+from orchestrator_cli.core.s3.connection.session import USER_AGENT, S3Session
+from orchestrator_cli.core.s3.operations.request import Operation, S3Response
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
-from orchestrator_cli.core.s3.writer import ArtifactStore, verify_etag
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.http.curl_loop import CurlLoop
+    from orchestrator_cli.core.http.curl.loop import CurlLoop
 
 T = TypeVar("T")
 _CREATE_ATTEMPTS = 5
@@ -197,8 +197,8 @@ class _ServerSide:
 
     def loop(self, max_in_flight: int, stop: CancelToken) -> CurlLoop:
         """Return a loop for the thread that calls this; it is closed by the caller."""
-        from orchestrator_cli.core.http.curl_loop import CurlLoop
-        from orchestrator_cli.core.http.curl_options import ClientOptions
+        from orchestrator_cli.core.http.curl.loop import CurlLoop
+        from orchestrator_cli.core.http.curl.options import ClientOptions
 
         options = ClientOptions(None, {}, USER_AGENT)
         return CurlLoop(options, max_in_flight=max_in_flight, stop=stop)

@@ -37,17 +37,17 @@ from orchestrator_cli.core.gateway.put_signer import (
     storage_place,
 )
 from orchestrator_cli.core.gateway.version_receipts import VersionReceipts
+from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads
+from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.compare import (
     SCHEDULE_METADATA,
     SHA256_METADATA,
     best_stored_checksum,
 )
-from orchestrator_cli.core.s3.multipart import MultipartUploads
+from orchestrator_cli.core.s3.operations.version_conflict import delete_if_not_oldest_version
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.core.s3.presign import UrlExpiry
 from orchestrator_cli.core.s3.types import ObjectMetadata, PutOutcome
-from orchestrator_cli.core.s3.version_conflict import delete_if_not_oldest_version
-from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _LOOKS_AT_ONCE = 8
 # Of more unfinished uploads of one key the oldest are of no use.

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import sha256
-from orchestrator_cli.core.s3.object_head import parse_head
-from orchestrator_cli.core.s3.request import Operation, S3Request, fetch
+from orchestrator_cli.core.s3.operations.object_head import parse_head
+from orchestrator_cli.core.s3.operations.request import Operation, S3Request, fetch
+from orchestrator_cli.core.s3.operations.xml_document import document_parser
 from orchestrator_cli.core.s3.types import ObjectMetadata
-from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.s3.xml_document import document_parser
 
 _METADATA = "receipt-sha256"
 # A PUT that began while its URL worked has ended by then.

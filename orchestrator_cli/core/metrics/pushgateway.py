@@ -28,8 +28,8 @@ from orchestrator_cli.core.metrics.registry import MetricsSnapshot
 from orchestrator_cli.core.metrics.text_file import add_to_file, locked, read_totals
 from orchestrator_cli.core.metrics.totals import registry_of
 from orchestrator_cli.core.s3.checksum import sha256
+from orchestrator_cli.core.s3.connection.session import USER_AGENT
 from orchestrator_cli.core.s3.errors import map_exception
-from orchestrator_cli.core.s3.session import USER_AGENT
 
 JOB = "orchestrator"
 _BASE64 = "@base64"
@@ -149,8 +149,8 @@ class Pushgateway:
         return partial(self._send, Request(method, url, named, data, total_timeout_seconds=timeout))
 
     def _send(self, request: Request) -> None:
-        from orchestrator_cli.core.http.curl_easy import EasyTransport
-        from orchestrator_cli.core.http.curl_options import ClientOptions
+        from orchestrator_cli.core.http.curl.easy import EasyTransport
+        from orchestrator_cli.core.http.curl.options import ClientOptions
 
         options = ClientOptions(*self._options, USER_AGENT)
         with contextlib.closing(EasyTransport(options)) as http:

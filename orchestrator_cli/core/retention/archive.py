@@ -24,10 +24,10 @@ from orchestrator_cli.core.executions.keys import (
     parse_artifact_key,
 )
 from orchestrator_cli.core.retention.rule import ARCHIVE_CLASSES
-from orchestrator_cli.core.s3.read_operations import head_object
-from orchestrator_cli.core.s3.request import Operation
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.operations.read import head_object
+from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
-from orchestrator_cli.core.s3.writer import ArtifactStore
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.retention.configuration import Configuration

@@ -26,9 +26,9 @@ from orchestrator_cli.core.retention.configuration import (
     same_configuration,
 )
 from orchestrator_cli.core.retention.rule import to_api_form
-from orchestrator_cli.core.s3.bucket_settings import read_setting
+from orchestrator_cli.core.s3.bucket.settings import read_setting
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, to_base64
-from orchestrator_cli.core.s3.writer import ArtifactStore
 
 # What boto3 reads into a rule. Whatever else a server keeps would be lost in writing it back.
 _KNOWN_ELEMENTS = frozenset(

@@ -22,8 +22,8 @@ from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import ObjectSummary
-from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _READ_BYTES = 8 * 1024 * 1024
 _ROWS_AT_ONCE = 10_000

@@ -20,12 +20,12 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import METADATA_NAME
-from orchestrator_cli.core.executions.listing import no_such_execution
-from orchestrator_cli.core.executions.selection import filter_files
+from orchestrator_cli.core.executions.listings.executions import no_such_execution
+from orchestrator_cli.core.executions.listings.selection import filter_files
 from orchestrator_cli.core.retention.archive import is_archived, list_with_restore_status
 from orchestrator_cli.core.retention.prices import price_retrieval, retrieval_prices
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import ObjectSummary
-from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _FIRST_WAIT_SECONDS = 0.25
 _LONGEST_WAIT_SECONDS = 300.0

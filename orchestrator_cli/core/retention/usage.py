@@ -16,17 +16,17 @@ from orchestrator_cli.core.executions.keys import (
     execution_prefix,
     key_execution_id,
 )
-from orchestrator_cli.core.executions.partitioned_listing import Listing, Window, list_window
-from orchestrator_cli.core.executions.repository import read_executions
+from orchestrator_cli.core.executions.listings.partitioned import Listing, Window, list_window
+from orchestrator_cli.core.executions.record.repository import read_executions
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
 from orchestrator_cli.core.retention.inventory import InventoryObject
-from orchestrator_cli.core.s3.list_operations import ListQuery, list_objects
-from orchestrator_cli.core.s3.multipart import IncompleteUpload, MultipartUploads
-from orchestrator_cli.core.s3.multipart_operations import list_parts
-from orchestrator_cli.core.s3.request import Operation
+from orchestrator_cli.core.s3.bucket.multipart import IncompleteUpload, MultipartUploads
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.operations.listing import ListQuery, list_objects
+from orchestrator_cli.core.s3.operations.multipart import list_parts
+from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
-from orchestrator_cli.core.s3.writer import ArtifactStore
 
 _PAGE_KEYS = 1000
 _FIRST_PAGES = 2

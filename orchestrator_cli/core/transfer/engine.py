@@ -12,13 +12,13 @@ from typing import Protocol, Self, TypeVar
 from orchestrator_cli.core.base.cancellation import bind_token
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.base.memory_limiter import BufferPool, MemoryLimiter
-from orchestrator_cli.core.http.curl_loop import CurlLoop
+from orchestrator_cli.core.http.curl.loop import CurlLoop
 from orchestrator_cli.core.http.transport import Cancelled
-from orchestrator_cli.core.s3.multipart import MultipartUploads
+from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.core.s3.request import Operation
 from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer.part_threads import PartThreads
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.s3.writer import ArtifactStore
 from orchestrator_cli.core.transfer.engine import TransferEngine
 
 if TYPE_CHECKING:

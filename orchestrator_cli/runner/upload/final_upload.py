@@ -17,17 +17,17 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
-from orchestrator_cli.core.executions.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.placement import storage_path_for
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.transfer.plan import (
+from orchestrator_cli.core.transfer.upload.plan import (
     PathFilter,
     PlanItem,
     PlannedFile,
     SkippedPath,
     plan_upload,
 )
-from orchestrator_cli.core.transfer.uploader import Uploader
+from orchestrator_cli.core.transfer.upload.uploader import Uploader
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome, render_results
 from orchestrator_cli.runner.spool import RUN_LOGS, RUNNER_LOG
 from orchestrator_cli.runner.spool_log import SpooledRun

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy
-from orchestrator_cli.core.s3.writer import ArtifactStore
-from orchestrator_cli.core.transfer.uploader import upload_stream
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.transfer.upload.uploader import upload_stream
 from orchestrator_cli.runner.spool import RUN_LOGS
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.connections import Connections

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 
-from orchestrator_cli.core.executions.metadata import (
+from orchestrator_cli.core.executions.record.metadata import (
     ExecutionMetadata,
     Result,
     RunDetails,
     build_metadata,
 )
-from orchestrator_cli.core.executions.repository import (
+from orchestrator_cli.core.executions.record.repository import (
     create_execution,
     finish_execution,
     record_upload_result,
 )
-from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.runner.run_record import RunEnd, RunStart, run_details
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.file_results import FileResults

@@ -36,7 +36,7 @@ from orchestrator_cli.core.retention.usage import (
     list_usage_of,
     name_groups,
 )
-from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 _DEFAULT_WINDOW = timedelta(days=30)
 
@@ -168,7 +168,7 @@ class UsageSource:
 
     def _missing(self, execution_id: str) -> OrchestratorError:
         from orchestrator_cli.core.base.errors import NotFoundError
-        from orchestrator_cli.core.executions.listing import no_such_execution
+        from orchestrator_cli.core.executions.listings.executions import no_such_execution
 
         if self._inventory:
             return NotFoundError(f"no such execution in the inventory: {execution_id}")

@@ -17,8 +17,8 @@ from orchestrator_cli.cli.search_options import NO_MATCH_EXIT_CODE, SearchOption
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.view import LogView
-    from orchestrator_cli.core.executions.logs import StoredLogs
-    from orchestrator_cli.core.s3.writer import ArtifactStore
+    from orchestrator_cli.core.executions.logs.finding import StoredLogs
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 # What a terminal without a pager gets of a long log.
 _TERMINAL_LINES = 1000
@@ -126,7 +126,7 @@ def logs(
 
 def _names(app: App, store: ArtifactStore, execution_id: str, all_logs: bool) -> tuple[str, ...]:
     """Return the names of the logs to show where none was named, and say what they are."""
-    from orchestrator_cli.core.executions.logs import list_logs, no_such_log
+    from orchestrator_cli.core.executions.logs.finding import list_logs, no_such_log
 
     stored = list_logs(store, execution_id)
     if stored.is_running:
@@ -165,7 +165,7 @@ class _Source:
 
     def size_bytes(self) -> int:
         """Return how long they are together."""
-        from orchestrator_cli.core.executions.logs import find_log
+        from orchestrator_cli.core.executions.logs.finding import find_log
 
         return sum(find_log(self.store, self.execution_id, one).size_bytes for one in self.names)
 
@@ -177,13 +177,16 @@ class _Source:
             yield from view.render(self._read(name, view), prefix)
 
     def _read(self, name: str, view: LogView) -> Iterator[bytes | memoryview]:
-        from orchestrator_cli.core.executions.logs import (
+        from orchestrator_cli.core.executions.logs.finding import (
             find_log,
             open_log_with_prefix,
             tail_offset,
         )
         from orchestrator_cli.core.retention.archive import explain_archived_errors
-        from orchestrator_cli.core.transfer.range_reader import iter_object_verified, iter_range
+        from orchestrator_cli.core.transfer.download.range_reader import (
+            iter_object_verified,
+            iter_range,
+        )
 
         store, first = self.store, memoryview(b"")
         only_end = view.last is not None and not view.needs_all_lines

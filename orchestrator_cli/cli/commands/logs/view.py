@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
-from orchestrator_cli.core.executions.ansi import strip_ansi
-from orchestrator_cli.core.executions.line_pattern import LinePattern
-from orchestrator_cli.core.executions.log_search import (
+from orchestrator_cli.core.executions.logs.ansi import strip_ansi
+from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
+from orchestrator_cli.core.executions.logs.search import (
     Context,
     LogLine,
     count_matches,

@@ -147,7 +147,7 @@ def run(
     if not argv:
         raise click.UsageError("Missing CMD; write it after --.")
     from orchestrator_cli.core.base.command_secrets import mask_command
-    from orchestrator_cli.core.executions.metadata import build_metadata
+    from orchestrator_cli.core.executions.record.metadata import build_metadata
     from orchestrator_cli.runner.output_copier import open_missing_streams
     from orchestrator_cli.runner.run_record import RunStart
     from orchestrator_cli.runner.session import Limits

@@ -14,7 +14,7 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.executions.doctor.checker import POLICY_CODES, Finding, Verdict
 from orchestrator_cli.core.executions.doctor.scratch import FIRST, NO_UPLOAD, TEXT, Scratch
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
-from orchestrator_cli.core.s3.bucket_settings import read_setting
+from orchestrator_cli.core.s3.bucket.settings import read_setting
 
 _LARGEST_SKEW_SECONDS = 60
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError
 from orchestrator_cli.core.executions.doctor.scratch import Scratch
-from orchestrator_cli.core.s3.writer import ArtifactStore
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 # The answer to HEAD has no body, and so no code but its status.
 POLICY_CODES = frozenset({"AccessDenied", "AllAccessDisabled", "403", ""})

@@ -16,9 +16,9 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.executions.doctor.checker import Finding, Verdict
 from orchestrator_cli.core.executions.doctor.scratch import FIRST, NO_UPLOAD, SECOND, TEXT, Scratch
 from orchestrator_cli.core.executions.keys import metadata_key
+from orchestrator_cli.core.s3.bucket.presign import presign_get
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256, to_base64
 from orchestrator_cli.core.s3.compare import best_stored_checksum
-from orchestrator_cli.core.s3.presign import presign_get
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 
 # --- create-only writes ----------------------------------------------------------------------

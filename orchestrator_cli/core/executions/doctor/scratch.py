@@ -16,10 +16,10 @@ from orchestrator_cli.core.executions.keys import (
     live_prefix,
 )
 from orchestrator_cli.core.http.transport import Request
+from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads, PartDigests, StoredPart
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, sha256
-from orchestrator_cli.core.s3.multipart import MultipartUploads, PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import DOUBLING, Part
-from orchestrator_cli.core.s3.writer import ArtifactStore
 
 FIRST, SECOND = b"orchestrator doctor: first", b"orchestrator doctor: second"
 TEXT = "text/plain"

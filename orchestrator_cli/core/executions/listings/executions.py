@@ -1,0 +1,166 @@
+"""Find executions and their files by listing; nothing here reads an object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from orchestrator_cli.core.base.errors import NotFoundError, UsageError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.ids import (
+    execution_time,
+    is_execution_id,
+    is_execution_id_prefix,
+)
+from orchestrator_cli.core.executions.keys import (
+    EXECUTIONS_PREFIX,
+    execution_prefix,
+    key_after_execution,
+    parse_artifact_key,
+    parse_execution_prefix,
+)
+from orchestrator_cli.core.executions.listings.partitioned import Listing, Window, list_window
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.types import ObjectSummary
+
+_LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
+# No ULID begins with more than 7.
+_AFTER_ALL_EXECUTIONS = EXECUTIONS_PREFIX + "8"
+# Nor does any id.
+_AFTER_ALL_IDS = "8"
+_NEWEST_PIECE = timedelta(hours=1)
+# Clocks differ; an id from further ahead is a foreign one.
+_CLOCK_SKEW = timedelta(hours=24)
+_LISTINGS_AT_ONCE = 8
+
+
+def list_files(store: ArtifactStore, execution_id: str) -> Iterator[tuple[str, ObjectSummary]]:
+    """Yield (path, object) of an execution's files in key order; foreign keys are left out."""
+    for listed in store.list_objects(execution_prefix(execution_id)):
+        parsed = parse_artifact_key(listed.key)
+        if parsed is not None:
+            yield parsed[1], listed
+
+
+def list_all_files(
+    store: ArtifactStore, execution_id: str, with_restore: bool = False
+) -> Iterator[tuple[str, ObjectSummary]]:
+    """Yield what `list_files` does. Raises NotFoundError where there is no such execution."""
+    exists = False
+    prefix = execution_prefix(execution_id)
+    for listed in store.list_objects(prefix, with_restore=with_restore):
+        exists = True
+        parsed = parse_artifact_key(listed.key)
+        if parsed is not None:
+            yield parsed[1], listed
+    if not exists:
+        raise no_such_execution(store, execution_id)
+
+
+def no_such_execution(store: ArtifactStore, execution_id: str) -> NotFoundError:
+    """Return the error for an execution that is not there."""
+    return NotFoundError(
+        f"no such execution: {execution_id} in s3://{store.bucket}",
+        hint="`orchestrator ls --since 7d` lists executions",
+    )
+
+
+def list_execution_ids(
+    store: ArtifactStore,
+    since: datetime | None,
+    until: datetime | None,
+    now: datetime,
+    after: str | None = None,
+) -> Iterator[str]:
+    """Yield the ids of a time window in time order, by a listing that starts and stops there.
+
+    `after` is an id to go on behind; without `until` the window ends with the last execution.
+    About a request per thousand executions of the window, whatever was there before or comes
+    after; those of a long one are sent several at once.
+    """
+    window = Window.of(since, until or now)
+    if until is None:
+        window = replace(window, last_key=_AFTER_ALL_EXECUTIONS)
+    if after is not None:
+        window = replace(window, start_after=max(window.start_after, key_after_execution(after)))
+    listing = Listing(
+        partial(store.list_prefixes, EXECUTIONS_PREFIX), _behind, _parse_prefixes, str
+    )
+    return list_window(listing, window, _LISTINGS_AT_ONCE)
+
+
+def list_newest_execution_ids(
+    store: ArtifactStore,
+    since: datetime,
+    until: datetime | None,
+    now: datetime,
+    before: str | None = None,
+) -> Iterator[str]:
+    """Yield the ids of a time window, the newest first; `before` is an id to go on from.
+
+    S3 lists in time order only. So the window is listed in pieces that begin at its end and double
+    in length: whoever stops early has paid for little more than what was taken.
+    """
+    end = execution_time(before) if before else until or now + _CLOCK_SKEW
+    length = _NEWEST_PIECE if before or until else _NEWEST_PIECE + _CLOCK_SKEW
+    last = before or _AFTER_ALL_IDS
+    while end >= since:
+        start = max(since, end - length)
+        ids = list(list_execution_ids(store, start, end, now))
+        for execution_id in reversed(ids):
+            # An id of the instant where two pieces meet is in both.
+            if execution_id < last:
+                last = execution_id
+                yield execution_id
+        if start == since:
+            return
+        end, length = start, length * 2
+
+
+def _behind(prefix: str) -> str:
+    # What is below a prefix sorts after it: to go on at the prefix itself would show it again.
+    return prefix.removesuffix("/") + "0"
+
+
+def _parse_prefixes(prefixes: Iterable[str]) -> list[str]:
+    return list(filter(None, map(parse_execution_prefix, prefixes)))
+
+
+def resolve_execution_id(store: ArtifactStore, text: str, now: datetime) -> str:
+    """Return the id that `@latest`, a unique prefix or a whole ULID stands for.
+
+    Raises NotFoundError, and UsageError for a prefix of several.
+    """
+    if text == "@latest":
+        return _latest_execution_id(store, now)
+    folded = text.upper()
+    if is_execution_id(folded):
+        return folded
+    if not is_execution_id_prefix(text):
+        raise UsageError(
+            f"not an execution id: {printable(text)!r}",
+            hint="give a ULID, the start of one, or @latest",
+        )
+    found: list[str] = []
+    for prefix in store.list_prefixes(EXECUTIONS_PREFIX + folded):
+        execution_id = parse_execution_prefix(prefix)
+        if execution_id is not None:
+            found.append(execution_id)
+        if len(found) > 1:
+            raise UsageError(f"{text} is the start of several execution ids: {', '.join(found)}, …")
+    if not found:
+        raise NotFoundError(f"no execution id starts with {text} in s3://{store.bucket}")
+    return found[0]
+
+
+def _latest_execution_id(store: ArtifactStore, now: datetime) -> str:
+    for hours in _LATEST_WINDOWS_HOURS:
+        latest = None
+        since = now - timedelta(hours=hours)
+        for latest in list_execution_ids(store, since, now + _CLOCK_SKEW, now):  # noqa: B007
+            pass
+        if latest is not None:
+            return latest
+    raise NotFoundError(f"no execution of the last year in s3://{store.bucket}")

@@ -1,0 +1,197 @@
+"""Find a log of an execution, and where its last lines begin."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ArchivedError,
+    IntegrityError,
+    NotFoundError,
+    UsageError,
+)
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.keys import (
+    LOG_NAMES,
+    artifact_key,
+    execution_prefix,
+    metadata_key,
+    parse_artifact_key,
+)
+from orchestrator_cli.core.executions.listings.executions import list_files, no_such_execution
+from orchestrator_cli.core.executions.placement import log_storage_path
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.part_plan import MIB
+from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
+
+Found = TypeVar("Found")
+
+# Enough for many screens, little enough for a poor network.
+FIRST_BYTES = 256 * 1024
+LOGS_FOLDER = "logs/"
+_DEFAULT_ORDER = ("stdout", "runner", "bench", "stderr")
+_ORDER_AFTER_FAILURE = ("stderr", "stdout", "runner", "bench")
+_TAIL_STEP_BYTES = 64 * 1024
+_LARGEST_TAIL_STEP_BYTES = 4 * MIB
+# How many files are looked at for one whose name is nearly what was asked for.
+_NEAR_NAMES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLogs:
+    """The logs that an execution has, by name, in the order in which they are worth reading."""
+
+    logs: dict[str, ObjectSummary]
+    has_failed: bool
+    is_running: bool
+
+    def first(self) -> str | None:
+        """Return the name of the first log that is not empty, or of the first one, or None."""
+        filled = (name for name, log in self.logs.items() if log.size_bytes)
+        return next(filled, next(iter(self.logs), None))
+
+
+def list_logs(store: ArtifactStore, execution_id: str) -> StoredLogs:
+    """Return the logs of an execution, by two requests. Raises NotFoundError."""
+    listed = list(store.list_objects(execution_prefix(execution_id) + LOGS_FOLDER))
+    record = _read_record(store, execution_id)
+    if record is None and not listed:
+        raise no_such_execution(store, execution_id)
+    record = record or {}
+    has_failed = record.get("result") in ("fail", "error")
+    parsed = ((parse_artifact_key(log.key), log) for log in listed)
+    found = {log_name(path[1]): log for path, log in parsed if path and log_name(path[1])}
+    order = _ORDER_AFTER_FAILURE if has_failed else _DEFAULT_ORDER
+    logs = {name: found[name] for name in order if name in found}
+    return StoredLogs(logs, has_failed, record.get("status") == "running")
+
+
+def _read_record(store: ArtifactStore, execution_id: str) -> dict[str, Any] | None:
+    """Return the metadata as it is, {} where it cannot be read, None where there is none."""
+    try:
+        # To validate it would take longer than to read most logs.
+        record = json.loads(store.get(metadata_key(execution_id)).content)
+    except NotFoundError:
+        return None
+    except (AccessError, ArchivedError, IntegrityError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def log_name(path: str) -> str:
+    """Return the name of a log from its path: `stdout`; "" for what is no log."""
+    is_log = path.startswith(LOGS_FOLDER) and path.removeprefix(LOGS_FOLDER) in LOG_NAMES
+    return path.removeprefix(LOGS_FOLDER).removesuffix(".log") if is_log else ""
+
+
+def find_log(store: ArtifactStore, execution_id: str, name: str) -> ObjectMetadata:
+    """Return the head of a log, or of the file of that path. Raises NotFoundError."""
+    return _look(store, execution_id, name, store.head_fast)
+
+
+def open_log_with_prefix(
+    store: ArtifactStore, execution_id: str, name: str
+) -> tuple[ObjectMetadata, memoryview]:
+    """Return the head of a log as `find_log` does, and its first bytes, in one request.
+
+    There are none of an archived log. Raises NotFoundError.
+    """
+
+    def begin(key: str) -> tuple[ObjectMetadata, memoryview]:
+        try:
+            return store.get_prefix(key, FIRST_BYTES)
+        except ArchivedError:
+            return store.head_fast(key), memoryview(b"")
+
+    return _look(store, execution_id, name, begin)
+
+
+def _look(
+    store: ArtifactStore, execution_id: str, name: str, look: Callable[[str], Found]
+) -> Found:
+    key = _key_of(execution_id, name)
+    try:
+        if key is not None:
+            return look(key)
+    except NotFoundError as error:
+        if error.is_fatal:
+            raise
+    raise no_such_log(store, execution_id, name)
+
+
+def _key_of(execution_id: str, name: str) -> str | None:
+    try:
+        return artifact_key(execution_id, log_storage_path(name) or name)
+    except UsageError:
+        # Nothing can be stored under such a name.
+        return None
+
+
+def no_such_log(store: ArtifactStore, execution_id: str, name: str | None) -> NotFoundError:
+    """Return the error for a log that is not there, with the name that was probably meant."""
+    _check_execution(store, execution_id)
+    if name is None:
+        message = f"no log in {execution_id}"
+    else:
+        message = f"no such log in {execution_id}: {printable(name)}"
+    near = _nearest_name(store, execution_id, name) if name else None
+    meant = f"did you mean {printable(near)}? " if near else ""
+    return NotFoundError(message, hint=f"{meant}`orchestrator ls {execution_id}` lists its files")
+
+
+def _nearest_name(store: ArtifactStore, execution_id: str, name: str) -> str | None:
+    if log_storage_path(name) is not None:
+        # It is no mistake; there is no such log yet.
+        return None
+    paths = [path for path, _ in islice(list_files(store, execution_id), _NEAR_NAMES)]
+    known = [*_DEFAULT_ORDER, *LOG_NAMES, *paths]
+    return next(iter(difflib.get_close_matches(name, known, 1)), None)
+
+
+def _check_execution(store: ArtifactStore, execution_id: str) -> None:
+    # Reads it, because the answer to a mere look-up does not tell a missing bucket.
+    try:
+        store.get_prefix(metadata_key(execution_id), 1)
+    except NotFoundError as error:
+        if error.is_fatal:
+            raise
+        raise no_such_execution(store, execution_id) from error
+
+
+def tail_offset(
+    store: ArtifactStore, key: str, size_bytes: int, lines: int, floor_bytes: int = 0
+) -> int:
+    """Return the offset at which the last lines of a text begin, `floor_bytes` at least.
+
+    Reads backwards in growing steps, so what is moved follows what is shown, not the size.
+    A last line without a newline counts.
+    """
+    if lines <= 0 or size_bytes == 0:
+        return size_bytes
+    wanted, end, step = lines, size_bytes, _TAIL_STEP_BYTES
+    while end > floor_bytes:
+        start = max(floor_bytes, end - step)
+        block = bytes(store.get_range(key, start, end - start))
+        if end == size_bytes and block.endswith(b"\n"):
+            wanted += 1
+        position = _nth_last_newline(block, wanted)
+        if position is not None:
+            return start + position + 1
+        wanted -= block.count(b"\n")
+        end, step = start, min(step * 4, _LARGEST_TAIL_STEP_BYTES)
+    return floor_bytes
+
+
+def _nth_last_newline(block: bytes, count: int) -> int | None:
+    position = len(block)
+    for _ in range(count):
+        position = block.rfind(b"\n", 0, position)
+        if position < 0:
+            return None
+    return position

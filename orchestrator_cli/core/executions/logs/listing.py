@@ -1,0 +1,89 @@
+"""Find the logs of all executions of a time window, the newest first, by listing alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from orchestrator_cli.core.executions.ids import first_execution_id, last_execution_id
+from orchestrator_cli.core.executions.keys import (
+    EXECUTIONS_PREFIX,
+    execution_prefix,
+    key_after_execution,
+    key_execution_id,
+    parse_artifact_key,
+)
+from orchestrator_cli.core.executions.logs.finding import LOGS_FOLDER, log_name
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.types import ObjectSummary
+
+# Clocks differ; an id from further ahead is a foreign one.
+_CLOCK_SKEW = timedelta(hours=24)
+_TICK = timedelta(milliseconds=1)
+_FIRST_SPAN = timedelta(hours=1)
+# How many executions are held at once, about, because S3 lists the oldest first.
+_FEW_EXECUTIONS = 250
+_MANY_EXECUTIONS = 2000
+# What S3 lists at once: so many files that are no logs are worth a request to get past them.
+_PAGE_KEYS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionLogs:
+    """The logs that an execution has, by name."""
+
+    execution_id: str
+    logs: dict[str, ObjectSummary]
+
+
+def list_logs_newest_first(
+    store: ObjectReader, since: datetime, until: datetime | None, now: datetime
+) -> Iterator[ExecutionLogs]:
+    """Yield the executions that began in a time window and have logs, the newest first.
+
+    The window is listed piece by piece from its end, so that memory follows neither its length nor
+    the history.
+    """
+    end = until or now + _CLOCK_SKEW
+    span = _FIRST_SPAN + (end - now if until is None else timedelta(0))
+    while end >= since:
+        start = max(since, end - span)
+        found = list(_list_logs_between(store, start, end))
+        yield from reversed(found)
+        if len(found) < _FEW_EXECUTIONS:
+            span *= 2
+        elif len(found) > _MANY_EXECUTIONS:
+            span = max(span / 2, _TICK)
+        end = start - _TICK
+
+
+def _list_logs_between(
+    store: ObjectReader, since: datetime, until: datetime
+) -> Iterator[ExecutionLogs]:
+    start_after = EXECUTIONS_PREFIX + first_execution_id(since)
+    last_key = key_after_execution(last_execution_id(until))
+    listed = _list_log_objects(store, start_after, last_key)
+    for execution_id, group in groupby(listed, lambda found: found[0]):
+        yield ExecutionLogs(execution_id, {name: log for _, name, log in group})
+
+
+def _list_log_objects(
+    store: ObjectReader, start_after: str, last_key: str
+) -> Iterator[tuple[str, str, ObjectSummary]]:
+    """Yield (execution id, name, object) of logs; of many other files only the first are listed."""
+    passed = 0
+    for listed in store.list_objects(EXECUTIONS_PREFIX, start_after):
+        if listed.key > last_key:
+            return
+        execution_id, path = parse_artifact_key(listed.key) or ("", "")
+        if log_name(path):
+            passed = 0
+            yield execution_id, log_name(path), listed
+            continue
+        passed += 1
+        logs = execution_prefix(key_execution_id(listed.key) or "") + LOGS_FOLDER
+        if passed >= _PAGE_KEYS and logs > listed.key:
+            yield from _list_log_objects(store, logs, last_key)
+            return

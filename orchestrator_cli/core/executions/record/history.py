@@ -1,0 +1,54 @@
+"""The history: one JSON line a finished execution, which follows its record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from orchestrator_cli.core.base.errors import ConflictError
+from orchestrator_cli.core.executions.keys import history_key
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.types import PutOutcome
+
+HISTORY_TYPE = "application/x-ndjson"
+_ATTEMPTS = 32
+
+
+def history_line(metadata: ExecutionMetadata) -> bytes:
+    """Return the history record: one JSON line, all of the metadata but the manifest's lines."""
+    record = metadata.model_copy(update={"artifacts": None}).to_dict()
+    del record["artifacts"]
+    record["failure_count"] = len(record.pop("failures"))
+    return json.dumps(record, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+
+
+def write_history(
+    store: ArtifactStore,
+    metadata: ExecutionMetadata,
+    read_record: Callable[[], ExecutionMetadata],
+) -> None:
+    """Make the history line say what the record says; nothing is written where it does already.
+
+    `read_record` reads the record again, after the line: whoever changes the record writes the
+    line afterwards, so the last one to write it has seen the last record.
+    """
+    key = history_key(metadata.execution_id)
+    outcome, _ = store.put_if_absent(key, history_line(metadata), HISTORY_TYPE)
+    if outcome is not PutOutcome.CONFLICT:
+        return
+    for _ in range(_ATTEMPTS):
+        stored = store.get(key)
+        line = history_line(read_record())
+        if stored.content == line:
+            return
+        try:
+            store.compare_and_swap(key, line, stored.etag, HISTORY_TYPE)
+        except ConflictError:
+            store.retry.wait_a_moment()
+        else:
+            return
+    raise ConflictError(
+        f"the history line of {metadata.execution_id} keeps changing",
+        hint="run the same command again",
+    )

@@ -1,0 +1,36 @@
+"""Whether an execution is a plain one that runs, told without the full record.
+
+Validating a whole record costs more than storing a hundred small files. An upload to an execution
+that runs and has no failures needs to know just that; everything else is read in full.
+"""
+
+from __future__ import annotations
+
+import json
+
+from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError
+from orchestrator_cli.core.executions.keys import MAX_METADATA_READ_BYTES, metadata_key
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+
+# What every record of this version says while its execution runs.
+_RUNNING = {
+    "schema_version": 1,
+    "status": "running",
+    "artifact_status": "pending",
+    "result": None,
+    "ended_at": None,
+    "artifacts": None,
+    "failures": [],
+}
+
+
+def is_running_without_failures(store: ObjectReader, execution_id: str) -> bool:
+    """Say whether it certainly is so. False where it is not, or where a full look must tell."""
+    try:
+        content = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES).content
+        record = json.loads(content)
+    except (IntegrityError, NotFoundError, ValueError):
+        return False
+    if not isinstance(record, dict) or record.get("execution_id") != execution_id:
+        return False
+    return all(name in record and record[name] == value for name, value in _RUNNING.items())

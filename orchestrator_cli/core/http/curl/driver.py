@@ -1,0 +1,197 @@
+"""Drives libcurl's multi handle with a selector: many requests and timers in one thread."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pycurl
+
+from orchestrator_cli.core.http.curl.exchange import Exchange
+from orchestrator_cli.core.http.curl.options import ClientOptions
+from orchestrator_cli.core.http.curl.socket_watch import SocketWatch
+from orchestrator_cli.core.http.curl.timers import Timers
+from orchestrator_cli.core.http.transport import RateLimit, Request, Response
+
+# How often in the time of a stall it is looked whether anything moves.
+_STALL_CHECKS = 8
+_SIGNAL_POLL_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Completion:
+    """What has ended: a request, by a response or an error, or a timer, by neither."""
+
+    tag: object
+    response: Response | None = None
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class _Active:
+    """A request that is under way, and when something last moved in it."""
+
+    exchange: Exchange
+    tag: object
+    moved_at: float
+    progress: tuple[int, ...] | None = None
+    sent_at: float | None = None
+
+
+class CurlDriver:
+    """Starts requests and timers, and tells which have ended. Only `wake` is for other threads."""
+
+    def __init__(
+        self,
+        options: ClientOptions,
+        rate_limit: RateLimit | None = None,
+        *,
+        max_connections: int = 4,
+        share: pycurl.CurlShare | None = None,
+    ) -> None:
+        self._options = options
+        self._rate_limit = rate_limit
+        self._share = share
+        self._watch = SocketWatch()
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch.watch_socket)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._watch.set_timer)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
+        self._idle: list[Exchange] = []
+        self._active: dict[pycurl.Curl, _Active] = {}
+        self._timers = Timers()
+        self._next_check_at = 0.0
+        self._check_seconds = options.stall_timeout_seconds / _STALL_CHECKS
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return len(self._active)
+
+    def seconds_without_response(self) -> float:
+        """Return how long ago the oldest request was seen to have been sent; 0 where it was not."""
+        now = time.monotonic()
+        for active in self._active.values():
+            if active.sent_at is None and active.exchange.is_sent():
+                active.sent_at = now
+            return now - (active.sent_at or now)
+        return 0.0
+
+    def start(self, request: Request, tag: object) -> None:
+        """Start a request; `step` will return its completion with this tag.
+
+        Raises InvalidRequestError, InvalidProxyError.
+        """
+        exchange = self._idle.pop() if self._idle else self._new_exchange()
+        try:
+            exchange.prepare(request, fresh=self._watch.is_tainted(only_idle=not self._active))
+        except BaseException:
+            exchange.release()
+            self._idle.append(exchange)
+            raise
+        self._active[exchange.curl] = _Active(exchange, tag, time.monotonic())
+        self._multi.add_handle(exchange.curl)
+
+    def start_timer(self, seconds: float, tag: object) -> None:
+        """Let `step` return a completion with this tag after so many seconds."""
+        self._timers.add(tag, seconds)
+
+    def cancel(self, tag: object) -> None:
+        """Drop the request or timer with this tag, and the connection that it used."""
+        for active in [one for one in self._active.values() if one.tag is tag]:
+            self._release(active.exchange)
+        self._timers.remove(tag)
+
+    def step(self, max_seconds: float | None = None) -> list[Completion]:
+        """Wait until something happens, at most so long, and return what has ended."""
+        for descriptor, action in self._watch.wait(self._wait_seconds(max_seconds)):
+            self._multi.socket_action(descriptor, action)
+        timer_at = self._watch.timer_at
+        if timer_at is not None and timer_at <= time.monotonic():
+            self._watch.timer_at = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        return [*self._ended(), *self._expired_timers(), *self._stalled()]
+
+    def wake(self) -> None:
+        """Let `step` return now. May be called from any thread."""
+        self._watch.wake()
+
+    def close(self) -> None:
+        """Drop what is under way and close all connections."""
+        for active in list(self._active.values()):
+            self._release(active.exchange)
+        for exchange in self._idle:
+            exchange.close()
+        self._idle.clear()
+        self._timers.clear()
+        self._multi.close()
+        self._watch.close()
+
+    def _new_exchange(self) -> Exchange:
+        exchange = Exchange(self._options, self._rate_limit, self._timers.add)
+        if self._share is not None:
+            exchange.curl.setopt(pycurl.SHARE, self._share)
+        return exchange
+
+    def _release(self, exchange: Exchange) -> None:
+        del self._active[exchange.curl]
+        self._multi.remove_handle(exchange.curl)
+        exchange.release()
+        self._idle.append(exchange)
+
+    def _wait_seconds(self, max_seconds: float | None) -> float:
+        # A signal that another thread takes does not end the wait of the main thread.
+        limits = [time.monotonic() + _SIGNAL_POLL_SECONDS]
+        if max_seconds is not None:
+            limits.append(time.monotonic() + max_seconds)
+        if self._watch.timer_at is not None:
+            limits.append(self._watch.timer_at)
+        if self._timers.next_at is not None:
+            limits.append(self._timers.next_at)
+        if self._active:
+            limits.append(self._next_check_at)
+        return max(0.0, min(limits) - time.monotonic())
+
+    def _ended(self) -> list[Completion]:
+        completions: list[Completion] = []
+        left = 1
+        while left:
+            left, succeeded, failed = self._multi.info_read()
+            completions += [self._complete(curl, 0) for curl in succeeded]
+            completions += [self._complete(curl, code) for curl, code, _ in failed]
+        return completions
+
+    def _complete(self, curl: pycurl.Curl, code: int) -> Completion:
+        active = self._active[curl]
+        try:
+            response = active.exchange.finish(code)
+        except BaseException as error:  # noqa: BLE001 - handed to who sent the request
+            return Completion(active.tag, error=error)
+        finally:
+            self._release(active.exchange)
+        return Completion(active.tag, response)
+
+    def _expired_timers(self) -> list[Completion]:
+        completions = []
+        for tag in self._timers.pop_expired():
+            if not isinstance(tag, Exchange):
+                completions.append(Completion(tag))
+            elif tag.is_paused:
+                tag.resume()
+        return completions
+
+    def _stalled(self) -> list[Completion]:
+        """Return the requests in which nothing has moved for too long, and drop them."""
+        now = time.monotonic()
+        if now < self._next_check_at:
+            return []
+        self._next_check_at = now + self._check_seconds
+        completions = []
+        for active in list(self._active.values()):
+            progress = active.exchange.progress()
+            if progress is None or progress != active.progress:
+                active.progress, active.moved_at = progress, now
+            elif now - active.moved_at >= self._options.stall_timeout_seconds:
+                completions.append(Completion(active.tag, error=active.exchange.stalled()))
+                self._release(active.exchange)
+        return completions

@@ -1,0 +1,159 @@
+"""ObjectReader: the reading operations of one bucket as blocking calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError
+from orchestrator_cli.core.http.transport import Cancelled
+from orchestrator_cli.core.s3.checksum import RandomAccessReader
+from orchestrator_cli.core.s3.operations.listing import (
+    ListingProgress,
+    ListPage,
+    ListQuery,
+    list_objects,
+)
+from orchestrator_cli.core.s3.operations.read import (
+    ObjectContent,
+    get_object,
+    get_prefix,
+    get_range,
+    head_for_compare,
+    head_object,
+)
+from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.base.retry import RetryPolicy
+    from orchestrator_cli.core.s3.connection.session import S3Session
+
+__all__ = ["ObjectContent", "ObjectReader"]
+
+T = TypeVar("T")
+
+
+class ObjectReader:
+    """The objects of one bucket, for reading. Safe to share between threads.
+
+    Every method raises the library's exceptions; requests that failed for a moment are retried.
+    """
+
+    def __init__(self, clients: S3Session) -> None:
+        self.clients = clients
+        self.bucket = clients.bucket
+        self.retry: RetryPolicy = clients.retry
+
+    def map_operations(self, operations: Iterable[Operation[T]]) -> Iterator[T]:
+        """Yield the results of operations in order; many are in flight, in the calling thread.
+
+        What one raises ends all; closing the iterator ends them too.
+        """
+        loop = self.clients.loop(self.clients.settings.concurrency)
+        tasks = (self.clients.task(one, loop.throttled) for one in operations)
+        try:
+            yield from loop.map_ordered(tasks)
+        except Cancelled as error:
+            raise InterruptedByUser("interrupted") from error
+        finally:
+            loop.close()
+
+    def min_latency_seconds(self) -> float | None:
+        """Return how long the quickest response has taken so far; None before the first."""
+        return self.clients.client.min_latency_seconds
+
+    def head(self, key: str) -> ObjectMetadata:
+        """Look an object up, S3's own checksum included. Raises NotFoundError."""
+        return self.clients.run(head_object(key, with_checksum=True))
+
+    def head_for_compare(self, key: str) -> ObjectMetadata | None:
+        """Look up what is needed to recompute the checksum; None where there is no object."""
+        return self.clients.run(head_for_compare(key))
+
+    def head_fast(self, key: str) -> ObjectMetadata:
+        """Look an object up, without S3's own checksum. Raises NotFoundError."""
+        return self.clients.run(head_object(key))
+
+    def size_of(self, key: str) -> int:
+        """Return an object's size in bytes. Raises NotFoundError."""
+        return self.head_fast(key).size_bytes
+
+    def exists(self, key: str) -> bool:
+        """Return True if there is such an object."""
+        try:
+            self.head_fast(key)
+        except NotFoundError:
+            return False
+        return True
+
+    def get_prefix(self, key: str, size_bytes: int) -> tuple[ObjectMetadata, memoryview]:
+        """Look an object up and read its first bytes, in one request. Raises NotFoundError."""
+        return self.clients.run(get_prefix(key, size_bytes))
+
+    def get(self, key: str, max_bytes: int | None = None) -> ObjectContent:
+        """Read a small object whole. Raises NotFoundError, IntegrityError.
+
+        An object of more than `max_bytes` is not read further, and is an IntegrityError.
+        """
+        return self.clients.run(get_object(key, max_bytes))
+
+    def get_range(
+        self, key: str, offset_bytes: int, size_bytes: int, into: bytearray | None = None
+    ) -> memoryview:
+        """Read a range of an object, as a view of `into` if given; shorter where it ends."""
+        return self.clients.run(get_range(key, offset_bytes, size_bytes, into))
+
+    def open_object(self, key: str) -> RandomAccessReader:
+        """Return a stored object as something that reads at an offset."""
+        return _StoredObject(self, key)
+
+    def list_objects(
+        self,
+        prefix: str,
+        start_after: str = "",
+        with_restore: bool = False,
+        at_once: int | None = None,
+    ) -> Iterator[ObjectSummary]:
+        """Yield the objects under a prefix in key order, foreign keys included.
+
+        `with_restore` asks for the state of restores too, which only some servers list. `at_once`
+        is how many one request asks for, where the caller may need no more; else 1,000.
+        """
+        query = ListQuery(
+            prefix,
+            start_after,
+            page_size=at_once,
+            with_restore=with_restore,
+            bucket=self.bucket,
+        )
+        for page in self._pages(query):
+            yield from page.objects
+
+    def list_prefixes(self, prefix: str, start_after: str = "") -> Iterator[str]:
+        """Yield the prefixes one level down, in order; one request per thousand."""
+        for page in self._pages(ListQuery(prefix, start_after, "/", bucket=self.bucket)):
+            yield from page.prefixes
+
+    def _pages(self, query: ListQuery) -> Iterator[ListPage]:
+        token = None
+        progress = ListingProgress(query.what)
+        while True:
+            page = self.clients.run(list_objects(query, token))
+            progress.check(page.names)
+            yield page
+            token = page.next_token
+            if token is None:
+                return
+
+
+class _StoredObject:
+    """A stored object that is read at offsets."""
+
+    def __init__(self, store: ObjectReader, key: str) -> None:
+        self._store = store
+        self._key = key
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Return up to `size_bytes` bytes from an offset."""
+        return bytes(self._store.get_range(self._key, offset_bytes, size_bytes))

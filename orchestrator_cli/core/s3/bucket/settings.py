@@ -1,0 +1,49 @@
+"""Read one setting of a bucket, such as its lifecycle rules or whether it keeps versions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator_cli.core.base.errors import UnsupportedError
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+
+_ELEMENT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSetting:
+    """The parsed answer, and the names of all elements of its XML, which boto3 may have dropped."""
+
+    answer: dict[str, Any]
+    elements: frozenset[str]
+
+
+def read_setting(store: ArtifactStore, operation: str, root: str, what: str = "") -> BucketSetting:
+    """Send a request of boto3's client and return the setting whose XML begins with `root`.
+
+    A server that does not know a setting may answer with a listing of the bucket, in which boto3
+    finds no setting and no fault. Raises UnsupportedError then.
+    """
+    client = store.clients.boto
+    what = what or operation.replace("_", " ")
+    found: list[str] = []
+
+    def note_elements(response_dict: dict[str, Any], **_: Any) -> None:
+        if response_dict.get("status_code") == 200:
+            body = response_dict.get("body", b"")
+            found[:] = [name.decode() for name in _ELEMENT.findall(body)]
+
+    name = client.meta.method_to_api_mapping[operation]
+    event = f"before-parse.s3.{name}"
+    client.meta.events.register(event, note_elements)
+    try:
+        request = getattr(client, operation)
+        answer = store.retry.call(lambda: request(Bucket=store.bucket), what)
+    finally:
+        client.meta.events.unregister(event, note_elements)
+    # Some servers name the root after the operation.
+    if found and found[0] not in (root, f"{name}Response", f"{name}Result", f"{name}Output"):
+        raise UnsupportedError(f"{what}: the server has no such setting")
+    return BucketSetting(answer, frozenset(found))

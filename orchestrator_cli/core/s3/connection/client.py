@@ -1,0 +1,200 @@
+"""Runs operations: signs their requests, sends them, retries them, and names what went wrong.
+
+The same operation runs blocking (`run`), or as one of thousands on a loop (`task`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol, TypeVar, cast
+
+from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
+from orchestrator_cli.core.base.retry import Attempts, RetryPolicy
+from orchestrator_cli.core.http.transport import (
+    Cancelled,
+    Request,
+    Sleep,
+    Task,
+    Transport,
+    TransportError,
+    TransportErrorKind,
+    Waitable,
+)
+from orchestrator_cli.core.s3.errors import map_exception
+from orchestrator_cli.core.s3.operations.request import (
+    NotS3Error,
+    Operation,
+    S3Request,
+    S3Response,
+    accept_response,
+    sign_request,
+)
+from orchestrator_cli.core.s3.sigv4 import SigningKey
+
+T = TypeVar("T")
+
+_THROTTLING_CODES = frozenset(
+    {"SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "RequestLimitExceeded"}
+    | {"Throttling", "ThrottlingException", "TooManyRequestsException", "BandwidthLimitExceeded"}
+)
+# With these nobody gets as far as a request. A connection that breaks may be due to one object.
+_OUT_OF_REACH = frozenset(TransportErrorKind) - {
+    TransportErrorKind.BROKEN,
+    TransportErrorKind.TRUNCATED,
+    TransportErrorKind.MALFORMED,
+    TransportErrorKind.TOO_LARGE,
+    TransportErrorKind.TOO_SLOW,
+}
+
+
+class Signer(Protocol):
+    """Where the bucket is, and who asks."""
+
+    @property
+    def bucket_url(self) -> str:
+        """The bucket's URL, without a slash at its end."""
+        ...
+
+    def signing_key(self) -> SigningKey:
+        """Return the credentials of this moment. Raises AccessError."""
+        ...
+
+
+class S3Client:
+    """Sends requests about one bucket. Safe to share between threads.
+
+    `min_latency_seconds` is how long the quickest response has taken; None before the first.
+    """
+
+    def __init__(
+        self, signer: Signer, transport: Callable[[], Transport], retry: RetryPolicy
+    ) -> None:
+        """`transport` makes the transport of `run`, when it is first needed."""
+        self._signer = signer
+        self._make_transport = transport
+        self._retry = retry
+        self.min_latency_seconds: float | None = None
+
+    def run(self, operation: Operation[T]) -> T:
+        """Run an operation and wait for its result. Raises the library's exceptions."""
+        return run_task(self.task(operation), self._make_transport(), self._retry)
+
+    def task(
+        self, operation: Operation[T], on_throttled: Callable[[], object] | None = None
+    ) -> Task[T]:
+        """Return an operation as a task for a loop.
+
+        `on_throttled` is called where the server asks for fewer requests.
+        """
+        advance: Callable[[], S3Request | Sleep | Waitable] = partial(next, operation)
+        with contextlib.closing(operation):
+            while True:
+                try:
+                    step = advance()
+                except StopIteration as end:
+                    return cast("T", end.value)
+                try:
+                    if isinstance(step, S3Request):
+                        advance = partial(
+                            operation.send, (yield from self._send(step, on_throttled))
+                        )
+                    else:
+                        advance = partial(operation.send, (yield step))
+                except Exception as error:  # noqa: BLE001 - the operation decides
+                    advance = partial(operation.throw, error)
+
+    def _send(
+        self, request: S3Request, on_throttled: Callable[[], object] | None
+    ) -> Task[S3Response]:
+        """Send a request until it succeeds or its error is final."""
+        attempts = Attempts(self._retry)
+        while True:
+            try:
+                return (yield from self._try(request))
+            except OrchestratorError as error:
+                failure = error
+            if failure.is_throttled and on_throttled is not None:
+                on_throttled()
+            if failure.retryable and request.before_retry is not None:
+                yield from self.task(request.before_retry(failure), on_throttled)
+            yield Sleep(self._wait_after(request, failure, attempts))
+
+    def _try(self, request: S3Request) -> Task[S3Response]:
+        """Send a request once. Raises the library's exceptions."""
+        try:
+            key = self._signer.signing_key()
+            signed = sign_request(request, self._signer.bucket_url, key, datetime.now(UTC))
+            response = yield signed
+            accepted = accept_response(request, response)
+        except Exception as error:
+            mapped = map_request_error(error, request.what)
+            if mapped is error:
+                raise
+            raise mapped from error
+        self._retry.note_progress()
+        self.min_latency_seconds = min(
+            self.min_latency_seconds or response.seconds, response.seconds
+        )
+        return accepted
+
+    def _wait_after(
+        self, request: S3Request, failure: OrchestratorError, attempts: Attempts
+    ) -> float:
+        """Return how long to wait before the next try. Raises the failure where it is final."""
+        if not request.is_retried:
+            raise failure
+        try:
+            return attempts.wait_after(failure)
+        except OrchestratorError:
+            if _is_out_of_reach(failure) and attempts.nothing_succeeds:
+                failure.is_fatal = True
+            raise
+
+
+def run_task(task: Task[T], transport: Transport, retry: RetryPolicy) -> T:
+    """Run a task, one request after the other, and return its result."""
+    with contextlib.closing(task):
+        try:
+            step = next(task)
+            while True:
+                retry.check_stopped()
+                step = _advance(task, step, transport, retry)
+        except StopIteration as end:
+            return cast("T", end.value)
+
+
+def _advance(
+    task: Task[T], step: Request | Sleep | Waitable, transport: Transport, retry: RetryPolicy
+) -> Request | Sleep | Waitable:
+    """Do one step of a task and return its next one."""
+    try:
+        if isinstance(step, Sleep):
+            retry.wait(step.seconds)
+            result = None
+        elif isinstance(step, Request):
+            result = transport.send(step)
+        else:
+            result = step.result()
+    except Exception as error:  # noqa: BLE001 - the task decides
+        return task.throw(error)
+    return task.send(result)
+
+
+def map_request_error(error: Exception, what: str) -> Exception:
+    """Return the library's exception for a failed request, or the same error if it is not one."""
+    if isinstance(error, Cancelled):
+        return InterruptedByUser("interrupted")
+    mapped = map_exception(error, what)
+    if isinstance(mapped, OrchestratorError) and mapped.code in _THROTTLING_CODES:
+        mapped.is_throttled = True
+    return mapped
+
+
+def _is_out_of_reach(failure: OrchestratorError) -> bool:
+    cause = failure.__cause__
+    if isinstance(cause, TransportError):
+        return cause.kind in _OUT_OF_REACH
+    return isinstance(failure, NotS3Error)

@@ -1,0 +1,64 @@
+"""The client of boto3, for what is no matter of objects: lifecycle, restore, versioning, policies.
+
+It carries no bodies and lists no objects: it costs too much for that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.connection.config import S3Config
+from orchestrator_cli.core.s3.errors import map_exception
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def make_boto_client(
+    config: S3Config,
+    *,
+    connections: int,
+    connect_timeout_seconds: float,
+    read_timeout_seconds: float,
+    user_agent: str,
+) -> S3Client:
+    """Return a client for this bucket; it finds its credentials by the same chain.
+
+    Its own retries are off. Raises UsageError for what cannot be an endpoint, AccessError for a
+    profile that cannot be used.
+    """
+    import boto3
+    from botocore.config import Config
+
+    # Over plain HTTP botocore would read a body once more to sign it.
+    s3: Any = {"addressing_style": config.addressing_style, "payload_signing_enabled": False}
+    client_config = Config(
+        # Set explicitly: presigned URLs for custom endpoints would be version 2 otherwise.
+        signature_version="s3v4",
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=connect_timeout_seconds,
+        read_timeout=read_timeout_seconds,
+        max_pool_connections=connections,
+        # Ceph's gateway refuses the trailing checksums that boto3 sends by default.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        use_fips_endpoint=config.use_fips,
+        use_dualstack_endpoint=config.use_dualstack,
+        s3=s3,
+        user_agent_extra=user_agent,
+    )
+    try:
+        session = boto3.Session(profile_name=config.profile, region_name=config.region)
+        return session.client(
+            "s3",
+            endpoint_url=config.endpoint_url,
+            verify=config.ca_bundle,
+            config=client_config,
+        )
+    except ValueError as error:
+        hint = "check --endpoint-url and --region"
+        raise UsageError(printable(error), hint=hint, is_fatal=True) from error
+    except Exception as error:
+        raise map_exception(error, "configuration") from error

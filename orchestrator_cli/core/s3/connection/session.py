@@ -1,0 +1,248 @@
+"""The session of one bucket: who asks, where the bucket is, and the clients that ask.
+
+Each client is made when it is first asked for, so a command pays only for what it uses.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator_cli import __version__
+from orchestrator_cli.core.base.cancellation import BoundToken, CancelToken
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.retry import RetryPolicy
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.http.transport import RateLimit, Task, Transport
+from orchestrator_cli.core.s3.connection.client import S3Client, map_request_error
+from orchestrator_cli.core.s3.connection.config import S3Config, resolve_config
+from orchestrator_cli.core.s3.connection.credentials import (
+    CredentialLifetime,
+    CredentialProvider,
+    chain_credentials,
+    static_credentials,
+)
+from orchestrator_cli.core.s3.connection.endpoint import (
+    is_other_region,
+    resolve_endpoint,
+    service_host,
+)
+from orchestrator_cli.core.s3.error_codes import EXPIRED_CODES
+from orchestrator_cli.core.s3.errors import WrongRegionError
+from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.sigv4 import SigningKey
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client as BotoClient
+
+    from orchestrator_cli.core.http.curl.loop import CurlLoop
+    from orchestrator_cli.core.http.curl.options import ClientOptions
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_SECONDS = 10
+# How long nothing may move in either direction, not for a whole transfer.
+STALL_TIMEOUT_SECONDS = 60
+USER_AGENT = f"orchestrator/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """Which bucket, and what options say of it. None means: as the AWS configuration says.
+
+    `environment` has the variables of AWS: keys, region, endpoint, profile, CA.
+    `proxies` has `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, as the environment names
+    them in lower or upper case.
+    """
+
+    bucket: str
+    region: str | None = None
+    endpoint_url: str | None = None
+    profile: str | None = None
+    concurrency: int = 16
+    environment: Mapping[str, str] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict)
+
+
+class S3Session:
+    """The clients of one bucket. Safe to share between threads."""
+
+    def __init__(
+        self,
+        settings: S3Settings,
+        retry: RetryPolicy | None = None,
+        rate_limit: RateLimit | None = None,
+    ) -> None:
+        """Resolve the settings; `rate_limit` is for the bodies of requests.
+
+        Raises UsageError and AccessError where they cannot be used.
+        """
+        self.settings = settings
+        self.bucket = settings.bucket
+        self.retry = replace(
+            retry or RetryPolicy(), map_error=map_request_error, recover=self._recover
+        )
+        self._rate_limit = rate_limit
+        self.config = resolve_config(
+            settings.bucket,
+            settings.environment,
+            region=settings.region,
+            endpoint_url=settings.endpoint_url,
+            profile=settings.profile,
+        )
+        self._endpoint = resolve_endpoint(self.config)
+        self._credentials = _find_credentials(self.config, settings.environment)
+        # Several threads may ask for the first client at once; making one is not thread-safe.
+        self._lock = threading.RLock()
+        self._has_moved = False
+        self._boto: BotoClient | None = None
+        self._transport: Transport | None = None
+        self.client = S3Client(self, lambda: self.transport, self.retry)
+
+    # --- where the bucket is --------------------------------------------------------------
+
+    @property
+    def bucket_url(self) -> str:
+        """The bucket's URL, without a slash at its end."""
+        return self._endpoint.url
+
+    @property
+    def endpoint_url(self) -> str:
+        """The endpoint in use."""
+        return self.config.endpoint_url or f"https://{service_host(self.config.region)}"
+
+    @property
+    def region(self) -> str:
+        """The region that requests are signed for."""
+        return self._endpoint.region
+
+    @property
+    def is_aws(self) -> bool:
+        """Whether this is AWS itself, whose guarantees are known."""
+        return self._endpoint.is_aws
+
+    def follow_region(self, name: str) -> bool:
+        """Go to the region in which the bucket is, as S3 says; return True for signing anew.
+
+        That is safe at AWS itself and inside one partition, and done once in a session: two regions
+        that each name the other would be followed for ever.
+        """
+        with self._lock:
+            if not self._has_moved and is_other_region(name, self.config):
+                self.config = replace(self.config, region=name)
+                self._endpoint = resolve_endpoint(self.config)
+                self._has_moved, self._boto = True, None
+            return self._has_moved and self.config.region == name
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """The file of the private CA, as the AWS configuration names it."""
+        return self.config.ca_bundle
+
+    # --- who asks -------------------------------------------------------------------------
+
+    def credential_lifetime(self) -> CredentialLifetime:
+        """Return how long requests signed now stay good. Raises AccessError without credentials."""
+        return self._credentials.lifetime()
+
+    def signing_key(self) -> SigningKey:
+        """Return the credentials of this moment. Raises AccessError without any."""
+        now, endpoint = self._credentials.get(), self._endpoint
+        return SigningKey(
+            now.access_key_id,
+            now.secret_access_key,
+            now.session_token,
+            endpoint.region,
+            endpoint.service,
+        )
+
+    def refresh_credentials(self) -> bool:
+        """Get new credentials although the present ones seem good; say if that makes sense."""
+        return self._credentials.refresh()
+
+    def _recover(self, error: OrchestratorError) -> bool:
+        """Do something about an error that is final as things stand; return True for a retry."""
+        if isinstance(error, WrongRegionError):
+            return error.region is not None and self.follow_region(error.region)
+        return error.code in EXPIRED_CODES and self.refresh_credentials()
+
+    # --- what asks ------------------------------------------------------------------------
+
+    def run(self, operation: Operation[T]) -> T:
+        """Run an operation and wait for its result. Raises the library's exceptions."""
+        return self.client.run(operation)
+
+    def task(
+        self, operation: Operation[T], on_throttled: Callable[[], object] | None = None
+    ) -> Task[T]:
+        """Return an operation as a task for a loop: see `S3Client.task`."""
+        return self.client.task(operation, on_throttled)
+
+    def loop(self, max_in_flight: int = 256, stop: CancelToken | None = None) -> CurlLoop:
+        """Return a loop for the thread that calls this; it is closed by the caller."""
+        from orchestrator_cli.core.http.curl.loop import CurlLoop
+
+        return CurlLoop(
+            self.client_options,
+            max_in_flight=max_in_flight,
+            stop=stop or self.retry.token,
+            rate_limit=self._rate_limit,
+        )
+
+    @property
+    def client_options(self) -> ClientOptions:
+        """How requests are sent: proxies and CAs as the AWS configuration and the settings say."""
+        from orchestrator_cli.core.http.curl.options import ClientOptions
+
+        self._check_ca_bundle()
+        return ClientOptions(
+            ca_bundle=self.ca_bundle,
+            proxies=self.settings.proxies,
+            user_agent=USER_AGENT,
+            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+            stall_timeout_seconds=STALL_TIMEOUT_SECONDS,
+        )
+
+    @property
+    def transport(self) -> Transport:
+        """Sends one request at a time, from any thread."""
+        with self._lock:
+            if self._transport is None:
+                from orchestrator_cli.core.http.curl.easy import EasyTransport
+
+                token = BoundToken(self.retry.stop)
+                self._transport = EasyTransport(self.client_options, token, self._rate_limit)
+            return self._transport
+
+    @property
+    def boto(self) -> BotoClient:
+        """The control plane. Its own retries are off: RetryPolicy decides."""
+        with self._lock:
+            if self._boto is None:
+                from orchestrator_cli.core.s3.connection.control_plane import make_boto_client
+
+                self._credentials.get()
+                self._check_ca_bundle()
+                self._boto = make_boto_client(
+                    self.config,
+                    connections=self.settings.concurrency + 4,
+                    connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+                    read_timeout_seconds=STALL_TIMEOUT_SECONDS,
+                    user_agent=USER_AGENT,
+                )
+            return self._boto
+
+    def _check_ca_bundle(self) -> None:
+        """Raise UsageError where the CA's file is missing; botocore says it cannot connect."""
+        file = self.ca_bundle
+        if file and self.bucket_url.startswith("https:") and not Path(file).exists():
+            raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(file)}", is_fatal=True)
+
+
+def _find_credentials(config: S3Config, environment: Mapping[str, str]) -> CredentialProvider:
+    """Return whose credentials are used: a profile that an option names comes before all else."""
+    static = None if config.profile else static_credentials(environment)
+    return static or chain_credentials(config.profile, config.region)

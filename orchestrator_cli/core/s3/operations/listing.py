@@ -1,0 +1,185 @@
+"""The operations that list a bucket: objects, prefixes, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote_plus
+
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.operations.request import (
+    SMALL_RESPONSE_SECONDS,
+    Operation,
+    S3Request,
+    fetch,
+    unexpected_response,
+)
+from orchestrator_cli.core.s3.operations.xml_document import (
+    MAX_DOCUMENT_BYTES,
+    XmlElement,
+    document_parser,
+)
+from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
+
+# S3 may skip over many deleted keys without a single one to list.
+_MAX_EMPTY_PAGES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """What to list. `bucket` is for messages only.
+
+    `page_size` is how many keys one page has at most; None: 1,000. `with_restore` asks for the
+    state of restores too, which only some servers list.
+    """
+
+    prefix: str
+    start_after: str = ""
+    delimiter: str = ""
+    page_size: int | None = None
+    with_restore: bool = False
+    bucket: str = ""
+
+    @property
+    def what(self) -> str:
+        """What errors call the listing."""
+        origin = f"s3://{self.bucket}/" if self.bucket else ""
+        return f"listing of {origin}{printable(self.prefix)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of a listing, in key order. `next_token` is None on the last one."""
+
+    objects: list[ObjectSummary]
+    prefixes: list[str]
+    next_token: str | None
+
+    @property
+    def names(self) -> list[str]:
+        """The keys and the prefixes."""
+        return [*(item.key for item in self.objects), *self.prefixes]
+
+
+def list_objects(query: ListQuery, token: str | None = None) -> Operation[ListPage]:
+    """List one page; `token` is where the page before it ended."""
+    what = query.what
+    fields = {
+        # XML cannot carry every key: they come encoded.
+        "encoding-type": "url",
+        "list-type": "2",
+        "prefix": query.prefix,
+        "start-after": query.start_after,
+        "delimiter": query.delimiter,
+        "max-keys": str(query.page_size) if query.page_size else "",
+        "continuation-token": token or "",
+    }
+    asked = {"x-amz-optional-object-attributes": "RestoreStatus"} if query.with_restore else {}
+    request = document_request("GET", "", what, {n: text for n, text in fields.items() if text})
+    request.headers = asked
+    parse = document_parser(what, "ListBucket")
+    return (yield from fetch(request, lambda answer: _parse_page(parse(answer), query, token)))
+
+
+class ListingProgress:
+    """Raises UnavailableError for pages that get nowhere: a listing without end is none of S3."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._last_name = ""
+        self._empty_pages = 0
+
+    def check(self, names: list[str]) -> None:
+        """Take the names of the next page: one of them lies behind all that came before."""
+        self._empty_pages = 0 if names else self._empty_pages + 1
+        last_name = max(names, default="")
+        stands_still = bool(names) and last_name <= self._last_name
+        if stands_still or self._empty_pages > _MAX_EMPTY_PAGES:
+            raise unexpected_response(self._what)
+        self._last_name = max(self._last_name, last_name)
+
+
+def document_request(method: str, key: str, what: str, query: dict[str, str]) -> S3Request:
+    """Return a request whose response is a document."""
+    return S3Request(
+        method,
+        key,
+        what,
+        query=query,
+        max_body_bytes=MAX_DOCUMENT_BYTES,
+        total_timeout_seconds=SMALL_RESPONSE_SECONDS,
+    )
+
+
+def name_decoder(page: XmlElement) -> Callable[[str], str]:
+    """Return what decodes the names of a page; not every server encodes them when asked."""
+    return unquote_plus if page.text("EncodingType").lower() == "url" else str
+
+
+def _parse_page(page: XmlElement, query: ListQuery, token: str | None) -> ListPage:
+    decode = name_decoder(page)
+    objects = [_parse_object(item, decode) for item in page.children("Contents")]
+    prefixes = [decode(item.required("Prefix")) for item in page.children("CommonPrefixes")]
+    following = page.text("NextContinuationToken") if page.flag("IsTruncated") else None
+    listed = ListPage(objects, prefixes, following)
+    if not all(name.startswith(query.prefix) for name in listed.names):
+        raise page.unexpected()
+    if following is not None and following in ("", token):
+        # It would be the same page for ever.
+        raise OrchestratorError(f"{query.what}: the server does not say how it goes on")
+    return listed
+
+
+def _parse_object(item: XmlElement, decode: Callable[[str], str]) -> ObjectSummary:
+    told = item.texts()
+    key = told.get("Key")
+    if not key:
+        raise item.unexpected()
+    return ObjectSummary(
+        key=decode(key),
+        size_bytes=item.number(told.get("Size", "0")),
+        etag=told.get("ETag", "").strip('"'),
+        last_modified=item.instant(told.get("LastModified", "")),
+        storage_class=told.get("StorageClass") or "STANDARD",
+        restore=_parse_restore(item) if "RestoreStatus" in told else None,
+    )
+
+
+def _parse_restore(item: XmlElement) -> RestoreState | None:
+    status = item.child("RestoreStatus")
+    if status is None:
+        return None
+    expires_at = status.text("RestoreExpiryDate")
+    ongoing = status.flag("IsRestoreInProgress")
+    # Once a copy has expired, AWS may go on listing an empty state.
+    if not ongoing and not expires_at:
+        return None
+    return RestoreState(ongoing, status.instant(expires_at) if expires_at else None)
+
+
+def list_live_versions(key: str) -> Operation[list[str]]:
+    """List the ids of a key's versions since it was last deleted, the newest first."""
+    what = f"listing of the versions of {printable(key)}"
+    query = {"versions": "", "prefix": key, "encoding-type": "url"}
+    request = document_request("GET", "", what, query)
+    return (
+        yield from fetch(
+            request,
+            lambda response: _parse_versions(document_parser(what, "ListVersions")(response), key),
+        )
+    )
+
+
+def _parse_versions(page: XmlElement, key: str) -> list[str]:
+    decode = name_decoder(page)
+
+    def of_key(name: str) -> list[XmlElement]:
+        return [one for one in page.children(name) if decode(one.required("Key")) == key]
+
+    deletions = [one.instant(one.text("LastModified")) for one in of_key("DeleteMarker")]
+    return [
+        one.required("VersionId")
+        for one in of_key("Version")
+        if not deletions or one.instant(one.text("LastModified")) > max(deletions)
+    ]

@@ -1,0 +1,300 @@
+"""The operations of multipart uploads: find, create, list parts, send a part, complete, abort."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+
+from orchestrator_cli.core.base.errors import (
+    ConflictError,
+    NotFoundError,
+    OrchestratorError,
+    UnavailableError,
+    UnsupportedError,
+)
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.http.transport import Body
+from orchestrator_cli.core.s3.checksum import to_base64
+from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
+from orchestrator_cli.core.s3.operations.listing import document_request, name_decoder
+from orchestrator_cli.core.s3.operations.put import ServerTraits, verify_etag
+from orchestrator_cli.core.s3.operations.read import head_for_compare
+from orchestrator_cli.core.s3.operations.request import (
+    SMALL_RESPONSE_SECONDS,
+    Operation,
+    S3Request,
+    S3Response,
+    SignedBody,
+    fetch,
+    require_etag,
+)
+from orchestrator_cli.core.s3.operations.xml_document import XmlElement, document_parser
+from orchestrator_cli.core.s3.part_plan import Part
+
+_COMPLETE = (
+    '<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}'
+    "</CompleteMultipartUpload>"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IncompleteUpload:
+    """A multipart upload that was neither completed nor aborted.
+
+    `takes_sha256` is False where it was begun with another checksum, as other tools do: S3 then
+    refuses the parts that we would send.
+    """
+
+    key: str
+    upload_id: str
+    initiated_at: datetime
+    takes_sha256: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartDigests:
+    """The binary digests of a part; MD5 only where the server may not verify SHA-256."""
+
+    sha256: bytes
+    md5: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part that S3 holds. `sha256` is base64 as S3 writes it, None where it keeps none."""
+
+    number: int
+    size_bytes: int
+    etag: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadsPage:
+    """One page of incomplete uploads. `next_markers` ask for the next one; None on the last."""
+
+    uploads: list[IncompleteUpload]
+    next_markers: dict[str, str] | None
+
+
+def list_multipart_uploads(
+    server: ServerTraits, prefix: str, markers: dict[str, str]
+) -> Operation[UploadsPage]:
+    """List one page of the incomplete uploads under a key prefix."""
+    what = f"look for unfinished uploads of {printable(prefix)}"
+    query = {"uploads": "", "prefix": prefix, "encoding-type": "url", **markers}
+    parse = document_parser(what, "ListMultipartUploads")
+    request = document_request("GET", "", what, query)
+    try:
+        page = yield from fetch(
+            request, lambda response: _parse_uploads(parse(response), server.is_aws)
+        )
+    except NotFoundError as error:
+        # What rclone answers where there is none.
+        if error.code != "NoSuchUpload":
+            raise
+        return UploadsPage([], None)
+    following = page.next_markers
+    if following is not None and (
+        following == markers or following["key-marker"] < markers.get("key-marker", "")
+    ):
+        # It would be the same page for ever.
+        raise OrchestratorError(f"{what}: the server does not say how it goes on")
+    return page
+
+
+def _parse_uploads(page: XmlElement, is_aws: bool) -> UploadsPage:
+    decode = name_decoder(page)
+    # Of servers that keep no checksums, none says which.
+    unsaid = "" if is_aws else "SHA256"
+    uploads = [
+        IncompleteUpload(
+            decode(item.required("Key")),
+            item.required("UploadId"),
+            item.instant(item.text("Initiated")),
+            (item.text("ChecksumAlgorithm") or unsaid) == "SHA256",
+        )
+        for item in page.children("Upload")
+    ]
+    if not page.flag("IsTruncated"):
+        return UploadsPage(uploads, None)
+    return UploadsPage(
+        uploads,
+        {
+            "key-marker": decode(page.text("NextKeyMarker")),
+            "upload-id-marker": page.text("NextUploadIdMarker"),
+        },
+    )
+
+
+def create_multipart_upload(
+    key: str, content_type: str, schedule: str, on_retry: Callable[[], object]
+) -> Operation[str]:
+    """Begin a multipart upload and return its upload id.
+
+    `on_retry` is called where the request is sent again: it may have begun an upload whose id
+    never came back.
+    """
+    what = f"start of the upload of {printable(key)}"
+
+    def before_retry(_: OrchestratorError) -> Operation[None]:
+        on_retry()
+        yield from ()
+
+    request = S3Request(
+        "POST",
+        key,
+        what,
+        query={"uploads": ""},
+        headers={
+            "content-type": content_type,
+            "x-amz-checksum-algorithm": "SHA256",
+            f"x-amz-meta-{SCHEDULE_METADATA}": schedule,
+        },
+        total_timeout_seconds=SMALL_RESPONSE_SECONDS,
+        before_retry=before_retry,
+    )
+    parse = document_parser(what, "InitiateMultipartUpload")
+    return (yield from fetch(request, lambda response: parse(response).required("UploadId")))
+
+
+def list_parts(key: str, upload_id: str) -> Operation[dict[int, StoredPart]]:
+    """List the parts that S3 has, by number. Raises NotFoundError for an upload that ended."""
+    what = f"list of the stored parts of {printable(key)}"
+    parse = document_parser(what, "ListParts")
+    parts: dict[int, StoredPart] = {}
+    marker = 0
+    while True:
+        query = {"uploadId": upload_id, **({"part-number-marker": str(marker)} if marker else {})}
+        request = document_request("GET", key, what, query)
+        found, following = yield from fetch(request, lambda response: _parse_parts(parse(response)))
+        parts |= {part.number: part for part in found}
+        if following is None:
+            return parts
+        if following <= marker:
+            # It would go on for ever.
+            raise OrchestratorError(f"{what}: the server does not say how it goes on")
+        marker = following
+
+
+def _parse_parts(page: XmlElement) -> tuple[list[StoredPart], int | None]:
+    parts = [
+        StoredPart(
+            number=item.number(item.text("PartNumber")),
+            size_bytes=item.number(item.text("Size")),
+            etag=item.text("ETag").strip('"'),
+            sha256=item.text("ChecksumSHA256") or None,
+        )
+        for item in page.children("Part")
+    ]
+    if not page.flag("IsTruncated"):
+        return parts, None
+    return parts, page.number(page.text("NextPartNumberMarker"))
+
+
+def upload_part(
+    server: ServerTraits, key: str, upload_id: str, part: Part, body: Body, digests: PartDigests
+) -> Operation[StoredPart]:
+    """Send one part. Raises NotFoundError where the upload has ended."""
+    what = f"upload of {printable(key)}, part {part.number}"
+    checksum = to_base64(digests.sha256)
+    headers = {"x-amz-checksum-sha256": checksum}
+    if digests.md5 is not None:
+        headers["content-md5"] = to_base64(digests.md5)
+
+    def parse(response: S3Response) -> StoredPart:
+        echoed = response.header("x-amz-checksum-sha256") == checksum
+        server.checks_sha256 = echoed
+        etag = require_etag(response, what)
+        if not echoed:
+            verify_etag(etag, digests.md5, what, retryable=True)
+        # A server that gives no checksum of a part takes none when the upload is completed.
+        return StoredPart(part.number, part.size_bytes, etag, checksum if echoed else None)
+
+    def before_retry(error: OrchestratorError) -> Operation[None]:
+        # Some servers answer 500 for an upload that is gone: asking is cheaper than sending the
+        # part five times more. A server that asks for fewer requests has said why.
+        answered = isinstance(error, UnavailableError) and error.code is not None
+        if answered and not error.is_throttled:
+            yield from _check_in_progress(key, upload_id)
+
+    request = S3Request(
+        "PUT",
+        key,
+        what,
+        query={"partNumber": str(part.number), "uploadId": upload_id},
+        headers=headers,
+        body=SignedBody(body, part.size_bytes, digests.sha256.hex()),
+        before_retry=before_retry,
+    )
+    return (yield from fetch(request, parse))
+
+
+def _check_in_progress(key: str, upload_id: str) -> Operation[None]:
+    """Raise NotFoundError for an upload that has ended."""
+    query = {"uploadId": upload_id, "max-parts": "1"}
+    request = document_request("GET", key, "look-up of an upload", query)
+    request.is_retried = False
+    try:
+        yield request
+    except NotFoundError as error:
+        if error.code == "NoSuchUpload":
+            raise NotFoundError("the upload was ended", code="NoSuchUpload") from error
+    except OrchestratorError as error:
+        # The failure of the part itself is the one to report.
+        if error.is_fatal:
+            raise
+
+
+def complete_multipart_upload(
+    server: ServerTraits, key: str, upload_id: str, parts: list[StoredPart], size_bytes: int
+) -> Operation[None]:
+    """Make the object from its parts, only if the key is free.
+
+    Raises ConflictError (the key is taken), NotFoundError (the upload ended otherwise).
+    """
+    if server.completes_atomically:
+        condition = {"if-none-match": "*"}
+        try:
+            yield from _complete(key, upload_id, parts, size_bytes, condition)
+        except UnsupportedError:
+            server.completes_atomically = False
+        else:
+            return
+    if (yield from head_for_compare(key)) is not None:
+        raise ConflictError(f"completion of {printable(key)}: the key is taken")
+    yield from _complete(key, upload_id, parts, size_bytes, {})
+
+
+def _complete(
+    key: str,
+    upload_id: str,
+    parts: list[StoredPart],
+    size_bytes: int,
+    condition: dict[str, str],
+) -> Operation[None]:
+    what = f"completion of {printable(key)}"
+    ordered = sorted(parts, key=lambda part: part.number)
+    request = S3Request(
+        "POST",
+        key,
+        what,
+        query={"uploadId": upload_id},
+        headers={**condition, "x-amz-mp-object-size": str(size_bytes)},
+        body=SignedBody.of(_COMPLETE.format("".join(map(_completed_part, ordered))).encode()),
+    )
+    yield from fetch(request, document_parser(what, "CompleteMultipartUpload"))
+
+
+def _completed_part(part: StoredPart) -> str:
+    checksum = f"<ChecksumSHA256>{part.sha256}</ChecksumSHA256>" if part.sha256 else ""
+    etag = escape(f'"{part.etag}"')
+    return f"<Part><PartNumber>{part.number}</PartNumber><ETag>{etag}</ETag>{checksum}</Part>"
+
+
+def abort_multipart_upload(key: str, upload_id: str) -> Operation[None]:
+    """Give up an upload that can no longer be completed. It is asked for once."""
+    what = f"end of the upload of {printable(key)}"
+    yield S3Request("DELETE", key, what, query={"uploadId": upload_id}, is_retried=False)

@@ -1,0 +1,254 @@
+"""The operations that read objects of a bucket: head, get, ranges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    IntegrityError,
+    NotFoundError,
+    OrchestratorError,
+)
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.checksum import sha256
+from orchestrator_cli.core.s3.compare import SHA256_METADATA
+from orchestrator_cli.core.s3.operations.object_head import SHA256_HEADER, parse_head
+from orchestrator_cli.core.s3.operations.request import (
+    SMALL_RESPONSE_SECONDS,
+    Operation,
+    S3Request,
+    S3Response,
+    Sink,
+    fetch,
+    require_etag,
+    timeout_for,
+    unexpected_response,
+)
+from orchestrator_cli.core.s3.types import ObjectMetadata
+
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
+_SIZE = re.compile(r"[0-9]{1,18}")
+# What is left of an error code where the response has no body.
+_UNEXPLAINED_CODES = frozenset({"", "400", "403"})
+# An object that is read whole is a record, or a file of at most one part.
+_MAX_WHOLE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectContent:
+    """The content of an object with the ETag it had, quotes included as S3 sent them."""
+
+    content: bytes
+    etag: str
+
+
+def head_object(key: str, *, with_checksum: bool = False) -> Operation[ObjectMetadata]:
+    """Look an object up; with S3's own checksum where that is asked for. Raises NotFoundError."""
+    what = f"look-up of {printable(key)}"
+    headers = {"x-amz-checksum-mode": "ENABLED"} if with_checksum else {}
+
+    def parse(response: S3Response) -> ObjectMetadata:
+        size = response.header("content-length")
+        if _SIZE.fullmatch(size) is None:
+            raise unexpected_response(what)
+        return parse_head(key, response, int(size))
+
+    request = S3Request(
+        "HEAD", key, what, headers=headers, total_timeout_seconds=SMALL_RESPONSE_SECONDS
+    )
+    try:
+        return (yield from fetch(request, parse))
+    except AccessError as refused:
+        if refused.code not in _UNEXPLAINED_CODES:
+            raise
+    yield from _explain_refusal(key, what)
+    # It may be read: the credentials that had expired are new ones now.
+    return (yield from fetch(request, parse))
+
+
+def _explain_refusal(key: str, what: str) -> Operation[None]:
+    """Raise why a look-up was refused: its response has no body, that of a read has."""
+    try:
+        yield _range_request(key, what, 0, 1)
+    except OrchestratorError as error:
+        # Of an empty object there is no such range.
+        if error.code != "InvalidRange":
+            raise
+
+
+def head_for_compare(key: str) -> Operation[ObjectMetadata | None]:
+    """Look up what is needed to recompute an object's checksum; None where there is no object.
+
+    An object of one PutObject carries its SHA-256 in its user metadata; S3's own checksums come
+    only where they are asked for.
+    """
+    try:
+        head = yield from head_object(key)
+        if SHA256_METADATA not in head.metadata:
+            head = yield from head_object(key, with_checksum=True)
+    except NotFoundError:
+        return None
+    return head
+
+
+def get_object(key: str, max_bytes: int | None = None) -> Operation[ObjectContent]:
+    """Read a small object whole. Raises NotFoundError, IntegrityError.
+
+    An object of more than `max_bytes` is not read further, and is an IntegrityError.
+    """
+    what = f"read of {printable(key)}"
+    request = _whole_request(key, what)
+    if max_bytes is not None:
+        request = _range_request(key, what, 0, max_bytes + 1)
+
+    def parse(response: S3Response) -> ObjectContent:
+        if max_bytes is not None and len(response.body) > max_bytes:
+            raise IntegrityError(f"{what}: it is larger than {max_bytes:,} bytes")
+        require_etag(response, what)
+        recorded = response.headers.get(SHA256_HEADER)
+        # What is read here may be changed and written back.
+        if recorded is not None and recorded != sha256(response.body).hex():
+            message = f"{what}: the bytes received do not match their checksum"
+            raise IntegrityError(message, retryable=True)
+        return ObjectContent(bytes(response.body), response.header("etag"))
+
+    try:
+        return (yield from fetch(request, parse))
+    except OrchestratorError as error:
+        # Of an empty object there is no such range.
+        if max_bytes is None or error.code != "InvalidRange":
+            raise
+    return (yield from get_object(key))
+
+
+def get_object_if_checksum_matches(key: str) -> Operation[memoryview | None]:
+    """Read a small object whole; None where its bytes do not match the SHA-256 in its metadata.
+
+    None also where none is recorded, and a closer look has to tell. Raises NotFoundError.
+    """
+    what = f"read of {printable(key)}"
+    request = _whole_request(key, what)
+    request.check = lambda response: require_etag(response, what)
+    response = yield request
+    recorded = response.headers.get(SHA256_HEADER)
+    return memoryview(response.body) if recorded == sha256(response.body).hex() else None
+
+
+def get_prefix(key: str, size_bytes: int) -> Operation[tuple[ObjectMetadata, memoryview]]:
+    """Look an object up and read its first bytes, in one request. Raises NotFoundError."""
+    what = f"read of {printable(key)}"
+
+    def parse(response: S3Response) -> tuple[ObjectMetadata, memoryview]:
+        total = _check_range(response, what, 0, size_bytes, len(response.body))
+        return parse_head(key, response, total), memoryview(response.body)
+
+    try:
+        return (yield from fetch(_range_request(key, what, 0, size_bytes), parse))
+    except OrchestratorError as error:
+        if error.code != "InvalidRange":
+            raise
+    # It is empty.
+    return (yield from head_object(key)), memoryview(b"")
+
+
+def get_range(
+    key: str, offset_bytes: int, size_bytes: int, buffer: bytearray | None = None
+) -> Operation[memoryview]:
+    """Read a range of an object, as a view of `buffer` if given; shorter where the object ends."""
+    view = memoryview(bytearray(size_bytes) if buffer is None else buffer)[:size_bytes]
+    received = 0
+
+    def open_sink() -> Sink:
+        nonlocal received
+        received = 0
+        return take
+
+    def take(data: bytes) -> None:
+        nonlocal received
+        view[received : received + len(data)] = data
+        received += len(data)
+
+    yield from stream_range(key, offset_bytes, size_bytes, open_sink)
+    return view[:received]
+
+
+def stream_range(
+    key: str, offset_bytes: int, size_bytes: int, open_sink: Callable[[], Sink]
+) -> Operation[int]:
+    """Read a range of an object piece by piece, and return how many bytes came.
+
+    They are fewer than asked for only where the object ends. `open_sink` is called for each try,
+    which begins with the range's first byte, and returns what takes the pieces.
+    """
+    what = f"read of {printable(key)}"
+    received = 0
+
+    def open_counted() -> Sink:
+        nonlocal received
+        received = 0
+        sink = open_sink()
+
+        def take(data: bytes) -> None:
+            nonlocal received
+            received += len(data)
+            if received > size_bytes:
+                raise _ignores_ranges(what)
+            sink(data)
+
+        return take
+
+    request = _range_request(key, what, offset_bytes, size_bytes)
+    request.open_sink = open_counted
+    request.check = lambda response: _check_range(
+        response, what, offset_bytes, size_bytes, received
+    )
+    yield request
+    return received
+
+
+def _whole_request(key: str, what: str) -> S3Request:
+    return S3Request(
+        "GET",
+        key,
+        what,
+        max_body_bytes=_MAX_WHOLE_BYTES,
+        total_timeout_seconds=timeout_for(_MAX_WHOLE_BYTES),
+    )
+
+
+def _range_request(key: str, what: str, offset_bytes: int, size_bytes: int) -> S3Request:
+    return S3Request(
+        "GET",
+        key,
+        what,
+        headers={"range": f"bytes={offset_bytes}-{offset_bytes + size_bytes - 1}"},
+        total_timeout_seconds=timeout_for(size_bytes),
+    )
+
+
+def _check_range(
+    response: S3Response, what: str, offset_bytes: int, size_bytes: int, received_bytes: int
+) -> int:
+    """Return an object's size once a partial response is whole.
+
+    Some servers and proxies send less than was asked for and say so in the headers only; a caller
+    that took it for the end of the object would be wrong without notice.
+    """
+    require_etag(response, what)
+    # Some servers send the range with status 200.
+    told = _CONTENT_RANGE.fullmatch(response.header("content-range"))
+    if told is None or int(told[1]) != offset_bytes:
+        raise _ignores_ranges(what)
+    total_bytes = int(told[3])
+    wanted_bytes = min(offset_bytes + size_bytes, total_bytes) - offset_bytes
+    if received_bytes != wanted_bytes or int(told[2]) != offset_bytes + wanted_bytes - 1:
+        message = f"{what}: {received_bytes} bytes came where {wanted_bytes} were asked for"
+        raise IntegrityError(message, hint="run the same command again", retryable=True)
+    return total_bytes
+
+
+def _ignores_ranges(what: str) -> OrchestratorError:
+    return OrchestratorError(f"{what}: the server ignores byte ranges")

@@ -1,0 +1,128 @@
+"""The XML documents that S3 answers, parsed with limits: a server may be hostile, or no S3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.core.base.errors import UnavailableError
+from orchestrator_cli.core.s3.errors import error_from_s3, parse_error_body
+from orchestrator_cli.core.s3.operations.request import S3Response, unexpected_response
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+# A page of 1,000 keys, each of its 1,024 bytes encoded as three.
+MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
+# It has some twenty elements a key. This bounds time, memory and depth alike.
+_MAX_TAGS = 100_000
+# An object of the largest size that S3 takes has a size of 14 digits.
+_MAX_DIGITS = 18
+_MAX_DATE_CHARACTERS = 40
+# The status for an error that comes after a 200, of those that a retry does not change.
+_STATUSES = {"PreconditionFailed": 412, "NoSuchUpload": 404, "AccessDenied": 403}
+_DEFAULT_ERROR_STATUS = 500
+
+
+class XmlElement:
+    """An element of a response. Some servers leave the namespace out.
+
+    A child that does not hold what S3 puts there raises UnavailableError: what answered is no S3.
+    """
+
+    __slots__ = ("_element", "_namespace", "_what")
+
+    def __init__(self, element: Element, namespace: str, what: str) -> None:
+        self._element = element
+        self._namespace = namespace
+        self._what = what
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return the text of a child, or the default where there is no such child."""
+        return self._element.findtext(self._namespace + name, default)
+
+    def required(self, name: str) -> str:
+        """Return the text of a child that S3 always sends."""
+        text = self._element.findtext(self._namespace + name)
+        if not text:
+            raise self.unexpected()
+        return text
+
+    def texts(self) -> dict[str, str]:
+        """Return the texts of all children by name, in a quarter of the time that each takes."""
+        skipped = len(self._namespace)
+        return {child.tag[skipped:]: child.text or "" for child in self._element}
+
+    def children(self, name: str) -> Iterator[XmlElement]:
+        """Yield the children of a name."""
+        for child in self._element.findall(self._namespace + name):
+            yield XmlElement(child, self._namespace, self._what)
+
+    def child(self, name: str) -> XmlElement | None:
+        """Return the first child of a name."""
+        found = self._element.find(self._namespace + name)
+        return None if found is None else XmlElement(found, self._namespace, self._what)
+
+    def flag(self, name: str) -> bool:
+        """Return True where a child says true."""
+        return self.text(name).strip().lower() == "true"
+
+    def number(self, text: str) -> int:
+        """Return a count or size in bytes that this element gave as text."""
+        if not text.isascii() or not text.isdecimal() or len(text) > _MAX_DIGITS:
+            raise self.unexpected()
+        return int(text)
+
+    def instant(self, text: str) -> datetime:
+        """Return an instant that this element gave as text; without a zone it is UTC."""
+        if len(text) > _MAX_DATE_CHARACTERS:
+            raise self.unexpected()
+        try:
+            instant = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise self.unexpected() from error
+        return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+
+    def unexpected(self) -> UnavailableError:
+        """Return the error for a document that no S3 sends."""
+        return unexpected_response(self._what)
+
+
+def document_parser(what: str, root: str) -> Callable[[S3Response], XmlElement]:
+    """Return what parses a response whose root element's name begins so.
+
+    Servers differ in whether it ends in Result or Response.
+    """
+    return lambda response: parse_document(response, what, root)
+
+
+def parse_document(response: S3Response, what: str, root: str) -> XmlElement:
+    """Parse an XML response whose root's name begins so.
+
+    S3 may begin to answer 200 before it knows that it fails: an error in its place is raised.
+    """
+    element = _parse_limited(response.body, what)
+    namespace, brace, name = element.tag.rpartition("}")
+    if name == "Error":
+        told = parse_error_body(
+            _DEFAULT_ERROR_STATUS, bytes(response.body).decode("utf-8", "replace")
+        )
+        status = _STATUSES.get(told.code, _DEFAULT_ERROR_STATUS)
+        raise error_from_s3(replace(told, status=status), what)
+    if not name.startswith(root):
+        raise unexpected_response(what)
+    return XmlElement(element, namespace + brace, what)
+
+
+def _parse_limited(body: bytes | bytearray | memoryview, what: str) -> Element:
+    from xml.etree import ElementTree as ET
+
+    if len(body) > MAX_DOCUMENT_BYTES or bytes(body).count(b"<") > _MAX_TAGS:
+        raise unexpected_response(what)
+    try:
+        # Bounded above; expat refuses entities that explode.
+        return ET.fromstring(body)  # noqa: S314
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise unexpected_response(what) from error

@@ -1,0 +1,276 @@
+"""Download files: parallel, verified before they get their name, resumable, never overwriting."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from orchestrator_cli.core.base.errors import (
+    RESUME_HINT,
+    ArchivedError,
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    OrchestratorError,
+    PartialFailureError,
+)
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.retention.archive import ArchiveInspector
+from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
+from orchestrator_cli.core.s3.compare import content_equals
+from orchestrator_cli.core.s3.operations.read import (
+    get_object_if_checksum_matches,
+    head_for_compare,
+)
+from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
+from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary, PutOutcome
+from orchestrator_cli.core.transfer.download.destination import Destination, DownloadDirectory
+from orchestrator_cli.core.transfer.download.partial_file import PartialFile, partial_file
+from orchestrator_cli.core.transfer.download.range_reader import iter_range
+from orchestrator_cli.core.transfer.engine import TransferEngine
+
+# Failures that the next file would meet too.
+_NOTHING_FITS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_MAKE_ROOM = "make room there, then run the same command again: it resumes"
+# Files up to here are fetched in one request and need no resuming.
+_WHOLE_BYTES = 1024 * 1024
+
+
+# A path below its execution, and what a listing says of it.
+File = tuple[str, ObjectSummary]
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadResult:
+    """What became of one file. `outcome` is None where it failed; `error` says why."""
+
+    path: str
+    destination: Path
+    size_bytes: int
+    outcome: PutOutcome | None
+    resumed_bytes: int = 0
+    error: OrchestratorError | None = None
+
+
+@dataclass
+class DownloadSummary:
+    """Totals of a run; sizes in bytes."""
+
+    created: int = 0
+    identical: int = 0
+    received_bytes: int = 0
+    failures: list[DownloadResult] = field(default_factory=list)
+
+    def add(self, result: DownloadResult) -> None:
+        """Count one result."""
+        if result.error is not None:
+            self.failures.append(result)
+        elif result.outcome is PutOutcome.CREATED:
+            self.created += 1
+            self.received_bytes += result.size_bytes - result.resumed_bytes
+        else:
+            self.identical += 1
+
+    def error(self) -> OrchestratorError | None:
+        """Return the failure of the whole run, or None."""
+        if not self.failures:
+            return None
+        total = len(self.failures) + self.created + self.identical
+        line = f"{len(self.failures):,} of {total:,} files were not downloaded"
+        kinds = {type(result.error) for result in self.failures}
+        first = self.failures[0].error
+        telling = isinstance(first, ConflictError | IntegrityError | ArchivedError)
+        done = self.created + self.identical
+        whole = type(first) is not OrchestratorError and not done
+        if first is not None and len(kinds) == 1 and (telling or whole):
+            told = first.hint or RESUME_HINT
+            return type(first)(line, hint=told, retryable=first.retryable)
+        hint = first.hint if first and len(kinds) == 1 else None
+        return PartialFailureError(line, hint=hint or RESUME_HINT, retryable=True)
+
+
+class Downloader:
+    """Downloads files below one directory. With `overwrite`, local files that differ give way."""
+
+    def __init__(
+        self,
+        engine: TransferEngine,
+        directory: Path,
+        on_result: Callable[[DownloadResult], None],
+        overwrite: bool = False,
+        now: datetime | None = None,
+    ) -> None:
+        self._engine = engine
+        self._store = engine.store
+        self._directory = DownloadDirectory(directory)
+        self._on_result = on_result
+        self._overwrite = overwrite
+        self._archive = ArchiveInspector(self._store, now or datetime.now(UTC))
+
+    def run(self, files: Iterable[File]) -> DownloadSummary:
+        """Download (path, object) pairs; a failing file is a result, not an exception.
+
+        Raises errors that are fatal, such as a disk that takes no more. A NotFoundError of `files`
+        is raised when the others are done.
+        """
+        summary = DownloadSummary()
+        missing: list[NotFoundError] = []
+        for result in self._engine.run(map(self._download, _collecting(files, missing))):
+            summary.add(result)
+            self._on_result(result)
+        if missing:
+            raise missing[0]
+        return summary
+
+    def _download(self, file: File) -> Operation[DownloadResult]:
+        path, listed = file
+        try:
+            self._archive.check_readable(listed, path)
+            place = self._directory.place(path)
+            return (yield from self._download_to(path, listed, place))
+        except OrchestratorError as error:
+            if error.is_fatal:
+                raise
+            failure = error
+        except OSError as error:
+            destination = self._directory.path / path
+            reason = f"cannot write {printable(destination)}: {error.strerror or error}"
+            if error.errno in _NOTHING_FITS:
+                raise PartialFailureError(reason, hint=_MAKE_ROOM, is_fatal=True) from error
+            failure = OrchestratorError(reason)
+        destination = self._directory.path / path
+        return DownloadResult(path, destination, listed.size_bytes, None, error=failure)
+
+    def _download_to(
+        self, path: str, listed: ObjectSummary, place: Destination
+    ) -> Operation[DownloadResult]:
+        done = partial(DownloadResult, path, place.path)
+        if listed.size_bytes <= _WHOLE_BYTES and not place.is_taken():
+            with self._engine.hold(listed.size_bytes):
+                content = yield from get_object_if_checksum_matches(listed.key)
+                if content is not None and place.create(content):
+                    place.check_still_there()
+                    self._engine.on_bytes(len(content))
+                    return done(len(content), PutOutcome.CREATED)
+        head = yield from head_for_compare(listed.key)
+        if head is None:
+            raise NotFoundError(f"{printable(path)}: not found")
+        work = partial(self._compare_or_fetch, head, place)
+        fetched: tuple[PutOutcome, int] = yield self._engine.run_file(work)
+        outcome, resumed = fetched
+        place.check_still_there()
+        return done(head.size_bytes, outcome, resumed)
+
+    def _compare_or_fetch(self, head: ObjectMetadata, place: Destination) -> tuple[PutOutcome, int]:
+        """Return the outcome, and how many bytes an earlier run had fetched."""
+        if self._is_there(place, head):
+            return PutOutcome.IDENTICAL, 0
+        return self._fetch(head, place)
+
+    def _is_there(self, place: Destination, head: ObjectMetadata) -> bool:
+        """Say whether these bytes are there. Raises ConflictError where others may not give way."""
+        if not place.is_taken():
+            return False
+        if self._same(place, head):
+            return True
+        if self._overwrite:
+            return False
+        raise ConflictError(
+            f"{printable(place.path)} exists with other content; it was not touched",
+            hint="choose another directory, or --overwrite",
+        )
+
+    def _same(self, place: Destination, head: ObjectMetadata) -> bool:
+        opened = place.open()
+        if opened is None:
+            return False
+        with opened as source:
+            return self._equal(source, source.size_bytes, head)
+
+    def _equal(self, source: RandomAccessReader, size_bytes: int, head: ObjectMetadata) -> bool:
+        opened = partial(self._store.open_object, head.key)
+        return content_equals(source, size_bytes, head, opened)
+
+    # --- fetching ------------------------------------------------------------------------
+
+    def _fetch(self, head: ObjectMetadata, place: Destination) -> tuple[PutOutcome, int]:
+        """Fetch into a file of another name, verify, then name it; return the bytes resumed."""
+        with partial_file(head, place, self._store.retry.wait_a_moment) as arrived:
+            try:
+                outcome, resumed = self._complete(head, arrived, place)
+            except (ConflictError, IntegrityError):
+                # No later run has a use for it.
+                arrived.remove()
+                raise
+            arrived.remove()
+            return outcome, resumed
+
+    def _complete(
+        self, head: ObjectMetadata, arrived: PartialFile, place: Destination
+    ) -> tuple[PutOutcome, int]:
+        if self._is_there(place, head):
+            # Whoever held the lock before has finished it.
+            return PutOutcome.IDENTICAL, 0
+        resumed = self._append_missing(head, arrived)
+        if resumed and not self._verified(head, arrived):
+            # What an earlier run left is damaged, as a power cut does.
+            arrived.clear()
+            resumed = self._append_missing(head, arrived)
+        if not self._verified(head, arrived):
+            raise _corrupt(head)
+        return self._publish(arrived, place, head), resumed
+
+    def _append_missing(self, head: ObjectMetadata, arrived: PartialFile) -> int:
+        """Fetch what the partial file lacks, in order, so that it is always a prefix."""
+        have = arrived.size_bytes
+        if have > head.size_bytes:
+            arrived.clear()
+            have = 0
+        self._engine.on_bytes(have)
+        for block in self._blocks(head, have):
+            self._store.retry.check_stopped()
+            arrived.append(block)
+            self._engine.on_bytes(len(block))
+        return have
+
+    def _blocks(self, head: ObjectMetadata, start_bytes: int) -> Iterable[memoryview]:
+        left = head.size_bytes - start_bytes
+        if head.size_bytes > BASE_PART_BYTES:
+            return iter_range(self._store, head.key, start_bytes, head.size_bytes)
+        # In one request: many small files are fetched at once as it is.
+        return [self._store.get_range(head.key, start_bytes, left)] if left else []
+
+    def _verified(self, head: ObjectMetadata, arrived: PartialFile) -> bool:
+        return self._equal(FdReader(arrived.file.fileno()), arrived.size_bytes, head)
+
+    def _publish(
+        self, arrived: PartialFile, place: Destination, head: ObjectMetadata
+    ) -> PutOutcome:
+        """Give a complete, verified file its name; without `overwrite` never over another."""
+        try:
+            arrived.publish(place.name, self._overwrite)
+        except FileExistsError:
+            # It appeared meanwhile, with these bytes or others.
+            if self._is_there(place, head):
+                return PutOutcome.IDENTICAL
+            raise
+        return PutOutcome.CREATED
+
+
+def _collecting(files: Iterable[File], missing: list[NotFoundError]) -> Iterator[File]:
+    try:
+        yield from files
+    except NotFoundError as error:
+        missing.append(error)
+
+
+def _corrupt(head: ObjectMetadata) -> IntegrityError:
+    return IntegrityError(
+        f"{printable(head.key)}: the bytes received do not match their checksum",
+        hint="run the same command again",
+    )

@@ -1,0 +1,114 @@
+"""Local files that get their name when they are whole, and wait under another one until then."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from orchestrator_cli.core.base.errors import ConflictError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.checks import UnsafeFileError, same_file
+from orchestrator_cli.core.files.directory import Directory
+from orchestrator_cli.core.files.lock import try_lock
+from orchestrator_cli.core.files.new_file import give_name, write_all
+from orchestrator_cli.core.s3.compare import best_stored_checksum
+from orchestrator_cli.core.s3.types import ObjectMetadata
+from orchestrator_cli.core.transfer.download.destination import Destination
+
+# With a wait of an eighth of a second on average, about a minute.
+_LOCK_ATTEMPTS = 480
+_OPEN_ATTEMPTS = 16
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
+
+
+@dataclass(frozen=True, slots=True)
+class PartialFile:
+    """The file that holds what has arrived of an object, open and locked."""
+
+    file: io.FileIO
+    directory: Directory
+    name: str
+
+    @property
+    def size_bytes(self) -> int:
+        """How much has arrived."""
+        return os.fstat(self.file.fileno()).st_size
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Write to its end."""
+        self.file.seek(0, os.SEEK_END)
+        write_all(self.file, data)
+
+    def clear(self) -> None:
+        """Forget what has arrived."""
+        self.file.truncate(0)
+
+    def remove(self) -> None:
+        """Remove it, where that has not been done."""
+        with contextlib.suppress(FileNotFoundError):
+            self.directory.remove_file(self.name)
+
+    def publish(self, name: str, replace: bool) -> None:
+        """Give it its name. Raises FileExistsError unless it may replace what has that name."""
+        give_name(self.directory, self.name, name, replace)
+        if not same_file(self.directory.stat(name), os.fstat(self.file.fileno())):
+            raise UnsafeFileError("somebody put another file in its place", name)
+
+
+@contextlib.contextmanager
+def partial_file(
+    head: ObjectMetadata, destination: Destination, wait: Callable[[], None]
+) -> Iterator[PartialFile]:
+    """Open and lock the file that holds what has arrived of an object; a crash leaves it there.
+
+    `wait` is called while another process has it. Raises ConflictError where that takes too long.
+    """
+    directory, name = destination.directory, _partial_name(head)
+    for attempts_left in reversed(range(_OPEN_ATTEMPTS)):
+        with _open(directory, name) as file:
+            _lock(file, destination, wait)
+            # Whoever held the lock before may have removed the name since it was opened. Not
+            # for ever: there are file systems that number a file anew each time.
+            if _has_name(file, directory, name) or not attempts_left:
+                yield PartialFile(file, directory, name)
+                return
+
+
+def _open(directory: Directory, name: str) -> io.FileIO:
+    # Its name can be foreseen: what was planted there must not choose what is written.
+    try:
+        return directory.open_own_file(name)
+    except UnsafeFileError:
+        directory.remove_file(name)
+        return directory.open_own_file(name)
+
+
+def _lock(file: io.FileIO, destination: Destination, wait: Callable[[], None]) -> None:
+    """Keep other processes from writing the same partial file; wait a while for them."""
+    for _ in range(_LOCK_ATTEMPTS):
+        try:
+            if try_lock(file.fileno()):
+                return
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return
+        wait()
+    raise ConflictError(f"{printable(destination.path)} is being downloaded by another process")
+
+
+def _has_name(file: io.FileIO, directory: Directory, name: str) -> bool:
+    named = directory.find(name)
+    return named is not None and same_file(named, os.fstat(file.fileno()))
+
+
+def _partial_name(head: ObjectMetadata) -> str:
+    # From key and content, so that only a download of the same bytes resumes it.
+    stored = best_stored_checksum(head)
+    identity = f"{head.key} {head.size_bytes} {stored.checksum if stored else head.etag}"
+    return f".orchestrator-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.part"

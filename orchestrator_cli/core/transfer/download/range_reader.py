@@ -1,0 +1,134 @@
+"""Read stored objects in order: ranges fetched ahead in parallel, memory bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from orchestrator_cli.core.base.errors import IntegrityError
+from orchestrator_cli.core.base.memory_limiter import BufferPool
+from orchestrator_cli.core.base.ordered_map import ordered_map
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.checksum import composite, create_hash
+from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
+from orchestrator_cli.core.s3.part_plan import MIB, plan_parts
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
+
+_NOTHING = memoryview(b"")
+RANGE_BYTES = 4 * MIB
+_MAX_PENDING = 6
+# One connection that is answered at once fills a core.
+_NEAR_READERS = 2
+_NEAR_SECONDS = 0.005
+
+
+def iter_range(
+    store: ArtifactStore, key: str, start_bytes: int, end_bytes: int
+) -> Iterator[memoryview]:
+    """Yield the bytes of a range of an object in order, as they arrive.
+
+    Each block is good until the next is asked for: its buffer is used again then, as fresh memory
+    costs a tenth of the whole reading. At most 24 MiB are fetched ahead, and nothing once the
+    caller stops taking.
+    """
+    buffers = BufferPool(min(RANGE_BYTES, end_bytes - start_bytes))
+
+    def read(offset_bytes: int) -> tuple[memoryview, bytearray]:
+        size_bytes = min(RANGE_BYTES, end_bytes - offset_bytes)
+        buffer = buffers.take()
+        return store.get_range(key, offset_bytes, size_bytes, buffer), buffer
+
+    offsets = range(start_bytes, end_bytes, RANGE_BYTES)
+    is_near = (store.min_latency_seconds() or 0.0) < _NEAR_SECONDS
+    readers = _NEAR_READERS if is_near else _MAX_PENDING
+    for block, buffer in ordered_map(read, offsets, readers, _MAX_PENDING):
+        yield block
+        buffers.give_back(buffer)
+
+
+def iter_object_verified(
+    store: ArtifactStore, head: ObjectMetadata, first: memoryview = _NOTHING
+) -> Iterator[memoryview]:
+    """Yield the bytes of an object in order, compared with its checksum at their end.
+
+    `first` is what has been read of it already. As with `iter_range`, each block is good until
+    the next is asked for. Raises IntegrityError where they are not the stored ones, unless the
+    caller stops before.
+    """
+    stored = best_stored_checksum(head) if head.size_bytes else None
+    digests = _Digests(stored, head.size_bytes) if stored is not None else None
+    rest = iter_range(store, head.key, len(first), head.size_bytes)
+    blocks = chain([first], rest) if first else rest
+    if digests is not None:
+        alone = head.size_bytes <= RANGE_BYTES
+        blocks = _hashed_alone(blocks, digests) if alone else _hashed(blocks, digests)
+    yield from blocks
+    # An ETag need not be an MD5, as under SSE-KMS; S3's own checksum takes another request.
+    if digests is None or digests.match(stored):
+        return
+    if not digests.match(best_stored_checksum(store.head(head.key))):
+        raise IntegrityError(
+            f"read of {printable(head.key)}: the bytes received do not match their checksum",
+            hint="run the same command again",
+        )
+
+
+def _hashed_alone(blocks: Iterator[memoryview], digests: _Digests) -> Iterator[memoryview]:
+    for block in blocks:
+        digests.update(block)
+        yield block
+
+
+def _hashed(blocks: Iterator[memoryview], digests: _Digests) -> Iterator[memoryview]:
+    """Yield the blocks while a thread hashes them: who takes them need not wait for that."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1, "hash") as executor:
+        for block in blocks:
+            hashing = executor.submit(digests.update, block)
+            yield block
+            # The next block may take this one's place in memory.
+            hashing.result()
+
+
+class _Digests:
+    """The digests of bytes that pass by: of all of them, or of each part of a schedule."""
+
+    def __init__(self, like: StoredChecksum, size_bytes: int) -> None:
+        self._schedule = like.schedule
+        self._algorithms = {like.checksum.algorithm, "sha256"}
+        self._digests: dict[str, list[bytes]] = {name: [] for name in self._algorithms}
+        parts = plan_parts(size_bytes, like.schedule) if like.schedule else ()
+        self._sizes = iter([part.size_bytes for part in parts] or [size_bytes])
+        self._begin_part()
+
+    def _begin_part(self) -> None:
+        self._left = next(self._sizes, 0)
+        self._hashes = {name: create_hash(name) for name in self._algorithms}
+
+    def update(self, block: memoryview) -> None:
+        """Take the next bytes."""
+        while block and self._left:
+            piece = block[: self._left]
+            for digest in self._hashes.values():
+                digest.update(piece)
+            self._left -= len(piece)
+            block = block[len(piece) :]
+            if not self._left:
+                for name, digest in self._hashes.items():
+                    self._digests[name].append(digest.digest())
+                self._begin_part()
+
+    def match(self, stored: StoredChecksum | None) -> bool:
+        """Say whether a stored checksum is that of the bytes that have passed."""
+        if stored is None or stored.schedule != self._schedule:
+            return False
+        algorithm = stored.checksum.algorithm
+        digests = self._digests.get(algorithm)
+        if not digests:
+            return False
+        own = composite(algorithm, digests)
+        if self._schedule is None:
+            own = Checksum(algorithm, digests[0].hex())
+        return own == stored.checksum

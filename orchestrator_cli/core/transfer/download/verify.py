@@ -1,0 +1,164 @@
+"""Compare what S3 holds with the manifest, and with local files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+from orchestrator_cli.core.base.errors import IntegrityError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.keys import METADATA_NAME
+from orchestrator_cli.core.executions.listings.executions import list_files
+from orchestrator_cli.core.executions.record.manifest import manifest_sha256
+from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.checksum import composite, create_hash
+from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
+from orchestrator_cli.core.s3.operations.put import has_content
+from orchestrator_cli.core.s3.operations.read import get_range, head_for_compare
+from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.part_plan import MIB, Part, plan_parts
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, ObjectSummary
+from orchestrator_cli.core.transfer.upload.plan import PlanItem, SkippedPath
+
+_READ_BYTES = 4 * MIB
+
+
+class Finding(StrEnum):
+    """What was found of one file."""
+
+    OK = "ok"
+    DIFFERS = "differs"
+    MISSING = "missing"
+    UNLISTED = "unlisted"
+    UNREADABLE = "unreadable"
+    UNVERIFIABLE = "unverifiable"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """The finding on one file, and why. `checksum` is what S3 holds, where it was asked."""
+
+    path: str
+    finding: Finding
+    detail: str
+    size_bytes: int = 0
+    checksum: str | None = None
+
+
+def verify_stored(
+    store: ArtifactStore, metadata: ExecutionMetadata, read_back: bool
+) -> Iterator[VerifyResult]:
+    """Yield a finding per stored file and per file of the manifest that is not stored.
+
+    With `read_back` every byte is fetched and hashed; else S3's checksums are compared. Where the
+    manifest was too long to keep, its totals and its digest are what the files are compared with.
+    """
+    manifest = {item.path: item for item in metadata.artifacts or []}
+    complete = metadata.artifacts is not None
+    check = partial(_verify_object, manifest, complete, read_back)
+    files = list_files(store, metadata.execution_id)
+    seen: dict[str, VerifyResult] = {}
+    for verified in store.map_operations(map(check, files)):
+        seen[verified.path] = verified
+        yield verified
+    for path, item in manifest.items():
+        if path not in seen:
+            yield VerifyResult(path, Finding.MISSING, "in the manifest, not in S3", item.size_bytes)
+    yield from _verify_digest(metadata, seen.values())
+
+
+def _verify_digest(
+    metadata: ExecutionMetadata, stored: Collection[VerifyResult]
+) -> Iterator[VerifyResult]:
+    """Yield a finding where the manifest, or in its absence what is stored, is not what it was."""
+    if metadata.manifest_sha256 is None:
+        return
+    found = partial(VerifyResult, METADATA_NAME)
+    if metadata.artifacts is not None:
+        if manifest_sha256(metadata.artifacts) != metadata.manifest_sha256:
+            yield found(Finding.DIFFERS, "the manifest does not match its own digest")
+    elif manifest_sha256(stored) != metadata.manifest_sha256:
+        count, expected = len(stored), metadata.artifact_count
+        finding = Finding.MISSING if count < expected else Finding.UNLISTED
+        yield found(
+            Finding.DIFFERS if count == expected else finding,
+            f"{count:,} files are stored, {expected:,} in the manifest; its digest does not match",
+        )
+
+
+def _verify_object(
+    manifest: dict[str, Artifact],
+    complete: bool,
+    read_back: bool,
+    item: tuple[str, ObjectSummary],
+) -> Operation[VerifyResult]:
+    path, listed = item
+    head = yield from head_for_compare(listed.key)
+    if head is None:
+        return VerifyResult(path, Finding.MISSING, "vanished while it was looked at")
+    stored = best_stored_checksum(head)
+    checksum = str(stored.checksum) if stored else None
+    found = partial(VerifyResult, path, size_bytes=head.size_bytes, checksum=checksum)
+    expected = manifest.get(path)
+    if expected is None and complete:
+        return found(Finding.UNLISTED, "stored, but not in the manifest")
+    if expected is not None and (expected.size_bytes, expected.checksum) != (
+        head.size_bytes,
+        checksum,
+    ):
+        return found(Finding.DIFFERS, f"stored {checksum}, manifest {expected.checksum}")
+    if stored is None:
+        return found(Finding.UNVERIFIABLE, "S3 holds no checksum that can be recomputed")
+    if read_back and (yield from read_back_checksum(head, stored)) != stored.checksum:
+        return found(Finding.DIFFERS, "the bytes read back do not match the checksum")
+    return found(Finding.OK, str(checksum))
+
+
+def read_back_checksum(head: ObjectMetadata, like: StoredChecksum) -> Operation[Checksum]:
+    """Read an object and return its checksum in the form of a stored one."""
+    algorithm = like.checksum.algorithm
+    if like.schedule is None:
+        digest = yield from _hash_part(head.key, algorithm, Part(1, 0, head.size_bytes))
+        return Checksum(algorithm, digest.hex())
+    digests: list[bytes] = []
+    for part in plan_parts(head.size_bytes, like.schedule):
+        digest = yield from _hash_part(head.key, algorithm, part)
+        digests.append(digest)
+    return composite(algorithm, digests)
+
+
+def _hash_part(key: str, algorithm: str, part: Part) -> Operation[bytes]:
+    digest = create_hash(algorithm)
+    for offset in range(0, part.size_bytes, _READ_BYTES):
+        size_bytes = min(_READ_BYTES, part.size_bytes - offset)
+        digest.update((yield from get_range(key, part.offset_bytes + offset, size_bytes)))
+    return digest.digest()
+
+
+def verify_local(store: ArtifactStore, plan: Iterable[PlanItem]) -> Iterator[VerifyResult]:
+    """Yield a finding per local file of an upload plan: whether S3 holds the same bytes."""
+    yield from store.map_operations(map(_verify_file, plan))
+
+
+def _verify_file(item: PlanItem) -> Operation[VerifyResult]:
+    if isinstance(item, SkippedPath):
+        finding = Finding.UNREADABLE if item.error else Finding.OK
+        return VerifyResult(str(item.source), finding, f"not looked at: {item.reason}")
+    found = partial(VerifyResult, item.path, size_bytes=item.size_bytes)
+    head = yield from head_for_compare(item.key)
+    if head is None:
+        return found(Finding.MISSING, f"{printable(item.source)} is not stored")
+    try:
+        with item.open() as source:
+            same = yield from has_content(head, source, source.size_bytes)
+            source.check_unchanged()
+    except OSError as error:
+        return found(Finding.UNREADABLE, f"cannot read {printable(item.source)}: {error.strerror}")
+    except (EOFError, IntegrityError):
+        return found(Finding.UNREADABLE, f"{printable(item.source)} changed while it was read")
+    if not same:
+        return found(Finding.DIFFERS, f"{printable(item.source)} differs from what is stored")
+    return found(Finding.OK, f"same as {printable(item.source)}")

@@ -1,0 +1,102 @@
+"""The digests of the parts of one upload, and the check that what S3 made of them is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from orchestrator_cli.core.base.errors import ConflictError, IntegrityError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.bucket.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.checksum import (
+    composite,
+    md5,
+    parse_etag,
+    parse_s3_checksum,
+    sha256,
+    to_base64,
+)
+from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
+from orchestrator_cli.core.s3.types import Checksum
+
+
+class PartChecksums:
+    """Part digests by part number. Written by several threads, each its own parts."""
+
+    def __init__(self) -> None:
+        self._digests: dict[int, PartDigests] = {}
+
+    def get(self, number: int) -> PartDigests | None:
+        """Return a part's digests, if they are known."""
+        return self._digests.get(number)
+
+    def note(self, number: int, digests: PartDigests) -> PartDigests:
+        """Keep a part's digests."""
+        self._digests[number] = digests
+        return digests
+
+    def note_bytes(
+        self, number: int, data: bytes | bytearray | memoryview, with_md5: bool
+    ) -> PartDigests:
+        """Hash a part in memory and keep its digests."""
+        return self.note(number, PartDigests(sha256(data), md5(data) if with_md5 else None))
+
+    def composite(self, algorithm: str, part_count: int) -> Checksum | None:
+        """Return the composite checksum, or None where a part's digest is not known."""
+        parts = [self._digests.get(number) for number in range(1, part_count + 1)]
+        digests = [getattr(part, algorithm) for part in parts if part is not None]
+        if len(digests) < part_count or None in digests:
+            return None
+        return composite(algorithm, digests)
+
+
+def holds(stored: StoredPart, digests: PartDigests) -> bool:
+    """Say whether a stored part has these digests: by its SHA-256, or by its ETag's MD5."""
+    if stored.sha256 is not None:
+        return stored.sha256 == to_base64(digests.sha256)
+    return digests.md5 is not None and stored.etag == digests.md5.hex()
+
+
+def composite_from_parts(algorithm: str, parts: Iterable[StoredPart]) -> Checksum | None:
+    """Return the composite checksum by what S3 says of the parts, or None where it does not."""
+    read = _sha256_of if algorithm == "sha256" else _md5_of
+    digests = [read(part) for part in sorted(parts, key=lambda part: part.number)]
+    known = [digest for digest in digests if digest is not None]
+    return composite(algorithm, known) if known and len(known) == len(digests) else None
+
+
+def _sha256_of(part: StoredPart) -> bytes | None:
+    checksum = parse_s3_checksum(part.sha256)
+    return bytes.fromhex(checksum.hex_digest) if checksum else None
+
+
+def _md5_of(part: StoredPart) -> bytes | None:
+    etag = parse_etag(part.etag)
+    return bytes.fromhex(etag.hex_digest) if etag and etag.part_count is None else None
+
+
+def verify_completed_object(
+    store: ArtifactStore,
+    key: str,
+    size_bytes: int,
+    own_checksum: Callable[[StoredChecksum], Checksum | None],
+) -> Checksum | None:
+    """Compare a completed object with what was sent and return its checksum as stored.
+
+    `own_checksum` gives the local checksum in the form of a stored one, or None where it cannot.
+    Raises IntegrityError, and ConflictError where another upload was completed after this one.
+    """
+    head = store.head(key)
+    stored = best_stored_checksum(head)
+    own = own_checksum(stored) if stored else None
+    differs = stored is not None and own is not None and own != stored.checksum
+    if head.size_bytes == size_bytes and not differs:
+        return stored.checksum if stored else None
+    if stored is not None and stored.checksum.part_count is not None:
+        # It is over the checksums of the parts that were named. Of other parts, it is of another
+        # upload, on a server that does not heed If-None-Match on completion.
+        raise ConflictError(f"{printable(key)}: other content was stored at the same moment")
+    raise IntegrityError(
+        f"{printable(key)}: what is stored is not what was sent",
+        hint="this server does not keep its promises; run `orchestrator doctor`",
+    )

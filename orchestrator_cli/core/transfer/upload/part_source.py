@@ -1,0 +1,100 @@
+"""A part of a local file as a request body."""
+
+from __future__ import annotations
+
+from orchestrator_cli.core.base.memory_limiter import BufferPool, MemoryReservation
+from orchestrator_cli.core.s3.checksum import READ_SIZE, RandomAccessReader
+from orchestrator_cli.core.s3.part_plan import Part
+from orchestrator_cli.core.transfer.upload.local_file import LocalFile
+
+
+class PartBody:
+    """A part that is read while it is sent. What it holds is released once its last byte is read.
+
+    Where the network is far away, most of the time goes by between the last byte and the response:
+    other parts are sent meanwhile. Should it be sent again, it is read again.
+    """
+
+    def __init__(self, part: Part, lease: MemoryReservation | None) -> None:
+        self._part = part
+        self._lease = lease
+        self._position = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the part has."""
+        return self._part.size_bytes
+
+    def rewind(self) -> None:
+        """Go back to the first byte, to send the part or to send it again."""
+        self._position = 0
+        if self._lease is not None:
+            self._lease.renew()
+
+    def read(self, size: int, /) -> bytes | memoryview:
+        """Return the next bytes, at most `size` of them."""
+        wanted = min(size, READ_SIZE, self.size_bytes - self._position)
+        data = self._read_at(self._position, wanted)
+        self._position += len(data)
+        if self._position < self.size_bytes:
+            return data
+        last = bytes(data)
+        self.release()
+        return last
+
+    def release(self) -> None:
+        """Give back what it holds."""
+        if self._lease is not None:
+            self._lease.release()
+
+    def _read_at(self, position: int, size_bytes: int) -> bytes | memoryview:
+        raise NotImplementedError
+
+
+class FilePartBody(PartBody):
+    """Reads from the file; never more than 1 MiB of it is in memory."""
+
+    def __init__(
+        self,
+        source: RandomAccessReader,
+        part: Part,
+        lease: MemoryReservation | None = None,
+    ) -> None:
+        super().__init__(part, lease)
+        self._source = source
+
+    def _read_at(self, position: int, size_bytes: int) -> bytes:
+        return self._source.read_at(self._part.offset_bytes + position, size_bytes)
+
+
+class BufferedPartBody(PartBody):
+    """Is in a lent buffer as a whole, so that it is read once to be hashed and to be sent."""
+
+    def __init__(
+        self,
+        source: LocalFile,
+        part: Part,
+        lease: MemoryReservation,
+        buffers: BufferPool,
+    ) -> None:
+        super().__init__(part, lease)
+        self._source = source
+        self._buffers = buffers
+        self._buffer: bytearray | None = None
+
+    def view(self) -> memoryview:
+        """Return all of it. Raises SourceChangedError where the file is shorter now."""
+        if self._buffer is not None:
+            return memoryview(self._buffer)[: self.size_bytes]
+        self._buffer = self._buffers.take()
+        return self._source.read_into(self._buffer, self._part.offset_bytes, self.size_bytes)
+
+    def release(self) -> None:
+        """Give back the buffer too."""
+        buffer, self._buffer = self._buffer, None
+        if buffer is not None:
+            self._buffers.give_back(buffer)
+        super().release()
+
+    def _read_at(self, position: int, size_bytes: int) -> memoryview:
+        return self.view()[position : position + size_bytes]

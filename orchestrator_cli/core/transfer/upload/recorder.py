@@ -1,0 +1,61 @@
+"""Notes in an execution's record what an upload could not store, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.types import UploadResult
+from orchestrator_cli.core.transfer.upload.target import UploadSession
+
+
+def was_never_a_file(error: OrchestratorError | None) -> bool:
+    """Return True for the error of a path that is not there: a caller's mistake, no lost file."""
+    return isinstance(error, NotFoundError) and not error.is_fatal
+
+
+class UploadRecorder:
+    """What has become of the files of one upload, for the record of their execution."""
+
+    def __init__(
+        self,
+        session: UploadSession,
+        open_session: Callable[[], UploadSession],
+        roots: tuple[str, ...],
+    ) -> None:
+        """`open_session` makes another session, for when this one was told to stop."""
+        self._session = session
+        self._open_session = open_session
+        self._names = [printable(Path(root)) for root in roots]
+        self.failing: set[str] = set()
+        self._failed: dict[str, str] = {}
+        self._resolved: set[str] = set()
+
+    def add(self, result: UploadResult) -> None:
+        """Take note of a result."""
+        if result.stored and result.path in self.failing:
+            self._resolved.add(str(result.path))
+        # A refused overwrite loses nothing that was stored, and what was never a file was not lost.
+        never = result.path is None and was_never_a_file(result.error)
+        if result.error is not None and result.outcome is None and not never:
+            self._failed[result.path or printable(result.source)] = str(result.error)
+
+    def record(self, *, all_stored: bool) -> None:
+        """Write the record after all files were tried. Raises what keeps it from being written."""
+        if all_stored:
+            # A file that could not be stored and is gone, or renamed, is no failure any more.
+            self._resolved |= {path for path in self.failing if self._is_below(path)}
+        self._session.record(self._failed, self._resolved)
+
+    def record_early_end(self, error: OrchestratorError) -> None:
+        """Write that not all was tried, if the record can be reached at all."""
+        reason = f"not all of it is stored: {error.message}"
+        failed = self._failed | dict.fromkeys(self._names, reason)
+        with contextlib.suppress(OrchestratorError):
+            self._open_session().record(failed, self._resolved)
+
+    def _is_below(self, path: str) -> bool:
+        return any(path == name or path.startswith(name + "/") for name in self._names)

@@ -1,0 +1,71 @@
+"""What listings say of keys that are asked for roughly in order, with little memory.
+
+A walk of local files meets the keys of each place where files go in ascending order, but for a few
+steps back. Each place has a cursor, which holds one page of its listing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from orchestrator_cli.core.s3.operations.listing import ListPage
+
+# Lists a page under a prefix, behind a key or, with a token, after another page.
+ListPageBehind = Callable[[str, str, str | None], ListPage]
+
+# Where files go, `executions/<id>/artifacts/custom/` for instance, has so many segments at most.
+_PLACE_SEGMENTS = 4
+
+
+@dataclass
+class _Cursor:
+    """Reads a listing forwards, and holds one page of it: all that is stored behind `behind`."""
+
+    behind: str
+    list_page: Callable[[str | None], ListPage]
+    keys: list[str] = field(default_factory=list)
+    etags: list[str] = field(default_factory=list)
+    token: str | None = None
+    has_begun: bool = False
+
+    def etag_of(self, key: str) -> str:
+        """Return the ETag of a key behind `behind`, or "" where nothing is stored there."""
+        while not self._covers(key):
+            self._next_page(key)
+        index = bisect_left(self.keys, key)
+        return self.etags[index] if index < len(self.keys) and self.keys[index] == key else ""
+
+    def _covers(self, key: str) -> bool:
+        if not self.has_begun:
+            return False
+        return self.token is None or (bool(self.keys) and key <= self.keys[-1])
+
+    def _next_page(self, key: str) -> None:
+        if self.has_begun and self.keys:
+            self.behind = self.keys[-1]
+        page = self.list_page(self.token)
+        self.has_begun, self.token = True, page.next_token
+        self.keys = [one.key for one in page.objects]
+        self.etags = [one.etag for one in page.objects]
+
+
+class StoredEtags:
+    """The ETags of an execution's stored files, listed page by page as they are asked for."""
+
+    def __init__(self, list_page: ListPageBehind) -> None:
+        self._list_page = list_page
+        self._cursors: dict[str, _Cursor] = {}
+
+    def etag_of(self, key: str) -> str:
+        """Return what the listing says of a key: its ETag, or "" where nothing is stored there."""
+        segments = key.split("/", _PLACE_SEGMENTS)
+        place = key[: len(key) - len(segments[-1])]
+        cursor = self._cursors.get(place)
+        if cursor is None or key <= cursor.behind:
+            # A proper prefix sorts before the key, and hardly anything lies between the two.
+            cursor = _Cursor(key[:-1], partial(self._list_page, place, key[:-1]))
+            self._cursors[place] = cursor
+        return cursor.etag_of(key)

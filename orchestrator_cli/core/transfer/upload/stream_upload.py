@@ -1,0 +1,325 @@
+"""Store a stream of unknown length in bounded memory.
+
+A stream cannot be read twice, so it is decided part by part: a part that an unfinished upload of
+the same key already holds is not sent again, which is how a repeated pipe resumes. Parts too large
+for memory are spooled to an unlinked temporary file.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from functools import partial
+
+from orchestrator_cli.core.base.errors import (
+    RESUME_HINT,
+    ConflictError,
+    OrchestratorError,
+    UnavailableError,
+)
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.bucket.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.checksum import create_hash, hash_range
+from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
+from orchestrator_cli.core.s3.part_plan import (
+    BASE_PART_BYTES,
+    DOUBLING,
+    MIB,
+    Part,
+    part_bytes,
+    plan_parts,
+)
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
+from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, TransferEngine
+from orchestrator_cli.core.transfer.part_threads import FutureGroup
+from orchestrator_cli.core.transfer.upload.multipart_upload import (
+    FoundUpload,
+    TransferStats,
+    abort_other_uploads,
+    is_concurrent_change,
+    unfinished_uploads,
+    wait_for_earlier_uploads,
+)
+from orchestrator_cli.core.transfer.upload.part_checksums import (
+    PartChecksums,
+    holds,
+    verify_completed_object,
+)
+from orchestrator_cli.core.transfer.upload.part_source import FilePartBody
+from orchestrator_cli.core.transfer.upload.stream_parts import (
+    BinaryStream,
+    StreamPart,
+    chain_parts,
+    close_tempfile,
+    closing_each,
+    read_part,
+)
+
+# As many parts as can be in flight; while one is looked for, none is.
+_MOST_AHEAD = IN_FLIGHT_BYTES // BASE_PART_BYTES
+# An unfinished upload that began with the same bytes may hold other parts, or more. Servers may
+# refuse to complete with some of them (Ceph), or to replace one (rclone).
+_OTHER_PARTS_CODES = frozenset({"InvalidPart", "InvalidPartOrder", "NotImplemented"})
+
+
+class StreamUpload:
+    """The upload of one stream. Use once."""
+
+    def __init__(self, engine: TransferEngine, key: str, content_type: str) -> None:
+        self._engine = engine
+        self._store = engine.store
+        self._key = key
+        self._content_type = content_type
+        self._ledger = PartChecksums()
+        self._found: list[FoundUpload] = []
+        self._lost: OrchestratorError | None = None
+        self.count = TransferStats()
+        self.size_bytes = 0
+
+    def run(self, stream: BinaryStream) -> tuple[PutOutcome, Checksum | None]:
+        """Store the stream to its end. Conflict is an outcome, not an error."""
+        pieces = self._pieces(stream)
+        ahead = deque(itertools.islice(pieces, 2))
+        if len(ahead) < 2:
+            return self._store_small(ahead.pop())
+        for piece in ahead:
+            self._digest(piece, with_md5=not self._store.verified_by_server)
+        # A name that stays would keep its part in memory to the end of the stream.
+        del piece
+        head = self._store.head_for_compare(self._key)
+        if head is None:
+            return self._store_parts(ahead, pieces)
+        return self._compare(head, chain_parts(ahead, pieces))
+
+    def _pieces(self, stream: BinaryStream) -> Iterator[StreamPart]:
+        """Cut the stream by the schedule; the first piece may be empty, no other is."""
+        number = 1
+        while True:
+            piece = read_part(stream, number, self.size_bytes)
+            if piece.part.size_bytes == 0 and number > 1:
+                return
+            self.size_bytes += piece.part.size_bytes
+            yield piece
+            if piece.part.size_bytes < part_bytes(number):
+                return
+            number += 1
+
+    def _store_small(self, piece: StreamPart) -> tuple[PutOutcome, Checksum | None]:
+        with closing(piece):
+            data = piece.read_at(0, piece.part.size_bytes)
+        outcome, checksum = self._store.put_if_absent(self._key, data, self._content_type)
+        self._engine.on_bytes(len(data))
+        if outcome is PutOutcome.CREATED:
+            self.count.add_sent(len(data))
+        return outcome, checksum
+
+    # --- the key is free -----------------------------------------------------------------
+
+    def _store_parts(
+        self, ahead: deque[StreamPart], rest: Iterator[StreamPart]
+    ) -> tuple[PutOutcome, Checksum | None]:
+        upload_id, known = self._find_or_create(ahead, rest)
+        pieces = chain_parts(ahead, rest)
+        group: FutureGroup[StoredPart] = FutureGroup()
+        try:
+            for piece in pieces:
+                group.add(self._start(upload_id, piece, known))
+                group.check()
+            self._complete(upload_id, group.results())
+            own = self._own_checksum
+            checksum = verify_completed_object(self._store, self._key, self.size_bytes, own)
+        except OrchestratorError as error:
+            in_the_way = error.code in _OTHER_PARTS_CODES
+            if not (is_concurrent_change(error) or (known and in_the_way)):
+                raise
+            if in_the_way or isinstance(error, ConflictError):
+                self._engine.uploads.abort_best_effort(self._key, upload_id)
+            # Parts that still wait for their turn are hashed: they cannot be read again.
+            self._lost = error
+            group.wait()
+            return self._after_race(pieces, error)
+        abort_other_uploads(self._engine.uploads, self._key, upload_id, self._found)
+        return PutOutcome.CREATED, checksum
+
+    def _complete(self, upload_id: str, parts: list[StoredPart]) -> None:
+        # Not every server heeds If-None-Match on completion: look once more, right before.
+        if not self._store.clients.is_aws:
+            wait_for_earlier_uploads(self._engine, self._key, upload_id)
+            if self._store.exists(self._key):
+                what = f"upload of {printable(self._key)}"
+                raise ConflictError(f"{what}: the key was taken meanwhile")
+        self._engine.uploads.complete(self._key, upload_id, parts, self.size_bytes)
+
+    def _find_or_create(
+        self, ahead: deque[StreamPart], rest: Iterator[StreamPart]
+    ) -> tuple[str, dict[int, StoredPart]]:
+        self._found = unfinished_uploads(self._engine.uploads, self._key)
+        for upload_id, parts in self._found:
+            if parts and self._begins_alike(parts, ahead, rest):
+                return upload_id, parts
+        uploads = self._engine.uploads
+        return uploads.create(self._key, self._content_type, DOUBLING), {}
+
+    def _begins_alike(
+        self, parts: dict[int, StoredPart], ahead: deque[StreamPart], rest: Iterator[StreamPart]
+    ) -> bool:
+        """Say whether its first parts are the same as the stream's; else it is left alone.
+
+        An interrupted upload may lack those read so far, but never all that were in flight.
+        """
+        missing = min(*parts, _MOST_AHEAD) - len(ahead)
+        for piece in itertools.islice(rest, max(0, missing)):
+            self._digest(piece, with_md5=not self._store.verified_by_server)
+            ahead.append(piece)
+        known = [
+            (parts[number], self._ledger.get(number))
+            for number in range(1, len(ahead) + 1)
+            if number in parts
+        ]
+        return bool(known) and all(own is not None and holds(part, own) for part, own in known)
+
+    def _start(
+        self, upload_id: str, piece: StreamPart, known: dict[int, StoredPart]
+    ) -> Future[StoredPart]:
+        stored = known.get(piece.part.number)
+        future = self._engine.parts.submit(
+            _held_bytes(piece), lambda _: self._send(upload_id, piece, stored)
+        )
+        if piece.spool is not None:
+            # Also where it never begins, because another part has failed. A future keeps its
+            # callbacks to the end: none may hold a piece.
+            future.add_done_callback(partial(close_tempfile, piece.spool))
+        return future
+
+    def _send(self, upload_id: str, piece: StreamPart, stored: StoredPart | None) -> StoredPart:
+        part = piece.part
+        asked_for_md5 = stored is not None and stored.sha256 is None
+        digests = self._digest(piece, asked_for_md5 or not self._store.verified_by_server)
+        if self._lost is not None:
+            raise self._lost
+        if stored is not None and stored.size_bytes == part.size_bytes and holds(stored, digests):
+            self.count.add_resumed(part.size_bytes)
+        else:
+            stored = self._send_piece(upload_id, piece, digests)
+            self.count.add_sent(part.size_bytes)
+        self._engine.on_bytes(part.size_bytes)
+        return stored
+
+    def _send_piece(self, upload_id: str, piece: StreamPart, digests: PartDigests) -> StoredPart:
+        body: bytearray | FilePartBody
+        if piece.data is not None:
+            body = piece.data
+        else:
+            local = Part(piece.part.number, 0, piece.part.size_bytes)
+            body = FilePartBody(piece, local)
+        return self._engine.uploads.upload_part(self._key, upload_id, piece.part, body, digests)
+
+    def _digest(self, piece: StreamPart, with_md5: bool) -> PartDigests:
+        number = piece.part.number
+        known = self._ledger.get(number)
+        if known is not None and (known.md5 is not None or not with_md5):
+            return known
+        if piece.data is not None:
+            return self._ledger.note_bytes(number, piece.data, with_md5)
+        size = piece.part.size_bytes
+        digest = hash_range(piece, "sha256", 0, size)
+        md5_digest = hash_range(piece, "md5", 0, size) if with_md5 else None
+        return self._ledger.note(number, PartDigests(digest, md5_digest))
+
+    # --- the key is taken ----------------------------------------------------------------
+
+    def _after_race(
+        self, pieces: Iterator[StreamPart], error: OrchestratorError
+    ) -> tuple[PutOutcome, Checksum | None]:
+        """Read the stream to its end and compare it with what somebody else completed."""
+        head = self._store.head_for_compare(self._key)
+        if head is None:
+            given_up = error.code in _OTHER_PARTS_CODES
+            reason = "holds parts of other content" if given_up else "was ended elsewhere"
+            raise UnavailableError(
+                f"upload of {printable(self._key)}: its multipart upload {reason}",
+                hint="run the same command again: it begins afresh" if given_up else RESUME_HINT,
+            ) from error
+        stored = best_stored_checksum(head)
+        with_md5 = stored is not None and stored.checksum.algorithm == "md5"
+        for piece in closing_each(pieces):
+            self._digest(piece, with_md5)
+        same = head.size_bytes == self.size_bytes
+        own = self._own_checksum(stored) if stored and same else None
+        if stored is not None and own is not None:
+            same = own == stored.checksum
+        elif same:
+            same = self._reads_back_alike()
+        return (PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT), None
+
+    def _reads_back_alike(self) -> bool:
+        """Compare the stored bytes with the parts' digests: the stream cannot be read again."""
+        source = self._store.open_object(self._key)
+        for part in plan_parts(self.size_bytes, DOUBLING):
+            own = self._ledger.get(part.number)
+            if own is None:
+                # It was dropped with the upload before it was hashed, and is gone.
+                raise UnavailableError(
+                    f"upload of {printable(self._key)}: somebody else stored this key meanwhile",
+                    hint="run the same command again: it compares, or resumes",
+                )
+            stored = hash_range(source, "sha256", part.offset_bytes, part.size_bytes)
+            if own.sha256 != stored:
+                return False
+        return True
+
+    def _compare(
+        self, head: ObjectMetadata, pieces: Iterator[StreamPart]
+    ) -> tuple[PutOutcome, Checksum | None]:
+        stored = best_stored_checksum(head)
+        if stored is not None and stored.schedule == DOUBLING:
+            same = self._same_parts(stored, pieces)
+        elif stored is not None and stored.schedule is None:
+            same = _same_whole(stored, pieces)
+        else:
+            same = self._same_bytes(head.size_bytes, pieces)
+        same = same and self.size_bytes == head.size_bytes
+        return (PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT), None
+
+    def _same_parts(self, stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:
+        for piece in closing_each(pieces):
+            self._digest(piece, with_md5=stored.checksum.algorithm == "md5")
+            self._engine.on_bytes(piece.part.size_bytes)
+        return self._own_checksum(stored) == stored.checksum
+
+    def _same_bytes(self, stored_size_bytes: int, pieces: Iterator[StreamPart]) -> bool:
+        """Compare with the stored bytes; the stream is read to its end whatever they are."""
+        source = self._store.open_object(self._key)
+        same = True
+        for piece in closing_each(pieces):
+            part = piece.part
+            if not same or part.offset_bytes + part.size_bytes > stored_size_bytes:
+                same = False
+                continue
+            stored = hash_range(source, "sha256", part.offset_bytes, part.size_bytes)
+            same = stored == self._digest(piece, with_md5=False).sha256
+        return same
+
+    def _own_checksum(self, stored: StoredChecksum) -> Checksum | None:
+        if stored.schedule != DOUBLING:
+            return None
+        count = stored.checksum.part_count or 0
+        return self._ledger.composite(stored.checksum.algorithm, count)
+
+
+def _held_bytes(piece: StreamPart) -> int:
+    """Return what a piece takes of the budget. Two spooled ones at once are enough disk."""
+    return len(piece.data) if piece.data is not None else IN_FLIGHT_BYTES // 2
+
+
+def _same_whole(stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:
+    digest = create_hash(stored.checksum.algorithm)
+    for piece in closing_each(pieces):
+        offset = 0
+        while chunk := piece.read_at(offset, MIB):
+            digest.update(chunk)
+            offset += len(chunk)
+    return digest.hexdigest() == stored.checksum.hex_digest

@@ -1,0 +1,238 @@
+"""Upload planned files: small ones in one PutObject, large ones by parts, each create-only."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from orchestrator_cli.core.base.errors import (
+    ConflictError,
+    IntegrityError,
+    OrchestratorError,
+    PartialFailureError,
+)
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.compare import StoredChecksum
+from orchestrator_cli.core.s3.operations.listing import ListPage, ListQuery, list_objects
+from orchestrator_cli.core.s3.operations.put import put_if_absent
+from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
+from orchestrator_cli.core.s3.types import Checksum, PutOutcome, UploadResult
+from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader, TransferStats
+from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile, SkippedPath
+from orchestrator_cli.core.transfer.upload.stored_etags import StoredEtags
+from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
+from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
+
+# From so many files on, one listing per thousand keys is cheaper than finding out file by file.
+_LISTING_PAYS_FROM = 32
+# Hashing and reading so much takes longer than handing it to another thread.
+_READ_IN_THREAD_BYTES = 1024 * 1024
+
+PutIfAbsent = Callable[[str, bytes, str, str | None], Operation[tuple[PutOutcome, Checksum]]]
+
+
+@dataclass
+class UploadSummary:
+    """Totals of a run. `failures` holds every result that is not stored; sizes in bytes."""
+
+    created: int = 0
+    identical: int = 0
+    skipped: int = 0
+    stored_bytes: int = 0
+    sent_bytes: int = 0
+    resumed_bytes: int = 0
+    failures: list[UploadResult] = field(default_factory=list)
+
+    @property
+    def stored(self) -> int:
+        """How many files S3 holds now."""
+        return self.created + self.identical
+
+    def add(self, result: UploadResult) -> None:
+        """Count one result."""
+        self.sent_bytes += result.sent_bytes
+        self.resumed_bytes += result.resumed_bytes
+        if not result.stored:
+            self.skipped += result.error is None
+            self.failures.extend([result] if result.error else [])
+            return
+        self.stored_bytes += result.size_bytes
+        self.created += result.outcome is PutOutcome.CREATED
+        self.identical += result.outcome is PutOutcome.IDENTICAL
+
+    def error(self) -> OrchestratorError | None:
+        """Return the failure of the whole run, or None."""
+        if not self.failures:
+            return None
+        total = len(self.failures) + self.stored
+        line = f"{len(self.failures):,} of {total:,} files were not stored"
+        kinds = {type(result.error) for result in self.failures}
+        first = self.failures[0].error
+        telling = isinstance(first, ConflictError | IntegrityError)
+        whole = type(first) is not OrchestratorError and not self.stored
+        if first is not None and len(kinds) == 1 and (telling or whole):
+            return type(first)(line, hint=first.hint, retryable=first.retryable)
+        hint = "see to that, then run the same command again: it sends what is missing"
+        return PartialFailureError(line, hint=hint, retryable=True)
+
+
+class Uploader:
+    """Uploads a plan. Results come to `on_result`, from one thread, in the order they end."""
+
+    def __init__(
+        self,
+        engine: TransferEngine,
+        on_result: Callable[[UploadResult], None],
+        etag_of: Callable[[str], str] | None = None,
+        put: PutIfAbsent | None = None,
+        is_fatal: Callable[[OrchestratorError], bool] = lambda error: error.is_fatal,
+    ) -> None:
+        """`etag_of` tells what a listing has shown of a key: its ETag, or nothing.
+
+        `put` stores a small object; by default in the bucket itself. `is_fatal` tells which error
+        of one file ends the whole upload.
+        """
+        self._engine = engine
+        self._on_result = on_result
+        self._etag_of = etag_of
+        self._is_fatal = is_fatal
+        self._put = put or partial(put_if_absent, engine.store.server)
+
+    def run(self, plan: Iterable[PlanItem]) -> UploadSummary:
+        """Upload everything; a failing file is a result, not an exception.
+
+        Raises errors that are fatal: nothing else would fare better.
+        """
+        summary = UploadSummary()
+        items = self._with_listing(plan)
+        try:
+            for result in self._engine.run(map(self._upload, items)):
+                summary.add(result)
+                self._on_result(result)
+        except OrchestratorError as error:
+            self._engine.observer.failed(error)
+            raise
+        return summary
+
+    def _with_listing(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
+        items = iter(plan)
+        if self._etag_of is not None:
+            return items
+        first = list(itertools.islice(items, _LISTING_PAYS_FROM))
+        if len(first) == _LISTING_PAYS_FROM:
+            self._etag_of = StoredEtags(self._list_page).etag_of
+        return itertools.chain(first, items)
+
+    def _list_page(self, prefix: str, start_after: str, token: str | None) -> ListPage:
+        operation = list_objects(ListQuery(prefix, start_after), token)
+        return self._engine.store.clients.run(operation)
+
+    def _upload(self, item: PlanItem) -> Operation[UploadResult]:
+        if isinstance(item, SkippedPath):
+            return _skipped(item)
+        began = time.monotonic()
+        try:
+            if item.size_bytes > BASE_PART_BYTES:
+                result: UploadResult = yield self._engine.run_file(
+                    partial(self._upload_large, item)
+                )
+            else:
+                result = yield from self._upload_small(item)
+        except OrchestratorError as error:
+            if self._is_fatal(error):
+                raise
+            result = _failed(item, error)
+        except OSError as error:
+            reason = f"cannot read {printable(item.source)}: {error.strerror or error}"
+            result = _failed(item, OrchestratorError(reason))
+        self._engine.observer.uploaded(result, max(0.0, time.monotonic() - began))
+        return result
+
+    def _upload_small(self, item: PlannedFile) -> Operation[UploadResult]:
+        etag = None if self._etag_of is None else self._etag_of(item.key)
+        with self._engine.hold(item.size_bytes):
+            if item.size_bytes < _READ_IN_THREAD_BYTES:
+                data = _read_unchanged(item)
+            else:
+                data = yield self._engine.run_read(partial(_read_unchanged, item))
+            outcome, checksum = yield from self._put(item.key, data, item.content_type, etag)
+        self._engine.on_bytes(len(data))
+        sent = len(data) if outcome is PutOutcome.CREATED else 0
+        return _done(item, len(data), outcome, StoredChecksum(checksum), TransferStats(0, sent))
+
+    def _upload_large(self, item: PlannedFile) -> UploadResult:
+        with item.open() as source:
+            if source.size_bytes <= BASE_PART_BYTES:
+                # It has become shorter since the walk.
+                raise source.changed()
+            upload = MultipartUploader(self._engine, source, item.key, item.content_type)
+            outcome, checksum = upload.run()
+            stored = StoredChecksum(checksum) if checksum else None
+            return _done(item, source.size_bytes, outcome, stored, upload.count)
+
+
+def _read_unchanged(item: PlannedFile) -> bytes:
+    """Return a small file's bytes. Raises SourceChangedError where it changes meanwhile."""
+    with item.open() as source:
+        if source.size_bytes > BASE_PART_BYTES:
+            # It has grown since the walk, and its parts would need threads.
+            raise source.changed()
+        data = source.read_all_at(0, source.size_bytes)
+        source.check_unchanged()
+    return data
+
+
+def _skipped(item: SkippedPath) -> UploadResult:
+    return UploadResult(str(item.source), None, None, 0, None, error=item.error, note=item.reason)
+
+
+def _done(
+    item: PlannedFile,
+    size_bytes: int,
+    outcome: PutOutcome,
+    stored: StoredChecksum | None,
+    count: TransferStats,
+) -> UploadResult:
+    error = None
+    if outcome is PutOutcome.CONFLICT:
+        error = ConflictError(
+            f"{printable(item.path)}: the key holds other content; nothing was changed",
+            hint="stored files are immutable: upload it under another name",
+        )
+    return UploadResult(
+        source=str(item.source),
+        path=item.path,
+        key=item.key,
+        size_bytes=size_bytes,
+        outcome=outcome,
+        resumed_bytes=count.resumed_bytes,
+        sent_bytes=count.sent_bytes,
+        checksum=stored.checksum if stored else None,
+        error=error,
+    )
+
+
+def _failed(item: PlannedFile, error: OrchestratorError) -> UploadResult:
+    return UploadResult(str(item.source), item.path, item.key, item.size_bytes, None, error=error)
+
+
+def upload_stream(engine: TransferEngine, item: PlannedFile, stream: BinaryStream) -> UploadResult:
+    """Store a stream under the item's key; what can fail alone is in the result."""
+    upload = StreamUpload(engine, item.key, item.content_type)
+    try:
+        outcome, checksum = upload.run(stream)
+    except OrchestratorError as error:
+        if error.is_fatal:
+            engine.observer.failed(error)
+            raise
+        result = _failed(item, error)
+    else:
+        stored = StoredChecksum(checksum) if checksum else None
+        result = _done(item, upload.size_bytes, outcome, stored, upload.count)
+    engine.observer.uploaded(result, None)
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _NOBODY = 65534
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 # Between the second and the third rename the name is the link; after the fourth it is as before.
 _SCRIPT = """
 import itertools, os, sys
@@ -53,3 +56,11 @@ def flipping(directory: Path, name: str, link: str) -> Iterator[None]:
         finally:
             process.kill()
             process.wait()
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Swap two names at once, so that nobody sees a moment at which one of them is missing."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = (os.fsencode(one), os.fsencode(other))
+    if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(one))

@@ -28,7 +28,7 @@ from orchestrator_cli.core.transfer.download.downloader import (
 )
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from tests.conftest import RunCommand
-from tests.files.flipping import flipping
+from tests.files.flipping import exchange, flipping
 from tests.support import faults
 from tests.support.engine import (
     EXECUTION_ID,
@@ -394,8 +394,10 @@ class SwapOnce(Fault):
         with self._lock:
             self._left -= 1
             if not self._left:
-                self.place.rename(self.target.parent / "moved")
-                self.place.symlink_to(self.target)
+                moved = self.target.parent / "moved"
+                moved.symlink_to(self.target)
+                # In one step: a download that misses the directory makes another one.
+                exchange(self.place, moved)
 
 
 @pytest.mark.parametrize("swapped", ["out", "out/artifacts", "out/artifacts/custom/d"])

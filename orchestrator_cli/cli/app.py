@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ class Settings:
     color: str = "auto"
     verbosity: int = 0
     debug: bool = False
+    patience: timedelta | None = None
 
 
 @dataclass
@@ -111,11 +112,11 @@ class App:
             environment=os.environ,
             proxies=proxy_variables(os.environ),
         )
-        retry = (
-            RetryPolicy(on_retry=self._note_retry)
-            if patient
-            else RetryPolicy(attempts=1, patience_seconds=0)
-        )
+        retry = RetryPolicy(on_retry=self._note_retry)
+        if not patient:
+            retry = RetryPolicy(attempts=1, patience_seconds=0)
+        elif self.settings.patience is not None:
+            retry = replace(retry, patience_seconds=self.settings.patience.total_seconds())
         rate_limit = RateLimiter(limit_rate) if limit_rate else None
         return ArtifactStore(S3Session(settings, retry, rate_limit))
 

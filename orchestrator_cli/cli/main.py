@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -17,7 +18,7 @@ import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, Settings, debug_from_environment, load_config
-from orchestrator_cli.cli.options import OncePerOption, global_options
+from orchestrator_cli.cli.options import DURATION, OncePerOption, global_options
 from orchestrator_cli.core.base.descriptors import WaitingWriter
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
@@ -202,6 +203,12 @@ def _naming_a_closed_pipe() -> Iterator[None]:
     show_default=True,
     help="When to use colour. NO_COLOR and FORCE_COLOR work too.",
 )
+@click.option(
+    "--patience",
+    type=DURATION,
+    show_default="10m",
+    help="How long to go on while S3 asks for fewer requests and none succeeds.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors on standard error.")
 @click.option(
     "-v", "--verbose", is_flag=True, help="Print every file and every retry on standard error."
@@ -216,6 +223,7 @@ def cli(
     region: str | None,
     endpoint_url: str | None,
     color: str,
+    patience: timedelta | None,
     quiet: bool,
     verbose: bool,
     debug: bool,
@@ -229,7 +237,16 @@ def cli(
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
     verbosity = int(verbose) - int(quiet)
-    settings = Settings(bucket, profile, region, endpoint_url, color, verbosity, debug)
+    settings = Settings(
+        bucket=bucket,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        color=color,
+        verbosity=verbosity,
+        debug=debug,
+        patience=patience,
+    )
     # The run's own App, which also has to know about --debug when all this has ended.
     app = ctx.ensure_object(App)
     app.settings = settings

@@ -20,6 +20,7 @@ from orchestrator_cli import __version__
 from orchestrator_cli.cli.main import COMMANDS
 from orchestrator_cli.core.base.errors import EXIT_CODES
 from tests.conftest import RunCommand
+from tests.support.engine import impatient
 from tests.support.executions import make_id, put_execution, put_file
 from tests.support.faults import Answer, Fault, Stall, access_denied, wrong_credentials
 from tests.support.objects import bucket_contents, list_keys
@@ -371,6 +372,18 @@ def test_an_endpoint_that_is_down_ends_in_bounded_time(
     # There is nothing that a listing could go on with.
     assert hint.startswith("hint: ")
     assert "resumes" not in hint
+
+
+def test_patience_says_how_long_a_busy_server_is_asked(
+    cli: RunCommand, recorder: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = cli("new").ok().out.strip()
+    impatient(monkeypatch)
+    recorder.inject(Answer(503, "SlowDown"), times=None)
+    for seconds, at_least, at_most in (("0", 1, 1), ("0.05s", 2, 10_000)):
+        recorder.clear()
+        assert "SlowDown" in cli("--patience", seconds, "show", execution_id).expect(9).err
+        assert at_least <= recorder.count("GetObject") <= at_most
 
 
 def test_retries_are_told_with_verbose(cli: RunCommand, bucket: str, recorder: Proxy) -> None:

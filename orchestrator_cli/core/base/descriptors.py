@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import select
+import selectors
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 def wait_readable(descriptor: int) -> None:
     """Wait until there is something to read, or nothing will come any more."""
-    _wait(descriptor, select.POLLIN)
+    _wait(descriptor, selectors.EVENT_READ)
 
 
 def wait_writable(descriptor: int) -> None:
     """Wait until something can be written, or nobody will read it any more."""
-    _wait(descriptor, select.POLLOUT)
+    _wait(descriptor, selectors.EVENT_WRITE)
 
 
 def _wait(descriptor: int, events: int) -> None:
-    poll = select.poll()
-    poll.register(descriptor, events)
-    # Not in one piece, so that a signal which another thread takes is heard.
-    while not poll.poll(SIGNAL_POLL_SECONDS * 1000):
-        pass
+    with selectors.PollSelector() as selector:
+        selector.register(descriptor, events)
+        # Not in one piece, so that a signal which another thread takes is heard.
+        while not selector.select(SIGNAL_POLL_SECONDS):
+            pass
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

@@ -160,6 +160,8 @@ def render_config(
     """Return nginx's configuration. `ids` are the executions `new`, `again`, `down`, `log`."""
     prefixes = {
         f"executions%2F{ids['again']}%2F": "again",
+        # An upload lists where files go; were that empty, it would send them all again.
+        f"executions%2F{ids['again']}%2Fartifacts%2Fcustom%2F": "again",
         f"executions%2F{ids['down']}%2F": "down",
         "again%2F": "peer-again",
         "again/": "peer-again",

@@ -23,7 +23,13 @@ class Clock:
         return ConcurrencyController(max_in_flight, lambda: self.now, lambda: self.cpu)
 
 
-def feed(clock: Clock, controller: ConcurrencyController, busy: float, rate: float) -> int:
+def feed(
+    clock: Clock,
+    controller: ConcurrencyController,
+    busy: float,
+    rate: float,
+    answer_seconds: float = 0.001,
+) -> int:
     """Let ten seconds pass in which the process is so busy and so many a second are answered.
 
     `rate` below 1 is of responses a second for each request in flight: a thousandth of them.
@@ -36,7 +42,7 @@ def feed(clock: Clock, controller: ConcurrencyController, busy: float, rate: flo
         ended += 0.01 * (rate if rate >= 1 else rate * 1000 * controller.limit)
         while ended >= 1:
             ended -= 1
-            controller.on_response(0.001)
+            controller.on_response(answer_seconds)
     return controller.limit
 
 
@@ -63,7 +69,13 @@ def test_nobody_waits_for_a_first_response_that_takes_long() -> None:
 
 def test_where_more_bring_more_they_become_many() -> None:
     clock = Clock()
-    assert feed(clock, clock.controller(), busy=0.1, rate=0.02) == 256
+    assert feed(clock, clock.controller(), busy=0.1, rate=0.02, answer_seconds=0.02) == 256
+
+
+def test_where_answers_come_too_quickly_for_many_they_stay_few() -> None:
+    # As on a busy machine, whose other work is why more in flight seem to bring more.
+    clock = Clock()
+    assert feed(clock, clock.controller(), busy=0.1, rate=0.02, answer_seconds=0.001) == 16
 
 
 def test_where_this_process_is_busy_they_stay_few() -> None:
@@ -73,12 +85,12 @@ def test_where_this_process_is_busy_they_stay_few() -> None:
 
 def test_where_more_bring_nothing_they_stay() -> None:
     clock = Clock()
-    assert feed(clock, clock.controller(), busy=0.1, rate=200) == 32
+    assert feed(clock, clock.controller(), busy=0.1, rate=200, answer_seconds=0.02) == 32
 
 
 def test_never_more_than_asked_for() -> None:
     clock = Clock()
-    assert feed(clock, clock.controller(10), busy=0.1, rate=0.02) == 10
+    assert feed(clock, clock.controller(10), busy=0.1, rate=0.02, answer_seconds=0.02) == 10
     assert clock.controller(1).limit == 1
 
 

@@ -16,6 +16,9 @@ _WINDOW_SECONDS = 0.05
 _BUSY = 0.5
 # More in flight that bring less than this bring nothing: the link, or the server, is what bounds.
 _WORTH = 1.15
+# A server answers some requests sooner than most. More than this many times as many as fit into its
+# quickest answer are only more connections to open, which a busy machine pays for dearly.
+_SPREAD = 4
 
 # Over how long it is counted what a server lets through before the pace is changed, how many
 # responses that needs, and how far back it is looked for what it lets through on the whole.
@@ -62,6 +65,7 @@ class ConcurrencyController:
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._fastest = math.inf
+        self._fastest_lately = math.inf
         self._first_left = self.limit
         self._ended = 0
         self._window_began = clock(), cpu_clock()
@@ -85,6 +89,7 @@ class ConcurrencyController:
         """Take note of a response that took so long, and that did not say slow down."""
         now = self._clock()
         self._fastest = min(self._fastest, seconds)
+        self._fastest_lately = min(self._fastest_lately, seconds)
         self._ended += 1
         if self._pace is None:
             self._first_left -= 1
@@ -122,10 +127,12 @@ class ConcurrencyController:
         cpu = self._cpu_clock()
         rate = self._ended / (now - began)
         is_busy = cpu - cpu_began >= _BUSY * (now - began)
-        if not is_busy and rate > _WORTH * self._best_rate:
+        has_use = self.limit < _SPREAD * self._fastest_lately / _REQUEST_SECONDS
+        if has_use and not is_busy and rate > _WORTH * self._best_rate:
             self._best_rate = rate
             self._set_limit(2 * self.limit)
         self._ended = 0
+        self._fastest_lately = math.inf
         self._window_began = now, cpu
 
     def _set_limit(self, limit: int) -> None:

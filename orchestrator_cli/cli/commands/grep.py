@@ -14,7 +14,11 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import INSTANT, LABEL, Example, command, json_option
-from orchestrator_cli.cli.search_options import NO_MATCH_EXIT_CODE, SearchOptions, search_options
+from orchestrator_cli.cli.options.search_options import (
+    NO_MATCH_EXIT_CODE,
+    SearchOptions,
+    search_options,
+)
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError

@@ -22,7 +22,7 @@ from orchestrator_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator_cli.cli.execution_table import ExecutionTable
+    from orchestrator_cli.cli.output.execution_table import ExecutionTable
     from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -159,7 +159,7 @@ def ls(
     Times without a zone are local on a terminal, in what is typed and in what is shown; where
     standard output is a pipe or a file, and in JSON, they are UTC.
     """
-    from orchestrator_cli.cli.execution_table import ExecutionTable
+    from orchestrator_cli.cli.output.execution_table import ExecutionTable
 
     if null and as_json:
         raise click.UsageError("--null and --json exclude each other.")

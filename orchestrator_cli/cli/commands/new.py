@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.declaration_options import declaration_options
 from orchestrator_cli.cli.options import Example, command, json_option
+from orchestrator_cli.cli.options.declaration_options import declaration_options
 
 
 @command(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.metrics_options import metrics_options
 from orchestrator_cli.cli.options import (
     DURATION,
     SIZE,
@@ -20,6 +19,7 @@ from orchestrator_cli.cli.options import (
     concurrency_option,
     json_option,
 )
+from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncSummary

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.metrics_options import metrics_options
 from orchestrator_cli.cli.options import (
     SIZE,
     Example,
@@ -23,6 +22,7 @@ from orchestrator_cli.cli.options import (
     split_id,
     write_to_latest_option,
 )
+from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult

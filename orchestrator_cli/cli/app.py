@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # Requests sent ahead where the answers are taken in order.
 _AHEAD = 64
+EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
 VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
 DEFAULT_SPOOL = "orchestrator/runs"
 
@@ -86,7 +87,12 @@ class App:
             return text.upper()
         from orchestrator_cli.core.executions.selector import resolve_selector
 
-        return resolve_selector(store, text, self.now())
+        try:
+            return resolve_selector(store, text, self.now())
+        except UsageError as error:
+            if text != os.environ.get(EXECUTION_ID_ENVVAR):
+                raise
+            raise UsageError(f"{EXECUTION_ID_ENVVAR}: {error.message}", hint=error.hint) from None
 
     def store(
         self, concurrency: int = _AHEAD, limit_rate: int | None = None, *, patient: bool = True

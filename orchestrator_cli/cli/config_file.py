@@ -24,7 +24,7 @@ def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
     words, and its table is inside the group's. A file that was named must exist.
     Raises UsageError naming what is wrong.
     """
-    file = path or _default_config_path()
+    file = config_file(path)
     # Not Path.is_file(): a home that cannot be looked into is as good as none.
     if path is None and not os.path.isfile(file):
         return {}
@@ -43,7 +43,10 @@ def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
         raise UsageError(f"{printable(file)}: {error.message}") from None
 
 
-def _default_config_path() -> Path:
+def config_file(path: Path | None) -> Path:
+    """Return the file that is read: the one that was named, or the one of this user."""
+    if path is not None:
+        return path
     base = os.environ.get("XDG_CONFIG_HOME")
     # Not Path.home(): there may be no home at all, and "~" stays as it is then.
     return Path(base or os.path.expanduser("~/.config")) / DEFAULT_CONFIG

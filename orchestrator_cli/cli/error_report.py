@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import signal
 import sys
 import threading
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from orchestrator_cli.cli.app import App, debug_from_environment
+from orchestrator_cli.cli.usage_text import describe_usage_error, help_command
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
     InterruptedByUser,
@@ -25,10 +26,12 @@ _LAST_LINE_SECONDS = 2.0
 
 def report_usage(error: click.ClickException) -> int:
     """Say what was typed wrongly."""
-    text = io.StringIO()
-    error.show(text)
-    for line in text.getvalue().rstrip("\n").split("\n"):
-        _say(line)
+    if isinstance(error, NoArgsIsHelpError):
+        for line in error.format_message().rstrip("\n").split("\n"):
+            _say(line)
+    else:
+        _say(f"error: {describe_usage_error(error)}")
+        _say(f"hint: see `{help_command(error)}`")
     return UsageError.exit_code if error.exit_code == 2 else error.exit_code
 
 

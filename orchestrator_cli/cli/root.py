@@ -8,10 +8,12 @@ import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, Settings
-from orchestrator_cli.cli.config_file import load_config
+from orchestrator_cli.cli.config_file import config_file, load_config
 from orchestrator_cli.cli.lazy_group import LazyGroup
 from orchestrator_cli.cli.options.variables import option_names_of
+from orchestrator_cli.cli.usage_text import CONFIG_FILE_KEY
 from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
 
 
 @click.group(
@@ -85,6 +87,7 @@ def _apply_config(ctx: click.Context, path: Path | None) -> None:
             command = command.get_command(ctx, name) if isinstance(command, click.Group) else None
         return None if command is None else option_names_of(command)
 
+    ctx.meta[CONFIG_FILE_KEY] = printable(config_file(path))
     try:
         ctx.default_map = load_config(path, option_names)
     except UsageError:

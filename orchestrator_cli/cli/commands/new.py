@@ -20,6 +20,10 @@ from orchestrator_cli.cli.options.declaration_options import declaration_options
         ),
     ),
     exit_codes=(0, 2, 4, 5, 6, 9),
+    exit_meanings={
+        4: "no such bucket",
+        6: "conflict: the execution has other properties; nothing was changed",
+    },
 )
 @click.option("--id", "execution_id", metavar="ULID", help="Use this id instead of a new one.")
 @declaration_options

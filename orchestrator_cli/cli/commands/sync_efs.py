@@ -12,6 +12,7 @@ import click
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
     DURATION,
+    RESUMES,
     SIZE,
     Example,
     command,
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
         ),
     ),
     exit_codes=(0, 2, 3, 4, 5, 6, 9, 130),
+    exit_meanings={
+        **RESUMES,
+        0: "done, including “identical, already stored”",
+        4: "no such directory, execution or bucket",
+    },
 )
 @click.option(
     "--root",

@@ -11,6 +11,7 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
+    RESUMES,
     SIZE,
     Example,
     check_may_write,
@@ -55,6 +56,11 @@ if TYPE_CHECKING:
         Example("show where each file would go", "orchestrator upload $ID results/ --dry-run"),
     ),
     exit_codes=(0, 2, 3, 4, 5, 6, 7, 9, 130),
+    exit_meanings={
+        **RESUMES,
+        0: "done, including “identical, already stored”",
+        4: "no such file, execution or bucket",
+    },
 )
 @click.argument(
     "arguments",

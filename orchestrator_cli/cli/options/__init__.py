@@ -3,7 +3,9 @@
 It must not know what any command does; it reads no variable but that of the execution.
 """
 
+from orchestrator_cli.cli.app import EXECUTION_ID_ENVVAR
 from orchestrator_cli.cli.options.command import (
+    RESUMES,
     Command,
     CommandGroup,
     Example,
@@ -17,11 +19,11 @@ from orchestrator_cli.cli.options.common import (
     concurrency_option,
     confirm,
     json_option,
+    window_options,
     write_to_latest_option,
     yes_option,
 )
 from orchestrator_cli.cli.options.execution_id import (
-    EXECUTION_ID_ENVVAR,
     complete_execution_id,
     complete_file_name,
     complete_id_or_file,
@@ -30,19 +32,21 @@ from orchestrator_cli.cli.options.execution_id import (
     is_preset_id,
     split_id,
 )
-from orchestrator_cli.cli.options.types import DURATION, INSTANT, LABEL, SIZE
+from orchestrator_cli.cli.options.types import DURATION, INSTANT, LABEL, SIZE, WholeNumber
 
 __all__ = [
     "DURATION",
     "EXECUTION_ID_ENVVAR",
     "INSTANT",
     "LABEL",
+    "RESUMES",
     "SIZE",
     "Command",
     "CommandGroup",
     "Example",
     "F",
     "OncePerOption",
+    "WholeNumber",
     "check_may_write",
     "command",
     "complete_execution_id",
@@ -56,6 +60,7 @@ __all__ = [
     "is_preset_id",
     "json_option",
     "split_id",
+    "window_options",
     "write_to_latest_option",
     "yes_option",
 ]

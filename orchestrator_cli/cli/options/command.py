@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from click.parser import _OptionParser
 
 
+# What the codes mean in a command that does not go on where it ended.
+_MEANINGS = EXIT_CODES | {
+    0: "done",
+    1: "unexpected error, or an output that cannot be written",
+    9: "storage unavailable after retries",
+    130: "interrupted",
+}
+RESUMES = {code: EXIT_CODES[code] for code in (9, 130)}
+# Any command may end so.
+_ALWAYS = {0, 1, 2, 130}
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """An example of a command: what it does, and the line to type."""
@@ -36,14 +48,22 @@ class OncePerOption(click.Command):
         return parser
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the line. Raises UsageError."""
+        """Parse the line. Raises UsageError that knows the command."""
         ctx.default_map = self._with_lists(ctx.default_map)
-        if not ctx.resilient_parsing:
-            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-            for param in given:
-                if given.count(param) > 1 and _takes_one_value(param):
-                    raise click.UsageError(f"{param.opts[0]} is given more than once.", ctx)
-        return super().parse_args(ctx, args)
+        try:
+            self._check_once(ctx, args)
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+    def _check_once(self, ctx: click.Context, args: list[str]) -> None:
+        if ctx.resilient_parsing:
+            return
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for param in given:
+            if given.count(param) > 1 and _takes_one_value(param):
+                raise click.UsageError(f"{param.opts[0]} is given more than once.", ctx)
 
     def _with_lists(self, defaults: Any) -> Any:
         """Return the defaults, where one text for an option of several is a list of it."""
@@ -93,13 +113,12 @@ class Command(OncePerOption):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
-        self.exit_codes = exit_codes
-        self.exit_meanings = exit_meanings or {}
+        self.exit_meanings = _meanings(exit_codes, exit_meanings)
+        self.exit_codes = tuple(self.exit_meanings)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples and exit codes."""
-        meanings = {**EXIT_CODES, **self.exit_meanings}
-        _format_epilog(formatter, self.examples, self.exit_codes, meanings)
+        _format_epilog(formatter, self.examples, self.exit_meanings)
 
 
 class CommandGroup(OncePerOption, click.Group):
@@ -115,19 +134,22 @@ class CommandGroup(OncePerOption, click.Group):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
-        self.exit_codes = exit_codes
-        self.exit_meanings = exit_meanings or {}
+        self.exit_meanings = _meanings(exit_codes, exit_meanings)
+        self.exit_codes = tuple(self.exit_meanings)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples and exit codes."""
-        meanings = {**EXIT_CODES, **self.exit_meanings}
-        _format_epilog(formatter, self.examples, self.exit_codes, meanings)
+        _format_epilog(formatter, self.examples, self.exit_meanings)
+
+
+def _meanings(codes: tuple[int, ...], special: Mapping[int, str] | None) -> dict[int, str]:
+    meanings = {**_MEANINGS, **(special or {})}
+    return {code: meanings[code] for code in sorted(_ALWAYS.union(codes))}
 
 
 def _format_epilog(
     formatter: click.HelpFormatter,
     examples: tuple[Example, ...],
-    exit_codes: tuple[int, ...],
     meanings: Mapping[int, str],
 ) -> None:
     with formatter.section("Examples"):
@@ -137,7 +159,7 @@ def _format_epilog(
             formatter.write(f"{'':>{formatter.current_indent}}# {example.text}\n")
             formatter.write(f"{'':>{formatter.current_indent}}{example.command}\n")
     with formatter.section("Exit codes"):
-        formatter.write_dl([(str(code), meanings[code]) for code in exit_codes])
+        formatter.write_dl([(str(code), text) for code, text in meanings.items()])
 
 
 def command(

@@ -8,6 +8,7 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from orchestrator_cli.cli.options.types import INSTANT, WholeNumber
 from orchestrator_cli.core.base.errors import InterruptedByUser, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,8 +63,31 @@ def concurrency_option(function: F) -> F:
     """Add --concurrency."""
     return click.option(
         "--concurrency",
-        type=click.IntRange(1, 256),
+        type=WholeNumber(1, 256),
         default=256,
         show_default=True,
         help="The most requests at once; fewer are sent where more would not be faster.",
     )(function)
+
+
+def window_options(since: str) -> Callable[[F], F]:
+    """Add --since and --until; `since` says where the window begins by default."""
+
+    def add(function: F) -> F:
+        for option in (
+            click.option(
+                "--until",
+                type=INSTANT,
+                help="The end of the window, in the same forms.  [default: now]",
+            ),
+            click.option(
+                "--since",
+                type=INSTANT,
+                help="The start of the window: 2d, yesterday, 14:30, 2026-01-31, RFC 3339.  "
+                f"[default: {since}]",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+from orchestrator_cli.cli.app import EXECUTION_ID_ENVVAR
 
-EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def complete_execution_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

@@ -45,6 +45,16 @@ class SizeType(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class WholeNumber(click.IntRange):
+    """A whole number, between bounds."""
+
+    name = "whole number"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what help shows in its place."""
+        return "N"
+
+
 class InstantType(click.ParamType[datetime]):
     """An instant: 2d (ago), today, yesterday, 14:30, 2026-01-31 or an RFC 3339 time.
 

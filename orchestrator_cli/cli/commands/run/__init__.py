@@ -45,6 +45,10 @@ if TYPE_CHECKING:
         ),
     ),
     exit_codes=(0, 2),
+    exit_meanings={
+        0: "CMD ended with 0; any other code of CMD is passed on",
+        130: "CMD was interrupted",
+    },
     context_settings={"allow_interspersed_args": False},
 )
 @click.option(

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from orchestrator_cli.core.http.proxy import proxy_variables
 if TYPE_CHECKING:
     from orchestrator_cli.cli.metrics_setup import Measuring
     from orchestrator_cli.cli.output import Output
+    from orchestrator_cli.core.base.retry import RetryPolicy
     from orchestrator_cli.core.gateway.client import GatewayClient
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 # Requests sent ahead where the answers are taken in order.
 _AHEAD = 64
+EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
 VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
-DEFAULT_CONFIG = "orchestrator/config.toml"
 DEFAULT_SPOOL = "orchestrator/runs"
 
 
@@ -89,7 +89,12 @@ class App:
             return text.upper()
         from orchestrator_cli.core.executions.selector import resolve_selector
 
-        return resolve_selector(store, text, self.now())
+        try:
+            return resolve_selector(store, text, self.now())
+        except UsageError as error:
+            if text != os.environ.get(EXECUTION_ID_ENVVAR):
+                raise
+            raise UsageError(f"{EXECUTION_ID_ENVVAR}: {error.message}", hint=error.hint) from None
 
     def store(
         self, concurrency: int = _AHEAD, limit_rate: int | None = None, *, patient: bool = True
@@ -112,11 +117,7 @@ class App:
             environment=os.environ,
             proxies=proxy_variables(os.environ),
         )
-        retry = RetryPolicy(on_retry=self._note_retry)
-        if not patient:
-            retry = RetryPolicy(attempts=1, patience_seconds=0)
-        elif self.settings.patience is not None:
-            retry = replace(retry, patience_seconds=self.settings.patience.total_seconds())
+        retry = self._retry_policy() if patient else RetryPolicy(attempts=1, patience_seconds=0)
         rate_limit = RateLimiter(limit_rate) if limit_rate else None
         return ArtifactStore(S3Session(settings, retry, rate_limit))
 
@@ -213,16 +214,24 @@ class App:
 
     def via(self, url: str, token_file: Path | None, concurrency: int) -> GatewayClient:
         """Build the client of a server that uploads go through; no AWS setting is looked at."""
-        from orchestrator_cli.core.base.retry import RetryPolicy
         from orchestrator_cli.core.gateway.client import GatewayClient, ViaSettings
 
         bundle = self.ca_bundle(url)
         token = _read_token(token_file) if token_file else os.environ.get(VIA_TOKEN_VARIABLE)
         settings = ViaSettings(url, token or None, bundle, concurrency, proxy_variables(os.environ))
-        client = GatewayClient(settings, RetryPolicy(on_retry=self._note_retry))
+        client = GatewayClient(settings, self._retry_policy())
         if client.sends_token_in_clear:
             self.output.warn("the token goes to the server over plain HTTP; use https://")
         return client
+
+    def _retry_policy(self) -> RetryPolicy:
+        from orchestrator_cli.core.base.retry import RetryPolicy
+
+        policy = RetryPolicy(on_retry=self._note_retry)
+        patience = self.settings.patience
+        if patience is None:
+            return policy
+        return replace(policy, patience_seconds=patience.total_seconds())
 
     def _note_retry(self, error: OrchestratorError) -> None:
         if self.meter is not None:
@@ -262,58 +271,3 @@ def pager_environment() -> dict[str, str]:
     """Return the environment for the pager."""
     # -F: a log of one screen needs no pager; -R: colours; -X: it stays on the screen.
     return {"LESS": "FRX", **os.environ}
-
-
-OptionNames = Callable[[str], dict[str, str] | None]
-
-
-def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
-    """Read the config file as click's default map: global options, and a table per command.
-
-    `option_names` gives click's name for each option of a command as it is typed, those of the
-    program for "", and None where there is no such command; a command of a group is named by both
-    words, and its table is inside the group's. A file that was named must exist.
-    Raises UsageError naming what is wrong.
-    """
-    file = path or _default_config_path()
-    # Not Path.is_file(): a home that cannot be looked into is as good as none.
-    if path is None and not os.path.isfile(file):
-        return {}
-    import tomllib
-
-    from orchestrator_cli.core.files.small_file import read_small_file
-
-    text, _ = read_small_file(file)
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{printable(file)} is not valid TOML: {error}") from error
-    try:
-        return _checked(content, "", option_names)
-    except UsageError as error:
-        raise UsageError(f"{printable(file)}: {error.message}") from None
-
-
-def _default_config_path() -> Path:
-    base = os.environ.get("XDG_CONFIG_HOME")
-    # Not Path.home(): there may be no home at all, and "~" stays as it is then.
-    return Path(base or os.path.expanduser("~/.config")) / DEFAULT_CONFIG
-
-
-def _checked(table: dict[str, Any], command: str, option_names: OptionNames) -> dict[str, Any]:
-    known = option_names(command)
-    if known is None:
-        raise UsageError(f"there is no command {printable(command)!r}")
-    defaults: dict[str, Any] = {}
-    for key, value in table.items():
-        name = key.replace("-", "_")
-        inner = f"{command} {key}".strip()
-        if isinstance(value, dict) and (not command or option_names(inner) is not None):
-            defaults[key] = _checked(value, inner, option_names)
-        elif name in known and not isinstance(value, dict):
-            # TOML has dates; an option takes text.
-            defaults[known[name]] = value.isoformat() if isinstance(value, date) else value
-        else:
-            where = f"[{command.replace(' ', '.')}] has no" if command else "there is no"
-            raise UsageError(f"{where} option {printable(key)!r}")
-    return defaults

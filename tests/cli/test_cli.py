@@ -75,8 +75,8 @@ def test_version(cli: RunCommand) -> None:
     ("arguments", "said"),
     [
         ([], "Usage: orchestrator"),
-        (["nonsense"], "No such command 'nonsense'"),
-        (["--nonsense"], "No such option"),
+        (["nonsense"], "no such command 'nonsense'"),
+        (["--nonsense"], "no such option"),
         (["-q", "-v", "ls"], "--quiet and --verbose exclude each other"),
         (["--color", "sometimes", "ls"], "'sometimes' is not one of"),
         (["show", "a", "b\x1b[31m\x9b"], "unexpected extra argument"),

@@ -390,5 +390,5 @@ def test_metadata_that_is_not_valid_is_left_alone(
 
 def test_the_result_must_be_given(cli: RunCommand, bucket: str, execution: str) -> None:
     result = cli("finish", execution).expect(2)
-    assert "Missing option '--result'" in result.err
+    assert "missing option '--result'" in result.err
     assert "'maybe' is not one of" in cli("finish", execution, "--result", "maybe").expect(2).err

@@ -521,7 +521,7 @@ def test_an_archived_log_has_to_be_restored(cli: RunCommand, s3: S3Client, bucke
 @pytest.mark.parametrize("arguments", [["--tail", "-1"], ["--tail", "x"], ["stdout", "stderr"]])
 def test_usage_errors(cli: RunCommand, execution: str, arguments: list[str]) -> None:
     assert cli("logs", execution, *arguments).expect(2).stdout == b""
-    assert "Missing argument 'ID'" in cli("logs").expect(2).err
+    assert "missing argument 'ID'" in cli("logs").expect(2).err
 
 
 # --- in a terminal ---------------------------------------------------------------------------

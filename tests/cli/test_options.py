@@ -315,5 +315,5 @@ def test_help_ends_with_examples_and_exit_codes() -> None:
         "# then",
         "tool two",
     ]
-    assert "0  done" in codes
-    assert "4  no such execution, file or bucket" in codes
+    assert "0    done" in codes
+    assert "4    no such execution, file or bucket" in codes

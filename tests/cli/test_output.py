@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.cli import output
-from orchestrator_cli.cli.output import Output, human_count, human_size, human_time
+from orchestrator_cli.cli.output import Output, human_count, human_size, human_time, progress
 from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
 from tests.support.running import Processes, strip_ansi
@@ -107,7 +106,7 @@ def test_a_pipe_sees_lines_and_no_carriage_return(
     make_tree: MakeTree,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(output, "_PROGRESS_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "PROGRESS_LINE_SECONDS", 0.0)
     tree = make_tree({f"{number}.txt": "x" * 100 for number in range(5)})
     for options in ([], ["--color", "always"]):
         execution_id = put_execution(s3, bucket, make_id(number=len(options)))
@@ -128,7 +127,7 @@ def test_quiet_shows_no_progress(
     make_tree: MakeTree,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(output, "_PROGRESS_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "PROGRESS_LINE_SECONDS", 0.0)
     tree = make_tree({"x.txt": "x"})
     execution_id = put_execution(s3, bucket)
     result = cli("-q", "upload", execution_id, tree).ok()

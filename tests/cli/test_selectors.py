@@ -94,5 +94,5 @@ def test_what_writes_takes_the_latest_only_with_yes(cli: RunCommand, executions:
 
 def test_an_upload_without_id_says_so(cli: RunCommand, bucket: str) -> None:
     result = cli("upload", "results/").expect(2)
-    assert "Missing argument 'ID'. 'results/' is not one." in result.err
+    assert "missing argument 'ID'. 'results/' is not one." in result.err
     assert "ORCHESTRATOR_EXECUTION_ID" in result.err

@@ -118,7 +118,7 @@ def test_the_id_may_come_from_the_environment(cli: RunCommand, three: list[str])
     assert shown_id(cli, env={"ORCHESTRATOR_EXECUTION_ID": "@latest"}) == three[2]
     assert shown_id(cli, three[1], env={"ORCHESTRATOR_EXECUTION_ID": three[0]}) == three[1]
     empty = cli("show", env={"ORCHESTRATOR_EXECUTION_ID": ""}).expect(2)
-    assert "Missing argument 'ID'" in empty.err
+    assert "missing argument 'ID'" in empty.err
 
 
 def test_a_prefix_of_several_is_refused_with_their_ids(cli: RunCommand, three: list[str]) -> None:

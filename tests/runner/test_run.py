@@ -499,7 +499,7 @@ def test_a_command_with_its_output_elsewhere_may_read_from_the_terminal(
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("run", "Missing CMD"),
+        ("run", "missing CMD"),
         ("run --id nonsense -- touch mark", "not an execution id"),
         ("run --runner-type ec2 --bench-id b -- touch mark", "onprem only"),
         ("run --timeout soon -- touch mark", "not a duration"),

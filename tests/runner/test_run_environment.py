@@ -226,7 +226,7 @@ def test_a_closed_input_is_not_taken_for_an_empty_one(
     python = (sys.executable, "-m", "orchestrator_cli")
     line = ("upload", execution_id, "-", "--name", "stdout.log")
     result = cli_process.run(*line, command=("sh", "-c", 'exec "$@" <&-', "sh", *python))
-    assert "Standard input is closed" in result.expect(2).err
+    assert "standard input is closed" in result.expect(2).err
     assert stored(s3, bucket, execution_id) == {}
 
 

@@ -374,7 +374,7 @@ def test_a_link_inside_the_target_leads_nowhere(
     (target / depth).symlink_to(outside)
     recorder.clear()
     summary, results = download(bucket, target)
-    assert exit_code(summary) == 3
+    assert exit_code(summary) == 1
     assert "not a directory, or a link" in str(results["a.txt"].error)
     # Not a file, and not a directory either.
     assert list(outside.iterdir()) == []
@@ -414,7 +414,7 @@ def test_a_directory_that_becomes_a_link_is_no_place_for_the_rest(
     (tmp_path / "out/artifacts/custom/d").mkdir(parents=True)
     recorder.inject(SwapOnce(tmp_path / swapped, outside), "GetObject", times=None)
     summary, results = download(bucket, tmp_path / "out")
-    assert exit_code(summary) == 3
+    assert exit_code(summary) == 1
     assert sorted(outside.rglob("*")) == before
     created = {name for name, result in results.items() if result.outcome is not None}
     assert len(created) < 20
@@ -513,7 +513,7 @@ def test_a_full_disk_is_one_clear_error_and_a_rerun_succeeds(
     cli("upload", execution, make_tree(files)).ok()
     target = tmp_path / "small"
     with mounted(target, "-o", "size=6m"):
-        result = cli("download", execution, "-o", target).expect(3)
+        result = cli("download", execution, "-o", target).expect(1)
         assert result.err.count("No space left on device") == 1
         assert "the same command again" in result.err
         assert "unexpected" not in result.err
@@ -538,7 +538,7 @@ def test_a_large_file_that_does_not_fit_goes_on_where_it_stopped(
     with mounted(target, "-o", "size=6m"):
         process = cli_process.start("download", execution, "-o", target)
         _, err = process.communicate(timeout=60)
-        assert process.returncode == 3, err
+        assert process.returncode == 1, err
         assert err.count(b"No space left on device") == 1
         subprocess.run(["mount", "-o", "remount,size=64m", os.fspath(target)], check=True)
         # What it still had asked for ahead is not the next one's.
@@ -582,7 +582,7 @@ def test_a_read_only_target(
     cli("upload", execution, make_tree({f"{number}.txt": "x" for number in range(9)})).ok()
     target = tmp_path / "readonly"
     with mounted(target, "-o", "ro"):
-        result = cli("download", execution, "-o", target).expect(3)
+        result = cli("download", execution, "-o", target).expect(1)
     assert result.err.count(os.strerror(errno.EROFS)) == 1
 
 
@@ -594,7 +594,7 @@ def test_a_target_that_may_not_be_written(
     cli("upload", execution, make_tree({"a.txt": "x"})).ok()
     target = tmp_path / "readonly"
     target.mkdir(mode=0o500)
-    assert "Permission denied" in cli("download", execution, "-o", target).expect(3).err
+    assert "Permission denied" in cli("download", execution, "-o", target).expect(1).err
 
 
 # --- failures of the whole ---------------------------------------------------------------

@@ -401,7 +401,7 @@ def test_a_path_that_is_missing_is_no_mark_on_the_execution(
 ) -> None:
     tree = make_tree({"a.txt": "x"})
     failed = cli("upload", execution, tree / "reslts").expect(4)
-    assert f"no such file: {tree / 'reslts'}" in failed.err
+    assert f"failed: {tree / 'reslts'}: no such file\n" in failed.err
     assert cli("upload", execution, tree, tree / "reslts").expect(3).err.count("no such file") == 1
     record = read_record(s3, bucket, execution)
     assert (record["artifact_status"], record["failures"]) == ("pending", [])

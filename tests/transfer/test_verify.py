@@ -275,5 +275,5 @@ def test_reading_an_archived_file_needs_its_restore(
 
 
 def test_usage_errors(cli: RunCommand, execution: str, tree: Path) -> None:
-    assert "One DIR at a time" in cli("verify", execution, tree, tree).expect(2).err
-    assert "Missing argument 'ID'" in cli("verify").expect(2).err
+    assert "one DIR at a time" in cli("verify", execution, tree, tree).expect(2).err
+    assert "missing argument 'ID'" in cli("verify").expect(2).err

@@ -26,6 +26,7 @@ _STYLES = {"ok": "pass", "denied": "fail", "does-not-work": "fail", "degraded": 
     exit_meanings={
         0: "everything holds",
         3: "something is degraded",
+        4: "no such bucket",
         5: "credentials missing, or a permission is",
         9: "something does not work, or storage is unavailable",
     },

@@ -9,6 +9,7 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
+    RESUMES,
     Example,
     command,
     complete_id_or_file,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     ),
     exit_codes=(0, 2, 3, 4, 5, 6, 7, 8, 9, 130),
     exit_meanings={
+        **RESUMES,
         3: "some files failed; the rest are downloaded and each failure is listed",
         6: "conflict: a local file differs, and was left alone",
     },

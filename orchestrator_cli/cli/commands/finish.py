@@ -27,6 +27,11 @@ if TYPE_CHECKING:
         Example("the test could not be run to its end", "orchestrator finish $ID --result error"),
     ),
     exit_codes=(0, 2, 4, 5, 6, 7, 9),
+    exit_meanings={
+        4: "no such execution or bucket",
+        6: "conflict: another result is recorded; nothing was changed",
+        7: "integrity: metadata.json is not valid",
+    },
 )
 @execution_id_argument
 @click.option(

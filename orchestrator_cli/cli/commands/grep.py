@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.options import INSTANT, LABEL, Example, command, json_option
-from orchestrator_cli.cli.search_options import NO_MATCH_EXIT_CODE, SearchOptions, search_options
+from orchestrator_cli.cli.options import LABEL, Example, command, json_option, window_options
+from orchestrator_cli.cli.options.search_options import (
+    NO_MATCH_EXIT_CODE,
+    SearchOptions,
+    search_options,
+)
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
@@ -48,18 +52,12 @@ _CONTROLS = bytes(code for code in range(32) if code != 9) + b"\x7f"
     exit_codes=(0, 1, 2, 3, 4, 5, 9, 130),
     exit_meanings={
         1: "no line matched, or an unexpected error",
+        4: "no such bucket",
         3: "some logs could not be read; each is listed, the rest are searched",
     },
 )
 @click.argument("pattern")
-@click.option(
-    "--since",
-    type=INSTANT,
-    help="The start of the window: 2d, yesterday, 2026-01-31, RFC 3339.  [default: 1d ago]",
-)
-@click.option(
-    "--until", type=INSTANT, help="The end of the window, in the same forms.  [default: now]"
-)
+@window_options("1d ago")
 @click.option(
     "--log",
     "names",

@@ -13,16 +13,17 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
-    INSTANT,
     LABEL,
     Example,
+    WholeNumber,
     command,
     complete_execution_id,
     json_option,
+    window_options,
 )
 
 if TYPE_CHECKING:
-    from orchestrator_cli.cli.execution_table import ExecutionTable
+    from orchestrator_cli.cli.output.execution_table import ExecutionTable
     from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -117,21 +118,16 @@ def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
         Example("any file name, safely, in a script", "orchestrator ls -0 $ID | xargs -0 -n1 echo"),
     ),
     exit_codes=(0, 2, 4, 5, 9),
+    exit_meanings={
+        4: "no such execution or bucket",
+    },
 )
 @click.argument(
     "execution_id", metavar="[ID]", required=False, shell_complete=complete_execution_id
 )
+@window_options("1d ago; with -n, a year")
 @click.option(
-    "--since",
-    type=INSTANT,
-    help="The start of the window: 2d, yesterday, 14:30, 2026-01-31, RFC 3339.  "
-    "[default: 1d ago; with -n, a year]",
-)
-@click.option(
-    "--until", type=INSTANT, help="The end of the window, in the same forms.  [default: now]"
-)
-@click.option(
-    "-n", "--limit", type=click.IntRange(min=1), metavar="N", help="List at most the newest N."
+    "-n", "--limit", type=WholeNumber(min=1), metavar="N", help="List at most the newest N."
 )
 @_filter_options
 @click.option(
@@ -159,7 +155,7 @@ def ls(
     Times without a zone are local on a terminal, in what is typed and in what is shown; where
     standard output is a pipe or a file, and in JSON, they are UTC.
     """
-    from orchestrator_cli.cli.execution_table import ExecutionTable
+    from orchestrator_cli.cli.output.execution_table import ExecutionTable
 
     if null and as_json:
         raise click.UsageError("--null and --json exclude each other.")

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.declaration_options import declaration_options
 from orchestrator_cli.cli.options import Example, command, json_option
+from orchestrator_cli.cli.options.declaration_options import declaration_options
 
 
 @command(
@@ -20,6 +20,10 @@ from orchestrator_cli.cli.options import Example, command, json_option
         ),
     ),
     exit_codes=(0, 2, 4, 5, 6, 9),
+    exit_meanings={
+        4: "no such bucket",
+        6: "conflict: the execution has other properties; nothing was changed",
+    },
 )
 @click.option("--id", "execution_id", metavar="ULID", help="Use this id instead of a new one.")
 @declaration_options

@@ -13,6 +13,7 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
     DURATION,
     Example,
+    WholeNumber,
     command,
     complete_id_or_file,
     concurrency_option,
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
         ),
     ),
     exit_codes=(0, 2, 3, 4, 5, 8, 9, 130),
+    exit_meanings={
+        3: "some files could not be asked for; each is listed",
+        8: "with --wait: files are still archived after --timeout",
+    },
 )
 @click.argument("arguments", metavar="ID [PATTERN…]", nargs=-1, shell_complete=complete_id_or_file)
 @click.option(
@@ -49,7 +54,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--days",
-    type=click.IntRange(1, 3650),
+    type=WholeNumber(1, 3650),
     default=7,
     show_default=True,
     metavar="DAYS",

@@ -22,6 +22,9 @@ from orchestrator_cli.sandbox.sandbox import DEFAULT_BUCKET, UNSET_VARIABLES, Sa
         Example("for other terminals, until Ctrl-C", "orchestrator sandbox"),
     ),
     exit_codes=(0, 1, 2),
+    exit_meanings={
+        0: "done; with CMD, its own code is passed on",
+    },
     context_settings={"allow_interspersed_args": False},
 )
 @click.option("--bucket", default=DEFAULT_BUCKET, show_default=True, help="The bucket to make.")

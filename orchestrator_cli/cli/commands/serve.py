@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.options import DURATION, Example, command
+from orchestrator_cli.cli.options import DURATION, Example, WholeNumber, command
 from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,11 +33,15 @@ if TYPE_CHECKING:
         Example("for others", "orchestrator serve --host 0.0.0.0 --tokens tokens"),
     ),
     exit_codes=(0, 2, 5, 9),
+    exit_meanings={
+        0: "ended by SIGTERM",
+        5: "credentials missing",
+    },
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=WholeNumber(0, 65535),
     default=8080,
     show_default=True,
     help="The port to listen on; 0 takes any free one.",
@@ -71,7 +75,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--concurrency",
-    type=click.IntRange(1, 256),
+    type=WholeNumber(1, 256),
     default=16,
     show_default=True,
     help="Requests worked on at once; four times as many wait, others are answered 503.",

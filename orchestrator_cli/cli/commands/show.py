@@ -14,6 +14,10 @@ from orchestrator_cli.cli.options import Example, command, execution_id_argument
         Example("one field, in a script", "orchestrator show --json $ID | jq -r .result"),
     ),
     exit_codes=(0, 2, 4, 5, 7, 9),
+    exit_meanings={
+        4: "no such execution or bucket",
+        7: "integrity: metadata.json is not valid",
+    },
 )
 @execution_id_argument
 @json_option

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.metrics_options import metrics_options
 from orchestrator_cli.cli.options import (
     DURATION,
+    RESUMES,
     SIZE,
     Example,
     command,
@@ -20,6 +20,7 @@ from orchestrator_cli.cli.options import (
     concurrency_option,
     json_option,
 )
+from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncSummary
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
         ),
     ),
     exit_codes=(0, 2, 3, 4, 5, 6, 9, 130),
+    exit_meanings={
+        **RESUMES,
+        0: "done, including “identical, already stored”",
+        4: "no such directory, execution or bucket",
+    },
 )
 @click.option(
     "--root",

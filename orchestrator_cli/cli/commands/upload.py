@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.metrics_options import metrics_options
 from orchestrator_cli.cli.options import (
+    RESUMES,
     SIZE,
     Example,
     check_may_write,
@@ -23,6 +23,7 @@ from orchestrator_cli.cli.options import (
     split_id,
     write_to_latest_option,
 )
+from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
@@ -55,6 +56,11 @@ if TYPE_CHECKING:
         Example("show where each file would go", "orchestrator upload $ID results/ --dry-run"),
     ),
     exit_codes=(0, 2, 3, 4, 5, 6, 7, 9, 130),
+    exit_meanings={
+        **RESUMES,
+        0: "done, including “identical, already stored”",
+        4: "no such file, execution or bucket",
+    },
 )
 @click.argument(
     "arguments",

@@ -11,6 +11,7 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
     DURATION,
     Example,
+    WholeNumber,
     command,
     complete_id_or_file,
     json_option,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
         ),
     ),
     exit_codes=(0, 2, 4, 5, 8, 9, 130),
+    exit_meanings={
+        5: "credentials missing, denied, or with --require-ttl too short-lived",
+    },
 )
 @click.argument("arguments", metavar="ID [PATH…]", nargs=-1, shell_complete=complete_id_or_file)
 @click.option(
@@ -55,7 +59,7 @@ if TYPE_CHECKING:
 @click.option("--inline", is_flag=True, help="Let HTML, SVG, XML and scripts run in the browser.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=0),
+    type=WholeNumber(min=0),
     default=25,
     metavar="N",
     show_default=True,

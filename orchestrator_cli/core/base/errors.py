@@ -4,7 +4,7 @@ from __future__ import annotations
 
 EXIT_CODES: dict[int, str] = {
     0: "done, including “identical, already stored”",
-    1: "unexpected error",
+    1: "unexpected error, or an output that cannot be written",
     2: "usage or configuration error",
     3: "some files failed; the rest are stored and each failure is listed",
     4: "no such execution, file or bucket",
@@ -59,6 +59,10 @@ class UsageError(OrchestratorError):
     """The command, an option, a name or the configuration cannot be used as given."""
 
     exit_code = 2
+
+
+class CannotWriteError(OrchestratorError):
+    """A file or directory of this machine cannot be written."""
 
 
 class PartialFailureError(OrchestratorError):

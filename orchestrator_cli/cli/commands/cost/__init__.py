@@ -11,12 +11,12 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
-    INSTANT,
     Example,
     command,
     complete_execution_id,
     concurrency_option,
     json_option,
+    window_options,
 )
 
 if TYPE_CHECKING:
@@ -43,17 +43,13 @@ _FIELDS = {"suite": "test_suite", "runner-type": "runner_type"}
         Example("your own prices", "orchestrator cost --prices prices.toml --region eu-central-1"),
     ),
     exit_codes=(0, 2, 4, 5, 7, 9),
+    exit_meanings={
+        4: "no such execution, bucket or inventory",
+        7: "integrity: the inventory does not match its checksum",
+    },
 )
 @click.argument("execution_ids", metavar="[ID…]", nargs=-1, shell_complete=complete_execution_id)
-@click.option(
-    "--since",
-    type=INSTANT,
-    help="The start of the window: 2d, 2026-01-31, RFC 3339.  "
-    "[default: 30d before; all of an inventory]",
-)
-@click.option(
-    "--until", type=INSTANT, help="The end of the window, in the same forms.  [default: now]"
-)
+@window_options("30d before; all of an inventory")
 @click.option(
     "--by",
     type=click.Choice(["execution", "suite", "runner-type", "class"]),

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.options import WholeNumber
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.retention.policy import Rule
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DAYS = click.IntRange(min=0)
+_DAYS = WholeNumber(min=0)
 _OPTIONS = (
     click.option(
         "--archive-after",
@@ -50,7 +51,7 @@ _OPTIONS = (
     ),
     click.option(
         "--noncurrent-days",
-        type=click.IntRange(min=1),
+        type=WholeNumber(min=1),
         default=30,
         show_default=True,
         metavar="DAYS",

@@ -8,7 +8,7 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.lifecycle.policy import choose_rules, policy_options
-from orchestrator_cli.cli.options import Example, command
+from orchestrator_cli.cli.options import Example, WholeNumber, command
 
 
 @command(
@@ -46,7 +46,7 @@ from orchestrator_cli.cli.options import Example, command
 )
 @click.option(
     "--object-lock",
-    type=(click.Choice(["governance", "compliance"]), click.IntRange(min=1)),
+    type=(click.Choice(["governance", "compliance"]), WholeNumber(min=1)),
     default=None,
     metavar="MODE DAYS",
     help="Lock every new version for some days; turns versioning on.",

@@ -30,6 +30,7 @@ def _strict_option(function: F) -> F:
 
 # What the codes mean that are special to `apply`.
 APPLY_EXIT_MEANINGS = {
+    4: "no such bucket",
     3: "--check: something would change; or the server drops the size filter",
     6: "the rules changed meanwhile, or the server stored others than it was sent",
 }

@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.options import Example, command, complete_id_or_file, split_id
-from orchestrator_cli.cli.search_options import NO_MATCH_EXIT_CODE, SearchOptions, search_options
+from orchestrator_cli.cli.options import (
+    Example,
+    WholeNumber,
+    command,
+    complete_id_or_file,
+    split_id,
+)
+from orchestrator_cli.cli.options.search_options import (
+    NO_MATCH_EXIT_CODE,
+    SearchOptions,
+    search_options,
+)
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.view import LogView
@@ -37,13 +47,17 @@ _TERMINAL_BYTES = 1024 * 1024
         Example("keep it, without colour codes", "orchestrator logs $ID -o run.log --strip-ansi"),
     ),
     exit_codes=(0, 1, 2, 4, 5, 6, 7, 8, 9, 130),
-    exit_meanings={1: "no line matched, or an unexpected error"},
+    exit_meanings={
+        1: "with --grep: no line matched; or an unexpected error",
+        4: "no such execution, log or bucket",
+        6: "conflict: the file of -o has other content; nothing was changed",
+    },
 )
 @click.argument("arguments", metavar="ID [NAME]", nargs=-1, shell_complete=complete_id_or_file)
 @click.option(
     "-n",
     "--tail",
-    type=click.IntRange(min=0),
+    type=WholeNumber(min=0),
     metavar="N",
     help="Print only the last N lines of the output.",
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from orchestrator_cli.cli.app import pager_command, pager_environment
-from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
+from orchestrator_cli.core.base.errors import CannotWriteError, ConflictError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.files.new_file import create_atomically, write_all
@@ -91,7 +91,7 @@ def write_file(blocks: Blocks, path: Path, overwrite: bool) -> None:
         if isinstance(error, BrokenPipeError):
             raise
         message = f"cannot write {printable(path)}: {error.strerror or error}"
-        raise OrchestratorError(message) from error
+        raise CannotWriteError(message) from error
 
 
 def _write_atomically(blocks: Blocks, path: Path, overwrite: bool) -> None:

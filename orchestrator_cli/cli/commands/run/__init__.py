@@ -16,9 +16,9 @@ import click
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.run.report import report_run
-from orchestrator_cli.cli.declaration_options import declaration_options
-from orchestrator_cli.cli.metrics_options import metrics_options
 from orchestrator_cli.cli.options import DURATION, Example, command
+from orchestrator_cli.cli.options.declaration_options import declaration_options
+from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.runner.run_record import RunOutcome, RunStart
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
         ),
     ),
     exit_codes=(0, 2),
+    exit_meanings={
+        0: "CMD ended with 0; any other code of CMD is passed on",
+        130: "CMD was interrupted",
+    },
     context_settings={"allow_interspersed_args": False},
 )
 @click.option(

@@ -12,6 +12,7 @@ from pathlib import Path
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
     ArchivedError,
+    CannotWriteError,
     ConflictError,
     IntegrityError,
     NotFoundError,
@@ -141,8 +142,8 @@ class Downloader:
             destination = self._directory.path / path
             reason = f"cannot write {printable(destination)}: {error.strerror or error}"
             if error.errno in _NOTHING_FITS:
-                raise PartialFailureError(reason, hint=_MAKE_ROOM, is_fatal=True) from error
-            failure = OrchestratorError(reason)
+                raise CannotWriteError(reason, hint=_MAKE_ROOM, is_fatal=True) from error
+            failure = CannotWriteError(reason, hint="see to its directory's space and permissions")
         destination = self._directory.path / path
         return DownloadResult(path, destination, listed.size_bytes, None, error=failure)
 

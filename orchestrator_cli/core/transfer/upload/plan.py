@@ -101,7 +101,7 @@ def plan_upload(
         try:
             file = NamedFile(root)
         except (FileNotFoundError, NotADirectoryError):
-            error = NotFoundError(f"no such file: {printable(root)}")
+            error = NotFoundError("no such file")
             yield SkippedPath(root, "no such file", error)
         except OSError as error:
             yield unreadable(root, error)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.cli.output import Output, human_duration, human_size
+from orchestrator_cli.cli.output.terminal import Output
+from orchestrator_cli.cli.output.units import human_duration, human_size
 from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:

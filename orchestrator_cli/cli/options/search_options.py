@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestrator_cli.cli.options.types import WholeNumber
+
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
     from orchestrator_cli.core.executions.logs.search import Context
@@ -17,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # As grep has it.
 NO_MATCH_EXIT_CODE = 1
-_LINES = click.IntRange(0, 1000)
+_LINES = WholeNumber(0, 1000)
 _OPTIONS = (
     click.option("-i", "--ignore-case", is_flag=True, help="Ignore case."),
     click.option("-F", "--fixed-strings", is_flag=True, help="The pattern is plain text."),

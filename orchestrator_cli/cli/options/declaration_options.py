@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from orchestrator_cli.cli.options import LABEL, F
+from orchestrator_cli.cli.options.common import F
+from orchestrator_cli.cli.options.types import LABEL
 
 _OPTIONS = (
     click.option("--suite", metavar="S", help="The test suite."),

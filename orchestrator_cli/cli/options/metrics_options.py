@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.options import F
+from orchestrator_cli.cli.options.common import F
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.metrics_setup import Measuring

@@ -1,29 +1,21 @@
-"""Tables, notes, progress, JSON; the only module that imports rich, and only for a terminal.
-
-Data goes to standard output, everything else to standard error.
-"""
+"""Where a command prints: its data to standard output, all else to standard error."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
 import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
+from orchestrator_cli.cli.output.progress import LineProgress, Progress, live_progress, tell
+from orchestrator_cli.cli.output.units import human_time, rfc3339
 from orchestrator_cli.core.base.text import printable
 
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-_PROGRESS_LINE_SECONDS = 5.0
 _FLUSHED_CHARACTERS = 8192
 _RESULT_STYLES = {"pass": "green", "fail": "red", "error": "bold red", "running": "cyan"}
 # What JSON may leave as it is and a terminal would act on: C1 controls, line separators,
@@ -108,25 +100,25 @@ class Output:
     def note(self, text: str) -> None:
         """Say what happened, unless --quiet."""
         if self.verbosity >= 0:
-            _tell(text)
+            tell(text)
 
     def detail(self, text: str) -> None:
         """Say what happened, only with --verbose."""
         if self.verbosity > 0:
-            _tell(text)
+            tell(text)
 
     def say(self, text: str) -> None:
         """Say what --quiet does not silence, as it is."""
-        _tell(text)
+        tell(text)
 
     def warn(self, text: str) -> None:
         """Say what the user must know; --quiet does not silence it."""
-        _tell(f"warning: {text}")
+        tell(f"warning: {text}")
 
     def failure(self, text: str) -> None:
         """Say what failed; --quiet does not silence it."""
         if self._held is None:
-            _tell(f"failed: {text}")
+            tell(f"failed: {text}")
         else:
             self._held.append(text)
 
@@ -147,10 +139,10 @@ class Output:
         if self.verbosity < 0:
             yield Progress(what)
         elif sys.stderr.isatty():
-            with _live_progress(what, self._colors(sys.stderr)) as live:
+            with live_progress(what, self._colors(sys.stderr)) as live:
                 yield live
         else:
-            yield _LineProgress(what)
+            yield LineProgress(what)
 
     # --- colour --------------------------------------------------------------------------
 
@@ -164,141 +156,12 @@ class Output:
         return bool(stream.isatty()) and self._environment.get("TERM") != "dumb"
 
 
-class Progress:
-    """Counts files and bytes; shows nothing."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        self.files = 0
-        self.size_bytes = 0
-        self._started = time.monotonic()
-        self._lock = threading.Lock()
-
-    def add_bytes(self, size_bytes: int) -> None:
-        """Count bytes; from any thread."""
-        with self._lock:
-            self.size_bytes += size_bytes
-        self._changed()
-
-    def add_file(self) -> None:
-        """Count a file."""
-        with self._lock:
-            self.files += 1
-        self._changed()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._started
-
-    def status(self) -> str:
-        """Return the progress in a few words."""
-        rate = self.size_bytes / max(self.seconds, 0.001)
-        count = f"{self.files:,} files, " if self.files != 1 else "1 file, "
-        return f"{self.what}: {count}{human_size(self.size_bytes)}, {human_size(rate)}/s"
-
-    def _changed(self) -> None:
-        pass
-
-
-class _LineProgress(Progress):
-    """A line every few seconds, for logs."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self._next_at = time.monotonic() + _PROGRESS_LINE_SECONDS
-
-    def _changed(self) -> None:
-        now = time.monotonic()
-        with self._lock:
-            due = now >= self._next_at
-            if due:
-                self._next_at = now + _PROGRESS_LINE_SECONDS
-        if due:
-            _tell(self.status())
-
-
-@contextmanager
-def _live_progress(what: str, colors: bool) -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.live import Live
-    from rich.spinner import Spinner
-
-    progress = Progress(what)
-    console = Console(stderr=True, no_color=not colors, markup=False, highlight=False)
-
-    def render() -> Spinner:
-        spinner.update(text=progress.status())
-        return spinner
-
-    spinner = Spinner("dots")
-    with Live(
-        console=console,
-        get_renderable=render,
-        transient=True,
-        refresh_per_second=8,
-        # Data that goes elsewhere than to the terminal must not be drawn above the live line.
-        redirect_stdout=sys.stdout.isatty(),
-    ):
-        yield progress
-
-
 def _styled(text: str, style: str) -> str:
     # Not a console: it has its own mind about NO_COLOR, TERM and closed pipes.
     from rich.color import ColorSystem
     from rich.style import Style
 
     return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
-
-
-def _tell(text: str) -> None:
-    # Whatever a name holds; and nobody reading is no reason to stop.
-    with contextlib.suppress(OSError):
-        print(printable(text), file=sys.stderr, flush=True)
-
-
-def human_size(size_bytes: float) -> str:
-    """Write a size as 4.0 KiB; powers of 1,024."""
-    if size_bytes < 1024:
-        return f"{int(size_bytes)} B"
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        size_bytes /= 1024
-        if size_bytes < 1024 or unit == "TiB":
-            break
-    return f"{size_bytes:.1f} {unit}"
-
-
-def human_dollars(dollars: Decimal | float) -> str:
-    """Write an amount as $1,234.50; one below a dollar with six digits after the point."""
-    if 0 < dollars < 0.000001:
-        return "<$0.000001"
-    return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.6f}"
-
-
-def human_count(count: int, noun: str) -> str:
-    """Write a count with its noun: 1 file, 2,000 files."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def human_duration(duration: timedelta | None) -> str:
-    """Write a duration as 7s, 3m 05s or 2h 03m."""
-    if duration is None:
-        return "-"
-    minutes, seconds = divmod(round(duration.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h {minutes:02}m"
-    return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
-
-
-def human_time(instant: datetime | None) -> str:
-    """Write an instant as 2026-01-31 08:00:00Z."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if instant else "-"
-
-
-def rfc3339(instant: datetime) -> str:
-    """Write an instant for JSON."""
-    return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _pad(cell: str, width: int) -> str:

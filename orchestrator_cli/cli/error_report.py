@@ -1,0 +1,114 @@
+"""An error in one or two lines on standard error, and the exit code that it becomes."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from orchestrator_cli.cli.app import App, debug_from_environment
+from orchestrator_cli.cli.usage_text import describe_usage_error, help_command
+from orchestrator_cli.core.base.errors import (
+    RESUME_HINT,
+    InterruptedByUser,
+    OrchestratorError,
+    PartialFailureError,
+    UsageError,
+)
+from orchestrator_cli.core.base.text import printable, without_secrets
+
+_LAST_LINE_SECONDS = 2.0
+
+
+def report_usage(error: click.ClickException) -> int:
+    """Say what was typed wrongly."""
+    if isinstance(error, NoArgsIsHelpError):
+        for line in error.format_message().rstrip("\n").split("\n"):
+            _say(line)
+    else:
+        _say(f"error: {describe_usage_error(error)}")
+        _say(f"hint: see `{help_command(error)}`")
+    return UsageError.exit_code if error.exit_code == 2 else error.exit_code
+
+
+def report_error(error: OrchestratorError, arguments: list[str], app: App) -> int:
+    """Say what failed, and what to do next."""
+    _trace(error, arguments, app)
+    detail = f" [request id {printable(error.request_id)}]" if error.request_id else ""
+    _say(f"error: {error.message}{detail}")
+    resumes = app.resumes and error.retryable
+    hint = _hint(error, resumes)
+    if hint:
+        _say(f"hint: {hint}")
+    if resumes:
+        _say(f"  {_command_line(arguments)}")
+    return error.exit_code
+
+
+def _hint(error: OrchestratorError, resumes: bool) -> str | None:
+    """Return what to do next; that of a summary of failures says already how to go on."""
+    if resumes and not isinstance(error, PartialFailureError):
+        return f"{error.hint}, then {RESUME_HINT}" if error.hint else RESUME_HINT
+    if error.retryable and not error.hint:
+        return "it may pass: try again in a moment"
+    return error.hint
+
+
+def report_unexpected(error: Exception, arguments: list[str], app: App) -> int:
+    """Say what nobody foresaw."""
+    _trace(error, arguments, app)
+    if isinstance(error, OSError) and error.strerror:
+        # The machine's fault, such as a full disk behind standard output.
+        where = f" {error.filename}:" if error.filename else ""
+        _say(f"error:{where} {error.strerror}")
+    else:
+        _say(f"error: unexpected {type(error).__name__}: {without_secrets(str(error))}")
+        _say("hint: --debug shows where; please report it")
+    return OrchestratorError.exit_code
+
+
+def report_interrupted(arguments: list[str]) -> int:
+    """Say that what was stored is kept, and how to go on."""
+    # A second signal must not wait for anything.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    _say("interrupted; what was stored is kept. To go on:")
+    _say(f"  {_command_line(arguments)}")
+    _finish_last_line()
+    return InterruptedByUser.exit_code
+
+
+def _finish_last_line() -> None:
+    """Write what is left of standard output, unless nobody reads it."""
+
+    def flush() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+
+    writing = threading.Thread(target=flush, daemon=True)
+    writing.start()
+    writing.join(_LAST_LINE_SECONDS)
+
+
+def _command_line(arguments: list[str]) -> str:
+    import shlex
+
+    return printable(without_secrets(shlex.join(["orchestrator", *arguments])))
+
+
+def _trace(error: Exception, arguments: list[str], app: App) -> None:
+    if "--debug" in arguments or app.settings.debug or debug_from_environment():
+        with contextlib.suppress(OSError):
+            import traceback
+
+            print(without_secrets("".join(traceback.format_exception(error))), file=sys.stderr)
+
+
+def _say(line: str) -> None:
+    # Standard error may be closed too; the exit code is what is left then.
+    with contextlib.suppress(OSError):
+        print(printable(line), file=sys.stderr, flush=True)

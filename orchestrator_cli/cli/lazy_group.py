@@ -1,0 +1,152 @@
+"""The group of all commands, each of which is imported only when it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from orchestrator_cli.cli.options import OncePerOption, global_options
+from orchestrator_cli.cli.options.variables import name_variables
+
+# The help of a group lists its commands; with their help here it need not import them.
+COMMANDS: dict[str, str] = {
+    "new": "Make an execution and print its id.",
+    "upload": "Store files, directories or standard input.",
+    "finish": "Finish an execution: write its result and manifest.",
+    "run": "Run a command and store its output.",
+    "ls": "List executions, or the files of one.",
+    "logs": "Print a log.",
+    "grep": "Search the logs of many executions.",
+    "show": "Show the metadata of an execution.",
+    "url": "Print presigned URLs.",
+    "download": "Download files and verify them.",
+    "verify": "Check stored checksums, and local files against them.",
+    "sync-efs": "Store what benches left on EFS, then remove what is stored.",
+    "lifecycle": "Archive and delete by age, with rules of the bucket.",
+    "restore": "Bring archived files back for some days.",
+    "cost": "Show what executions cost to store, now and once archived.",
+    "history": "Query finished executions in Athena, DuckDB or Spark.",
+    "deploy": "Print files to copy: systemd, EC2, EKS, IAM, alerts, Grafana.",
+    "doctor": "Check what this bucket and these credentials can do.",
+    "serve": "Serve executions and files over HTTP, and take uploads.",
+    "sandbox": "Start a throw-away S3 on this machine.",
+}
+
+
+# What other programs call it.
+_HABITS = {
+    "list": "ls",
+    "cat": "logs",
+    "view": "show",
+    "describe": "show",
+    "get": "download",
+    "cp": "upload",
+    "push": "upload",
+    "search": "grep",
+    "presign": "url",
+}
+
+
+class BrokenStdout(Exception):  # noqa: N818 - no fault
+    """Nobody reads standard output any more. No OSError: click makes exit code 1 of that."""
+
+
+class LazyGroup(OncePerOption, click.Group):
+    """A group that imports a command's module only when that command is used."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the line, which may print help."""
+        with _naming_a_closed_pipe():
+            return super().make_context(*args, **kwargs)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the line; global options may follow the command as well."""
+        return super().parse_args(ctx, [*self._options_after_command(ctx, args), *args])
+
+    def _options_after_command(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return the global options that follow the command, as they are typed before it."""
+        _, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        found: list[str] = []
+        command: click.Command | None = self
+        while rest and isinstance(command, click.Group):
+            name = rest.pop(0)
+            command = command.get_command(ctx, name)
+            if command is not None:
+                ctx = click.Context(
+                    command, ctx, name, resilient_parsing=True, **command.context_settings
+                )
+                values, rest, order = command.make_parser(ctx).parse_args(args=rest)
+                for option in global_options(ctx):
+                    if option in order:
+                        value = [] if option.is_flag else [str(values[option.name])]
+                        found += [max(option.opts, key=len), *value]
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; `help CMD` is `CMD --help`. Raises UsageError naming the nearest."""
+        if args[0] == "help":
+            if not args[1:]:
+                click.echo(ctx.get_help(), color=ctx.color)
+                ctx.exit()
+            args = [*args[1:], "--help"]
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"No such command {args[0]!r}.{_nearest_command(args[0])}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _naming_a_closed_pipe():
+            return super().invoke(ctx)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(
+            f"orchestrator_cli.cli.commands.{cmd_name.replace('-', '_')}"
+        )
+        loaded: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        name_variables(cmd_name, loaded)
+        return loaded
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say where to begin."""
+        with formatter.section("To begin"):
+            formatter.write_dl(
+                [
+                    ("orchestrator sandbox", "try everything with no account"),
+                    ("orchestrator help COMMAND", "options, examples and exit codes"),
+                    ("man orchestrator-layout", "what is stored, and where"),
+                    ("man orchestrator-retention", "how long, and what that costs"),
+                ]
+            )
+
+
+def _nearest_command(typed: str) -> str:
+    import difflib
+
+    near = _HABITS.get(typed) or next(iter(difflib.get_close_matches(typed, COMMANDS)), None)
+    return f" Did you mean '{near}'?" if near else ""
+
+
+@contextlib.contextmanager
+def _naming_a_closed_pipe() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise BrokenStdout from error

@@ -1,0 +1,66 @@
+"""What people type: the classes of commands, the types of options, options that many have.
+
+It must not know what any command does; it reads no variable but that of the execution.
+"""
+
+from orchestrator_cli.cli.app import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.options.command import (
+    RESUMES,
+    Command,
+    CommandGroup,
+    Example,
+    OncePerOption,
+    command,
+    global_options,
+)
+from orchestrator_cli.cli.options.common import (
+    F,
+    check_may_write,
+    concurrency_option,
+    confirm,
+    json_option,
+    window_options,
+    write_to_latest_option,
+    yes_option,
+)
+from orchestrator_cli.cli.options.execution_id import (
+    complete_execution_id,
+    complete_file_name,
+    complete_id_or_file,
+    complete_id_or_path,
+    execution_id_argument,
+    is_preset_id,
+    split_id,
+)
+from orchestrator_cli.cli.options.types import DURATION, INSTANT, LABEL, SIZE, WholeNumber
+
+__all__ = [
+    "DURATION",
+    "EXECUTION_ID_ENVVAR",
+    "INSTANT",
+    "LABEL",
+    "RESUMES",
+    "SIZE",
+    "Command",
+    "CommandGroup",
+    "Example",
+    "F",
+    "OncePerOption",
+    "WholeNumber",
+    "check_may_write",
+    "command",
+    "complete_execution_id",
+    "complete_file_name",
+    "complete_id_or_file",
+    "complete_id_or_path",
+    "concurrency_option",
+    "confirm",
+    "execution_id_argument",
+    "global_options",
+    "is_preset_id",
+    "json_option",
+    "split_id",
+    "window_options",
+    "write_to_latest_option",
+    "yes_option",
+]

@@ -1,0 +1,172 @@
+"""The classes of commands: global options, examples and exit codes in the help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator_cli.core.base.errors import EXIT_CODES
+
+if TYPE_CHECKING:
+    from click.parser import _OptionParser
+
+
+# What the codes mean in a command that does not go on where it ended.
+_MEANINGS = EXIT_CODES | {
+    0: "done",
+    1: "unexpected error, or an output that cannot be written",
+    9: "storage unavailable after retries",
+    130: "interrupted",
+}
+RESUMES = {code: EXIT_CODES[code] for code in (9, 130)}
+# Any command may end so.
+_ALWAYS = {0, 1, 2, 130}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An example of a command: what it does, and the line to type."""
+
+    text: str
+    command: str
+
+
+class OncePerOption(click.Command):
+    """A command that refuses an option given again where only one of its values could count.
+
+    It knows the global options too, which may follow it: the root group moves them to the front.
+    """
+
+    def make_parser(self, ctx: click.Context) -> _OptionParser:
+        """Return the parser of the command's options and of the global ones."""
+        parser = super().make_parser(ctx)
+        for option in global_options(ctx):
+            option.add_to_parser(parser, ctx)
+        return parser
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the line. Raises UsageError that knows the command."""
+        ctx.default_map = self._with_lists(ctx.default_map)
+        try:
+            self._check_once(ctx, args)
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+    def _check_once(self, ctx: click.Context, args: list[str]) -> None:
+        if ctx.resilient_parsing:
+            return
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for param in given:
+            if given.count(param) > 1 and _takes_one_value(param):
+                raise click.UsageError(f"{param.opts[0]} is given more than once.", ctx)
+
+    def _with_lists(self, defaults: Any) -> Any:
+        """Return the defaults, where one text for an option of several is a list of it."""
+        texts = {
+            param.name: [defaults[param.name]]
+            for param in self.params
+            if _is_list(param) and isinstance((defaults or {}).get(param.name), str)
+        }
+        return {**defaults, **texts} if texts else defaults
+
+
+def _is_list(param: click.Parameter) -> bool:
+    return isinstance(param, click.Option) and param.multiple
+
+
+def global_options(ctx: click.Context) -> list[click.Option]:
+    """Return the options of the program that a command has no option of its own for."""
+    if ctx.parent is None:
+        return []
+    own = ctx.command.get_params(ctx)
+    taken = {text for param in own for text in (*param.opts, param.name)}
+    return [
+        param
+        for param in ctx.find_root().command.params
+        if isinstance(param, click.Option)
+        and param.name != "version"
+        and taken.isdisjoint((*param.opts, param.name))
+    ]
+
+
+def _takes_one_value(param: click.Parameter) -> bool:
+    if not isinstance(param, click.Option):
+        return False
+    return not (param.multiple or param.is_flag or param.count)
+
+
+class Command(OncePerOption):
+    """A command whose help ends with examples and exit codes."""
+
+    def __init__(
+        self,
+        *args: Any,
+        examples: tuple[Example, ...] = (),
+        exit_codes: tuple[int, ...] = (),
+        exit_meanings: Mapping[int, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+        self.exit_meanings = _meanings(exit_codes, exit_meanings)
+        self.exit_codes = tuple(self.exit_meanings)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples and exit codes."""
+        _format_epilog(formatter, self.examples, self.exit_meanings)
+
+
+class CommandGroup(OncePerOption, click.Group):
+    """A group of commands whose help ends as a command's does."""
+
+    def __init__(
+        self,
+        *args: Any,
+        examples: tuple[Example, ...] = (),
+        exit_codes: tuple[int, ...] = (),
+        exit_meanings: Mapping[int, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+        self.exit_meanings = _meanings(exit_codes, exit_meanings)
+        self.exit_codes = tuple(self.exit_meanings)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples and exit codes."""
+        _format_epilog(formatter, self.examples, self.exit_meanings)
+
+
+def _meanings(codes: tuple[int, ...], special: Mapping[int, str] | None) -> dict[int, str]:
+    meanings = {**_MEANINGS, **(special or {})}
+    return {code: meanings[code] for code in sorted(_ALWAYS.union(codes))}
+
+
+def _format_epilog(
+    formatter: click.HelpFormatter,
+    examples: tuple[Example, ...],
+    meanings: Mapping[int, str],
+) -> None:
+    with formatter.section("Examples"):
+        for number, example in enumerate(examples):
+            if number:
+                formatter.write_paragraph()
+            formatter.write(f"{'':>{formatter.current_indent}}# {example.text}\n")
+            formatter.write(f"{'':>{formatter.current_indent}}{example.command}\n")
+    with formatter.section("Exit codes"):
+        formatter.write_dl([(str(code), text) for code, text in meanings.items()])
+
+
+def command(
+    *, examples: tuple[Example, ...], exit_codes: tuple[int, ...], **settings: Any
+) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function a command with examples and exit codes in its help.
+
+    `exit_meanings` says what a code means where that is special to the command.
+    """
+    return click.command(cls=Command, examples=examples, exit_codes=exit_codes, **settings)

@@ -1,0 +1,93 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from orchestrator_cli.cli.options.types import INSTANT, WholeNumber
+from orchestrator_cli.core.base.errors import InterruptedByUser, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(function: F) -> F:
+    """Add --json."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON with stable field names, for scripts."
+    )(function)
+
+
+def yes_option(function: F) -> F:
+    """Add --yes, which `confirm` takes."""
+    return click.option(
+        "-y", "--yes", is_flag=True, help="Do not ask for confirmation. Needed without a terminal."
+    )(function)
+
+
+def write_to_latest_option(function: F) -> F:
+    """Add --yes to a command that writes, which `check_may_write` takes."""
+    return click.option(
+        "-y", "--yes", is_flag=True, help="Accept @latest as ID; a newer execution may have begun."
+    )(function)
+
+
+def check_may_write(execution_id: str, yes: bool) -> None:
+    """Raise UsageError for @latest unless `yes`: by now it may be another execution."""
+    if execution_id.startswith("@latest") and not yes:
+        raise UsageError(
+            "@latest may be another execution by the time this is stored",
+            hint="name the execution by its ID, or give --yes",
+        )
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask on the terminal, unless `yes`.
+
+    Raises UsageError where nobody can be asked, InterruptedByUser where the answer is no.
+    """
+    if yes:
+        return
+    stdin: TextIO | None = sys.stdin
+    if stdin is None or not stdin.isatty():
+        hint = "--yes does it without asking"
+        raise UsageError("nobody can be asked: standard input is no terminal", hint=hint)
+    if not click.confirm(question, err=True):
+        raise InterruptedByUser("not confirmed")
+
+
+def concurrency_option(function: F) -> F:
+    """Add --concurrency."""
+    return click.option(
+        "--concurrency",
+        type=WholeNumber(1, 256),
+        default=256,
+        show_default=True,
+        help="The most requests at once; fewer are sent where more would not be faster.",
+    )(function)
+
+
+def window_options(since: str) -> Callable[[F], F]:
+    """Add --since and --until; `since` says where the window begins by default."""
+
+    def add(function: F) -> F:
+        for option in (
+            click.option(
+                "--until",
+                type=INSTANT,
+                help="The end of the window, in the same forms.  [default: now]",
+            ),
+            click.option(
+                "--since",
+                type=INSTANT,
+                help="The start of the window: 2d, yesterday, 14:30, 2026-01-31, RFC 3339.  "
+                f"[default: {since}]",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add

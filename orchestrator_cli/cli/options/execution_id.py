@@ -1,0 +1,90 @@
+"""The ID of an execution on a command line, and what a shell is offered for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from orchestrator_cli.cli.app import EXECUTION_ID_ENVVAR
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def complete_execution_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete execution ids of the last weeks, newest first; silent where S3 cannot be asked."""
+    from orchestrator_cli.cli.completion import execution_ids
+
+    return execution_ids(ctx, incomplete)
+
+
+def complete_file_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete the paths of the execution that is named on the line."""
+    from orchestrator_cli.cli.completion import file_names
+
+    return file_names(ctx, incomplete)
+
+
+def complete_id_or_path(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete an execution id first, local files after it."""
+    from click.shell_completion import CompletionItem
+
+    local = [CompletionItem(incomplete, type="file")]
+    given = ctx.params.get(str(param.name)) or ()
+    return local if given else complete_execution_id(ctx, param, incomplete) or local
+
+
+def complete_id_or_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete an execution id first, its files after it."""
+    given = ctx.params.get(str(param.name)) or ()
+    if given or os.environ.get(EXECUTION_ID_ENVVAR):
+        return complete_file_name(ctx, param, incomplete)
+    return complete_execution_id(ctx, param, incomplete)
+
+
+def execution_id_argument(function: F) -> F:
+    """Add the ID argument; it defaults to ORCHESTRATOR_EXECUTION_ID."""
+    return click.argument(
+        "execution_id",
+        metavar="ID",
+        envvar=EXECUTION_ID_ENVVAR,
+        shell_complete=complete_execution_id,
+    )(function)
+
+
+def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Take ID off the front of arguments; it may be left to ORCHESTRATOR_EXECUTION_ID.
+
+    With the variable set, a first argument that could be a file as well belongs to the rest.
+    Raises UsageError where there is no ID.
+    """
+    preset = os.environ.get(EXECUTION_ID_ENVVAR)
+    if arguments and _is_selector(arguments[0]):
+        return arguments[0], arguments[1:]
+    if preset:
+        return preset, arguments
+    if arguments and _may_be_id(arguments[0]):
+        return arguments[0], arguments[1:]
+    found = f" {arguments[0]!r} is not one." if arguments else ""
+    raise click.UsageError(
+        f"Missing argument 'ID'.{found} It comes first, or is set by {EXECUTION_ID_ENVVAR}."
+    )
+
+
+def _is_selector(text: str) -> bool:
+    from orchestrator_cli.core.executions.ids import is_selector
+
+    return is_selector(text)
+
+
+def _may_be_id(text: str) -> bool:
+    from orchestrator_cli.core.executions.ids import is_execution_id_prefix
+
+    return text.startswith("@") or is_execution_id_prefix(text.removesuffix("/"))
+
+
+def is_preset_id(execution_id: str) -> bool:
+    """Say whether the execution is the one of the environment, as inside `run`."""
+    return os.environ.get(EXECUTION_ID_ENVVAR, "").upper() == execution_id

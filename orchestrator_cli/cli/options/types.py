@@ -1,0 +1,99 @@
+"""The types of options: a duration, a size, an instant, a label."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from orchestrator_cli.core.base.quantities import parse_duration, parse_instant, parse_size
+
+_NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
+
+
+class DurationType(click.ParamType[timedelta]):
+    """A duration such as 90s, 15m, 2h, 7d or 1h30m; a number alone is seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Parse a duration."""
+        if isinstance(value, timedelta):
+            return value
+        try:
+            text = str(value).strip()
+            return parse_duration(f"{text}s" if _NUMBER.fullmatch(text) else text)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class SizeType(click.ParamType[int]):
+    """A size in bytes such as 512K, 5M or 1.5G; units are powers of 1,024."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse a size."""
+        try:
+            return parse_size(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class WholeNumber(click.IntRange):
+    """A whole number, between bounds."""
+
+    name = "whole number"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what help shows in its place."""
+        return "N"
+
+
+class InstantType(click.ParamType[datetime]):
+    """An instant: 2d (ago), today, yesterday, 14:30, 2026-01-31 or an RFC 3339 time.
+
+    Without a zone it is local time where standard output is a terminal, and UTC elsewhere.
+    """
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Parse an instant."""
+        try:
+            zone = None if sys.stdout.isatty() else UTC
+            return parse_instant(str(value), datetime.now(UTC), zone)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = DurationType()
+SIZE = SizeType()
+INSTANT = InstantType()
+
+
+class LabelType(click.ParamType[tuple[str, str]]):
+    """A label KEY=VALUE."""
+
+    name = "key=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Parse a label."""
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        key, separator, text = str(value).partition("=")
+        if not separator or not key:
+            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
+        return key, text
+
+
+LABEL = LabelType()

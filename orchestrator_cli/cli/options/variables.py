@@ -1,0 +1,27 @@
+"""How an option is named in the config file and as a variable: as people type it."""
+
+from __future__ import annotations
+
+import click
+
+
+def option_names_of(command: click.Command) -> dict[str, str]:
+    """Return click's name of every option by the name that people type, `-` written as `_`."""
+    return {
+        spelling.removeprefix("--").replace("-", "_"): str(param.name)
+        for param in command.params
+        if isinstance(param, click.Option)
+        for spelling in param.opts
+        if spelling.startswith("--")
+    }
+
+
+def name_variables(command_name: str, command: click.Command) -> None:
+    """Make the variable of an option follow from what people type, not from click's name."""
+    spelled = {name: typed for typed, name in option_names_of(command).items()}
+    for param in command.params:
+        typed = spelled.get(str(param.name), param.name)
+        if typed != param.name and param.envvar is None:
+            param.envvar = f"ORCHESTRATOR_{command_name}_{typed}".replace("-", "_").upper()
+    for name, inner in getattr(command, "commands", {}).items():
+        name_variables(f"{command_name}_{name}", inner)

@@ -1,0 +1,53 @@
+"""Sizes, counts, amounts and times as people read them: one style for all commands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+
+def human_size(size_bytes: float) -> str:
+    """Write a size as 4.0 KiB; powers of 1,024."""
+    if size_bytes < 1024:
+        return f"{int(size_bytes)} B"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        size_bytes /= 1024
+        if size_bytes < 1024 or unit == "TiB":
+            break
+    return f"{size_bytes:.1f} {unit}"
+
+
+def human_dollars(dollars: Decimal | float) -> str:
+    """Write an amount as $1,234.50; one below a dollar with six digits after the point."""
+    if 0 < dollars < 0.000001:
+        return "<$0.000001"
+    return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.6f}"
+
+
+def human_count(count: int, noun: str) -> str:
+    """Write a count with its noun: 1 file, 2,000 files."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def human_duration(duration: timedelta | None) -> str:
+    """Write a duration as 7s, 3m 05s or 2h 03m."""
+    if duration is None:
+        return "-"
+    minutes, seconds = divmod(round(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
+
+
+def human_time(instant: datetime | None) -> str:
+    """Write an instant as 2026-01-31 08:00:00Z."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if instant else "-"
+
+
+def rfc3339(instant: datetime) -> str:
+    """Write an instant for JSON."""
+    return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

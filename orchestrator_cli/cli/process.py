@@ -1,0 +1,85 @@
+"""What the process is given and leaves: its streams, its signals, its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+from typing import NoReturn, TextIO
+
+from orchestrator_cli.core.base.descriptors import WaitingWriter
+from orchestrator_cli.core.base.errors import InterruptedByUser
+
+# More than metadata.json ever has.
+_LONGEST_LINE_BYTES = 1024 * 1024
+
+
+def prepare_streams() -> None:
+    """Make standard output and error fit to write any name to, whatever they are."""
+    # Closed ones, as under some daemons, must not make print() write to the other.
+    sys.stdout = sys.stdout or _open_devnull()
+    sys.stderr = sys.stderr or _open_devnull()
+    # A line that an interruption finds half written is kept in a buffer that holds all of it.
+    sys.stdout = _waiting_stream(sys.stdout, _LONGEST_LINE_BYTES)
+    sys.stderr = _waiting_stream(sys.stderr, io.DEFAULT_BUFFER_SIZE)
+
+
+def _open_devnull() -> TextIO:
+    # Its descriptor outlives it, for the stream that takes its place.
+    return open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
+
+
+def _waiting_stream(stream: TextIO, buffer_bytes: int) -> TextIO:
+    """Return a stream that waits where its descriptor is non-blocking, and knows any name."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.flush()
+    raw = WaitingWriter(stream.fileno())
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw, buffer_bytes),
+        encoding=stream.encoding,
+        # A name that the terminal's encoding lacks must not stop a command.
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+    )
+
+
+def prepare_signals() -> None:
+    """Make SIGTERM what Ctrl-C is; the second Ctrl-C ends at once."""
+
+    def interrupt(*_: object) -> None:
+        # A second Ctrl-C must not wait for anything, not even for the words about the first.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    # Not in a thread, as when the function is called from an embedding program.
+    with contextlib.suppress(ValueError):
+        # What is ignored, as in the background of a script, stays so.
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+            signal.signal(signal.SIGTERM, interrupt)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, interrupt)
+
+
+def flush_and_exit(code: int) -> NoReturn:
+    """Write what is left and end."""
+    if code != InterruptedByUser.exit_code:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            # Python would try it again, and make exit code 120 of that.
+            end_at_once(code)
+    if code:
+        # Threads may still wait for an answer; nobody needs it any more.
+        end_at_once(code)
+    sys.exit(code)
+
+
+def end_at_once(code: int) -> NoReturn:
+    """End without waiting for threads, and without flushing what cannot be written."""
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)

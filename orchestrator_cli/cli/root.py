@@ -1,0 +1,114 @@
+"""The program itself: the global options, and the settings that they become."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from orchestrator_cli import __version__
+from orchestrator_cli.cli.app import App, Settings
+from orchestrator_cli.cli.config_file import config_file, load_config
+from orchestrator_cli.cli.lazy_group import LazyGroup
+from orchestrator_cli.cli.options.types import DURATION
+from orchestrator_cli.cli.options.variables import option_names_of
+from orchestrator_cli.cli.usage_text import CONFIG_FILE_KEY
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.text import printable
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "auto_envvar_prefix": "ORCHESTRATOR",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+)
+@click.option("--bucket", metavar="B", help="The bucket that holds the executions.")
+@click.option("--profile", metavar="P", help="The AWS profile, like AWS_PROFILE.")
+@click.option("--region", metavar="R", help="The bucket's region, like AWS_REGION.")
+@click.option(
+    "--endpoint-url", metavar="U", help="An S3 server other than AWS, like AWS_ENDPOINT_URL."
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, param, value: _apply_config(ctx, value),
+    help="A TOML file with defaults.  [default: ~/.config/orchestrator/config.toml]",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="When to use colour. NO_COLOR and FORCE_COLOR work too.",
+)
+@click.option(
+    "--patience",
+    type=DURATION,
+    show_default="10m",
+    help="How long to go on while S3 asks for fewer requests and none succeeds.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors on standard error.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Print every file and every retry on standard error."
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks with errors.")
+@click.version_option(__version__, prog_name="orchestrator", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(
+    ctx: click.Context,
+    bucket: str | None,
+    profile: str | None,
+    region: str | None,
+    endpoint_url: str | None,
+    color: str,
+    patience: timedelta | None,
+    quiet: bool,
+    verbose: bool,
+    debug: bool,
+) -> None:
+    """Keep, find and share the output of test runs in S3.
+
+    Every execution has a ULID; its logs and artifacts are immutable objects under
+    executions/<id>/. Credentials, region and endpoint come from the AWS configuration.
+    Every option can be set as ORCHESTRATOR_<OPTION> or ORCHESTRATOR_<COMMAND>_<OPTION>.
+    """
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    verbosity = int(verbose) - int(quiet)
+    settings = Settings(
+        bucket=bucket,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        color=color,
+        verbosity=verbosity,
+        debug=debug,
+        patience=patience,
+    )
+    # The run's own App, which also has to know about --debug when all this has ended.
+    app = ctx.ensure_object(App)
+    app.settings = settings
+
+
+def _apply_config(ctx: click.Context, path: Path | None) -> None:
+    def option_names(command_name: str) -> dict[str, str] | None:
+        # Imports a command only when the file has a table for it.
+        command: click.Command | None = cli
+        for name in command_name.split():
+            command = command.get_command(ctx, name) if isinstance(command, click.Group) else None
+        return None if command is None else option_names_of(command)
+
+    ctx.meta[CONFIG_FILE_KEY] = printable(config_file(path))
+    try:
+        ctx.default_map = load_config(path, option_names)
+    except UsageError:
+        # While completing, what is wrong with the file is not the matter.
+        if not ctx.resilient_parsing:
+            raise

@@ -1,0 +1,117 @@
+"""Every error is one line of what is wrong and one of what to do, with the code that help names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli.cli.main import COMMANDS
+from tests.conftest import RunCommand
+from tests.support.executions import make_id, put_execution
+from tests.support.objects import bucket_contents
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MakeTree = Callable[..., Path]
+ID = make_id()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "command"),
+    [
+        (["uplod"], "no such command 'uplod'. Did you mean 'upload'?", ""),
+        (["list"], "no such command 'list'. Did you mean 'ls'?", ""),
+        (["ls", "--sinc", "2d"], "no such option '--sinc'. Did you mean '--since'?", "ls"),
+        (["lifecycle", "aply"], "no such command 'aply'. Did you mean 'apply'?", "lifecycle"),
+        (
+            ["show"],
+            "missing argument 'ID', which may be set by ORCHESTRATOR_EXECUTION_ID",
+            "show",
+        ),
+        (
+            ["finish", "--result", "pass"],
+            "missing argument 'ID', which may be set by ORCHESTRATOR_EXECUTION_ID",
+            "finish",
+        ),
+        (["finish", ID], "missing option '--result': pass, fail or error", "finish"),
+        (["finish", ID, "--result"], "option '--result' requires an argument", "finish"),
+        (
+            ["ls", "-n", "many"],
+            "invalid value for '-n' / '--limit': 'many' is not a valid whole number",
+            "ls",
+        ),
+        (["run"], "missing CMD; write it after --", "run"),
+        (["logs", ID, "a", "b"], "one NAME at a time, and none with --all-logs", "logs"),
+    ],
+)
+def test_a_usage_error_is_two_lines(
+    cli: RunCommand, bucket: str, arguments: list[str], said: str, command: str
+) -> None:
+    result = cli(*arguments).expect(2)
+    assert result.stdout == b""
+    where = " ".join(["orchestrator", command]).strip()
+    assert result.err == f"error: {said}\nhint: see `{where} --help`\n"
+
+
+def test_a_bad_value_is_blamed_on_where_it_came_from(
+    cli: RunCommand, bucket: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('color = "red"\n[ls]\nlimit = "x"\n[run]\ntimeout = "1y"\n')
+    given = cli("upload", ID, ".", env={"ORCHESTRATOR_UPLOAD_LIMIT_RATE": "fast"}).expect(2)
+    assert given.err.startswith("error: ORCHESTRATOR_UPLOAD_LIMIT_RATE: 'fast' is not a size")
+    color = cli("--config", config, "ls").expect(2)
+    assert color.err.startswith(f"error: {config}: color: 'red' is not one of")
+    env = {"ORCHESTRATOR_COLOR": "never"}
+    for command, line in (("ls", "[ls] limit: 'x' is"), ("run", "[run] timeout: '1y' is")):
+        said = cli("--config", config, command, env=env).expect(2).err
+        assert said.startswith(f"error: {config}: {line}")
+    wrong_id = cli("show", env={"ORCHESTRATOR_EXECUTION_ID": "xyz"}).expect(2)
+    assert wrong_id.err.startswith("error: ORCHESTRATOR_EXECUTION_ID: not an execution id: 'xyz'")
+    # What was typed is not blamed on a variable.
+    assert cli("show", "xyz").expect(2).err.startswith("error: not an execution id: 'xyz'")
+
+
+def test_a_missing_file_is_said_once(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    execution_id = put_execution(s3, bucket)
+    result = cli("upload", execution_id, "nowhere").expect(4)
+    assert result.err == "failed: nowhere: no such file\nerror: 1 of 1 files were not stored\n"
+    assert list(bucket_contents(s3, bucket)) == [f"executions/{execution_id}/metadata.json"]
+
+
+def test_an_output_that_cannot_be_written_is_code_1_everywhere(
+    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
+    (tmp_path / "file").write_text("")
+    inside_a_file = tmp_path / "file" / "x"
+    log = cli("logs", execution_id, "-o", inside_a_file).expect(1)
+    assert log.err.splitlines()[-1].startswith(f"error: cannot write {inside_a_file}: ")
+    copy = cli("download", execution_id, "-o", inside_a_file).expect(1)
+    assert f"cannot write {inside_a_file}/logs/stdout.log: " in copy.err
+    assert "it resumes" not in copy.err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_the_codes_that_any_command_may_end_with(cli: RunCommand, name: str) -> None:
+    codes = cli(name, "--help").ok().out.partition("\nExit codes:\n")[2]
+    assert {"0", "1", "2", "130"} <= set(re.findall(r"^ +(\d+)", codes, re.MULTILINE))
+    resumes = name in {"upload", "download", "sync-efs"}
+    assert ("the same command resumes" in " ".join(codes.split())) is resumes
+
+
+def test_help_says_what_a_code_means_there(cli: RunCommand) -> None:
+    for name, text in {
+        "doctor": "3    something is degraded",
+        "finish": "6    conflict: another result is recorded",
+        "logs": "1    with --grep: no line matched",
+        "run": "130  CMD was interrupted",
+    }.items():
+        assert text in cli(name, "--help").ok().out
+    for name in ("ls", "grep", "cost"):
+        assert "2d, yesterday, 14:30" in " ".join(cli(name, "--help").ok().out.split())

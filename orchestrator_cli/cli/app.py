@@ -24,7 +24,7 @@ from orchestrator_cli.core.http.proxy import proxy_variables
 if TYPE_CHECKING:
     from orchestrator_cli.cli.metrics_setup import Measuring
     from orchestrator_cli.cli.output import Output
-    from orchestrator_cli.core.gateway.client import GatewayClient
+    from orchestrator_cli.core.gateway.client.connection import GatewayClient
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.transfer.engine import TransferEngine
@@ -213,7 +213,7 @@ class App:
     def via(self, url: str, token_file: Path | None, concurrency: int) -> GatewayClient:
         """Build the client of a server that uploads go through; no AWS setting is looked at."""
         from orchestrator_cli.core.base.retry import RetryPolicy
-        from orchestrator_cli.core.gateway.client import GatewayClient, ViaSettings
+        from orchestrator_cli.core.gateway.client.connection import GatewayClient, ViaSettings
 
         bundle = self.ca_bundle(url)
         token = _read_token(token_file) if token_file else os.environ.get(VIA_TOKEN_VARIABLE)

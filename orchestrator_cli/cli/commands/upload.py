@@ -150,7 +150,7 @@ def upload(
             # Once something has ended the upload, nobody waits for another try.
             store = app.store(concurrency, limit_rate, patient=execution_id is None)
             return DirectSession(store, execution_id or app.resolve_id(text, store))
-        from orchestrator_cli.core.gateway.remote_target import ViaSession
+        from orchestrator_cli.core.gateway.client.remote_target import ViaSession
 
         target = app.via(via, via_token_file, concurrency)
         return ViaSession(target, parse_execution_id(text), limit_rate)

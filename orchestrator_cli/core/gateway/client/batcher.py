@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.remote_execution import FileAnswer, RemoteExecution
+from orchestrator_cli.core.gateway.client.remote_execution import FileAnswer, RemoteExecution
 
 # An offer, and the answer to it.
 _Asked = tuple[dict[str, Any], Future[FileAnswer]]

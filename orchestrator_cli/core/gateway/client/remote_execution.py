@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway import messages
-from orchestrator_cli.core.gateway.client import GatewayClient, error_from_kind
+from orchestrator_cli.core.gateway.client.connection import GatewayClient, error_from_kind
 from orchestrator_cli.core.s3.bucket.multipart import IncompleteUpload, StoredPart
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome

@@ -8,10 +8,10 @@ from typing import cast
 
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.executions.record.waiting import retry_if_new
-from orchestrator_cli.core.gateway.client import GatewayClient
-from orchestrator_cli.core.gateway.remote_execution import RemoteExecution
-from orchestrator_cli.core.gateway.remote_multipart import ViaTransfers
-from orchestrator_cli.core.gateway.remote_writer import RemoteWriter
+from orchestrator_cli.core.gateway.client.connection import GatewayClient
+from orchestrator_cli.core.gateway.client.remote_execution import RemoteExecution
+from orchestrator_cli.core.gateway.client.remote_multipart import ViaTransfers
+from orchestrator_cli.core.gateway.client.remote_writer import RemoteWriter
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.uploader import Uploader

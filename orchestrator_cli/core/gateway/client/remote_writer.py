@@ -17,9 +17,13 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.batcher import Window
+from orchestrator_cli.core.gateway.client.batcher import Window
+from orchestrator_cli.core.gateway.client.remote_execution import (
+    FileAnswer,
+    FoundParts,
+    RemoteExecution,
+)
 from orchestrator_cli.core.gateway.messages import SignedPut
-from orchestrator_cli.core.gateway.remote_execution import FileAnswer, FoundParts, RemoteExecution
 from orchestrator_cli.core.http.transport import Task
 from orchestrator_cli.core.s3.bucket.multipart import PartDigests
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore, verify_etag

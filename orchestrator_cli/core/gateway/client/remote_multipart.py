@@ -11,7 +11,7 @@ from typing import Any, cast
 from orchestrator_cli.core.base.cancellation import bind_token
 from orchestrator_cli.core.base.errors import AccessError, NotFoundError, UnavailableError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.remote_writer import RemoteWriter, path_of
+from orchestrator_cli.core.gateway.client.remote_writer import RemoteWriter, path_of
 from orchestrator_cli.core.s3.bucket.multipart import (
     IncompleteUpload,
     MultipartUploads,

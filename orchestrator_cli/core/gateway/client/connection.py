@@ -25,7 +25,7 @@ from orchestrator_cli.core.gateway.messages import (
 )
 from orchestrator_cli.core.http.transport import Body, RateLimit, Request, Response, Transport
 from orchestrator_cli.core.http.url import is_plaintext, parse_service_url
-from orchestrator_cli.core.s3.connection.client import map_request_error
+from orchestrator_cli.core.s3.connection.operation_runner import map_request_error
 from orchestrator_cli.core.s3.connection.session import USER_AGENT
 from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,

@@ -61,7 +61,7 @@ class ObjectReader:
 
     def min_latency_seconds(self) -> float | None:
         """Return how long the quickest response has taken so far; None before the first."""
-        return self.clients.client.min_latency_seconds
+        return self.clients.min_latency_seconds
 
     def head(self, key: str) -> ObjectMetadata:
         """Look an object up, S3's own checksum included. Raises NotFoundError."""

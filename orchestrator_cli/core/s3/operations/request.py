@@ -83,17 +83,25 @@ def _believe(response: S3Response) -> None:
 
 
 class OperationRequest(Protocol):
-    """What is common to the requests of operations.
+    """What is common to the requests of operations."""
 
-    `what` names the request in errors, as in "upload of executions/…/runner.log".
-    `before_retry` is given the error and returns an operation that runs before the next try; what
-    that raises is final.
-    `is_retried` False: the request is sent once.
-    """
+    @property
+    def what(self) -> str:
+        """What errors call it, as in "upload of executions/…/runner.log"."""
+        ...
 
-    what: str
-    before_retry: Callable[[OrchestratorError], Operation[None]] | None
-    is_retried: bool
+    @property
+    def before_retry(self) -> Callable[[OrchestratorError], Operation[None]] | None:
+        """What is given the error and returns an operation that runs before the next try.
+
+        What that raises is final.
+        """
+        ...
+
+    @property
+    def is_retried(self) -> bool:
+        """False where it is sent once."""
+        ...
 
 
 @dataclass(slots=True)

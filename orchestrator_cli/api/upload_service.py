@@ -14,9 +14,9 @@ from orchestrator_cli.core.executions.record.repository import (
     record_upload_result,
 )
 from orchestrator_cli.core.gateway import messages
-from orchestrator_cli.core.gateway.multipart_authorizer import MultipartAuthorizer
-from orchestrator_cli.core.gateway.put_signer import PutSigner
-from orchestrator_cli.core.gateway.upload_authorizer import UploadAuthorizer
+from orchestrator_cli.core.gateway.server.multipart_authorizer import MultipartAuthorizer
+from orchestrator_cli.core.gateway.server.put_signer import PutSigner
+from orchestrator_cli.core.gateway.server.upload_authorizer import UploadAuthorizer
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome

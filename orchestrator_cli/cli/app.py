@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from orchestrator_cli.cli.metrics_setup import Measuring
     from orchestrator_cli.cli.output import Output
     from orchestrator_cli.core.base.retry import RetryPolicy
-    from orchestrator_cli.core.gateway.client import GatewayClient
+    from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+    from orchestrator_cli.core.s3.connection.protocol import Connection
     from orchestrator_cli.core.transfer.engine import TransferEngine
 
 # Requests sent ahead where the answers are taken in order.
@@ -163,12 +164,12 @@ class App:
         return Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
 
     def transfers(
-        self, store: ArtifactStore, concurrency: int, on_bytes: Any = lambda size: None
+        self, connection: Connection, concurrency: int, on_bytes: Any = lambda size: None
     ) -> TransferEngine:
         """Build the threads and the memory budget of a transfer."""
         from orchestrator_cli.core.transfer.engine import TransferEngine
 
-        return TransferEngine(store, concurrency, on_bytes, observer=self.meter)
+        return TransferEngine(connection, concurrency, on_bytes, observer=self.meter)
 
     @property
     def meter(self) -> MetricsRecorder | None:
@@ -212,17 +213,25 @@ class App:
             raise UsageError(f"{printable(bucket)!r} is not a bucket name", hint=hint)
         return bucket
 
-    def via(self, url: str, token_file: Path | None, concurrency: int) -> GatewayClient:
-        """Build the client of a server that uploads go through; no AWS setting is looked at."""
-        from orchestrator_cli.core.gateway.client import GatewayClient, ViaSettings
+    def via(
+        self, url: str, token_file: Path | None, limit_rate: int | None = None
+    ) -> GatewayConnection:
+        """Build the connection to a server; no AWS setting is looked at."""
+        from orchestrator_cli.core.base.rate_limiter import RateLimiter
+        from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
 
-        bundle = self.ca_bundle(url)
         token = _read_token(token_file) if token_file else os.environ.get(VIA_TOKEN_VARIABLE)
-        settings = ViaSettings(url, token or None, bundle, concurrency, proxy_variables(os.environ))
-        client = GatewayClient(settings, self._retry_policy())
-        if client.sends_token_in_clear:
+        settings = ViaSettings(
+            url,
+            token or None,
+            self.ca_bundle(url),
+            proxy_variables(os.environ),
+            RateLimiter(limit_rate) if limit_rate else None,
+        )
+        connection = GatewayConnection(settings, self._retry_policy())
+        if connection.sends_token_in_clear:
             self.output.warn("the token goes to the server over plain HTTP; use https://")
-        return client
+        return connection
 
     def _retry_policy(self) -> RetryPolicy:
         from orchestrator_cli.core.base.retry import RetryPolicy

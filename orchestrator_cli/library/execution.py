@@ -30,8 +30,8 @@ from orchestrator_cli.core.transfer.upload.plan import (
     plan_upload,
 )
 from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
+from orchestrator_cli.core.transfer.upload.session import DirectSession
 from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
-from orchestrator_cli.core.transfer.upload.target import DirectSession
 from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary, upload_stream
 
 _RESULTS = ", ".join(Result)
@@ -94,7 +94,7 @@ class Execution:
         plan = plan_upload(self.id, roots, PathFilter(include, exclude, include_hidden))
         try:
             with TransferEngine(self._store) as engine:
-                summary = Uploader(engine, take).run(plan)
+                summary = Uploader(engine, session.target, take).run(plan)
         except OrchestratorError as error:
             recorder.record_early_end(error)
             raise
@@ -115,7 +115,7 @@ class Execution:
         recorder.failing = session.failing(datetime.now(UTC))
         try:
             with TransferEngine(self._store) as engine:
-                result = upload_stream(engine, item, stream)
+                result = upload_stream(engine, session.target, item, stream)
         except OrchestratorError as error:
             recorder.record_early_end(error)
             raise
@@ -164,7 +164,9 @@ class Execution:
         """
         files = select_files(self._store, self.id, patterns)
         with TransferEngine(self._store) as engine:
-            downloader = Downloader(engine, Path(directory), lambda result: None, overwrite)
+            downloader = Downloader(
+                engine, self._store, Path(directory), lambda result: None, overwrite
+            )
             return downloader.run(files)
 
     def presign(self, path: str, expires_in: timedelta) -> Link:

@@ -24,6 +24,7 @@ from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.part_plan import DOUBLING
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
 from tests.conftest import RunCommand
@@ -69,13 +70,17 @@ def begin(s3: S3Client, bucket: str, key: str, pieces: list[bytes]) -> str:
 
 
 def upload_file(bucket: str, path: Path, store: ArtifactStore | None = None) -> PutOutcome:
-    with TransferEngine(store or open_store(bucket), 4) as transfers, local_file(path) as source:
-        return MultipartUploader(transfers, source, KEY, "text/plain").run()[0]
+    store = store or open_store(bucket)
+    with TransferEngine(store, 4) as transfers, local_file(path) as source:
+        return MultipartUploader(transfers, DirectTarget(store), source, KEY, "text/plain").run()[0]
 
 
 def upload_pipe(bucket: str, data: bytes, store: ArtifactStore | None = None) -> PutOutcome:
-    with TransferEngine(store or open_store(bucket), 4) as transfers:
-        return StreamUpload(transfers, KEY, "text/plain").run(io.BytesIO(data))[0]
+    store = store or open_store(bucket)
+    with TransferEngine(store, 4) as transfers:
+        return StreamUpload(transfers, DirectTarget(store), KEY, "text/plain").run(
+            io.BytesIO(data)
+        )[0]
 
 
 # --- whole flows -------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.http.transport import Request, Response
-from orchestrator_cli.core.s3.connection.client import S3Client
+from orchestrator_cli.core.s3.connection.operation_runner import OperationRunner
+from orchestrator_cli.core.s3.connection.signing import SigningCodec
 from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 
@@ -49,8 +50,9 @@ def answer(
 
 def canned(
     answers: Iterable[Response | Exception], retry: RetryPolicy | None = None
-) -> tuple[S3Client, Canned]:
+) -> tuple[OperationRunner, Canned]:
     """Return a client that gets these answers, and what it sends goes to."""
     transport = Canned(list(answers))
     quick = RetryPolicy(attempts=3, first_wait_seconds=0, patience_seconds=0)
-    return S3Client(FixedSigner(), lambda: transport, retry or quick), transport
+    codec = SigningCodec(FixedSigner())
+    return OperationRunner(codec, lambda: transport, retry or quick), transport

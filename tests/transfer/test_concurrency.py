@@ -19,6 +19,7 @@ from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, TransferEngine
 from orchestrator_cli.core.transfer.part_threads import FutureGroup
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
@@ -55,9 +56,10 @@ def at_once(work: Callable[[int], Any], threads: int) -> list[Any]:
 
 def store_with_two_buffers(bucket: str, path: Path) -> tuple[TransferEngine, PutOutcome]:
     """Upload a file with room for two parts in memory."""
-    transfers = TransferEngine(open_store(bucket), 8, memory=MemoryLimiter(2 * PART))
+    store = open_store(bucket)
+    transfers = TransferEngine(store, 8, memory=MemoryLimiter(2 * PART))
     with transfers, local_file(path) as source:
-        outcome, _ = MultipartUploader(transfers, source, KEY, TEXT).run()
+        outcome, _ = MultipartUploader(transfers, DirectTarget(store), source, KEY, TEXT).run()
     return transfers, outcome
 
 
@@ -153,8 +155,9 @@ def test_many_writers_of_one_key(
     def upload(number: int) -> PutOutcome:
         if size <= PART:
             return stores[number].put_if_absent(KEY, contents[number], TEXT)[0]
+        target = DirectTarget(stores[number])
         with TransferEngine(stores[number], 2) as transfers, local_file(paths[number]) as source:
-            return MultipartUploader(transfers, source, KEY, TEXT).run()[0]
+            return MultipartUploader(transfers, target, source, KEY, TEXT).run()[0]
 
     outcomes = at_once(upload, count)
     stored = bucket_contents(s3, bucket)[KEY]
@@ -176,10 +179,11 @@ def test_streams_and_files_of_one_key(
     stores = [open_store(bucket) for _ in range(4)]
 
     def upload(number: int) -> PutOutcome:
+        target = DirectTarget(stores[number])
         with TransferEngine(stores[number], 2) as transfers, local_file(path) as source:
             if number % 2:
-                return StreamUpload(transfers, KEY, TEXT).run(io.BytesIO(data))[0]
-            return MultipartUploader(transfers, source, KEY, TEXT).run()[0]
+                return StreamUpload(transfers, target, KEY, TEXT).run(io.BytesIO(data))[0]
+            return MultipartUploader(transfers, target, source, KEY, TEXT).run()[0]
 
     outcomes = at_once(upload, 4)
     assert set(outcomes) <= {PutOutcome.CREATED, PutOutcome.IDENTICAL}
@@ -376,8 +380,9 @@ def test_a_failure_gives_its_budget_back(
     recorder.inject(faults.access_denied(), "PutObject", nth=2, times=None)
     recorder.inject(faults.access_denied(), "UploadPart", nth=2, times=None)
     memory = MemoryLimiter(IN_FLIGHT_BYTES)
-    with TransferEngine(open_store(bucket), concurrency, memory=memory) as transfers:
-        summary = Uploader(transfers, lambda result: None).run(plan)
+    store = open_store(bucket)
+    with TransferEngine(store, concurrency, memory=memory) as transfers:
+        summary = Uploader(transfers, DirectTarget(store), lambda result: None).run(plan)
     # The others are not stopped by it, and it gives back what it held.
     assert summary.failures
     assert all(isinstance(result.error, AccessError) for result in summary.failures)
@@ -400,9 +405,12 @@ def test_results_come_from_one_thread(recorder: Proxy, bucket: str, tmp_path: Pa
         for n in range(40)
     ]
     seen: list[tuple[threading.Thread, UploadResult]] = []
-    with TransferEngine(open_store(bucket), 8) as transfers:
+    store = open_store(bucket)
+    with TransferEngine(store, 8) as transfers:
         summary = Uploader(
-            transfers, lambda result: seen.append((threading.current_thread(), result))
+            transfers,
+            DirectTarget(store),
+            lambda result: seen.append((threading.current_thread(), result)),
         ).run(plan)
     assert {thread for thread, _ in seen} == {threading.current_thread()}
     assert {result.path for _, result in seen} == {item.path for item in plan}

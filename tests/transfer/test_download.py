@@ -78,7 +78,7 @@ def download(
     results: list[DownloadResult] = []
     with TransferEngine(store, 4) as transfers:
         files = select_files(store, EXECUTION_ID, [])
-        summary = Downloader(transfers, target, results.append, overwrite).run(files)
+        summary = Downloader(transfers, store, target, results.append, overwrite).run(files)
     return summary, {Path(result.path).name: result for result in results}
 
 

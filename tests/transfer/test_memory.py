@@ -17,6 +17,7 @@ from orchestrator_cli.core.base.memory_limiter import MemoryLimiter
 from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.s3.part_plan import plan_parts
 from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
 from tests.conftest import RunCommand
@@ -177,11 +178,12 @@ def test_bytes_in_memory_are_bounded_by_the_budget(
     path = tmp_path / "big.bin"
     path.write_bytes(content(8 * PART))
     budget = RecordingBudget(2 * PART)
+    store, key = open_store(bucket), key_of("big.bin")
     with (
-        TransferEngine(open_store(bucket), 16, memory=budget) as transfers,
+        TransferEngine(store, 16, memory=budget) as transfers,
         Watched(path, budget) as source,
     ):
-        upload = MultipartUploader(transfers, source, key_of("big.bin"), "application/octet-stream")
+        upload = MultipartUploader(transfers, DirectTarget(store), source, key, "text/plain")
         plan = plan_parts(8 * PART, f"fixed-{part_bytes}")
         upload.plan = {part.number: part for part in plan}
         upload.run()

@@ -17,6 +17,7 @@ from orchestrator_cli.core.s3.checksum import composite, md5, sha256
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload import multipart_upload as resume_module
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
 from tests.conftest import RunCommand
 from tests.support import faults
@@ -50,7 +51,8 @@ def opened(
     """Open a large upload of the file; its threads are done at the end."""
     store = open_store(bucket)
     with TransferEngine(store, concurrency) as transfers, local_file(path) as source:
-        yield MultipartUploader(transfers, source, KEY, "application/octet-stream"), store
+        target = DirectTarget(store)
+        yield MultipartUploader(transfers, target, source, KEY, "application/octet-stream"), store
 
 
 def run(bucket: str, path: Path) -> tuple[PutOutcome, MultipartUploader]:

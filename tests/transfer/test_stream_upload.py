@@ -23,6 +23,7 @@ from orchestrator_cli.core.s3.part_plan import DOUBLING
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload import stream_parts as pieces_module
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
 from tests.conftest import RunCommand
 from tests.support import faults
@@ -63,8 +64,9 @@ class Dribble(io.RawIOBase):
 def run(
     bucket: str, stream: Dribble, pace: RateLimiter | None = None, concurrency: int = 4
 ) -> tuple[PutOutcome, StreamUpload]:
-    with TransferEngine(open_store(bucket, pace=pace), concurrency) as transfers:
-        upload = StreamUpload(transfers, KEY, TEXT)
+    store = open_store(bucket, pace=pace)
+    with TransferEngine(store, concurrency) as transfers:
+        upload = StreamUpload(transfers, DirectTarget(store), KEY, TEXT)
         return upload.run(stream)[0], upload
 
 
@@ -403,10 +405,11 @@ def test_a_refusal_is_told_although_an_earlier_part_stalls(recorder: Proxy, buck
     """In the order of the parts, the first one's answer would be waited for: for a minute."""
     recorder.inject(faults.Stall(), "UploadPart", part_number=1, times=None)
     recorder.inject(faults.access_denied(), "UploadPart", part_number=4, times=None)
-    transfers = TransferEngine(open_store(bucket), 4)
+    store = open_store(bucket)
+    transfers = TransferEngine(store, 4)
     try:
         with pytest.raises(AccessError), transfers:
-            StreamUpload(transfers, KEY, TEXT).run(Dribble(DATA))
+            StreamUpload(transfers, DirectTarget(store), KEY, TEXT).run(Dribble(DATA))
     finally:
         recorder.close()  # which ends the stall
 
@@ -553,8 +556,9 @@ def test_a_part_that_was_never_hashed_is_no_conflict(s3: S3Client, bucket: str) 
     """Another uploader won while a part still waited for its turn: nothing is known of it."""
     data = content(PART + 1)
     s3.put_object(Bucket=bucket, Key=KEY, Body=data)
-    with TransferEngine(open_store(bucket), 1) as transfers:
-        upload = StreamUpload(transfers, KEY, TEXT)
+    store = open_store(bucket)
+    with TransferEngine(store, 1) as transfers:
+        upload = StreamUpload(transfers, DirectTarget(store), KEY, TEXT)
         upload.size_bytes = len(data)
         lost = NotFoundError("the upload was ended", code="NoSuchUpload")
         with pytest.raises(UnavailableError, match="somebody else") as raised:

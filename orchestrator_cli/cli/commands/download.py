@@ -84,7 +84,7 @@ def download(
             _report(app, result, as_json)
 
         files = select_files(store, execution_id, patterns)
-        summary = Downloader(transfers, target, on_result, overwrite, app.now()).run(files)
+        summary = Downloader(transfers, store, target, on_result, overwrite, app.now()).run(files)
     error = summary.error()
     if error is not None:
         raise error

@@ -199,7 +199,7 @@ def _make_services(
     from orchestrator_cli.api.services import Services
     from orchestrator_cli.api.upload_service import UploadService
     from orchestrator_cli.api.worker_pool import BoundedWorkerPool
-    from orchestrator_cli.core.gateway.put_signer import PutSigner
+    from orchestrator_cli.core.gateway.server.put_signer import PutSigner
     from orchestrator_cli.core.s3.bucket.presign import Presigner
 
     store = app.store(concurrency)

@@ -153,7 +153,7 @@ def sync_efs(
         from orchestrator_cli.core.efs.sync import EfsSync
 
         with app.transfers(store, concurrency) as transfers:
-            sync = EfsSync(transfers, rules, app.now, told.event, stopping, unchanged)
+            sync = EfsSync(transfers, store, rules, app.now, told.event, stopping, unchanged)
             sync.run(root, bench, execution_id)
         _set_gauges(app, sync.summary)
         return sync.summary

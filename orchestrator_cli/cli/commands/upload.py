@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
     from orchestrator_cli.core.transfer.upload.plan import PlanItem
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
+    from orchestrator_cli.core.transfer.upload.session import UploadSession
     from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
-    from orchestrator_cli.core.transfer.upload.target import UploadSession
     from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
 
 
@@ -151,15 +151,15 @@ def upload(
 
     def open_session(execution_id: str | None = None) -> UploadSession:
         if via is None:
-            from orchestrator_cli.core.transfer.upload.target import DirectSession
+            from orchestrator_cli.core.transfer.upload.session import DirectSession
 
             # Once something has ended the upload, nobody waits for another try.
             store = app.store(concurrency, limit_rate, patient=execution_id is None)
             return DirectSession(store, execution_id or app.resolve_id(text, store))
-        from orchestrator_cli.core.gateway.remote_target import ViaSession
+        from orchestrator_cli.core.gateway.client.session import GatewaySession
 
-        target = app.via(via, via_token_file, concurrency)
-        return ViaSession(target, parse_execution_id(text), limit_rate)
+        connection = app.via(via, via_token_file, limit_rate)
+        return GatewaySession(connection, parse_execution_id(text))
 
     if via is None:
         check_may_write(text, yes)
@@ -218,6 +218,7 @@ def _upload_files(
     as_json: bool,
 ) -> UploadSummary:
     from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.transfer.upload.uploader import Uploader
 
     recorder.failing = _failing(app, session)
 
@@ -228,9 +229,8 @@ def _upload_files(
 
     with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
         try:
-            with session.transfers(concurrency, progress.add_bytes) as transfers:
-                transfers.observer = app.meter or transfers.observer
-                summary = session.uploader(transfers, on_result).run(plan)
+            with app.transfers(session.connection, concurrency, progress.add_bytes) as transfers:
+                summary = Uploader(transfers, session.target, on_result).run(plan)
         except OrchestratorError as error:
             recorder.record_early_end(error)
             raise
@@ -265,10 +265,10 @@ def _upload_stdin(
     summary = UploadSummary()
     with (
         app.output.progress("uploading") as progress,
-        session.transfers(concurrency, progress.add_bytes) as transfers,
+        app.transfers(session.connection, concurrency, progress.add_bytes) as transfers,
     ):
-        transfers.observer = app.meter or transfers.observer
-        result = upload_stream(transfers, item, cast("BinaryStream", stdin.buffer))
+        stream = cast("BinaryStream", stdin.buffer)
+        result = upload_stream(transfers, session.target, item, stream)
         progress.add_file()
         summary.add(result)
         # As with files: a refused overwrite loses nothing that was stored.

@@ -17,6 +17,7 @@ from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
 from orchestrator_cli.core.executions.ids import execution_time
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile, SkippedPath
 
@@ -33,11 +34,13 @@ class Cleaner:
     def __init__(
         self,
         engine: TransferEngine,
+        store: ArtifactStore,
         rules: SyncRules,
         emit: Callable[[SyncEvent], None],
         stopping: Callable[[], bool],
     ) -> None:
         self._engine = engine
+        self._store = store
         self._rules = rules
         self._emit = emit
         self._stopping = stopping
@@ -78,7 +81,7 @@ class Cleaner:
         execution = current.execution
         file = cast("TreeFile", item.file)
         try:
-            removal = remove_stored_file(self._engine.store, file, item.key, self._is_due_at(now))
+            removal = remove_stored_file(self._store, file, item.key, self._is_due_at(now))
         except (OrchestratorError, OSError) as error:
             if isinstance(error, OrchestratorError) and error.is_fatal:
                 raise

@@ -18,7 +18,9 @@ from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions
 from orchestrator_cli.core.efs.tree_uploader import TreeUploader
 from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
 from orchestrator_cli.core.executions.keys import execution_prefix
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile, SkippedPath
 
 
@@ -32,6 +34,7 @@ class EfsSync:
     def __init__(
         self,
         transfers: TransferEngine,
+        store: ArtifactStore,
         rules: SyncRules,
         now: Callable[[], datetime],
         on_event: Callable[[SyncEvent], None],
@@ -39,15 +42,17 @@ class EfsSync:
         unchanged: UnchangedCache | None = None,
     ) -> None:
         self.summary = SyncSummary()
-        self._store = transfers.store
+        self._store = store
         self._rules = rules
         self._now = now
         self._on_event = on_event
         self._stopping = stopping
         self._unchanged = unchanged or UnchangedCache(rules)
-        self._recorder = Recorder(transfers.store)
-        self._uploader = TreeUploader(transfers, rules, now, self._emit, stopping)
-        self._cleaner = Cleaner(transfers, rules, self._emit, stopping)
+        self._recorder = Recorder(store)
+        self._uploader = TreeUploader(
+            transfers, DirectTarget(store), rules, now, self._emit, stopping
+        )
+        self._cleaner = Cleaner(transfers, store, rules, self._emit, stopping)
 
     def run(self, root: Path, bench_id: str | None = None, execution_id: str | None = None) -> None:
         """Sync all executions under a root, or those of one bench or id.

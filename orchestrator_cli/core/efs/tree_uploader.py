@@ -15,6 +15,7 @@ from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.local_file import SourceChangedError
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
+from orchestrator_cli.core.transfer.upload.target import UploadTarget
 from orchestrator_cli.core.transfer.upload.uploader import Uploader
 
 
@@ -24,12 +25,14 @@ class TreeUploader:
     def __init__(
         self,
         engine: TransferEngine,
+        target: UploadTarget,
         rules: SyncRules,
         now: Callable[[], datetime],
         emit: Callable[[SyncEvent], None],
         stopping: Callable[[], bool],
     ) -> None:
         self._engine = engine
+        self._target = target
         self._rules = rules
         self._now = now
         self._emit = emit
@@ -63,11 +66,11 @@ class TreeUploader:
                 yield item
 
         # An object that appears after the listing is met by the create-only put all the same.
-        Uploader(self._engine, on_result, current.etag_of).run(noted())
+        Uploader(self._engine, self._target, on_result, current.etag_of).run(noted())
 
     def _retry(self, current: SyncPass) -> None:
         """Send again what failed and may fare better, after the waits of the retry policy."""
-        retry = self._engine.store.retry
+        retry = self._engine.connection.retry
         for failures in range(1, self._rules.attempts):
             again = [
                 current.planned[source]

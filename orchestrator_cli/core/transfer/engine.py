@@ -1,4 +1,4 @@
-"""What the transfers of one command share: store, loop, threads, memory, progress."""
+"""What the transfers of one command share: connection, loop, threads, memory, progress."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorErr
 from orchestrator_cli.core.base.memory_limiter import BufferPool, MemoryLimiter
 from orchestrator_cli.core.http.curl.loop import CurlLoop
 from orchestrator_cli.core.http.transport import Cancelled
-from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads
-from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.connection.protocol import Connection
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import UploadResult
@@ -59,8 +58,8 @@ class TransferEngine:
     """Moves the files of one command. A context manager: leaving it by an exception stops all.
 
     Operations of one or a few small requests run on one loop in the calling thread, many at a
-    time; the parts of large files in a few threads. What it stops is its own work: the store can be
-    used again at once.
+    time; the parts of large files in a few threads. What it stops is its own work: the connection
+    can be used again at once.
 
     `concurrency` is the most requests in flight; how many there are depends on what that brings.
     `on_bytes` is called, from several threads, with the bytes just stored, found or read.
@@ -68,20 +67,20 @@ class TransferEngine:
 
     def __init__(
         self,
-        store: ArtifactStore,
+        connection: Connection,
         concurrency: int = MAX_IN_FLIGHT,
         on_bytes: Callable[[int], None] = lambda size_bytes: None,
         memory: MemoryLimiter | None = None,
         observer: UploadObserver | None = None,
     ) -> None:
-        self.store = store
+        self.connection = connection
         self.on_bytes = on_bytes
         self.observer = observer or IgnoringObserver()
         self.buffers = BufferPool(BASE_PART_BYTES)
         self._concurrency = concurrency
         self._held_bytes = 0
-        # Their stop is their own: after a failure the store serves the next transfers.
-        self._stop = store.retry.stop.follower()
+        # Their stop is their own: after a failure the connection serves the next transfers.
+        self._stop = connection.retry.stop.follower()
         workers = min(_PART_WORKERS, concurrency)
         self.parts = PartThreads(workers, memory or MemoryLimiter(IN_FLIGHT_BYTES), self._stop)
         bind = partial(bind_token, self._stop)
@@ -89,21 +88,16 @@ class TransferEngine:
         self._readers = ThreadPoolExecutor(_READERS, "read", bind)
 
     @cached_property
-    def uploads(self) -> MultipartUploads:
-        """The multipart calls; made when the first large file asks."""
-        return MultipartUploads(self.store)
-
-    @cached_property
     def _loop(self) -> CurlLoop:
-        return self.store.clients.loop(self._concurrency, self._stop)
+        return self.connection.loop(self._concurrency, self._stop)
 
     def run(self, operations: Iterable[Operation[T]]) -> Iterator[T]:
         """Yield what each operation returns, as it ends; they are taken as they can begin.
 
         What one raises ends all. Raises InterruptedByUser when the work should stop.
         """
-        clients, loop = self.store.clients, self._loop
-        tasks = (clients.task(one, loop.throttled) for one in operations)
+        loop = self._loop
+        tasks = (self.connection.task(one, loop.throttled) for one in operations)
         results = loop.run(tasks, self._may_begin)
         try:
             yield from results

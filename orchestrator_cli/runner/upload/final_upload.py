@@ -20,6 +20,7 @@ from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.s3.types import UploadResult
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.plan import (
     PathFilter,
     PlanItem,
@@ -118,9 +119,10 @@ class FinalUpload:
             self._connections.progress.restart()
             self._results.add(result, spooled=spooled)
 
-        with self._connections.transfers(self._connections.store()) as transfers:
+        store = self._connections.store()
+        with self._connections.transfers(store) as transfers:
             concerns_all = self._connections.progress.concerns_all_files
-            Uploader(transfers, on_result, is_fatal=concerns_all).run(items)
+            Uploader(transfers, DirectTarget(store), on_result, is_fatal=concerns_all).run(items)
 
     def _remaining_logs(self, names: Iterable[str]) -> Iterator[PlannedFile]:
         for name in names:

@@ -11,6 +11,7 @@ from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.uploader import upload_stream
 from orchestrator_cli.runner.spool import RUN_LOGS
 from orchestrator_cli.runner.spool_log import SpooledRun
@@ -148,7 +149,7 @@ class LogFollower:
         source = TailReader(item.file.open(), self._ended)
         try:
             with self._connections.stream_transfers(store) as transfers:
-                result = upload_stream(transfers, item, source)
+                result = upload_stream(transfers, DirectTarget(store), item, source)
         finally:
             source.close()
         # What failed is tried again, at last by `FinalUpload`, and is counted there.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError
-from orchestrator_cli.core.http.transport import Cancelled
+from orchestrator_cli.core.http.transport import Cancelled, Task
 from orchestrator_cli.core.s3.checksum import RandomAccessReader
 from orchestrator_cli.core.s3.operations.listing import (
     ListingProgress,
@@ -27,6 +28,7 @@ from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.retry import RetryPolicy
+    from orchestrator_cli.core.http.curl.loop import CurlLoop
     from orchestrator_cli.core.s3.connection.session import S3Session
 
 __all__ = ["ObjectContent", "ObjectReader"]
@@ -45,6 +47,20 @@ class ObjectReader:
         self.bucket = clients.bucket
         self.retry: RetryPolicy = clients.retry
 
+    def run(self, operation: Operation[T]) -> T:
+        """Run an operation and wait for its result."""
+        return self.clients.run(operation)
+
+    def task(
+        self, operation: Operation[T], on_throttled: Callable[[], object] | None = None
+    ) -> Task[T]:
+        """Return an operation as a task for a loop."""
+        return self.clients.task(operation, on_throttled)
+
+    def loop(self, max_in_flight: int = 256, stop: CancelToken | None = None) -> CurlLoop:
+        """Return a loop for the thread that calls this; it is closed by the caller."""
+        return self.clients.loop(max_in_flight, stop)
+
     def map_operations(self, operations: Iterable[Operation[T]]) -> Iterator[T]:
         """Yield the results of operations in order; many are in flight, in the calling thread.
 
@@ -61,7 +77,7 @@ class ObjectReader:
 
     def min_latency_seconds(self) -> float | None:
         """Return how long the quickest response has taken so far; None before the first."""
-        return self.clients.client.min_latency_seconds
+        return self.clients.min_latency_seconds
 
     def head(self, key: str) -> ObjectMetadata:
         """Look an object up, S3's own checksum included. Raises NotFoundError."""

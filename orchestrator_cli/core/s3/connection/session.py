@@ -17,7 +17,6 @@ from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.transport import RateLimit, Task, Transport
-from orchestrator_cli.core.s3.connection.client import S3Client, map_request_error
 from orchestrator_cli.core.s3.connection.config import S3Config, resolve_config
 from orchestrator_cli.core.s3.connection.credentials import (
     CredentialLifetime,
@@ -30,6 +29,8 @@ from orchestrator_cli.core.s3.connection.endpoint import (
     resolve_endpoint,
     service_host,
 )
+from orchestrator_cli.core.s3.connection.operation_runner import OperationRunner, map_request_error
+from orchestrator_cli.core.s3.connection.signing import SigningCodec
 from orchestrator_cli.core.s3.error_codes import EXPIRED_CODES
 from orchestrator_cli.core.s3.errors import WrongRegionError
 from orchestrator_cli.core.s3.operations.request import Operation
@@ -100,7 +101,7 @@ class S3Session:
         self._has_moved = False
         self._boto: BotoClient | None = None
         self._transport: Transport | None = None
-        self.client = S3Client(self, lambda: self.transport, self.retry)
+        self._runner = OperationRunner(SigningCodec(self), lambda: self.transport, self.retry)
 
     # --- where the bucket is --------------------------------------------------------------
 
@@ -173,13 +174,18 @@ class S3Session:
 
     def run(self, operation: Operation[T]) -> T:
         """Run an operation and wait for its result. Raises the library's exceptions."""
-        return self.client.run(operation)
+        return self._runner.run(operation)
 
     def task(
         self, operation: Operation[T], on_throttled: Callable[[], object] | None = None
     ) -> Task[T]:
-        """Return an operation as a task for a loop: see `S3Client.task`."""
-        return self.client.task(operation, on_throttled)
+        """Return an operation as a task for a loop: see `OperationRunner.task`."""
+        return self._runner.task(operation, on_throttled)
+
+    @property
+    def min_latency_seconds(self) -> float | None:
+        """How long the quickest response has taken so far; None before the first."""
+        return self._runner.min_latency_seconds
 
     def loop(self, max_in_flight: int = 256, stop: CancelToken | None = None) -> CurlLoop:
         """Return a loop for the thread that calls this; it is closed by the caller."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,16 +90,33 @@ def put_if_absent(
         existing = yield from compare_object(key, source, len(data), known)
         if existing is not None:
             return existing, checksum
+    outcome = yield from create_or_compare(
+        f"upload of {printable(key)}",
+        lambda: put_object_if_absent(server, key, data, content_type, digest),
+        lambda: compare_object(key, source, len(data), known),
+    )
+    return outcome, checksum
+
+
+def create_or_compare(
+    what: str,
+    create: Callable[[], Operation[None]],
+    compare: Callable[[], Operation[PutOutcome | None]],
+) -> Operation[PutOutcome]:
+    """Create an object, or compare with the one that has its key.
+
+    `create` raises ConflictError where the key is taken; `compare` returns None where it is free.
+    """
     for _ in range(_CREATE_ATTEMPTS):
         try:
-            yield from put_object_if_absent(server, key, data, content_type, digest)
-            return PutOutcome.CREATED, checksum
+            yield from create()
+            return PutOutcome.CREATED
         except ConflictError:
             # Either somebody was first, or it is our own write whose response was lost.
-            outcome = yield from compare_object(key, source, len(data), known)
+            outcome = yield from compare()
         if outcome is not None:
-            return outcome, checksum
-    raise ConflictError(f"upload of {printable(key)}: the key appears and disappears")
+            return outcome
+    raise ConflictError(f"{what}: the key appears and disappears")
 
 
 def _should_head_first(server: ServerTraits, listed_etag: str | None, size_bytes: int) -> bool:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
@@ -82,19 +82,38 @@ def _believe(response: S3Response) -> None:
     """Accept a response as it is."""
 
 
+class OperationRequest(Protocol):
+    """What is common to the requests of operations."""
+
+    @property
+    def what(self) -> str:
+        """What errors call it, as in "upload of executions/…/runner.log"."""
+        ...
+
+    @property
+    def before_retry(self) -> Callable[[OrchestratorError], Operation[None]] | None:
+        """What is given the error and returns an operation that runs before the next try.
+
+        What that raises is final.
+        """
+        ...
+
+    @property
+    def is_retried(self) -> bool:
+        """False where it is sent once."""
+        ...
+
+
 @dataclass(slots=True)
 class S3Request:
     """One request about a bucket, unsigned. An empty key is the bucket itself.
 
-    `what` names the request in errors, as in "upload of executions/…/runner.log".
     `check` looks at a successful response and raises OrchestratorError where it is not to be
     believed; the request is then retried as after any other error.
     `open_sink` is called before each try and returns what takes the body; without it the body is
     collected, up to `max_body_bytes`.
     `total_timeout_seconds` is for a response that is small; without it hours may go by.
-    `before_retry` is given the error and returns an operation that runs before the next try; what
-    that raises is final.
-    `is_retried` False: the request is sent once.
+    For `what`, `before_retry` and `is_retried` see `OperationRequest`.
     """
 
     method: str
@@ -111,8 +130,9 @@ class S3Request:
     is_retried: bool = True
 
 
-# It is sent an S3Response for a request, nothing for a Sleep, and its result for a Waitable.
-Operation = Generator[S3Request | Sleep | Waitable, Any, T]
+# It is sent a response for a request (S3Response for an S3Request), nothing for a Sleep, and its
+# result for a Waitable.
+Operation = Generator[OperationRequest | Sleep | Waitable, Any, T]
 
 
 def fetch(request: S3Request, parse: Callable[[S3Response], T]) -> Operation[T]:
@@ -135,8 +155,15 @@ def sign_request(
     url = f"{bucket_url}/{encode_key(request.key)}" if request.key else bucket_url
     if request.query:
         url += f"?{encode_query(request.query)}"
+    headers = sign_headers(
+        key, request.method, url, signed_at, request.headers, request.body.sha256
+    )
+    return http_request(request, url, headers)
+
+
+def http_request(request: S3Request, url: str, headers: Mapping[str, str]) -> Request:
+    """Return the HTTP request to a URL, signed by its headers or, if presigned, by itself."""
     body = request.body
-    headers = sign_headers(key, request.method, url, signed_at, request.headers, body.sha256)
     return Request(
         request.method,
         url,

@@ -21,6 +21,7 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.retention.archive import ArchiveInspector
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
 from orchestrator_cli.core.s3.compare import content_equals
 from orchestrator_cli.core.s3.operations.read import (
@@ -101,13 +102,14 @@ class Downloader:
     def __init__(
         self,
         engine: TransferEngine,
+        store: ArtifactStore,
         directory: Path,
         on_result: Callable[[DownloadResult], None],
         overwrite: bool = False,
         now: datetime | None = None,
     ) -> None:
         self._engine = engine
-        self._store = engine.store
+        self._store = store
         self._directory = DownloadDirectory(directory)
         self._on_result = on_result
         self._overwrite = overwrite

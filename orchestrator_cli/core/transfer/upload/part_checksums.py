@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.bucket.multipart import PartDigests, StoredPart
-from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import (
+    RandomAccessReader,
     composite,
+    hash_range,
     md5,
     parse_etag,
     parse_s3_checksum,
@@ -17,7 +17,9 @@ from orchestrator_cli.core.s3.checksum import (
     to_base64,
 )
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
-from orchestrator_cli.core.s3.types import Checksum
+from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.part_plan import Part
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 
 
 class PartChecksums:
@@ -30,16 +32,32 @@ class PartChecksums:
         """Return a part's digests, if they are known."""
         return self._digests.get(number)
 
-    def note(self, number: int, digests: PartDigests) -> PartDigests:
-        """Keep a part's digests."""
-        self._digests[number] = digests
+    def compute(
+        self, part: Part, source: RandomAccessReader, offset_bytes: int, with_md5: bool
+    ) -> PartDigests:
+        """Return a part's digests, of which only those are computed that are not known.
+
+        The part begins at an offset of the source.
+        """
+        known = self._digests.get(part.number)
+        if known is not None and (known.md5 is not None or not with_md5):
+            return known
+
+        def digest(algorithm: str) -> bytes:
+            return hash_range(source, algorithm, offset_bytes, part.size_bytes)
+
+        digests = PartDigests(
+            known.sha256 if known else digest("sha256"), digest("md5") if with_md5 else None
+        )
+        self._digests[part.number] = digests
         return digests
 
     def note_bytes(
         self, number: int, data: bytes | bytearray | memoryview, with_md5: bool
     ) -> PartDigests:
         """Hash a part in memory and keep its digests."""
-        return self.note(number, PartDigests(sha256(data), md5(data) if with_md5 else None))
+        digests = self._digests[number] = PartDigests(sha256(data), md5(data) if with_md5 else None)
+        return digests
 
     def composite(self, algorithm: str, part_count: int) -> Checksum | None:
         """Return the composite checksum, or None where a part's digest is not known."""
@@ -76,17 +94,15 @@ def _md5_of(part: StoredPart) -> bytes | None:
 
 
 def verify_completed_object(
-    store: ArtifactStore,
-    key: str,
+    head: ObjectMetadata,
     size_bytes: int,
     own_checksum: Callable[[StoredChecksum], Checksum | None],
 ) -> Checksum | None:
-    """Compare a completed object with what was sent and return its checksum as stored.
+    """Compare the head of a completed object with what was sent; return its checksum as stored.
 
     `own_checksum` gives the local checksum in the form of a stored one, or None where it cannot.
     Raises IntegrityError, and ConflictError where another upload was completed after this one.
     """
-    head = store.head(key)
     stored = best_stored_checksum(head)
     own = own_checksum(stored) if stored else None
     differs = stored is not None and own is not None and own != stored.checksum
@@ -95,8 +111,8 @@ def verify_completed_object(
     if stored is not None and stored.checksum.part_count is not None:
         # It is over the checksums of the parts that were named. Of other parts, it is of another
         # upload, on a server that does not heed If-None-Match on completion.
-        raise ConflictError(f"{printable(key)}: other content was stored at the same moment")
+        raise ConflictError(f"{printable(head.key)}: other content was stored at the same moment")
     raise IntegrityError(
-        f"{printable(key)}: what is stored is not what was sent",
+        f"{printable(head.key)}: what is stored is not what was sent",
         hint="this server does not keep its promises; run `orchestrator doctor`",
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.transfer.upload.target import UploadSession
+from orchestrator_cli.core.transfer.upload.session import UploadSession
 
 
 def was_never_a_file(error: OrchestratorError | None) -> bool:

@@ -21,9 +21,9 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.bucket.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.checksum import create_hash, hash_range
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
+from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import (
     BASE_PART_BYTES,
     DOUBLING,
@@ -35,19 +35,13 @@ from orchestrator_cli.core.s3.part_plan import (
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, TransferEngine
 from orchestrator_cli.core.transfer.part_threads import FutureGroup
-from orchestrator_cli.core.transfer.upload.multipart_upload import (
-    FoundUpload,
+from orchestrator_cli.core.transfer.upload.multipart_session import (
+    FOREIGN_PART_CODES,
+    MultipartSession,
     TransferStats,
-    abort_other_uploads,
     is_concurrent_change,
-    unfinished_uploads,
-    wait_for_earlier_uploads,
 )
-from orchestrator_cli.core.transfer.upload.part_checksums import (
-    PartChecksums,
-    holds,
-    verify_completed_object,
-)
+from orchestrator_cli.core.transfer.upload.part_checksums import holds
 from orchestrator_cli.core.transfer.upload.part_source import FilePartBody
 from orchestrator_cli.core.transfer.upload.stream_parts import (
     BinaryStream,
@@ -57,27 +51,34 @@ from orchestrator_cli.core.transfer.upload.stream_parts import (
     closing_each,
     read_part,
 )
+from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 # As many parts as can be in flight; while one is looked for, none is.
 _MOST_AHEAD = IN_FLIGHT_BYTES // BASE_PART_BYTES
 # An unfinished upload that began with the same bytes may hold other parts, or more. Servers may
 # refuse to complete with some of them (Ceph), or to replace one (rclone).
-_OTHER_PARTS_CODES = frozenset({"InvalidPart", "InvalidPartOrder", "NotImplemented"})
+_OTHER_PARTS_CODES = FOREIGN_PART_CODES | {"NotImplemented"}
 
 
 class StreamUpload:
     """The upload of one stream. Use once."""
 
-    def __init__(self, engine: TransferEngine, key: str, content_type: str) -> None:
+    def __init__(
+        self, engine: TransferEngine, target: UploadTarget, key: str, content_type: str
+    ) -> None:
         self._engine = engine
-        self._store = engine.store
+        self._target = target
         self._key = key
         self._content_type = content_type
-        self._ledger = PartChecksums()
-        self._found: list[FoundUpload] = []
+        self._session = MultipartSession(engine, target, key)
+        self._checksums = self._session.checksums
         self._lost: OrchestratorError | None = None
-        self.count = TransferStats()
         self.size_bytes = 0
+
+    @property
+    def count(self) -> TransferStats:
+        """The bytes that were found and sent."""
+        return self._session.count
 
     def run(self, stream: BinaryStream) -> tuple[PutOutcome, Checksum | None]:
         """Store the stream to its end. Conflict is an outcome, not an error."""
@@ -86,13 +87,16 @@ class StreamUpload:
         if len(ahead) < 2:
             return self._store_small(ahead.pop())
         for piece in ahead:
-            self._digest(piece, with_md5=not self._store.verified_by_server)
+            self._digest(piece, with_md5=not self._target.verifies_sha256)
         # A name that stays would keep its part in memory to the end of the stream.
         del piece
-        head = self._store.head_for_compare(self._key)
+        head = self._head()
         if head is None:
             return self._store_parts(ahead, pieces)
         return self._compare(head, chain_parts(ahead, pieces))
+
+    def _head(self) -> ObjectMetadata | None:
+        return self._session.run(self._target.head_for_compare(self._key))
 
     def _pieces(self, stream: BinaryStream) -> Iterator[StreamPart]:
         """Cut the stream by the schedule; the first piece may be empty, no other is."""
@@ -110,7 +114,9 @@ class StreamUpload:
     def _store_small(self, piece: StreamPart) -> tuple[PutOutcome, Checksum | None]:
         with closing(piece):
             data = piece.read_at(0, piece.part.size_bytes)
-        outcome, checksum = self._store.put_if_absent(self._key, data, self._content_type)
+        outcome, checksum = self._session.run(
+            self._target.put_if_absent(self._key, data, self._content_type)
+        )
         self._engine.on_bytes(len(data))
         if outcome is PutOutcome.CREATED:
             self.count.add_sent(len(data))
@@ -121,47 +127,28 @@ class StreamUpload:
     def _store_parts(
         self, ahead: deque[StreamPart], rest: Iterator[StreamPart]
     ) -> tuple[PutOutcome, Checksum | None]:
-        upload_id, known = self._find_or_create(ahead, rest)
+        upload_id, known = self._session.find_or_create(
+            self._content_type, DOUBLING, lambda parts: self._begins_alike(parts, ahead, rest)
+        )
         pieces = chain_parts(ahead, rest)
         group: FutureGroup[StoredPart] = FutureGroup()
         try:
             for piece in pieces:
                 group.add(self._start(upload_id, piece, known))
                 group.check()
-            self._complete(upload_id, group.results())
-            own = self._own_checksum
-            checksum = verify_completed_object(self._store, self._key, self.size_bytes, own)
+            parts = group.results()
+            checksum = self._session.complete(upload_id, parts, self.size_bytes, self._own_checksum)
         except OrchestratorError as error:
             in_the_way = error.code in _OTHER_PARTS_CODES
             if not (is_concurrent_change(error) or (known and in_the_way)):
                 raise
             if in_the_way or isinstance(error, ConflictError):
-                self._engine.uploads.abort_best_effort(self._key, upload_id)
+                self._session.abort(upload_id)
             # Parts that still wait for their turn are hashed: they cannot be read again.
             self._lost = error
             group.wait()
             return self._after_race(pieces, error)
-        abort_other_uploads(self._engine.uploads, self._key, upload_id, self._found)
         return PutOutcome.CREATED, checksum
-
-    def _complete(self, upload_id: str, parts: list[StoredPart]) -> None:
-        # Not every server heeds If-None-Match on completion: look once more, right before.
-        if not self._store.clients.is_aws:
-            wait_for_earlier_uploads(self._engine, self._key, upload_id)
-            if self._store.exists(self._key):
-                what = f"upload of {printable(self._key)}"
-                raise ConflictError(f"{what}: the key was taken meanwhile")
-        self._engine.uploads.complete(self._key, upload_id, parts, self.size_bytes)
-
-    def _find_or_create(
-        self, ahead: deque[StreamPart], rest: Iterator[StreamPart]
-    ) -> tuple[str, dict[int, StoredPart]]:
-        self._found = unfinished_uploads(self._engine.uploads, self._key)
-        for upload_id, parts in self._found:
-            if parts and self._begins_alike(parts, ahead, rest):
-                return upload_id, parts
-        uploads = self._engine.uploads
-        return uploads.create(self._key, self._content_type, DOUBLING), {}
 
     def _begins_alike(
         self, parts: dict[int, StoredPart], ahead: deque[StreamPart], rest: Iterator[StreamPart]
@@ -172,10 +159,10 @@ class StreamUpload:
         """
         missing = min(*parts, _MOST_AHEAD) - len(ahead)
         for piece in itertools.islice(rest, max(0, missing)):
-            self._digest(piece, with_md5=not self._store.verified_by_server)
+            self._digest(piece, with_md5=not self._target.verifies_sha256)
             ahead.append(piece)
         known = [
-            (parts[number], self._ledger.get(number))
+            (parts[number], self._checksums.get(number))
             for number in range(1, len(ahead) + 1)
             if number in parts
         ]
@@ -197,37 +184,22 @@ class StreamUpload:
     def _send(self, upload_id: str, piece: StreamPart, stored: StoredPart | None) -> StoredPart:
         part = piece.part
         asked_for_md5 = stored is not None and stored.sha256 is None
-        digests = self._digest(piece, asked_for_md5 or not self._store.verified_by_server)
+        digests = self._digest(piece, asked_for_md5 or not self._target.verifies_sha256)
         if self._lost is not None:
             raise self._lost
         if stored is not None and stored.size_bytes == part.size_bytes and holds(stored, digests):
-            self.count.add_resumed(part.size_bytes)
-        else:
-            stored = self._send_piece(upload_id, piece, digests)
-            self.count.add_sent(part.size_bytes)
-        self._engine.on_bytes(part.size_bytes)
-        return stored
-
-    def _send_piece(self, upload_id: str, piece: StreamPart, digests: PartDigests) -> StoredPart:
-        body: bytearray | FilePartBody
-        if piece.data is not None:
-            body = piece.data
-        else:
-            local = Part(piece.part.number, 0, piece.part.size_bytes)
-            body = FilePartBody(piece, local)
-        return self._engine.uploads.upload_part(self._key, upload_id, piece.part, body, digests)
+            self._session.resume(upload_id, [stored])
+            return stored
+        local = Part(part.number, 0, part.size_bytes)
+        body = FilePartBody(piece, local) if piece.data is None else piece.data
+        return self._session.send(upload_id, part, body, digests)
 
     def _digest(self, piece: StreamPart, with_md5: bool) -> PartDigests:
-        number = piece.part.number
-        known = self._ledger.get(number)
-        if known is not None and (known.md5 is not None or not with_md5):
-            return known
-        if piece.data is not None:
-            return self._ledger.note_bytes(number, piece.data, with_md5)
-        size = piece.part.size_bytes
-        digest = hash_range(piece, "sha256", 0, size)
-        md5_digest = hash_range(piece, "md5", 0, size) if with_md5 else None
-        return self._ledger.note(number, PartDigests(digest, md5_digest))
+        known = self._checksums.get(piece.part.number)
+        is_enough = known is not None and (known.md5 is not None or not with_md5)
+        if piece.data is not None and not is_enough:
+            return self._checksums.note_bytes(piece.part.number, piece.data, with_md5)
+        return self._checksums.compute(piece.part, piece, 0, with_md5)
 
     # --- the key is taken ----------------------------------------------------------------
 
@@ -235,7 +207,7 @@ class StreamUpload:
         self, pieces: Iterator[StreamPart], error: OrchestratorError
     ) -> tuple[PutOutcome, Checksum | None]:
         """Read the stream to its end and compare it with what somebody else completed."""
-        head = self._store.head_for_compare(self._key)
+        head = self._head()
         if head is None:
             given_up = error.code in _OTHER_PARTS_CODES
             reason = "holds parts of other content" if given_up else "was ended elsewhere"
@@ -257,9 +229,9 @@ class StreamUpload:
 
     def _reads_back_alike(self) -> bool:
         """Compare the stored bytes with the parts' digests: the stream cannot be read again."""
-        source = self._store.open_object(self._key)
+        source = self._target.open_object(self._key)
         for part in plan_parts(self.size_bytes, DOUBLING):
-            own = self._ledger.get(part.number)
+            own = self._checksums.get(part.number)
             if own is None:
                 # It was dropped with the upload before it was hashed, and is gone.
                 raise UnavailableError(
@@ -292,7 +264,7 @@ class StreamUpload:
 
     def _same_bytes(self, stored_size_bytes: int, pieces: Iterator[StreamPart]) -> bool:
         """Compare with the stored bytes; the stream is read to its end whatever they are."""
-        source = self._store.open_object(self._key)
+        source = self._target.open_object(self._key)
         same = True
         for piece in closing_each(pieces):
             part = piece.part
@@ -307,7 +279,7 @@ class StreamUpload:
         if stored.schedule != DOUBLING:
             return None
         count = stored.checksum.part_count or 0
-        return self._ledger.composite(stored.checksum.algorithm, count)
+        return self._checksums.composite(stored.checksum.algorithm, count)
 
 
 def _held_bytes(piece: StreamPart) -> int:

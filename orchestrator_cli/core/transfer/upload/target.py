@@ -1,80 +1,100 @@
-"""Where `upload` stores: in the bucket itself, or through a server that has the credentials."""
+"""Where an upload goes: into the bucket itself, or through a server that has the credentials."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from orchestrator_cli.core.executions.record.status_probe import is_running_without_failures
-from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.uploader import Uploader
+from orchestrator_cli.core.http.transport import Body
+from orchestrator_cli.core.s3.checksum import RandomAccessReader
+from orchestrator_cli.core.s3.compare import StoredChecksum
+from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.part_plan import Part
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 
-OnResult = Callable[[UploadResult], None]
-OnBytes = Callable[[int], None]
+# An upload id, and the stored parts by number.
+FoundUpload = tuple[str, dict[int, StoredPart]]
 
 
-class UploadSession(Protocol):
-    """One upload to one execution."""
+class UploadTarget(Protocol):
+    """What an upload asks for. Methods return operations, for the connection of the target.
 
-    execution_id: str
+    Safe to share between threads, but for `put_if_absent`: that is for the tasks of one loop.
+    """
 
-    def failing(self, young_at: datetime | None) -> set[str]:
-        """Return the paths that could not be stored before. Raises NotFoundError.
+    @property
+    def verifies_sha256(self) -> bool:
+        """Whether the storage is known to verify SHA-256 on arrival; else an MD5 goes along."""
+        ...
 
-        `young_at` is the present for an execution that may be in the making, else None.
+    def listed_etags(self) -> Callable[[str], str] | None:
+        """Return what tells of keys in ascending order which ETag they have, "" for a free one.
+
+        None where the target looks at each key by itself.
         """
         ...
 
-    def transfers(self, concurrency: int, on_bytes: OnBytes) -> TransferEngine:
-        """Return what the engine works with."""
+    def put_if_absent(
+        self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
+    ) -> Operation[tuple[PutOutcome, Checksum]]:
+        """Write a small object only if the key is free; return the outcome and the SHA-256."""
         ...
 
-    def uploader(self, transfers: TransferEngine, on_result: OnResult) -> Uploader:
-        """Return the engine for files."""
+    def head(self, key: str) -> Operation[ObjectMetadata]:
+        """Look an object up. Raises NotFoundError."""
         ...
 
-    def record(self, failed: dict[str, str], mended: set[str]) -> None:
-        """Note in the metadata what the upload changed."""
+    def head_for_compare(self, key: str) -> Operation[ObjectMetadata | None]:
+        """Look up what is needed to recompute a checksum; None where there is no object."""
         ...
 
+    def compare(
+        self,
+        key: str,
+        source: RandomAccessReader,
+        size_bytes: int,
+        known: StoredChecksum | None = None,
+    ) -> Operation[PutOutcome | None]:
+        """Compare local bytes with a stored object; None where there is no object."""
+        ...
 
-class DirectSession:
-    """An upload with credentials of the bucket."""
+    def open_object(self, key: str) -> RandomAccessReader:
+        """Return a stored object to be read back. Raises where an upload may not read."""
+        ...
 
-    def __init__(self, store: ArtifactStore, execution_id: str) -> None:
-        self.execution_id = execution_id
-        self._store = store
+    def find_incomplete_uploads(self, key: str) -> Operation[list[FoundUpload]]:
+        """Return a key's incomplete multipart uploads, the fullest first.
 
-    def failing(self, young_at: datetime | None) -> set[str]:
-        """Return the paths that could not be stored before."""
-        if is_running_without_failures(self._store, self.execution_id):
-            return set()
-        from orchestrator_cli.core.executions.record.repository import (
-            read_execution,
-            wait_for_execution,
-        )
+        One that cannot be taken over, since it has another checksum, comes without its parts.
+        """
+        ...
 
-        if young_at is None:
-            execution = read_execution(self._store, self.execution_id)
-        else:
-            execution = wait_for_execution(self._store, self.execution_id, young_at)
-        return {item.path for item in execution.metadata.failures}
+    def create_multipart(self, key: str, content_type: str, schedule: str) -> Operation[str]:
+        """Begin a multipart upload and return its upload id."""
+        ...
 
-    def transfers(self, concurrency: int, on_bytes: OnBytes) -> TransferEngine:
-        """Return what the engine works with."""
-        return TransferEngine(self._store, concurrency, on_bytes)
+    def upload_part(
+        self, key: str, upload_id: str, part: Part, body: Body, digests: PartDigests
+    ) -> Operation[StoredPart]:
+        """Send one part. Raises NotFoundError where the upload has ended."""
+        ...
 
-    def uploader(self, transfers: TransferEngine, on_result: OnResult) -> Uploader:
-        """Return the engine for files."""
-        return Uploader(transfers, on_result)
+    def complete(
+        self, key: str, upload_id: str, parts: list[StoredPart], size_bytes: int
+    ) -> Operation[None]:
+        """Make the object from its parts, only if the key is free.
 
-    def record(self, failed: dict[str, str], mended: set[str]) -> None:
-        """Note in the metadata what the upload changed."""
-        # Looked at again: it may have been finished meanwhile.
-        if failed or mended or not is_running_without_failures(self._store, self.execution_id):
-            from orchestrator_cli.core.executions.record.repository import record_upload_result
+        Raises ConflictError (the key is taken), NotFoundError (the upload ended otherwise).
+        """
+        ...
 
-            record_upload_result(self._store, self.execution_id, failed, mended)
+    def abort(self, key: str, upload_id: str) -> Operation[None]:
+        """Give up an upload that can no longer be completed; failing to is not an error."""
+        ...
+
+    def abort_others(
+        self, key: str, completed_id: str, found: Iterable[FoundUpload]
+    ) -> Operation[None]:
+        """Give up the other uploads of a key that is taken now: none can complete."""
+        ...

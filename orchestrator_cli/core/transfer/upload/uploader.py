@@ -16,24 +16,21 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.compare import StoredChecksum
-from orchestrator_cli.core.s3.operations.listing import ListPage, ListQuery, list_objects
-from orchestrator_cli.core.s3.operations.put import put_if_absent
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.core.s3.types import Checksum, PutOutcome, UploadResult
+from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader, TransferStats
+from orchestrator_cli.core.transfer.upload.multipart_session import TransferStats
+from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile, SkippedPath
-from orchestrator_cli.core.transfer.upload.stored_etags import StoredEtags
 from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
 from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
+from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 # From so many files on, one listing per thousand keys is cheaper than finding out file by file.
 _LISTING_PAYS_FROM = 32
 # Hashing and reading so much takes longer than handing it to another thread.
 _READ_IN_THREAD_BYTES = 1024 * 1024
-
-PutIfAbsent = Callable[[str, bytes, str, str | None], Operation[tuple[PutOutcome, Checksum]]]
 
 
 @dataclass
@@ -87,21 +84,20 @@ class Uploader:
     def __init__(
         self,
         engine: TransferEngine,
+        target: UploadTarget,
         on_result: Callable[[UploadResult], None],
         etag_of: Callable[[str], str] | None = None,
-        put: PutIfAbsent | None = None,
         is_fatal: Callable[[OrchestratorError], bool] = lambda error: error.is_fatal,
     ) -> None:
         """`etag_of` tells what a listing has shown of a key: its ETag, or nothing.
 
-        `put` stores a small object; by default in the bucket itself. `is_fatal` tells which error
-        of one file ends the whole upload.
+        `is_fatal` tells which error of one file ends the whole upload.
         """
         self._engine = engine
+        self._target = target
         self._on_result = on_result
         self._etag_of = etag_of
         self._is_fatal = is_fatal
-        self._put = put or partial(put_if_absent, engine.store.server)
 
     def run(self, plan: Iterable[PlanItem]) -> UploadSummary:
         """Upload everything; a failing file is a result, not an exception.
@@ -125,12 +121,8 @@ class Uploader:
             return items
         first = list(itertools.islice(items, _LISTING_PAYS_FROM))
         if len(first) == _LISTING_PAYS_FROM:
-            self._etag_of = StoredEtags(self._list_page).etag_of
+            self._etag_of = self._target.listed_etags()
         return itertools.chain(first, items)
-
-    def _list_page(self, prefix: str, start_after: str, token: str | None) -> ListPage:
-        operation = list_objects(ListQuery(prefix, start_after), token)
-        return self._engine.store.clients.run(operation)
 
     def _upload(self, item: PlanItem) -> Operation[UploadResult]:
         if isinstance(item, SkippedPath):
@@ -160,7 +152,9 @@ class Uploader:
                 data = _read_unchanged(item)
             else:
                 data = yield self._engine.run_read(partial(_read_unchanged, item))
-            outcome, checksum = yield from self._put(item.key, data, item.content_type, etag)
+            outcome, checksum = yield from self._target.put_if_absent(
+                item.key, data, item.content_type, etag
+            )
         self._engine.on_bytes(len(data))
         sent = len(data) if outcome is PutOutcome.CREATED else 0
         return _done(item, len(data), outcome, StoredChecksum(checksum), TransferStats(0, sent))
@@ -170,7 +164,9 @@ class Uploader:
             if source.size_bytes <= BASE_PART_BYTES:
                 # It has become shorter since the walk.
                 raise source.changed()
-            upload = MultipartUploader(self._engine, source, item.key, item.content_type)
+            upload = MultipartUploader(
+                self._engine, self._target, source, item.key, item.content_type
+            )
             outcome, checksum = upload.run()
             stored = StoredChecksum(checksum) if checksum else None
             return _done(item, source.size_bytes, outcome, stored, upload.count)
@@ -221,9 +217,11 @@ def _failed(item: PlannedFile, error: OrchestratorError) -> UploadResult:
     return UploadResult(str(item.source), item.path, item.key, item.size_bytes, None, error=error)
 
 
-def upload_stream(engine: TransferEngine, item: PlannedFile, stream: BinaryStream) -> UploadResult:
+def upload_stream(
+    engine: TransferEngine, target: UploadTarget, item: PlannedFile, stream: BinaryStream
+) -> UploadResult:
     """Store a stream under the item's key; what can fail alone is in the result."""
-    upload = StreamUpload(engine, item.key, item.content_type)
+    upload = StreamUpload(engine, target, item.key, item.content_type)
     try:
         outcome, checksum = upload.run(stream)
     except OrchestratorError as error:

@@ -1,4 +1,4 @@
-"""Runs operations: signs their requests, sends them, retries them, and names what went wrong.
+"""Runs operations: sends their requests, retries them, and names what went wrong.
 
 The same operation runs blocking (`run`), or as one of thousands on a loop (`task`).
 """
@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.base.retry import Attempts, RetryPolicy
 from orchestrator_cli.core.http.transport import (
     Cancelled,
     Request,
+    Response,
     Sleep,
     Task,
     Transport,
@@ -24,15 +24,7 @@ from orchestrator_cli.core.http.transport import (
     Waitable,
 )
 from orchestrator_cli.core.s3.errors import map_exception
-from orchestrator_cli.core.s3.operations.request import (
-    NotS3Error,
-    Operation,
-    S3Request,
-    S3Response,
-    accept_response,
-    sign_request,
-)
-from orchestrator_cli.core.s3.sigv4 import SigningKey
+from orchestrator_cli.core.s3.operations.request import NotS3Error, Operation, OperationRequest
 
 T = TypeVar("T")
 
@@ -50,30 +42,35 @@ _OUT_OF_REACH = frozenset(TransportErrorKind) - {
 }
 
 
-class Signer(Protocol):
-    """Where the bucket is, and who asks."""
+class RequestCodec(Protocol):
+    """Makes an HTTP request of an operation's request, and what is sent back of its response."""
 
     @property
-    def bucket_url(self) -> str:
-        """The bucket's URL, without a slash at its end."""
+    def request_types(self) -> tuple[type[Any], ...]:
+        """The types of requests that it knows."""
         ...
 
-    def signing_key(self) -> SigningKey:
-        """Return the credentials of this moment. Raises AccessError."""
+    def encode(self, request: Any, /) -> Task[Request]:
+        """Return the HTTP request for one try. It may have to ask for a URL first."""
+        ...
+
+    def decode(self, request: Any, response: Response, /) -> Any:
+        """Return what is to be believed of a response. Raises what another one says."""
         ...
 
 
-class S3Client:
-    """Sends requests about one bucket. Safe to share between threads.
+class OperationRunner:
+    """Runs operations of one kind of requests. Safe to share between threads.
 
     `min_latency_seconds` is how long the quickest response has taken; None before the first.
     """
 
     def __init__(
-        self, signer: Signer, transport: Callable[[], Transport], retry: RetryPolicy
+        self, codec: RequestCodec, transport: Callable[[], Transport], retry: RetryPolicy
     ) -> None:
         """`transport` makes the transport of `run`, when it is first needed."""
-        self._signer = signer
+        self._codec = codec
+        self._request_types = codec.request_types
         self._make_transport = transport
         self._retry = retry
         self.min_latency_seconds: float | None = None
@@ -89,7 +86,7 @@ class S3Client:
 
         `on_throttled` is called where the server asks for fewer requests.
         """
-        advance: Callable[[], S3Request | Sleep | Waitable] = partial(next, operation)
+        advance: Callable[[], OperationRequest | Sleep | Waitable] = partial(next, operation)
         with contextlib.closing(operation):
             while True:
                 try:
@@ -97,18 +94,17 @@ class S3Client:
                 except StopIteration as end:
                     return cast("T", end.value)
                 try:
-                    if isinstance(step, S3Request):
-                        advance = partial(
-                            operation.send, (yield from self._send(step, on_throttled))
-                        )
+                    if isinstance(step, self._request_types):
+                        answer = yield from self._send(step, on_throttled)
                     else:
-                        advance = partial(operation.send, (yield step))
+                        answer = yield cast("Sleep | Waitable", step)
+                    advance = partial(operation.send, answer)
                 except Exception as error:  # noqa: BLE001 - the operation decides
                     advance = partial(operation.throw, error)
 
     def _send(
-        self, request: S3Request, on_throttled: Callable[[], object] | None
-    ) -> Task[S3Response]:
+        self, request: OperationRequest, on_throttled: Callable[[], object] | None
+    ) -> Task[Any]:
         """Send a request until it succeeds or its error is final."""
         attempts = Attempts(self._retry)
         while True:
@@ -122,13 +118,11 @@ class S3Client:
                 yield from self.task(request.before_retry(failure), on_throttled)
             yield Sleep(self._wait_after(request, failure, attempts))
 
-    def _try(self, request: S3Request) -> Task[S3Response]:
+    def _try(self, request: OperationRequest) -> Task[Any]:
         """Send a request once. Raises the library's exceptions."""
         try:
-            key = self._signer.signing_key()
-            signed = sign_request(request, self._signer.bucket_url, key, datetime.now(UTC))
-            response = yield signed
-            accepted = accept_response(request, response)
+            response = yield (yield from self._codec.encode(request))
+            accepted = self._codec.decode(request, response)
         except Exception as error:
             mapped = map_request_error(error, request.what)
             if mapped is error:
@@ -141,7 +135,7 @@ class S3Client:
         return accepted
 
     def _wait_after(
-        self, request: S3Request, failure: OrchestratorError, attempts: Attempts
+        self, request: OperationRequest, failure: OrchestratorError, attempts: Attempts
     ) -> float:
         """Return how long to wait before the next try. Raises the failure where it is final."""
         if not request.is_retried:

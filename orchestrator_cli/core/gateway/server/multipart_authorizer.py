@@ -5,13 +5,14 @@ Nothing is remembered here: S3 binds an upload id to its key and keeps the parts
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.messages import PartOffer, SignedPut
-from orchestrator_cli.core.gateway.put_signer import (
+from orchestrator_cli.core.gateway.server.put_signer import (
     PutSigner,
     body_headers,
     checked_content_type,
@@ -23,11 +24,7 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.part_plan import is_valid_part_plan, part_plan_for, plan_parts
 from orchestrator_cli.core.s3.types import Checksum
-from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.multipart_upload import (
-    abort_other_uploads,
-    wait_for_earlier_uploads,
-)
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.part_checksums import (
     composite_from_parts,
     verify_completed_object,
@@ -90,12 +87,12 @@ class MultipartAuthorizer:
         uploads = MultipartUploads(self.store)
         parts = _select_parts(path, size_bytes, uploads.list_parts(key, upload_id))
         _verify_composite(path, parts, checksums)
+        target = DirectTarget(self.store)
         try:
-            self._check_free(path, key, upload_id)
-            uploads.complete(key, upload_id, parts, size_bytes)
+            self.store.run(target.complete(key, upload_id, parts, size_bytes))
         except ConflictError as error:
             if not error.retryable:
-                uploads.abort_best_effort(key, upload_id)
+                self.store.run(target.abort(key, upload_id))
             raise
 
         def own(stored: StoredChecksum) -> Checksum | None:
@@ -104,28 +101,12 @@ class MultipartAuthorizer:
                 return None
             return composite_from_parts(stored.checksum.algorithm, parts)
 
-        checksum = verify_completed_object(self.store, key, size_bytes, own)
-        abort_other_uploads(uploads, key, upload_id, self._others(uploads, key))
+        checksum = verify_completed_object(self.store.head(key), size_bytes, own)
+        # Of others that are left a rule of the bucket frees the storage; the file is stored.
+        with contextlib.suppress(OrchestratorError):
+            others = self.store.run(target.find_incomplete_uploads(key))
+            self.store.run(target.abort_others(key, upload_id, others))
         return checksum
-
-    def _check_free(self, path: str, key: str, upload_id: str) -> None:
-        """Look once more where the server may not heed If-None-Match on completion."""
-        if self.store.clients.is_aws:
-            return
-        with TransferEngine(self.store, 1) as transfers:
-            wait_for_earlier_uploads(transfers, key, upload_id)
-        if self.store.exists(key):
-            message = f"upload of {printable(path)}: the key was taken meanwhile"
-            raise ConflictError(message, code="PreconditionFailed")
-
-    def _others(
-        self, uploads: MultipartUploads, key: str
-    ) -> list[tuple[str, dict[int, StoredPart]]]:
-        try:
-            return [(one.upload_id, {}) for one in uploads.list_uploads(key) if one.key == key]
-        except OrchestratorError:
-            # They cost storage until a rule of the bucket removes them, and the file is stored.
-            return []
 
 
 def _select_parts(path: str, size_bytes: int, stored: dict[int, StoredPart]) -> list[StoredPart]:

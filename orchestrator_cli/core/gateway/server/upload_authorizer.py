@@ -30,13 +30,13 @@ from orchestrator_cli.core.gateway.messages import (
     StoredPart,
     kind_of_error,
 )
-from orchestrator_cli.core.gateway.put_signer import (
+from orchestrator_cli.core.gateway.server.put_signer import (
     PutSigner,
     body_headers,
     checked_content_type,
     storage_place,
 )
-from orchestrator_cli.core.gateway.version_receipts import VersionReceipts
+from orchestrator_cli.core.gateway.server.version_receipts import VersionReceipts
 from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore

@@ -1,0 +1,117 @@
+"""One request to an `orchestrator serve` and its answer; problems become the library's errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    OrchestratorError,
+    UnavailableError,
+    UsageError,
+)
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.gateway.messages import ERROR_KINDS, PROBLEM_PREFIX, PROBLEM_TYPE
+from orchestrator_cli.core.http.transport import Response
+from orchestrator_cli.core.s3.operations.request import Operation
+
+T = TypeVar("T")
+
+_ERRORS: dict[str, type[OrchestratorError]] = {
+    **{kind: error for error, kind in ERROR_KINDS.items()},
+    "too-large": UsageError,
+    "media-type": UsageError,
+    "unauthenticated": AccessError,
+    "forbidden": AccessError,
+    "busy": UnavailableError,
+    "timeout": UnavailableError,
+}
+_CAN_PASS = frozenset({"unavailable", "busy", "timeout"})
+HINTS = {
+    "unauthenticated": "set ORCHESTRATOR_VIA_TOKEN or --via-token-file to a token of that server",
+    "forbidden": "`orchestrator serve --new-token NAME --scope upload` makes a token to upload",
+    "storage-access": "the server's own credentials are the matter, not the token",
+}
+
+
+@dataclass(slots=True)
+class ServerRequest:
+    """One request to the server; with a `record` it is a POST.
+
+    For `what`, `before_retry` and `is_retried` see `OperationRequest`.
+    """
+
+    path: str
+    what: str
+    record: Mapping[str, Any] | None = None
+    before_retry: Callable[[OrchestratorError], Operation[None]] | None = None
+    is_retried: bool = True
+
+    @property
+    def body(self) -> bytes:
+        """The record as it is sent."""
+        return b"" if self.record is None else json.dumps(self.record, ensure_ascii=False).encode()
+
+
+def ask(request: ServerRequest, parse: Callable[[Any], T]) -> Operation[T]:
+    """Ask the server, and return what `parse` makes of its answer.
+
+    Raises UsageError where the answer is none of an `orchestrator serve` of this kind.
+    """
+    record = yield request
+    try:
+        return parse(record)
+    except (LookupError, TypeError, ValueError) as error:
+        raise UsageError(
+            "what answered is no `orchestrator serve` that this release understands",
+            hint="check --via, and whether the server is as new as this command",
+        ) from error
+
+
+def parse_answer(response: Response, what: str) -> dict[str, Any]:
+    """Return what the server told. Raises its problem as the library's error."""
+    try:
+        record = json.loads(response.body)
+    except ValueError:
+        record = None
+    if response.status == 200 and isinstance(record, dict):
+        return record
+    raise _problem(response, record, what)
+
+
+def _problem(response: Response, record: Any, what: str) -> OrchestratorError:
+    media_type = response.headers.get("content-type", "").partition(";")[0]
+    told = record if media_type == PROBLEM_TYPE and isinstance(record, dict) else {}
+    kind = str(told.get("type", "")).removeprefix(PROBLEM_PREFIX)
+    if kind not in _ERRORS:
+        return _unknown(response, kind, what)
+    detail = printable(told.get("detail", "no detail"))
+    error = error_from_kind(kind, detail if kind == "not-found" else f"{what}: {detail}")
+    error.hint = error.hint or _text(told.get("hint"))
+    error.request_id = _text(told.get("request_id"))
+    error.code = _text(told.get("code"))
+    return error
+
+
+def error_from_kind(kind: str, message: str) -> OrchestratorError:
+    """Return the library's error for a server's word for it."""
+    error = _ERRORS.get(kind, OrchestratorError)
+    return error(message, hint=HINTS.get(kind), retryable=kind in _CAN_PASS)
+
+
+def _unknown(response: Response, kind: str, what: str) -> OrchestratorError:
+    """Return the error for what is no problem of ours, such as a load balancer's own."""
+    message = f"{what}: the server answered {response.status}"
+    if response.status in (408, 429, 502, 503, 504):
+        return UnavailableError(message, retryable=True)
+    if kind in ("", "http"):
+        hint = "check --via: it names the root of an `orchestrator serve` of this release or newer"
+        return UsageError(message, hint=hint)
+    return OrchestratorError(message, hint="the server's log may tell more")
+
+
+def _text(value: Any) -> str | None:
+    return printable(value) if isinstance(value, str) else None

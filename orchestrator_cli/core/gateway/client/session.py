@@ -1,0 +1,36 @@
+"""An upload through a server that has the credentials."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from orchestrator_cli.core.executions.record.waiting import retry_if_new
+from orchestrator_cli.core.gateway.client.connection import GatewayConnection
+from orchestrator_cli.core.gateway.client.execution_uploads import ExecutionUploads
+from orchestrator_cli.core.gateway.client.target import GatewayTarget
+from orchestrator_cli.core.s3.connection.protocol import Connection
+from orchestrator_cli.core.transfer.upload.target import UploadTarget
+
+
+class GatewaySession:
+    """An upload to one execution; see `UploadSession`."""
+
+    def __init__(self, connection: GatewayConnection, execution_id: str) -> None:
+        self.execution_id = execution_id
+        self.connection: Connection = connection
+        self._uploads = ExecutionUploads(connection, execution_id)
+        self.target: UploadTarget = GatewayTarget(self._uploads)
+
+    def failing(self, young_at: datetime | None) -> set[str]:
+        """Return the paths that could not be stored before. Raises NotFoundError."""
+        if young_at is None:
+            return self._known_failures()
+        wait = self.connection.retry.wait
+        return retry_if_new(self._known_failures, self.execution_id, young_at, wait)
+
+    def _known_failures(self) -> set[str]:
+        return {one.path for one in self._uploads.terms.failures}
+
+    def record(self, failed: dict[str, str], mended: set[str]) -> None:
+        """Note in the metadata what the upload changed."""
+        self._uploads.record(failed, mended)

@@ -1,0 +1,264 @@
+"""Uploads through a server that has the credentials: it signs, and bodies go to the storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ConflictError,
+    NotFoundError,
+    OrchestratorError,
+    UnavailableError,
+)
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.gateway.client.execution_uploads import ExecutionUploads, FileAnswer
+from orchestrator_cli.core.gateway.client.offer_batcher import OfferBatcher
+from orchestrator_cli.core.gateway.client.signed_request import fetch_signed
+from orchestrator_cli.core.gateway.messages import SignedPut
+from orchestrator_cli.core.http.transport import Body
+from orchestrator_cli.core.s3.checksum import (
+    BytesReader,
+    RandomAccessReader,
+    md5,
+    sha256,
+    to_base64,
+)
+from orchestrator_cli.core.s3.compare import StoredChecksum, matches_stored
+from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.operations.put import create_or_compare, verify_etag
+from orchestrator_cli.core.s3.operations.request import (
+    Operation,
+    S3Request,
+    S3Response,
+    SignedBody,
+    require_etag,
+)
+from orchestrator_cli.core.s3.part_plan import Part
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
+from orchestrator_cli.core.transfer.upload.part_checksums import composite_from_parts
+from orchestrator_cli.core.transfer.upload.target import FoundUpload
+
+
+class GatewayTarget:
+    """One execution of a server as a target of uploads; see `UploadTarget`.
+
+    What a server of S3 may not do by itself, `orchestrator serve` sees to.
+    """
+
+    def __init__(self, uploads: ExecutionUploads) -> None:
+        self._uploads = uploads
+        self._batcher = OfferBatcher(uploads)
+        self._checks_sha256: bool | None = None
+
+    @property
+    def verifies_sha256(self) -> bool:
+        """Whether the storage is known to verify SHA-256 on arrival."""
+        return not self._uploads.terms.content_md5 or self._checks_sha256 is True
+
+    def listed_etags(self) -> None:
+        """Return None: the server looks at each file that is offered."""
+
+    # --- small files ---------------------------------------------------------------------
+
+    def put_if_absent(
+        self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
+    ) -> Operation[tuple[PutOutcome, Checksum]]:
+        """Offer a small file, and send it where the server says so."""
+        digests = PartDigests(sha256(data), None if self.verifies_sha256 else md5(data))
+        offer = {"path": path_of(key), "size_bytes": len(data), "content_type": content_type}
+        offer |= _hex_digests(digests)
+        checksum = Checksum("sha256", digests.sha256.hex())
+        answer = yield from self._batcher.check_file(offer)
+
+        def compare() -> Operation[PutOutcome | None]:
+            nonlocal answer
+            answer = yield from self._batcher.check_file(offer)
+            return _compare(key, BytesReader(data), len(data), answer)
+
+        def create() -> Operation[None]:
+            try:
+                yield from self._put(key, data, digests, answer.put)
+            except AccessError:
+                # The URL may have expired while this machine slept.
+                yield from compare()
+                yield from self._put(key, data, digests, answer.put)
+
+        outcome = _compare(key, BytesReader(data), len(data), answer)
+        if outcome is None:
+            what = f"upload of {printable(key)}"
+            outcome = yield from create_or_compare(what, create, compare)
+        return outcome, checksum
+
+    def _put(
+        self, key: str, data: bytes, digests: PartDigests, signed: SignedPut | None
+    ) -> Operation[None]:
+        """Send a small file once. Raises ConflictError where the key is taken."""
+        what = f"upload of {printable(key)}"
+        if signed is None:
+            # What was stored a moment ago is gone again, or the other way round.
+            raise ConflictError(f"{what}: it has to be offered again")
+        body = SignedBody(data, len(data), digests.sha256.hex())
+        request = S3Request("PUT", "", what, headers=signed.headers, body=body)
+        # Sending it again would only meet what was stored.
+        arrived = yield from self._send(signed.url, request, digests, is_final=True)
+        version_id = arrived.header("x-amz-version-id", "null")
+        if version_id == "null" or signed.receipt is None or self._is_echoed(arrived, digests):
+            return
+        if (yield from self._uploads.resolve(path_of(key), version_id, signed.receipt)):
+            raise ConflictError(f"{what}: somebody else was first")
+
+    def _send(
+        self, url: str, request: S3Request, digests: PartDigests, *, is_final: bool
+    ) -> Operation[S3Response]:
+        """Send a body to a signed URL, and believe what tells that these bytes have arrived.
+
+        `is_final` says that to send other bytes again cannot help: what is stored whole stays.
+        """
+
+        def parse(response: S3Response) -> S3Response:
+            etag = require_etag(response, request.what)
+            self._checks_sha256 = self._is_echoed(response, digests)
+            if not self._checks_sha256:
+                verify_etag(etag, digests.md5, request.what, retryable=not is_final)
+            return response
+
+        return (yield from fetch_signed(url, request, parse))
+
+    @staticmethod
+    def _is_echoed(response: S3Response, digests: PartDigests) -> bool:
+        return response.header("x-amz-checksum-sha256") == to_base64(digests.sha256)
+
+    # --- what is stored ------------------------------------------------------------------
+
+    def head(self, key: str) -> Operation[ObjectMetadata]:
+        """Look an object up. Raises NotFoundError."""
+        found = yield from self.head_for_compare(key)
+        if found is None:
+            raise NotFoundError(f"look-up of {printable(key)}: not found")
+        return found
+
+    def head_for_compare(self, key: str) -> Operation[ObjectMetadata | None]:
+        """Look up what is needed to recompute a checksum; None where there is no object."""
+        return (yield from self._look(key)).stored
+
+    def compare(
+        self,
+        key: str,
+        source: RandomAccessReader,
+        size_bytes: int,
+        known: StoredChecksum | None = None,
+    ) -> Operation[PutOutcome | None]:
+        """Compare local bytes with a stored object; None where there is no object."""
+        return _compare(key, source, size_bytes, (yield from self._look(key)), known)
+
+    def open_object(self, key: str) -> RandomAccessReader:
+        """Refuse: an upload may not read."""
+        raise _cannot_compare(key)
+
+    def _look(self, key: str) -> Operation[FileAnswer]:
+        return self._uploads.check_file({"path": path_of(key), "size_bytes": None})
+
+    # --- multipart uploads ---------------------------------------------------------------
+
+    def find_incomplete_uploads(self, key: str) -> Operation[list[FoundUpload]]:
+        """Return a key's incomplete multipart uploads, the fullest first."""
+        answer = yield from self._look(key)
+        return sorted(answer.unfinished, key=lambda item: len(item[1]), reverse=True)
+
+    def create_multipart(self, key: str, content_type: str, schedule: str) -> Operation[str]:
+        """Begin a multipart upload and return its upload id."""
+        return self._uploads.create_multipart(path_of(key), content_type, schedule)
+
+    def upload_part(
+        self, key: str, upload_id: str, part: Part, body: Body, digests: PartDigests
+    ) -> Operation[StoredPart]:
+        """Send one part. Raises NotFoundError where the upload has ended."""
+        try:
+            return (yield from self._send_part(key, upload_id, part, body, digests))
+        except AccessError:
+            # The URL may have expired on the way, as where this machine slept.
+            return (yield from self._send_part(key, upload_id, part, body, digests))
+
+    def _send_part(
+        self, key: str, upload_id: str, part: Part, body: Body, digests: PartDigests
+    ) -> Operation[StoredPart]:
+        what = f"upload of {printable(key)}, part {part.number}"
+        offer = {"number": part.number, "size_bytes": part.size_bytes, **_hex_digests(digests)}
+        signed = yield from self._uploads.presign_part(path_of(key), upload_id, offer, what)
+
+        def before_retry(error: OrchestratorError) -> Operation[None]:
+            # Some servers answer 500 for an upload that is gone: asking is cheaper than sending
+            # the part five times more. A server that asks for fewer requests has said why.
+            answered = isinstance(error, UnavailableError) and error.code is not None
+            if answered and not error.is_throttled:
+                yield from self._check_in_progress(key, upload_id)
+
+        request = S3Request(
+            "PUT",
+            "",
+            what,
+            headers=signed.headers,
+            body=SignedBody(body, part.size_bytes, digests.sha256.hex()),
+            before_retry=before_retry,
+        )
+        arrived = yield from self._send(signed.url, request, digests, is_final=False)
+        etag = arrived.header("etag").strip('"')
+        return StoredPart(part.number, part.size_bytes, etag, to_base64(digests.sha256))
+
+    def _check_in_progress(self, key: str, upload_id: str) -> Operation[None]:
+        """Raise NotFoundError for an upload that has ended."""
+        answer = yield from self._look(key)
+        if upload_id not in [found for found, _ in answer.unfinished]:
+            raise NotFoundError("the upload was ended", code="NoSuchUpload")
+
+    def complete(
+        self, key: str, upload_id: str, parts: list[StoredPart], size_bytes: int
+    ) -> Operation[None]:
+        """Make the object from its parts, only if the key is free."""
+        found = [composite_from_parts(algorithm, parts) for algorithm in ("sha256", "md5")]
+        checksums = [one for one in found if one is not None]
+        return self._uploads.complete(path_of(key), upload_id, size_bytes, checksums)
+
+    def abort(self, key: str, upload_id: str) -> Operation[None]:
+        """Leave it to the server, which ends what cannot complete."""
+        yield from ()
+
+    def abort_others(
+        self, key: str, completed_id: str, found: Iterable[FoundUpload]
+    ) -> Operation[None]:
+        """Leave it to the server, which ends the others when one completes."""
+        yield from ()
+
+
+def _compare(
+    key: str,
+    source: RandomAccessReader,
+    size_bytes: int,
+    answer: FileAnswer,
+    known: StoredChecksum | None = None,
+) -> PutOutcome | None:
+    if answer.outcome is not None or answer.stored is None:
+        return answer.outcome
+    same = matches_stored(source, size_bytes, answer.stored, known)
+    if same is None:
+        raise _cannot_compare(key)
+    return PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT
+
+
+def _cannot_compare(key: str) -> OrchestratorError:
+    return OrchestratorError(
+        f"{printable(key)}: another tool stored this file, without a checksum that can be compared",
+        hint="upload it under another name",
+    )
+
+
+def _hex_digests(digests: PartDigests) -> dict[str, Any]:
+    found = {"sha256": digests.sha256.hex()}
+    return found | ({"md5": digests.md5.hex()} if digests.md5 else {})
+
+
+def path_of(key: str) -> str:
+    """Return the path of a file's key."""
+    return key.split("/", 2)[2]

@@ -1,0 +1,47 @@
+"""Signs the requests of operations with the credentials of the moment."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+from orchestrator_cli.core.http.transport import Request, Response, Task
+from orchestrator_cli.core.s3.operations.request import (
+    S3Request,
+    S3Response,
+    accept_response,
+    sign_request,
+)
+from orchestrator_cli.core.s3.sigv4 import SigningKey
+
+
+class Signer(Protocol):
+    """Where the bucket is, and who asks."""
+
+    @property
+    def bucket_url(self) -> str:
+        """The bucket's URL, without a slash at its end."""
+        ...
+
+    def signing_key(self) -> SigningKey:
+        """Return the credentials of this moment. Raises AccessError."""
+        ...
+
+
+class SigningCodec:
+    """Signs requests about one bucket."""
+
+    request_types = (S3Request,)
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+
+    def encode(self, request: S3Request) -> Task[Request]:
+        """Return the request, signed for this moment."""
+        yield from ()
+        key = self._signer.signing_key()
+        return sign_request(request, self._signer.bucket_url, key, datetime.now(UTC))
+
+    def decode(self, request: S3Request, response: Response) -> S3Response:
+        """Return a response that is to be believed. Raises what another one says."""
+        return accept_response(request, response)

@@ -1,0 +1,123 @@
+"""The multipart upload of one key: found or begun, its parts sent and counted, then completed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.http.transport import Body
+from orchestrator_cli.core.s3.compare import StoredChecksum
+from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.part_plan import Part
+from orchestrator_cli.core.s3.types import Checksum
+from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.upload.part_checksums import (
+    PartChecksums,
+    verify_completed_object,
+)
+from orchestrator_cli.core.transfer.upload.target import FoundUpload, UploadTarget
+
+T = TypeVar("T")
+
+_LOST_UPLOAD_CODES = frozenset({"NoSuchUpload", "NoSuchKey", "404"})
+FOREIGN_PART_CODES = frozenset({"InvalidPart", "InvalidPartOrder"})
+
+
+@dataclass
+class TransferStats:
+    """Bytes found in an unfinished upload, and bytes whose arrival S3 acknowledged."""
+
+    resumed_bytes: int = 0
+    sent_bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add_resumed(self, size_bytes: int) -> None:
+        """Count bytes that were there already; from any thread."""
+        with self._lock:
+            self.resumed_bytes += size_bytes
+
+    def add_sent(self, size_bytes: int) -> None:
+        """Count bytes whose arrival was acknowledged; from any thread."""
+        with self._lock:
+            self.sent_bytes += size_bytes
+
+
+class MultipartSession:
+    """What the upload of a file and that of a stream have in common.
+
+    `checksums` are those of the local parts, whichever upload they are sent to.
+    """
+
+    def __init__(self, engine: TransferEngine, target: UploadTarget, key: str) -> None:
+        self.count = TransferStats()
+        self.checksums = PartChecksums()
+        self._engine = engine
+        self._target = target
+        self._key = key
+        self._found: list[FoundUpload] = []
+        # (upload id, part number) of what was sent or found: found again, it is not counted twice.
+        self._counted: set[tuple[str, int]] = set()
+
+    def run(self, operation: Operation[T]) -> T:
+        """Run an operation of the target and wait for its result."""
+        return self._engine.connection.run(operation)
+
+    def find_or_create(
+        self, content_type: str, schedule: str, is_ours: Callable[[dict[int, StoredPart]], bool]
+    ) -> FoundUpload:
+        """Return an incomplete upload whose stored parts are ours, or a new one."""
+        self._found = self.run(self._target.find_incomplete_uploads(self._key))
+        for upload_id, parts in self._found:
+            # One without parts is worth nothing, and may be that of somebody who has just begun to
+            # store other content: two that write into one upload spoil it for each other.
+            if parts and is_ours(parts):
+                return upload_id, parts
+        return self.run(self._target.create_multipart(self._key, content_type, schedule)), {}
+
+    def resume(self, upload_id: str, parts: Iterable[StoredPart]) -> None:
+        """Count parts that are stored already."""
+        for part in parts:
+            if (upload_id, part.number) not in self._counted:
+                self.count.add_resumed(part.size_bytes)
+                self._engine.on_bytes(part.size_bytes)
+                self._counted.add((upload_id, part.number))
+
+    def send(self, upload_id: str, part: Part, body: Body, digests: PartDigests) -> StoredPart:
+        """Send a part and count it."""
+        stored = self.run(self._target.upload_part(self._key, upload_id, part, body, digests))
+        self._counted.add((upload_id, part.number))
+        self.count.add_sent(part.size_bytes)
+        self._engine.on_bytes(part.size_bytes)
+        return stored
+
+    def complete(
+        self,
+        upload_id: str,
+        parts: list[StoredPart],
+        size_bytes: int,
+        own_checksum: Callable[[StoredChecksum], Checksum | None],
+    ) -> Checksum | None:
+        """Make the object from its parts, and return its checksum as stored once it is compared.
+
+        Raises errors for which `is_concurrent_change` holds where somebody else was first.
+        """
+        self.run(self._target.complete(self._key, upload_id, parts, size_bytes))
+        head = self.run(self._target.head(self._key))
+        checksum = verify_completed_object(head, size_bytes, own_checksum)
+        self.run(self._target.abort_others(self._key, upload_id, self._found))
+        return checksum
+
+    def abort(self, upload_id: str) -> None:
+        """Give up an upload that can no longer be completed."""
+        self.run(self._target.abort(self._key, upload_id))
+
+
+def is_concurrent_change(error: OrchestratorError) -> bool:
+    """Say whether somebody else completed, aborted or wrote into the same upload."""
+    if isinstance(error, NotFoundError):
+        return error.code in _LOST_UPLOAD_CODES
+    return isinstance(error, ConflictError) or error.code in FOREIGN_PART_CODES

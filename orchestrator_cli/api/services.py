@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from orchestrator_cli.api.log_service import LogService
+from orchestrator_cli.api.logs.log_service import LogService
 from orchestrator_cli.api.metrics import ServerMetrics
-from orchestrator_cli.api.read_service import ReadService
 from orchestrator_cli.api.readiness import Readiness
+from orchestrator_cli.api.reads.read_service import ReadService
 from orchestrator_cli.api.upload_service import UploadService
 from orchestrator_cli.api.worker_pool import BoundedWorkerPool
 

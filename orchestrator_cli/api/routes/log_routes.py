@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from orchestrator_cli.api.log_service import MAX_READ_BYTES, FinalLog, LogBytes
-from orchestrator_cli.api.read_routes import LogName
+from orchestrator_cli.api.logs.log_service import MAX_READ_BYTES, FinalLog, LogBytes
+from orchestrator_cli.api.routes.read_routes import LogName
 from orchestrator_cli.api.schemas import ERRORS, Id
 from orchestrator_cli.api.services import services_of
 

@@ -10,16 +10,16 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from orchestrator_cli import __version__
-from orchestrator_cli.api import read_routes, service_routes, upload_routes
 from orchestrator_cli.api.docs.openapi import complete_document
 from orchestrator_cli.api.problems import RETRY_AFTER_SECONDS, problem, problem_from_error
+from orchestrator_cli.api.routes import log_routes, read_routes, service_routes, upload_routes
 from orchestrator_cli.api.services import Services
 from orchestrator_cli.api.upload_service import ForbiddenError
 from orchestrator_cli.api.worker_pool import BusyError
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
 
-_MODULES = (service_routes, read_routes, upload_routes)
+_MODULES = (service_routes, read_routes, log_routes, upload_routes)
 
 
 def make_app(services: Services) -> FastAPI:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from orchestrator_cli.api.logs.log_service import LogService
 from orchestrator_cli.api.metrics import ServerMetrics
-from orchestrator_cli.api.read_service import ReadService
 from orchestrator_cli.api.readiness import Readiness
+from orchestrator_cli.api.reads.read_service import ReadService
 from orchestrator_cli.api.upload_service import UploadService
 from orchestrator_cli.api.worker_pool import BoundedWorkerPool
 
@@ -22,9 +23,11 @@ class Services:
     workers: BoundedWorkerPool
     metrics: ServerMetrics
     readiness: Readiness = field(init=False)
+    logs: LogService = field(init=False)
 
     def __post_init__(self) -> None:
         self.readiness = Readiness(self.reads.check_ready)
+        self.logs = LogService(self.reads.store, self.reads.now)
 
     def close(self) -> None:
         """Drop the work that has not begun."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.api import exchange, request_checks, server
+from orchestrator_cli.api import server
+from orchestrator_cli.api.guard import exchange, request_checks
 from orchestrator_cli.core.gateway import messages
 from orchestrator_cli.core.s3 import part_plan as parts
 from orchestrator_cli.docgen.layout_page import render_page

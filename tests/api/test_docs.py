@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.api.docs import examples
-from orchestrator_cli.api.pagination import decode_cursor
+from orchestrator_cli.api.reads.pagination import decode_cursor
 from orchestrator_cli.api.schemas import ExecutionPage, File, FilePage
 from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata, RunDetails
 from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.api.manifest_cache import Manifests
+from orchestrator_cli.api.reads.manifest_cache import Manifests
 from tests.support import faults
 from tests.support.engine import open_store
 from tests.support.executions import put_finished_execution, put_metadata, read_record

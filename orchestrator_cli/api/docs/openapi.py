@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from orchestrator_cli.api.docs.examples import EXECUTION, EXECUTION_PAGE, FILE_PAGE
-from orchestrator_cli.api.request_checks import PROBE_PATHS
+from orchestrator_cli.api.guard.request_checks import PROBE_PATHS
 
 # FastAPI would leave out what is null in them.
 _EXAMPLES = {

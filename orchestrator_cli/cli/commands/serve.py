@@ -133,7 +133,7 @@ def _make_token(
     execution: str | None,
     valid_for: timedelta | None,
 ) -> None:
-    from orchestrator_cli.api.auth import TokenScope, new_token
+    from orchestrator_cli.api.guard.auth import TokenScope, new_token
     from orchestrator_cli.core.executions.ids import parse_execution_id
 
     try:
@@ -164,15 +164,15 @@ def _serve(
 ) -> None:
     try:
         from orchestrator_cli.api.app import make_app
+        from orchestrator_cli.api.guard.middleware import RequestGuardMiddleware
         from orchestrator_cli.api.metrics import ServerMetrics
-        from orchestrator_cli.api.middleware import RequestGuardMiddleware
         from orchestrator_cli.api.server import HEAD_SECONDS, open_socket, serve_app
     except ImportError as error:
         raise UsageError(
             "serve needs FastAPI, hypercorn and prometheus-client",
             hint="pip install 'orchestrator-cli[api]'",
         ) from error
-    from orchestrator_cli.api.token_file import TokenFile
+    from orchestrator_cli.api.guard.token_file import TokenFile
 
     metrics = ServerMetrics()
     seconds = deadline.total_seconds()
@@ -195,7 +195,7 @@ def _serve(
 def _make_services(
     app: App, expires_in: timedelta, concurrency: int, metrics: ServerMetrics
 ) -> Services:
-    from orchestrator_cli.api.read_service import ReadService
+    from orchestrator_cli.api.reads.read_service import ReadService
     from orchestrator_cli.api.services import Services
     from orchestrator_cli.api.upload_service import UploadService
     from orchestrator_cli.api.worker_pool import BoundedWorkerPool

@@ -11,17 +11,17 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator_cli.api.auth import Token
-from orchestrator_cli.api.exchange import (
+from orchestrator_cli.api.guard.auth import Token
+from orchestrator_cli.api.guard.exchange import (
     SEND_SECONDS,
     ClientStalledError,
     RequestReader,
     ResponseRecorder,
 )
+from orchestrator_cli.api.guard.request_checks import MAX_TARGET_BYTES, check_request
+from orchestrator_cli.api.guard.token_file import TokenFile
 from orchestrator_cli.api.metrics import ServerMetrics
 from orchestrator_cli.api.problems import problem
-from orchestrator_cli.api.request_checks import MAX_TARGET_BYTES, check_request
-from orchestrator_cli.api.token_file import TokenFile
 
 # Where a request's token is found in its scope.
 TOKEN = "orchestrator.token"

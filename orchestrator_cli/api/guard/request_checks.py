@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.types import Scope
 
-from orchestrator_cli.api.auth import UPLOADS, Token
-from orchestrator_cli.api.exchange import MAX_BODY_BYTES
+from orchestrator_cli.api.guard.auth import UPLOADS, Token
+from orchestrator_cli.api.guard.exchange import MAX_BODY_BYTES
+from orchestrator_cli.api.guard.token_file import TokenFile
 from orchestrator_cli.api.problems import problem
-from orchestrator_cli.api.token_file import TokenFile
 
 # They say whether the server works, to whoever asks.
 PROBE_PATHS = frozenset({"/healthz", "/readyz"})

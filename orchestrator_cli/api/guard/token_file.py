@@ -10,7 +10,13 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator_cli.api.auth import TOKEN_FORM, ParsedTokens, Token, hash_token, parse_tokens
+from orchestrator_cli.api.guard.auth import (
+    TOKEN_FORM,
+    ParsedTokens,
+    Token,
+    hash_token,
+    parse_tokens,
+)
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.small_file import read_small_file

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from orchestrator_cli.api.auth import Token
-from orchestrator_cli.api.middleware import TOKEN
+from orchestrator_cli.api.guard.auth import Token
+from orchestrator_cli.api.guard.middleware import TOKEN
 from orchestrator_cli.api.schemas import ERRORS, Id
 from orchestrator_cli.api.services import services_of
 from orchestrator_cli.api.upload_service import UploadService

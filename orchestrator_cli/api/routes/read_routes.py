@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from orchestrator_cli.api.execution_query import ExecutionQuery
+from orchestrator_cli.api.guard.middleware import ASKED_METHOD
 from orchestrator_cli.api.json import encode
-from orchestrator_cli.api.middleware import ASKED_METHOD
-from orchestrator_cli.api.read_service import ReadService
+from orchestrator_cli.api.reads.execution_query import ExecutionQuery
+from orchestrator_cli.api.reads.read_service import ReadService
 from orchestrator_cli.api.schemas import ERRORS, REDIRECT, Cursor, ExecutionPage, FilePage, Id
 from orchestrator_cli.api.services import services_of
 from orchestrator_cli.core.base.errors import UsageError

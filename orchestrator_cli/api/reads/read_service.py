@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from orchestrator_cli.api.execution_query import ExecutionSelection, Order
-from orchestrator_cli.api.manifest_cache import Manifests
-from orchestrator_cli.api.pagination import decode_cursor, encode_cursor
+from orchestrator_cli.api.reads.execution_query import ExecutionSelection, Order
+from orchestrator_cli.api.reads.manifest_cache import Manifests
+from orchestrator_cli.api.reads.pagination import decode_cursor, encode_cursor
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.ids import is_execution_id, parse_execution_id

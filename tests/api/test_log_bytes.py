@@ -1,0 +1,72 @@
+"""Parts of a log by byte offset: what is moved, and what is asked of the storage for it."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+from tests.support.executions import put_execution
+from tests.support.proxy import Proxy
+from tests.support.serving import Serve, problem
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LOG = b"".join(b"%07d\n" % number for number in range(400_000))
+
+
+def test_any_part_of_a_log_is_one_request(
+    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
+) -> None:
+    files = {"logs/stdout.log": LOG, "logs/stderr.log": b""}
+    base = f"/executions/{put_execution(s3, bucket, files=files)}/logs"
+    server = serve()
+    recorder.clear()
+    for query, offset, length in (
+        ("", 0, 256 * 1024),
+        ("?offset=1000000&length=10", 1_000_000, 10),
+        ("?offset=-100", len(LOG) - 100, 100),
+        ("?offset=-9000000&length=1048576", 0, 1024 * 1024),
+        (f"?offset={len(LOG) - 5}&length=100", len(LOG) - 5, 5),
+        ("?offset=99999999", len(LOG), 0),
+        ("?length=0", 0, 0),
+    ):
+        answer = server.get(f"{base}/stdout/bytes{query}")
+        assert (answer.status, answer.data) == (200, LOG[offset : offset + length]), query
+        told = [answer.headers[f"x-log-{name}"] for name in ("offset", "size", "state")]
+        assert told == [str(offset), str(len(LOG)), "final"]
+        assert answer.headers.get("x-log-line") == (None if offset else "0")
+    # One look at the log serves for all of its parts, and one read for each that is not empty.
+    assert recorder.operations() == {"GetObject": 5, "HeadObject": 1}
+    assert server.get(f"{base}/stderr.log/bytes?offset=-5").headers["x-log-size"] == "0"
+
+
+def test_what_a_browser_has_is_neither_read_nor_sent_again(
+    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
+) -> None:
+    part = f"/executions/{put_execution(s3, bucket, files={'logs/stdout.log': LOG})}/logs/stdout"
+    part += "/bytes?offset=-200000"
+    server = serve()
+    plain = server.get(part)
+    packed = server.get(part, headers={"Accept-Encoding": "gzip"}, decode_content=False)
+    assert len(packed.data) < len(plain.data) / 2
+    assert gzip.decompress(packed.data) == plain.data == LOG[-200_000:]
+    etags = [plain.headers["etag"], packed.headers["etag"]]
+    assert etags[0] != etags[1]
+    assert not etags[0].startswith("W/")
+    recorder.clear()
+    again = server.get(part, headers={"If-None-Match": etags[0]})
+    assert (again.status, again.data, recorder.count()) == (304, b"", 0)
+    assert server.get(part, headers={"If-None-Match": etags[1]}).status == 200
+    problem(server.get(part.replace("-200000", "x")), 400, "usage")
+    problem(server.get(part.replace("stdout", "nothing")), 404, "not-found")
+
+
+def test_an_archived_log_says_what_it_takes_to_read_it(
+    serve: Serve, s3: S3Client, bucket: str
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    key = f"executions/{execution_id}/logs/stdout.log"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"x" * 5000, StorageClass="DEEP_ARCHIVE")
+    answer = serve().get(f"/executions/{execution_id}/logs/stdout/bytes")
+    assert "orchestrator restore" in problem(answer, 409, "archived")["hint"]

@@ -69,7 +69,7 @@ def systemd(
     app: App, root: str, bench: str | None, user: str, program: str, timer: str | None
 ) -> None:
     """Print the units that sync a bench."""
-    from orchestrator_cli.infrastructure.systemd import render_systemd
+    from orchestrator_cli.infrastructure.runners.systemd import render_systemd
 
     text = render_systemd(_target(app), root, bench, user, program, timer)
     app.output.line(text, end="")
@@ -97,7 +97,7 @@ def systemd(
 @pass_app
 def ec2(app: App, package: str, suite: str | None, artifacts: str, cmd: tuple[str, ...]) -> None:
     """Print user data that runs a suite on an instance."""
-    from orchestrator_cli.infrastructure.ec2 import render_ec2
+    from orchestrator_cli.infrastructure.runners.ec2 import render_ec2
 
     app.output.line(render_ec2(_target(app), package, suite, artifacts, cmd), end="")
 
@@ -158,7 +158,7 @@ def eks(
     neither the role nor any other right: it cannot reach the bucket. Each job gets a name of its
     own: use kubectl create.
     """
-    from orchestrator_cli.infrastructure.eks import JobSpec, Part, render_eks
+    from orchestrator_cli.infrastructure.runners.eks import JobSpec, Part, render_eks
 
     job = JobSpec(name, namespace, image, test_image, suite, cmd, cpu, memory)
     app.output.line(render_eks(_target(app), job, role_arn, Part(part)), end="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,9 +16,10 @@ from orchestrator_cli.cli.options import (
     json_option,
     write_to_latest_option,
 )
+from orchestrator_cli.cli.options.offline_options import root_option
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     examples=(
         Example("after the last upload", "orchestrator finish $ID --result pass"),
         Example("the test could not be run to its end", "orchestrator finish $ID --result error"),
+        Example("on a bench with no network", "orchestrator finish $ID --result pass --offline"),
     ),
     exit_codes=(0, 2, 4, 5, 6, 7, 9),
     exit_meanings={
@@ -45,11 +48,24 @@ if TYPE_CHECKING:
     is_flag=True,
     help="On-prem: nothing more comes from the bench's EFS tree; do not wait for sync-efs.",
 )
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Ask S3 nothing: write the result into the bench's tree, for sync-efs to record.",
+)
+@root_option
 @write_to_latest_option
 @json_option
 @pass_app
 def finish(
-    app: App, execution_id: str, result: str, tree_stored: bool, yes: bool, as_json: bool
+    app: App,
+    execution_id: str,
+    result: str,
+    tree_stored: bool,
+    offline: bool,
+    root: Path,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Finish an execution: write its result and manifest.
 
@@ -60,11 +76,18 @@ def finish(
 
     Repeating the command is safe; a result other than the one recorded is a conflict. Later uploads
     extend the manifest.
+
+    With --offline, S3 is not asked. The result and the names and sizes of all files in raw/ go into
+    the execution's execution.json below ROOT; `sync-efs` records the result, and stays with
+    artifact_error where one of these files is missing by then.
     """
     from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.executions.record.metadata import Result
     from orchestrator_cli.core.executions.record.repository import finish_execution
 
+    if offline:
+        _finish_offline(app, root, execution_id, Result(result), as_json)
+        return
     check_may_write(execution_id, yes)
     store = app.store()
     resolved = app.resolve_id(execution_id, store)
@@ -78,6 +101,19 @@ def finish(
     count = human_count(metadata.artifact_count, "file")
     size = human_size(metadata.artifact_bytes)
     app.output.note(f"finished {resolved}: {metadata.result}, {count}, {size}")
+
+
+def _finish_offline(app: App, root: Path, execution_id: str, result: Result, as_json: bool) -> None:
+    from orchestrator_cli.cli.output import human_count
+    from orchestrator_cli.core.efs.contract.offline import finish_offline
+    from orchestrator_cli.core.executions.ids import parse_execution_id
+
+    record = finish_offline(root, parse_execution_id(execution_id), result, app.now())
+    if as_json:
+        app.output.json(record.to_dict())
+        return
+    count = human_count(len(record.files or ()), "file")
+    app.output.note(f"finished {record.declared.execution_id}: {result}, {count} for sync-efs")
 
 
 def _explain_status(app: App, store: ArtifactStore, metadata: ExecutionMetadata) -> None:

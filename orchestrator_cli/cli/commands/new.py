@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import Example, command, json_option
 from orchestrator_cli.cli.options.declaration_options import declaration_options
+from orchestrator_cli.cli.options.offline_options import root_option
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
 
 @command(
@@ -17,6 +22,10 @@ from orchestrator_cli.cli.options.declaration_options import declaration_options
         Example(
             "an on-prem bench, with labels",
             "orchestrator new --runner-type onprem --bench-id b7 --label branch=main",
+        ),
+        Example(
+            "on a bench with no network",
+            "ID=$(orchestrator new --offline --bench-id b7 --suite smoke)",
         ),
     ),
     exit_codes=(0, 2, 4, 5, 6, 9),
@@ -27,12 +36,20 @@ from orchestrator_cli.cli.options.declaration_options import declaration_options
 )
 @click.option("--id", "execution_id", metavar="ULID", help="Use this id instead of a new one.")
 @declaration_options
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Ask S3 nothing: make the bench's directory of the execution, for sync-efs to store.",
+)
+@root_option
 @json_option
 @pass_app
 def new(
     app: App,
     execution_id: str | None,
     declared: dict[str, Any],
+    offline: bool,
+    root: Path,
     as_json: bool,
 ) -> None:
     """Make an execution and print its id.
@@ -40,15 +57,33 @@ def new(
     Writes metadata.json and prints the id, a ULID, and nothing else. With --id, repeating the
     command is safe: an execution that has these properties already is left as it is, and one that
     has others is a conflict.
+
+    With --offline, S3 is not asked. Makes ROOT/BENCH_ID/ID/raw/ and temp/, and beside them
+    execution.json, which `sync-efs` makes metadata.json of. ROOT/BENCH_ID has to be there. Without
+    --bench-id nothing is written, and the id alone is printed.
     """
     from orchestrator_cli.core.executions.record.metadata import build_metadata
     from orchestrator_cli.core.executions.record.repository import create_execution
 
+    if offline and declared["bench_id"] is not None:
+        declared["runner_type"] = declared["runner_type"] or "onprem"
     metadata = build_metadata(
         execution_id=execution_id or app.new_execution_id(), started_at=app.now(), **declared
     )
-    created = create_execution(app.store(), metadata)
+    created = (
+        _create_offline(metadata, root) if offline else create_execution(app.store(), metadata)
+    )
     if as_json:
         app.output.json(created.to_dict())
     else:
         app.output.line(created.execution_id)
+
+
+def _create_offline(metadata: ExecutionMetadata, root: Path) -> ExecutionMetadata:
+    if metadata.bench_id is not None:
+        from orchestrator_cli.core.efs.contract.offline import create_offline
+
+        create_offline(root, metadata)
+    elif metadata.labels or any((metadata.test_suite, metadata.reservation_id)):
+        raise click.UsageError("Without --bench-id, --offline has nowhere to keep what it is told.")
+    return metadata

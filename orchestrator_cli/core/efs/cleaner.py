@@ -60,7 +60,12 @@ class Cleaner:
         if is_young or self._stopping():
             return
         try:
-            remove_empty_dirs(current.execution, self._is_due_at(now), current.emptied)
+            remove_empty_dirs(
+                current.execution,
+                self._is_due_at(now),
+                current.emptied,
+                with_record=current.is_recorded_finished,
+            )
         except OSError as error:
             self._emit(_not_removed(current.execution, current.execution.directory, error))
 

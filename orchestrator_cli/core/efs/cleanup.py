@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from os import fstat, stat_result
 
-from orchestrator_cli.core.efs.tree import BenchExecution
+from orchestrator_cli.core.efs.tree import RECORD_NAME, BenchExecution
 from orchestrator_cli.core.files.checks import Parts, unchanged
 from orchestrator_cli.core.files.directory import Kind
 from orchestrator_cli.core.files.removal import remove_tree
@@ -65,11 +65,14 @@ def remove_stored_file(store: ArtifactStore, source: TreeFile, key: str, is_due:
 # --- the rest of an execution ----------------------------------------------------------------
 
 
-def remove_empty_dirs(execution: BenchExecution, is_due: IsDue, emptied: set[Parts]) -> bool:
+def remove_empty_dirs(
+    execution: BenchExecution, is_due: IsDue, emptied: set[Parts], *, with_record: bool = False
+) -> bool:
     """Remove `temp/` and the directories of an execution that holds nothing to store any more.
 
     Directories count only if they are due or in `emptied`: a bench may be about to write into a
-    fresh one. Returns True where the execution's directory is gone.
+    fresh one. The bench's own record goes too `with_record`: where S3 has all that it says.
+    Returns True where the execution's directory is gone.
     """
     tree = execution.tree
     below_raw: list[Parts] = []
@@ -80,7 +83,11 @@ def remove_empty_dirs(execution: BenchExecution, is_due: IsDue, emptied: set[Par
     if not _remove_temp(execution, is_due):
         return False
     # What is inside comes after, so it goes first.
-    return all(_remove_directory(tree, parts) for parts in (*below_raw[::-1], execution.parts))
+    if not all(_remove_directory(tree, parts) for parts in below_raw[::-1]):
+        return False
+    if with_record:
+        _remove_record(execution, is_due)
+    return _remove_directory(tree, execution.parts)
 
 
 def _all_of(tree: Tree, top: Parts) -> Iterator[Entry]:
@@ -111,6 +118,13 @@ def _remove_directory(tree: Tree, parts: Parts) -> bool:
         # Not empty: somebody has written there meanwhile, or it holds what is foreign.
         return False
     return True
+
+
+def _remove_record(execution: BenchExecution, is_due: IsDue) -> None:
+    directory = execution.tree.directory(execution.parts)
+    status = directory.find(RECORD_NAME)
+    if status is not None and kind_of(status) is Kind.FILE and is_due(status):
+        directory.remove_file(RECORD_NAME, expected=status)
 
 
 def _remove_temp(execution: BenchExecution, is_due: IsDue) -> bool:

@@ -18,6 +18,7 @@ from orchestrator_cli.core.executions.record.metadata import (
 )
 from orchestrator_cli.core.executions.record.repository import (
     create_execution,
+    finish_execution,
     read_execution,
     record_upload_result,
 )
@@ -51,18 +52,47 @@ class Recorder:
         if current.has_record:
             return
         execution = current.execution
-        metadata = build_metadata(
-            execution_id=execution.execution_id,
-            runner_type=RunnerType.ONPREM,
-            bench_id=execution.bench_id,
-            started_at=execution_time(execution.execution_id),
-        )
         try:
-            create_execution(self._store, metadata)
+            create_execution(self._store, _as_running(current))
         except ConflictError:
             # Somebody made it meanwhile and knows more of it. It must be readable, though.
             self._read(current)
         current.add_stored(metadata_key(execution.execution_id), 0, now)
+
+    def declare(self, current: SyncPass, now: datetime) -> None:
+        """Make the execution that a bench declares, or fill in what its record leaves open.
+
+        Raises ConflictError where the record says something else.
+        """
+        if current.declared is None:
+            return
+        if current.metadata is None:
+            self.ensure_execution(current, now)
+            return
+        given, there = current.declared.as_running(), current.metadata
+        names = ("reservation_id", "test_suite")
+        is_known = all(getattr(given, name) in (None, getattr(there, name)) for name in names)
+        if not is_known or given.labels.items() - there.labels.items():
+            current.metadata = create_execution(self._store, given)
+
+    def finish(self, current: SyncPass, now: datetime, *, is_whole: bool) -> None:
+        """Record the result that the bench has declared, once; its files may still be on the way.
+
+        Raises ConflictError where another result is recorded.
+        """
+        declared = current.declared.declared if current.declared is not None else None
+        if declared is None or declared.result is None:
+            return
+        if current.metadata is not None and current.metadata.result is declared.result:
+            return
+        self.ensure_execution(current, now)
+        current.metadata = finish_execution(
+            self._store,
+            declared.execution_id,
+            declared.result,
+            declared.ended_at or now,
+            tree_is_stored=is_whole,
+        )
 
     def record(
         self, current: SyncPass, now: datetime, *, is_whole: bool, has_seen_all: bool
@@ -89,6 +119,19 @@ class Recorder:
 
     def _read(self, current: SyncPass) -> ExecutionMetadata:
         return read_execution(self._store, current.execution.execution_id).metadata
+
+
+def _as_running(current: SyncPass) -> ExecutionMetadata:
+    """Return what an execution is made with: what the bench says, or what its directory does."""
+    if current.declared is not None:
+        return current.declared.as_running()
+    execution = current.execution
+    return build_metadata(
+        execution_id=execution.execution_id,
+        runner_type=RunnerType.ONPREM,
+        bench_id=execution.bench_id,
+        started_at=execution_time(execution.execution_id),
+    )
 
 
 def _resolved(current: SyncPass, metadata: ExecutionMetadata, has_seen_all: bool) -> set[str]:

@@ -7,14 +7,21 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.cleaner import Cleaner
+from orchestrator_cli.core.efs.contract.record import read_record
 from orchestrator_cli.core.efs.planner import Decision, decide
+from orchestrator_cli.core.efs.promises import broken_promises
 from orchestrator_cli.core.efs.recorder import Recorder
 from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState, SyncSummary
 from orchestrator_cli.core.efs.sync_pass import SyncPass
-from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions, plan_execution
+from orchestrator_cli.core.efs.tree import (
+    RECORD_NAME,
+    BenchExecution,
+    list_bench_executions,
+    plan_execution,
+)
 from orchestrator_cli.core.efs.tree_uploader import TreeUploader
 from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
 from orchestrator_cli.core.executions.keys import execution_prefix
@@ -82,16 +89,39 @@ class EfsSync:
         before = self.summary.unfinished
         current = self._begin(execution)
         self._recorder.check_owner(current)
+        self._read_declared(current)
         self._uploader.run(current, self._plan(current))
         has_seen_all = not self._stopping()
+        if has_seen_all:
+            self._tell_broken_promises(current)
         is_whole = has_seen_all and self.summary.unfinished == before and not current.unplaced
         self._recorder.record(current, self._now(), is_whole=is_whole, has_seen_all=has_seen_all)
+        self._recorder.finish(current, self._now(), is_whole=is_whole)
         self._cleaner.clean(current, self._now())
         return self.summary.unfinished - before
 
     def _begin(self, execution: BenchExecution) -> SyncPass:
         listed = self._store.list_objects(execution_prefix(execution.execution_id))
         return SyncPass(execution, {item.key: item for item in listed})
+
+    def _read_declared(self, current: SyncPass) -> None:
+        """Take what the bench says of its execution; its files are stored whatever that is."""
+        try:
+            current.declared = read_record(current.execution)
+            self._recorder.declare(current, self._now())
+        except (ConflictError, IntegrityError) as error:
+            current.declared = None
+            self._fail(current, printable(current.execution.directory / RECORD_NAME), error)
+
+    def _tell_broken_promises(self, current: SyncPass) -> None:
+        if current.declared is not None:
+            for source, why in broken_promises(current, current.declared):
+                self._fail(current, source, OrchestratorError(why))
+
+    def _fail(self, current: SyncPass, source: str, error: OrchestratorError) -> None:
+        """Note what is wrong with something that is no file to upload."""
+        current.unplaced[source] = error.message
+        self._emit(SyncEvent(source, SyncState.FAILED, current.execution, error=error))
 
     def _plan(self, current: SyncPass) -> Iterator[PlannedFile]:
         """Yield what is to be uploaded; makes the execution's record before the first file."""

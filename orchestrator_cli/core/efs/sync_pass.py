@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.efs.contract.record import BenchRecord
 from orchestrator_cli.core.efs.rules import SyncState
 from orchestrator_cli.core.efs.tree import BenchExecution
 from orchestrator_cli.core.executions.keys import metadata_key
@@ -33,6 +34,8 @@ class SyncPass:
     created: int = 0
     # As it was when the pass began; None for an execution that was not there.
     metadata: ExecutionMetadata | None = None
+    # What the bench itself says, None where it says nothing.
+    declared: BenchRecord | None = None
     # The directories that the pass has removed files from.
     emptied: set[Parts] = field(default_factory=set)
 
@@ -43,7 +46,14 @@ class SyncPass:
 
     @property
     def is_finished(self) -> bool:
-        """Return True where the record said, when the pass began, that the test is over."""
+        """Return True where the record or the bench said, when it began, that the test is over."""
+        if self.declared is not None and self.declared.is_finished:
+            return True
+        return self.is_recorded_finished
+
+    @property
+    def is_recorded_finished(self) -> bool:
+        """Return True where S3 has the result."""
         return self.metadata is not None and self.metadata.status is Status.COMPLETED
 
     def etag_of(self, key: str) -> str:

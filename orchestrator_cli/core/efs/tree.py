@@ -1,4 +1,7 @@
-"""What benches leave on EFS: `<root>/<bench_id>/<execution_id>/{raw,temp}/`. Nothing is sent."""
+"""What benches leave on EFS: `<root>/<bench_id>/<execution_id>/{raw,temp}/`. Nothing is sent.
+
+Beside these two there may be `execution.json`, in which the bench says what the execution is.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from orchestrator_cli.core.transfer.upload.plan import (
     unreadable,
 )
 
+RECORD_NAME = "execution.json"
 _PLACES = frozenset({"raw", "temp"})
 
 
@@ -153,6 +157,8 @@ def plan_execution(execution: BenchExecution) -> Iterator[PlanItem]:
         return
     for entry in entries:
         path = execution.directory / entry.name
+        if entry.name == RECORD_NAME and entry.kind is Kind.FILE:
+            continue
         if entry.name not in _PLACES or entry.kind is not Kind.DIRECTORY:
             yield SkippedPath(path, "neither raw/ nor temp/")
         elif entry.name == "raw":

@@ -1,0 +1,32 @@
+"""`orchestrator deploy`: files to copy for benches, EC2, EKS and CI."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator_cli.cli.commands.deploy.bench import systemd
+from orchestrator_cli.cli.commands.deploy.ec2 import ec2
+from orchestrator_cli.cli.commands.deploy.eks import eks
+from orchestrator_cli.cli.commands.deploy.iam import iam
+from orchestrator_cli.cli.commands.deploy.monitoring import alerts, grafana
+from orchestrator_cli.cli.options import CommandGroup, Example
+
+
+@click.group(
+    cls=CommandGroup,
+    examples=(
+        Example("a bench's unit", "orchestrator deploy systemd --bench bench-07"),
+        Example("what a bench's credentials must allow", "orchestrator deploy iam --role bench"),
+    ),
+    exit_codes=(0, 2),
+)
+def deploy() -> None:
+    """Print files to copy: systemd, EC2, EKS, IAM, alerts, Grafana.
+
+    The bucket and the region go into the files. Nothing is changed anywhere and no request is
+    sent. orchestrator-deployment(7) says step by step what to do with each file.
+    """
+
+
+for _member in (systemd, ec2, eks, iam, alerts, grafana):
+    deploy.add_command(_member)

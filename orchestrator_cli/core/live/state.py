@@ -18,8 +18,9 @@ from orchestrator_cli.core.s3.operations.request import Operation
 STATE_VERSION = 1
 # Anybody who may write to the bucket may have written it; more of it is not read.
 MAX_STATE_BYTES = 256 * 1024
-HEARTBEAT_SECONDS = 30.0
-# Three heartbeats that did not come.
+# A log that rests for ten minutes costs no more than 21 requests, its end included.
+HEARTBEAT_SECONDS = 35.0
+# Two heartbeats that did not come.
 SILENT_AFTER_SECONDS = 90.0
 GONE_AFTER_SECONDS = 300.0
 _WRITER = re.compile(r"[0-9a-f]{32}")
@@ -63,15 +64,15 @@ class LogPosition:
 class LiveState:
     """Who writes the live logs of an execution and how far they are.
 
-    `writer` are 128 random bits in hex, new for each process; `epoch` counts how often another
-    process has taken over. `logs` are positions by the log's name. `unknown` are fields of a newer
-    version.
+    `writer` are 128 random bits in hex, the same for all processes of one run; `epoch` counts how
+    often another one has taken over, or the same one has begun again. `logs` are positions by the
+    log's name. `unknown` are fields of a newer version.
     """
 
     writer: str
     host: str
     pid: int
-    interval_seconds: float
+    interval_seconds: float = 1.0
     epoch: int = 1
     logs: Mapping[str, LogPosition] = field(default_factory=dict)
     version: int = STATE_VERSION

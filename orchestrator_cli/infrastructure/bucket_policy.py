@@ -17,6 +17,7 @@ _WRITE_ONCE_KEYS = (
     f"{EXECUTIONS_PREFIX}*/logs/*",
     f"{EXECUTIONS_PREFIX}*/artifacts/*",
     f"{LIVE_PREFIX}*/logs/*",
+    f"{LIVE_PREFIX}*/artifacts/*",
 )
 _SWAPPED_KEYS = (
     f"{EXECUTIONS_PREFIX}*/{METADATA_NAME}",

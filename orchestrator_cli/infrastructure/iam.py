@@ -17,7 +17,7 @@ from orchestrator_cli.infrastructure.target import bucket_arn, validate
 
 # Each is created once and never changed.
 _FILES = (f"{EXECUTIONS_PREFIX}*/logs/*", f"{EXECUTIONS_PREFIX}*/artifacts/*")
-_SEGMENTS = (f"{LIVE_PREFIX}*/logs/*",)
+_SEGMENTS = (f"{LIVE_PREFIX}*/logs/*", f"{LIVE_PREFIX}*/artifacts/*")
 # Each is replaced, by compare-and-swap or because it can be computed again.
 _RECORDS = (
     f"{EXECUTIONS_PREFIX}*/{METADATA_NAME}",

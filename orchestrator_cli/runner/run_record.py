@@ -17,7 +17,9 @@ class RunStart:
     `command` is stored as it is here, so secrets in it are masked already. `declared` are options
     of `new`. `artifacts` are absolute paths of files and directories; where one of them is missing
     at the end, that is a failure unless `artifacts_optional`. Files in directories whose names
-    begin with a dot are left out unless `include_hidden`.
+    begin with a dot are left out unless `include_hidden`. `live` says how logs are written to S3
+    while they grow, None where they are not: `writer` names whoever writes in 32 hex digits, and
+    `interval_seconds` is None where it grows by itself.
     """
 
     execution_id: str
@@ -30,6 +32,7 @@ class RunStart:
     artifacts: list[str] = field(default_factory=list)
     artifacts_optional: bool = False
     include_hidden: bool = False
+    live: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready form."""

@@ -122,7 +122,11 @@ def _detach(kept: set[int]) -> None:
 def _work(upload: RunUploader, control: int, status: int, died: RunEnd, timeout: float) -> None:
     upload.begin()
     line = _read_line(control)
-    end = RunEnd.from_dict(json.loads(line)) if line.endswith(b"\n") else died
+    if line.endswith(b"\n"):
+        end = RunEnd.from_dict(json.loads(line))
+    else:
+        end = died
+        upload.note(f"end: {died.summary}: the process that stores goes on alone")
     outcomes: list[RunOutcome] = []
     worker = threading.Thread(target=lambda: outcomes.append(upload.finish(end)), daemon=True)
     reason = None

@@ -26,14 +26,20 @@ from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     LOG_NAMES,
     MAX_KEY_BYTES,
+    MAX_LIVE_OFFSET,
     artifact_key,
     execution_prefix,
     history_key,
     invalid_path_reason,
+    live_log_path,
+    live_prefix,
+    live_segment_key,
+    live_state_key,
     metadata_key,
     parse_artifact_key,
     parse_execution_prefix,
     parse_history_key,
+    parse_live_segment_key,
 )
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.placement import log_storage_path, storage_path_for
@@ -436,3 +442,42 @@ def test_a_placed_file_is_refused_only_for_its_length(name: str) -> None:
 )
 def test_the_name_of_a_log(name: str, path: str | None) -> None:
     assert log_storage_path(name) == path
+
+
+@given(
+    log=st.sampled_from(LOG_NAMES) | segments.map(lambda name: f"artifacts/custom/{name}"),
+    offset=st.integers(0, MAX_LIVE_OFFSET),
+)
+def test_key_of_live_segment_parses_back_and_sorts_by_offset(log: str, offset: int) -> None:
+    key = live_segment_key(ID, log, offset)
+    assert parse_live_segment_key(key) == (ID, log, offset)
+    assert key.startswith(live_prefix(ID))
+    assert len(key.encode()) <= MAX_KEY_BYTES
+    assert live_segment_key(ID, log, offset // 2) <= key
+
+
+@pytest.mark.parametrize(
+    "log", ["", "other.log", "logs/stdout.log", "artifacts/", "artifacts/../x", "/etc/passwd"]
+)
+def test_what_is_no_log_has_no_live_key(log: str) -> None:
+    assert live_log_path(log) is None
+    with pytest.raises(UsageError):
+        live_segment_key(ID, log, 0)
+
+
+def test_live_keys_that_are_no_segments_are_foreign() -> None:
+    foreign = [
+        live_state_key(ID),
+        live_segment_key(ID, "stdout.log", 0)[:-1],
+        live_segment_key(ID, "stdout.log", 0).lower(),
+        live_segment_key(ID, "stdout.log", 0).removeprefix("live/"),
+        f"{live_prefix(ID)}stdout.log/{0:020d}",
+        f"{live_prefix(ID)}logs/artifacts/x/{0:020d}",
+        f"{live_prefix(ID)}artifacts/../x/{0:020d}",
+    ]
+    assert [parse_live_segment_key(key) for key in foreign] == [None] * len(foreign)
+    for offset in (-1, MAX_LIVE_OFFSET + 1):
+        with pytest.raises(UsageError):
+            live_segment_key(ID, "stdout.log", offset)
+    with pytest.raises(UsageError):
+        live_segment_key(ID, f"artifacts/{'x' * MAX_KEY_BYTES}", 0)

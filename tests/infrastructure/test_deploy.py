@@ -379,7 +379,9 @@ def test_a_runner_may_do_what_it_does_and_no_more(
     cli("upload", execution_id, tmp_path / "large.bin").ok()
     cli("upload", execution_id, "-", "--name", "stdout.log", stdin=content(PART + 9, 2)).ok()
     cli("finish", execution_id, "--result", "pass").ok()
-    cli_process.run("run", "--", sys.executable, "-c", "print('x')").ok()
+    script = "import time; print('x', flush=True); time.sleep(1)"
+    cli_process.run("run", "--live", "0.2s", "--", sys.executable, "-c", script).ok()
+    assert any(call.key.startswith("live/") for call in recorder.calls("PutObject"))
     used = check_rights(recorder, policy, bucket)
     assert actions_of(policy) - used <= UNUSED
 
@@ -453,7 +455,12 @@ def test_doctor_names_what_a_reader_may_not_do(
     ]
 
 
-FILES = ("executions/E/logs/stdout.log", "executions/E/artifacts/custom/a", "live/E/logs/o/0")
+FILES = (
+    "executions/E/logs/stdout.log",
+    "executions/E/artifacts/custom/a",
+    "live/E/logs/o/0",
+    "live/E/artifacts/custom/a/0",
+)
 RECORDS = ("executions/E/metadata.json", "history/date=2026-01-01/E.json", "live/E/state.json")
 
 

@@ -18,11 +18,14 @@ LOG_NAMES = ("runner.log", "bench.log", "stdout.log", "stderr.log")
 RESULT_NAMES = ("results.json", "coverage.xml")
 FOLDERS = ("screenshots", "traces", "custom")
 MAX_KEY_BYTES = 1024
+MAX_LIVE_OFFSET = 10**20 - 1
 # Anybody who may write to the bucket may have written a metadata.json; more of it is not read.
 MAX_METADATA_READ_BYTES = 1024 * 1024
 
 _UNSAFE_SEGMENTS = frozenset(("", ".", ".."))
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
+_LIVE_OFFSET = re.compile(r"[0-9]{20}")
+_LIVE_STATE_NAME = "state.json"
 
 
 def execution_prefix(execution_id: str) -> str:
@@ -33,6 +36,53 @@ def execution_prefix(execution_id: str) -> str:
 def live_prefix(execution_id: str) -> str:
     """Return the prefix of the logs of an execution that are still being written."""
     return f"{LIVE_PREFIX}{execution_id}/"
+
+
+def live_state_key(execution_id: str) -> str:
+    """Return the key of the heartbeat of whoever writes an execution's live logs."""
+    return live_prefix(execution_id) + _LIVE_STATE_NAME
+
+
+def live_log_prefix(execution_id: str, log: str) -> str:
+    """Return the prefix of one live log's segments.
+
+    A log is `stdout.log` or another of the four, or a file that grows, by its path below
+    `artifacts/`. Raises UsageError for any other name.
+    """
+    path = live_log_path(log)
+    if path is None:
+        raise UsageError(f"not a log that can be live: {printable(log)[:200]}")
+    prefix = f"{live_prefix(execution_id)}{path}/"
+    if len(prefix.encode()) + len(str(MAX_LIVE_OFFSET)) > MAX_KEY_BYTES:
+        raise UsageError(f"the keys of {printable(log)[:200]} would be too long")
+    return prefix
+
+
+def live_segment_key(execution_id: str, log: str, offset: int) -> str:
+    """Return the key of the segment that begins at an offset. Raises UsageError."""
+    if not 0 <= offset <= MAX_LIVE_OFFSET:
+        raise UsageError(f"not an offset of a log: {offset}")
+    return f"{live_log_prefix(execution_id, log)}{offset:020d}"
+
+
+def parse_live_segment_key(key: str) -> tuple[str, str, int] | None:
+    """Return (execution id, log, offset) of a segment's key, or None for a foreign key."""
+    execution_id, _, rest = key.removeprefix(LIVE_PREFIX).partition("/")
+    path, _, offset = rest.rpartition("/")
+    log = path.removeprefix("logs/")
+    if not key.startswith(LIVE_PREFIX) or not is_execution_id(execution_id):
+        return None
+    if not _LIVE_OFFSET.fullmatch(offset) or live_log_path(log) != path:
+        return None
+    return execution_id, log, int(offset)
+
+
+def live_log_path(log: str) -> str | None:
+    """Return where in its execution a live log is stored at last; None where there is no such."""
+    if log in LOG_NAMES:
+        return f"logs/{log}"
+    named = log.startswith("artifacts/") and invalid_path_reason(log) is None
+    return log if named else None
 
 
 def derived_prefix(execution_id: str) -> str:

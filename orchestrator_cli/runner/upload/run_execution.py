@@ -20,6 +20,8 @@ from orchestrator_cli.runner.run_record import RunEnd, RunStart, run_details
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.file_results import FileResults
 
+_POLL_SECONDS = 0.1
+
 
 class RunExecution:
     """The execution that one run makes, or adds to where its id was given."""
@@ -27,15 +29,22 @@ class RunExecution:
     def __init__(self, run: SpooledRun) -> None:
         self._run = run
         self._lock = threading.Lock()
-        self.created = False
+        self._created = threading.Event()
 
     def create(self, store: ArtifactStore) -> None:
         """Make the execution, unless that is done. Raises ConflictError and what requests raise."""
         with self._lock:
-            if not self.created:
+            if not self._created.is_set():
                 _create(store, self._run.start)
-                self.created = True
+                self._created.set()
                 self._run.log.write("the execution is made")
+
+    def wait_until_created(self, given_up: threading.Event) -> bool:
+        """Wait until it is made, or somebody gives up; return whether it is made."""
+        while not self._created.wait(_POLL_SECONDS):
+            if given_up.is_set():
+                return False
+        return True
 
     def record(self, store: ArtifactStore, results: FileResults) -> None:
         """Note which files are not stored, and that earlier failures are resolved."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.connections import Connections, UploadProgress
 from orchestrator_cli.runner.upload.file_results import FileResults
 from orchestrator_cli.runner.upload.final_upload import FinalUpload
+from orchestrator_cli.runner.upload.live_follower import LiveFollower
 from orchestrator_cli.runner.upload.log_follower import LogFollower
 from orchestrator_cli.runner.upload.run_execution import RunExecution
+from orchestrator_cli.runner.upload.spool_restore import restore_spool
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
@@ -22,10 +25,17 @@ class RunUploader:
     """Stores one run: `begin` while the command runs, `finish` once when it has ended."""
 
     def __init__(
-        self, connections: Connections, follower: LogFollower, final_upload: FinalUpload
+        self,
+        run: SpooledRun,
+        connections: Connections,
+        follower: LogFollower,
+        live: LiveFollower,
+        final_upload: FinalUpload,
     ) -> None:
+        self._run = run
         self._connections = connections
         self._follower = follower
+        self._live = live
         self._final_upload = final_upload
 
     @property
@@ -36,17 +46,38 @@ class RunUploader:
     def begin(self) -> None:
         """Follow the spool in threads of its own."""
         self._follower.start()
+        self._live.start()
+
+    def resume(self, end: RunEnd) -> RunOutcome:
+        """Store what an earlier process has left, in place of `begin` and `finish`."""
+        try:
+            restore_spool(self._run, self._connections.store())
+        except OrchestratorError as error:
+            return RunOutcome(summary=error.message, exit_code=error.exit_code)
+        except OSError as error:
+            return RunOutcome(summary=error.strerror or str(error), exit_code=1)
+        self._live.start(resumed=True)
+        return self.finish(end)
+
+    def note(self, text: str) -> None:
+        """Write a line to runner.log."""
+        self._run.log.write(text)
 
     def finish(self, end: RunEnd) -> RunOutcome:
         """Store what is not stored yet and finish the execution. Never raises."""
+        self._live.end()
+        self._live.join()
         self._follower.end()
         self.progress.restart()
         self._follower.join()
-        return self._final_upload.run(end)
+        outcome = self._final_upload.run(end)
+        self._live.join()
+        return outcome
 
     def stop(self) -> None:
         """Give up: every wait ends, and no further request is sent."""
         self._connections.stop()
+        self._live.end()
         self._follower.end()
 
     def measured(self) -> list[Any] | None:
@@ -63,7 +94,9 @@ def create_run_uploader(
     connections = Connections(make_store, UploadProgress(), meter)
     execution, results = RunExecution(run), FileResults(run.log.write)
     return RunUploader(
+        run,
         connections,
         LogFollower(run, connections, execution, results),
+        LiveFollower(run, connections, execution),
         FinalUpload(run, connections, execution, results),
     )

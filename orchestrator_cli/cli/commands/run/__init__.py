@@ -18,9 +18,11 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.run.report import report_run
 from orchestrator_cli.cli.options import DURATION, Example, command
 from orchestrator_cli.cli.options.declaration_options import declaration_options
+from orchestrator_cli.cli.options.live_options import AUTO, LIVE
 from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 if TYPE_CHECKING:
+    from orchestrator_cli.core.live.schedule import LiveSchedule
     from orchestrator_cli.runner.run_record import RunOutcome, RunStart
     from orchestrator_cli.runner.session import Limits
     from orchestrator_cli.runner.spool_log import SpooledRun
@@ -95,6 +97,14 @@ if TYPE_CHECKING:
     help="Give up when CMD has ended and S3 has taken nothing for this long.",
 )
 @click.option(
+    "--live",
+    type=LIVE,
+    metavar="auto|DURATION|off",
+    default=AUTO,
+    show_default=True,
+    help="How often to store what is new of a log while CMD runs, for `logs -f`.",
+)
+@click.option(
     "--spool",
     metavar="DIR",
     type=click.Path(readable=False, path_type=Path),
@@ -120,6 +130,7 @@ def run(
     timeout: timedelta | None,
     kill_after: timedelta,
     upload_timeout: timedelta,
+    live: LiveSchedule | None,
     spool: Path | None,
     resume: Path | None,
     argv: tuple[str, ...],
@@ -176,6 +187,9 @@ def run(
         artifacts=list(dict.fromkeys(map(_absolute, artifacts))),
         artifacts_optional=if_no_artifacts == "ignore",
         include_hidden=include_hidden,
+        live=None
+        if live is None
+        else {"writer": os.urandom(16).hex(), "interval_seconds": live.fixed_seconds},
     )
     limits = Limits(
         timeout.total_seconds() if timeout else None,
@@ -276,7 +290,7 @@ def _resume(app: App, directory: Path) -> None:
             error="the runner was killed",
         )
     run.log.write("what is left is stored by a later command")
-    outcome = _uploader(app, run).finish(end)
+    outcome = _uploader(app, run).resume(end)
     report_run(app, run, outcome, end)
     if outcome.exit_code:
         sys.exit(outcome.exit_code)

@@ -37,6 +37,18 @@ def parse_head(key: str, response: S3Response, size_bytes: int) -> ObjectMetadat
     )
 
 
+def parse_age_seconds(response: S3Response) -> float | None:
+    """Return how old an object was when S3 answered, by S3's clock alone; None where it says not.
+
+    Both times are whole seconds.
+    """
+    try:
+        now = _http_date(response.header("date"))
+        return max(0.0, (now - _http_date(response.header("last-modified"))).total_seconds())
+    except ValueError:
+        return None
+
+
 @lru_cache(maxsize=64)
 def _http_date(text: str) -> datetime:
     """Parse an HTTP date, the usual form without the import for the others. Raises ValueError."""

@@ -100,7 +100,7 @@ def put_if_absent(
 
 def create_or_compare(
     what: str,
-    create: Callable[[], Operation[None]],
+    create: Callable[[], Operation[object]],
     compare: Callable[[], Operation[PutOutcome | None]],
 ) -> Operation[PutOutcome]:
     """Create an object, or compare with the one that has its key.
@@ -170,17 +170,23 @@ def _hash_object(head: ObjectMetadata) -> Operation[bytes]:
 
 
 def put_object_if_absent(
-    server: ServerTraits, key: str, data: bytes, content_type: str, digest: bytes
-) -> Operation[None]:
-    """Send one create-only PutObject.
+    server: ServerTraits,
+    key: str,
+    data: bytes,
+    content_type: str,
+    digest: bytes,
+    metadata: Mapping[str, str] | None = None,
+) -> Operation[str]:
+    """Send one create-only PutObject and return the ETag, quotes included.
 
+    `metadata` is user metadata besides the SHA-256.
     Raises ConflictError where the key is taken, and where the server does not implement the
     condition, so that the key has to be looked at before it is sent again without.
     """
     condition = {"if-none-match": "*"} if server.creates_atomically else {}
-    request = _put_request(server, key, data, content_type, digest, condition)
+    request = _put_request(server, key, data, content_type, digest, condition, metadata)
     try:
-        response = yield request
+        response: S3Response = yield request
     except UnsupportedError as error:
         if not condition:
             raise
@@ -188,19 +194,21 @@ def put_object_if_absent(
         raise ConflictError(f"{request.what}: only a look-up tells if the key is free") from error
     echoed = response.header("x-amz-checksum-sha256") == to_base64(digest)
     server.checks_sha256 = echoed
+    etag = response.header("etag")
     if echoed or server.is_aws:
-        return
+        return etag
     # Sending it again would only meet what was stored.
-    verify_etag(response.header("etag").strip('"'), md5(data), request.what, retryable=False)
+    verify_etag(etag.strip('"'), md5(data), request.what, retryable=False)
     version_id = response.header("x-amz-version-id", "null")
     if version_id != "null" and (yield from delete_if_not_oldest_version(key, version_id)):
         raise ConflictError(f"{request.what}: somebody else was first")
+    return etag
 
 
 def compare_and_swap(
     server: ServerTraits, key: str, data: bytes, etag: str, content_type: str
-) -> Operation[None]:
-    """Replace an object only if it still has this ETag. Raises ConflictError.
+) -> Operation[str]:
+    """Replace an object only if it still has this ETag; return its new one. Raises ConflictError.
 
     Where the server refuses every condition, the object is looked at right before instead, and
     `server.swaps_atomically` is False from then on.
@@ -215,7 +223,7 @@ def compare_and_swap(
     )
     for condition in conditions:
         try:
-            yield _put_request(server, key, data, content_type, digest, condition)
+            response = yield _put_request(server, key, data, content_type, digest, condition)
         except (ConflictError, UnsupportedError) as error:
             if not condition:
                 raise
@@ -225,7 +233,7 @@ def compare_and_swap(
                 raise
         else:
             server.swaps_atomically = server.swaps_atomically and bool(condition)
-            return
+            return str(response.header("etag"))
     raise ConflictError(f"{what}: the server refuses it whatever the object is")
 
 
@@ -236,10 +244,12 @@ def _put_request(
     content_type: str,
     digest: bytes,
     condition: Mapping[str, str],
+    metadata: Mapping[str, str] | None = None,
 ) -> S3Request:
     what = f"{'upload' if 'if-none-match' in condition else 'update'} of {printable(key)}"
     headers = {
         **condition,
+        **{f"x-amz-meta-{name}": text for name, text in (metadata or {}).items()},
         "content-type": content_type,
         "x-amz-checksum-sha256": to_base64(digest),
         f"x-amz-meta-{SHA256_METADATA}": digest.hex(),

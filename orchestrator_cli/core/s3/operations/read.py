@@ -15,7 +15,11 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import sha256
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
-from orchestrator_cli.core.s3.operations.object_head import SHA256_HEADER, parse_head
+from orchestrator_cli.core.s3.operations.object_head import (
+    SHA256_HEADER,
+    parse_age_seconds,
+    parse_head,
+)
 from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
     Operation,
@@ -39,10 +43,14 @@ _MAX_WHOLE_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ObjectContent:
-    """The content of an object with the ETag it had, quotes included as S3 sent them."""
+    """The content of an object with the ETag it had, quotes included as S3 sent them.
+
+    `age_seconds` is how old it was when S3 answered, by S3's clock; None where it did not say.
+    """
 
     content: bytes
     etag: str
+    age_seconds: float | None = None
 
 
 def head_object(key: str, *, with_checksum: bool = False) -> Operation[ObjectMetadata]:
@@ -113,7 +121,8 @@ def get_object(key: str, max_bytes: int | None = None) -> Operation[ObjectConten
         if recorded is not None and recorded != sha256(response.body).hex():
             message = f"{what}: the bytes received do not match their checksum"
             raise IntegrityError(message, retryable=True)
-        return ObjectContent(bytes(response.body), response.header("etag"))
+        age = parse_age_seconds(response)
+        return ObjectContent(bytes(response.body), response.header("etag"), age)
 
     try:
         return (yield from fetch(request, parse))

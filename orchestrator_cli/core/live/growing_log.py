@@ -1,0 +1,122 @@
+"""One log that grows: how much of it is stored, and what of the rest makes the next segment."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from orchestrator_cli.core.base.errors import IntegrityError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES, Segment, size_of_next
+from orchestrator_cli.core.live.state import LogPosition
+from orchestrator_cli.core.s3.checksum import sha256
+
+
+class LogSource(Protocol):
+    """What a log is read from while somebody else writes it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How much of the log is there."""
+        ...
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Return bytes of the log that are there."""
+        ...
+
+
+class FileSource:
+    """A log in an open file that is only appended to."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @property
+    def size_bytes(self) -> int:
+        """How much of the log is there."""
+        return os.fstat(self._descriptor).st_size
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Return bytes of the log that are there."""
+        pieces = []
+        while size_bytes > 0:
+            piece = os.pread(self._descriptor, size_bytes, offset_bytes)
+            if not piece:
+                break
+            pieces.append(piece)
+            offset_bytes += len(piece)
+            size_bytes -= len(piece)
+        return b"".join(pieces)
+
+
+class GrowingLog:
+    """A log on its way to S3. It is looked at once an interval; times are ms since 1970."""
+
+    def __init__(self, name: str, source: LogSource) -> None:
+        self.name = name
+        self.position = LogPosition()
+        self._source = source
+        # How much was there at the last look, and at the one before.
+        self._seen = 0
+        self._aged = 0
+        self._looked_ms = 0
+        self._first_ms = 0
+        self._before_ms = 0
+
+    def look(self, now_ms: int) -> None:
+        """See how far the log has grown."""
+        self._before_ms = self._looked_ms or now_ms
+        if self._seen <= self.position.offset:
+            # What is new has arrived since the look before this one.
+            self._first_ms = self._before_ms
+        self._aged, self._seen = self._seen, self._source.size_bytes
+        self._looked_ms = now_ms
+
+    def is_shorter_than_stored(self) -> bool:
+        """Return whether more is stored than was there at the last look."""
+        return self._seen < self.position.offset
+
+    def next_segment(self, writer: str, *, final: bool = False) -> tuple[Segment, bytes] | None:
+        """Return what to store next; None where it should wait. The last one waits for nothing."""
+        offset = self.position.offset
+        data = self._read(offset, min(self._seen - offset, MAX_SEGMENT_BYTES))
+        size = len(data) if final else size_of_next(data, self._aged - offset)
+        if size == 0:
+            return None
+        data = data[:size]
+        segment = Segment(
+            offset,
+            size,
+            sha256(data).hex(),
+            self.position.line,
+            self._first_ms,
+            self._looked_ms,
+            writer,
+        )
+        return segment, data
+
+    def end_marker(self, writer: str) -> Segment:
+        """Return the segment without bytes that says that the log ends where it is stored to."""
+        now, line = self._looked_ms, self.position.line
+        return Segment(self.position.offset, 0, sha256(b"").hex(), line, now, now, writer)
+
+    def holds(self, segment: Segment) -> bool | None:
+        """Return whether a stored segment has our bytes; None where we have fewer as yet."""
+        if self._source.size_bytes < segment.end:
+            return None
+        data = self._read(segment.offset, segment.size_bytes)
+        return sha256(data).hex() == segment.sha256
+
+    def advance(self, segment: Segment, data: bytes | None = None) -> None:
+        """Go on behind a segment that is stored; behind the end marker there is nothing."""
+        if data is None:
+            data = self._read(segment.offset, segment.size_bytes)
+        line = self.position.line + data.count(b"\n")
+        self.position = LogPosition(segment.end, line, segment.is_end, self.position.unknown)
+        self._first_ms = self._before_ms
+
+    def _read(self, offset: int, size_bytes: int) -> bytes:
+        data = self._source.read_at(offset, size_bytes) if size_bytes > 0 else b""
+        if len(data) < size_bytes:
+            raise IntegrityError(f"{printable(self.name)} has become shorter")
+        return data

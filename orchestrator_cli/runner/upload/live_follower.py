@@ -1,0 +1,99 @@
+"""Write the logs of a run to S3 while they grow, for whoever wants to read them now."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+from orchestrator_cli.core.base.cancellation import CancelToken
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.live.growing_log import FileSource, GrowingLog
+from orchestrator_cli.core.live.schedule import LiveSchedule
+from orchestrator_cli.core.live.state import LiveState
+from orchestrator_cli.core.live.store import S3LiveStore
+from orchestrator_cli.core.live.writer import LiveWriter
+from orchestrator_cli.runner.spool import RUN_LOGS
+from orchestrator_cli.runner.spool_log import SpooledRun
+from orchestrator_cli.runner.upload.connections import Connections
+from orchestrator_cli.runner.upload.run_execution import RunExecution
+
+# So long the final uploads wait for the last segments, so that a reader sees these first.
+_MOMENT_SECONDS = 1.0
+# So long the last segments may take; the rest of a backlog is in the final log only.
+_PATIENCE_SECONDS = 10.0
+
+
+class LiveFollower:
+    """Writes the logs of one run as live segments, in a thread of its own.
+
+    Nothing waits for it longer than a moment, and what goes wrong is a line in runner.log.
+    """
+
+    def __init__(self, run: SpooledRun, connections: Connections, execution: RunExecution) -> None:
+        self._run = run
+        self._connections = connections
+        self._execution = execution
+        self._ended = CancelToken()
+        self._thread: threading.Thread | None = None
+
+    def start(self, *, resumed: bool = False) -> None:
+        """Begin, where that is asked for and this machine allows one more thread.
+
+        `resumed`: go on with what an earlier process has begun, or do nothing.
+        """
+        if self._run.start.live is None or self._run.spool.directory is None:
+            return
+        self._thread = threading.Thread(
+            target=self._follow, args=(resumed,), name="live", daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._thread = None
+            self._run.log.write("no thread can be started: live logs are off")
+
+    def end(self) -> None:
+        """Say that the logs grow no more."""
+        self._ended.set()
+
+    def join(self) -> None:
+        """Wait a moment for the last segments; what takes longer is not waited for."""
+        if self._thread is not None:
+            self._thread.join(_MOMENT_SECONDS)
+
+    def _follow(self, resumed: bool) -> None:
+        try:
+            with contextlib.ExitStack() as opened:
+                self._write(opened, resumed)
+        except (OrchestratorError, OSError) as error:
+            self._run.log.write(f"live logs are off: {error}")
+        except Exception as error:  # noqa: BLE001 - the final logs are stored whatever happens
+            self._run.log.write(f"live logs are off: unexpected {type(error).__name__}: {error}")
+
+    def _write(self, opened: contextlib.ExitStack, resumed: bool) -> None:
+        if not resumed and not self._execution.wait_until_created(self._ended):
+            return
+        store = S3LiveStore(self._connections.store(), self._run.start.execution_id)
+        if resumed and store.read_state() is None:
+            return
+        writer, schedule = self._writer(store, opened)
+        wait = None if resumed else schedule.next_wait_seconds(0)
+        while wait is not None and not self._ended.wait(wait):
+            wait = writer.step()
+        if resumed or writer.begun:
+            writer.finish(_PATIENCE_SECONDS)
+
+    def _writer(
+        self, store: S3LiveStore, opened: contextlib.ExitStack
+    ) -> tuple[LiveWriter, LiveSchedule]:
+        start = self._run.start
+        live = start.live or {}
+        logs = []
+        for name in RUN_LOGS:
+            item = self._run.planned_log(name)
+            if item is not None and item.file is not None:
+                file = opened.enter_context(item.file.open())
+                logs.append(GrowingLog(name, FileSource(file.fileno())))
+        schedule = LiveSchedule(live.get("interval_seconds"))
+        state = LiveState(live["writer"], start.host, start.pid)
+        return LiveWriter(store, state, logs, schedule, self._run.log.write), schedule

@@ -1,0 +1,44 @@
+"""Take back from live segments what a spool has lost, as after a power cut."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from orchestrator_cli.core.base.descriptors import write_all
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.live.growing_log import FileSource
+from orchestrator_cli.core.live.restore import missing_tail
+from orchestrator_cli.core.live.state import read_state
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.runner.spool import RUN_LOGS
+from orchestrator_cli.runner.spool_log import SpooledRun
+
+
+def restore_spool(run: SpooledRun, store: ArtifactStore) -> None:
+    """Append to each spooled log what only its live segments hold.
+
+    Where that is not allowed, or they hold other bytes, a line in runner.log says so. Raises what
+    may pass, and OSError: a final log that lacks bytes could not be mended.
+    """
+    if run.start.live is None or run.spool.directory is None:
+        return
+    try:
+        if store.clients.run(read_state(run.start.execution_id)) is not None:
+            for name in RUN_LOGS:
+                _restore(run, store, name)
+    except OrchestratorError as error:
+        if error.retryable or error.is_fatal:
+            raise
+        run.log.write(f"nothing is taken back from live segments: {error.message}")
+
+
+def _restore(run: SpooledRun, store: ArtifactStore, name: str) -> None:
+    with contextlib.closing(run.spool.open_log(name)) as log:
+        source, restored = FileSource(log.fileno()), 0
+        for data in missing_tail(store, run.start.execution_id, name, source):
+            write_all(log.fileno(), data)
+            restored += len(data)
+        if restored:
+            os.fsync(log.fileno())
+            run.log.write(f"{name}: {restored:,} bytes are taken back from live segments")

@@ -1,0 +1,326 @@
+"""Live logs as they are written: what it costs, what faults leave, and who may write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli.core.executions.keys import live_segment_key, live_state_key
+from orchestrator_cli.core.live.schedule import LiveSchedule
+from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES
+from tests.live.writing import ERR, ID, OUT, Bench, Clock, s3_store, stored_log, stored_state
+from tests.support import faults
+from tests.support.proxy import Proxy
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@pytest.fixture
+def bench(bucket: str, recorder: Proxy, tmp_path: Path) -> Iterator[Bench]:
+    """A bench whose requests go through the recording proxy."""
+    bench = Bench(tmp_path / "one", s3_store(bucket))
+    yield bench
+    bench.close()
+
+
+def numbered(number: int) -> bytes:
+    return f"line {number}\n".encode()
+
+
+def lines(count: int) -> bytes:
+    return b"".join(map(numbered, range(count)))
+
+
+def puts(recorder: Proxy) -> dict[str, int]:
+    """Count the PUTs of segments, end markers and heartbeats."""
+    counts = {"segments": 0, "ends": 0, "states": 0}
+    for call in recorder.calls("PutObject"):
+        if call.key == live_state_key(ID):
+            counts["states"] += 1
+        else:
+            counts["segments" if call.request_bytes else "ends"] += 1
+    return counts
+
+
+# --- what it costs ---------------------------------------------------------------------------
+
+
+def test_minute_of_a_line_a_second_costs_what_is_promised(
+    bench: Bench, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    bench.run(60, numbered)
+    bench.writer.finish(5)
+    counts = puts(recorder)
+    assert counts["segments"] <= 30
+    assert counts["ends"] == 2
+    assert counts["states"] <= 4
+    # It looks whether somebody else writes, once, and at nothing else.
+    assert recorder.count() == sum(counts.values()) + 1
+    stored = stored_log(s3, bucket)
+    assert (stored.data, stored.ended) == (lines(60), True)
+    assert stored_log(s3, bucket, ERR).ended
+    state = stored_state(s3, bucket)
+    assert state.ended
+    assert state.logs[OUT].offset == len(lines(60))
+    assert state.logs[OUT].line == 60
+    assert bench.notes == []
+
+
+def test_ten_silent_minutes_cost_a_heartbeat_now_and_then(bench: Bench, recorder: Proxy) -> None:
+    bench.schedule = LiveSchedule()
+    bench.run(600)
+    bench.writer.finish(5)
+    counts = puts(recorder)
+    assert sum(counts.values()) <= 21
+    assert counts["segments"] == 0
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "seconds"), [(0, 1.0), (59, 1.0), (60, 2.0), (599, 2.0), (600, 5.0)]
+)
+def test_waits_grow_with_the_log_and_are_never_the_same_for_a_fleet(
+    elapsed: float, seconds: float
+) -> None:
+    schedule = LiveSchedule()
+    waits = {schedule.next_wait_seconds(elapsed) / seconds for _ in range(20)}
+    assert len(waits) > 1
+    assert min(waits) >= 0.8
+    assert max(waits) <= 1.2
+    fixed = {LiveSchedule(3.0).next_wait_seconds(elapsed) for _ in range(20)}
+    assert min(fixed) >= 3.0
+    assert max(fixed) <= 3.3
+
+
+def test_backlog_goes_in_the_largest_segments_back_to_back(
+    bench: Bench, s3: S3Client, bucket: str
+) -> None:
+    whole = b"x" * (2 * MAX_SEGMENT_BYTES - 1) + b"\n"
+    bench.append(whole + b"tail\n")
+    bench.writer.step()
+    assert stored_log(s3, bucket).sizes == [MAX_SEGMENT_BYTES, MAX_SEGMENT_BYTES, 5]
+
+
+def test_log_of_exactly_one_segment_has_no_empty_one_but_its_end(
+    bench: Bench, s3: S3Client, bucket: str
+) -> None:
+    bench.append(b"x" * MAX_SEGMENT_BYTES)
+    bench.run(10)
+    bench.writer.finish(5)
+    stored = stored_log(s3, bucket)
+    assert (stored.sizes, stored.ended) == ([MAX_SEGMENT_BYTES], True)
+
+
+def test_prompt_goes_with_the_next_interval_and_the_last_line_with_the_end(
+    bench: Bench, s3: S3Client, bucket: str
+) -> None:
+    bench.append(b"first\npass")
+    bench.writer.step()
+    assert stored_log(s3, bucket).sizes == [6]
+    bench.writer.step()
+    assert stored_log(s3, bucket).sizes == [6, 4]
+    bench.append(b"word: ")
+    bench.writer.finish(5)
+    stored = stored_log(s3, bucket)
+    assert (stored.data, stored.sizes, stored.ended) == (b"first\npassword: ", [6, 4, 6], True)
+
+
+def test_backlog_that_takes_too_long_is_left_to_the_final_log(
+    bench: Bench, s3: S3Client, bucket: str
+) -> None:
+    bench.append(b"a\n")
+    bench.writer.step()
+    bench.append(b"b\n")
+    bench.writer.finish(0)
+    stored = stored_log(s3, bucket)
+    assert (stored.data, stored.ended) == (b"a\n", True)
+    assert stored_state(s3, bucket).ended
+
+
+# --- what goes wrong -------------------------------------------------------------------------
+
+OUTAGES: dict[str, Callable[[Proxy], object]] = {
+    "answers of segments are lost": lambda proxy: proxy.inject(
+        faults.DropAnswer(), "PutObject", key=OUT, times=None, probability=0.5
+    ),
+    "answers of heartbeats are lost": lambda proxy: proxy.inject(
+        faults.DropAnswer(), "PutObject", key="state", times=None, probability=0.5
+    ),
+    "bursts of 503": lambda proxy: proxy.inject(
+        faults.slow_down(), times=None, probability=0.4
+    ),
+    "answers of 503 to what was done": lambda proxy: proxy.inject(
+        faults.Answer(503, "SlowDown", forward=True), "PutObject", times=None, probability=0.4
+    ),
+    "a minute without S3": lambda proxy: proxy.inject(faults.ResetBefore(), nth=8, times=12),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
+def test_outage_leaves_no_gap_and_nothing_twice(
+    outage: Callable[[Proxy], object], bench: Bench, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    outage(recorder)
+    bench.run(120, numbered)
+    assert bench.writer.off is None
+    recorder.heal()
+    bench.writer.finish(60)
+    stored = stored_log(s3, bucket)
+    assert (stored.data, stored.ended) == (lines(120), True)
+    assert stored_state(s3, bucket).ended
+    assert bench.notes == []
+
+
+def test_waits_grow_while_s3_is_away_and_nothing_is_sent_twice_for_it(
+    bench: Bench, recorder: Proxy
+) -> None:
+    recorder.inject(faults.ResetBefore(), times=None)
+    bench.run(600, numbered)
+    # A full jitter of up to 30 s; at the interval of 2 s it would be 300.
+    assert recorder.count() < 100
+    bench.writer.finish(5)
+    assert bench.writer.off is not None
+    assert "their end is not stored" in bench.notes[0]
+
+
+def test_wrong_clock_changes_times_only(bench: Bench, s3: S3Client, bucket: str) -> None:
+    bench.clock.off_ms = -3_600_000
+    bench.run(10, numbered)
+    bench.clock.off_ms = 3_600_000
+    bench.run(10, numbered)
+    bench.writer.finish(5)
+    assert stored_log(s3, bucket).data == lines(10) * 2
+
+
+def test_refusal_turns_live_off_with_one_note(
+    bench: Bench, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    recorder.inject(faults.access_denied(), "PutObject", key="live/", times=None)
+    bench.run(60, numbered)
+    bench.writer.finish(5)
+    assert recorder.count("PutObject") == 1
+    assert len(bench.notes) == 1
+    assert "live logs are off: " in bench.notes[0]
+
+
+def test_file_that_becomes_shorter_turns_live_off(bench: Bench, bucket: str) -> None:
+    bench.append(b"one\n")
+    bench.writer.step()
+    (bench.directory / OUT).write_bytes(b"")
+    bench.writer.finish(5)
+    assert bench.notes == [
+        "live logs are off: stdout.log is shorter than what is stored of it"
+    ]  # fmt: skip
+
+
+# --- who may write ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(bench: Bench, bucket: str, tmp_path: Path) -> Iterator[Bench]:
+    """Another writer of the same execution, in another process as it were."""
+    other = Bench(tmp_path / "two", s3_store(bucket), writer_id="b2" * 16, clock=bench.clock)
+    yield other
+    other.close()
+
+
+def test_fresh_heartbeat_fences_another_writer(
+    bench: Bench, other: Bench, s3: S3Client, bucket: str
+) -> None:
+    bench.append(b"mine\n")
+    bench.writer.step()
+    other.append(b"theirs\n")
+    assert other.writer.step() is None
+    assert "process 42 on bench-7 writes them" in other.notes[0]
+    bench.append(b"too\n")
+    bench.writer.finish(5)
+    assert stored_log(s3, bucket).data == b"mine\ntoo\n"
+    assert bench.notes == []
+
+
+def test_stale_heartbeat_is_taken_over_where_the_bytes_are_the_same(
+    bench: Bench, other: Bench, s3: S3Client, bucket: str
+) -> None:
+    bench.run(10, numbered)
+    other.store.age_seconds = 91
+    other.append(lines(3))
+    other.writer.step()
+    # What it has not yet cannot be compared, and nothing is stored meanwhile.
+    assert other.writer.off is None
+    other.append(lines(20)[len(lines(3)) :])
+    other.writer.step()
+    other.writer.finish(5)
+    assert stored_log(s3, bucket).data == lines(20)
+    state = stored_state(s3, bucket)
+    assert (state.writer, state.epoch, state.ended) == (other.writer_id, 2, True)
+    # The one that was there before hears of it with its next heartbeat.
+    bench.run(60)
+    assert len(bench.notes) == 1
+    assert "another writer" in bench.notes[0]
+    assert stored_log(s3, bucket).data == lines(20)
+
+
+@pytest.mark.parametrize("more", [b"", b"and more\n"])
+def test_other_bytes_are_not_taken_over(
+    more: bytes, bench: Bench, other: Bench, s3: S3Client, bucket: str
+) -> None:
+    bench.append(b"mine\n")
+    bench.writer.step()
+    other.store.age_seconds = 91
+    other.append(b"this\n" + more)
+    assert other.writer.step() is None
+    assert other.notes == [
+        "live logs are off: other bytes are stored of stdout.log, from byte 0 on"
+    ]
+    assert stored_log(s3, bucket).data == b"mine\n"
+
+
+def test_shorter_log_does_not_end_what_is_stored(
+    bench: Bench, other: Bench, s3: S3Client, bucket: str
+) -> None:
+    bench.append(b"mine\n")
+    bench.writer.step()
+    other.store.age_seconds = 91
+    other.append(b"mi")
+    other.writer.step()
+    other.writer.finish(5)
+    assert "shorter than what is stored" in other.notes[0]
+    stored = stored_log(s3, bucket)
+    assert (stored.data, stored.ended) == (b"mine\n", False)
+
+
+def test_same_writer_begins_again_at_once_and_goes_on_where_it_was(
+    bench: Bench, recorder: Proxy, tmp_path: Path, s3: S3Client, bucket: str
+) -> None:
+    bench.run(10, numbered)
+    recorder.clear()
+    again = Bench(bench.directory, bench.store, clock=Clock())
+    again.append(b"and more\n")
+    again.writer.step()
+    again.writer.finish(5)
+    again.close()
+    stored = stored_log(s3, bucket)
+    assert (stored.data, stored.ended) == (lines(10) + b"and more\n", True)
+    assert stored_state(s3, bucket).epoch == 2
+    assert again.notes == []
+    # What the last heartbeat did not know of is compared, and nothing is sent again.
+    assert recorder.count("PutObject", live_segment_key(ID, OUT, 0)) == 0
+
+
+def test_segment_of_nobody_known_turns_live_off(bench: Bench, s3: S3Client, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key=live_segment_key(ID, OUT, 0), Body=b"foreign")
+    bench.append(b"mine\n")
+    assert bench.writer.step() is None
+    assert "is no segment of a live log" in bench.notes[0]
+
+
+def test_heartbeat_that_was_removed_is_made_again(bench: Bench, s3: S3Client, bucket: str) -> None:
+    bench.append(b"mine\n")
+    bench.writer.step()
+    s3.delete_object(Bucket=bucket, Key=live_state_key(ID))
+    bench.writer.finish(5)
+    assert stored_state(s3, bucket).ended
+    assert bench.notes == []

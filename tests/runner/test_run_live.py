@@ -1,0 +1,196 @@
+"""Live logs of a run: there while it runs, whole after whatever is killed, never in its way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli.core.executions.keys import live_log_prefix, live_prefix, live_state_key
+from orchestrator_cli.core.live.state import LiveState, parse_state
+from tests.runner.test_run import wait_for
+from tests.support import faults
+from tests.support.commands_run import record, run_id, spools, stored
+from tests.support.objects import bucket_contents, list_keys
+from tests.support.proxy import Proxy
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+OUT, ERR = "stdout.log", "stderr.log"
+# Two lines at different times, so that there are two segments, and no newline at the end.
+TWICE = "echo one; sleep 0.7; printf 'two\\nend'; sleep 0.7; exit 3"
+FAST = ("run", "--live", "0.2s")
+
+
+def live(s3: S3Client, bucket: str, execution_id: str, log: str = OUT) -> list[bytes]:
+    return list(bucket_contents(s3, bucket, live_log_prefix(execution_id, log)).values())
+
+
+def live_state(s3: S3Client, bucket: str, execution_id: str) -> LiveState:
+    key = live_state_key(execution_id)
+    return parse_state(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
+
+
+def test_logs_are_live_and_end_before_the_final_ones_are_there(
+    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    result = cli_process.run(*FAST, "--", "sh", "-c", TWICE).expect(3)
+    execution_id = run_id(result)
+    segments = live(s3, bucket, execution_id)
+    assert len(segments) > 2
+    assert segments[-1] == b""
+    files = stored(s3, bucket, execution_id)
+    assert b"".join(segments) == files["logs/stdout.log"] == b"one\ntwo\nend"
+    assert live(s3, bucket, execution_id, ERR) == [b""]
+    state = live_state(s3, bucket, execution_id)
+    assert (state.ended, state.logs[OUT].offset, state.logs[OUT].line) == (True, 11, 2)
+    assert b"live" not in files["logs/runner.log"]
+    keys = [call.key for call in recorder.calls("PutObject")]
+    last = max(number for number, key in enumerate(keys) if key.startswith("live/"))
+    assert keys[last] == live_state_key(execution_id)
+    finals = [f"executions/{execution_id}/logs/{name}" for name in (OUT, ERR)]
+    assert all(keys.index(key) > last for key in finals)
+
+
+def test_command_that_ends_at_once_and_one_that_wants_none_have_no_live_logs(
+    cli_process: Processes, recorder: Proxy
+) -> None:
+    cli_process.run("run", "--", "true").ok()
+    cli_process.run("run", "--live", "off", "--", "sh", "-c", "echo one; sleep 1.5").ok()
+    assert [call.key for call in recorder.calls() if "live" in call.key] == []
+
+
+@pytest.mark.parametrize("text", ["0", "90s", "never", "-1s", ""])
+def test_interval_that_is_none_is_refused(cli_process: Processes, text: str) -> None:
+    cli_process.run("run", "--live", text, "--", "true").expect(2)
+
+
+def test_role_without_live_keys_leaves_the_run_as_it_is(
+    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    recorder.inject(faults.access_denied(), key="live/", times=None)
+    result = cli_process.run(*FAST, "--", "sh", "-c", TWICE).expect(3)
+    execution_id = run_id(result)
+    files = stored(s3, bucket, execution_id)
+    assert files["logs/stdout.log"] == b"one\ntwo\nend"
+    notes = [line for line in files["logs/runner.log"].splitlines() if b"live logs are off" in line]
+    assert len(notes) == 1
+    kept = record(s3, bucket, execution_id)
+    assert (kept["result"], kept["artifact_status"], kept["failures"]) == ("fail", "complete", [])
+    assert list_keys(s3, bucket, live_prefix(execution_id)) == []
+
+
+def test_segment_that_hangs_holds_up_neither_the_command_nor_the_final_logs(
+    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    hold = faults.Hold("head")
+    recorder.inject(hold, "PutObject", key=f"live/.*/{OUT}", times=None)
+    script = "echo one; sleep 0.7; head -c 20000000 /dev/zero; exit 3"
+    result = cli_process.run(*FAST, "--", "sh", "-c", script).expect(3)
+    assert hold.reached.is_set()
+    files = stored(s3, bucket, run_id(result))
+    assert len(files["logs/stdout.log"]) == 20_000_004
+    assert record(s3, bucket, run_id(result))["artifact_status"] == "complete"
+    hold.released.set()
+    recorder.heal()
+    recorder.settle()
+
+
+# --- who is killed ---------------------------------------------------------------------------
+
+TICKS = "i=0; while :; do i=$((i+1)); echo $$ $i; sleep 0.05; done"
+
+
+def start_ticking(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> tuple[subprocess.Popen[bytes], int, str]:
+    """Start a run that prints for ever, and wait until some of it is live."""
+    process = cli_process.start(*FAST, "--", "sh", "-c", TICKS, start_new_session=True)
+    assert process.stdout is not None
+    command = int(process.stdout.readline().split()[0])
+    (spool,) = spools()
+    wait_for(lambda: len(live(s3, bucket, spool.name)) > 1)
+    return process, command, spool.name
+
+
+def let_go(process: subprocess.Popen[bytes]) -> bytes:
+    """Return what the command had printed and somebody has still to read."""
+    assert process.stdout is not None
+    return process.stdout.read()
+
+
+def test_killed_command_has_its_last_line_live(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    process, command, execution_id = start_ticking(cli_process, s3, bucket)
+    os.killpg(command, signal.SIGKILL)
+    let_go(process)
+    assert process.wait() == 128 + signal.SIGKILL
+    final = stored(s3, bucket, execution_id)["logs/stdout.log"]
+    assert b"".join(live(s3, bucket, execution_id)) == final
+    assert live_state(s3, bucket, execution_id).ended
+    assert record(s3, bucket, execution_id)["result"] == "error"
+
+
+def test_killed_run_is_ended_by_the_process_that_stores(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    process, command, execution_id = start_ticking(cli_process, s3, bucket)
+    process.kill()
+    os.killpg(command, signal.SIGKILL)
+    wait_for(lambda: not spools())
+    files = stored(s3, bucket, execution_id)
+    assert b"".join(live(s3, bucket, execution_id)) == files["logs/stdout.log"]
+    assert live_state(s3, bucket, execution_id).ended
+    assert b"the runner was killed: the process that stores goes on" in files["logs/runner.log"]
+
+
+def test_resumed_run_takes_back_what_its_spool_has_lost(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    """All are killed, as by a power cut that also takes what the disk had not yet."""
+    process, command, execution_id = start_ticking(cli_process, s3, bucket)
+    for group in (process.pid, command):
+        os.killpg(group, signal.SIGKILL)
+    process.wait()
+    (spool,) = spools()
+    before = live_state(s3, bucket, execution_id)
+    assert not before.ended
+    seen = b"".join(live(s3, bucket, execution_id))
+    log = spool / "logs" / OUT
+    whole = log.read_bytes()
+    # In the middle of a segment, so that part of one is taken back.
+    os.truncate(log, 3)
+    wait_for(lambda: cli_process.run("run", "--resume", spool).exit_code == 0)
+    files = stored(s3, bucket, execution_id)
+    final = files["logs/stdout.log"]
+    assert whole.startswith(seen)
+    assert final == seen
+    assert b"".join(live(s3, bucket, execution_id)) == final
+    assert b"bytes are taken back from live segments" in files["logs/runner.log"]
+    after = live_state(s3, bucket, execution_id)
+    assert (after.ended, after.writer, after.epoch) == (True, before.writer, before.epoch + 1)
+
+
+def test_resumed_run_stores_its_spool_where_live_segments_have_other_bytes(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    process, command, execution_id = start_ticking(cli_process, s3, bucket)
+    for group in (process.pid, command):
+        os.killpg(group, signal.SIGKILL)
+    process.wait()
+    (spool,) = spools()
+    log = spool / "logs" / OUT
+    log.write_bytes(b"other\n")
+    seen = live(s3, bucket, execution_id)
+    wait_for(lambda: cli_process.run("run", "--resume", spool).exit_code == 0)
+    files = stored(s3, bucket, execution_id)
+    assert files["logs/stdout.log"] == b"other\n"
+    assert live(s3, bucket, execution_id) == seen
+    assert b"hold other bytes from byte 0 on" in files["logs/runner.log"]
+    assert b"live logs are off" in files["logs/runner.log"]

@@ -18,6 +18,7 @@ import click
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, Settings, debug_from_environment, load_config
 from orchestrator_cli.cli.options import OncePerOption, global_options
+from orchestrator_cli.cli.utf8_mode import ensure_utf8_mode
 from orchestrator_cli.core.base.descriptors import WaitingWriter
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
@@ -278,6 +279,7 @@ def run_process() -> NoReturn:
 
     That takes as long as a request, and everything is written and joined by then.
     """
+    ensure_utf8_mode()
     try:
         main()
     except SystemExit as end:

@@ -26,7 +26,7 @@ from orchestrator_cli.cli.options import (
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
-    from orchestrator_cli.core.transfer.upload.plan import PlanItem
+    from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
     from orchestrator_cli.core.transfer.upload.target import UploadSession
@@ -128,6 +128,10 @@ def upload(
     only what S3 does not have. A PATH of - reads standard input, in bounded memory whatever its
     length.
 
+    --dry-run reads and compares every file, and ends with the exit code that the upload would have,
+    as far as that can be told without storing: rights are not tried, and standard input is not
+    read.
+
     Below a directory, files and directories whose names begin with a dot, such as .env, .git/ and
     .ssh/, and links to them are left out unless --include-hidden is given. Links are followed only
     to files inside the directory.
@@ -139,7 +143,7 @@ def upload(
     from orchestrator_cli.core.transfer.upload.plan import PathFilter, plan_upload
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 
-    app.resumes = True
+    app.resumes = not dry_run
     text, paths = split_id(arguments)
     _check_paths(paths, name)
 
@@ -164,10 +168,10 @@ def upload(
         return
     selection = PathFilter(include, exclude, include_hidden)
     plan = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
-    if dry_run:
-        _print_plan(app, plan, as_json)
-        return
     plan = _with_missing_paths(plan, if_no_files_found)
+    if dry_run:
+        _preview_files(app, session, plan, concurrency, as_json, if_no_files_found)
+        return
     recorder = UploadRecorder(session, lambda: open_session(execution_id), paths)
     summary = _upload_files(app, session, plan, recorder, concurrency, as_json)
     _finish(app, summary, execution_id, if_no_files_found)
@@ -250,7 +254,7 @@ def _upload_stdin(
         Path("-"), path, artifact_key(session.execution_id, path), 0, guess_content_type(path)
     )
     if dry_run:
-        _print_plan(app, [item], as_json)
+        _preview_stdin(app, session, item, as_json)
         return
     stdin: TextIO | None = sys.stdin
     if stdin is None:
@@ -297,7 +301,7 @@ def _outcome(result: UploadResult) -> str:
     return "failed" if result.error else "skipped"
 
 
-def _record(result: UploadResult, outcome: str) -> dict[str, Any]:
+def _record(result: UploadResult, outcome: str | None) -> dict[str, Any]:
     error = result.error
     return {
         "source": _json_text(result.source),
@@ -318,25 +322,48 @@ def _json_text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _print_plan(app: App, plan: Iterable[PlanItem], as_json: bool) -> None:
-    from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.transfer.upload.plan import SkippedPath
+def _preview_files(
+    app: App,
+    session: UploadSession,
+    plan: Iterable[PlanItem],
+    concurrency: int,
+    as_json: bool,
+    if_no_files: str,
+) -> None:
+    from orchestrator_cli.core.transfer.upload.preview import preview_upload
 
-    for item in plan:
-        if isinstance(item, SkippedPath):
-            app.output.warn(f"would skip {printable(item.source)}: {item.reason}")
-        elif as_json:
-            app.output.json(
-                {
-                    "source": _json_text(str(item.source)),
-                    "path": item.path,
-                    "key": item.key,
-                    "size_bytes": item.size_bytes,
-                    "content_type": item.content_type,
-                }
-            )
-        else:
-            app.output.line(f"{printable(item.source)} -> {printable(item.key)}")
+    _failing(app, session)
+    with (
+        app.output.failures_at_the_end(),
+        session.transfers(concurrency, lambda size_bytes: None) as transfers,
+    ):
+        summary = preview_upload(transfers, plan, lambda result: _show(app, result, as_json))
+    _finish(app, summary, session.execution_id, if_no_files)
+
+
+def _preview_stdin(app: App, session: UploadSession, item: PlannedFile, as_json: bool) -> None:
+    """Show where standard input would go; whoever writes it must not lose it to a preview."""
+    from orchestrator_cli.core.s3.types import UploadResult
+
+    _failing(app, session)
+    _show(app, UploadResult("-", item.path, item.key, 0, None), as_json)
+
+
+def _show(app: App, result: UploadResult, as_json: bool) -> None:
+    """Print where a file would go."""
+    from orchestrator_cli.core.base.text import printable
+    from orchestrator_cli.core.s3.types import PutOutcome
+    from orchestrator_cli.core.transfer.upload.plan import guess_content_type
+
+    if result.key is None or result.error is not None:
+        _report(app, result, as_json)
+    elif as_json:
+        content_type = guess_content_type(result.path or "")
+        outcome = str(result.outcome) if result.outcome else None
+        app.output.record({**_record(result, outcome), "content_type": content_type})
+    else:
+        stored = " (identical)" if result.outcome is PutOutcome.IDENTICAL else ""
+        app.output.line(f"{printable(result.source)} -> {printable(result.key)}{stored}")
 
 
 def _finish(app: App, summary: UploadSummary, execution_id: str, if_no_files: str) -> None:
@@ -355,8 +382,9 @@ def _finish(app: App, summary: UploadSummary, execution_id: str, if_no_files: st
             app.output.warn("no files found")
         return
     resumed = f", {human_size(summary.resumed_bytes)} resumed" if summary.resumed_bytes else ""
+    sent = f"; {human_size(summary.sent_bytes)} sent{resumed}" if not summary.is_preview else ""
     app.output.note(
-        f"uploaded to {execution_id}: {human_count(summary.stored, 'file')}, "
-        f"{human_size(summary.stored_bytes)}: {summary.created:,} created, "
-        f"{summary.identical:,} identical; {human_size(summary.sent_bytes)} sent{resumed}"
+        f"{'would upload' if summary.is_preview else 'uploaded'} to {execution_id}: "
+        f"{human_count(summary.stored, 'file')}, {human_size(summary.stored_bytes)}: "
+        f"{summary.created:,} created, {summary.identical:,} identical{sent}"
     )

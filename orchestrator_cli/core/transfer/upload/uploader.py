@@ -38,8 +38,12 @@ PutIfAbsent = Callable[[str, bytes, str, str | None], Operation[tuple[PutOutcome
 
 @dataclass
 class UploadSummary:
-    """Totals of a run. `failures` holds every result that is not stored; sizes in bytes."""
+    """Totals of a run. `failures` holds every result that is not stored; sizes in bytes.
 
+    Of a preview, they are what an upload would have.
+    """
+
+    is_preview: bool = False
     created: int = 0
     identical: int = 0
     skipped: int = 0
@@ -70,7 +74,8 @@ class UploadSummary:
         if not self.failures:
             return None
         total = len(self.failures) + self.stored
-        line = f"{len(self.failures):,} of {total:,} files were not stored"
+        were = "would not be" if self.is_preview else "were not"
+        line = f"{len(self.failures):,} of {total:,} files {were} stored"
         kinds = {type(result.error) for result in self.failures}
         first = self.failures[0].error
         telling = isinstance(first, ConflictError | IntegrityError)
@@ -134,7 +139,7 @@ class Uploader:
 
     def _upload(self, item: PlanItem) -> Operation[UploadResult]:
         if isinstance(item, SkippedPath):
-            return _skipped(item)
+            return skipped(item)
         began = time.monotonic()
         try:
             if item.size_bytes > BASE_PART_BYTES:
@@ -146,10 +151,9 @@ class Uploader:
         except OrchestratorError as error:
             if self._is_fatal(error):
                 raise
-            result = _failed(item, error)
+            result = failed(item, error)
         except OSError as error:
-            reason = f"cannot read {printable(item.source)}: {error.strerror or error}"
-            result = _failed(item, OrchestratorError(reason))
+            result = unreadable_result(item, error)
         self._engine.observer.uploaded(result, max(0.0, time.monotonic() - began))
         return result
 
@@ -163,7 +167,7 @@ class Uploader:
             outcome, checksum = yield from self._put(item.key, data, item.content_type, etag)
         self._engine.on_bytes(len(data))
         sent = len(data) if outcome is PutOutcome.CREATED else 0
-        return _done(item, len(data), outcome, StoredChecksum(checksum), TransferStats(0, sent))
+        return done(item, len(data), outcome, StoredChecksum(checksum), TransferStats(0, sent))
 
     def _upload_large(self, item: PlannedFile) -> UploadResult:
         with item.open() as source:
@@ -173,7 +177,7 @@ class Uploader:
             upload = MultipartUploader(self._engine, source, item.key, item.content_type)
             outcome, checksum = upload.run()
             stored = StoredChecksum(checksum) if checksum else None
-            return _done(item, source.size_bytes, outcome, stored, upload.count)
+            return done(item, source.size_bytes, outcome, stored, upload.count)
 
 
 def _read_unchanged(item: PlannedFile) -> bytes:
@@ -187,17 +191,19 @@ def _read_unchanged(item: PlannedFile) -> bytes:
     return data
 
 
-def _skipped(item: SkippedPath) -> UploadResult:
+def skipped(item: SkippedPath) -> UploadResult:
+    """Return the result for what the plan leaves out."""
     return UploadResult(str(item.source), None, None, 0, None, error=item.error, note=item.reason)
 
 
-def _done(
+def done(
     item: PlannedFile,
     size_bytes: int,
     outcome: PutOutcome,
     stored: StoredChecksum | None,
     count: TransferStats,
 ) -> UploadResult:
+    """Return the result for a file whose key holds something now; a conflict is an error."""
     error = None
     if outcome is PutOutcome.CONFLICT:
         error = ConflictError(
@@ -217,8 +223,15 @@ def _done(
     )
 
 
-def _failed(item: PlannedFile, error: OrchestratorError) -> UploadResult:
+def failed(item: PlannedFile, error: OrchestratorError) -> UploadResult:
+    """Return the result for a file that could not be stored."""
     return UploadResult(str(item.source), item.path, item.key, item.size_bytes, None, error=error)
+
+
+def unreadable_result(item: PlannedFile, error: OSError) -> UploadResult:
+    """Return the result for a file that could not be read."""
+    reason = f"cannot read {printable(item.source)}: {error.strerror or error}"
+    return failed(item, OrchestratorError(reason))
 
 
 def upload_stream(engine: TransferEngine, item: PlannedFile, stream: BinaryStream) -> UploadResult:
@@ -230,9 +243,9 @@ def upload_stream(engine: TransferEngine, item: PlannedFile, stream: BinaryStrea
         if error.is_fatal:
             engine.observer.failed(error)
             raise
-        result = _failed(item, error)
+        result = failed(item, error)
     else:
         stored = StoredChecksum(checksum) if checksum else None
-        result = _done(item, upload.size_bytes, outcome, stored, upload.count)
+        result = done(item, upload.size_bytes, outcome, stored, upload.count)
     engine.observer.uploaded(result, None)
     return result

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
 from orchestrator_cli.cli.metrics_options import metrics_options
 from orchestrator_cli.cli.options import (
     SIZE,
@@ -174,7 +176,7 @@ def upload(
         return
     recorder = UploadRecorder(session, lambda: open_session(execution_id), paths)
     summary = _upload_files(app, session, plan, recorder, concurrency, as_json)
-    _finish(app, summary, execution_id, if_no_files_found)
+    report_end(app, summary, execution_id, if_no_files_found)
 
 
 def _check_paths(paths: tuple[str, ...], name: str | None) -> None:
@@ -221,7 +223,7 @@ def _upload_files(
 
     def on_result(result: UploadResult) -> None:
         progress.add_file()
-        _report(app, result, as_json)
+        report_result(app, result, as_json)
         recorder.add(result)
 
     with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
@@ -272,54 +274,12 @@ def _upload_stdin(
         # As with files: a refused overwrite loses nothing that was stored.
         failed = {path: str(result.error)} if result.error and result.outcome is None else {}
         session.record(failed, {path} if result.stored else set())
-    _report(app, result, as_json)
-    _finish(app, summary, session.execution_id, "ignore")
+    report_result(app, result, as_json)
+    report_end(app, summary, session.execution_id, "ignore")
 
 
 def _failing(app: App, session: UploadSession) -> set[str]:
     return session.failing(app.now() if is_preset_id(session.execution_id) else None)
-
-
-def _report(app: App, result: UploadResult, as_json: bool) -> None:
-    from orchestrator_cli.core.base.text import printable
-
-    outcome = _outcome(result)
-    if as_json:
-        app.output.record(_record(result, outcome))
-    if outcome == "skipped":
-        app.output.warn(f"skipped {printable(result.source)}: {result.note}")
-    elif result.error is not None:
-        request = f" [request id {result.error.request_id}]" if result.error.request_id else ""
-        app.output.failure(f"{printable(result.source)}: {result.error.message}{request}")
-    else:
-        app.output.detail(f"{outcome}: {printable(result.path)}")
-
-
-def _outcome(result: UploadResult) -> str:
-    if result.outcome is not None:
-        return str(result.outcome)
-    return "failed" if result.error else "skipped"
-
-
-def _record(result: UploadResult, outcome: str | None) -> dict[str, Any]:
-    error = result.error
-    return {
-        "source": _json_text(result.source),
-        "path": result.path,
-        "key": result.key,
-        "size_bytes": result.size_bytes,
-        "outcome": outcome,
-        "resumed_bytes": result.resumed_bytes,
-        "sent_bytes": result.sent_bytes,
-        "checksum": str(result.checksum) if result.checksum else None,
-        "error": error.message if error else result.note,
-        "exit_code": error.exit_code if error else 0,
-    }
-
-
-def _json_text(name: str) -> str:
-    # JSON is Unicode; a file name need not be.
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _preview_files(
@@ -337,8 +297,9 @@ def _preview_files(
         app.output.failures_at_the_end(),
         session.transfers(concurrency, lambda size_bytes: None) as transfers,
     ):
-        summary = preview_upload(transfers, plan, lambda result: _show(app, result, as_json))
-    _finish(app, summary, session.execution_id, if_no_files)
+        show = partial(show_destination, app, as_json=as_json)
+        summary = preview_upload(transfers, plan, show)
+    report_end(app, summary, session.execution_id, if_no_files)
 
 
 def _preview_stdin(app: App, session: UploadSession, item: PlannedFile, as_json: bool) -> None:
@@ -346,45 +307,4 @@ def _preview_stdin(app: App, session: UploadSession, item: PlannedFile, as_json:
     from orchestrator_cli.core.s3.types import UploadResult
 
     _failing(app, session)
-    _show(app, UploadResult("-", item.path, item.key, 0, None), as_json)
-
-
-def _show(app: App, result: UploadResult, as_json: bool) -> None:
-    """Print where a file would go."""
-    from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.s3.types import PutOutcome
-    from orchestrator_cli.core.transfer.upload.plan import guess_content_type
-
-    if result.key is None or result.error is not None:
-        _report(app, result, as_json)
-    elif as_json:
-        content_type = guess_content_type(result.path or "")
-        outcome = str(result.outcome) if result.outcome else None
-        app.output.record({**_record(result, outcome), "content_type": content_type})
-    else:
-        stored = " (identical)" if result.outcome is PutOutcome.IDENTICAL else ""
-        app.output.line(f"{printable(result.source)} -> {printable(result.key)}{stored}")
-
-
-def _finish(app: App, summary: UploadSummary, execution_id: str, if_no_files: str) -> None:
-    from orchestrator_cli.cli.output import human_count, human_size
-    from orchestrator_cli.core.base.errors import NotFoundError
-
-    error = summary.error()
-    if error is not None:
-        raise error
-    if not summary.stored:
-        if if_no_files == "error":
-            raise NotFoundError(
-                "no files found", hint="--if-no-files-found warn makes that a success"
-            )
-        if if_no_files == "warn":
-            app.output.warn("no files found")
-        return
-    resumed = f", {human_size(summary.resumed_bytes)} resumed" if summary.resumed_bytes else ""
-    sent = f"; {human_size(summary.sent_bytes)} sent{resumed}" if not summary.is_preview else ""
-    app.output.note(
-        f"{'would upload' if summary.is_preview else 'uploaded'} to {execution_id}: "
-        f"{human_count(summary.stored, 'file')}, {human_size(summary.stored_bytes)}: "
-        f"{summary.created:,} created, {summary.identical:,} identical{sent}"
-    )
+    show_destination(app, UploadResult("-", item.path, item.key, 0, None), as_json)

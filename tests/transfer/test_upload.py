@@ -282,7 +282,11 @@ def test_include_and_exclude(
     cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
 ) -> None:
     tree = make_tree(dict.fromkeys(("a.txt", "a.tmp", "d/b.txt", "d/c.log", "d/e/f.txt"), "x"))
-    cli("upload", execution, tree, "--include", "*.txt", "--exclude", "d/e/*").ok()
+    done = cli(
+        "upload", execution, tree, "--include", "*.txt", "--exclude", "d/e/*", "--exclude", "g"
+    )
+    assert "warning: nothing matches g\n" in done.ok().err
+    assert "nothing matches d/e" not in done.err
     assert stored_files(s3, bucket, execution).keys() == {
         "artifacts/custom/a.txt",
         "artifacts/custom/d/b.txt",

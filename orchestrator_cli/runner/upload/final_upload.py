@@ -19,9 +19,9 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.files.path_filter import PathFilter
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.upload.plan import (
-    PathFilter,
     PlanItem,
     PlannedFile,
     SkippedPath,

@@ -72,10 +72,10 @@ if TYPE_CHECKING:
     "--include",
     metavar="GLOB",
     multiple=True,
-    help="Upload only files that match; * also matches /.",
+    help="Upload only files that match, or whose directory does.",
 )
 @click.option(
-    "--exclude", metavar="GLOB", multiple=True, help="Leave out files that match; * also matches /."
+    "--exclude", metavar="GLOB", multiple=True, help="Leave out files and directories that match."
 )
 @click.option("--include-hidden", is_flag=True, help="Upload hidden files as well.")
 @concurrency_option
@@ -134,6 +134,9 @@ def upload(
     as far as that can be told without storing: rights are not tried, and standard input is not
     read.
 
+    A GLOB is one of a .gitignore, but * also matches /: node_modules and node_modules/ are meant at
+    any depth, /build or ./build only directly below the directory that you give.
+
     Below a directory, files and directories whose names begin with a dot, such as .env, .git/ and
     .ssh/, and links to them are left out unless --include-hidden is given. Links are followed only
     to files inside the directory.
@@ -142,7 +145,8 @@ def upload(
     content goes straight to S3. ID must then be a complete ULID. See orchestrator-api(7).
     """
     from orchestrator_cli.core.executions.ids import parse_execution_id
-    from orchestrator_cli.core.transfer.upload.plan import PathFilter, plan_upload
+    from orchestrator_cli.core.files.path_filter import PathFilter
+    from orchestrator_cli.core.transfer.upload.plan import plan_upload
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 
     app.resumes = not dry_run
@@ -172,10 +176,12 @@ def upload(
     plan = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
     plan = _with_missing_paths(plan, if_no_files_found)
     if dry_run:
-        _preview_files(app, session, plan, concurrency, as_json, if_no_files_found)
-        return
-    recorder = UploadRecorder(session, lambda: open_session(execution_id), paths)
-    summary = _upload_files(app, session, plan, recorder, concurrency, as_json)
+        summary = _preview_files(app, session, plan, concurrency, as_json)
+    else:
+        recorder = UploadRecorder(session, lambda: open_session(execution_id), paths)
+        summary = _upload_files(app, session, plan, recorder, concurrency, as_json)
+    for glob in selection.unmatched():
+        app.output.warn(f"nothing matches {glob}")
     report_end(app, summary, execution_id, if_no_files_found)
 
 
@@ -288,8 +294,7 @@ def _preview_files(
     plan: Iterable[PlanItem],
     concurrency: int,
     as_json: bool,
-    if_no_files: str,
-) -> None:
+) -> UploadSummary:
     from orchestrator_cli.core.transfer.upload.preview import preview_upload
 
     _failing(app, session)
@@ -298,8 +303,7 @@ def _preview_files(
         session.transfers(concurrency, lambda size_bytes: None) as transfers,
     ):
         show = partial(show_destination, app, as_json=as_json)
-        summary = preview_upload(transfers, plan, show)
-    report_end(app, summary, session.execution_id, if_no_files)
+        return preview_upload(transfers, plan, show)
 
 
 def _preview_stdin(app: App, session: UploadSession, item: PlannedFile, as_json: bool) -> None:

@@ -62,7 +62,9 @@ class FinalUpload:
             self._upload(end)
             metadata = self._finish(end)
         except OrchestratorError as error:
-            return self._failed(error.message, error.exit_code)
+            outcome = self._failed(error.message, error.exit_code)
+            outcome.resumes = not isinstance(error, ConflictError)
+            return outcome
         except OSError as error:
             # This machine's fault: too few descriptors, a full disk.
             return self._failed(error.strerror or str(error), 1)
@@ -75,6 +77,7 @@ class FinalUpload:
         summary = f"{metadata.artifact_count:,} files, {metadata.artifact_bytes:,} bytes"
         outcome = self._outcome(summary, 3 if self._results.failures else 0)
         outcome.stored = not self._results.left_in_spool
+        outcome.resumes = self._results.resumes
         if outcome.stored:
             self._run.spool.remove()
         return outcome

@@ -461,15 +461,9 @@ def test_an_upload_that_ends_early_is_on_record_until_it_is_repeated(
 @pytest.mark.parametrize(
     ("fault", "operation", "failing"),
     [
-        (faults.access_denied, "PutObject", "a.txt"),
         (faults.access_denied, "CreateMultipartUpload", "big.bin"),
-        (faults.access_denied, "UploadPart", "big.bin"),
-        (faults.access_denied, "CompleteMultipartUpload", "big.bin"),
         (faults.slow_down, "PutObject", "a.txt"),
-        (faults.slow_down, "UploadPart", "big.bin"),
         (faults.error_in_200, "CompleteMultipartUpload", "big.bin"),
-        (faults.ResetBefore, "PutObject", "a.txt"),
-        (lambda: faults.Answer(400, "QuotaExceeded"), "PutObject", "a.txt"),
     ],
 )
 def test_a_lasting_failure_of_one_file_is_its_own_and_a_rerun_clears_it(

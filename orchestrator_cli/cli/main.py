@@ -22,6 +22,7 @@ from orchestrator_cli.cli.process import (
     prepare_streams,
 )
 from orchestrator_cli.cli.root import cli
+from orchestrator_cli.cli.utf8_mode import ensure_utf8_mode
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
 
 __all__ = ["COMMANDS", "cli", "main", "run_process"]
@@ -32,6 +33,7 @@ def run_process() -> NoReturn:
 
     That takes as long as a request, and everything is written and joined by then.
     """
+    ensure_utf8_mode()
     try:
         main()
     except SystemExit as end:

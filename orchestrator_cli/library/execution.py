@@ -17,18 +17,14 @@ from orchestrator_cli.core.executions.listings.selection import select_files
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
 from orchestrator_cli.core.executions.record.repository import finish_execution, read_execution
+from orchestrator_cli.core.files.path_filter import PathFilter
 from orchestrator_cli.core.s3.bucket.presign import Presigner, effective_expiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.download.downloader import Downloader, DownloadSummary
 from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.plan import (
-    PathFilter,
-    PlannedFile,
-    guess_content_type,
-    plan_upload,
-)
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type, plan_upload
 from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 from orchestrator_cli.core.transfer.upload.session import DirectSession
 from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream

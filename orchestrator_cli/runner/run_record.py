@@ -89,12 +89,14 @@ class RunEnd:
 class RunOutcome:
     """What became of a run's output.
 
-    `stored` says that the spool holds nothing that S3 lacks. `problems` are lines for the user,
+    `stored` says that the spool holds nothing that S3 lacks; where it does, `resumes` says whether
+    to try again can help. `problems` are lines for the user,
     one a file. `measured` are counts for whoever writes the metrics, in the form that
     `MetricsSnapshot.from_list` takes.
     """
 
     stored: bool = False
+    resumes: bool = True
     summary: str = ""
     problems: list[str] = field(default_factory=list)
     exit_code: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orchestrator_cli.core.files.directory import Directory
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.bench_tree import DAY, OLD_ID, OTHER_ID, BenchTree
@@ -281,6 +283,9 @@ def test_same_size_and_younger_in_s3_is_no_proof(
     put_file(s3, bucket, OLD_ID, "artifacts/custom/a.txt", b"them")
     assert "1 stored before" in cli(*tree.arguments).ok().err
     cli(*tree.arguments, "--retain", "1ms").expect(6)
+    record = read_record(s3, bucket, OLD_ID)
+    assert record["artifact_status"] == "artifact_error"
+    assert [one["path"] for one in record["failures"]] == ["artifacts/custom/a.txt"]
     assert path.read_bytes() == b"mine"
 
 
@@ -293,6 +298,32 @@ class Grow(faults.Fault):
     def request_head(self, waiting: object) -> None:
         with self.path.open("ab") as file:
             file.write(b"more")
+
+
+def test_a_stored_file_that_cannot_be_deleted_is_no_lost_file(
+    cli: RunCommand,
+    tree: BenchTree,
+    s3: S3Client,
+    bucket: str,
+    later: Later,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, expected: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    later(timedelta(days=8))
+    tree.write("raw/a.txt")
+    with monkeypatch.context() as patch:
+        patch.setattr(Directory, "remove_file", refuse)
+        result = cli(*tree.arguments, "--json").expect(3)
+    assert "1 file is stored and could not be deleted here" in result.err
+    assert "not stored" not in result.err
+    *lines, totals = result.json_lines()
+    assert outcomes(lines[-1:]) == {"a.txt": "not-deleted"}
+    assert (totals["pass"]["undeleted"], totals["pass"]["failed"]) == (1, 0)
+    assert read_record(s3, bucket, OLD_ID)["failures"] == []
+    cli(*tree.arguments).ok()
+    assert tree.names() == {"b1"}
 
 
 def test_a_file_that_grows_while_it_is_compared_stays(
@@ -344,7 +375,7 @@ def test_a_failure_marks_the_execution_until_it_is_mended(
     impatient(monkeypatch)
     bad = tree.write("raw/bad\x01name.txt")
     result = cli(*tree.arguments).expect(3)
-    assert "1 files were not stored" in result.err
+    assert "1 file was not stored" in result.err
     assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "artifact_error"
     good = tree.write("raw/good.txt")
     cli(*tree.arguments).expect(3)

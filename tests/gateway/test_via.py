@@ -134,12 +134,20 @@ def test_a_stream(
     assert stored(s3, bucket, execution)["artifacts/custom/x.txt"][0] == b"short"
 
 
-def test_a_dry_run_asks_nobody(cli: RunCommand, tmp_path: Path, make_tree: MakeTree) -> None:
-    tree = make_tree({"stdout.log": "x"})
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        run = cli("upload", make_id(), tree, "--dry-run", "--via", url, env=bench_environment(None))
-    assert run.ok().out.endswith("/logs/stdout.log\n")
+def test_a_dry_run_compares_and_stores_nothing(
+    cli: RunCommand, bench: Bench, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree({"stdout.log": "x", "a.txt": "a"})
+    cli("upload", execution, tree / "a.txt", *bench.via, env=bench.env).ok()
+    upload = ("upload", execution, tree, *bench.via, "--dry-run", "--json")
+    lines = cli(*upload, env=bench.env).ok().json_lines()
+    assert {one["path"]: one["outcome"] for one in lines} == {
+        "artifacts/custom/a.txt": "identical",
+        "logs/stdout.log": "created",
+    }
+    (tree / "a.txt").write_text("b")
+    cli(*upload, env=bench.env).expect(6)
+    assert list(stored(s3, bucket, execution)) == ["artifacts/custom/a.txt"]
 
 
 def test_what_failed_is_recorded_and_mended(

@@ -150,6 +150,8 @@ def test_the_logs_of_another_run_are_left_alone(
     second = cli_process.run("run", "--id", one, "--", "echo", "second").ok()
     assert second.stdout == b"second\n"
     assert b"the key holds other content" in second.stderr
+    assert b"to resume cannot help" in second.stderr
+    assert b" --resume " not in second.stderr
     assert stored(s3, bucket, one)["logs/stdout.log"] == b"first\n"
     (left,) = spools()
     assert (left / "logs/stdout.log").read_bytes() == b"second\n"

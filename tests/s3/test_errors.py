@@ -301,6 +301,15 @@ def test_why_access_is_denied_is_said(code: str, words: str) -> None:
     assert error.hint
 
 
+def test_a_presigned_url_that_has_ended_is_no_denial() -> None:
+    told = "<Code>AccessDenied</Code><Message>Request has expired</Message>"
+    ended = "<X-Amz-Expires>60</X-Amz-Expires><Expires>2026-01-31T00:00:00Z</Expires>"
+    assert not error_from_s3(parse_error_body(403, f"<Error>{told}</Error>"), "x").is_fatal
+    error = error_from_s3(parse_error_body(403, f"<Error>{told}{ended}</Error>"), "x")
+    assert (type(error), error.exit_code, error.is_fatal) == (AccessError, 5, True)
+    assert "have expired" in error.message
+
+
 def test_html_is_no_answer_of_s3(server: Proxy, clients: Clients) -> None:
     server.inject(Body(500, b"<html><title>Oops</title>"), times=None)
     for name, request in clients.requests.items():

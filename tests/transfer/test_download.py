@@ -479,11 +479,25 @@ def test_a_link_in_the_place_of_the_partial_file_is_not_written_through(
 def test_a_directory_in_the_place_of_the_file(bucket: str, tmp_path: Path) -> None:
     store_files(bucket, {"a.txt": DATA, "b.txt": b"b"})
     (tmp_path / "artifacts/custom/a.txt").mkdir(parents=True)
-    assert exit_code(download(bucket, tmp_path)[0]) == 6
-    summary, results = download(bucket, tmp_path, overwrite=True)
-    assert exit_code(summary) == 3
-    assert "cannot write" in str(results["a.txt"].error)
+    for overwrite in (False, True):
+        summary, results = download(bucket, tmp_path, overwrite)
+        assert exit_code(summary) == 6
+        assert "is a directory" in str(results["a.txt"].error)
+        error = summary.error()
+        assert error is not None
+        assert error.hint == "choose another directory"
     assert (tmp_path / "artifacts/custom/b.txt").read_bytes() == b"b"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_file_in_the_place_of_a_directory(bucket: str, tmp_path: Path) -> None:
+    store_files(bucket, {"d/a.txt": DATA, "b.txt": b"b"})
+    (tmp_path / "artifacts/custom").mkdir(parents=True)
+    (tmp_path / "artifacts/custom/d").write_text("a file")
+    summary, _ = download(bucket, tmp_path, overwrite=True)
+    error = summary.error()
+    assert error is not None
+    assert (error.exit_code, error.hint, error.retryable) == (3, "choose another directory", False)
 
 
 # --- disks -------------------------------------------------------------------------------

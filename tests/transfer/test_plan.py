@@ -17,8 +17,8 @@ from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, 
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.files.directory import Directory, Found
+from orchestrator_cli.core.files.path_filter import PathFilter
 from orchestrator_cli.core.transfer.upload.plan import (
-    PathFilter,
     PlanItem,
     PlannedFile,
     SkippedPath,
@@ -363,6 +363,9 @@ def test_every_file_of_any_tree_is_planned_once(tree: set[tuple[str, ...]]) -> N
         (("*.LOG",), (), []),
         (("log",), (), []),
         (("[",), (), []),
+        (("deep",), ("c.log",), ["deep/d.tmp"]),
+        (("./deep/**",), ("**/d.*",), ["deep/c.log"]),
+        ((), ("/c.log", "a.log/", "**/b.tmp"), ["a.log", "deep/c.log", "deep/d.tmp"]),
     ],
 )
 def test_selection(
@@ -372,6 +375,30 @@ def test_selection(
     items = plan(root, selection=PathFilter(include, exclude))
     assert planned_paths(items) == [f"artifacts/custom/{name}" for name in taken]
     assert skipped(items) == {}
+
+
+@pytest.mark.parametrize(
+    "glob",
+    "node_modules node_modules/ ./node_modules/* **/node_modules/** node_modules/** /node_modules "
+    "node_mod* **/node_modules node_modules/**/*".split(),
+)
+def test_every_form_of_a_directory_leaves_it_out_unread(
+    make_tree: MakeTree, glob: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_tree(dict.fromkeys(("node_modules/a.js", "node_modules/b/c.js", "a.js"), ""))
+    scanned: list[list[str]] = []
+    scan = Directory.scan
+
+    def note(self: Directory) -> list[Found]:
+        found = scan(self)
+        scanned.append([one.name for one in found])
+        return found
+
+    monkeypatch.setattr(Directory, "scan", note)
+    selection = PathFilter(exclude=(glob, "*.jsx", "x/"))
+    assert planned_paths(plan(root, selection=selection)) == ["artifacts/custom/a.js"]
+    assert scanned == [["a.js", "node_modules"]]
+    assert list(selection.unmatched()) == ["*.jsx", "x/"]
 
 
 def test_selection_is_by_the_path_as_given_not_by_where_it_goes(make_tree: MakeTree) -> None:

@@ -44,8 +44,9 @@ def verify(
     where bytes differ, 3 where files are missing.
     """
     from orchestrator_cli.core.executions.record.repository import read_execution
+    from orchestrator_cli.core.files.path_filter import PathFilter
     from orchestrator_cli.core.transfer.download.verify import verify_local, verify_stored
-    from orchestrator_cli.core.transfer.upload.plan import PathFilter, plan_upload
+    from orchestrator_cli.core.transfer.upload.plan import plan_upload
 
     text, rest = split_id(arguments)
     if len(rest) > 1:

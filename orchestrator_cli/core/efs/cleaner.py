@@ -18,6 +18,7 @@ from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
 from orchestrator_cli.core.executions.ids import execution_time
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile, SkippedPath
 
@@ -99,6 +100,9 @@ class Cleaner:
             conflict = ConflictError(
                 f"{printable(item.path)}: S3 holds other content; the local file is kept"
             )
+            key, size_bytes, outcome = item.key, item.size_bytes, PutOutcome.CONFLICT
+            result = UploadResult(source, item.path, key, size_bytes, outcome, error=conflict)
+            current.failed[source] = result
             return SyncEvent(source, SyncState.CONFLICT, execution, item.path, error=conflict)
         return None
 
@@ -106,9 +110,10 @@ class Cleaner:
 def _not_removed(
     execution: BenchExecution, source: Path, error: Exception, path: str | None = None
 ) -> SyncEvent:
-    message = error.message if isinstance(error, OrchestratorError) else str(error)
-    failure = OrchestratorError(f"cannot remove {printable(source)}: {message}")
-    return SyncEvent(str(source), SyncState.FAILED, execution, path, error=failure)
+    told = error.strerror if isinstance(error, OSError) else None
+    message = told or str(error)
+    failure = OrchestratorError(f"cannot delete {printable(source)}: {message}")
+    return SyncEvent(str(source), SyncState.NOT_DELETED, execution, path, error=failure)
 
 
 def _only(work: Callable[[], SyncEvent | None], _: object) -> SyncEvent | None:

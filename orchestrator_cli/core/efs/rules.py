@@ -18,6 +18,8 @@ from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.upload.local_file import SourceChangedError
 
+_SEE_TO_THAT = "see to that, then run the same command again"
+
 
 class SyncState(StrEnum):
     """What became of a local file in one pass."""
@@ -29,6 +31,7 @@ class SyncState(StrEnum):
     SETTLING = "settling"
     SKIPPED = "skipped"
     DELETED = "deleted"
+    NOT_DELETED = "not-deleted"
 
     @classmethod
     def of(cls, result: UploadResult) -> SyncState:
@@ -100,7 +103,10 @@ def last_change(status: os.stat_result, now: datetime) -> float:
 
 @dataclass
 class SyncSummary:
-    """Totals of a pass, sizes in bytes. `stored` counts files that S3 held already."""
+    """Totals of a pass, sizes in bytes. `stored` counts files that S3 held already.
+
+    `undeleted` counts stored files that were to be deleted and could not be.
+    """
 
     executions: int = 0
     created: int = 0
@@ -109,6 +115,7 @@ class SyncSummary:
     settling: int = 0
     skipped: int = 0
     deleted: int = 0
+    undeleted: int = 0
     failed: int = 0
     conflicts: int = 0
     unavailable: int = 0
@@ -121,6 +128,7 @@ class SyncSummary:
         self.identical += event.state is SyncState.IDENTICAL
         self.settling += event.state is SyncState.SETTLING
         self.skipped += event.state is SyncState.SKIPPED
+        self.undeleted += event.state is SyncState.NOT_DELETED
         self.failed += event.state is SyncState.FAILED
         self.conflicts += event.state is SyncState.CONFLICT
         self.unavailable += isinstance(event.error, UnavailableError)
@@ -132,17 +140,28 @@ class SyncSummary:
     @property
     def unfinished(self) -> int:
         """How many files the next pass has to look at again."""
-        return self.settling + self.failed + self.conflicts
+        return self.settling + self.failed + self.conflicts + self.undeleted
 
     def error(self) -> OrchestratorError | None:
         """Return the failure of the whole pass, or None."""
         failures = self.failed + self.conflicts
         if not failures:
-            return None
-        line = f"{failures:,} files were not stored; they stay where they are"
+            return self._not_deleted()
+        were = "file was not stored; it stays where it is"
+        if failures > 1:
+            were = "files were not stored; they stay where they are"
+        line = f"{failures:,} {were}"
         if self.unavailable == failures and not (self.created or self.identical or self.stored):
             return UnavailableError(line, retryable=True)
         if not self.failed:
             return ConflictError(line, hint="stored files are immutable: rename the local ones")
-        hint = "see to that, then run the same command again"
-        return PartialFailureError(line, hint=hint, retryable=True)
+        return PartialFailureError(line, hint=_SEE_TO_THAT, retryable=True)
+
+    def _not_deleted(self) -> OrchestratorError | None:
+        if not self.undeleted:
+            return None
+        were = "file is stored and could not be deleted here"
+        if self.undeleted > 1:
+            were = "files are stored and could not be deleted here"
+        line = f"{self.undeleted:,} {were}"
+        return PartialFailureError(line, hint=_SEE_TO_THAT, retryable=True)

@@ -97,7 +97,11 @@ class EfsSync:
         is_whole = has_seen_all and self.summary.unfinished == before and not current.unplaced
         self._recorder.record(current, self._now(), is_whole=is_whole, has_seen_all=has_seen_all)
         self._recorder.finish(current, self._now(), is_whole=is_whole)
+        failed = len(current.failed)
         self._cleaner.clean(current, self._now())
+        if len(current.failed) > failed:
+            # Only now their bytes were compared: what is stored is not what is here.
+            self._recorder.record(current, self._now(), is_whole=False, has_seen_all=False)
         return self.summary.unfinished - before
 
     def _begin(self, execution: BenchExecution) -> SyncPass:

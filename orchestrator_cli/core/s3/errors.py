@@ -42,7 +42,7 @@ _CREDENTIAL_HEADERS = ("authorization", "x-amz-security-token")
 _LONGEST_FIELD = 2000
 _XML_FIELD = {
     name: re.compile(rf"<{name}>([^<]{{1,{_LONGEST_FIELD}}})</{name}>")
-    for name in ("Code", "Message", "RequestId", "Region", "Endpoint")
+    for name in ("Code", "Message", "RequestId", "Region", "Endpoint", "Expires")
 }
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&"}
 _REGION = r"[a-z]{2,6}(?:-[a-z]+)+-\d{1,2}"
@@ -63,6 +63,9 @@ def parse_error_body(status: int, text: str) -> S3Error:
     found = {name: pattern.search(text) for name, pattern in _XML_FIELD.items()}
     values = {name: _unescaped(match[1]) if match else "" for name, match in found.items()}
     at_endpoint = _REGION_OF_ENDPOINT.search(values["Endpoint"])
+    if values["Code"] == "AccessDenied" and values["Expires"]:
+        # So S3 says that a presigned URL has ended, which its code alone does not.
+        values["Code"] = "RequestExpired"
     region = values["Region"] or (at_endpoint[1] if at_endpoint else None)
     return S3Error(
         status, values["Code"], values["Message"], values["RequestId"] or None, region or None

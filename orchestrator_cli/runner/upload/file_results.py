@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
 
@@ -12,7 +13,8 @@ class FileResults:
     """The files that are stored and those that are not, by their path in the execution.
 
     A failure stays one: of two files for one path, the one that is not stored counts. `write` takes
-    lines for runner.log.
+    lines for runner.log. `left_in_spool` says that S3 lacks something of the spool, `resumes` that
+    a later try may store some of it.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
@@ -21,6 +23,7 @@ class FileResults:
         self.failures: dict[str, str] = {}
         self.problems: list[str] = []
         self.left_in_spool = False
+        self.resumes = False
         self.artifacts_failed = False
 
     def add(self, result: UploadResult, *, spooled: bool = False) -> None:
@@ -29,6 +32,9 @@ class FileResults:
         if result.error is not None:
             self.fail(result.path or name, result.error.message, name)
             self.left_in_spool = self.left_in_spool or spooled
+            # What is stored under its name already will never give way to it.
+            is_final = isinstance(result.error, ConflictError)
+            self.resumes = self.resumes or (spooled and not is_final)
             self.artifacts_failed = self.artifacts_failed or not spooled
         elif result.outcome is None:
             self.problems.append(f"skipped {name}: {result.note}")
@@ -46,7 +52,7 @@ class FileResults:
 
     def fail_spooled(self, path: str, reason: str) -> None:
         """Take that S3 lacks what the spool still holds, or what can be made from it again."""
-        self.left_in_spool = True
+        self.left_in_spool = self.resumes = True
         self.fail(path, reason)
 
     @property

@@ -19,10 +19,10 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.files.path_filter import PathFilter
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.plan import (
-    PathFilter,
     PlanItem,
     PlannedFile,
     SkippedPath,
@@ -63,7 +63,9 @@ class FinalUpload:
             self._upload(end)
             metadata = self._finish(end)
         except OrchestratorError as error:
-            return self._failed(error.message, error.exit_code)
+            outcome = self._failed(error.message, error.exit_code)
+            outcome.resumes = not isinstance(error, ConflictError)
+            return outcome
         except OSError as error:
             # This machine's fault: too few descriptors, a full disk.
             return self._failed(error.strerror or str(error), 1)
@@ -76,6 +78,7 @@ class FinalUpload:
         summary = f"{metadata.artifact_count:,} files, {metadata.artifact_bytes:,} bytes"
         outcome = self._outcome(summary, 3 if self._results.failures else 0)
         outcome.stored = not self._results.left_in_spool
+        outcome.resumes = self._results.resumes
         if outcome.stored:
             self._run.spool.remove()
         return outcome

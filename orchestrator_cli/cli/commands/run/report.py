@@ -26,8 +26,11 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
             app.output.note(f"to see why: {_command_line(app, 'logs', execution_id)}")
     else:
         app.output.warn(f"not everything of {execution_id} is stored: {outcome.summary}")
-        if run.spool.directory is not None:
-            line = _command_line(app, "run", "--resume", str(run.spool.directory))
+        directory = run.spool.directory
+        if directory is not None and not outcome.resumes:
+            app.output.say(f"What is left is kept in {printable(directory)}; to resume cannot help")
+        elif directory is not None:
+            line = _command_line(app, "run", "--resume", str(directory))
             _print_command(app, "What is left is kept. To store it:", line)
     if outcome.artifacts_failed:
         line = _command_line(app, "upload", execution_id, *run.start.artifacts)

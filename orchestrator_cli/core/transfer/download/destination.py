@@ -51,6 +51,11 @@ class Destination:
         """Say whether anything has the name."""
         return self.directory.find(self.name) is not None
 
+    def is_directory(self) -> bool:
+        """Say whether a directory has the name."""
+        status = self.directory.find(self.name)
+        return status is not None and kind_of(status) is Kind.DIRECTORY
+
     def open(self) -> LocalFile | None:
         """Open the file that is there; None where it is no regular file. Raises OSError."""
         status = self.directory.find(self.name)

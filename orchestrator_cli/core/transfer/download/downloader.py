@@ -20,6 +20,7 @@ from orchestrator_cli.core.base.errors import (
     PartialFailureError,
 )
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.checks import UnsafeFileError
 from orchestrator_cli.core.retention.archive import ArchiveInspector
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
@@ -39,6 +40,9 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 # Failures that the next file would meet too.
 _NOTHING_FITS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _MAKE_ROOM = "make room there, then run the same command again: it resumes"
+_SEE_TO_IT = "see to its directory's space and permissions"
+_ELSEWHERE = "choose another directory"
+_SEE_TO_THAT = "see to that, then run the same command again: it fetches what is missing"
 # Files up to here are fetched in one request and need no resuming.
 _WHOLE_BYTES = 1024 * 1024
 
@@ -92,8 +96,11 @@ class DownloadSummary:
         if first is not None and len(kinds) == 1 and (telling or whole):
             told = first.hint or RESUME_HINT
             return type(first)(line, hint=told, retryable=first.retryable)
-        hint = first.hint if first and len(kinds) == 1 else None
-        return PartialFailureError(line, hint=hint or RESUME_HINT, retryable=True)
+        hints = {result.error.hint for result in self.failures if result.error}
+        common = hints.pop() if len(hints) == 1 else None
+        if any(result.error.retryable for result in self.failures if result.error):
+            return PartialFailureError(line, hint=common or RESUME_HINT, retryable=True)
+        return PartialFailureError(line, hint=common or _SEE_TO_THAT)
 
 
 class Downloader:
@@ -144,8 +151,11 @@ class Downloader:
             destination = self._directory.path / path
             reason = f"cannot write {printable(destination)}: {error.strerror or error}"
             if error.errno in _NOTHING_FITS:
-                raise CannotWriteError(reason, hint=_MAKE_ROOM, is_fatal=True) from error
-            failure = CannotWriteError(reason, hint="see to its directory's space and permissions")
+                hint = _ELSEWHERE if error.errno == errno.EROFS else _MAKE_ROOM
+                raise CannotWriteError(reason, hint=hint, is_fatal=True) from error
+            # A link or a file where a directory has to be will be there again.
+            hint = _ELSEWHERE if isinstance(error, UnsafeFileError) else _SEE_TO_IT
+            failure = CannotWriteError(reason, hint=hint)
         destination = self._directory.path / path
         return DownloadResult(path, destination, listed.size_bytes, None, error=failure)
 
@@ -181,11 +191,13 @@ class Downloader:
             return False
         if self._same(place, head):
             return True
+        if place.is_directory():
+            raise ConflictError(f"{printable(place.path)} is a directory", hint=_ELSEWHERE)
         if self._overwrite:
             return False
         raise ConflictError(
             f"{printable(place.path)} exists with other content; it was not touched",
-            hint="choose another directory, or --overwrite",
+            hint=f"{_ELSEWHERE}, or --overwrite",
         )
 
     def _same(self, place: Destination, head: ObjectMetadata) -> bool:

@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
@@ -18,6 +17,7 @@ from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.files.checks import Parts
 from orchestrator_cli.core.files.directory import Kind
 from orchestrator_cli.core.files.links import Leads, follow_link
+from orchestrator_cli.core.files.path_filter import PathFilter
 from orchestrator_cli.core.files.tree import NamedFile, Openable, Tree, TreeFile
 from orchestrator_cli.core.files.walk import Entry, walk
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
@@ -69,23 +69,6 @@ class SkippedPath:
 
 
 PlanItem = PlannedFile | SkippedPath
-
-
-@dataclass(frozen=True, slots=True)
-class PathFilter:
-    """Include and exclude globs on the path relative to its root; `*` also matches `/`.
-
-    Without `hidden`, what has a name that begins with a dot is left out, and links to it.
-    """
-
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    hidden: bool = True
-
-    def takes(self, relative: str) -> bool:
-        """Say whether a file is selected."""
-        wanted = not self.include or any(fnmatchcase(relative, glob) for glob in self.include)
-        return wanted and not any(fnmatchcase(relative, glob) for glob in self.exclude)
 
 
 def plan_upload(
@@ -195,7 +178,7 @@ class TreePlan:
 
     def _is_entered(self, entry: Entry) -> bool:
         relative = self._relative(entry.parts)
-        return not self._leaves_out(relative, relative)
+        return not self._leaves_out(relative, relative) and self.selection.enters(relative)
 
     def _leaves_out(self, relative: str, real: str) -> bool:
         """Say whether something is hidden, or leads to what is; if so, take note of it."""

@@ -35,8 +35,12 @@ _READ_IN_THREAD_BYTES = 1024 * 1024
 
 @dataclass
 class UploadSummary:
-    """Totals of a run. `failures` holds every result that is not stored; sizes in bytes."""
+    """Totals of a run. `failures` holds every result that is not stored; sizes in bytes.
 
+    Of a preview, they are what an upload would have.
+    """
+
+    is_preview: bool = False
     created: int = 0
     identical: int = 0
     skipped: int = 0
@@ -67,7 +71,8 @@ class UploadSummary:
         if not self.failures:
             return None
         total = len(self.failures) + self.stored
-        line = f"{len(self.failures):,} of {total:,} files were not stored"
+        were = "would not be" if self.is_preview else "were not"
+        line = f"{len(self.failures):,} of {total:,} files {were} stored"
         kinds = {type(result.error) for result in self.failures}
         first = self.failures[0].error
         telling = isinstance(first, ConflictError | IntegrityError)
@@ -126,7 +131,7 @@ class Uploader:
 
     def _upload(self, item: PlanItem) -> Operation[UploadResult]:
         if isinstance(item, SkippedPath):
-            return _skipped(item)
+            return skipped(item)
         began = time.monotonic()
         try:
             if item.size_bytes > BASE_PART_BYTES:
@@ -138,10 +143,9 @@ class Uploader:
         except OrchestratorError as error:
             if self._is_fatal(error):
                 raise
-            result = _failed(item, error)
+            result = failed(item, error)
         except OSError as error:
-            reason = f"cannot read {printable(item.source)}: {error.strerror or error}"
-            result = _failed(item, OrchestratorError(reason))
+            result = unreadable_result(item, error)
         self._engine.observer.uploaded(result, max(0.0, time.monotonic() - began))
         return result
 
@@ -157,7 +161,7 @@ class Uploader:
             )
         self._engine.on_bytes(len(data))
         sent = len(data) if outcome is PutOutcome.CREATED else 0
-        return _done(item, len(data), outcome, StoredChecksum(checksum), TransferStats(0, sent))
+        return done(item, len(data), outcome, StoredChecksum(checksum), TransferStats(0, sent))
 
     def _upload_large(self, item: PlannedFile) -> UploadResult:
         with item.open() as source:
@@ -169,7 +173,7 @@ class Uploader:
             )
             outcome, checksum = upload.run()
             stored = StoredChecksum(checksum) if checksum else None
-            return _done(item, source.size_bytes, outcome, stored, upload.count)
+            return done(item, source.size_bytes, outcome, stored, upload.count)
 
 
 def _read_unchanged(item: PlannedFile) -> bytes:
@@ -183,17 +187,19 @@ def _read_unchanged(item: PlannedFile) -> bytes:
     return data
 
 
-def _skipped(item: SkippedPath) -> UploadResult:
+def skipped(item: SkippedPath) -> UploadResult:
+    """Return the result for what the plan leaves out."""
     return UploadResult(str(item.source), None, None, 0, None, error=item.error, note=item.reason)
 
 
-def _done(
+def done(
     item: PlannedFile,
     size_bytes: int,
     outcome: PutOutcome,
     stored: StoredChecksum | None,
     count: TransferStats,
 ) -> UploadResult:
+    """Return the result for a file whose key holds something now; a conflict is an error."""
     error = None
     if outcome is PutOutcome.CONFLICT:
         error = ConflictError(
@@ -213,8 +219,15 @@ def _done(
     )
 
 
-def _failed(item: PlannedFile, error: OrchestratorError) -> UploadResult:
+def failed(item: PlannedFile, error: OrchestratorError) -> UploadResult:
+    """Return the result for a file that could not be stored."""
     return UploadResult(str(item.source), item.path, item.key, item.size_bytes, None, error=error)
+
+
+def unreadable_result(item: PlannedFile, error: OSError) -> UploadResult:
+    """Return the result for a file that could not be read."""
+    reason = f"cannot read {printable(item.source)}: {error.strerror or error}"
+    return failed(item, OrchestratorError(reason))
 
 
 def upload_stream(
@@ -228,9 +241,9 @@ def upload_stream(
         if error.is_fatal:
             engine.observer.failed(error)
             raise
-        result = _failed(item, error)
+        result = failed(item, error)
     else:
         stored = StoredChecksum(checksum) if checksum else None
-        result = _done(item, upload.size_bytes, outcome, stored, upload.count)
+        result = done(item, upload.size_bytes, outcome, stored, upload.count)
     engine.observer.uploaded(result, None)
     return result

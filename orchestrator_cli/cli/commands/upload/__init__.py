@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
 from orchestrator_cli.cli.options import (
     RESUMES,
     SIZE,
@@ -27,7 +29,7 @@ from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
-    from orchestrator_cli.core.transfer.upload.plan import PlanItem
+    from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.session import UploadSession
     from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
@@ -76,10 +78,10 @@ if TYPE_CHECKING:
     "--include",
     metavar="GLOB",
     multiple=True,
-    help="Upload only files that match; * also matches /.",
+    help="Upload only files that match, or whose directory does.",
 )
 @click.option(
-    "--exclude", metavar="GLOB", multiple=True, help="Leave out files that match; * also matches /."
+    "--exclude", metavar="GLOB", multiple=True, help="Leave out files and directories that match."
 )
 @click.option("--include-hidden", is_flag=True, help="Upload hidden files as well.")
 @concurrency_option
@@ -134,6 +136,13 @@ def upload(
     only what S3 does not have. A PATH of - reads standard input, in bounded memory whatever its
     length.
 
+    --dry-run reads and compares every file, and ends with the exit code that the upload would have,
+    as far as that can be told without storing: rights are not tried, and standard input is not
+    read.
+
+    A GLOB is one of a .gitignore, but * also matches /: node_modules and node_modules/ are meant at
+    any depth, /build or ./build only directly below the directory that you give.
+
     Below a directory, files and directories whose names begin with a dot, such as .env, .git/ and
     .ssh/, and links to them are left out unless --include-hidden is given. Links are followed only
     to files inside the directory.
@@ -142,10 +151,11 @@ def upload(
     content goes straight to S3. ID must then be a complete ULID. See orchestrator-api(7).
     """
     from orchestrator_cli.core.executions.ids import parse_execution_id
-    from orchestrator_cli.core.transfer.upload.plan import PathFilter, plan_upload
+    from orchestrator_cli.core.files.path_filter import PathFilter
+    from orchestrator_cli.core.transfer.upload.plan import plan_upload
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 
-    app.resumes = True
+    app.resumes = not dry_run
     text, paths = split_id(arguments)
     _check_paths(paths, name)
 
@@ -170,13 +180,15 @@ def upload(
         return
     selection = PathFilter(include, exclude, include_hidden)
     plan = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
-    if dry_run:
-        _print_plan(app, plan, as_json)
-        return
     plan = _with_missing_paths(plan, if_no_files_found)
-    recorder = UploadRecorder(session, lambda: open_session(execution_id), paths)
-    summary = _upload_files(app, session, plan, recorder, concurrency, as_json)
-    _finish(app, summary, execution_id, if_no_files_found)
+    if dry_run:
+        summary = _preview_files(app, session, plan, concurrency, as_json)
+    else:
+        recorder = UploadRecorder(session, lambda: open_session(execution_id), paths)
+        summary = _upload_files(app, session, plan, recorder, concurrency, as_json)
+    for glob in selection.unmatched():
+        app.output.warn(f"nothing matches {glob}")
+    report_end(app, summary, execution_id, if_no_files_found)
 
 
 def _check_paths(paths: tuple[str, ...], name: str | None) -> None:
@@ -224,7 +236,7 @@ def _upload_files(
 
     def on_result(result: UploadResult) -> None:
         progress.add_file()
-        _report(app, result, as_json)
+        report_result(app, result, as_json)
         recorder.add(result)
 
     with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
@@ -256,7 +268,7 @@ def _upload_stdin(
         Path("-"), path, artifact_key(session.execution_id, path), 0, guess_content_type(path)
     )
     if dry_run:
-        _print_plan(app, [item], as_json)
+        _preview_stdin(app, session, item, as_json)
         return
     stdin: TextIO | None = sys.stdin
     if stdin is None:
@@ -274,95 +286,35 @@ def _upload_stdin(
         # As with files: a refused overwrite loses nothing that was stored.
         failed = {path: str(result.error)} if result.error and result.outcome is None else {}
         session.record(failed, {path} if result.stored else set())
-    _report(app, result, as_json)
-    _finish(app, summary, session.execution_id, "ignore")
+    report_result(app, result, as_json)
+    report_end(app, summary, session.execution_id, "ignore")
 
 
 def _failing(app: App, session: UploadSession) -> set[str]:
     return session.failing(app.now() if is_preset_id(session.execution_id) else None)
 
 
-def _report(app: App, result: UploadResult, as_json: bool) -> None:
-    from orchestrator_cli.core.base.text import printable
+def _preview_files(
+    app: App,
+    session: UploadSession,
+    plan: Iterable[PlanItem],
+    concurrency: int,
+    as_json: bool,
+) -> UploadSummary:
+    from orchestrator_cli.core.transfer.upload.preview import preview_upload
 
-    outcome = _outcome(result)
-    if as_json:
-        app.output.record(_record(result, outcome))
-    if outcome == "skipped":
-        app.output.warn(f"skipped {printable(result.source)}: {result.note}")
-    elif result.error is not None:
-        request = f" [request id {result.error.request_id}]" if result.error.request_id else ""
-        app.output.failure(f"{printable(result.source)}: {result.error.message}{request}")
-    else:
-        app.output.detail(f"{outcome}: {printable(result.path)}")
-
-
-def _outcome(result: UploadResult) -> str:
-    if result.outcome is not None:
-        return str(result.outcome)
-    return "failed" if result.error else "skipped"
+    _failing(app, session)
+    with (
+        app.output.failures_at_the_end(),
+        app.transfers(session.connection, concurrency) as transfers,
+    ):
+        show = partial(show_destination, app, as_json=as_json)
+        return preview_upload(transfers, session.target, plan, show)
 
 
-def _record(result: UploadResult, outcome: str) -> dict[str, Any]:
-    error = result.error
-    return {
-        "source": _json_text(result.source),
-        "path": result.path,
-        "key": result.key,
-        "size_bytes": result.size_bytes,
-        "outcome": outcome,
-        "resumed_bytes": result.resumed_bytes,
-        "sent_bytes": result.sent_bytes,
-        "checksum": str(result.checksum) if result.checksum else None,
-        "error": error.message if error else result.note,
-        "exit_code": error.exit_code if error else 0,
-    }
+def _preview_stdin(app: App, session: UploadSession, item: PlannedFile, as_json: bool) -> None:
+    """Show where standard input would go; whoever writes it must not lose it to a preview."""
+    from orchestrator_cli.core.s3.types import UploadResult
 
-
-def _json_text(name: str) -> str:
-    # JSON is Unicode; a file name need not be.
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _print_plan(app: App, plan: Iterable[PlanItem], as_json: bool) -> None:
-    from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.transfer.upload.plan import SkippedPath
-
-    for item in plan:
-        if isinstance(item, SkippedPath):
-            app.output.warn(f"would skip {printable(item.source)}: {item.reason}")
-        elif as_json:
-            app.output.json(
-                {
-                    "source": _json_text(str(item.source)),
-                    "path": item.path,
-                    "key": item.key,
-                    "size_bytes": item.size_bytes,
-                    "content_type": item.content_type,
-                }
-            )
-        else:
-            app.output.line(f"{printable(item.source)} -> {printable(item.key)}")
-
-
-def _finish(app: App, summary: UploadSummary, execution_id: str, if_no_files: str) -> None:
-    from orchestrator_cli.cli.output import human_count, human_size
-    from orchestrator_cli.core.base.errors import NotFoundError
-
-    error = summary.error()
-    if error is not None:
-        raise error
-    if not summary.stored:
-        if if_no_files == "error":
-            raise NotFoundError(
-                "no files found", hint="--if-no-files-found warn makes that a success"
-            )
-        if if_no_files == "warn":
-            app.output.warn("no files found")
-        return
-    resumed = f", {human_size(summary.resumed_bytes)} resumed" if summary.resumed_bytes else ""
-    app.output.note(
-        f"uploaded to {execution_id}: {human_count(summary.stored, 'file')}, "
-        f"{human_size(summary.stored_bytes)}: {summary.created:,} created, "
-        f"{summary.identical:,} identical; {human_size(summary.sent_bytes)} sent{resumed}"
-    )
+    _failing(app, session)
+    show_destination(app, UploadResult("-", item.path, item.key, 0, None), as_json)

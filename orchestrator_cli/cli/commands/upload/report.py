@@ -1,0 +1,95 @@
+"""What `upload` prints of each file, and at its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator_cli.cli.app import App
+    from orchestrator_cli.core.s3.types import UploadResult
+    from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
+
+
+def report_result(app: App, result: UploadResult, as_json: bool) -> None:
+    """Print what became of a file."""
+    from orchestrator_cli.core.base.text import printable
+
+    outcome = _outcome(result)
+    if as_json:
+        app.output.record(_record(result, outcome))
+    if outcome == "skipped":
+        app.output.warn(f"skipped {printable(result.source)}: {result.note}")
+    elif result.error is not None:
+        request = f" [request id {result.error.request_id}]" if result.error.request_id else ""
+        app.output.failure(f"{printable(result.source)}: {result.error.message}{request}")
+    else:
+        app.output.detail(f"{outcome}: {printable(result.path)}")
+
+
+def _outcome(result: UploadResult) -> str:
+    if result.outcome is not None:
+        return str(result.outcome)
+    return "failed" if result.error else "skipped"
+
+
+def _record(result: UploadResult, outcome: str | None) -> dict[str, Any]:
+    error = result.error
+    return {
+        "source": _json_text(result.source),
+        "path": result.path,
+        "key": result.key,
+        "size_bytes": result.size_bytes,
+        "outcome": outcome,
+        "resumed_bytes": result.resumed_bytes,
+        "sent_bytes": result.sent_bytes,
+        "checksum": str(result.checksum) if result.checksum else None,
+        "error": error.message if error else result.note,
+        "exit_code": error.exit_code if error else 0,
+    }
+
+
+def _json_text(name: str) -> str:
+    # JSON is Unicode; a file name need not be.
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def show_destination(app: App, result: UploadResult, as_json: bool) -> None:
+    """Print where a file would go."""
+    from orchestrator_cli.core.base.text import printable
+    from orchestrator_cli.core.s3.types import PutOutcome
+    from orchestrator_cli.core.transfer.upload.plan import guess_content_type
+
+    if result.key is None or result.error is not None:
+        report_result(app, result, as_json)
+    elif as_json:
+        content_type = guess_content_type(result.path or "")
+        outcome = str(result.outcome) if result.outcome else None
+        app.output.record({**_record(result, outcome), "content_type": content_type})
+    else:
+        stored = " (identical)" if result.outcome is PutOutcome.IDENTICAL else ""
+        app.output.line(f"{printable(result.source)} -> {printable(result.key)}{stored}")
+
+
+def report_end(app: App, summary: UploadSummary, execution_id: str, if_no_files: str) -> None:
+    """Print the totals. Raises the failure of the whole upload."""
+    from orchestrator_cli.cli.output import human_count, human_size
+    from orchestrator_cli.core.base.errors import NotFoundError
+
+    error = summary.error()
+    if error is not None:
+        raise error
+    if not summary.stored:
+        if if_no_files == "error":
+            raise NotFoundError(
+                "no files found", hint="--if-no-files-found warn makes that a success"
+            )
+        if if_no_files == "warn":
+            app.output.warn("no files found")
+        return
+    resumed = f", {human_size(summary.resumed_bytes)} resumed" if summary.resumed_bytes else ""
+    sent = f"; {human_size(summary.sent_bytes)} sent{resumed}" if not summary.is_preview else ""
+    app.output.note(
+        f"{'would upload' if summary.is_preview else 'uploaded'} to {execution_id}: "
+        f"{human_count(summary.stored, 'file')}, {human_size(summary.stored_bytes)}: "
+        f"{summary.created:,} created, {summary.identical:,} identical{sent}"
+    )

@@ -1,0 +1,41 @@
+"""A name is the bytes it has on disk or on the command line, whatever charset the locale names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.objects import list_keys
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# What a locale of ISO 8859-1 does to Python, without need of one.
+NOT_UTF8 = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+ID = "01JZ0000000000000000000000"
+
+
+def test_names_are_utf8_in_a_locale_that_is_not(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    tree, out = tmp_path / "tree", tmp_path / "out"
+    (tree / "größe").mkdir(parents=True)
+    (tree / "größe" / "é.txt").write_text("1")
+    (tree / os.fsdecode(b"latin-\xe9")).write_text("2")
+
+    def run(*arguments: str | Path, exit_code: int = 0) -> bytes:
+        return cli_process.run(*arguments, env=NOT_UTF8).expect(exit_code).stdout
+
+    shows_variable = 'import os; print(os.environ.get("PYTHONUTF8"))'
+    command = ("python3", "-c", shows_variable)
+    assert run("run", "--id", ID, "--artifacts", tree, "--", *command) == b"0\n"
+    run("upload", ID, tree, exit_code=3)
+    run("upload", ID, tree / "größe" / "é.txt", "--name", "ü.txt")
+    stored = {"größe/é.txt", "ü.txt"}
+    keys = {key.rpartition("/custom/")[2] for key in list_keys(s3, bucket) if "custom" in key}
+    assert keys == stored
+    run("download", ID, "artifacts/custom/*ö*/é.txt", "-o", out)
+    assert (out / "artifacts" / "custom" / "größe" / "é.txt").read_text() == "1"
+    assert "artifacts/custom/größe/é.txt".encode() in run("ls", ID)

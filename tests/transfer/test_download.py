@@ -414,9 +414,9 @@ def test_a_directory_that_becomes_a_link_is_no_place_for_the_rest(
     (tmp_path / "out/artifacts/custom/d").mkdir(parents=True)
     recorder.inject(SwapOnce(tmp_path / swapped, outside), "GetObject", times=None)
     summary, results = download(bucket, tmp_path / "out")
-    assert exit_code(summary) == 1
-    assert sorted(outside.rglob("*")) == before
     created = {name for name, result in results.items() if result.outcome is not None}
+    assert exit_code(summary) == (3 if created else 1)
+    assert sorted(outside.rglob("*")) == before
     assert len(created) < 20
     assert created <= {path.name for path in (tmp_path / "moved").rglob("*")}
 

@@ -21,6 +21,7 @@ from orchestrator_cli.docgen.metrics_page import render_metrics_page
 from orchestrator_cli.docgen.python_page import render_python_page
 from orchestrator_cli.docgen.reference import PROGRAM, read_commands, read_program
 from orchestrator_cli.docgen.retention_page import render_retention_page
+from orchestrator_cli.docgen.scale_page import render_scale_page
 
 CHART = Path("man", "benchmarks.svg")
 REFERENCE = Path("man", "REFERENCE.md")
@@ -42,6 +43,7 @@ def render_all() -> dict[Path, str]:
         Path("man", f"{manpages.METRICS_PAGE}.7"): render_metrics_page(__version__),
         Path("man", f"{manpages.PYTHON_PAGE}.7"): render_python_page(__version__),
         Path("man", f"{manpages.RETENTION_PAGE}.7"): render_retention_page(__version__),
+        Path("man", f"{manpages.SCALE_PAGE}.7"): render_scale_page(__version__),
     }
     see_also = (f"{PROGRAM}(1)", *manpages.OVERVIEWS)
     for command in commands:

@@ -11,6 +11,7 @@ from orchestrator_cli.docgen.reference import PROGRAM, CommandReference, Paramet
 API_PAGE = f"{PROGRAM}-api"
 LAYOUT_PAGE = f"{PROGRAM}-layout"
 RETENTION_PAGE = f"{PROGRAM}-retention"
+SCALE_PAGE = f"{PROGRAM}-scale"
 DEPLOY_PAGE = f"{PROGRAM}-deployment"
 METRICS_PAGE = f"{PROGRAM}-metrics"
 BENCHMARKS_PAGE = f"{PROGRAM}-benchmarks"
@@ -25,6 +26,7 @@ OVERVIEWS = tuple(
         METRICS_PAGE,
         PYTHON_PAGE,
         RETENTION_PAGE,
+        SCALE_PAGE,
     )
 )
 _ENVIRONMENT = (

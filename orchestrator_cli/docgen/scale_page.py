@@ -1,0 +1,73 @@
+"""The manual page of one bucket's limits: the text of scale.md with the sums worked out."""
+
+from __future__ import annotations
+
+from orchestrator_cli.core.retention import prices
+from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
+from orchestrator_cli.docgen.layout_page import render_page
+from orchestrator_cli.docgen.manpages import SCALE_PAGE
+
+# What S3 promises for a prefix: docs.aws.amazon.com, "Optimizing Amazon S3 performance".
+WRITES_A_SECOND = 3500
+READS_A_SECOND = 5500
+
+# Requests of commands besides those for files; a test counts them.
+NEW_WRITES = 1
+FINISH_WRITES = 2
+# A multipart upload is begun and completed.
+LARGE_WRITES = 2
+
+_FILES = 100
+_BENCHES = 500
+_TEST_MINUTES = 10
+_DAY_SECONDS = 86_400
+# Standard output and standard error, both of which never rest.
+_LIVE_WRITES_A_SECOND = 2 / 5
+
+
+def render_scale_page(version: str) -> str:
+    """Return the page."""
+    return render_page(SCALE_PAGE, "scale.md", _values(), version)
+
+
+def _values() -> dict[str, str]:
+    writes = NEW_WRITES + _FILES + FINISH_WRITES
+    a_second = WRITES_A_SECOND / writes
+    _, region = prices.retrieval_prices(prices.REFERENCE_REGION)
+    dollars = float(region.put_per_1000) * writes / 1000
+    return {
+        "base_mib": str(BASE_PART_BYTES // 1024**2),
+        "benches": f"{_BENCHES:,}",
+        "burst": f"{_BENCHES * writes:,}",
+        "burst_seconds": f"{_BENCHES * writes / WRITES_A_SECOND:.0f}",
+        "day_dollars": f"{dollars * 10_000:.2f}",
+        "execution_dollars": f"{dollars:.5f}",
+        "execution_writes": str(writes),
+        "executions_a_day": f"{a_second * _DAY_SECONDS:,.0f}",
+        "executions_a_second": f"{a_second:.0f}",
+        "files": str(_FILES),
+        "finish_writes": str(FINISH_WRITES),
+        "large_writes": str(LARGE_WRITES),
+        "minutes": str(_TEST_MINUTES),
+        "new_writes": str(NEW_WRITES),
+        "prices_date": prices.aws_prices().date,
+        "put_per_1000": f"{region.put_per_1000:.3f}",
+        "reads_a_second": f"{READS_A_SECOND:,}",
+        "region": prices.REFERENCE_REGION,
+        "shares": _shares(writes),
+        "writes_a_second": f"{WRITES_A_SECOND:,}",
+    }
+
+
+def _shares(writes: int) -> str:
+    head = f"{'benches':>12}{'tests a day':>14}{'of the writes':>16}{'with live logs':>17}"
+    return "\n".join([head, *(_share_line(benches, writes) for benches in (10, 100, 500, 2000))])
+
+
+def _share_line(benches: int, writes: int) -> str:
+    """Return what so many benches, which test all day, take of the rate of one range."""
+    tests_a_second = benches / (_TEST_MINUTES * 60)
+    stored = tests_a_second * writes / WRITES_A_SECOND
+    live = stored + benches * _LIVE_WRITES_A_SECOND / WRITES_A_SECOND
+    tests_a_day = f"{tests_a_second * _DAY_SECONDS:,.0f}"
+    return f"{benches:>12,}{tests_a_day:>14}{stored:>16.1%}{live:>17.1%}"

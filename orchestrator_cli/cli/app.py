@@ -147,6 +147,18 @@ class App:
         }
         return {**os.environ, **{name: text for name, text in given.items() if text}}
 
+    def storable_labels(self, labels: dict[str, str]) -> dict[str, str]:
+        """Return labels without the secrets that can be told, and say of each that is masked."""
+        from orchestrator_cli.core.base.command_secrets import mask_labels
+
+        masked = mask_labels(labels, os.environ)
+        for name in [name for name, text in masked.items() if text != labels[name]]:
+            self.output.warn(
+                f"label {name} looks like a secret, and everybody may read labels: "
+                "what looks so is stored as …"
+            )
+        return masked
+
     def spool_roots(self, named: Path | None) -> list[Path]:
         """Return where a run may be spooled: where it was named, or the best places."""
         import tempfile

@@ -77,7 +77,8 @@ def cli(
 
     Every execution has a ULID; its logs and artifacts are immutable objects under
     executions/<id>/. Credentials, region and endpoint come from the AWS configuration.
-    Every option can be set as ORCHESTRATOR_<OPTION> or ORCHESTRATOR_<COMMAND>_<OPTION>.
+    Every option can be set as ORCHESTRATOR_<OPTION> or ORCHESTRATOR_<COMMAND>_<OPTION>; one that
+    may be repeated has a value a line there.
     """
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+from orchestrator_cli.core.base.command_secrets import mask_labels
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import new_execution_id
@@ -66,7 +67,8 @@ class Bucket:
     ) -> Execution:
         """Make an execution, with a fresh ULID unless one is given.
 
-        An execution that is there is given back, with what it left open filled in. Raises
+        An execution that is there is given back, with what it left open filled in. Labels are for
+        everybody to read: the value of one that is named like a secret is stored as `…`. Raises
         ConflictError where it declares something else, UsageError for what cannot be stored.
         """
         now = datetime.now(UTC)
@@ -77,7 +79,7 @@ class Bucket:
             bench_id=bench_id,
             test_suite=suite,
             started_at=now,
-            labels=dict(labels or {}),
+            labels=mask_labels(labels or {}, {}),
         )
         return Execution(self._store, create_execution(self._store, metadata).execution_id)
 

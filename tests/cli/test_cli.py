@@ -210,8 +210,27 @@ def test_variables_are_named_as_the_options_that_are_typed(
     assert result.out.startswith("* [")
     cli("download", execution_id, env={"ORCHESTRATOR_DOWNLOAD_OUTPUT": str(out)}).ok()
     assert (out / "logs/stdout.log").read_bytes() == b"x"
-    made = cli("new", "--json", env={"ORCHESTRATOR_NEW_LABEL": "a=b c=d"}).ok().json()
+    made = cli("new", "--json", env={"ORCHESTRATOR_NEW_LABEL": "a=b\nc=d"}).ok().json()
     assert made["labels"] == {"a": "b", "c": "d"}
+
+
+def test_the_variable_of_an_option_that_can_be_repeated_has_a_value_a_line(
+    cli: RunCommand, bucket: str
+) -> None:
+    labels = {"ORCHESTRATOR_NEW_LABEL": "why=it is late\nwho=me"}
+    made = [cli("new", "--suite", suite, env=labels).ok() for suite in ("two words", "two", "one")]
+    spaced, _, one = (result.out.strip() for result in made)
+
+    def listed(suites: str) -> set[str]:
+        lines = cli("ls", "--json", env={"ORCHESTRATOR_LS_SUITE": suites}).ok().json_lines()
+        return {line["execution_id"] for line in lines}
+
+    assert listed("two words") == {spaced}
+    assert listed("two words\none") == {spaced, one}
+    kept = cli("show", spaced, "--json").ok().json()["labels"]
+    assert kept == {"why": "it is late", "who": "me"}
+    both = {"ORCHESTRATOR_LS_RESULT": "fail error"}
+    assert cli("ls", "--json", env=both).ok().out == ""
 
 
 @pytest.mark.parametrize(

@@ -142,3 +142,22 @@ def test_json_is_one_line(cli: RunCommand, bucket: str) -> None:
     result = cli("new", "--label", "text=two\nlines", "--json").ok()
     assert result.out.count("\n") == 1
     assert json.loads(result.out)["labels"] == {"text": "two\nlines"}
+
+
+def test_labels_that_look_like_secrets_are_masked_and_said(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    execution = make_id()
+    labels = {"api_token": "hunter1", "seen": "hunter2", "url": "https://me:hunter3@host/"}
+    options = [f"--label={name}={text}" for name, text in (labels | {"branch": "main"}).items()]
+    environment = {"MY_PASSWORD": "hunter2"}
+    for _ in range(2):  # and once more is the same execution
+        made = cli("new", "--id", execution, *options, env=environment).ok()
+        assert [line.split()[2] for line in made.err.splitlines()] == list(labels)
+        assert "hunter" not in made.err
+    assert read_record(s3, bucket, execution)["labels"] == {
+        "api_token": "…",
+        "seen": "…",
+        "url": "https://…@host/",
+        "branch": "main",
+    }

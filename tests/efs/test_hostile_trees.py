@@ -186,3 +186,20 @@ def test_an_execution_that_becomes_a_link_while_it_is_compared_loses_nothing(
     recorder.inject(Swap(tree.directory(), elsewhere), "HeadObject", times=1)
     cli(*tree.arguments, "--retain", "0s")
     assert files_of(elsewhere) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root reads what its users may not")
+def test_a_second_name_of_somebody_elses_file_is_not_stored(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_bytes(b"of root")
+    (tmp_path / "secret").chmod(0o600)
+    raw = tree.write("raw/own.txt", b"own").parent
+    os.chown(raw / "own.txt", 54321, 54321)
+    os.link(raw / "own.txt", raw / "own-2.txt")
+    os.link(tmp_path / "secret", raw / "planted")
+    os.chown(raw, 54321, 54321)
+    raw.chmod(0o755)
+    failed = cli(*tree.arguments).expect(3)
+    assert "planted: it has another name" in failed.err
+    assert stored(s3, bucket) == {b"own"}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator_cli.core.files.checks import UnsafeFileError, split_path
+from orchestrator_cli.core.files.checks import UnsafeFileError, check_not_planted, split_path
 from orchestrator_cli.core.files.directory import Directory, Kind
 from orchestrator_cli.core.files.removal import remove_tree
 
@@ -176,3 +177,25 @@ def test_it_closes_with_its_last_reference(place: Path) -> None:
     del shared
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("names", "owner", "mode", "directory_owner", "is_root", "is_planted"),
+    [
+        (1, 0, 0o777, 7, True, False),
+        (2, 0, 0o755, 7, True, True),
+        (2, 0, 0o755, 0, True, False),
+        (2, 0, 0o775, 0, True, True),
+        (2, 0, 0o1777, 0, True, True),
+        (2, 7, 0o700, 7, True, False),
+        (2, 0, 0o755, 7, False, False),
+    ],
+)
+def test_root_reads_no_file_that_others_may_have_linked_there(
+    names: int, owner: int, mode: int, directory_owner: int, is_root: bool, is_planted: bool
+) -> None:
+    file = os.stat_result((0o100600, 1, 1, names, owner, 0, 0, 0, 0, 0))
+    directory = os.stat_result((0o40000 | mode, 2, 1, 2, directory_owner, 0, 0, 0, 0, 0))
+    planted = pytest.raises(UnsafeFileError) if is_planted else contextlib.nullcontext()
+    with planted:
+        check_not_planted(file, directory, "file", is_root=is_root)

@@ -18,7 +18,7 @@ from tests.support.bench_tree import BenchTree
 from tests.support.engine import PART, content
 
 PACKAGE = Path(orchestrator_cli.__file__).parent
-ROOMS = ("core/efs", "core/metrics", "core/transfer")
+ROOMS = ("core/efs", "core/live", "core/metrics", "core/transfer", "runner")
 
 _OF_OS = frozenset(
     "access chmod chown link listdir lstat makedirs mkdir mkfifo open readlink remove removedirs "
@@ -32,13 +32,19 @@ _OF_PATHS = frozenset(
     "exists glob hardlink_to is_dir is_file is_symlink iterdir lstat mkdir read_bytes read_text "
     "readlink resolve rglob rmdir samefile symlink_to touch unlink write_bytes write_text".split()
 )
-# Where the first directory of a tree, which a user has named, is made; a file without a name; and
-# what is asked of S3.
+# Where the first directory of a tree, which a user has named, is made; a file without a name; what
+# is asked of S3; devices; and a command's way, found as a shell would.
 _ALLOWED = frozenset(
     {
         ("core/transfer/download/destination.py", "os.makedirs"),
         ("core/transfer/upload/stream_parts.py", "tempfile.TemporaryFile"),
         ("core/transfer/upload/stream_upload.py", "self._store.exists"),
+        ("runner/output_copier.py", "os.open"),
+        ("runner/process.py", "shutil.which"),
+        ("runner/signals.py", "open"),
+        ("runner/spool.py", "root.mkdir"),
+        ("runner/upload/final_upload.py", "open"),
+        ("runner/uploader_process.py", "os.open"),
     }
 )
 

@@ -229,7 +229,6 @@ def test_a_proxy_that_wants_other_credentials(
     assert (error.kind, error.proxy_status) == (Kind.PROXY_AUTH, 407)
     assert "asks for credentials" in str(error)
     assert not error.is_retryable
-    assert not error.may_have_been_applied
 
 
 def test_a_proxy_that_lets_nobody_through(refused: Callable[[str, str], TransportError]) -> None:
@@ -240,7 +239,6 @@ def test_a_proxy_that_lets_nobody_through(refused: Callable[[str, str], Transpor
     error = refused("https", "503 Service Unavailable")
     assert error.proxy_status == 503
     assert error.is_retryable
-    assert not error.may_have_been_applied
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -178,7 +178,6 @@ def test_what_is_no_answer_is_refused(
         receive(transport, raw, tls)
     assert caught.value.kind is kind
     assert caught.value.is_retryable
-    assert caught.value.may_have_been_applied
 
 
 def test_a_body_that_tls_did_not_end_may_have_been_cut_short(

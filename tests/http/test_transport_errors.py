@@ -27,7 +27,6 @@ def test_a_connection_that_is_refused(transport: Transport) -> None:
     assert str(error) == f"connection refused by 127.0.0.1:{port}"
     assert (error.host, error.port) == ("127.0.0.1", port)
     assert error.is_retryable
-    assert not error.may_have_been_applied
 
 
 def test_a_host_without_an_address(transport: Transport) -> None:
@@ -35,7 +34,6 @@ def test_a_host_without_an_address(transport: Transport) -> None:
     error = failure(transport, f"https://{'a' * 64}.example/")
     assert error.kind is Kind.RESOLVE
     assert error.port == 443
-    assert not error.may_have_been_applied
 
 
 def test_a_certificate_that_nobody_trusts(

@@ -25,7 +25,7 @@ def test_secrets_of_the_command_line_are_not_stored(
     script = "true --password hunter2 # DB_PASSWORD=hunter3 https://me:hunter4@host/"
     words = ("sh", "-c", script, "--api-token=hunter5", "--secret", "hunter6", "X: hunter7")
     environment = {"MY_SECRET": "hunter7"}
-    result = cli_process.run("run", "--", *words, env=environment).ok()
+    result = cli_process.run("run", "--label", "token=hunter8", "--", *words, env=environment).ok()
     for found in s3.list_objects_v2(Bucket=bucket)["Contents"]:
         content = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()
         assert b"hunter" not in content, found["Key"]

@@ -120,7 +120,8 @@ def sync_efs(
     Stores every file below ROOT/BENCH_ID/EXECUTION_ID/raw/ where `upload` would store it, and makes
     the execution if there is none. ROOT/BENCH_ID/EXECUTION_ID/temp/ is never stored, and is deleted
     with its execution. Links, special files and directories that are not executions are reported
-    and never touched.
+    and never touched. Root, who may read every file, does not store one that has a second name (a
+    hard link) unless its directory belongs to its owner and nobody else may write there.
 
     Files that changed within --settle are left for the next time. runner.log, bench.log, stdout.log
     and stderr.log may pause for longer while their test runs, and what is stored cannot grow: they

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.options.common import F
 from orchestrator_cli.cli.options.types import LABEL
 
@@ -22,7 +23,7 @@ _OPTIONS = (
         "labels",
         type=LABEL,
         multiple=True,
-        help="A label of the execution; may be repeated.",
+        help="A label of the execution; may be repeated. Not for secrets: they are masked.",
     ),
 )
 
@@ -40,13 +41,16 @@ def declaration_options(function: F) -> F:
         labels: tuple[tuple[str, str], ...],
         **others: Any,
     ) -> Any:
-        declared = {
+        declared: dict[str, Any] = {
             "reservation_id": reservation_id,
             "runner_type": runner_type,
             "bench_id": bench_id,
             "test_suite": suite,
             "labels": dict(labels),
         }
+        if labels:
+            app = click.get_current_context().ensure_object(App)
+            declared["labels"] = app.storable_labels(dict(labels))
         return function(*arguments, declared=declared, **others)
 
     command: Any = with_declared

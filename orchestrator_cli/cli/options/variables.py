@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import click
 
 
@@ -23,5 +25,15 @@ def name_variables(command_name: str, command: click.Command) -> None:
         typed = spelled.get(str(param.name), param.name)
         if typed != param.name and param.envvar is None:
             param.envvar = f"ORCHESTRATOR_{command_name}_{typed}".replace("-", "_").upper()
+        if isinstance(param, click.Option) and param.multiple:
+            _split_by_line(param)
     for name, inner in getattr(command, "commands", {}).items():
         name_variables(f"{command_name}_{name}", inner)
+
+
+def _split_by_line(option: click.Option) -> None:
+    """Let the variable of an option that can be repeated have a value a line."""
+    # A word of a choice has no space; a suite, a label or a pattern may.
+    if not isinstance(option.type, click.Choice):
+        option.type = copy.copy(option.type)
+        option.type.envvar_list_splitter = "\n"  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Command lines without the secrets that are in them, so that they can be stored."""
+"""Command lines and labels without the secrets that are in them, so that they can be stored."""
 
 from __future__ import annotations
 
@@ -29,11 +29,27 @@ def mask_command(words: Iterable[str], environment: Mapping[str, str]) -> list[s
     the values of such variables of the `environment`; users and passwords of URLs. Words that are
     very long are cut.
     """
-    known = sorted(_secret_values(environment), key=len, reverse=True)
-    return list(_masked_words(words, known))
+    return list(_masked_words(words, _secret_values(environment)))
 
 
-def _secret_values(environment: Mapping[str, str]) -> Iterator[str]:
+def mask_labels(labels: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return labels with every secret that can be told replaced by `…`.
+
+    Those are the values of labels whose names say so, and what `mask_command` finds in a word.
+    """
+    known = _secret_values(environment)
+    return {
+        name: MASK if text and _SECRET_NAME.match(name) else _masked(text, known)
+        for name, text in labels.items()
+    }
+
+
+def _secret_values(environment: Mapping[str, str]) -> list[str]:
+    """Return the values of variables whose names say that they are secret, the longest first."""
+    return sorted(_iter_secret_values(environment), key=len, reverse=True)
+
+
+def _iter_secret_values(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
         if _SECRET_NAME.match(name) and len(value) >= _SHORTEST_SECRET:
             yield value
@@ -42,15 +58,25 @@ def _secret_values(environment: Mapping[str, str]) -> Iterator[str]:
 def _masked_words(words: Iterable[str], known: list[str]) -> Iterator[str]:
     value_follows = False
     for word in words:
-        yield MASK if value_follows else _masked(word, known)
+        yield MASK if value_follows else _masked(_shortened(word, known), known)
         value_follows = word.startswith("-") and _SECRET_NAME.match(word) is not None
 
 
+def _shortened(word: str, known: list[str]) -> str:
+    if len(word) <= _LONGEST_WORD:
+        return word
+    # Not in the middle of a secret.
+    return _without(word, known)[:_LONGEST_WORD] + MASK
+
+
 def _masked(text: str, known: list[str]) -> str:
-    for value in known:
-        text = text.replace(value, MASK)
-    if len(text) > _LONGEST_WORD:
-        text = text[:_LONGEST_WORD] + MASK
+    text = _without(text, known)
     for pattern in (_ASSIGNED, _OPTION):
         text = pattern.sub(rf"\g<1>{MASK}", text)
     return without_secrets(text)
+
+
+def _without(text: str, known: list[str]) -> str:
+    for value in known:
+        text = text.replace(value, MASK)
+    return text

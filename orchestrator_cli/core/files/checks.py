@@ -64,6 +64,21 @@ def check_written_by_us(status: os.stat_result, name: str) -> None:
         raise UnsafeFileError("it has another name elsewhere", name)
 
 
+def check_not_planted(
+    status: os.stat_result, directory: os.stat_result, name: str, *, is_root: bool
+) -> None:
+    """Raise UnsafeFileError for another user's file that somebody may have linked here.
+
+    Root reads every file, so whoever can give one a second name would have us read it for him. Such
+    a file counts only in a directory of its own owner's that nobody else may write to.
+    """
+    if not is_root or status.st_nlink == 1:
+        return
+    others_write = directory.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if others_write or directory.st_uid != status.st_uid:
+        raise UnsafeFileError("it has another name, which may be one of another user's file", name)
+
+
 def same_file(one: os.stat_result, other: os.stat_result) -> bool:
     """Say whether two looks were at the same file, whatever was written to it between."""
     return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)

@@ -13,6 +13,7 @@ from typing import Self
 from orchestrator_cli.core.files.checks import (
     UnsafeFileError,
     check_name,
+    check_not_planted,
     check_regular,
     check_written_by_us,
     explained,
@@ -115,7 +116,11 @@ class Directory:
     def open_file(self, name: str) -> io.FileIO:
         """Open a regular file for reading."""
         descriptor = self._open(name, os.O_RDONLY | _NO_SURPRISE, 0, "a regular file")
-        return _checked(descriptor, "rb", name, check_regular)
+        return _checked(descriptor, "rb", name, self._check_readable)
+
+    def _check_readable(self, status: os.stat_result, name: str) -> None:
+        check_regular(status, name)
+        check_not_planted(status, self.status(), name, is_root=os.geteuid() == 0)
 
     def open_own_file(
         self, name: str, mode: int = 0o666, check: Check = check_written_by_us

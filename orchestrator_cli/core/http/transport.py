@@ -136,7 +136,7 @@ class TransportError(Exception):
 
     `proxy` is the proxy's scheme, host and port, without its credentials. `proxy_status` is what an
     HTTP proxy answered. `ca_file` is told where it matters. `is_retryable`: the same request may
-    succeed later. `may_have_been_applied`: the server may have acted on the request.
+    succeed later; whether the server has acted on this one is not known.
     """
 
     message: str
@@ -147,7 +147,6 @@ class TransportError(Exception):
     proxy_status: int | None = None
     ca_file: str | None = None
     is_retryable: bool = True
-    may_have_been_applied: bool = True
 
     def __str__(self) -> str:
         return self.message

@@ -43,10 +43,6 @@ _CONNECT_KINDS = {
     errno.ETIMEDOUT: Kind.CONNECT_TIMEOUT,
     errno.ECONNRESET: Kind.BROKEN,
 }
-_NEVER_SENT = frozenset(
-    {Kind.RESOLVE, Kind.REFUSED, Kind.UNREACHABLE, Kind.CONNECT_TIMEOUT, Kind.CERTIFICATE}
-    | {Kind.CA_FILE, Kind.NOT_TLS, Kind.PROXY_AUTH, Kind.PROXY_REFUSED}
-)
 _FINAL = frozenset({Kind.CERTIFICATE, Kind.CA_FILE, Kind.PROXY_AUTH})
 _TEXTS = {
     Kind.RESOLVE: "the host name of {peer} cannot be resolved",
@@ -88,7 +84,6 @@ def error_from_curl(curl: pycurl.Curl, code: int, request: Request, route: Route
     )
     if kind is Kind.PROXY_REFUSED:
         error.is_retryable = _refusal_can_pass(curl, proxy_status)
-    error.may_have_been_applied = bool(curl.getinfo(pycurl.REQUEST_SIZE))
     return error
 
 
@@ -122,7 +117,6 @@ def make_error(
         proxy_status=proxy_status,
         ca_file=route.ca_file if kind in (Kind.CERTIFICATE, Kind.CA_FILE) else None,
         is_retryable=kind not in _FINAL,
-        may_have_been_applied=kind not in _NEVER_SENT,
     )
 
 

@@ -83,7 +83,7 @@ def test_colour_in_a_terminal(
     assert (RED in screen.output) is coloured
     shown = strip_ansi(screen.output.decode()).split("\r\n")
     # The header is for people only; a row is never broken, so that it can be copied.
-    assert shown[0].split() == ["EXECUTION", "STARTED", "RESULT", "SUITE"]
+    assert shown[0].split() == ["EXECUTION", "STARTED", "RESULT", "SUITE", "DURATION"]
     assert shown[1].startswith(failed)
     assert len(shown) == 3
 

@@ -80,10 +80,13 @@ def download(
     ):
 
         def on_result(result: DownloadResult) -> None:
-            progress.add_file()
+            is_new = result.outcome == "created"
+            spared = result.resumed_bytes if is_new else result.size_bytes
+            progress.add_file(spared)
             _report(app, result, as_json)
 
-        files = select_files(store, execution_id, patterns)
+        files = list(select_files(store, execution_id, patterns))
+        progress.expect(len(files), sum(listed.size_bytes for _, listed in files))
         summary = Downloader(transfers, target, on_result, overwrite, app.now()).run(files)
     error = summary.error()
     if error is not None:

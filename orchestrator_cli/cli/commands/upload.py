@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -142,7 +142,7 @@ def upload(
     content goes straight to S3. ID must then be a complete ULID. See orchestrator-api(7).
     """
     from orchestrator_cli.core.executions.ids import parse_execution_id
-    from orchestrator_cli.core.transfer.upload.plan import PathFilter, plan_upload
+    from orchestrator_cli.core.transfer.upload.plan import PathFilter, PlannedFile, plan_upload
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 
     app.resumes = True
@@ -175,7 +175,12 @@ def upload(
         return
     plan = _with_missing_paths(plan, if_no_files_found)
     recorder = UploadRecorder(session, lambda: open_session(execution_id), paths)
-    summary = _upload_files(app, session, plan, recorder, concurrency, as_json)
+
+    def sizes() -> Iterator[int]:
+        again = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
+        return (item.size_bytes for item in again if isinstance(item, PlannedFile))
+
+    summary = _upload_files(app, session, plan, recorder, concurrency, as_json, sizes)
     _finish(app, summary, execution_id, if_no_files_found)
 
 
@@ -216,17 +221,19 @@ def _upload_files(
     recorder: UploadRecorder,
     concurrency: int,
     as_json: bool,
+    sizes: Callable[[], Iterator[int]],
 ) -> UploadSummary:
     from orchestrator_cli.core.base.errors import OrchestratorError
 
     recorder.failing = _failing(app, session)
 
     def on_result(result: UploadResult) -> None:
-        progress.add_file()
+        progress.add_file(result.size_bytes - result.sent_bytes)
         _report(app, result, as_json)
         recorder.add(result)
 
     with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
+        progress.expect_later(sizes)
         try:
             with session.transfers(concurrency, progress.add_bytes) as transfers:
                 transfers.observer = app.meter or transfers.observer

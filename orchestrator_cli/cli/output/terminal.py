@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -9,7 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -157,13 +158,18 @@ class Output:
     @contextmanager
     def progress(self, what: str) -> Iterator[Progress]:
         """Show progress: a live line on a terminal, else a line every few seconds."""
-        if self.verbosity < 0:
-            yield Progress(what)
-        elif sys.stderr.isatty():
-            with live_progress(what, self._colors(sys.stderr)) as live:
-                yield live
+        shown: AbstractContextManager[Progress]
+        if self.verbosity >= 0 and sys.stderr.isatty():
+            shown = live_progress(what, self._colors(sys.stderr))
         else:
-            yield LineProgress(what)
+            shown = contextlib.nullcontext(
+                Progress(what) if self.verbosity < 0 else LineProgress(what)
+            )
+        with shown as progress:
+            try:
+                yield progress
+            finally:
+                progress.end()
 
     # --- colour --------------------------------------------------------------------------
 

@@ -128,6 +128,7 @@ class S3Client:
             key = self._signer.signing_key()
             signed = sign_request(request, self._signer.bucket_url, key, datetime.now(UTC))
             response = yield signed
+            self._retry.progress.is_answered |= response.status < 500
             accepted = accept_response(request, response)
         except Exception as error:
             mapped = map_request_error(error, request.what)

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
-from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.base.text import printable, without_secrets
 from orchestrator_cli.core.http.proxy import proxy_variables
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.metrics_setup import Measuring
     from orchestrator_cli.cli.output import Output
+    from orchestrator_cli.cli.waiting_notice import WaitingNotice
     from orchestrator_cli.core.base.retry import RetryPolicy
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
@@ -55,12 +56,15 @@ class Settings:
 class App:
     """What a command works with.
 
-    `resumes` is set by a command that goes on where it ended when it is run again.
+    `resumes` is set by a command that goes on where it ended when it is run again; `says_waiting`
+    is taken away by one whose standard error is not its own.
     """
 
     settings: Settings = Settings()
     measuring: Measuring | None = None
     resumes: bool = False
+    says_waiting: bool = True
+    _waiting: WaitingNotice | None = None
 
     @cached_property
     def output(self) -> Output:
@@ -120,7 +124,19 @@ class App:
         )
         retry = self._retry_policy() if patient else RetryPolicy(attempts=1, patience_seconds=0)
         rate_limit = RateLimiter(limit_rate) if limit_rate else None
-        return ArtifactStore(S3Session(settings, retry, rate_limit))
+        store = ArtifactStore(S3Session(settings, retry, rate_limit))
+        if patient and self.says_waiting:
+            self._say_waiting(retry, store.clients.endpoint_url)
+        return store
+
+    def _say_waiting(self, retry: RetryPolicy, endpoint: str) -> None:
+        from orchestrator_cli.cli.waiting_notice import WaitingNotice
+
+        context = click.get_current_context(silent=True)
+        if self._waiting is None and context is not None:
+            self._waiting = WaitingNotice(retry, without_secrets(endpoint), self.output.note)
+            self._waiting.start()
+            context.call_on_close(self._waiting.end)
 
     @property
     def region(self) -> str:
@@ -257,6 +273,8 @@ class App:
     def _note_retry(self, error: OrchestratorError) -> None:
         if self.meter is not None:
             self.meter.retry(error)
+        if self._waiting is not None:
+            self._waiting.note_error(error)
         self.output.detail(f"retrying: {error.message}")
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli import __version__
+from orchestrator_cli.cli import waiting_notice
 from orchestrator_cli.cli.main import COMMANDS
 from orchestrator_cli.core.base.errors import EXIT_CODES
 from tests.conftest import RunCommand
@@ -380,14 +381,19 @@ def test_a_missing_bucket_is_not_found(cli: RunCommand, bucket: str, make_tree: 
 
 
 def test_an_endpoint_that_is_down_ends_in_bounded_time(
-    cli: RunCommand, s3env: dict[str, str], closed_port: str
+    cli: RunCommand, s3env: dict[str, str], closed_port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert waiting_notice.WAIT_SECONDS < 2
+    monkeypatch.setattr(waiting_notice, "WAIT_SECONDS", 0.01)
     started = time.monotonic()
     result = cli("ls", "--since", "2d", env={"AWS_ENDPOINT_URL": closed_port}).expect(9)
     assert time.monotonic() - started < 45
     assert result.stdout == b""
-    error, hint = result.err.splitlines()
-    assert error.endswith(f"connection refused by {closed_port.removeprefix('http://')}")
+    waiting, error, hint = result.err.splitlines()
+    refused = f"connection refused by {closed_port.removeprefix('http://')}"
+    # It is said while it is tried again, not only at the end.
+    assert waiting.endswith((f"{refused}; still trying", f"{closed_port}; still trying"))
+    assert error.endswith(refused)
     # There is nothing that a listing could go on with.
     assert hint.startswith("hint: ")
     assert "resumes" not in hint
@@ -539,7 +545,7 @@ def test_head_in_a_shell(s3: S3Client, bucket: str) -> None:
         ["bash", "-c", script], env=process_environment(None), capture_output=True, check=False
     )
     assert (finished.returncode, finished.stderr) == (0, b"")
-    assert finished.stdout == b"schema version    1\n"
+    assert finished.stdout == b"result\trunning\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -244,14 +244,14 @@ def test_an_execution_that_cannot_be_read_is_a_warning(
         (["--since", "tomorrow"], "is not a time"),
         (["--since", "99999999d"], "is too long"),
         (["--result", "maybe"], "is not one of"),
-        (["--null", "--json"], "exclude each other"),
+        (["--null", "--json"], "only one can be given"),
+        (["--tree"], "--tree goes with ID"),
         (["@latest", "--since", "2d"], "go without ID"),
         (["@latest", "--suite", "x"], "go without ID"),
         (["@latest", "-n", "1"], "go without ID"),
         (["-n", "0"], "0 is not in the range"),
         (["--label", "branch"], "is not KEY=VALUE"),
         (["--label", "a=1", "--label", "a=2"], "cannot have two values"),
-        (["@latest", "again"], "unexpected extra argument"),
     ],
 )
 def test_usage_errors(cli: RunCommand, bucket: str, arguments: list[str], said: str) -> None:
@@ -284,8 +284,9 @@ def test_files_as_text(cli: RunCommand, s3: S3Client, bucket: str, execution: st
     put_file(s3, bucket, execution, "logs/stderr.log", b"", StorageClass="DEEP_ARCHIVE")
     result = cli("ls", execution).ok()
     assert result.err == ""
-    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  ", line[12:]) for line in result.lines)
-    assert [(line[:10].strip(), line[34:]) for line in result.lines] == [
+    cells = [line.split("\t") for line in result.lines]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", when) for _, when, _ in cells)
+    assert [(size, name) for size, _, name in cells] == [
         ("1 B", "artifacts/custom/a b \u00fc [red]%20+&?'\".txt"),
         ("2 B", "artifacts/results.json"),
         ("0 B", "logs/stderr.log  [DEEP_ARCHIVE]"),
@@ -321,7 +322,33 @@ def test_an_execution_without_files_lists_nothing(
     cli: RunCommand, s3: S3Client, bucket: str
 ) -> None:
     result = cli("ls", put_execution(s3, bucket)).ok()
-    assert (result.stdout, result.stderr) == (b"", b"")
+    assert (result.out, result.err) == ("", "the execution has no files yet\n")
+
+
+def test_the_files_that_a_pattern_matches(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str
+) -> None:
+    for pattern, path in (("stdout", "logs/stdout.log"), ("*.json", "artifacts/results.json")):
+        assert cli("ls", "-0", execution, pattern).ok().stdout == f"{path}\0".encode()
+    both = cli("ls", execution, "logs/", "results.json").ok()
+    assert [line.split("\t")[2] for line in both.lines] == [
+        "artifacts/results.json", "logs/stdout.log",
+    ]  # fmt: skip
+    missing = cli("ls", execution, "logs/", "nothing").expect(4)
+    assert f"error: no such file in {execution}: nothing" in missing.err
+
+
+def test_files_as_a_tree(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    files = {"artifacts/custom/a/b.txt": b"x", "logs/runner.log": b"1"}
+    execution_id = put_execution(s3, bucket, files=files)
+    assert cli("ls", "--tree", execution_id).ok().lines == [
+        "artifacts/",
+        "\u2514\u2500\u2500 custom/",
+        "    \u2514\u2500\u2500 a/",
+        "        \u2514\u2500\u2500 b.txt  1 B",
+        "logs/",
+        "\u2514\u2500\u2500 runner.log  1 B",
+    ]
 
 
 def test_files_of_a_missing_execution(cli: RunCommand, s3: S3Client, bucket: str) -> None:

@@ -6,7 +6,9 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 OpenTerminal = Callable[..., Terminal]
 MakeTree = Callable[..., Path]
+MIB = 1024 * 1024
 RED = b"\x1b[31m"
 
 
@@ -83,7 +86,7 @@ def test_colour_in_a_terminal(
     assert (RED in screen.output) is coloured
     shown = strip_ansi(screen.output.decode()).split("\r\n")
     # The header is for people only; a row is never broken, so that it can be copied.
-    assert shown[0].split() == ["EXECUTION", "STARTED", "RESULT", "SUITE"]
+    assert shown[0].split() == ["EXECUTION", "STARTED", "RESULT", "SUITE", "DURATION"]
     assert shown[1].startswith(failed)
     assert len(shown) == 3
 
@@ -118,6 +121,63 @@ def test_a_pipe_sees_lines_and_no_carriage_return(
         assert all(re.match(r"uploading: \d files?, [\d.]+ \w+, ", line) for line in lines[:-1])
         assert lines[-2].startswith("uploading: 5 files, 500 B, ")
         assert lines[-1].startswith(f"uploaded to {execution_id}: 5 files, 500 B")
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "spared", "seconds", "status"),
+    [
+        (0, 0, 0, 0.1, "moving: 0 of 4 files, 0 B of 4.0 MiB, 0 B/s"),
+        (1, MIB, 0, 2, "moving: 1 of 4 files, 1.0 MiB of 4.0 MiB, 512.0 KiB/s, 6s left"),
+        # What was there already is done, and says nothing of how fast it goes.
+        (3, MIB, 2 * MIB, 2, "moving: 3 of 4 files, 3.0 MiB of 4.0 MiB, 512.0 KiB/s, 1s left"),
+        (4, 4 * MIB, 0, 4, "moving: 4 of 4 files, 4.0 MiB of 4.0 MiB, 1.0 MiB/s, 0s left"),
+    ],
+)
+def test_progress_says_how_much_is_left(
+    monkeypatch: pytest.MonkeyPatch, files: int, size: int, spared: int, seconds: float, status: str
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    moving = progress.Progress("moving")
+    moving.expect(4, 4 * MIB)
+    for number in range(files):
+        moving.add_file(spared if number == 0 else 0)
+    moving.add_bytes(size)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0 + seconds)
+    assert moving.status() == status
+
+
+def test_the_total_is_found_out_only_where_it_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = progress.Progress("moving")
+    short.expect_later(lambda: pytest.fail("nobody needs to know"))
+    assert short.status() == "moving: 0 files"
+    monkeypatch.setattr(progress, "COUNT_AFTER_SECONDS", 0.0)
+    counted = threading.Event()
+
+    def sizes() -> Iterator[int]:
+        yield from (MIB, MIB)
+        counted.set()
+
+    longer = progress.Progress("moving")
+    longer.expect_later(sizes)
+    longer.status()
+    assert counted.wait(30)
+    while longer.total_files is None:
+        time.sleep(0.001)
+    assert longer.status().startswith("moving: 0 of 2 files, 0 B of 2.0 MiB")
+
+
+@pytest.mark.parametrize("columns", [40, 120])
+def test_live_progress_fits_the_terminal(
+    terminal: OpenTerminal, s3: S3Client, bucket: str, columns: int
+) -> None:
+    execution_id = put_execution(s3, bucket, files={"artifacts/custom/x.txt": b"x" * 2000})
+    screen = terminal("download", execution_id, columns=columns)
+    assert screen.wait() == 0
+    frames = re.split(r"[\r\n]", strip_ansi(screen.output.decode()))
+    shown = [frame.rstrip() for frame in frames if "downloading: " in frame]
+    assert shown
+    assert any("of 1 files" in frame or frame.endswith("\u2026") for frame in shown)
+    assert all(len(frame) <= columns for frame in shown)
 
 
 def test_quiet_shows_no_progress(

@@ -156,12 +156,12 @@ def test_one_execution_as_text(cli: RunCommand, execution: str) -> None:
     rows = [line.split() for line in result.lines[:2]]
     assert [row[0] for row in rows] == [execution, "total"]
     assert rows[0][1:] == rows[1][1:] == ["3", "6.1", "MiB", "$0.000135", "$0.000001"]
-    summary = {line[2:38].strip(): line[38:].split() for line in result.lines[3:]}
+    summary = {line.split("\t")[0]: line.split("\t")[1:] for line in result.lines[3:]}
     assert summary == {
-        "stored now": ["$0.000135", "a", "month"],
-        "of it archives' overhead": ["<$0.000001", "a", "month"],
-        "of it unfinished uploads": ["$0.000112", "a", "month"],
-        "when the rules have archived": ["$0.000001", "a", "month"],
+        "stored now": ["$0.000135", "a month"],
+        "of it archives' overhead": ["<$0.000001", "a month"],
+        "of it unfinished uploads": ["$0.000112", "a month"],
+        "when the rules have archived": ["$0.000001", "a month"],
         "requests that wrote it, at least": ["$0.000025", "once"],
         "transitions made": ["$0.000050", "once"],
         "transitions to come": ["$0.000050", "once"],

@@ -525,7 +525,7 @@ def test_no_bucket_is_told_before_the_command_starts(cli: RunCommand) -> None:
 def test_show_says_how_it_ran(cli_process: Processes, cli: RunCommand, bucket: str) -> None:
     execution_id = run_id(cli_process.run("run", "--", "echo", "a b").ok())
     assert re.search(
-        r"^run +exit code 0 after .* s on .*: echo 'a b'$",
+        r"^run\texit code 0 after .* s on .*: echo 'a b'$",
         cli("show", execution_id).out,
         re.MULTILINE,
     )

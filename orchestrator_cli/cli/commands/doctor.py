@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import Example, command, json_option
+from orchestrator_cli.cli.output.table import Column, Table
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.executions.doctor.checker import Check
 
-_WIDTHS = (32, 13, 0)
+_COLUMNS = (
+    Column("CHECK", width=32, least=10, wrap=True),
+    Column("VERDICT", width=13),
+    Column("WHAT", width=200, least=13, wrap=True),
+)
 _STYLES = {"ok": "pass", "denied": "fail", "does-not-work": "fail", "degraded": "error"}
 
 
@@ -53,13 +58,14 @@ def doctor(app: App, as_json: bool) -> None:
     from orchestrator_cli.core.retention.probe import LIFECYCLE_PROBE
 
     store = app.store()
+    shown = Table(app.output, _COLUMNS, header=False, live=True)
     probes = (*PROBES, LIFECYCLE_PROBE)
     checks = []
     for check in ConformanceChecker(store, app.new_execution_id(), app.now, probes).run():
         checks.append(check)
         if not as_json:
-            row = (check.name, str(check.verdict), check.detail)
-            app.output.row(row, _WIDTHS, _STYLES.get(check.verdict))
+            style = _STYLES.get(check.verdict)
+            shown.row(check.name, str(check.verdict), check.detail, result=style)
             sys.stdout.flush()
     error = _summarize(checks)
     if as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,12 @@ from orchestrator_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from orchestrator_cli.cli.output.progress import Progress
+    from orchestrator_cli.core.s3.types import ObjectSummary
     from orchestrator_cli.core.transfer.download.downloader import DownloadResult
+
+# So many are listed before the first is fetched, to say how much there is. A million would not fit.
+_MOST_COUNTED = 20_000
 
 
 @command(
@@ -80,10 +87,12 @@ def download(
     ):
 
         def on_result(result: DownloadResult) -> None:
-            progress.add_file()
+            is_new = result.outcome == "created"
+            spared = result.resumed_bytes if is_new else result.size_bytes
+            progress.add_file(spared)
             _report(app, result, as_json)
 
-        files = select_files(store, execution_id, patterns)
+        files = _counted(select_files(store, execution_id, patterns), progress)
         summary = Downloader(transfers, store, target, on_result, overwrite, app.now()).run(files)
     error = summary.error()
     if error is not None:
@@ -92,6 +101,16 @@ def download(
         f"downloaded to {target}: {human_count(summary.created, 'file')}, "
         f"{human_size(summary.received_bytes)} received, {summary.identical:,} identical"
     )
+
+
+def _counted(
+    files: Iterator[tuple[str, ObjectSummary]], progress: Progress
+) -> Iterator[tuple[str, ObjectSummary]]:
+    """Return the files, and tell the progress how many there are, unless memory were to tell."""
+    first = list(itertools.islice(files, _MOST_COUNTED))
+    if len(first) < _MOST_COUNTED:
+        progress.expect(len(first), sum(listed.size_bytes for _, listed in first))
+    return itertools.chain(first, files)
 
 
 def _report(app: App, result: DownloadResult, as_json: bool) -> None:

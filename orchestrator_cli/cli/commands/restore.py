@@ -136,6 +136,7 @@ def _request(
 
     items = {item.key: item for item in plan.items}
     with app.output.progress("asking for") as progress:
+        progress.expect(len(plan.needed), plan.size_bytes)
         for item in request_restores(store, plan, concurrency):
             items[item.key] = item
             progress.add_bytes(item.size_bytes)
@@ -160,6 +161,7 @@ def _wait(
     found = wait_until_restored(store, execution_id, waiting, seconds, time.monotonic)
     try:
         with app.output.progress("restored") as progress:
+            progress.expect(len(waiting), sum(item.size_bytes for item in waiting))
             for item in found:
                 items[item.key] = item
                 progress.add_bytes(item.size_bytes)

@@ -112,6 +112,7 @@ def serve(
     A bench with an upload token stores files through it without AWS credentials, as
     `orchestrator upload --via` does. See orchestrator-api(7).
     """
+    app.says_waiting = False
     if new_token is not None:
         _make_token(app, new_token, scope, bench, execution, valid_for)
         return

@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import Example, command, execution_id_argument, json_option
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+
+_TOLD_LATER = (
+    "execution_id",
+    "status",
+    "artifact_status",
+    "runner_type",
+    "bench_id",
+    "reservation_id",
+    "labels",
+    "run",
+    "manifest_sha256",
+    "schema_version",
+)
+_TOLD = {
+    *_TOLD_LATER,
+    "result",
+    "test_suite",
+    "started_at",
+    "ended_at",
+    "artifact_count",
+    "artifact_bytes",
+    "artifacts",
+    "failures",
+}
 
 
 @command(
@@ -25,9 +53,11 @@ from orchestrator_cli.cli.options import Example, command, execution_id_argument
 def show(app: App, execution_id: str, as_json: bool) -> None:
     """Show the metadata of an execution.
 
-    The metadata is validated; --json prints it whole, manifest included. Times are local on a
-    terminal, and UTC elsewhere.
+    It begins with what people ask: the result, the suite, when and how long it ran, its files, and
+    what could not be stored. The metadata is validated; --json prints it whole, manifest included.
+    Times are local on a terminal, and UTC elsewhere.
     """
+    from orchestrator_cli.cli.output.table import Column, table
     from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.executions.record.repository import read_execution
 
@@ -37,33 +67,41 @@ def show(app: App, execution_id: str, as_json: bool) -> None:
     if as_json:
         app.output.json(record)
         return
-    if app.output.is_terminal:
-        record["started_at"] = app.output.time(metadata.started_at)
-        record["ended_at"] = app.output.time(metadata.ended_at)
-    for name, value in record.items():
-        # A newer version, or something else, may have written fields of any name.
-        app.output.line(f"{printable(name).replace('_', ' '):<16}  {_text(name, value)}")
+    columns = Column("FIELD", width=15, wrap=True, least=8), Column("VALUE", wrap=True, least=26)
+    with table(app.output, *columns, header=False) as shown:
+        for name, text in _told_first(app, metadata):
+            shown.row(name, text, result=str(metadata.result) if name == "result" else None)
+        for name in (*_TOLD_LATER, *sorted(record.keys() - _TOLD)):
+            # A newer version, or something else, may have written fields of any name.
+            shown.row(printable(name).replace("_", " "), _text(name, record.get(name)))
+
+
+def _told_first(app: App, metadata: ExecutionMetadata) -> Iterator[tuple[str, str]]:
+    from orchestrator_cli.cli.output import human_count, human_duration, human_size
+    from orchestrator_cli.core.base.text import printable
+
+    started, ended = metadata.started_at, metadata.ended_at
+    yield "result", str(metadata.result or metadata.status)
+    yield "suite", printable(metadata.test_suite or "-")
+    yield "started", app.output.time(started)
+    yield "ended", app.output.time(ended)
+    yield "duration", human_duration(ended - started if ended and started else None)
+    size = human_size(metadata.artifact_bytes)
+    count = human_count(metadata.artifact_count, "file")
+    # Until the execution is finished, nobody has counted them.
+    yield "files", f"{count}, {size}" if metadata.result else "-"
+    failures = [printable(f"{item.path}: {item.error}") for item in metadata.failures]
+    yield "failures", "; ".join(failures) or "-"
 
 
 def _text(name: str, value: Any) -> str:
-    from orchestrator_cli.cli.output import human_size
     from orchestrator_cli.core.base.text import printable
 
     if value is None or value == [] or value == {}:
         return "-"
-    if name == "artifacts":
-        return f"{len(value):,} (orchestrator ls ID)"
-    if name == "artifact_bytes":
-        return f"{value:,} ({human_size(value)})"
-    if name == "failures":
-        return "; ".join(printable(f"{item['path']}: {item['error']}") for item in value)
-    if isinstance(value, dict):
-        return (
-            _run_text(value)
-            if name == "run"
-            else ", ".join(printable(f"{key}={item}") for key, item in sorted(value.items()))
-        )
-    return printable(value)
+    if not isinstance(value, dict):
+        return printable(value)
+    return _run_text(value) if name == "run" else _pairs(value)
 
 
 def _pairs(value: dict[str, Any]) -> str:

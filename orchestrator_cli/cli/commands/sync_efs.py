@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from orchestrator_cli.cli.options import (
 from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 if TYPE_CHECKING:
+    from orchestrator_cli.cli.output import Progress
     from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncSummary
     from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
 
@@ -135,6 +137,7 @@ def sync_efs(
     --watch keeps trying while the mount or S3 is away. On SIGTERM it finishes the files that it has
     begun, and ends.
     """
+    from orchestrator_cli.cli.output import Progress
     from orchestrator_cli.core.efs.rules import SyncRules
     from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
     from orchestrator_cli.core.executions.ids import parse_execution_id
@@ -150,24 +153,50 @@ def sync_efs(
     store = app.store(concurrency, limit_rate)
     told = _Told(app, as_json)
 
-    def one_pass(unchanged: UnchangedCache, stopping: Callable[[], bool]) -> SyncSummary:
+    def one_pass(
+        unchanged: UnchangedCache, stopping: Callable[[], bool], progress: Progress
+    ) -> SyncSummary:
         from orchestrator_cli.core.efs.sync import EfsSync
 
-        with app.transfers(store, concurrency) as transfers:
-            sync = EfsSync(transfers, store, rules, app.now, told.event, stopping, unchanged)
+        def on_event(event: SyncEvent) -> None:
+            if event.path is not None and event.state in {"created", "identical", "failed"}:
+                progress.add_file(event.size_bytes - event.sent_bytes)
+            told.event(event)
+
+        with app.transfers(store, concurrency, progress.add_bytes) as transfers:
+            sync = EfsSync(transfers, store, rules, app.now, on_event, stopping, unchanged)
             sync.run(root, bench, execution_id)
         _set_gauges(app, sync.summary)
         return sync.summary
 
     if watch:
-        _watch(app, told, one_pass, UnchangedCache(rules), interval)
+        # A journal needs no line about what is under way.
+        nothing = Progress("syncing")
+        _watch(app, told, partial(one_pass, progress=nothing), UnchangedCache(rules), interval)
         return
-    with app.output.failures_at_the_end():
-        summary = one_pass(UnchangedCache(rules), lambda: False)
+    with app.output.failures_at_the_end(), app.output.progress("syncing") as progress:
+        progress.expect_later(lambda: _sizes(rules, root, bench, execution_id, app.now()))
+        summary = one_pass(UnchangedCache(rules), lambda: False, progress)
     told.summary(summary)
     error = summary.error()
     if error is not None:
         raise error
+
+
+def _sizes(
+    rules: SyncRules, root: Path, bench: str | None, execution_id: str | None, now: datetime
+) -> Iterator[int]:
+    """Yield the sizes of what a pass may store, as far as that is known without S3."""
+    from orchestrator_cli.core.efs.planner import plan_sync
+    from orchestrator_cli.core.efs.rules import SyncEvent
+    from orchestrator_cli.core.efs.tree import list_bench_executions
+    from orchestrator_cli.core.transfer.upload.plan import SkippedPath
+
+    for found in list_bench_executions(root, bench, execution_id):
+        if not isinstance(found, SkippedPath):
+            for item in plan_sync(found, rules, now):
+                if not isinstance(item, SyncEvent):
+                    yield item.size_bytes
 
 
 def _watch(

@@ -62,9 +62,15 @@ def verify(
             app.output.warn("the execution is not finished: there is no manifest to compare with")
         findings = verify_stored(store, metadata, read_back)
     counts: Counter[str] = Counter()
-    for verified in findings:
-        counts[verified.finding] += 1
-        _report(app, verified, as_json)
+    with app.output.failures_at_the_end(), app.output.progress("verifying") as progress:
+        if not rest and metadata.manifest_sha256 is not None:
+            size_bytes = metadata.artifact_bytes if read_back else None
+            progress.expect(metadata.artifact_count, size_bytes)
+        for verified in findings:
+            counts[verified.finding] += 1
+            progress.add_bytes(verified.size_bytes if read_back or rest else 0)
+            progress.add_file()
+            _report(app, verified, as_json)
     error = _verdict(counts)
     if error is not None:
         raise error

@@ -26,6 +26,7 @@ from orchestrator_cli.cli.options.common import (
 from orchestrator_cli.cli.options.execution_id import (
     complete_execution_id,
     complete_file_name,
+    complete_id_and_file,
     complete_id_or_file,
     complete_id_or_path,
     execution_id_argument,
@@ -51,6 +52,7 @@ __all__ = [
     "command",
     "complete_execution_id",
     "complete_file_name",
+    "complete_id_and_file",
     "complete_id_or_file",
     "complete_id_or_path",
     "concurrency_option",

@@ -44,6 +44,13 @@ def complete_id_or_file(ctx: click.Context, param: click.Parameter, incomplete: 
     return complete_execution_id(ctx, param, incomplete)
 
 
+def complete_id_and_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete an execution id first, its files after it; the variable is not looked at."""
+    if ctx.params.get(str(param.name)):
+        return complete_file_name(ctx, param, incomplete)
+    return complete_execution_id(ctx, param, incomplete)
+
+
 def execution_id_argument(function: F) -> F:
     """Add the ID argument; it defaults to ORCHESTRATOR_EXECUTION_ID."""
     return click.argument(

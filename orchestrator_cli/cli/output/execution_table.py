@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
+from orchestrator_cli.cli.output.hyperlinks import console_url
+from orchestrator_cli.cli.output.table import Column, Table
 from orchestrator_cli.cli.output.terminal import Output
 from orchestrator_cli.cli.output.units import human_duration, human_size
 from orchestrator_cli.core.base.text import printable
@@ -12,50 +13,39 @@ from orchestrator_cli.core.base.text import printable
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
-# Title, width (negative: aligned to the right), and which columns a narrow terminal keeps longest.
 _COLUMNS = (
-    ("EXECUTION", 26, 0),
-    ("STARTED", 20, 2),
-    ("RESULT", 7, 1),
-    ("ARTIFACTS", 14, 5),
-    ("FILES", 6, 6),
-    ("SIZE", -10, 7),
-    ("SUITE", 12, 3),
-    ("DURATION", -8, 4),
-    ("BENCH", 12, 8),
-    ("LABELS", 20, 9),
+    Column("EXECUTION", links=True),
+    Column("STARTED", rank=2),
+    Column("RESULT", rank=1),
+    Column("ARTIFACTS", rank=5),
+    Column("FILES", right=True, rank=6),
+    Column("SIZE", right=True, rank=7),
+    Column("SUITE", rank=3, cut=True, least=12),
+    Column("DURATION", right=True, rank=4),
+    Column("BENCH", rank=8, cut=True, least=8),
+    Column("LABELS", rank=9, cut=True, least=12),
 )
-_GAP = 2
-# These are of any length; a terminal is shown what has room.
-_FREE_TEXT = ("SUITE", "BENCH", "LABELS")
 
 
-class ExecutionTable:
-    """Prints executions as they come, under a header where that is a terminal."""
+class ExecutionTable(Table):
+    """Prints executions as they come, under a header where that is a terminal.
 
-    def __init__(self, output: Output) -> None:
+    `console_bucket` is the bucket that each leads to in AWS's console; None for no links.
+    """
+
+    def __init__(self, output: Output, console_bucket: str | None = None) -> None:
+        super().__init__(output, _COLUMNS)
         self._output = output
-        self._columns = _that_fit(
-            shutil.get_terminal_size().columns if output.is_terminal else None
-        )
-        self._begun = False
+        self._console_bucket = console_bucket
 
-    def row(self, item: ExecutionMetadata) -> None:
+    def add(self, item: ExecutionMetadata) -> None:
         """Print an execution."""
-        if not self._begun and self._output.is_terminal:
-            self._print([_COLUMNS[number][0] for number in self._columns])
-        self._begun = True
-        cells = self._cells(item)
-        self._print([cells[number] for number in self._columns], str(item.result or item.status))
+        link = None
+        if self._console_bucket is not None:
+            from orchestrator_cli.core.executions.keys import execution_prefix
 
-    def _print(self, cells: list[str], result: str | None = None) -> None:
-        columns = [_COLUMNS[number] for number in self._columns]
-        if self._output.is_terminal:
-            cells = [
-                _cut(cell, width) if title in _FREE_TEXT else cell
-                for cell, (title, width, _) in zip(cells, columns, strict=True)
-            ]
-        self._output.row(cells, [width for _, width, _ in columns], result)
+            link = console_url(self._console_bucket, execution_prefix(item.execution_id))
+        self.row(*self._cells(item), result=str(item.result or item.status), link=link)
 
     def _cells(self, item: ExecutionMetadata) -> tuple[str, ...]:
         finished = item.result is not None
@@ -73,20 +63,3 @@ class ExecutionTable:
             printable(item.bench_id or "-"),
             printable(labels or "-"),
         )
-
-
-def _that_fit(room: int | None) -> list[int]:
-    """Return the numbers of the columns that have room, those that matter most before others."""
-    if room is None:
-        return list(range(len(_COLUMNS)))
-    chosen: list[int] = []
-    for number in sorted(range(len(_COLUMNS)), key=lambda one: _COLUMNS[one][2]):
-        room -= abs(_COLUMNS[number][1]) + (_GAP if chosen else 0)
-        if room < 0 and chosen:
-            break
-        chosen.append(number)
-    return sorted(chosen)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "\u2026"

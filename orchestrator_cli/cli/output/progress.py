@@ -6,24 +6,43 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from orchestrator_cli.cli.output.units import human_size
+from orchestrator_cli.cli.output.units import human_duration, human_size
 from orchestrator_cli.core.base.text import printable
 
+if TYPE_CHECKING:
+    import rich.progress
+
 PROGRESS_LINE_SECONDS = 5.0
+# What takes no longer needs no total.
+COUNT_AFTER_SECONDS = 0.5
+_LIVE_SECONDS = 0.125
+# From so many columns on there is room for a bar.
+_BAR_COLUMNS = 100
 
 
 class Progress:
-    """Counts files and bytes; shows nothing."""
+    """Counts files and bytes; shows nothing.
+
+    The totals are None until they are known. Bytes that need not be moved are counted apart: they
+    say how much is done, and nothing of how fast it goes.
+    """
 
     def __init__(self, what: str) -> None:
         self.what = what
         self.files = 0
         self.size_bytes = 0
+        self.spared_bytes = 0
+        self.total_files: int | None = None
+        self.total_bytes: int | None = None
         self._started = time.monotonic()
         self._lock = threading.Lock()
+        self._sizes: Callable[[], Iterable[int]] | None = None
+        self._ended = threading.Event()
 
     def add_bytes(self, size_bytes: int) -> None:
         """Count bytes; from any thread."""
@@ -31,25 +50,89 @@ class Progress:
             self.size_bytes += size_bytes
         self._changed()
 
-    def add_file(self) -> None:
-        """Count a file."""
+    def add_file(self, spared_bytes: int = 0) -> None:
+        """Count a file, and those of its bytes that were there already."""
         with self._lock:
             self.files += 1
+            self.spared_bytes += max(0, spared_bytes)
         self._changed()
+
+    def expect(self, files: int, size_bytes: int | None) -> None:
+        """Say how much there is."""
+        self.total_files, self.total_bytes = files, size_bytes
+
+    def expect_later(self, sizes: Callable[[], Iterable[int]]) -> None:
+        """Say how to find out how much there is: the size of each file, asked in a thread.
+
+        Nobody asks where nothing is shown, or where all is done before.
+        """
+        self._sizes = sizes
+
+    def end(self) -> None:
+        """Stop finding out how much there is."""
+        self._ended.set()
 
     @property
     def seconds(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self._started
 
+    @property
+    def fraction(self) -> float | None:
+        """How much is done, from 0 to 1; None where the total is not known."""
+        known = []
+        if self.total_files:
+            known.append(self.files / self.total_files)
+        if self.total_bytes:
+            known.append((self.size_bytes + self.spared_bytes) / self.total_bytes)
+        return min(1.0, *known) if known else None
+
     def status(self) -> str:
         """Return the progress in a few words."""
-        rate = self.size_bytes / max(self.seconds, 0.001)
-        count = f"{self.files:,} files, " if self.files != 1 else "1 file, "
-        return f"{self.what}: {count}{human_size(self.size_bytes)}, {human_size(rate)}/s"
+        self._begin_counting()
+        parts = [f"{self.files:,}{_of(self.total_files, '{:,}'.format)} files"]
+        if self.total_files is None and self.files == 1:
+            parts = ["1 file"]
+        if self.size_bytes or self.total_bytes:
+            done = self.size_bytes + self.spared_bytes
+            rate = self.size_bytes / max(self.seconds, 0.001)
+            parts += [human_size(done) + _of(self.total_bytes, human_size)]
+            parts += [f"{human_size(rate)}/s"]
+        left = self._seconds_left()
+        if left is not None:
+            parts.append(f"{human_duration(timedelta(seconds=left))} left")
+        return f"{self.what}: {', '.join(parts)}"
+
+    def _seconds_left(self) -> float | None:
+        fraction = self.fraction
+        # Too little is done to tell anything from it.
+        if fraction is None or fraction < 0.01 or self.seconds < 1:
+            return None
+        return self.seconds * (1 - fraction) / fraction
+
+    def _begin_counting(self) -> None:
+        if self._sizes is None or self.seconds < COUNT_AFTER_SECONDS:
+            return
+        sizes, self._sizes = self._sizes, None
+        threading.Thread(target=self._count, args=(sizes,), daemon=True).start()
+
+    def _count(self, sizes: Callable[[], Iterable[int]]) -> None:
+        files = size_bytes = 0
+        # What cannot be read is no matter here: the command itself says it.
+        with contextlib.suppress(Exception):
+            for one in sizes():
+                if self._ended.is_set():
+                    return
+                files += 1
+                size_bytes += one
+            self.expect(files, size_bytes)
 
     def _changed(self) -> None:
         pass
+
+
+def _of(total: int | None, write: Callable[[int], str]) -> str:
+    return "" if total is None else f" of {write(total)}"
 
 
 class LineProgress(Progress):
@@ -58,9 +141,13 @@ class LineProgress(Progress):
     def __init__(self, what: str) -> None:
         super().__init__(what)
         self._next_at = time.monotonic() + PROGRESS_LINE_SECONDS
+        # A line that is due later has its total already.
+        self._count_at = time.monotonic() + COUNT_AFTER_SECONDS
 
     def _changed(self) -> None:
         now = time.monotonic()
+        if now >= self._count_at:
+            self._begin_counting()
         with self._lock:
             due = now >= self._next_at
             if due:
@@ -71,27 +158,58 @@ class LineProgress(Progress):
 
 @contextmanager
 def live_progress(what: str, colors: bool) -> Iterator[Progress]:
+    """Show progress as a live line of the terminal, which goes away at the end."""
+    import rich.progress
     from rich.console import Console
-    from rich.live import Live
-    from rich.spinner import Spinner
+    from rich.table import Column
 
     progress = Progress(what)
     console = Console(stderr=True, no_color=not colors, markup=False, highlight=False)
-
-    def render() -> Spinner:
-        spinner.update(text=progress.status())
-        return spinner
-
-    spinner = Spinner("dots")
-    with Live(
+    bar = [rich.progress.BarColumn(20)] if console.width >= _BAR_COLUMNS else []
+    text = rich.progress.TextColumn(
+        "{task.description}",
+        markup=False,
+        table_column=Column(no_wrap=True, overflow="ellipsis"),
+    )
+    with rich.progress.Progress(
+        rich.progress.SpinnerColumn(),
+        *bar,
+        text,
         console=console,
-        get_renderable=render,
         transient=True,
-        refresh_per_second=8,
+        auto_refresh=False,
         # Data that goes elsewhere than to the terminal must not be drawn above the live line.
         redirect_stdout=sys.stdout.isatty(),
-    ):
-        yield progress
+    ) as shown:
+        task = shown.add_task(progress.status(), total=None)
+        with _repeating(lambda: _show(shown, task, progress)):
+            yield progress
+
+
+def _show(shown: rich.progress.Progress, task: rich.progress.TaskID, progress: Progress) -> None:
+    fraction = progress.fraction
+    total = None if fraction is None else 1.0
+    shown.update(task, description=progress.status(), completed=fraction or 0, total=total)
+    shown.refresh()
+
+
+@contextmanager
+def _repeating(action: Callable[[], None]) -> Iterator[None]:
+    """Do something again and again in a thread, and once more at the end."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(_LIVE_SECONDS):
+            action()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        action()
 
 
 def tell(text: str) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from orchestrator_cli.cli.output.hyperlinks import knows_links
 from orchestrator_cli.cli.output.progress import LineProgress, Progress, live_progress, tell
 from orchestrator_cli.cli.output.units import human_time, rfc3339
 from orchestrator_cli.core.base.text import printable
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 _FLUSHED_CHARACTERS = 8192
-_RESULT_STYLES = {"pass": "green", "fail": "red", "error": "bold red", "running": "cyan"}
+RESULT_STYLES = {"pass": "green", "fail": "red", "error": "bold red", "running": "cyan"}
 # What JSON may leave as it is and a terminal would act on: C1 controls, line separators,
 # bidirectional overrides; and surrogates, which no encoding has.
 _JSON_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -57,18 +63,29 @@ class Output:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def row(self, cells: Sequence[str], widths: Sequence[int], result: str | None = None) -> None:
-        """Print one row of a table that may be longer than memory.
+    def styled(self, text: str, result: str | None) -> str:
+        """Return a line in the colour of a result, where there are colours."""
+        style = RESULT_STYLES.get(result or "")
+        return _styled(text, style) if style and self._colors(sys.stdout) else text
 
-        A positive width pads to the right, a negative one aligns to the right, 0 is the last.
-        Cells from outside must be `printable` already. `result` chooses a colour.
-        """
-        padded = [_pad(cell, width) for cell, width in zip(cells, widths, strict=True)]
-        text = "  ".join(padded).rstrip()
-        style = _RESULT_STYLES.get(result or "")
-        if style and self._colors(sys.stdout):
-            text = _styled(text, style)
-        self.line(text)
+    def draw(self, grid: RenderableType, width: int | None = None) -> str:
+        """Return what rich lays out, by default for the terminal's width, in colour if wanted."""
+        from rich.console import Console
+
+        # To a text: a console has its own mind about NO_COLOR, TERM and closed pipes.
+        text = io.StringIO()
+        console = Console(
+            file=text,
+            width=width or shutil.get_terminal_size().columns,
+            color_system="standard" if self._colors(sys.stdout) else None,
+            force_terminal=True,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            legacy_windows=False,
+        )
+        console.print(grid)
+        return text.getvalue()
 
     def chart(self, rows: Sequence[tuple[str, float, str]]) -> None:
         """Draw a bar a row, from a label, an amount and its words; on a terminal only."""
@@ -94,6 +111,11 @@ class Output:
     def is_terminal(self) -> bool:
         """Whether standard output is a terminal."""
         return sys.stdout.isatty()
+
+    @property
+    def can_link(self) -> bool:
+        """Whether the terminal is one that is known to make links of OSC 8."""
+        return self.is_terminal and self._colors(sys.stdout) and knows_links(self._environment)
 
     # --- standard error ------------------------------------------------------------------
 
@@ -136,13 +158,18 @@ class Output:
     @contextmanager
     def progress(self, what: str) -> Iterator[Progress]:
         """Show progress: a live line on a terminal, else a line every few seconds."""
-        if self.verbosity < 0:
-            yield Progress(what)
-        elif sys.stderr.isatty():
-            with live_progress(what, self._colors(sys.stderr)) as live:
-                yield live
+        shown: AbstractContextManager[Progress]
+        if self.verbosity >= 0 and sys.stderr.isatty():
+            shown = live_progress(what, self._colors(sys.stderr))
         else:
-            yield LineProgress(what)
+            shown = contextlib.nullcontext(
+                Progress(what) if self.verbosity < 0 else LineProgress(what)
+            )
+        with shown as progress:
+            try:
+                yield progress
+            finally:
+                progress.end()
 
     # --- colour --------------------------------------------------------------------------
 
@@ -162,10 +189,6 @@ def _styled(text: str, style: str) -> str:
     from rich.style import Style
 
     return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
-
-
-def _pad(cell: str, width: int) -> str:
-    return cell.rjust(-width) if width < 0 else cell.ljust(width)
 
 
 def _is_utf8(stream: Any) -> bool:

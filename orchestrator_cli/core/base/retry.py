@@ -21,9 +21,15 @@ _LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Progress:
-    """When a request last succeeded, of all that share a policy; on the policy's clock."""
+    """How the requests fare that share a policy; on the policy's clock."""
 
     succeeded_at: float = float("-inf")
+    asked_at: float | None = None
+    is_answered: bool = False
+
+    def is_silent(self, now: float, seconds: float) -> bool:
+        """Say whether the first request was sent so long ago, and none was answered since."""
+        return not self.is_answered and self.asked_at is not None and now - self.asked_at >= seconds
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,7 @@ class RetryPolicy:
     def note_progress(self) -> None:
         """Note that a request has succeeded: patience begins anew."""
         self.progress.succeeded_at = self.clock()
+        self.progress.is_answered = True
 
     def check_stopped(self) -> None:
         """Raise InterruptedByUser once the user has asked to stop."""
@@ -126,6 +133,8 @@ class Attempts:
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
+        if policy.progress.asked_at is None:
+            policy.progress.asked_at = policy.clock()
         self._failures = 0
         # Being throttled is not counted among them: patience limits that.
         self._counted_failures = 0

@@ -13,6 +13,7 @@ from typing import Any
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.cost.usage_source import Rules
 from orchestrator_cli.cli.output import human_dollars, human_size
+from orchestrator_cli.cli.output.table import Column, Table, table
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.retention.billing import (
@@ -31,7 +32,12 @@ from orchestrator_cli.core.retention.prices import (
     read_prices,
 )
 
-_WIDTHS = (26, -9, -10, -13, -13)
+_COLUMNS = (
+    Column("FILES", right=True, rank=4),
+    Column("SIZE", right=True, rank=2),
+    Column("NOW/MONTH", right=True, rank=1),
+    Column("ARCHIVED", right=True, rank=3),
+)
 _NOTHING = "-"
 
 
@@ -78,6 +84,8 @@ class Report:
         self._as_csv = as_csv
         self._total = Usage()
         self._begun = False
+        group = Column(by.upper(), cut=by != "execution", least=12)
+        self._table = Table(app.output, (group, *_COLUMNS))
 
     def count(self, usage: Usage) -> None:
         """Add an execution to the total."""
@@ -108,6 +116,7 @@ class Report:
             self._print_csv(None)
         elif self._total.executions:
             self._print_row("total", self._total, estimate)
+            self._table.flush()
             self._print_summary(estimate, discount)
         self._notes(inventory_time)
 
@@ -121,13 +130,9 @@ class Report:
         return printable(name)
 
     def _print_row(self, label: str, usage: Usage, estimate: CostEstimate) -> None:
-        if not self._begun and self._output.is_terminal:
-            names = (self._by.upper(), "FILES", "SIZE", "NOW/MONTH", "ARCHIVED")
-            self._output.row(names, _WIDTHS)
-        self._begun = True
         size = human_size(usage.size_bytes + usage.unfinished_bytes)
         amounts = (human_dollars(estimate.now), human_dollars(estimate.after_archive))
-        self._output.row((label, f"{usage.objects:,}", size, *amounts), _WIDTHS)
+        self._table.row(label, f"{usage.objects:,}", size, *amounts)
 
     def _print_csv(self, record: dict[str, Any] | None) -> None:
         text = io.StringIO()
@@ -140,20 +145,23 @@ class Report:
         self._output.line(text.getvalue(), end="")
 
     def _print_summary(self, estimate: CostEstimate, discount: Decimal) -> None:
-        def line(label: str, amount: Decimal, unit: str) -> None:
-            if amount:
-                self._output.line(f"  {label:<36}{human_dollars(amount):>16} {unit}")
-
+        lines = (
+            ("stored now", estimate.now, "a month"),
+            ("of it archives' overhead", estimate.overhead, "a month"),
+            ("of it unfinished uploads", estimate.unfinished, "a month"),
+            ("volume discount, taken off", discount, "a month"),
+            ("when the rules have archived", estimate.after_archive, "a month"),
+            ("requests that wrote it, at least", estimate.writes, "once"),
+            ("transitions made", estimate.transitions_paid, "once"),
+            ("transitions to come", estimate.transitions_to_come, "once"),
+            ("minimum durations, if deleted now", estimate.commitment, "once"),
+        )
+        columns = (Column("", wrap=True, least=10), Column("", right=True), Column(""))
         self._output.line("")
-        line("stored now", estimate.now, "a month")
-        line("of it archives' overhead", estimate.overhead, "a month")
-        line("of it unfinished uploads", estimate.unfinished, "a month")
-        line("volume discount, taken off", discount, "a month")
-        line("when the rules have archived", estimate.after_archive, "a month")
-        line("requests that wrote it, at least", estimate.writes, "once")
-        line("transitions made", estimate.transitions_paid, "once")
-        line("transitions to come", estimate.transitions_to_come, "once")
-        line("minimum durations, if deleted now", estimate.commitment, "once")
+        with table(self._output, *columns, header=False) as shown:
+            for label, amount, unit in lines:
+                if amount:
+                    shown.row(label, human_dollars(amount), unit)
         if estimate.now != estimate.after_archive or len(set(self._months())) > 1:
             self._chart()
 

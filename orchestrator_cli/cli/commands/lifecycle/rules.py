@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.retention.configuration import Change, Configuration, LifecyclePlan
     from orchestrator_cli.core.retention.policy import Rule
 
-_WIDTHS = (14, 24, 0)
 _DROPPED_HINT = "to archive nothing: --archive-after 0 --override-policy"
 
 
@@ -125,6 +124,7 @@ def plan(app: App, /, strict: bool, as_json: bool, **policy: Any) -> None:
 @pass_app
 def show(app: App, as_json: bool) -> None:
     """Show the bucket's rules, ours and those of others."""
+    from orchestrator_cli.cli.output.table import Column, table
     from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
     from orchestrator_cli.core.retention.policy import OWNED_IDS
@@ -135,9 +135,15 @@ def show(app: App, as_json: bool) -> None:
     if as_json:
         app.output.json({"bucket": store.bucket, **_configuration_record(present)})
         return
-    for rule in present.rules:
-        whose = "ours" if rule.get("ID") in OWNED_IDS else "foreign"
-        app.output.row((whose, printable(rule.get("ID") or "-"), describe_rule(rule)), _WIDTHS)
+    columns = (
+        Column("WHOSE"),
+        Column("RULE", cut=True, least=12),
+        Column("DOES", wrap=True, least=20),
+    )
+    with table(app.output, *columns) as shown:
+        for rule in present.rules:
+            whose = "ours" if rule.get("ID") in OWNED_IDS else "foreign"
+            shown.row(whose, printable(rule.get("ID") or "-"), describe_rule(rule))
     if not present.rules:
         app.output.note("the bucket has no lifecycle rules")
 

@@ -154,6 +154,7 @@ def run(
     this tool; `sh -c 'CMD 2>&1'` keeps the order, in one log.
     """
     app.check_bucket()
+    app.says_waiting = False
     if resume is not None:
         if argv:
             raise click.UsageError("--resume runs nothing; leave CMD out.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
@@ -152,7 +152,7 @@ def upload(
     """
     from orchestrator_cli.core.executions.ids import parse_execution_id
     from orchestrator_cli.core.files.path_filter import PathFilter
-    from orchestrator_cli.core.transfer.upload.plan import plan_upload
+    from orchestrator_cli.core.transfer.upload.plan import PlannedFile, plan_upload
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 
     app.resumes = not dry_run
@@ -185,7 +185,12 @@ def upload(
         summary = _preview_files(app, session, plan, concurrency, as_json)
     else:
         recorder = UploadRecorder(session, lambda: open_session(execution_id), paths)
-        summary = _upload_files(app, session, plan, recorder, concurrency, as_json)
+
+        def sizes() -> Iterator[int]:
+            again = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
+            return (item.size_bytes for item in again if isinstance(item, PlannedFile))
+
+        summary = _upload_files(app, session, plan, recorder, concurrency, as_json, sizes)
     for glob in selection.unmatched():
         app.output.warn(f"nothing matches {glob}")
     report_end(app, summary, execution_id, if_no_files_found)
@@ -228,6 +233,7 @@ def _upload_files(
     recorder: UploadRecorder,
     concurrency: int,
     as_json: bool,
+    sizes: Callable[[], Iterator[int]],
 ) -> UploadSummary:
     from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.transfer.upload.uploader import Uploader
@@ -235,11 +241,12 @@ def _upload_files(
     recorder.failing = _failing(app, session)
 
     def on_result(result: UploadResult) -> None:
-        progress.add_file()
+        progress.add_file(result.size_bytes - result.sent_bytes)
         report_result(app, result, as_json)
         recorder.add(result)
 
     with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
+        progress.expect_later(sizes)
         try:
             with app.transfers(session.connection, concurrency, progress.add_bytes) as transfers:
                 summary = Uploader(transfers, session.target, on_result).run(plan)

@@ -122,6 +122,7 @@ class OperationRunner:
         """Send a request once. Raises the library's exceptions."""
         try:
             response = yield (yield from self._codec.encode(request))
+            self._retry.progress.is_answered |= response.status < 500
             accepted = self._codec.decode(request, response)
         except Exception as error:
             mapped = map_request_error(error, request.what)

@@ -1,0 +1,177 @@
+"""`orchestrator ls`: executions in a time window, or one execution's files."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.ls.files import list_execution_files
+from orchestrator_cli.cli.options import (
+    Example,
+    WholeNumber,
+    command,
+    complete_id_and_file,
+    json_option,
+    window_options,
+)
+from orchestrator_cli.cli.options.filter_options import filter_options
+
+if TYPE_CHECKING:
+    from orchestrator_cli.cli.output.execution_table import ExecutionTable
+    from orchestrator_cli.core.executions.filters import ExecutionFilter
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+
+_DEFAULT_WINDOW = timedelta(days=1)
+# Of a few executions nobody knows when they began.
+_LIMITED_WINDOW = timedelta(days=366)
+
+
+@command(
+    examples=(
+        Example("what ran today and yesterday", "orchestrator ls --since yesterday"),
+        Example("last night's failures", "orchestrator ls --since 12h --failed --suite smoke"),
+        Example("the last five of a bench", "orchestrator ls -n 5 --bench hil-07"),
+        Example("the files of the newest execution", "orchestrator ls @latest"),
+        Example("its screenshots", "orchestrator ls @latest '*.png'"),
+        Example("everything, as a tree", "orchestrator ls @latest --tree"),
+        Example("any file name, safely, in a script", "orchestrator ls -0 $ID | xargs -0 -n1 echo"),
+    ),
+    exit_codes=(0, 2, 4, 5, 9),
+    exit_meanings={
+        4: "no such execution or bucket",
+    },
+)
+@click.argument(
+    "arguments", metavar="[ID [PATTERN…]]", nargs=-1, shell_complete=complete_id_and_file
+)
+@window_options("1d ago; with -n, a year")
+@click.option(
+    "-n", "--limit", type=WholeNumber(min=1), metavar="N", help="List at most the newest N."
+)
+@filter_options
+@click.option("--tree", is_flag=True, help="With ID: draw its files as a tree.")
+@click.option(
+    "-0", "--null", is_flag=True, help="Print only ids or paths, each followed by a NUL byte."
+)
+@json_option
+@pass_app
+def ls(
+    app: App,
+    arguments: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    limit: int | None,
+    wanted: ExecutionFilter,
+    tree: bool,
+    null: bool,
+    as_json: bool,
+) -> None:
+    """List executions, the newest first, or the files of one.
+
+    Without ID, lists the executions that began in the time window; how long that takes depends on
+    the window, not on how many executions there are in all. With ID, lists its files; PATTERN is a
+    path, the name of a log, a directory or a glob. An option that is given several times matches
+    any of its values; of labels, all must be there. With --json, each line is one object.
+
+    On a terminal, a table has the columns that fit; in a pipe it has all of them, with tabs
+    between, and no header.
+
+    Times without a zone are local on a terminal, in what is typed and in what is shown; where
+    standard output is a pipe or a file, and in JSON, they are UTC.
+    """
+    style = _style(null=null, json=as_json, tree=tree)
+    if arguments:
+        if since or until or limit or not wanted.takes_everything:
+            raise click.UsageError("A time window, a limit and filters go without ID.")
+        list_execution_files(app, arguments[0], arguments[1:], style)
+        return
+    if tree:
+        raise click.UsageError("--tree goes with ID.")
+    since = since or app.now() - (_LIMITED_WINDOW if limit else _DEFAULT_WINDOW)
+    if until is not None and until < since:
+        raise click.UsageError("--until is before --since.")
+    _list_executions(app, since, until, limit, wanted, style)
+
+
+def _style(**given: bool) -> str:
+    chosen = [name for name, is_given in given.items() if is_given]
+    if len(chosen) > 1:
+        raise click.UsageError("Of --null, --json and --tree, only one can be given.")
+    return chosen[0] if chosen else "table"
+
+
+def _list_executions(
+    app: App,
+    since: datetime,
+    until: datetime | None,
+    limit: int | None,
+    wanted: ExecutionFilter,
+    style: str,
+) -> None:
+    from orchestrator_cli.cli.output.execution_table import ExecutionTable
+
+    store = app.store()
+    ids = _list_ids(store, since, until, limit, app.now())
+    if limit and wanted.takes_everything:
+        # Nothing is read ahead that will not be shown; one that cannot be read counts too.
+        ids = itertools.islice(ids, limit)
+    table = ExecutionTable(app.output, store.bucket if store.clients.is_aws else None)
+    shown = 0
+    try:
+        for item in itertools.islice(_read_wanted(app, store, ids, wanted), limit):
+            _print_execution(app, table, item, style)
+            shown += 1
+    finally:
+        table.flush()
+    if not shown:
+        app.output.note("no such executions in this time window; --since widens it")
+
+
+def _list_ids(
+    store: ArtifactStore,
+    since: datetime,
+    until: datetime | None,
+    limit: int | None,
+    now: datetime,
+) -> Iterator[str]:
+    from orchestrator_cli.core.executions.listings.executions import (
+        list_execution_ids,
+        list_newest_execution_ids,
+    )
+
+    if limit:
+        return list_newest_execution_ids(store, since, until, now)
+    # All of them are wanted, and listed forwards they cost the fewest requests.
+    return reversed(list(list_execution_ids(store, since, until, now)))
+
+
+def _read_wanted(
+    app: App, store: ArtifactStore, ids: Iterator[str], wanted: ExecutionFilter
+) -> Iterator[ExecutionMetadata]:
+    """Yield the executions that are wanted; one that cannot be read is a warning."""
+    from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.executions.record.repository import read_executions
+
+    for execution_id, item in read_executions(store, ids):
+        if isinstance(item, OrchestratorError):
+            app.output.warn(f"{execution_id}: {item.message}")
+        elif wanted.matches(item):
+            yield item
+
+
+def _print_execution(app: App, table: ExecutionTable, item: ExecutionMetadata, style: str) -> None:
+    if style == "null":
+        app.output.line(item.execution_id, end="\0")
+    elif style == "json":
+        record = item.to_dict()
+        # The manifest is `ls ID --json`; here it would make lines of 100 KiB.
+        record.pop("artifacts")
+        app.output.json(record)
+    else:
+        table.add(item)

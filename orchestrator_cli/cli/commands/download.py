@@ -17,6 +17,7 @@ from orchestrator_cli.cli.options import (
     json_option,
     split_id,
 )
+from orchestrator_cli.cli.options.via_options import Via, read_via_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.transfer.download.downloader import DownloadResult
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 )
 @click.option("--overwrite", is_flag=True, help="Replace local files that differ.")
 @concurrency_option
+@read_via_option
 @json_option
 @pass_app
 def download(
@@ -54,6 +56,7 @@ def download(
     directory: Path | None,
     overwrite: bool,
     concurrency: int,
+    via: Via | None,
     as_json: bool,
 ) -> None:
     """Download files and verify them.
@@ -69,22 +72,24 @@ def download(
 
     app.resumes = True
     text, patterns = split_id(arguments)
-    store = app.store(concurrency)
-    execution_id = app.resolve_id(text, store)
+    source = app.source(via, concurrency)
+    execution_id = source.resolve(text, app.now())
     target = directory or Path(execution_id)
 
     with (
         app.output.failures_at_the_end(),
         app.output.progress("downloading") as progress,
-        app.transfers(store, concurrency, progress.add_bytes) as transfers,
+        app.transfers(source.objects, concurrency, progress.add_bytes) as transfers,
     ):
 
         def on_result(result: DownloadResult) -> None:
             progress.add_file()
             _report(app, result, as_json)
 
-        files = select_files(store, execution_id, patterns)
-        summary = Downloader(transfers, store, target, on_result, overwrite, app.now()).run(files)
+        files = select_files(source.objects, execution_id, patterns)
+        summary = Downloader(
+            transfers, source.objects, target, on_result, overwrite, source.check_readable
+        ).run(files)
     error = summary.error()
     if error is not None:
         raise error

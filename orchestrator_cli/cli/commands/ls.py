@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -21,12 +20,13 @@ from orchestrator_cli.cli.options import (
     json_option,
     window_options,
 )
+from orchestrator_cli.cli.options.via_options import Via, read_via_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output.execution_table import ExecutionTable
+    from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
-    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.types import ObjectSummary
 
 _DEFAULT_WINDOW = timedelta(days=1)
@@ -133,6 +133,7 @@ def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "-0", "--null", is_flag=True, help="Print only ids or paths, each followed by a NUL byte."
 )
+@read_via_option
 @json_option
 @pass_app
 def ls(
@@ -143,6 +144,7 @@ def ls(
     limit: int | None,
     wanted: ExecutionFilter,
     null: bool,
+    via: Via | None,
     as_json: bool,
 ) -> None:
     """List executions, the newest first, or the files of one.
@@ -155,62 +157,45 @@ def ls(
     Times without a zone are local on a terminal, in what is typed and in what is shown; where
     standard output is a pipe or a file, and in JSON, they are UTC.
     """
-    from orchestrator_cli.cli.output.execution_table import ExecutionTable
+    from orchestrator_cli.core.transfer.download.source import ExecutionWindow
 
     if null and as_json:
         raise click.UsageError("--null and --json exclude each other.")
     if execution_id:
         if since or until or limit or not wanted.takes_everything:
             raise click.UsageError("A time window, a limit and filters go without ID.")
-        _list_files(app, execution_id, null, as_json)
+        _list_files(app, execution_id, via, null, as_json)
         return
     since = since or app.now() - (_LIMITED_WINDOW if limit else _DEFAULT_WINDOW)
     if until is not None and until < since:
         raise click.UsageError("--until is before --since.")
-    store = app.store()
-    ids = _list_ids(store, since, until, limit, app.now())
-    if limit and wanted.takes_everything:
-        # Nothing is read ahead that will not be shown; one that cannot be read counts too.
-        ids = itertools.islice(ids, limit)
-    table = ExecutionTable(app.output)
-    shown = 0
-    for item in itertools.islice(_read_wanted(app, store, ids, wanted), limit):
-        _print_execution(app, table, item, null, as_json)
-        shown += 1
-    if not shown:
+    window = ExecutionWindow(since, until, limit, wanted, app.now())
+    if not _list_executions(app, app.source(via).select(window), limit, null, as_json):
         app.output.note("no such executions in this time window; --since widens it")
 
 
-def _list_ids(
-    store: ArtifactStore,
-    since: datetime,
-    until: datetime | None,
+def _list_executions(
+    app: App,
+    selected: Iterator[tuple[str, ExecutionMetadata | OrchestratorError]],
     limit: int | None,
-    now: datetime,
-) -> Iterator[str]:
-    from orchestrator_cli.core.executions.listings.executions import (
-        list_execution_ids,
-        list_newest_execution_ids,
-    )
-
-    if limit:
-        return list_newest_execution_ids(store, since, until, now)
-    # All of them are wanted, and listed forwards they cost the fewest requests.
-    return reversed(list(list_execution_ids(store, since, until, now)))
-
-
-def _read_wanted(
-    app: App, store: ArtifactStore, ids: Iterator[str], wanted: ExecutionFilter
-) -> Iterator[ExecutionMetadata]:
-    """Yield the executions that are wanted; one that cannot be read is a warning."""
+    null: bool,
+    as_json: bool,
+) -> int:
+    """Print executions and return how many; one that cannot be read is a warning."""
+    from orchestrator_cli.cli.output.execution_table import ExecutionTable
     from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.executions.record.repository import read_executions
 
-    for execution_id, item in read_executions(store, ids):
+    table = ExecutionTable(app.output)
+    shown = 0
+    for execution_id, item in selected:
         if isinstance(item, OrchestratorError):
             app.output.warn(f"{execution_id}: {item.message}")
-        elif wanted.matches(item):
-            yield item
+            continue
+        _print_execution(app, table, item, null, as_json)
+        shown += 1
+        if shown == limit:
+            break
+    return shown
 
 
 def _print_execution(
@@ -227,14 +212,9 @@ def _print_execution(
         table.row(item)
 
 
-def _list_files(app: App, text: str, null: bool, as_json: bool) -> None:
-    from orchestrator_cli.core.executions.listings.executions import list_all_files
-    from orchestrator_cli.core.retention.archive import with_restore_status
-
-    store = app.store()
-    execution_id = app.resolve_id(text, store)
-    files = list_all_files(store, execution_id, with_restore=True)
-    for path, listed in with_restore_status(store, files):
+def _list_files(app: App, text: str, via: Via | None, null: bool, as_json: bool) -> None:
+    source = app.source(via)
+    for path, listed in source.list_files(source.resolve(text, app.now())):
         if null:
             # Bytes, because a script wants the name and nothing else.
             sys.stdout.flush()

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import Example, command, execution_id_argument, json_option
+from orchestrator_cli.cli.options.via_options import Via, read_via_option
 
 
 @command(
@@ -20,19 +21,19 @@ from orchestrator_cli.cli.options import Example, command, execution_id_argument
     },
 )
 @execution_id_argument
+@read_via_option
 @json_option
 @pass_app
-def show(app: App, execution_id: str, as_json: bool) -> None:
+def show(app: App, execution_id: str, via: Via | None, as_json: bool) -> None:
     """Show the metadata of an execution.
 
     The metadata is validated; --json prints it whole, manifest included. Times are local on a
     terminal, and UTC elsewhere.
     """
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.executions.record.repository import read_execution
 
-    store = app.store()
-    metadata = read_execution(store, app.resolve_id(execution_id, store)).metadata
+    source = app.source(via)
+    metadata = source.read(source.resolve(execution_id, app.now()))
     record = metadata.to_dict()
     if as_json:
         app.output.json(record)

@@ -32,7 +32,8 @@ _ERRORS: dict[str, type[OrchestratorError]] = {
 _CAN_PASS = frozenset({"unavailable", "busy", "timeout"})
 HINTS = {
     "unauthenticated": "set ORCHESTRATOR_VIA_TOKEN or --via-token-file to a token of that server",
-    "forbidden": "`orchestrator serve --new-token NAME --scope upload` makes a token to upload",
+    "forbidden": "`orchestrator serve --new-token NAME` makes a token to read with, "
+    "--scope upload one to upload with",
     "storage-access": "the server's own credentials are the matter, not the token",
 }
 
@@ -65,10 +66,15 @@ def ask(request: ServerRequest, parse: Callable[[Any], T]) -> Operation[T]:
     try:
         return parse(record)
     except (LookupError, TypeError, ValueError) as error:
-        raise UsageError(
-            "what answered is no `orchestrator serve` that this release understands",
-            hint="check --via, and whether the server is as new as this command",
-        ) from error
+        raise incompatible_server() from error
+
+
+def incompatible_server() -> OrchestratorError:
+    """Return the error for an answer that cannot be read."""
+    return UsageError(
+        "what answered is no `orchestrator serve` that this release understands",
+        hint="check --via, and whether the server is as new as this command",
+    )
 
 
 def parse_answer(response: Response, what: str) -> dict[str, Any]:

@@ -290,6 +290,11 @@ def debug_from_environment() -> bool:
     return bool(text) and click.BOOL.str_to_bool(text) is not False
 
 
+def variable(name: str) -> str | None:
+    """Return a variable of the environment; an empty one is none."""
+    return os.environ.get(name) or None
+
+
 def global_setting(name: str) -> str | None:
     """Return a global setting of the environment, for completion, where no option is read."""
     return os.environ.get(f"ORCHESTRATOR_{name.upper()}")

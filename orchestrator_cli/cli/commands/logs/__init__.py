@@ -45,6 +45,10 @@ _TERMINAL_BYTES = 1024 * 1024
             "show three lines around each match, with line numbers",
             "orchestrator logs $ID --grep ERROR -C 3 -N",
         ),
+        Example(
+            "without AWS credentials, through a server",
+            "orchestrator logs $ID --via https://orchestrator.example.com --via-token-file token",
+        ),
         Example("keep it, without colour codes", "orchestrator logs $ID -o run.log --strip-ansi"),
     ),
     exit_codes=(0, 1, 2, 4, 5, 6, 7, 8, 9, 130),

@@ -29,6 +29,8 @@ _ERRORS: dict[str, type[OrchestratorError]] = {
     "busy": UnavailableError,
     "timeout": UnavailableError,
 }
+# Their details need no more words.
+_WHOLE_STORIES = frozenset({"not-found", "archived"})
 _CAN_PASS = frozenset({"unavailable", "busy", "timeout"})
 HINTS = {
     "unauthenticated": "set ORCHESTRATOR_VIA_TOKEN or --via-token-file to a token of that server",
@@ -95,7 +97,7 @@ def _problem(response: Response, record: Any, what: str) -> OrchestratorError:
     if kind not in _ERRORS:
         return _unknown(response, kind, what)
     detail = printable(told.get("detail", "no detail"))
-    error = error_from_kind(kind, detail if kind == "not-found" else f"{what}: {detail}")
+    error = error_from_kind(kind, detail if kind in _WHOLE_STORIES else f"{what}: {detail}")
     error.hint = error.hint or _text(told.get("hint"))
     error.request_id = _text(told.get("request_id"))
     error.code = _text(told.get("code"))

@@ -90,10 +90,14 @@ class App:
         if is_execution_id(text.upper()):
             # The common case imports nothing more.
             return text.upper()
-        from orchestrator_cli.core.executions.selector import resolve_selector
+        from orchestrator_cli.core.transfer.download.source import BucketSource
 
+        return self.resolve(text, BucketSource(store, self.now()))
+
+    def resolve(self, text: str, source: ExecutionSource) -> str:
+        """Return the execution id that a selector stands for in a bucket or at a server."""
         try:
-            return resolve_selector(store, text, self.now())
+            return source.resolve(text, self.now())
         except UsageError as error:
             if text != os.environ.get(EXECUTION_ID_ENVVAR):
                 raise

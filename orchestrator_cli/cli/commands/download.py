@@ -73,7 +73,7 @@ def download(
     app.resumes = True
     text, patterns = split_id(arguments)
     source = app.source(via, concurrency)
-    execution_id = source.resolve(text, app.now())
+    execution_id = app.resolve(text, source)
     target = directory or Path(execution_id)
 
     with (

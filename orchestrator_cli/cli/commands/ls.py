@@ -214,7 +214,7 @@ def _print_execution(
 
 def _list_files(app: App, text: str, via: Via | None, null: bool, as_json: bool) -> None:
     source = app.source(via)
-    for path, listed in source.list_files(source.resolve(text, app.now())):
+    for path, listed in source.list_files(app.resolve(text, source)):
         if null:
             # Bytes, because a script wants the name and nothing else.
             sys.stdout.flush()

@@ -33,7 +33,7 @@ def show(app: App, execution_id: str, via: Via | None, as_json: bool) -> None:
     from orchestrator_cli.core.base.text import printable
 
     source = app.source(via)
-    metadata = source.read(source.resolve(execution_id, app.now()))
+    metadata = source.read(app.resolve(execution_id, source))
     record = metadata.to_dict()
     if as_json:
         app.output.json(record)

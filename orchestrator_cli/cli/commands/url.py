@@ -100,7 +100,7 @@ def url(
         raise click.UsageError("--expires-in and --inline go without --via: the server decides.")
     source = app.source(via)
     links = source.links(int(expires_in.total_seconds()), inline=inline)
-    execution_id = source.resolve(text, app.now())
+    execution_id = app.resolve(text, source)
     chosen = list(select_files(source.objects, execution_id, patterns))
     for path, listed in chosen:
         source.check_readable(listed, path)

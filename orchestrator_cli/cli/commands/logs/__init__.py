@@ -136,7 +136,7 @@ def logs(
         without_ansi=strip_ansi,
     )
     source = app.source(via)
-    execution_id = source.resolve(text, app.now())
+    execution_id = app.resolve(text, source)
     names = arguments or _names(app, source, execution_id, all_logs)
     shown = _ShownLogs(app, source, execution_id, names, with_prefix=all_logs)
     _write(shown, view, output if output != Path("-") else None, overwrite, show_all)

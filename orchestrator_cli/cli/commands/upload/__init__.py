@@ -160,7 +160,7 @@ def upload(
         from orchestrator_cli.core.gateway.client.source import GatewaySource
 
         connection = app.gateway(via, concurrency, limit_rate)
-        resolved = execution_id or GatewaySource(connection).resolve(text, app.now())
+        resolved = execution_id or app.resolve(text, GatewaySource(connection))
         return GatewaySession(connection, resolved)
 
     check_may_write(text, yes)

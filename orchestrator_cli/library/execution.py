@@ -25,10 +25,10 @@ from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.download.downloader import Downloader, DownloadSummary
 from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
 from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type, plan_upload
 from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 from orchestrator_cli.core.transfer.upload.session import DirectSession
-from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
 from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary, upload_stream
 
 _RESULTS = ", ".join(Result)

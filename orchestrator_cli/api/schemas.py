@@ -27,6 +27,13 @@ Cursor = Annotated[
 _URL = f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/logs/stdout.log?…"
 
 
+class Restore(BaseModel):
+    """A restore from an archive class."""
+
+    ongoing: bool
+    expires_at: datetime | None = Field(description="Until when the file can be read.")
+
+
 class File(BaseModel):
     """A stored file and a URL that reads it without credentials until `expires_at`."""
 
@@ -38,6 +45,10 @@ class File(BaseModel):
     )
     content_type: str = Field(examples=["text/plain; charset=utf-8"])
     storage_class: str = Field(examples=["STANDARD"])
+    restore: Restore | None = Field(
+        description="Of a file in an archive class: null where nothing was restored."
+    )
+    etag: str = Field(examples=["098f6bcd4621d373cade4e832627b4f6"])
     last_modified: datetime
     url: str | None = Field(
         description="Null for a file in an archive class: `orchestrator restore` brings it back.",
@@ -45,11 +56,34 @@ class File(BaseModel):
     )
 
 
+class FileDetails(File):
+    """A stored file, with all that says how to recompute its checksum."""
+
+    checksum: str | None = Field(
+        description="S3's own, where it keeps one.", examples=["sha256:" + "0a" * 32]
+    )
+    sha256: str | None = Field(description="As recorded with a file that was sent whole.")
+    part_schedule: str | None = Field(description="How a file of several parts was cut.")
+    expires_at: datetime = Field(description="When the URL ends.")
+    expiry_certain: bool = Field(description="False where the server's credentials may end sooner.")
+
+
+class Record(BaseModel):
+    """What is stored as metadata.json, which `GET /executions/{execution_id}` reads."""
+
+    size_bytes: int
+    etag: str
+    last_modified: datetime
+
+
 class FilePage(BaseModel):
     """Some of an execution's files."""
 
     execution_id: str = Field(examples=[EXAMPLE_ID])
     artifacts: list[File]
+    record: Record | None = Field(
+        description="On the page of a whole listing at whose place metadata.json comes."
+    )
     expires_at: datetime = Field(description="When the URLs end.")
     expiry_certain: bool = Field(description="False where the server's credentials may end sooner.")
     next_cursor: str | None = Field(description="Ask again with it; null on the last page.")

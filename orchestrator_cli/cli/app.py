@@ -22,6 +22,7 @@ from orchestrator_cli.core.http.proxy import proxy_variables
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.metrics_setup import Measuring
+    from orchestrator_cli.cli.options.via_options import Via
     from orchestrator_cli.cli.output import Output
     from orchestrator_cli.cli.waiting_notice import WaitingNotice
     from orchestrator_cli.core.base.retry import RetryPolicy
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.connection.protocol import Connection
+    from orchestrator_cli.core.transfer.download.source import ExecutionSource
     from orchestrator_cli.core.transfer.engine import TransferEngine
 
 # Requests sent ahead where the answers are taken in order.
@@ -92,10 +94,14 @@ class App:
         if is_execution_id(text.upper()):
             # The common case imports nothing more.
             return text.upper()
-        from orchestrator_cli.core.executions.selector import resolve_selector
+        from orchestrator_cli.core.transfer.download.source import BucketSource
 
+        return self.resolve(text, BucketSource(store, self.now()))
+
+    def resolve(self, text: str, source: ExecutionSource) -> str:
+        """Return the execution id that a selector stands for in a bucket or at a server."""
         try:
-            return resolve_selector(store, text, self.now())
+            return source.resolve(text, self.now())
         except UsageError as error:
             if text != os.environ.get(EXECUTION_ID_ENVVAR):
                 raise
@@ -241,20 +247,32 @@ class App:
             raise UsageError(f"{printable(bucket)!r} is not a bucket name", hint=hint)
         return bucket
 
-    def via(
-        self, url: str, token_file: Path | None, limit_rate: int | None = None
+    def source(self, via: Via | None, concurrency: int = _AHEAD) -> ExecutionSource:
+        """Build what executions are read from: the bucket, or a server."""
+        if via is not None:
+            from orchestrator_cli.core.gateway.client.source import GatewaySource
+
+            return GatewaySource(self.gateway(via, concurrency))
+        from orchestrator_cli.core.transfer.download.source import BucketSource
+
+        return BucketSource(self.store(concurrency), self.now())
+
+    def gateway(
+        self, via: Via, concurrency: int = _AHEAD, limit_rate: int | None = None
     ) -> GatewayConnection:
         """Build the connection to a server; no AWS setting is looked at."""
         from orchestrator_cli.core.base.rate_limiter import RateLimiter
         from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
 
-        token = _read_token(token_file) if token_file else os.environ.get(VIA_TOKEN_VARIABLE)
+        file = via.token_file
+        token = _read_token(file) if file else os.environ.get(VIA_TOKEN_VARIABLE)
         settings = ViaSettings(
-            url,
+            via.url,
             token or None,
-            self.ca_bundle(url),
+            self.ca_bundle(via.url),
             proxy_variables(os.environ),
             RateLimiter(limit_rate) if limit_rate else None,
+            min(concurrency, _AHEAD),
         )
         connection = GatewayConnection(settings, self._retry_policy())
         if connection.sends_token_in_clear:
@@ -292,6 +310,11 @@ def debug_from_environment() -> bool:
     """Say whether ORCHESTRATOR_DEBUG is on, for errors that come before the options are read."""
     text = os.environ.get("ORCHESTRATOR_DEBUG", "")
     return bool(text) and click.BOOL.str_to_bool(text) is not False
+
+
+def variable(name: str) -> str | None:
+    """Return a variable of the environment; an empty one is none."""
+    return os.environ.get(name) or None
 
 
 def global_setting(name: str) -> str | None:

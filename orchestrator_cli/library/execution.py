@@ -18,16 +18,17 @@ from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
 from orchestrator_cli.core.executions.record.repository import finish_execution, read_execution
 from orchestrator_cli.core.files.path_filter import PathFilter
+from orchestrator_cli.core.retention.archive import ArchiveInspector
 from orchestrator_cli.core.s3.bucket.presign import Presigner, effective_expiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.download.downloader import Downloader, DownloadSummary
 from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
 from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type, plan_upload
 from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 from orchestrator_cli.core.transfer.upload.session import DirectSession
-from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
 from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary, upload_stream
 
 _RESULTS = ", ".join(Result)
@@ -161,7 +162,12 @@ class Execution:
         files = select_files(self._store, self.id, patterns)
         with TransferEngine(self._store) as engine:
             downloader = Downloader(
-                engine, self._store, Path(directory), lambda result: None, overwrite
+                engine,
+                self._store,
+                Path(directory),
+                lambda result: None,
+                overwrite,
+                ArchiveInspector(self._store, datetime.now(UTC)).check_readable,
             )
             return downloader.run(files)
 

@@ -453,9 +453,7 @@ def test_what_nobody_expected_is_one_line(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("bad \x1b[31m luck")
 
-    monkeypatch.setattr(
-        "orchestrator_cli.core.executions.listings.executions.list_execution_ids", fail
-    )
+    monkeypatch.setattr("orchestrator_cli.core.transfer.download.source.list_execution_ids", fail)
     result = cli("ls").expect(1)
     assert result.err.splitlines() == [
         "error: unexpected ZeroDivisionError: bad \\x1b[31m luck",
@@ -471,7 +469,7 @@ def test_interrupting_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        "orchestrator_cli.core.executions.listings.executions.list_execution_ids", interrupt
+        "orchestrator_cli.core.transfer.download.source.list_execution_ids", interrupt
     )
     result = cli("--bucket", bucket, "ls", "--suite", "two words").expect(130)
     assert result.err.strip().splitlines() == [

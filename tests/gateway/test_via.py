@@ -535,7 +535,8 @@ def test_where_nothing_can_be_uploaded(
         return cli("upload", execution, file, *options, env=bench.env).expect(code).err
 
     assert "no such execution" in attempt(4, *bench.via)
-    assert "not an execution id" in attempt(2, *bench.via, execution="@latest")
+    assert "--yes" in attempt(2, *bench.via, execution="@latest")
+    assert "for uploads only" in attempt(5, *bench.via, "--yes", execution="@latest")
     assert "--via" in attempt(2, "--via", s3env["AWS_ENDPOINT_URL"])
     for url in ("ftp://host", "nonsense", "https://user:pass@host", f"{bench.url}?q=1", "http://"):
         assert "pass" not in attempt(2, "--via", url)

@@ -25,8 +25,8 @@ from orchestrator_cli.core.s3.part_plan import DOUBLING
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
-from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
-from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
+from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from tests.conftest import RunCommand
 from tests.support import faults, quirks
 from tests.support.engine import EXECUTION_ID, PART, content, key_of, new_execution, open_store

@@ -20,9 +20,9 @@ from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, TransferEngine
 from orchestrator_cli.core.transfer.part_threads import FutureGroup
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
-from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
-from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
 from orchestrator_cli.core.transfer.upload.uploader import Uploader
 from tests.conftest import RunCommand
 from tests.support import faults

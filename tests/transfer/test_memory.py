@@ -19,7 +19,7 @@ from orchestrator_cli.core.s3.part_plan import plan_parts
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
-from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from tests.conftest import RunCommand
 from tests.support.engine import MIB, PART, content, key_of, new_execution, open_store
 from tests.support.proxy import Proxy, run_proxy

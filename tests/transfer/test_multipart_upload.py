@@ -16,9 +16,9 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload import multipart_upload as resume_module
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
-from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload.parts import multipart_upload as resume_module
+from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import MIB, PART, content, impatient, key_of, new_execution, open_store

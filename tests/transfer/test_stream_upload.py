@@ -22,9 +22,9 @@ from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.core.s3.part_plan import DOUBLING
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload import stream_parts as pieces_module
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
-from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
+from orchestrator_cli.core.transfer.upload.parts import stream_parts as pieces_module
+from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import MIB, PART, content, impatient, key_of, new_execution, open_store

@@ -59,10 +59,17 @@ FILE_PAGE: dict[str, Any] = {
         {
             **_LOG,
             "storage_class": "STANDARD",
+            "restore": None,
+            "etag": "098f6bcd4621d373cade4e832627b4f6",
             "last_modified": "2026-01-30T08:12:31Z",
             "url": _URL,
         }
     ],
+    "record": {
+        "size_bytes": 912,
+        "etag": "5f4dcc3b5aa765d61d8327deb882cf99",
+        "last_modified": "2026-01-30T08:12:32Z",
+    },
     "expires_at": "2026-01-31T09:00:00Z",
     "expiry_certain": True,
     "next_cursor": None,

@@ -31,9 +31,15 @@ from orchestrator_cli.core.executions.listings.executions import (
 from orchestrator_cli.core.executions.logs.finding import find_log, tail_offset
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.executions.record.repository import read_execution, read_executions
-from orchestrator_cli.core.retention.archive import ArchiveInspector, is_archived, parse_restore
+from orchestrator_cli.core.retention.archive import (
+    ArchiveInspector,
+    is_archived,
+    parse_restore,
+    with_restore_status,
+)
 from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry, effective_expiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 
 MAX_TAIL_BYTES = 4 * 1024 * 1024
@@ -107,14 +113,18 @@ class ReadService:
         # One more tells whether there is a next page.
         at_once = limit + 1 if glob is None and limit < MAX_LISTED else None
         start_after = whole + after if after else ""
-        listed = iter(self.store.list_objects(whole + prefix, start_after, at_once=at_once))
+        listed = self.store.list_objects(whole + prefix, start_after, True, at_once)
         first = next(listed, None)
         if first is None:
             self._check_exists(execution_id, known=bool(after))
         objects = itertools.chain([first] if first else [], listed)
         page = _page(objects, glob, limit)
         expiry = self._expiry()
-        types = self.manifests.lines(execution_id, page.metadata_etag) if page.chosen else {}
+        types = (
+            self.manifests.lines(execution_id, page.record.etag if page.record else "")
+            if page.chosen
+            else {}
+        )
         by = self.signer.signing_key()
 
         def url(one: ObjectSummary) -> str | None:
@@ -123,24 +133,37 @@ class ReadService:
         return {
             "execution_id": execution_id,
             "artifacts": [
-                {
-                    "path": path,
-                    "size_bytes": one.size_bytes,
-                    "checksum": types.get(path, (None, ""))[0],
-                    "content_type": content_type_of(path),
-                    "storage_class": one.storage_class,
-                    "last_modified": one.last_modified,
-                    "url": url(one),
-                }
-                for path, one in page.chosen
+                _file(path, one, types.get(path, (None, ""))[0], url(one))
+                for path, one in with_restore_status(self.store, page.chosen)
             ],
+            "record": _record(page.record),
             "expires_at": expiry.expires_at,
             "expiry_certain": expiry.certain,
             "next_cursor": encode_cursor("files", page.last) if page.more else None,
         }
 
+    def file(self, text: str, path: str) -> dict[str, Any]:
+        """Return one file, with what says how to recompute its checksum. Raises NotFoundError."""
+        execution_id, head = self._head(text, path)
+        listed = _summary(head)
+        expiry = self._expiry()
+        url = None
+        if not is_archived(listed):
+            url = sign_file_url(self.signer, self.signer.signing_key(), head.key, expiry)
+        return _file(path, listed, str(head.checksum) if head.checksum else None, url) | {
+            "execution_id": execution_id,
+            "sha256": head.metadata.get(SHA256_METADATA),
+            "part_schedule": head.metadata.get(SCHEDULE_METADATA),
+            "expires_at": expiry.expires_at,
+            "expiry_certain": expiry.certain,
+        }
+
     def file_url(self, text: str, path: str, method: str = "GET") -> str:
         """Return a URL of one file, for GET or HEAD. Raises NotFoundError, ArchivedError."""
+        _, head = self._head(text, path)
+        return self._url(head, path, method)
+
+    def _head(self, text: str, path: str) -> tuple[str, ObjectMetadata]:
         execution_id = parse_execution_id(text)
         try:
             key = artifact_key(execution_id, path)
@@ -148,11 +171,10 @@ class ReadService:
             # Nothing can be stored under such a name.
             raise NotFoundError(f"no such file in {execution_id}") from error
         try:
-            head = self.store.head(key)
+            return execution_id, self.store.head(key)
         except NotFoundError as error:
             self._check_exists(execution_id)
             raise NotFoundError(f"no such file in {execution_id}", code=error.code) from error
-        return self._url(head, path, method)
 
     def log_url(self, text: str, name: str, method: str = "GET") -> str:
         """Return a URL of a log, which a browser shows in place."""
@@ -178,15 +200,7 @@ class ReadService:
         return path
 
     def _url(self, head: ObjectMetadata, path: str, method: str) -> str:
-        listed = ObjectSummary(
-            head.key,
-            head.size_bytes,
-            head.etag,
-            head.last_modified,
-            head.storage_class,
-            parse_restore(head.restore),
-        )
-        ArchiveInspector(self.store, self.now()).check_readable(listed, path)
+        ArchiveInspector(self.store, self.now()).check_readable(_summary(head), path)
         by = self.signer.signing_key()
         return sign_file_url(self.signer, by, head.key, self._expiry(), method=method)
 
@@ -210,13 +224,51 @@ class ReadService:
 class _Page:
     """The files of a page, the last path looked at, and whether there is more behind it.
 
-    `metadata_etag` is that of metadata.json, where the listing has come that far.
+    `record` is metadata.json, where the listing has come that far.
     """
 
     chosen: list[tuple[str, ObjectSummary]] = field(default_factory=list)
     last: str = ""
     more: bool = False
-    metadata_etag: str = ""
+    record: ObjectSummary | None = None
+
+
+def _summary(head: ObjectMetadata) -> ObjectSummary:
+    return ObjectSummary(
+        head.key,
+        head.size_bytes,
+        head.etag,
+        head.last_modified,
+        head.storage_class,
+        parse_restore(head.restore),
+    )
+
+
+def _file(
+    path: str, listed: ObjectSummary, checksum: str | None, url: str | None
+) -> dict[str, Any]:
+    restore = listed.restore
+    return {
+        "path": path,
+        "size_bytes": listed.size_bytes,
+        "checksum": checksum,
+        "content_type": content_type_of(path),
+        "storage_class": listed.storage_class,
+        "restore": restore and {"ongoing": restore.ongoing, "expires_at": restore.expires_at},
+        "etag": listed.etag,
+        "last_modified": listed.last_modified,
+        "url": url,
+    }
+
+
+def _record(listed: ObjectSummary | None) -> dict[str, Any] | None:
+    if listed is None:
+        return None
+    return {
+        "size_bytes": listed.size_bytes,
+        "etag": listed.etag,
+        "last_modified": listed.last_modified,
+    }
 
 
 def _page(objects: Iterator[ObjectSummary], glob: str | None, limit: int) -> _Page:
@@ -230,5 +282,5 @@ def _page(objects: Iterator[ObjectSummary], glob: str | None, limit: int) -> _Pa
         if parsed is not None and (glob is None or fnmatchcase(parsed[1], glob)):
             page.chosen.append((parsed[1], one))
         elif page.last == METADATA_NAME:
-            page.metadata_etag = one.etag
+            page.record = one
     return page

@@ -13,7 +13,15 @@ from orchestrator_cli.api.guard.middleware import ASKED_METHOD
 from orchestrator_cli.api.json import encode
 from orchestrator_cli.api.reads.execution_query import ExecutionQuery
 from orchestrator_cli.api.reads.read_service import ReadService
-from orchestrator_cli.api.schemas import ERRORS, REDIRECT, Cursor, ExecutionPage, FilePage, Id
+from orchestrator_cli.api.schemas import (
+    ERRORS,
+    REDIRECT,
+    Cursor,
+    ExecutionPage,
+    FileDetails,
+    FilePage,
+    Id,
+)
 from orchestrator_cli.api.services import services_of
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
@@ -59,6 +67,17 @@ async def list_artifacts(
     return await _answer(
         request, lambda reads: reads.files(execution_id, prefix, glob, limit, cursor)
     )
+
+
+@router.get(
+    f"{_EXECUTION}/files/{{path:path}}",
+    tags=["files"],
+    response_model=FileDetails,
+    responses=ERRORS,
+)
+async def get_file(request: Request, execution_id: Id, path: FilePath) -> Response:
+    """Say what is stored of one file, with a presigned URL."""
+    return await _answer(request, lambda reads: reads.file(execution_id, path))
 
 
 @router.get(

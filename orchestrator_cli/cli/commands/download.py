@@ -19,6 +19,8 @@ from orchestrator_cli.cli.options import (
     json_option,
     split_id,
 )
+from orchestrator_cli.cli.options.via_options import Via, read_via_option
+from orchestrator_cli.core.base.errors import OrchestratorError
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output.progress import Progress
@@ -53,6 +55,7 @@ _MOST_COUNTED = 20_000
 )
 @click.option("--overwrite", is_flag=True, help="Replace local files that differ.")
 @concurrency_option
+@read_via_option
 @json_option
 @pass_app
 def download(
@@ -61,6 +64,7 @@ def download(
     directory: Path | None,
     overwrite: bool,
     concurrency: int,
+    via: Via | None,
     as_json: bool,
 ) -> None:
     """Download files and verify them.
@@ -76,14 +80,14 @@ def download(
 
     app.resumes = True
     text, patterns = split_id(arguments)
-    store = app.store(concurrency)
-    execution_id = app.resolve_id(text, store)
+    source = app.source(via, concurrency)
+    execution_id = app.resolve(text, source)
     target = directory or Path(execution_id)
 
     with (
         app.output.failures_at_the_end(),
         app.output.progress("downloading") as progress,
-        app.transfers(store, concurrency, progress.add_bytes) as transfers,
+        app.transfers(source.objects, concurrency, progress.add_bytes) as transfers,
     ):
 
         def on_result(result: DownloadResult) -> None:
@@ -92,8 +96,10 @@ def download(
             progress.add_file(spared)
             _report(app, result, as_json)
 
-        files = _counted(select_files(store, execution_id, patterns), progress)
-        summary = Downloader(transfers, store, target, on_result, overwrite, app.now()).run(files)
+        files = _counted(select_files(source.objects, execution_id, patterns), progress)
+        summary = Downloader(
+            transfers, source.objects, target, on_result, overwrite, source.check_readable
+        ).run(files)
     error = summary.error()
     if error is not None:
         raise error
@@ -106,11 +112,23 @@ def download(
 def _counted(
     files: Iterator[tuple[str, ObjectSummary]], progress: Progress
 ) -> Iterator[tuple[str, ObjectSummary]]:
-    """Return the files, and tell the progress how many there are, unless memory were to tell."""
-    first = list(itertools.islice(files, _MOST_COUNTED))
+    """Yield the files, and tell the progress how many there are, where memory has room for all.
+
+    What listing raises, as of a pattern that matches nothing, is raised behind those it found.
+    """
+    first: list[tuple[str, ObjectSummary]] = []
+    failure: OrchestratorError | None = None
+    try:
+        for file in itertools.islice(files, _MOST_COUNTED):
+            first.append(file)  # noqa: PERF402 - those before a failure are kept
+    except OrchestratorError as error:
+        failure = error
     if len(first) < _MOST_COUNTED:
         progress.expect(len(first), sum(listed.size_bytes for _, listed in first))
-    return itertools.chain(first, files)
+    yield from first
+    if failure is not None:
+        raise failure
+    yield from files
 
 
 def _report(app: App, result: DownloadResult, as_json: bool) -> None:

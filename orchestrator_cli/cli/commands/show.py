@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import Example, command, execution_id_argument, json_option
+from orchestrator_cli.cli.options.via_options import Via, read_via_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
@@ -48,9 +49,10 @@ _TOLD = {
     },
 )
 @execution_id_argument
+@read_via_option
 @json_option
 @pass_app
-def show(app: App, execution_id: str, as_json: bool) -> None:
+def show(app: App, execution_id: str, via: Via | None, as_json: bool) -> None:
     """Show the metadata of an execution.
 
     It begins with what people ask: the result, the suite, when and how long it ran, its files, and
@@ -59,10 +61,9 @@ def show(app: App, execution_id: str, as_json: bool) -> None:
     """
     from orchestrator_cli.cli.output.table import Column, table
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.executions.record.repository import read_execution
 
-    store = app.store()
-    metadata = read_execution(store, app.resolve_id(execution_id, store)).metadata
+    source = app.source(via)
+    metadata = source.read(app.resolve(execution_id, source))
     record = metadata.to_dict()
     if as_json:
         app.output.json(record)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
@@ -17,6 +18,7 @@ from orchestrator_cli.cli.options import (
     json_option,
     split_id,
 )
+from orchestrator_cli.cli.options.via_options import Via, read_via_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The most links in markdown and jira; 0 for all.",
 )
+@read_via_option
 @json_option
 @pass_app
 def url(
@@ -75,6 +78,7 @@ def url(
     style: str,
     inline: bool,
     limit: int,
+    via: Via | None,
     as_json: bool,
 ) -> None:
     """Print presigned URLs.
@@ -88,30 +92,28 @@ def url(
     what could run there, such as HTML, SVG, XML and scripts, is downloaded instead, unless --inline
     is given. In markdown and jira, logs and results come first.
     """
-    from orchestrator_cli.core.executions.links import sign_file_url
     from orchestrator_cli.core.executions.listings.selection import select_files
-    from orchestrator_cli.core.retention.archive import ArchiveInspector
-    from orchestrator_cli.core.s3.bucket.presign import Presigner, effective_expiry
 
     text, patterns = split_id(arguments)
-    store = app.store()
-    lifetime = store.clients.credential_lifetime()
-    expiry = effective_expiry(int(expires_in.total_seconds()), lifetime, app.now())
-    execution_id = app.resolve_id(text, store)
-    chosen = list(select_files(store, execution_id, patterns))
-    archive = ArchiveInspector(store, app.now())
+    typed = click.get_current_context().get_parameter_source("expires_in")
+    if via is not None and (inline or typed is ParameterSource.COMMANDLINE):
+        raise click.UsageError("--expires-in and --inline go without --via: the server decides.")
+    source = app.source(via)
+    links = source.links(int(expires_in.total_seconds()), inline=inline)
+    execution_id = app.resolve(text, source)
+    chosen = list(select_files(source.objects, execution_id, patterns))
     for path, listed in chosen:
-        archive.check_readable(listed, path)
+        source.check_readable(listed, path)
+    if not chosen:
+        return
+    expiry = links.expiry(chosen)
     _check_expiry(app, expiry, require_ttl)
     style = "json" if as_json else style
     total = len(chosen)
     if style in _COMMENT_STYLES:
         chosen = sorted(chosen, key=_reading_order)[: limit or None]
-    signer = Presigner(store)
-    signing_key = signer.signing_key()
     for path, listed in chosen:
-        signed = sign_file_url(signer, signing_key, listed.key, expiry, inline=inline)
-        _print_url(app, path, listed, signed, expiry, style)
+        _print_url(app, path, listed, links.url(listed), expiry, style)
     if total > len(chosen):
         mark, code = _COMMENT_STYLES[style]
         command_line = code.format(f"orchestrator url {execution_id}")

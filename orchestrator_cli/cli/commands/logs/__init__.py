@@ -24,11 +24,12 @@ from orchestrator_cli.cli.options.search_options import (
     SearchOptions,
     search_options,
 )
+from orchestrator_cli.cli.options.via_options import Via, read_via_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.view import LogView
     from orchestrator_cli.core.executions.logs.finding import StoredLogs
-    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+    from orchestrator_cli.core.transfer.download.source import ExecutionSource
 
 # What a terminal without a pager gets of a long log.
 _TERMINAL_LINES = 1000
@@ -43,6 +44,10 @@ _TERMINAL_BYTES = 1024 * 1024
         Example(
             "show three lines around each match, with line numbers",
             "orchestrator logs $ID --grep ERROR -C 3 -N",
+        ),
+        Example(
+            "without AWS credentials, through a server",
+            "orchestrator logs $ID --via https://orchestrator.example.com --via-token-file token",
         ),
         Example("keep it, without colour codes", "orchestrator logs $ID -o run.log --strip-ansi"),
     ),
@@ -85,6 +90,7 @@ _TERMINAL_BYTES = 1024 * 1024
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that has other content.")
 @click.option("--strip-ansi", is_flag=True, help="Remove colours and other escape sequences.")
+@read_via_option
 @pass_app
 def logs(
     app: App,
@@ -98,6 +104,7 @@ def logs(
     output: Path | None,
     overwrite: bool,
     strip_ansi: bool,
+    via: Via | None,
 ) -> None:
     """Print a log.
 
@@ -128,26 +135,26 @@ def logs(
         last=tail,
         without_ansi=strip_ansi,
     )
-    store = app.store()
-    execution_id = app.resolve_id(text, store)
-    names = arguments or _names(app, store, execution_id, all_logs)
-    source = _Source(app, store, execution_id, names, with_prefix=all_logs)
-    _write(source, view, output if output != Path("-") else None, overwrite, show_all)
+    source = app.source(via)
+    execution_id = app.resolve(text, source)
+    names = arguments or _names(app, source, execution_id, all_logs)
+    shown = _ShownLogs(app, source, execution_id, names, with_prefix=all_logs)
+    _write(shown, view, output if output != Path("-") else None, overwrite, show_all)
     if patterns and not view.has_match:
         sys.stdout.flush()
         sys.exit(NO_MATCH_EXIT_CODE)
 
 
-def _names(app: App, store: ArtifactStore, execution_id: str, all_logs: bool) -> tuple[str, ...]:
+def _names(app: App, source: ExecutionSource, execution_id: str, all_logs: bool) -> tuple[str, ...]:
     """Return the names of the logs to show where none was named, and say what they are."""
     from orchestrator_cli.core.executions.logs.finding import list_logs, no_such_log
 
-    stored = list_logs(store, execution_id)
+    stored = list_logs(source.objects, execution_id, source.read_record)
     if stored.is_running:
         app.output.note(f"{execution_id} is still running; this is what is stored of it so far")
     first = stored.first()
     if first is None:
-        raise no_such_log(store, execution_id, None)
+        raise no_such_log(source.objects, execution_id, None)
     if all_logs:
         return tuple(stored.logs)
     if sys.stderr.isatty():
@@ -168,11 +175,11 @@ def _choice(stored: StoredLogs, first: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class _ShownLogs:
     """The logs that are shown, one after the other."""
 
     app: App
-    store: ArtifactStore
+    source: ExecutionSource
     execution_id: str
     names: tuple[str, ...]
     with_prefix: bool
@@ -181,7 +188,8 @@ class _Source:
         """Return how long they are together."""
         from orchestrator_cli.core.executions.logs.finding import find_log
 
-        return sum(find_log(self.store, self.execution_id, one).size_bytes for one in self.names)
+        store = self.source.objects
+        return sum(find_log(store, self.execution_id, one).size_bytes for one in self.names)
 
     def render(self, view: LogView) -> Iterator[bytes | memoryview]:
         """Yield what is shown of them."""
@@ -196,19 +204,18 @@ class _Source:
             open_log_with_prefix,
             tail_offset,
         )
-        from orchestrator_cli.core.retention.archive import explain_archived_errors
         from orchestrator_cli.core.transfer.download.range_reader import (
             iter_object_verified,
             iter_range,
         )
 
-        store, first = self.store, memoryview(b"")
+        store, first = self.source.objects, memoryview(b"")
         only_end = view.last is not None and not view.needs_all_lines
         if only_end:
             log = find_log(store, self.execution_id, name)
         else:
             log, first = open_log_with_prefix(store, self.execution_id, name)
-        with explain_archived_errors(store, log.key, self.app.now()):
+        with self.source.explain_archived(log.key):
             if only_end:
                 start = tail_offset(store, log.key, log.size_bytes, view.last or 0)
                 yield from iter_range(store, log.key, start, log.size_bytes)
@@ -217,7 +224,7 @@ class _Source:
 
 
 def _write(
-    source: _Source, view: LogView, output: Path | None, overwrite: bool, show_all: bool
+    logs: _ShownLogs, view: LogView, output: Path | None, overwrite: bool, show_all: bool
 ) -> None:
     from orchestrator_cli.cli.commands.logs.target import (
         find_pager,
@@ -227,15 +234,15 @@ def _write(
     )
 
     if output is not None:
-        write_file(source.render(view), output, overwrite)
+        write_file(logs.render(view), output, overwrite)
         return
     pager = None
-    if source.app.output.is_terminal and not show_all and view.last is None:
+    if logs.app.output.is_terminal and not show_all and view.last is None:
         pager = find_pager()
-        if pager is None and source.size_bytes() > _TERMINAL_BYTES:
+        if pager is None and logs.size_bytes() > _TERMINAL_BYTES:
             view.last = _TERMINAL_LINES
-            source.app.output.note(f"the last {view.last:,} lines; --all shows everything")
-    blocks = source.render(view)
+            logs.app.output.note(f"the last {view.last:,} lines; --all shows everything")
+    blocks = logs.render(view)
     # What cannot be read is said before the pager takes the terminal.
     first = next(blocks, None)
     if first is None:

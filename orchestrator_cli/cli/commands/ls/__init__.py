@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,12 +19,13 @@ from orchestrator_cli.cli.options import (
     window_options,
 )
 from orchestrator_cli.cli.options.filter_options import filter_options
+from orchestrator_cli.cli.options.via_options import Via, read_via_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output.execution_table import ExecutionTable
     from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
-    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+    from orchestrator_cli.core.transfer.download.source import ExecutionSource, ExecutionWindow
 
 _DEFAULT_WINDOW = timedelta(days=1)
 # Of a few executions nobody knows when they began.
@@ -59,6 +59,7 @@ _LIMITED_WINDOW = timedelta(days=366)
 @click.option(
     "-0", "--null", is_flag=True, help="Print only ids or paths, each followed by a NUL byte."
 )
+@read_via_option
 @json_option
 @pass_app
 def ls(
@@ -70,6 +71,7 @@ def ls(
     wanted: ExecutionFilter,
     tree: bool,
     null: bool,
+    via: Via | None,
     as_json: bool,
 ) -> None:
     """List executions, the newest first, or the files of one.
@@ -85,18 +87,21 @@ def ls(
     Times without a zone are local on a terminal, in what is typed and in what is shown; where
     standard output is a pipe or a file, and in JSON, they are UTC.
     """
+    from orchestrator_cli.core.transfer.download.source import ExecutionWindow
+
     style = _style(null=null, json=as_json, tree=tree)
     if arguments:
         if since or until or limit or not wanted.takes_everything:
             raise click.UsageError("A time window, a limit and filters go without ID.")
-        list_execution_files(app, arguments[0], arguments[1:], style)
+        list_execution_files(app, app.source(via), arguments[0], arguments[1:], style)
         return
     if tree:
         raise click.UsageError("--tree goes with ID.")
     since = since or app.now() - (_LIMITED_WINDOW if limit else _DEFAULT_WINDOW)
     if until is not None and until < since:
         raise click.UsageError("--until is before --since.")
-    _list_executions(app, since, until, limit, wanted, style)
+    window = ExecutionWindow(since, until, limit, wanted, app.now())
+    _list_executions(app, app.source(via), window, style)
 
 
 def _style(**given: bool) -> str:
@@ -107,62 +112,27 @@ def _style(**given: bool) -> str:
 
 
 def _list_executions(
-    app: App,
-    since: datetime,
-    until: datetime | None,
-    limit: int | None,
-    wanted: ExecutionFilter,
-    style: str,
+    app: App, source: ExecutionSource, window: ExecutionWindow, style: str
 ) -> None:
+    """Print executions; one that cannot be read is a warning."""
     from orchestrator_cli.cli.output.execution_table import ExecutionTable
+    from orchestrator_cli.core.base.errors import OrchestratorError
 
-    store = app.store()
-    ids = _list_ids(store, since, until, limit, app.now())
-    if limit and wanted.takes_everything:
-        # Nothing is read ahead that will not be shown; one that cannot be read counts too.
-        ids = itertools.islice(ids, limit)
-    table = ExecutionTable(app.output, store.bucket if store.clients.is_aws else None)
+    table = ExecutionTable(app.output, source.console_bucket)
     shown = 0
     try:
-        for item in itertools.islice(_read_wanted(app, store, ids, wanted), limit):
+        for execution_id, item in source.select(window):
+            if isinstance(item, OrchestratorError):
+                app.output.warn(f"{execution_id}: {item.message}")
+                continue
             _print_execution(app, table, item, style)
             shown += 1
+            if shown == window.limit:
+                break
     finally:
         table.flush()
     if not shown:
         app.output.note("no such executions in this time window; --since widens it")
-
-
-def _list_ids(
-    store: ArtifactStore,
-    since: datetime,
-    until: datetime | None,
-    limit: int | None,
-    now: datetime,
-) -> Iterator[str]:
-    from orchestrator_cli.core.executions.listings.executions import (
-        list_execution_ids,
-        list_newest_execution_ids,
-    )
-
-    if limit:
-        return list_newest_execution_ids(store, since, until, now)
-    # All of them are wanted, and listed forwards they cost the fewest requests.
-    return reversed(list(list_execution_ids(store, since, until, now)))
-
-
-def _read_wanted(
-    app: App, store: ArtifactStore, ids: Iterator[str], wanted: ExecutionFilter
-) -> Iterator[ExecutionMetadata]:
-    """Yield the executions that are wanted; one that cannot be read is a warning."""
-    from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.executions.record.repository import read_executions
-
-    for execution_id, item in read_executions(store, ids):
-        if isinstance(item, OrchestratorError):
-            app.output.warn(f"{execution_id}: {item.message}")
-        elif wanted.matches(item):
-            yield item
 
 
 def _print_execution(app: App, table: ExecutionTable, item: ExecutionMetadata, style: str) -> None:

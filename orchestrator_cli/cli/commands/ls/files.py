@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 from orchestrator_cli.cli.app import App
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.types import ObjectSummary
+    from orchestrator_cli.core.transfer.download.source import ExecutionSource
 
     Files = Iterable[tuple[str, ObjectSummary]]
 
 
-def list_execution_files(app: App, text: str, patterns: tuple[str, ...], style: str) -> None:
+def list_execution_files(
+    app: App, source: ExecutionSource, text: str, patterns: tuple[str, ...], style: str
+) -> None:
     """Print the files of an execution that match a pattern, or all of them."""
-    store = app.store()
-    files = _find(store, app.resolve_id(text, store), patterns)
+    files = _find(source, app.resolve(text, source), patterns)
     first = next(files, None)
     if first is None:
         app.output.note("the execution has no files yet")
@@ -33,20 +34,16 @@ def list_execution_files(app: App, text: str, patterns: tuple[str, ...], style: 
     elif style == "tree":
         _print_tree(app, found)
     else:
-        _print_table(app, found, store.bucket if store.clients.is_aws else None)
+        _print_table(app, found, source.console_bucket)
 
 
 def _find(
-    store: ArtifactStore, execution_id: str, patterns: tuple[str, ...]
+    source: ExecutionSource, execution_id: str, patterns: tuple[str, ...]
 ) -> Iterator[tuple[str, ObjectSummary]]:
-    from orchestrator_cli.core.executions.listings.executions import list_all_files
     from orchestrator_cli.core.executions.listings.selection import filter_files
-    from orchestrator_cli.core.retention.archive import with_restore_status
 
-    files = list_all_files(store, execution_id, with_restore=True)
-    if patterns:
-        files = filter_files(list(files), execution_id, patterns)
-    return with_restore_status(store, files)
+    files = source.list_files(execution_id)
+    return filter_files(list(files), execution_id, patterns) if patterns else files
 
 
 def _print_names(files: Files) -> None:

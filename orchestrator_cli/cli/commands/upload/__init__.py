@@ -26,13 +26,14 @@ from orchestrator_cli.cli.options import (
     write_to_latest_option,
 )
 from orchestrator_cli.cli.options.metrics_options import metrics_options
+from orchestrator_cli.cli.options.via_options import Via, via_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
+    from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
     from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.session import UploadSession
-    from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
     from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
 
 
@@ -86,16 +87,7 @@ if TYPE_CHECKING:
 @click.option("--include-hidden", is_flag=True, help="Upload hidden files as well.")
 @concurrency_option
 @click.option("--limit-rate", type=SIZE, help="The most bytes a second, such as 512K or 5M.")
-@click.option(
-    "--via",
-    metavar="URL",
-    help="Upload through this `orchestrator serve`; no credentials are needed here.",
-)
-@click.option(
-    "--via-token-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A file with the token for --via.  [default: ORCHESTRATOR_VIA_TOKEN]",
-)
+@via_options("Upload through this `orchestrator serve`; no credentials are needed here.")
 @click.option("--dry-run", is_flag=True, help="Print where each file would go; send nothing.")
 @click.option(
     "--if-no-files-found",
@@ -117,8 +109,7 @@ def upload(
     include_hidden: bool,
     concurrency: int,
     limit_rate: int | None,
-    via: str | None,
-    via_token_file: Path | None,
+    via: Via | None,
     dry_run: bool,
     if_no_files_found: str,
     yes: bool,
@@ -148,9 +139,8 @@ def upload(
     to files inside the directory.
 
     With --via, an `orchestrator serve` checks each file and signs the requests that store it; the
-    content goes straight to S3. ID must then be a complete ULID. See orchestrator-api(7).
+    content goes straight to S3. See orchestrator-api(7).
     """
-    from orchestrator_cli.core.executions.ids import parse_execution_id
     from orchestrator_cli.core.files.path_filter import PathFilter
     from orchestrator_cli.core.transfer.upload.plan import PlannedFile, plan_upload
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
@@ -167,12 +157,13 @@ def upload(
             store = app.store(concurrency, limit_rate, patient=execution_id is None)
             return DirectSession(store, execution_id or app.resolve_id(text, store))
         from orchestrator_cli.core.gateway.client.session import GatewaySession
+        from orchestrator_cli.core.gateway.client.source import GatewaySource
 
-        connection = app.via(via, via_token_file, limit_rate)
-        return GatewaySession(connection, parse_execution_id(text))
+        connection = app.gateway(via, concurrency, limit_rate)
+        resolved = execution_id or app.resolve(text, GatewaySource(connection))
+        return GatewaySession(connection, resolved)
 
-    if via is None:
-        check_may_write(text, yes)
+    check_may_write(text, yes)
     session = open_session()
     execution_id = session.execution_id
     if paths == ("-",):

@@ -22,7 +22,7 @@ from orchestrator_cli.core.executions.keys import (
     parse_execution_prefix,
 )
 from orchestrator_cli.core.executions.listings.partitioned import Listing, Window, list_window
-from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 _LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
@@ -36,7 +36,7 @@ _CLOCK_SKEW = timedelta(hours=24)
 _LISTINGS_AT_ONCE = 8
 
 
-def list_files(store: ArtifactStore, execution_id: str) -> Iterator[tuple[str, ObjectSummary]]:
+def list_files(store: ObjectReader, execution_id: str) -> Iterator[tuple[str, ObjectSummary]]:
     """Yield (path, object) of an execution's files in key order; foreign keys are left out."""
     for listed in store.list_objects(execution_prefix(execution_id)):
         parsed = parse_artifact_key(listed.key)
@@ -45,7 +45,7 @@ def list_files(store: ArtifactStore, execution_id: str) -> Iterator[tuple[str, O
 
 
 def list_all_files(
-    store: ArtifactStore, execution_id: str, with_restore: bool = False
+    store: ObjectReader, execution_id: str, with_restore: bool = False
 ) -> Iterator[tuple[str, ObjectSummary]]:
     """Yield what `list_files` does. Raises NotFoundError where there is no such execution."""
     exists = False
@@ -59,16 +59,16 @@ def list_all_files(
         raise no_such_execution(store, execution_id)
 
 
-def no_such_execution(store: ArtifactStore, execution_id: str) -> NotFoundError:
+def no_such_execution(store: ObjectReader, execution_id: str) -> NotFoundError:
     """Return the error for an execution that is not there."""
     return NotFoundError(
-        f"no such execution: {execution_id} in s3://{store.bucket}",
+        f"no such execution: {execution_id} in {store.location}",
         hint="`orchestrator ls --since 7d` lists executions",
     )
 
 
 def list_execution_ids(
-    store: ArtifactStore,
+    store: ObjectReader,
     since: datetime | None,
     until: datetime | None,
     now: datetime,
@@ -92,7 +92,7 @@ def list_execution_ids(
 
 
 def list_newest_execution_ids(
-    store: ArtifactStore,
+    store: ObjectReader,
     since: datetime,
     until: datetime | None,
     now: datetime,
@@ -128,7 +128,7 @@ def _parse_prefixes(prefixes: Iterable[str]) -> list[str]:
     return list(filter(None, map(parse_execution_prefix, prefixes)))
 
 
-def resolve_execution_id(store: ArtifactStore, text: str, now: datetime) -> str:
+def resolve_execution_id(store: ObjectReader, text: str, now: datetime) -> str:
     """Return the id that `@latest`, a unique prefix or a whole ULID stands for.
 
     Raises NotFoundError, and UsageError for a prefix of several.
@@ -151,11 +151,11 @@ def resolve_execution_id(store: ArtifactStore, text: str, now: datetime) -> str:
         if len(found) > 1:
             raise UsageError(f"{text} is the start of several execution ids: {', '.join(found)}, …")
     if not found:
-        raise NotFoundError(f"no execution id starts with {text} in s3://{store.bucket}")
+        raise NotFoundError(f"no execution id starts with {text} in {store.location}")
     return found[0]
 
 
-def _latest_execution_id(store: ArtifactStore, now: datetime) -> str:
+def _latest_execution_id(store: ObjectReader, now: datetime) -> str:
     for hours in _LATEST_WINDOWS_HOURS:
         latest = None
         since = now - timedelta(hours=hours)
@@ -163,4 +163,4 @@ def _latest_execution_id(store: ArtifactStore, now: datetime) -> str:
             pass
         if latest is not None:
             return latest
-    raise NotFoundError(f"no execution of the last year in s3://{store.bucket}")
+    raise NotFoundError(f"no execution of the last year in {store.location}")

@@ -10,8 +10,8 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.listings.executions import list_all_files
 from orchestrator_cli.core.executions.placement import log_storage_path, storage_path_for
-from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.operations.listing import ListQuery, list_objects
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.operations.listing import ListQuery
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
 
@@ -19,7 +19,7 @@ ListedFile = tuple[str, ObjectSummary]
 
 
 def select_files(
-    store: ArtifactStore, execution_id: str, patterns: Iterable[str]
+    store: ObjectReader, execution_id: str, patterns: Iterable[str]
 ) -> Iterator[ListedFile]:
     """Yield (path, object) of the files that match a pattern, or of all where there is none.
 
@@ -72,26 +72,26 @@ def _filter(
 
 
 def _find_named(
-    store: ArtifactStore, execution_id: str, patterns: list[str]
+    store: ObjectReader, execution_id: str, patterns: list[str]
 ) -> dict[str, ListedFile]:
     """Return the files that have exactly the name of a pattern, by pattern; a request each."""
     asked = [(pattern, path) for pattern in patterns for path in _names(pattern)]
     found: dict[str, ListedFile] = {}
-    looked_up = store.map_operations(_find(execution_id, path) for _, path in asked)
+    looked_up = store.map_operations(_find(store, execution_id, path) for _, path in asked)
     for (pattern, path), listed in zip(asked, looked_up, strict=True):
         if listed is not None:
             found.setdefault(pattern, (path, listed))
     return found
 
 
-def _find(execution_id: str, path: str) -> Operation[ObjectSummary | None]:
+def _find(store: ObjectReader, execution_id: str, path: str) -> Operation[ObjectSummary | None]:
     try:
         key = artifact_key(execution_id, path)
     except UsageError:
         # Nothing can be stored under such a name, such as that of a directory.
         return None
     # Of all keys that begin so, the key itself comes first.
-    page = yield from list_objects(ListQuery(key, page_size=1))
+    page = yield from store.index.list_page(ListQuery(key, page_size=1))
     return page.objects[0] if page.objects and page.objects[0].key == key else None
 
 

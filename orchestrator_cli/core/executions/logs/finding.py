@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -21,12 +20,11 @@ from orchestrator_cli.core.executions.keys import (
     LOG_NAMES,
     artifact_key,
     execution_prefix,
-    metadata_key,
     parse_artifact_key,
 )
 from orchestrator_cli.core.executions.listings.executions import list_files, no_such_execution
 from orchestrator_cli.core.executions.placement import log_storage_path
-from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 
@@ -57,10 +55,16 @@ class StoredLogs:
         return next(filled, next(iter(self.logs), None))
 
 
-def list_logs(store: ArtifactStore, execution_id: str) -> StoredLogs:
-    """Return the logs of an execution, by two requests. Raises NotFoundError."""
+def list_logs(
+    store: ObjectReader, execution_id: str, read_record: Callable[[str], dict[str, Any]]
+) -> StoredLogs:
+    """Return the logs of an execution, by two requests. Raises NotFoundError.
+
+    `read_record` returns its metadata as it is: to validate it would take longer than to read most
+    logs.
+    """
     listed = list(store.list_objects(execution_prefix(execution_id) + LOGS_FOLDER))
-    record = _read_record(store, execution_id)
+    record = _read_record(execution_id, read_record)
     if record is None and not listed:
         raise no_such_execution(store, execution_id)
     record = record or {}
@@ -72,16 +76,16 @@ def list_logs(store: ArtifactStore, execution_id: str) -> StoredLogs:
     return StoredLogs(logs, has_failed, record.get("status") == "running")
 
 
-def _read_record(store: ArtifactStore, execution_id: str) -> dict[str, Any] | None:
-    """Return the metadata as it is, {} where it cannot be read, None where there is none."""
+def _read_record(
+    execution_id: str, read_record: Callable[[str], dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Return the metadata, {} where it cannot be read, None where there is none."""
     try:
-        # To validate it would take longer than to read most logs.
-        record = json.loads(store.get(metadata_key(execution_id)).content)
+        return read_record(execution_id)
     except NotFoundError:
         return None
-    except (AccessError, ArchivedError, IntegrityError, ValueError):
+    except (AccessError, ArchivedError, IntegrityError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def log_name(path: str) -> str:
@@ -90,13 +94,13 @@ def log_name(path: str) -> str:
     return path.removeprefix(LOGS_FOLDER).removesuffix(".log") if is_log else ""
 
 
-def find_log(store: ArtifactStore, execution_id: str, name: str) -> ObjectMetadata:
+def find_log(store: ObjectReader, execution_id: str, name: str) -> ObjectMetadata:
     """Return the head of a log, or of the file of that path. Raises NotFoundError."""
     return _look(store, execution_id, name, store.head_fast)
 
 
 def open_log_with_prefix(
-    store: ArtifactStore, execution_id: str, name: str
+    store: ObjectReader, execution_id: str, name: str
 ) -> tuple[ObjectMetadata, memoryview]:
     """Return the head of a log as `find_log` does, and its first bytes, in one request.
 
@@ -112,9 +116,7 @@ def open_log_with_prefix(
     return _look(store, execution_id, name, begin)
 
 
-def _look(
-    store: ArtifactStore, execution_id: str, name: str, look: Callable[[str], Found]
-) -> Found:
+def _look(store: ObjectReader, execution_id: str, name: str, look: Callable[[str], Found]) -> Found:
     key = _key_of(execution_id, name)
     try:
         if key is not None:
@@ -133,7 +135,7 @@ def _key_of(execution_id: str, name: str) -> str | None:
         return None
 
 
-def no_such_log(store: ArtifactStore, execution_id: str, name: str | None) -> NotFoundError:
+def no_such_log(store: ObjectReader, execution_id: str, name: str | None) -> NotFoundError:
     """Return the error for a log that is not there, with the name that was probably meant."""
     _check_execution(store, execution_id)
     if name is None:
@@ -145,7 +147,7 @@ def no_such_log(store: ArtifactStore, execution_id: str, name: str | None) -> No
     return NotFoundError(message, hint=f"{meant}`orchestrator ls {execution_id}` lists its files")
 
 
-def _nearest_name(store: ArtifactStore, execution_id: str, name: str) -> str | None:
+def _nearest_name(store: ObjectReader, execution_id: str, name: str) -> str | None:
     if log_storage_path(name) is not None:
         # It is no mistake; there is no such log yet.
         return None
@@ -154,18 +156,14 @@ def _nearest_name(store: ArtifactStore, execution_id: str, name: str) -> str | N
     return next(iter(difflib.get_close_matches(name, known, 1)), None)
 
 
-def _check_execution(store: ArtifactStore, execution_id: str) -> None:
-    # Reads it, because the answer to a mere look-up does not tell a missing bucket.
-    try:
-        store.get_prefix(metadata_key(execution_id), 1)
-    except NotFoundError as error:
-        if error.is_fatal:
-            raise
-        raise no_such_execution(store, execution_id) from error
+def _check_execution(store: ObjectReader, execution_id: str) -> None:
+    # The answer to a mere look-up does not tell a missing bucket.
+    if next(store.list_objects(execution_prefix(execution_id), at_once=1), None) is None:
+        raise no_such_execution(store, execution_id)
 
 
 def tail_offset(
-    store: ArtifactStore, key: str, size_bytes: int, lines: int, floor_bytes: int = 0
+    store: ObjectReader, key: str, size_bytes: int, lines: int, floor_bytes: int = 0
 ) -> int:
     """Return the offset at which the last lines of a text begin, `floor_bytes` at least.
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_cli.core.base.cancellation import BoundToken, CancelToken
-from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.retry import RetryPolicy
-from orchestrator_cli.core.gateway.client.server_request import HINTS, ServerRequest, parse_answer
-from orchestrator_cli.core.gateway.client.signed_request import SignedRequest
-from orchestrator_cli.core.http.transport import RateLimit, Request, Response, Task, Transport
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.gateway.client.codec import GatewayCodec, UrlRequest
+from orchestrator_cli.core.gateway.client.file_index import FileIndex
+from orchestrator_cli.core.gateway.client.signed_urls import SignedUrl, SignedUrls
+from orchestrator_cli.core.http.transport import RateLimit, Task, Transport
 from orchestrator_cli.core.http.url import is_plaintext, parse_service_url
 from orchestrator_cli.core.s3.connection.operation_runner import OperationRunner, map_request_error
 from orchestrator_cli.core.s3.connection.session import USER_AGENT
-from orchestrator_cli.core.s3.operations.request import (
-    SMALL_RESPONSE_SECONDS,
-    Operation,
-    accept_response,
-    http_request,
-)
+from orchestrator_cli.core.s3.operations.request import Operation
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.http.curl.loop import CurlLoop
@@ -34,7 +31,7 @@ T = TypeVar("T")
 class ViaSettings:
     """Where the server is and who asks. `token` None: the server asks for none.
 
-    `rate_limit` is for request bodies.
+    `rate_limit` is for request bodies; `max_in_flight` for small requests in a loop.
     """
 
     url: str
@@ -42,6 +39,7 @@ class ViaSettings:
     ca_bundle: str | None = None
     proxies: Mapping[str, str] = field(default_factory=dict)
     rate_limit: RateLimit | None = None
+    max_in_flight: int = 16
 
 
 class GatewayConnection:
@@ -54,7 +52,10 @@ class GatewayConnection:
         self._settings = settings
         self._lock = threading.Lock()
         self._made_transport: Transport | None = None
-        codec = _Codec(self.base_url, settings.token)
+        self.max_in_flight = settings.max_in_flight
+        self._urls = SignedUrls()
+        self.index = FileIndex(self.base_url, self._urls)
+        codec = GatewayCodec(self.base_url, settings.token, self._urls)
         self._runner = OperationRunner(codec, lambda: self._transport, self.retry)
 
     @property
@@ -70,6 +71,10 @@ class GatewayConnection:
     def run(self, operation: Operation[T]) -> T:
         """Run an operation and wait for its result. Raises the library's exceptions."""
         return self._runner.run(operation)
+
+    def signed_url(self, key: str) -> SignedUrl:
+        """Return a URL that reads an object for a while. Raises NotFoundError, ArchivedError."""
+        return self._urls.get(key) or self.run(_ask_url(key))
 
     def task(
         self, operation: Operation[T], on_throttled: Callable[[], object] | None = None
@@ -106,43 +111,9 @@ class GatewayConnection:
             return self._made_transport
 
 
-class _Codec:
-    """Sends the token to the server, and to nobody else."""
-
-    request_types = (ServerRequest, SignedRequest)
-
-    def __init__(self, base_url: str, token: str | None) -> None:
-        self._base_url = base_url
-        self._headers = {"accept": "application/json"}
-        if token is not None:
-            self._headers["authorization"] = f"Bearer {_check_token(token)}"
-
-    def encode(self, request: ServerRequest | SignedRequest) -> Task[Request]:
-        """Return the HTTP request."""
-        yield from ()
-        if isinstance(request, SignedRequest):
-            return http_request(request.request, request.url, request.request.headers)
-        headers = dict(self._headers)
-        if request.record is not None:
-            headers["content-type"] = "application/json"
-        return Request(
-            "GET" if request.record is None else "POST",
-            self._base_url + request.path,
-            headers,
-            request.body,
-            total_timeout_seconds=SMALL_RESPONSE_SECONDS,
-        )
-
-    def decode(self, request: ServerRequest | SignedRequest, response: Response) -> Any:
-        """Return what is to be believed of a response. Raises what another one says."""
-        if isinstance(request, ServerRequest):
-            return parse_answer(response, request.what)
-        try:
-            return accept_response(request.request, response)
-        except OrchestratorError as error:
-            if isinstance(error, AccessError):
-                error.hint = HINTS["storage-access"]
-            raise
+def _ask_url(key: str) -> Operation[SignedUrl]:
+    signed: SignedUrl = yield UrlRequest(key, f"look-up of {printable(key)}")
+    return signed
 
 
 def _base_url(text: str) -> str:
@@ -150,10 +121,3 @@ def _base_url(text: str) -> str:
     if address.authorization is not None:
         raise UsageError("--via: a URL without a user")
     return address.url
-
-
-def _check_token(text: str) -> str:
-    # It becomes a header.
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise UsageError("the token is no token: it has characters that none has")
-    return text

@@ -29,10 +29,13 @@ _ERRORS: dict[str, type[OrchestratorError]] = {
     "busy": UnavailableError,
     "timeout": UnavailableError,
 }
+# Their details need no more words.
+_WHOLE_STORIES = frozenset({"not-found", "archived"})
 _CAN_PASS = frozenset({"unavailable", "busy", "timeout"})
 HINTS = {
     "unauthenticated": "set ORCHESTRATOR_VIA_TOKEN or --via-token-file to a token of that server",
-    "forbidden": "`orchestrator serve --new-token NAME --scope upload` makes a token to upload",
+    "forbidden": "`orchestrator serve --new-token NAME` makes a token to read with, "
+    "--scope upload one to upload with",
     "storage-access": "the server's own credentials are the matter, not the token",
 }
 
@@ -65,10 +68,15 @@ def ask(request: ServerRequest, parse: Callable[[Any], T]) -> Operation[T]:
     try:
         return parse(record)
     except (LookupError, TypeError, ValueError) as error:
-        raise UsageError(
-            "what answered is no `orchestrator serve` that this release understands",
-            hint="check --via, and whether the server is as new as this command",
-        ) from error
+        raise incompatible_server() from error
+
+
+def incompatible_server() -> OrchestratorError:
+    """Return the error for an answer that cannot be read."""
+    return UsageError(
+        "what answered is no `orchestrator serve` that this release understands",
+        hint="check --via, and whether the server is as new as this command",
+    )
 
 
 def parse_answer(response: Response, what: str) -> dict[str, Any]:
@@ -89,7 +97,7 @@ def _problem(response: Response, record: Any, what: str) -> OrchestratorError:
     if kind not in _ERRORS:
         return _unknown(response, kind, what)
     detail = printable(told.get("detail", "no detail"))
-    error = error_from_kind(kind, detail if kind == "not-found" else f"{what}: {detail}")
+    error = error_from_kind(kind, detail if kind in _WHOLE_STORIES else f"{what}: {detail}")
     error.hint = error.hint or _text(told.get("hint"))
     error.request_id = _text(told.get("request_id"))
     error.code = _text(told.get("code"))

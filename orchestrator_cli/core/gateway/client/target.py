@@ -37,7 +37,7 @@ from orchestrator_cli.core.s3.operations.request import (
 )
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
-from orchestrator_cli.core.transfer.upload.part_checksums import composite_from_parts
+from orchestrator_cli.core.transfer.upload.parts.part_checksums import composite_from_parts
 from orchestrator_cli.core.transfer.upload.target import FoundUpload
 
 

@@ -25,7 +25,7 @@ from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.part_plan import is_valid_part_plan, part_plan_for, plan_parts
 from orchestrator_cli.core.s3.types import Checksum
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
-from orchestrator_cli.core.transfer.upload.part_checksums import (
+from orchestrator_cli.core.transfer.upload.parts.part_checksums import (
     composite_from_parts,
     verify_completed_object,
 )

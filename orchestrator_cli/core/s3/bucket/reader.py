@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from orchestrator_cli.core.base.cancellation import CancelToken
-from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError
+from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError, OrchestratorError
 from orchestrator_cli.core.http.transport import Cancelled, Task
 from orchestrator_cli.core.s3.checksum import RandomAccessReader
 from orchestrator_cli.core.s3.operations.listing import (
@@ -29,45 +29,90 @@ from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.retry import RetryPolicy
     from orchestrator_cli.core.http.curl.loop import CurlLoop
-    from orchestrator_cli.core.s3.connection.session import S3Session
+    from orchestrator_cli.core.s3.connection.protocol import Connection
 
 __all__ = ["ObjectContent", "ObjectReader"]
 
 T = TypeVar("T")
 
 
+class ObjectIndex(Protocol):
+    """Where heads and listings come from; what objects hold is read by S3Requests of their keys."""
+
+    @property
+    def location(self) -> str:
+        """What messages call the place, as in `s3://bucket`."""
+        ...
+
+    def head(self, key: str, *, with_checksum: bool = False) -> Operation[ObjectMetadata]:
+        """Look an object up; with S3's own checksum where that is asked for."""
+        ...
+
+    def head_for_compare(self, key: str) -> Operation[ObjectMetadata | None]:
+        """Look up what is needed to recompute a checksum; None where there is no object."""
+        ...
+
+    def list_page(self, query: ListQuery, token: str | None = None) -> Operation[ListPage]:
+        """List one page; `token` is where the page before it ended."""
+        ...
+
+
+class BucketIndex:
+    """Asks the bucket itself."""
+
+    def __init__(self, bucket: str) -> None:
+        self.location = f"s3://{bucket}"
+
+    def head(self, key: str, *, with_checksum: bool = False) -> Operation[ObjectMetadata]:
+        """Look an object up."""
+        return head_object(key, with_checksum=with_checksum)
+
+    def head_for_compare(self, key: str) -> Operation[ObjectMetadata | None]:
+        """Look up what is needed to recompute a checksum."""
+        return head_for_compare(key)
+
+    def list_page(self, query: ListQuery, token: str | None = None) -> Operation[ListPage]:
+        """List one page."""
+        return list_objects(query, token)
+
+
 class ObjectReader:
-    """The objects of one bucket, for reading. Safe to share between threads.
+    """The objects of one place, for reading. Safe to share between threads.
 
     Every method raises the library's exceptions; requests that failed for a moment are retried.
     """
 
-    def __init__(self, clients: S3Session) -> None:
-        self.clients = clients
-        self.bucket = clients.bucket
-        self.retry: RetryPolicy = clients.retry
+    def __init__(self, connection: Connection, index: ObjectIndex) -> None:
+        self.connection = connection
+        self.index = index
+        self.retry: RetryPolicy = connection.retry
+
+    @property
+    def location(self) -> str:
+        """What messages call the place, as in `s3://bucket`."""
+        return self.index.location
 
     def run(self, operation: Operation[T]) -> T:
         """Run an operation and wait for its result."""
-        return self.clients.run(operation)
+        return self.connection.run(operation)
 
     def task(
         self, operation: Operation[T], on_throttled: Callable[[], object] | None = None
     ) -> Task[T]:
         """Return an operation as a task for a loop."""
-        return self.clients.task(operation, on_throttled)
+        return self.connection.task(operation, on_throttled)
 
     def loop(self, max_in_flight: int = 256, stop: CancelToken | None = None) -> CurlLoop:
         """Return a loop for the thread that calls this; it is closed by the caller."""
-        return self.clients.loop(max_in_flight, stop)
+        return self.connection.loop(max_in_flight, stop)
 
     def map_operations(self, operations: Iterable[Operation[T]]) -> Iterator[T]:
         """Yield the results of operations in order; many are in flight, in the calling thread.
 
         What one raises ends all; closing the iterator ends them too.
         """
-        loop = self.clients.loop(self.clients.settings.concurrency)
-        tasks = (self.clients.task(one, loop.throttled) for one in operations)
+        loop = self.connection.loop(self.connection.max_in_flight)
+        tasks = (self.connection.task(one, loop.throttled) for one in operations)
         try:
             yield from loop.map_ordered(tasks)
         except Cancelled as error:
@@ -75,21 +120,27 @@ class ObjectReader:
         finally:
             loop.close()
 
+    @property
+    def max_in_flight(self) -> int:
+        """How many small requests a loop has in flight at most, where nobody says it."""
+        return self.connection.max_in_flight
+
+    @property
     def min_latency_seconds(self) -> float | None:
         """Return how long the quickest response has taken so far; None before the first."""
-        return self.clients.min_latency_seconds
+        return self.connection.min_latency_seconds
 
     def head(self, key: str) -> ObjectMetadata:
         """Look an object up, S3's own checksum included. Raises NotFoundError."""
-        return self.clients.run(head_object(key, with_checksum=True))
+        return self.run(self.index.head(key, with_checksum=True))
 
     def head_for_compare(self, key: str) -> ObjectMetadata | None:
         """Look up what is needed to recompute the checksum; None where there is no object."""
-        return self.clients.run(head_for_compare(key))
+        return self.run(self.index.head_for_compare(key))
 
     def head_fast(self, key: str) -> ObjectMetadata:
         """Look an object up, without S3's own checksum. Raises NotFoundError."""
-        return self.clients.run(head_object(key))
+        return self.run(self.index.head(key))
 
     def size_of(self, key: str) -> int:
         """Return an object's size in bytes. Raises NotFoundError."""
@@ -105,20 +156,26 @@ class ObjectReader:
 
     def get_prefix(self, key: str, size_bytes: int) -> tuple[ObjectMetadata, memoryview]:
         """Look an object up and read its first bytes, in one request. Raises NotFoundError."""
-        return self.clients.run(get_prefix(key, size_bytes))
+        try:
+            return self.run(get_prefix(key, size_bytes))
+        except OrchestratorError as error:
+            if error.code != "InvalidRange":
+                raise
+        # It is empty.
+        return self.head_fast(key), memoryview(b"")
 
     def get(self, key: str, max_bytes: int | None = None) -> ObjectContent:
         """Read a small object whole. Raises NotFoundError, IntegrityError.
 
         An object of more than `max_bytes` is not read further, and is an IntegrityError.
         """
-        return self.clients.run(get_object(key, max_bytes))
+        return self.connection.run(get_object(key, max_bytes))
 
     def get_range(
         self, key: str, offset_bytes: int, size_bytes: int, into: bytearray | None = None
     ) -> memoryview:
         """Read a range of an object, as a view of `into` if given; shorter where it ends."""
-        return self.clients.run(get_range(key, offset_bytes, size_bytes, into))
+        return self.connection.run(get_range(key, offset_bytes, size_bytes, into))
 
     def open_object(self, key: str) -> RandomAccessReader:
         """Return a stored object as something that reads at an offset."""
@@ -141,21 +198,21 @@ class ObjectReader:
             start_after,
             page_size=at_once,
             with_restore=with_restore,
-            bucket=self.bucket,
+            location=self.location,
         )
         for page in self._pages(query):
             yield from page.objects
 
     def list_prefixes(self, prefix: str, start_after: str = "") -> Iterator[str]:
         """Yield the prefixes one level down, in order; one request per thousand."""
-        for page in self._pages(ListQuery(prefix, start_after, "/", bucket=self.bucket)):
+        for page in self._pages(ListQuery(prefix, start_after, "/", location=self.location)):
             yield from page.prefixes
 
     def _pages(self, query: ListQuery) -> Iterator[ListPage]:
         token = None
         progress = ListingProgress(query.what)
         while True:
-            page = self.clients.run(list_objects(query, token))
+            page = self.run(self.index.list_page(query, token))
             progress.check(page.names)
             yield page
             token = page.next_token

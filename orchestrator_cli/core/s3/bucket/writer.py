@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.bucket.reader import BucketIndex, ObjectReader
 from orchestrator_cli.core.s3.checksum import RandomAccessReader
 from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.operations.put import (
@@ -30,7 +30,9 @@ class ArtifactStore(ObjectReader):
     """
 
     def __init__(self, clients: S3Session) -> None:
-        super().__init__(clients)
+        super().__init__(clients, BucketIndex(clients.bucket))
+        self.clients = clients
+        self.bucket = clients.bucket
         self.server = ServerTraits(clients)
 
     def put_if_absent(

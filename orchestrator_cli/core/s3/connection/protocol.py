@@ -24,6 +24,16 @@ class Connection(Protocol):
         """When a request that failed is sent again; its token stops everything."""
         ...
 
+    @property
+    def min_latency_seconds(self) -> float | None:
+        """How long the quickest response has taken so far; None before the first."""
+        ...
+
+    @property
+    def max_in_flight(self) -> int:
+        """How many small requests a loop has in flight at most, where nobody says it."""
+        ...
+
     def run(self, operation: Operation[T]) -> T:
         """Run an operation and wait for its result. Raises the library's exceptions."""
         ...

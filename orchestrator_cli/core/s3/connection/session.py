@@ -183,6 +183,11 @@ class S3Session:
         return self._runner.task(operation, on_throttled)
 
     @property
+    def max_in_flight(self) -> int:
+        """How many small requests a loop has in flight at most, where nobody says it."""
+        return self.settings.concurrency
+
+    @property
     def min_latency_seconds(self) -> float | None:
         """How long the quickest response has taken so far; None before the first."""
         return self._runner.min_latency_seconds

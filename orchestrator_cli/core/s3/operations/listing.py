@@ -28,7 +28,7 @@ _MAX_EMPTY_PAGES = 100
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """What to list. `bucket` is for messages only.
+    """What to list. `location` is for messages only.
 
     `page_size` is how many keys one page has at most; None: 1,000. `with_restore` asks for the
     state of restores too, which only some servers list.
@@ -39,12 +39,12 @@ class ListQuery:
     delimiter: str = ""
     page_size: int | None = None
     with_restore: bool = False
-    bucket: str = ""
+    location: str = ""
 
     @property
     def what(self) -> str:
         """What errors call the listing."""
-        origin = f"s3://{self.bucket}/" if self.bucket else ""
+        origin = f"{self.location}/" if self.location else ""
         return f"listing of {origin}{printable(self.prefix)}"
 
 

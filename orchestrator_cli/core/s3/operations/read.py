@@ -147,20 +147,17 @@ def get_object_if_checksum_matches(key: str) -> Operation[memoryview | None]:
 
 
 def get_prefix(key: str, size_bytes: int) -> Operation[tuple[ObjectMetadata, memoryview]]:
-    """Look an object up and read its first bytes, in one request. Raises NotFoundError."""
+    """Look an object up and read its first bytes, in one request. Raises NotFoundError.
+
+    Of an empty object it raises an error of the code InvalidRange.
+    """
     what = f"read of {printable(key)}"
 
     def parse(response: S3Response) -> tuple[ObjectMetadata, memoryview]:
         total = _check_range(response, what, 0, size_bytes, len(response.body))
         return parse_head(key, response, total), memoryview(response.body)
 
-    try:
-        return (yield from fetch(_range_request(key, what, 0, size_bytes), parse))
-    except OrchestratorError as error:
-        if error.code != "InvalidRange":
-            raise
-    # It is empty.
-    return (yield from head_object(key)), memoryview(b"")
+    return (yield from fetch(_range_request(key, what, 0, size_bytes), parse))
 
 
 def get_range(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -21,14 +20,10 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.checks import UnsafeFileError
-from orchestrator_cli.core.retention.archive import ArchiveInspector
-from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
 from orchestrator_cli.core.s3.compare import content_equals
-from orchestrator_cli.core.s3.operations.read import (
-    get_object_if_checksum_matches,
-    head_for_compare,
-)
+from orchestrator_cli.core.s3.operations.read import get_object_if_checksum_matches
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary, PutOutcome
@@ -109,18 +104,19 @@ class Downloader:
     def __init__(
         self,
         engine: TransferEngine,
-        store: ArtifactStore,
+        store: ObjectReader,
         directory: Path,
         on_result: Callable[[DownloadResult], None],
         overwrite: bool = False,
-        now: datetime | None = None,
+        check_readable: Callable[[ObjectSummary, str], None] = lambda listed, path: None,
     ) -> None:
+        """`check_readable` tells of an archived object, and its path, before it is asked for."""
         self._engine = engine
         self._store = store
         self._directory = DownloadDirectory(directory)
         self._on_result = on_result
         self._overwrite = overwrite
-        self._archive = ArchiveInspector(self._store, now or datetime.now(UTC))
+        self._check_readable = check_readable
 
     def run(self, files: Iterable[File]) -> DownloadSummary:
         """Download (path, object) pairs; a failing file is a result, not an exception.
@@ -140,7 +136,7 @@ class Downloader:
     def _download(self, file: File) -> Operation[DownloadResult]:
         path, listed = file
         try:
-            self._archive.check_readable(listed, path)
+            self._check_readable(listed, path)
             place = self._directory.place(path)
             return (yield from self._download_to(path, listed, place))
         except OrchestratorError as error:
@@ -170,7 +166,7 @@ class Downloader:
                     place.check_still_there()
                     self._engine.on_bytes(len(content))
                     return done(len(content), PutOutcome.CREATED)
-        head = yield from head_for_compare(listed.key)
+        head = yield from self._store.index.head_for_compare(listed.key)
         if head is None:
             raise NotFoundError(f"{printable(path)}: not found")
         work = partial(self._compare_or_fetch, head, place)

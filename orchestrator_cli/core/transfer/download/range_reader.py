@@ -9,7 +9,7 @@ from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.memory_limiter import BufferPool
 from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.checksum import composite, create_hash
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.part_plan import MIB, plan_parts
@@ -24,7 +24,7 @@ _NEAR_SECONDS = 0.005
 
 
 def iter_range(
-    store: ArtifactStore, key: str, start_bytes: int, end_bytes: int
+    store: ObjectReader, key: str, start_bytes: int, end_bytes: int
 ) -> Iterator[memoryview]:
     """Yield the bytes of a range of an object in order, as they arrive.
 
@@ -40,7 +40,7 @@ def iter_range(
         return store.get_range(key, offset_bytes, size_bytes, buffer), buffer
 
     offsets = range(start_bytes, end_bytes, RANGE_BYTES)
-    is_near = (store.min_latency_seconds() or 0.0) < _NEAR_SECONDS
+    is_near = (store.min_latency_seconds or 0.0) < _NEAR_SECONDS
     readers = _NEAR_READERS if is_near else _MAX_PENDING
     for block, buffer in ordered_map(read, offsets, readers, _MAX_PENDING):
         yield block
@@ -48,7 +48,7 @@ def iter_range(
 
 
 def iter_object_verified(
-    store: ArtifactStore, head: ObjectMetadata, first: memoryview = _NOTHING
+    store: ObjectReader, head: ObjectMetadata, first: memoryview = _NOTHING
 ) -> Iterator[memoryview]:
     """Yield the bytes of an object in order, compared with its checksum at their end.
 

@@ -9,7 +9,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.multipart_session import TransferStats
+from orchestrator_cli.core.transfer.upload.parts.multipart_session import TransferStats
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile, SkippedPath
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 from orchestrator_cli.core.transfer.upload.uploader import (

@@ -20,11 +20,11 @@ from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.multipart_session import TransferStats
-from orchestrator_cli.core.transfer.upload.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload.parts.multipart_session import TransferStats
+from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
+from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile, SkippedPath
-from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
-from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 # From so many files on, one listing per thousand keys is cheaper than finding out file by file.

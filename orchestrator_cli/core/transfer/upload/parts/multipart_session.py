@@ -15,7 +15,7 @@ from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import Checksum
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.part_checksums import (
+from orchestrator_cli.core.transfer.upload.parts.part_checksums import (
     PartChecksums,
     verify_completed_object,
 )

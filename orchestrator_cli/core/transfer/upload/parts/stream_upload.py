@@ -35,15 +35,15 @@ from orchestrator_cli.core.s3.part_plan import (
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, TransferEngine
 from orchestrator_cli.core.transfer.part_threads import FutureGroup
-from orchestrator_cli.core.transfer.upload.multipart_session import (
+from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     FOREIGN_PART_CODES,
     MultipartSession,
     TransferStats,
     is_concurrent_change,
 )
-from orchestrator_cli.core.transfer.upload.part_checksums import holds
-from orchestrator_cli.core.transfer.upload.part_source import FilePartBody
-from orchestrator_cli.core.transfer.upload.stream_parts import (
+from orchestrator_cli.core.transfer.upload.parts.part_checksums import holds
+from orchestrator_cli.core.transfer.upload.parts.part_source import FilePartBody
+from orchestrator_cli.core.transfer.upload.parts.stream_parts import (
     BinaryStream,
     StreamPart,
     chain_parts,

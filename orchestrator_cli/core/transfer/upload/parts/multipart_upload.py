@@ -18,13 +18,13 @@ from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part, part_plan_
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
-from orchestrator_cli.core.transfer.upload.multipart_session import (
+from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     MultipartSession,
     TransferStats,
     is_concurrent_change,
 )
-from orchestrator_cli.core.transfer.upload.part_checksums import holds
-from orchestrator_cli.core.transfer.upload.part_source import BufferedPartBody, FilePartBody
+from orchestrator_cli.core.transfer.upload.parts.part_checksums import holds
+from orchestrator_cli.core.transfer.upload.parts.part_source import BufferedPartBody, FilePartBody
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 _ATTEMPTS = 4

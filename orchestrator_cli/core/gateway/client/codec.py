@@ -1,0 +1,130 @@
+"""Makes HTTP requests for a server, and for the storage by the URLs that the server signs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
+from orchestrator_cli.core.executions.keys import execution_prefix, key_execution_id
+from orchestrator_cli.core.gateway.client.server_request import (
+    HINTS,
+    ServerRequest,
+    incompatible_server,
+    parse_answer,
+)
+from orchestrator_cli.core.gateway.client.signed_request import SignedRequest
+from orchestrator_cli.core.gateway.client.signed_urls import SignedUrl, SignedUrls
+from orchestrator_cli.core.http.transport import Request, Response, Task
+from orchestrator_cli.core.s3.operations.request import (
+    SMALL_RESPONSE_SECONDS,
+    Operation,
+    S3Request,
+    accept_response,
+    http_request,
+)
+
+_REDIRECT = 307
+
+
+@dataclass(slots=True)
+class UrlRequest:
+    """Asks for a URL that reads an object. Raises NotFoundError, ArchivedError.
+
+    For `what`, `before_retry` and `is_retried` see `OperationRequest`.
+    """
+
+    key: str
+    what: str
+    before_retry: Callable[[OrchestratorError], Operation[None]] | None = None
+    is_retried: bool = True
+
+
+GatewayRequest = ServerRequest | UrlRequest | SignedRequest | S3Request
+
+
+class GatewayCodec:
+    """Sends the token to the server, and to nobody else.
+
+    An S3Request reads an object: it goes to a URL that the server is asked for, unless one is kept.
+    """
+
+    request_types = (ServerRequest, UrlRequest, SignedRequest, S3Request)
+
+    def __init__(self, base_url: str, token: str | None, urls: SignedUrls) -> None:
+        self._base_url = base_url
+        self._urls = urls
+        self._headers = {"accept": "application/json"}
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {_check_token(token)}"
+
+    def encode(self, request: GatewayRequest) -> Task[Request]:
+        """Return the HTTP request; for an S3Request it may ask the server for a URL first."""
+        if isinstance(request, ServerRequest):
+            return self._post(request) if request.record is not None else self._get(request.path)
+        if isinstance(request, SignedRequest):
+            return http_request(request.request, request.url, request.request.headers)
+        if isinstance(request, UrlRequest):
+            return self._get(_path_of(request.key))
+        signed = self._urls.get(request.key)
+        if signed is None:
+            asked = UrlRequest(request.key, request.what)
+            signed = self._parse_url(asked, (yield self._get(_path_of(request.key))))
+        return http_request(request, signed.url, request.headers)
+
+    def decode(self, request: GatewayRequest, response: Response) -> Any:
+        """Return what is to be believed of a response. Raises what another one says."""
+        if isinstance(request, ServerRequest):
+            return parse_answer(response, request.what)
+        if isinstance(request, UrlRequest):
+            return self._parse_url(request, response)
+        sent = request.request if isinstance(request, SignedRequest) else request
+        try:
+            accepted = accept_response(sent, response)
+        except AccessError as error:
+            error.hint = HINTS["storage-access"]
+            # Of a signed request only who sends it knows how to get another URL.
+            error.retryable = sent is request and self._urls.refuse(sent.key)
+            raise
+        self._urls.accept(sent.key)
+        return accepted
+
+    def _get(self, path: str) -> Request:
+        url = self._base_url + path
+        return Request("GET", url, self._headers, total_timeout_seconds=SMALL_RESPONSE_SECONDS)
+
+    def _post(self, request: ServerRequest) -> Request:
+        return Request(
+            "POST",
+            self._base_url + request.path,
+            {**self._headers, "content-type": "application/json"},
+            request.body,
+            total_timeout_seconds=SMALL_RESPONSE_SECONDS,
+        )
+
+    def _parse_url(self, request: UrlRequest, response: Response) -> SignedUrl:
+        if response.status != _REDIRECT:
+            parse_answer(response, request.what)
+        try:
+            signed = SignedUrl.of(response.headers.get("location", ""))
+        except ValueError as error:
+            raise incompatible_server() from error
+        self._urls.put(request.key, signed)
+        return signed
+
+
+def _path_of(key: str) -> str:
+    execution_id = key_execution_id(key)
+    if execution_id is None:
+        raise ValueError(f"not a key of an execution: {key!r}")
+    path = key.removeprefix(execution_prefix(execution_id))
+    return f"/executions/{execution_id}/artifacts/{quote(path)}"
+
+
+def _check_token(text: str) -> str:
+    # It becomes a header.
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise UsageError("the token is no token: it has characters that none has")
+    return text

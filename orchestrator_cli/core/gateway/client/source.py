@@ -1,0 +1,195 @@
+"""Reads executions through a server that has the credentials, and their files by its URLs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.filters import ExecutionFilter
+from orchestrator_cli.core.executions.ids import (
+    LATEST,
+    URL_SCHEME,
+    execution_time,
+    is_execution_id,
+    is_execution_id_prefix,
+    parse_execution_id,
+)
+from orchestrator_cli.core.executions.keys import key_execution_id
+from orchestrator_cli.core.executions.listings.executions import list_all_files
+from orchestrator_cli.core.executions.selector import parse_filter
+from orchestrator_cli.core.gateway.client.connection import GatewayConnection
+from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
+from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.types import ObjectSummary
+from orchestrator_cli.core.transfer.download.source import ExecutionWindow, File
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+
+_LOOKED_BACK = timedelta(days=366)
+_CLOCK_SKEW = timedelta(hours=24)
+_PAGE = 1000
+_ULID_CHARACTERS = 26
+# The fields of a filter as the server calls them.
+_FIELDS = {
+    "result": "results",
+    "suite": "suites",
+    "bench": "bench_ids",
+    "runner_type": "runner_types",
+    "reservation": "reservation_ids",
+    "artifact_status": "artifact_statuses",
+}
+Selected = Iterator[tuple[str, "ExecutionMetadata | OrchestratorError"]]
+
+
+class GatewaySource:
+    """The executions of one server; see `ExecutionSource`."""
+
+    def __init__(self, connection: GatewayConnection) -> None:
+        self.objects = ObjectReader(connection, connection.index)
+        self.console_bucket: str | None = None
+        self._connection = connection
+
+    # --- executions ----------------------------------------------------------------------
+
+    def resolve(self, text: str, now: datetime) -> str:
+        """Return the execution id that a selector stands for."""
+        if text.startswith(URL_SCHEME):
+            _, _, key = text.removeprefix(URL_SCHEME).partition("/")
+            return parse_execution_id(key_execution_id(f"{key}/") or key_execution_id(key) or key)
+        if text == LATEST or text.startswith(f"{LATEST}:"):
+            return self._latest(text, now)
+        folded = text.removesuffix("/").upper()
+        return folded if is_execution_id(folded) else self._with_prefix(folded, now)
+
+    def _latest(self, text: str, now: datetime) -> str:
+        wanted = ExecutionFilter() if text == LATEST else parse_filter(text.partition(":")[2])
+        # As without a server, one whose metadata cannot be read may be the latest.
+        window = ExecutionWindow(now - _LOOKED_BACK, None, 1, wanted, now)
+        for execution_id, item in self.select(window):
+            if wanted.takes_everything or not isinstance(item, OrchestratorError):
+                return execution_id
+        raise NotFoundError(
+            f"no execution of the last year is {printable(text)} in {self.objects.location}",
+            hint="`orchestrator ls --since 7d` lists executions",
+        )
+
+    def _with_prefix(self, prefix: str, now: datetime) -> str:
+        if not is_execution_id_prefix(prefix):
+            raise UsageError(
+                f"not an execution id: {printable(prefix)!r}",
+                hint="give a ULID, the start of one, or @latest",
+            )
+        first = execution_time(prefix.ljust(_ULID_CHARACTERS, "0"))
+        last = min(execution_time(prefix.ljust(_ULID_CHARACTERS, "Z")), now + _CLOCK_SKEW)
+        found: list[str] = []
+        window = ExecutionWindow(min(first, last), last, None, ExecutionFilter(), now)
+        for execution_id, _ in self.select(window):
+            found += [execution_id] if execution_id.startswith(prefix) else []
+            if len(found) > 1:
+                ids = ", ".join(found)
+                raise UsageError(f"{prefix} is the start of several execution ids: {ids}, …")
+        if not found:
+            raise NotFoundError(f"no execution id starts with {prefix} in {self.objects.location}")
+        return found[0]
+
+    def read_record(self, execution_id: str) -> dict[str, Any]:
+        """Return the metadata as it is. Raises NotFoundError."""
+        what = f"look-up of execution {execution_id}"
+        return self._connection.run(ask(ServerRequest(f"/executions/{execution_id}", what), dict))
+
+    def read(self, execution_id: str) -> ExecutionMetadata:
+        """Return the validated metadata. Raises NotFoundError."""
+        from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+
+        what = f"look-up of execution {execution_id}"
+        request = ServerRequest(f"/executions/{execution_id}", what)
+        return self._connection.run(ask(request, ExecutionMetadata.model_validate))
+
+    def select(self, window: ExecutionWindow) -> Selected:
+        """Yield the executions that are wanted, the newest first."""
+        fields = _fields(window)
+        while True:
+            request = ServerRequest(
+                f"/executions?{urlencode(fields, doseq=True)}", "listing of executions"
+            )
+            found, cursor = self._connection.run(ask(request, _parse_page))
+            yield from found
+            if cursor is None:
+                return
+            fields["cursor"] = cursor
+
+    # --- files ---------------------------------------------------------------------------
+
+    def list_files(self, execution_id: str) -> Iterator[File]:
+        """Yield (path, object) with the state of restores, which the server tells."""
+        return list_all_files(self.objects, execution_id)
+
+    def check_readable(self, listed: ObjectSummary, path: str) -> None:
+        """Leave it to the server, which signs no URL of what has to be restored first."""
+
+    def explain_archived(self, key: str) -> contextlib.AbstractContextManager[None]:
+        """Leave it to the server, whose errors tell the whole story."""
+        return contextlib.nullcontext()
+
+    def links(self, expires_in_seconds: int, *, inline: bool) -> ServerLinks:
+        """Return what gives away the URLs that the server signs, as it signs them."""
+        return ServerLinks(self._connection)
+
+
+class ServerLinks:
+    """The URLs that a server has signed."""
+
+    def __init__(self, connection: GatewayConnection) -> None:
+        self._connection = connection
+
+    def expiry(self, files: list[File]) -> UrlExpiry:
+        """Return when the first of the URLs of these files ends."""
+        expiries = [self._connection.signed_url(listed.key).expiry for _, listed in files]
+        return min(expiries, key=lambda expiry: expiry.expires_at)
+
+    def url(self, listed: ObjectSummary) -> str:
+        """Return the URL of one of these files. Raises ArchivedError."""
+        return self._connection.signed_url(listed.key).url
+
+
+def _fields(window: ExecutionWindow) -> dict[str, Any]:
+    """Return the query of a window; of fields with several values, lists."""
+    wanted = window.wanted
+    limit = min(window.limit or _PAGE, _PAGE)
+    fields: dict[str, Any] = {
+        "since": _rfc3339(window.since),
+        "order": "newest",
+        "limit": str(limit),
+        "label": [f"{name}={value}" for name, value in wanted.labels.items()],
+    }
+    if window.until is not None:
+        fields["until"] = _rfc3339(window.until)
+    return fields | {name: sorted(getattr(wanted, of)) for name, of in _FIELDS.items()}
+
+
+def _rfc3339(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _parse_page(
+    told: Mapping[str, Any],
+) -> tuple[list[tuple[str, ExecutionMetadata | OrchestratorError]], str | None]:
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+
+    found: list[tuple[str, ExecutionMetadata | OrchestratorError]] = []
+    for record in told["executions"]:
+        metadata = ExecutionMetadata.model_validate(record)
+        found.append((metadata.execution_id, metadata))
+    found.extend(
+        (str(one["execution_id"]), OrchestratorError(printable(one["error"])))
+        for one in told["unreadable"]
+    )
+    found.sort(key=lambda item: item[0], reverse=True)
+    return found, told["next_cursor"]

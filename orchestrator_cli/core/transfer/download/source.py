@@ -1,0 +1,204 @@
+"""Where executions are read: in the bucket itself, or through a server that has the credentials."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError
+from orchestrator_cli.core.executions.filters import ExecutionFilter
+from orchestrator_cli.core.executions.ids import is_execution_id
+from orchestrator_cli.core.executions.keys import metadata_key
+from orchestrator_cli.core.executions.links import sign_file_url
+from orchestrator_cli.core.executions.listings.executions import (
+    list_all_files,
+    list_execution_ids,
+    list_newest_execution_ids,
+)
+from orchestrator_cli.core.retention.archive import (
+    ArchiveInspector,
+    explain_archived_errors,
+    with_restore_status,
+)
+from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry, effective_expiry
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.types import ObjectSummary
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+
+File = tuple[str, ObjectSummary]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionWindow:
+    """Which executions are wanted; `limit` is of the newest, and `now` the present."""
+
+    since: datetime
+    until: datetime | None
+    limit: int | None
+    wanted: ExecutionFilter
+    now: datetime
+
+
+class Links(Protocol):
+    """Makes URLs of files that work without credentials until they expire."""
+
+    def expiry(self, files: list[File]) -> UrlExpiry:
+        """Return when the URLs of these files end."""
+        ...
+
+    def url(self, listed: ObjectSummary) -> str:
+        """Return the URL of one of these files."""
+        ...
+
+
+class ExecutionSource(Protocol):
+    """What commands that read ask for. Safe to share between threads."""
+
+    @property
+    def objects(self) -> ObjectReader:
+        """The files of all executions."""
+        ...
+
+    @property
+    def console_bucket(self) -> str | None:
+        """The bucket that AWS's console shows; None where there is no console for it."""
+        ...
+
+    def resolve(self, text: str, now: datetime) -> str:
+        """Return the execution id that a selector stands for: a ULID, a prefix, @latest, a URL.
+
+        Raises NotFoundError and UsageError.
+        """
+        ...
+
+    def read_record(self, execution_id: str) -> dict[str, Any]:
+        """Return the metadata as it is. Raises NotFoundError."""
+        ...
+
+    def read(self, execution_id: str) -> ExecutionMetadata:
+        """Return the validated metadata. Raises NotFoundError, IntegrityError."""
+        ...
+
+    def select(
+        self, window: ExecutionWindow
+    ) -> Iterator[tuple[str, ExecutionMetadata | OrchestratorError]]:
+        """Yield the executions that are wanted, the newest first, and errors of unreadable ones."""
+        ...
+
+    def list_files(self, execution_id: str) -> Iterator[File]:
+        """Yield (path, object) with the state of restores. Raises NotFoundError."""
+        ...
+
+    def check_readable(self, listed: ObjectSummary, path: str) -> None:
+        """Raise ArchivedError for what is known to have to be restored first."""
+        ...
+
+    def explain_archived(self, key: str) -> AbstractContextManager[None]:
+        """Tell the whole story where an object turns out, in reading it, to be archived."""
+        ...
+
+    def links(self, expires_in_seconds: int, *, inline: bool) -> Links:
+        """Return what makes URLs. Raises UsageError for what cannot be signed."""
+        ...
+
+
+class BucketSource:
+    """The bucket of a store; see `ExecutionSource`."""
+
+    def __init__(self, store: ArtifactStore, now: datetime) -> None:
+        self.objects: ObjectReader = store
+        self._store = store
+        self._now = now
+        self._archive = ArchiveInspector(store, now)
+
+    @property
+    def console_bucket(self) -> str | None:
+        """The bucket, where it is one of AWS."""
+        return self._store.bucket if self._store.clients.is_aws else None
+
+    def resolve(self, text: str, now: datetime) -> str:
+        """Return the execution id that a selector stands for."""
+        if is_execution_id(text.upper()):
+            # The common case imports nothing more.
+            return text.upper()
+        from orchestrator_cli.core.executions.selector import resolve_selector
+
+        return resolve_selector(self._store, text, now)
+
+    def read_record(self, execution_id: str) -> dict[str, Any]:
+        """Return the metadata as it is. Raises NotFoundError, IntegrityError."""
+        try:
+            record = json.loads(self._store.get(metadata_key(execution_id)).content)
+        except ValueError as error:
+            raise IntegrityError(f"metadata.json of {execution_id} is not JSON") from error
+        return record if isinstance(record, dict) else {}
+
+    def read(self, execution_id: str) -> ExecutionMetadata:
+        """Return the validated metadata."""
+        from orchestrator_cli.core.executions.record.repository import read_execution
+
+        return read_execution(self._store, execution_id).metadata
+
+    def select(
+        self, window: ExecutionWindow
+    ) -> Iterator[tuple[str, ExecutionMetadata | OrchestratorError]]:
+        """Yield the executions that are wanted, the newest first."""
+        from orchestrator_cli.core.executions.record.repository import read_executions
+
+        for execution_id, item in read_executions(self._store, self._ids(window)):
+            if isinstance(item, OrchestratorError) or window.wanted.matches(item):
+                yield execution_id, item
+
+    def _ids(self, window: ExecutionWindow) -> Iterator[str]:
+        span = (self._store, window.since, window.until, window.now)
+        if not window.limit:
+            # All of them are wanted, and listed forwards they cost the fewest requests.
+            return reversed(list(list_execution_ids(*span)))
+        ids = list_newest_execution_ids(*span)
+        # Nothing is read ahead that will not be shown; one that cannot be read counts too.
+        return itertools.islice(ids, window.limit) if window.wanted.takes_everything else ids
+
+    def list_files(self, execution_id: str) -> Iterator[File]:
+        """Yield (path, object) with the state of restores."""
+        files = list_all_files(self._store, execution_id, with_restore=True)
+        return with_restore_status(self._store, files)
+
+    def check_readable(self, listed: ObjectSummary, path: str) -> None:
+        """Raise ArchivedError for an object in an archive class that is not restored now."""
+        self._archive.check_readable(listed, path)
+
+    def explain_archived(self, key: str) -> AbstractContextManager[None]:
+        """Tell the whole story where an object turns out, in reading it, to be archived."""
+        return explain_archived_errors(self._store, key, self._now)
+
+    def links(self, expires_in_seconds: int, *, inline: bool) -> Links:
+        """Return what signs URLs with the credentials of this moment."""
+        lifetime = self._store.clients.credential_lifetime()
+        expiry = effective_expiry(expires_in_seconds, lifetime, self._now)
+        return _SignedLinks(self._store, expiry, inline)
+
+
+class _SignedLinks:
+    """Signs URLs of files."""
+
+    def __init__(self, store: ArtifactStore, expiry: UrlExpiry, inline: bool) -> None:
+        self._signer = Presigner(store)
+        self._key = self._signer.signing_key()
+        self._expiry = expiry
+        self._inline = inline
+
+    def expiry(self, files: list[File]) -> UrlExpiry:
+        """Return when the URLs end."""
+        return self._expiry
+
+    def url(self, listed: ObjectSummary) -> str:
+        """Return the URL of a file."""
+        return sign_file_url(self._signer, self._key, listed.key, self._expiry, inline=self._inline)

@@ -1,0 +1,155 @@
+"""Reading with `--via`: what credentials read, on a machine that has a token and no key."""
+
+from __future__ import annotations
+
+import socket
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import RunCommand
+from tests.support import faults
+from tests.support.benches import Bench, bench_environment
+from tests.support.engine import PART, content, impatient, key_of
+from tests.support.executions import make_id
+from tests.support.proxy import Proxy
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Env = dict[str, str | None]
+
+
+@pytest.fixture
+def execution(cli: RunCommand, make_tree: Callable[..., Path]) -> str:
+    """A failed execution with logs, a large file, an empty one, and one of a strange name."""
+    execution_id = cli("new", "--suite", "smoke").ok().out.strip()
+    tree = make_tree(
+        {
+            "stdout.log": "".join(f"{n} \x1b[31mline\x1b[0m\n" for n in range(60_000)),
+            "stderr.log": "panic: one\n",
+            "empty.txt": b"",
+            "x/ü [1] %2F.png": b"png",
+            "big.bin": content(PART + 9),
+        }
+    )
+    cli("upload", execution_id, tree).ok()
+    cli("finish", execution_id, "--result", "fail").ok()
+    return str(execution_id)
+
+
+@pytest.fixture
+def reader(bench: Bench) -> Env:
+    """The environment of somebody who may read, and whose only setting is the server."""
+    return {**bench_environment(bench.tokens.read), "ORCHESTRATOR_VIA": bench.url}
+
+
+def test_what_is_read_is_what_credentials_read(
+    cli: RunCommand, reader: Env, execution: str, tmp_path: Path
+) -> None:
+    other = cli("new", "--suite", "other", "--label", "a=b").ok().out.strip()
+    gone = make_id()
+    commands = (
+        ("ls",),
+        ("ls", "-n", "1", "--failed", "--suite", "smoke", "--json"),
+        ("ls", "--label", "a=b", "-0"),
+        ("ls", execution),
+        ("ls", "--json", execution),
+        ("ls", other),
+        ("show", "--json", execution),
+        ("show", "@latest"),
+        ("show", "@latest:suite=smoke,result=fail"),
+        ("show", execution[:24]),
+        ("show", execution[:5]),
+        ("logs", execution),
+        ("logs", execution, "stdout", "--tail", "3"),
+        ("logs", execution, "stdout", "--grep", "5999. line", "--count"),
+        ("logs", execution, "stdout", "--grep", "no such line"),
+        ("logs", execution, "artifacts/custom/empty.txt"),
+        ("logs", execution, "stdoutt"),
+        ("logs", other),
+        ("logs", gone),
+        ("ls", gone),
+        ("show", gone),
+        ("show", "nonsense"),
+        ("download", gone),
+    )
+    for command in commands:
+        direct, through = cli(*command), cli(*command, env=reader)
+        assert (through.exit_code, through.out) == (direct.exit_code, direct.out), command
+        assert through.err.count("\n") == direct.err.count("\n"), through.err
+    whole = tmp_path / "whole.log"
+    cli("logs", execution, "stdout", "-o", whole, env=reader).ok()
+    assert whole.read_text() == cli("logs", execution, "stdout", "--all").ok().out
+
+
+def test_a_download_is_verified_and_resumed(
+    cli: RunCommand, recorder: Proxy, reader: Env, execution: str, tmp_path: Path
+) -> None:
+    download = ("download", execution, "-o", tmp_path / "out", "--json")
+    recorder.inject(faults.CorruptAnswer(1000), "GetObject", key="big.bin", times=None)
+    cli(*download, env=reader).expect(7)
+    recorder.heal()
+    cli(*download, env=reader).ok()
+    cli("verify", execution, tmp_path / "out").ok()
+    again = cli(*download, env=reader).ok().json_lines()
+    assert {one["outcome"] for one in again} == {"identical"}
+    (tmp_path / "out/logs/stderr.log").write_text("other")
+    cli(*download, env=reader).expect(6)
+
+
+def test_urls_are_those_that_the_server_signs(cli: RunCommand, reader: Env, execution: str) -> None:
+    (line,) = cli("url", execution, "stderr", "--json", env=reader).ok().json_lines()
+    assert (line["path"], line["size_bytes"]) == ("logs/stderr.log", 11)
+    with urllib.request.urlopen(line["url"], timeout=30) as answer:
+        assert answer.read() == b"panic: one\n"
+    assert 0 < line["expires_in_seconds"] <= 3600
+    assert line["expiry_certain"] is True
+    refused = cli("url", execution, "--expires-in", "2h", env=reader).expect(2)
+    assert "the server decides" in refused.err
+
+
+def test_a_url_that_is_refused_is_asked_for_once_more(
+    cli: RunCommand, recorder: Proxy, reader: Env, execution: str
+) -> None:
+    expired = faults.Answer(403, "AccessDenied", "Request has expired")
+    recorder.inject(expired, "GetObject", key="stderr.log")
+    assert cli("logs", execution, "stderr", env=reader).ok().out == "panic: one\n"
+    recorder.inject(expired, "GetObject", key="stderr.log", times=None)
+    refused = cli("logs", execution, "stderr", env=reader).expect(5)
+    assert "not the token" in refused.err
+    assert "X-Amz" not in refused.err
+
+
+def test_an_archived_file_tells_its_whole_story(
+    cli: RunCommand, reader: Env, s3: S3Client, bucket: str, execution: str, tmp_path: Path
+) -> None:
+    key = key_of("stderr.log", execution)
+    s3.put_object(Bucket=bucket, Key=key, Body=b"old", StorageClass="DEEP_ARCHIVE")
+    for command in (("logs", execution, "stderr"), ("url", execution, "stderr")):
+        direct, through = cli(*command), cli(*command, env=reader)
+        assert (direct.exit_code, through.exit_code) == (8, 8)
+        assert "orchestrator restore" in through.err
+    for number, env in enumerate((None, reader)):
+        refused = cli("download", execution, "logs/", "-o", tmp_path / str(number), env=env)
+        assert refused.expect(8).err.count("stderr.log is archived in DEEP_ARCHIVE") == 1
+    assert "[DEEP_ARCHIVE]" in cli("ls", execution, env=reader).ok().out
+
+
+def test_who_may_read(
+    cli: RunCommand, bench: Bench, execution: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(monkeypatch)
+    for token, told in (
+        (None, "no valid bearer token"),
+        (bench.tokens.upload, "for uploads only"),
+    ):
+        refused = cli("logs", execution, *bench.via, env=bench_environment(token)).expect(5)
+        assert told in refused.err
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    away = cli("ls", "--via", url, env=bench_environment("orc_x")).expect(9)
+    assert "connection refused" in away.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     examples=(
         Example("a link to a log", "orchestrator url $ID stdout"),
         Example("for a PR comment", "orchestrator url $ID --format markdown >> comment.md"),
+        Example("the page of an execution, which lasts", "orchestrator url $ID --ui"),
         Example(
             "fail where the link would not live long enough",
             "orchestrator url $ID --expires-in 12h --require-ttl",
@@ -58,6 +60,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="text: a URL on each line. json: an object on each line. markdown, jira: a list of links.",
 )
+@click.option(
+    "--ui", is_flag=True, help="Print the page of the execution, or of its logs, instead."
+)
 @click.option("--inline", is_flag=True, help="Let HTML, SVG, XML and scripts run in the browser.")
 @click.option(
     "--limit",
@@ -76,6 +81,7 @@ def url(
     expires_in: timedelta,
     require_ttl: bool,
     style: str,
+    ui: bool,
     inline: bool,
     limit: int,
     via: Via | None,
@@ -91,14 +97,19 @@ def url(
     The type of a file follows from its name. A browser shows text, JSON, images, sound and video;
     what could run there, such as HTML, SVG, XML and scripts, is downloaded instead, unless --inline
     is given. In markdown and jira, logs and results come first.
+
+    With --ui, the pages that `serve` has at --ui-url are printed: they ask who looks, and do not
+    expire. Where --ui-url is configured, the lists in markdown and jira begin with the page.
     """
     from orchestrator_cli.core.executions.listings.selection import select_files
 
     text, patterns = split_id(arguments)
-    typed = click.get_current_context().get_parameter_source("expires_in")
-    if via is not None and (inline or typed is ParameterSource.COMMANDLINE):
-        raise click.UsageError("--expires-in and --inline go without --via: the server decides.")
     source = app.source(via)
+    style = "json" if as_json else style
+    if ui:
+        _print_pages(app, app.resolve(text, source), patterns, style)
+        return
+    _check_via(via, inline=inline)
     links = source.links(int(expires_in.total_seconds()), inline=inline)
     execution_id = app.resolve(text, source)
     chosen = list(select_files(source.objects, execution_id, patterns))
@@ -108,16 +119,44 @@ def url(
         return
     expiry = links.expiry(chosen)
     _check_expiry(app, expiry, require_ttl)
-    style = "json" if as_json else style
     total = len(chosen)
     if style in _COMMENT_STYLES:
         chosen = sorted(chosen, key=_reading_order)[: limit or None]
+        if app.settings.ui_url:
+            _print_pages(app, execution_id, (), style)
     for path, listed in chosen:
         _print_url(app, path, listed, links.url(listed), expiry, style)
     if total > len(chosen):
         mark, code = _COMMENT_STYLES[style]
         command_line = code.format(f"orchestrator url {execution_id}")
         app.output.line(f"{mark} and {total - len(chosen):,} more, see {command_line}")
+
+
+def _check_via(via: Via | None, *, inline: bool) -> None:
+    typed = click.get_current_context().get_parameter_source("expires_in")
+    if via is not None and (inline or typed is ParameterSource.COMMANDLINE):
+        raise click.UsageError("--expires-in and --inline go without --via: the server decides.")
+
+
+def _print_pages(app: App, execution_id: str, names: Sequence[str], style: str) -> None:
+    """Print the execution's page, or those of the logs that are named. Raises UsageError."""
+    from orchestrator_cli.core.base.errors import UsageError
+    from orchestrator_cli.core.executions.logs.finding import log_name
+    from orchestrator_cli.core.executions.placement import log_storage_path
+
+    logs = [log_name(log_storage_path(name) or "") for name in names]
+    if not all(logs):
+        raise click.UsageError("--ui: a page is an execution's or a log's.")
+    for log in logs or [""]:
+        page = app.page_url(execution_id, log)
+        if page is None:
+            raise UsageError("--ui-url is not set", hint="it is where `serve` has its pages")
+        title = f"{log} of {execution_id}" if log else f"execution {execution_id}"
+        if style == "json":
+            app.output.json({"execution_id": execution_id, "log": log or None, "url": page})
+        else:
+            forms = {"markdown": f"- [{title}](<{page}>)", "jira": f"* [{title}|{page}]"}
+            app.output.line(forms.get(style, page))
 
 
 def _reading_order(item: tuple[str, ObjectSummary]) -> int:

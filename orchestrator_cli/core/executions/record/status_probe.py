@@ -1,4 +1,4 @@
-"""Whether an execution is a plain one that runs, told without the full record.
+"""What a record says, as it is: without validating it, which takes longer than to read it.
 
 Validating a whole record costs more than storing a hundred small files. An upload to an execution
 that runs and has no failures needs to know just that; everything else is read in full.
@@ -7,6 +7,7 @@ that runs and has no failures needs to know just that; everything else is read i
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError
 from orchestrator_cli.core.executions.keys import MAX_METADATA_READ_BYTES, metadata_key
@@ -34,3 +35,13 @@ def is_running_without_failures(store: ObjectReader, execution_id: str) -> bool:
     if not isinstance(record, dict) or record.get("execution_id") != execution_id:
         return False
     return all(name in record and record[name] == value for name, value in _RUNNING.items())
+
+
+def read_raw_record(store: ObjectReader, execution_id: str) -> dict[str, Any]:
+    """Return the metadata as it is, not validated. Raises NotFoundError, IntegrityError."""
+    try:
+        content = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES).content
+        record = json.loads(content)
+    except ValueError as error:
+        raise IntegrityError(f"metadata.json of {execution_id} is not JSON") from error
+    return record if isinstance(record, dict) else {}

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError
+from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import is_execution_id
-from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.executions.links import sign_file_url
 from orchestrator_cli.core.executions.listings.executions import (
     list_all_files,
     list_execution_ids,
     list_newest_execution_ids,
 )
+from orchestrator_cli.core.executions.record.status_probe import read_raw_record
 from orchestrator_cli.core.retention.archive import (
     ArchiveInspector,
     explain_archived_errors,
@@ -135,11 +134,7 @@ class BucketSource:
 
     def read_record(self, execution_id: str) -> dict[str, Any]:
         """Return the metadata as it is. Raises NotFoundError, IntegrityError."""
-        try:
-            record = json.loads(self._store.get(metadata_key(execution_id)).content)
-        except ValueError as error:
-            raise IntegrityError(f"metadata.json of {execution_id} is not JSON") from error
-        return record if isinstance(record, dict) else {}
+        return read_raw_record(self._store, execution_id)
 
     def read(self, execution_id: str) -> ExecutionMetadata:
         """Return the validated metadata."""

@@ -74,7 +74,7 @@ def report_unexpected(error: Exception, arguments: list[str], app: App) -> int:
 def report_interrupted(arguments: list[str]) -> int:
     """Say that what was stored is kept, and how to go on."""
     # A second signal must not wait for anything.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     _say("interrupted; what was stored is kept. To go on:")
     _say(f"  {_command_line(arguments)}")

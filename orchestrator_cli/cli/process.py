@@ -47,7 +47,7 @@ def _waiting_stream(stream: TextIO, buffer_bytes: int) -> TextIO:
 
 
 def prepare_signals() -> None:
-    """Make SIGTERM what Ctrl-C is; the second Ctrl-C ends at once."""
+    """Make SIGTERM and SIGHUP what Ctrl-C is; the second Ctrl-C ends at once."""
 
     def interrupt(*_: object) -> None:
         # A second Ctrl-C must not wait for anything, not even for the words about the first.
@@ -57,8 +57,9 @@ def prepare_signals() -> None:
     # Not in a thread, as when the function is called from an embedding program.
     with contextlib.suppress(ValueError):
         # What is ignored, as in the background of a script, stays so.
-        if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
-            signal.signal(signal.SIGTERM, interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, interrupt)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, interrupt)
 

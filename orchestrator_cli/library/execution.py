@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.links import sign_file_url
@@ -89,12 +89,8 @@ class Execution:
             on_result(result)
 
         plan = plan_upload(self.id, roots, PathFilter(include, exclude, include_hidden))
-        try:
-            with TransferEngine(self._store) as engine:
-                summary = Uploader(engine, session.target, take).run(plan)
-        except OrchestratorError as error:
-            recorder.record_early_end(error)
-            raise
+        with recorder.early_end_recorded(), TransferEngine(self._store) as engine:
+            summary = Uploader(engine, session.target, take).run(plan)
         recorder.record(all_stored=not summary.failures)
         return summary
 
@@ -110,12 +106,8 @@ class Execution:
         session = DirectSession(self._store, self.id)
         recorder = UploadRecorder(session, lambda: session, (path,))
         recorder.failing = session.failing(datetime.now(UTC))
-        try:
-            with TransferEngine(self._store) as engine:
-                result = upload_stream(engine, session.target, item, stream)
-        except OrchestratorError as error:
-            recorder.record_early_end(error)
-            raise
+        with recorder.early_end_recorded(), TransferEngine(self._store) as engine:
+            result = upload_stream(engine, session.target, item, stream)
         recorder.add(result)
         recorder.record(all_stored=result.stored)
         return result

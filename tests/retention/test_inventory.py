@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -260,6 +261,7 @@ def test_an_inventory_of_another_bucket_is_refused(
         ({"creationTimestamp": "yesterday"}, 2, "no manifest of an S3 Inventory"),
         ({"files": [{"key": "gone.csv.gz"}]}, 4, "gone.csv.gz"),
         ({"files": [{"key": "../../secret"}]}, 2, "unsafe path"),
+        ({"files": [{"key": "/etc/passwd"}]}, 2, "unsafe path"),
         ({"fileSchema": ", ".join([*FIELDS, "More"])}, 7, "is not as its manifest says"),
     ],
 )
@@ -289,6 +291,15 @@ def test_a_list_that_is_none(cli: RunCommand, tmp_path: Path, file_format: str) 
 
 def test_a_manifest_that_is_not_there(cli: RunCommand, tmp_path: Path) -> None:
     assert "no-such" in cli("cost", "--inventory", tmp_path / "no-such").expect(4).err
+
+
+def test_a_manifest_that_never_ends(cli: RunCommand, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 1 << 40)
+    for path in ("/dev/zero", tmp_path / "fifo"):
+        assert "not a regular file" in cli("cost", "--inventory", path).expect(4).err
+    assert "too large" in cli("cost", "--inventory", tmp_path / "huge").expect(2).err
 
 
 def test_without_duckdb_parquet_is_refused_and_csv_is_read(

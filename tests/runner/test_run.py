@@ -175,13 +175,19 @@ def test_an_artifact_that_cannot_be_stored_is_told_and_marked(
 def test_an_artifact_that_was_never_made_is_said_and_recorded(
     cli_process: Processes, s3: S3Client, bucket: str
 ) -> None:
-    result = cli_process.run("run", "--artifacts", "nowhere.xml", "--", "true").ok()
-    assert b"nowhere.xml: no such file or directory" in result.stderr
+    os.mkfifo("fifo")
+    made = ("--artifacts", "nowhere.xml", "--artifacts", "fifo")
+    result = cli_process.run("run", *made, "--", "true").ok()
+    assert b"nowhere.xml: no such file" in result.stderr
+    assert b"fifo: not a regular file" in result.stderr
     kept = record(s3, bucket, run_id(result))
     assert (kept["result"], kept["artifact_status"]) == ("pass", "artifact_error")
-    assert [one["path"] for one in kept["failures"]] == ["artifacts/custom/nowhere.xml"]
+    names = ["artifacts/custom/fifo", "artifacts/custom/nowhere.xml"]
+    assert sorted(one["path"] for one in kept["failures"]) == names
     Path("nowhere.xml").write_text("<now/>")
-    cli_process.run("upload", run_id(result), "nowhere.xml").ok()
+    Path("fifo").unlink()
+    Path("fifo").write_text("a file now")
+    cli_process.run("upload", run_id(result), "nowhere.xml", "fifo").ok()
     cleared = record(s3, bucket, run_id(result))
     assert (cleared["artifact_status"], cleared["failures"]) == ("complete", [])
 

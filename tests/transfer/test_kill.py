@@ -19,6 +19,7 @@ import pytest
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import PART, answered, content, key_of, new_execution
+from tests.support.executions import read_record
 from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
@@ -216,7 +217,9 @@ def test_an_interrupted_upload_ends_at_once_and_says_how_to_go_on(
 ) -> None:
     execution = new_execution(cli)
     tree = make_tree({"a b.txt": "x", "big.bin": content(PART + 1)})
-    stall = recorder.inject(faults.Stall(), operation, times=None)
+    # The record of how it ended is written quickly, but for where it is what stalls.
+    key = "" if operation == "GetObject" else "/artifacts/"
+    stall = recorder.inject(faults.Stall(), operation, key=key, times=None)
     process = cli_process.start("upload", execution, tree, "--limit-rate", "1G")
     recorder.wait_for(lambda seen: stall.struck > 0)
     process.send_signal(number)
@@ -261,7 +264,9 @@ def test_a_signal_that_another_thread_takes_is_heard(
 ) -> None:
     execution = new_execution(cli)
     tree = make_tree({"a.txt": "x", "big.bin": content(PART + 1)})
-    stall = recorder.inject(faults.Stall(), operation, times=None)
+    # The record of how it ended is written quickly, but for where it is what stalls.
+    key = "" if operation == "GetObject" else "/artifacts/"
+    stall = recorder.inject(faults.Stall(), operation, key=key, times=None)
     command = (sys.executable, "-c", _SIGNAL_ELSEWHERE)
     process = cli_process.start("upload", execution, tree, command=command, stdin=subprocess.PIPE)
     recorder.wait_for(lambda seen: stall.struck > 0)
@@ -364,7 +369,7 @@ def test_the_second_interruption_quits_whatever_the_first_waits_for(
 ) -> None:
     """The first one's words go to a pipe that nobody empties; there it hangs."""
     execution = new_execution(cli)
-    stall = recorder.inject(faults.Stall(), "PutObject", times=None)
+    stall = recorder.inject(faults.Stall(), "PutObject", key="/artifacts/", times=None)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     try:
@@ -400,7 +405,7 @@ def test_ctrl_c_in_a_terminal(
     make_tree: Callable[..., Path],
 ) -> None:
     execution = new_execution(cli)
-    stall = recorder.inject(faults.Stall(), "PutObject", times=None)
+    stall = recorder.inject(faults.Stall(), "PutObject", key="/artifacts/", times=None)
     shown = terminal("upload", execution, make_tree({"a.txt": "x"}), columns=400)
     recorder.wait_for(lambda seen: stall.struck > 0)
     shown.read_until(rb"uploading: 0 files")
@@ -409,3 +414,38 @@ def test_ctrl_c_in_a_terminal(
     assert shown.wait(PROMPT_SECONDS) == 130
     assert f"orchestrator upload {execution}".encode() in shown.output
     assert b"\x1b[?25h" in shown.output, "the cursor is hidden still"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_was_interrupted_is_on_record_until_it_is_stored(
+    number: int,
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    make_tree: Callable[..., Path],
+) -> None:
+    """Who finishes the execution then must not find it complete."""
+    execution = new_execution(cli)
+    tree = make_tree({"stdout.log": b"some lines"})
+    stream = ("upload", execution, "-", "--name", "stdout.log")
+    for line in (("upload", execution, tree), stream):
+        hold = faults.Hold("end")
+        recorder.inject(hold, "PutObject", key="stdout.log$")
+        with (tree / "stdout.log").open("rb") as pipe:
+            process = cli_process.start(*line, stdin=pipe)
+        assert hold.reached.wait(30)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        recorder.heal()
+        record = read_record(s3, bucket, execution)
+        assert record["artifact_status"] == "artifact_error"
+        names = {one["path"] for one in record["failures"]}
+        assert names <= {str(tree), "logs/stdout.log"}
+    cli("finish", execution, "--result", "pass").ok()
+    assert read_record(s3, bucket, execution)["artifact_status"] == "artifact_error"
+    cli("upload", execution, tree).ok()
+    record = read_record(s3, bucket, execution)
+    assert (record["artifact_status"], record["failures"]) == ("complete", [])

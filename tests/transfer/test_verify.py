@@ -208,6 +208,12 @@ def test_local_files_that_are_stored_may_be_deleted(
     assert result.err == f"verified {execution}: 4 ok\n"
     environment = {"ORCHESTRATOR_EXECUTION_ID": execution}
     assert cli("verify", tree, env=environment).ok().err == result.err
+    # What was not stored is not said to be.
+    (tree / "elsewhere").symlink_to("/etc/hostname")
+    (tree / ".hidden").write_text("x")
+    told = cli("verify", execution, tree).ok().err
+    assert f"verified {execution}: 4 ok, 2 skipped\n" in told
+    assert "warning: skipped" in told
 
 
 def test_local_files_that_differ_or_are_not_stored(

@@ -40,8 +40,8 @@ def verify(
     """Check stored checksums, and local files against them.
 
     Without DIR, the checksums that S3 holds are compared with the manifest. With DIR, every local
-    file is hashed and compared with the object that `upload ID DIR` would have made of it. Exit 7
-    where bytes differ, 3 where files are missing.
+    file is hashed and compared with the object that `upload ID DIR` would have made of it; what it
+    would have skipped is named. Exit 7 where bytes differ, 3 where files are missing.
     """
     from orchestrator_cli.core.executions.record.repository import read_execution
     from orchestrator_cli.core.files.path_filter import PathFilter
@@ -74,7 +74,8 @@ def verify(
     error = _verdict(counts)
     if error is not None:
         raise error
-    app.output.note(f"verified {execution_id}: {counts['ok']:,} ok")
+    skipped = f", {counts['skipped']:,} skipped" if counts["skipped"] else ""
+    app.output.note(f"verified {execution_id}: {counts['ok']:,} ok{skipped}")
 
 
 def _report(app: App, verified: VerifyResult, as_json: bool) -> None:
@@ -91,6 +92,8 @@ def _report(app: App, verified: VerifyResult, as_json: bool) -> None:
         )
     elif verified.finding == "ok":
         app.output.detail(f"ok: {printable(verified.path)}: {verified.detail}")
+    elif verified.finding == "skipped":
+        app.output.warn(f"skipped {printable(verified.path)}: {verified.detail}")
     else:
         app.output.failure(f"{verified.finding}: {printable(verified.path)}: {verified.detail}")
 
@@ -98,7 +101,7 @@ def _report(app: App, verified: VerifyResult, as_json: bool) -> None:
 def _verdict(counts: Counter[str]) -> OrchestratorError | None:
     from orchestrator_cli.core.base.errors import IntegrityError, PartialFailureError
 
-    bad = {finding: count for finding, count in counts.items() if finding != "ok"}
+    bad = {finding: count for finding, count in counts.items() if finding not in ("ok", "skipped")}
     line = ", ".join(f"{count:,} {finding}" for finding, count in sorted(bad.items()))
     if counts["differs"]:
         return IntegrityError(line)

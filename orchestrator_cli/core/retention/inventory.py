@@ -17,15 +17,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import Any, Protocol, cast
 from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 _READ_BYTES = 8 * 1024 * 1024
+# A file of the inventory has a line of a hundred bytes there.
+_MOST_MANIFEST_BYTES = 64 * 1024 * 1024
 _ROWS_AT_ONCE = 10_000
 _NEEDED = ("Key", "Size", "LastModifiedDate", "StorageClass")
 _WANTED = (*_NEEDED, "ETag", "IsLatest", "IsDeleteMarker")
@@ -88,7 +91,7 @@ class BucketInventory:
 
     def read_manifest(self) -> bytes:
         """Return the manifest. Raises NotFoundError."""
-        return self._store.get(self._manifest_key).content
+        return self._store.get(self._manifest_key, _MOST_MANIFEST_BYTES).content
 
     def read_file(self, key: str) -> Iterator[bytes]:
         """Yield the bytes of a list in pieces. Raises NotFoundError."""
@@ -109,13 +112,16 @@ class LocalInventory:
     def read_manifest(self) -> bytes:
         """Return the manifest. Raises NotFoundError."""
         with self._opened(self._manifest) as file:
-            return file.read()
+            content = file.read(_MOST_MANIFEST_BYTES + 1)
+        if len(content) > _MOST_MANIFEST_BYTES:
+            raise UsageError(f"{printable(self._manifest)} is too large for a manifest")
+        return content
 
     def read_file(self, key: str) -> Iterator[bytes]:
         """Yield the bytes of a list in pieces. Raises NotFoundError."""
         name = key.rpartition("/")[2]
         above = self._manifest.absolute().parents
-        if ".." in key.split("/"):
+        if ".." in key.split("/") or key.startswith("/"):
             raise UsageError(f"the inventory's manifest names an unsafe path: {printable(key)}")
         candidates = [above[0] / name, above[0] / "data" / name, *(one / key for one in above)]
         found = next((one for one in candidates if one.is_file()), candidates[0])
@@ -124,9 +130,9 @@ class LocalInventory:
                 yield piece
 
     @staticmethod
-    def _opened(path: Path) -> IO[bytes]:
+    def _opened(path: Path) -> io.FileIO:
         try:
-            return path.open("rb")
+            return NamedFile(path).open()
         except OSError as error:
             raise NotFoundError(
                 f"cannot read the inventory's {printable(path)}: {error.strerror}"
@@ -176,7 +182,14 @@ def read_inventory(place: InventoryLocation, manifest: Manifest) -> Iterator[Inv
                 for row in read(path, manifest.columns):
                     if not _truth(row.get("IsDeleteMarker"), default=False):
                         yield _object(row)
-            except (ValueError, KeyError, TypeError, EOFError, gzip.BadGzipFile) as error:
+            except (
+                ValueError,
+                KeyError,
+                TypeError,
+                EOFError,
+                gzip.BadGzipFile,
+                csv.Error,
+            ) as error:
                 raise IntegrityError(
                     f"the inventory's {printable(file.key)} is not as its manifest says"
                 ) from error

@@ -138,12 +138,11 @@ class FinalUpload:
         for root in map(Path, start.artifacts):
             selection = PathFilter(hidden=start.include_hidden)
             for item in plan_upload(start.execution_id, [root], selection):
-                if not _is_missing(item, root):
+                if not (isinstance(item, SkippedPath) and item.source == root):
                     yield item
-                elif not start.artifacts_optional:
-                    self._results.fail(
-                        _missing_path(root), "no such file or directory", printable(root)
-                    )
+                elif not (start.artifacts_optional and isinstance(item.error, NotFoundError)):
+                    # It was asked for by its name, and is no file.
+                    self._results.fail(_missing_path(root), item.reason, printable(root))
 
     def _upload_results(self, end: RunEnd) -> None:
         """Store results.json, unless the command has left one of its own."""
@@ -213,14 +212,6 @@ def _find_shortage() -> str | None:
     except OSError as error:
         return error.strerror
     return None
-
-
-def _is_missing(item: PlanItem, root: Path) -> bool:
-    return (
-        isinstance(item, SkippedPath)
-        and item.source == root
-        and isinstance(item.error, NotFoundError)
-    )
 
 
 def _missing_path(root: Path) -> str:

@@ -167,7 +167,8 @@ def upload(
     session = open_session()
     execution_id = session.execution_id
     if paths == ("-",):
-        _upload_stdin(app, session, str(name), concurrency, as_json, dry_run)
+        again = partial(open_session, execution_id)
+        _upload_stdin(app, session, again, str(name), concurrency, as_json, dry_run)
         return
     selection = PathFilter(include, exclude, include_hidden)
     plan = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
@@ -175,7 +176,7 @@ def upload(
     if dry_run:
         summary = _preview_files(app, session, plan, concurrency, as_json)
     else:
-        recorder = UploadRecorder(session, lambda: open_session(execution_id), paths)
+        recorder = UploadRecorder(session, partial(open_session, execution_id), paths)
 
         def sizes() -> Iterator[int]:
             again = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
@@ -226,7 +227,6 @@ def _upload_files(
     as_json: bool,
     sizes: Callable[[], Iterator[int]],
 ) -> UploadSummary:
-    from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.transfer.upload.uploader import Uploader
 
     recorder.failing = _failing(app, session)
@@ -238,12 +238,11 @@ def _upload_files(
 
     with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
         progress.expect_later(sizes)
-        try:
-            with app.transfers(session.connection, concurrency, progress.add_bytes) as transfers:
-                summary = Uploader(transfers, session.target, on_result).run(plan)
-        except OrchestratorError as error:
-            recorder.record_early_end(error)
-            raise
+        with (
+            recorder.early_end_recorded(),
+            app.transfers(session.connection, concurrency, progress.add_bytes) as transfers,
+        ):
+            summary = Uploader(transfers, session.target, on_result).run(plan)
         recorder.record(all_stored=not summary.failures)
     return summary
 
@@ -251,6 +250,7 @@ def _upload_files(
 def _upload_stdin(
     app: App,
     session: UploadSession,
+    open_session: Callable[[], UploadSession],
     name: str,
     concurrency: int,
     as_json: bool,
@@ -259,6 +259,7 @@ def _upload_stdin(
     from orchestrator_cli.core.executions.keys import artifact_key
     from orchestrator_cli.core.executions.placement import storage_path_for
     from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type
+    from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.uploader import UploadSummary, upload_stream
 
     path = storage_path_for(name)
@@ -271,19 +272,20 @@ def _upload_stdin(
     stdin: TextIO | None = sys.stdin
     if stdin is None:
         raise click.UsageError("Standard input is closed.")
-    _failing(app, session)
+    recorder = UploadRecorder(session, open_session, (path,))
+    recorder.failing = _failing(app, session)
     summary = UploadSummary()
     with (
         app.output.progress("uploading") as progress,
+        recorder.early_end_recorded(),
         app.transfers(session.connection, concurrency, progress.add_bytes) as transfers,
     ):
         stream = cast("BinaryStream", stdin.buffer)
         result = upload_stream(transfers, session.target, item, stream)
         progress.add_file()
-        summary.add(result)
-        # As with files: a refused overwrite loses nothing that was stored.
-        failed = {path: str(result.error)} if result.error and result.outcome is None else {}
-        session.record(failed, {path} if result.stored else set())
+    summary.add(result)
+    recorder.add(result)
+    recorder.record(all_stored=result.stored)
     report_result(app, result, as_json)
     report_end(app, summary, session.execution_id, "ignore")
 

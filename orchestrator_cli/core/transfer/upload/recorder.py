@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.cancellation import run_cancellable
+from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.upload.session import UploadSession
+
+# Who interrupts does not wait for a storage that is away.
+_GOODBYE_SECONDS = 3.0
 
 
 def was_never_a_file(error: OrchestratorError | None) -> bool:
@@ -50,12 +54,27 @@ class UploadRecorder:
             self._resolved |= {path for path in self.failing if self._is_below(path)}
         self._session.record(self._failed, self._resolved)
 
-    def record_early_end(self, error: OrchestratorError) -> None:
-        """Write that not all was tried, if the record can be reached at all."""
-        reason = f"not all of it is stored: {error.message}"
-        failed = self._failed | dict.fromkeys(self._names, reason)
-        with contextlib.suppress(OrchestratorError):
+    @contextlib.contextmanager
+    def early_end_recorded(self) -> Iterator[None]:
+        """Write that not all was tried where that ends early, if the record can be reached."""
+        try:
+            yield
+        except OrchestratorError as error:
+            is_awaited = not isinstance(error, InterruptedByUser)
+            self._record_early_end(error.message, None if is_awaited else _GOODBYE_SECONDS)
+            raise
+        except KeyboardInterrupt:
+            self._record_early_end("interrupted", _GOODBYE_SECONDS)
+            raise
+
+    def _record_early_end(self, why: str, seconds: float | None) -> None:
+        failed = self._failed | dict.fromkeys(self._names, f"not all of it is stored: {why}")
+
+        def record() -> None:
             self._open_session().record(failed, self._resolved)
+
+        with contextlib.suppress(OrchestratorError, TimeoutError):
+            run_cancellable(record, seconds)
 
     def _is_below(self, path: str) -> bool:
         return any(path == name or path.startswith(name + "/") for name in self._names)

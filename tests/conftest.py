@@ -148,7 +148,7 @@ def cli_process() -> Iterator[Processes]:
 
 @pytest.fixture(scope="session")
 def server_forks() -> Iterator[ForkServer]:
-    """Servers as real processes, at the price of a fork instead of an import of FastAPI each."""
+    """Servers as real processes that retry quickly; a fork each instead of an import of FastAPI."""
     with run_fork_server("orchestrator_cli.api", small_scale=False) as server:
         yield server
 

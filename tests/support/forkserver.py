@@ -4,7 +4,8 @@ Starting the interpreter and boto3 takes half a second, a fork some milliseconds
 processes to kill, that decides. The server has neither threads nor clients when it forks.
 
 Run as a module, this is the server: it reads requests from the descriptor in its first argument.
-The second says whether parts are small, see `small_scale`; packages to import may follow.
+The second says whether parts are small, see `small_scale`; packages to import may follow. Retries
+are quick.
 """
 
 from __future__ import annotations
@@ -244,10 +245,12 @@ def _text(descriptor: int, mode: str, **options: Any) -> io.TextIOWrapper:
 
 
 def _import_everything(small_scale: bool, packages: list[str]) -> None:
-    from tests.support.small_scale import share_client_data, shrink
+    from tests.support.small_scale import hurry, share_client_data, shrink
 
     if small_scale:
         shrink()
+    else:
+        hurry()
     share_client_data()
     for package in ("orchestrator_cli.cli.commands", *packages):
         path = importlib.import_module(package).__path__

@@ -33,6 +33,8 @@ BROWSER_LOCK := .ci/browser.lock
 BROWSER_LOCKED := $(VENV)/.browser
 
 PYTEST_ARGS ?=
+# Two for each core: a third of the time, tests wait for what they have broken.
+TEST_WORKERS ?= $(shell $(BIN)/python -c 'import os; print(2 * len(os.sched_getaffinity(0)))' 2>/dev/null || echo auto)
 BENCH_ARGS ?=
 FIGURES ?=
 LOCK_ARGS ?=
@@ -47,7 +49,7 @@ demo: $(INSTALLED) ## a tour of the commands against a throw-away S3 on this mac
 
 .PHONY: test
 test: $(INSTALLED) ## run the tests (PYTEST_ARGS="-k upload" to choose)
-	$(BIN)/pytest -n auto -m "not localstack and not browser" $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal -m "not localstack and not browser" $(PYTEST_ARGS)
 
 .PHONY: test-localstack
 test-localstack: $(INSTALLED) $(LOCALSTACK_LOCKED) ## run the tests that need a stricter S3: LocalStack's, installed apart

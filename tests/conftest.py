@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator_cli.sandbox.sandbox import Sandbox, start_sandbox
 from tests.support.benches import Bench, Tokens, make_bench
+from tests.support.forkserver import ForkServer, run_fork_server
 from tests.support.objects import make_bucket, make_client, remove_bucket
 from tests.support.proxy import Proxy, run_proxy
 from tests.support.receiving import Receiver, receiving
@@ -145,10 +146,17 @@ def cli_process() -> Iterator[Processes]:
     processes.close()
 
 
+@pytest.fixture(scope="session")
+def server_forks() -> Iterator[ForkServer]:
+    """Servers as real processes that retry quickly; a fork each instead of an import of FastAPI."""
+    with run_fork_server("orchestrator_cli.api", small_scale=False) as server:
+        yield server
+
+
 @pytest.fixture
-def serve(cli_process: Processes, bucket: str) -> Iterator[Serve]:
+def serve(server_forks: ForkServer, bucket: str) -> Iterator[Serve]:
     """Run servers: `serve("--tokens", …)`."""
-    with serving(cli_process) as start:
+    with serving(server_forks) as start:
         yield start
 
 

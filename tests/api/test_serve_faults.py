@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -84,14 +83,14 @@ def test_it_ends_once_what_has_begun_is_answered(
     with ThreadPoolExecutor(1) as client:
         asked = client.submit(server.get, f"/executions/{execution}")
         assert hold.reached.wait(WAIT)
-        server.process.send_signal(signal.SIGTERM)
+        server.ask_to_stop()
         # It takes no others from then on.
         while _connects(server.port):
             assert not asked.done()
         hold.released.set()
         answer = asked.result(WAIT)
     assert (answer.status, answer.json()["execution_id"]) == (200, execution)
-    assert server.process.wait(WAIT) == 0
+    assert server.wait() == 0
 
 
 def _connects(port: int) -> bool:

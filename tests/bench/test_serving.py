@@ -52,7 +52,7 @@ def test_every_kind_of_request_is_measured(tmp_path: Path) -> None:
     )
     assert record["memory"]["requests"] == 600
     assert [one["target"] for one in record["targets"]] == [
-        "artifacts a second ≥ 300",
+        "artifacts a second ≥ 600",
         "memory grows ≤ 8 MiB",
     ]
     # The manual page shows it too.

@@ -192,7 +192,7 @@ def test_thousands_of_other_files_are_passed_by(
     cli: RunCommand, s3: S3Client, bucket: str, ids: list[str], recorder: Proxy
 ) -> None:
     folder = f"executions/{ids[1]}/artifacts/custom"
-    put_keys(s3, bucket, (f"{folder}/{number:05}" for number in range(4500)))
+    put_keys(s3, bucket, (f"{folder}/{number:05}" for number in range(2500)))
     assert len(cli("grep", "-l", "(?i)error", "--until", "10h").ok().lines) == 1
     assert recorder.count("ListObjectsV2") < 6
 

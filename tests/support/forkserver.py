@@ -4,7 +4,8 @@ Starting the interpreter and boto3 takes half a second, a fork some milliseconds
 processes to kill, that decides. The server has neither threads nor clients when it forks.
 
 Run as a module, this is the server: it reads requests from the descriptor in its first argument.
-Parts are small here, see `small_scale`.
+The second says whether parts are small, see `small_scale`; packages to import may follow. Retries
+are quick.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from tests.support.running import Argument, Environment, Result, process_environment
+
+# No process ends with this code.
+_STILL_RUNNING = 1 << 16
 
 
 class Child:
@@ -46,9 +51,14 @@ class Child:
             if not self._ended:
                 os.kill(self.pid, number)
 
-    def wait(self) -> Result:
-        """Wait for the end; the exit code is negative where a signal was the end."""
-        code = self._server.ask({"wait": self.pid})
+    def wait(self, seconds: float = 100) -> Result:
+        """Wait for the end; the exit code is negative where a signal was the end.
+
+        Raises TimeoutError where it does not end in time.
+        """
+        code = self._server.ask({"wait": self.pid, "seconds": seconds})
+        if code == _STILL_RUNNING:
+            raise TimeoutError("the command does not end")
         with self._lock:
             # Only now may the system give the number to another process.
             self._ended = True
@@ -57,13 +67,16 @@ class Child:
 
 
 class ForkServer:
-    """Starts commands; one at a time may be waited for."""
+    """Starts commands; one at a time may be waited for.
 
-    def __init__(self) -> None:
+    `packages` are imported beforehand, with all their modules, beside the commands.
+    """
+
+    def __init__(self, *packages: str, small_scale: bool) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                [*_command(theirs.fileno(), small_scale), *packages],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=process_environment(None),
@@ -79,19 +92,21 @@ class ForkServer:
         cwd: Argument | None = None,
         constants: dict[str, Any] | None = None,
         stdout: int | None = None,
+        stderr: int | None = None,
     ) -> Child:
         """Start the command with this process's environment as changed by `env`.
 
         `constants` gives attributes of the product's modules another value for this one run.
-        `stdout` is a descriptor to write to; what goes there is not in the result.
+        `stdout` and `stderr` are descriptors to write to; what goes there is not in the result.
         """
         streams = [tempfile.TemporaryFile() for _ in range(3)]  # noqa: SIM115 - the child's
         streams[0].write(stdin)
         streams[0].flush()
         streams[0].seek(0)
         descriptors = [stream.fileno() for stream in streams]
-        if stdout is not None:
-            descriptors[1] = stdout
+        for number, given in ((1, stdout), (2, stderr)):
+            if given is not None:
+                descriptors[number] = given
         request = {
             "arguments": [os.fspath(one) for one in arguments],
             "environment": process_environment(env),
@@ -127,13 +142,18 @@ class ForkServer:
 
 
 @contextmanager
-def run_fork_server() -> Iterator[ForkServer]:
+def run_fork_server(*packages: str, small_scale: bool = True) -> Iterator[ForkServer]:
     """Run a fork server until the context ends."""
-    server = ForkServer()
+    server = ForkServer(*packages, small_scale=small_scale)
     try:
         yield server
     finally:
         server.close()
+
+
+def _command(descriptor: int, small_scale: bool) -> list[str]:
+    scale = "small" if small_scale else "whole"
+    return [sys.executable, "-m", __name__, str(descriptor), scale]
 
 
 def _read_and_close(stream: IO[bytes]) -> bytes:
@@ -154,7 +174,7 @@ def _serve(connection: socket.socket) -> None:
             break
         request = json.loads(_receive(connection, message))
         if "wait" in request:
-            answer = _end_of(request["wait"])
+            answer = _end_of(request["wait"], request["seconds"])
         elif "reap" in request:
             children.discard(request["reap"])
             answer = os.waitpid(request["reap"], 0)[0]
@@ -181,10 +201,13 @@ def _receive(connection: socket.socket, message: bytes) -> bytes:
     return data
 
 
-def _end_of(pid: int) -> int:
+def _end_of(pid: int, seconds: float) -> int:
     """Wait for a child and leave it as a zombie, so that its number stays its own."""
-    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert ended is not None
+    deadline = time.monotonic() + seconds
+    while (ended := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)) is None:
+        if time.monotonic() > deadline:
+            return _STILL_RUNNING
+        time.sleep(0.002)
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 
@@ -221,16 +244,18 @@ def _text(descriptor: int, mode: str, **options: Any) -> io.TextIOWrapper:
     return io.TextIOWrapper(open(descriptor, mode, closefd=False), encoding="utf-8", **options)
 
 
-def _import_everything() -> None:
-    import orchestrator_cli.cli.commands
-    from tests.support.small_scale import share_client_data, shrink
+def _import_everything(small_scale: bool, packages: list[str]) -> None:
+    from tests.support.small_scale import hurry, share_client_data, shrink
 
-    shrink()
+    if small_scale:
+        shrink()
+    else:
+        hurry()
     share_client_data()
-    for module in pkgutil.iter_modules(
-        orchestrator_cli.cli.commands.__path__, "orchestrator_cli.cli.commands."
-    ):
-        importlib.import_module(module.name)
+    for package in ("orchestrator_cli.cli.commands", *packages):
+        path = importlib.import_module(package).__path__
+        for module in pkgutil.walk_packages(path, f"{package}."):
+            importlib.import_module(module.name)
     for name in ("tenacity", "botocore.credentials", "ulid", "xml.etree.ElementTree"):
         importlib.import_module(name)
     gc.collect()
@@ -238,7 +263,7 @@ def _import_everything() -> None:
 
 
 if __name__ == "__main__":
-    _import_everything()
+    _import_everything(sys.argv[2] == "small", sys.argv[3:])
     assert threading.active_count() == 1
     with socket.socket(fileno=int(sys.argv[1])) as control:
         _serve(control)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import urllib3
 
-from tests.support.running import Environment, Processes
+from tests.support.forkserver import Child, ForkServer
+from tests.support.running import Environment
 
 WAIT = 60.0
 
@@ -23,10 +24,11 @@ WAIT = 60.0
 class Server:
     """A running server; `log` is what it has written so far."""
 
-    process: subprocess.Popen[bytes]
+    process: Child
     url: str
     port: int
     log: list[str] = field(default_factory=list)
+    exit_code: int | None = None
     http: urllib3.PoolManager = field(
         default_factory=lambda: urllib3.PoolManager(retries=False, timeout=WAIT)
     )
@@ -40,33 +42,38 @@ class Server:
         sent = {"Content-Type": "application/json", **headers}
         return self.get(path, "POST", body=json.dumps(record).encode(), headers=sent)
 
+    def ask_to_stop(self) -> None:
+        self.process.signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        if self.exit_code is None:
+            self.exit_code = self.process.wait(WAIT).exit_code
+        return self.exit_code
+
     def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(WAIT)
+        self.ask_to_stop()
+        return self.wait()
 
 
 Serve = Callable[..., Server]
 
 
 @contextmanager
-def serving(processes: Processes, **how: Any) -> Iterator[Serve]:
-    """Start servers with `serve(*options, env=…)`; all are stopped at the end.
-
-    `how` is how their processes are started.
-    """
+def serving(forks: ForkServer) -> Iterator[Serve]:
+    """Start servers with `serve(*options, env=…)`; all are stopped at the end."""
     servers: list[Server] = []
+    readers: list[threading.Thread] = []
 
     def start(*arguments: str, env: Environment | None = None, port: int = 0) -> Server:
-        process = processes.start(
-            "serve", "--port", str(port), *arguments, stdout=subprocess.DEVNULL, env=env, **how
-        )
-        assert process.stderr is not None
-        first = process.stderr.readline().decode()
+        process, log = _start_process(forks, ("--port", str(port), *arguments), env)
+        first = log.readline().decode()
         match = re.search(r"http://[\d.]+:(\d+)", first)
-        assert match, first + process.stderr.read().decode()
+        assert match, first + log.read().decode()
         server = Server(process, match[0], int(match[1]))
-        reading = threading.Thread(target=_collect, args=(process.stderr, server.log), daemon=True)
+        reading = threading.Thread(target=_collect, args=(log, server.log), daemon=True)
         reading.start()
+        readers.append(reading)
         servers.append(server)
         return server
 
@@ -74,11 +81,26 @@ def serving(processes: Processes, **how: Any) -> Iterator[Serve]:
     for server in servers:
         server.http.clear()
         server.stop()
+    for reading in readers:
+        reading.join()
 
 
-def _collect(stream: Any, lines: list[str]) -> None:
-    for line in stream:
-        lines += [line.decode()]
+def _start_process(
+    forks: ForkServer, arguments: tuple[str, ...], env: Environment | None
+) -> tuple[Child, IO[bytes]]:
+    """Start a server and return it with what it will write to standard error."""
+    reader, writer = os.pipe()
+    try:
+        process = forks.start("serve", *arguments, env=env, stderr=writer)
+    finally:
+        os.close(writer)
+    return process, open(reader, "rb")
+
+
+def _collect(stream: IO[bytes], lines: list[str]) -> None:
+    with stream:
+        for line in stream:
+            lines += [line.decode()]
 
 
 def problem(answer: urllib3.BaseHTTPResponse, status: int, kind: str) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import click
-
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import Example, command
 

@@ -37,3 +37,20 @@ def check_kubernetes(text: str) -> list[Any]:
         for version in _KUBERNETES:
             kubernetes_validate.validate(document, version, strict=True)
     return documents
+
+
+def check_unit(path: Path, text: str) -> None:
+    """Assert that systemd finds nothing in a unit; where it is not installed, look no further."""
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        return
+    # What a unit starts is on the machine that it is for.
+    lines = [
+        "ExecStart=/bin/true" if line.startswith("ExecStart=") else line
+        for line in text.splitlines()
+    ]
+    path.write_text("\n".join([*lines, ""]))
+    checked = subprocess.run(
+        [program, "verify", "--man=no", path], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")

@@ -63,6 +63,17 @@ def one_line(text: str) -> str:
     return text
 
 
+def any_text(text: str) -> str:
+    """Return what may be an argument of a program: any text without NUL. Raises UsageError."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"not UTF-8 text: {printable(text)!r}") from None
+    if "\0" in text:
+        raise UsageError(f"no argument can hold NUL: {printable(text)!r}")
+    return text
+
+
 def bucket_arn(bucket: str, region: str | None) -> str:
     """Return a bucket's ARN, in the partition of its region; AWS's own where none is known."""
     partitions = (name for start, name in _PARTITIONS.items() if (region or "").startswith(start))

@@ -6,7 +6,6 @@ import configparser
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from orchestrator_cli.cli.main import cli as program
 from tests.conftest import RunCommand
@@ -32,7 +30,6 @@ from tests.support.running import Processes
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-KEEP_SECONDS = 24 * 3600
 # What S3's operations need, as IAM calls it.
 ACTIONS = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
@@ -109,145 +106,7 @@ def test_the_units_pass_systemd_itself(cli: RunCommand, bucket: str, tmp_path: P
     assert "Unknown" not in checked.stderr, checked.stderr
 
 
-# --- EC2 and EKS -------------------------------------------------------------------------
-
-
-def check_shell(script: str, shell: str) -> None:
-    """Assert that shellcheck finds nothing; where it is not installed, that the shell parses it."""
-    subprocess.run([shell, "-n"], input=script.encode(), check=True)
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
-    checked = subprocess.run(
-        ["shellcheck", f"--shell={shell}", "-"],
-        input=script,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stdout
-
-
-def test_user_data_passes_shellcheck(cli: RunCommand, bucket: str) -> None:
-    words = ["pytest", "it's", "a b"]
-    out = cli("deploy", "ec2", "--package", "w.whl", "--suite", "it's; rm", "--", *words).ok().out
-    check_shell(out, "bash")
-
-
-EKS = ("--image", "r.example/o:1", "--test-image", "t@sha256:00")
-
-
-def read_manifests(cli: RunCommand, *options: str) -> tuple[Any, Any]:
-    account, job = yaml.safe_load_all(cli("deploy", "eks", *EKS, *options, "--", "x").ok().out)
-    return account, job
-
-
-def containers_of(job: Any) -> dict[str, Any]:
-    pod = job["spec"]["template"]["spec"]
-    return {one["name"]: one for one in (*pod["initContainers"], *pod["containers"])}
-
-
-def test_scripts_of_the_pod_pass_shellcheck(cli: RunCommand, bucket: str) -> None:
-    _, job = read_manifests(cli, "--suite", "it's")
-    for container in containers_of(job).values():
-        check_shell(container["command"][2], "sh")
-
-
-def test_the_tests_get_no_role_and_no_rights(cli: RunCommand, bucket: str) -> None:
-    account, job = read_manifests(cli)
-    template = job["spec"]["template"]
-    pod = template["spec"]
-    assert template["metadata"]["annotations"] == {"eks.amazonaws.com/skip-containers": "tests"}
-    assert account["automountServiceAccountToken"] is False
-    assert pod["automountServiceAccountToken"] is False
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["runAsUser"] > 0
-    for container in containers_of(job).values():
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "runAsNonRoot": True,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        }
-        assert container["resources"]["limits"].keys() == {"cpu", "memory"}
-    tests = containers_of(job)["tests"]
-    assert "env" not in tests
-    # It cannot choose another execution to store its files in.
-    writable = [one["name"] for one in tests["volumeMounts"] if not one.get("readOnly")]
-    assert writable == ["artifacts", "result"]
-
-
-def test_every_run_is_a_job_of_its_own_that_goes_away(cli: RunCommand, bucket: str) -> None:
-    _, job = read_manifests(cli, "--name", "smoke")
-    assert job["metadata"] == {"generateName": "smoke-", "namespace": "default"}
-    assert job["spec"]["ttlSecondsAfterFinished"] == KEEP_SECONDS
-    for part, kind in (("account", "ServiceAccount"), ("job", "Job")):
-        out = cli("deploy", "eks", *EKS, "--part", part, "--", "x").ok().out
-        assert yaml.safe_load(out)["kind"] == kind
-
-
-def test_the_tests_have_the_limits_that_are_asked_for(cli: RunCommand, bucket: str) -> None:
-    _, job = read_manifests(cli, "--cpu", "500m", "--memory", "1.5Gi")
-    resources = containers_of(job)["tests"]["resources"]
-    assert resources["limits"] == {"cpu": "500m", "memory": "1.5Gi"}
-
-
-@pytest.mark.parametrize(
-    ("told", "recorded"),
-    [("pass\n", "pass"), ("fail\n", "fail"), (None, "error"), ("--x", "error")],
-)
-def test_the_sidecar_records_the_result_and_nothing_else_it_is_told(
-    cli: RunCommand, bucket: str, tmp_path: Path, told: str | None, recorded: str
-) -> None:
-    _, job = read_manifests(cli)
-    script = containers_of(job)["store"]["command"][2]
-    _, waits, stores = script.partition("done\n")
-    assert waits
-    (tmp_path / "id").write_text("ID")
-    if told is not None:
-        (tmp_path / "result").write_text(told)
-    stores = stores.replace("/execution/", f"{tmp_path}/").replace("/result/", f"{tmp_path}/")
-    stub = "orchestrator() { echo $*; }"
-    ran = subprocess.run(
-        ["sh", "-c", f"{stub}\n{stores}"], capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.splitlines()[-1] == f"finish ID --result {recorded}"
-
-
-def test_user_data_is_a_script(cli: RunCommand, bucket: str) -> None:
-    words = ["pytest", "it's", "$(touch x)", "a b"]
-    out = cli("deploy", "ec2", "--package", "w.whl", "--suite", "it's; rm", "--", *words).ok().out
-    assert out.startswith("#!/bin/bash\n")
-    subprocess.run(["bash", "-n"], input=out.encode(), check=True)
-    joined = out.replace("\\\n", " ")
-    (line,) = [line for line in joined.splitlines() if line.startswith("orchestrator run --runner")]
-    parsed = shlex.split(line.partition(" || ")[0])
-    assert parsed[parsed.index("--") + 1 :] == words
-    options = check_command_line(shlex.join(["x", *parsed[1:]]))
-    assert (options["runner_type"], options["suite"]) == ("ec2", "it's; rm")
-
-
-def test_the_manifest_is_what_kubernetes_takes(cli: RunCommand, bucket: str) -> None:
-    arn = "arn:aws:iam::123456789012:role/runner"
-    arguments = ("--image", "r.example/o:1", "--test-image", "t@sha256:00", "--role-arn", arn)
-    words = ["pytest", "- a: [", "#", "true", "1", "ü", "'\""]
-    out = cli("deploy", "eks", *arguments, "--suite", "x: y", "--", *words).ok().out
-    account, job = yaml.safe_load_all(out)
-    assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": arn}
-    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
-    pod = job["spec"]["template"]["spec"]
-    assert pod["restartPolicy"] == "Never"
-    assert pod["serviceAccountName"] == account["metadata"]["name"]
-    new, sidecar = pod["initContainers"]
-    assert "restartPolicy" not in new
-    assert sidecar["restartPolicy"] == "Always"
-    (tests,) = pod["containers"]
-    assert tests["command"][4:] == words
-    volumes = {volume["name"] for volume in pod["volumes"]}
-    for container in (new, sidecar, tests):
-        assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
-        assert all(isinstance(word, str) for word in container["command"])
-        subprocess.run(["sh", "-n"], input=container["command"][2].encode(), check=True)
-    assert {"name": "ORCHESTRATOR_BUCKET", "value": bucket} in sidecar["env"]
+# --- what would break a file ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -266,7 +125,7 @@ def test_the_manifest_is_what_kubernetes_takes(cli: RunCommand, bucket: str) -> 
         ("eks", "--image", "a", "--test-image", "t"),
         ("ec2",),
         ("ec2", "--", "x"),
-        ("ec2", "--package", "w", "--", "a\nb"),
+        ("ec2", "--package", "a\nb", "--", "x"),
         ("iam", "--role", "king"),
     ],
 )

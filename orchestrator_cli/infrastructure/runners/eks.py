@@ -6,43 +6,24 @@ token of Kubernetes and no right of root; what it leaves, the sidecar stores.
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from orchestrator_cli.infrastructure.target import BucketTarget, one_line, validate
+from orchestrator_cli.infrastructure.runners.eks_scripts import RELAY, SIDECAR, TESTS, with_hold
+from orchestrator_cli.infrastructure.target import BucketTarget, any_text, validate
 from orchestrator_cli.infrastructure.yaml import render_yaml
 
-# A Job's pod has this long to store what it left; S3 takes a GiB in seconds.
+# A pod that is deleted or drained has this long to store what it left; S3 takes a GiB in seconds.
 GRACE_SECONDS = 600
 # A finished Job and its pod are removed after this long; what they stored stays.
 KEEP_FINISHED_SECONDS = 24 * 3600
 # Nobody in particular: the images need not know it, and it must not be root.
 USER_ID = 10001
+_STARTING_SECONDS = 300
 _TESTS = "tests"
-_VOLUMES = ("artifacts", "execution", "result")
 
-# Kubernetes stops a sidecar once the main container has ended, with SIGTERM; what is written then
-# is whole. As process 1 a shell takes only signals that it has a trap for.
-SIDECAR = """\
-ended=
-trap 'ended=yes' TERM
-until [ -n "$ended" ]; do sleep 1 & wait "$!"; done
-id=$(cat /execution/id)
-orchestrator upload "$id" /artifacts --if-no-files-found warn
-code=$?
-result=$(head -c 8 /result/result 2>/dev/null)
-case "$result" in pass | fail) ;; *) result=error ;; esac
-orchestrator finish "$id" --result "$result" || code=$?
-exit "$code"
-"""
-_MAIN = """\
-code=0
-"$@" >/artifacts/stdout.log 2>/artifacts/stderr.log || code=$?
-if [ "$code" -eq 0 ]; then echo pass; else echo fail; fi >/result/result
-exit "$code"
-"""
 _CONTAINER_SECURITY = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -63,6 +44,10 @@ _TOOL_RESOURCES = {
 }
 
 
+# The user has no home in any image, and many programs want one.
+_HOME = {"name": "HOME", "value": "/tmp"}  # noqa: S108 - a container's own
+
+
 class Part(StrEnum):
     """Which manifests to print."""
 
@@ -75,7 +60,8 @@ class Part(StrEnum):
 class JobSpec:
     """What a Job runs: `image` holds this tool, `test_image` the tests; both hold sh.
 
-    `cpu` and `memory` are the limits of the tests' container, as Kubernetes writes them.
+    `cpu` and `memory` are the limits of the tests' container, as Kubernetes writes them. A pod
+    whose tests have ended waits for S3 for at most `hold_seconds`.
     """
 
     name: str
@@ -86,6 +72,7 @@ class JobSpec:
     command: tuple[str, ...]
     cpu: str = "2"
     memory: str = "4Gi"
+    hold_seconds: int = 3600
 
     def __post_init__(self) -> None:
         validate("name", self.name)
@@ -99,7 +86,7 @@ class JobSpec:
 def render_eks(
     target: BucketTarget, job: JobSpec, role_arn: str | None, part: Part = Part.ALL
 ) -> str:
-    """Return a ServiceAccount and a Job whose native sidecar stores what the tests left.
+    """Return a ServiceAccount and a Job whose native sidecar stores what the tests leave.
 
     With `role_arn` the account uses IAM roles for service accounts; without one, an EKS Pod
     Identity association has to name it. Needs Kubernetes 1.29 or newer. Each Job gets a name of its
@@ -142,66 +129,70 @@ def _pod(target: BucketTarget, job: JobSpec) -> dict[str, Any]:
     return {
         "serviceAccountName": job.name,
         "automountServiceAccountToken": False,
+        # Tests that failed are not run again: a second try is a Job, and an execution, of its own.
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": _POD_SECURITY,
-        "initContainers": _tool_containers(target, job),
+        "initContainers": [_sidecar(target, job)],
         "containers": [_tests(job)],
         "volumes": [
-            {"name": name, "emptyDir": {}} for name in ("artifacts", "execution", "result")
+            {"name": name, "emptyDir": {}} for name in ("artifacts", "execution", "output")
         ],
     }
 
 
-def _tool_containers(target: BucketTarget, job: JobSpec) -> list[dict[str, Any]]:
-    """Return the container that makes the execution, and the sidecar that stores its files."""
-    suite = f" --suite {shlex.quote(one_line(job.suite))}" if job.suite else ""
-    new = f"orchestrator new --runner-type eks{suite} >/execution/id"
-    tool = {
+def _sidecar(target: BucketTarget, job: JobSpec) -> dict[str, Any]:
+    """Return the container that starts before the tests and is stopped after them."""
+    suite = ("--suite", any_text(job.suite)) if job.suite else ()
+    script = with_hold(SIDECAR, job.hold_seconds)
+    return {
+        "name": "store",
         "image": job.image,
+        "restartPolicy": "Always",
+        "command": _verbatim("sh", "-c", script, "store", RELAY, *suite),
         "env": [
             {"name": "ORCHESTRATOR_BUCKET", "value": target.bucket},
             {"name": "AWS_REGION", "value": target.region},
+            _HOME,
         ],
+        # The tests start once this one has succeeded.
+        "startupProbe": {
+            "exec": {"command": ["test", "-e", "/execution/ready"]},
+            "periodSeconds": 1,
+            "failureThreshold": _STARTING_SECONDS,
+        },
         "resources": _TOOL_RESOURCES,
         "securityContext": _CONTAINER_SECURITY,
-    }
-    stores = {
-        "name": "store",
-        **tool,
-        # A sidecar: it starts before the tests and is stopped after them.
-        "restartPolicy": "Always",
-        "command": ["sh", "-c", SIDECAR],
         "volumeMounts": [
-            _mount("artifacts"),
-            _mount("execution", read_only=True),
-            _mount("result", read_only=True),
+            _mount("artifacts", read_only=True),
+            _mount("execution"),
+            _mount("output"),
         ],
     }
-    makes = {
-        "name": "new",
-        **tool,
-        "command": ["sh", "-ec", new],
-        "volumeMounts": [_mount("execution")],
-    }
-    return [makes, stores]
 
 
 def _tests(job: JobSpec) -> dict[str, Any]:
     limits = {"cpu": job.cpu, "memory": job.memory}
+    script = with_hold(TESTS, job.hold_seconds)
     return {
         "name": _TESTS,
         "image": job.test_image,
-        "command": ["sh", "-c", _MAIN, _TESTS, *map(one_line, job.command)],
+        "command": _verbatim("sh", "-c", script, _TESTS, *map(any_text, job.command)),
+        "env": [_HOME],
         "resources": {"requests": limits, "limits": limits},
         "securityContext": _CONTAINER_SECURITY,
         "volumeMounts": [
             _mount("artifacts"),
             # The tests may read which execution they are, and must not choose another.
             _mount("execution", read_only=True),
-            _mount("result"),
+            _mount("output"),
         ],
     }
+
+
+def _verbatim(*words: str) -> Sequence[str]:
+    """Return a command that Kubernetes passes on as it is: it reads `$(NAME)` and `$$` itself."""
+    return [word.replace("$", "$$") for word in words]
 
 
 def _mount(name: str, read_only: bool = False) -> dict[str, Any]:

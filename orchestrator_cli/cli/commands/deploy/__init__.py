@@ -8,6 +8,7 @@ from orchestrator_cli.cli.commands.deploy.bench import systemd
 from orchestrator_cli.cli.commands.deploy.ec2 import ec2
 from orchestrator_cli.cli.commands.deploy.eks import eks
 from orchestrator_cli.cli.commands.deploy.iam import iam
+from orchestrator_cli.cli.commands.deploy.image import image
 from orchestrator_cli.cli.commands.deploy.monitoring import alerts, grafana
 from orchestrator_cli.cli.options import CommandGroup, Example
 
@@ -28,5 +29,5 @@ def deploy() -> None:
     """
 
 
-for _member in (systemd, ec2, eks, iam, alerts, grafana):
+for _member in (systemd, ec2, eks, image, iam, alerts, grafana):
     deploy.add_command(_member)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.deploy.target import bucket_target
-from orchestrator_cli.cli.options import Example, command
+from orchestrator_cli.cli.options import DURATION, Example, command
 
 
 @command(
@@ -37,6 +39,13 @@ from orchestrator_cli.cli.options import Example, command
 @click.option("--cpu", default="2", show_default=True, help="The CPUs that the tests may use.")
 @click.option("--memory", default="4Gi", show_default=True, help="The memory of the tests.")
 @click.option(
+    "--hold",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="The most time that a pod whose tests have ended waits for S3.",
+)
+@click.option(
     "--part",
     type=click.Choice(["all", "account", "job"]),
     default="all",
@@ -55,17 +64,21 @@ def eks(
     suite: str | None,
     cpu: str,
     memory: str,
+    hold: timedelta,
     part: str,
     cmd: tuple[str, ...],
 ) -> None:
     """Print a service account and a job with a sidecar.
 
     CMD writes what is to be kept below /artifacts. A native sidecar, of Kubernetes 1.29 and newer,
-    stores it when the tests have ended, and records the result. The container of the tests gets
-    neither the role nor any other right: it cannot reach the bucket. Each job gets a name of its
-    own: use kubectl create.
+    stores its output while it runs and the rest when it has ended, and records the result. CMD runs
+    whatever S3 does; a pod that could not store everything stays for --hold. The container of the
+    tests gets neither the role nor any other right: it cannot reach the bucket. Each job gets a
+    name of its own: use kubectl create.
     """
     from orchestrator_cli.infrastructure.runners.eks import JobSpec, Part, render_eks
 
-    job = JobSpec(name, namespace, image, test_image, suite, cmd, cpu, memory)
+    job = JobSpec(
+        name, namespace, image, test_image, suite, cmd, cpu, memory, int(hold.total_seconds())
+    )
     app.output.line(render_eks(bucket_target(app), job, role_arn, Part(part)), end="")

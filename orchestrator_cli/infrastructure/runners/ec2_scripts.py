@@ -1,0 +1,169 @@
+"""What an EC2 instance runs: shell, and a unit. `@name@` is a place to fill in."""
+
+from __future__ import annotations
+
+import re
+
+_PLACE = re.compile(r"@(\w+)@")
+
+
+def _template(script: str) -> str:
+    """Return a script as `string.Template` takes it: a dollar is the shell's own."""
+    return _PLACE.sub(r"${\1}", script.replace("$", "$$"))
+
+
+# The system's Python may be too old, and Ubuntu's has no venv at first.
+USER_DATA = _template("""\
+#!/bin/bash
+# Runs once, as root, at the first boot; its own output is in /var/log/cloud-init-output.log.
+# shellcheck disable=SC2016
+set -euo pipefail
+package=@package@
+work=/var/lib/orchestrator
+export HOME=/root ORCHESTRATOR_BUCKET=@bucket@ AWS_REGION=@region@
+# The role's credentials come over version 2 of the metadata service only.
+export AWS_EC2_METADATA_V1_DISABLED=true
+
+give_up() {
+  echo "orchestrator: $1; no test was run" | tee /dev/console >&2 || true
+  @terminate@
+  exit 1
+}
+install_packages() {
+  if command -v dnf >/dev/null; then
+    dnf install -y "$1"
+  else
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -o DPkg::Lock::Timeout=300 update
+    apt-get -o DPkg::Lock::Timeout=300 install -y "$2"
+  fi
+}
+find_python() {
+  for python in python3.13 python3.12 python3.11 python3; do
+    if "$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      return
+    fi
+  done
+  return 1
+}
+install_tool() {
+  find_python || install_packages python3.11 python3-venv || return
+  if find_python; then
+    "$python" -m venv /opt/orchestrator &&
+      /opt/orchestrator/bin/pip install --quiet "$package"
+  else
+    # Ubuntu 22.04 has no Python that is new enough.
+    export UV_PYTHON_INSTALL_DIR=/opt/python
+    python3 -m venv /opt/uv &&
+      /opt/uv/bin/pip install --quiet uv &&
+      /opt/uv/bin/uv venv --python 3.12 /opt/orchestrator &&
+      /opt/uv/bin/uv pip install --python /opt/orchestrator/bin/python "$package"
+  fi
+}
+
+install_tool || give_up "the tool cannot be installed"
+export PATH="/opt/orchestrator/bin:$PATH"
+if @needs_git@ && ! command -v git >/dev/null; then
+  install_packages git git || give_up "git cannot be installed"
+fi
+
+# An S3 that is away may come back: what the tests leave is kept. A bucket that is not there, or
+# refuses this role, will not.
+code=0
+id=$(orchestrator new --runner-type ec2@suite@) || code=$?
+if [[ $code -eq 9 ]]; then
+  id=$(orchestrator new --offline)
+elif [[ $code -ne 0 ]]; then
+  give_up "nothing can be stored in $ORCHESTRATOR_BUCKET (exit code $code)"
+fi
+
+mkdir -p "$work/tests" /etc/orchestrator
+cd "$work/tests"
+mkdir -p -- @artifacts@
+cat >/etc/orchestrator/environment <<ENVIRONMENT
+PATH=$PATH
+HOME=$HOME
+ORCHESTRATOR_BUCKET=$ORCHESTRATOR_BUCKET
+AWS_REGION=$AWS_REGION
+AWS_EC2_METADATA_V1_DISABLED=true
+EXECUTION_ID=$id
+ARTIFACTS=$(realpath -- @artifacts@)
+ENVIRONMENT
+printf '%s' @prepare@ >"$work/prepare"
+printf '%s' @store@ >"$work/store"
+printf '%s' @unit@ >/etc/systemd/system/orchestrator-spool.service
+systemctl daemon-reload
+systemctl enable orchestrator-spool.service
+
+code=0
+orchestrator run --id "$id" --runner-type ec2@suite@ --artifacts @artifacts@ \\
+  --spool "$work/spool" -- bash "$work/prepare" @command@ || code=$?
+touch "$work/ended"
+systemctl start --no-block orchestrator-spool.service
+exit "$code"
+""")
+
+PREPARE = _template("""\
+#!/bin/bash
+# Brings the tests and becomes them. What cannot be brought is an error, not a failed test.
+trap 'kill -KILL "$$"' ERR
+@steps@command -v "$1" >/dev/null
+trap - ERR
+exec "$@"
+""")
+FETCH_S3 = _template("""\
+/opt/orchestrator/bin/python -c \\
+  'import boto3, sys; boto3.client("s3").download_file(*sys.argv[1:])' \\
+  @bucket@ @key@ @name@
+""")
+UNPACK_TAR = _template("tar -xf @name@\n")
+UNPACK_ZIP = _template("/opt/orchestrator/bin/python -m zipfile -e @name@ .\n")
+FETCH_GIT = _template("""\
+git init --quiet .
+git fetch --quiet --depth 1 @url@ @ref@
+git checkout --quiet FETCH_HEAD
+""")
+SETUP = _template("bash -c @setup@\n")
+
+STORE = _template("""\
+#!/bin/bash
+# Stores what S3 did not get; the unit that runs it tries again where this fails.
+store() {
+  local left=0 run
+  for run in /var/lib/orchestrator/spool/*/; do
+    if [[ -d $run ]]; then orchestrator run --resume "$run" || left=1; fi
+  done
+  [[ $left -eq 0 ]] || return 1
+  is_complete || orchestrator upload "$EXECUTION_ID" "$ARTIFACTS" --if-no-files-found ignore
+  is_complete
+}
+is_complete() {
+  orchestrator show "$EXECUTION_ID" --json | grep -q '"artifact_status": *"complete"'
+}
+store
+code=$?
+@end@exit "$code"
+""")
+TERMINATE = _template("""\
+if [[ $code -eq 0 || -n $(find /var/lib/orchestrator/ended -mmin +@hold_minutes@) ]]; then
+  shutdown -h now
+fi
+""")
+UNIT = """\
+[Unit]
+Description=Store what S3 did not get of the tests
+Documentation=man:orchestrator-deployment(7)
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+EnvironmentFile=/etc/orchestrator/environment
+ExecStart=/bin/bash /var/lib/orchestrator/store
+Restart=on-failure
+RestartSec=60
+
+[Install]
+WantedBy=multi-user.target
+"""

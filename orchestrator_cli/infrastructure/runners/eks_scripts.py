@@ -1,0 +1,132 @@
+"""What the two containers of a pod run: shell, so that the image of the tests needs no more.
+
+`/output` is what the tests print and their exit code, `/artifacts` what they leave; both are
+written by code that nobody here has read. `/execution` is the sidecar's; the tests only read it.
+"""
+
+from __future__ import annotations
+
+# How long a pod whose tests have ended waits for S3, once it is asked to go: see the manifest.
+_HOLD_SECONDS = "@HOLD_SECONDS@"
+
+# As process 1 a shell takes only signals that it has a trap for, and waits for one child at a time.
+# What it starts in the background ignores SIGINT, which tests of Ctrl-C would not like.
+TESTS = f"""\
+ORCHESTRATOR_EXECUTION_ID=$(cat /execution/id)
+export ORCHESTRATOR_EXECUTION_ID
+stopped=
+if env --default-signal=INT,QUIT true 2>/dev/null; then
+  set -- env --default-signal=INT,QUIT sh -c 'exec "$@"' sh "$@"
+fi
+if ! command -v tee >/dev/null || ! mkfifo /output/out /output/err; then
+  echo 'the output of the tests is not stored: this image needs tee and mkfifo' >&2
+  exec "$@"
+fi
+tee /output/stdout.log </output/out &
+out=$!
+tee /output/stderr.log </output/err >&2 &
+err=$!
+"$@" >/output/out 2>/output/err &
+child=$!
+trap 'stopped=yes; kill -TERM "$child" 2>/dev/null' TERM
+while wait "$child"; code=$?; kill -0 "$child" 2>/dev/null; do :; done
+# What the tests left running holds the pipes; it ends with this container.
+(sleep 10; kill "$out" "$err") >/dev/null 2>&1 &
+wait "$out" "$err"
+rm -f /output/out /output/err
+# Tests that were told to stop did not come to their end, whatever they make of it.
+if [ -n "$stopped" ] && [ "$code" -ne 0 ]; then code=143; fi
+echo "$code" >/output/code.new && mv /output/code.new /output/code
+waited=0
+while [ -z "$stopped" ] && [ ! -e /execution/done ] && [ "$waited" -lt {_HOLD_SECONDS} ]; do
+  sleep 1 &
+  wait "$!"
+  waited=$((waited + 1))
+done
+exit "$code"
+"""
+
+# Runs under `orchestrator run`, as if it were the tests: prints what they print, ends as they do.
+# It opens the logs before the tests can put a link in their place, or sees that they did.
+RELAY = """\
+: >>/output/stdout.log
+: >>/output/stderr.log
+exec 3</output/stdout.log 4</output/stderr.log
+if [ "$(readlink /proc/self/fd/3) $(readlink /proc/self/fd/4)" != \\
+  '/output/stdout.log /output/stderr.log' ]; then
+  echo 'the tests have replaced their logs' >&2
+  kill -KILL "$$"
+fi
+: >/execution/ready
+until [ -f /output/code ] || [ -e /execution/ended ]; do sleep 1; done &
+over=$!
+tail -n +1 -f --pid="$over" <&3 &
+tail -n +1 -f --pid="$over" <&4 >&2 &
+wait
+code=
+if [ -f /output/code ]; then code=$(head -c 4 /output/code); fi
+case "$code" in
+  129 | 130 | 131 | 132 | 134 | 135 | 136 | 139 | 141 | 142 | 143) kill -"$((code - 128))" "$$" ;;
+  # Without a code they were killed with their container; with these they were never started.
+  '' | *[!0-9]* | 126 | 127 | 137) kill -KILL "$$" ;;
+esac
+exit "$code"
+"""
+
+# $1 is RELAY, and what follows are options of `run`. The kubelet starts this again where it ends,
+# and sends SIGTERM once the tests have ended: what is written then is whole.
+SIDECAR = f"""\
+relay=$1
+shift
+ended=
+code=0
+trap 'ended=yes; : >/execution/ended' TERM
+work() {{
+  "$@" &
+  pid=$!
+  while wait "$pid"; code=$?; kill -0 "$pid" 2>/dev/null; do :; done
+  return "$code"
+}}
+is_complete() {{ orchestrator show "$id" --json | grep -q '"artifact_status": *"complete"'; }}
+store() {{
+  if [ -d "$spool" ]; then work orchestrator run --resume "$spool" || return; fi
+  is_complete && return
+  work orchestrator upload "$id" /artifacts --if-no-files-found ignore && is_complete
+}}
+if [ ! -s /execution/id ]; then
+  orchestrator new --offline >/execution/id.new && mv /execution/id.new /execution/id
+fi
+id=$(cat /execution/id)
+spool=/execution/spool/$id
+if [ -e /execution/done ]; then
+  : # Started again with nothing left to do.
+elif grep -q '"end": {{' "$spool/run.json" 2>/dev/null; then
+  : # Killed while it stored: the spool is whole.
+else
+  rm -rf /execution/spool
+  work orchestrator run --id "$id" --runner-type eks --artifacts /artifacts \\
+    --spool /execution/spool --no-store-command "$@" -- sh -c "$relay" >/dev/null
+fi
+# The tests wait for this; they run whatever has happened here.
+: >/execution/ready
+end=$(($(date +%s) + {_HOLD_SECONDS}))
+until [ -e /execution/done ]; do
+  store
+  code=$?
+  case "$code" in
+    0) : >/execution/done ;;
+    2 | 6 | 7) echo "what is left cannot be stored: exit code $code" >&2; : >/execution/done ;;
+    *) if [ "$(date +%s)" -ge "$end" ]; then : >/execution/done; else sleep 10; fi ;;
+  esac
+done
+while [ -z "$ended" ]; do
+  sleep 3600 &
+  wait "$!"
+done
+exit "$code"
+"""
+
+
+def with_hold(script: str, seconds: int) -> str:
+    """Return a script that gives up so long after the tests have ended."""
+    return script.replace(_HOLD_SECONDS, str(seconds))

@@ -1,0 +1,212 @@
+"""`deploy ec2`: the user data, run as an instance would, but for its packages and its end."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import RunCommand
+from tests.support import faults
+from tests.support.executions import read_record
+from tests.support.objects import bucket_contents, list_keys
+from tests.support.printed import check_shell, check_unit
+from tests.support.proxy import Proxy
+from tests.support.running import process_environment
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+DIRECTORIES = ("/opt/", "/var/lib/orchestrator", "/etc/orchestrator", "/etc/systemd/system")
+# Stand for the system's Python, which makes an environment with the tool as it is here, and for uv.
+STANDS_IN = """\
+#!/bin/bash
+echo "${0##*/} $*" >>"$CALLS"
+make() { mkdir -p "$1/bin"; ln -sf @programs@/{python,orchestrator} "$1/bin/"; }
+case "${0##*/} $*" in
+  python3*' -c '*) [[ ${0##*/} == "$PYTHON" ]] ;;
+  python3*' -m venv '*) make "$3"; ln -sf "$0" "$3/bin/pip"; ln -sf "$0" "$3/bin/uv" ;;
+  'uv venv '*) make "${@: -1}" ;;
+esac
+"""
+PROGRAMS = "python3 python3.11 python3.12 python3.13 apt-get dnf systemctl shutdown".split()
+
+
+@dataclass
+class Instance:
+    """A directory that stands for an instance's file system."""
+
+    root: Path
+    user_data: str
+
+    def boot(self, python: str) -> subprocess.CompletedProcess[str]:
+        """Run the user data where this Python is new enough."""
+        programs = self.root / "programs"
+        programs.mkdir(parents=True)
+        text = STANDS_IN.replace("@programs@", str(Path(sys.executable).parent))
+        for name in PROGRAMS:
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
+        (self.root / "etc/systemd/system").mkdir(parents=True)
+        user_data = self.user_data
+        for name in DIRECTORIES:
+            user_data = user_data.replace(name, f"{self.root}{name}")
+        return self._run(user_data, python)
+
+    def start_unit(self) -> subprocess.CompletedProcess[str]:
+        """Run the unit that stores the spool, once."""
+        (line,) = [
+            line.removeprefix("ExecStart=")
+            for line in self.path("etc/systemd/system/orchestrator-spool.service")
+            .read_text()
+            .splitlines()
+            if line.startswith("ExecStart=")
+        ]
+        lines = self.path("etc/orchestrator/environment").read_text().splitlines()
+        return self._run(line, "none", dict(line.split("=", 1) for line in lines))
+
+    def check(self) -> None:
+        """Check with their own tools the files that the instance has written."""
+        for name in ("prepare", "store"):
+            check_shell(self.path(f"var/lib/orchestrator/{name}").read_text(), "bash")
+        unit = self.path("etc/systemd/system/orchestrator-spool.service")
+        check_unit(self.root / unit.name, unit.read_text())
+
+    def _run(
+        self, script: str, python: str, variables: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        here = {
+            "CALLS": str(self.path("calls")),
+            "ORCHESTRATOR_RUN_UPLOAD_TIMEOUT": "1s",
+            "PATH": f"{self.root}/programs:{os.environ['PATH']}",
+            "PYTHON": python,
+        }
+        return subprocess.run(
+            ["bash", "-c", script],
+            env=process_environment(here | (variables or {})),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+
+    def path(self, name: str) -> Path:
+        return self.root / name
+
+    def calls(self) -> list[str]:
+        """Return what was asked of the system."""
+        return self.path("calls").read_text().splitlines()
+
+
+def make_instance(cli: RunCommand, tmp_path: Path, *arguments: str) -> Instance:
+    out = cli("deploy", "ec2", "--package", "w.whl", *arguments).ok().out
+    return Instance(tmp_path / "instance", out)
+
+
+def only_execution(s3: S3Client, bucket: str) -> str:
+    (key,) = [key for key in list_keys(s3, bucket, "executions/") if "metadata" in key]
+    return key.split("/")[1]
+
+
+def test_an_instance_brings_its_tests_and_stores_what_they_leave(
+    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        content = b'echo "it runs: $1 $PREPARED"; echo more >results/more.txt; exit 7\n'
+        member = tarfile.TarInfo("tests/it's.sh")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    s3.put_object(Bucket=bucket, Key="suites/te sts.tar.gz", Body=archive.getvalue())
+    instance = make_instance(
+        cli,
+        tmp_path,
+        *("--source", f"s3://{bucket}/suites/te sts.tar.gz", "--suite", "it's; rm"),
+        *("--setup", "echo prepared\ntest -d tests", "--", "bash", "tests/it's.sh", "$x\n👩"),
+    )
+    booted = instance.boot("python3.11")
+    assert booted.returncode == 7, booted.stderr
+    instance.check()
+    assert "dnf install -y python3.11" not in instance.calls()
+    assert "pip install --quiet w.whl" in instance.calls()
+    execution_id = only_execution(s3, bucket)
+    record = read_record(s3, bucket, execution_id)
+    assert (record["result"], record["artifact_status"]) == ("fail", "complete")
+    assert (record["runner_type"], record["test_suite"]) == ("ec2", "it's; rm")
+    files = bucket_contents(s3, bucket, f"executions/{execution_id}/")
+    prefix = f"executions/{execution_id}"
+    assert files[f"{prefix}/logs/stdout.log"].decode() == "prepared\nit runs: $x\n👩 \n"
+    assert files[f"{prefix}/artifacts/custom/more.txt"] == b"more\n"
+    assert "systemctl start --no-block orchestrator-spool.service" in instance.calls()
+    # Without --terminate, the instance stays.
+    assert instance.start_unit().returncode == 0
+    assert not [call for call in instance.calls() if call.startswith("shutdown")]
+
+
+def test_an_instance_ends_once_s3_is_back_and_not_before(
+    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    recorder.inject(faults.ResetBefore(), times=None)
+    git = ("git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@t.example")
+    for words in (
+        ("init", "--quiet", "-b", "trunk"),
+        ("commit", "--quiet", "--allow-empty", "-m", "x"),
+        ("tag", "v1"),
+    ):
+        subprocess.run([*git, *words], check=True)
+    source = ("--source", f"file://{tmp_path}#v1", "--setup", "git log --format=%s; false")
+    words = (*source, "--terminate", "--", "echo", "never")
+    instance = make_instance(cli, tmp_path, *words)
+    # No Python is new enough here, as on Ubuntu 22.04.
+    booted = instance.boot("none")
+    instance.check()
+    assert booted.returncode == 128 + 9, booted.stderr
+    assert any(call.startswith("uv venv --python 3.12 ") for call in instance.calls())
+    assert instance.start_unit().returncode != 0
+    assert "shutdown -h now" not in instance.calls()
+    recorder.heal()
+    assert instance.start_unit().returncode == 0
+    assert "shutdown -h now" in instance.calls()
+    execution_id = only_execution(s3, bucket)
+    record = read_record(s3, bucket, execution_id)
+    log = bucket_contents(s3, bucket, f"executions/{execution_id}/logs/stdout.log")
+    assert list(log.values()) == [b"x\n"]
+    # What could not be prepared is no failed test.
+    assert (record["result"], record["artifact_status"]) == ("error", "complete")
+
+
+def test_no_test_is_run_where_nothing_can_be_stored(
+    cli: RunCommand, recorder: Proxy, bucket: str, tmp_path: Path
+) -> None:
+    recorder.inject(faults.access_denied(), times=None)
+    ran = tmp_path / "ran"
+    instance = make_instance(cli, tmp_path, "--terminate", "--", "touch", str(ran))
+    booted = instance.boot("python3.12")
+    assert booted.returncode == 1
+    assert f"nothing can be stored in {bucket} (exit code 5); no test was run" in booted.stderr
+    assert instance.calls()[-1] == "shutdown -h now"
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("source", ["s3://b-1/t.zip", "https://g.example/t.git#v1", "git@g:a/b"])
+def test_user_data_passes_shellcheck(cli: RunCommand, bucket: str, source: str) -> None:
+    words = ["pytest", "it's", "$(touch x)", "a b"]
+    options = ("--source", source, "--setup", "pip install x && $y", "--terminate")
+    out = cli("deploy", "ec2", "--package", "w.whl", *options, "--", *words).ok().out
+    assert out.startswith("#!/bin/bash\n")
+    check_shell(out, "bash")
+
+
+def test_what_ec2_would_not_take_is_refused(cli: RunCommand, bucket: str) -> None:
+    options = ("deploy", "ec2", "--package", "w")
+    assert "EC2 takes 16,384" in cli(*options, "--", "x" * 16000).expect(2).err
+    for source in ("tests/", "s3://b-1", "s3://b-1/dir/", "--upload-pack=x", "ftp://x/y"):
+        assert cli(*options, f"--source={source}", "--", "x").expect(2).out == ""

@@ -1,0 +1,243 @@
+"""`deploy eks`: what Kubernetes takes, and what its containers do, tried as processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.conftest import RunCommand
+from tests.support import faults
+from tests.support.executions import read_record
+from tests.support.objects import bucket_contents
+from tests.support.pod import Pod, command_of, containers_of
+from tests.support.printed import check_kubernetes, check_shell
+from tests.support.proxy import Proxy
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+KEEP_SECONDS = 24 * 3600
+EKS = ("--image", "r.example/o:1", "--test-image", "t@sha256:00")
+# As anybody might type it, some of which Kubernetes, YAML or a shell reads as something else.
+HOSTILE = [
+    "$",
+    "$$",
+    "$$$",
+    "$(HOME)",
+    "$$(HOME)",
+    "${HOME}",
+    "- a: [",
+    "#",
+    "true",
+    "1",
+    "'\"",
+    "",
+]
+HOSTILE += ["ü", "👩\u200d🔬", "a\u00adb", "a\nb\tc", "\x1b[0m", "\u2028", "\ue000", "`id`", "\\"]
+
+RunPod = Callable[..., Pod]
+
+
+def read_manifests(cli: RunCommand, *options: str, command: list[str] | None = None) -> Any:
+    """Return the account and the job."""
+    out = cli("deploy", "eks", *EKS, *options, "--", *(command or ["x"])).ok().out
+    return tuple(yaml.safe_load_all(out))
+
+
+@pytest.fixture
+def run_pod(cli: RunCommand, bucket: str, tmp_path: Path) -> Iterator[RunPod]:
+    """Make a pod that runs a Python program."""
+    with ExitStack() as opened:
+
+        def make(program: str, *options: str) -> Pod:
+            command = [sys.executable, "-c", program]
+            _, job = read_manifests(cli, *options, command=command)
+            pod = Pod(job, tmp_path)
+            opened.callback(pod.close)
+            return pod
+
+        yield make
+
+
+# --- the manifests -----------------------------------------------------------------------
+
+
+def test_kubernetes_takes_the_manifests(cli: RunCommand, bucket: str) -> None:
+    arn = "arn:aws:iam::123456789012:role/runner"
+    out = cli("deploy", "eks", *EKS, "--role-arn", arn, "--suite", "x: y", "--", *HOSTILE).ok().out
+    check_kubernetes(out)
+    account, job = yaml.safe_load_all(out)
+    assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": arn}
+    assert account["automountServiceAccountToken"] is False
+    assert job["metadata"] == {"generateName": "tests-", "namespace": "default"}
+    assert job["spec"]["ttlSecondsAfterFinished"] == KEEP_SECONDS
+    pod = job["spec"]["template"]["spec"]
+    assert pod["restartPolicy"] == "Never"
+    assert pod["serviceAccountName"] == account["metadata"]["name"]
+    assert pod["initContainers"][0]["restartPolicy"] == "Always"
+    assert {"name": "ORCHESTRATOR_BUCKET", "value": bucket} in pod["initContainers"][0]["env"]
+    for part, kind in (("account", "ServiceAccount"), ("job", "Job")):
+        out = cli("deploy", "eks", *EKS, "--part", part, "--", "x").ok().out
+        assert yaml.safe_load(out)["kind"] == kind
+
+
+def test_the_tests_get_no_role_and_no_rights(cli: RunCommand, bucket: str) -> None:
+    _, job = read_manifests(cli, "--cpu", "500m", "--memory", "1.5Gi")
+    template = job["spec"]["template"]
+    pod = template["spec"]
+    assert template["metadata"]["annotations"] == {"eks.amazonaws.com/skip-containers": "tests"}
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    for container in containers_of(job).values():
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        assert container["resources"]["limits"].keys() == {"cpu", "memory"}
+    tests = containers_of(job)["tests"]
+    assert tests["resources"]["limits"] == {"cpu": "500m", "memory": "1.5Gi"}
+    assert [one["name"] for one in tests["env"]] == ["HOME"]
+    # It cannot choose another execution to store its files in.
+    writable = [one["name"] for one in tests["volumeMounts"] if not one.get("readOnly")]
+    assert writable == ["artifacts", "output"]
+
+
+def test_the_scripts_pass_shellcheck_and_the_command_arrives_as_typed(
+    cli: RunCommand, bucket: str
+) -> None:
+    _, job = read_manifests(cli, "--suite", "$(HOME) it's", command=HOSTILE)
+    containers = containers_of(job)
+    assert command_of(containers["tests"])[4:] == HOSTILE
+    store = command_of(containers["store"])
+    assert store[5:] == ["--suite", "$(HOME) it's"]
+    for script in (store[2], store[4], command_of(containers["tests"])[2]):
+        check_shell(script, "sh")
+
+
+# --- the containers ----------------------------------------------------------------------
+
+PRINTS = """\
+import os, signal, sys
+print('out ü', os.environ['ORCHESTRATOR_EXECUTION_ID'])
+print('err', signal.getsignal(signal.SIGINT) is signal.default_int_handler, file=sys.stderr)
+"""
+
+
+def stored(s3: S3Client, bucket: str, execution_id: str) -> dict[str, bytes]:
+    found = bucket_contents(s3, bucket, f"executions/{execution_id}/")
+    return {key.split("/", 2)[2]: data for key, data in found.items()}
+
+
+def test_a_pod_runs_and_stores_though_s3_comes_back_only_at_the_end(
+    run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    recorder.inject(faults.ResetBefore(), times=None)
+    leaves = f"open('{tmp_path}/artifacts/junit.xml', 'w').write('<x/>')"
+    pod = run_pod(PRINTS + leaves, "--suite", "smoke")
+    execution_id = pod.start_all()
+    pod.wait_until(lambda: pod.path("output/code").exists())
+    # `kubectl logs` shows what the tests print.
+    assert pod.path("tests.out").read_text() == f"out ü {execution_id}\n"
+    assert pod.path("tests.err").read_text() == "err True\n"
+    pod.wait_until(lambda: "To store it" in pod.path("store.err").read_text())
+    recorder.heal()
+    assert pod.wait("tests") == 0
+    assert pod.end_sidecar() == 0
+    record = read_record(s3, bucket, execution_id)
+    assert (record["result"], record["artifact_status"]) == ("pass", "complete")
+    assert (record["runner_type"], record["test_suite"]) == ("eks", "smoke")
+    files = stored(s3, bucket, execution_id)
+    assert files["logs/stdout.log"].decode() == f"out ü {execution_id}\n"
+    assert files["artifacts/custom/junit.xml"] == b"<x/>"
+
+
+def test_a_sidecar_that_is_killed_begins_again_and_loses_nothing(
+    run_pod: RunPod, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    waits = f"""
+import pathlib, time
+print('first', flush=True)
+while not pathlib.Path('{tmp_path}/go').exists(): time.sleep(0.05)
+print('second')
+raise SystemExit(3)
+"""
+    pod = run_pod(waits)
+    execution_id = pod.start_all()
+    pod.wait_until(lambda: pod.path("output/stdout.log").read_text() == "first\n")
+    pod.kill("store")
+    pod.start("store")
+    (tmp_path / "go").touch()
+    assert pod.wait("tests") == 3
+    # Started again by the kubelet when all is done, it does nothing more.
+    pod.kill("store")
+    pod.start("store")
+    pod.end_sidecar()
+    record = read_record(s3, bucket, execution_id)
+    assert (record["result"], record["artifact_status"]) == ("fail", "complete")
+    assert stored(s3, bucket, execution_id)["logs/stdout.log"] == b"first\nsecond\n"
+
+
+WAITS = "import time; print('begun', flush=True); time.sleep(60)"
+
+
+@pytest.mark.parametrize("end", ["SIGTERM to the pod", "killed", "killed by its own signal"])
+def test_tests_that_did_not_come_to_their_end_are_an_error(
+    run_pod: RunPod, s3: S3Client, bucket: str, end: str
+) -> None:
+    kills_itself = "import os; print('begun', flush=True); os.kill(os.getpid(), 11)"
+    pod = run_pod(kills_itself if end == "killed by its own signal" else WAITS)
+    execution_id = pod.start_all()
+    pod.wait_until(lambda: pod.path("output/stdout.log").read_text() == "begun\n")
+    if end == "SIGTERM to the pod":
+        pod.terminate("tests")
+    elif end == "killed":
+        pod.kill("tests")
+    assert pod.wait("tests") == {"SIGTERM to the pod": 143, "killed": -9}.get(end, 139)
+    assert pod.end_sidecar() == 0
+    record = read_record(s3, bucket, execution_id)
+    assert (record["result"], record["artifact_status"]) == ("error", "complete")
+    assert stored(s3, bucket, execution_id)["logs/stdout.log"] == b"begun\n"
+
+
+def test_what_s3_refuses_is_on_record_and_all_else_is_stored(
+    run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    recorder.inject(faults.access_denied(), "PutObject", key="artifacts/custom/b", times=None)
+    leaves = f"for name in 'abc': open('{tmp_path}/artifacts/' + name, 'w').write(name)"
+    pod = run_pod(leaves, "--hold", "1s")
+    execution_id = pod.start_all()
+    assert pod.wait("tests") == 0
+    assert pod.end_sidecar() == 3
+    record = read_record(s3, bucket, execution_id)
+    assert (record["result"], record["artifact_status"]) == ("pass", "artifact_error")
+    assert [one["path"] for one in record["failures"]] == ["artifacts/custom/b"]
+    assert {"artifacts/custom/a", "artifacts/custom/c"} <= stored(s3, bucket, execution_id).keys()
+
+
+def test_logs_that_the_tests_replace_by_links_are_not_followed(
+    run_pod: RunPod, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("secret")
+    log = f"{tmp_path}/output/stdout.log"
+    pod = run_pod(
+        f"import os, time; os.unlink('{log}'); os.symlink('{secret}', '{log}')" + "; time.sleep(60)"
+    )
+    execution_id = pod.start_all()
+    pod.wait_until(lambda: Path(log).is_symlink())
+    pod.kill("store")
+    pod.start("store")
+    pod.wait_until(lambda: "finished" in pod.path("store.err").read_text())
+    pod.kill("tests")
+    pod.end_sidecar()
+    assert read_record(s3, bucket, execution_id)["result"] == "error"
+    assert b"secret" not in b"".join(stored(s3, bucket, execution_id).values())

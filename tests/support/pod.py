@@ -1,0 +1,151 @@
+"""A pod whose containers are processes of this machine, their volumes directories."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.support.running import process_environment
+
+_PROGRAMS = str(Path(sys.executable).parent)
+_SECONDS = 60
+# https://github.com/kubernetes/kubernetes/blob/master/third_party/forked/golang/expansion/expand.go
+_REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))?")
+
+
+def expand(text: str, variables: dict[str, str]) -> str:
+    """Expand a word of a container's command as Kubernetes does."""
+
+    def one(match: re.Match[str]) -> str:
+        if match[1] == "$":
+            return "$"
+        return variables.get(match[2], match[0]) if match[2] is not None else match[0]
+
+    return _REFERENCE.sub(one, text)
+
+
+def containers_of(job: Any) -> dict[str, Any]:
+    """Return the containers of a job's pod by name."""
+    pod = job["spec"]["template"]["spec"]
+    return {one["name"]: one for one in (*pod.get("initContainers", ()), *pod["containers"])}
+
+
+def command_of(container: Any) -> list[str]:
+    """Return what the container's runtime starts."""
+    variables = {one["name"]: one["value"] for one in container.get("env", ())}
+    return [expand(word, variables) for word in container["command"]]
+
+
+class Pod:
+    """Runs the containers of a Job as a kubelet does, except that they share a file system.
+
+    What a container prints is in `<directory>/<name>.out` and `.err`.
+    """
+
+    def __init__(self, job: Any, directory: Path) -> None:
+        self._containers = containers_of(job)
+        self._directory = directory
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        for volume in job["spec"]["template"]["spec"]["volumes"]:
+            (directory / volume["name"]).mkdir()
+
+    def path(self, name: str) -> Path:
+        """Return a file of a volume, or of what a container has printed."""
+        return self._directory / name
+
+    def start(self, name: str) -> None:
+        """Start a container, again where it has ended."""
+        container = self._containers[name]
+        words = [self._here(word) for word in command_of(container)]
+        variables = {one["name"]: one["value"] for one in container.get("env", ())}
+        # How long `run` itself waits for S3, before the sidecar tries again.
+        variables["ORCHESTRATOR_RUN_UPLOAD_TIMEOUT"] = "1s"
+        variables["PATH"] = f"{_PROGRAMS}:{os.environ['PATH']}"
+        with self.path(f"{name}.out").open("ab") as out, self.path(f"{name}.err").open("ab") as err:
+            self._running[name] = subprocess.Popen(
+                words,
+                env=process_environment(variables),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+
+    def _here(self, word: str) -> str:
+        for volume in ("artifacts", "execution", "output"):
+            word = re.sub(rf"(?<![\w.-])/{volume}\b", str(self.path(volume)), word)
+        # Nobody wants to wait for so long.
+        return word.replace("else sleep 10;", "else sleep 0.2;")
+
+    def start_all(self) -> str:
+        """Start the sidecar, and the tests once its probe succeeds; return the execution."""
+        self.start("store")
+        probe = [
+            self._here(word)
+            for word in self._containers["store"]["startupProbe"]["exec"]["command"]
+        ]
+        self.wait_until(lambda: subprocess.run(probe, check=False).returncode == 0)
+        self.start("tests")
+        return self.path("execution/id").read_text().strip()
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something to become true."""
+        deadline = time.monotonic() + _SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, self.told()
+            time.sleep(0.05)
+
+    def told(self) -> str:
+        """Return what all containers have printed."""
+        files = sorted(self._directory.glob("*.[oe][ur][tr]"))
+        return "\n".join(f"--- {file.name}\n{file.read_text()}" for file in files)
+
+    def wait(self, name: str) -> int:
+        """Wait for the end of a container; return its exit code."""
+        try:
+            return self._running[name].wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(self.told()) from None
+
+    def end_sidecar(self) -> int:
+        """Tell the sidecar that the tests have ended, as a kubelet does."""
+        self.terminate("store")
+        return self.wait("store")
+
+    def terminate(self, name: str) -> None:
+        """Send SIGTERM to process 1 of a container."""
+        self._running[name].send_signal(signal.SIGTERM)
+
+    def kill(self, name: str) -> None:
+        """Kill all processes of a container, as its end or the lack of memory does."""
+        process = self._running[name]
+        for pid in [process.pid, *_descendants(process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(_SECONDS)
+
+    def close(self) -> None:
+        """End whatever is left."""
+        for name in self._running:
+            self.kill(name)
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    parents: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            child, _, rest = status.read_text().partition(" ")
+            parents.setdefault(int(rest.rpartition(")")[2].split()[1]), []).append(int(child))
+    left = [pid]
+    while left:
+        found = parents.get(left.pop(), [])
+        yield from found
+        left += found

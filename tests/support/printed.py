@@ -1,0 +1,56 @@
+"""Check what `deploy` prints with the tools of the systems that it is for."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# The oldest that has native sidecars, and what is current.
+_KUBERNETES = ("1.29", "1.34")
+
+
+def check_shell(script: str, shell: str) -> None:
+    """Assert that shellcheck finds nothing."""
+    program = shutil.which("shellcheck", path=str(Path(sys.executable).parent))
+    assert program is not None
+    checked = subprocess.run(
+        [program, f"--shell={shell}", "-"],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def check_kubernetes(text: str) -> list[Any]:
+    """Assert that each document is what Kubernetes takes, with no field that it does not know."""
+    import kubernetes_validate
+
+    documents = list(yaml.safe_load_all(text))
+    for document in documents:
+        for version in _KUBERNETES:
+            kubernetes_validate.validate(document, version, strict=True)
+    return documents
+
+
+def check_unit(path: Path, text: str) -> None:
+    """Assert that systemd finds nothing in a unit; where it is not installed, look no further."""
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        return
+    # What a unit starts is on the machine that it is for.
+    lines = [
+        "ExecStart=/bin/true" if line.startswith("ExecStart=") else line
+        for line in text.splitlines()
+    ]
+    path.write_text("\n".join([*lines, ""]))
+    checked = subprocess.run(
+        [program, "verify", "--man=no", path], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
-from orchestrator_cli.core.executions.record.metadata import Status
-from orchestrator_cli.core.executions.record.repository import read_execution
+from orchestrator_cli.core.executions.record.status_probe import may_be_running
 from orchestrator_cli.core.live.digests import GrowingDigests
 from orchestrator_cli.core.live.heartbeat import LivenessWatch, Notice
 from orchestrator_cli.core.live.reader import LiveChunk, LiveReader
@@ -144,7 +143,8 @@ class LogFollower:
         now, silent_seconds = self._watch.look(quiet_seconds)
         if now is Liveness.ALIVE:
             return
-        if self._is_completed() and self._store.head_for_compare(self._key) is None:
+        is_finished = not may_be_running(self._store, self._execution_id)
+        if is_finished and self._store.head_for_compare(self._key) is None:
             raise WriterGoneError(
                 f"{self._log} was not stored; it ends at byte {self._offset:,}",
                 hint=f"`orchestrator show {self._execution_id}` may say why",
@@ -156,10 +156,6 @@ class LogFollower:
                 hint="`orchestrator run --resume` on its host goes on; "
                 f"`orchestrator salvage {self._execution_id}` keeps what is there",
             )
-
-    def _is_completed(self) -> bool:
-        record = read_execution(self._store, self._execution_id).metadata
-        return record.status is Status.COMPLETED
 
     # --- S3 is away --------------------------------------------------------------------------
 

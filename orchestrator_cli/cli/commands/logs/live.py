@@ -11,8 +11,8 @@ from orchestrator_cli.cli.app import App
 from orchestrator_cli.core.base.errors import AccessError, NotFoundError
 from orchestrator_cli.core.executions.keys import live_log_path
 from orchestrator_cli.core.executions.placement import log_storage_path
-from orchestrator_cli.core.executions.record.metadata import Status
-from orchestrator_cli.core.executions.record.repository import wait_for_execution
+from orchestrator_cli.core.executions.record.status_probe import may_be_running
+from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.live.follower import LogFollower, poll_seconds
 from orchestrator_cli.core.live.heartbeat import Heartbeat, LivenessWatch, Notice, Patience
 from orchestrator_cli.core.live.listing import list_live_logs
@@ -72,16 +72,16 @@ class LiveLogs:
         return names
 
     def may_come(self, name: str) -> bool:
-        """Return True if a log that is not stored is being written, or may be yet.
-
-        Raises NotFoundError where there is no such execution.
-        """
+        """Return True if a log that is not stored is being written, or may be yet."""
         if live_log_of(name) is None:
             return False
         if self._state() is not None:
             return True
-        found = wait_for_execution(self._store, self._execution_id, self._app.now())
-        return found.metadata.status is Status.RUNNING
+        read = partial(may_be_running, self._store, self._execution_id)
+        try:
+            return retry_if_new(read, self._execution_id, self._app.now(), self._store.retry.wait)
+        except NotFoundError:
+            return False
 
     def note_running(self) -> None:
         """Say, once, that the execution is running, or that its writer is lost."""

@@ -1,4 +1,4 @@
-"""Whether an execution is a plain one that runs, told without the full record.
+"""Whether an execution runs, told without the full record.
 
 Validating a whole record costs more than storing a hundred small files. An upload to an execution
 that runs and has no failures needs to know just that; everything else is read in full.
@@ -34,3 +34,13 @@ def is_running_without_failures(store: ObjectReader, execution_id: str) -> bool:
     if not isinstance(record, dict) or record.get("execution_id") != execution_id:
         return False
     return all(name in record and record[name] == value for name, value in _RUNNING.items())
+
+
+def may_be_running(store: ObjectReader, execution_id: str) -> bool:
+    """Return False where the record says that the execution is finished. Raises NotFoundError."""
+    try:
+        content = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES).content
+        record = json.loads(content)
+    except (IntegrityError, ValueError):
+        return True
+    return not isinstance(record, dict) or record.get("status") != "completed"

@@ -12,11 +12,11 @@ import pytest
 from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import live_segment_key
-from orchestrator_cli.core.live.follower import LogFollower, WriterGoneError
-from orchestrator_cli.core.live.heartbeat import Heartbeat, LivenessWatch, Notice, Patience
-from orchestrator_cli.core.live.reader import LiveChunk, LiveReader
+from orchestrator_cli.core.live.reading.follower import LogFollower, WriterGoneError
+from orchestrator_cli.core.live.reading.heartbeat import Heartbeat, LivenessWatch, Notice, Patience
+from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
+from orchestrator_cli.core.live.reading.tail import join_last_lines
 from orchestrator_cli.core.live.state import LogPosition
-from orchestrator_cli.core.live.tail import join_last_lines
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES

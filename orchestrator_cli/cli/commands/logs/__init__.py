@@ -28,7 +28,7 @@ from orchestrator_cli.cli.options.search_options import (
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.source import LogSource
     from orchestrator_cli.cli.commands.logs.view import LogView
-    from orchestrator_cli.core.live.heartbeat import Patience
+    from orchestrator_cli.core.live.reading.heartbeat import Patience
 
 # What a terminal without a pager gets of a long log.
 _TERMINAL_LINES = 1000
@@ -166,7 +166,7 @@ def logs(
 
 def _patience(gone_after: timedelta | None) -> Patience:
     """Return when to give the writer up: never where somebody watches a terminal."""
-    from orchestrator_cli.core.live.heartbeat import Patience
+    from orchestrator_cli.core.live.reading.heartbeat import Patience
     from orchestrator_cli.core.live.state import GONE_AFTER_SECONDS
 
     seconds = GONE_AFTER_SECONDS if gone_after is None else gone_after.total_seconds()

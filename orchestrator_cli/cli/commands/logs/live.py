@@ -13,12 +13,12 @@ from orchestrator_cli.core.executions.keys import live_log_path
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.executions.record.status_probe import may_be_running
 from orchestrator_cli.core.executions.record.waiting import retry_if_new
-from orchestrator_cli.core.live.follower import LogFollower, poll_seconds
-from orchestrator_cli.core.live.heartbeat import Heartbeat, LivenessWatch, Notice, Patience
-from orchestrator_cli.core.live.listing import list_live_logs
-from orchestrator_cli.core.live.reader import LiveChunk, LiveReader
+from orchestrator_cli.core.live.reading.follower import LogFollower, poll_seconds
+from orchestrator_cli.core.live.reading.heartbeat import Heartbeat, LivenessWatch, Notice, Patience
+from orchestrator_cli.core.live.reading.listing import list_live_logs
+from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
+from orchestrator_cli.core.live.reading.tail import join_last_lines
 from orchestrator_cli.core.live.state import Liveness, StoredState, liveness
-from orchestrator_cli.core.live.tail import join_last_lines
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore

@@ -24,8 +24,8 @@ from orchestrator_cli.core.transfer.download.range_reader import iter_object_ver
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.live import LiveLogs
     from orchestrator_cli.cli.commands.logs.view import LogView
-    from orchestrator_cli.core.live.heartbeat import Patience
-    from orchestrator_cli.core.live.reader import LiveChunk
+    from orchestrator_cli.core.live.reading.heartbeat import Patience
+    from orchestrator_cli.core.live.reading.reader import LiveChunk
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.types import ObjectMetadata
 

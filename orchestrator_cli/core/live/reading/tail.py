@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator_cli.core.live.listing import ListedSegment, list_segments_after
-from orchestrator_cli.core.live.reader import LiveReader
+from orchestrator_cli.core.live.reading.listing import ListedSegment, list_segments_after
+from orchestrator_cli.core.live.reading.reader import LiveReader
 from orchestrator_cli.core.live.state import LogPosition
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 

@@ -8,9 +8,9 @@ from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError,
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
 from orchestrator_cli.core.executions.record.status_probe import may_be_running
-from orchestrator_cli.core.live.digests import GrowingDigests
-from orchestrator_cli.core.live.heartbeat import LivenessWatch, Notice
-from orchestrator_cli.core.live.reader import LiveChunk, LiveReader
+from orchestrator_cli.core.live.reading.digests import GrowingDigests
+from orchestrator_cli.core.live.reading.heartbeat import LivenessWatch, Notice
+from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
 from orchestrator_cli.core.live.state import Liveness
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import ObjectMetadata

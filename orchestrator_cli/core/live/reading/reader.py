@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.executions.keys import live_segment_key
-from orchestrator_cli.core.live.listing import ListedSegment, list_segments
+from orchestrator_cli.core.live.reading.listing import ListedSegment, list_segments
 from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES, Segment
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.operations.read import get_object_with_head

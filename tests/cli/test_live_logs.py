@@ -14,6 +14,7 @@ from tests.support.faults import access_denied
 from tests.support.live import LogWriter, inject_later_date
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
+from tests.support.serving import Serve
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -160,3 +161,42 @@ def test_interrupted_follower_ends_with_130(
     assert process.stdout.readline() == b"one\n"
     process.send_signal(signal.SIGINT)
     assert process.wait(WAIT) == 130
+
+
+def test_lost_execution_is_told_from_one_that_runs(
+    cli: RunCommand, s3: S3Client, bucket: str, recorder: Proxy, serve: Serve
+) -> None:
+    ids = [make_id(number=number) for number in range(5)]
+    finished, lost, never_live, damaged, other = ids
+    for execution_id in (lost, never_live, damaged):
+        put_execution(s3, bucket, execution_id)
+    put_execution(s3, bucket, finished, status="completed", result="pass")
+    put_execution(s3, bucket, other, test_suite="other")
+    for execution_id in (finished, lost, other):
+        LogWriter(s3, bucket, execution_id).beat()
+    s3.put_object(Bucket=bucket, Key=f"live/{damaged}/state.json", Body=b"{}")
+    date = inject_later_date(recorder, 400)
+    expected = dict.fromkeys(ids) | {lost: "lost", other: "lost"}
+    server = serve()
+    for seconds, word, shown in (
+        (400, "lost", "lost"),
+        (100, "silent", "running"),
+        (0, "alive", "running"),
+    ):
+        date.seconds = seconds
+        expected |= {lost: word, other: word}
+        listed = cli("ls", "--json").ok().json_lines()
+        assert {one["execution_id"]: one["liveness"] for one in listed} == expected
+        assert list(listed[0])[list(listed[0]).index("status") + 1] == "liveness"
+        rows = {line.split()[0]: line.split()[3] for line in cli("ls").ok().lines}
+        assert rows == dict.fromkeys(ids, "running") | {finished: "pass", lost: shown, other: shown}
+        assert cli("show", lost, "--json").ok().json()["liveness"] == word
+        assert f"liveness          {word}" in cli("show", lost).ok().lines
+        page = server.get("/executions").json()["executions"]
+        assert {one["execution_id"]: one["liveness"] for one in page} == expected
+        assert server.get(f"/executions/{lost}").json()["liveness"] == word
+    assert not any(line.startswith("liveness") for line in cli("show", finished).ok().lines)
+    recorder.clear()
+    cli("ls", "--suite", "other").ok()
+    looked_at = [call.key for call in recorder.calls() if call.key.startswith("live/")]
+    assert looked_at == [f"live/{other}/state.json"]

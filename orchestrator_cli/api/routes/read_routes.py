@@ -13,10 +13,17 @@ from orchestrator_cli.api.guard.middleware import ASKED_METHOD
 from orchestrator_cli.api.json import encode
 from orchestrator_cli.api.reads.execution_query import ExecutionQuery
 from orchestrator_cli.api.reads.read_service import ReadService
-from orchestrator_cli.api.schemas import ERRORS, REDIRECT, Cursor, ExecutionPage, FilePage, Id
+from orchestrator_cli.api.schemas import (
+    ERRORS,
+    REDIRECT,
+    Cursor,
+    ExecutionPage,
+    FilePage,
+    Id,
+    JudgedExecution,
+)
 from orchestrator_cli.api.services import services_of
 from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
 router = APIRouter()
 _EXECUTION = "/executions/{execution_id}"
@@ -38,7 +45,7 @@ async def list_executions(request: Request, query: Annotated[ExecutionQuery, Que
     return await _answer(request, lambda reads: reads.executions(query.selection(reads.now())))
 
 
-@router.get(_EXECUTION, tags=["executions"], response_model=ExecutionMetadata, responses=ERRORS)
+@router.get(_EXECUTION, tags=["executions"], response_model=JudgedExecution, responses=ERRORS)
 async def get_execution(request: Request, execution_id: Id) -> Response:
     """Return the validated metadata of an execution, its manifest included."""
     return await _answer(request, lambda reads: reads.execution(execution_id))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.cli.output.execution_table import ExecutionTable
     from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+    from orchestrator_cli.core.live.state import Liveness
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 _DEFAULT_WINDOW = timedelta(days=1)
@@ -82,6 +83,10 @@ def ls(
     On a terminal, a table has the columns that fit; in a pipe it has all of them, with tabs
     between, and no header.
 
+    An execution that is running, and whose writer has shown no sign of life for five minutes, is
+    lost. Nothing stores that: a run that is resumed is running again, and `orchestrator salvage`
+    finishes one that is not.
+
     Times without a zone are local on a terminal, in what is typed and in what is shown; where
     standard output is a pipe or a file, and in JSON, they are UTC.
     """
@@ -124,8 +129,9 @@ def _list_executions(
     table = ExecutionTable(app.output, store.bucket if store.clients.is_aws else None)
     shown = 0
     try:
-        for item in itertools.islice(_read_wanted(app, store, ids, wanted), limit):
-            _print_execution(app, table, item, style)
+        found = _read_wanted(app, store, ids, wanted, only_ids=style == "null")
+        for item, judged in itertools.islice(found, limit):
+            _print_execution(app, table, item, judged, style)
             shown += 1
     finally:
         table.flush()
@@ -152,26 +158,33 @@ def _list_ids(
 
 
 def _read_wanted(
-    app: App, store: ArtifactStore, ids: Iterator[str], wanted: ExecutionFilter
-) -> Iterator[ExecutionMetadata]:
+    app: App, store: ArtifactStore, ids: Iterator[str], wanted: ExecutionFilter, only_ids: bool
+) -> Iterator[tuple[ExecutionMetadata, Liveness | None]]:
     """Yield the executions that are wanted; one that cannot be read is a warning."""
     from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.executions.record.repository import read_executions
+    from orchestrator_cli.core.live.reading.liveness import read_with_liveness
 
-    for execution_id, item in read_executions(store, ids):
+    def is_judged(item: ExecutionMetadata) -> bool:
+        return not only_ids and wanted.matches(item)
+
+    for execution_id, item, judged in read_with_liveness(store, ids, is_judged):
         if isinstance(item, OrchestratorError):
             app.output.warn(f"{execution_id}: {item.message}")
         elif wanted.matches(item):
-            yield item
+            yield item, judged
 
 
-def _print_execution(app: App, table: ExecutionTable, item: ExecutionMetadata, style: str) -> None:
+def _print_execution(
+    app: App, table: ExecutionTable, item: ExecutionMetadata, judged: Liveness | None, style: str
+) -> None:
+    from orchestrator_cli.core.live.reading.liveness import with_liveness
+
     if style == "null":
         app.output.line(item.execution_id, end="\0")
     elif style == "json":
         record = item.to_dict()
         # The manifest is `ls ID --json`; here it would make lines of 100 KiB.
         record.pop("artifacts")
-        app.output.json(record)
+        app.output.json(with_liveness(record, judged))
     else:
-        table.add(item)
+        table.add(item, judged)

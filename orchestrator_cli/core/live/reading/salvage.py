@@ -24,6 +24,7 @@ from orchestrator_cli.core.s3.checksum import create_hash, hash_range
 from orchestrator_cli.core.s3.operations.read import get_object
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.stream_upload import StreamUpload
 
 
@@ -59,14 +60,17 @@ class Salvaged:
 
 
 def salvage(
-    engine: TransferEngine, execution_id: str, older_than: timedelta, now: datetime
+    store: ArtifactStore,
+    engine: TransferEngine,
+    execution_id: str,
+    older_than: timedelta,
+    now: datetime,
 ) -> Salvaged:
     """Store the logs as far as their segments reach, and finish the execution as `error`.
 
     Repeating it changes nothing. Raises NotFoundError where there is nothing to salvage, and
     ConflictError where the writer has been there within `older_than`.
     """
-    store = engine.store
     metadata = read_execution(store, execution_id).metadata
     names = list_live_logs(store, execution_id)
     if not names:
@@ -78,7 +82,7 @@ def salvage(
             "nothing was changed",
             hint="--older-than says how long it has to be gone",
         )
-    logs = [_salvage_log(engine, execution_id, log) for log in names]
+    logs = [_salvage_log(store, engine, execution_id, log) for log in names]
     if metadata.status is Status.RUNNING:
         failed = {log.path: log.failure for log in logs if log.failure is not None}
         record_upload_result(store, execution_id, failed, set())
@@ -99,14 +103,16 @@ def _silent_for(store: ArtifactStore, execution_id: str, names: list[str]) -> ti
     return timedelta(seconds=min(ages))
 
 
-def _salvage_log(engine: TransferEngine, execution_id: str, log: str) -> SalvagedLog:
-    reader = LiveReader(engine.store, execution_id, log)
+def _salvage_log(
+    store: ArtifactStore, engine: TransferEngine, execution_id: str, log: str
+) -> SalvagedLog:
+    reader = LiveReader(store, execution_id, log)
     path = live_log_path(log) or log
     try:
         reader.join()
         if reader.offset:
             raise NotFoundError(f"its first {reader.offset:,} bytes have expired")
-        outcome = _store(engine, artifact_key(execution_id, path), reader)
+        outcome = _store(store, engine, artifact_key(execution_id, path), reader)
     except OrchestratorError as error:
         if error.is_fatal:
             raise
@@ -117,17 +123,20 @@ def _salvage_log(engine: TransferEngine, execution_id: str, log: str) -> Salvage
     return SalvagedLog(path, reader.offset, reader.has_ended, outcome, conflict)
 
 
-def _store(engine: TransferEngine, key: str, reader: LiveReader) -> PutOutcome:
+def _store(
+    store: ArtifactStore, engine: TransferEngine, key: str, reader: LiveReader
+) -> PutOutcome:
     """Store a log create-only. One that is there may go on behind the segments."""
-    head = engine.store.head_for_compare(key)
+    head = store.head_for_compare(key)
     if head is None:
-        return StreamUpload(engine, key, content_type_of(key)).run(SegmentStream(reader))[0]
+        upload = StreamUpload(engine, DirectTarget(store), key, content_type_of(key))
+        return upload.run(SegmentStream(reader))[0]
     digest = create_hash("sha256")
     for chunk in reader.read_new():
         digest.update(chunk.data)
     if head.size_bytes < reader.offset:
         return PutOutcome.CONFLICT
-    stored = hash_range(engine.store.open_object(key), "sha256", 0, reader.offset)
+    stored = hash_range(store.open_object(key), "sha256", 0, reader.offset)
     return PutOutcome.IDENTICAL if stored == digest.digest() else PutOutcome.CONFLICT
 
 

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from orchestrator_cli.api.logs.log_service import MAX_READ_BYTES, FinalLog, LogBytes
+from orchestrator_cli.api.logs.growing_log import GrowingLog
+from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogBytes
+from orchestrator_cli.api.logs.log_service import FinalLog
 from orchestrator_cli.api.routes.read_routes import LogName
 from orchestrator_cli.api.schemas import ERRORS, Id
 from orchestrator_cli.api.services import services_of
@@ -21,6 +23,10 @@ Offset = Annotated[
     ),
 ]
 Length = Annotated[int, Query(ge=0, le=MAX_READ_BYTES, description="The most bytes to return.")]
+Wait = Annotated[
+    float,
+    Query(ge=0, le=20, description="Of a log that grows: wait so many seconds for more of it."),
+]
 _DEFAULT_LENGTH = 256 * 1024
 _PACKED_FROM_BYTES = 1000
 
@@ -44,9 +50,15 @@ async def get_log_bytes(
     name: LogName,
     offset: Offset = 0,
     length: Length = _DEFAULT_LENGTH,
+    wait: Wait = 0.0,
 ) -> Response:
     """Return a part of a log, wherever it begins, without reading the rest."""
     services = services_of(request)
+    if wait and offset >= 0:
+        log = await services.workers.run_read(lambda: services.logs.open(execution_id, name))
+        if isinstance(log, GrowingLog):
+            seconds = min(wait, services.most_wait_seconds)
+            await services.listeners.wait_for_more(log, offset, seconds)
     packs = "gzip" in request.headers.get("accept-encoding", "")
     known = request.headers.get("if-none-match", "")
 

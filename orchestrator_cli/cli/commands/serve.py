@@ -179,6 +179,7 @@ def _serve(
     seconds = deadline.total_seconds()
     known = TokenFile(tokens, app.now, partial(_report_tokens, metrics))
     services = _make_services(app, expires_in, concurrency, metrics)
+    services.most_wait_seconds = min(services.most_wait_seconds, seconds / 2)
     guarded = RequestGuardMiddleware(make_app(services), known, _log, seconds, metrics)
     listening = open_socket(host, port)
     address = f"[{host}]" if ":" in host else host

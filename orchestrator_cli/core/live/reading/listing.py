@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from orchestrator_cli.core.executions.keys import (
     live_log_prefix,
@@ -33,27 +34,30 @@ class ListedSegment:
 
 
 def list_segments(
-    store: ObjectReader, execution_id: str, log: str, offset: int = 0
+    store: ObjectReader, execution_id: str, log: str, offset: int = 0, until: int | None = None
 ) -> list[ListedSegment]:
     """Return the segments of a log without a gap, from the one that holds an offset to the last.
 
-    Some before that may be listed too. Where the log's beginning has expired, they begin behind
-    the offset.
+    Some before that may be listed too, and none that begins at `until` or behind it. Where the
+    log's beginning has expired, they begin behind the offset.
     """
     found: list[ListedSegment] = []
     for back in _STEPS_BACK:
         start = max(0, offset - back)
-        found = list_segments_after(store, execution_id, log, start)
+        found = list_segments_after(store, execution_id, log, start, until)
         if start == 0 or (found and found[0].offset <= offset):
             break
     return found
 
 
 def list_segments_after(
-    store: ObjectReader, execution_id: str, log: str, offset: int
+    store: ObjectReader, execution_id: str, log: str, offset: int, until: int | None = None
 ) -> list[ListedSegment]:
     """Return the segments of a log without a gap that begin at an offset or behind it."""
-    return list(_without_gaps(_list_from(store, execution_id, log, offset)))
+    listed = _list_from(store, execution_id, log, offset)
+    if until is not None:
+        listed = takewhile(lambda one: one.offset < until, listed)
+    return list(_without_gaps(listed))
 
 
 def list_live_logs(store: ObjectReader, execution_id: str) -> list[str]:

@@ -49,9 +49,13 @@ class LiveReader:
         self.offset = 0
         self.has_ended = False
 
-    def join(self, offset: int = 0) -> None:
-        """Begin at an offset; at the first byte that is left where the beginning has expired."""
-        self.begin(list_segments(self._store, self._execution_id, self._log, offset), offset)
+    def join(self, offset: int = 0, until: int | None = None) -> None:
+        """Begin at an offset; at the first byte that is left where the beginning has expired.
+
+        Whoever wants no more than what is before `until` need not list what is behind it.
+        """
+        listed = list_segments(self._store, self._execution_id, self._log, offset, until)
+        self.begin(listed, offset)
 
     def begin(self, listed: list[ListedSegment], offset: int, newlines_to_skip: int = 0) -> None:
         """Begin at an offset of segments that were listed, and behind so many newlines there."""

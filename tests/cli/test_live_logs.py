@@ -191,7 +191,7 @@ def test_lost_execution_is_told_from_one_that_runs(
         rows = {line.split()[0]: line.split()[3] for line in cli("ls").ok().lines}
         assert rows == dict.fromkeys(ids, "running") | {finished: "pass", lost: shown, other: shown}
         assert cli("show", lost, "--json").ok().json()["liveness"] == word
-        assert f"liveness          {word}" in cli("show", lost).ok().lines
+        assert f"liveness\t{word}" in cli("show", lost).ok().lines
         page = server.get("/executions").json()["executions"]
         assert {one["execution_id"]: one["liveness"] for one in page} == expected
         assert server.get(f"/executions/{lost}").json()["liveness"] == word

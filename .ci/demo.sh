@@ -185,6 +185,46 @@ show orchestrator run --suite quick -- python -c 'print("hello from the bench")'
 ends_with 0 orchestrator run --suite quick -- python -c 'print("hello from the bench")'
 run orchestrator logs @latest stdout.log
 
+step 'A slow test, followed by a process that sees only the bucket. Then its machine dies.'
+cat >slow.py <<'PYTHON'
+"""A test that says something five times a second and never ends."""
+
+import itertools
+import time
+
+for number in itertools.count(1):
+    print(f"{number / 5:.1f} s: the door is at {number % 100} %", flush=True)
+    time.sleep(0.2)
+PYTHON
+ID=$(orchestrator new --suite slow)
+show orchestrator run --id "$ID" -- python slow.py
+orchestrator run --id "$ID" --spool spool -- python slow.py >/dev/null 2>&1 &
+machine=$!
+disown "$machine"
+show orchestrator logs -f "$ID" stdout --gone-after 4s
+: >followed.log
+# Standard error is a file: where it is a terminal, somebody watches, and it never gives up.
+orchestrator logs -f "$ID" stdout --gone-after 4s >followed.log 2>followed.err &
+follower=$!
+while kill -0 "$follower" 2>/dev/null && (($(wc -l <followed.log) < 10)); do
+  sleep 0.1
+done
+# The command, and the process that stores what it says.
+parts=$(cat "/proc/$machine/task/$machine/children" 2>/dev/null || pgrep -P "$machine")
+show kill -KILL …
+# shellcheck disable=SC2086 # several
+kill -KILL "$machine" $parts
+ends_with 3 wait "$follower"
+tail -n 2 followed.log
+cat followed.err
+echo 'exit 3'
+
+step 'Nobody will end that log. What was seen of it is kept, and the record says where it ends.'
+run orchestrator salvage "$ID" --older-than 3s
+show orchestrator logs "$ID" stdout
+orchestrator logs "$ID" stdout | cmp - followed.log
+run orchestrator ls --suite slow
+
 step 'What a bench without credentials left on a shared disk: stored, compared, then removed there.'
 raw=efs/bench-07/01H00000000000000000000000/raw
 mkdir -p "$raw"

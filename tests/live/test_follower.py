@@ -197,7 +197,7 @@ def test_writer_that_is_gone_is_told_and_given_up(
     with pytest.raises(WriterGoneError, match=r"stdout\.log ends at byte 4 for now") as gone:
         followed.follow()
     assert gone.value.exit_code == 3
-    assert [notice for notice, _ in followed.notices] == [Notice.SILENT, Notice.LOST]
+    assert [notice for notice, _ in followed.notices] == [Notice.SILENT]
     assert 300 < clock.now - 1000 < 300 + 40
     assert followed.data == b"one\n"
 

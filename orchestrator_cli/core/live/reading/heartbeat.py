@@ -83,9 +83,14 @@ class LivenessWatch:
         return now, silent_seconds
 
     def note(self, now: Liveness, silent_seconds: float = 0.0) -> None:
-        """Tell the liveness where it is another than before."""
+        """Tell the liveness where it is another than before.
+
+        That the writer is lost is no news to whoever gives it up then.
+        """
         if now is self._last:
             return
         self._last = now
+        if now is Liveness.LOST and not self.patience.has_no_end:
+            return
         notices = {Liveness.SILENT: Notice.SILENT, Liveness.LOST: Notice.LOST}
         self.tell(notices.get(now, Notice.ALIVE_AGAIN), silent_seconds)

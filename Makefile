@@ -28,6 +28,10 @@ BENCH_VENV := .venv-bench
 BENCH_LOCK := .ci/bench.lock
 BENCH_LOCKED := $(BENCH_VENV)/.locked
 
+# What drives a browser, on top of what is in .venv.
+BROWSER_LOCK := .ci/browser.lock
+BROWSER_LOCKED := $(VENV)/.browser
+
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 FIGURES ?=
@@ -43,11 +47,15 @@ demo: $(INSTALLED) ## a tour of the commands against a throw-away S3 on this mac
 
 .PHONY: test
 test: $(INSTALLED) ## run the tests (PYTEST_ARGS="-k upload" to choose)
-	$(BIN)/pytest -n auto -m "not localstack" $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto -m "not localstack and not browser" $(PYTEST_ARGS)
 
 .PHONY: test-localstack
 test-localstack: $(INSTALLED) $(LOCALSTACK_LOCKED) ## run the tests that need a stricter S3: LocalStack's, installed apart
 	$(BIN)/pytest tests/localstack -m localstack $(PYTEST_ARGS)
+
+.PHONY: test-browser
+test-browser: $(INSTALLED) $(BROWSER_LOCKED) ## run the tests of the web pages in Chromium: apt-get install chromium
+	$(BIN)/pytest tests/browser -m browser $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) $(BENCH_LOCKED) ## measure beside awscli, s5cmd, rclone, boto3 (BENCH_ARGS=--help for more); needs nginx
@@ -96,6 +104,9 @@ lock: $(VENV)/pyvenv.cfg ## resolve the lock again (LOCK_ARGS=--upgrade for newe
 	  --universal --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" --quiet --output-file $(LOCALSTACK_LOCK) $(LOCK_ARGS)
 
+	$(BIN)/uv pip compile --group browser --python-version 3.11 --constraint $(LOCK) \
+	  --universal --generate-hashes --no-annotate --no-emit-index-url \
+	  --custom-compile-command "make lock" --quiet --output-file $(BROWSER_LOCK) $(LOCK_ARGS)
 	$(BIN)/uv pip compile --group bench --python-version 3.11 \
 	  --universal --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" --quiet --output-file $(BENCH_LOCK) $(LOCK_ARGS)
@@ -122,6 +133,11 @@ $(LOCKED): $(LOCK) | $(VENV)/pyvenv.cfg
 
 $(INSTALLED): pyproject.toml orchestrator_cli/__init__.py $(LOCKED)
 	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(BROWSER_LOCKED): $(BROWSER_LOCK) | $(INSTALLED)
+	@echo "installing $(BROWSER_LOCK)"
+	@$(PIP) install --require-hashes --requirement $(BROWSER_LOCK)
 	@touch $@
 
 $(BENCH_LOCKED): $(BENCH_LOCK) | $(VENV)/pyvenv.cfg

@@ -36,8 +36,9 @@ def test_any_part_of_a_log_is_one_request(
         told = [answer.headers[f"x-log-{name}"] for name in ("offset", "size", "state")]
         assert told == [str(offset), str(len(LOG)), "final"]
         assert answer.headers.get("x-log-line") == (None if offset else "0")
-    # One look at the log serves for all of its parts, and one read for each that is not empty.
-    assert recorder.operations() == {"GetObject": 5, "HeadObject": 1}
+    # One look at the log and at its index, which it has not, serves for all of its parts; each
+    # that is not empty is one read.
+    assert recorder.operations() == {"GetObject": 5 + 1, "HeadObject": 1}
     assert server.get(f"{base}/stderr.log/bytes?offset=-5").headers["x-log-size"] == "0"
 
 

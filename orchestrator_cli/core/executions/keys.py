@@ -90,6 +90,16 @@ def derived_prefix(execution_id: str) -> str:
     return f"{DERIVED_PREFIX}{execution_id}/"
 
 
+def log_index_key(execution_id: str, log: str) -> str:
+    """Return the key of what was computed from a log: `stdout` for logs/stdout.log."""
+    return f"{derived_prefix(execution_id)}logs/{log}.log.json.gz"
+
+
+def log_tail_key(execution_id: str, log: str) -> str:
+    """Return the key of a log's last bytes, which can be read where the log is archived."""
+    return f"{derived_prefix(execution_id)}tail/{log}.log"
+
+
 def key_after_execution(execution_id: str) -> str:
     """Return what sorts behind everything of one execution, and before all of the next."""
     return f"{EXECUTIONS_PREFIX}{execution_id}0"

@@ -191,19 +191,22 @@ class ArchiveInspector:
             return Configuration()
 
     def _terms(self, listed: ObjectSummary) -> str:
-        from orchestrator_cli.core.retention.prices import price_retrieval, retrieval_prices
+        return restore_terms(self._store.clients.region, listed.storage_class, 1, listed.size_bytes)
 
-        region, prices = retrieval_prices(self._store.clients.region)
-        return ", ".join(
-            f"up to {prices.retrieval[listed.storage_class, tier].within_hours} h and "
-            + format_estimate(
-                price_retrieval(
-                    prices, listed.storage_class, tier, 1, listed.size_bytes, RESTORE_DAYS
-                )
-            )
-            + f" ({tier})"
-            for tier in ("bulk", "standard")
-        ) + ("" if self._store.clients.region == region else f" at the prices of {region}")
+
+def restore_terms(own_region: str, storage_class: str, count: int, size_bytes: int) -> str:
+    """Say how long it takes to restore objects of one storage class, and what it costs."""
+    from orchestrator_cli.core.retention.prices import price_retrieval, retrieval_prices
+
+    region, prices = retrieval_prices(own_region)
+    return ", ".join(
+        f"up to {prices.retrieval[storage_class, tier].within_hours} h and "
+        + format_estimate(
+            price_retrieval(prices, storage_class, tier, count, size_bytes, RESTORE_DAYS)
+        )
+        + f" ({tier})"
+        for tier in ("bulk", "standard")
+    ) + ("" if own_region == region else f" at the prices of {region}")
 
 
 def format_estimate(dollars: float) -> str:

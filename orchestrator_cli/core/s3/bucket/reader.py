@@ -151,6 +151,11 @@ class ObjectReader:
         for page in self._pages(ListQuery(prefix, start_after, "/", bucket=self.bucket)):
             yield from page.prefixes
 
+    def list_folder(self, prefix: str, start_after: str = "", at_once: int = 1000) -> ListPage:
+        """Return the objects and the prefixes one level below a prefix, one page of them."""
+        query = ListQuery(prefix, start_after, "/", page_size=at_once, bucket=self.bucket)
+        return self.clients.run(list_objects(query))
+
     def _pages(self, query: ListQuery) -> Iterator[ListPage]:
         token = None
         progress = ListingProgress(query.what)

@@ -1,0 +1,134 @@
+"""What is computed from a log once, so that a part of it is found without reading it all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
+from orchestrator_cli.core.executions.logs.search import whole_lines
+from orchestrator_cli.core.s3.part_plan import MIB
+
+INDEX_VERSION = 1
+POINT_BYTES = MIB
+MAX_ERROR_LINES = 1000
+TAIL_BYTES = 64 * 1024
+# A log of 5 TiB has as many points as fit.
+MAX_INDEX_BYTES = 256 * MIB
+# Words by which programs say that something went wrong; "0 errors" says that nothing did.
+ERROR_PATTERNS = (
+    r"\b(?:ERROR|FATAL|FAILED|FAILURE|PANIC|CRITICAL)\b",
+    r"\b(?:Error|Exception|Traceback|Failed|Fatal|Panic)\b",
+    r"\b[A-Za-z]+(?:Error|Exception)\b",
+    r"\b(?:error|fatal|panic):",
+    r"[Ss]egmentation fault",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogIndex:
+    """Where lines are in one log, which is known by its size and ETag (without quotes).
+
+    `points` are (offset in bytes, newlines before it), a mebibyte apart; `errors` are (offset,
+    newlines before it) of lines that tell of an error, the first thousand of them.
+    """
+
+    size_bytes: int
+    etag: str
+    line_count: int
+    points: list[tuple[int, int]] = field(default_factory=list)
+    errors: list[tuple[int, int]] = field(default_factory=list)
+
+    def point_before(self, offset: int) -> tuple[int, int]:
+        """Return the last point at or before an offset."""
+        at = bisect_right(self.points, offset, key=lambda point: point[0])
+        return self.points[at - 1] if at else (0, 0)
+
+    def point_before_line(self, line: int) -> tuple[int, int]:
+        """Return the last point before the newline behind which a line begins."""
+        at = bisect_left(self.points, line, key=lambda point: point[1])
+        return self.points[at - 1] if at else (0, 0)
+
+    def to_bytes(self) -> bytes:
+        """Return the index as it is stored: JSON, packed."""
+        record = {
+            "version": INDEX_VERSION,
+            "size_bytes": self.size_bytes,
+            "etag": self.etag,
+            "line_count": self.line_count,
+            "points": [{"offset": offset, "line": line} for offset, line in self.points],
+            "errors": [{"offset": offset, "line": line} for offset, line in self.errors],
+        }
+        return gzip.compress(json.dumps(record, separators=(",", ":")).encode(), mtime=0)
+
+
+def parse_index(content: bytes) -> LogIndex | None:
+    """Return a stored index, or None for what is none of this version."""
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        plain = unpacker.decompress(content, MAX_INDEX_BYTES)
+        record = json.loads(plain)
+        if record["version"] != INDEX_VERSION or not unpacker.eof:
+            return None
+        size, etag, count = record["size_bytes"], record["etag"], record["line_count"]
+        if not (isinstance(size, int) and isinstance(etag, str) and isinstance(count, int)):
+            return None
+        return LogIndex(size, etag, count, _pairs(record["points"]), _pairs(record["errors"]))
+    except (zlib.error, ValueError, KeyError, TypeError):
+        return None
+
+
+def index_log(blocks: Iterable[bytes | memoryview], size_bytes: int, etag: str) -> LogIndex:
+    """Compute the index of a log from its bytes, which pass by once."""
+    counter = _LineCounter()
+    errors: list[tuple[int, int]] = []
+    pattern = LinePattern(ERROR_PATTERNS)
+    offset = line = 0
+    for block in whole_lines(counter.watch(blocks)):
+        if len(errors) < MAX_ERROR_LINES:
+            errors += _error_lines(pattern, block, offset, line)
+        offset += len(block)
+        line += block.count(b"\n")
+    errors = errors[:MAX_ERROR_LINES]
+    return LogIndex(size_bytes, etag, counter.lines, counter.points, errors)
+
+
+def _error_lines(
+    pattern: LinePattern, block: bytes, offset: int, line: int
+) -> Iterator[tuple[int, int]]:
+    counted = 0
+    for start, _ in pattern.spans(block):
+        line += block.count(b"\n", counted, start)
+        counted = start
+        yield offset + start, line
+
+
+class _LineCounter:
+    """Counts newlines of bytes that pass, and notes how many there are before each mebibyte."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.points: list[tuple[int, int]] = []
+        self._offset = 0
+
+    def watch(self, blocks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+        for block in blocks:
+            content = bytes(block)
+            at = 0
+            while at < len(content):
+                if self._offset % POINT_BYTES == 0:
+                    self.points.append((self._offset, self.lines))
+                end = min(len(content), at + POINT_BYTES - self._offset % POINT_BYTES)
+                self.lines += content.count(b"\n", at, end)
+                self._offset += end - at
+                at = end
+            yield content
+
+
+def _pairs(points: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    return [(int(point["offset"]), int(point["line"])) for point in points]

@@ -1,0 +1,88 @@
+"""Make and keep what is computed from the logs of an execution; anybody may compute it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator_cli.core.base.errors import (
+    ArchivedError,
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+)
+from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key
+from orchestrator_cli.core.executions.logs.finding import list_logs
+from orchestrator_cli.core.executions.logs.index import (
+    MAX_INDEX_BYTES,
+    TAIL_BYTES,
+    LogIndex,
+    index_log,
+    parse_index,
+)
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.types import ObjectSummary, PutOutcome
+from orchestrator_cli.core.transfer.download.range_reader import iter_range
+
+_INDEX_TYPE = "application/gzip"
+_TAIL_TYPE = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedLog:
+    """A log whose index is stored now."""
+
+    name: str
+    size_bytes: int
+    line_count: int
+    error_count: int
+
+
+def index_execution(store: ArtifactStore, execution_id: str) -> Iterator[IndexedLog]:
+    """Read each log of an execution once, and store its index and its tail.
+
+    Raises NotFoundError, ArchivedError.
+    """
+    for name, log in list_logs(store, execution_id).logs.items():
+        index = _read(store, log)
+        tail = (
+            bytes(store.get_range(log.key, max(0, log.size_bytes - TAIL_BYTES), TAIL_BYTES))
+            if (log.size_bytes)
+            else b""
+        )
+        _put(store, log_index_key(execution_id, name), index.to_bytes(), _INDEX_TYPE)
+        _put(store, log_tail_key(execution_id, name), tail, _TAIL_TYPE)
+        yield IndexedLog(name, log.size_bytes, index.line_count, len(index.errors))
+
+
+def read_index(store: ObjectReader, execution_id: str, name: str) -> LogIndex | None:
+    """Return the stored index of a log; None where there is none that can be used."""
+    try:
+        return parse_index(store.get(log_index_key(execution_id, name), MAX_INDEX_BYTES).content)
+    except (NotFoundError, IntegrityError, ArchivedError):
+        return None
+
+
+def read_tail(store: ObjectReader, execution_id: str, name: str) -> bytes:
+    """Return the last bytes of a log as they were kept; none where they were not."""
+    try:
+        return store.get(log_tail_key(execution_id, name), TAIL_BYTES).content
+    except (NotFoundError, IntegrityError, ArchivedError):
+        return b""
+
+
+def _read(store: ArtifactStore, log: ObjectSummary) -> LogIndex:
+    blocks = iter_range(store, log.key, 0, log.size_bytes) if log.size_bytes else iter(())
+    return index_log(blocks, log.size_bytes, log.etag)
+
+
+def _put(store: ArtifactStore, key: str, content: bytes, content_type: str) -> None:
+    """Make an object hold this content; whoever else does so at once computes the same."""
+    if store.put_if_absent(key, content, content_type)[0] is not PutOutcome.CONFLICT:
+        return
+    try:
+        store.compare_and_swap(key, content, store.head_fast(key).etag, content_type)
+    except ConflictError:
+        if bytes(store.get(key).content) != content:
+            raise

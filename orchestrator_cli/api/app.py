@@ -11,6 +11,8 @@ from starlette.routing import Match, Route
 
 from orchestrator_cli import __version__
 from orchestrator_cli.api.docs.openapi import complete_document
+from orchestrator_cli.api.pages import file_routes, login
+from orchestrator_cli.api.pages import routes as page_routes
 from orchestrator_cli.api.problems import RETRY_AFTER_SECONDS, problem, problem_from_error
 from orchestrator_cli.api.routes import log_routes, read_routes, service_routes, upload_routes
 from orchestrator_cli.api.services import Services
@@ -20,6 +22,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
 
 _MODULES = (service_routes, read_routes, log_routes, upload_routes)
+_PAGES = (login, page_routes, file_routes)
 
 
 def make_app(services: Services) -> FastAPI:
@@ -37,7 +40,7 @@ def make_app(services: Services) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     _add_errors(app)
     _add_http_errors(app)
-    for module in _MODULES:
+    for module in (*_MODULES, *_PAGES):
         app.include_router(module.router)
     service_routes.add_documents(app, complete_document(app))
     return app
@@ -80,7 +83,10 @@ def _add_http_errors(app: FastAPI) -> None:
 def _allowed(app: FastAPI, request: Request) -> str:
     """Return the methods of a path; routes of one path name their own only."""
     found: set[str] = set()
-    for route in (*app.routes, *(route for module in _MODULES for route in module.router.routes)):
+    for route in (
+        *app.routes,
+        *(route for module in (*_MODULES, *_PAGES) for route in module.router.routes),
+    ):
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             found |= route.methods or set()
     return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))

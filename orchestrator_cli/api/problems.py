@@ -58,10 +58,14 @@ def problem(
     return Response(content, status, {"Cache-Control": "no-store", **(headers or {})}, PROBLEM_TYPE)
 
 
+def status_of_error(error: OrchestratorError) -> int:
+    """Return the HTTP status that stands for an error of the library."""
+    return _STATUSES[kind_of_error(error)]
+
+
 def problem_from_error(error: OrchestratorError) -> Response:
     """Return the answer for an error of the library."""
-    kind = kind_of_error(error)
-    status = _STATUSES[kind]
+    kind, status = kind_of_error(error), status_of_error(error)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
     return problem(
         status,

@@ -25,6 +25,8 @@ from orchestrator_cli.api.problems import problem
 
 # Where a request's token is found in its scope.
 TOKEN = "orchestrator.token"
+# The tokens that are valid now.
+TOKENS = "orchestrator.tokens"
 # And its method as it was asked: a HEAD is served as a GET.
 ASKED_METHOD = "orchestrator.method"
 _HEADERS = (
@@ -60,7 +62,7 @@ class RequestGuardMiddleware:
         answer = ResponseRecorder(send, _HEADERS, min(SEND_SECONDS, self.deadline_seconds))
         self.metrics.begin_request()
         refused, token = check_request(scope, self.tokens)
-        inner = _inner_scope(scope, token)
+        inner = _inner_scope(scope, token, self.tokens)
         try:
             await self._answer(refused or self.app, inner, receive, answer)
         finally:
@@ -97,10 +99,16 @@ class RequestGuardMiddleware:
                 raise
 
 
-def _inner_scope(scope: Scope, token: Token | None) -> dict[str, Any]:
+def _inner_scope(scope: Scope, token: Token | None, tokens: TokenFile) -> dict[str, Any]:
     """Return the scope as the application sees it: a HEAD is a GET whose body nobody sends."""
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    return {**scope, "method": method, ASKED_METHOD: scope["method"], TOKEN: token}
+    return {
+        **scope,
+        "method": method,
+        ASKED_METHOD: scope["method"],
+        TOKEN: token,
+        TOKENS: tokens,
+    }
 
 
 def _log_line(scope: Scope, answer: ResponseRecorder, token: Token | None, seconds: float) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from starlette.responses import Response
 from starlette.types import Scope
 
 from orchestrator_cli.api.guard.auth import UPLOADS, Token
+from orchestrator_cli.api.guard.cookies import cookie_token, is_loopback_host
 from orchestrator_cli.api.guard.exchange import MAX_BODY_BYTES
 from orchestrator_cli.api.guard.token_file import TokenFile
 from orchestrator_cli.api.problems import problem
@@ -16,27 +19,60 @@ PROBE_PATHS = frozenset({"/healthz", "/readyz"})
 DOCUMENT_PATHS = frozenset({"/docs", "/openapi.json"})
 MAX_TARGET_BYTES = 8192
 MAX_HEADER_BYTES = 16 * 1024
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+# Pages for people. Whoever is not logged in sees how to log in; a file's own link holds its right.
+PAGES = "/ui/"
+_OPEN_PAGES = frozenset({"/ui", "/ui/login", "/ui/logout"})
+_OPEN_FOLDERS = ("/ui/static/", "/a/")
 
 
 def check_request(scope: Scope, tokens: TokenFile) -> tuple[Response | None, Token | None]:
     """Return the response that refuses a request, or None; and the token it came with."""
-    headers = _headers(scope)
+    headers = request_headers(scope)
     refused = _check_size(scope, headers)
     if refused is not None or scope["path"] in PROBE_PATHS:
         return refused, None
     if not tokens.required:
         return _check_host(headers) or _check_type(scope, headers), None
-    if scope["path"] in DOCUMENT_PATHS and scope["method"] in ("GET", "HEAD"):
+    if _is_open(scope["path"], scope["method"]):
         return None, None
-    scheme, _, presented = headers.get("authorization", "").partition(" ")
-    token = tokens.find(presented.strip()) if scheme.lower() == "bearer" else None
+    presented = _presented_token(scope["method"], headers)
+    token = tokens.find(presented) if presented is not None else None
     if token is None:
-        challenge = {"WWW-Authenticate": "Bearer"}
-        return problem(401, "unauthenticated", "no valid bearer token", challenge), None
+        return _ask_for_token(scope), None
     if not token.allows(scope["method"], scope["path"]):
         return problem(403, "forbidden", f"this token is for {_purpose(token)} only"), token
     return _check_type(scope, headers), token
+
+
+def _is_open(path: str, method: str) -> bool:
+    reads = method in ("GET", "HEAD")
+    if path in DOCUMENT_PATHS or path.startswith(_OPEN_FOLDERS):
+        return reads
+    return path in _OPEN_PAGES and (reads or method == "POST")
+
+
+def _presented_token(method: str, headers: dict[str, str]) -> str | None:
+    """Return the token of the header, or a browser's, which is good for looking only."""
+    if "authorization" in headers:
+        scheme, _, presented = headers["authorization"].partition(" ")
+        return presented.strip() if scheme.lower() == "bearer" else None
+    return (cookie_token(headers) or None) if method in ("GET", "HEAD") else None
+
+
+def _ask_for_token(scope: Scope) -> Response:
+    """Refuse a program; lead a person to the login page, and from there back.
+
+    The way there is relative, as a proxy may serve us below any path.
+    """
+    if not scope["path"].startswith(PAGES):
+        challenge = {"WWW-Authenticate": "Bearer"}
+        return problem(401, "unauthenticated", "no valid bearer token", challenge)
+    path = scope["path"].removeprefix(PAGES)
+    query = scope["query_string"].decode("latin-1")
+    target = quote(path + (f"?{query}" if query else ""))
+    up = "../" * path.count("/")
+    headers = {"Location": f"{up or './'}login?next={target}", "Cache-Control": "no-store"}
+    return Response(status_code=303, headers=headers)
 
 
 def _purpose(token: Token) -> str:
@@ -69,12 +105,11 @@ def _check_type(scope: Scope, headers: dict[str, str]) -> Response | None:
 
 def _check_host(headers: dict[str, str]) -> Response | None:
     """Refuse other names of this machine: a web page could have its own name lead here."""
-    host = headers.get("host", "")
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    if name.lower() in _LOOPBACK_NAMES:
+    if is_loopback_host(headers):
         return None
     return problem(421, "http", "without tokens only localhost is served")
 
 
-def _headers(scope: Scope) -> dict[str, str]:
+def request_headers(scope: Scope) -> dict[str, str]:
+    """Return the headers of a request by their names in lower case."""
     return {name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]}

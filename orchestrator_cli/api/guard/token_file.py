@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
+import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -45,6 +47,7 @@ class TokenFile:
         self._now = now
         self._report = report
         self._lock = threading.Lock()
+        self._random = secrets.token_bytes(32)
         self._state: _State | None = None
         self._told: tuple[_State | None, str | None] | None = None
         self._tokens: tuple[Token, ...] = ()
@@ -56,6 +59,14 @@ class TokenFile:
     def required(self) -> bool:
         """Whether a request needs a token."""
         return self._path is not None
+
+    def signing_key(self) -> bytes:
+        """Return a secret that all servers of this file of tokens have; random without a file."""
+        self._refresh()
+        if not self._tokens:
+            return self._random
+        hashes = "".join(sorted(token.sha256 for token in self._tokens))
+        return hashlib.sha256(f"orchestrator links {hashes}".encode()).digest()
 
     def find(self, presented: str) -> Token | None:
         """Return the token that was presented, unless it has ended.

@@ -6,46 +6,24 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator_cli.api.logs.final_log import FinalLog
 from orchestrator_cli.api.logs.growing_log import GrowingLogs
-from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogBytes, LogSource, LogState
-from orchestrator_cli.core.base.errors import NotFoundError, UnavailableError
-from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.api.logs.log_bytes import LogSource
+from orchestrator_cli.api.logs.log_indexes import LogIndexes
+from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.executions.ids import parse_execution_id
-from orchestrator_cli.core.executions.logs.finding import find_log
+from orchestrator_cli.core.executions.logs.finding import find_log, log_name
+from orchestrator_cli.core.executions.logs.index import LogIndex
 from orchestrator_cli.core.executions.placement import log_storage_path
-from orchestrator_cli.core.retention.archive import explain_archived_errors
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import ObjectMetadata
+from orchestrator_cli.core.transfer.download.log_index import read_tail
 
 # A final log never changes. It may be deleted or replaced by hand, and that shows after a while.
 _HEAD_SECONDS = 60.0
 _MAX_HEADS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class FinalLog:
-    """A log that is stored, and will not change."""
-
-    store: ArtifactStore
-    head: ObjectMetadata
-    now: Callable[[], datetime]
-
-    def read(self, offset: int, length: int, wait_seconds: float = 0.0) -> LogBytes:
-        """Return a part of it. Raises ArchivedError. There is nothing to wait for."""
-        size = self.head.size_bytes
-        start = max(0, size + offset) if offset < 0 else min(offset, size)
-        wanted = min(length, MAX_READ_BYTES, size - start)
-        data: memoryview | bytes = b""
-        if wanted:
-            with explain_archived_errors(self.store, self.head.key, self.now()):
-                data = self.store.get_range(self.head.key, start, wanted)
-        if len(data) != wanted:
-            raise UnavailableError(f"read of {printable(self.head.key)}: the answer is incomplete")
-        line = 0 if start == 0 else None
-        return LogBytes(start, data, size, LogState.FINAL, line, self.head.etag.strip('"'))
 
 
 class LogService:
@@ -62,22 +40,41 @@ class LogService:
         self._clock = clock
         self._lock = threading.Lock()
         self._growing = GrowingLogs(store, clock)
+        self._indexes = LogIndexes(store)
         self._heads: OrderedDict[tuple[str, str], tuple[float, ObjectMetadata]] = OrderedDict()
 
     def open(self, text: str, name: str) -> LogSource:
         """Return a log by an execution's id and a log's name. Raises NotFoundError."""
-        execution_id, path = _named(text, name)
-        log = path.removeprefix("logs/")
-        growing = self._growing.known(execution_id, log)
+        execution_id, short = _named(text, name)
+        growing = self._growing.known(execution_id, f"{short}.log")
         if growing is not None:
             return growing
         try:
-            return FinalLog(self._store, self.head(text, name), self._now)
+            head = self.head(text, name)
+            index = self._indexes.find(execution_id, short, head, computes=False)
+            return FinalLog(self._store, head, self._now, index)
         except NotFoundError as error:
-            growing = None if error.is_fatal else self._growing.find(execution_id, log)
+            if not error.is_fatal:
+                growing = self._growing.find(execution_id, f"{short}.log")
             if growing is None:
                 raise
             return growing
+
+    def index(self, text: str, name: str) -> LogIndex | None:
+        """Return the index of a stored log, if somebody has made one or the log is not large."""
+        execution_id, short = _named(text, name)
+        if self._growing.known(execution_id, f"{short}.log") is not None:
+            return None
+        try:
+            head = self.head(text, name)
+        except NotFoundError:
+            # It may grow; that it exists is seen where it is read.
+            return None
+        return self._indexes.find(execution_id, short, head, computes=True)
+
+    def kept_tail(self, text: str, name: str) -> bytes:
+        """Return the last bytes of a log that were kept apart from it; none where none were."""
+        return read_tail(self._store, *_named(text, name))
 
     def head(self, text: str, name: str) -> ObjectMetadata:
         """Look a stored log up, seldom: whoever shows it asks for many parts."""
@@ -96,8 +93,8 @@ class LogService:
 
 
 def _named(text: str, name: str) -> tuple[str, str]:
-    """Return an execution's id and a log's path. Raises UsageError, NotFoundError."""
-    path = log_storage_path(name)
-    if path is None:
+    """Return an execution's id and a log's name, `stdout`. Raises UsageError, NotFoundError."""
+    short = log_name(log_storage_path(name) or "")
+    if not short:
         raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
-    return parse_execution_id(text), path
+    return parse_execution_id(text), short

@@ -30,7 +30,10 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExecutionSelection:
-    """One page of the executions of a time window."""
+    """One page of the executions of a time window.
+
+    `looks_at` is how many of them may be read to find those that a filter takes.
+    """
 
     since: datetime
     until: datetime | None
@@ -38,6 +41,7 @@ class ExecutionSelection:
     filter: ExecutionFilter
     limit: int
     cursor: str | None
+    looks_at: int = 1000
 
 
 class ExecutionQuery(BaseModel):

@@ -73,7 +73,7 @@ class ReadService:
     def executions(self, asked: ExecutionSelection) -> dict[str, Any]:
         """Return a page of the executions of a time window that a filter takes."""
         ids = iter(self._ids(asked))
-        looks_at = asked.limit if asked.filter.takes_everything else MAX_LOOKED_AT
+        looks_at = asked.limit if asked.filter.takes_everything else asked.looks_at
         looked_at = list(itertools.islice(ids, looks_at))
         found, unreadable, last = [], [], None
         judged_ones = read_with_liveness(self.store, looked_at, asked.filter.matches)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
+from orchestrator_cli.api.json import encode, json_answer
+from orchestrator_cli.api.logs.final_log import FinalLog
 from orchestrator_cli.api.logs.growing_log import GrowingLog
 from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogBytes
-from orchestrator_cli.api.logs.log_service import FinalLog
+from orchestrator_cli.api.logs.log_search import LogSearch, find_line
+from orchestrator_cli.api.routes.log_messages import LinePlace, LogErrors, LogSearchQuery
 from orchestrator_cli.api.routes.read_routes import LogName
 from orchestrator_cli.api.schemas import ERRORS, Id
-from orchestrator_cli.api.services import services_of
+from orchestrator_cli.api.services import Services, services_of
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.text import without_secrets
 
 router = APIRouter(prefix="/executions/{execution_id}/logs/{name}", tags=["files"])
 Offset = Annotated[
@@ -30,6 +36,16 @@ Wait = Annotated[
 _DEFAULT_LENGTH = 256 * 1024
 _PACKED_FROM_BYTES = 1000
 
+LineNumber = Annotated[int, Query(ge=1, le=2**53, description="The number of a line, from 1.")]
+_RECORDS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A line of JSON for each line that is found: `offset`, `end`, `text`, and "
+        "`line` where all before it was read; one now and then with `read` and `size`; and a last "
+        "one with `complete`: whether the whole log was searched.",
+        "content": {"application/x-ndjson": {}},
+    },
+    **ERRORS,
+}
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The bytes. `X-Log-Offset` is where they begin, `X-Log-Size` the size of "
@@ -66,13 +82,72 @@ async def get_log_bytes(
         log = services.logs.open(execution_id, name)
         # To say that nothing has changed, nothing need be read.
         if isinstance(log, FinalLog) and known:
-            etag = _etag(log.head.etag.strip('"'), offset, length, packs)
+            etag = _etag(log.etag, offset, length, packs)
             if etag in [one.strip() for one in known.split(",")]:
                 return Response(status_code=304, headers=_headers(etag))
         part = log.read(offset, length)
         return _bytes_response(part, _etag(part.etag, offset, length, packs), packs)
 
     return await services.workers.run_read(answer)
+
+
+@router.get("/lines", response_model=LinePlace, responses=ERRORS)
+async def get_line(request: Request, execution_id: Id, name: LogName, n: LineNumber) -> Response:
+    """Return where a line begins. Without an index (`orchestrator index`), it is counted."""
+    services = services_of(request)
+
+    def find() -> dict[str, Any]:
+        log, index = services.logs.open(execution_id, name), services.logs.index(execution_id, name)
+        look = index.point_before_line if index else lambda _: (0, 0)
+        offset = find_line(log, n - 1, look)
+        if offset is None:
+            raise NotFoundError(f"the log has no line {n:,}")
+        return {"line": n, "offset": offset}
+
+    return json_answer(await services.workers.run_read(find))
+
+
+@router.get("/search", response_class=Response, responses=_RECORDS)
+async def search_in_log(
+    request: Request, execution_id: Id, name: LogName, query: Annotated[LogSearchQuery, Query()]
+) -> Response:
+    """Search a whole log, and stream what is found as it is found.
+
+    It ends when the client leaves. With an index (`orchestrator index`), errors are known at once.
+    """
+    services = services_of(request)
+    search = await services.workers.run_read(
+        lambda: LogSearch(services.logs.open(execution_id, name), query.parsed())
+    )
+    # Said, because what says nothing is packed, and then waits until there is more of it.
+    headers = {"Cache-Control": "no-store", "Content-Encoding": "identity"}
+    records = _records(services, search)
+    return StreamingResponse(records, headers=headers, media_type="application/x-ndjson")
+
+
+@router.get("/errors", response_model=LogErrors, responses=ERRORS)
+async def get_errors(request: Request, execution_id: Id, name: LogName) -> Response:
+    """Return the lines that tell of an error, where that is known or the log is small."""
+    services = services_of(request)
+
+    def known() -> dict[str, Any]:
+        index = services.logs.index(execution_id, name)
+        found = index.errors if index else []
+        errors = [{"offset": offset, "line": line + 1} for offset, line in found]
+        return {"known": index is not None, "errors": errors}
+
+    return json_answer(await services.workers.run_read(known))
+
+
+async def _records(services: Services, search: LogSearch) -> AsyncIterator[bytes]:
+    try:
+        while records := await services.workers.run_read(search.step):
+            yield b"".join(encode(record) + b"\n" for record in records)
+    except OrchestratorError as error:
+        # The answer has begun; that its last record says `complete` tells that nothing is missing.
+        yield encode({"complete": False, "error": without_secrets(error.message)}) + b"\n"
+    finally:
+        search.close()
 
 
 def _bytes_response(part: LogBytes, etag: str | None, packs: bool) -> Response:

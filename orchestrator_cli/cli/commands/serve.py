@@ -170,7 +170,7 @@ def _serve(
         from orchestrator_cli.api.server import HEAD_SECONDS, open_socket, serve_app
     except ImportError as error:
         raise UsageError(
-            "serve needs FastAPI, hypercorn and prometheus-client",
+            "serve needs FastAPI, hypercorn, Jinja2 and prometheus-client",
             hint="pip install 'orchestrator-cli[api]'",
         ) from error
     from orchestrator_cli.api.guard.token_file import TokenFile

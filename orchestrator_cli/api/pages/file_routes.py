@@ -1,0 +1,75 @@
+"""Stored files as a page may show them: without cookies, and shut off from every other page.
+
+What a test has left is anybody's text. A browser that opens it gives it an origin of its own, so
+that nothing in it can reach the pages or the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from orchestrator_cli.api.guard.middleware import TOKENS
+from orchestrator_cli.api.pages.links import check_files
+from orchestrator_cli.api.services import Services, services_of
+from orchestrator_cli.core.base.errors import NotFoundError, UsageError
+from orchestrator_cli.core.executions.content_type import content_type_of
+from orchestrator_cli.core.executions.keys import artifact_key
+from orchestrator_cli.core.s3.part_plan import MIB
+from orchestrator_cli.core.s3.types import ObjectMetadata
+
+router = APIRouter(include_in_schema=False)
+_READ_BYTES = MIB
+_SHUT_OFF = (
+    "sandbox allow-scripts; default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+@router.get("/a/{signed}/{path:path}")
+async def get_file(request: Request, signed: str, path: str) -> Response:
+    services = services_of(request)
+    key = request.scope[TOKENS].signing_key()
+    execution_id = check_files(signed, services.reads.now(), key)
+    if execution_id is None:
+        return Response("This link has ended. Open the execution's page again.", 403)
+    head, first = await services.workers.run_read(lambda: _open(services, execution_id, path))
+    headers = {
+        "Content-Length": str(head.size_bytes),
+        "Content-Security-Policy": _SHUT_OFF,
+        # Said, so that what is packed already is not packed again.
+        "Content-Encoding": "identity",
+        "Cache-Control": "private, max-age=21600, immutable",
+        # A report has no origin, and reads its own data all the same. The link is the right to.
+        "Access-Control-Allow-Origin": "*",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
+    content = _rest(services, head, first)
+    return StreamingResponse(content, headers=headers, media_type=content_type_of(path))
+
+
+def _open(services: Services, execution_id: str, path: str) -> tuple[ObjectMetadata, bytes]:
+    try:
+        key = artifact_key(execution_id, path)
+    except UsageError as error:
+        raise NotFoundError(f"no such file in {execution_id}") from error
+    head, first = services.reads.store.get_prefix(key, _READ_BYTES)
+    return head, bytes(first)
+
+
+async def _rest(services: Services, head: ObjectMetadata, first: bytes) -> AsyncIterator[bytes]:
+    yield first
+    store = services.reads.store
+    for offset in range(len(first), head.size_bytes, _READ_BYTES):
+        length = min(_READ_BYTES, head.size_bytes - offset)
+        read = asyncio.ensure_future(
+            services.workers.run_read(
+                lambda offset=offset, length=length: bytes(  # type: ignore[misc]
+                    store.get_range(head.key, offset, length)
+                )
+            )
+        )
+        yield await read

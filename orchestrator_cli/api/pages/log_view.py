@@ -1,0 +1,48 @@
+"""What the page of a log has to know before its script reads the log itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator_cli.api.logs.log_service import LogService
+from orchestrator_cli.api.pages.execution_list import Row, row_of
+from orchestrator_cli.api.reads.read_service import ReadService
+from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError
+from orchestrator_cli.core.executions.ids import parse_execution_id
+from orchestrator_cli.core.executions.logs.finding import list_logs, log_name
+from orchestrator_cli.core.executions.placement import log_storage_path
+from orchestrator_cli.core.executions.record.repository import read_execution
+
+
+@dataclass(frozen=True, slots=True)
+class LogView:
+    """A log's page. `archived` says why it cannot be read now; `kept` is what is left to show."""
+
+    execution_id: str
+    row: Row
+    name: str
+    others: list[str]
+    size_bytes: int
+    archived: str | None = None
+    hint: str | None = None
+    kept: str = ""
+
+
+def log_view(reads: ReadService, logs: LogService, text: str, name: str) -> LogView:
+    """Return what the page shows. Raises NotFoundError."""
+    execution_id = parse_execution_id(text)
+    short = log_name(log_storage_path(name) or "")
+    if not short:
+        raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
+    record = read_execution(reads.store, execution_id).metadata.to_dict()
+    row = row_of(record, reads.now())
+    others = list(list_logs(reads.store, execution_id).logs)
+    try:
+        size = logs.open(execution_id, short).read(0, 1).size_bytes
+    except ArchivedError as error:
+        head = logs.head(execution_id, short)
+        kept = logs.kept_tail(execution_id, short).decode("utf-8", "replace")
+        return LogView(
+            execution_id, row, short, others, head.size_bytes, error.message, error.hint, kept
+        )
+    return LogView(execution_id, row, short, others, size)

@@ -1,0 +1,98 @@
+"""Templates become pages: what they may use, and the headers that every page has."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator_cli import __version__
+from orchestrator_cli.api.guard.cookies import cookie_token
+from orchestrator_cli.api.guard.request_checks import request_headers
+from orchestrator_cli.api.pages.assets import asset_version
+from orchestrator_cli.api.services import services_of
+from orchestrator_cli.core.base.text import printable
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def render_page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """Return a page. Its links are relative, as a proxy may serve us below any path."""
+    root = "../" * (request.url.path.count("/") - 1)
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            root=root or "./",
+            static=f"{root}ui/static/{asset_version()}",
+            bucket=services_of(request).reads.store.bucket,
+            logged_in=bool(cookie_token(request_headers(request.scope))),
+            version=__version__,
+            **values,
+        )
+    )
+    headers = {
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Cache-Control": "no-store",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    return Response(text.encode("utf-8", "replace"), status, headers, "text/html; charset=utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("orchestrator_cli.api.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "shown": printable,
+        "size": format_size,
+        "duration": format_duration,
+        "moment": format_time,
+        "path": lambda text: quote(text, safe="/"),
+    }
+    return environment
+
+
+def format_size(size_bytes: float) -> str:
+    """Write a size as 4.0 KiB; powers of 1,024."""
+    if size_bytes < 1024:
+        return f"{int(size_bytes)} B"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        size_bytes /= 1024
+        if size_bytes < 1024 or unit == "TiB":
+            break
+    return f"{size_bytes:.1f} {unit}"
+
+
+def format_duration(duration: timedelta | None) -> str:
+    """Write a duration as 7s, 3m 05s or 2h 03m."""
+    if duration is None:
+        return "–"
+    minutes, seconds = divmod(round(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
+
+
+def format_time(instant: datetime | None) -> Markup:
+    """Write an instant so that a script can show it in the reader's own zone."""
+    if instant is None:
+        return Markup("–")
+    utc = instant.astimezone(UTC)
+    machine, shown = utc.strftime("%Y-%m-%dT%H:%M:%SZ"), utc.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}">{}</time>').format(machine, shown)

@@ -1,0 +1,100 @@
+"""The pages: the list, one execution, a log, and two executions side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from orchestrator_cli.api.guard.middleware import TOKENS
+from orchestrator_cli.api.pages.comparison import compare_executions
+from orchestrator_cli.api.pages.execution_list import asked_for, list_page
+from orchestrator_cli.api.pages.execution_view import ExecutionViewer, Place
+from orchestrator_cli.api.pages.links import sign_files
+from orchestrator_cli.api.pages.log_view import log_view
+from orchestrator_cli.api.pages.rendering import render_page
+from orchestrator_cli.api.problems import status_of_error
+from orchestrator_cli.api.services import Services, services_of
+from orchestrator_cli.api.worker_pool import BusyError
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.text import without_secrets
+
+router = APIRouter(include_in_schema=False)
+_EXECUTION = "/ui/executions/{execution_id}"
+
+
+@router.get("/ui")
+async def get_root() -> Response:
+    return RedirectResponse("./ui/", 307)
+
+
+@router.get("/ui/")
+async def get_executions(request: Request) -> Response:
+    asked = asked_for(request.query_params)
+
+    def read(services: Services) -> dict[str, Any]:
+        return {"page": list_page(services.reads, request.query_params), "asked": asked}
+
+    return await _page(request, "executions.html", read)
+
+
+@router.get(_EXECUTION)
+async def get_execution(request: Request, execution_id: str) -> Response:
+    params = request.query_params
+    folder = params.get("dir", "").strip("/")[:1024]
+    place = Place(
+        f"{folder}/" if folder else "",
+        params.get("after", "")[:1024],
+        params.get("shots", "")[:1024],
+    )
+
+    def read(services: Services) -> dict[str, Any]:
+        view = ExecutionViewer(services.reads, services.logs).view(execution_id, place)
+        return {"view": view, "signed": _signed(request, view.metadata.execution_id)}
+
+    return await _page(request, "execution.html", read)
+
+
+@router.get(_EXECUTION + "/logs/{name}")
+async def get_log_page(request: Request, execution_id: str, name: str) -> Response:
+    def read(services: Services) -> dict[str, Any]:
+        return {"view": log_view(services.reads, services.logs, execution_id, name)}
+
+    return await _page(request, "log.html", read)
+
+
+@router.get("/ui/compare/{first}/{second}")
+async def get_comparison(request: Request, first: str, second: str) -> Response:
+    log = request.query_params.get("log", "")[:64]
+
+    def read(services: Services) -> dict[str, Any]:
+        return {"view": compare_executions(services.reads, first, second, log)}
+
+    return await _page(request, "compare.html", read)
+
+
+async def _page(
+    request: Request, template: str, read: Callable[[Services], dict[str, Any]]
+) -> Response:
+    """Render what is read, or say on a page why it cannot be."""
+    services = services_of(request)
+
+    def make() -> Response:
+        return render_page(request, template, **read(services))
+
+    try:
+        return await services.workers.run_read(make)
+    except OrchestratorError as error:
+        message = without_secrets(error.message)
+        status = status_of_error(error)
+        return render_page(request, "error.html", status, message=message, hint=error.hint)
+    except BusyError:
+        hint = "Try again in a few seconds."
+        return render_page(request, "error.html", 503, message="Too many requests.", hint=hint)
+
+
+def _signed(request: Request, execution_id: str) -> str:
+    key = request.scope[TOKENS].signing_key()
+    return sign_files(execution_id, services_of(request).reads.now(), key)

@@ -1,0 +1,118 @@
+// A row's bytes as text with its colours and links. Nothing of a log becomes HTML: all of it is set
+// as text, and a link leads to http and https only.
+
+import { AnsiUp } from "./ansi_up.js";
+
+const LINK = /\x1b\]8;[^;\x07\x1b]*;([^\x07\x1b]*)(?:\x07|\x1b\\)/;
+const OTHER_COMMANDS = /\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[()*+][A-Za-z0-9]|[=>78cDEHMNOZ])/g;
+const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const decoder = new TextDecoder("utf-8");
+
+// Collects pieces of text with their style instead of HTML.
+class Pieces extends AnsiUp {
+  constructor() {
+    super();
+    this.collected = [];
+  }
+
+  transform_to_html(fragment) {
+    this.collected.push(fragment);
+    return "";
+  }
+}
+
+const FRESH = Object.freeze({ fg: null, bg: null, bold: false, faint: false, italic: false, underline: false, link: "", rest: "" });
+const parser = new Pieces();
+
+export function freshState() {
+  return FRESH;
+}
+
+// Returns the pieces of a text and the state behind it; `state` is the one before it.
+export function parse(text, state) {
+  const { link, rest, ...style } = state;
+  Object.assign(parser, style, { collected: [], _buffer: rest });
+  const pieces = [];
+  let href = link;
+  const parts = text.replace(OTHER_COMMANDS, (found) => (LINK.test(found) ? found : "")).split(LINK);
+  parts.forEach((part, at) => {
+    if (at % 2) {
+      href = part;
+      return;
+    }
+    parser.collected = [];
+    parser.ansi_to_html(part);
+    for (const one of parser.collected) pieces.push({ ...one, link: href });
+  });
+  const { fg, bg, bold, faint, italic, underline, _buffer } = parser;
+  return { pieces, state: { fg, bg, bold, faint, italic, underline, link: href, rest: _buffer.slice(0, 128) } };
+}
+
+// Returns the state behind some bytes, of which nothing is shown.
+export function skip(bytes, state) {
+  return parse(decoder.decode(bytes), state).state;
+}
+
+// Fills an element with a row. A line that was written over, as progress is, shows its last state.
+export function fillRow(element, bytes, state) {
+  const whole = bytes.at(-1) === 10;
+  let text = decoder.decode(whole ? bytes.subarray(0, -1) : bytes);
+  if (text.endsWith("\r")) text = text.slice(0, -1);
+  const written = text.split("\r");
+  let now = state;
+  while (written.length > 1) {
+    const before = written.shift();
+    if (written.every((one) => one === "")) {
+      written[0] = before;
+      written.length = 1;
+    } else {
+      now = parse(before, now).state;
+    }
+  }
+  const { pieces, state: after } = parse(written[0], now);
+  element.replaceChildren(...pieces.map(shownPiece));
+  return whole && after.rest ? { ...after, rest: "" } : after;
+}
+
+function shownPiece(piece) {
+  const text = piece.text.replace(CONTROLS, visible);
+  const href = /^https?:\/\//i.test(piece.link) ? piece.link : "";
+  const plain = !(piece.fg || piece.bg || piece.bold || piece.faint || piece.italic || piece.underline);
+  if (plain && !href) return document.createTextNode(text);
+  const element = document.createElement(href ? "a" : "span");
+  element.textContent = text;
+  if (href) {
+    element.href = href;
+    element.rel = "noopener noreferrer nofollow";
+    element.target = "_blank";
+    element.title = href;
+  }
+  colour(element, "fg", "color", piece.fg);
+  colour(element, "bg", "backgroundColor", piece.bg);
+  for (const name of ["bold", "faint", "italic", "underline"]) {
+    if (piece[name]) element.classList.add(`ansi-${name}`);
+  }
+  return element;
+}
+
+function colour(element, kind, property, value) {
+  if (!value) return;
+  if (value.class_name === "truecolor") element.style[property] = `rgb(${value.rgb.join(",")})`;
+  else element.classList.add(`${value.class_name}-${kind}`);
+}
+
+function visible(character) {
+  const code = character.charCodeAt(0);
+  if (code < 0x20) return String.fromCharCode(0x2400 + code);
+  return code === 0x7f ? "\u2421" : "\ufffd";
+}
+
+export function plainText(bytes) {
+  let state = FRESH;
+  const lines = decoder.decode(bytes).split("\n").map((line) => {
+    const text = line.replace(/\r+$/, "");
+    const { pieces } = parse(text.slice(text.lastIndexOf("\r") + 1), state);
+    return pieces.map((piece) => piece.text.replace(CONTROLS, visible)).join("");
+  });
+  return lines.join("\n");
+}

@@ -1,0 +1,148 @@
+// The bytes of one log, fetched in aligned chunks and kept as long as there is room.
+
+export const CHUNK_BYTES = 256 * 1024;
+const MAX_CHUNKS = 16;
+const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+
+export class LogError extends Error {
+  constructor(message, hint) {
+    super(message);
+    this.hint = hint;
+  }
+}
+
+export class LogBytes {
+  constructor(api, onTrouble) {
+    this.api = api;
+    this.size = 0;
+    this.state = "final";
+    this.moved = 0;
+    this.onTrouble = onTrouble;
+    this.chunks = new Map();
+    this.pending = new Map();
+  }
+
+  // Asks for a part; follows the size and the state that every answer tells.
+  async fetch(offset, length, wait = 0, signal = undefined) {
+    const waiting = wait ? `&wait=${wait}` : "";
+    const url = `${this.api}/bytes?offset=${offset}&length=${length}${waiting}`;
+    const answer = await this.request(url, signal);
+    const data = new Uint8Array(await answer.arrayBuffer());
+    this.moved += data.length;
+    this.size = Math.max(this.size, Number(answer.headers.get("X-Log-Size")));
+    this.state = answer.headers.get("X-Log-State") ?? "final";
+    const line = answer.headers.get("X-Log-Line");
+    const start = Number(answer.headers.get("X-Log-Offset") ?? offset);
+    return { start, data, line: line === null ? null : Number(line) };
+  }
+
+  async request(url, signal) {
+    for (let tries = 0; ; tries += 1) {
+      let problem;
+      try {
+        const answer = await fetch(url, { signal });
+        if (answer.ok) {
+          this.onTrouble("");
+          return answer;
+        }
+        if (answer.status === 401) location.reload();
+        problem = await answer.json().catch(() => ({}));
+        if (![502, 503, 504].includes(answer.status)) {
+          throw new LogError(problem.detail ?? `HTTP ${answer.status}`, problem.hint);
+        }
+      } catch (error) {
+        if (error.name === "AbortError" || error instanceof LogError) throw error;
+      }
+      if (tries >= RETRY_MS.length) {
+        throw new LogError(problem?.detail ?? "the server does not answer", "reload the page");
+      }
+      this.onTrouble(`${problem?.detail ?? "no answer"}; trying again`);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS[tries]));
+    }
+  }
+
+  // Returns the bytes from an aligned offset on: {base, data}. They end where the log does.
+  async range(start, end) {
+    const first = Math.floor(Math.max(0, start) / CHUNK_BYTES);
+    const last = Math.max(first, Math.ceil(Math.min(end, this.size) / CHUNK_BYTES) - 1);
+    const wanted = [];
+    for (let at = first; at <= last; at += 1) wanted.push(this.chunk(at));
+    const chunks = await Promise.all(wanted);
+    const data = new Uint8Array(chunks.reduce((sum, one) => sum + one.data.length, 0));
+    let position = 0;
+    for (const one of chunks) {
+      data.set(one.data, position);
+      position += one.data.length;
+    }
+    return { base: first * CHUNK_BYTES, data };
+  }
+
+  async chunk(at) {
+    const kept = this.chunks.get(at);
+    const whole = Math.min(CHUNK_BYTES, this.size - at * CHUNK_BYTES);
+    if (kept && kept.data.length >= whole) {
+      this.chunks.delete(at);
+      this.chunks.set(at, kept);
+      return kept;
+    }
+    if (!this.pending.has(at)) {
+      const asked = this.fetch(at * CHUNK_BYTES, CHUNK_BYTES).finally(() => this.pending.delete(at));
+      this.pending.set(at, asked);
+    }
+    const chunk = await this.pending.get(at);
+    this.keep(at, chunk);
+    return chunk;
+  }
+
+  keep(at, chunk) {
+    this.chunks.set(at, chunk);
+    for (const old of this.chunks.keys()) {
+      if (this.chunks.size <= MAX_CHUNKS) break;
+      if (old !== at) this.chunks.delete(old);
+    }
+    // Lines can be numbered from here to the end of what is known without a gap.
+    for (let next = at; ; next += 1) {
+      const here = this.chunks.get(next);
+      if (!here) break;
+      const before = this.chunks.get(next - 1);
+      if (here.line === null && before && before.line !== null && before.data.length === CHUNK_BYTES) {
+        here.line = before.line + countNewlines(before.data, 0, before.data.length);
+      }
+    }
+  }
+
+  // Returns how many newlines are before an offset, or null where that is not known.
+  lineAt(offset) {
+    const at = Math.floor(offset / CHUNK_BYTES);
+    const chunk = this.chunks.get(at);
+    if (!chunk || chunk.line === null) return null;
+    return chunk.line + countNewlines(chunk.data, 0, offset - at * CHUNK_BYTES);
+  }
+
+  // Asks for the number of a line in a chunk that came without one; null where nobody knows.
+  async learnLine(offset) {
+    const at = Math.floor(offset / CHUNK_BYTES);
+    const chunk = this.chunks.get(at);
+    if (!chunk) return null;
+    chunk.line = (await this.fetch(at * CHUNK_BYTES, 0)).line;
+    return this.lineAt(offset);
+  }
+
+  // Returns where to look back from for colours: the chunk before, or all that is kept before it.
+  keptFrom(offset) {
+    let at = Math.max(0, Math.floor(offset / CHUNK_BYTES) - 1);
+    while (at > 0 && this.chunks.has(at - 1)) at -= 1;
+    return at * CHUNK_BYTES;
+  }
+
+  // Makes line numbers known of a log that is small enough to be read whole.
+  async readWhole() {
+    await this.range(0, this.size);
+  }
+}
+
+export function countNewlines(data, start, end) {
+  let count = 0;
+  for (let at = data.indexOf(10, start); at >= 0 && at < end; at = data.indexOf(10, at + 1)) count += 1;
+  return count;
+}

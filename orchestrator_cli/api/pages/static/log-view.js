@@ -1,0 +1,295 @@
+// The rows that are shown, at most about 300, and the scroll bar that stands for the whole log. A
+// browser can neither lay out 10 GiB nor count its lines, so the bar's position is a byte offset.
+
+import { fillRow, freshState, skip } from "./ansi.js";
+import { CHUNK_BYTES, countNewlines } from "./log-bytes.js";
+import { FOLD_BYTES, boundaries } from "./rows.js";
+
+const MAX_ROWS = 300;
+const STEP_ROWS = 80;
+const LOOK_BACK_BYTES = 64 * 1024;
+const EDGE_SCREENS = 1.5;
+const MAX_STATES = 2000;
+
+export class LogView {
+  constructor(lines, proxy, log, onMove) {
+    this.lines = lines;
+    this.proxy = proxy;
+    this.log = log;
+    this.onMove = onMove;
+    this.rows = [];
+    this.states = new Map([[0, freshState()]]);
+    this.marks = { selected: null, errors: new Set(), hits: new Set() };
+    this.task = Promise.resolve();
+    this.generation = 0;
+    this.ownProxyTop = null;
+    lines.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    proxy.addEventListener("scroll", () => this.proxyScrolled(), { passive: true });
+    new ResizeObserver(() => this.scrolled()).observe(lines);
+  }
+
+  get atEnd() {
+    const last = this.rows.at(-1);
+    const below = this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight;
+    return (!last || last.end >= this.log.size) && below < 4;
+  }
+
+  get top() {
+    const edge = this.lines.getBoundingClientRect().top + 1;
+    return this.rows.find((row) => row.element.getBoundingClientRect().bottom > edge) ?? null;
+  }
+
+  // One change of the rows after the other; a jump makes those before it pointless.
+  queue(work) {
+    this.task = this.task.then(work, work);
+    return this.task;
+  }
+
+  // Shows the row that holds an offset, at the top or in the middle.
+  async goTo(offset, where = "middle") {
+    const generation = (this.generation += 1);
+    return this.queue(async () => {
+      if (generation !== this.generation) return;
+      const target = Math.max(0, Math.min(offset, this.log.size));
+      const from = await this.rowStart(target);
+      if (generation !== this.generation) return;
+      this.clear();
+      await this.addBelow(from);
+      await this.fill();
+      if (generation !== this.generation) return;
+      const row = this.rows.find((one) => one.end > target) ?? this.rows.at(-1);
+      if (row) {
+        const space = where === "middle" ? this.lines.clientHeight / 3 : 0;
+        this.lines.scrollTop = row.element.offsetTop - space;
+      }
+      await this.fill();
+      this.moved();
+    });
+  }
+
+  async goToEnd() {
+    const generation = (this.generation += 1);
+    return this.queue(async () => {
+      if (generation !== this.generation) return;
+      const from = await this.rowStart(Math.max(0, this.log.size - 1));
+      if (generation !== this.generation) return;
+      this.clear();
+      await this.addBelow(from);
+      this.lines.scrollTop = this.lines.scrollHeight;
+      await this.fill();
+      this.lines.scrollTop = this.lines.scrollHeight;
+      this.moved();
+    });
+  }
+
+  // Returns where the row begins that holds an offset.
+  async rowStart(offset) {
+    const low = Math.max(0, Math.floor((offset - 2 * FOLD_BYTES) / FOLD_BYTES) * FOLD_BYTES);
+    const { base, data } = await this.log.range(low, offset + FOLD_BYTES);
+    const from = Math.max(low, base);
+    const starts = boundaries(data, base, from - 1, offset, false);
+    if (from === 0) return Math.max(0, starts.filter((one) => one <= offset).at(-1) ?? 0);
+    return starts.at(-1) ?? from;
+  }
+
+  clear() {
+    this.rows = [];
+    this.lines.replaceChildren();
+  }
+
+  async addBelow(start = this.rows.at(-1)?.end ?? 0) {
+    if (start >= this.log.size) return false;
+    const { base, data } = await this.log.range(Math.max(0, start - FOLD_BYTES), start + CHUNK_BYTES / 2);
+    const isEnd = base + data.length >= this.log.size;
+    const ends = boundaries(data, base, start, base + data.length, isEnd).slice(0, STEP_ROWS);
+    if (!ends.length) return false;
+    const state = await this.stateAt(start);
+    this.lines.append(...this.make(start, ends, base, data, state, (row) => this.rows.push(row)));
+    return true;
+  }
+
+  async addAbove() {
+    const first = this.rows[0];
+    if (!first || first.start === 0) return false;
+    const low = Math.max(0, Math.floor((first.start - LOOK_BACK_BYTES) / FOLD_BYTES) * FOLD_BYTES);
+    const { base, data } = await this.log.range(low, first.start);
+    const from = Math.max(low, base);
+    let starts = boundaries(data, base, from - 1, first.start, false);
+    if (from === 0 && starts[0] !== 0) starts = [0, ...starts];
+    if (starts.at(-1) !== first.start) starts.push(first.start);
+    starts = starts.slice(-STEP_ROWS - 1);
+    if (starts.length < 2) return false;
+    const state = await this.stateAt(starts[0]);
+    const made = [];
+    const elements = this.make(starts[0], starts.slice(1), base, data, state, (row) => made.push(row));
+    const height = this.lines.scrollHeight;
+    const top = this.lines.scrollTop;
+    this.lines.prepend(...elements);
+    this.rows.unshift(...made);
+    this.lines.scrollTop = top + this.lines.scrollHeight - height;
+    return true;
+  }
+
+  make(start, ends, base, data, state, add) {
+    let line = this.log.lineAt(start);
+    return ends.map((end) => {
+      const bytes = data.subarray(start - base, end - base);
+      const row = { start, end, line, element: document.createElement("div"), continues: start > 0 && data[start - base - 1] !== 10 && start > base };
+      this.remember(start, state);
+      state = this.render(row, bytes, state);
+      this.remember(end, state);
+      if (line !== null) line += countNewlines(bytes, 0, bytes.length);
+      add(row);
+      start = end;
+      return row.element;
+    });
+  }
+
+  render(row, bytes, state) {
+    const gutter = document.createElement("a");
+    gutter.className = "gutter";
+    gutter.tabIndex = -1;
+    gutter.href = `#o=${row.start}-${row.end}`;
+    number(gutter, row);
+    const text = document.createElement("code");
+    const after = fillRow(text, bytes, state);
+    row.element.className = "row";
+    row.element.dataset.offset = row.start;
+    row.element.replaceChildren(gutter, text);
+    this.mark(row);
+    return after;
+  }
+
+  // Numbers the rows that were made before anybody knew their numbers.
+  async renumber() {
+    return this.queue(async () => {
+      for (const row of this.rows) {
+        if (row.line !== null) continue;
+        row.line = this.log.lineAt(row.start) ?? (await this.log.learnLine(row.start));
+        if (row.line === null) return;
+        number(row.element.firstElementChild, row);
+      }
+      this.moved();
+    });
+  }
+
+  remember(offset, state) {
+    this.states.set(offset, state);
+    if (this.states.size > MAX_STATES) this.states.delete(this.states.keys().next().value);
+  }
+
+  // Colours may have begun before what is shown: look back for them.
+  async stateAt(offset) {
+    const known = this.states.get(offset);
+    if (known) return known;
+    const { base, data } = await this.log.range(this.log.keptFrom(offset), offset);
+    return skip(data.subarray(0, offset - base), freshState());
+  }
+
+  // Adds rows until there are enough on both sides, and takes away those that are far.
+  async fill() {
+    const screen = () => this.lines.clientHeight * EDGE_SCREENS;
+    const below = () => this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight;
+    for (let tries = 0; tries < 20 && below() < screen(); tries += 1) {
+      if (!(await this.addBelow())) break;
+      this.trim(true);
+    }
+    for (let tries = 0; tries < 20 && this.lines.scrollTop < screen(); tries += 1) {
+      if (!(await this.addAbove())) break;
+      this.trim(false);
+    }
+  }
+
+  trim(fromTop) {
+    while (this.rows.length > MAX_ROWS) {
+      const row = fromTop ? this.rows[0] : this.rows.at(-1);
+      const height = row.element.offsetHeight;
+      if (fromTop && row.element.offsetTop + height > this.lines.scrollTop - this.lines.clientHeight) return;
+      if (!fromTop && row.element.offsetTop < this.lines.scrollTop + 2 * this.lines.clientHeight) return;
+      row.element.remove();
+      if (fromTop) {
+        this.rows.shift();
+        this.lines.scrollTop -= height;
+      } else this.rows.pop();
+    }
+  }
+
+  scrolled() {
+    if (this.filling) return;
+    this.filling = true;
+    requestAnimationFrame(() => {
+      this.queue(() => this.fill()).then(() => {
+        this.filling = false;
+        this.moved();
+      }, () => (this.filling = false));
+    });
+  }
+
+  moved() {
+    const top = this.top;
+    if (!top) return;
+    const last = this.rows.at(-1);
+    const share = this.atEnd ? 1 : top.start / Math.max(1, this.log.size - (last.end - top.start));
+    const room = this.proxy.scrollHeight - this.proxy.clientHeight;
+    this.ownProxyTop = Math.round(Math.min(1, share) * room);
+    this.proxy.scrollTop = this.ownProxyTop;
+    this.onMove(top);
+  }
+
+  proxyScrolled() {
+    if (this.ownProxyTop !== null && Math.abs(this.proxy.scrollTop - this.ownProxyTop) < 2) return;
+    clearTimeout(this.proxyTimer);
+    this.proxyTimer = setTimeout(() => {
+      const share = this.proxy.scrollTop / Math.max(1, this.proxy.scrollHeight - this.proxy.clientHeight);
+      if (share > 0.999) this.goToEnd();
+      else this.goTo(Math.floor(share * this.log.size), "top");
+    }, 60);
+  }
+
+  // Shows what has come since, where the last row was the end of the log.
+  async grow() {
+    return this.queue(async () => {
+      const last = this.rows.at(-1);
+      const was = this.atEnd || !last;
+      if (last && last.end < this.log.size) {
+        const { base, data } = await this.log.range(Math.max(0, last.end - 1), last.end);
+        // The last line had no end yet.
+        if (data[last.end - 1 - base] !== 10 && this.rows.length) {
+          this.rows.pop();
+          last.element.remove();
+          await this.addBelow(last.start);
+        }
+      }
+      if (was) {
+        while (await this.addBelow()) this.trim(true);
+        this.lines.scrollTop = this.lines.scrollHeight;
+        this.trim(true);
+      }
+      this.moved();
+    });
+  }
+
+  mark(row) {
+    const { selected, errors, hits } = this.marks;
+    const within = selected && row.start < selected.end && row.end > selected.start;
+    row.element.classList.toggle("selected", Boolean(within));
+    row.element.classList.toggle("error", errors.has(row.start));
+    row.element.classList.toggle("hit", hits.has(row.start));
+    if (within) row.element.setAttribute("aria-current", "true");
+    else row.element.removeAttribute("aria-current");
+  }
+
+  markAll() {
+    for (const row of this.rows) this.mark(row);
+  }
+
+  rowOf(element) {
+    const found = element.closest?.(".row");
+    return found ? this.rows.find((row) => row.element === found) : undefined;
+  }
+}
+
+function number(gutter, row) {
+  gutter.textContent = row.continues ? "↳" : row.line === null ? "·" : String(row.line + 1);
+  gutter.setAttribute("aria-label", row.line === null ? `byte ${row.start}` : `line ${row.line + 1}`);
+}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -46,6 +47,7 @@ class Settings:
     profile: str | None = None
     region: str | None = None
     endpoint_url: str | None = None
+    ui_url: str | None = None
     color: str = "auto"
     verbosity: int = 0
     debug: bool = False
@@ -160,6 +162,7 @@ class App:
             "ORCHESTRATOR_PROFILE": settings.profile,
             "ORCHESTRATOR_REGION": settings.region,
             "ORCHESTRATOR_ENDPOINT_URL": settings.endpoint_url,
+            "ORCHESTRATOR_UI_URL": settings.ui_url,
         }
         return {**os.environ, **{name: text for name, text in given.items() if text}}
 
@@ -174,6 +177,25 @@ class App:
                 "what looks so is stored as …"
             )
         return masked
+
+    def page_url(self, execution_id: str, log: str = "") -> str | None:
+        """Return where people see an execution, or a log of it; None where nothing is configured.
+
+        Raises UsageError.
+        """
+        if not self.settings.ui_url:
+            return None
+        from orchestrator_cli.core.executions.links import page_url
+        from orchestrator_cli.core.http.url import parse_service_url
+
+        base = parse_service_url(self.settings.ui_url, "--ui-url", "https://tests.example.com")
+        return page_url(base.url, execution_id, log)
+
+    @property
+    def has_browser(self) -> bool:
+        """Whether a page can be opened where somebody sees it."""
+        names = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+        return sys.platform == "darwin" or any(map(os.environ.get, names))
 
     def spool_roots(self, named: Path | None) -> list[Path]:
         """Return where a run may be spooled: where it was named, or the best places."""

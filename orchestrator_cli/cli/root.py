@@ -32,6 +32,7 @@ from orchestrator_cli.core.base.text import printable
 @click.option(
     "--endpoint-url", metavar="U", help="An S3 server other than AWS, like AWS_ENDPOINT_URL."
 )
+@click.option("--ui-url", metavar="URL", help="Where `serve` has its pages, for links to them.")
 @click.option(
     "--config",
     metavar="FILE",
@@ -67,6 +68,7 @@ def cli(
     profile: str | None,
     region: str | None,
     endpoint_url: str | None,
+    ui_url: str | None,
     color: str,
     patience: timedelta | None,
     quiet: bool,
@@ -88,6 +90,7 @@ def cli(
         profile=profile,
         region=region,
         endpoint_url=endpoint_url,
+        ui_url=ui_url,
         color=color,
         verbosity=verbosity,
         debug=debug,

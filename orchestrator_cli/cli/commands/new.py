@@ -77,6 +77,9 @@ def new(
         app.output.json(created.to_dict())
     else:
         app.output.line(created.execution_id)
+        page = None if offline else app.page_url(created.execution_id)
+        if page:
+            app.output.note(page)
 
 
 def _create_offline(metadata: ExecutionMetadata, root: Path) -> ExecutionMetadata:

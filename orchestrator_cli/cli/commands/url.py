@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     examples=(
         Example("a link to a log", "orchestrator url $ID stdout"),
         Example("for a PR comment", "orchestrator url $ID --format markdown >> comment.md"),
+        Example("the page of an execution, which lasts", "orchestrator url $ID --ui"),
         Example(
             "fail where the link would not live long enough",
             "orchestrator url $ID --expires-in 12h --require-ttl",
@@ -56,6 +58,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="text: a URL on each line. json: an object on each line. markdown, jira: a list of links.",
 )
+@click.option(
+    "--ui", is_flag=True, help="Print the page of the execution, or of its logs, instead."
+)
 @click.option("--inline", is_flag=True, help="Let HTML, SVG, XML and scripts run in the browser.")
 @click.option(
     "--limit",
@@ -73,6 +78,7 @@ def url(
     expires_in: timedelta,
     require_ttl: bool,
     style: str,
+    ui: bool,
     inline: bool,
     limit: int,
     as_json: bool,
@@ -87,6 +93,9 @@ def url(
     The type of a file follows from its name. A browser shows text, JSON, images, sound and video;
     what could run there, such as HTML, SVG, XML and scripts, is downloaded instead, unless --inline
     is given. In markdown and jira, logs and results come first.
+
+    With --ui, the pages that `serve` has at --ui-url are printed: they ask who looks, and do not
+    expire. Where --ui-url is configured, the lists in markdown and jira begin with the page.
     """
     from orchestrator_cli.core.executions.links import sign_file_url
     from orchestrator_cli.core.executions.listings.selection import select_files
@@ -95,6 +104,10 @@ def url(
 
     text, patterns = split_id(arguments)
     store = app.store()
+    style = "json" if as_json else style
+    if ui:
+        _print_pages(app, app.resolve_id(text, store), patterns, style)
+        return
     lifetime = store.clients.credential_lifetime()
     expiry = effective_expiry(int(expires_in.total_seconds()), lifetime, app.now())
     execution_id = app.resolve_id(text, store)
@@ -103,10 +116,11 @@ def url(
     for path, listed in chosen:
         archive.check_readable(listed, path)
     _check_expiry(app, expiry, require_ttl)
-    style = "json" if as_json else style
     total = len(chosen)
     if style in _COMMENT_STYLES:
         chosen = sorted(chosen, key=_reading_order)[: limit or None]
+        if app.settings.ui_url:
+            _print_pages(app, execution_id, (), style)
     signer = Presigner(store)
     signing_key = signer.signing_key()
     for path, listed in chosen:
@@ -116,6 +130,27 @@ def url(
         mark, code = _COMMENT_STYLES[style]
         command_line = code.format(f"orchestrator url {execution_id}")
         app.output.line(f"{mark} and {total - len(chosen):,} more, see {command_line}")
+
+
+def _print_pages(app: App, execution_id: str, names: Sequence[str], style: str) -> None:
+    """Print the execution's page, or those of the logs that are named. Raises UsageError."""
+    from orchestrator_cli.core.base.errors import UsageError
+    from orchestrator_cli.core.executions.logs.finding import log_name
+    from orchestrator_cli.core.executions.placement import log_storage_path
+
+    logs = [log_name(log_storage_path(name) or "") for name in names]
+    if not all(logs):
+        raise click.UsageError("--ui: a page is an execution's or a log's.")
+    for log in logs or [""]:
+        page = app.page_url(execution_id, log)
+        if page is None:
+            raise UsageError("--ui-url is not set", hint="it is where `serve` has its pages")
+        title = f"{log} of {execution_id}" if log else f"execution {execution_id}"
+        if style == "json":
+            app.output.json({"execution_id": execution_id, "log": log or None, "url": page})
+        else:
+            forms = {"markdown": f"- [{title}](<{page}>)", "jira": f"* [{title}|{page}]"}
+            app.output.line(forms.get(style, page))
 
 
 def _reading_order(item: tuple[str, ObjectSummary]) -> int:

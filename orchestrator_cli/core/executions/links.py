@@ -1,4 +1,4 @@
-"""Presigned links to files, which say themselves what the file is and how it is shown."""
+"""Links to files, which say themselves what the file is and how it is shown, and to pages."""
 
 from __future__ import annotations
 
@@ -28,3 +28,9 @@ def sign_file_url(
         "response-content-disposition": "inline" if shown else "attachment",
     }
     return signer.sign(by, key, expiry, query, method)
+
+
+def page_url(base: str, execution_id: str, log: str = "") -> str:
+    """Return the page of an execution, or of one of its logs; `base` has no slash at its end."""
+    page = f"{base.removesuffix('/ui')}/ui/executions/{execution_id}"
+    return f"{page}/logs/{log}" if log else page

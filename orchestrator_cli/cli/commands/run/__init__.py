@@ -234,7 +234,8 @@ def _run(
 ) -> NoReturn:
     from orchestrator_cli.runner.session import Session
 
-    app.output.note(f"execution {run.start.execution_id}")
+    page = app.page_url(run.start.execution_id)
+    app.output.note(f"execution {run.start.execution_id}" + (f": {page}" if page else ""))
     session = Session(
         run=run,
         command=argv,

@@ -23,7 +23,8 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
             f"finished {execution_id}: {end.result}, {end.summary}; {outcome.summary} stored"
         )
         if end.result != "pass":
-            app.output.note(f"to see why: {_command_line(app, 'logs', execution_id)}")
+            page = app.page_url(execution_id)
+            app.output.note(f"to see why: {page or _command_line(app, 'logs', execution_id)}")
     else:
         app.output.warn(f"not everything of {execution_id} is stored: {outcome.summary}")
         directory = run.spool.directory

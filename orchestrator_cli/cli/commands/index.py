@@ -1,0 +1,43 @@
+"""`orchestrator index`: where lines and errors of logs are."""
+
+from __future__ import annotations
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.options import Example, command, execution_id_argument, json_option
+
+
+@command(
+    examples=(
+        Example("after a long run", "orchestrator index $ID"),
+        Example("the newest one", "orchestrator index @latest"),
+    ),
+    exit_codes=(0, 2, 4, 5, 8, 9),
+)
+@execution_id_argument
+@json_option
+@pass_app
+def index(app: App, execution_id: str, as_json: bool) -> None:
+    """Note where lines and errors of an execution's logs are.
+
+    Each log is read once. What is computed lies below derived/: an index, by which the pages of
+    `serve` find a line or an error of a large log at once, and the log's last 64 KiB, which can be
+    read where the log itself is archived. Everything works without; repeating it is safe.
+    """
+    from orchestrator_cli.cli.output import human_count, human_size
+    from orchestrator_cli.core.transfer.download.log_index import index_execution
+
+    store = app.store()
+    for log in index_execution(store, app.resolve_id(execution_id, store)):
+        if as_json:
+            app.output.record(
+                {
+                    "log": log.name,
+                    "size_bytes": log.size_bytes,
+                    "line_count": log.line_count,
+                    "error_count": log.error_count,
+                }
+            )
+            continue
+        errors = human_count(log.error_count, "line") + " with errors"
+        lines = human_count(log.line_count, "line")
+        app.output.note(f"{log.name}: {human_size(log.size_bytes)}, {lines}, {errors}")

@@ -1,0 +1,76 @@
+"""Links to pages, and the indexes that make them fast."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+from tests.conftest import RunCommand
+from tests.support.executions import put_execution
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    import pytest
+    from mypy_boto3_s3 import S3Client
+
+PAGES = "https://tests.example/orchestrator"
+
+
+def test_a_link_for_a_person_leads_to_the_page(
+    cli: RunCommand,
+    cli_process: Processes,
+    s3: S3Client,
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    made = cli("--ui-url", f"{PAGES}/", "new").ok()
+    execution_id = made.out.strip()
+    page = f"{PAGES}/ui/executions/{execution_id}"
+    assert page in made.err
+    s3.put_object(Bucket=bucket, Key=f"executions/{execution_id}/logs/stdout.log", Body=b"x")
+    assert "--ui-url is not set" in cli("open", execution_id).expect(2).err
+    monkeypatch.setenv("ORCHESTRATOR_UI_URL", PAGES)
+    assert cli("open", execution_id).ok().out == f"{page}\n"
+    assert cli("open", execution_id, "stdout.log").ok().out == f"{page}/logs/stdout\n"
+    assert "did you mean stdout" in cli("open", execution_id, "stdot").expect(4).err
+    assert cli("url", execution_id, "--ui").ok().out == f"{page}\n"
+    told = json.loads(cli("url", execution_id, "stdout", "--ui", "--json").ok().out)
+    assert told == {"execution_id": execution_id, "log": "stdout", "url": f"{page}/logs/stdout"}
+    lines = cli("url", execution_id, "--format", "markdown").ok().out.splitlines()
+    assert lines[0] == f"- [execution {execution_id}](<{page}>)"
+    assert lines[1].startswith("- [logs/stdout.log](<http")
+    assert page in cli("finish", execution_id, "--result", "pass").ok().err
+    ran = cli_process.run("run", "--", "sh", "-c", "exit 3").expect(3)
+    assert f"to see why: {PAGES}/ui/executions/" in ran.err
+    assert "not a URL" in cli("--ui-url", "javascript:alert(1)", "open", execution_id).expect(2).err
+
+
+def test_an_index_says_where_lines_and_errors_are(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    log = b"".join(b"%07d\n" % number for number in range(200_000))
+    log = log[:800_000] + b"ERROR: no answer\n" + log[800_000:]
+    execution_id = put_execution(
+        s3, bucket, files={"logs/stdout.log": log, "logs/stderr.log": b"0 errors"}
+    )
+    told = [json.loads(line) for line in cli("index", execution_id, "--json").ok().out.splitlines()]
+    assert [(one["log"], one["line_count"], one["error_count"]) for one in told] == [
+        ("stdout", 200_001, 1),
+        ("stderr", 0, 0),
+    ]
+    base = f"derived/{execution_id}"
+    stored = s3.get_object(Bucket=bucket, Key=f"{base}/logs/stdout.log.json.gz")["Body"].read()
+    index = json.loads(gzip.decompress(stored))
+    assert index["errors"] == [{"offset": 800_000, "line": 100_000}]
+    middle = index["points"][1]
+    assert middle == {"offset": 1024**2, "line": log[: 1024**2].count(b"\n")}
+    tail = s3.get_object(Bucket=bucket, Key=f"{base}/tail/stdout.log")["Body"].read()
+    assert tail == log[-65536:]
+    # Another log by that name, as after a repair: the index follows it.
+    s3.put_object(Bucket=bucket, Key=f"executions/{execution_id}/logs/stdout.log", Body=b"one\n")
+    assert "1 line," in cli("index", execution_id).ok().err
+    tail = s3.get_object(Bucket=bucket, Key=f"{base}/tail/stdout.log")["Body"].read()
+    assert tail == b"one\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator_cli.api.logs.log_service import LogService
 from orchestrator_cli.api.pages.execution_list import Row, row_of
@@ -12,6 +12,7 @@ from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.executions.logs.finding import list_logs, log_name
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.executions.record.repository import read_execution
+from orchestrator_cli.core.retention.archive import ArchiveInspector
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,14 @@ def log_view(reads: ReadService, logs: LogService, text: str, name: str) -> LogV
         raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
     record = read_execution(reads.store, execution_id).metadata.to_dict()
     row = row_of(record, reads.now())
-    others = list(list_logs(reads.store, execution_id).logs)
+    stored = list_logs(reads.store, execution_id).logs
+    listed = stored.get(short)
+    view = LogView(execution_id, row, short, list(stored), listed.size_bytes if listed else 0)
+    if listed is None:
+        return replace(view, size_bytes=logs.open(execution_id, short).read(0, 0).size_bytes)
     try:
-        size = logs.open(execution_id, short).read(0, 1).size_bytes
+        ArchiveInspector(reads.store, reads.now()).check_readable(listed, f"logs/{short}.log")
     except ArchivedError as error:
-        head = logs.head(execution_id, short)
         kept = logs.kept_tail(execution_id, short).decode("utf-8", "replace")
-        return LogView(
-            execution_id, row, short, others, head.size_bytes, error.message, error.hint, kept
-        )
-    return LogView(execution_id, row, short, others, size)
+        return replace(view, archived=error.message, hint=error.hint, kept=kept)
+    return view

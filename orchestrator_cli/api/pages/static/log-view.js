@@ -23,6 +23,7 @@ export class LogView {
     this.task = Promise.resolve();
     this.generation = 0;
     this.ownProxyTop = null;
+    this.proxyTimer = null;
     lines.addEventListener("scroll", () => this.scrolled(), { passive: true });
     proxy.addEventListener("scroll", () => this.proxyScrolled(), { passive: true });
     new ResizeObserver(() => this.scrolled()).observe(lines);
@@ -228,18 +229,26 @@ export class LogView {
   moved() {
     const top = this.top;
     if (!top) return;
+    this.onMove(top);
+    // Somebody is moving the bar; the rows will follow.
+    if (this.proxyTimer || this.proxyWasMoved) return;
     const last = this.rows.at(-1);
     const share = this.atEnd ? 1 : top.start / Math.max(1, this.log.size - (last.end - top.start));
     const room = this.proxy.scrollHeight - this.proxy.clientHeight;
     this.ownProxyTop = Math.round(Math.min(1, share) * room);
     this.proxy.scrollTop = this.ownProxyTop;
-    this.onMove(top);
+  }
+
+  get proxyWasMoved() {
+    return this.ownProxyTop !== null && Math.abs(this.proxy.scrollTop - this.ownProxyTop) >= 2;
   }
 
   proxyScrolled() {
-    if (this.ownProxyTop !== null && Math.abs(this.proxy.scrollTop - this.ownProxyTop) < 2) return;
+    if (!this.proxyWasMoved) return;
     clearTimeout(this.proxyTimer);
     this.proxyTimer = setTimeout(() => {
+      this.proxyTimer = null;
+      this.ownProxyTop = this.proxy.scrollTop;
       const share = this.proxy.scrollTop / Math.max(1, this.proxy.scrollHeight - this.proxy.clientHeight);
       if (share > 0.999) this.goToEnd();
       else this.goTo(Math.floor(share * this.log.size), "top");

@@ -52,7 +52,15 @@ run() {
 }
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+server=
+# What ends with the tour: the pages, and the files it made.
+clean_up() {
+  if [[ -n $server ]]; then
+    kill "$server" 2>/dev/null && wait "$server" || true
+  fi
+  rm -rf "$work"
+}
+trap clean_up EXIT
 cd "$work"
 
 step 'A real test run: pytest, with a log, results and a screenshot. One test fails.'
@@ -231,5 +239,19 @@ mkdir -p "$raw"
 echo 'voltage 3.3' >"$raw/bench.log"
 run orchestrator sync-efs --root efs --settle 0s --log-settle 0s --retain 0s
 run orchestrator logs 01H00000000000000000000000 bench.log
+
+step 'The same for people who look in a browser: the log, the screenshot, every file.'
+show orchestrator serve
+orchestrator serve --port 0 2>serve.log &
+server=$!
+until grep -q '^serving on ' serve.log; do
+  kill -0 "$server" || { cat serve.log; exit 1; }
+  sleep 0.1
+done
+read -r _ _ address _ <serve.log
+run orchestrator --ui-url "$address" url "$ID" --ui
+if [[ -t 0 && -t 1 ]]; then
+  read -r -t 60 -p 'Open it, within a minute; Enter goes on. ' || echo
+fi
 
 printf '\n%sThat was the tour.%s To go on by hand: orchestrator sandbox -- bash\n' "$bold" "$plain"

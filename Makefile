@@ -92,6 +92,11 @@ tour: $(INSTALLED) ## draw the picture in README.md, from a real terminal
 	  $(CURDIR)/$(BIN)/python -m orchestrator_cli.docgen.picture bash .ci/tour.sh > man/tour.svg.new
 	@mv man/tour.svg.new man/tour.svg
 
+.PHONY: pictures
+pictures: $(INSTALLED) $(BROWSER_LOCKED) ## take the pictures of pages in README.md, of the data of the demo
+	@PATH="$(CURDIR)/$(BIN):$$PATH" orchestrator sandbox -- \
+	  bash -c 'bash .ci/demo.sh </dev/null >/dev/null && python .ci/pictures.py man'
+
 .PHONY: build
 build: $(INSTALLED) ## build the source distribution and the wheel into dist/
 	$(BIN)/hatchling build

@@ -52,7 +52,15 @@ run() {
 }
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+server=
+# What ends with the tour: the pages, and the files it made.
+clean_up() {
+  if [[ -n $server ]]; then
+    kill "$server" 2>/dev/null && wait "$server" || true
+  fi
+  rm -rf "$work"
+}
+trap clean_up EXIT
 cd "$work"
 
 step 'A real test run: pytest, with a log, results and a screenshot. One test fails.'
@@ -185,11 +193,65 @@ show orchestrator run --suite quick -- python -c 'print("hello from the bench")'
 ends_with 0 orchestrator run --suite quick -- python -c 'print("hello from the bench")'
 run orchestrator logs @latest stdout.log
 
+step 'A slow test, followed by a process that sees only the bucket. Then its machine dies.'
+cat >slow.py <<'PYTHON'
+"""A test that says something five times a second and never ends."""
+
+import itertools
+import time
+
+for number in itertools.count(1):
+    print(f"{number / 5:.1f} s: the door is at {number % 100} %", flush=True)
+    time.sleep(0.2)
+PYTHON
+ID=$(orchestrator new --suite slow)
+show orchestrator run --id "$ID" -- python slow.py
+orchestrator run --id "$ID" --spool spool -- python slow.py >/dev/null 2>&1 &
+machine=$!
+disown "$machine"
+show orchestrator logs -f "$ID" stdout --gone-after 4s
+: >followed.log
+# Standard error is a file: where it is a terminal, somebody watches, and it never gives up.
+orchestrator logs -f "$ID" stdout --gone-after 4s >followed.log 2>followed.err &
+follower=$!
+while kill -0 "$follower" 2>/dev/null && (($(wc -l <followed.log) < 10)); do
+  sleep 0.1
+done
+# The command, and the process that stores what it says.
+parts=$(cat "/proc/$machine/task/$machine/children" 2>/dev/null || pgrep -P "$machine")
+show kill -KILL …
+# shellcheck disable=SC2086 # several
+kill -KILL "$machine" $parts
+ends_with 3 wait "$follower"
+tail -n 2 followed.log
+cat followed.err
+echo 'exit 3'
+
+step 'Nobody will end that log. What was seen of it is kept, and the record says where it ends.'
+run orchestrator salvage "$ID" --older-than 3s
+show orchestrator logs "$ID" stdout
+orchestrator logs "$ID" stdout | cmp - followed.log
+run orchestrator ls --suite slow
+
 step 'What a bench without credentials left on a shared disk: stored, compared, then removed there.'
 raw=efs/bench-07/01H00000000000000000000000/raw
 mkdir -p "$raw"
 echo 'voltage 3.3' >"$raw/bench.log"
 run orchestrator sync-efs --root efs --settle 0s --log-settle 0s --retain 0s
 run orchestrator logs 01H00000000000000000000000 bench.log
+
+step 'The same for people who look in a browser: the log, the screenshot, every file.'
+show orchestrator serve
+orchestrator serve --port 0 2>serve.log &
+server=$!
+until grep -q '^serving on ' serve.log; do
+  kill -0 "$server" || { cat serve.log; exit 1; }
+  sleep 0.1
+done
+read -r _ _ address _ <serve.log
+run orchestrator --ui-url "$address" url "$ID" --ui
+if [[ -t 0 && -t 1 ]]; then
+  read -r -t 60 -p 'Open it, within a minute; Enter goes on. ' || echo
+fi
 
 printf '\n%sThat was the tour.%s To go on by hand: orchestrator sandbox -- bash\n' "$bold" "$plain"

@@ -29,6 +29,8 @@ def test_the_tour_succeeds(s3env: dict[str, str], cli_process: Processes, tmp_pa
     assert "\nhello from the bench\n" in result.out
     assert ": pass, exit code 0; 4 files" in result.out
     assert "1 created" in result.out
+    assert "\nexit 3\n" in result.out
+    assert "logs/stdout.log: created" in result.out
     assert "1 deleted" in result.out
     assert result.err == ""
     assert list(tmp_path.iterdir()) == []

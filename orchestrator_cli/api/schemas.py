@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
 from orchestrator_cli.core.gateway.messages import PROBLEM_TYPE
+from orchestrator_cli.core.live.state import Liveness
 
 Id = Annotated[
     str,
@@ -96,10 +97,20 @@ class Unreadable(BaseModel):
     error: str
 
 
+class JudgedExecution(ExecutionMetadata):
+    """The metadata of an execution, and whether its writer is there."""
+
+    liveness: Liveness | None = Field(
+        description="Of a running execution whose logs are live: silent after 90 s without a sign "
+        "of life, lost after five minutes. Else null.",
+        examples=[None],
+    )
+
+
 class ExecutionPage(BaseModel):
     """Executions of a time window, in the order asked for, without their manifests."""
 
-    executions: list[ExecutionMetadata]
+    executions: list[JudgedExecution]
     unreadable: list[Unreadable]
     next_cursor: str | None = Field(
         description="Ask again with it; null on the last page. A page may be short, or empty, "

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from orchestrator_cli.api.logs.log_listeners import LogListeners
 from orchestrator_cli.api.logs.log_service import LogService
 from orchestrator_cli.api.metrics import ServerMetrics
 from orchestrator_cli.api.readiness import Readiness
@@ -16,18 +17,24 @@ from orchestrator_cli.api.worker_pool import BoundedWorkerPool
 
 @dataclass
 class Services:
-    """The two sides of a bucket, the threads that work on them, and what is counted."""
+    """The two sides of a bucket, the threads that work on them, and what is counted.
+
+    `most_wait_seconds` is how long a request may wait for more of a log.
+    """
 
     reads: ReadService
     uploads: UploadService
     workers: BoundedWorkerPool
     metrics: ServerMetrics
+    most_wait_seconds: float = 20.0
     readiness: Readiness = field(init=False)
     logs: LogService = field(init=False)
+    listeners: LogListeners = field(init=False)
 
     def __post_init__(self) -> None:
         self.readiness = Readiness(self.reads.check_ready)
         self.logs = LogService(self.reads.store, self.reads.now)
+        self.listeners = LogListeners(self.workers)
 
     def close(self) -> None:
         """Drop the work that has not begun."""

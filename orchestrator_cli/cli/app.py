@@ -22,16 +22,19 @@ from orchestrator_cli.core.base.text import printable, without_secrets
 from orchestrator_cli.core.http.proxy import proxy_variables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from orchestrator_cli.cli.metrics_setup import Measuring
     from orchestrator_cli.cli.options.via_options import Via
     from orchestrator_cli.cli.output import Output
     from orchestrator_cli.cli.waiting_notice import WaitingNotice
     from orchestrator_cli.core.base.retry import RetryPolicy
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.connection.protocol import Connection
-    from orchestrator_cli.core.transfer.download.source import ExecutionSource
+    from orchestrator_cli.core.transfer.download.source import ExecutionSource, FoundExecution
     from orchestrator_cli.core.transfer.engine import TransferEngine
 
 # Requests sent ahead where the answers are taken in order.
@@ -98,7 +101,7 @@ class App:
             return text.upper()
         from orchestrator_cli.core.transfer.download.source import BucketSource
 
-        return self.resolve(text, BucketSource(store, self.now()))
+        return self.resolve(text, BucketSource(store, self.now(), _read_judged))
 
     def resolve(self, text: str, source: ExecutionSource) -> str:
         """Return the execution id that a selector stands for in a bucket or at a server."""
@@ -277,7 +280,7 @@ class App:
             return GatewaySource(self.gateway(via, concurrency))
         from orchestrator_cli.core.transfer.download.source import BucketSource
 
-        return BucketSource(self.store(concurrency), self.now())
+        return BucketSource(self.store(concurrency), self.now(), _read_judged)
 
     def gateway(
         self, via: Via, concurrency: int = _AHEAD, limit_rate: int | None = None
@@ -355,3 +358,12 @@ def pager_environment() -> dict[str, str]:
     """Return the environment for the pager."""
     # -F: a log of one screen needs no pager; -R: colours; -X: it stays on the screen.
     return {"LESS": "FRX", **os.environ}
+
+
+def _read_judged(
+    store: ArtifactStore, ids: Iterable[str], is_judged: Callable[[ExecutionMetadata], bool]
+) -> Iterator[FoundExecution]:
+    # Most commands read no record whole.
+    from orchestrator_cli.core.live.reading.liveness import read_with_liveness
+
+    return read_with_liveness(store, ids, is_judged)

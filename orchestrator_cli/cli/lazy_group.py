@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "ls": "List executions, or the files of one.",
     "logs": "Print a log.",
     "grep": "Search the logs of many executions.",
+    "salvage": "Keep the logs of an execution whose writer is lost.",
     "show": "Show the metadata of an execution.",
     "url": "Print presigned URLs.",
     "open": "Open the page of an execution in the browser.",

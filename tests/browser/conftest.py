@@ -24,7 +24,12 @@ def chromium() -> Iterator[Any]:
         pytest.skip("there is no Chromium here: apt-get install chromium")
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=options)
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=options,
+            # Somebody who looks has them.
+            ignore_default_args=["--hide-scrollbars"],
+        )
         yield browser
         browser.close()
 

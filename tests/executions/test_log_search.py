@@ -31,7 +31,9 @@ def cut(data: bytes, *borders: int) -> list[bytes]:
 def search(
     blocks: list[bytes], pattern: str, before: int = 0, after: int = 0, numbered: bool = True
 ) -> list[LogLine]:
-    found = search_log(blocks, LinePattern([pattern]), Context(before, after), numbered)
+    found = search_log(
+        blocks, LinePattern([pattern]), Context(before, after), 1 if numbered else None
+    )
     return [line for lines in found for line in lines]
 
 

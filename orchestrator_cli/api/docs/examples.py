@@ -25,6 +25,7 @@ _LISTED: dict[str, Any] = {
     "test_suite": "smoke",
     "result": "fail",
     "status": "completed",
+    "liveness": None,
     "artifact_status": "complete",
     "started_at": "2026-01-30T08:00:00.000Z",
     "ended_at": "2026-01-30T08:12:30.000Z",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from orchestrator_cli.api.logs.log_service import MAX_READ_BYTES, FinalLog, LogSource
+from orchestrator_cli.api.logs.final_log import FinalLog
+from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogSource
 from orchestrator_cli.core.executions.logs.ansi import ESCAPE
 from orchestrator_cli.core.executions.logs.index import ERROR_PATTERNS
 from orchestrator_cli.core.executions.logs.line_pattern import LinePattern

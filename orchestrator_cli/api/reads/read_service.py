@@ -30,7 +30,12 @@ from orchestrator_cli.core.executions.listings.executions import (
 )
 from orchestrator_cli.core.executions.logs.finding import find_log, tail_offset
 from orchestrator_cli.core.executions.placement import log_storage_path
-from orchestrator_cli.core.executions.record.repository import read_execution, read_executions
+from orchestrator_cli.core.executions.record.repository import read_execution
+from orchestrator_cli.core.live.reading.liveness import (
+    find_liveness,
+    read_with_liveness,
+    with_liveness,
+)
 from orchestrator_cli.core.retention.archive import (
     ArchiveInspector,
     is_archived,
@@ -67,7 +72,9 @@ class ReadService:
 
     def execution(self, text: str) -> dict[str, Any]:
         """Return the validated metadata."""
-        return read_execution(self.store, parse_execution_id(text)).metadata.to_dict()
+        metadata = read_execution(self.store, parse_execution_id(text)).metadata
+        judged = self.store.clients.run(find_liveness(metadata))
+        return with_liveness(metadata.to_dict(), judged)
 
     def executions(self, asked: ExecutionSelection) -> dict[str, Any]:
         """Return a page of the executions of a time window that a filter takes."""
@@ -75,13 +82,14 @@ class ReadService:
         looks_at = asked.limit if asked.filter.takes_everything else asked.looks_at
         looked_at = list(itertools.islice(ids, looks_at))
         found, unreadable, last = [], [], None
-        for last, item in read_executions(self.store, looked_at):
+        judged_ones = read_with_liveness(self.store, looked_at, asked.filter.matches)
+        for last, item, judged in judged_ones:
             if isinstance(item, OrchestratorError):
                 unreadable.append({"execution_id": last, "error": item.message})
             elif asked.filter.matches(item):
                 record = item.model_copy(update={"artifacts": None}).to_dict()
                 record.pop("artifacts")
-                found.append(record)
+                found.append(with_liveness(record, judged))
             if len(found) + len(unreadable) >= asked.limit:
                 break
         more = last is not None and (last != looked_at[-1] or next(ids, None) is not None)

@@ -10,8 +10,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from orchestrator_cli.api.json import encode, json_answer
+from orchestrator_cli.api.logs.final_log import FinalLog
+from orchestrator_cli.api.logs.growing_log import GrowingLog
+from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogBytes
 from orchestrator_cli.api.logs.log_search import LogSearch, find_line
-from orchestrator_cli.api.logs.log_service import MAX_READ_BYTES, FinalLog, LogBytes
 from orchestrator_cli.api.routes.log_messages import LinePlace, LogErrors, LogSearchQuery
 from orchestrator_cli.api.routes.read_routes import LogName
 from orchestrator_cli.api.schemas import ERRORS, Id
@@ -27,6 +29,10 @@ Offset = Annotated[
     ),
 ]
 Length = Annotated[int, Query(ge=0, le=MAX_READ_BYTES, description="The most bytes to return.")]
+Wait = Annotated[
+    float,
+    Query(ge=0, le=20, description="Of a log that grows: wait so many seconds for more of it."),
+]
 _DEFAULT_LENGTH = 256 * 1024
 _PACKED_FROM_BYTES = 1000
 
@@ -60,9 +66,15 @@ async def get_log_bytes(
     name: LogName,
     offset: Offset = 0,
     length: Length = _DEFAULT_LENGTH,
+    wait: Wait = 0.0,
 ) -> Response:
     """Return a part of a log, wherever it begins, without reading the rest."""
     services = services_of(request)
+    if wait and offset >= 0:
+        log = await services.workers.run_read(lambda: services.logs.open(execution_id, name))
+        if isinstance(log, GrowingLog):
+            seconds = min(wait, services.most_wait_seconds)
+            await services.listeners.wait_for_more(log, offset, seconds)
     packs = "gzip" in request.headers.get("accept-encoding", "")
     known = request.headers.get("if-none-match", "")
 
@@ -119,7 +131,7 @@ async def get_errors(request: Request, execution_id: Id, name: LogName) -> Respo
     services = services_of(request)
 
     def known() -> dict[str, Any]:
-        index = services.logs.index(execution_id, name, computes=True)
+        index = services.logs.index(execution_id, name)
         found = index.errors if index else []
         errors = [{"offset": offset, "line": line + 1} for offset, line in found]
         return {"known": index is not None, "errors": errors}

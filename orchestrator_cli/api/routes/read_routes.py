@@ -21,10 +21,10 @@ from orchestrator_cli.api.schemas import (
     FileDetails,
     FilePage,
     Id,
+    JudgedExecution,
 )
 from orchestrator_cli.api.services import services_of
 from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
 router = APIRouter()
 _EXECUTION = "/executions/{execution_id}"
@@ -46,7 +46,7 @@ async def list_executions(request: Request, query: Annotated[ExecutionQuery, Que
     return await _answer(request, lambda reads: reads.executions(query.selection(reads.now())))
 
 
-@router.get(_EXECUTION, tags=["executions"], response_model=ExecutionMetadata, responses=ERRORS)
+@router.get(_EXECUTION, tags=["executions"], response_model=JudgedExecution, responses=ERRORS)
 async def get_execution(request: Request, execution_id: Id) -> Response:
     """Return the validated metadata of an execution, its manifest included."""
     return await _answer(request, lambda reads: reads.execution(execution_id))

@@ -228,7 +228,7 @@ class _Query:
         elif self.mode == "list":
             yield from islice(search_log(blocks, self.pattern), 1)
         else:
-            yield from search_log(blocks, self.pattern, self.context, numbered=True)
+            yield from search_log(blocks, self.pattern, self.context, first_number=1)
 
 
 class _Printer:

@@ -1,4 +1,4 @@
-"""`orchestrator serve`: the HTTP API."""
+"""`orchestrator serve`: the HTTP API and the pages for people."""
 
 from __future__ import annotations
 
@@ -104,10 +104,10 @@ def serve(
 ) -> None:
     """Serve executions, files and logs over HTTP, and take uploads.
 
-    Open /docs in a browser, or read /openapi.json. The server keeps no state: any number of them
-    may run behind a load balancer, which has to provide TLS. It listens on addresses other than
-    loopback only with --tokens. Each request is logged as a line of JSON on standard error, without
-    its query string. On SIGTERM it answers the requests that have begun, and ends.
+    Open /ui/ in a browser; programs read /docs or /openapi.json. The server keeps no state: any
+    number of them may run behind a load balancer, which has to provide TLS. It listens on addresses
+    other than loopback only with --tokens. Each request is logged as a line of JSON on standard
+    error, without its query string. On SIGTERM it answers the requests that have begun, and ends.
 
     A bench with an upload token stores files through it without AWS credentials, as
     `orchestrator upload --via` does. See orchestrator-api(7).
@@ -179,10 +179,13 @@ def _serve(
     seconds = deadline.total_seconds()
     known = TokenFile(tokens, app.now, partial(_report_tokens, metrics))
     services = _make_services(app, expires_in, concurrency, metrics)
+    services.most_wait_seconds = min(services.most_wait_seconds, seconds / 2)
     guarded = RequestGuardMiddleware(make_app(services), known, _log, seconds, metrics)
     listening = open_socket(host, port)
     address = f"[{host}]" if ":" in host else host
-    app.output.note(f"serving on http://{address}:{listening.getsockname()[1]} (see /docs)")
+    app.output.note(
+        f"serving on http://{address}:{listening.getsockname()[1]} (pages at /ui/, API at /docs)"
+    )
     try:
         serve_app(guarded, listening, min(HEAD_SECONDS, seconds))
     finally:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _TOLD_LATER = (
     "execution_id",
     "status",
+    "liveness",
     "artifact_status",
     "runner_type",
     "bench_id",
@@ -57,32 +58,39 @@ def show(app: App, execution_id: str, via: Via | None, as_json: bool) -> None:
 
     It begins with what people ask: the result, the suite, when and how long it ran, its files, and
     what could not be stored. The metadata is validated; --json prints it whole, manifest included.
-    Times are local on a terminal, and UTC elsewhere.
+    Times are local on a terminal, and UTC elsewhere. Of an execution that is running, `liveness` is
+    derived from how long ago its writer was there: alive, silent or lost.
     """
     from orchestrator_cli.cli.output.table import Column, table
     from orchestrator_cli.core.base.text import printable
+    from orchestrator_cli.core.live.reading.liveness import with_liveness
 
     source = app.source(via)
-    metadata = source.read(app.resolve(execution_id, source))
-    record = metadata.to_dict()
+    metadata, judged = source.read(app.resolve(execution_id, source))
+    record = with_liveness(metadata.to_dict(), judged)
     if as_json:
         app.output.json(record)
         return
     columns = Column("FIELD", width=15, wrap=True, least=8), Column("VALUE", wrap=True, least=26)
     with table(app.output, *columns, header=False) as shown:
-        for name, text in _told_first(app, metadata):
+        for name, text in _told_first(app, metadata, judged):
             shown.row(name, text, result=str(metadata.result) if name == "result" else None)
         for name in (*_TOLD_LATER, *sorted(record.keys() - _TOLD)):
+            if name == "liveness" and judged is None:
+                continue
             # A newer version, or something else, may have written fields of any name.
             shown.row(printable(name).replace("_", " "), _text(name, record.get(name)))
 
 
-def _told_first(app: App, metadata: ExecutionMetadata) -> Iterator[tuple[str, str]]:
+def _told_first(
+    app: App, metadata: ExecutionMetadata, judged: str | None
+) -> Iterator[tuple[str, str]]:
     from orchestrator_cli.cli.output import human_count, human_duration, human_size
+    from orchestrator_cli.cli.output.execution_table import result_word
     from orchestrator_cli.core.base.text import printable
 
     started, ended = metadata.started_at, metadata.ended_at
-    yield "result", str(metadata.result or metadata.status)
+    yield "result", result_word(metadata, judged)
     yield "suite", printable(metadata.test_suite or "-")
     yield "started", app.output.time(started)
     yield "ended", app.output.time(ended)

@@ -9,6 +9,7 @@ from orchestrator_cli.cli.output.table import Column, Table
 from orchestrator_cli.cli.output.terminal import Output
 from orchestrator_cli.cli.output.units import human_duration, human_size
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.live.state import Liveness
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
@@ -38,23 +39,24 @@ class ExecutionTable(Table):
         self._output = output
         self._console_bucket = console_bucket
 
-    def add(self, item: ExecutionMetadata) -> None:
-        """Print an execution."""
+    def add(self, item: ExecutionMetadata, judged: str | None = None) -> None:
+        """Print an execution; `judged` says whether the writer of a running one is there."""
         link = None
         if self._console_bucket is not None:
             from orchestrator_cli.core.executions.keys import execution_prefix
 
             link = console_url(self._console_bucket, execution_prefix(item.execution_id))
-        self.row(*self._cells(item), result=str(item.result or item.status), link=link)
+        result = result_word(item, judged)
+        self.row(*self._cells(item, result), result=result, link=link)
 
-    def _cells(self, item: ExecutionMetadata) -> tuple[str, ...]:
+    def _cells(self, item: ExecutionMetadata, result: str) -> tuple[str, ...]:
         finished = item.result is not None
         lasted = item.ended_at - item.started_at if item.ended_at and item.started_at else None
         labels = ",".join(f"{key}={value}" for key, value in sorted(item.labels.items()))
         return (
             item.execution_id,
             self._output.time(item.started_at),
-            str(item.result or item.status),
+            result,
             str(item.artifact_status),
             f"{item.artifact_count:,}" if finished else "-",
             human_size(item.artifact_bytes) if finished else "-",
@@ -63,3 +65,9 @@ class ExecutionTable(Table):
             printable(item.bench_id or "-"),
             printable(labels or "-"),
         )
+
+
+def result_word(item: ExecutionMetadata, judged: str | None) -> str:
+    """Return the result of an execution, or that it is running, or that its writer is lost."""
+    is_lost = judged == Liveness.LOST
+    return str(item.result or (judged if is_lost else item.status))

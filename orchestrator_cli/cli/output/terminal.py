@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _FLUSHED_CHARACTERS = 8192
-RESULT_STYLES = {"pass": "green", "fail": "red", "error": "bold red", "running": "cyan"}
+RESULT_STYLES = {
+    "pass": "green",
+    "fail": "red",
+    "error": "bold red",
+    "running": "cyan",
+    "lost": "yellow",
+}
 # What JSON may leave as it is and a terminal would act on: C1 controls, line separators,
 # bidirectional overrides; and surrogates, which no encoding has.
 _JSON_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
+    DURATION,
     Example,
     WholeNumber,
     command,
@@ -27,9 +27,9 @@ from orchestrator_cli.cli.options.search_options import (
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
 
 if TYPE_CHECKING:
+    from orchestrator_cli.cli.commands.logs.source import LogSource
     from orchestrator_cli.cli.commands.logs.view import LogView
-    from orchestrator_cli.core.executions.logs.finding import StoredLogs
-    from orchestrator_cli.core.transfer.download.source import ExecutionSource
+    from orchestrator_cli.core.live.reading.heartbeat import Patience
 
 # What a terminal without a pager gets of a long log.
 _TERMINAL_LINES = 1000
@@ -40,6 +40,7 @@ _TERMINAL_BYTES = 1024 * 1024
     examples=(
         Example("the newest execution's log", "orchestrator logs @latest"),
         Example("the end of standard error", "orchestrator logs $ID stderr --tail 50"),
+        Example("watch it while the test runs", "orchestrator logs -f @latest"),
         Example("search 10 GiB without keeping them", "orchestrator logs $ID --grep 'ERROR|panic'"),
         Example(
             "show three lines around each match, with line numbers",
@@ -51,9 +52,10 @@ _TERMINAL_BYTES = 1024 * 1024
         ),
         Example("keep it, without colour codes", "orchestrator logs $ID -o run.log --strip-ansi"),
     ),
-    exit_codes=(0, 1, 2, 4, 5, 6, 7, 8, 9, 130),
+    exit_codes=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130),
     exit_meanings={
         1: "with --grep: no line matched; or an unexpected error",
+        3: "with -f: the log has not ended, and its writer is gone",
         4: "no such execution, log or bucket",
         6: "conflict: the file of -o has other content; nothing was changed",
     },
@@ -65,6 +67,17 @@ _TERMINAL_BYTES = 1024 * 1024
     type=WholeNumber(min=0),
     metavar="N",
     help="Print only the last N lines of the output.",
+)
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    help="Go on printing while the log is written, until it ends.",
+)
+@click.option(
+    "--gone-after",
+    type=DURATION,
+    help="With -f and no terminal: give up after so long without a sign of life.  [default: 5m]",
 )
 @click.option(
     "--all", "show_all", is_flag=True, help="Print the whole log to the terminal, without a pager."
@@ -96,6 +109,8 @@ def logs(
     app: App,
     arguments: tuple[str, ...],
     tail: int | None,
+    follow: bool,
+    gone_after: timedelta | None,
     show_all: bool,
     all_logs: bool,
     line_numbers: bool,
@@ -115,11 +130,18 @@ def logs(
     and a closed pipe ends the transfer. What was read to its end is compared with its stored
     checksum.
 
+    The log of a test that still runs is printed as far as it is stored, which is said on standard
+    error. --follow goes on from there: it needs no more than to read the bucket, ends with the log,
+    and compares what it has printed with the log that is stored then. Once nothing has been heard
+    of the writer for 90 s it says so; after --gone-after it ends with 3, unless standard error is a
+    terminal.
+
     --grep searches the text without escape sequences and line endings. Text is UTF-8; a line that
     is not valid UTF-8 is searched as Latin-1 as well. The time grows only with the size of the log,
     whatever REGEX is; RE2 has neither backreferences nor look-around. A line over 8 MiB is searched
     and printed in pieces. As with grep, the exit code is 1 where no line matches.
     """
+    from orchestrator_cli.cli.commands.logs.source import LogSource
     from orchestrator_cli.cli.commands.logs.view import LogView
 
     text, arguments = split_id(arguments)
@@ -127,6 +149,8 @@ def logs(
         raise click.UsageError("One NAME at a time, and none with --all-logs.")
     if not patterns and not search.is_default:
         raise click.UsageError("-i, -F, -A, -B, -C and -c go with --grep.")
+    if not follow and gone_after is not None:
+        raise click.UsageError("--gone-after goes with --follow.")
     view = LogView(
         pattern=search.compile(patterns) if patterns else None,
         context=search.context,
@@ -136,95 +160,59 @@ def logs(
         without_ansi=strip_ansi,
     )
     source = app.source(via)
-    execution_id = app.resolve(text, source)
-    names = arguments or _names(app, source, execution_id, all_logs)
-    shown = _ShownLogs(app, source, execution_id, names, with_prefix=all_logs)
+    if follow and not source.reads_live:
+        raise click.UsageError("--follow goes without --via.")
+    shown = LogSource(app, source, app.resolve(text, source), arguments, with_prefix=all_logs)
+    if follow:
+        shown.patience = _patience(gone_after)
+    shown.names = arguments or _names(shown)
     _write(shown, view, output if output != Path("-") else None, overwrite, show_all)
     if patterns and not view.has_match:
         sys.stdout.flush()
         sys.exit(NO_MATCH_EXIT_CODE)
 
 
-def _names(app: App, source: ExecutionSource, execution_id: str, all_logs: bool) -> tuple[str, ...]:
-    """Return the names of the logs to show where none was named, and say what they are."""
-    from orchestrator_cli.core.executions.logs.finding import list_logs, no_such_log
+def _patience(gone_after: timedelta | None) -> Patience:
+    """Return when to give the writer up: never where somebody watches a terminal."""
+    from orchestrator_cli.core.live.reading.heartbeat import Patience
+    from orchestrator_cli.core.live.state import GONE_AFTER_SECONDS
 
-    stored = list_logs(source.objects, execution_id, source.read_record)
-    if stored.is_running:
-        app.output.note(f"{execution_id} is still running; this is what is stored of it so far")
-    first = stored.first()
+    seconds = GONE_AFTER_SECONDS if gone_after is None else gone_after.total_seconds()
+    return Patience(seconds, has_no_end=sys.stderr.isatty())
+
+
+def _names(shown: LogSource) -> tuple[str, ...]:
+    """Return the names of the logs to show where none was named, and say what they are."""
+    from orchestrator_cli.core.executions.logs.finding import first_log, no_such_log
+
+    stored = shown.list_stored()
+    sizes = stored.sizes(shown.live_names() if stored.is_running else {})
+    if not sizes and stored.is_running and shown.patience is not None:
+        sizes = stored.sizes(shown.live.wait_for_names(shown.patience))
+    first = first_log(sizes)
+    if stored.is_running and shown.patience is None:
+        shown.note_running()
     if first is None:
-        raise no_such_log(source.objects, execution_id, None)
-    if all_logs:
-        return tuple(stored.logs)
+        raise no_such_log(shown.store, shown.execution_id, None)
+    if shown.with_prefix:
+        return tuple(sizes)
     if sys.stderr.isatty():
-        app.output.note(_choice(stored, first))
+        shown.app.output.note(_choice(sizes, first, stored.has_failed))
     return (first,)
 
 
-def _choice(stored: StoredLogs, first: str) -> str:
+def _choice(sizes: dict[str, int], first: str, has_failed: bool) -> str:
     from orchestrator_cli.cli.output import human_size
 
-    why = ", as the execution failed" if stored.has_failed and first == "stderr" else ""
+    why = ", as the execution failed" if has_failed and first == "stderr" else ""
     others = [
-        f"{name} ({human_size(log.size_bytes)})"
-        for name, log in stored.logs.items()
-        if name != first
+        f"{name} ({human_size(size_bytes)})" for name, size_bytes in sizes.items() if name != first
     ]
     return f"this is {first}{why}" + (f"; there is also {', '.join(others)}" if others else "")
 
 
-@dataclass(frozen=True, slots=True)
-class _ShownLogs:
-    """The logs that are shown, one after the other."""
-
-    app: App
-    source: ExecutionSource
-    execution_id: str
-    names: tuple[str, ...]
-    with_prefix: bool
-
-    def size_bytes(self) -> int:
-        """Return how long they are together."""
-        from orchestrator_cli.core.executions.logs.finding import find_log
-
-        store = self.source.objects
-        return sum(find_log(store, self.execution_id, one).size_bytes for one in self.names)
-
-    def render(self, view: LogView) -> Iterator[bytes | memoryview]:
-        """Yield what is shown of them."""
-        width = max(map(len, self.names))
-        for name in self.names:
-            prefix = f"{name:<{width}} | " if self.with_prefix else ""
-            yield from view.render(self._read(name, view), prefix)
-
-    def _read(self, name: str, view: LogView) -> Iterator[bytes | memoryview]:
-        from orchestrator_cli.core.executions.logs.finding import (
-            find_log,
-            open_log_with_prefix,
-            tail_offset,
-        )
-        from orchestrator_cli.core.transfer.download.range_reader import (
-            iter_object_verified,
-            iter_range,
-        )
-
-        store, first = self.source.objects, memoryview(b"")
-        only_end = view.last is not None and not view.needs_all_lines
-        if only_end:
-            log = find_log(store, self.execution_id, name)
-        else:
-            log, first = open_log_with_prefix(store, self.execution_id, name)
-        with self.source.explain_archived(log.key):
-            if only_end:
-                start = tail_offset(store, log.key, log.size_bytes, view.last or 0)
-                yield from iter_range(store, log.key, start, log.size_bytes)
-            else:
-                yield from iter_object_verified(store, log, first)
-
-
 def _write(
-    logs: _ShownLogs, view: LogView, output: Path | None, overwrite: bool, show_all: bool
+    logs: LogSource, view: LogView, output: Path | None, overwrite: bool, show_all: bool
 ) -> None:
     from orchestrator_cli.cli.commands.logs.target import (
         find_pager,
@@ -237,7 +225,8 @@ def _write(
         write_file(logs.render(view), output, overwrite)
         return
     pager = None
-    if logs.app.output.is_terminal and not show_all and view.last is None:
+    is_long = logs.patience is None and not show_all and view.last is None
+    if logs.app.output.is_terminal and is_long:
         pager = find_pager()
         if pager is None and logs.size_bytes() > _TERMINAL_BYTES:
             view.last = _TERMINAL_LINES

@@ -25,7 +25,8 @@ _GROUP_BORDER = b"--\n"
 class LogView:
     """Makes of a log's bytes what the options ask for.
 
-    `last` is how many lines of what is found are shown. `has_match` says afterwards whether any
+    `last` is how many lines of what is found are shown, and `first_number` that of the first line
+    which is there. `has_match` says afterwards whether any
     line of any log matched.
     """
 
@@ -35,6 +36,7 @@ class LogView:
     numbers: bool = False
     last: int | None = None
     without_ansi: bool = False
+    first_number: int = 1
     has_match: bool = False
 
     @property
@@ -61,7 +63,8 @@ class LogView:
         yield b"%d\n" % count
 
     def _lines(self, blocks: Blocks, pattern: LinePattern) -> Iterator[bytes]:
-        found = self._noting_matches(search_log(blocks, pattern, self.context, self.numbers))
+        first_number = self.first_number if self.numbers else None
+        found = self._noting_matches(search_log(blocks, pattern, self.context, first_number))
         if self.last is not None:
             end = deque(chain.from_iterable(found), maxlen=self.last)
             if end:

@@ -83,6 +83,10 @@ def ls(
     On a terminal, a table has the columns that fit; in a pipe it has all of them, with tabs
     between, and no header.
 
+    An execution that is running, and whose writer has shown no sign of life for five minutes, is
+    lost. Nothing stores that: a run that is resumed is running again, and `orchestrator salvage`
+    finishes one that is not.
+
     Times without a zone are local on a terminal, in what is typed and in what is shown; where
     standard output is a pipe or a file, and in JSON, they are UTC.
     """
@@ -120,11 +124,11 @@ def _list_executions(
     table = ExecutionTable(app.output, source.console_bucket)
     shown = 0
     try:
-        for execution_id, item in source.select(window):
+        for execution_id, item, judged in source.select(window, judges=style != "null"):
             if isinstance(item, OrchestratorError):
                 app.output.warn(f"{execution_id}: {item.message}")
                 continue
-            _print_execution(app, table, item, style)
+            _print_execution(app, table, item, judged, style)
             shown += 1
             if shown == window.limit:
                 break
@@ -134,13 +138,17 @@ def _list_executions(
         app.output.note("no such executions in this time window; --since widens it")
 
 
-def _print_execution(app: App, table: ExecutionTable, item: ExecutionMetadata, style: str) -> None:
+def _print_execution(
+    app: App, table: ExecutionTable, item: ExecutionMetadata, judged: str | None, style: str
+) -> None:
+    from orchestrator_cli.core.live.reading.liveness import with_liveness
+
     if style == "null":
         app.output.line(item.execution_id, end="\0")
     elif style == "json":
         record = item.to_dict()
         # The manifest is `ls ID --json`; here it would make lines of 100 KiB.
         record.pop("artifacts")
-        app.output.json(record)
+        app.output.json(with_liveness(record, judged))
     else:
-        table.add(item)
+        table.add(item, judged)

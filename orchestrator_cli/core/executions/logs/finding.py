@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
@@ -49,10 +49,11 @@ class StoredLogs:
     has_failed: bool
     is_running: bool
 
-    def first(self) -> str | None:
-        """Return the name of the first log that is not empty, or of the first one, or None."""
-        filled = (name for name, log in self.logs.items() if log.size_bytes)
-        return next(filled, next(iter(self.logs), None))
+    def sizes(self, live: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Return how long each log is, with those that are not stored yet, in the same order."""
+        sizes = {**(live or {}), **{name: log.size_bytes for name, log in self.logs.items()}}
+        order = [name for name in _order(self.has_failed) if name in sizes]
+        return {name: sizes[name] for name in dict.fromkeys([*order, *sizes])}
 
 
 def list_logs(
@@ -71,9 +72,18 @@ def list_logs(
     has_failed = record.get("result") in ("fail", "error")
     parsed = ((parse_artifact_key(log.key), log) for log in listed)
     found = {log_name(path[1]): log for path, log in parsed if path and log_name(path[1])}
-    order = _ORDER_AFTER_FAILURE if has_failed else _DEFAULT_ORDER
-    logs = {name: found[name] for name in order if name in found}
+    logs = {name: found[name] for name in _order(has_failed) if name in found}
     return StoredLogs(logs, has_failed, record.get("status") == "running")
+
+
+def _order(has_failed: bool) -> tuple[str, ...]:
+    return _ORDER_AFTER_FAILURE if has_failed else _DEFAULT_ORDER
+
+
+def first_log(sizes: Mapping[str, int]) -> str | None:
+    """Return the name of the first log that is not empty, or of the first one, or None."""
+    filled = (name for name, size_bytes in sizes.items() if size_bytes)
+    return next(filled, next(iter(sizes), None))
 
 
 def _read_record(

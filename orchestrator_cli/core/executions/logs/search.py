@@ -47,15 +47,16 @@ def search_log(
     blocks: Iterable[bytes | memoryview],
     pattern: LinePattern,
     context: Context = _NO_CONTEXT,
-    numbered: bool = False,
+    first_number: int | None = None,
 ) -> Iterator[list[LogLine]]:
     """Yield what each block has of lines that match, and of their context, in order.
 
-    Blocks may be of any size. Numbering the lines takes longer. A line over MAX_LINE_BYTES is
-    searched in pieces, and a match that reaches from one piece into the next is not found.
+    Blocks may be of any size. Lines are numbered where the first one's number is given, which takes
+    longer. A line over MAX_LINE_BYTES is searched in pieces, and a match that reaches from one
+    piece into the next is not found.
     """
-    if numbered or context != _NO_CONTEXT:
-        cursor = _LineCursor(context, numbered)
+    if first_number is not None or context != _NO_CONTEXT:
+        cursor = _LineCursor(context, first_number)
         found = (cursor.read(block, pattern.spans(block)) for block in whole_lines(blocks))
         yield from filter(None, found)
         return
@@ -113,12 +114,12 @@ class _LineCursor:
     block that is read. Up to `_shown` all is shown that will be; it may be before `_data`.
     """
 
-    def __init__(self, context: Context, numbered: bool) -> None:
+    def __init__(self, context: Context, first_number: int | None) -> None:
         self._context = context
-        self._numbered = numbered
+        self._numbered = first_number is not None
         self._data = b""
         self._offset = 0
-        self._number = 1
+        self._number = first_number or 0
         self._counted = 0
         self._shown = 0
         self._after_left = 0

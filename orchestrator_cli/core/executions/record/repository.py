@@ -89,14 +89,15 @@ def read_executions(
 
     An execution whose metadata cannot be read or is not valid yields its error instead.
     """
-    for execution_id, found in store.map_operations(map(_read_or_error, execution_ids)):
+    for execution_id, found in store.map_operations(map(read_or_error, execution_ids)):
         is_missing = isinstance(found, NotFoundError)
         yield execution_id, no_such_execution(store, execution_id) if is_missing else found
 
 
-def _read_or_error(
+def read_or_error(
     execution_id: str,
 ) -> Operation[tuple[str, ExecutionMetadata | OrchestratorError]]:
+    """Read the metadata of an execution; what concerns it alone is returned instead."""
     try:
         stored = yield from get_object(metadata_key(execution_id), MAX_METADATA_READ_BYTES)
         return execution_id, parse_metadata(stored.content, execution_id)

@@ -45,3 +45,13 @@ def read_raw_record(store: ObjectReader, execution_id: str) -> dict[str, Any]:
     except ValueError as error:
         raise IntegrityError(f"metadata.json of {execution_id} is not JSON") from error
     return record if isinstance(record, dict) else {}
+
+
+def may_be_running(store: ObjectReader, execution_id: str) -> bool:
+    """Return False where the record says that the execution is finished. Raises NotFoundError."""
+    try:
+        content = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES).content
+        record = json.loads(content)
+    except (IntegrityError, ValueError):
+        return True
+    return not isinstance(record, dict) or record.get("status") != "completed"

@@ -27,7 +27,7 @@ from orchestrator_cli.core.gateway.client.server_request import ServerRequest, a
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
-from orchestrator_cli.core.transfer.download.source import ExecutionWindow, File
+from orchestrator_cli.core.transfer.download.source import ExecutionWindow, File, FoundExecution
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
@@ -45,11 +45,12 @@ _FIELDS = {
     "reservation": "reservation_ids",
     "artifact_status": "artifact_statuses",
 }
-Selected = Iterator[tuple[str, "ExecutionMetadata | OrchestratorError"]]
 
 
 class GatewaySource:
     """The executions of one server; see `ExecutionSource`."""
+
+    reads_live = False
 
     def __init__(self, connection: GatewayConnection) -> None:
         self.objects = ObjectReader(connection, connection.index)
@@ -72,7 +73,7 @@ class GatewaySource:
         wanted = ExecutionFilter() if text == LATEST else parse_filter(text.partition(":")[2])
         # As without a server, one whose metadata cannot be read may be the latest.
         window = ExecutionWindow(now - _LOOKED_BACK, None, 1, wanted, now)
-        for execution_id, item in self.select(window):
+        for execution_id, item, _ in self.select(window, judges=False):
             if wanted.takes_everything or not isinstance(item, OrchestratorError):
                 return execution_id
         raise NotFoundError(
@@ -90,7 +91,7 @@ class GatewaySource:
         last = min(execution_time(prefix.ljust(_ULID_CHARACTERS, "Z")), now + _CLOCK_SKEW)
         found: list[str] = []
         window = ExecutionWindow(min(first, last), last, None, ExecutionFilter(), now)
-        for execution_id, _ in self.select(window):
+        for execution_id, _, _ in self.select(window, judges=False):
             found += [execution_id] if execution_id.startswith(prefix) else []
             if len(found) > 1:
                 ids = ", ".join(found)
@@ -104,15 +105,13 @@ class GatewaySource:
         what = f"look-up of execution {execution_id}"
         return self._connection.run(ask(ServerRequest(f"/executions/{execution_id}", what), dict))
 
-    def read(self, execution_id: str) -> ExecutionMetadata:
-        """Return the validated metadata. Raises NotFoundError."""
-        from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
-
+    def read(self, execution_id: str) -> tuple[ExecutionMetadata, str | None]:
+        """Return the validated metadata and the liveness. Raises NotFoundError."""
         what = f"look-up of execution {execution_id}"
         request = ServerRequest(f"/executions/{execution_id}", what)
-        return self._connection.run(ask(request, ExecutionMetadata.model_validate))
+        return self._connection.run(ask(request, _parse_judged))
 
-    def select(self, window: ExecutionWindow) -> Selected:
+    def select(self, window: ExecutionWindow, *, judges: bool) -> Iterator[FoundExecution]:
         """Yield the executions that are wanted, the newest first."""
         fields = _fields(window)
         while True:
@@ -178,17 +177,22 @@ def _rfc3339(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _parse_page(
-    told: Mapping[str, Any],
-) -> tuple[list[tuple[str, ExecutionMetadata | OrchestratorError]], str | None]:
+def _parse_judged(told: Mapping[str, Any]) -> tuple[ExecutionMetadata, str | None]:
+    """Return a record and the liveness that the server has put beside it."""
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
-    found: list[tuple[str, ExecutionMetadata | OrchestratorError]] = []
+    record = dict(told)
+    judged = record.pop("liveness", None)
+    return ExecutionMetadata.model_validate(record), None if judged is None else str(judged)
+
+
+def _parse_page(told: Mapping[str, Any]) -> tuple[list[FoundExecution], str | None]:
+    found: list[FoundExecution] = []
     for record in told["executions"]:
-        metadata = ExecutionMetadata.model_validate(record)
-        found.append((metadata.execution_id, metadata))
+        metadata, judged = _parse_judged(record)
+        found.append((metadata.execution_id, metadata, judged))
     found.extend(
-        (str(one["execution_id"]), OrchestratorError(printable(one["error"])))
+        (str(one["execution_id"]), OrchestratorError(printable(one["error"])), None)
         for one in told["unreadable"]
     )
     found.sort(key=lambda item: item[0], reverse=True)

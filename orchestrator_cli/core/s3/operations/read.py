@@ -146,6 +146,28 @@ def get_object_if_checksum_matches(key: str) -> Operation[memoryview | None]:
     return memoryview(response.body) if recorded == sha256(response.body).hex() else None
 
 
+def get_object_with_head(key: str, max_bytes: int) -> Operation[tuple[ObjectMetadata, bytes]]:
+    """Read an object whole together with its head, in one request.
+
+    Its bytes are compared with the SHA-256 in its metadata, where there is one. Raises
+    NotFoundError, and IntegrityError for an object of more than `max_bytes`.
+    """
+    what = f"read of {printable(key)}"
+
+    def parse(response: S3Response) -> tuple[ObjectMetadata, bytes]:
+        require_etag(response, what)
+        recorded = response.headers.get(SHA256_HEADER)
+        if recorded is not None and recorded != sha256(response.body).hex():
+            message = f"{what}: the bytes received do not match their checksum"
+            raise IntegrityError(message, retryable=True)
+        return parse_head(key, response, len(response.body)), bytes(response.body)
+
+    request = S3Request(
+        "GET", key, what, max_body_bytes=max_bytes, total_timeout_seconds=timeout_for(max_bytes)
+    )
+    return (yield from fetch(request, parse))
+
+
 def get_prefix(key: str, size_bytes: int) -> Operation[tuple[ObjectMetadata, memoryview]]:
     """Look an object up and read its first bytes, in one request. Raises NotFoundError.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import is_execution_id
 from orchestrator_cli.core.executions.links import sign_file_url
@@ -33,6 +33,13 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
 File = tuple[str, ObjectSummary]
+# An execution's id, its record or why it cannot be read, and, of one that is running, whether its
+# writer is `alive`, `silent` or `lost`; None where nothing tells.
+FoundExecution = tuple[str, "ExecutionMetadata | OrchestratorError", str | None]
+# Reads executions in the order given, and judges the liveness of those of which it is asked.
+ReadExecutions = Callable[
+    [ArtifactStore, Iterable[str], Callable[["ExecutionMetadata"], bool]], Iterator[FoundExecution]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,11 @@ class ExecutionSource(Protocol):
         ...
 
     @property
+    def reads_live(self) -> bool:
+        """Whether the objects of logs that are still being written can be read too."""
+        ...
+
+    @property
     def console_bucket(self) -> str | None:
         """The bucket that AWS's console shows; None where there is no console for it."""
         ...
@@ -82,14 +94,15 @@ class ExecutionSource(Protocol):
         """Return the metadata as it is. Raises NotFoundError."""
         ...
 
-    def read(self, execution_id: str) -> ExecutionMetadata:
-        """Return the validated metadata. Raises NotFoundError, IntegrityError."""
+    def read(self, execution_id: str) -> tuple[ExecutionMetadata, str | None]:
+        """Return the validated metadata and the liveness. Raises NotFoundError, IntegrityError."""
         ...
 
-    def select(
-        self, window: ExecutionWindow
-    ) -> Iterator[tuple[str, ExecutionMetadata | OrchestratorError]]:
-        """Yield the executions that are wanted, the newest first, and errors of unreadable ones."""
+    def select(self, window: ExecutionWindow, *, judges: bool) -> Iterator[FoundExecution]:
+        """Yield the executions that are wanted, the newest first, and errors of unreadable ones.
+
+        With `judges`, the liveness of those that are running comes along.
+        """
         ...
 
     def list_files(self, execution_id: str) -> Iterator[File]:
@@ -112,8 +125,11 @@ class ExecutionSource(Protocol):
 class BucketSource:
     """The bucket of a store; see `ExecutionSource`."""
 
-    def __init__(self, store: ArtifactStore, now: datetime) -> None:
+    reads_live = True
+
+    def __init__(self, store: ArtifactStore, now: datetime, read: ReadExecutions) -> None:
         self.objects: ObjectReader = store
+        self._read = read
         self._store = store
         self._now = now
         self._archive = ArchiveInspector(store, now)
@@ -136,21 +152,23 @@ class BucketSource:
         """Return the metadata as it is. Raises NotFoundError, IntegrityError."""
         return read_raw_record(self._store, execution_id)
 
-    def read(self, execution_id: str) -> ExecutionMetadata:
-        """Return the validated metadata."""
-        from orchestrator_cli.core.executions.record.repository import read_execution
+    def read(self, execution_id: str) -> tuple[ExecutionMetadata, str | None]:
+        """Return the validated metadata and the liveness."""
+        for _, item, judged in self._read(self._store, [execution_id], lambda metadata: True):
+            if not isinstance(item, OrchestratorError):
+                return item, judged
+            raise item
+        raise NotFoundError(f"no execution {execution_id} in {self.objects.location}")
 
-        return read_execution(self._store, execution_id).metadata
-
-    def select(
-        self, window: ExecutionWindow
-    ) -> Iterator[tuple[str, ExecutionMetadata | OrchestratorError]]:
+    def select(self, window: ExecutionWindow, *, judges: bool) -> Iterator[FoundExecution]:
         """Yield the executions that are wanted, the newest first."""
-        from orchestrator_cli.core.executions.record.repository import read_executions
 
-        for execution_id, item in read_executions(self._store, self._ids(window)):
-            if isinstance(item, OrchestratorError) or window.wanted.matches(item):
-                yield execution_id, item
+        def is_judged(metadata: ExecutionMetadata) -> bool:
+            return judges and window.wanted.matches(metadata)
+
+        for found in self._read(self._store, self._ids(window), is_judged):
+            if isinstance(found[1], OrchestratorError) or window.wanted.matches(found[1]):
+                yield found
 
     def _ids(self, window: ExecutionWindow) -> Iterator[str]:
         span = (self._store, window.since, window.until, window.now)

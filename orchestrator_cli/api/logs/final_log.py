@@ -1,0 +1,51 @@
+"""A log that is stored, read by byte offset; nothing here knows HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogBytes, LogState
+from orchestrator_cli.core.base.errors import UnavailableError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.logs.index import LogIndex
+from orchestrator_cli.core.retention.archive import explain_archived_errors
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.types import ObjectMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class FinalLog:
+    """A log that is stored, and will not change."""
+
+    store: ArtifactStore
+    head: ObjectMetadata
+    now: Callable[[], datetime]
+    index: LogIndex | None = None
+
+    def read(self, offset: int, length: int, wait_seconds: float = 0.0) -> LogBytes:
+        """Return a part of it. Raises ArchivedError. There is nothing to wait for."""
+        size = self.head.size_bytes
+        start = max(0, size + offset) if offset < 0 else min(offset, size)
+        wanted = min(length, MAX_READ_BYTES, size - start)
+        # To number its lines, what is before the part is read from the last point of the index on.
+        point, line = self.index.point_before(start) if self.index else (start, None)
+        before = start - point
+        read = self._read(point, before + wanted) if before + wanted else memoryview(b"")
+        if line is not None:
+            line += bytes(read[:before]).count(b"\n")
+        line = 0 if start == 0 else line
+        return LogBytes(start, read[before:], size, LogState.FINAL, line, self.etag)
+
+    @property
+    def etag(self) -> str:
+        """What stands for the content, without quotes."""
+        return self.head.etag.strip('"')
+
+    def _read(self, offset: int, length: int) -> memoryview:
+        with explain_archived_errors(self.store, self.head.key, self.now()):
+            data = self.store.get_range(self.head.key, offset, length)
+        if len(data) != length:
+            raise UnavailableError(f"read of {printable(self.head.key)}: the answer is incomplete")
+        return data

@@ -1,0 +1,151 @@
+"""Logs that are still being written: what there is of them, and what comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.core.base.errors import AccessError, NotFoundError
+from orchestrator_cli.core.executions.keys import live_log_path
+from orchestrator_cli.core.executions.placement import log_storage_path
+from orchestrator_cli.core.executions.record.status_probe import may_be_running
+from orchestrator_cli.core.executions.record.waiting import retry_if_new
+from orchestrator_cli.core.live.reading.follower import LogFollower, poll_seconds
+from orchestrator_cli.core.live.reading.heartbeat import Heartbeat, LivenessWatch, Notice, Patience
+from orchestrator_cli.core.live.reading.listing import list_live_logs
+from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
+from orchestrator_cli.core.live.reading.tail import join_last_lines
+from orchestrator_cli.core.live.state import Liveness, StoredState, liveness
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+
+_NOTICES = {
+    Notice.SILENT: "no sign of life from the writer for {seconds:,.0f} s",
+    Notice.LOST: "the writer is lost: no sign of life for {seconds:,.0f} s; "
+    "`orchestrator salvage {id}` keeps what is there",
+    Notice.ALIVE_AGAIN: "the writer is there again",
+    Notice.UNREACHABLE: "S3 does not answer; trying again",
+    Notice.REACHED_AGAIN: "S3 answers again",
+}
+
+
+def live_log_of(name: str) -> str | None:
+    """Return what a log is called while it is live; None where there is no such live log."""
+    path = log_storage_path(name)
+    log = path.removeprefix("logs/") if path else name
+    return log if live_log_path(log) is not None else None
+
+
+class LiveLogs:
+    """The live logs of one execution."""
+
+    def __init__(self, app: App, store: ObjectReader, execution_id: str) -> None:
+        self._app = app
+        self._store = store
+        self._execution_id = execution_id
+        self._heartbeat = Heartbeat(store, execution_id)
+        self._has_noted = False
+
+    def names(self) -> dict[str, int]:
+        """Return how long each is, about, by its name; {} where there is none to be read."""
+        stored = self._state()
+        if stored is None:
+            return {}
+        return {
+            log.removesuffix(".log") if live_log_path(log) != log else log: position.offset
+            for log, position in stored.state.logs.items()
+        }
+
+    def wait_for_names(self, patience: Patience) -> dict[str, int]:
+        """Return the names once there are any; {} where there are none for too long."""
+        clock, wait = self._store.retry.clock, self._store.retry.wait
+        began_at = clock()
+        while not (names := self.names()):
+            waited_seconds = clock() - began_at
+            if waited_seconds > patience.gone_after_seconds and not patience.has_no_end:
+                break
+            wait(poll_seconds(waited_seconds))
+        return names
+
+    def may_come(self, name: str) -> bool:
+        """Return True if a log that is not stored is being written, or may be yet."""
+        if live_log_of(name) is None:
+            return False
+        if self._state() is not None:
+            return True
+        read = partial(may_be_running, self._store, self._execution_id)
+        try:
+            return retry_if_new(read, self._execution_id, self._app.now(), self._store.retry.wait)
+        except NotFoundError:
+            return False
+
+    def note_running(self) -> None:
+        """Say, once, that the execution is running, or that its writer is lost."""
+        if self._has_noted:
+            return
+        self._has_noted = True
+        stored = self._state()
+        what = "is still running"
+        if stored is not None and liveness(stored.age_seconds) is not Liveness.ALIVE:
+            what = f"has shown no sign of life for {stored.age_seconds:,.0f} s"
+            if liveness(stored.age_seconds) is Liveness.LOST:
+                what = f"is lost: it {what}"
+        self._app.output.note(f"{self._execution_id} {what}; this is what is stored of it so far")
+
+    def snapshot(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]] | None:
+        """Return what there is of a log, or its last lines; None where there is nothing."""
+        log = live_log_of(name)
+        if log is None or (self._state() is None and not self._has_segments(log)):
+            return None
+        self.note_running()
+        return _with_line_number(self._join(log, lines).read_new())
+
+    def follow(
+        self, name: str, lines: int | None, patience: Patience
+    ) -> tuple[int, Iterator[LiveChunk]]:
+        """Return a log from its beginning or its last lines on, to its end once that has come."""
+        log = live_log_of(name) or name
+        reader = self._join(log, lines)
+        if reader.offset and lines is None:
+            self._app.output.note(f"the first {reader.offset:,} bytes have expired")
+        watch = LivenessWatch(self._heartbeat, patience, partial(self._tell, name))
+        follower = LogFollower(self._store, self._execution_id, log, reader, watch)
+        return _with_line_number(follower.chunks())
+
+    def _join(self, log: str, lines: int | None) -> LiveReader:
+        if lines is None:
+            reader = LiveReader(self._store, self._execution_id, log)
+            reader.join()
+            return reader
+        stored = self._state()
+        position = stored.state.logs.get(log) if stored else None
+        return join_last_lines(self._store, self._execution_id, log, lines, position)
+
+    def _state(self) -> StoredState | None:
+        try:
+            return self._heartbeat.read()
+        except AccessError:
+            # Who may not read what is live may read what is stored.
+            return None
+
+    def _has_segments(self, log: str) -> bool:
+        try:
+            return log in list_live_logs(self._store, self._execution_id)
+        except (AccessError, NotFoundError):
+            return False
+
+    def _tell(self, name: str, notice: Notice, seconds: float) -> None:
+        text = _NOTICES[notice].format(seconds=seconds, id=self._execution_id)
+        self._app.output.note(f"{name}: {text}")
+
+
+def _with_line_number(chunks: Iterator[LiveChunk]) -> tuple[int, Iterator[LiveChunk]]:
+    """Return the number of the first line that comes, once it is there, and the chunks."""
+    first = next(chunks, None)
+    if first is None:
+        return 1, iter(())
+    return first.line + 1, chain([first], chunks)

@@ -1,0 +1,155 @@
+"""The logs that are shown, as blocks of what is shown of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.base.merging import merge
+from orchestrator_cli.core.executions.logs.finding import (
+    StoredLogs,
+    find_log,
+    list_logs,
+    open_log_with_prefix,
+    tail_offset,
+)
+from orchestrator_cli.core.executions.record.waiting import retry_if_new
+from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified, iter_range
+
+if TYPE_CHECKING:
+    from orchestrator_cli.cli.commands.logs.live import LiveLogs
+    from orchestrator_cli.cli.commands.logs.view import LogView
+    from orchestrator_cli.core.live.reading.heartbeat import Patience
+    from orchestrator_cli.core.live.reading.reader import LiveChunk
+    from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+    from orchestrator_cli.core.s3.types import ObjectMetadata
+    from orchestrator_cli.core.transfer.download.source import ExecutionSource
+
+Blocks = Iterator[bytes | memoryview]
+
+
+@dataclass
+class LogSource:
+    """One log after the other or, with `patience`, all of them as they are written."""
+
+    app: App
+    source: ExecutionSource
+    execution_id: str
+    names: tuple[str, ...]
+    with_prefix: bool = False
+    patience: Patience | None = None
+
+    @property
+    def store(self) -> ObjectReader:
+        """What they are read from."""
+        return self.source.objects
+
+    @cached_property
+    def live(self) -> LiveLogs:
+        """Those that are still being written."""
+        from orchestrator_cli.cli.commands.logs.live import LiveLogs
+
+        return LiveLogs(self.app, self.store, self.execution_id)
+
+    def list_stored(self) -> StoredLogs:
+        """Return the logs that are stored. Raises NotFoundError."""
+        read = partial(list_logs, self.store, self.execution_id, self.source.read_record)
+        if self.patience is None:
+            return read()
+        # One that is followed may be in the making.
+        return retry_if_new(read, self.execution_id, self.app.now(), self.store.retry.wait)
+
+    def live_names(self) -> dict[str, int]:
+        """Return how long each is that is being written, about; {} where none can be read."""
+        return self.live.names() if self.source.reads_live else {}
+
+    def note_running(self) -> None:
+        """Say that the execution is running, or that its writer is lost."""
+        if self.source.reads_live:
+            self.live.note_running()
+            return
+        note = f"{self.execution_id} is still running; this is what is stored of it so far"
+        self.app.output.note(note)
+
+    def size_bytes(self) -> int:
+        """Return how long they are together."""
+        return sum(map(self._size_of, self.names))
+
+    def _size_of(self, name: str) -> int:
+        try:
+            return find_log(self.store, self.execution_id, name).size_bytes
+        except NotFoundError:
+            return self.live_names().get(name.removesuffix(".log"), 0)
+
+    def render(self, view: LogView) -> Blocks:
+        """Yield what is shown of them."""
+        if self.patience is None or len(self.names) == 1:
+            for name in self.names:
+                yield from self._render_one(name, view)
+            return
+        yield from self._render_together(view)
+
+    def _render_together(self, view: LogView) -> Iterator[bytes]:
+        """Yield what comes of all; one that ends by an error does not end the others."""
+        failure: Exception | None = None
+        # Made before there are threads that would each make one.
+        _ = self.live
+        # Blocks are good until the next one only.
+        sources = [partial(map, bytes, self._render_one(name, view)) for name in self.names]
+        for item in merge(sources, self.store.retry.stop.follower()):
+            if isinstance(item, Exception):
+                failure = failure or item
+            else:
+                yield item
+        if failure is not None:
+            raise failure
+
+    def _render_one(self, name: str, view: LogView) -> Blocks:
+        width = max(map(len, self.names))
+        prefix = f"{name:<{width}} | " if self.with_prefix else ""
+        shown, blocks = self._open(name, view)
+        yield from shown.render(blocks, prefix)
+        view.has_match = view.has_match or shown.has_match
+
+    def _open(self, name: str, view: LogView) -> tuple[LogView, Blocks]:
+        """Return the bytes to show of a log, and the view that shows them."""
+        try:
+            return replace(view), self._open_stored(name, view)
+        except NotFoundError as error:
+            if error.is_fatal or not self.source.reads_live:
+                raise
+            found = self._open_live(name, view)
+            if found is None:
+                raise
+            number, chunks = found
+            last = view.last if self.patience is None and view.needs_all_lines else None
+            shown = replace(view, last=last, first_number=number)
+            return shown, (chunk.data for chunk in chunks)
+
+    def _open_live(self, name: str, view: LogView) -> tuple[int, Iterator[LiveChunk]] | None:
+        """Return the number of the first line of a live log, and its bytes; None without one."""
+        if self.patience is not None:
+            if not self.live.may_come(name):
+                return None
+            return self.live.follow(name, view.last, self.patience)
+        return self.live.snapshot(name, None if view.needs_all_lines else view.last)
+
+    def _open_stored(self, name: str, view: LogView) -> Blocks:
+        """Return the bytes of a log that is stored. Raises NotFoundError."""
+        if view.last is not None and not view.needs_all_lines:
+            log = find_log(self.store, self.execution_id, name)
+            return self._explained(log, self._read_end(log, view.last))
+        log, first = open_log_with_prefix(self.store, self.execution_id, name)
+        return self._explained(log, iter_object_verified(self.store, log, first))
+
+    def _read_end(self, log: ObjectMetadata, lines: int) -> Iterator[memoryview]:
+        start = tail_offset(self.store, log.key, log.size_bytes, lines)
+        yield from iter_range(self.store, log.key, start, log.size_bytes)
+
+    def _explained(self, log: ObjectMetadata, blocks: Iterator[memoryview]) -> Blocks:
+        with self.source.explain_archived(log.key):
+            yield from blocks

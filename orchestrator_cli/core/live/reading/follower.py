@@ -1,0 +1,174 @@
+"""Follow a log while it is written: its segments, then what the final object has behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError, UnavailableError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
+from orchestrator_cli.core.executions.record.status_probe import may_be_running
+from orchestrator_cli.core.live.reading.digests import GrowingDigests
+from orchestrator_cli.core.live.reading.heartbeat import LivenessWatch, Notice
+from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
+from orchestrator_cli.core.live.state import Liveness
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.types import ObjectMetadata
+from orchestrator_cli.core.transfer.download.range_reader import iter_range
+
+_FASTEST_SECONDS = 1.0
+_SLOWEST_SECONDS = 5.0
+# A log that rests is not looked at less often at once: the next line may be near.
+_QUIET_SHARE = 0.1
+# New bytes are a sign of life. Without them, this is how soon and how often others are looked for.
+_QUIET_SECONDS = 15.0
+_LOOK_SECONDS = 30.0
+
+
+class WriterGoneError(OrchestratorError):
+    """The log has not ended, and nothing more of it will come by itself."""
+
+    exit_code = 3
+
+
+def poll_seconds(quiet_seconds: float) -> float:
+    """Return how long to wait before the next look at a log that has been quiet for so long."""
+    return min(_SLOWEST_SECONDS, max(_FASTEST_SECONDS, _QUIET_SHARE * quiet_seconds))
+
+
+class LogFollower:
+    """Yields the bytes of one log as they come, to the end of the final object.
+
+    Where the reader begins with the log's first byte, all of them are compared with the final
+    object's checksum.
+    """
+
+    def __init__(
+        self,
+        store: ObjectReader,
+        execution_id: str,
+        log: str,
+        reader: LiveReader,
+        watch: LivenessWatch,
+        wait: Callable[[float], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._execution_id = execution_id
+        self._log = log
+        self._key = artifact_key(execution_id, live_log_path(log) or log)
+        self._reader = reader
+        self._watch = watch
+        self._patience = watch.patience
+        self._clock = store.retry.clock
+        self._wait = wait or store.retry.wait
+        self._digests = GrowingDigests() if reader.offset == 0 else None
+        self._offset = reader.offset
+        self._line = 0
+        self._grew_at = self._looked_at = self._reached_at = self._clock()
+        self._is_unreachable = False
+        self.has_ended = False
+
+    def chunks(self) -> Iterator[LiveChunk]:
+        """Yield the bytes in order, and return at the log's end.
+
+        Raises WriterGoneError where the writer shows no sign of life for too long, IntegrityError
+        where the final object is another log, UnavailableError where S3 is away for as long.
+        """
+        while not self.has_ended:
+            try:
+                yield from self._step()
+                self._note_reached()
+            except UnavailableError as error:
+                self._note_unreachable(error)
+            if not self.has_ended:
+                self._wait(poll_seconds(self._clock() - self._grew_at))
+
+    def _step(self) -> Iterator[LiveChunk]:
+        for chunk in self._reader.read_new():
+            yield from self._pass_on(chunk)
+        if not self._is_look_due():
+            return
+        head = self._store.head_for_compare(self._key)
+        self._looked_at = self._clock()
+        if head is None:
+            self._check_writer()
+        else:
+            yield from self._pass_on_rest(head)
+
+    def _pass_on(self, chunk: LiveChunk) -> Iterator[LiveChunk]:
+        if chunk.offset != self._offset:
+            # The reader was told to begin at a later line.
+            self._digests = None
+        if self._digests is not None:
+            self._digests.update(chunk.data)
+        self._offset, self._line = chunk.end, chunk.line + chunk.data.count(b"\n")
+        self._grew_at = self._clock()
+        self._watch.note(Liveness.ALIVE)
+        yield chunk
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def _is_look_due(self) -> bool:
+        if self._reader.has_ended:
+            return True
+        now, soon = self._clock(), self._patience.gone_after_seconds
+        is_quiet = now - self._grew_at >= min(_QUIET_SECONDS, soon)
+        return is_quiet and now - self._looked_at >= min(_LOOK_SECONDS, soon)
+
+    def _pass_on_rest(self, head: ObjectMetadata) -> Iterator[LiveChunk]:
+        """Yield what the final object has behind the segments, and compare it with all that passed.
+
+        The writer stores it once the log has ended, or where the segments were given up.
+        """
+        self._offset = max(self._offset, self._reader.offset)
+        if head.size_bytes < self._offset:
+            raise IntegrityError(
+                f"{printable(self._key)} has {head.size_bytes:,} bytes, but {self._offset:,} bytes"
+                " of this log were there before"
+            )
+        if self._offset < head.size_bytes:
+            for block in iter_range(self._store, self._key, self._offset, head.size_bytes):
+                yield from self._pass_on(LiveChunk(self._offset, bytes(block), self._line))
+        if self._digests is not None and self._digests.differ(self._store.head(self._key)):
+            raise IntegrityError(
+                f"{printable(self._key)}: its bytes are not those that were there while it grew"
+            )
+        self.has_ended = True
+
+    # --- no end ------------------------------------------------------------------------------
+
+    def _check_writer(self) -> None:
+        """Raise WriterGoneError where nobody will store the final object by himself."""
+        quiet_seconds = self._clock() - self._grew_at
+        now, silent_seconds = self._watch.look(quiet_seconds)
+        if now is Liveness.ALIVE:
+            return
+        is_finished = not may_be_running(self._store, self._execution_id)
+        if is_finished and self._store.head_for_compare(self._key) is None:
+            raise WriterGoneError(
+                f"{self._log} was not stored; it ends at byte {self._offset:,}",
+                hint=f"`orchestrator show {self._execution_id}` may say why",
+            )
+        if now is Liveness.LOST and not self._patience.has_no_end:
+            raise WriterGoneError(
+                f"{self._log} ends at byte {self._offset:,} for now: its writer has shown no sign"
+                f" of life for {silent_seconds:,.0f} s",
+                hint="`orchestrator run --resume` on its host goes on; "
+                f"`orchestrator salvage {self._execution_id}` keeps what is there",
+            )
+
+    # --- S3 is away --------------------------------------------------------------------------
+
+    def _note_reached(self) -> None:
+        self._reached_at = self._clock()
+        if self._is_unreachable:
+            self._is_unreachable = False
+            self._watch.tell(Notice.REACHED_AGAIN, 0)
+
+    def _note_unreachable(self, error: UnavailableError) -> None:
+        seconds = self._clock() - self._reached_at
+        if seconds > self._patience.gone_after_seconds and not self._patience.has_no_end:
+            raise error
+        if not self._is_unreachable:
+            self._is_unreachable = True
+            self._watch.tell(Notice.UNREACHABLE, seconds)

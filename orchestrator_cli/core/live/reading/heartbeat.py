@@ -1,0 +1,96 @@
+"""Watch the heartbeat of an execution's writer, and say what changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator_cli.core.live.state import (
+    GONE_AFTER_SECONDS,
+    Liveness,
+    StoredState,
+    liveness,
+    read_state,
+)
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+
+# How long what was read serves others that watch the same execution.
+_FRESH_SECONDS = 2.0
+
+
+class Notice(StrEnum):
+    """What whoever follows a log may want to know besides its bytes."""
+
+    SILENT = "silent"
+    LOST = "lost"
+    ALIVE_AGAIN = "alive_again"
+    UNREACHABLE = "unreachable"
+    REACHED_AGAIN = "reached_again"
+
+
+# It is given the notice, and for how many seconds it has been so.
+OnNotice = Callable[[Notice, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When a writer that shows no sign of life is given up; not at all where `has_no_end`."""
+
+    gone_after_seconds: float = GONE_AFTER_SECONDS
+    has_no_end: bool = False
+
+
+class Heartbeat:
+    """The heartbeat of one execution's writer. Safe to share between threads."""
+
+    def __init__(self, store: ObjectReader, execution_id: str) -> None:
+        self._store = store
+        self._execution_id = execution_id
+        self._clock = store.retry.clock
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._last: StoredState | None = None
+
+    def read(self) -> StoredState | None:
+        """Return what the writer last said; None where it has said nothing."""
+        with self._lock:
+            if self._clock() - self._read_at > _FRESH_SECONDS:
+                self._last = self._store.run(read_state(self._execution_id))
+                self._read_at = self._clock()
+            return self._last
+
+
+class LivenessWatch:
+    """Tells each change of a writer's liveness once. `patience` says when it is given up."""
+
+    def __init__(self, heartbeat: Heartbeat, patience: Patience, on_notice: OnNotice) -> None:
+        self._heartbeat = heartbeat
+        self.patience = patience
+        self.tell = on_notice
+        self._last = Liveness.ALIVE
+
+    def look(self, quiet_seconds: float) -> tuple[Liveness, float]:
+        """Return the liveness now, and for how many seconds there has been no sign of life.
+
+        Where there is no heartbeat, it is judged by how long nothing has come.
+        """
+        stored = self._heartbeat.read()
+        silent_seconds = quiet_seconds if stored is None else stored.age_seconds
+        now = liveness(silent_seconds, self.patience.gone_after_seconds)
+        self.note(now, silent_seconds)
+        return now, silent_seconds
+
+    def note(self, now: Liveness, silent_seconds: float = 0.0) -> None:
+        """Tell the liveness where it is another than before.
+
+        That the writer is lost is no news to whoever gives it up then.
+        """
+        if now is self._last:
+            return
+        self._last = now
+        if now is Liveness.LOST and not self.patience.has_no_end:
+            return
+        notices = {Liveness.SILENT: Notice.SILENT, Liveness.LOST: Notice.LOST}
+        self.tell(notices.get(now, Notice.ALIVE_AGAIN), silent_seconds)

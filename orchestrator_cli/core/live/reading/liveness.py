@@ -1,0 +1,61 @@
+"""Whether the writer of an execution is there, as whoever lists executions derives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
+from orchestrator_cli.core.executions.listings.executions import no_such_execution
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
+from orchestrator_cli.core.executions.record.repository import read_or_error
+from orchestrator_cli.core.live.state import Liveness, liveness, read_state
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.operations.request import Operation
+
+# An execution's id, its record or why it cannot be read, and whether its writer is there.
+Judged = tuple[str, ExecutionMetadata | OrchestratorError, Liveness | None]
+
+
+def read_with_liveness(
+    store: ObjectReader,
+    execution_ids: Iterable[str],
+    is_judged: Callable[[ExecutionMetadata], bool] = lambda metadata: True,
+) -> Iterator[Judged]:
+    """Yield the metadata of executions in the order given, and whether their writers are there.
+
+    The heartbeat is looked at only of those that are running and to be judged; the liveness of
+    others, and of those without one, is None.
+    """
+    operations = (_read(execution_id, is_judged) for execution_id in execution_ids)
+    for execution_id, found, judged in store.map_operations(operations):
+        is_missing = isinstance(found, NotFoundError)
+        yield execution_id, no_such_execution(store, execution_id) if is_missing else found, judged
+
+
+def _read(execution_id: str, is_judged: Callable[[ExecutionMetadata], bool]) -> Operation[Judged]:
+    _, found = yield from read_or_error(execution_id)
+    if isinstance(found, OrchestratorError) or not is_judged(found):
+        return execution_id, found, None
+    return execution_id, found, (yield from find_liveness(found))
+
+
+def find_liveness(metadata: ExecutionMetadata) -> Operation[Liveness | None]:
+    """Return whether the writer of a running execution is there; None where nothing tells."""
+    if metadata.status is not Status.RUNNING:
+        return None
+    try:
+        stored = yield from read_state(metadata.execution_id)
+    except OrchestratorError as error:
+        if error.is_fatal:
+            raise
+        # Nobody is called lost for want of an answer.
+        return None
+    return None if stored is None else liveness(stored.age_seconds)
+
+
+def with_liveness(record: dict[str, Any], judged: str | None) -> dict[str, Any]:
+    """Return a JSON-ready record with the field `liveness` beside its status."""
+    names = list(record)
+    names.insert(names.index("status") + 1, "liveness")
+    return {name: judged if name == "liveness" else record[name] for name in names}

@@ -1,0 +1,164 @@
+"""Make the final logs of an execution from its segments, where its writer will not come back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.executions.content_type import content_type_of
+from orchestrator_cli.core.executions.keys import artifact_key, live_log_path, live_segment_key
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result, Status
+from orchestrator_cli.core.executions.record.repository import (
+    finish_execution,
+    read_execution,
+    record_upload_result,
+)
+from orchestrator_cli.core.live.reading.listing import list_live_logs, list_segments
+from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
+from orchestrator_cli.core.live.state import read_state
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.checksum import create_hash, hash_range
+from orchestrator_cli.core.s3.operations.read import get_object
+from orchestrator_cli.core.s3.types import PutOutcome
+from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
+from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
+
+
+@dataclass(frozen=True, slots=True)
+class SalvagedLog:
+    """What became of one log. `is_whole`: its writer has said that it ends there.
+
+    `outcome` is None where `error` says why it is not stored.
+    """
+
+    path: str
+    size_bytes: int
+    is_whole: bool
+    outcome: PutOutcome | None
+    error: OrchestratorError | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """What the record says of it; None where nothing is missing."""
+        if self.error is not None:
+            return self.error.message
+        if self.is_whole:
+            return None
+        return f"salvaged: it ends at byte {self.size_bytes:,}, where its writer was lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What became of an execution's logs, and its record then."""
+
+    logs: list[SalvagedLog]
+    metadata: ExecutionMetadata
+
+
+def salvage(
+    store: ArtifactStore,
+    engine: TransferEngine,
+    execution_id: str,
+    older_than: timedelta,
+    now: datetime,
+) -> Salvaged:
+    """Store the logs as far as their segments reach, and finish the execution as `error`.
+
+    Repeating it changes nothing. Raises NotFoundError where there is nothing to salvage, and
+    ConflictError where the writer has been there within `older_than`.
+    """
+    metadata = read_execution(store, execution_id).metadata
+    names = list_live_logs(store, execution_id)
+    if not names:
+        raise NotFoundError(f"{execution_id} has no live logs", hint="they are kept for seven days")
+    age = _silent_for(store, execution_id, names)
+    if age < older_than:
+        raise ConflictError(
+            f"the writer of {execution_id} was there {age.total_seconds():,.0f} s ago; "
+            "nothing was changed",
+            hint="--older-than says how long it has to be gone",
+        )
+    logs = [_salvage_log(store, engine, execution_id, log) for log in names]
+    if metadata.status is Status.RUNNING:
+        failed = {log.path: log.failure for log in logs if log.failure is not None}
+        record_upload_result(store, execution_id, failed, set())
+        metadata = finish_execution(store, execution_id, Result.ERROR, now - age)
+    return Salvaged(logs, metadata)
+
+
+def _silent_for(store: ArtifactStore, execution_id: str, names: list[str]) -> timedelta:
+    """Return for how long there has been no sign of life, by S3's clock."""
+    state = store.clients.run(read_state(execution_id))
+    if state is not None:
+        return timedelta(seconds=state.age_seconds)
+    keys = [
+        live_segment_key(execution_id, log, list_segments(store, execution_id, log)[-1].offset)
+        for log in names
+    ]
+    ages = [store.clients.run(get_object(key)).age_seconds or 0.0 for key in keys]
+    return timedelta(seconds=min(ages))
+
+
+def _salvage_log(
+    store: ArtifactStore, engine: TransferEngine, execution_id: str, log: str
+) -> SalvagedLog:
+    reader = LiveReader(store, execution_id, log)
+    path = live_log_path(log) or log
+    try:
+        reader.join()
+        if reader.offset:
+            raise NotFoundError(f"its first {reader.offset:,} bytes have expired")
+        outcome = _store(store, engine, artifact_key(execution_id, path), reader)
+    except OrchestratorError as error:
+        if error.is_fatal:
+            raise
+        return SalvagedLog(path, reader.offset, reader.has_ended, None, error)
+    conflict = None
+    if outcome is PutOutcome.CONFLICT:
+        conflict = ConflictError(f"{path}: the key holds other content; nothing was changed")
+    return SalvagedLog(path, reader.offset, reader.has_ended, outcome, conflict)
+
+
+def _store(
+    store: ArtifactStore, engine: TransferEngine, key: str, reader: LiveReader
+) -> PutOutcome:
+    """Store a log create-only. One that is there may go on behind the segments."""
+    head = store.head_for_compare(key)
+    if head is None:
+        upload = StreamUpload(engine, DirectTarget(store), key, content_type_of(key))
+        return upload.run(SegmentStream(reader))[0]
+    digest = create_hash("sha256")
+    for chunk in reader.read_new():
+        digest.update(chunk.data)
+    if head.size_bytes < reader.offset:
+        return PutOutcome.CONFLICT
+    stored = hash_range(store.open_object(key), "sha256", 0, reader.offset)
+    return PutOutcome.IDENTICAL if stored == digest.digest() else PutOutcome.CONFLICT
+
+
+class SegmentStream:
+    """What the segments of a log hold, as a stream that is read once; one segment in memory."""
+
+    def __init__(self, reader: LiveReader) -> None:
+        self._chunks: Iterator[LiveChunk] = reader.read_new()
+        self._left = memoryview(b"")
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill a buffer as far as the segment reaches; 0 at the end of the last one."""
+        while not self._left:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._left = memoryview(chunk.data)
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+    def fileno(self) -> int:
+        """Raise OSError: there is always something to read, or the end."""
+        raise io.UnsupportedOperation("fileno")

@@ -1,0 +1,88 @@
+"""A log that is still being written, through `serve`: parts of it, and waiting for more."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from tests.support.executions import put_execution
+from tests.support.live import LogWriter, inject_later_date
+from tests.support.proxy import Proxy
+from tests.support.serving import Serve, problem
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MIB = 1024 * 1024
+LISTENERS = 50
+
+
+def test_growing_log_is_served_and_fifty_listeners_cost_what_one_costs(
+    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
+) -> None:
+    writer = LogWriter(s3, bucket, put_execution(s3, bucket))
+    lines = b"".join(b"%07d\n" % number for number in range(200_000))
+    writer.write(*(lines[start : start + 300_000] for start in range(0, len(lines), 300_000)))
+    writer.write("größe".encode()[:4])
+    writer.beat()
+    server = serve()
+    base = f"/executions/{writer.execution_id}/logs/stdout/bytes"
+    for query, offset, length in (
+        ("?offset=-10", len(writer.written) - 10, 10),
+        ("?offset=-1200000&length=16", len(writer.written) - 1_200_000, 16),
+        ("?offset=0&length=1048576", 0, MIB),
+        ("?offset=300001&length=700000", 300_001, 700_000),
+        ("?offset=99999999", len(writer.written), 0),
+    ):
+        answer = server.get(base + query)
+        assert (answer.status, answer.data) == (200, writer.written[offset : offset + length]), (
+            query
+        )
+        told = [answer.headers[f"x-log-{name}"] for name in ("offset", "size", "state", "line")]
+        line = writer.written[:offset].count(b"\n")
+        assert told == [str(offset), str(len(writer.written)), "growing", str(line)], query
+        assert "etag" not in answer.headers
+    end = len(writer.written)
+    recorder.clear()
+    server.http.connection_pool_kw["maxsize"] = LISTENERS
+    with ThreadPoolExecutor(LISTENERS) as listeners:
+        answers = [
+            listeners.submit(server.get, f"{base}?offset={end}&wait=20") for _ in range(LISTENERS)
+        ]
+        # A miss: somebody has looked, and waits.
+        recorder.wait_for(lambda made: any(one.status == 404 for one in made))
+        writer.write("größe".encode()[4:] + b"\n")
+        more = [answer.result() for answer in answers]
+    assert {answer.data for answer in more} == {writer.written[end:]}
+    assert {answer.headers["x-log-state"] for answer in more} == {"growing"}
+    assert set(recorder.operations()) == {"GetObject"}
+    # Of the segment that came and of misses; a machine that is slow misses it more often.
+    assert recorder.count() < LISTENERS / 2
+    writer.write(b"")
+    writer.store()
+    final = server.get(f"{base}?offset={len(writer.written)}&wait=20")
+    assert (final.data, final.headers["x-log-state"]) == (b"", "final")
+    whole = server.get(f"{base}?offset=-10")
+    assert whole.data == writer.written[-10:]
+    assert whole.headers["x-log-state"] == "final"
+    assert "etag" in whole.headers
+
+
+def test_log_of_a_lost_writer_and_one_that_is_not_there(
+    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
+) -> None:
+    writer = LogWriter(s3, bucket, put_execution(s3, bucket))
+    writer.write(b"one\n")
+    writer.beat()
+    date = inject_later_date(recorder, 400)
+    server = serve("--deadline", "2s")
+    base = f"/executions/{writer.execution_id}/logs"
+    answer = server.get(f"{base}/stdout.log/bytes?offset=4&wait=20")
+    assert (answer.status, answer.data, answer.headers["x-log-state"]) == (200, b"", "lost")
+    date.seconds = 0
+    writer.write(b"two\n")
+    again = server.get(f"{base}/stdout/bytes?offset=4&wait=20")
+    assert (again.data, again.headers["x-log-state"]) == (b"two\n", "growing")
+    for path in (f"{base}/stderr/bytes", f"{base}/nothing/bytes"):
+        problem(server.get(f"{path}?wait=1"), 404, "not-found")
+    problem(server.get(f"{base}/stdout/bytes?wait=21"), 400, "usage")

@@ -249,6 +249,7 @@ def is_needed(command: str, harm: str, target: Target) -> bool:
     return target.operation != "ListMultipartUploads" or (command != "finish" and harm != "denied")
 
 
+@pytest.mark.usefixtures("no_patience")
 @pytest.mark.parametrize("harm", LASTING_FAULTS)
 @pytest.mark.parametrize("command", CASES)
 def test_a_fault_that_stays_leaves_nothing_half_done(

@@ -123,6 +123,7 @@ def test_a_download_sums_up_too(bench: Bench, cli: RunCommand, tmp_path: Path) -
     cli(*shlex.split(lines[-1])[1:]).ok()
 
 
+@pytest.mark.usefixtures("no_patience")
 @pytest.mark.parametrize("command", ["upload-small", "upload-large", "stream", "finish", "logs"])
 def test_one_error_says_what_failed_and_how_to_go_on(
     bench: Bench, cli: RunCommand, command: str
@@ -175,6 +176,7 @@ JSON_FAULTS = {
 }
 
 
+@pytest.mark.usefixtures("no_patience")
 @pytest.mark.parametrize("fault", JSON_FAULTS)
 @pytest.mark.parametrize("command", ["new", "upload-small", "upload-large", "stream", "finish"])
 def test_json_stays_json_under_every_error(
@@ -192,6 +194,7 @@ def test_json_stays_json_under_every_error(
     pytest.fail("it never succeeded")
 
 
+@pytest.mark.usefixtures("no_patience")
 @pytest.mark.parametrize("fault", JSON_FAULTS)
 @pytest.mark.parametrize("command", [("download",), ("ls",), ("show",), ("verify",)])
 def test_json_of_reading_commands_stays_json(
@@ -346,6 +349,7 @@ OPERATIONS = {
 }
 
 
+@pytest.mark.usefixtures("no_patience")
 @pytest.mark.parametrize("leak", LEAKS)
 @pytest.mark.parametrize("command", OPERATIONS)
 def test_no_output_gives_access(bench: Bench, cli: RunCommand, command: str, leak: str) -> None:

@@ -31,17 +31,17 @@ def shrink(patch: Patch = setattr) -> None:
     hurry(patch)
 
 
-def hurry(patch: Patch = setattr) -> None:
-    """Make retries quick."""
+def hurry(patch: Patch = setattr, patience_seconds: float = 0.5) -> None:
+    """Make retries quick, and give up so long after the last success where they are throttled."""
     retry = importlib.import_module("orchestrator_cli.core.base.retry")
-    if not isinstance(retry.RetryPolicy, functools.partial):
-        quick = functools.partial(
-            retry.RetryPolicy,
-            first_wait_seconds=0.002,
-            longest_wait_seconds=0.02,
-            patience_seconds=0.5,
-        )
-        patch(retry, "RetryPolicy", quick)
+    policy = retry.RetryPolicy
+    quick = functools.partial(
+        policy.func if isinstance(policy, functools.partial) else policy,
+        first_wait_seconds=0.002,
+        longest_wait_seconds=0.02,
+        patience_seconds=patience_seconds,
+    )
+    patch(retry, "RetryPolicy", quick)
 
 
 def _small_values() -> dict[str, Any]:

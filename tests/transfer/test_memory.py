@@ -28,7 +28,8 @@ from tests.support.running import Argument, Processes
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-LIMIT = 200 * MIB
+# Of 288 MiB and more. Without load it is under 200; a busy machine lets more buffers pile up.
+LIMIT = 256 * MIB
 # The command, and then what the kernel says was the most that it ever had in memory.
 _MEASURED = """
 import os, sys

@@ -351,7 +351,11 @@ def pager_command() -> list[str]:
     """Return the pager as PAGER names it; less by default; empty for none."""
     import shlex
 
-    return shlex.split(os.environ.get("PAGER", "less"))
+    try:
+        return shlex.split(os.environ.get("PAGER", "less"))
+    except ValueError:
+        # A quotation that does not end names no program.
+        return []
 
 
 def pager_environment() -> dict[str, str]:

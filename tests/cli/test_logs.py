@@ -595,7 +595,8 @@ def test_without_a_pager_a_long_log_is_cut_and_says_so(
 ) -> None:
     lines = [b"%07d\n" % number for number in range(140_000)]
     execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"".join(lines)})
-    screen = terminal("logs", execution_id, "stdout", env={"PAGER": ""})
+    # One that cannot be read names none.
+    screen = terminal("logs", execution_id, "stdout", env={"PAGER": 'less "x'})
     assert screen.wait() == 0
     said, _, shown = screen.output.partition(b"\r\n")
     assert said == b"the last 1,000 lines; --all shows everything"

@@ -115,6 +115,7 @@ def test_the_default_is_the_last_day(cli: RunCommand, s3: S3Client, bucket: str)
     assert cli("ls", "-0", env=env).ok().out.split("\0") == [*newest_first[:2], ""]
     # A few are looked for in a longer time.
     assert cli("ls", "-0", "-n", "3").ok().out.split("\0") == [*newest_first, ""]
+    assert cli("ls", "-0", "-n", "9" * 30).ok().out.split("\0") == [*newest_first, ""]
 
 
 @pytest.fixture

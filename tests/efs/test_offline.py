@@ -111,7 +111,7 @@ def test_files_are_stored_whatever_the_bench_says_of_them(
 def test_a_record_that_says_something_else_than_s3_changes_nothing(
     cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, begun: str
 ) -> None:
-    cli("new", "--id", begun, "--suite", "other").ok()
+    cli("new", "--id", begun, "--suite", "other", "--bench-id", "b1").ok()
     finish(cli, tree, begun, "pass").ok()
     assert "exists with other properties" in cli(*tree.arguments).expect(3).err
     record = read_record(s3, bucket, begun)

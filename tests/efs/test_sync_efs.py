@@ -74,7 +74,7 @@ def test_everything_goes_where_upload_would_put_it(
 def test_a_known_execution_keeps_its_record(
     cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
 ) -> None:
-    cli("new", "--id", OLD_ID, "--suite", "smoke").ok()
+    cli("new", "--id", OLD_ID, "--suite", "smoke", "--bench-id", "b1").ok()
     before = read_record(s3, bucket, OLD_ID)
     tree.write("raw/a.txt")
     cli(*tree.arguments).ok()
@@ -84,7 +84,7 @@ def test_a_known_execution_keeps_its_record(
 def test_a_finished_execution_gets_a_longer_manifest(
     cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
 ) -> None:
-    cli("new", "--id", OLD_ID).ok()
+    cli("new", "--id", OLD_ID, "--runner-type", "onprem").ok()
     cli("finish", OLD_ID, "--result", "pass").ok()
     tree.write("raw/a.txt", b"late")
     cli(*tree.arguments).ok()
@@ -489,19 +489,23 @@ def test_a_conflict_is_a_failure_that_needs_a_person(
         assert [one["path"] for one in record["failures"]] == ["logs/bench.log"]
 
 
-@pytest.mark.parametrize("identity", [("onprem", "bench-01"), ("ec2", None)])
+@pytest.mark.parametrize(
+    "options", ["--runner-type onprem --bench-id bench-01", "--runner-type ec2", "--suite ci"]
+)
 def test_an_execution_of_somebody_else_is_left_alone(
-    identity: tuple[str, str | None], cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+    options: str, cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
 ) -> None:
-    runner_type, bench_id = identity
-    options = ("--bench-id", bench_id) if bench_id else ()
-    cli("new", "--id", OLD_ID, "--runner-type", runner_type, *options).ok()
+    cli("new", "--id", OLD_ID, *options.split()).ok()
     tree.write("raw/bench.log", b"forged")
     tree.write("raw/results.json", b"{}", execution_id=OTHER_ID)
     failed = cli(*tree.arguments)
     assert failed.exit_code in (3, 6)
     assert f"execution {OLD_ID} is one of" in failed.err
     assert stored(s3, bucket) == {}
+    if "ci" in options:
+        cli("new", "--id", OLD_ID, "--bench-id", "b1").ok()
+        cli(*tree.arguments).ok()
+        assert stored(s3, bucket) == {"logs/bench.log": b"forged"}
     # The others go on.
     assert stored(s3, bucket, OTHER_ID) == {"artifacts/results.json": b"{}"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import threading
@@ -13,6 +14,7 @@ from contextlib import closing, suppress
 
 import pytest
 
+from orchestrator_cli.core.http.curl.driver import CurlDriver
 from orchestrator_cli.core.http.curl.easy import EasyTransport
 from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.http.transport import Request, Transport, TransportError
@@ -336,6 +338,31 @@ def test_descriptors_above_those_that_select_can_take(transport: Transport) -> N
         for descriptor in opened:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="cannot see what is open")
+def test_too_few_descriptors_are_told_as_that() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    least = os.open(os.devnull, os.O_RDONLY)
+    os.close(least)
+    refused: list[int | None] = []
+    try:
+        # However many it takes: never enough, and never an error of libcurl's own.
+        for more in range(64):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (least + more, hard))
+            try:
+                CurlDriver(ClientOptions()).close()
+                break
+            except OSError as error:
+                refused.append(error.errno)
+            # What one had opened is in a cycle of references.
+            gc.collect()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert set(refused) == {errno.EMFILE}
+    assert len(refused) < 64
 
 
 def test_neither_body_nor_response_is_held_when_a_request_has_ended(transport: Transport) -> None:

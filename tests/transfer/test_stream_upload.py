@@ -28,7 +28,7 @@ from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUplo
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import MIB, PART, content, impatient, key_of, new_execution, open_store
-from tests.support.executions import make_id
+from tests.support.executions import make_id, read_record
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
@@ -520,6 +520,22 @@ def test_a_dry_run_of_a_pipe_reads_nothing(cli: RunCommand, recorder: Proxy, buc
     assert result.out == f"- -> {key_of('stdout.log', execution)}\n"
     assert recorder.count("PutObject") == 0
     cli("upload", make_id(), "-", "--name", "stdout.log", "--dry-run", stdin=b"x").expect(4)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="there is no /proc")
+def test_a_pipe_that_cannot_be_read_is_on_record(
+    cli: RunCommand, cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    execution = new_execution(cli)
+    stream = ("upload", execution, "-", "--name", "stdout.log")
+    # As of a disk that fails.
+    with open("/proc/self/mem", "rb", buffering=0) as failing:
+        result = cli_process.run(*stream, stdin=failing).expect(1)
+    assert b"Input/output error" in result.stderr
+    cli("finish", execution, "--result", "pass").ok()
+    record = read_record(s3, bucket, execution)
+    assert record["artifact_status"] == "artifact_error"
+    assert "Input/output error" in record["failures"][0]["error"]
 
 
 def test_the_writer_of_the_pipe_lives_on_through_a_conflict(

@@ -635,6 +635,7 @@ def test_an_empty_path_is_no_directory(cli: RunCommand, s3: S3Client, bucket: st
     assert result.exit_code == 2
     assert result.stdout == b""
     assert b"empty PATH" in result.stderr
+    assert b"empty --name" in cli("upload", execution, "stray.txt", "--name", "").expect(2).stderr
     assert list(bucket_contents(s3, bucket)) == [f"executions/{execution}/metadata.json"]
 
 
@@ -651,3 +652,13 @@ def test_more_failures_than_the_record_can_hold(
     record = cli("show", execution, "--json").ok().json()
     assert record["artifact_status"] == "artifact_error"
     assert 100 < len(record["failures"]) < 1000
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/version"), reason="there is no /proc")
+def test_a_file_that_tells_no_size_is_not_stored_empty(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    execution = new_execution(cli)
+    result = cli("upload", execution, "/proc/version").expect(7)
+    assert b"has content but tells no size" in result.stderr
+    assert stored_files(s3, bucket, execution) == {}

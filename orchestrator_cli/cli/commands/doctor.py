@@ -131,7 +131,7 @@ def _summarize(checks: list[Check]) -> OrchestratorError | None:
         return AccessError(denied[0].detail, hint=hint)
     if degraded := by_verdict.get("degraded"):
         names = ", ".join(check.name for check in degraded)
-        hint = "the tool does without, as the table says; the README has a table of servers"
+        hint = "the tool does without, as the table says; man/REFERENCE.md has a table of servers"
         return PartialFailureError(f"this server gives less: {names}", hint=hint)
     return None
 

@@ -46,9 +46,13 @@ class SizeType(click.ParamType[int]):
 
 
 class WholeNumber(click.IntRange):
-    """A whole number, between bounds."""
+    """A whole number, between bounds. One that no count reaches is as good as the largest."""
 
     name = "whole number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse a whole number."""
+        return min(super().convert(value, param, ctx), sys.maxsize)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return what help shows in its place."""

@@ -38,14 +38,13 @@ class Recorder:
             return
         metadata = self._read(current)
         current.metadata = metadata
-        owner = metadata.bench_id or execution.bench_id
-        if metadata.runner_type in (None, RunnerType.ONPREM) and owner == execution.bench_id:
+        if _is_of(metadata, execution.bench_id):
             return
-        whose = f"bench {owner}" if metadata.bench_id else f"runner type {metadata.runner_type}"
-        raise ConflictError(
-            f"execution {execution.execution_id} is one of {printable(whose)}; nothing was stored",
-            hint=f"`orchestrator show {execution.execution_id}` shows whose it is",
-        )
+        message = f"execution {execution.execution_id} is one of {_owner(metadata)}"
+        if metadata.bench_id is None and metadata.runner_type is None:
+            options = f"--id {execution.execution_id} --bench-id {printable(execution.bench_id)}"
+            message += f" until `orchestrator new {options}` says that it is this one's"
+        raise ConflictError(f"{message}; nothing was stored")
 
     def ensure_execution(self, current: SyncPass, now: datetime) -> None:
         """Make the execution of a bench that could not reach S3 itself."""
@@ -145,3 +144,16 @@ def _resolved(current: SyncPass, metadata: ExecutionMetadata, has_seen_all: bool
         below = printable(execution.directory) + "/"
         resolved |= {path for path in failing if path.startswith(below)}
     return resolved - {result.path for result in current.failed.values()}
+
+
+def _is_of(metadata: ExecutionMetadata, bench_id: str) -> bool:
+    if metadata.runner_type is RunnerType.ONPREM and metadata.bench_id is None:
+        return True
+    # One that says nothing of either may be anybody's, such as a CI job's.
+    return metadata.bench_id == bench_id
+
+
+def _owner(metadata: ExecutionMetadata) -> str:
+    if metadata.bench_id is not None:
+        return printable(f"bench {metadata.bench_id}")
+    return f"runner type {metadata.runner_type}" if metadata.runner_type else "no bench"

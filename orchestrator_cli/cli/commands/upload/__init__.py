@@ -196,6 +196,8 @@ def _check_paths(paths: tuple[str, ...], name: str | None) -> None:
         raise click.UsageError("An empty PATH; name . to store the current directory.")
     if "-" in paths and len(paths) > 1:
         raise click.UsageError("Standard input (-) cannot be mixed with files.")
+    if name == "":
+        raise click.UsageError("An empty --name.")
     if paths == ("-",) and not name:
         raise click.UsageError("Standard input (-) needs --name, such as --name logs/stdout.log.")
     if name and (len(paths) > 1 or Path(paths[0]).is_dir()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from dataclasses import dataclass
 
@@ -53,7 +55,7 @@ class CurlDriver:
         self._rate_limit = rate_limit
         self._share = share
         self._watch = SocketWatch()
-        self._multi = pycurl.CurlMulti()
+        self._multi = _new_multi()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch.watch_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._watch.set_timer)
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
@@ -195,3 +197,11 @@ class CurlDriver:
                 completions.append(Completion(active.tag, error=active.exchange.stalled()))
                 self._release(active.exchange)
         return completions
+
+
+def _new_multi() -> pycurl.CurlMulti:
+    try:
+        return pycurl.CurlMulti()
+    except pycurl.error as error:
+        # libcurl does not say why; what it needs at first is a few descriptors.
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error

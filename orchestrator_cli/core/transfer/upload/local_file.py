@@ -69,11 +69,17 @@ class LocalFile:
     def check_unchanged(self) -> None:
         """Raise SourceChangedError where the file was written to, cut or replaced since opening.
 
-        One that was removed still has its bytes, and this is the last chance to store them.
+        Raises IntegrityError for one that has content and tells no size, as below /proc. One that
+        was removed still has its bytes, and this is the last chance to store them.
         """
         now = os.fstat(self._fd)
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise self.changed()
+        if not self.size_bytes and os.pread(self._fd, 1, 0):
+            raise IntegrityError(
+                f"{printable(self._name)} has content but tells no size; it was not stored",
+                hint="store what `cat` prints of it: upload ID - --name NAME",
+            )
         with contextlib.suppress(OSError):
             named = self._file.stat()
             if (named.st_dev, named.st_ino) != (now.st_dev, now.st_ino):

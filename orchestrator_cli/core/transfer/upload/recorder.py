@@ -59,12 +59,9 @@ class UploadRecorder:
         """Write that not all was tried where that ends early, if the record can be reached."""
         try:
             yield
-        except OrchestratorError as error:
-            is_awaited = not isinstance(error, InterruptedByUser)
-            self._record_early_end(error.message, None if is_awaited else _GOODBYE_SECONDS)
-            raise
-        except KeyboardInterrupt:
-            self._record_early_end("interrupted", _GOODBYE_SECONDS)
+        except BaseException as error:
+            is_interrupted = isinstance(error, InterruptedByUser | KeyboardInterrupt)
+            self._record_early_end(_why(error), _GOODBYE_SECONDS if is_interrupted else None)
             raise
 
     def _record_early_end(self, why: str, seconds: float | None) -> None:
@@ -78,3 +75,11 @@ class UploadRecorder:
 
     def _is_below(self, path: str) -> bool:
         return any(path == name or path.startswith(name + "/") for name in self._names)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return error.message if isinstance(error, OrchestratorError) else type(error).__name__

@@ -11,6 +11,7 @@ from orchestrator_cli.docgen.reference import PROGRAM, CommandReference, Paramet
 API_PAGE = f"{PROGRAM}-api"
 LAYOUT_PAGE = f"{PROGRAM}-layout"
 RETENTION_PAGE = f"{PROGRAM}-retention"
+ADAPTER_PAGE = f"{PROGRAM}-bench-adapter"
 DEPLOY_PAGE = f"{PROGRAM}-deployment"
 METRICS_PAGE = f"{PROGRAM}-metrics"
 BENCHMARKS_PAGE = f"{PROGRAM}-benchmarks"
@@ -19,6 +20,7 @@ OVERVIEWS = tuple(
     f"{page}(7)"
     for page in (
         API_PAGE,
+        ADAPTER_PAGE,
         BENCHMARKS_PAGE,
         DEPLOY_PAGE,
         LAYOUT_PAGE,

@@ -10,6 +10,7 @@ from orchestrator_cli import __version__
 from orchestrator_cli.cli.main import cli
 from orchestrator_cli.core.base.errors import EXIT_CODES
 from orchestrator_cli.docgen import checks, manpages, reference_page
+from orchestrator_cli.docgen.adapter_page import render_adapter_page
 from orchestrator_cli.docgen.api_page import render_api_page
 from orchestrator_cli.docgen.benchmarks_chart import render_benchmarks_chart
 from orchestrator_cli.docgen.benchmarks_page import render_benchmarks_page
@@ -38,6 +39,7 @@ def render_all() -> dict[Path, str]:
         Path("man", f"{manpages.API_PAGE}.7"): render_api_page(__version__),
         Path("man", f"{manpages.BENCHMARKS_PAGE}.7"): render_benchmarks_page(__version__),
         CHART: render_benchmarks_chart(),
+        Path("man", f"{manpages.ADAPTER_PAGE}.7"): render_adapter_page(__version__),
         Path("man", f"{manpages.DEPLOY_PAGE}.7"): render_deploy_page(__version__),
         Path("man", f"{manpages.LAYOUT_PAGE}.7"): render_layout_page(__version__),
         Path("man", f"{manpages.METRICS_PAGE}.7"): render_metrics_page(__version__),

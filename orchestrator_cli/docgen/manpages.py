@@ -12,6 +12,7 @@ API_PAGE = f"{PROGRAM}-api"
 LAYOUT_PAGE = f"{PROGRAM}-layout"
 RETENTION_PAGE = f"{PROGRAM}-retention"
 SCALE_PAGE = f"{PROGRAM}-scale"
+ADAPTER_PAGE = f"{PROGRAM}-bench-adapter"
 DEPLOY_PAGE = f"{PROGRAM}-deployment"
 METRICS_PAGE = f"{PROGRAM}-metrics"
 BENCHMARKS_PAGE = f"{PROGRAM}-benchmarks"
@@ -20,6 +21,7 @@ OVERVIEWS = tuple(
     f"{page}(7)"
     for page in (
         API_PAGE,
+        ADAPTER_PAGE,
         BENCHMARKS_PAGE,
         DEPLOY_PAGE,
         LAYOUT_PAGE,

@@ -163,8 +163,7 @@ def test_an_instance_ends_once_s3_is_back_and_not_before(
     ):
         subprocess.run([*git, *words], check=True)
     source = ("--source", f"file://{tmp_path}#v1", "--setup", "git log --format=%s; false")
-    line = (*source, "--terminate", "--", "echo", "never")
-    instance = make_instance(cli, tmp_path, *line)
+    instance = make_instance(cli, tmp_path, *source, "--terminate", "--", "echo", "never")
     # No Python is new enough here, as on Ubuntu 22.04.
     booted = instance.boot("none")
     instance.check()

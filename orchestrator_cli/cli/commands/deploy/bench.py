@@ -27,6 +27,7 @@ from orchestrator_cli.cli.options import Example, command
 )
 @click.option("--bench", metavar="BENCH_ID", help="This bench only.")
 @click.option("--user", default="orchestrator", show_default=True, help="The user that runs it.")
+@click.option("--group", help="The group that may read and delete what benches have written.")
 @click.option(
     "--program",
     default="/opt/orchestrator/bin/orchestrator",
@@ -38,12 +39,33 @@ from orchestrator_cli.cli.options import Example, command
     metavar="SPAN",
     help="Print a service and a timer that starts it this often, such as 5m, in place of --watch.",
 )
+@click.option(
+    "--part",
+    type=click.Choice(["all", "service", "timer"]),
+    default="all",
+    show_default=True,
+    help="What to print; each is a file of its own.",
+)
 @pass_app
 def systemd(
-    app: App, root: str, bench: str | None, user: str, program: str, timer: str | None
+    app: App,
+    root: str,
+    bench: str | None,
+    user: str,
+    group: str | None,
+    program: str,
+    timer: str | None,
+    part: str,
 ) -> None:
-    """Print the units that sync a bench."""
-    from orchestrator_cli.infrastructure.runners.systemd import render_systemd
+    """Print the units that sync a bench.
 
-    text = render_systemd(bucket_target(app), root, bench, user, program, timer)
-    app.output.line(text, end="")
+    A service that watches, or with --timer one that ends and a timer that starts it. They wait for
+    the mount of --root, and read credentials from /etc/orchestrator/environment where there are
+    any. The first line of each says which file it is.
+    """
+    from orchestrator_cli.infrastructure.runners.systemd import SyncUnit, UnitPart, render_systemd
+
+    if part == "timer" and timer is None:
+        raise click.UsageError("--part timer needs --timer.")
+    unit = SyncUnit(root, bench, user, group, program, timer)
+    app.output.line(render_systemd(bucket_target(app), unit, UnitPart(part)), end="")

@@ -1,0 +1,83 @@
+"""`orchestrator adapter check`: what a bench adapter has written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.options import CommandGroup, Example, command, json_option
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.efs.contract.check import Finding
+
+_CODES = {3: "what was written is not as the contract has it; each finding is listed"}
+
+
+@click.group(
+    cls=CommandGroup,
+    examples=(Example("one execution", "orchestrator adapter check /mnt/bench-logs/bench-07/$ID"),),
+    exit_codes=(0, 2, 3, 4),
+    exit_meanings=_CODES,
+)
+def adapter() -> None:
+    """Check programs that write a bench's output.
+
+    orchestrator-bench-adapter(7) says what such a program writes.
+    """
+
+
+@command(
+    examples=(
+        Example("one execution", "orchestrator adapter check /mnt/bench-logs/bench-07/$ID"),
+        Example("for a script", "orchestrator adapter check --json /mnt/bench-logs/bench-07/$ID"),
+    ),
+    exit_codes=(0, 2, 3, 4),
+    exit_meanings=_CODES,
+)
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@json_option
+@pass_app
+def check(app: App, directory: Path, as_json: bool) -> None:
+    """Check what an adapter has written of an execution.
+
+    DIR is ROOT/BENCH_ID/EXECUTION_ID. Says which files sync-efs would not store, and where
+    execution.json is not valid, promises what raw/ lacks, or names another execution. Nothing is
+    changed and no request is sent.
+    """
+    from orchestrator_cli.core.base.errors import PartialFailureError
+    from orchestrator_cli.core.efs.contract.check import check_execution
+    from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions
+    from orchestrator_cli.core.executions.ids import parse_execution_id
+
+    execution_id = parse_execution_id(directory.name)
+    place = directory.absolute()
+    executions = list_bench_executions(place.parents[1], place.parent.name, execution_id)
+    findings = [
+        finding
+        for execution in executions
+        if isinstance(execution, BenchExecution)
+        for finding in check_execution(execution)
+    ]
+    _tell(app, findings, as_json)
+    wrong = sum(not finding.is_note for finding in findings)
+    if wrong:
+        what = "finding" if wrong == 1 else "findings"
+        raise PartialFailureError(
+            f"{wrong:,} {what}", hint="orchestrator-bench-adapter(7) has the contract"
+        )
+
+
+def _tell(app: App, findings: list[Finding], as_json: bool) -> None:
+    for finding in findings:
+        if as_json:
+            level = "note" if finding.is_note else "error"
+            app.output.record({"path": finding.path, "level": level, "text": finding.text})
+        else:
+            note = "note: " if finding.is_note else ""
+            app.output.line(f"{note}{finding.path}: {finding.text}")
+
+
+adapter.add_command(check)

@@ -1,0 +1,20 @@
+"""The manual page of the bench-adapter contract: adapter.md with the code's own constants."""
+
+from __future__ import annotations
+
+from orchestrator_cli.core.efs.rules import SyncRules
+from orchestrator_cli.core.executions.keys import LOG_NAMES
+from orchestrator_cli.docgen.layout_page import render_page
+from orchestrator_cli.docgen.manpages import ADAPTER_PAGE
+
+
+def render_adapter_page(version: str) -> str:
+    """Return the page."""
+    rules = SyncRules()
+    values = {
+        "log_names": ", ".join(f"`{name}`" for name in LOG_NAMES),
+        "log_settle": f"{rules.log_settle.total_seconds() / 3600:g} h",
+        "retain": f"{rules.retain.days if rules.retain else 0} days",
+        "settle": f"{rules.settle.total_seconds():g} s",
+    }
+    return render_page(ADAPTER_PAGE, "adapter.md", values, version)

@@ -68,6 +68,7 @@ class App:
     measuring: Measuring | None = None
     resumes: bool = False
     says_waiting: bool = True
+    is_completing: bool = False
     _waiting: WaitingNotice | None = None
 
     @cached_property
@@ -342,6 +343,24 @@ def variable(name: str) -> str | None:
 def global_setting(name: str) -> str | None:
     """Return a global setting of the environment, for completion, where no option is read."""
     return os.environ.get(f"ORCHESTRATOR_{name.upper()}")
+
+
+def is_completing() -> bool:
+    """Say whether a shell asks what it may offer, instead of running a command."""
+    return "_ORCHESTRATOR_COMPLETE" in os.environ
+
+
+def completion_path(shell: str) -> Path:
+    """Return where a shell looks for this user's completion scripts."""
+    data = Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share"))
+    if shell == "bash":
+        named = os.environ.get("BASH_COMPLETION_USER_DIR")
+        root = Path(named) if named else data / "bash-completion"
+        return root / "completions" / "orchestrator"
+    if shell == "fish":
+        config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+        return Path(config) / "fish" / "completions" / "orchestrator.fish"
+    return data / "zsh" / "site-functions" / "_orchestrator"
 
 
 def pager_command() -> list[str]:

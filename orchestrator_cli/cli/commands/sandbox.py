@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from orchestrator_cli.cli.options import Example, command
+from orchestrator_cli.cli.options import Example, command, complete_command
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.runner.process import run_foreground, start_failure
 from orchestrator_cli.runner.signals import STOP_SIGNALS, blocked_signals
@@ -28,7 +28,13 @@ from orchestrator_cli.sandbox.sandbox import DEFAULT_BUCKET, UNSET_VARIABLES, Sa
     context_settings={"allow_interspersed_args": False},
 )
 @click.option("--bucket", default=DEFAULT_BUCKET, show_default=True, help="The bucket to make.")
-@click.argument("argv", metavar="[-- CMD …]", nargs=-1, type=click.UNPROCESSED)
+@click.argument(
+    "argv",
+    metavar="[-- CMD …]",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    shell_complete=complete_command,
+)
 def sandbox(bucket: str, argv: tuple[str, ...]) -> None:
     """Start a throw-away S3 on this machine, with a bucket in it.
 

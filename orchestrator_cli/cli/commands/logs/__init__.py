@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.options import (
-    Example,
-    WholeNumber,
-    command,
-    complete_id_or_file,
-    split_id,
-)
+from orchestrator_cli.cli.options import Example, WholeNumber, command, complete_id_or_log, split_id
 from orchestrator_cli.cli.options.search_options import (
     NO_MATCH_EXIT_CODE,
     SearchOptions,
@@ -58,7 +52,7 @@ _TERMINAL_BYTES = 1024 * 1024
         6: "conflict: the file of -o has other content; nothing was changed",
     },
 )
-@click.argument("arguments", metavar="ID [NAME]", nargs=-1, shell_complete=complete_id_or_file)
+@click.argument("arguments", metavar="ID [NAME]", nargs=-1, shell_complete=complete_id_or_log)
 @click.option(
     "-n",
     "--tail",

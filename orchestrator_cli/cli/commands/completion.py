@@ -22,7 +22,7 @@ _THEN = {
 
 @command(
     examples=(
-        Example("for the shell that is open", "source <(orchestrator completion bash)"),
+        Example("for the shell that is open", 'eval "$(orchestrator completion bash)"'),
         Example("for every new shell", "orchestrator completion zsh --install"),
     ),
     exit_codes=(0, 2),

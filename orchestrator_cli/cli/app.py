@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 _AHEAD = 64
 EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
 VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
+_CREDENTIAL_VARIABLES = {
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "web identity",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "the container's role",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "the container's role",
+}
 DEFAULT_SPOOL = "orchestrator/runs"
 
 
@@ -146,6 +151,40 @@ class App:
             self._waiting = WaitingNotice(retry, without_secrets(endpoint), self.output.note)
             self._waiting.start()
             context.call_on_close(self._waiting.end)
+
+    def aws_setting(self, name: str) -> str:
+        """Return the region or the endpoint-url that requests go to, without sending any.
+
+        Raises UsageError and AccessError where the AWS configuration cannot be used.
+        """
+        from orchestrator_cli.core.s3.connection.config import resolve_config
+        from orchestrator_cli.core.s3.connection.endpoint import service_host
+
+        settings = self.settings
+        known = resolve_config(
+            settings.bucket or "",
+            os.environ,
+            region=settings.region,
+            endpoint_url=settings.endpoint_url,
+            profile=settings.profile,
+        )
+        return (
+            known.region
+            if name == "region"
+            else (known.endpoint_url or f"https://{service_host(known.region)}")
+        )
+
+    def credentials_source(self) -> str:
+        """Return where credentials are looked for first; it is not tried whether there are any."""
+        if os.environ.get("AWS_ACCESS_KEY_ID") and not self.settings.profile:
+            return "variables: AWS_ACCESS_KEY_ID"
+        profile = self.settings.profile or os.environ.get("AWS_PROFILE")
+        if profile:
+            return f"profile {profile}"
+        for name, what in _CREDENTIAL_VARIABLES.items():
+            if os.environ.get(name):
+                return f"{what}: {name}"
+        return "the AWS configuration files, or the role of this machine"
 
     @property
     def region(self) -> str:
@@ -361,6 +400,16 @@ def completion_path(shell: str) -> Path:
         config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
         return Path(config) / "fish" / "completions" / "orchestrator.fish"
     return data / "zsh" / "site-functions" / "_orchestrator"
+
+
+def aws_variable(names: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return the first of these variables that is set, and its value."""
+    return next(((name, os.environ[name]) for name in names if os.environ.get(name)), None)
+
+
+def own_variables() -> dict[str, str]:
+    """Return the variables that are set of this program."""
+    return {name: text for name, text in os.environ.items() if name.startswith("ORCHESTRATOR_")}
 
 
 def pager_command() -> list[str]:

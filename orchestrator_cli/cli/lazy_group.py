@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "deploy": "Print files to copy: systemd, EC2, EKS, IAM, alerts, Grafana.",
     "doctor": "Check what this bucket and these credentials can do.",
     "serve": "Serve executions and files over HTTP, and take uploads.",
+    "config": "Show the settings in use, and where each comes from.",
     "completion": "Print what makes a shell complete this command.",
     "sandbox": "Start a throw-away S3 on this machine.",
 }

@@ -14,8 +14,8 @@ from orchestrator_cli.cli.lazy_group import LazyGroup
 from orchestrator_cli.cli.options.types import DURATION
 from orchestrator_cli.cli.options.variables import option_names_of
 from orchestrator_cli.cli.usage_text import CONFIG_FILE_KEY
-from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable, without_secrets
 
 
 @click.group(
@@ -60,7 +60,13 @@ from orchestrator_cli.core.base.text import printable
     "-v", "--verbose", is_flag=True, help="Print every file and every retry on standard error."
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks with errors.")
-@click.version_option(__version__, prog_name="orchestrator", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda ctx, param, value: _print_version(ctx, value),
+    help="Show the versions and the endpoint, and exit.",
+)
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -99,6 +105,28 @@ def cli(
     # The run's own App, which also has to know about --debug when all this has ended.
     app = ctx.ensure_object(App)
     app.settings = settings
+
+
+def _print_version(ctx: click.Context, wanted: bool) -> None:
+    """Print what a report of a fault needs: our version, Python's, libcurl's, and the endpoint."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    import platform
+
+    from orchestrator_cli.core.http.curl.version import curl_version
+
+    names = ("bucket", "profile", "region", "endpoint_url")
+    bucket, profile, region, endpoint_url = map(ctx.params.get, names)
+    app = App(Settings(bucket, profile, region, endpoint_url))
+    try:
+        endpoint = without_secrets(app.aws_setting("endpoint-url"))
+    except OrchestratorError as error:
+        endpoint = f"unknown: {error.message}"
+    click.echo(f"orchestrator {__version__}")
+    click.echo(f"python {platform.python_version()} on {platform.platform(terse=True)}")
+    click.echo(curl_version())
+    click.echo(f"endpoint {printable(endpoint)}")
+    ctx.exit()
 
 
 def _apply_config(ctx: click.Context, path: Path | None) -> None:

@@ -20,6 +20,7 @@ import click
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets
 from orchestrator_cli.core.http.proxy import proxy_variables
+from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.metrics_setup import Measuring
@@ -58,6 +59,7 @@ class Settings:
     color: str = "auto"
     verbosity: int = 0
     debug: bool = False
+    demands: BucketDemands = NO_DEMANDS
     patience: timedelta | None = None
 
 
@@ -135,6 +137,7 @@ class App:
             concurrency=min(concurrency, _AHEAD),
             environment=os.environ,
             proxies=proxy_variables(os.environ),
+            demands=self.settings.demands,
         )
         retry = self._retry_policy() if patient else RetryPolicy(attempts=1, patience_seconds=0)
         rate_limit = RateLimiter(limit_rate) if limit_rate else None
@@ -201,7 +204,7 @@ class App:
 
     def command_environment(self, execution_id: str) -> dict[str, str]:
         """Return the environment of a command that `run` runs: ours, and which execution it is."""
-        settings = self.settings
+        settings, demands = self.settings, self.settings.demands
         given = {
             "ORCHESTRATOR_EXECUTION_ID": execution_id,
             "ORCHESTRATOR_BUCKET": settings.bucket,
@@ -209,6 +212,12 @@ class App:
             "ORCHESTRATOR_REGION": settings.region,
             "ORCHESTRATOR_ENDPOINT_URL": settings.endpoint_url,
             "ORCHESTRATOR_UI_URL": settings.ui_url,
+            "ORCHESTRATOR_SSE_KMS_KEY_ID": demands.kms_key,
+            "ORCHESTRATOR_BUCKET_KEY": None if demands.bucket_key else "false",
+            "ORCHESTRATOR_EXPECTED_BUCKET_OWNER": demands.expected_owner,
+            "ORCHESTRATOR_STORAGE_CLASS": demands.storage_class,
+            "ORCHESTRATOR_TAG": "\n".join(f"{key}={text}" for key, text in demands.tags),
+            "ORCHESTRATOR_REQUEST_PAYER": "requester" if demands.requester_pays else None,
         }
         return {**os.environ, **{name: text for name, text in given.items() if text}}
 

@@ -86,8 +86,7 @@ class LazyGroup(OncePerOption, click.Group):
                 values, rest, order = command.make_parser(ctx).parse_args(args=rest)
                 for option in global_options(ctx):
                     if option in order:
-                        value = [] if option.is_flag else [str(values[option.name])]
-                        found += [max(option.opts, key=len), *value]
+                        found += _as_typed(option, values[str(option.name)])
         return found
 
     def resolve_command(
@@ -139,6 +138,15 @@ class LazyGroup(OncePerOption, click.Group):
                     ("man orchestrator-retention", "how long, and what that costs"),
                 ]
             )
+
+
+def _as_typed(option: click.Option, value: Any) -> list[str]:
+    """Return an option and its value as the words of a line, again and again where it is a list."""
+    if option.is_flag:
+        spellings = option.opts if value else option.secondary_opts
+        return [max(spellings, key=len)]
+    name = max(option.opts, key=len)
+    return [word for one in (value if option.multiple else [value]) for word in (name, str(one))]
 
 
 def _nearest_command(typed: str) -> str:

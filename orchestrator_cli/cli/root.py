@@ -11,11 +11,13 @@ from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, Settings
 from orchestrator_cli.cli.config_file import config_file, load_config
 from orchestrator_cli.cli.lazy_group import LazyGroup
+from orchestrator_cli.cli.options.demand_options import demand_options
 from orchestrator_cli.cli.options.types import DURATION
 from orchestrator_cli.cli.options.variables import option_names_of
 from orchestrator_cli.cli.usage_text import CONFIG_FILE_KEY
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets
+from orchestrator_cli.core.s3.demands import BucketDemands
 
 
 @click.group(
@@ -55,6 +57,7 @@ from orchestrator_cli.core.base.text import printable, without_secrets
     show_default="10m",
     help="How long to go on while S3 asks for fewer requests and none succeeds.",
 )
+@demand_options
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors on standard error.")
 @click.option(
     "-v", "--verbose", is_flag=True, help="Print every file and every retry on standard error."
@@ -77,6 +80,7 @@ def cli(
     ui_url: str | None,
     color: str,
     patience: timedelta | None,
+    demands: BucketDemands,
     quiet: bool,
     verbose: bool,
     debug: bool,
@@ -101,6 +105,7 @@ def cli(
         verbosity=verbosity,
         debug=debug,
         patience=patience,
+        demands=demands,
     )
     # The run's own App, which also has to know about --debug when all this has ended.
     app = ctx.ensure_object(App)

@@ -133,11 +133,11 @@ def test_options_on_the_line_count(
 
 
 def test_global_options_are_offered_after_the_command_too(complete: Complete) -> None:
-    assert complete("ls", "--buc") == ["--bucket"]
+    assert complete("ls", "--endp") == ["--endpoint-url"]
     assert complete("ls", "--color", "") == ["auto", "always", "never"]
     assert complete("lifecycle", "apply", "--quie") == ["--quiet"]
     # An option of the command's own comes once.
-    assert complete("sandbox", "--bucke") == ["--bucket"]
+    assert complete("sandbox", "--bucket") == ["--bucket", "--bucket-key"]
 
 
 def test_an_id_comes_with_its_suite_result_and_age(

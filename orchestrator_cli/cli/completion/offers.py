@@ -81,10 +81,12 @@ def log_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 def _log_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     from orchestrator_cli.cli.output.units import human_size
     from orchestrator_cli.core.executions.logs.finding import list_logs
+    from orchestrator_cli.core.transfer.download.source import BucketSource
 
     app = _app(ctx)
     store = app.store(patient=False)
-    stored = list_logs(store, app.resolve_id(_given_id(ctx), store))
+    source = BucketSource(store, app.now())
+    stored = list_logs(store, app.resolve_id(_given_id(ctx), store), source.read_record)
     return [
         CompletionItem(name, help=human_size(log.size_bytes))
         for name, log in stored.logs.items()

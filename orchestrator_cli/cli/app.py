@@ -20,6 +20,7 @@ import click
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets
 from orchestrator_cli.core.http.proxy import proxy_variables
+from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
 _AHEAD = 64
 EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
 VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
+_CREDENTIAL_VARIABLES = {
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "web identity",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "the container's role",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "the container's role",
+}
 DEFAULT_SPOOL = "orchestrator/runs"
 
 
@@ -56,6 +62,7 @@ class Settings:
     color: str = "auto"
     verbosity: int = 0
     debug: bool = False
+    demands: BucketDemands = NO_DEMANDS
     patience: timedelta | None = None
 
 
@@ -71,6 +78,7 @@ class App:
     measuring: Measuring | None = None
     resumes: bool = False
     says_waiting: bool = True
+    is_completing: bool = False
     _waiting: WaitingNotice | None = None
 
     @cached_property
@@ -132,6 +140,7 @@ class App:
             concurrency=min(concurrency, _AHEAD),
             environment=os.environ,
             proxies=proxy_variables(os.environ),
+            demands=self.settings.demands,
         )
         retry = self._retry_policy() if patient else RetryPolicy(attempts=1, patience_seconds=0)
         rate_limit = RateLimiter(limit_rate) if limit_rate else None
@@ -149,6 +158,40 @@ class App:
             self._waiting.start()
             context.call_on_close(self._waiting.end)
 
+    def aws_setting(self, name: str) -> str:
+        """Return the region or the endpoint-url that requests go to, without sending any.
+
+        Raises UsageError and AccessError where the AWS configuration cannot be used.
+        """
+        from orchestrator_cli.core.s3.connection.config import resolve_config
+        from orchestrator_cli.core.s3.connection.endpoint import service_host
+
+        settings = self.settings
+        known = resolve_config(
+            settings.bucket or "",
+            os.environ,
+            region=settings.region,
+            endpoint_url=settings.endpoint_url,
+            profile=settings.profile,
+        )
+        return (
+            known.region
+            if name == "region"
+            else (known.endpoint_url or f"https://{service_host(known.region)}")
+        )
+
+    def credentials_source(self) -> str:
+        """Return where credentials are looked for first; it is not tried whether there are any."""
+        if os.environ.get("AWS_ACCESS_KEY_ID") and not self.settings.profile:
+            return "variables: AWS_ACCESS_KEY_ID"
+        profile = self.settings.profile or os.environ.get("AWS_PROFILE")
+        if profile:
+            return f"profile {profile}"
+        for name, what in _CREDENTIAL_VARIABLES.items():
+            if os.environ.get(name):
+                return f"{what}: {name}"
+        return "the AWS configuration files, or the role of this machine"
+
     @property
     def region(self) -> str:
         """The region. Raises UsageError where neither an option nor the environment names one."""
@@ -164,7 +207,7 @@ class App:
 
     def command_environment(self, execution_id: str) -> dict[str, str]:
         """Return the environment of a command that `run` runs: ours, and which execution it is."""
-        settings = self.settings
+        settings, demands = self.settings, self.settings.demands
         given = {
             "ORCHESTRATOR_EXECUTION_ID": execution_id,
             "ORCHESTRATOR_BUCKET": settings.bucket,
@@ -172,6 +215,12 @@ class App:
             "ORCHESTRATOR_REGION": settings.region,
             "ORCHESTRATOR_ENDPOINT_URL": settings.endpoint_url,
             "ORCHESTRATOR_UI_URL": settings.ui_url,
+            "ORCHESTRATOR_SSE_KMS_KEY_ID": demands.kms_key,
+            "ORCHESTRATOR_BUCKET_KEY": None if demands.bucket_key else "false",
+            "ORCHESTRATOR_EXPECTED_BUCKET_OWNER": demands.expected_owner,
+            "ORCHESTRATOR_STORAGE_CLASS": demands.storage_class,
+            "ORCHESTRATOR_TAG": "\n".join(f"{key}={text}" for key, text in demands.tags),
+            "ORCHESTRATOR_REQUEST_PAYER": "requester" if demands.requester_pays else None,
         }
         return {**os.environ, **{name: text for name, text in given.items() if text}}
 
@@ -345,6 +394,34 @@ def variable(name: str) -> str | None:
 def global_setting(name: str) -> str | None:
     """Return a global setting of the environment, for completion, where no option is read."""
     return os.environ.get(f"ORCHESTRATOR_{name.upper()}")
+
+
+def is_completing() -> bool:
+    """Say whether a shell asks what it may offer, instead of running a command."""
+    return "_ORCHESTRATOR_COMPLETE" in os.environ
+
+
+def completion_path(shell: str) -> Path:
+    """Return where a shell looks for this user's completion scripts."""
+    data = Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share"))
+    if shell == "bash":
+        named = os.environ.get("BASH_COMPLETION_USER_DIR")
+        root = Path(named) if named else data / "bash-completion"
+        return root / "completions" / "orchestrator"
+    if shell == "fish":
+        config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+        return Path(config) / "fish" / "completions" / "orchestrator.fish"
+    return data / "zsh" / "site-functions" / "_orchestrator"
+
+
+def aws_variable(names: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return the first of these variables that is set, and its value."""
+    return next(((name, os.environ[name]) for name in names if os.environ.get(name)), None)
+
+
+def own_variables() -> dict[str, str]:
+    """Return the variables that are set of this program."""
+    return {name: text for name, text in os.environ.items() if name.startswith("ORCHESTRATOR_")}
 
 
 def pager_command() -> list[str]:

@@ -39,7 +39,7 @@ def report_error(error: OrchestratorError, arguments: list[str], app: App) -> in
     """Say what failed, and what to do next."""
     _trace(error, arguments, app)
     detail = f" [request id {printable(error.request_id)}]" if error.request_id else ""
-    _say(f"error: {error.message}{detail}")
+    _say_error(app, f"{error.message}{detail}")
     resumes = app.resumes and error.retryable
     hint = _hint(error, resumes)
     if hint:
@@ -47,6 +47,11 @@ def report_error(error: OrchestratorError, arguments: list[str], app: App) -> in
     if resumes:
         _say(f"  {_command_line(arguments)}")
     return error.exit_code
+
+
+def _say_error(app: App, text: str) -> None:
+    github = app.output.github
+    _say(github.error(text) if github else f"error: {text}")
 
 
 def _hint(error: OrchestratorError, resumes: bool) -> str | None:

@@ -37,6 +37,8 @@ COMMANDS: dict[str, str] = {
     "deploy": "Print files to copy: benches, EC2, EKS, CI, serve, IAM, alerts.",
     "doctor": "Check what this bucket and these credentials can do.",
     "serve": "Serve executions and files over HTTP, and take uploads.",
+    "config": "Show the settings in use, and where each comes from.",
+    "completion": "Print what makes a shell complete this command.",
     "sandbox": "Start a throw-away S3 on this machine.",
 }
 
@@ -86,8 +88,7 @@ class LazyGroup(OncePerOption, click.Group):
                 values, rest, order = command.make_parser(ctx).parse_args(args=rest)
                 for option in global_options(ctx):
                     if option in order:
-                        value = [] if option.is_flag else [str(values[option.name])]
-                        found += [max(option.opts, key=len), *value]
+                        found += _as_typed(option, values[str(option.name)])
         return found
 
     def resolve_command(
@@ -139,6 +140,15 @@ class LazyGroup(OncePerOption, click.Group):
                     ("man orchestrator-retention", "how long, and what that costs"),
                 ]
             )
+
+
+def _as_typed(option: click.Option, value: Any) -> list[str]:
+    """Return an option and its value as the words of a line, again and again where it is a list."""
+    if option.is_flag:
+        spellings = option.opts if value else option.secondary_opts
+        return [max(spellings, key=len)]
+    name = max(option.opts, key=len)
+    return [word for one in (value if option.multiple else [value]) for word in (name, str(one))]
 
 
 def _nearest_command(typed: str) -> str:

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from orchestrator_cli.cli.app import App, Settings
+from orchestrator_cli.cli.app import App, Settings, is_completing
 from orchestrator_cli.cli.error_report import (
     report_error,
     report_interrupted,
@@ -56,7 +56,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
-    app = App(Settings())
+    app = App(Settings(), is_completing=is_completing())
+    if app.is_completing:
+        from orchestrator_cli.cli.completion.shells import register_shells
+
+        register_shells()
     try:
         cli.main(arguments, prog_name="orchestrator", standalone_mode=False, obj=app)
         sys.stdout.flush()

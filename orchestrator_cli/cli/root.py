@@ -11,11 +11,13 @@ from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, Settings
 from orchestrator_cli.cli.config_file import config_file, load_config
 from orchestrator_cli.cli.lazy_group import LazyGroup
+from orchestrator_cli.cli.options.demand_options import demand_options
 from orchestrator_cli.cli.options.types import DURATION
 from orchestrator_cli.cli.options.variables import option_names_of
 from orchestrator_cli.cli.usage_text import CONFIG_FILE_KEY
-from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable, without_secrets
+from orchestrator_cli.core.s3.demands import BucketDemands
 
 
 @click.group(
@@ -55,12 +57,19 @@ from orchestrator_cli.core.base.text import printable
     show_default="10m",
     help="How long to go on while S3 asks for fewer requests and none succeeds.",
 )
+@demand_options
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors on standard error.")
 @click.option(
     "-v", "--verbose", is_flag=True, help="Print every file and every retry on standard error."
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks with errors.")
-@click.version_option(__version__, prog_name="orchestrator", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda ctx, param, value: _print_version(ctx, value),
+    help="Show the versions and the endpoint, and exit.",
+)
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -71,6 +80,7 @@ def cli(
     ui_url: str | None,
     color: str,
     patience: timedelta | None,
+    demands: BucketDemands,
     quiet: bool,
     verbose: bool,
     debug: bool,
@@ -95,10 +105,33 @@ def cli(
         verbosity=verbosity,
         debug=debug,
         patience=patience,
+        demands=demands,
     )
     # The run's own App, which also has to know about --debug when all this has ended.
     app = ctx.ensure_object(App)
     app.settings = settings
+
+
+def _print_version(ctx: click.Context, wanted: bool) -> None:
+    """Print what a report of a fault needs: our version, Python's, libcurl's, and the endpoint."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    import platform
+
+    from orchestrator_cli.core.http.curl.version import curl_version
+
+    names = ("bucket", "profile", "region", "endpoint_url")
+    bucket, profile, region, endpoint_url = map(ctx.params.get, names)
+    app = App(Settings(bucket, profile, region, endpoint_url))
+    try:
+        endpoint = without_secrets(app.aws_setting("endpoint-url"))
+    except OrchestratorError as error:
+        endpoint = f"unknown: {error.message}"
+    click.echo(f"orchestrator {__version__}")
+    click.echo(f"python {platform.python_version()} on {platform.platform(terse=True)}")
+    click.echo(curl_version())
+    click.echo(f"endpoint {printable(endpoint)}")
+    ctx.exit()
 
 
 def _apply_config(ctx: click.Context, path: Path | None) -> None:

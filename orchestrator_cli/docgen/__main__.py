@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from orchestrator_cli import __version__
+from orchestrator_cli.cli.completion.shells import SHELLS, render_script
 from orchestrator_cli.cli.main import cli
 from orchestrator_cli.core.base.errors import EXIT_CODES
 from orchestrator_cli.docgen import checks, manpages, reference_page
@@ -14,7 +15,6 @@ from orchestrator_cli.docgen.adapter_page import render_adapter_page
 from orchestrator_cli.docgen.api_page import render_api_page
 from orchestrator_cli.docgen.benchmarks_chart import render_benchmarks_chart
 from orchestrator_cli.docgen.benchmarks_page import render_benchmarks_page
-from orchestrator_cli.docgen.completions import render_completions
 from orchestrator_cli.docgen.deploy_page import render_deploy_page
 from orchestrator_cli.docgen.environment import global_variables
 from orchestrator_cli.docgen.layout_page import render_layout_page
@@ -51,8 +51,8 @@ def render_all() -> dict[Path, str]:
     for command in commands:
         page = manpages.render_command(command, __version__, EXIT_CODES, see_also)
         files[Path("man", f"{command.page_name}.1")] = page
-    for shell, script in render_completions(cli).items():
-        files[Path("completions", f"{PROGRAM}.{shell}")] = script
+    for shell in SHELLS:
+        files[Path("completions", f"{PROGRAM}.{shell}")] = render_script(cli, shell)
     files[REFERENCE] = reference_page.render_reference_page(
         program, commands, EXIT_CODES, variables
     )

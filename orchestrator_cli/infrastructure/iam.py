@@ -13,6 +13,7 @@ from orchestrator_cli.core.executions.keys import (
     LIVE_PREFIX,
     METADATA_NAME,
 )
+from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 from orchestrator_cli.infrastructure.target import bucket_arn, validate
 
 # Each is created once and never changed.
@@ -37,10 +38,16 @@ class Role(StrEnum):
     READER = "reader"
 
 
-def render_iam(bucket: str, role: Role, region: str | None = None) -> str:
+def render_iam(
+    bucket: str,
+    role: Role,
+    region: str | None = None,
+    demands: BucketDemands = NO_DEMANDS,
+) -> str:
     """Return the least that a role needs, as an IAM policy in JSON."""
     arn = bucket_arn(validate("bucket", bucket), region)
     statements = _reading(arn) if role is Role.READER else _writing(arn)
+    statements += _demanded(arn, role, demands)
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2) + "\n"
 
 
@@ -65,6 +72,37 @@ def _writing(arn: str) -> list[dict[str, Any]]:
         _objects("ResumeUploads", arn, parts, _FILES),
         _objects("UpdateRecords", arn, put, _RECORDS),
     ]
+
+
+def _demanded(arn: str, role: Role, demands: BucketDemands) -> list[dict[str, Any]]:
+    """Allow what the settings of the bucket need: its key, and tags on what is stored."""
+    statements = []
+    if demands.tags and role is not Role.READER:
+        keys = (*_FILES, *_SEGMENTS, *_RECORDS)
+        statements.append(_objects("TagWhatIsStored", arn, ("s3:PutObjectTagging",), keys))
+    if demands.kms_key:
+        # Parts of one object are encrypted with one data key, so who sends them decrypts it.
+        write = ["kms:GenerateDataKey"] if role is not Role.READER else []
+        statements.append(
+            {
+                "Sid": "UseTheKey",
+                "Effect": "Allow",
+                "Action": [*write, "kms:Decrypt"],
+                **_kms_resource(demands.kms_key, arn.split(":")[1]),
+            }
+        )
+    return statements
+
+
+def _kms_resource(key: str, partition: str) -> dict[str, Any]:
+    if key.startswith("arn:") and ":key/" in key:
+        return {"Resource": key}
+    alias = key.partition(":alias/")[2] if key.startswith("arn:") else key.removeprefix("alias/")
+    if key.startswith(("alias/", "arn:")):
+        # An alias is no resource of a policy about keys.
+        condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{alias}"}}
+        return {"Resource": f"arn:{partition}:kms:*:*:key/*", "Condition": condition}
+    return {"Resource": f"arn:{partition}:kms:*:*:key/{key}"}
 
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html

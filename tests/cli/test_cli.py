@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import signal
 import socket
@@ -69,7 +70,13 @@ def test_the_help_of_a_command_ends_with_examples_and_exit_codes(
 
 
 def test_version(cli: RunCommand) -> None:
-    assert cli("--version").ok().out == f"orchestrator {__version__}\n"
+    ours, python, curl, endpoint = cli("--region", "eu-central-1", "--version").ok().lines
+    assert ours == f"orchestrator {__version__}"
+    assert python.startswith(f"python {platform.python_version()} on ")
+    assert re.match(r"libcurl/\d", curl)
+    assert endpoint == "endpoint https://s3.eu-central-1.amazonaws.com"
+    elsewhere = {"AWS_ENDPOINT_URL": "http://user:secret@127.0.0.1:9"}
+    assert cli("--version", env=elsewhere).ok().lines[3] == "endpoint http://…@127.0.0.1:9"
 
 
 @pytest.mark.parametrize(
@@ -595,11 +602,11 @@ def test_a_command_leaves_other_objects_alone(cli: RunCommand, s3: S3Client, buc
 
 
 def test_python_dash_m_is_the_same_program(cli_process: Processes) -> None:
-    assert cli_process.run("--version").ok().out == f"orchestrator {__version__}\n"
+    assert cli_process.run("--version").ok().lines[0] == f"orchestrator {__version__}"
     script = Path(sys.executable).with_name("orchestrator")
     if script.exists() and script.stat().st_mode & stat.S_IXUSR:
         result = cli_process.run("--version", command=(str(script),)).ok()
-        assert result.out == f"orchestrator {__version__}\n"
+        assert result.lines[0] == f"orchestrator {__version__}"
 
 
 def test_a_configuration_file_that_never_ends_is_an_error(cli: RunCommand, tmp_path: Path) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import socket
+import subprocess
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +19,13 @@ from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution, put_keys
 from tests.support.faults import access_denied
 from tests.support.proxy import Proxy
+from tests.support.running import COMMAND
+from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+OpenTerminal = Callable[..., Terminal]
 FILES = {
     "artifacts/custom/a b,c.txt": b"x",
     "artifacts/results.json": b"{}",
@@ -31,6 +38,7 @@ class Complete:
 
     def __init__(self, cli: RunCommand) -> None:
         self._cli = cli
+        self.helps: dict[str, str] = {}
 
     def __call__(self, *words: str, env: dict[str, str | None] | None = None) -> list[str]:
         asked = {
@@ -41,7 +49,11 @@ class Complete:
         result = self._cli(env={**asked, **(env or {})}).ok()
         assert result.stderr == b""
         offers = [line.partition(",") for line in result.lines if line]
-        return [value if kind == "plain" else f"<{kind}>" for kind, _, value in offers]
+        self.helps = {value.partition("\t")[0]: value.partition("\t")[2] for _, _, value in offers}
+        return [
+            value.partition("\t")[0] if kind == "plain" else f"<{kind}>"
+            for kind, _, value in offers
+        ]
 
 
 @pytest.fixture
@@ -87,11 +99,12 @@ def test_fifty_ids_are_enough(complete: Complete, s3: S3Client, bucket: str) -> 
 def test_file_names_are_offered_after_the_id(
     complete: Complete, ids: list[str], command: str
 ) -> None:
+    logs = ["stdout"] if command == "logs" else []
     for name in (ids[1], ids[1].lower(), "@latest"):
-        assert complete(command, name, "") == list(FILES)
+        assert complete(command, name, "") == [*logs, *FILES]
     assert complete(command, ids[1], "artifacts/r") == ["artifacts/results.json"]
     preset: dict[str, str | None] = {"ORCHESTRATOR_EXECUTION_ID": ids[1]}
-    assert complete(command, "", env=preset) == list(FILES)
+    assert complete(command, "", env=preset) == [*logs, *FILES]
 
 
 def test_local_files_are_offered_to_an_upload(complete: Complete, ids: list[str]) -> None:
@@ -106,7 +119,7 @@ def test_foreign_names_are_not_offered(complete: Complete, s3: S3Client, bucket:
     execution_id = put_execution(s3, bucket, files=FILES)
     prefix = f"executions/{execution_id}"
     put_keys(s3, bucket, [f"{prefix}/a//b", f"{prefix}/../x", f"{prefix}/\x9b31mred"])
-    assert complete("logs", execution_id, "") == list(FILES)
+    assert complete("logs", execution_id, "") == ["stdout", *FILES]
 
 
 def test_options_on_the_line_count(
@@ -115,6 +128,124 @@ def test_options_on_the_line_count(
     elsewhere: dict[str, str | None] = {"ORCHESTRATOR_BUCKET": None, "AWS_ENDPOINT_URL": None}
     line = ("--bucket", bucket, "--endpoint-url", s3env["AWS_ENDPOINT_URL"], "show", "")
     assert complete(*line, env=elsewhere) == ids
+    after = ("show", "--bucket", bucket, "--endpoint-url", s3env["AWS_ENDPOINT_URL"], "")
+    assert complete(*after, env=elsewhere) == ids
+
+
+def test_global_options_are_offered_after_the_command_too(complete: Complete) -> None:
+    assert complete("ls", "--endp") == ["--endpoint-url"]
+    assert complete("ls", "--color", "") == ["auto", "always", "never"]
+    assert complete("lifecycle", "apply", "--quie") == ["--quiet"]
+    # An option of the command's own comes once.
+    assert complete("sandbox", "--bucket") == ["--bucket", "--bucket-key"]
+
+
+def test_an_id_comes_with_its_suite_result_and_age(
+    complete: Complete, s3: S3Client, bucket: str
+) -> None:
+    now = datetime.now(UTC)
+    old = now - timedelta(hours=3, minutes=5)
+    started = old.strftime("%Y-%m-%dT%H:%M:%SZ")
+    first = put_execution(
+        s3,
+        bucket,
+        make_id(old),
+        started_at=started,
+        test_suite="smoke\x1b[31m",
+        status="completed",
+        result="fail",
+    )
+    assert complete("show", "") == [first]
+    assert complete.helps[first] == "smoke\\x1b[31m, fail, 3h ago"
+
+
+def test_commands_and_paths_are_offered_to_what_runs_them(complete: Complete) -> None:
+    for command in ("run", "sandbox"):
+        assert complete(command, "--", "pyt") == ["<command>"]
+        assert complete(command, "--", "pytest", "te") == ["<file>"]
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def test_the_scripts_are_printed_and_installed(cli: RunCommand, tmp_path: Path) -> None:
+    places = {
+        "bash": ("XDG_DATA_HOME", "bash-completion/completions/orchestrator"),
+        "zsh": ("XDG_DATA_HOME", "zsh/site-functions/_orchestrator"),
+        "fish": ("XDG_CONFIG_HOME", "fish/completions/orchestrator.fish"),
+    }
+    for shell, (variable, name) in places.items():
+        printed = cli("completion", shell).ok()
+        assert printed.err == ""
+        assert "_ORCHESTRATOR_COMPLETE" in printed.out
+        for _ in range(2):
+            written = cli("completion", shell, "--install", env={variable: str(tmp_path)}).ok()
+            assert written.out == ""
+            assert written.err.splitlines()[0] == f"written to {tmp_path / name}"
+        assert (tmp_path / name).read_text() == printed.out
+    (tmp_path / "file").write_text("")
+    taken = {"XDG_DATA_HOME": str(tmp_path / "file")}
+    refused = cli("completion", "bash", "--install", env=taken).expect(1)
+    assert refused.err.startswith(f"error: cannot write {tmp_path}/file/bash-completion/")
+
+
+# --- real shells -----------------------------------------------------------------------------
+
+BASH = shutil.which("bash")
+
+
+@pytest.mark.skipif(BASH is None, reason="needs bash")
+def test_bash_completes_latest_and_shows_what_executions_were(
+    terminal: OpenTerminal, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    ids = [
+        put_execution(
+            s3, bucket, make_id(now, number=number), FILES, test_suite=suite,
+            started_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        for number, suite in enumerate(("smoke", "nightly"))
+    ]  # fmt: skip
+    program = tmp_path / "bin" / "orchestrator"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    program.chmod(0o755)
+    start = tmp_path / "bashrc"
+    start.write_text(
+        "PS1='$ '; bind 'set bell-style none'; source <(orchestrator completion bash)\n"
+    )
+    env = {"PATH": f"{program.parent}:{os.environ['PATH']}", "INPUTRC": os.devnull}
+    bash = (str(BASH), "--noprofile", "--rcfile", os.fspath(start), "-i")
+    screen = terminal(command=bash, env=env, columns=160, cwd=tmp_path)
+    screen.read_until(rb"\$ $")
+    screen.send(b"echo orchestrator; orchestrator logs @la\t")
+    screen.read_until(rb"logs @latest ")
+    screen.send(b"stdo\t")
+    screen.read_until(rb"logs @latest stdout ")
+    # All of the line reaches the command as it stands there.
+    screen.send(b"\x01\x0b" + b"orchestrator show " + ids[0][:6].encode() + b"\t\t\t")
+    screen.read_until(rb"nightly, running, now\)")
+    for execution_id, suite in zip(ids, ("smoke", "nightly"), strict=True):
+        assert f"{execution_id}  ({suite}, running, now)".encode() in screen.output
+    screen.send(b"\x01\x0bexit\r")
+    screen.wait()
+
+
+@pytest.mark.skipif(BASH is None, reason="needs bash")
+def test_the_script_of_bash_is_right_for_bash(cli: RunCommand) -> None:
+    script = cli("completion", "bash").ok().stdout
+    checked = subprocess.run([str(BASH), "-n"], input=script, capture_output=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_scripts_of_other_shells_are_right_for_them(cli: RunCommand, shell: str) -> None:
+    found = shutil.which(shell)
+    if found is None:
+        pytest.skip(f"needs {shell}")
+    script = cli("completion", shell).ok().stdout
+    checked = subprocess.run([found, "-n"], input=script, capture_output=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, b"")
 
 
 def test_the_config_file_counts(

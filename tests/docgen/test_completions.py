@@ -19,10 +19,18 @@ source {script}
 COMP_LINE=$1; shift
 COMP_POINT=${{#COMP_LINE}}
 COMP_CWORD=$1; shift
+REPLACED=$1; shift
 COMP_WORDS=("$@")
-_orchestrator_completion orchestrator
+_orchestrator_completion orchestrator "$REPLACED"
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
+
+
+def replaced(words: list[str]) -> str:
+    """Return what readline would replace: it leaves an "@" with its word, and none of "=:"."""
+    if words[-1] in {"=", ":"}:
+        return ""
+    return ("@" if words[-2] == "@" else "") + words[-1].lstrip("\"'")
 
 
 def supported() -> bool:
@@ -51,7 +59,7 @@ def complete(tmp_path: Path) -> Complete:
         program.chmod(0o755)
         bash = [str(BASH), "--norc", "-c", DRIVER.format(script=SCRIPT)]
         result = subprocess.run(
-            [*bash, "-", line, str(len(words) - 1), *words],
+            [*bash, "-", line, str(len(words) - 1), replaced(words), *words],
             cwd=tmp_path,
             env={"PATH": f"{tmp_path}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
             check=True,
@@ -89,8 +97,8 @@ def test_an_at_sign_is_part_of_its_word(complete: Complete) -> None:
 @pytest.mark.parametrize(
     ("line", "words", "offer", "expected"),
     [
-        ("orchestrator logs @la", ["orchestrator", "logs", "@", "la"], "@latest", "latest"),
-        ("orchestrator logs @", ["orchestrator", "logs", "@"], "@latest", "latest"),
+        ("orchestrator logs @la", ["orchestrator", "logs", "@", "la"], "@latest", "@latest"),
+        ("orchestrator logs @", ["orchestrator", "logs", "@"], "@latest", "@latest"),
         ("orchestrator url X a:b", ["orchestrator", "url", "X", "a", ":", "b"], "a:bc", "bc"),
         ("orchestrator --color=al", ["orchestrator", "--color", "=", "al"], "always", "always"),
     ],

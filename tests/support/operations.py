@@ -31,6 +31,7 @@ _SUBRESOURCES = {
     "location": "BucketLocation",
     "object-lock": "ObjectLockConfiguration",
     "policy": "BucketPolicy",
+    "requestPayment": "BucketRequestPayment",
     "retention": "ObjectRetention",
     "versioning": "BucketVersioning",
 }

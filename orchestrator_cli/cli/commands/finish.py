@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.job_summary import summarize_execution
 from orchestrator_cli.cli.options import (
     Example,
     check_may_write,
@@ -95,6 +96,7 @@ def finish(
         store, resolved, Result(result), app.now(), tree_is_stored=tree_stored
     )
     _explain_status(app, store, metadata)
+    summarize_execution(app, metadata)
     if as_json:
         app.output.json(metadata.to_dict())
         return

@@ -5,14 +5,20 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
-from orchestrator_cli.cli.options import Example, command
+from orchestrator_cli.cli.options import Example, command, complete_command
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.runner.process import run_foreground, start_failure
 from orchestrator_cli.runner.signals import STOP_SIGNALS, blocked_signals
 from orchestrator_cli.sandbox.sandbox import DEFAULT_BUCKET, UNSET_VARIABLES, Sandbox, start_sandbox
+
+_SHELLS = frozenset({"bash", "sh", "dash", "ash", "ksh", "zsh", "fish"})
+_MARK = "(sandbox) "
+_MARK_BASH = f'[[ $PS1 == "{_MARK}"* ]] || PS1="{_MARK}$PS1"'
 
 
 @command(
@@ -28,7 +34,13 @@ from orchestrator_cli.sandbox.sandbox import DEFAULT_BUCKET, UNSET_VARIABLES, Sa
     context_settings={"allow_interspersed_args": False},
 )
 @click.option("--bucket", default=DEFAULT_BUCKET, show_default=True, help="The bucket to make.")
-@click.argument("argv", metavar="[-- CMD …]", nargs=-1, type=click.UNPROCESSED)
+@click.argument(
+    "argv",
+    metavar="[-- CMD …]",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    shell_complete=complete_command,
+)
 def sandbox(bucket: str, argv: tuple[str, ...]) -> None:
     """Start a throw-away S3 on this machine, with a bucket in it.
 
@@ -42,12 +54,36 @@ def sandbox(bucket: str, argv: tuple[str, ...]) -> None:
 
 
 def _run(running: Sandbox, argv: tuple[str, ...]) -> int:
+    environment = running.full_environment()
+    shell = Path(argv[0]).name
+    if shell in _SHELLS and len(argv) == 1 and sys.stdin.isatty():
+        _greet(running)
+        environment |= _prompt(shell, environment)
     try:
-        return run_foreground(argv, running.full_environment())
+        return run_foreground(argv, environment)
     except OSError as error:
         code, reason = start_failure(argv[0], error)
         click.echo(f"error: {reason}", err=True)
         return code
+
+
+def _greet(running: Sandbox) -> None:
+    for line in (
+        f"This shell has a throw-away S3 with the bucket {running.bucket}.",
+        "Everything in it is gone when the shell ends. To begin:",
+        "  orchestrator run --suite demo -- echo hello",
+        "  orchestrator ls",
+    ):
+        click.echo(line, err=True)
+
+
+def _prompt(shell: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what marks the prompt; a shell of which that is not known shows its own."""
+    if shell == "bash":
+        # Its start files set PS1 anew, so it is marked when a prompt is due.
+        before = environment.get("PROMPT_COMMAND")
+        return {"PROMPT_COMMAND": _MARK_BASH + (f"; {before}" if before else "")}
+    return {"PS1": f"{_MARK}$ "} if shell in {"sh", "dash", "ash", "ksh"} else {}
 
 
 def _serve(running: Sandbox) -> int:

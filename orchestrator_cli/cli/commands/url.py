@@ -192,6 +192,7 @@ def _print_url(
     app: App, path: str, listed: ObjectSummary, signed: str, expiry: UrlExpiry, style: str
 ) -> None:
     from orchestrator_cli.cli.output import human_size, rfc3339
+    from orchestrator_cli.cli.output.markup import JIRA, MARKDOWN, escape
     from orchestrator_cli.core.base.text import printable
 
     expires = rfc3339(expiry.expires_at)
@@ -210,19 +211,12 @@ def _print_url(
             }
         )
     elif style == "markdown":
-        app.output.line(f"- [{_escaped(printable(path), MARKDOWN)}](<{signed}>) ({label})")
+        app.output.line(f"- [{escape(printable(path), MARKDOWN)}](<{signed}>) ({label})")
     elif style == "jira":
-        app.output.line(f"* [{_escaped(printable(path), JIRA)}|{signed}] ({label})")
+        app.output.line(f"* [{escape(printable(path), JIRA)}|{signed}] ({label})")
     else:
         app.output.line(signed)
 
 
 # A list's bullet, and how a command is written.
 _COMMENT_STYLES = {"markdown": ("-", "`{}`"), "jira": ("*", "{{{{{}}}}}")}
-MARKDOWN = r"\`*_{}[]<>()#+!|~&@"
-JIRA = r"\{}[]|*_^~+-?!"
-
-
-def _escaped(text: str, special: str) -> str:
-    # A file name must not become formatting, a link or a mention.
-    return "".join(f"\\{character}" if character in special else character for character in text)

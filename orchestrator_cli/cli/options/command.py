@@ -40,11 +40,17 @@ class OncePerOption(click.Command):
     It knows the global options too, which may follow it: the root group moves them to the front.
     """
 
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's parameters; while completing, the global options too."""
+        own = super().get_params(ctx)
+        return [*own, *_global_options(ctx, own)] if _is_completing(ctx) else own
+
     def make_parser(self, ctx: click.Context) -> _OptionParser:
         """Return the parser of the command's options and of the global ones."""
         parser = super().make_parser(ctx)
-        for option in global_options(ctx):
-            option.add_to_parser(parser, ctx)
+        if not _is_completing(ctx):
+            for option in global_options(ctx):
+                option.add_to_parser(parser, ctx)
         return parser
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -79,11 +85,18 @@ def _is_list(param: click.Parameter) -> bool:
     return isinstance(param, click.Option) and param.multiple
 
 
+def _is_completing(ctx: click.Context) -> bool:
+    return bool(getattr(ctx.find_root().obj, "is_completing", False))
+
+
 def global_options(ctx: click.Context) -> list[click.Option]:
     """Return the options of the program that a command has no option of its own for."""
+    return _global_options(ctx, ctx.command.get_params(ctx))
+
+
+def _global_options(ctx: click.Context, own: list[click.Parameter]) -> list[click.Option]:
     if ctx.parent is None:
         return []
-    own = ctx.command.get_params(ctx)
     taken = {text for param in own for text in (*param.opts, param.name)}
     return [
         param

@@ -15,16 +15,34 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def complete_execution_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
     """Complete execution ids of the last weeks, newest first; silent where S3 cannot be asked."""
-    from orchestrator_cli.cli.completion import execution_ids
+    from orchestrator_cli.cli.completion.offers import execution_ids
 
     return execution_ids(ctx, incomplete)
 
 
 def complete_file_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
     """Complete the paths of the execution that is named on the line."""
-    from orchestrator_cli.cli.completion import file_names
+    from orchestrator_cli.cli.completion.offers import file_names
 
     return file_names(ctx, incomplete)
+
+
+def complete_id_or_log(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete an execution id first, the names of its logs and its files after it."""
+    from orchestrator_cli.cli.completion.offers import log_names
+
+    given = ctx.params.get(str(param.name)) or ()
+    if given or os.environ.get(EXECUTION_ID_ENVVAR):
+        return [*log_names(ctx, incomplete), *complete_file_name(ctx, param, incomplete)]
+    return complete_execution_id(ctx, param, incomplete)
+
+
+def complete_command(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete the command to run first, local files after it."""
+    from click.shell_completion import CompletionItem
+
+    kind = "file" if ctx.params.get(str(param.name)) else "command"
+    return [CompletionItem(incomplete, type=kind)]
 
 
 def complete_id_or_path(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

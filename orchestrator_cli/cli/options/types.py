@@ -87,6 +87,8 @@ class LabelType(click.ParamType[tuple[str, str]]):
     """A label KEY=VALUE."""
 
     name = "key=value"
+    # In a variable, one a line: a value may have spaces.
+    envvar_list_splitter = "\n"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

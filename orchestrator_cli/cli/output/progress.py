@@ -138,8 +138,9 @@ def _of(total: int | None, write: Callable[[int], str]) -> str:
 class LineProgress(Progress):
     """A line every few seconds, for logs."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, say: Callable[[str], None]) -> None:
         super().__init__(what)
+        self._say = say
         self._next_at = time.monotonic() + PROGRESS_LINE_SECONDS
         # A line that is due later has its total already.
         self._count_at = time.monotonic() + COUNT_AFTER_SECONDS
@@ -153,7 +154,7 @@ class LineProgress(Progress):
             if due:
                 self._next_at = now + PROGRESS_LINE_SECONDS
         if due:
-            tell(self.status())
+            self._say(self.status())
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from orchestrator_cli.cli.output.github import GithubStep
 from orchestrator_cli.cli.output.hyperlinks import knows_links
 from orchestrator_cli.cli.output.progress import LineProgress, Progress, live_progress, tell
 from orchestrator_cli.cli.output.units import human_time, rfc3339
@@ -44,6 +45,10 @@ class Output:
         self.verbosity = verbosity
         self._unflushed = 0
         self._held: list[str] | None = None
+        self.github = GithubStep.of(environment)
+        # What the lines are about that come now; its group begins with the first of them.
+        self._group: str | None = None
+        self._group_is_open = False
 
     # --- standard output -----------------------------------------------------------------
 
@@ -128,12 +133,12 @@ class Output:
     def note(self, text: str) -> None:
         """Say what happened, unless --quiet."""
         if self.verbosity >= 0:
-            tell(text)
+            self._tell(text)
 
     def detail(self, text: str) -> None:
         """Say what happened, only with --verbose."""
         if self.verbosity > 0:
-            tell(text)
+            self._tell(text)
 
     def say(self, text: str) -> None:
         """Say what --quiet does not silence, as it is."""
@@ -141,12 +146,13 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Say what the user must know; --quiet does not silence it."""
-        tell(f"warning: {text}")
+        self._tell(self.github.warning(text) if self.github else f"warning: {text}")
 
     def failure(self, text: str) -> None:
         """Say what failed; --quiet does not silence it."""
         if self._held is None:
-            tell(f"failed: {text}")
+            line = f"failed: {text}"
+            self._tell(self.github.error(line) if self.github else line)
         else:
             self._held.append(text)
 
@@ -169,13 +175,40 @@ class Output:
             shown = live_progress(what, self._colors(sys.stderr))
         else:
             shown = contextlib.nullcontext(
-                Progress(what) if self.verbosity < 0 else LineProgress(what)
+                Progress(what) if self.verbosity < 0 else LineProgress(what, self._tell)
             )
-        with shown as progress:
+        with shown as progress, self._grouped(what):
             try:
                 yield progress
             finally:
                 progress.end()
+
+    @contextmanager
+    def _grouped(self, what: str) -> Iterator[None]:
+        """Fold the lines that come, where GitHub shows them; failures come after the group."""
+        self._group = what if self.github else None
+        try:
+            yield
+        finally:
+            if self._group_is_open:
+                tell("::endgroup::")
+            self._group, self._group_is_open = None, False
+
+    def _tell(self, text: str) -> None:
+        if self._group is not None and not self._group_is_open:
+            self._group_is_open = True
+            tell(f"::group::{self._group}")
+        tell(text)
+
+    def summarize(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Add a table to the summary of GitHub's step; a failure is a warning only."""
+        if self.github is None or not rows:
+            return
+        cells = [[printable(cell) for cell in row] for row in rows]
+        try:
+            self.github.add_table(titles, cells)
+        except OSError as error:
+            self.warn(f"cannot write the step's summary: {error.strerror}")
 
     # --- colour --------------------------------------------------------------------------
 

@@ -43,6 +43,16 @@ def human_duration(duration: timedelta | None) -> str:
     return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
 
 
+def human_age(age: timedelta) -> str:
+    """Write how long ago something was: now, 5m ago, 3h ago, 2d ago."""
+    minutes = int(age.total_seconds()) // 60
+    if minutes < 1:
+        return "now"
+    if minutes < 60:
+        return f"{minutes}m ago"
+    return f"{minutes // 60}h ago" if minutes < 48 * 60 else f"{minutes // 1440}d ago"
+
+
 def human_time(instant: datetime | None) -> str:
     """Write an instant as 2026-01-31 08:00:00Z."""
     return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if instant else "-"

@@ -19,7 +19,13 @@ def _known_region(app: App) -> str | None:
 
 
 @command(
-    examples=(Example("for runners on EC2 and EKS", "orchestrator deploy iam --role runner"),),
+    examples=(
+        Example("for runners on EC2 and EKS", "orchestrator deploy iam --role runner"),
+        Example(
+            "for a bucket that demands a key and a tag",
+            "orchestrator deploy iam --sse-kms-key-id alias/results --tag cost-centre=qa",
+        ),
+    ),
     exit_codes=(0, 2),
 )
 @click.option(
@@ -34,10 +40,11 @@ def iam(app: App, role: str) -> None:
     """Print an IAM policy with the least that a role needs.
 
     Files can be created but not overwritten, and only our own prefixes can be listed. With a region
-    of China or GovCloud in --region or AWS_REGION, the ARNs are of its partition. With keys of your
-    own in KMS, the role needs kms:GenerateDataKey and kms:Decrypt as well. `doctor` needs
-    s3:DeleteObject on what it stores; without it, it stores nothing.
+    of China or GovCloud in --region or AWS_REGION, the ARNs are of its partition. With
+    --sse-kms-key-id, the role may use that key; with --tag, it may tag what it stores. `doctor`
+    needs s3:DeleteObject on what it stores; without it, it stores nothing.
     """
     from orchestrator_cli.infrastructure.iam import Role, render_iam
 
-    app.output.line(render_iam(app.bucket, Role(role), _known_region(app)), end="")
+    demands = app.settings.demands
+    app.output.line(render_iam(app.bucket, Role(role), _known_region(app), demands), end="")

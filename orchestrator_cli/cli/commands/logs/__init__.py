@@ -16,7 +16,7 @@ from orchestrator_cli.cli.options import (
     Example,
     WholeNumber,
     command,
-    complete_id_or_file,
+    complete_id_or_log,
     split_id,
 )
 from orchestrator_cli.cli.options.search_options import (
@@ -60,7 +60,7 @@ _TERMINAL_BYTES = 1024 * 1024
         6: "conflict: the file of -o has other content; nothing was changed",
     },
 )
-@click.argument("arguments", metavar="ID [NAME]", nargs=-1, shell_complete=complete_id_or_file)
+@click.argument("arguments", metavar="ID [NAME]", nargs=-1, shell_complete=complete_id_or_log)
 @click.option(
     "-n",
     "--tail",

@@ -16,7 +16,7 @@ import click
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.run.report import report_run
-from orchestrator_cli.cli.options import DURATION, Example, command
+from orchestrator_cli.cli.options import DURATION, Example, command, complete_command
 from orchestrator_cli.cli.options.declaration_options import declaration_options
 from orchestrator_cli.cli.options.live_options import AUTO, LIVE
 from orchestrator_cli.cli.options.metrics_options import metrics_options
@@ -116,7 +116,13 @@ if TYPE_CHECKING:
     type=click.Path(readable=False, path_type=Path),
     help="Run nothing: store what an earlier run left in its spool directory.",
 )
-@click.argument("argv", metavar="[-- CMD …]", nargs=-1, type=click.UNPROCESSED)
+@click.argument(
+    "argv",
+    metavar="[-- CMD …]",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    shell_complete=complete_command,
+)
 @metrics_options
 @pass_app
 def run(

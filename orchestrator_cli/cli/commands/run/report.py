@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.job_summary import summarize_run
 from orchestrator_cli.core.base.text import printable, without_secrets
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
     execution_id = run.start.execution_id
     for problem in outcome.problems:
         app.output.warn(problem)
+    summarize_run(app, run, end, outcome)
     if outcome.stored:
         app.output.note(
             f"finished {execution_id}: {end.result}, {end.summary}; {outcome.summary} stored"

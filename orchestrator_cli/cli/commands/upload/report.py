@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orchestrator_cli.cli.job_summary import summarize_failures
+
 if TYPE_CHECKING:
     from orchestrator_cli.cli.app import App
     from orchestrator_cli.core.s3.types import UploadResult
@@ -76,6 +78,7 @@ def report_end(app: App, summary: UploadSummary, execution_id: str, if_no_files:
     from orchestrator_cli.core.base.errors import NotFoundError
 
     error = summary.error()
+    summarize_failures(app, summary)
     if error is not None:
         raise error
     if not summary.stored:

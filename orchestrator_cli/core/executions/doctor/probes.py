@@ -17,6 +17,7 @@ from orchestrator_cli.core.executions.doctor.access import (
     write_object,
 )
 from orchestrator_cli.core.executions.doctor.checker import Finding, Probe
+from orchestrator_cli.core.executions.doctor.demands import read_demands, read_payer
 from orchestrator_cli.core.executions.doctor.guarantees import (
     complete_twice,
     fetch_range,
@@ -91,4 +92,6 @@ PROBES: tuple[Probe, ...] = (
     Probe("signatures verified", fetch_tampered, _GET, _FILES, _READ_BACK),
     Probe("encryption", read_encryption),
     Probe("versioning", read_versioning),
+    Probe("policy", read_demands),
+    Probe("requests are paid by", read_payer),
 )

@@ -40,7 +40,12 @@ class PutSigner:
         headers: dict[str, str],
         query: Mapping[str, str] | None = None,
     ) -> SignedPut:
-        """Return a request that is refused unless it is sent with exactly these headers."""
+        """Return a request that is refused unless it is sent with exactly these headers.
+
+        What the bucket demands of a request is among them.
+        """
+        demanded = self.store.clients.settings.demands.headers("PUT", key, query or {})
+        headers = {**headers, **demanded}
         signing_key = self.presigner.signing_key()
         url = self.presigner.sign(signing_key, key, expiry, query or {}, "PUT", headers)
         return SignedPut(url=url, headers=headers)

@@ -56,7 +56,14 @@ def presign_get(store: ArtifactStore, key: str, expires_in_seconds: int, now: da
     """Return a URL that reads an object without credentials. It is a secret until it expires."""
     url = f"{store.clients.bucket_url}/{encode_key(key)}"
     signing_key = store.clients.signing_key()
-    return presign_url(signing_key, "GET", url, now, expires_in_seconds)
+    query = _payer(store)
+    return presign_url(signing_key, "GET", url, now, expires_in_seconds, query)
+
+
+def _payer(store: ArtifactStore) -> dict[str, str]:
+    """Return what a link has to say where the requester pays; it has no headers to say it by."""
+    pays = store.clients.settings.demands.requester_pays
+    return {"x-amz-request-payer": "requester"} if pays else {}
 
 
 class Presigner:
@@ -82,6 +89,7 @@ class Presigner:
 
         `headers` are signed: whoever uses the URL must send exactly these.
         """
+        query = {**(query or {}), **(_payer(self._store) if method != "PUT" else {})}
         signed_at = expiry.expires_at - timedelta(seconds=expiry.expires_in_seconds)
         url = f"{self._store.clients.bucket_url}/{encode_key(key)}"
         return presign_url(by, method, url, signed_at, expiry.expires_in_seconds, query, headers)

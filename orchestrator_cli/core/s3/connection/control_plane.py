@@ -5,11 +5,13 @@ It carries no bodies and lists no objects: it costs too much for that.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.connection.config import S3Config
+from orchestrator_cli.core.s3.demands import BucketDemands
 from orchestrator_cli.core.s3.errors import map_exception
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ def make_boto_client(
     connect_timeout_seconds: float,
     read_timeout_seconds: float,
     user_agent: str,
+    demands: BucketDemands,
 ) -> S3Client:
     """Return a client for this bucket; it finds its credentials by the same chain.
 
@@ -51,7 +54,7 @@ def make_boto_client(
     )
     try:
         session = boto3.Session(profile_name=config.profile, region_name=config.region)
-        return session.client(
+        client = session.client(
             "s3",
             endpoint_url=config.endpoint_url,
             verify=config.ca_bundle,
@@ -62,3 +65,12 @@ def make_boto_client(
         raise UsageError(printable(error), hint=hint, is_fatal=True) from error
     except Exception as error:
         raise map_exception(error, "configuration") from error
+    client.meta.events.register("before-sign.s3", partial(_add_demanded, demands))
+    return client
+
+
+def _add_demanded(demands: BucketDemands, request: Any, operation_name: str, **_: Any) -> None:
+    makes_object = operation_name in {"PutObject", "CreateMultipartUpload"}
+    more = demands.object_headers() if makes_object else {}
+    for name, value in {**demands.access_headers(), **more}.items():
+        request.headers[name] = value

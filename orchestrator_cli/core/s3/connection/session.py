@@ -31,6 +31,7 @@ from orchestrator_cli.core.s3.connection.endpoint import (
 )
 from orchestrator_cli.core.s3.connection.operation_runner import OperationRunner, map_request_error
 from orchestrator_cli.core.s3.connection.signing import SigningCodec
+from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 from orchestrator_cli.core.s3.error_codes import EXPIRED_CODES
 from orchestrator_cli.core.s3.errors import WrongRegionError
 from orchestrator_cli.core.s3.operations.request import Operation
@@ -55,6 +56,7 @@ class S3Settings:
     """Which bucket, and what options say of it. None means: as the AWS configuration says.
 
     `environment` has the variables of AWS: keys, region, endpoint, profile, CA.
+    `demands` is what the bucket asks of every request.
     `proxies` has `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, as the environment names
     them in lower or upper case.
     """
@@ -66,6 +68,7 @@ class S3Settings:
     concurrency: int = 16
     environment: Mapping[str, str] = field(default_factory=dict)
     proxies: Mapping[str, str] = field(default_factory=dict)
+    demands: BucketDemands = NO_DEMANDS
 
 
 class S3Session:
@@ -101,7 +104,8 @@ class S3Session:
         self._has_moved = False
         self._boto: BotoClient | None = None
         self._transport: Transport | None = None
-        self._runner = OperationRunner(SigningCodec(self), lambda: self.transport, self.retry)
+        codec = SigningCodec(self, settings.demands)
+        self._runner = OperationRunner(codec, lambda: self.transport, self.retry)
 
     # --- where the bucket is --------------------------------------------------------------
 
@@ -243,6 +247,7 @@ class S3Session:
                     connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
                     read_timeout_seconds=STALL_TIMEOUT_SECONDS,
                     user_agent=USER_AGENT,
+                    demands=self.settings.demands,
                 )
             return self._boto
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from orchestrator_cli.core.http.transport import Request, Response, Task
+from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 from orchestrator_cli.core.s3.operations.request import (
     S3Request,
     S3Response,
@@ -33,14 +34,17 @@ class SigningCodec:
 
     request_types = (S3Request,)
 
-    def __init__(self, signer: Signer) -> None:
+    def __init__(self, signer: Signer, demands: BucketDemands = NO_DEMANDS) -> None:
+        """`demands` is what the bucket asks of every request."""
         self._signer = signer
+        self._demands = demands
 
     def encode(self, request: S3Request) -> Task[Request]:
         """Return the request, signed for this moment."""
         yield from ()
         key = self._signer.signing_key()
-        return sign_request(request, self._signer.bucket_url, key, datetime.now(UTC))
+        demanded = self._demands.headers(request.method, request.key, request.query)
+        return sign_request(request, self._signer.bucket_url, key, datetime.now(UTC), demanded)
 
     def decode(self, request: S3Request, response: Response) -> S3Response:
         """Return a response that is to be believed. Raises what another one says."""

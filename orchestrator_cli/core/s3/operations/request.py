@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -149,15 +150,18 @@ def timeout_for(size_bytes: int) -> float:
 
 
 def sign_request(
-    request: S3Request, bucket_url: str, key: SigningKey, signed_at: datetime
+    request: S3Request,
+    bucket_url: str,
+    key: SigningKey,
+    signed_at: datetime,
+    more_headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Request:
     """Return the HTTP request, signed for this moment. `bucket_url` has no slash at its end."""
     url = f"{bucket_url}/{encode_key(request.key)}" if request.key else bucket_url
     if request.query:
         url += f"?{encode_query(request.query)}"
-    headers = sign_headers(
-        key, request.method, url, signed_at, request.headers, request.body.sha256
-    )
+    wanted = {**request.headers, **more_headers}
+    headers = sign_headers(key, request.method, url, signed_at, wanted, request.body.sha256)
     return http_request(request, url, headers)
 
 

@@ -1,0 +1,67 @@
+"""`orchestrator completion`: what makes a shell complete commands, IDs and names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator_cli.cli.app import App, completion_path, pass_app
+from orchestrator_cli.cli.options import Example, command
+from orchestrator_cli.core.base.errors import CannotWriteError
+from orchestrator_cli.core.base.text import printable
+
+# What a shell may need besides the file.
+_THEN = {
+    "bash": "a new shell reads it where bash-completion is set up; elsewhere, add to ~/.bashrc:\n"
+    "  source {path}",
+    "fish": "a new shell reads it",
+    "zsh": "to make zsh read it, add before `compinit` to ~/.zshrc:\n  fpath=({parent} $fpath)",
+}
+
+
+@command(
+    examples=(
+        Example("for the shell that is open", 'eval "$(orchestrator completion bash)"'),
+        Example("for every new shell", "orchestrator completion zsh --install"),
+    ),
+    exit_codes=(0, 2),
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.option("--install", is_flag=True, help="Write it to where the shell looks for it.")
+@click.pass_context
+@pass_app
+def completion(app: App, ctx: click.Context, shell: str, install: bool) -> None:
+    """Print what makes a shell complete this command.
+
+    Commands, options and their values are completed; IDs of the last two weeks with their suite,
+    result and age; the names of an execution's logs and files; local files; and, behind `--`, the
+    command to run. What is offered is asked from the bucket, once, and silently where it does not
+    answer. --install writes to the directory of this user's completions.
+    """
+    from orchestrator_cli.cli.completion.shells import render_script
+
+    script = render_script(ctx.find_root().command, shell)
+    if not install:
+        app.output.line(script, end="")
+        return
+    path = completion_path(shell)
+    try:
+        _write(path, script)
+    except OSError as error:
+        raise CannotWriteError(f"cannot write {printable(path)}: {error.strerror}") from error
+    app.output.note(f"written to {path}")
+    for line in _THEN[shell].format(path=path, parent=path.parent).splitlines():
+        app.output.note(line)
+
+
+def _write(path: Path, text: str) -> None:
+    from orchestrator_cli.core.files.directory import Directory
+    from orchestrator_cli.core.files.new_file import create_atomically, write_all
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        Directory.open_root(path.parent) as directory,
+        create_atomically(directory, path.name, replace=True, durable=False) as file,
+    ):
+        write_all(file, text.encode())

@@ -1,0 +1,127 @@
+"""What shell completion offers: execution ids and file names, asked from S3.
+
+Completion must never disturb the line being typed: whatever fails, nothing is offered, and no
+request is sent twice.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from orchestrator_cli.cli.app import App, Settings, global_setting
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+
+_MOST = 50
+_WINDOW = timedelta(days=14)
+
+
+def execution_ids(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Return ids that start with what was typed, the newest first."""
+    try:
+        return _execution_ids(ctx, incomplete)
+    except Exception:  # noqa: BLE001 - see above
+        return []
+
+
+def file_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Return the paths of the execution on the line that start with what was typed."""
+    try:
+        return _file_names(ctx, incomplete)
+    except Exception:  # noqa: BLE001 - see above
+        return []
+
+
+def _execution_ids(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    from orchestrator_cli.core.executions.listings.executions import list_execution_ids
+    from orchestrator_cli.core.executions.record.repository import read_executions
+
+    app = _app(ctx)
+    store = app.store(patient=False)
+    now = app.now()
+    if incomplete.startswith("@"):
+        is_begun = "@latest".startswith(incomplete)
+        return [CompletionItem("@latest", help="the newest execution")] if is_begun else []
+    found = list(list_execution_ids(store, now - _WINDOW, None, now))
+    matching = [item for item in reversed(found) if item.startswith(incomplete.upper())]
+    offered = [
+        CompletionItem(execution_id, help=_describe(item, now))
+        for execution_id, item in read_executions(store, matching[:_MOST])
+    ]
+    return offered or [CompletionItem(one) for one in matching[:_MOST]]
+
+
+def _describe(item: ExecutionMetadata | OrchestratorError, now: datetime) -> str | None:
+    """Return what tells one execution from another: its suite, its result and its age."""
+    from orchestrator_cli.cli.output.units import human_age
+    from orchestrator_cli.core.base.text import printable
+
+    if isinstance(item, Exception):
+        return None
+    age = human_age(now - item.started_at) if item.started_at else None
+    known = (item.test_suite, str(item.result or item.status), age)
+    return printable(", ".join(filter(None, known)))
+
+
+def log_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Return the names of the logs of the execution on the line, with their sizes."""
+    try:
+        return _log_names(ctx, incomplete)
+    except Exception:  # noqa: BLE001 - see above
+        return []
+
+
+def _log_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    from orchestrator_cli.cli.output.units import human_size
+    from orchestrator_cli.core.executions.logs.finding import list_logs
+    from orchestrator_cli.core.transfer.download.source import BucketSource
+
+    app = _app(ctx)
+    store = app.store(patient=False)
+    source = BucketSource(store, app.now())
+    stored = list_logs(store, app.resolve_id(_given_id(ctx), store), source.read_record)
+    return [
+        CompletionItem(name, help=human_size(log.size_bytes))
+        for name, log in stored.logs.items()
+        if name.startswith(incomplete)
+    ]
+
+
+def _file_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    from orchestrator_cli.core.executions.listings.executions import list_files
+
+    app = _app(ctx)
+    store = app.store(patient=False)
+    execution_id = app.resolve_id(_given_id(ctx), store)
+    paths = (path for path, _ in list_files(store, execution_id) if path.startswith(incomplete))
+    return [CompletionItem(path) for path in islice(paths, _MOST)]
+
+
+def _given_id(ctx: click.Context) -> str:
+    given = ctx.params.get("execution_id") or next(iter(ctx.params.get("arguments") or ()), "")
+    return given or global_setting("execution_id") or ""
+
+
+def _app(ctx: click.Context) -> App:
+    # While completing, no callback has run: what was typed is in the parameters as far as parsed.
+    # A global option may stand before the command or after it.
+    root = ctx.find_root().params
+
+    def value(name: str) -> str | None:
+        return ctx.params.get(name) or root.get(name) or global_setting(name)
+
+    return App(
+        Settings(
+            bucket=value("bucket"),
+            profile=value("profile"),
+            region=value("region"),
+            endpoint_url=value("endpoint_url"),
+        )
+    )

@@ -1,0 +1,195 @@
+"""What a bucket demands goes with every request: keys, owner, class, tags, payer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.conftest import RunCommand
+from tests.support.benches import Tokens, make_bench
+from tests.support.connection import Exchange
+from tests.support.engine import PART, content
+from tests.support.proxy import Proxy
+from tests.support.running import Processes
+from tests.support.serving import Serve
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MakeTree = Callable[..., Path]
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+OWNER = "123456789012"
+ENVIRONMENT = {
+    "ORCHESTRATOR_SSE_KMS_KEY_ID": KEY,
+    "ORCHESTRATOR_EXPECTED_BUCKET_OWNER": OWNER,
+    "ORCHESTRATOR_STORAGE_CLASS": "INTELLIGENT_TIERING",
+    "ORCHESTRATOR_TAG": "cost-centre=qa\nteam=a b",
+    "ORCHESTRATOR_REQUEST_PAYER": "requester",
+}
+OF_OBJECTS = {
+    "x-amz-server-side-encryption": "aws:kms",
+    "x-amz-server-side-encryption-aws-kms-key-id": KEY,
+    "x-amz-server-side-encryption-bucket-key-enabled": "true",
+    "x-amz-storage-class": "INTELLIGENT_TIERING",
+    "x-amz-tagging": "cost-centre=qa&team=a%20b",
+}
+OF_ALL = {"x-amz-expected-bucket-owner": OWNER, "x-amz-request-payer": "requester"}
+MAKES = {"PutObject", "CreateMultipartUpload"}
+
+
+def demanded(exchange: Exchange) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in exchange.request.headers.items()
+        if name in OF_ALL or name in OF_OBJECTS
+    }
+
+
+def check(exchange: Exchange) -> None:
+    wanted = OF_ALL | (OF_OBJECTS if exchange.operation in MAKES else {})
+    assert demanded(exchange) == wanted, exchange.operation
+    signed = exchange.request.headers["authorization"]
+    assert all(name in signed for name in wanted)
+
+
+def test_every_request_carries_them(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    bucket: str,
+    make_tree: MakeTree,
+    s3: S3Client,
+    tmp_path: Path,
+) -> None:
+    tree = make_tree({"stdout.log": "x\n", "big.bin": content(2 * PART + 1)})
+    execution_id = cli("new", env=ENVIRONMENT).ok().out.strip()
+    for line in (
+        ("upload", execution_id, tree),
+        ("finish", execution_id, "--result", "pass"),
+        ("verify", execution_id),
+        ("logs", execution_id),
+        ("download", execution_id, "-o", tmp_path / "copy"),
+        ("ls", execution_id),
+    ):
+        cli(*line, env=ENVIRONMENT).ok()
+    cli_process.run("run", "--suite", "x", "--", "true", env=ENVIRONMENT).ok()
+    made = {one.operation for one in recorder.exchanges}
+    assert {*MAKES, "UploadPart", "CompleteMultipartUpload", "GetObject", "HeadObject"} <= made
+    assert {one.key.split("/")[0] for one in recorder.calls("PutObject")} >= {
+        "executions",
+        "history",
+    }
+    for exchange in recorder.exchanges:
+        check(exchange)
+    head = s3.head_object(Bucket=bucket, Key=f"executions/{execution_id}/artifacts/custom/big.bin")
+    assert head["StorageClass"] == "INTELLIGENT_TIERING"
+
+
+def test_an_upload_through_a_server_carries_the_server_s(
+    cli: RunCommand, serve: Serve, tokens: Tokens, recorder: Proxy, bucket: str,
+    make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch, s3: S3Client,
+) -> None:  # fmt: skip
+    execution_id = cli("new").ok().out.strip()
+    for name, text in ENVIRONMENT.items():
+        monkeypatch.setenv(name, text)
+    bench = make_bench(serve, tokens)
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name)
+    recorder.clear()
+    tree = make_tree({"stdout.log": "x\n", "big.bin": content(2 * PART + 1)})
+    cli("upload", execution_id, tree, *bench.via, env=bench.env).ok()
+    stored = [one for one in recorder.exchanges if one.operation in MAKES]
+    assert {one.operation for one in stored} == MAKES
+    for exchange in stored:
+        assert demanded(exchange) == OF_ALL | OF_OBJECTS
+    for exchange in recorder.calls("UploadPart"):
+        assert demanded(exchange) == OF_ALL
+
+
+def test_a_link_says_who_pays(
+    cli: RunCommand, recorder: Proxy, bucket: str, make_tree: MakeTree
+) -> None:
+    execution_id = cli("new").ok().out.strip()
+    cli("upload", execution_id, make_tree({"stdout.log": "x\n"})).ok()
+    for options, payer in ((("--request-payer", "requester"), ["requester"]), ((), None)):
+        (link,) = cli("url", execution_id, "stdout", *options).ok().lines
+        assert parse_qs(urlsplit(link).query).get("x-amz-request-payer") == payer
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--expected-bucket-owner", "me"), "'me' is not an account of 12 digits"),
+        (("--storage-class", "GLACIER"), "'GLACIER' is not one of"),
+        (("--tag", "a=1", "--tag", "a=2"), "tags at most, each with one value"),
+        (("--tag", "a=\x1b"), "is not the value of a tag"),
+        (("--sse-kms-key-id", "a b"), "'a b' is not a KMS key"),
+    ],
+)
+def test_what_s3_would_refuse_of_every_object_is_a_usage_error(
+    cli: RunCommand, recorder: Proxy, options: tuple[str, ...], said: str
+) -> None:
+    assert said in cli("new", *options).expect(2).err
+    assert recorder.count() == 0
+
+
+def deny(**condition: Any) -> dict[str, Any]:
+    return {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "*",
+            "Condition": condition}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_doctor_says_what_the_policy_asks_for(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+    statements = [
+        deny(StringNotEquals={"s3:x-amz-server-side-encryption": "aws:kms"}),
+        deny(StringNotEquals={"s3:x-amz-storage-class": "INTELLIGENT_TIERING"}),
+        deny(Null={"s3:RequestObjectTag/cost-centre": "true"}),
+        {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"},
+    ]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+    asked = "--sse-kms-key-id, --storage-class INTELLIGENT_TIERING, --tag cost-centre=VALUE"
+    found = cli("doctor", "--json").json()
+    (policy_check,) = [one for one in found["checks"] if one["name"] == "policy"]
+    assert policy_check["verdict"] == "info"
+    assert policy_check["detail"] == f"asks for {asked}; not set: {asked}"
+    found = cli("doctor", "--json", env=ENVIRONMENT).json()
+    (policy_check,) = [one for one in found["checks"] if one["name"] == "policy"]
+    assert policy_check["detail"] == f"asks for {asked}, which is set"
+
+
+@pytest.mark.parametrize(
+    ("key", "resource"),
+    [
+        (KEY, {"Resource": KEY}),
+        ("1234abcd", {"Resource": "arn:aws:kms:*:*:key/1234abcd"}),
+        (
+            "alias/results",
+            {
+                "Resource": "arn:aws:kms:*:*:key/*",
+                "Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/results"}},
+            },
+        ),
+    ],
+)
+def test_the_policy_of_a_role_allows_the_key_and_the_tags(
+    cli: RunCommand, key: str, resource: dict[str, Any]
+) -> None:
+    given = ("--bucket", "b-1", "--sse-kms-key-id", key, "--tag", "a=b")
+    for role, actions in (
+        ("runner", ["kms:GenerateDataKey", "kms:Decrypt"]),
+        ("reader", ["kms:Decrypt"]),
+    ):
+        policy = cli("deploy", "iam", "--role", role, *given).ok().json()
+        statements = {one["Sid"]: one for one in policy["Statement"]}
+        use = statements["UseTheKey"]
+        assert use == {"Sid": "UseTheKey", "Effect": "Allow", "Action": actions, **resource}
+        assert ("TagWhatIsStored" in statements) is (role == "runner")
+    plain = cli("deploy", "iam", "--bucket", "b-1").ok().out
+    assert "kms:" not in plain
+    assert "Tagging" not in plain

@@ -129,6 +129,8 @@ UNSERVED = [
     ("/executions/{id}/artifacts/%2e%2e/metadata.json", 404, "not-found"),
     ("/executions/{id}/artifacts/..%2F..%2Fx", 404, "not-found"),
     ("/executions/{id}/artifacts/metadata.json", 404, "not-found"),
+    ("/executions/{id}/files/metadata.json", 404, "not-found"),
+    ("/executions/{other}/files/logs/stdout.log", 404, "not-found"),
     ("/executions/{id}/artifacts/a%0d%0aX-Injected:%201", 404, "not-found"),
     ("/executions/{id}/artifacts?cursor=!!", 400, "usage"),
     ("/executions/{id}/artifacts?cursor=Zm9v", 400, "usage"),

@@ -48,7 +48,7 @@ def reader(bench: Bench) -> Env:
 
 
 def test_what_is_read_is_what_credentials_read(
-    cli: RunCommand, reader: Env, execution: str, tmp_path: Path
+    cli: RunCommand, reader: Env, execution: str, bucket: str, tmp_path: Path
 ) -> None:
     other = cli("new", "--suite", "other", "--label", "a=b").ok().out.strip()
     gone = make_id()
@@ -64,6 +64,8 @@ def test_what_is_read_is_what_credentials_read(
         ("show", "@latest:suite=smoke,result=fail"),
         ("show", execution[:24]),
         ("show", execution[:5]),
+        ("show", f"s3://{bucket}/executions/{execution}/logs/stdout.log"),
+        ("show", f"s3://{bucket}/history"),
         ("logs", execution),
         ("logs", execution, "stdout", "--tail", "3"),
         ("logs", execution, "stdout", "--grep", "5999. line", "--count"),

@@ -14,7 +14,7 @@ from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
 from orchestrator_cli.core.s3.part_plan import DOUBLING
 from tests.conftest import RunCommand
 from tests.localstack.contents import PART, composite, noise, parts_of, sha256_base64
-from tests.support.benches import Bench
+from tests.support.benches import Bench, bench_environment
 from tests.support.faults import CorruptRequest
 from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
 from tests.support.proxy import Proxy
@@ -44,6 +44,27 @@ def send(put: Any, body: bytes, **changed: str | None) -> urllib3.BaseHTTPRespon
 @pytest.fixture
 def server(serve: Serve) -> Server:
     return serve()
+
+
+def test_what_is_read_through_signed_urls(
+    cli: RunCommand,
+    bench: Bench,
+    execution_id: str,
+    make_tree: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    tree = make_tree({"stdout.log": b"one\ntwo\n", "big.bin": CONTENT, "empty.txt": b""})
+    cli("upload", execution_id, tree).ok()
+    reader = bench_environment(bench.tokens.read)
+    for again in (False, True):
+        out = cli("download", execution_id, "-o", tmp_path / "out", *bench.via, env=reader).ok()
+        assert ("3 identical" in out.err) == again
+    assert (tmp_path / "out/artifacts/custom/big.bin").read_bytes() == CONTENT
+    logs = ("logs", execution_id, "stdout", *bench.via)
+    assert cli(*logs, env=reader).ok().out == "one\ntwo\n"
+    assert cli(*logs, "--tail", "1", env=reader).ok().out == "two\n"
+    empty = cli("logs", execution_id, "artifacts/custom/empty.txt", *bench.via, env=reader)
+    assert empty.ok().out == ""
 
 
 def test_files_of_every_size(

@@ -97,7 +97,7 @@ def restore(
     _say_plan(app, plan)
     if plan.needed:
         confirm("Restore them?", yes)
-    items = _request(app, store, plan, store.clients.settings.concurrency)
+    items = _request(app, store, plan)
     late = _wait(app, store, execution_id, items, timeout) if wait else None
     _report(app, items, as_json)
     if late is not None:
@@ -129,15 +129,13 @@ def _say_plan(app: App, plan: RestorePlan) -> None:
         app.output.note(f"left alone: {', '.join(left_alone)}")
 
 
-def _request(
-    app: App, store: ArtifactStore, plan: RestorePlan, concurrency: int
-) -> dict[str, RestoreItem]:
+def _request(app: App, store: ArtifactStore, plan: RestorePlan) -> dict[str, RestoreItem]:
     from orchestrator_cli.core.retention.restore import request_restores
 
     items = {item.key: item for item in plan.items}
     with app.output.progress("asking for") as progress:
         progress.expect(len(plan.needed), plan.size_bytes)
-        for item in request_restores(store, plan, concurrency):
+        for item in request_restores(store, plan):
             items[item.key] = item
             progress.add_bytes(item.size_bytes)
             progress.add_file()
@@ -173,7 +171,7 @@ def _wait(
 
 def _report(app: App, items: dict[str, RestoreItem], as_json: bool) -> None:
     from orchestrator_cli.cli.output import human_count
-    from orchestrator_cli.core.base.errors import PartialFailureError
+    from orchestrator_cli.core.base.errors import AccessError, PartialFailureError, UnavailableError
     from orchestrator_cli.core.base.text import printable
 
     for item in items.values():
@@ -186,9 +184,16 @@ def _report(app: App, items: dict[str, RestoreItem], as_json: bool) -> None:
     counts = Counter(str(item.outcome) for item in items.values())
     said = ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
     app.output.note(f"{human_count(len(items), 'file')}: {said}")
-    if counts["failed"]:
-        raise PartialFailureError(
-            f"{counts['failed']:,} of {len(items):,} files could not be asked for",
+    errors = [item.error for item in items.values() if item.error is not None]
+    if errors:
+        # Where none could be asked for, for one reason, that is what the exit code says.
+        kind: type[OrchestratorError] = PartialFailureError
+        if not counts["requested"] and len({type(error) for error in errors}) == 1:
+            kind = (
+                type(errors[0]) if isinstance(errors[0], AccessError | UnavailableError) else kind
+            )
+        raise kind(
+            f"{len(errors):,} of {len(items):,} files could not be asked for",
             hint="run the same command again: it asks for what is missing",
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -126,6 +126,14 @@ class RetryPolicy:
     def token(self) -> CancelToken:
         """What stops requests of this thread."""
         return current_token() or self.stop
+
+
+def growing_waits(first_seconds: float, longest_seconds: float) -> Iterator[float]:
+    """Yield ever longer waits between looks at something that takes its time."""
+    seconds = first_seconds
+    while True:
+        yield seconds
+        seconds = min(2 * seconds, longest_seconds)
 
 
 class Attempts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from orchestrator_cli.core.base.errors import (
@@ -17,6 +18,7 @@ from orchestrator_cli.core.base.errors import (
     UnsupportedError,
     UsageError,
 )
+from orchestrator_cli.core.base.retry import growing_waits
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.retention.configuration import (
     Configuration,
@@ -41,6 +43,7 @@ _KNOWN_ELEMENTS = frozenset(
 # AWS may answer with what was there before for some seconds.
 _READ_BACKS = 5
 _FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +146,9 @@ class BucketLifecycle:
 
     def _read_back(self, wanted: Configuration, stale: Configuration | None) -> Configuration:
         """Return the rules that the bucket has now, once they are not those of `stale` any more."""
-        waits = [_FIRST_WAIT_SECONDS * 2**n for n in range(_READ_BACKS)] if self._is_aws else []
+        waits = growing_waits(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         kept = self.read()
-        for seconds in waits:
+        for seconds in islice(waits, _READ_BACKS if self._is_aws else 0):
             if stale is None or same_configuration(wanted, kept):
                 break
             if not same_configuration(stale, kept):

@@ -6,18 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    ArchivedError,
-    ConflictError,
-    InterruptedByUser,
-    NotFoundError,
-    OrchestratorError,
-    UnavailableError,
-)
-from orchestrator_cli.core.base.ordered_map import ordered_map
+from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.retry import growing_waits
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import METADATA_NAME
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
@@ -25,6 +16,8 @@ from orchestrator_cli.core.executions.listings.selection import filter_files
 from orchestrator_cli.core.retention.archive import is_archived, list_with_restore_status
 from orchestrator_cli.core.retention.prices import price_retrieval, retrieval_prices
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.operations.restore import restore_object
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 _FIRST_WAIT_SECONDS = 0.25
@@ -121,45 +114,28 @@ def _item(path: str, listed: ObjectSummary) -> RestoreItem:
     )
 
 
-# boto3 sends these, one in each thread.
-_MAX_WORKERS = 16
-
-
-def request_restores(
-    store: ArtifactStore, plan: RestorePlan, concurrency: int
-) -> Iterator[RestoreItem]:
+def request_restores(store: ArtifactStore, plan: RestorePlan) -> Iterator[RestoreItem]:
     """Ask S3 for every file that needs it; a file that fails is a result, not an exception.
 
-    Raises AccessError, UnavailableError and InterruptedByUser.
+    Raises errors that are fatal: nothing else would fare better.
     """
-
-    def request(item: RestoreItem) -> RestoreItem:
-        return _request(store, item, plan)
-
-    yield from ordered_map(request, plan.needed, min(concurrency, _MAX_WORKERS), concurrency)
+    return store.map_operations(_request(item, plan) for item in plan.needed)
 
 
-def _request(store: ArtifactStore, item: RestoreItem, plan: RestorePlan) -> RestoreItem:
-    wanted: Any = {"Days": plan.days, "GlacierJobParameters": {"Tier": plan.tier.capitalize()}}
+def _request(item: RestoreItem, plan: RestorePlan) -> Operation[RestoreItem]:
+    outcome = RestoreOutcome.REQUESTED
     try:
-        store.retry.call(
-            lambda: store.clients.boto.restore_object(
-                Bucket=store.bucket, Key=item.key, RestoreRequest=wanted
-            ),
-            f"restore of {printable(item.path)}",
-        )
-    except (AccessError, UnavailableError, InterruptedByUser):
-        raise
+        yield from restore_object(item.key, plan.days, plan.tier)
     except ArchivedError:
         # So S3 says of an object that is in no archive class, or is there no more.
-        return replace(item, outcome=RestoreOutcome.NOT_ARCHIVED)
-    except ConflictError as error:
-        if error.code == "RestoreAlreadyInProgress":
-            return replace(item, outcome=RestoreOutcome.ONGOING)
-        return replace(item, outcome=RestoreOutcome.FAILED, error=error)
+        outcome = RestoreOutcome.NOT_ARCHIVED
     except OrchestratorError as error:
-        return replace(item, outcome=RestoreOutcome.FAILED, error=error)
-    return replace(item, outcome=RestoreOutcome.REQUESTED)
+        if error.is_fatal:
+            raise
+        if error.code != "RestoreAlreadyInProgress":
+            return replace(item, outcome=RestoreOutcome.FAILED, error=error)
+        outcome = RestoreOutcome.ONGOING
+    return replace(item, outcome=outcome)
 
 
 def _finished(
@@ -190,17 +166,18 @@ def wait_until_restored(
     Raises ArchivedError where some are still archived after so many seconds.
     """
     left = {item.key: item for item in waiting}
+    if not left:
+        return
     until = None if seconds is None else clock() + seconds
-    pause = _FIRST_WAIT_SECONDS
-    while left:
+    for pause in growing_waits(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS):
         yield from _finished(store, execution_id, left)
-        if left and until is not None and clock() + pause > until:
+        if not left:
+            return
+        if until is not None and clock() + pause > until:
             count = f"{len(left):,} files" if len(left) > 1 else "1 file"
             verb = "are" if len(left) > 1 else "is"
             raise ArchivedError(
                 f"{count} of {execution_id} {verb} not restored yet",
                 hint="the restore goes on; run the same command again to wait on",
             )
-        if left:
-            store.retry.wait(pause)
-            pause = min(pause * 2, _LONGEST_WAIT_SECONDS)
+        store.retry.wait(pause)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator_cli.core.executions.listings.executions import list_files
@@ -14,21 +15,45 @@ from orchestrator_cli.core.s3.operations.read import head_for_compare
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
 
+# What a line has besides its path, at least.
+_LEAST_JSON_BYTES = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The totals and the digest of an execution's files, and its lines where they are few."""
+
+    artifacts: list[Artifact] | None
+    artifact_count: int
+    artifact_bytes: int
+    sha256: str
+
 
 def build_manifest(
-    store: ArtifactStore, execution_id: str, metadata: ExecutionMetadata
-) -> list[Artifact]:
-    """Return the manifest from the listing, sorted by path.
+    store: ArtifactStore, execution_id: str, metadata: ExecutionMetadata, max_bytes: int
+) -> Manifest:
+    """Return the manifest from the listing, whose order is that of the lines.
 
     Lines of an earlier manifest serve again, since files are immutable; the others cost one
-    HeadObject each.
+    HeadObject each. The lines are left out where they cannot fit into so many bytes of JSON: memory
+    does not follow the number of files.
     """
     known = {item.path: item for item in metadata.artifacts or []}
-
     files = list_files(store, execution_id)
     described = store.map_operations(_describe(path, listed, known) for path, listed in files)
-    manifest = [artifact for artifact in described if artifact is not None]
-    return sorted(manifest, key=lambda artifact: artifact.path.encode())
+    digest = ManifestDigest()
+    lines: list[Artifact] | None = []
+    left_bytes = max_bytes
+    for artifact in described:
+        if artifact is None:
+            continue
+        digest.add(artifact)
+        left_bytes -= len(artifact.path) + _LEAST_JSON_BYTES
+        if lines is not None and left_bytes >= 0:
+            lines.append(artifact)
+        else:
+            lines = None
+    return Manifest(lines, digest.count, digest.size_bytes, digest.hexdigest())
 
 
 def _describe(
@@ -48,14 +73,14 @@ def _describe(
     )
 
 
-def with_manifest(metadata: ExecutionMetadata, manifest: list[Artifact]) -> ExecutionMetadata:
+def with_manifest(metadata: ExecutionMetadata, manifest: Manifest) -> ExecutionMetadata:
     """Return the record with this manifest, its totals and its digest."""
     return metadata.model_copy(
         update={
-            "artifacts": manifest,
-            "artifact_count": len(manifest),
-            "artifact_bytes": sum(artifact.size_bytes for artifact in manifest),
-            "manifest_sha256": manifest_sha256(manifest),
+            "artifacts": manifest.artifacts,
+            "artifact_count": manifest.artifact_count,
+            "artifact_bytes": manifest.artifact_bytes,
+            "manifest_sha256": manifest.sha256,
         }
     )
 
@@ -80,10 +105,29 @@ class ManifestLine(Protocol):
         """The checksum that S3 holds."""
 
 
-def manifest_sha256(manifest: Iterable[ManifestLine]) -> str:
-    """Return the hex SHA-256 over the lines `path size checksum`, sorted by the path's bytes."""
-    digest = hashlib.sha256()
-    for artifact in sorted(manifest, key=lambda line: line.path.encode()):
-        line = f"{artifact.path} {artifact.size_bytes} {artifact.checksum or NO_CHECKSUM}\n"
-        digest.update(line.encode())
+class ManifestDigest:
+    """The SHA-256 over the lines `path size checksum`, which come sorted by the path's bytes."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.size_bytes = 0
+        self._digest = hashlib.sha256()
+
+    def add(self, line: ManifestLine) -> None:
+        """Take the next line."""
+        self.count += 1
+        self.size_bytes += line.size_bytes
+        text = f"{line.path} {line.size_bytes} {line.checksum or NO_CHECKSUM}\n"
+        self._digest.update(text.encode())
+
+    def hexdigest(self) -> str:
+        """Return the digest over the lines so far."""
+        return self._digest.hexdigest()
+
+
+def manifest_sha256(lines: Iterable[ManifestLine]) -> str:
+    """Return the digest over lines in any order."""
+    digest = ManifestDigest()
+    for line in sorted(lines, key=lambda one: one.path.encode()):
+        digest.add(line)
     return digest.hexdigest()

@@ -227,7 +227,7 @@ def _with_files(
 ) -> ExecutionMetadata:
     """Return the record with what is stored now, and with the status that follows from it."""
     if metadata.status is Status.COMPLETED:
-        manifest = build_manifest(store, metadata.execution_id, metadata)
+        manifest = build_manifest(store, metadata.execution_id, metadata, MAX_METADATA_BYTES)
         metadata = with_manifest(metadata, manifest)
     status = _artifact_status(store, metadata, tree_is_stored)
     return metadata.model_copy(update={"artifact_status": status})

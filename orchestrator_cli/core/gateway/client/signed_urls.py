@@ -25,6 +25,9 @@ class SignedUrl:
     @classmethod
     def of(cls, url: str, *, is_certain: bool = True) -> SignedUrl:
         """Return it with what the URL says of its expiry. Raises ValueError for another URL."""
+        if not url.startswith(("https://", "http://")) or not (url.isascii() and url.isprintable()):
+            # It is sent to, and may be shown.
+            raise ValueError("not a URL")
         fields = parse_qs(urlsplit(url).query)
         try:
             seconds = int(fields["X-Amz-Expires"][0])

@@ -63,7 +63,7 @@ class GatewaySource:
         """Return the execution id that a selector stands for."""
         if text.startswith(URL_SCHEME):
             _, _, key = text.removeprefix(URL_SCHEME).partition("/")
-            return parse_execution_id(key_execution_id(f"{key}/") or key_execution_id(key) or key)
+            return parse_execution_id(key_execution_id(f"{key}/") or text)
         if text == LATEST or text.startswith(f"{LATEST}:"):
             return self._latest(text, now)
         folded = text.removesuffix("/").upper()

@@ -29,7 +29,6 @@ class MultipartUploads:
     def __init__(self, store: ArtifactStore) -> None:
         self._server = store.server
         self._run = store.clients.run
-        self._retried_creates: set[str] = set()
 
     def list_uploads(self, prefix: str) -> Iterator[IncompleteUpload]:
         """Yield the incomplete uploads under a key prefix."""
@@ -41,15 +40,7 @@ class MultipartUploads:
 
     def create(self, key: str, content_type: str, schedule: str) -> str:
         """Begin a multipart upload and return its upload id."""
-
-        def note() -> None:
-            self._retried_creates.add(key)
-
-        return self._run(create_multipart_upload(key, content_type, schedule, note))
-
-    def may_have_orphan(self, key: str) -> bool:
-        """Return True if an upload may have begun whose id never reached us."""
-        return key in self._retried_creates
+        return self._run(create_multipart_upload(key, content_type, schedule))
 
     def list_parts(self, key: str, upload_id: str) -> dict[int, StoredPart]:
         """Return the parts that S3 has, by number. Raises NotFoundError for one that ended."""

@@ -130,7 +130,7 @@ def _parse_uploads(page: XmlElement, is_aws: bool) -> UploadsPage:
 
 
 def create_multipart_upload(
-    key: str, content_type: str, schedule: str, on_retry: Callable[[], object]
+    key: str, content_type: str, schedule: str, on_retry: Callable[[], object] = lambda: None
 ) -> Operation[str]:
     """Begin a multipart upload and return its upload id.
 

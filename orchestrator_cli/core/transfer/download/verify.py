@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -11,7 +11,7 @@ from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import METADATA_NAME
 from orchestrator_cli.core.executions.listings.executions import list_files
-from orchestrator_cli.core.executions.record.manifest import manifest_sha256
+from orchestrator_cli.core.executions.record.manifest import ManifestDigest, manifest_sha256
 from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import composite, create_hash
@@ -58,22 +58,18 @@ def verify_stored(
     manifest was too long to keep, its totals and its digest are what the files are compared with.
     """
     manifest = {item.path: item for item in metadata.artifacts or []}
-    complete = metadata.artifacts is not None
-    check = partial(_verify_object, manifest, complete, read_back)
-    files = list_files(store, metadata.execution_id)
-    seen: dict[str, VerifyResult] = {}
-    for verified in store.map_operations(map(check, files)):
-        seen[verified.path] = verified
+    check = partial(_verify_object, manifest, metadata.artifacts is not None, read_back)
+    missing, digest = dict(manifest), ManifestDigest()
+    for verified in store.map_operations(map(check, list_files(store, metadata.execution_id))):
+        missing.pop(verified.path, None)
+        digest.add(verified)
         yield verified
-    for path, item in manifest.items():
-        if path not in seen:
-            yield VerifyResult(path, Finding.MISSING, "in the manifest, not in S3", item.size_bytes)
-    yield from _verify_digest(metadata, seen.values())
+    for path, item in missing.items():
+        yield VerifyResult(path, Finding.MISSING, "in the manifest, not in S3", item.size_bytes)
+    yield from _verify_digest(metadata, digest)
 
 
-def _verify_digest(
-    metadata: ExecutionMetadata, stored: Collection[VerifyResult]
-) -> Iterator[VerifyResult]:
+def _verify_digest(metadata: ExecutionMetadata, stored: ManifestDigest) -> Iterator[VerifyResult]:
     """Yield a finding where the manifest, or in its absence what is stored, is not what it was."""
     if metadata.manifest_sha256 is None:
         return
@@ -81,8 +77,8 @@ def _verify_digest(
     if metadata.artifacts is not None:
         if manifest_sha256(metadata.artifacts) != metadata.manifest_sha256:
             yield found(Finding.DIFFERS, "the manifest does not match its own digest")
-    elif manifest_sha256(stored) != metadata.manifest_sha256:
-        count, expected = len(stored), metadata.artifact_count
+    elif stored.hexdigest() != metadata.manifest_sha256:
+        count, expected = stored.count, metadata.artifact_count
         finding = Finding.MISSING if count < expected else Finding.UNLISTED
         yield found(
             Finding.DIFFERS if count == expected else finding,

@@ -109,7 +109,7 @@ class App:
             return text.upper()
         from orchestrator_cli.core.transfer.download.source import BucketSource
 
-        return self.resolve(text, BucketSource(store, self.now(), _read_judged))
+        return self.resolve(text, BucketSource(store, self.now()))
 
     def resolve(self, text: str, source: ExecutionSource) -> str:
         """Return the execution id that a selector stands for in a bucket or at a server."""

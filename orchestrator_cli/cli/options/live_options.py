@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_cli.cli.options import DURATION
+from orchestrator_cli.cli.options.types import DURATION
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.live.schedule import LiveSchedule

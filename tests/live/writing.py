@@ -123,10 +123,10 @@ class StoredLog:
     ended: bool
 
 
-def stored_log(s3: S3Client, bucket: str, log: str = OUT) -> StoredLog:
+def stored_log(s3: S3Client, bucket: str, log: str = OUT, execution_id: str = ID) -> StoredLog:
     data, sizes, ended = b"", [], False
-    for key, content in bucket_contents(s3, bucket, live_log_prefix(ID, log)).items():
-        assert parse_live_segment_key(key) == (ID, log, len(data))
+    for key, content in bucket_contents(s3, bucket, live_log_prefix(execution_id, log)).items():
+        assert parse_live_segment_key(key) == (execution_id, log, len(data))
         fields = s3.head_object(Bucket=bucket, Key=key)["Metadata"]
         assert fields["sha256"] == hashlib.sha256(content).hexdigest()
         assert int(fields["line"]) == data.count(b"\n")

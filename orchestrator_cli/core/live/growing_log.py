@@ -24,6 +24,10 @@ class LogSource(Protocol):
         """Return bytes of the log that are there."""
         ...
 
+    def release(self, offset_bytes: int) -> None:
+        """Forget what comes before an offset: it is not read again."""
+        ...
+
 
 class FileSource:
     """A log in an open file that is only appended to."""
@@ -47,6 +51,9 @@ class FileSource:
             offset_bytes += len(piece)
             size_bytes -= len(piece)
         return b"".join(pieces)
+
+    def release(self, offset_bytes: int) -> None:
+        """Forget nothing: it takes no memory."""
 
 
 class GrowingLog:
@@ -114,6 +121,7 @@ class GrowingLog:
         line = self.position.line + data.count(b"\n")
         self.position = LogPosition(segment.end, line, segment.is_end, self.position.unknown)
         self._first_ms = self._before_ms
+        self._source.release(segment.end)
 
     def _read(self, offset: int, size_bytes: int) -> bytes:
         data = self._source.read_at(offset, size_bytes) if size_bytes > 0 else b""

@@ -19,8 +19,6 @@ from orchestrator_cli.runner.upload.run_execution import RunExecution
 
 # So long the final uploads wait for the last segments, so that a reader sees these first.
 _MOMENT_SECONDS = 1.0
-# So long the last segments may take; the rest of a backlog is in the final log only.
-_PATIENCE_SECONDS = 10.0
 
 
 class LiveFollower:
@@ -76,16 +74,9 @@ class LiveFollower:
         store = S3LiveStore(self._connections.store(), self._run.start.execution_id)
         if resumed and store.read_state() is None:
             return
-        writer, schedule = self._writer(store, opened)
-        wait = None if resumed else schedule.next_wait_seconds(0)
-        while wait is not None and not self._ended.wait(wait):
-            wait = writer.step()
-        if resumed or writer.begun:
-            writer.finish(_PATIENCE_SECONDS)
+        self._writer(store, opened).follow(self._ended, resumed=resumed)
 
-    def _writer(
-        self, store: S3LiveStore, opened: contextlib.ExitStack
-    ) -> tuple[LiveWriter, LiveSchedule]:
+    def _writer(self, store: S3LiveStore, opened: contextlib.ExitStack) -> LiveWriter:
         start = self._run.start
         live = start.live or {}
         logs = []
@@ -96,4 +87,4 @@ class LiveFollower:
                 logs.append(GrowingLog(name, FileSource(file.fileno())))
         schedule = LiveSchedule(live.get("interval_seconds"))
         state = LiveState(live["writer"], start.host, start.pid)
-        return LiveWriter(store, state, logs, schedule, self._run.log.write), schedule
+        return LiveWriter(store, state, logs, schedule, self._run.log.write)

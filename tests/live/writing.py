@@ -17,7 +17,7 @@ from orchestrator_cli.core.executions.keys import (
 from orchestrator_cli.core.live.growing_log import FileSource, GrowingLog
 from orchestrator_cli.core.live.schedule import LiveSchedule
 from orchestrator_cli.core.live.state import LiveState, StoredState, parse_state
-from orchestrator_cli.core.live.store import S3LiveStore
+from orchestrator_cli.core.live.store import LiveStore, S3LiveStore
 from orchestrator_cli.core.live.writer import LiveClock, LiveWriter
 from tests.support.engine import open_store
 from tests.support.objects import bucket_contents
@@ -51,7 +51,7 @@ class Bench:
     """Two logs in files and a writer of them; what happens is a function of the clock."""
 
     directory: Path
-    store: AgedStore
+    store: LiveStore
     schedule: LiveSchedule = field(default_factory=lambda: LiveSchedule(2.0))
     writer_id: str = "a1" * 16
     clock: Clock = field(default_factory=Clock)

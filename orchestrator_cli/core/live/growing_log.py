@@ -83,11 +83,13 @@ class GrowingLog:
         """Return whether more is stored than was there at the last look."""
         return self._seen < self.position.offset
 
-    def next_segment(self, writer: str, *, final: bool = False) -> tuple[Segment, bytes] | None:
+    def next_segment(
+        self, writer: str, most_bytes: int = MAX_SEGMENT_BYTES, *, final: bool = False
+    ) -> tuple[Segment, bytes] | None:
         """Return what to store next; None where it should wait. The last one waits for nothing."""
         offset = self.position.offset
-        data = self._read(offset, min(self._seen - offset, MAX_SEGMENT_BYTES))
-        size = len(data) if final else size_of_next(data, self._aged - offset)
+        data = self._read(offset, min(self._seen - offset, most_bytes))
+        size = len(data) if final else size_of_next(data, self._aged - offset, most_bytes)
         if size == 0:
             return None
         data = data[:size]

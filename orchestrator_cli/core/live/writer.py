@@ -153,7 +153,8 @@ class LiveWriter:
     def _next_segment(self, log: GrowingLog, *, final: bool) -> tuple[Segment, bytes] | None:
         if log.position.ended or not self._claim.is_settled(log):
             return None
-        return log.next_segment(self._claim.writer, final=final)
+        most_bytes = self._store.max_segment_bytes
+        return log.next_segment(self._claim.writer, most_bytes, final=final)
 
     def _put(self, log: GrowingLog, segment: Segment, data: bytes) -> None:
         stored = self._store.put_segment(log.name, segment, data)

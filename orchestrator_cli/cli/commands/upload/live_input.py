@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TextIO, cast
 from orchestrator_cli.cli.app import App
 
 if TYPE_CHECKING:
+    from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.live.store import LiveStore
-    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.transfer.upload.session import UploadSession
     from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
 
@@ -49,5 +49,10 @@ def open_input(
 
 def _store(session: UploadSession) -> LiveStore:
     from orchestrator_cli.core.live.store import S3LiveStore
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
-    return S3LiveStore(cast("ArtifactStore", session.connection), session.execution_id)
+    if isinstance(session.connection, ArtifactStore):
+        return S3LiveStore(session.connection, session.execution_id)
+    from orchestrator_cli.core.gateway.client.live_store import GatewayLiveStore
+
+    return GatewayLiveStore(cast("GatewayConnection", session.connection), session.execution_id)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from orchestrator_cli.api.logs.log_listeners import LogListeners
 from orchestrator_cli.api.live_uploads import LiveUploads
+from orchestrator_cli.api.logs.log_listeners import LogListeners
 from orchestrator_cli.api.logs.log_service import LogService
 from orchestrator_cli.api.metrics import ServerMetrics
 from orchestrator_cli.api.readiness import Readiness

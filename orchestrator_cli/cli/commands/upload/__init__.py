@@ -30,7 +30,6 @@ from orchestrator_cli.cli.options.via_options import Via, via_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
-    from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
     from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.session import UploadSession

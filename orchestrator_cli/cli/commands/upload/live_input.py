@@ -13,8 +13,8 @@ from orchestrator_cli.cli.app import App
 if TYPE_CHECKING:
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.live.store import LiveStore
+    from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
     from orchestrator_cli.core.transfer.upload.session import UploadSession
-    from orchestrator_cli.core.transfer.upload.stream_parts import BinaryStream
 
 
 @contextlib.contextmanager

@@ -14,14 +14,20 @@ from orchestrator_cli.api.docs.openapi import complete_document
 from orchestrator_cli.api.pages import file_routes, login
 from orchestrator_cli.api.pages import routes as page_routes
 from orchestrator_cli.api.problems import RETRY_AFTER_SECONDS, problem, problem_from_error
-from orchestrator_cli.api.routes import log_routes, read_routes, service_routes, upload_routes
+from orchestrator_cli.api.routes import (
+    live_upload_routes,
+    log_routes,
+    read_routes,
+    service_routes,
+    upload_routes,
+)
 from orchestrator_cli.api.services import Services
 from orchestrator_cli.api.upload_service import ForbiddenError
 from orchestrator_cli.api.worker_pool import BusyError
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
 
-_MODULES = (service_routes, read_routes, log_routes, upload_routes)
+_MODULES = (service_routes, read_routes, log_routes, upload_routes, live_upload_routes)
 _PAGES = (login, page_routes, file_routes)
 
 

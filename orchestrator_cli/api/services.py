@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from orchestrator_cli.api.live_uploads import LiveUploads
 from orchestrator_cli.api.logs.log_listeners import LogListeners
 from orchestrator_cli.api.logs.log_service import LogService
 from orchestrator_cli.api.metrics import ServerMetrics
@@ -30,11 +31,13 @@ class Services:
     readiness: Readiness = field(init=False)
     logs: LogService = field(init=False)
     listeners: LogListeners = field(init=False)
+    live_uploads: LiveUploads = field(init=False)
 
     def __post_init__(self) -> None:
         self.readiness = Readiness(self.reads.check_ready)
         self.logs = LogService(self.reads.store, self.reads.now)
         self.listeners = LogListeners(self.workers)
+        self.live_uploads = LiveUploads(self.uploads.store, self.uploads.check)
 
     def close(self) -> None:
         """Drop the work that has not begun."""

@@ -63,7 +63,7 @@ class UploadService:
         self, text: str, token: Token | None, asked: messages.OfferFilesRequest
     ) -> messages.OfferFilesResponse:
         """Say of each file what is to be done."""
-        execution_id = self._check(text, token)
+        execution_id = self.check(text, token)
         expiry = self.puts.expiry()
         return messages.OfferFilesResponse(
             execution_id=execution_id,
@@ -75,7 +75,7 @@ class UploadService:
         self, text: str, token: Token | None, asked: messages.ResolveRequest
     ) -> messages.ResolveResponse:
         """Say whether a version stays that was written where no condition is heeded."""
-        execution_id = self._check(text, token)
+        execution_id = self.check(text, token)
         _check_text("version_id", asked.version_id)
         withdrawn = self._files.resolve_version_conflict(
             execution_id, asked.path, asked.version_id, asked.receipt
@@ -86,7 +86,7 @@ class UploadService:
         self, text: str, token: Token | None, asked: messages.MultipartRequest
     ) -> messages.MultipartResponse:
         """Begin a multipart upload."""
-        execution_id = self._check(text, token)
+        execution_id = self.check(text, token)
         schedule = asked.part_schedule
         upload_id = self._multipart.create_multipart(
             execution_id, asked.path, schedule, asked.content_type
@@ -97,7 +97,7 @@ class UploadService:
         self, text: str, token: Token | None, asked: messages.PartsRequest
     ) -> messages.PartsResponse:
         """Return a signed request for each part."""
-        execution_id = self._check(text, token)
+        execution_id = self.check(text, token)
         _check_text("upload_id", asked.upload_id)
         expiry = self.puts.expiry()
         signed = self._multipart.presign_parts(
@@ -109,7 +109,7 @@ class UploadService:
         self, text: str, token: Token | None, asked: messages.CompleteRequest
     ) -> messages.CompleteResponse:
         """Make the object from its parts."""
-        execution_id = self._check(text, token)
+        execution_id = self.check(text, token)
         _check_text("upload_id", asked.upload_id)
         checksums = [_composite(one) for one in asked.checksums]
         stored = self._multipart.complete(
@@ -122,7 +122,7 @@ class UploadService:
         self, text: str, token: Token | None, asked: messages.ResultsRequest
     ) -> messages.ResultsResponse:
         """Record what failed and what is resolved; extend the manifest of a finished execution."""
-        execution_id = self._check(text, token)
+        execution_id = self.check(text, token)
         failed = {_recorded(path): printable(error) for path, error in asked.failed.items()}
         resolved = {_recorded(path) for path in asked.resolved}
         metadata = record_upload_result(self.store, execution_id, failed, resolved - failed.keys())
@@ -130,7 +130,11 @@ class UploadService:
             artifact_status=metadata.artifact_status, failure_count=len(metadata.failures)
         )
 
-    def _check(self, text: str, token: Token | None) -> str:
+    def check(self, text: str, token: Token | None) -> str:
+        """Return the id of an execution that the token may upload to.
+
+        Raises UsageError, NotFoundError, ForbiddenError.
+        """
         return self._read(text, token).metadata.execution_id
 
     def _read(self, text: str, token: Token | None) -> Execution:

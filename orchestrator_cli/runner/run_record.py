@@ -19,7 +19,8 @@ class RunStart:
     at the end, that is a failure unless `artifacts_optional`. Files in directories whose names
     begin with a dot are left out unless `include_hidden`. `live` says how logs are written to S3
     while they grow, None where they are not: `writer` names whoever writes in 32 hex digits, and
-    `interval_seconds` is None where it grows by itself.
+    `interval_seconds` is None where it grows by itself. `followed` are absolute paths of files that
+    are logs too while they grow, by the name of the log.
     """
 
     execution_id: str
@@ -33,6 +34,7 @@ class RunStart:
     artifacts_optional: bool = False
     include_hidden: bool = False
     live: dict[str, Any] | None = None
+    followed: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready form."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.keys import artifact_key
+from orchestrator_cli.core.executions.keys import LOG_NAMES, artifact_key, live_log_path
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type
 from orchestrator_cli.runner.run_record import RunStart
-from orchestrator_cli.runner.spool import LOGS_NAME, RUNNER_LOG, Spool
+from orchestrator_cli.runner.spool import LOGS_NAME, RUN_LOGS, RUNNER_LOG, Spool
 
 
 class SpoolLog:
@@ -40,6 +40,12 @@ class SpoolLog:
                 self.size_bytes += written
                 rest = rest[written:]
         self.lost_bytes += len(rest)
+
+    def settle(self) -> None:
+        """Wait until all of it is on the disk. Raises OSError, also where something was lost."""
+        if self._file is None or self.problem is not None:
+            raise OSError(0, self.problem or "it is closed")
+        os.fsync(self._file.fileno())
 
     def descriptors(self) -> set[int]:
         """Return the descriptor of the file, if there is one."""
@@ -93,13 +99,28 @@ class SpooledRun:
     spool: Spool
     log: RunnerLog
 
+    @property
+    def log_names(self) -> list[str]:
+        """The logs of the command and the files that are followed, without runner.log."""
+        return [*RUN_LOGS, *self.start.followed]
+
     def planned_log(self, name: str) -> PlannedFile | None:
         """Return a spooled log as a file to upload; None where there is none."""
-        file = self.spool.log_file(name)
-        if file is None or self.spool.directory is None:
+        file = self.spool.log_file(self._file_name(name))
+        path = live_log_path(name)
+        if file is None or path is None or self.spool.directory is None:
             return None
-        path = f"{LOGS_NAME}/{name}"
         key = artifact_key(self.start.execution_id, path)
-        source = self.spool.directory / path
+        source = self.spool.directory / LOGS_NAME / self._file_name(name)
         size_bytes = file.stat().st_size
         return PlannedFile(source, path, key, size_bytes, guess_content_type(path), file)
+
+    def open_log(self, name: str) -> SpoolLog:
+        """Open a log of the spool for appending, or make it."""
+        return SpoolLog(self.spool, self._file_name(name))
+
+    def _file_name(self, name: str) -> str:
+        # What goes below artifacts/ may have any name.
+        if name in LOG_NAMES:
+            return name
+        return f"followed-{list(self.start.followed).index(name) + 1}"

@@ -11,7 +11,17 @@ import pytest
 from orchestrator_cli.core.executions.keys import live_segment_key, live_state_key
 from orchestrator_cli.core.live.schedule import LiveSchedule
 from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES
-from tests.live.writing import ERR, ID, OUT, Bench, Clock, s3_store, stored_log, stored_state
+from tests.live.writing import (
+    ERR,
+    ID,
+    OUT,
+    AgedStore,
+    Bench,
+    Clock,
+    s3_store,
+    stored_log,
+    stored_state,
+)
 from tests.support import faults
 from tests.support.proxy import Proxy
 
@@ -227,6 +237,12 @@ def other(bench: Bench, bucket: str, tmp_path: Path) -> Iterator[Bench]:
     other.close()
 
 
+def make_stale(bench: Bench) -> None:
+    """Let the heartbeat that it finds be as old as if nobody had written one for long."""
+    assert isinstance(bench.store, AgedStore)
+    bench.store.age_seconds = 91
+
+
 def test_fresh_heartbeat_fences_another_writer(
     bench: Bench, other: Bench, s3: S3Client, bucket: str
 ) -> None:
@@ -245,7 +261,7 @@ def test_stale_heartbeat_is_taken_over_where_the_bytes_are_the_same(
     bench: Bench, other: Bench, s3: S3Client, bucket: str
 ) -> None:
     bench.run(10, numbered)
-    other.store.age_seconds = 91
+    make_stale(other)
     other.append(lines(3))
     other.writer.step()
     # What it has not yet cannot be compared, and nothing is stored meanwhile.
@@ -269,7 +285,7 @@ def test_other_bytes_are_not_taken_over(
 ) -> None:
     bench.append(b"mine\n")
     bench.writer.step()
-    other.store.age_seconds = 91
+    make_stale(other)
     other.append(b"this\n" + more)
     assert other.writer.step() is None
     assert other.notes == [
@@ -283,7 +299,7 @@ def test_shorter_log_does_not_end_what_is_stored(
 ) -> None:
     bench.append(b"mine\n")
     bench.writer.step()
-    other.store.age_seconds = 91
+    make_stale(other)
     other.append(b"mi")
     other.writer.step()
     other.writer.finish(5)

@@ -17,7 +17,7 @@ from orchestrator_cli.core.executions.keys import (
 from orchestrator_cli.core.live.growing_log import FileSource, GrowingLog
 from orchestrator_cli.core.live.schedule import LiveSchedule
 from orchestrator_cli.core.live.state import LiveState, StoredState, parse_state
-from orchestrator_cli.core.live.store import S3LiveStore
+from orchestrator_cli.core.live.store import LiveStore, S3LiveStore
 from orchestrator_cli.core.live.writer import LiveClock, LiveWriter
 from tests.support.engine import open_store
 from tests.support.objects import bucket_contents
@@ -51,7 +51,7 @@ class Bench:
     """Two logs in files and a writer of them; what happens is a function of the clock."""
 
     directory: Path
-    store: AgedStore
+    store: LiveStore
     schedule: LiveSchedule = field(default_factory=lambda: LiveSchedule(2.0))
     writer_id: str = "a1" * 16
     clock: Clock = field(default_factory=Clock)
@@ -123,10 +123,10 @@ class StoredLog:
     ended: bool
 
 
-def stored_log(s3: S3Client, bucket: str, log: str = OUT) -> StoredLog:
+def stored_log(s3: S3Client, bucket: str, log: str = OUT, execution_id: str = ID) -> StoredLog:
     data, sizes, ended = b"", [], False
-    for key, content in bucket_contents(s3, bucket, live_log_prefix(ID, log)).items():
-        assert parse_live_segment_key(key) == (ID, log, len(data))
+    for key, content in bucket_contents(s3, bucket, live_log_prefix(execution_id, log)).items():
+        assert parse_live_segment_key(key) == (execution_id, log, len(data))
         fields = s3.head_object(Bucket=bucket, Key=key)["Metadata"]
         assert fields["sha256"] == hashlib.sha256(content).hexdigest()
         assert int(fields["line"]) == data.count(b"\n")

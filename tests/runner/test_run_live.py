@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from orchestrator_cli.core.executions.keys import live_log_prefix, live_prefix, live_state_key
 from orchestrator_cli.core.live.state import LiveState, parse_state
+from tests.conftest import RunCommand
 from tests.runner.test_run import wait_for
 from tests.support import faults
 from tests.support.commands_run import record, run_id, spools, stored
@@ -63,11 +63,6 @@ def test_command_that_ends_at_once_and_one_that_wants_none_have_no_live_logs(
     cli_process.run("run", "--", "true").ok()
     cli_process.run("run", "--live", "off", "--", "sh", "-c", "echo one; sleep 1.5").ok()
     assert [call.key for call in recorder.calls() if "live" in call.key] == []
-
-
-@pytest.mark.parametrize("text", ["0", "90s", "never", "-1s", ""])
-def test_interval_that_is_none_is_refused(cli_process: Processes, text: str) -> None:
-    cli_process.run("run", "--live", text, "--", "true").expect(2)
 
 
 def test_role_without_live_keys_leaves_the_run_as_it_is(
@@ -194,3 +189,57 @@ def test_resumed_run_stores_its_spool_where_live_segments_have_other_bytes(
     assert live(s3, bucket, execution_id) == seen
     assert b"hold other bytes from byte 0 on" in files["logs/runner.log"]
     assert b"live logs are off" in files["logs/runner.log"]
+
+
+# --- files that grow -------------------------------------------------------------------------
+
+
+def test_files_that_grow_are_logs_too(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    """One is there before, one comes late and is replaced and cut short, one never comes."""
+    early, late = tmp_path / "dut7.log", tmp_path / "serial: 2.txt"
+    early.write_bytes(b"before\n")
+    script = (
+        'echo during >> "$1"; sleep 0.8; echo late > "$2"; sleep 0.8; '
+        'echo new > "$2.new"; mv "$2.new" "$2"; sleep 0.8; echo . > "$2"; printf end >> "$1"'
+    )
+    followed = (f"{early}:bench.log", f"{late}:custom/console.txt", tmp_path / "none.txt")
+    options = [word for one in followed for word in ("--follow-file", one)]
+    command = ("sh", "-c", script, "sh", early, late)
+    result = cli_process.run(*FAST, *options, "--", *command).ok()
+    assert b"none.txt: no such file or directory" in result.stderr
+    execution_id = run_id(result)
+    files = stored(s3, bucket, execution_id)
+    assert files["logs/bench.log"] == b"before\nduring\nend"
+    assert files["artifacts/custom/console.txt"] == b"late\nnew\n.\n"
+    assert "artifacts/custom/none.txt" not in files
+    segments = live(s3, bucket, execution_id, "bench.log")
+    assert len(segments) > 2
+    assert b"".join(segments) == files["logs/bench.log"]
+    assert (
+        b"".join(live(s3, bucket, execution_id, "artifacts/custom/console.txt"))
+        == (files["artifacts/custom/console.txt"])
+    )
+    kept = record(s3, bucket, execution_id)
+    assert (kept["result"], kept["artifact_status"]) == ("pass", "artifact_error")
+    assert [one["path"] for one in kept["failures"]] == ["artifacts/custom/none.txt"]
+    assert spools() == []
+
+
+def test_file_that_is_none_is_a_failure_of_its_own(
+    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    options = ("--follow-file", tmp_path / "fifo", "--follow-file", f"{tmp_path}:bench.log")
+    result = cli_process.run("run", *options, "--", "true").ok()
+    assert len(record(s3, bucket, run_id(result))["failures"]) == 2
+
+
+def test_option_that_cannot_be_used_is_refused(cli: RunCommand, bucket: str) -> None:
+    for text in ("x:", ":bench.log", "x:stdout.log", "runner.log", "x:../y"):
+        assert "'--follow-file'" in cli("run", "--follow-file", text, "--", "true").expect(2).err
+    for text in ("0", "90s", "never", "-1s"):
+        assert "'--live'" in cli("run", "--live", text, "--", "true").expect(2).err
+    twice = ("--follow-file", "a/x.log", "--follow-file", "b/x.log")
+    assert "a name of its own" in cli("run", *twice, "--", "true").expect(2).err

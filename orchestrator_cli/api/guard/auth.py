@@ -14,7 +14,7 @@ from orchestrator_cli.core.executions.ids import parse_execution_id
 SCOPES = ("read", "upload")
 _PREFIX = "orc_"
 # The paths that upload tokens are for.
-UPLOADS = re.compile(r"/executions/([^/]*)/uploads(/.*)?", re.DOTALL)
+UPLOADS = re.compile(r"/executions/([^/]*)/(?:uploads|live)(/.*)?", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z0-9._:+-]+", re.ASCII)
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 TOKEN_FORM = "NAME SCOPE [bench=ID] [execution=ID] [until=TIME] sha256:HEX"

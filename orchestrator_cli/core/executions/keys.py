@@ -85,6 +85,11 @@ def live_log_path(log: str) -> str | None:
     return log if named else None
 
 
+def live_log_name(path: str) -> str:
+    """Return the name that a log has while it is live, by where it is stored at last."""
+    return path.removeprefix("logs/")
+
+
 def derived_prefix(execution_id: str) -> str:
     """Return the prefix of what was computed from an execution's logs."""
     return f"{DERIVED_PREFIX}{execution_id}/"

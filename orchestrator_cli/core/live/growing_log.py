@@ -24,6 +24,10 @@ class LogSource(Protocol):
         """Return bytes of the log that are there."""
         ...
 
+    def release(self, offset_bytes: int) -> None:
+        """Forget what comes before an offset: it is not read again."""
+        ...
+
 
 class FileSource:
     """A log in an open file that is only appended to."""
@@ -47,6 +51,9 @@ class FileSource:
             offset_bytes += len(piece)
             size_bytes -= len(piece)
         return b"".join(pieces)
+
+    def release(self, offset_bytes: int) -> None:
+        """Forget nothing: it takes no memory."""
 
 
 class GrowingLog:
@@ -76,11 +83,13 @@ class GrowingLog:
         """Return whether more is stored than was there at the last look."""
         return self._seen < self.position.offset
 
-    def next_segment(self, writer: str, *, final: bool = False) -> tuple[Segment, bytes] | None:
+    def next_segment(
+        self, writer: str, most_bytes: int = MAX_SEGMENT_BYTES, *, final: bool = False
+    ) -> tuple[Segment, bytes] | None:
         """Return what to store next; None where it should wait. The last one waits for nothing."""
         offset = self.position.offset
-        data = self._read(offset, min(self._seen - offset, MAX_SEGMENT_BYTES))
-        size = len(data) if final else size_of_next(data, self._aged - offset)
+        data = self._read(offset, min(self._seen - offset, most_bytes))
+        size = len(data) if final else size_of_next(data, self._aged - offset, most_bytes)
         if size == 0:
             return None
         data = data[:size]
@@ -114,6 +123,7 @@ class GrowingLog:
         line = self.position.line + data.count(b"\n")
         self.position = LogPosition(segment.end, line, segment.is_end, self.position.unknown)
         self._first_ms = self._before_ms
+        self._source.release(segment.end)
 
     def _read(self, offset: int, size_bytes: int) -> bytes:
         data = self._source.read_at(offset, size_bytes) if size_bytes > 0 else b""

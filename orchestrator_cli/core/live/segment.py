@@ -79,14 +79,16 @@ def _text(fields: Mapping[str, str], name: str, form: re.Pattern[str], where: st
     return text
 
 
-def size_of_next(data: bytes | bytearray, aged_bytes: int) -> int:
+def size_of_next(
+    data: bytes | bytearray, aged_bytes: int, most_bytes: int = MAX_SEGMENT_BYTES
+) -> int:
     """Return how many of the bytes that wait make the next segment; 0 to wait for more.
 
     `aged_bytes` of them have waited for one interval. A line that is not yet whole waits so long
     too, since the rest of it is mostly on its way.
     """
-    if len(data) >= MAX_SEGMENT_BYTES:
-        return MAX_SEGMENT_BYTES
+    if len(data) >= most_bytes:
+        return most_bytes
     near_end = max(0, len(data) - _NEAR_END_BYTES)
     line_end = data.rfind(b"\n", near_end) + 1
     if line_end == 0 and near_end > 0:

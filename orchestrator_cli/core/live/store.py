@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from orchestrator_cli.core.base.errors import ConflictError, NotFoundError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import live_segment_key, live_state_key
-from orchestrator_cli.core.live.segment import Segment
+from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES, Segment
 from orchestrator_cli.core.live.state import LiveState, StoredState, read_state
 from orchestrator_cli.core.s3.checksum import sha256
 from orchestrator_cli.core.s3.operations.put import (
@@ -28,7 +28,12 @@ _CREATE_ATTEMPTS = 5
 
 
 class LiveStore(Protocol):
-    """The live logs of one execution."""
+    """The live logs of one execution. A segment has at most `max_segment_bytes`."""
+
+    @property
+    def max_segment_bytes(self) -> int:
+        """The most that one segment holds."""
+        ...
 
     def read_state(self) -> StoredState | None:
         """Read the heartbeat; None where there is none."""
@@ -52,6 +57,8 @@ class LiveStore(Protocol):
 
 class S3LiveStore:
     """The live logs of one execution in a bucket."""
+
+    max_segment_bytes = MAX_SEGMENT_BYTES
 
     def __init__(self, store: ArtifactStore, execution_id: str) -> None:
         self._store = store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from orchestrator_cli.core.live.segment import Segment
 from orchestrator_cli.core.live.state import HEARTBEAT_SECONDS, LiveState
 from orchestrator_cli.core.live.store import LiveStore
 
+# So long the last segments may take; the rest of a backlog is in the final log only.
+_PATIENCE_SECONDS = 10.0
 _BACKOFF = RetryPolicy(first_wait_seconds=1.0, longest_wait_seconds=30.0)
 
 
@@ -54,10 +57,23 @@ class LiveWriter:
         self._beat_at = 0.0
         self._failures = 0
 
-    @property
-    def begun(self) -> bool:
-        """Whether anything may be stored."""
-        return self._claim.held
+    def follow(
+        self,
+        ended: threading.Event,
+        *,
+        resumed: bool = False,
+        is_left: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Store what is new until the logs have ended, and then their rest unless that `is_left`.
+
+        Logs that end before the first step are not live at all, unless what an earlier process has
+        begun is `resumed`.
+        """
+        wait = None if resumed else self._schedule.next_wait_seconds(0)
+        while wait is not None and not ended.wait(wait):
+            wait = self.step()
+        if (resumed or self._claim.held) and not is_left():
+            self.finish(_PATIENCE_SECONDS)
 
     def step(self) -> float | None:
         """Store what is new; return the seconds to the next step, None where there is none."""
@@ -137,7 +153,8 @@ class LiveWriter:
     def _next_segment(self, log: GrowingLog, *, final: bool) -> tuple[Segment, bytes] | None:
         if log.position.ended or not self._claim.is_settled(log):
             return None
-        return log.next_segment(self._claim.writer, final=final)
+        most_bytes = self._store.max_segment_bytes
+        return log.next_segment(self._claim.writer, most_bytes, final=final)
 
     def _put(self, log: GrowingLog, segment: Segment, data: bytes) -> None:
         stored = self._store.put_segment(log.name, segment, data)

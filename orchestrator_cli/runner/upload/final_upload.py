@@ -16,7 +16,7 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.keys import artifact_key
+from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.files.path_filter import PathFilter
@@ -30,7 +30,7 @@ from orchestrator_cli.core.transfer.upload.plan import (
 )
 from orchestrator_cli.core.transfer.upload.uploader import Uploader
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome, render_results
-from orchestrator_cli.runner.spool import RUN_LOGS, RUNNER_LOG
+from orchestrator_cli.runner.spool import RUNNER_LOG
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.connections import Connections
 from orchestrator_cli.runner.upload.file_results import FileResults
@@ -55,6 +55,10 @@ class FinalUpload:
         self._connections = connections
         self._execution = execution
         self._results = results
+
+    def note(self, text: str) -> None:
+        """Write a line to runner.log."""
+        self._run.log.write(text)
 
     def run(self, end: RunEnd) -> RunOutcome:
         """Store everything and finish the execution. Never raises: its outcome must be told."""
@@ -112,7 +116,11 @@ class FinalUpload:
             raise
 
     def _upload_logs(self) -> None:
-        self._upload_items(self._remaining_logs(RUN_LOGS), spooled=True)
+        self._upload_items(self._remaining_logs(self._run.log_names), spooled=True)
+        for name, path in self._run.start.followed.items():
+            if self._run.planned_log(name) is None:
+                stored_at = live_log_path(name) or name
+                self._results.fail(stored_at, "no such file or directory", printable(path))
 
     def _upload_artifacts(self) -> None:
         self._upload_items(self._artifacts(), spooled=False)
@@ -189,7 +197,7 @@ class FinalUpload:
         """Record what an error that concerns all files has left undone, if that can be written."""
         if self._connections.stopped or isinstance(error, ConflictError):
             return
-        items = chain(self._remaining_logs([*RUN_LOGS, RUNNER_LOG]), self._artifacts())
+        items = chain(self._remaining_logs([*self._run.log_names, RUNNER_LOG]), self._artifacts())
         known = self._results.stored | self._results.failures.keys()
         for path in [one.path for one in items if isinstance(one, PlannedFile)] + [RESULTS_PATH]:
             if path not in known:

@@ -7,20 +7,19 @@ import threading
 
 from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.live.growing_log import FileSource, GrowingLog
+from orchestrator_cli.core.live.growing_log import GrowingLog
 from orchestrator_cli.core.live.schedule import LiveSchedule
 from orchestrator_cli.core.live.state import LiveState
 from orchestrator_cli.core.live.store import S3LiveStore
 from orchestrator_cli.core.live.writer import LiveWriter
-from orchestrator_cli.runner.spool import RUN_LOGS
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.connections import Connections
 from orchestrator_cli.runner.upload.run_execution import RunExecution
+from orchestrator_cli.runner.upload.spool_restore import restore_spool
+from orchestrator_cli.runner.upload.spooled_source import SpooledSource
 
 # So long the final uploads wait for the last segments, so that a reader sees these first.
 _MOMENT_SECONDS = 1.0
-# So long the last segments may take; the rest of a backlog is in the final log only.
-_PATIENCE_SECONDS = 10.0
 
 
 class LiveFollower:
@@ -35,6 +34,10 @@ class LiveFollower:
         self._execution = execution
         self._ended = CancelToken()
         self._thread: threading.Thread | None = None
+
+    def restore_spool(self) -> None:
+        """Append to the spool what only live segments hold. Raises OrchestratorError, OSError."""
+        restore_spool(self._run, self._connections.store())
 
     def start(self, *, resumed: bool = False) -> None:
         """Begin, where that is asked for and this machine allows one more thread.
@@ -76,24 +79,15 @@ class LiveFollower:
         store = S3LiveStore(self._connections.store(), self._run.start.execution_id)
         if resumed and store.read_state() is None:
             return
-        writer, schedule = self._writer(store, opened)
-        wait = None if resumed else schedule.next_wait_seconds(0)
-        while wait is not None and not self._ended.wait(wait):
-            wait = writer.step()
-        if resumed or writer.begun:
-            writer.finish(_PATIENCE_SECONDS)
+        self._writer(store, opened).follow(self._ended, resumed=resumed)
 
-    def _writer(
-        self, store: S3LiveStore, opened: contextlib.ExitStack
-    ) -> tuple[LiveWriter, LiveSchedule]:
+    def _writer(self, store: S3LiveStore, opened: contextlib.ExitStack) -> LiveWriter:
         start = self._run.start
         live = start.live or {}
         logs = []
-        for name in RUN_LOGS:
-            item = self._run.planned_log(name)
-            if item is not None and item.file is not None:
-                file = opened.enter_context(item.file.open())
-                logs.append(GrowingLog(name, FileSource(file.fileno())))
+        for name in self._run.log_names:
+            source = opened.enter_context(contextlib.closing(SpooledSource(self._run, name)))
+            logs.append(GrowingLog(name, source))
         schedule = LiveSchedule(live.get("interval_seconds"))
         state = LiveState(live["writer"], start.host, start.pid)
-        return LiveWriter(store, state, logs, schedule, self._run.log.write), schedule
+        return LiveWriter(store, state, logs, schedule, self._run.log.write)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError
@@ -12,10 +13,10 @@ from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.connections import Connections, UploadProgress
 from orchestrator_cli.runner.upload.file_results import FileResults
 from orchestrator_cli.runner.upload.final_upload import FinalUpload
+from orchestrator_cli.runner.upload.followed_files import FollowedFiles
 from orchestrator_cli.runner.upload.live_follower import LiveFollower
 from orchestrator_cli.runner.upload.log_follower import LogFollower
 from orchestrator_cli.runner.upload.run_execution import RunExecution
-from orchestrator_cli.runner.upload.spool_restore import restore_spool
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
@@ -26,14 +27,14 @@ class RunUploader:
 
     def __init__(
         self,
-        run: SpooledRun,
         connections: Connections,
+        files: FollowedFiles,
         follower: LogFollower,
         live: LiveFollower,
         final_upload: FinalUpload,
     ) -> None:
-        self._run = run
         self._connections = connections
+        self._files = files
         self._follower = follower
         self._live = live
         self._final_upload = final_upload
@@ -44,27 +45,33 @@ class RunUploader:
         return self._connections.progress
 
     def begin(self) -> None:
-        """Follow the spool in threads of its own."""
+        """Follow files and the spool in threads of their own."""
+        self._files.start()
         self._follower.start()
         self._live.start()
 
     def resume(self, end: RunEnd) -> RunOutcome:
         """Store what an earlier process has left, in place of `begin` and `finish`."""
         try:
-            restore_spool(self._run, self._connections.store())
+            self._live.restore_spool()
         except OrchestratorError as error:
             return RunOutcome(summary=error.message, exit_code=error.exit_code)
         except OSError as error:
             return RunOutcome(summary=error.strerror or str(error), exit_code=1)
         self._live.start(resumed=True)
-        return self.finish(end)
+        return self._finish(end)
 
     def note(self, text: str) -> None:
         """Write a line to runner.log."""
-        self._run.log.write(text)
+        self._final_upload.note(text)
 
     def finish(self, end: RunEnd) -> RunOutcome:
         """Store what is not stored yet and finish the execution. Never raises."""
+        self._files.end()
+        losses = self._files.join()
+        return self._finish(replace(end, lost={**end.lost, **losses}))
+
+    def _finish(self, end: RunEnd) -> RunOutcome:
         self._live.end()
         self._live.join()
         self._follower.end()
@@ -77,6 +84,7 @@ class RunUploader:
     def stop(self) -> None:
         """Give up: every wait ends, and no further request is sent."""
         self._connections.stop()
+        self._files.end()
         self._live.end()
         self._follower.end()
 
@@ -94,8 +102,8 @@ def create_run_uploader(
     connections = Connections(make_store, UploadProgress(), meter)
     execution, results = RunExecution(run), FileResults(run.log.write)
     return RunUploader(
-        run,
         connections,
+        FollowedFiles(run),
         LogFollower(run, connections, execution, results),
         LiveFollower(run, connections, execution),
         FinalUpload(run, connections, execution, results),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
-from orchestrator_cli.core.base.descriptors import write_all
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.live.growing_log import FileSource
 from orchestrator_cli.core.live.restore import missing_tail
 from orchestrator_cli.core.live.state import read_state
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.runner.spool import RUN_LOGS
 from orchestrator_cli.runner.spool_log import SpooledRun
+from orchestrator_cli.runner.upload.spooled_source import SpooledSource
 
 
 def restore_spool(run: SpooledRun, store: ArtifactStore) -> None:
@@ -25,7 +22,7 @@ def restore_spool(run: SpooledRun, store: ArtifactStore) -> None:
         return
     try:
         if store.clients.run(read_state(run.start.execution_id)) is not None:
-            for name in RUN_LOGS:
+            for name in run.log_names:
                 _restore(run, store, name)
     except OrchestratorError as error:
         if error.retryable or error.is_fatal:
@@ -34,11 +31,13 @@ def restore_spool(run: SpooledRun, store: ArtifactStore) -> None:
 
 
 def _restore(run: SpooledRun, store: ArtifactStore, name: str) -> None:
-    with contextlib.closing(run.spool.open_log(name)) as log:
-        source, restored = FileSource(log.fileno()), 0
+    with contextlib.ExitStack() as opened:
+        source = opened.enter_context(contextlib.closing(SpooledSource(run, name)))
+        log = None
         for data in missing_tail(store, run.start.execution_id, name, source):
-            write_all(log.fileno(), data)
-            restored += len(data)
-        if restored:
-            os.fsync(log.fileno())
-            run.log.write(f"{name}: {restored:,} bytes are taken back from live segments")
+            if log is None:
+                log = opened.enter_context(contextlib.closing(run.open_log(name)))
+            log.append(data)
+        if log is not None:
+            log.settle()
+            run.log.write(f"{name}: {log.size_bytes:,} bytes are taken back from live segments")

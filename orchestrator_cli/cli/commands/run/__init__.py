@@ -18,7 +18,7 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.run.report import report_run
 from orchestrator_cli.cli.options import DURATION, Example, command, complete_command
 from orchestrator_cli.cli.options.declaration_options import declaration_options
-from orchestrator_cli.cli.options.live_options import AUTO, LIVE
+from orchestrator_cli.cli.options.live_options import AUTO, FOLLOWED_FILE, LIVE
 from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
             "--artifacts reports -- pytest --junitxml reports/junit.xml",
         ),
         Example("at most an hour", "orchestrator run --timeout 1h -- make test"),
+        Example(
+            "a serial console's capture with it, which can be followed meanwhile",
+            "orchestrator run --follow-file /var/log/console/dut7.log:bench.log -- ./flash.sh",
+        ),
         Example(
             "counted by an OpenTelemetry Collector",
             "orchestrator run --metrics-otlp http://localhost:4318 -- make test",
@@ -105,6 +109,14 @@ if TYPE_CHECKING:
     help="How often to store what is new of a log while CMD runs, for `logs -f`.",
 )
 @click.option(
+    "--follow-file",
+    "followed",
+    type=FOLLOWED_FILE,
+    metavar="PATH[:NAME]",
+    multiple=True,
+    help="Store this file as a log, too, such as a serial console's capture, while it grows.",
+)
+@click.option(
     "--spool",
     metavar="DIR",
     type=click.Path(readable=False, path_type=Path),
@@ -137,6 +149,7 @@ def run(
     kill_after: timedelta,
     upload_timeout: timedelta,
     live: LiveSchedule | None,
+    followed: tuple[tuple[str, str], ...],
     spool: Path | None,
     resume: Path | None,
     argv: tuple[str, ...],
@@ -152,6 +165,18 @@ def run(
     --timeout, 127 where CMD is not found, 126 where it cannot be run. What could not be stored
     stays in a spool directory, and the command that stores it later is printed. CMD sees
     ORCHESTRATOR_EXECUTION_ID; signals are passed on to its process group, which ends with it.
+
+    What is new of these logs, and of each --follow-file, goes to live/ of the bucket while CMD
+    runs: `orchestrator logs -f` shows it from anywhere, and it outlives whatever kills this
+    machine. By default that is every second for a minute, every 2 s up to 10 minutes, then every
+    5 s; where nothing is new nothing is sent, and CMD never waits for it. It expires after 7 days.
+    At AWS's prices a log that never rests costs $0.018 an hour at 1 s, $0.009 at 2 s and $0.0036 at
+    5 s: by default $0.0047 for the first hour and $2.6 a month. The heartbeat of a run is $0.37 a
+    month; a reader is $0.0003 to $0.0014 an hour.
+
+    A --follow-file is stored whole, from its first byte. It may appear later, and be replaced or
+    cut short, as by rotation. NAME is bench.log or a path under artifacts/; without one it follows
+    from the file's own name, as for `upload`.
 
     CMD's arguments are stored, its environment is not. In what is stored, values of variables and
     options that look secret (*_TOKEN, *_PASSWORD, *_SECRET*, *_KEY, --password X) and the user and
@@ -174,6 +199,8 @@ def run(
     from orchestrator_cli.runner.run_record import RunStart
     from orchestrator_cli.runner.session import Limits
 
+    if len(dict(followed)) < len(followed):
+        raise click.UsageError("--follow-file: each file needs a name of its own.")
     open_missing_streams()
     # The spool may take the last descriptors, which later imports would need.
     _ = app.output
@@ -197,6 +224,7 @@ def run(
         live=None
         if live is None
         else {"writer": os.urandom(16).hex(), "interval_seconds": live.fixed_seconds},
+        followed={name: _absolute(path) for name, path in followed},
     )
     limits = Limits(
         timeout.total_seconds() if timeout else None,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -30,7 +30,6 @@ from orchestrator_cli.cli.options.via_options import Via, via_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
-    from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
     from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.session import UploadSession
@@ -42,6 +41,10 @@ if TYPE_CHECKING:
         Example("everything below a directory", "orchestrator upload $ID results/"),
         Example(
             "a pipe of any length", "make test 2>&1 | orchestrator upload $ID - --name stdout.log"
+        ),
+        Example(
+            "a serial console that `orchestrator logs -f` can follow meanwhile",
+            "picocom -q /dev/ttyUSB0 | orchestrator upload $ID - --name bench.log --live",
         ),
         Example(
             "leave some files out, and spare a slow link",
@@ -88,6 +91,7 @@ if TYPE_CHECKING:
 @concurrency_option
 @click.option("--limit-rate", type=SIZE, help="The most bytes a second, such as 512K or 5M.")
 @via_options("Upload through this `orchestrator serve`; no credentials are needed here.")
+@click.option("--live", is_flag=True, help="Let `logs -f` follow standard input while it is read.")
 @click.option("--dry-run", is_flag=True, help="Print where each file would go; send nothing.")
 @click.option(
     "--if-no-files-found",
@@ -110,6 +114,7 @@ def upload(
     concurrency: int,
     limit_rate: int | None,
     via: Via | None,
+    live: bool,
     dry_run: bool,
     if_no_files_found: str,
     yes: bool,
@@ -148,6 +153,8 @@ def upload(
     app.resumes = not dry_run
     text, paths = split_id(arguments)
     _check_paths(paths, name)
+    if live and paths != ("-",):
+        raise click.UsageError("--live goes with standard input (-).")
 
     def open_session(execution_id: str | None = None) -> UploadSession:
         if via is None:
@@ -168,7 +175,7 @@ def upload(
     execution_id = session.execution_id
     if paths == ("-",):
         again = partial(open_session, execution_id)
-        _upload_stdin(app, session, again, str(name), concurrency, as_json, dry_run)
+        _upload_stdin(app, session, again, str(name), concurrency, as_json, dry_run, live)
         return
     selection = PathFilter(include, exclude, include_hidden)
     plan = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
@@ -257,7 +264,9 @@ def _upload_stdin(
     concurrency: int,
     as_json: bool,
     dry_run: bool,
+    live: bool,
 ) -> None:
+    from orchestrator_cli.cli.commands.upload.live_input import open_input
     from orchestrator_cli.core.executions.keys import artifact_key
     from orchestrator_cli.core.executions.placement import storage_path_for
     from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type
@@ -281,8 +290,8 @@ def _upload_stdin(
         app.output.progress("uploading") as progress,
         recorder.early_end_recorded(),
         app.transfers(session.connection, concurrency, progress.add_bytes) as transfers,
+        open_input(app, session, path, stdin, live=live) as stream,
     ):
-        stream = cast("BinaryStream", stdin.buffer)
         result = upload_stream(transfers, session.target, item, stream)
         progress.add_file()
     summary.add(result)

@@ -63,7 +63,7 @@ class GatewayCodec:
     def encode(self, request: GatewayRequest) -> Task[Request]:
         """Return the HTTP request; for an S3Request it may ask the server for a URL first."""
         if isinstance(request, ServerRequest):
-            return self._post(request) if request.record is not None else self._get(request.path)
+            return self._ask(request)
         if isinstance(request, SignedRequest):
             return http_request(request.request, request.url, request.request.headers)
         if isinstance(request, UrlRequest):
@@ -95,11 +95,13 @@ class GatewayCodec:
         url = self._base_url + path
         return Request("GET", url, self._headers, total_timeout_seconds=SMALL_RESPONSE_SECONDS)
 
-    def _post(self, request: ServerRequest) -> Request:
+    def _ask(self, request: ServerRequest) -> Request:
+        if request.content_type is None:
+            return self._get(request.path)
         return Request(
-            "POST",
+            request.method,
             self._base_url + request.path,
-            {**self._headers, "content-type": "application/json"},
+            {**self._headers, "content-type": request.content_type},
             request.body,
             total_timeout_seconds=SMALL_RESPONSE_SECONDS,
         )

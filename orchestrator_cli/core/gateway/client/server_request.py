@@ -42,21 +42,40 @@ HINTS = {
 
 @dataclass(slots=True)
 class ServerRequest:
-    """One request to the server; with a `record` it is a POST.
+    """One request to the server; with a `record` it is a POST, with `content` a PUT of bytes.
 
+    `replaces` makes it a PUT of the record.
     For `what`, `before_retry` and `is_retried` see `OperationRequest`.
     """
 
     path: str
     what: str
     record: Mapping[str, Any] | None = None
+    content: bytes | None = None
+    replaces: bool = False
     before_retry: Callable[[OrchestratorError], Operation[None]] | None = None
     is_retried: bool = True
 
     @property
+    def method(self) -> str:
+        """The HTTP method."""
+        if self.replaces or self.content is not None:
+            return "PUT"
+        return "GET" if self.record is None else "POST"
+
+    @property
+    def content_type(self) -> str | None:
+        """The type of the body; None without one."""
+        if self.content is not None:
+            return "application/octet-stream"
+        return None if self.record is None else "application/json"
+
+    @property
     def body(self) -> bytes:
-        """The record as it is sent."""
-        return b"" if self.record is None else json.dumps(self.record, ensure_ascii=False).encode()
+        """The body as it is sent."""
+        if self.record is None:
+            return self.content or b""
+        return json.dumps(self.record, ensure_ascii=False).encode()
 
 
 def ask(request: ServerRequest, parse: Callable[[Any], T]) -> Operation[T]:

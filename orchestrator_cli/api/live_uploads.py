@@ -1,0 +1,89 @@
+"""What the endpoints for live logs do, computed by the library; nothing here knows HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from orchestrator_cli.api.guard.auth import Token
+from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UsageError
+from orchestrator_cli.core.gateway.live_messages import (
+    MAX_SEGMENT_BYTES,
+    LiveSegment,
+    PutSegmentResponse,
+    PutStateRequest,
+    PutStateResponse,
+    StateResponse,
+)
+from orchestrator_cli.core.live.segment import Segment
+from orchestrator_cli.core.live.state import MAX_STATE_BYTES, parse_state
+from orchestrator_cli.core.live.store import S3LiveStore
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.checksum import sha256
+from orchestrator_cli.core.s3.types import PutOutcome
+
+
+@dataclass
+class LiveUploads:
+    """The live logs of one bucket, for those who may upload. Safe to share between threads.
+
+    Each method takes an execution id as it was asked for, and the token that asks, or None; `check`
+    returns its canonical form. Raises what that raises.
+    """
+
+    store: ArtifactStore
+    check: Callable[[str, Token | None], str]
+
+    def read_state(self, text: str, token: Token | None) -> StateResponse:
+        """Return the heartbeat. Raises NotFoundError."""
+        found = self._store(text, token).read_state()
+        if found is None:
+            raise NotFoundError("nothing of it is live")
+        state = json.loads(found.state.to_json())
+        return StateResponse(etag=found.etag, age_seconds=found.age_seconds, state=state)
+
+    def write_state(
+        self, text: str, token: Token | None, asked: PutStateRequest
+    ) -> PutStateResponse:
+        """Replace the heartbeat. Raises ConflictError."""
+        content = json.dumps(asked.state).encode()
+        if len(content) > MAX_STATE_BYTES:
+            raise UsageError(f"a state has at most {MAX_STATE_BYTES:,} bytes")
+        if asked.etag is not None and not (asked.etag.isascii() and asked.etag.isprintable()):
+            raise UsageError("etag: it has characters that none has")
+        try:
+            state = parse_state(content, "state")
+        except IntegrityError as error:
+            raise UsageError(error.message) from error
+        etag = self._store(text, token).write_state(state, asked.etag)
+        return PutStateResponse(etag=etag)
+
+    def find_segment(self, text: str, token: Token | None, log: str, offset: int) -> LiveSegment:
+        """Return a segment without its bytes. Raises NotFoundError."""
+        found = self._store(text, token).find_segment(log, offset)
+        if found is None:
+            raise NotFoundError("no such segment")
+        return _message(found)
+
+    def put_segment(
+        self, text: str, token: Token | None, log: str, segment: Segment, data: bytes
+    ) -> PutSegmentResponse:
+        """Store a segment unless one is there."""
+        if segment.size_bytes > MAX_SEGMENT_BYTES:
+            raise UsageError(f"a segment has at most {MAX_SEGMENT_BYTES:,} bytes")
+        if sha256(data).hex() != segment.sha256:
+            raise UsageError("the bytes that arrived do not match their sha256")
+        stored = self._store(text, token).put_segment(log, segment, data)
+        outcome = PutOutcome.CREATED
+        if stored != segment:
+            same = stored.sha256 == segment.sha256
+            outcome = PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT
+        return PutSegmentResponse(outcome=outcome, stored=_message(stored))
+
+    def _store(self, text: str, token: Token | None) -> S3LiveStore:
+        return S3LiveStore(self.store, self.check(text, token))
+
+
+def _message(segment: Segment) -> LiveSegment:
+    return LiveSegment(**asdict(segment))

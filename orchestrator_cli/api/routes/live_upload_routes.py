@@ -1,0 +1,117 @@
+"""The endpoints that write live logs: a bench needs a token and no AWS key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from orchestrator_cli.api.guard.auth import Token
+from orchestrator_cli.api.guard.middleware import TOKEN
+from orchestrator_cli.api.live_uploads import LiveUploads
+from orchestrator_cli.api.schemas import ERRORS, Id
+from orchestrator_cli.api.services import services_of
+from orchestrator_cli.core.executions.keys import MAX_KEY_BYTES, MAX_LIVE_OFFSET
+from orchestrator_cli.core.gateway.live_messages import (
+    LiveSegment,
+    PutSegmentResponse,
+    PutStateRequest,
+    PutStateResponse,
+    StateResponse,
+)
+from orchestrator_cli.core.live.segment import Segment
+
+router = APIRouter(prefix="/executions/{execution_id}/live", tags=["uploads"], responses=ERRORS)
+
+LiveLogName = Annotated[
+    str,
+    Path(
+        description="One of the four logs, or the path of a file below artifacts/.",
+        max_length=MAX_KEY_BYTES,
+        examples=["stdout.log"],
+    ),
+]
+Offset = Annotated[int, Path(ge=0, le=MAX_LIVE_OFFSET, description="Of the first byte.")]
+Count = Annotated[int, Query(ge=0, le=MAX_LIVE_OFFSET)]
+
+
+class SegmentFields(BaseModel):
+    """What is kept with the bytes of a segment."""
+
+    sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$", description="Of the body.")]
+    line: Annotated[int, Query(ge=0, le=MAX_LIVE_OFFSET, description="Newlines before it.")]
+    t0_ms: Annotated[
+        int, Query(ge=0, le=MAX_LIVE_OFFSET, description="When its first byte arrived.")
+    ]
+    t1_ms: Annotated[
+        int, Query(ge=0, le=MAX_LIVE_OFFSET, description="When its last byte arrived.")
+    ]
+    writer: Annotated[str, Query(pattern=r"^[0-9a-f]{32}$", description="Who writes.")]
+
+
+async def _answer(
+    request: Request, work: Callable[[LiveUploads, Token | None], BaseModel]
+) -> Response:
+    """Do the work in a thread, to its end even where the client leaves; answer what it returns."""
+    services = services_of(request)
+    token = cast("Token | None", request.scope.get(TOKEN))
+
+    def encode() -> str:
+        return work(services.live_uploads, token).model_dump_json()
+
+    content = await services.workers.run(encode)
+    return Response(content, 200, {"Cache-Control": "no-store"}, "application/json")
+
+
+@router.get("/state.json", response_model=StateResponse)
+async def get_live_state(request: Request, execution_id: Id) -> Response:
+    """Return the heartbeat of whoever writes the live logs of an execution."""
+    return await _answer(request, lambda live, token: live.read_state(execution_id, token))
+
+
+@router.put("/state.json", response_model=PutStateResponse)
+async def put_live_state(request: Request, execution_id: Id, asked: PutStateRequest) -> Response:
+    """Replace the heartbeat, where it is still the one that was read. Else it is a 409."""
+    return await _answer(request, lambda live, token: live.write_state(execution_id, token, asked))
+
+
+@router.get("/{name:path}/{offset}", response_model=LiveSegment)
+async def get_live_segment(
+    request: Request, execution_id: Id, name: LiveLogName, offset: Offset
+) -> Response:
+    """Return what is kept of a segment, without its bytes."""
+    return await _answer(
+        request, lambda live, token: live.find_segment(execution_id, token, name, offset)
+    )
+
+
+@router.put(
+    "/{name:path}/{offset}",
+    response_model=PutSegmentResponse,
+    openapi_extra={
+        "requestBody": {
+            "description": "Bytes of the log, at most 1 MiB; none says that the log ends here.",
+            "content": {"application/octet-stream": {}},
+        }
+    },
+)
+async def put_live_segment(
+    request: Request,
+    execution_id: Id,
+    name: LiveLogName,
+    offset: Offset,
+    fields: Annotated[SegmentFields, Query()],
+) -> Response:
+    """Store a piece of a log that is still being written, unless one is there already.
+
+    It can be repeated. What is stored under an offset never changes: where that is something else,
+    the outcome is `conflict`, and `stored` says what is there.
+    """
+    data = await request.body()
+    segment = Segment(offset, len(data), **fields.model_dump())
+    return await _answer(
+        request, lambda live, token: live.put_segment(execution_id, token, name, segment, data)
+    )

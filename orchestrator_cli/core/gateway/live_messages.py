@@ -1,0 +1,72 @@
+"""What a client and `orchestrator serve` say to each other about live logs, used by both."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator_cli.core.executions.keys import MAX_LIVE_OFFSET
+from orchestrator_cli.core.gateway.message_fields import Sha256
+from orchestrator_cli.core.s3.types import PutOutcome
+
+# What a request may carry.
+MAX_SEGMENT_BYTES = 1024 * 1024
+EXAMPLE_WRITER = "0f" * 16
+Count = Annotated[int, Field(ge=0, le=MAX_LIVE_OFFSET)]
+Writer = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=[EXAMPLE_WRITER])]
+_EXAMPLE_STATE = {
+    "version": 1,
+    "writer": EXAMPLE_WRITER,
+    "epoch": 1,
+    "host": "bench-7",
+    "pid": 4711,
+    "interval_seconds": 1.0,
+    "logs": {"stdout.log": {"offset": 4, "line": 1, "ended": False}},
+}
+
+
+class LiveSegment(BaseModel):
+    """A stored segment: some bytes of a log, or its end where there are none."""
+
+    offset: Count
+    size_bytes: Count = Field(examples=[4])
+    sha256: Sha256
+    line: Count = Field(description="Newlines before it.")
+    t0_ms: Count = Field(description="When its first byte arrived, in ms since 1970.")
+    t1_ms: Count = Field(description="When its last byte arrived.")
+    writer: Writer
+
+
+class PutSegmentResponse(BaseModel):
+    """What has become of a segment, and which one is stored there now."""
+
+    outcome: PutOutcome
+    stored: LiveSegment
+
+
+class PutStateRequest(BaseModel):
+    """A heartbeat that replaces one, or is the first."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    etag: str | None = Field(
+        max_length=1024,
+        description="As it was told with the one that is there; null for the first.",
+        examples=['"098f6bcd4621d373cade4e832627b4f6"'],
+    )
+    state: dict[str, Any] = Field(examples=[_EXAMPLE_STATE])
+
+
+class PutStateResponse(BaseModel):
+    """The heartbeat is stored."""
+
+    etag: str
+
+
+class StateResponse(BaseModel):
+    """The heartbeat as it is stored."""
+
+    etag: str
+    age_seconds: float = Field(description="By the storage's clock.")
+    state: dict[str, Any] = Field(examples=[_EXAMPLE_STATE])

@@ -249,7 +249,7 @@ until grep -q '^serving on ' serve.log; do
   sleep 0.1
 done
 read -r _ _ address _ <serve.log
-run orchestrator --ui-url "$address" url "$ID" --ui
+run orchestrator --ui-url "$address" url @latest:suite=door --ui
 if [[ -t 0 && -t 1 ]]; then
   read -r -t 60 -p 'Open it, within a minute; Enter goes on. ' || echo
 fi

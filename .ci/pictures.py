@@ -16,7 +16,7 @@ _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 def main(folder: Path) -> None:
     """Show the execution of the demo that failed, and its log."""
     listed = subprocess.run(
-        ["orchestrator", "ls", "--result", "fail", "--json"], check=True, capture_output=True
+        ["orchestrator", "ls", "--suite", "door", "--json"], check=True, capture_output=True
     )
     execution_id = json.loads(listed.stdout.splitlines()[0])["execution_id"]
     command = ["orchestrator", "serve", "--port", "0"]

@@ -12,6 +12,7 @@ from tests.browser.conftest import OpenTab, Tab
 from tests.browser.huge_log import LINE_BYTES, HugeLog, serving_huge_log
 from tests.support.executions import put_execution
 from tests.support.proxy import Proxy
+from tests.support.running import Processes
 from tests.support.serving import Serve, Server
 
 if TYPE_CHECKING:
@@ -221,3 +222,39 @@ def test_a_storage_that_is_slow_or_away_is_waited_for(
     tab.page.goto(f"{server.url}/ui/executions/{execution_id}/logs/stderr")
     assert "to restore it takes" in tab.text("main")
     assert "how it ended" in tab.text("pre")
+
+
+def test_a_running_test_is_followed_to_its_end(
+    new_tab: OpenTab, serve: Serve, cli_process: Processes, bucket: str
+) -> None:
+    script = "i=0; while [ $i -lt 80 ]; do i=$((i+1)); echo line $i; sleep 0.1; done; exit 3"
+    run = cli_process.start("run", "--live", "1s", "--", "sh", "-c", script)
+    assert run.stderr is not None
+    execution_id = run.stderr.readline().decode().split()[-1]
+    server, tab = serve(), new_tab()
+    page = f"{server.url}/ui/executions/{execution_id}"
+    tab.page.goto(f"{server.url}/ui/")
+    assert "running" in tab.text(f'[id="{execution_id}"]')
+    # The first lines are stored within a second or two.
+    while server.get(f"/executions/{execution_id}/logs/stdout/bytes").status == 404:
+        tab.page.wait_for_timeout(200)
+    tab.page.goto(page)
+    assert "being written" in tab.text(".log")
+    tab.page.get_by_role("link", name="stdout", exact=True).click()
+    tab.wait_for_row("line 20")
+    assert "running" in tab.text("#status")
+    assert tab.page.locator(".row.selected").count() == 0
+    # A link made now is right when the test has ended.
+    tab.page.keyboard.press("j")
+    link = tab.page.url
+    assert "#o=" in link
+    tab.wait_for_row("line 80")
+    assert run.wait(30) == 3
+    tab.wait("() => document.getElementById('status').textContent.includes('has ended')")
+    texts = tab.page.locator(".row code").all_inner_texts()
+    assert [text for text in texts if text] == [f"line {number + 1}" for number in range(80)]
+    chosen = tab.text(".row.selected code")
+    other = new_tab()
+    other.page.goto(link)
+    other.wait(SELECTED, chosen)
+    assert tab.seen.problems == []

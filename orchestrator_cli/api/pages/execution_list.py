@@ -16,6 +16,10 @@ from orchestrator_cli.api.reads.read_service import ReadService
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import execution_time
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.live.reading.liveness import find_liveness, with_liveness
+from orchestrator_cli.core.live.state import Liveness
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 
 # So that a page costs no more than about sixty requests, whatever it is asked for.
 ROWS = 45
@@ -41,6 +45,7 @@ class Row:
     labels: dict[str, str]
     files: str
     summary: str | None
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ def row_of(record: dict[str, Any], now: datetime) -> Row:
     run = record.get("run") or {}
     return Row(
         record["execution_id"],
-        record["result"] or record["status"],
+        _state(record),
         record["test_suite"],
         record["bench_id"],
         started or execution_time(record["execution_id"]),
@@ -117,7 +122,21 @@ def row_of(record: dict[str, Any], now: datetime) -> Row:
         record["labels"],
         _files(record["artifact_status"], running),
         run.get("summary"),
+        record.get("liveness") == Liveness.SILENT,
     )
+
+
+def judged_record(store: ObjectReader, metadata: ExecutionMetadata) -> dict[str, Any]:
+    """Return a record with whether its writer is there."""
+    judged = store.run(find_liveness(metadata))
+    return with_liveness(metadata.to_dict(), judged)
+
+
+def _state(record: dict[str, Any]) -> str:
+    """Return the one word for an execution; lost is a running one whose writer is gone."""
+    if record.get("liveness") == Liveness.LOST:
+        return "lost"
+    return str(record["result"] or record["status"])
 
 
 def _files(artifact_status: str, running: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,24 +10,27 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+from orchestrator_cli.api.logs.log_bytes import LogState
 from orchestrator_cli.api.logs.log_service import LogService
-from orchestrator_cli.api.pages.execution_list import Row, row_of
+from orchestrator_cli.api.pages.execution_list import Row, judged_record, row_of
 from orchestrator_cli.api.reads.read_service import ReadService
-from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError
+from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.executions.keys import execution_prefix
 from orchestrator_cli.core.executions.logs.ansi import ESCAPE
-from orchestrator_cli.core.executions.logs.finding import StoredLogs, list_logs
-from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.logs.finding import LOGS_FOLDER, list_logs, log_name
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
 from orchestrator_cli.core.executions.record.repository import read_execution
 from orchestrator_cli.core.executions.record.status_probe import read_raw_record
+from orchestrator_cli.core.live.state import read_state
 from orchestrator_cli.core.retention.archive import (
     is_archived,
     is_readable,
     restore_terms,
     with_restore_status,
 )
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 SCREENSHOTS_A_PAGE = 60
@@ -44,6 +48,7 @@ class LogCard:
     size_bytes: int
     tail: str
     archived: str | None = None
+    state: str = "final"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +120,12 @@ class ExecutionViewer:
         execution_id = parse_execution_id(text)
         metadata = read_execution(self._store, execution_id).metadata
         checksums = {one.path: one.checksum for one in metadata.artifacts or ()}
-        row = row_of(metadata.to_dict(), self._reads.now())
+        row = row_of(judged_record(self._store, metadata), self._reads.now())
         run = metadata.run
-        stored = list_logs(self._store, execution_id, partial(read_raw_record, self._store))
         return ExecutionView(
             metadata,
             row,
-            self._log_cards(execution_id, stored),
+            [*self._log_cards(execution_id), *self._live_cards(metadata)],
             self._gallery(execution_id, place, checksums),
             self._folder(execution_id, place, checksums),
             shlex.join(run.command) if run else None,
@@ -129,8 +133,20 @@ class ExecutionViewer:
             row.duration,
         )
 
-    def _log_cards(self, execution_id: str, stored: StoredLogs) -> list[LogCard]:
-        return [self._log_card(execution_id, name, log) for name, log in stored.logs.items()]
+    def _log_cards(self, execution_id: str) -> list[LogCard]:
+        stored = list_logs(self._store, execution_id, partial(read_raw_record, self._store)).logs
+        return [self._log_card(execution_id, name, log) for name, log in stored.items()]
+
+    def _live_cards(self, metadata: ExecutionMetadata) -> list[LogCard]:
+        cards = []
+        for name in live_log_names(self._store, metadata):
+            with contextlib.suppress(NotFoundError):
+                tail = self._logs.open(metadata.execution_id, name).read(-_TAIL_BYTES, _TAIL_BYTES)
+                state = str(tail.state)
+                if state != LogState.FINAL:
+                    shown = last_lines(bytes(tail.data))
+                    cards.append(LogCard(name, tail.size_bytes, shown, state=state))
+        return cards
 
     def _log_card(self, execution_id: str, name: str, log: ObjectSummary) -> LogCard:
         start = max(0, log.size_bytes - _TAIL_BYTES)
@@ -195,6 +211,20 @@ class ExecutionViewer:
             return "its restore is under way"
         region = self._store.clients.region
         return f"to restore it takes {restore_terms(region, one.storage_class, 1, one.size_bytes)}"
+
+
+def live_log_names(store: ObjectReader, metadata: ExecutionMetadata) -> list[str]:
+    """Return the names of logs that are being written, or were when their writer was lost."""
+    if metadata.status is not Status.RUNNING:
+        return []
+    try:
+        found = store.run(read_state(metadata.execution_id))
+    except OrchestratorError as error:
+        if error.is_fatal:
+            raise
+        return []
+    names = (log_name(f"{LOGS_FOLDER}{log}") for log in (found.state.logs if found else ()))
+    return [name for name in names if name]
 
 
 def opening(path: str) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from orchestrator_cli.api.logs.log_service import LogService
-from orchestrator_cli.api.pages.execution_list import Row, row_of
+from orchestrator_cli.api.pages.execution_list import Row, judged_record, row_of
+from orchestrator_cli.api.pages.execution_view import live_log_names
 from orchestrator_cli.api.reads.read_service import ReadService
 from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError
 from orchestrator_cli.core.executions.ids import parse_execution_id
@@ -29,6 +30,7 @@ class LogView:
     archived: str | None = None
     hint: str | None = None
     kept: str = ""
+    is_stored: bool = True
 
 
 def log_view(reads: ReadService, logs: LogService, text: str, name: str) -> LogView:
@@ -37,13 +39,16 @@ def log_view(reads: ReadService, logs: LogService, text: str, name: str) -> LogV
     short = log_name(log_storage_path(name) or "")
     if not short:
         raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
-    record = read_execution(reads.store, execution_id).metadata.to_dict()
-    row = row_of(record, reads.now())
+    metadata = read_execution(reads.store, execution_id).metadata
+    row = row_of(judged_record(reads.store, metadata), reads.now())
     stored = list_logs(reads.store, execution_id, partial(read_raw_record, reads.store)).logs
     listed = stored.get(short)
-    view = LogView(execution_id, row, short, list(stored), listed.size_bytes if listed else 0)
+    names = [*stored, *live_log_names(reads.store, metadata)]
+    size = listed.size_bytes if listed else 0
+    view = LogView(execution_id, row, short, list(dict.fromkeys(names)), size)
     if listed is None:
-        return replace(view, size_bytes=logs.open(execution_id, short).read(0, 0).size_bytes)
+        size = logs.open(execution_id, short).read(0, 0).size_bytes
+        return replace(view, size_bytes=size, is_stored=False)
     try:
         ArchiveInspector(reads.store, reads.now()).check_readable(listed, f"logs/{short}.log")
     except ArchivedError as error:

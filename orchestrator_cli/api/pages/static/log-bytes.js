@@ -94,6 +94,22 @@ export class LogBytes {
     return chunk;
   }
 
+  // Keeps what has come at the end of a log that grows, so that it is not fetched again.
+  append({ start, data }) {
+    for (let from = 0; from < data.length; ) {
+      const at = Math.floor((start + from) / CHUNK_BYTES);
+      const before = this.chunks.get(at)?.data ?? new Uint8Array();
+      if (at * CHUNK_BYTES + before.length !== start + from) return;
+      const more = data.subarray(from, from + CHUNK_BYTES - before.length);
+      const whole = new Uint8Array(before.length + more.length);
+      whole.set(before);
+      whole.set(more, before.length);
+      const line = this.chunks.get(at)?.line ?? null;
+      this.keep(at, { start: at * CHUNK_BYTES, data: whole, line });
+      from += more.length;
+    }
+  }
+
   keep(at, chunk) {
     this.chunks.set(at, chunk);
     for (const old of this.chunks.keys()) {

@@ -30,9 +30,14 @@ export class LogView {
   }
 
   get atEnd() {
+    return this.wasAtEnd(this.log.size);
+  }
+
+  // Says whether the end was on the screen when the log had this size.
+  wasAtEnd(size) {
     const last = this.rows.at(-1);
     const below = this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight;
-    return (!last || last.end >= this.log.size) && below < 4;
+    return (!last || last.end >= size) && below < 4;
   }
 
   get top() {
@@ -256,10 +261,10 @@ export class LogView {
   }
 
   // Shows what has come since, where the last row was the end of the log.
-  async grow() {
+  async grow(before) {
     return this.queue(async () => {
       const last = this.rows.at(-1);
-      const was = this.atEnd || !last;
+      const was = this.wasAtEnd(before);
       if (last && last.end < this.log.size) {
         const { base, data } = await this.log.range(Math.max(0, last.end - 1), last.end);
         // The last line had no end yet.

@@ -223,10 +223,11 @@ function start() {
       const before = log.size;
       const part = await log.fetch(before, 256 * 1024, WAIT_SECONDS);
       if (part.data.length) {
-        const following = view.atEnd;
+        const following = view.wasAtEnd(before);
+        log.append(part);
         tellSize();
         unseen = following ? 0 : unseen + part.data.filter((byte) => byte === 10).length;
-        await view.grow();
+        await view.grow(before);
         $("new-lines").hidden = following;
         $("new-lines").textContent = `${unseen.toLocaleString()} new lines ↓`;
       } else if (performance.now() - begun < POLL_MS) {
@@ -234,7 +235,10 @@ function start() {
       }
     }
     tellSize();
-    if (log.state === "final") tell("search", "the test has ended");
+    if (log.state !== "final") return;
+    tell("search", "the test has ended");
+    const { result } = await (await log.request(lines.dataset.execution)).json();
+    if (result) tell("search", `the test has ended: ${result}`);
   }
 
   // --- what the reader does ----------------------------------------------------------------

@@ -35,7 +35,7 @@ def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
     text, _ = read_small_file(file)
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{printable(file)} is not valid TOML: {error}") from error
     try:
         return _checked(content, "", option_names)

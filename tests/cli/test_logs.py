@@ -126,7 +126,7 @@ def test_of_an_execution_that_runs_it_is_said(cli: RunCommand, s3: S3Client, buc
     assert cli("--quiet", "logs", execution_id).ok().err == ""
 
 
-@pytest.mark.parametrize("record", [b"not JSON", b"[]", None])
+@pytest.mark.parametrize("record", [b"not JSON", b"[]", b"[" * 100_000, None])
 def test_a_log_is_shown_whatever_its_record_is(
     cli: RunCommand, s3: S3Client, bucket: str, record: bytes | None
 ) -> None:

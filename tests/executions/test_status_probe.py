@@ -57,7 +57,7 @@ def test_everything_else_is_looked_at_in_full(
     assert not is_running_without_failures(open_store(bucket), execution)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
 def test_what_is_no_record(s3: S3Client, bucket: str, execution: str, content: bytes) -> None:
     s3.put_object(Bucket=bucket, Key=metadata_key(execution), Body=content)
     assert not is_running_without_failures(open_store(bucket), execution)

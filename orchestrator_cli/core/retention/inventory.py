@@ -10,7 +10,6 @@ import csv
 import gzip
 import hashlib
 import io
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import Any, Protocol, cast
 from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UsageError
+from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -142,13 +142,13 @@ class LocalInventory:
 def parse_manifest(content: bytes) -> Manifest:
     """Read manifest.json. Raises UsageError where a column is missing that costs depend on."""
     try:
-        record = json.loads(content)
+        record = parse_json(content)
         file_format = str(record["fileFormat"])
         created_at = datetime.fromtimestamp(int(record["creationTimestamp"]) / 1000, UTC)
         files = tuple(InventoryFile(one["key"], one.get("MD5checksum")) for one in record["files"])
         schema = str(record["fileSchema"])
         bucket = str(record["sourceBucket"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
         raise UsageError(
             "this is no manifest of an S3 Inventory", hint="name its manifest.json"
         ) from error

@@ -83,7 +83,7 @@ def read_prices(path: Path) -> PriceTable:
         raise UsageError(f"cannot read {printable(path)}: {error.strerror}") from error
     except KeyError as error:
         raise _invalid(path, f"{error.args[0]} is missing") from error
-    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise _invalid(path, str(error) or "not a price") from error
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, UsageError
+from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.tree import RECORD_NAME, BenchExecution
 from orchestrator_cli.core.executions.ids import execution_time
@@ -117,7 +118,7 @@ def write_record(execution: BenchExecution, record: BenchRecord) -> None:
 def parse_record(content: bytes, execution: BenchExecution) -> BenchRecord:
     """Validate a record. Raises IntegrityError naming the first thing that is wrong."""
     try:
-        record = json.loads(content)
+        record = parse_json(content)
     except ValueError as error:
         raise _invalid(f"not JSON: {error}") from error
     if not isinstance(record, dict):

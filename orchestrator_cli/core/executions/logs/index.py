@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
 from orchestrator_cli.core.executions.logs.search import whole_lines
 from orchestrator_cli.core.s3.part_plan import MIB
@@ -72,7 +73,7 @@ def parse_index(content: bytes) -> LogIndex | None:
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
         plain = unpacker.decompress(content, MAX_INDEX_BYTES)
-        record = json.loads(plain)
+        record = parse_json(plain)
         if record["version"] != INDEX_VERSION or not unpacker.eof:
             return None
         size, etag, count = record["size_bytes"], record["etag"], record["line_count"]

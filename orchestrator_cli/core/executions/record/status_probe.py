@@ -6,10 +6,10 @@ that runs and has no failures needs to know just that; everything else is read i
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError
+from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.executions.keys import MAX_METADATA_READ_BYTES, metadata_key
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 
@@ -29,7 +29,7 @@ def is_running_without_failures(store: ObjectReader, execution_id: str) -> bool:
     """Say whether it certainly is so. False where it is not, or where a full look must tell."""
     try:
         content = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES).content
-        record = json.loads(content)
+        record = parse_json(content)
     except (IntegrityError, NotFoundError, ValueError):
         return False
     if not isinstance(record, dict) or record.get("execution_id") != execution_id:
@@ -41,7 +41,7 @@ def read_raw_record(store: ObjectReader, execution_id: str) -> dict[str, Any]:
     """Return the metadata as it is, not validated. Raises NotFoundError, IntegrityError."""
     try:
         content = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES).content
-        record = json.loads(content)
+        record = parse_json(content)
     except ValueError as error:
         raise IntegrityError(f"metadata.json of {execution_id} is not JSON") from error
     return record if isinstance(record, dict) else {}

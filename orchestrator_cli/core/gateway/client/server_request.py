@@ -13,6 +13,7 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     UsageError,
 )
+from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.messages import ERROR_KINDS, PROBLEM_PREFIX, PROBLEM_TYPE
 from orchestrator_cli.core.http.transport import Response
@@ -101,7 +102,7 @@ def incompatible_server() -> OrchestratorError:
 def parse_answer(response: Response, what: str) -> dict[str, Any]:
     """Return what the server told. Raises its problem as the library's error."""
     try:
-        record = json.loads(response.body)
+        record = parse_json(response.body)
     except ValueError:
         record = None
     if response.status == 200 and isinstance(record, dict):

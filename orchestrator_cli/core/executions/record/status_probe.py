@@ -51,7 +51,7 @@ def may_be_running(store: ObjectReader, execution_id: str) -> bool:
     """Return False where the record says that the execution is finished. Raises NotFoundError."""
     try:
         content = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES).content
-        record = json.loads(content)
+        record = parse_json(content)
     except (IntegrityError, ValueError):
         return True
     return not isinstance(record, dict) or record.get("status") != "completed"

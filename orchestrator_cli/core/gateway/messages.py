@@ -183,11 +183,11 @@ class UploadTerms(BaseModel):
         description="Whether bodies need an MD5 too: the storage may not check SHA-256."
     )
     base_part_bytes: int = Field(
-        description="A file of up to so many bytes is sent whole.", examples=[BASE_PART_BYTES]
+        ge=1, description="A file of up to so many bytes is sent whole.", examples=[BASE_PART_BYTES]
     )
-    max_files: int = Field(description="In one request.", examples=[MAX_FILES])
-    max_parts: int = Field(description="In one request.", examples=[MAX_PART_OFFERS])
-    max_changes: int = Field(description="In one record.", examples=[MAX_CHANGES])
+    max_files: int = Field(ge=1, description="In one request.", examples=[MAX_FILES])
+    max_parts: int = Field(ge=1, description="In one request.", examples=[MAX_PART_OFFERS])
+    max_changes: int = Field(ge=1, description="In one record.", examples=[MAX_CHANGES])
 
 
 class StoredFile(BaseModel):

@@ -1,0 +1,55 @@
+"""A server that answers nonsense is told to be none; it is never an unexpected error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import RunCommand
+from tests.support.benches import bench_environment
+from tests.support.executions import make_id
+from tests.support.scripted import Peer, scripted
+
+ID = make_id()
+TERMS = {
+    "execution_id": ID,
+    "status": "running",
+    "failures": [],
+    "content_md5": False,
+    "base_part_bytes": 8 * 1024 * 1024,
+    "max_files": 10,
+    "max_parts": 10,
+    "max_changes": 10,
+}
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"max_files": 0},
+        {"max_changes": 0},
+        {"max_changes": -1},
+        {"base_part_bytes": "many"},
+        {"failures": None},
+        {"status": ["running"]},
+    ],
+)
+def test_terms_that_nobody_can_keep_are_no_servers(
+    terms: dict[str, Any], cli: RunCommand, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+
+    def answer_everything(peer: Peer) -> None:
+        while True:
+            peer.request()
+            peer.answer(
+                json.dumps(TERMS | terms).encode(), "200 OK", "Content-Type: application/json"
+            )
+
+    with scripted(answer_everything) as server:
+        upload = ("upload", ID, tmp_path / "a.txt", "--via", server.url)
+        result = cli(*upload, env=bench_environment("token")).expect(2)
+    assert "is no `orchestrator serve`" in result.err

@@ -32,13 +32,12 @@ _OF_PATHS = frozenset(
     "exists glob hardlink_to is_dir is_file is_symlink iterdir lstat mkdir read_bytes read_text "
     "readlink resolve rglob rmdir samefile symlink_to touch unlink write_bytes write_text".split()
 )
-# Where the first directory of a tree, which a user has named, is made; a file without a name; what
-# is asked of S3; devices; and a command's way, found as a shell would.
+# Where the first directory of a tree, which a user has named, is made; a file without a name;
+# devices; and a command's way, found as a shell would.
 _ALLOWED = frozenset(
     {
         ("core/transfer/download/destination.py", "os.makedirs"),
-        ("core/transfer/upload/stream_parts.py", "tempfile.TemporaryFile"),
-        ("core/transfer/upload/stream_upload.py", "self._store.exists"),
+        ("core/transfer/upload/parts/stream_parts.py", "tempfile.TemporaryFile"),
         ("runner/output_copier.py", "os.open"),
         ("runner/process.py", "shutil.which"),
         ("runner/signals.py", "open"),

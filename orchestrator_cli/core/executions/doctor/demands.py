@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.executions.doctor.access import without_setting
 from orchestrator_cli.core.executions.doctor.checker import Finding, Verdict
 from orchestrator_cli.core.executions.doctor.scratch import Scratch
@@ -28,7 +28,7 @@ def read_demands(scratch: Scratch) -> Finding:
     """Tell what the bucket's policy denies without, and which options give it."""
     try:
         answer = read_setting(scratch.store, "get_bucket_policy", "Policy").answer
-        policy = json.loads(answer.get("Policy") or "{}")
+        policy = parse_json(answer.get("Policy") or "{}")
     except OrchestratorError as error:
         return without_setting(error, "NoSuchBucketPolicy", "no policy")
     except ValueError:

@@ -188,7 +188,7 @@ def _names(shown: LogSource) -> tuple[str, ...]:
     stored = shown.list_stored()
     sizes = stored.sizes(shown.live_names() if stored.is_running else {})
     if not sizes and stored.is_running and shown.patience is not None:
-        sizes = stored.sizes(shown.live.wait_for_names(shown.patience))
+        sizes = stored.sizes(shown.live.wait_for_names())
     first = first_log(sizes)
     if stored.is_running and shown.patience is None:
         shown.note_running()

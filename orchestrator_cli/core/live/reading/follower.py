@@ -120,7 +120,9 @@ class LogFollower:
 
         The writer stores it once the log has ended, or where the segments were given up.
         """
-        self._offset = max(self._offset, self._reader.offset)
+        if self._reader.offset > self._offset:
+            # The reader has left out what is before the lines that were asked for.
+            self._offset, self._digests = self._reader.offset, None
         if head.size_bytes < self._offset:
             raise IntegrityError(
                 f"{printable(self._key)} has {head.size_bytes:,} bytes, but {self._offset:,} bytes"

@@ -54,6 +54,7 @@ def test_running_log_is_shown_as_far_as_it_is_there(
     }.items():
         result = cli("logs", out.execution_id, *options).ok()
         assert (result.stdout, result.err) == (shown, note)
+    assert "no such log" in cli("logs", out.execution_id, "bench").expect(4).err
     out.store(b"stored\n")
     stored = cli("logs", out.execution_id, "stdout").ok()
     assert (stored.out, stored.err) == ("stored\n", "")

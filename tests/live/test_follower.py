@@ -215,10 +215,19 @@ def test_writer_that_comes_back_is_followed_again(
     assert [notice for notice, _ in followed.notices] == [Notice.LOST, Notice.ALIVE_AGAIN]
 
 
+@pytest.mark.parametrize("heartbeat", [False, True])
 def test_finished_execution_without_the_log_ends_it(
-    s3: S3Client, bucket: str, writer: LogWriter, followed: Followed, clock: Clock, execution: str
+    s3: S3Client,
+    bucket: str,
+    writer: LogWriter,
+    followed: Followed,
+    clock: Clock,
+    execution: str,
+    heartbeat: bool,
 ) -> None:
-    writer.write(b"one\n")
+    writer.write(b"one\n", *([b""] if heartbeat else []))
+    if heartbeat:
+        writer.beat()
     clock.at(10, lambda: put_execution(s3, bucket, execution, status="completed", result="error"))
     with pytest.raises(WriterGoneError, match=r"stdout\.log was not stored; it ends at byte 4"):
         followed.follow(patience=Patience(has_no_end=True))

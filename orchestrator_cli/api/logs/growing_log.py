@@ -26,7 +26,8 @@ _LOOK_SECONDS = 15.0
 class GrowingLog:
     """One log that is being written. Safe to share between threads.
 
-    `state` is `final` once the whole log is stored; this one is of no use then.
+    `state` is `final` once the whole log is stored. It may be longer than what is read here, so
+    this one never says that of what it reads: it is of no use any more.
     """
 
     def __init__(
@@ -84,7 +85,9 @@ class GrowingLog:
         before = kept.data[: start - kept.offset]
         data = kept.data[len(before) : len(before) + wanted]
         line = kept.line + before.count(b"\n")
-        return LogBytes(start, data, size, self.state, line if kept.data or not start else None)
+        return LogBytes(
+            start, data, size, self._told_state, line if kept.data or not start else None
+        )
 
     def _read_before(self, start: int, wanted: int) -> LogBytes:
         reader = LiveReader(self._store, self._execution_id, self._log)
@@ -97,7 +100,11 @@ class GrowingLog:
             size += len(parts[-1])
             if size >= wanted:
                 break
-        return LogBytes(first, b"".join(parts), self.size_bytes, self.state, line)
+        return LogBytes(first, b"".join(parts), self.size_bytes, self._told_state, line)
+
+    @property
+    def _told_state(self) -> LogState:
+        return LogState.LOST if self.state is LogState.LOST else LogState.GROWING
 
     def _keep(self, chunk: LiveChunk) -> None:
         kept = self._kept if self._kept.data else LiveChunk(chunk.offset, b"", chunk.line)
@@ -132,13 +139,17 @@ class GrowingLogs:
         self._logs: OrderedDict[tuple[str, str], GrowingLog] = OrderedDict()
 
     def known(self, execution_id: str, log: str) -> GrowingLog | None:
-        """Return a log that was found before and is not stored yet."""
+        """Return a log that was found before and is not stored yet, as it is now."""
         with self._lock:
             found = self._logs.get((execution_id, log))
-            if found is not None and found.state is LogState.FINAL:
-                del self._logs[execution_id, log]
-                return None
+        if found is None:
+            return None
+        found.poll()
+        if found.state is not LogState.FINAL:
             return found
+        with self._lock:
+            self._logs.pop((execution_id, log), None)
+        return None
 
     def find(self, execution_id: str, log: str) -> GrowingLog | None:
         """Return a log that is not stored; None where nobody writes it either."""

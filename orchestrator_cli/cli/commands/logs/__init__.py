@@ -134,7 +134,8 @@ def logs(
     error. --follow goes on from there: it needs no more than to read the bucket, ends with the log,
     and compares what it has printed with the log that is stored then. Once nothing has been heard
     of the writer for 90 s it says so; after --gone-after it ends with 3, unless standard error is a
-    terminal.
+    terminal. A follower asks S3 once a second, seldom where the log is quiet: at most $0.0015 an
+    hour for each log.
 
     --grep searches the text without escape sequences and line endings. Text is UTF-8; a line that
     is not valid UTF-8 is searched as Latin-1 as well. The time grows only with the size of the log,
@@ -188,7 +189,7 @@ def _names(shown: LogSource) -> tuple[str, ...]:
     stored = shown.list_stored()
     sizes = stored.sizes(shown.live_names() if stored.is_running else {})
     if not sizes and stored.is_running and shown.patience is not None:
-        sizes = stored.sizes(shown.live.wait_for_names(shown.patience))
+        sizes = stored.sizes(shown.live.wait_for_names())
     first = first_log(sizes)
     if stored.is_running and shown.patience is None:
         shown.note_running()

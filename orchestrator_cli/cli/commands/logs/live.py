@@ -43,11 +43,14 @@ def live_log_of(name: str) -> str | None:
 class LiveLogs:
     """The live logs of one execution."""
 
-    def __init__(self, app: App, store: ObjectReader, execution_id: str) -> None:
+    def __init__(
+        self, app: App, store: ObjectReader, execution_id: str, patience: Patience
+    ) -> None:
         self._app = app
         self._store = store
         self._execution_id = execution_id
         self._heartbeat = Heartbeat(store, execution_id)
+        self._watch = LivenessWatch(self._heartbeat, patience, self._tell)
         self._has_noted = False
 
     def names(self) -> dict[str, int]:
@@ -60,8 +63,9 @@ class LiveLogs:
             for log, position in stored.state.logs.items()
         }
 
-    def wait_for_names(self, patience: Patience) -> dict[str, int]:
+    def wait_for_names(self) -> dict[str, int]:
         """Return the names once there are any; {} where there are none for too long."""
+        patience = self._watch.patience
         clock, wait = self._store.retry.clock, self._store.retry.wait
         began_at = clock()
         while not (names := self.names()):
@@ -84,7 +88,7 @@ class LiveLogs:
             return False
 
     def note_running(self) -> None:
-        """Say, once, that the execution is running, or that its writer is lost."""
+        """Say, once, whether the execution is running, its writer lost, or the log not stored."""
         if self._has_noted:
             return
         self._has_noted = True
@@ -94,26 +98,25 @@ class LiveLogs:
             what = f"has shown no sign of life for {stored.age_seconds:,.0f} s"
             if liveness(stored.age_seconds) is Liveness.LOST:
                 what = f"is lost: it {what}"
+        if not may_be_running(self._store, self._execution_id):
+            what = "has ended without storing this log"
         self._app.output.note(f"{self._execution_id} {what}; this is what is stored of it so far")
 
     def snapshot(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]] | None:
         """Return what there is of a log, or its last lines; None where there is nothing."""
         log = live_log_of(name)
-        if log is None or (self._state() is None and not self._has_segments(log)):
+        if log is None or not self._is_live(log):
             return None
         self.note_running()
         return _with_line_number(self._join(log, lines).read_new())
 
-    def follow(
-        self, name: str, lines: int | None, patience: Patience
-    ) -> tuple[int, Iterator[LiveChunk]]:
+    def follow(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]]:
         """Return a log from its beginning or its last lines on, to its end once that has come."""
         log = live_log_of(name) or name
         reader = self._join(log, lines)
         if reader.offset and lines is None:
-            self._app.output.note(f"the first {reader.offset:,} bytes have expired")
-        watch = LivenessWatch(self._heartbeat, patience, partial(self._tell, name))
-        follower = LogFollower(self._store, self._execution_id, log, reader, watch)
+            self._app.output.note(f"{name}: the first {reader.offset:,} bytes have expired")
+        follower = LogFollower(self._store, self._execution_id, log, reader, self._watch)
         return _with_line_number(follower.chunks())
 
     def _join(self, log: str, lines: int | None) -> LiveReader:
@@ -132,15 +135,17 @@ class LiveLogs:
             # Who may not read what is live may read what is stored.
             return None
 
-    def _has_segments(self, log: str) -> bool:
+    def _is_live(self, log: str) -> bool:
+        stored = self._state()
+        if stored is not None:
+            return log in stored.state.logs
         try:
             return log in list_live_logs(self._store, self._execution_id)
         except (AccessError, NotFoundError):
             return False
 
-    def _tell(self, name: str, notice: Notice, seconds: float) -> None:
-        text = _NOTICES[notice].format(seconds=seconds, id=self._execution_id)
-        self._app.output.note(f"{name}: {text}")
+    def _tell(self, notice: Notice, seconds: float) -> None:
+        self._app.output.note(_NOTICES[notice].format(seconds=seconds, id=self._execution_id))
 
 
 def _with_line_number(chunks: Iterator[LiveChunk]) -> tuple[int, Iterator[LiveChunk]]:

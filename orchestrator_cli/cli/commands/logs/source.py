@@ -52,8 +52,10 @@ class LogSource:
     def live(self) -> LiveLogs:
         """Those that are still being written."""
         from orchestrator_cli.cli.commands.logs.live import LiveLogs
+        from orchestrator_cli.core.live.reading.heartbeat import Patience
 
-        return LiveLogs(self.app, self.store, self.execution_id)
+        patience = self.patience or Patience()
+        return LiveLogs(self.app, self.store, self.execution_id, patience)
 
     def list_stored(self) -> StoredLogs:
         """Return the logs that are stored. Raises NotFoundError."""
@@ -135,7 +137,7 @@ class LogSource:
         if self.patience is not None:
             if not self.live.may_come(name):
                 return None
-            return self.live.follow(name, view.last, self.patience)
+            return self.live.follow(name, view.last)
         return self.live.snapshot(name, None if view.needs_all_lines else view.last)
 
     def _open_stored(self, name: str, view: LogView) -> Blocks:

@@ -7,26 +7,26 @@ from orchestrator_cli.core.s3.compare import best_stored_checksum
 from orchestrator_cli.core.s3.part_plan import DOUBLING, part_bytes
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 
-_ALGORITHMS = ("sha256", "md5")
+# An object of one PutObject has its SHA-256, in its metadata at least; of parts there may be MD5s.
+_PART_ALGORITHMS = ("sha256", "md5")
 
 
 class GrowingDigests:
     """Hashes the bytes of a log from its beginning, as a whole and by the parts of a stream."""
 
     def __init__(self) -> None:
-        self._whole = {name: create_hash(name) for name in _ALGORITHMS}
-        self._parts: dict[str, list[bytes]] = {name: [] for name in _ALGORITHMS}
+        self._whole = create_hash("sha256")
+        self._parts: dict[str, list[bytes]] = {name: [] for name in _PART_ALGORITHMS}
         self._begin_part()
 
     def _begin_part(self) -> None:
-        self._part = {name: create_hash(name) for name in _ALGORITHMS}
+        self._part = {name: create_hash(name) for name in _PART_ALGORITHMS}
         self._left = part_bytes(len(self._parts["sha256"]) + 1)
 
     def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
         view = memoryview(data)
-        for whole in self._whole.values():
-            whole.update(view)
+        self._whole.update(view)
         while view:
             piece, view = view[: self._left], view[self._left :]
             for part in self._part.values():
@@ -50,7 +50,9 @@ class GrowingDigests:
             return False
         algorithm = stored.checksum.algorithm
         if stored.schedule is None:
-            own = Checksum(algorithm, self._whole[algorithm].hexdigest())
+            if algorithm != "sha256":
+                return False
+            own = Checksum(algorithm, self._whole.hexdigest())
         else:
             rest = [self._part[algorithm].digest()] if self._left_of_part else []
             own = composite(algorithm, [*self._parts[algorithm], *rest])

@@ -120,7 +120,9 @@ class LogFollower:
 
         The writer stores it once the log has ended, or where the segments were given up.
         """
-        self._offset = max(self._offset, self._reader.offset)
+        if self._reader.offset > self._offset:
+            # The reader has left out what is before the lines that were asked for.
+            self._offset, self._digests = self._reader.offset, None
         if head.size_bytes < self._offset:
             raise IntegrityError(
                 f"{printable(self._key)} has {head.size_bytes:,} bytes, but {self._offset:,} bytes"
@@ -140,8 +142,8 @@ class LogFollower:
     def _check_writer(self) -> None:
         """Raise WriterGoneError where nobody will store the final object by himself."""
         quiet_seconds = self._clock() - self._grew_at
-        now, silent_seconds = self._watch.look(quiet_seconds)
-        if now is Liveness.ALIVE:
+        seen = self._watch.look(quiet_seconds)
+        if seen.liveness is Liveness.ALIVE and not seen.has_ended:
             return
         is_finished = not may_be_running(self._store, self._execution_id)
         if is_finished and self._store.head_for_compare(self._key) is None:
@@ -149,10 +151,10 @@ class LogFollower:
                 f"{self._log} was not stored; it ends at byte {self._offset:,}",
                 hint=f"`orchestrator show {self._execution_id}` may say why",
             )
-        if now is Liveness.LOST and not self._patience.has_no_end:
+        if seen.liveness is Liveness.LOST and not self._patience.has_no_end:
             raise WriterGoneError(
                 f"{self._log} ends at byte {self._offset:,} for now: its writer has shown no sign"
-                f" of life for {silent_seconds:,.0f} s",
+                f" of life for {seen.silent_seconds:,.0f} s",
                 hint="`orchestrator run --resume` on its host goes on; "
                 f"`orchestrator salvage {self._execution_id}` keeps what is there",
             )

@@ -62,6 +62,15 @@ class Heartbeat:
             return self._last
 
 
+@dataclass(frozen=True, slots=True)
+class SignOfLife:
+    """What was last seen of a writer. `has_ended`: it has said that all of its logs have ended."""
+
+    liveness: Liveness
+    silent_seconds: float
+    has_ended: bool
+
+
 class LivenessWatch:
     """Tells each change of a writer's liveness once. `patience` says when it is given up."""
 
@@ -71,16 +80,16 @@ class LivenessWatch:
         self.tell = on_notice
         self._last = Liveness.ALIVE
 
-    def look(self, quiet_seconds: float) -> tuple[Liveness, float]:
-        """Return the liveness now, and for how many seconds there has been no sign of life.
+    def look(self, quiet_seconds: float) -> SignOfLife:
+        """Return how things stand now.
 
-        Where there is no heartbeat, it is judged by how long nothing has come.
+        Where there is no heartbeat, the writer is judged by how long nothing has come.
         """
         stored = self._heartbeat.read()
         silent_seconds = quiet_seconds if stored is None else stored.age_seconds
         now = liveness(silent_seconds, self.patience.gone_after_seconds)
         self.note(now, silent_seconds)
-        return now, silent_seconds
+        return SignOfLife(now, silent_seconds, stored is not None and stored.state.ended)
 
     def note(self, now: Liveness, silent_seconds: float = 0.0) -> None:
         """Tell the liveness where it is another than before.

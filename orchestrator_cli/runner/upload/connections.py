@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
+from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.connection.session import S3Session
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
 
 _CONCURRENCY = 16
+# The second one is for credentials that had expired.
+_LIVE_ATTEMPTS = 2
 # So many files in a row that S3 did not take, none between them that it took: it is down.
 _DOWN_AFTER_FAILURES = 4
 
@@ -91,6 +95,12 @@ class Connections:
             if self.stopped:
                 store.retry.stop.set()
         return store
+
+    def live_store(self) -> ArtifactStore:
+        """Return a store for live logs, whose writer backs off by itself. Raises as `store`."""
+        store = self.store()
+        policy = RetryPolicy(attempts=_LIVE_ATTEMPTS, patience_seconds=0, stop=store.retry.stop)
+        return ArtifactStore(S3Session(store.clients.settings, policy))
 
     def transfers(self, store: ArtifactStore) -> TransferEngine:
         """Return an engine for files, which counts them."""

@@ -76,7 +76,7 @@ class LiveFollower:
     def _write(self, opened: contextlib.ExitStack, resumed: bool) -> None:
         if not resumed and not self._execution.wait_until_created(self._ended):
             return
-        store = S3LiveStore(self._connections.store(), self._run.start.execution_id)
+        store = S3LiveStore(self._connections.live_store(), self._run.start.execution_id)
         if resumed and store.read_state() is None:
             return
         self._writer(store, opened).follow(self._ended, resumed=resumed)

@@ -39,6 +39,7 @@ from orchestrator_cli.core.executions.keys import (
     derived_prefix,
     history_key,
     live_prefix,
+    live_state_key,
 )
 
 _LIST, _WRITE, _READ = "list objects", "write files", "read files"
@@ -78,6 +79,7 @@ PROBES: tuple[Probe, ...] = (
     # Only who writes the history compares what is there.
     *_area("history", HISTORY_PREFIX, history_key, read_needs=("write history",)),
     *_area("live logs", LIVE_PREFIX, lambda one: f"{live_prefix(one)}logs/doctor"),
+    *_area("heartbeats", LIVE_PREFIX, live_state_key),
     *_area("derived objects", DERIVED_PREFIX, lambda one: f"{derived_prefix(one)}doctor"),
     Probe(_ABORT, abort_upload, "s3:AbortMultipartUpload", _FILES),
     Probe("create-only put", put_twice, _PUT, _FILES, _READ_BACK),

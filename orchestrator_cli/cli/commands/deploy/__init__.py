@@ -11,6 +11,7 @@ from orchestrator_cli.cli.commands.deploy.eks import eks
 from orchestrator_cli.cli.commands.deploy.iam import iam
 from orchestrator_cli.cli.commands.deploy.image import image
 from orchestrator_cli.cli.commands.deploy.monitoring import alerts, grafana
+from orchestrator_cli.cli.commands.deploy.serve import serve
 from orchestrator_cli.cli.options import CommandGroup, Example
 
 
@@ -30,5 +31,5 @@ def deploy() -> None:
     """
 
 
-for _member in (systemd, ec2, eks, image, github, gitlab, jenkins, iam, alerts, grafana):
+for _member in (systemd, ec2, eks, image, github, gitlab, jenkins, serve, iam, alerts, grafana):
     deploy.add_command(_member)

@@ -9,8 +9,11 @@ from orchestrator_cli.infrastructure.target import BucketTarget
 from orchestrator_cli.infrastructure.yaml import render_yaml
 
 _HEAD = "# .github/workflows/tests.yml\n"
-# A job that is cancelled, or runs out of time, did not come to its end.
-_RESULT = "${{ job.status == 'success' && 'pass' || job.status == 'failure' && 'fail' || 'error' }}"
+# A job that is cancelled, or never came to its tests, is neither pass nor fail.
+_RESULT = (
+    "${{ steps.test.outcome == 'success' && 'pass'"
+    " || steps.test.outcome == 'failure' && 'fail' || 'error' }}"
+)
 _LABELS = {
     "commit": "$GITHUB_SHA",
     "url": "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_ID",
@@ -24,7 +27,7 @@ def render_github(target: BucketTarget, job: CiJob) -> str:
         {"uses": "actions/checkout@v4"},
         *_credentials(target, job),
         {"name": "Begin", **_MAY_FAIL, "run": begin(job)},
-        {"name": "Test", "run": test(job)},
+        {"name": "Test", "id": "test", "run": test(job)},
         {
             "name": "Store",
             "if": "always()",

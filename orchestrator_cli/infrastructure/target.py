@@ -18,6 +18,7 @@ _PATTERNS = {
     "bench": r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
     "root": r"/[A-Za-z0-9/._-]*",
     "user": r"[a-z_][a-z0-9_-]{0,31}",
+    "server name": r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?",
     "name": r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?",
     "image": r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}",
     "role ARN": r"arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9+=,.@_/-]+",

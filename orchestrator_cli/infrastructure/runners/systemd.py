@@ -59,6 +59,20 @@ def render_systemd(target: BucketTarget, unit: SyncUnit, part: UnitPart = UnitPa
     return "\n".join(texts)
 
 
+# What no command of this tool needs.
+HARDENING = """\
+MemoryMax=1G
+NoNewPrivileges=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectSystem=full
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictSUIDSGID=yes
+LockPersonality=yes
+"""
 _WATCHING = """\
 Type=exec
 Restart=always
@@ -112,15 +126,4 @@ EnvironmentFile=-/etc/orchestrator/environment
 ExecStart={unit.program} sync-efs --root {unit.root}{bench}{watch}
 Nice=10
 IOSchedulingClass=idle
-MemoryMax=1G
-NoNewPrivileges=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectSystem=full
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictSUIDSGID=yes
-LockPersonality=yes
-{_WATCHING if unit.timer_every is None else _ONCE}"""
+{HARDENING}{_WATCHING if unit.timer_every is None else _ONCE}"""

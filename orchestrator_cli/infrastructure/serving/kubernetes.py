@@ -1,0 +1,139 @@
+"""A Deployment of servers, with their account and Service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator_cli.infrastructure.runners.eks import USER_ID
+from orchestrator_cli.infrastructure.target import BucketTarget, validate
+from orchestrator_cli.infrastructure.yaml import render_yaml
+
+_PORT = 8080
+_TOKENS = "orchestrator-tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSpec:
+    """What is deployed. Without `role_arn`, an EKS Pod Identity association names the role."""
+
+    name: str
+    namespace: str
+    image: str
+    role_arn: str | None
+    replicas: int = 2
+
+    def __post_init__(self) -> None:
+        validate("name", self.name)
+        validate("name", self.namespace)
+        validate("image", self.image)
+        if self.role_arn is not None:
+            validate("role ARN", self.role_arn)
+
+
+def render_serve_kubernetes(target: BucketTarget, spec: ServeSpec) -> str:
+    """Return a ServiceAccount, a Deployment and a Service; the Secret of tokens is made apart."""
+    return render_yaml(_account(spec), _deployment(target, spec), _service(spec))
+
+
+def _metadata(spec: ServeSpec) -> dict[str, Any]:
+    return {"name": spec.name, "namespace": spec.namespace, "labels": {"app": spec.name}}
+
+
+def _account(spec: ServeSpec) -> dict[str, Any]:
+    metadata = _metadata(spec)
+    if spec.role_arn is not None:
+        metadata["annotations"] = {"eks.amazonaws.com/role-arn": spec.role_arn}
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": metadata,
+        "automountServiceAccountToken": False,
+    }
+
+
+def _deployment(target: BucketTarget, spec: ServeSpec) -> dict[str, Any]:
+    labels = {"app": spec.name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(spec),
+        "spec": {
+            "replicas": spec.replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": _pod(target, spec)},
+        },
+    }
+
+
+def _pod(target: BucketTarget, spec: ServeSpec) -> dict[str, Any]:
+    return {
+        "serviceAccountName": spec.name,
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 60,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(target, spec)],
+        "volumes": [
+            {"name": "tokens", "secret": {"secretName": _TOKENS, "defaultMode": 0o440}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+
+
+def _container(target: BucketTarget, spec: ServeSpec) -> dict[str, Any]:
+    listen = ["--host", "0.0.0.0", "--port", str(_PORT)]  # noqa: S104 - tokens are needed
+    return {
+        "name": "serve",
+        "image": spec.image,
+        "command": ["orchestrator", "serve", *listen, "--tokens", "/tokens/tokens"],
+        "env": [
+            {"name": "ORCHESTRATOR_BUCKET", "value": target.bucket},
+            {"name": "AWS_REGION", "value": target.region},
+        ],
+        "ports": [{"name": "http", "containerPort": _PORT}],
+        "startupProbe": _probe("/healthz", 2, 30),
+        "livenessProbe": _probe("/healthz", 10, 3),
+        # It is not ready while the bucket cannot be listed; to start it again would not help.
+        "readinessProbe": _probe("/readyz", 10, 3),
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "256Mi"},
+            "limits": {"cpu": "2", "memory": "1Gi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        # As a directory: a Secret that changes reaches no file that is mounted by itself.
+        "volumeMounts": [
+            {"name": "tokens", "mountPath": "/tokens", "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
+        ],
+    }
+
+
+def _probe(path: str, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": 10,
+        "failureThreshold": failures,
+    }
+
+
+def _service(spec: ServeSpec) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(spec),
+        "spec": {
+            "selector": {"app": spec.name},
+            "ports": [{"name": "http", "port": 80, "targetPort": "http"}],
+        },
+    }

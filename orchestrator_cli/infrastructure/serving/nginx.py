@@ -1,0 +1,57 @@
+"""What stands before a server: TLS, and limits for each client."""
+
+from __future__ import annotations
+
+from orchestrator_cli.infrastructure.target import validate
+
+_SITE = """\
+# /etc/nginx/conf.d/orchestrator.conf
+limit_req_zone $binary_remote_addr zone=orchestrator:10m rate=50r/s;
+limit_conn_zone $binary_remote_addr zone=orchestrator_connections:10m;
+# A query string may be a signature or a search: it is not logged.
+log_format orchestrator '$remote_addr [$time_local] "$request_method $uri" $status $bytes_sent';
+
+server {
+  listen 443 ssl;
+  listen [::]:443 ssl;
+  server_name @name@;
+
+  ssl_certificate /etc/nginx/tls/@name@.crt;
+  ssl_certificate_key /etc/nginx/tls/@name@.key;
+  ssl_protocols TLSv1.2 TLSv1.3;
+
+  access_log /var/log/nginx/orchestrator.log orchestrator;
+  # What is uploaded goes to S3 directly; these are only messages.
+  client_max_body_size 2m;
+  limit_req zone=orchestrator burst=200 nodelay;
+  limit_req_status 429;
+  limit_conn orchestrator_connections 64;
+  limit_conn_status 429;
+
+  location / {
+    proxy_pass http://127.0.0.1:@port@;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-For $remote_addr;
+    # A log that is followed comes as it is written, and may be silent for a while.
+    proxy_buffering off;
+    proxy_read_timeout 10m;
+  }
+
+  # For Prometheus on this machine only.
+  location = /metrics {
+    allow 127.0.0.1;
+    allow ::1;
+    deny all;
+    proxy_pass http://127.0.0.1:@port@;
+  }
+}
+"""
+
+
+def render_nginx(server_name: str, port: int) -> str:
+    """Return a site that passes on to a server on loopback."""
+    name = validate("server name", server_name)
+    return _SITE.replace("@name@", name).replace("@port@", str(port))

@@ -1,0 +1,132 @@
+"""`deploy github|gitlab|jenkins`: the steps of a job, run as a runner does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.conftest import RunCommand
+from tests.support import faults
+from tests.support.executions import read_record
+from tests.support.objects import bucket_contents
+from tests.support.printed import check_shell
+from tests.support.proxy import Proxy
+from tests.support.running import process_environment
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PROGRAM = """printf '%s\\n' "it's $1"; echo x >results/x; exit 3"""
+COMMAND = ["sh", "-c", PROGRAM, "sh", "$HOME a\\b"]
+ARN = "arn:aws:iam::123456789012:role/writer"
+# Stands for Python's venv and pip: the tool is there as it is here.
+PYTHON = """\
+#!/bin/sh
+mkdir -p .orchestrator/bin
+ln -sf @programs@/orchestrator .orchestrator/bin/
+ln -sf /bin/true .orchestrator/bin/pip
+"""
+
+
+def steps_of(cli: RunCommand, system: str, *options: str) -> tuple[str, str, str]:
+    """Return the shell of begin, test and store."""
+    words = ("--package", "w.whl", "--suite", "it's", *options, "--", *COMMAND)
+    out = cli("deploy", system, *words).ok().out
+    if system == "github":
+        job = yaml.safe_load(out)["jobs"]["tests"]
+        named = {step.get("name"): step for step in job["steps"]}
+        assert named["Store"]["if"] == "always()"
+        may_fail = [
+            one.get("name", one.get("uses")) for one in job["steps"] if one.get("continue-on-error")
+        ]
+        assert may_fail[-2:] == ["Begin", "Store"]
+        return named["Begin"]["run"], named["Test"]["run"], named["Store"]["run"]
+    if system == "gitlab":
+        job = yaml.safe_load(out)["tests"]
+        return job["before_script"][0], job["script"][0], job["after_script"][0]
+    scripts = re.findall(r"'''((?:[^'\\]|\\.)*)'''", out)
+    begin, test, store = (re.sub(r"\\(.)", r"\1", one) for one in scripts)
+    return begin, test, store
+
+
+@pytest.mark.parametrize("system", ["github", "gitlab", "jenkins"])
+def test_the_steps_pass_shellcheck(cli: RunCommand, bucket: str, system: str) -> None:
+    for script in steps_of(cli, system, *(("--role-arn", ARN) * (system != "jenkins"))):
+        check_shell(script, "sh")
+
+
+def test_the_token_of_a_job_is_what_its_role_trusts(cli: RunCommand, bucket: str) -> None:
+    words = ("--package", "w.whl", "--role-arn", ARN, "--", "true")
+    workflow = yaml.safe_load(cli("deploy", "github", *words).ok().out)
+    assert workflow["permissions"]["id-token"] == "write"
+    assert workflow["jobs"]["tests"]["steps"][1]["with"]["role-to-assume"] == ARN
+    job = yaml.safe_load(cli("deploy", "gitlab", *words).ok().out)["tests"]
+    assert job["variables"]["AWS_ROLE_ARN"] == ARN
+    assert job["variables"]["AWS_WEB_IDENTITY_TOKEN_FILE"] in job["after_script"][0]
+    assert (
+        "--artifacts is"
+        in cli("deploy", "github", *words[:2], "--artifacts", "/x", "--", "x").expect(2).err
+    )
+
+
+def run_step(script: str, shell: tuple[str, ...], cwd: Path, **variables: str) -> Any:
+    here = {"PATH": f"{cwd}/programs:/usr/bin:/bin", **variables}
+    return subprocess.run(
+        [*shell, script],
+        cwd=cwd,
+        env=process_environment(here),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("system", "shell", "status", "result"),
+    [
+        ("github", ("bash", "-e", "-c"), {"RESULT": "fail"}, "fail"),
+        ("gitlab", ("sh", "-e", "-c"), {"CI_JOB_STATUS": "canceled"}, "error"),
+    ],
+)
+def test_a_job_ends_as_its_tests_do_and_is_stored_once_s3_is_back(
+    cli: RunCommand,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    tmp_path: Path,
+    system: str,
+    shell: tuple[str, ...],
+    status: dict[str, str],
+    result: str,
+) -> None:
+    program = tmp_path / "programs/python3"
+    program.parent.mkdir()
+    program.write_text(PYTHON.replace("@programs@", str(Path(sys.executable).parent)))
+    program.chmod(0o755)
+    begin, test, store = steps_of(cli, system)
+    recorder.inject(faults.ResetBefore(), times=None)
+    assert run_step(begin, shell, tmp_path).returncode == 0
+    tested = run_step(test, shell, tmp_path)
+    assert (tested.returncode, tested.stdout) == (3, "it's $HOME a\\b\n")
+    recorder.heal()
+    stored = run_step(store, shell, tmp_path, **status)
+    assert stored.returncode == 0, stored.stderr
+    execution_id = (tmp_path / ".orchestrator/id").read_text().strip()
+    record = read_record(s3, bucket, execution_id)
+    assert (record["result"], record["artifact_status"]) == (result, "complete")
+    assert record["test_suite"] == "it's"
+    files = bucket_contents(s3, bucket, f"executions/{execution_id}/")
+    assert files[f"executions/{execution_id}/logs/stdout.log"].decode() == tested.stdout
+
+    # Where the tool cannot be installed, nothing is stored and the tests run.
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert "nothing will be stored" in run_step(begin, shell, tmp_path).stderr
+    assert run_step(test, shell, tmp_path).returncode == 3
+    assert run_step(store, shell, tmp_path, **status).returncode == 0

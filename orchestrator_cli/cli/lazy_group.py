@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "Check what this bucket and these credentials can do.",
     "serve": "Serve executions and files over HTTP, and take uploads.",
     "config": "Show the settings in use, and where each comes from.",
+    "schema": "Print the JSON Schema of what a command prints with --json.",
     "completion": "Print what makes a shell complete this command.",
     "sandbox": "Start a throw-away S3 on this machine.",
 }

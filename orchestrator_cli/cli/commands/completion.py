@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from orchestrator_cli.cli.app import App, completion_path, pass_app
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.environment import completion_path
 from orchestrator_cli.cli.options import Example, command
 from orchestrator_cli.core.base.errors import CannotWriteError
 from orchestrator_cli.core.base.text import printable

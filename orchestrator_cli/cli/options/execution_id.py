@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator_cli.cli.app import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
 
 F = TypeVar("F", bound=Callable[..., Any])
 

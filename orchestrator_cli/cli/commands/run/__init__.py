@@ -16,6 +16,7 @@ import click
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.run.report import report_run
+from orchestrator_cli.cli.environment import spool_roots
 from orchestrator_cli.cli.options import DURATION, Example, command, complete_command
 from orchestrator_cli.cli.options.declaration_options import declaration_options
 from orchestrator_cli.cli.options.live_options import AUTO, FOLLOWED_FILE, LIVE
@@ -246,7 +247,7 @@ def _spool(app: App, start: RunStart, named: Path | None) -> SpooledRun:
     from orchestrator_cli.runner.spool import create_spool
     from orchestrator_cli.runner.spool_log import RunnerLog, SpooledRun
 
-    spool = create_spool(app.spool_roots(named), start.execution_id, named=named is not None)
+    spool = create_spool(spool_roots(named), start.execution_id, named=named is not None)
     if spool.directory is None:
         app.output.warn(f"no spool: {spool.problem}: the output of CMD will not be stored")
     log = RunnerLog(spool, app.now)

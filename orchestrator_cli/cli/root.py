@@ -66,6 +66,7 @@ from orchestrator_cli.core.s3.demands import BucketDemands
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks with errors.")
 @click.option(
+    "-V",
     "--version",
     is_flag=True,
     expose_value=False,

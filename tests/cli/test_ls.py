@@ -332,6 +332,9 @@ def test_the_files_that_a_pattern_matches(
 ) -> None:
     for pattern, path in (("stdout", "logs/stdout.log"), ("*.json", "artifacts/results.json")):
         assert cli("ls", "-0", execution, pattern).ok().stdout == f"{path}\0".encode()
+    below = cli("ls", "-0", f"{execution}/logs/").ok()
+    assert below.stdout == cli("ls", "-0", execution, "logs/").ok().stdout
+    assert cli("logs", f"{execution}/stdout").ok().stdout == FILES["logs/stdout.log"]
     both = cli("ls", execution, "logs/", "results.json").ok()
     assert [line.split("\t")[2] for line in both.lines] == [
         "artifacts/results.json", "logs/stdout.log",

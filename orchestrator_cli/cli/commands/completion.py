@@ -28,7 +28,7 @@ _THEN = {
     ),
     exit_codes=(0, 2),
 )
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 @click.option("--install", is_flag=True, help="Write it to where the shell looks for it.")
 @click.pass_context
 @pass_app

@@ -6,21 +6,21 @@ The composition root: clock, randomness and clients come from here, and only thi
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR, VIA_TOKEN_VARIABLE
+from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets
 from orchestrator_cli.core.http.proxy import proxy_variables
-from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,30 +40,6 @@ if TYPE_CHECKING:
 
 # Requests sent ahead where the answers are taken in order.
 _AHEAD = 64
-EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
-VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
-_CREDENTIAL_VARIABLES = {
-    "AWS_WEB_IDENTITY_TOKEN_FILE": "web identity",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "the container's role",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "the container's role",
-}
-DEFAULT_SPOOL = "orchestrator/runs"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The global options, after flag > environment > config file > default."""
-
-    bucket: str | None = None
-    profile: str | None = None
-    region: str | None = None
-    endpoint_url: str | None = None
-    ui_url: str | None = None
-    color: str = "auto"
-    verbosity: int = 0
-    debug: bool = False
-    demands: BucketDemands = NO_DEMANDS
-    patience: timedelta | None = None
 
 
 @dataclass
@@ -74,7 +50,7 @@ class App:
     is taken away by one whose standard error is not its own.
     """
 
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     measuring: Measuring | None = None
     resumes: bool = False
     says_waiting: bool = True
@@ -158,40 +134,6 @@ class App:
             self._waiting.start()
             context.call_on_close(self._waiting.end)
 
-    def aws_setting(self, name: str) -> str:
-        """Return the region or the endpoint-url that requests go to, without sending any.
-
-        Raises UsageError and AccessError where the AWS configuration cannot be used.
-        """
-        from orchestrator_cli.core.s3.connection.config import resolve_config
-        from orchestrator_cli.core.s3.connection.endpoint import service_host
-
-        settings = self.settings
-        known = resolve_config(
-            settings.bucket or "",
-            os.environ,
-            region=settings.region,
-            endpoint_url=settings.endpoint_url,
-            profile=settings.profile,
-        )
-        return (
-            known.region
-            if name == "region"
-            else (known.endpoint_url or f"https://{service_host(known.region)}")
-        )
-
-    def credentials_source(self) -> str:
-        """Return where credentials are looked for first; it is not tried whether there are any."""
-        if os.environ.get("AWS_ACCESS_KEY_ID") and not self.settings.profile:
-            return "variables: AWS_ACCESS_KEY_ID"
-        profile = self.settings.profile or os.environ.get("AWS_PROFILE")
-        if profile:
-            return f"profile {profile}"
-        for name, what in _CREDENTIAL_VARIABLES.items():
-            if os.environ.get(name):
-                return f"{what}: {name}"
-        return "the AWS configuration files, or the role of this machine"
-
     @property
     def region(self) -> str:
         """The region. Raises UsageError where neither an option nor the environment names one."""
@@ -207,22 +149,7 @@ class App:
 
     def command_environment(self, execution_id: str) -> dict[str, str]:
         """Return the environment of a command that `run` runs: ours, and which execution it is."""
-        settings, demands = self.settings, self.settings.demands
-        given = {
-            "ORCHESTRATOR_EXECUTION_ID": execution_id,
-            "ORCHESTRATOR_BUCKET": settings.bucket,
-            "ORCHESTRATOR_PROFILE": settings.profile,
-            "ORCHESTRATOR_REGION": settings.region,
-            "ORCHESTRATOR_ENDPOINT_URL": settings.endpoint_url,
-            "ORCHESTRATOR_UI_URL": settings.ui_url,
-            "ORCHESTRATOR_SSE_KMS_KEY_ID": demands.kms_key,
-            "ORCHESTRATOR_BUCKET_KEY": None if demands.bucket_key else "false",
-            "ORCHESTRATOR_EXPECTED_BUCKET_OWNER": demands.expected_owner,
-            "ORCHESTRATOR_STORAGE_CLASS": demands.storage_class,
-            "ORCHESTRATOR_TAG": "\n".join(f"{key}={text}" for key, text in demands.tags),
-            "ORCHESTRATOR_REQUEST_PAYER": "requester" if demands.requester_pays else None,
-        }
-        return {**os.environ, **{name: text for name, text in given.items() if text}}
+        return {**os.environ, **self.settings.variables(), EXECUTION_ID_ENVVAR: execution_id}
 
     def storable_labels(self, labels: dict[str, str]) -> dict[str, str]:
         """Return labels without the secrets that can be told, and say of each that is masked."""
@@ -254,22 +181,6 @@ class App:
         """Whether a page can be opened where somebody sees it."""
         names = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
         return sys.platform == "darwin" or any(map(os.environ.get, names))
-
-    def spool_roots(self, named: Path | None) -> list[Path]:
-        """Return where a run may be spooled: where it was named, or the best places."""
-        import tempfile
-
-        if named is not None:
-            return [named]
-        roots = [self.state_home() / DEFAULT_SPOOL]
-        # There may be no directory for temporary files either.
-        with contextlib.suppress(FileNotFoundError):
-            roots.append(Path(tempfile.gettempdir(), f"orchestrator-{os.getuid()}"))
-        return [root for root in roots if root.is_absolute()]
-
-    def state_home(self) -> Path:
-        """Return where programs keep what must last and is no document."""
-        return Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
 
     def transfers(
         self, connection: Connection, concurrency: int, on_bytes: Any = lambda size: None
@@ -378,67 +289,6 @@ def _read_token(file: Path) -> str:
 
     text, _ = read_small_file(file)
     return text.strip()
-
-
-def debug_from_environment() -> bool:
-    """Say whether ORCHESTRATOR_DEBUG is on, for errors that come before the options are read."""
-    text = os.environ.get("ORCHESTRATOR_DEBUG", "")
-    return bool(text) and click.BOOL.str_to_bool(text) is not False
-
-
-def variable(name: str) -> str | None:
-    """Return a variable of the environment; an empty one is none."""
-    return os.environ.get(name) or None
-
-
-def global_setting(name: str) -> str | None:
-    """Return a global setting of the environment, for completion, where no option is read."""
-    return os.environ.get(f"ORCHESTRATOR_{name.upper()}")
-
-
-def is_completing() -> bool:
-    """Say whether a shell asks what it may offer, instead of running a command."""
-    return "_ORCHESTRATOR_COMPLETE" in os.environ
-
-
-def completion_path(shell: str) -> Path:
-    """Return where a shell looks for this user's completion scripts."""
-    data = Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share"))
-    if shell == "bash":
-        named = os.environ.get("BASH_COMPLETION_USER_DIR")
-        root = Path(named) if named else data / "bash-completion"
-        return root / "completions" / "orchestrator"
-    if shell == "fish":
-        config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-        return Path(config) / "fish" / "completions" / "orchestrator.fish"
-    return data / "zsh" / "site-functions" / "_orchestrator"
-
-
-def aws_variable(names: tuple[str, ...]) -> tuple[str, str] | None:
-    """Return the first of these variables that is set, and its value."""
-    return next(((name, os.environ[name]) for name in names if os.environ.get(name)), None)
-
-
-def own_variables() -> dict[str, str]:
-    """Return the variables that are set of this program."""
-    return {name: text for name, text in os.environ.items() if name.startswith("ORCHESTRATOR_")}
-
-
-def pager_command() -> list[str]:
-    """Return the pager as PAGER names it; less by default; empty for none."""
-    import shlex
-
-    try:
-        return shlex.split(os.environ.get("PAGER", "less"))
-    except ValueError:
-        # A quotation that does not end names no program.
-        return []
-
-
-def pager_environment() -> dict[str, str]:
-    """Return the environment for the pager."""
-    # -F: a log of one screen needs no pager; -R: colours; -X: it stays on the screen.
-    return {"LESS": "FRX", **os.environ}
 
 
 def _read_judged(

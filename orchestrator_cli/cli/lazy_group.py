@@ -11,6 +11,7 @@ import click
 
 from orchestrator_cli.cli.options import OncePerOption, global_options
 from orchestrator_cli.cli.options.variables import name_variables
+from orchestrator_cli.cli.report.habits import COMMAND_HABITS
 
 # The help of a group lists its commands; with their help here it need not import them.
 COMMANDS: dict[str, str] = {
@@ -38,22 +39,9 @@ COMMANDS: dict[str, str] = {
     "doctor": "Check what this bucket and these credentials can do.",
     "serve": "Serve executions and files over HTTP, and take uploads.",
     "config": "Show the settings in use, and where each comes from.",
+    "schema": "Print the JSON Schema of what a command prints with --json.",
     "completion": "Print what makes a shell complete this command.",
     "sandbox": "Start a throw-away S3 on this machine.",
-}
-
-
-# What other programs call it.
-_HABITS = {
-    "list": "ls",
-    "cat": "logs",
-    "view": "show",
-    "describe": "show",
-    "get": "download",
-    "cp": "upload",
-    "push": "upload",
-    "search": "grep",
-    "presign": "url",
 }
 
 
@@ -154,7 +142,9 @@ def _as_typed(option: click.Option, value: Any) -> list[str]:
 def _nearest_command(typed: str) -> str:
     import difflib
 
-    near = _HABITS.get(typed) or next(iter(difflib.get_close_matches(typed, COMMANDS)), None)
+    near = COMMAND_HABITS.get(typed) or next(
+        iter(difflib.get_close_matches(typed, COMMANDS, cutoff=0.65)), None
+    )
     return f" Did you mean '{near}'?" if near else ""
 
 

@@ -7,13 +7,8 @@ from typing import NoReturn
 
 import click
 
-from orchestrator_cli.cli.app import App, Settings, is_completing
-from orchestrator_cli.cli.error_report import (
-    report_error,
-    report_interrupted,
-    report_unexpected,
-    report_usage,
-)
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.environment import is_completing
 from orchestrator_cli.cli.lazy_group import COMMANDS, BrokenStdout
 from orchestrator_cli.cli.process import (
     end_at_once,
@@ -21,7 +16,14 @@ from orchestrator_cli.cli.process import (
     prepare_signals,
     prepare_streams,
 )
+from orchestrator_cli.cli.report.error_report import (
+    report_error,
+    report_interrupted,
+    report_unexpected,
+    report_usage,
+)
 from orchestrator_cli.cli.root import cli
+from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.cli.utf8_mode import ensure_utf8_mode
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import click
 
 from orchestrator_cli import __version__
-from orchestrator_cli.cli.app import App, Settings
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.aws_settings import aws_setting
 from orchestrator_cli.cli.config_file import config_file, load_config
 from orchestrator_cli.cli.lazy_group import LazyGroup
 from orchestrator_cli.cli.options.demand_options import demand_options
 from orchestrator_cli.cli.options.types import DURATION
 from orchestrator_cli.cli.options.variables import option_names_of
-from orchestrator_cli.cli.usage_text import CONFIG_FILE_KEY
+from orchestrator_cli.cli.report.usage_text import CONFIG_FILE_KEY
+from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets
 from orchestrator_cli.core.s3.demands import BucketDemands
@@ -64,6 +66,7 @@ from orchestrator_cli.core.s3.demands import BucketDemands
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks with errors.")
 @click.option(
+    "-V",
     "--version",
     is_flag=True,
     expose_value=False,
@@ -124,7 +127,7 @@ def _print_version(ctx: click.Context, wanted: bool) -> None:
     bucket, profile, region, endpoint_url = map(ctx.params.get, names)
     app = App(Settings(bucket, profile, region, endpoint_url))
     try:
-        endpoint = without_secrets(app.aws_setting("endpoint-url"))
+        endpoint = without_secrets(aws_setting(app.settings, "endpoint-url"))
     except OrchestratorError as error:
         endpoint = f"unknown: {error.message}"
     click.echo(f"orchestrator {__version__}")

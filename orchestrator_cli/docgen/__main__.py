@@ -17,6 +17,7 @@ from orchestrator_cli.docgen.benchmarks_chart import render_benchmarks_chart
 from orchestrator_cli.docgen.benchmarks_page import render_benchmarks_page
 from orchestrator_cli.docgen.deploy_page import render_deploy_page
 from orchestrator_cli.docgen.environment import global_variables
+from orchestrator_cli.docgen.json_page import render_json_page
 from orchestrator_cli.docgen.layout_page import render_layout_page
 from orchestrator_cli.docgen.metrics_page import render_metrics_page
 from orchestrator_cli.docgen.python_page import render_python_page
@@ -41,6 +42,7 @@ def render_all() -> dict[Path, str]:
         CHART: render_benchmarks_chart(),
         Path("man", f"{manpages.ADAPTER_PAGE}.7"): render_adapter_page(__version__),
         Path("man", f"{manpages.DEPLOY_PAGE}.7"): render_deploy_page(__version__),
+        Path("man", f"{manpages.JSON_PAGE}.7"): render_json_page(__version__),
         Path("man", f"{manpages.LAYOUT_PAGE}.7"): render_layout_page(__version__),
         Path("man", f"{manpages.METRICS_PAGE}.7"): render_metrics_page(__version__),
         Path("man", f"{manpages.PYTHON_PAGE}.7"): render_python_page(__version__),

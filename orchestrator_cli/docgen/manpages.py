@@ -9,6 +9,7 @@ from orchestrator_cli.docgen.environment import Variable
 from orchestrator_cli.docgen.reference import PROGRAM, CommandReference, Parameter
 
 API_PAGE = f"{PROGRAM}-api"
+JSON_PAGE = f"{PROGRAM}-json"
 LAYOUT_PAGE = f"{PROGRAM}-layout"
 RETENTION_PAGE = f"{PROGRAM}-retention"
 SCALE_PAGE = f"{PROGRAM}-scale"
@@ -24,6 +25,7 @@ OVERVIEWS = tuple(
         ADAPTER_PAGE,
         BENCHMARKS_PAGE,
         DEPLOY_PAGE,
+        JSON_PAGE,
         LAYOUT_PAGE,
         METRICS_PAGE,
         PYTHON_PAGE,

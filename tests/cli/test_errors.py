@@ -28,6 +28,20 @@ ID = make_id()
         (["list"], "no such command 'list'. Did you mean 'ls'?", ""),
         (["ls", "--sinc", "2d"], "no such option '--sinc'. Did you mean '--since'?", "ls"),
         (["lifecycle", "aply"], "no such command 'aply'. Did you mean 'apply'?", "lifecycle"),
+        (["rm", ID], "no such command 'rm'. Did you mean 'lifecycle'?", ""),
+        (["version"], "no such command 'version'. Did you mean '--version'?", ""),
+        (["ls", "-o", "json"], "no such option '-o'. Did you mean '--json'?", "ls"),
+        (["ls", "--status", "x"], "no such option '--status'. Did you mean '--result'?", "ls"),
+        (["ls", "-L", "5"], "no such option '-L'. Did you mean '--limit'?", "ls"),
+        (["download", ID, "-D", "x"], "no such option '-D'. Did you mean '--output'?", "download"),
+        (
+            ["upload", ID, "--no-progress"],
+            "no such option '--no-progress'. Did you mean '--quiet'?",
+            "upload",
+        ),
+        # What is near nothing is not guessed at.
+        (["logs", ID, "--since", "1h"], "no such option '--since'", "logs"),
+        (["show", ID, "--web"], "no such option '--web'", "show"),
         (
             ["show"],
             "missing argument 'ID', which may be set by ORCHESTRATOR_EXECUTION_ID",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator_cli.cli.app import App, Settings
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from tests.conftest import RunCommand
 from tests.support.executions import (
@@ -331,6 +332,9 @@ def test_the_files_that_a_pattern_matches(
 ) -> None:
     for pattern, path in (("stdout", "logs/stdout.log"), ("*.json", "artifacts/results.json")):
         assert cli("ls", "-0", execution, pattern).ok().stdout == f"{path}\0".encode()
+    below = cli("ls", "-0", f"{execution}/logs/").ok()
+    assert below.stdout == cli("ls", "-0", execution, "logs/").ok().stdout
+    assert cli("logs", f"{execution}/stdout").ok().stdout == FILES["logs/stdout.log"]
     both = cli("ls", execution, "logs/", "results.json").ok()
     assert [line.split("\t")[2] for line in both.lines] == [
         "artifacts/results.json", "logs/stdout.log",

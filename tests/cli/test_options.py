@@ -177,9 +177,21 @@ def test_instant(text: object, instant: datetime) -> None:
     assert converted.tzinfo is UTC
 
 
-@pytest.mark.parametrize("text", ["0s", "2d", "1h30m", "1w"])
-def test_an_instant_may_be_a_duration_ago(text: str) -> None:
-    ago = DURATION.convert(text, None, None)
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("0s", "0s"),
+        ("2d", "2d"),
+        ("1h30m", "1h30m"),
+        ("1w", "1w"),
+        ("2 days ago", "2d"),
+        ("1 hour 30 minutes", "1h30m"),
+        ("45mins", "45m"),
+        ("3d ago", "3d"),
+    ],
+)
+def test_an_instant_may_be_a_duration_ago(text: str, duration: str) -> None:
+    ago = DURATION.convert(duration, None, None)
     before = datetime.now(UTC)
     instant = INSTANT.convert(text, None, None)
     assert before - ago <= instant <= datetime.now(UTC) - ago

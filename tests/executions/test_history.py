@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.cli.app import App, Settings
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.core.executions.record.history import write_history
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
 from orchestrator_cli.core.executions.record.repository import (

@@ -258,7 +258,7 @@ def test_an_interrupted_command_ends_its_last_line(
             long_lines,
             "--json",
             stdout=writer,
-            constants={"orchestrator_cli.cli.error_report._LAST_LINE_SECONDS": 60},
+            constants={"orchestrator_cli.cli.report.error_report._LAST_LINE_SECONDS": 60},
         )
         os.close(writer)
         wait_until_full(reader)
@@ -285,7 +285,7 @@ def test_a_reader_that_never_reads_does_not_keep_it(
             long_lines,
             "--json",
             stdout=writer,
-            constants={"orchestrator_cli.cli.error_report._LAST_LINE_SECONDS": 0.1},
+            constants={"orchestrator_cli.cli.report.error_report._LAST_LINE_SECONDS": 0.1},
         )
         os.close(writer)
         wait_until_full(reader)

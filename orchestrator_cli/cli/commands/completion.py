@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from orchestrator_cli.cli.app import App, completion_path, pass_app
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.environment import completion_path
 from orchestrator_cli.cli.options import Example, command
 from orchestrator_cli.core.base.errors import CannotWriteError
 from orchestrator_cli.core.base.text import printable
@@ -27,7 +28,7 @@ _THEN = {
     ),
     exit_codes=(0, 2),
 )
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 @click.option("--install", is_flag=True, help="Write it to where the shell looks for it.")
 @click.pass_context
 @pass_app

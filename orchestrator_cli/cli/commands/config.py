@@ -9,9 +9,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from orchestrator_cli.cli.app import App, aws_variable, own_variables, pass_app
+from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.aws_settings import aws_setting, credentials_source
+from orchestrator_cli.cli.environment import aws_variable, own_variables
 from orchestrator_cli.cli.options import CommandGroup, Example, command, json_option
-from orchestrator_cli.cli.usage_text import CONFIG_FILE_KEY, variable_of
+from orchestrator_cli.cli.report.usage_text import CONFIG_FILE_KEY, variable_of
 from orchestrator_cli.core.base.text import printable, without_secrets
 
 # What AWS's own settings decide where ours do not.
@@ -77,7 +79,7 @@ def _settings(app: App, root: click.Context) -> Iterator[_Setting]:
         if isinstance(param, click.Option) and param.name not in {"version", "config"}:
             yield _global_setting(app, root, param, file)
     yield _Setting("config", file, _config_origin(root))
-    yield _Setting("credentials", app.credentials_source(), "AWS")
+    yield _Setting("credentials", credentials_source(app.settings), "AWS")
     known = {variable_of(root, param) for param in root.command.params}
     for name, text in own_variables().items():
         if name not in known:
@@ -99,7 +101,9 @@ def _global_setting(app: App, root: click.Context, param: click.Option, file: st
     if variable is not None:
         return _Setting(name, _text(variable[1]), variable[0])
     if name in {"region", "endpoint-url"}:
-        return _Setting(name, _text(app.aws_setting(name)), "AWS configuration or default")
+        return _Setting(
+            name, _text(aws_setting(app.settings, name)), "AWS configuration or default"
+        )
     return _Setting(name, _text(value), "default")
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.job_summary import summarize_execution
 from orchestrator_cli.cli.options import (
     Example,
     check_may_write,
@@ -18,6 +17,7 @@ from orchestrator_cli.cli.options import (
     write_to_latest_option,
 )
 from orchestrator_cli.cli.options.offline_options import root_option
+from orchestrator_cli.cli.report.job_summary import summarize_execution
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from orchestrator_cli.cli.app import App, Settings, global_setting
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.environment import global_setting
+from orchestrator_cli.cli.settings import Settings
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError

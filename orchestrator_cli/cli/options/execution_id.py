@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator_cli.cli.app import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,6 +86,7 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     Raises UsageError where there is no ID.
     """
     preset = os.environ.get(EXECUTION_ID_ENVVAR)
+    arguments = split_path(arguments)
     if arguments and _is_selector(arguments[0]):
         return arguments[0], arguments[1:]
     if preset:
@@ -96,6 +97,16 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     raise click.UsageError(
         f"Missing argument 'ID'.{found} It comes first, or is set by {EXECUTION_ID_ENVVAR}."
     )
+
+
+def split_path(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the arguments, in which ID/path are two: the execution, and what of it is meant."""
+    from orchestrator_cli.core.executions.ids import is_execution_id
+
+    head, _, path = arguments[0].partition("/") if arguments else ("", "", "")
+    if path and is_execution_id(head.upper()):
+        return head, path, *arguments[1:]
+    return arguments
 
 
 def _is_selector(text: str) -> bool:

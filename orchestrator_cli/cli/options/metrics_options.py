@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.environment import state_home
 from orchestrator_cli.cli.options.common import F
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ def metrics_options(function: F) -> F:
         ),
         _metrics_option(
             "--metrics-push",
-            lambda app, measuring, url: measuring.to_gateway(
-                url, app.state_home(), app.ca_bundle(url)
-            ),
+            lambda app, measuring, url: measuring.to_gateway(url, state_home(), app.ca_bundle(url)),
             metavar="URL",
             help="Push this command's metrics to this Prometheus Pushgateway, added to those of "
             "earlier commands.",

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_UNIT_WORDS = re.compile(r"\s*(?<![a-z])(weeks?|days?|hours?|hrs?|minutes?|mins?|seconds?|secs?)\b")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d)?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
@@ -35,12 +36,15 @@ def parse_size(text: str) -> int:
 
 
 def parse_instant(text: str, now: datetime, zone: tzinfo | None = UTC) -> datetime:
-    """Parse a duration ago (2d), today, yesterday, 14:30, a date or an RFC 3339 time.
+    """Parse a duration ago (2d, 2 days ago), today, yesterday, 14:30, a date or an RFC 3339 time.
 
     What names no zone is a time of `zone`, None being this machine's: today and yesterday begin at
     its midnight, and 14:30 is the last one that was. Raises ValueError.
     """
     stripped = text.strip().lower()
+    short = _UNIT_WORDS.sub(lambda found: found[1][0], stripped.removesuffix("ago").strip())
+    if _is_duration(short):
+        stripped = short
     if _is_duration(stripped):
         ago = parse_duration(stripped)
         try:

@@ -17,6 +17,7 @@ from orchestrator_cli.cli.options import (
     json_option,
     window_options,
 )
+from orchestrator_cli.cli.options.execution_id import split_path
 from orchestrator_cli.cli.options.filter_options import filter_options
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
 
@@ -94,6 +95,7 @@ def ls(
 
     style = _style(null=null, json=as_json, tree=tree)
     if arguments:
+        arguments = split_path(arguments)
         if since or until or limit or not wanted.takes_everything:
             raise click.UsageError("A time window, a limit and filters go without ID.")
         list_execution_files(app, app.source(via), arguments[0], arguments[1:], style)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import socket
-import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.commands.run.report import report_run
+from orchestrator_cli.cli.commands.run.spooled import (
+    make_spool,
+    resume_run,
+    run_spooled,
+    to_milliseconds,
+)
 from orchestrator_cli.cli.options import DURATION, Example, command, complete_command
 from orchestrator_cli.cli.options.declaration_options import declaration_options
 from orchestrator_cli.cli.options.live_options import AUTO, FOLLOWED_FILE, LIVE
@@ -23,10 +26,6 @@ from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.live.schedule import LiveSchedule
-    from orchestrator_cli.runner.run_record import RunOutcome, RunStart
-    from orchestrator_cli.runner.session import Limits
-    from orchestrator_cli.runner.spool_log import SpooledRun
-    from orchestrator_cli.runner.upload.run_uploader import RunUploader
 
 
 @command(
@@ -189,7 +188,7 @@ def run(
     if resume is not None:
         if argv:
             raise click.UsageError("--resume runs nothing; leave CMD out.")
-        _resume(app, resume)
+        resume_run(app, resume)
         return
     if not argv:
         raise click.UsageError("Missing CMD; write it after --.")
@@ -204,7 +203,7 @@ def run(
     open_missing_streams()
     # The spool may take the last descriptors, which later imports would need.
     _ = app.output
-    started_at = _milliseconds(app.now())
+    started_at = to_milliseconds(app.now())
     checked = build_metadata(
         execution_id=execution_id or app.new_execution_id(), started_at=started_at, **declared
     )
@@ -231,7 +230,7 @@ def run(
         kill_after.total_seconds(),
         upload_timeout.total_seconds(),
     )
-    _run(app, _spool(app, start, spool), limits, argv, environment)
+    run_spooled(app, make_spool(app, start, spool), limits, argv, environment)
 
 
 def _absolute(path: str) -> str:
@@ -239,94 +238,3 @@ def _absolute(path: str) -> str:
     with contextlib.suppress(FileNotFoundError):
         return os.path.abspath(path)
     return path
-
-
-def _spool(app: App, start: RunStart, named: Path | None) -> SpooledRun:
-    """Make the spool. CMD runs without one, too: what is not stored then is said once."""
-    from orchestrator_cli.runner.spool import create_spool
-    from orchestrator_cli.runner.spool_log import RunnerLog, SpooledRun
-
-    spool = create_spool(app.spool_roots(named), start.execution_id, named=named is not None)
-    if spool.directory is None:
-        app.output.warn(f"no spool: {spool.problem}: the output of CMD will not be stored")
-    log = RunnerLog(spool, app.now)
-    try:
-        spool.write_state(start, None)
-    except OSError as error:
-        app.output.warn(f"the spool cannot be written: {error.strerror}")
-    log.write(f"orchestrator {start.tool_version} on {start.host}: execution {start.execution_id}")
-    log.write(f"command: {shlex.join(start.command) or 'not stored'}")
-    return SpooledRun(start, spool, log)
-
-
-def _run(
-    app: App,
-    run: SpooledRun,
-    limits: Limits,
-    argv: tuple[str, ...],
-    environment: dict[str, str],
-) -> NoReturn:
-    from orchestrator_cli.runner.session import Session
-
-    page = app.page_url(run.start.execution_id)
-    app.output.note(f"execution {run.start.execution_id}" + (f": {page}" if page else ""))
-    session = Session(
-        run=run,
-        command=argv,
-        uploader=_uploader(app, run),
-        limits=limits,
-        environment=environment,
-        clock=lambda: _milliseconds(app.now()),
-        say=app.output.say,
-        say_slow=lambda: app.output.note("CMD has ended; its output is being stored"),
-    )
-    end, outcome = session.execute()
-    _write_metrics(app, outcome)
-    report_run(app, run, outcome, end)
-    with contextlib.suppress(OSError):
-        sys.stderr.flush()
-    # A signal that came late must not change the code.
-    os._exit(end.exit_code if end.exit_code is not None else 1)
-
-
-def _milliseconds(instant: datetime) -> datetime:
-    """Cut an instant to what metadata.json keeps."""
-    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
-
-
-def _uploader(app: App, run: SpooledRun) -> RunUploader:
-    from orchestrator_cli.runner.upload.run_uploader import create_run_uploader
-
-    return create_run_uploader(run, lambda patient: app.store(patient=patient), app.meter)
-
-
-def _write_metrics(app: App, outcome: RunOutcome) -> None:
-    if app.meter is not None and outcome.measured is not None:
-        from orchestrator_cli.core.metrics.registry import MetricsSnapshot
-
-        # It was counted in the process that stores.
-        app.meter.restore(MetricsSnapshot.from_list(outcome.measured))
-    app.write_metrics()
-
-
-def _resume(app: App, directory: Path) -> None:
-    """Store what an earlier run could not. Raises UsageError; exits with what is left undone."""
-    from orchestrator_cli.runner.run_record import RunEnd
-    from orchestrator_cli.runner.spool import open_spool
-    from orchestrator_cli.runner.spool_log import RunnerLog, SpooledRun
-
-    spool = open_spool(directory)
-    start, end, log_closed = spool.read_state()
-    run = SpooledRun(start, spool, RunnerLog(spool, app.now, closed=log_closed))
-    if end is None:
-        changed = datetime.fromtimestamp(spool.last_change(), UTC)
-        end = RunEnd(
-            _milliseconds(max(changed, start.started_at)),
-            max(0.0, round((changed - start.started_at).total_seconds(), 3)),
-            error="the runner was killed",
-        )
-    run.log.write("what is left is stored by a later command")
-    outcome = _uploader(app, run).resume(end)
-    report_run(app, run, outcome, end)
-    if outcome.exit_code:
-        sys.exit(outcome.exit_code)

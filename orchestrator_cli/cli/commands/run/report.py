@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.job_summary import summarize_run
+from orchestrator_cli.cli.report.job_summary import summarize_run
 from orchestrator_cli.core.base.text import printable, without_secrets
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.upload.paths import check_paths, with_missing_paths
 from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
 from orchestrator_cli.cli.options import (
     RESUMES,
@@ -155,7 +156,7 @@ def upload(
 
     app.resumes = not dry_run
     text, paths = split_id(arguments)
-    _check_paths(paths, name)
+    check_paths(paths, name)
     if live and paths != ("-",):
         raise click.UsageError("--live goes with standard input (-).")
 
@@ -182,7 +183,7 @@ def upload(
         return
     selection = PathFilter(include, exclude, include_hidden)
     plan = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
-    plan = _with_missing_paths(plan, if_no_files_found)
+    plan = with_missing_paths(plan, if_no_files_found)
     if dry_run:
         summary = _preview_files(app, session, plan, concurrency, as_json)
     else:
@@ -196,38 +197,6 @@ def upload(
     for glob in selection.unmatched():
         app.output.warn(f"nothing matches {glob}")
     report_end(app, summary, execution_id, if_no_files_found)
-
-
-def _check_paths(paths: tuple[str, ...], name: str | None) -> None:
-    if not paths:
-        raise click.UsageError("Missing argument 'PATH…'.")
-    if "" in paths:
-        # An unset variable in a script, which would mean the whole current directory.
-        raise click.UsageError("An empty PATH; name . to store the current directory.")
-    if "-" in paths and len(paths) > 1:
-        raise click.UsageError("Standard input (-) cannot be mixed with files.")
-    if name == "":
-        raise click.UsageError("An empty --name.")
-    if paths == ("-",) and not name:
-        raise click.UsageError("Standard input (-) needs --name, such as --name logs/stdout.log.")
-    if name and (len(paths) > 1 or Path(paths[0]).is_dir()):
-        raise click.UsageError("--name goes with one file or standard input.")
-
-
-def _with_missing_paths(plan: Iterable[PlanItem], if_no_files: str) -> Iterator[PlanItem]:
-    """Yield the plan, in which a path that is missing is what --if-no-files-found says."""
-    from orchestrator_cli.core.transfer.upload.plan import SkippedPath
-    from orchestrator_cli.core.transfer.upload.recorder import was_never_a_file
-
-    for item in plan:
-        if (
-            not isinstance(item, SkippedPath)
-            or not was_never_a_file(item.error)
-            or if_no_files == "error"
-        ):
-            yield item
-        elif if_no_files == "warn":
-            yield SkippedPath(item.source, item.reason)
 
 
 def _upload_files(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_cli.cli.job_summary import summarize_failures
+from orchestrator_cli.cli.report.job_summary import summarize_failures
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.app import App

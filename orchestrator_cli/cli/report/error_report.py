@@ -10,8 +10,9 @@ import threading
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from orchestrator_cli.cli.app import App, debug_from_environment
-from orchestrator_cli.cli.usage_text import describe_usage_error, help_command
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.environment import debug_from_environment
+from orchestrator_cli.cli.report.usage_text import describe_usage_error, help_command
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
     InterruptedByUser,

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.options import LABEL, Example, command, json_option, window_options
+from orchestrator_cli.cli.commands.grep.report import Failures, Log, Printer
+from orchestrator_cli.cli.options import Example, command, json_option, window_options
+from orchestrator_cli.cli.options.filter_options import filter_options
 from orchestrator_cli.cli.options.search_options import (
     NO_MATCH_EXIT_CODE,
     SearchOptions,
@@ -21,19 +23,15 @@ from orchestrator_cli.cli.options.search_options import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
     from orchestrator_cli.core.executions.logs.listing import ExecutionLogs
     from orchestrator_cli.core.executions.logs.search import Context, LogLine
-    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-    from orchestrator_cli.core.s3.types import ObjectSummary
 
 _DEFAULT_WINDOW = timedelta(days=1)
 _LOGS_AT_ONCE = 32
 _LOG_NAMES = ("stdout", "stderr", "runner", "bench")
-# What would move the cursor of a terminal or ring its bell; a tab is text.
-_CONTROLS = bytes(code for code in range(32) if code != 9) + b"\x7f"
 
 
 @command(
@@ -65,27 +63,7 @@ _CONTROLS = bytes(code for code in range(32) if code != 9) + b"\x7f"
     multiple=True,
     help="Only the log of this name.  [default: all four]",
 )
-@click.option(
-    "--result",
-    "results",
-    type=click.Choice(["pass", "fail", "error"]),
-    multiple=True,
-    help="Only executions with this result.",
-)
-@click.option(
-    "--suite", "suites", metavar="S", multiple=True, help="Only executions of this test suite."
-)
-@click.option(
-    "--bench", "benches", metavar="B", multiple=True, help="Only executions of this bench."
-)
-@click.option(
-    "--label",
-    "labels",
-    type=LABEL,
-    metavar="K=V",
-    multiple=True,
-    help="Only executions with this label.",
-)
+@filter_options
 @search_options
 @click.option(
     "-l", "--files-with-matches", is_flag=True, help="Print only which logs have a match."
@@ -98,10 +76,7 @@ def grep(
     since: datetime | None,
     until: datetime | None,
     names: tuple[str, ...],
-    results: tuple[str, ...],
-    suites: tuple[str, ...],
-    benches: tuple[str, ...],
-    labels: tuple[tuple[str, str], ...],
+    wanted: ExecutionFilter,
     search: SearchOptions,
     files_with_matches: bool,
     as_json: bool,
@@ -127,13 +102,12 @@ def grep(
     if files_with_matches and (search.count or search.before_lines or search.after_lines):
         raise click.UsageError("-l goes without -c, -A, -B and -C.")
     store, now = app.store(), app.now()
-    wanted = _Wanted(frozenset(results), frozenset(suites), frozenset(benches), dict(labels))
     mode = "list" if files_with_matches else "count" if search.count else "lines"
     query = _Query(store, search.compile([pattern]), search.context, mode)
-    printer = _Printer(app, mode, as_json)
-    failures = _Failures(app)
+    printer = Printer(app, mode, as_json)
+    failures = Failures(app)
     found = list_logs_newest_first(store, since or now - _DEFAULT_WINDOW, until, now)
-    if not wanted.is_everything:
+    if not wanted.takes_everything:
         found = _filter(store, found, wanted, failures)
     for log, parts in work_in_order(_logs(found, names or _LOG_NAMES), query.run, _LOGS_AT_ONCE):
         try:
@@ -147,39 +121,11 @@ def grep(
         sys.exit(NO_MATCH_EXIT_CODE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Log:
-    """A log to search."""
-
-    execution_id: str
-    name: str
-    stored: ObjectSummary
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """Which executions are searched; nothing where all are."""
-
-    results: frozenset[str]
-    suites: frozenset[str]
-    benches: frozenset[str]
-    labels: dict[str, str]
-
-    @property
-    def is_everything(self) -> bool:
-        return not (self.results or self.suites or self.benches or self.labels)
-
-    def matches(self, metadata: ExecutionMetadata) -> bool:
-        return (
-            (not self.results or metadata.result in self.results)
-            and (not self.suites or metadata.test_suite in self.suites)
-            and (not self.benches or metadata.bench_id in self.benches)
-            and self.labels.items() <= metadata.labels.items()
-        )
-
-
 def _filter(
-    store: ArtifactStore, found: Iterator[ExecutionLogs], wanted: _Wanted, failures: _Failures
+    store: ArtifactStore,
+    found: Iterator[ExecutionLogs],
+    wanted: ExecutionFilter,
+    failures: Failures,
 ) -> Iterator[ExecutionLogs]:
     """Yield the executions whose metadata is as wanted; it is read ahead, many at once."""
     from orchestrator_cli.core.base.errors import OrchestratorError
@@ -200,12 +146,12 @@ def _filter(
             yield execution
 
 
-def _logs(found: Iterator[ExecutionLogs], names: Sequence[str]) -> Iterator[_Log]:
+def _logs(found: Iterator[ExecutionLogs], names: Sequence[str]) -> Iterator[Log]:
     for execution in found:
         for name in _LOG_NAMES:
             stored = execution.logs.get(name)
             if name in names and stored is not None and stored.size_bytes:
-                yield _Log(execution.execution_id, name, stored)
+                yield Log(execution.execution_id, name, stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +163,7 @@ class _Query:
     context: Context
     mode: str
 
-    def run(self, log: _Log) -> Iterator[Sequence[LogLine] | int]:
+    def run(self, log: Log) -> Iterator[Sequence[LogLine] | int]:
         """Yield the lines that match and their context in batches, or how many match."""
         from orchestrator_cli.core.executions.logs.search import count_matches, search_log
         from orchestrator_cli.core.transfer.download.log_reader import read_log
@@ -229,91 +175,3 @@ class _Query:
             yield from islice(search_log(blocks, self.pattern), 1)
         else:
             yield from search_log(blocks, self.pattern, self.context, first_number=1)
-
-
-class _Printer:
-    """Prints what is found, for people or as JSON."""
-
-    def __init__(self, app: App, mode: str, as_json: bool) -> None:
-        self._app = app
-        self._mode = mode
-        self._as_json = as_json
-        self.has_match = False
-
-    def print(self, log: _Log, part: Sequence[LogLine] | int) -> None:
-        """Print what was found in a log."""
-        if part == 0:
-            return
-        self.has_match = True
-        where: dict[str, object] = {"execution_id": log.execution_id, "log": log.name}
-        name = f"{log.execution_id}:{log.name}"
-        if isinstance(part, int):
-            self._print(f"{name}:{part}", {**where, "count": part})
-        elif self._mode == "list":
-            self._print(name, where)
-        elif self._as_json:
-            for line in part:
-                self._app.output.json({**where, **_record(line)})
-        else:
-            self._print_lines(log, part)
-
-    def _print(self, text: str, record: dict[str, object]) -> None:
-        if self._as_json:
-            self._app.output.json(record)
-        else:
-            self._app.output.line(text)
-        sys.stdout.flush()
-
-    def _print_lines(self, log: _Log, lines: Sequence[LogLine]) -> None:
-        is_terminal = self._app.output.is_terminal
-        shown = []
-        for line in lines:
-            mark = ":" if line.is_match else "-"
-            where = f"{log.execution_id}{mark}{log.name}{mark}{line.number}{mark}"
-            text = line.text.removesuffix(b"\n")
-            border = b"--\n" if line.follows_gap else b""
-            shown += [border, where.encode(), _harmless(text) if is_terminal else text, b"\n"]
-        sys.stdout.buffer.write(b"".join(shown))
-        sys.stdout.flush()
-
-
-def _record(line: LogLine) -> dict[str, object]:
-    text = line.text.removesuffix(b"\n").removesuffix(b"\r")
-    return {
-        "line": line.number,
-        "offset_bytes": line.offset_bytes,
-        "is_match": line.is_match,
-        "text": text.decode(errors="replace"),
-    }
-
-
-def _harmless(text: bytes) -> bytes:
-    """Return a line without what would change the colour or the place of the lines after it."""
-    from orchestrator_cli.core.executions.logs.ansi import ESCAPE
-
-    return ESCAPE.sub(b"", text).translate(None, delete=_CONTROLS)
-
-
-class _Failures:
-    """What could not be read; it is said at once, and makes the exit code in the end."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._count = 0
-        self._hint: str | None = None
-
-    def add(self, what: str, error: OrchestratorError) -> None:
-        """Say what failed."""
-        self._count += 1
-        self._hint = self._hint or error.hint
-        self._app.output.failure(f"{what}: {error.message}")
-
-    def check(self) -> None:
-        """Raise PartialFailureError where anything failed."""
-        from orchestrator_cli.cli.output import human_count
-        from orchestrator_cli.core.base.errors import PartialFailureError
-
-        if self._count:
-            raise PartialFailureError(
-                f"{human_count(self._count, 'log')} could not be searched", hint=self._hint
-            )

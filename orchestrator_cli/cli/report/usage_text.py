@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
+from orchestrator_cli.cli.report.habits import option_for
+
 # Where the root context keeps which config file was read.
 CONFIG_FILE_KEY = "orchestrator_cli.config_file"
 
@@ -15,8 +17,9 @@ def describe_usage_error(error: click.ClickException) -> str:
         text = _describe_missing(error)
     elif isinstance(error, click.BadParameter):
         text = _describe_bad_value(error)
-    elif isinstance(error, click.NoSuchOption) and error.possibilities:
-        text = f"{error.message} Did you mean '{error.possibilities[0]}'?"
+    elif isinstance(error, click.NoSuchOption):
+        near = _nearest_option(error)
+        text = error.message + (f" Did you mean '{near}'?" if near else "")
     else:
         text = error.format_message()
     text = " ".join(text.split())
@@ -29,6 +32,19 @@ def help_command(error: click.ClickException) -> str:
     """Return the command that shows what can be typed."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"{context.command_path if context else 'orchestrator'} --help"
+
+
+def _nearest_option(error: click.NoSuchOption) -> str | None:
+    import difflib
+
+    params = error.ctx.command.params if error.ctx else []
+    known = {text for param in params for text in param.opts}
+    if error.ctx is not None and error.ctx.parent is not None:
+        known |= {text for param in error.ctx.find_root().command.params for text in param.opts}
+    meant = option_for(error.option_name, known)
+    # Click's own finding goes further than what anybody mistypes.
+    near = difflib.get_close_matches(error.option_name, error.possibilities or (), 1, 0.75)
+    return meant or next(iter(near), None)
 
 
 def _describe_missing(error: click.MissingParameter) -> str:

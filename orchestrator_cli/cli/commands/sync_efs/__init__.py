@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.sync_efs.plan import list_sizes, print_plan
+from orchestrator_cli.cli.commands.sync_efs.report import Told
 from orchestrator_cli.cli.options import (
     DURATION,
     RESUMES,
@@ -25,7 +27,7 @@ from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output import Progress
-    from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncSummary
+    from orchestrator_cli.core.efs.rules import SyncEvent, SyncSummary
     from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
 
 
@@ -148,10 +150,10 @@ def sync_efs(
     execution_id = parse_execution_id(execution) if execution else None
     rules = SyncRules(settle, None if keep else retain, log_settle)
     if dry_run:
-        _print_plan(app, rules, root, bench, execution_id, as_json)
+        print_plan(app, rules, root, bench, execution_id, as_json)
         return
     store = app.store(concurrency, limit_rate)
-    told = _Told(app, as_json)
+    told = Told(app, as_json)
 
     def one_pass(
         unchanged: UnchangedCache, stopping: Callable[[], bool], progress: Progress
@@ -175,7 +177,7 @@ def sync_efs(
         _watch(app, told, partial(one_pass, progress=nothing), UnchangedCache(rules), interval)
         return
     with app.output.failures_at_the_end(), app.output.progress("syncing") as progress:
-        progress.expect_later(lambda: _sizes(rules, root, bench, execution_id, app.now()))
+        progress.expect_later(lambda: list_sizes(rules, root, bench, execution_id, app.now()))
         summary = one_pass(UnchangedCache(rules), lambda: False, progress)
     told.summary(summary)
     error = summary.error()
@@ -183,25 +185,9 @@ def sync_efs(
         raise error
 
 
-def _sizes(
-    rules: SyncRules, root: Path, bench: str | None, execution_id: str | None, now: datetime
-) -> Iterator[int]:
-    """Yield the sizes of what a pass may store, as far as that is known without S3."""
-    from orchestrator_cli.core.efs.planner import plan_sync
-    from orchestrator_cli.core.efs.rules import SyncEvent
-    from orchestrator_cli.core.efs.tree import list_bench_executions
-    from orchestrator_cli.core.transfer.upload.plan import SkippedPath
-
-    for found in list_bench_executions(root, bench, execution_id):
-        if not isinstance(found, SkippedPath):
-            for item in plan_sync(found, rules, now):
-                if not isinstance(item, SyncEvent):
-                    yield item.size_bytes
-
-
 def _watch(
     app: App,
-    told: _Told,
+    told: Told,
     one_pass: Callable[[UnchangedCache, Callable[[], bool]], SyncSummary],
     unchanged: UnchangedCache,
     interval: timedelta,
@@ -238,120 +224,3 @@ def _set_gauges(app: App, summary: SyncSummary) -> None:
 
         app.meter.set_gauge(BACKLOG_FILES, summary.unfinished)
         app.meter.set_gauge(LAST_PASS, app.now().timestamp())
-
-
-class _Told:
-    """What the user was told; a watch does not say of a file twice the same."""
-
-    _MOST = 10_000
-
-    def __init__(self, app: App, as_json: bool) -> None:
-        self._app = app
-        self._as_json = as_json
-        self._told: set[tuple[str, str]] = set()
-
-    def event(self, event: SyncEvent) -> None:
-        """Tell what became of a file."""
-        from orchestrator_cli.core.base.text import printable
-
-        why = event.error.message if event.error else event.detail
-        if why is not None and self._is_old(event.source, why):
-            return
-        if self._as_json:
-            self._app.output.record(_record(event))
-        source = printable(event.source)
-        if event.error is not None:
-            self._app.output.failure(f"{source}: {event.error.message}")
-        elif event.detail is not None:
-            self._app.output.warn(f"skipped {source}: {event.detail}")
-        else:
-            self._app.output.detail(f"{event.state}: {source}")
-
-    def summary(self, summary: SyncSummary) -> None:
-        """Tell the totals of a pass, if it did anything or is the only one."""
-        from dataclasses import asdict
-
-        from orchestrator_cli.cli.output import human_count, human_size
-
-        if self._as_json:
-            self._app.output.record({"pass": asdict(summary)})
-            return
-        text = (
-            f"synced {human_count(summary.executions, 'execution')}: "
-            f"{summary.created:,} created, {summary.identical + summary.stored:,} stored before, "
-            f"{human_size(summary.sent_bytes)} sent; {summary.deleted:,} deleted, "
-            f"{human_size(summary.deleted_bytes)} freed"
-        )
-        waiting = f"; {summary.settling:,} still being written" if summary.settling else ""
-        if not self._is_old("", text + waiting):
-            self._app.output.note(text + waiting)
-
-    def trouble(self, error: Any) -> None:
-        """Tell why a pass could not be made; the same only once until one succeeds."""
-        self._app.output.warn(f"{error}; trying again")
-
-    def _is_old(self, source: str, why: str) -> bool:
-        if (source, why) in self._told:
-            return True
-        if len(self._told) >= self._MOST:
-            self._told.clear()
-        self._told.add((source, why))
-        return False
-
-
-def _record(event: SyncEvent) -> dict[str, Any]:
-    execution = event.execution
-    error = event.error
-    return {
-        "bench_id": execution.bench_id if execution else None,
-        "execution_id": execution.execution_id if execution else None,
-        # JSON is Unicode; a file name need not be.
-        "source": event.source.encode("utf-8", "backslashreplace").decode(),
-        "path": event.path,
-        "size_bytes": event.size_bytes,
-        "sent_bytes": event.sent_bytes,
-        "outcome": str(event.state),
-        "error": error.message if error else event.detail,
-        "exit_code": error.exit_code if error else 0,
-    }
-
-
-def _print_plan(
-    app: App,
-    rules: SyncRules,
-    root: Path,
-    bench: str | None,
-    execution_id: str | None,
-    as_json: bool,
-) -> None:
-    from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.efs.planner import is_due, plan_sync
-    from orchestrator_cli.core.efs.rules import SyncEvent
-    from orchestrator_cli.core.efs.tree import list_bench_executions
-    from orchestrator_cli.core.transfer.upload.plan import SkippedPath
-
-    told = _Told(app, as_json)
-    for found in list_bench_executions(root, bench, execution_id):
-        if isinstance(found, SkippedPath):
-            app.output.warn(f"would skip {printable(found.source)}: {found.reason}")
-            continue
-        for item in plan_sync(found, rules, app.now()):
-            if isinstance(item, SyncEvent):
-                told.event(item)
-                continue
-            due = is_due(item, rules, app.now())
-            if as_json:
-                app.output.record(
-                    {
-                        "bench_id": found.bench_id,
-                        "execution_id": found.execution_id,
-                        "source": str(item.source).encode("utf-8", "backslashreplace").decode(),
-                        "path": item.path,
-                        "key": item.key,
-                        "size_bytes": item.size_bytes,
-                        "would_delete": due,
-                    }
-                )
-            else:
-                then = ", then delete it here" if due else ""
-                app.output.line(f"{printable(item.source)} -> {printable(item.key)}{then}")

@@ -1,0 +1,92 @@
+"""Variables of the environment that are no options: whoever reads another one adds it here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import click
+
+EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
+VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
+DEFAULT_SPOOL = "orchestrator/runs"
+
+
+def debug_from_environment() -> bool:
+    """Say whether ORCHESTRATOR_DEBUG is on, for errors that come before the options are read."""
+    text = os.environ.get("ORCHESTRATOR_DEBUG", "")
+    return bool(text) and click.BOOL.str_to_bool(text) is not False
+
+
+def variable(name: str) -> str | None:
+    """Return a variable of the environment; an empty one is none."""
+    return os.environ.get(name) or None
+
+
+def global_setting(name: str) -> str | None:
+    """Return a global setting of the environment, for completion, where no option is read."""
+    return os.environ.get(f"ORCHESTRATOR_{name.upper()}")
+
+
+def is_completing() -> bool:
+    """Say whether a shell asks what it may offer, instead of running a command."""
+    return "_ORCHESTRATOR_COMPLETE" in os.environ
+
+
+def completion_path(shell: str) -> Path:
+    """Return where a shell looks for this user's completion scripts."""
+    data = Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share"))
+    if shell == "bash":
+        named = os.environ.get("BASH_COMPLETION_USER_DIR")
+        root = Path(named) if named else data / "bash-completion"
+        return root / "completions" / "orchestrator"
+    if shell == "fish":
+        config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+        return Path(config) / "fish" / "completions" / "orchestrator.fish"
+    return data / "zsh" / "site-functions" / "_orchestrator"
+
+
+def aws_variable(names: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return the first of these variables that is set, and its value."""
+    return next(((name, os.environ[name]) for name in names if os.environ.get(name)), None)
+
+
+def own_variables() -> dict[str, str]:
+    """Return the variables that are set of this program."""
+    return {name: text for name, text in os.environ.items() if name.startswith("ORCHESTRATOR_")}
+
+
+def pager_command() -> list[str]:
+    """Return the pager as PAGER names it; less by default; empty for none."""
+    import shlex
+
+    try:
+        return shlex.split(os.environ.get("PAGER", "less"))
+    except ValueError:
+        # A quotation that does not end names no program.
+        return []
+
+
+def pager_environment() -> dict[str, str]:
+    """Return the environment for the pager."""
+    # -F: a log of one screen needs no pager; -R: colours; -X: it stays on the screen.
+    return {"LESS": "FRX", **os.environ}
+
+
+def spool_roots(named: Path | None) -> list[Path]:
+    """Return where a run may be spooled: where it was named, or the best places."""
+    import tempfile
+
+    if named is not None:
+        return [named]
+    roots = [state_home() / DEFAULT_SPOOL]
+    # There may be no directory for temporary files either.
+    with contextlib.suppress(FileNotFoundError):
+        roots.append(Path(tempfile.gettempdir(), f"orchestrator-{os.getuid()}"))
+    return [root for root in roots if root.is_absolute()]
+
+
+def state_home() -> Path:
+    """Return where programs keep what must last and is no document."""
+    return Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))

@@ -1,0 +1,192 @@
+"""The records that commands print of files, executions and searches; sizes in bytes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# A code of the table in orchestrator(1); 0 where nothing failed.
+ExitCode = Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130]
+
+
+class Record(BaseModel):
+    """One object. No other fields are printed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Restore(Record):
+    """The copy of an archived file that can be read."""
+
+    ongoing: bool = Field(description="Whether it is still being made.")
+    expires_at: datetime | None = Field(description="Until when it can be read.")
+
+
+class ListedFile(Record):
+    """A stored file."""
+
+    path: str = Field(description="Relative to the execution.")
+    key: str
+    size_bytes: int
+    last_modified: datetime
+    storage_class: str
+    restore: Restore | None
+    etag: str
+
+
+class UploadedFile(Record):
+    """What became of a file; with --dry-run, what would."""
+
+    source: str = Field(description="The local path, or `-` for standard input.")
+    path: str | None = Field(description="Where it is stored, relative to the execution.")
+    key: str | None
+    size_bytes: int
+    outcome: Literal["created", "identical", "conflict", "failed", "skipped"] | None = Field(
+        description="Null in a dry run where the file would be sent."
+    )
+    resumed_bytes: int = Field(description="What an earlier try had sent.")
+    sent_bytes: int
+    checksum: str | None
+    error: str | None = Field(description="Why it is not stored, or was skipped.")
+    exit_code: ExitCode
+    content_type: str = Field(default="", description="With --dry-run only.")
+
+
+class DownloadedFile(Record):
+    """What became of a file."""
+
+    path: str
+    destination: str = Field(description="The local path.")
+    size_bytes: int
+    outcome: Literal["created", "identical", "conflict", "failed"]
+    resumed_bytes: int
+    error: str | None
+    exit_code: ExitCode
+
+
+class VerifiedFile(Record):
+    """What was found of a file."""
+
+    path: str
+    finding: Literal["ok", "differs", "missing", "unlisted", "unreadable", "unverifiable"]
+    detail: str = Field(description="The checksum, or what is wrong.")
+    size_bytes: int
+
+
+class Link(Record):
+    """A presigned URL of a file."""
+
+    path: str
+    url: str = Field(description="A secret until it expires.")
+    expires_at: datetime
+    expiry_certain: bool = Field(description="Whether the credentials cannot end before.")
+    expires_in_seconds: int
+    size_bytes: int
+
+
+class PageLink(Record):
+    """With --ui: the page of an execution or of a log."""
+
+    execution_id: str
+    log: str | None
+    url: str
+
+
+class MatchedLine(Record):
+    """A line that matches, or one around it."""
+
+    execution_id: str
+    log: str
+    line: int = Field(description="Its number, from 1.")
+    offset_bytes: int
+    is_match: bool
+    text: str
+
+
+class MatchCount(Record):
+    """With --count: how many lines of a log match."""
+
+    execution_id: str
+    log: str
+    count: int
+
+
+class MatchedLog(Record):
+    """With --files-with-matches: a log that has a match."""
+
+    execution_id: str
+    log: str
+
+
+class RestoredFile(Record):
+    """What became of an archived file."""
+
+    path: str
+    size_bytes: int
+    storage_class: str
+    outcome: Literal["requested", "ongoing", "restored", "not-archived", "failed"]
+    expires_at: datetime | None
+    error: str | None
+
+
+class IndexedLog(Record):
+    """What is noted of a log."""
+
+    log: str
+    size_bytes: int
+    line_count: int
+    error_count: int = Field(description="Lines that look like errors.")
+
+
+class SyncedFile(Record):
+    """What became of a file of a bench."""
+
+    bench_id: str | None
+    execution_id: str | None
+    source: str
+    path: str | None
+    size_bytes: int
+    sent_bytes: int
+    outcome: Literal[
+        "created", "identical", "conflict", "failed", "settling", "skipped", "deleted", "undeleted"
+    ]
+    error: str | None
+    exit_code: ExitCode
+
+
+class PlannedFile(Record):
+    """With --dry-run: what would be done with a file."""
+
+    bench_id: str
+    execution_id: str
+    source: str
+    path: str
+    key: str
+    size_bytes: int
+    would_delete: bool
+
+
+class PassTotals(Record):
+    """The totals of a pass."""
+
+    executions: int
+    created: int
+    identical: int
+    stored: int = Field(description="Files that S3 held already.")
+    settling: int
+    skipped: int
+    deleted: int
+    undeleted: int
+    failed: int
+    conflicts: int
+    unavailable: int
+    sent_bytes: int
+    deleted_bytes: int
+
+
+class SyncPass(Record):
+    """The last line of a pass."""
+
+    totals: PassTotals = Field(alias="pass")

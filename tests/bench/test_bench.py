@@ -53,7 +53,7 @@ def test_a_peer_that_is_missing_is_not_judged() -> None:
     assert judge(Target("wall_seconds", "s5cmd", 0.6), {"orchestrator": OURS}) is None
 
 
-def test_the_processes_of_a_command_are_measured() -> None:
+def test_the_processes_of_a_command_are_measured(tmp_path: Path) -> None:
     script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(10**6))'])"
     run = run_command([sys.executable, "-c", script], process_environment(None))
     assert run.cpu_seconds > 0
@@ -61,7 +61,7 @@ def test_the_processes_of_a_command_are_measured() -> None:
     with pytest.raises(CommandFailed, match="exit 3"):
         run_command([sys.executable, "-c", "raise SystemExit(3)"], process_environment(None))
     with pytest.raises(CommandFailed, match="No such file"):
-        run_command(["/nonexistent"], process_environment(None))
+        run_command([str(tmp_path / "missing")], process_environment(None))
 
 
 def test_what_the_benchmark_holds_is_not_counted() -> None:
@@ -92,7 +92,7 @@ def test_results_of_one_machine_are_kept_together(tmp_path: Path) -> None:
 @pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
 def test_what_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bench", "--only", "log-small", "--repeat", "1000"]
-    command += ["--peers", "/nonexistent", "--dir", str(tmp_path)]
+    command += ["--peers", str(tmp_path / "missing"), "--dir", str(tmp_path)]
     environment = process_environment(None)
     with subprocess.Popen(command, cwd=PROJECT, env=environment, stderr=subprocess.PIPE) as bench:
         # The file is there before the number is in it.
@@ -116,7 +116,7 @@ def test_this_tool_alone_against_the_sink(tmp_path: Path) -> None:
     """
     chosen = [name for name in WORKLOADS if name != "serve"]
     file = tmp_path / "results.json"
-    quick = ["--quick", "--repeat", "1", "--peers", "/nonexistent", "--json", str(file)]
+    quick = ["--quick", "--repeat", "1", "--peers", str(tmp_path / "missing"), "--json", str(file)]
     quick += ["--only", ",".join(chosen)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench", *quick],

@@ -41,7 +41,7 @@ def test_a_tool_that_cannot_resume_is_seen_to_send_again(tmp_path: Path) -> None
             "AWS_SECRET_ACCESS_KEY": "x",
             "AWS_REGION": "us-east-1",
         }
-        command = [sys.executable, boto_baseline, str(file), "new/"]
+        command = [sys.executable, boto_baseline, str(file), "new/", "classic"]
         record = bench.measure({"orchestrator": command}, environment, 1, "here")
     more = record["tools"]["orchestrator"]["more"]
     # Half of it had arrived, in whole parts or not.

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import configparser
 import json
-import os
-import re
 import shlex
 import signal
 import subprocess
@@ -29,6 +27,7 @@ from tests.support.bench_tree import OLD_ID, BenchTree
 from tests.support.cloud_identity import ROLE, instance_metadata, pod_identity_agent, token_service
 from tests.support.executions import read_record
 from tests.support.objects import bucket_contents
+from tests.support.pod import Pod
 from tests.support.proxy import Proxy
 from tests.support.running import COMMAND, Processes, process_environment
 from tests.support.session_credentials import access_key_of
@@ -142,39 +141,9 @@ def eks_environment(
         )
 
 
-def read_pod(cli: RunCommand, *command: str) -> dict[str, Any]:
-    """Return the pod of the printed job."""
-    printed = cli(
-        *("deploy", "eks", "--image", "tool:1", "--test-image", "tests:1", "--suite", "door"),
-        *("--", *command),
-    ).ok()
-    _, job = yaml.safe_load_all(printed.out)
-    pod: dict[str, Any] = job["spec"]["template"]["spec"]
-    return pod
-
-
-def in_place(container: dict[str, Any], place: Path) -> list[str]:
-    """Return a container's command with its volumes at another place."""
-    words: list[str] = container["command"]
-    for volume in container["volumeMounts"]:
-        at = rf"(?<![\w/.-]){re.escape(volume['mountPath'])}"
-        words = [re.sub(at, f"{place}{volume['mountPath']}", word) for word in words]
-    return words
-
-
-def catches_sigterm(pid: int) -> bool:
-    """Say whether a process would survive SIGTERM; where the system does not tell, yes."""
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        return True
-    (mask,) = (line.split()[1] for line in status.read_text().splitlines() if "SigCgt" in line)
-    return bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)
-
-
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_job_with_its_sidecar(
     cli: RunCommand,
-    cli_process: Processes,
     eks_environment: tuple[dict[str, str | None], str],
     recorder: Proxy,
     s3: S3Client,
@@ -183,31 +152,18 @@ def test_a_job_with_its_sidecar(
     fails: bool,
 ) -> None:
     environment, access_key = eks_environment
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "orchestrator").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
-    (tools / "orchestrator").chmod(0o755)
-    environment |= {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
-    script = f"echo from the tests; echo shot >/artifacts/a.png; exit {int(fails)}"
-    pod = read_pod(cli, "sh", "-c", script)
-    new, sidecar = pod["initContainers"]
-    (tests,) = pod["containers"]
-    for volume in pod["volumes"]:
-        (tmp_path / volume["name"]).mkdir()
-
-    cli_process.run(command=in_place(new, tmp_path), env=environment).ok()
-    running = cli_process.start(
-        command=in_place(sidecar, tmp_path), env=environment, start_new_session=True
-    )
-    cli_process.run(command=in_place(tests, tmp_path), env=environment).expect(int(fails))
-    execution_id, files = only_execution(s3, bucket)
-    assert list(files) == ["metadata.json"]  # nothing is read while the tests may write
-    assert running.poll() is None
-    wait_until(lambda: catches_sigterm(running.pid), "the sidecar has no trap")
-    running.send_signal(signal.SIGTERM)
-    _, err = running.communicate(timeout=90)
-    assert running.returncode == 0, err
-    _, files = only_execution(s3, bucket)
+    script = f"echo from the tests; echo shot >{tmp_path}/artifacts/a.png; exit {int(fails)}"
+    deploy = ("deploy", "eks", "--image", "tool:1", "--test-image", "tests:1", "--suite", "door")
+    _, job = yaml.safe_load_all(cli(*deploy, "--", "sh", "-c", script).ok().out)
+    pod = Pod(job, tmp_path, environment)
+    try:
+        execution_id = pod.start_all()
+        assert pod.wait("tests") == int(fails)
+        assert pod.end_sidecar() == 0, pod.told()
+    finally:
+        pod.close()
+    stored_id, files = only_execution(s3, bucket)
+    assert stored_id == execution_id
     assert files["logs/stdout.log"] == b"from the tests\n"
     assert files["artifacts/screenshots/a.png"] == b"shot\n"
     record = read_record(s3, bucket, execution_id)

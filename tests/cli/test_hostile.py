@@ -109,9 +109,9 @@ def run(cli: RunCommand, s3env: dict[str, str], hostile: str) -> RunCommand:
 
 
 def raw(text: str) -> set[str]:
-    """Return what a terminal would act on; lines end and, with -0, names do."""
+    """Return what a terminal would act on; lines end, cells and, with -0, names do."""
     acting = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    return {one for one in text if unicodedata.category(one) in acting} - {"\n", "\0"}
+    return {one for one in text if unicodedata.category(one) in acting} - {"\n", "\t", "\0"}
 
 
 def escaped(path: str) -> str:
@@ -127,7 +127,7 @@ def test_executions_are_listed(run: RunCommand) -> None:
 
 def test_files_are_listed(run: RunCommand) -> None:
     lines = run("ls", ID).ok().lines
-    assert [line[34:] for line in lines] == [escaped(path) for path in USUAL]
+    assert [line.split("\t")[2] for line in lines] == [escaped(path) for path in USUAL]
     assert [record["path"] for record in run("ls", "--json", ID).ok().json_lines()] == list(USUAL)
 
 

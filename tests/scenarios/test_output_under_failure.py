@@ -114,13 +114,9 @@ def test_a_download_sums_up_too(bench: Bench, cli: RunCommand, tmp_path: Path) -
     command = ("-v", "download", execution_id, "-o", tmp_path / "out")
     lines = cli(*command).expect(3).err.splitlines()
     start = next(place for place, line in enumerate(lines) if line.startswith("failed: "))
-    assert [line[:7] for line in lines[start:]] == ["failed:"] * 2 + [
-        "error: ",
-        "hint: r",
-        "  orche",
-    ]
+    # Another try would be answered alike, so that none is advised.
+    assert [line[:7] for line in lines[start:]] == [*["failed:"] * 2, "error: ", "hint: s"]
     assert all(f"[request id {REQUEST_ID}]" in line for line in lines[start : start + 2])
-    cli(*shlex.split(lines[-1])[1:]).ok()
 
 
 @pytest.mark.usefixtures("no_patience")

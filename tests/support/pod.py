@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,14 @@ def command_of(container: Any) -> list[str]:
 class Pod:
     """Runs the containers of a Job as a kubelet does, except that they share a file system.
 
-    What a container prints is in `<directory>/<name>.out` and `.err`.
+    What a container prints is in `<directory>/<name>.out` and `.err`. `environment` is what the
+    cluster adds to that of containers which have the pod's role.
     """
 
-    def __init__(self, job: Any, directory: Path) -> None:
+    def __init__(
+        self, job: Any, directory: Path, environment: Mapping[str, str | None] | None = None
+    ) -> None:
+        self._environment = environment or {}
         self._containers = containers_of(job)
         self._directory = directory
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -65,9 +69,11 @@ class Pod:
         """Start a container, again where it has ended."""
         container = self._containers[name]
         words = [self._here(word) for word in command_of(container)]
+        variables: dict[str, str | None]
         variables = {one["name"]: one["value"] for one in container.get("env", ())}
         # How long `run` itself waits for S3, before the sidecar tries again.
         variables["ORCHESTRATOR_RUN_UPLOAD_TIMEOUT"] = "1s"
+        variables.update(self._environment)
         variables["PATH"] = f"{_PROGRAMS}:{os.environ['PATH']}"
         with self.path(f"{name}.out").open("ab") as out, self.path(f"{name}.err").open("ab") as err:
             self._running[name] = subprocess.Popen(

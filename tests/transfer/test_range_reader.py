@@ -33,8 +33,7 @@ class OneObject:
         self._full = full
         self.heads = 0
 
-    def min_latency_seconds(self) -> float | None:
-        return None
+    min_latency_seconds: float | None = None
 
     def get_range(
         self, key: str, offset_bytes: int, size_bytes: int, into: bytearray

@@ -48,6 +48,11 @@ def open_store(
     return ArtifactStore(S3Session(S3Settings(bucket, environment=os.environ), retry, pace))
 
 
+def set_patience(store: ArtifactStore, seconds: float) -> None:
+    """Let a store that is open already go on for so long while a server asks for less."""
+    object.__setattr__(store.retry, "patience_seconds", seconds)
+
+
 def new_execution(cli: Callable[..., Any]) -> str:
     """Make an execution with the command and return its id."""
     return str(cli("new").ok().out.strip())

@@ -27,7 +27,7 @@ from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import PutOutcome
 from tests.support import faults
-from tests.support.engine import content, key_of, open_store
+from tests.support.engine import PATIENCE_SECONDS, content, key_of, open_store, set_patience
 from tests.support.faults import Fault
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy

@@ -52,8 +52,9 @@ def check(app: App, directory: Path, as_json: bool) -> None:
     from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions
     from orchestrator_cli.core.executions.ids import parse_execution_id
 
-    execution_id = parse_execution_id(directory.name)
+    # It may be given as a dot.
     place = directory.absolute()
+    execution_id = parse_execution_id(place.name)
     executions = list_bench_executions(place.parents[1], place.parent.name, execution_id)
     findings = [
         finding

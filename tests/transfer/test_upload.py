@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -328,6 +329,19 @@ def test_a_dry_run_says_what_the_upload_would_do(
     cli("upload", make_id(), tree, "--dry-run").expect(4)
     assert not [call for call in recorder.calls() if call.request.method in ("PUT", "POST")]
     assert list_keys(s3, bucket) == before
+
+
+def test_both_streams_keep_their_order_in_one_pipe(
+    cli_process: Processes, execution: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree({"a.txt": "a", "b\n.txt": "b"})
+    upload = ("upload", execution, tree, "--dry-run")
+    process = cli_process.start(*upload, stderr=subprocess.STDOUT)
+    out, _ = process.communicate(timeout=60)
+    listed, failed, error, _ = out.decode().splitlines()
+    assert " -> " in listed
+    assert failed.startswith("failed: ")
+    assert error.startswith("error: ")
 
 
 def test_if_no_files_found(cli: RunCommand, execution: str, tmp_path: Path) -> None:

@@ -214,7 +214,10 @@ def _repeating(action: Callable[[], None]) -> Iterator[None]:
 
 
 def tell(text: str) -> None:
-    """Write a line to standard error."""
+    """Write a line to standard error, after all that was written to standard output."""
+    # In one file or pipe both are read in their order. A closed one is met where it is written to.
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     # Whatever a name holds; and nobody reading is no reason to stop.
     with contextlib.suppress(OSError):
         print(printable(text), file=sys.stderr, flush=True)

@@ -27,6 +27,7 @@ _LAST_LINE_SECONDS = 2.0
 
 def report_usage(error: click.ClickException) -> int:
     """Say what was typed wrongly."""
+    _finish_output()
     if isinstance(error, NoArgsIsHelpError):
         for line in error.format_message().rstrip("\n").split("\n"):
             _say(line)
@@ -38,6 +39,7 @@ def report_usage(error: click.ClickException) -> int:
 
 def report_error(error: OrchestratorError, arguments: list[str], app: App) -> int:
     """Say what failed, and what to do next."""
+    _finish_output()
     _trace(error, arguments, app)
     detail = f" [request id {printable(error.request_id)}]" if error.request_id else ""
     _say_error(app, f"{error.message}{detail}")
@@ -66,6 +68,7 @@ def _hint(error: OrchestratorError, resumes: bool) -> str | None:
 
 def report_unexpected(error: Exception, arguments: list[str], app: App) -> int:
     """Say what nobody foresaw."""
+    _finish_output()
     _trace(error, arguments, app)
     if isinstance(error, OSError) and error.strerror:
         # The machine's fault, such as a full disk behind standard output.
@@ -86,6 +89,12 @@ def report_interrupted(arguments: list[str]) -> int:
     _say(f"  {_command_line(arguments)}")
     _finish_last_line()
     return InterruptedByUser.exit_code
+
+
+def _finish_output() -> None:
+    """Write what is left of standard output, which comes before what is said of it."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
 
 
 def _finish_last_line() -> None:

@@ -137,7 +137,7 @@ def list_newest_execution_ids(
         following = length * 2
 
 
-def _list_piece(store: ArtifactStore, since: datetime, until: datetime) -> list[str]:
+def _list_piece(store: ObjectReader, since: datetime, until: datetime) -> list[str]:
     """Return the ids of a window in time order, or more than `_MANY_IDS` that it begins with."""
     window = Window.of(since, until)
     ids: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,8 @@ from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import without_secrets
 
 router = APIRouter(include_in_schema=False)
+# Somebody waits.
+_PAGE_SECONDS = 15.0
 _EXECUTION = "/ui/executions/{execution_id}"
 
 
@@ -85,7 +88,12 @@ async def _page(
         return render_page(request, template, **read(services))
 
     try:
-        return await services.workers.run_read(make)
+        async with asyncio.timeout(_PAGE_SECONDS):
+            return await services.workers.run_read(make)
+    except TimeoutError:
+        hint = "Reload the page in a while."
+        message = "The storage does not answer."
+        return render_page(request, "error.html", 503, message=message, hint=hint)
     except OrchestratorError as error:
         message = without_secrets(error.message)
         status = status_of_error(error)

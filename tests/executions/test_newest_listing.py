@@ -1,0 +1,38 @@
+"""The newest executions of a bucket that lists the oldest first, however crowded a time was."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli.core.executions.listings import executions
+from tests.support.engine import open_store
+from tests.support.executions import make_id, put_keys
+from tests.support.proxy import Proxy
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def test_a_crowded_time_is_not_listed_whole(
+    recorder: Proxy, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executions, "_MANY_IDS", 20)
+    now = datetime.now(UTC)
+    crowd = [make_id(now - timedelta(minutes=1, seconds=n * 9), n) for n in range(300)]
+    alone = [make_id(now - timedelta(days=days)) for days in (0, 40)]
+    at_once = [make_id(now - timedelta(days=50), n) for n in range(40)]
+    ids = sorted([*crowd, *alone, *at_once], reverse=True)
+    put_keys(s3, bucket, [f"executions/{one}/metadata.json" for one in ids])
+    store = open_store(bucket)
+    since = now - timedelta(days=400)
+    recorder.clear()
+    newest = executions.list_newest_execution_ids(store, since, None, now)
+    assert list(islice(newest, 10)) == ids[:10]
+    assert recorder.count() < 8
+    assert list(executions.list_newest_execution_ids(store, since, None, now)) == ids
+    behind = executions.list_newest_execution_ids(store, since, None, now, ids[150])
+    assert list(behind) == ids[151:]

@@ -340,3 +340,10 @@ def test_heartbeat_that_was_removed_is_made_again(bench: Bench, s3: S3Client, bu
     bench.writer.finish(5)
     assert stored_state(s3, bucket).ended
     assert bench.notes == []
+
+
+def test_defect_of_a_store_turns_live_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.store, "put_segment", None)
+    bench.append(b"one\n")
+    assert bench.writer.step() is None
+    assert bench.notes[0].startswith("live logs are off: unexpected TypeError")

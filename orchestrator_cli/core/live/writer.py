@@ -109,6 +109,8 @@ class LiveWriter:
             self._turn_off(_reason(error))
         except OSError as error:
             self._turn_off(error.strerror or str(error))
+        except Exception as error:  # noqa: BLE001 - the final logs are stored whatever happens here
+            self._turn_off(f"unexpected {type(error).__name__}: {error}")
         else:
             self._failures = 0
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import jsonschema
 import pytest
 
 from orchestrator_cli.core.executions.keys import live_segment_key, live_state_key
@@ -70,6 +71,7 @@ def test_lost_logs_are_kept_as_far_as_they_reach(
     ]
     assert any(key.startswith("history/") for key in after)
     again = cli("salvage", execution_id, "--json").ok().json()
+    jsonschema.validate(again, cli("schema", "salvage").ok().json())
     assert {log["path"]: log["outcome"] for log in again["logs"]} == dict.fromkeys(
         ("artifacts/custom/console.txt", "logs/stderr.log", "logs/stdout.log"), "identical"
     )

@@ -129,6 +129,9 @@ def test_what_benches_left_is_told_as_specified(
     (directory / "raw" / "stdout.log").write_text("x")
     (directory / "raw" / "a.bin").write_text("x")
     checked("finish", directory.name, "--result", "pass", "--offline", "--root", str(tmp_path))
+    other = bench / make_id(number=9)
+    other.mkdir()
+    checked("adapter check", str(other), exit_code=3)
     checked("sync-efs", *options, "--dry-run")
     checked("sync-efs", *options)
     assert len(checked.seen["sync-efs"]) == 3

@@ -50,6 +50,8 @@ OUTPUTS: Mapping[str, CommandOutput] = {
     "sync-efs": CommandOutput(
         (records.SyncedFile, records.PlannedFile, records.SyncPass), is_stream=True
     ),
+    "salvage": CommandOutput((records.SalvagedExecution,)),
+    "adapter check": CommandOutput((records.AdapterFinding,), is_stream=True),
     "lifecycle apply": CommandOutput((bucket_records.LifecyclePlan,)),
     "lifecycle plan": CommandOutput((bucket_records.LifecyclePlan,)),
     "lifecycle show": CommandOutput((bucket_records.LifecycleRules,)),

@@ -190,3 +190,31 @@ class SyncPass(Record):
     """The last line of a pass."""
 
     totals: PassTotals = Field(alias="pass")
+
+
+class SalvagedLog(Record):
+    """What became of one live log."""
+
+    path: str
+    size_bytes: int
+    whole: bool = Field(description="Whether its writer had ended it.")
+    outcome: Literal["created", "identical", "conflict"] | None = Field(
+        description="Null where it could not be stored."
+    )
+    error: str | None
+
+
+class SalvagedExecution(Record):
+    """An execution that is finished by what its live logs hold."""
+
+    execution_id: str
+    result: Literal["pass", "fail", "error"]
+    logs: list[SalvagedLog]
+
+
+class AdapterFinding(Record):
+    """What is wrong or odd in a bench's directory."""
+
+    path: str
+    level: Literal["error", "note"]
+    text: str

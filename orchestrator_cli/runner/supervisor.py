@@ -155,6 +155,8 @@ class Supervisor:
         SIGTERM leaves them their time, unless it comes again; other signals end them.
         """
         patience: float | None = time.monotonic() + _PATIENCE_SECONDS
+        # It may have been killed with the command; waiting for the copies has taken that signal.
+        self._reap()
         while uploader.pid not in self.statuses:
             received = self.signals.wait_until(patience)
             if received is None:

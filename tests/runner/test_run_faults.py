@@ -210,6 +210,28 @@ def test_a_killed_runner_is_told_as_an_error(
     assert stored(s3, bucket, execution_id)["logs/stdout.log"] == f"{pid}\n".encode()
 
 
+DEAD_ALREADY = """
+import os, signal, time
+from orchestrator_cli.runner.signals import blocked_signals
+from orchestrator_cli.runner.supervisor import RUN_SIGNALS, Supervisor
+from orchestrator_cli.runner.uploader_process import UploaderProcess
+
+with blocked_signals(RUN_SIGNALS) as signals:
+    pid = os.fork() or os._exit(0)
+    assert signals.wait_until(None) is signal.SIGCHLD
+    supervisor = Supervisor(signals, print)
+    supervisor.wait_uploader(UploaderProcess(pid, 0, 0), lambda: os._exit(1))
+    assert pid in supervisor.statuses
+"""
+
+
+def test_process_that_stores_is_not_waited_for_when_it_died_with_the_command(
+    cli_process: Processes,
+) -> None:
+    """The signal that tells of it may come while the last output is copied."""
+    cli_process.run("-c", DEAD_ALREADY, command=(sys.executable,)).ok()
+
+
 def test_what_a_power_cut_leaves_is_stored_later(
     cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:

@@ -22,3 +22,8 @@ export async function search(api, query, onRecords, signal) {
   }
   return last ?? { complete: false };
 }
+
+// Says how far a search is.
+export function share(record) {
+  return record.size ? `${Math.floor((record.read / record.size) * 100)} %` : "";
+}

@@ -2,14 +2,14 @@
 
 import { plainText } from "./ansi.js";
 import { LogBytes } from "./log-bytes.js";
-import { search } from "./log-search.js";
+import { search, share } from "./log-search.js";
 import { LogView } from "./log-view.js";
 import { copyText } from "./page.js";
+import { searchPanel } from "./search-panel.js";
 
 const SMALL_BYTES = 2 * 1024 * 1024;
 const SEARCHED_WHOLE_BYTES = 64 * 1024 * 1024;
 const MAX_COPY_BYTES = 1024 * 1024;
-const MAX_HITS = 500;
 const WAIT_SECONDS = 20;
 const POLL_MS = 2000;
 
@@ -33,7 +33,6 @@ function start() {
   const errors = [];
   let anchor = null;
   let touched = false;
-  let searching = null;
 
   const fail = (error) => {
     if (error.name === "AbortError") return;
@@ -152,52 +151,7 @@ function start() {
     $("map").append(mark);
   }
 
-  // --- search ------------------------------------------------------------------------------
-
-  async function runSearch() {
-    searching?.abort();
-    searching = new AbortController();
-    const { signal } = searching;
-    const text = $("query").value;
-    const list = $("hits");
-    list.replaceChildren();
-    view.marks.hits.clear();
-    view.markAll();
-    for (const old of $("map").querySelectorAll(".hit")) old.remove();
-    list.hidden = text === "";
-    if (!text) {
-      tell("search", "");
-      return;
-    }
-    let count = 0;
-    const query = { q: text, mode: $("regex").checked ? "regex" : "text", limit: 1000 };
-    const last = await search(log.api, query, (found, record) => {
-      for (const one of found) {
-        count += 1;
-        view.marks.hits.add(one.offset);
-        tick(one.offset, "hit");
-        if (count <= MAX_HITS) list.append(hitButton(one));
-        if (count === 1) select(one.offset, one.end, "middle");
-      }
-      view.markAll();
-      tell("search", `searching, ${share(record)}, ${count} found`);
-    }, signal);
-    const more = last.complete ? "" : last.error ? ` until it failed: ${last.error}` : ", there may be more";
-    tell("search", `${count.toLocaleString()} found${more}`);
-  }
-
-  function hitButton(one) {
-    const button = document.createElement("button");
-    button.type = "button";
-    const place = document.createElement("span");
-    place.className = "gutter";
-    place.textContent = one.line === undefined ? `${Math.floor((one.offset / log.size) * 100)} %` : one.line + 1;
-    const text = document.createElement("code");
-    text.textContent = one.text.trimStart();
-    button.append(place, text);
-    button.addEventListener("click", () => select(one.offset, one.end, "middle").catch(fail));
-    return button;
-  }
+  const runSearch = searchPanel({ log, view, select, tell, tick, fail });
 
   // --- copying -----------------------------------------------------------------------------
 
@@ -346,8 +300,4 @@ function size(bytes) {
   let value = bytes;
   for (; value >= 1024 && at < units.length - 1; at += 1) value /= 1024;
   return at ? `${value.toFixed(1)} ${units[at]}` : `${value} B`;
-}
-
-function share(record) {
-  return record.size ? `${Math.floor((record.read / record.size) * 100)} %` : "";
 }

@@ -43,4 +43,6 @@ def test_lost_answers_and_a_takeover_leave_every_line_once(
     assert "another writer" in first.notes[0]
     stored, state = stored_log(s3, bucket), stored_state(s3, bucket)
     assert (stored.data, stored.ended) == (b"".join(map(line, range(110))), True)
-    assert (state.writer, state.epoch, state.ended) == ("b2" * 16, 2, True)
+    # Where the answer to its claim was lost, the second one has claimed again.
+    assert (state.writer, state.ended) == ("b2" * 16, True)
+    assert state.epoch >= 2

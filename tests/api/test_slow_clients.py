@@ -102,7 +102,7 @@ def test_what_clients_that_have_gone_waited_for_is_not_begun(
         assert first.recv(65536).startswith(b"HTTP/1.1 200")
     assert server.get(f"/executions/{held}").status == 200
     asked = {one.key for one in recorder.calls("GetObject")}
-    assert asked == {f"executions/{held}/metadata.json"}
+    assert asked == {f"executions/{held}/metadata.json", f"live/{held}/state.json"}
 
 
 def test_a_long_search_ends_when_its_client_has_gone(

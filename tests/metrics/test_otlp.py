@@ -32,7 +32,8 @@ SECONDS = "orchestrator_cli.core.metrics.otlp.SEND_SECONDS"
 @pytest.fixture
 def efs(cli: RunCommand, bucket: str, tmp_path: Path) -> Path:
     """A mount with one file to sync."""
-    raw = tmp_path / "efs" / "bench-01" / new_execution(cli) / "raw"
+    execution_id = new_execution(cli, "--bench-id", "bench-01")
+    raw = tmp_path / "efs" / "bench-01" / execution_id / "raw"
     raw.mkdir(parents=True)
     (raw / "1.txt").write_text("one")
     return tmp_path / "efs"

@@ -131,7 +131,8 @@ def test_a_run_pushes_and_keeps_its_code(
 def test_a_watch_pushes_after_each_pass(
     cli: RunCommand, cli_process: Processes, bucket: str, receiver: Receiver, tmp_path: Path
 ) -> None:
-    raw = tmp_path / "efs" / "bench-01" / new_execution(cli) / "raw"
+    execution_id = new_execution(cli, "--bench-id", "bench-01")
+    raw = tmp_path / "efs" / "bench-01" / execution_id / "raw"
     raw.mkdir(parents=True)
     (raw / "1.txt").write_text("one")
     line = ("sync-efs", "--root", str(tmp_path / "efs"), "--watch", "--settle", "0s", "--keep")

@@ -130,7 +130,8 @@ def test_a_run_counts_and_keeps_its_code(cli_process: Processes, bucket: str, fi
 
 
 def test_a_sync_tells_its_backlog(cli: RunCommand, bucket: str, file: Path, tmp_path: Path) -> None:
-    raw = tmp_path / "efs" / "bench-01" / new_execution(cli) / "raw"
+    execution_id = new_execution(cli, "--bench-id", "bench-01")
+    raw = tmp_path / "efs" / "bench-01" / execution_id / "raw"
     raw.mkdir(parents=True)
     (raw / "old.txt").write_text("old")
     (raw / "fresh.txt").write_text("fresh")
@@ -149,7 +150,8 @@ def test_a_sync_tells_its_backlog(cli: RunCommand, bucket: str, file: Path, tmp_
 def test_a_watch_writes_after_each_pass(
     cli: RunCommand, cli_process: Processes, bucket: str, file: Path, tmp_path: Path
 ) -> None:
-    raw = tmp_path / "efs" / "bench-01" / new_execution(cli) / "raw"
+    execution_id = new_execution(cli, "--bench-id", "bench-01")
+    raw = tmp_path / "efs" / "bench-01" / execution_id / "raw"
     raw.mkdir(parents=True)
     line = ("sync-efs", "--root", str(tmp_path / "efs"), "--watch", "--settle", "0s", "--keep")
     watching = cli_process.start(*line, "--interval", "50ms", "--metrics-file", str(file))

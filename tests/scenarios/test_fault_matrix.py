@@ -242,9 +242,10 @@ def is_needed(command: str, harm: str, target: Target) -> bool:
     """Say whether the command fails without this request.
 
     Without the right to list unfinished uploads, nothing can be resumed, and all else goes on;
-    `finish` only warns about them. `logs` asks the record only which log to show first.
+    `finish` only warns about them. `logs` asks the record only which log to show first, and the
+    heartbeat only what else is being written.
     """
-    if command == "logs" and harm == "denied" and target.key.endswith("/metadata.json"):
+    if command == "logs" and harm == "denied" and target.key.endswith(".json"):
         return False
     return target.operation != "ListMultipartUploads" or (command != "finish" and harm != "denied")
 

@@ -53,9 +53,9 @@ def set_patience(store: ArtifactStore, seconds: float) -> None:
     object.__setattr__(store.retry, "patience_seconds", seconds)
 
 
-def new_execution(cli: Callable[..., Any]) -> str:
+def new_execution(cli: Callable[..., Any], *options: str) -> str:
     """Make an execution with the command and return its id."""
-    return str(cli("new").ok().out.strip())
+    return str(cli("new", *options).ok().out.strip())
 
 
 def key_of(name: str, execution_id: str = EXECUTION_ID) -> str:

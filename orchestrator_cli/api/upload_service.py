@@ -8,6 +8,7 @@ from orchestrator_cli.api.guard.auth import Token
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import parse_execution_id
+from orchestrator_cli.core.executions.keys import execution_prefix, parse_artifact_key
 from orchestrator_cli.core.executions.record.repository import (
     Execution,
     read_execution,
@@ -121,14 +122,28 @@ class UploadService:
     def record(
         self, text: str, token: Token | None, asked: messages.ResultsRequest
     ) -> messages.ResultsResponse:
-        """Record what failed and what is resolved; extend the manifest of a finished execution."""
-        execution_id = self.check(text, token)
+        """Record what failed and what is resolved; extend the manifest of a finished execution.
+
+        A file counts as resolved once it is stored, whatever the client says.
+        """
+        known = self._read(text, token).metadata
+        execution_id = known.execution_id
         failed = {_recorded(path): printable(error) for path, error in asked.failed.items()}
-        resolved = {_recorded(path) for path in asked.resolved}
+        failing = {one.path for one in known.failures}
+        resolved = {
+            path
+            for path in map(_recorded, asked.resolved)
+            if path in failing and not self._is_missing(execution_id, path)
+        }
         metadata = record_upload_result(self.store, execution_id, failed, resolved - failed.keys())
         return messages.ResultsResponse(
             artifact_status=metadata.artifact_status, failure_count=len(metadata.failures)
         )
+
+    def _is_missing(self, execution_id: str, path: str) -> bool:
+        """Say whether it is a file's path where nothing is stored; paths as typed are none."""
+        key = execution_prefix(execution_id) + path
+        return parse_artifact_key(key) is not None and not self.store.exists(key)
 
     def check(self, text: str, token: Token | None) -> str:
         """Return the id of an execution that the token may upload to.

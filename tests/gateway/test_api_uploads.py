@@ -79,8 +79,13 @@ def test_a_small_file(ask: Ask, server: Server, s3: S3Client, bucket: str, execu
     again = ask({"files": [offer(), offer(b"other"), offer(b"of the same siz")]}).json()["files"]
     assert [one["outcome"] for one in again] == ["identical", "conflict", "conflict"]
     assert {one["put"] for one in again} == {None}
-    recorded = ask({"failed": {"artifacts/custom/b": "lost"}}, "/results").json()
+    failed = {"artifacts/custom/b": "lost", "artifacts/custom/a.txt": "lost", ".": "ended early"}
+    recorded = ask({"failed": failed}, "/results").json()
+    assert recorded == {"artifact_status": "artifact_error", "failure_count": 3}
+    # What is not stored stays a failure, whoever says that it is not.
+    recorded = ask({"resolved": list(failed)}, "/results").json()
     assert recorded == {"artifact_status": "artifact_error", "failure_count": 1}
+    s3.put_object(Bucket=bucket, Key=key_of("b", execution), Body=b"b")
     recorded = ask({"resolved": ["artifacts/custom/b"]}, "/results").json()
     assert recorded == {"artifact_status": "pending", "failure_count": 0}
 

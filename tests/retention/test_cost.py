@@ -208,6 +208,18 @@ def test_an_execution_of_nothing_but_an_unfinished_upload_counts(
     assert cli("cost", second, "--json").ok().json_lines()[0]["objects"] == 0
 
 
+def test_live_segments_of_a_named_execution_count(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str
+) -> None:
+    before, _ = cli("cost", execution, "--json").ok().json_lines()
+    for offset in (0, 1000):
+        key = f"live/{execution}/logs/stdout.log/{offset:020d}"
+        s3.put_object(Bucket=bucket, Key=key, Body=bytes(1000))
+    now, _ = cli("cost", execution, "--json").ok().json_lines()
+    assert now["objects"] == before["objects"] + 2
+    assert now["size_bytes"] == before["size_bytes"] + 2000
+
+
 def test_an_end_alone_means_the_30_days_before_it(
     cli: RunCommand, s3: S3Client, bucket: str
 ) -> None:

@@ -15,6 +15,7 @@ from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     execution_prefix,
     key_execution_id,
+    live_prefix,
 )
 from orchestrator_cli.core.executions.listings.partitioned import Listing, Window, list_window
 from orchestrator_cli.core.executions.record.repository import read_executions
@@ -96,21 +97,25 @@ def merge_same_execution(parts: Iterable[ExecutionUsage]) -> Iterator[ExecutionU
 def list_usage_of(
     store: ArtifactStore, forecaster: LifecycleForecaster, execution_ids: Iterable[str]
 ) -> Iterator[ExecutionUsage]:
-    """Yield what these executions store, in the order given; nothing where there is nothing."""
+    """Yield what these executions store, in the order given; nothing where there is nothing.
+
+    Segments of their live logs are among it for as long as they are there.
+    """
     yield from store.map_operations(_read_usage(forecaster, one) for one in execution_ids)
 
 
 def _read_usage(forecaster: LifecycleForecaster, execution_id: str) -> Operation[ExecutionUsage]:
     usage = Usage(executions=1)
-    query = ListQuery(execution_prefix(execution_id))
-    token: str | None = None
-    while True:
-        page = yield from list_objects(query, token)
-        for listed in page.objects:
-            usage.add_object(listed, forecaster)
-        token = page.next_token
-        if token is None:
-            return execution_id, usage
+    for prefix in (execution_prefix(execution_id), live_prefix(execution_id)):
+        query = ListQuery(prefix)
+        page = yield from list_objects(query)
+        while True:
+            for listed in page.objects:
+                usage.add_object(listed, forecaster)
+            if page.next_token is None:
+                break
+            page = yield from list_objects(query, page.next_token)
+    return execution_id, usage
 
 
 # --- unfinished uploads ----------------------------------------------------------------------

@@ -95,8 +95,9 @@ def cost(
     """Show what executions cost to store each month, now and once archived.
 
     The objects below executions/ are counted, by size and storage class, and unfinished uploads;
-    history/, live/, restored copies, retrieval, and data that leaves the region are not: see
-    orchestrator-run(1) for live/. NOW is the cost of a month as things are. ARCHIVED is the cost of
+    with ID, the segments of its live logs too, as long as they are there: see orchestrator-run(1)
+    for what they cost. history/, restored copies, retrieval, and data that leaves the region are
+    not. NOW is the cost of a month as things are. ARCHIVED is the cost of
     a month after the bucket's lifecycle rules have moved everything that they move; a bucket
     without rules is shown under the default policy. Fees for requests and transitions are paid once
     and shown apart. Noncurrent versions are counted from an inventory only.

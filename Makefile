@@ -2,6 +2,8 @@
 # from .ci/requirements.lock, which pins every package by version and hash.
 
 MAKEFLAGS += --no-print-directory
+# Each test worker would compile all tests again where nobody may keep what was compiled.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 
 # Choose an interpreter with: make PYTHON=/path/to/python3.12

@@ -242,6 +242,7 @@ run orchestrator logs 01H00000000000000000000000 bench.log
 
 step 'The same for people who look in a browser: the log, the screenshot, every file.'
 show orchestrator serve
+: >serve.log  # There before anyone looks into it.
 orchestrator serve --port 0 2>serve.log &
 server=$!
 until grep -q '^serving on ' serve.log; do

@@ -1,1 +1,4 @@
-"""The library under the command line. Imports neither click nor rich."""
+"""Everything that is done, under the command line and the server.
+
+It must not know click, rich or FastAPI, nor read the environment.
+"""

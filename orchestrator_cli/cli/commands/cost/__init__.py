@@ -1,4 +1,7 @@
-"""`orchestrator cost`: what executions cost to store, now and as the lifecycle rules go on."""
+"""`orchestrator cost`: what executions cost to store, now and as the lifecycle rules go on.
+
+It must not know how usage is counted or priced.
+"""
 
 from __future__ import annotations
 

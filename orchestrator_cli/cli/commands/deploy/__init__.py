@@ -1,4 +1,7 @@
-"""`orchestrator deploy`: files to copy for benches, EC2, EKS and CI."""
+"""`orchestrator deploy`: files to copy for benches, EC2, EKS and CI.
+
+It must not know what the files say.
+"""
 
 from __future__ import annotations
 

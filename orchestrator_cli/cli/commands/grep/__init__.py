@@ -1,4 +1,7 @@
-"""`orchestrator grep`: search the logs of many executions."""
+"""`orchestrator grep`: search the logs of many executions.
+
+It must not know how a log is searched.
+"""
 
 from __future__ import annotations
 

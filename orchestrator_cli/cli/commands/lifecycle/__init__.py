@@ -1,4 +1,7 @@
-"""`orchestrator lifecycle`: retention, by rules of the bucket."""
+"""`orchestrator lifecycle`: retention, by rules of the bucket.
+
+It must not know how rules are compared or written.
+"""
 
 import click
 

@@ -1,4 +1,7 @@
-"""`orchestrator logs`: print a log."""
+"""`orchestrator logs`: print a log.
+
+It must not know how a log is read or followed.
+"""
 
 from __future__ import annotations
 

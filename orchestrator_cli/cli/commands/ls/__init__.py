@@ -1,4 +1,7 @@
-"""`orchestrator ls`: executions in a time window, or one execution's files."""
+"""`orchestrator ls`: executions in a time window, or one execution's files.
+
+It must not know how the bucket is listed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`orchestrator run`: run a command and store its output."""
+"""`orchestrator run`: run a command and store its output.
+
+It must not know how the child process is run or its output stored.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`orchestrator sync-efs`: store what benches left on EFS, then remove what is stored."""
+"""`orchestrator sync-efs`: store what benches left on EFS, then remove what is stored.
+
+It must not know how trees are read, stored or removed.
+"""
 
 from __future__ import annotations
 

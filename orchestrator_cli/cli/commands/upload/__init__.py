@@ -1,4 +1,7 @@
-"""`orchestrator upload`: store files, directories or standard input."""
+"""`orchestrator upload`: store files, directories or standard input.
+
+It must not know how files are sent.
+"""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from orchestrator_cli.core.transfer.part_threads import PartThreads
 T = TypeVar("T")
 
 MAX_IN_FLIGHT = 256
-# Eight base parts. With the clients and the interpreter a command then stays under 160 MiB.
-IN_FLIGHT_BYTES = 8 * BASE_PART_BYTES
+# Six base parts. With the clients and the interpreter a command then stays under 100 MiB.
+IN_FLIGHT_BYTES = 6 * BASE_PART_BYTES
 # Parts that are sent give back their memory and wait for their answers: so many may wait.
 _PART_WORKERS = 16
 # A large file takes several answers before its first part and after its last.

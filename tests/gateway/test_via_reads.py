@@ -14,8 +14,10 @@ from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.benches import Bench, bench_environment
 from tests.support.engine import PART, content, impatient, key_of
-from tests.support.executions import make_id
+from tests.support.executions import make_id, put_execution
+from tests.support.live import LogWriter
 from tests.support.proxy import Proxy
+from tests.support.running import Processes
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -155,3 +157,40 @@ def test_who_may_read(
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     away = cli("ls", "--via", url, env=bench_environment("orc_x")).expect(9)
     assert "connection refused" in away.err
+
+
+def test_running_log_is_shown_and_followed_to_its_end(
+    cli: RunCommand, cli_process: Processes, reader: Env, s3: S3Client, bucket: str
+) -> None:
+    out = LogWriter(s3, bucket, put_execution(s3, bucket))
+    out.write(b"one\ntw", "o ü\n".encode())
+    out.beat()
+    shown = cli("logs", out.execution_id, env=reader).ok()
+    assert (shown.stdout, "is still running" in shown.err) == (out.written, True)
+    assert cli("logs", out.execution_id, "-n", "1", "-N", env=reader).ok().out == "2:two ü\n"
+    assert "no such log" in cli("logs", out.execution_id, "bench", env=reader).expect(4).err
+
+    whole = cli_process.start("logs", "-f", out.execution_id, env=reader)
+    last = cli_process.start("logs", "-f", out.execution_id, "stdout", "-n", "1", env=reader)
+    out.write(b"three\n", b"")
+    out.beat()
+    # The writer gave its segments up, and stored more.
+    out.store(out.written + b"four\n")
+    shown_whole, shown_last = (one.communicate(timeout=60) for one in (whole, last))
+    assert (whole.returncode, last.returncode) == (0, 0), (shown_whole, shown_last)
+    assert shown_whole[0] == out.written + b"four\n"
+    assert shown_last[0].endswith(b"four\n")
+
+
+def test_followed_log_that_becomes_another_is_an_error(
+    cli: RunCommand, cli_process: Processes, reader: Env, s3: S3Client, bucket: str
+) -> None:
+    out = LogWriter(s3, bucket, put_execution(s3, bucket))
+    out.write(b"one\n")
+    out.beat()
+    follower = cli_process.start("logs", "-f", out.execution_id, env=reader)
+    assert follower.stdout is not None
+    assert follower.stdout.readline() == b"one\n"
+    out.write(b"")
+    out.store(b"One\n")
+    assert follower.wait(60) == 7

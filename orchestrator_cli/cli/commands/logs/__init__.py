@@ -138,7 +138,8 @@ def logs(
     and compares what it has printed with the log that is stored then. Once nothing has been heard
     of the writer for 90 s it says so; after --gone-after it ends with 3, unless standard error is a
     terminal. A follower asks S3 once a second, seldom where the log is quiet: at most $0.0015 an
-    hour for each log.
+    hour for each log. With --via the server judges the writer: it calls it lost after five minutes,
+    so that a shorter --gone-after means no less, and knows the four named logs only.
 
     --grep searches the text without escape sequences and line endings. Text is UTF-8; a line that
     is not valid UTF-8 is searched as Latin-1 as well. The time grows only with the size of the log,
@@ -164,9 +165,11 @@ def logs(
         without_ansi=strip_ansi,
     )
     source = app.source(via)
-    if follow and not source.reads_live:
-        raise click.UsageError("--follow goes without --via.")
     shown = LogSource(app, source, app.resolve(text, source), arguments, with_prefix=all_logs)
+    if via is not None:
+        from orchestrator_cli.core.gateway.client.source import GatewaySource
+
+        shown.server = source.log_server if isinstance(source, GatewaySource) else None
     if follow:
         shown.patience = _patience(gone_after)
     shown.names = arguments or _names(shown)

@@ -23,7 +23,7 @@ from orchestrator_cli.core.live.state import Liveness, StoredState, liveness
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 
-_NOTICES = {
+NOTICES = {
     Notice.SILENT: "no sign of life from the writer for {seconds:,.0f} s",
     Notice.LOST: "the writer is lost: no sign of life for {seconds:,.0f} s; "
     "`orchestrator salvage {id}` keeps what is there",
@@ -108,7 +108,7 @@ class LiveLogs:
         if log is None or not self._is_live(log):
             return None
         self.note_running()
-        return _with_line_number(self._join(log, lines).read_new())
+        return with_line_number(self._join(log, lines).read_new())
 
     def follow(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]]:
         """Return a log from its beginning or its last lines on, to its end once that has come."""
@@ -117,7 +117,7 @@ class LiveLogs:
         if reader.offset and lines is None:
             self._app.output.note(f"{name}: the first {reader.offset:,} bytes have expired")
         follower = LogFollower(self._store, self._execution_id, log, reader, self._watch)
-        return _with_line_number(follower.chunks())
+        return with_line_number(follower.chunks())
 
     def _join(self, log: str, lines: int | None) -> LiveReader:
         if lines is None:
@@ -145,10 +145,10 @@ class LiveLogs:
             return False
 
     def _tell(self, notice: Notice, seconds: float) -> None:
-        self._app.output.note(_NOTICES[notice].format(seconds=seconds, id=self._execution_id))
+        self._app.output.note(NOTICES[notice].format(seconds=seconds, id=self._execution_id))
 
 
-def _with_line_number(chunks: Iterator[LiveChunk]) -> tuple[int, Iterator[LiveChunk]]:
+def with_line_number(chunks: Iterator[LiveChunk]) -> tuple[int, Iterator[LiveChunk]]:
     """Return the number of the first line that comes, once it is there, and the chunks."""
     first = next(chunks, None)
     if first is None:

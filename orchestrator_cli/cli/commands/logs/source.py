@@ -22,7 +22,9 @@ from orchestrator_cli.core.transfer.download.range_reader import iter_object_ver
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.live import LiveLogs
+    from orchestrator_cli.cli.commands.logs.served import ServedLogs
     from orchestrator_cli.cli.commands.logs.view import LogView
+    from orchestrator_cli.core.gateway.client.log_server import LogServer
     from orchestrator_cli.core.live.reading.heartbeat import Patience
     from orchestrator_cli.core.live.reading.reader import LiveChunk
     from orchestrator_cli.core.s3.bucket.reader import ObjectReader
@@ -34,7 +36,10 @@ Blocks = Iterator[bytes | memoryview]
 
 @dataclass
 class LogSource:
-    """One log after the other or, with `patience`, all of them as they are written."""
+    """One log after the other or, with `patience`, all of them as they are written.
+
+    `server` reads those that are still being written; None where their objects can be read.
+    """
 
     app: App
     source: ExecutionSource
@@ -42,6 +47,7 @@ class LogSource:
     names: tuple[str, ...]
     with_prefix: bool = False
     patience: Patience | None = None
+    server: LogServer | None = None
 
     @property
     def store(self) -> ObjectReader:
@@ -49,12 +55,16 @@ class LogSource:
         return self.source.objects
 
     @cached_property
-    def live(self) -> LiveLogs:
+    def live(self) -> LiveLogs | ServedLogs:
         """Those that are still being written."""
         from orchestrator_cli.cli.commands.logs.live import LiveLogs
         from orchestrator_cli.core.live.reading.heartbeat import Patience
 
         patience = self.patience or Patience()
+        if self.server is not None:
+            from orchestrator_cli.cli.commands.logs.served import ServedLogs
+
+            return ServedLogs(self.app, self.source, self.server, self.execution_id, patience)
         return LiveLogs(self.app, self.store, self.execution_id, patience)
 
     def list_stored(self) -> StoredLogs:
@@ -67,15 +77,11 @@ class LogSource:
 
     def live_names(self) -> dict[str, int]:
         """Return how long each is that is being written, about; {} where none can be read."""
-        return self.live.names() if self.source.reads_live else {}
+        return self.live.names()
 
     def note_running(self) -> None:
         """Say that the execution is running, or that its writer is lost."""
-        if self.source.reads_live:
-            self.live.note_running()
-            return
-        note = f"{self.execution_id} is still running; this is what is stored of it so far"
-        self.app.output.note(note)
+        self.live.note_running()
 
     def size_bytes(self) -> int:
         """Return how long they are together."""
@@ -122,7 +128,7 @@ class LogSource:
         try:
             return replace(view), self._open_stored(name, view)
         except NotFoundError as error:
-            if error.is_fatal or not self.source.reads_live:
+            if error.is_fatal:
                 raise
             found = self._open_live(name, view)
             if found is None:

@@ -77,6 +77,8 @@ class GatewayCodec:
     def decode(self, request: GatewayRequest, response: Response) -> Any:
         """Return what is to be believed of a response. Raises what another one says."""
         if isinstance(request, ServerRequest):
+            if request.is_raw and response.status == 200:
+                return response
             return parse_answer(response, request.what)
         if isinstance(request, UrlRequest):
             return self._parse_url(request, response)

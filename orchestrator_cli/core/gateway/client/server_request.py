@@ -45,7 +45,7 @@ HINTS = {
 class ServerRequest:
     """One request to the server; with a `record` it is a POST, with `content` a PUT of bytes.
 
-    `replaces` makes it a PUT of the record.
+    `replaces` makes it a PUT of the record. The answer to an `is_raw` one is taken as it is.
     For `what`, `before_retry` and `is_retried` see `OperationRequest`.
     """
 
@@ -54,6 +54,7 @@ class ServerRequest:
     record: Mapping[str, Any] | None = None
     content: bytes | None = None
     replaces: bool = False
+    is_raw: bool = False
     before_retry: Callable[[OrchestratorError], Operation[None]] | None = None
     is_retried: bool = True
 

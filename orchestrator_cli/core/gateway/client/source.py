@@ -23,6 +23,7 @@ from orchestrator_cli.core.executions.keys import key_execution_id
 from orchestrator_cli.core.executions.listings.executions import list_all_files
 from orchestrator_cli.core.executions.selector import parse_filter
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
+from orchestrator_cli.core.gateway.client.log_server import LogServer
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
@@ -50,11 +51,10 @@ _FIELDS = {
 class GatewaySource:
     """The executions of one server; see `ExecutionSource`."""
 
-    reads_live = False
-
     def __init__(self, connection: GatewayConnection) -> None:
         self.objects = ObjectReader(connection, connection.index)
         self.console_bucket: str | None = None
+        self.log_server = LogServer(connection)
         self._connection = connection
 
     # --- executions ----------------------------------------------------------------------

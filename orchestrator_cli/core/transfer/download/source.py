@@ -74,11 +74,6 @@ class ExecutionSource(Protocol):
         ...
 
     @property
-    def reads_live(self) -> bool:
-        """Whether the objects of logs that are still being written can be read too."""
-        ...
-
-    @property
     def console_bucket(self) -> str | None:
         """The bucket that AWS's console shows; None where there is no console for it."""
         ...
@@ -134,8 +129,6 @@ def read_without_liveness(
 
 class BucketSource:
     """The bucket of a store; see `ExecutionSource`."""
-
-    reads_live = True
 
     def __init__(
         self,

@@ -1,0 +1,147 @@
+"""Logs that are still being written, through a server; see `LiveLogs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.logs.live import NOTICES, with_line_number
+from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.executions.logs.finding import log_name
+from orchestrator_cli.core.executions.placement import log_storage_path
+from orchestrator_cli.core.gateway.client.log_follower import ServedLogFollower
+from orchestrator_cli.core.gateway.client.log_server import READ_BYTES, LogServer
+from orchestrator_cli.core.live.reading.follower import poll_seconds
+from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
+from orchestrator_cli.core.live.reading.reader import LiveChunk
+from orchestrator_cli.core.live.state import Liveness
+from orchestrator_cli.core.transfer.download.source import ExecutionSource
+
+_NAMES = ("stdout", "runner", "bench", "stderr")
+
+
+class ServedLogs:
+    """The logs of one execution, of which a server reads the four that have a name."""
+
+    def __init__(
+        self,
+        app: App,
+        source: ExecutionSource,
+        server: LogServer,
+        execution_id: str,
+        patience: Patience,
+    ) -> None:
+        self._app = app
+        self._source = source
+        self._server = server
+        self._execution_id = execution_id
+        self._patience = patience
+        self._has_noted = False
+
+    def names(self) -> dict[str, int]:
+        """Return how long each is by its name; {} where there is none to be read."""
+        sizes = {name: self._size_of(name) for name in _NAMES}
+        return {name: size for name, size in sizes.items() if size is not None}
+
+    def wait_for_names(self) -> dict[str, int]:
+        """Return the names once there are any; {} where there are none for too long."""
+        clock, wait = self._source.objects.retry.clock, self._source.objects.retry.wait
+        began_at = clock()
+        while not (names := self.names()) and self._is_running():
+            waited_seconds = clock() - began_at
+            if waited_seconds > self._patience.gone_after_seconds and not self._patience.has_no_end:
+                break
+            wait(poll_seconds(waited_seconds))
+        return names
+
+    def may_come(self, name: str) -> bool:
+        """Return True if a log that is not stored is being written, or may be yet."""
+        log = _log_of(name)
+        return log is not None and (self._size_of(log) is not None or self._is_running())
+
+    def note_running(self) -> None:
+        """Say, once, whether the execution is running, its writer lost, or the log not stored."""
+        if self._has_noted:
+            return
+        self._has_noted = True
+        metadata, judged = self._source.read(self._execution_id)
+        what = "is still running" if metadata.status == "running" else "has ended without this log"
+        if judged in (Liveness.SILENT, Liveness.LOST):
+            what = (
+                "has shown no sign of life for a while" if judged == Liveness.SILENT else "is lost"
+            )
+        self._app.output.note(f"{self._execution_id} {what}; this is what is stored of it so far")
+
+    def snapshot(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]] | None:
+        """Return what there is of a log, or its last lines; None where there is nothing."""
+        log = _log_of(name)
+        size = None if log is None else self._size_of(log)
+        if log is None or size is None:
+            return None
+        self.note_running()
+        start = 0 if lines is None else self._tail(log, size, lines)
+        return with_line_number(self._read(log, start, size))
+
+    def follow(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]]:
+        """Return a log from its beginning or its last lines on, to its end once that has come."""
+        log = _log_of(name) or name
+        start = 0 if lines is None else self._tail(log, self._size_of(log) or 0, lines)
+        follower = ServedLogFollower(
+            self._server,
+            self._source.objects,
+            self._execution_id,
+            log,
+            start,
+            self._patience,
+            self._tell,
+            self._is_running,
+        )
+        return with_line_number(follower.chunks())
+
+    def _read(self, log: str, start: int, end: int) -> Iterator[LiveChunk]:
+        while start < end:
+            length = min(READ_BYTES, end - start)
+            chunk = self._server.read(self._execution_id, log, start, length).chunk
+            if not chunk.data:
+                return
+            yield chunk
+            start = chunk.end
+
+    def _tail(self, log: str, size: int, lines: int) -> int:
+        """Return where the last lines begin; one at the end without a newline counts."""
+        end, start = size, size
+        wanted = lines
+        while start > 0 and wanted > 0:
+            start = max(0, end - READ_BYTES)
+            chunk = self._server.read(self._execution_id, log, start, end - start).chunk
+            data = chunk.data
+            # The newline at the very end ends the last line and begins none.
+            position = len(data) - (end == size and data.endswith(b"\n"))
+            while (position := data.rfind(b"\n", 0, position)) >= 0:
+                wanted -= 1
+                if wanted == 0:
+                    return chunk.offset + position + 1
+            if chunk.offset > start:
+                # What comes before has expired.
+                return chunk.offset
+            end = start
+        return start
+
+    def _size_of(self, log: str) -> int | None:
+        try:
+            return self._server.read(self._execution_id, log, 0, 0).size_bytes
+        except NotFoundError as error:
+            if error.is_fatal:
+                raise
+            return None
+
+    def _is_running(self) -> bool:
+        return self._source.read_record(self._execution_id).get("status") == "running"
+
+    def _tell(self, notice: Notice, seconds: float) -> None:
+        text = NOTICES[notice].format(seconds=seconds, id=self._execution_id)
+        self._app.output.note(text.replace("S3", "the server", 1))
+
+
+def _log_of(name: str) -> str | None:
+    return log_name(log_storage_path(name) or "") or None

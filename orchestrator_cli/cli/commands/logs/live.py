@@ -28,8 +28,8 @@ NOTICES = {
     Notice.LOST: "the writer is lost: no sign of life for {seconds:,.0f} s; "
     "`orchestrator salvage {id}` keeps what is there",
     Notice.ALIVE_AGAIN: "the writer is there again",
-    Notice.UNREACHABLE: "S3 does not answer; trying again",
-    Notice.REACHED_AGAIN: "S3 answers again",
+    Notice.UNREACHABLE: "{server} does not answer; trying again",
+    Notice.REACHED_AGAIN: "{server} answers again",
 }
 
 
@@ -145,7 +145,9 @@ class LiveLogs:
             return False
 
     def _tell(self, notice: Notice, seconds: float) -> None:
-        self._app.output.note(NOTICES[notice].format(seconds=seconds, id=self._execution_id))
+        self._app.output.note(
+            NOTICES[notice].format(seconds=seconds, id=self._execution_id, server="S3")
+        )
 
 
 def with_line_number(chunks: Iterator[LiveChunk]) -> tuple[int, Iterator[LiveChunk]]:

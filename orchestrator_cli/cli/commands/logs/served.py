@@ -139,8 +139,10 @@ class ServedLogs:
         return self._source.read_record(self._execution_id).get("status") == "running"
 
     def _tell(self, notice: Notice, seconds: float) -> None:
-        text = NOTICES[notice].format(seconds=seconds, id=self._execution_id)
-        self._app.output.note(text.replace("S3", "the server", 1))
+        told = NOTICES[notice]
+        self._app.output.note(
+            told.format(seconds=seconds, id=self._execution_id, server="the server")
+        )
 
 
 def _log_of(name: str) -> str | None:

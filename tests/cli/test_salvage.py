@@ -96,6 +96,22 @@ def test_stored_log_that_goes_on_is_left_and_another_is_a_conflict(
     assert "error: logs/stderr.log: the key holds other content" in result.err
 
 
+def test_a_finished_record_learns_of_logs_that_it_did_not_have(
+    cli: RunCommand, out: LogWriter, date: LaterDate
+) -> None:
+    out.write(b"one\n")
+    out.beat()
+    cli("finish", out.execution_id, "--result", "pass").ok()
+    assert cli("show", out.execution_id, "--json").ok().json()["artifact_count"] == 0
+    cli("salvage", out.execution_id).ok()
+    record = cli("show", out.execution_id, "--json").ok().json()
+    assert (record["result"], record["artifact_count"]) == ("pass", 1)
+    assert record["artifact_status"] == "artifact_error"
+    assert [one["path"] for one in record["failures"]] == ["logs/stdout.log"]
+    cli("salvage", out.execution_id).ok()
+    assert cli("show", out.execution_id, "--json").ok().json() == record
+
+
 def test_log_whose_beginning_has_expired_is_not_stored(
     cli: RunCommand, s3: S3Client, bucket: str, out: LogWriter, date: LaterDate
 ) -> None:

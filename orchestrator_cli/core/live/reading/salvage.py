@@ -83,9 +83,13 @@ def salvage(
             hint="--older-than says how long it has to be gone",
         )
     logs = [_salvage_log(store, engine, execution_id, log) for log in names]
-    if metadata.status is Status.RUNNING:
-        failed = {log.path: log.failure for log in logs if log.failure is not None}
-        record_upload_result(store, execution_id, failed, set())
+    is_running = metadata.status is Status.RUNNING
+    # A record that is finished learns of what is new, and of nothing that it has judged already.
+    told = [log for log in logs if is_running or log.outcome is PutOutcome.CREATED]
+    if told:
+        failed = {log.path: log.failure for log in told if log.failure is not None}
+        metadata = record_upload_result(store, execution_id, failed, set())
+    if is_running:
         metadata = finish_execution(store, execution_id, Result.ERROR, now - age)
     return Salvaged(logs, metadata)
 
@@ -112,7 +116,7 @@ def _salvage_log(
         reader.join()
         if reader.offset:
             raise NotFoundError(f"its first {reader.offset:,} bytes have expired")
-        outcome = _store(store, engine, artifact_key(execution_id, path), reader)
+        outcome, goes_on = _store(store, engine, artifact_key(execution_id, path), reader)
     except OrchestratorError as error:
         if error.is_fatal:
             raise
@@ -120,24 +124,29 @@ def _salvage_log(
     conflict = None
     if outcome is PutOutcome.CONFLICT:
         conflict = ConflictError(f"{path}: the key holds other content; nothing was changed")
-    return SalvagedLog(path, reader.offset, reader.has_ended, outcome, conflict)
+    return SalvagedLog(path, reader.offset, reader.has_ended or goes_on, outcome, conflict)
 
 
 def _store(
     store: ArtifactStore, engine: TransferEngine, key: str, reader: LiveReader
-) -> PutOutcome:
-    """Store a log create-only. One that is there may go on behind the segments."""
+) -> tuple[PutOutcome, bool]:
+    """Store a log create-only; return whether one that is there goes on behind the segments.
+
+    Its writer has stored that one, and so the whole log.
+    """
     head = store.head_for_compare(key)
     if head is None:
         upload = StreamUpload(engine, DirectTarget(store), key, content_type_of(key))
-        return upload.run(SegmentStream(reader))[0]
+        return upload.run(SegmentStream(reader))[0], False
     digest = create_hash("sha256")
     for chunk in reader.read_new():
         digest.update(chunk.data)
     if head.size_bytes < reader.offset:
-        return PutOutcome.CONFLICT
+        return PutOutcome.CONFLICT, False
     stored = hash_range(store.open_object(key), "sha256", 0, reader.offset)
-    return PutOutcome.IDENTICAL if stored == digest.digest() else PutOutcome.CONFLICT
+    if stored != digest.digest():
+        return PutOutcome.CONFLICT, False
+    return PutOutcome.IDENTICAL, head.size_bytes > reader.offset
 
 
 class SegmentStream:

@@ -134,25 +134,8 @@ class Command(OncePerOption):
         _format_epilog(formatter, self.examples, self.exit_meanings)
 
 
-class CommandGroup(OncePerOption, click.Group):
+class CommandGroup(Command, click.Group):
     """A group of commands whose help ends as a command's does."""
-
-    def __init__(
-        self,
-        *args: Any,
-        examples: tuple[Example, ...] = (),
-        exit_codes: tuple[int, ...] = (),
-        exit_meanings: Mapping[int, str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.examples = examples
-        self.exit_meanings = _meanings(exit_codes, exit_meanings)
-        self.exit_codes = tuple(self.exit_meanings)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples and exit codes."""
-        _format_epilog(formatter, self.examples, self.exit_meanings)
 
 
 def _meanings(codes: tuple[int, ...], special: Mapping[int, str] | None) -> dict[int, str]:

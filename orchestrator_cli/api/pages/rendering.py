@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from orchestrator_cli.api.guard.cookies import cookie_token
 from orchestrator_cli.api.guard.request_checks import request_headers
 from orchestrator_cli.api.pages.assets import asset_version
 from orchestrator_cli.api.services import services_of
+from orchestrator_cli.core.base.quantities import format_duration, format_size
 from orchestrator_cli.core.base.text import printable
 
 CONTENT_SECURITY_POLICY = (
@@ -60,33 +61,11 @@ def _environment() -> Environment:
     environment.filters |= {
         "shown": printable,
         "size": format_size,
-        "duration": format_duration,
+        "duration": lambda duration: "–" if duration is None else format_duration(duration),
         "moment": format_time,
         "path": lambda text: quote(text, safe="/"),
     }
     return environment
-
-
-def format_size(size_bytes: float) -> str:
-    """Write a size as 4.0 KiB; powers of 1,024."""
-    if size_bytes < 1024:
-        return f"{int(size_bytes)} B"
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        size_bytes /= 1024
-        if size_bytes < 1024 or unit == "TiB":
-            break
-    return f"{size_bytes:.1f} {unit}"
-
-
-def format_duration(duration: timedelta | None) -> str:
-    """Write a duration as 7s, 3m 05s or 2h 03m."""
-    if duration is None:
-        return "–"
-    minutes, seconds = divmod(round(duration.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h {minutes:02}m"
-    return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
 
 
 def format_time(instant: datetime | None) -> Markup:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from orchestrator_cli.core.base.quantities import format_duration
+from orchestrator_cli.core.base.quantities import format_size as human_size
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
-
-def human_size(size_bytes: float) -> str:
-    """Write a size as 4.0 KiB; powers of 1,024."""
-    if size_bytes < 1024:
-        return f"{int(size_bytes)} B"
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        size_bytes /= 1024
-        if size_bytes < 1024 or unit == "TiB":
-            break
-    return f"{size_bytes:.1f} {unit}"
+__all__ = [
+    "human_age",
+    "human_count",
+    "human_dollars",
+    "human_duration",
+    "human_size",
+    "human_time",
+    "rfc3339",
+]
 
 
 def human_dollars(dollars: Decimal | float) -> str:
@@ -34,13 +36,7 @@ def human_count(count: int, noun: str) -> str:
 
 def human_duration(duration: timedelta | None) -> str:
     """Write a duration as 7s, 3m 05s or 2h 03m."""
-    if duration is None:
-        return "-"
-    minutes, seconds = divmod(round(duration.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h {minutes:02}m"
-    return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
+    return "-" if duration is None else format_duration(duration)
 
 
 def human_age(age: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""Durations, sizes and instants as people write them: 90s, 1.5G, 2d ago, 2026-01-31."""
+"""Durations, sizes and instants as people write and read them: 90s, 1.5G, 2d ago, 2026-01-31."""
 
 from __future__ import annotations
 
@@ -33,6 +33,26 @@ def parse_size(text: str) -> int:
     if size < 1:
         raise ValueError(f"{text!r} is not a size such as 512K, 5M or 1.5G")
     return size
+
+
+def format_size(size_bytes: float) -> str:
+    """Write a size as 4.0 KiB; powers of 1,024."""
+    if size_bytes < 1024:
+        return f"{int(size_bytes)} B"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        size_bytes /= 1024
+        if size_bytes < 1024 or unit == "TiB":
+            break
+    return f"{size_bytes:.1f} {unit}"
+
+
+def format_duration(duration: timedelta) -> str:
+    """Write a duration as 7s, 3m 05s or 2h 03m."""
+    minutes, seconds = divmod(round(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
 
 
 def parse_instant(text: str, now: datetime, zone: tzinfo | None = UTC) -> datetime:

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.keys import (
-    live_log_prefix,
-    live_segment_key,
-    parse_live_segment_key,
-)
+from orchestrator_cli.core.executions.keys import live_segment_key
 from orchestrator_cli.core.live.growing_log import LogSource
+from orchestrator_cli.core.live.reading.listing import list_segments_after
 from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES, Segment
 from orchestrator_cli.core.live.store import find_segment
 from orchestrator_cli.core.s3.checksum import sha256
@@ -21,12 +18,13 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
-def list_segments(store: ArtifactStore, execution_id: str, log: str) -> Iterator[Segment]:
+def _find_segments(store: ArtifactStore, execution_id: str, log: str) -> Iterator[Segment]:
     """Yield what is stored of a live log, from its first byte to the first gap or the end."""
-    keys = (found.key for found in store.list_objects(live_log_prefix(execution_id, log)))
-    places = (place for key in keys if (place := parse_live_segment_key(key)) is not None)
+    listed = list_segments_after(store, execution_id, log, 0)
     offset = 0
-    for segment in store.map_operations(find_segment(*place) for place in places):
+    for segment in store.map_operations(
+        find_segment(execution_id, log, one.offset) for one in listed
+    ):
         if segment is None or segment.offset != offset or segment.is_end:
             return
         yield segment
@@ -41,7 +39,7 @@ def missing_tail(
     Raises IntegrityError where the two differ; what was yielded before that is right.
     """
     size = local.size_bytes
-    for segment in list_segments(store, execution_id, log):
+    for segment in _find_segments(store, execution_id, log):
         known = local.read_at(segment.offset, max(0, min(segment.end, size) - segment.offset))
         if len(known) == segment.size_bytes:
             data = known

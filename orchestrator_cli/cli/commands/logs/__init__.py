@@ -193,12 +193,12 @@ def _names(shown: LogSource) -> tuple[str, ...]:
     from orchestrator_cli.core.executions.logs.finding import first_log, no_such_log
 
     stored = shown.list_stored()
-    sizes = stored.sizes(shown.live_names() if stored.is_running else {})
+    sizes = stored.sizes(shown.live.names() if stored.is_running else {})
     if not sizes and stored.is_running and shown.patience is not None:
         sizes = stored.sizes(shown.live.wait_for_names())
     first = first_log(sizes)
     if stored.is_running and shown.patience is None:
-        shown.note_running()
+        shown.live.note_running()
     if first is None:
         raise no_such_log(shown.store, shown.execution_id, None)
     if shown.with_prefix:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.core.base.errors import AccessError, NotFoundError
+from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import live_log_path
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.executions.record.status_probe import may_be_running
@@ -65,15 +66,7 @@ class LiveLogs:
 
     def wait_for_names(self) -> dict[str, int]:
         """Return the names once there are any; {} where there are none for too long."""
-        patience = self._watch.patience
-        clock, wait = self._store.retry.clock, self._store.retry.wait
-        began_at = clock()
-        while not (names := self.names()):
-            waited_seconds = clock() - began_at
-            if waited_seconds > patience.gone_after_seconds and not patience.has_no_end:
-                break
-            wait(poll_seconds(waited_seconds))
-        return names
+        return wait_for_names(self.names, self._store.retry, self._watch.patience)
 
     def may_come(self, name: str) -> bool:
         """Return True if a log that is not stored is being written, or may be yet."""
@@ -148,6 +141,22 @@ class LiveLogs:
         self._app.output.note(
             NOTICES[notice].format(seconds=seconds, id=self._execution_id, server="S3")
         )
+
+
+def wait_for_names(
+    names: Callable[[], dict[str, int]],
+    retry: RetryPolicy,
+    patience: Patience,
+    may_come: Callable[[], bool] = lambda: True,
+) -> dict[str, int]:
+    """Return the names once there are any; {} where none may come, or none for too long."""
+    began_at = retry.clock()
+    while not (found := names()) and may_come():
+        waited_seconds = retry.clock() - began_at
+        if waited_seconds > patience.gone_after_seconds and not patience.has_no_end:
+            break
+        retry.wait(poll_seconds(waited_seconds))
+    return found
 
 
 def with_line_number(chunks: Iterator[LiveChunk]) -> tuple[int, Iterator[LiveChunk]]:

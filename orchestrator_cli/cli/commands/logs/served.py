@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.commands.logs.live import NOTICES, with_line_number
+from orchestrator_cli.cli.commands.logs.live import NOTICES, wait_for_names, with_line_number
 from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.executions.placement import log_storage_path
-from orchestrator_cli.core.gateway.client.log_follower import ServedLogFollower
+from orchestrator_cli.core.gateway.client.log_follower import ServedLog, ServedLogFollower
 from orchestrator_cli.core.gateway.client.log_server import READ_BYTES, LogServer
-from orchestrator_cli.core.live.reading.follower import poll_seconds
 from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.live.state import Liveness
@@ -45,14 +44,8 @@ class ServedLogs:
 
     def wait_for_names(self) -> dict[str, int]:
         """Return the names once there are any; {} where there are none for too long."""
-        clock, wait = self._source.objects.retry.clock, self._source.objects.retry.wait
-        began_at = clock()
-        while not (names := self.names()) and self._is_running():
-            waited_seconds = clock() - began_at
-            if waited_seconds > self._patience.gone_after_seconds and not self._patience.has_no_end:
-                break
-            wait(poll_seconds(waited_seconds))
-        return names
+        retry = self._source.objects.retry
+        return wait_for_names(self.names, retry, self._patience, self._is_running)
 
     def may_come(self, name: str) -> bool:
         """Return True if a log that is not stored is being written, or may be yet."""
@@ -86,16 +79,8 @@ class ServedLogs:
         """Return a log from its beginning or its last lines on, to its end once that has come."""
         log = _log_of(name) or name
         start = 0 if lines is None else self._tail(log, self._size_of(log) or 0, lines)
-        follower = ServedLogFollower(
-            self._server,
-            self._source.objects,
-            self._execution_id,
-            log,
-            start,
-            self._patience,
-            self._tell,
-            self._is_running,
-        )
+        served = ServedLog(self._server, self._source.objects, self._execution_id, log)
+        follower = ServedLogFollower(served, start, self._patience, self._tell, self._is_running)
         return with_line_number(follower.chunks())
 
     def _read(self, log: str, start: int, end: int) -> Iterator[LiveChunk]:

@@ -75,14 +75,6 @@ class LogSource:
         # One that is followed may be in the making.
         return retry_if_new(read, self.execution_id, self.app.now(), self.store.retry.wait)
 
-    def live_names(self) -> dict[str, int]:
-        """Return how long each is that is being written, about; {} where none can be read."""
-        return self.live.names()
-
-    def note_running(self) -> None:
-        """Say that the execution is running, or that its writer is lost."""
-        self.live.note_running()
-
     def size_bytes(self) -> int:
         """Return how long they are together."""
         return sum(map(self._size_of, self.names))
@@ -91,7 +83,7 @@ class LogSource:
         try:
             return find_log(self.store, self.execution_id, name).size_bytes
         except NotFoundError:
-            return self.live_names().get(name.removesuffix(".log"), 0)
+            return self.live.names().get(name.removesuffix(".log"), 0)
 
     def render(self, view: LogView) -> Blocks:
         """Yield what is shown of them."""

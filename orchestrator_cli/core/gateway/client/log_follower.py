@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UnavailableError
 from orchestrator_cli.core.executions.logs.finding import open_log_with_prefix
@@ -10,9 +11,29 @@ from orchestrator_cli.core.gateway.client.log_server import LogServer, ServedPar
 from orchestrator_cli.core.live.reading.digests import GrowingDigests
 from orchestrator_cli.core.live.reading.follower import WriterGoneError, poll_seconds
 from orchestrator_cli.core.live.reading.heartbeat import Notice, OnNotice, Patience
+from orchestrator_cli.core.live.reading.reachability import Reachability
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.live.state import GONE_AFTER_SECONDS
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.types import ObjectMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class ServedLog:
+    """One log of one execution, as the server has it and as it is stored at last."""
+
+    server: LogServer
+    objects: ObjectReader
+    execution_id: str
+    name: str
+
+    def read(self, offset: int, *, waits: bool) -> ServedPart:
+        """Return what comes at an offset. Raises NotFoundError."""
+        return self.server.read(self.execution_id, self.name, offset, waits=waits)
+
+    def head(self) -> ObjectMetadata:
+        """Look the final object up. Raises NotFoundError."""
+        return open_log_with_prefix(self.objects, self.execution_id, self.name)[0]
 
 
 class ServedLogFollower:
@@ -21,29 +42,24 @@ class ServedLogFollower:
     The server alone sees the heartbeat: it calls a writer lost after five minutes, never before.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
-        server: LogServer,
-        objects: ObjectReader,
-        execution_id: str,
-        name: str,
+        log: ServedLog,
         offset: int,
         patience: Patience,
         on_notice: OnNotice,
         is_running: Callable[[], bool],
     ) -> None:
-        self._server = server
-        self._objects = objects
-        self._execution_id = execution_id
-        self._name = name
+        self._log = log
         self._offset = offset
         self._patience = patience
         self._tell = on_notice
         self._is_running = is_running
-        self._clock, self._wait = objects.retry.clock, objects.retry.wait
+        self._clock, self._wait = log.objects.retry.clock, log.objects.retry.wait
         self._digests = GrowingDigests() if offset == 0 else None
-        self._grew_at = self._reached_at = self._clock()
-        self._told: Notice | None = None
+        self._grew_at = self._clock()
+        self._reachability = Reachability(self._clock, patience, on_notice)
+        self._is_told_lost = False
         self._has_looked = False
         self._has_ended = False
 
@@ -57,8 +73,10 @@ class ServedLogFollower:
             try:
                 part = self._read()
             except UnavailableError as error:
-                self._note_unreachable(error)
-                self._wait(poll_seconds(self._clock() - self._reached_at))
+                self._reachability.note_unreachable(error)
+                # Whoever is back is told anew that the writer is lost.
+                self._is_told_lost = False
+                self._wait(poll_seconds(self._reachability.seconds_away))
                 continue
             if part is None:
                 self._wait(poll_seconds(self._clock() - self._grew_at))
@@ -68,16 +86,12 @@ class ServedLogFollower:
     def _read(self) -> ServedPart | None:
         """Return what comes next; None where there is no such log as yet."""
         try:
-            part = self._server.read(
-                self._execution_id, self._name, self._offset, waits=self._has_looked
-            )
+            part = self._log.read(self._offset, waits=self._has_looked)
         except NotFoundError as error:
             if error.is_fatal:
                 raise
             part = None
-        self._reached_at = self._clock()
-        if self._told is Notice.UNREACHABLE:
-            self._note(Notice.REACHED_AGAIN)
+        self._reachability.note_reached()
         if part is None:
             self._check_running()
         self._has_looked = part is not None
@@ -87,8 +101,8 @@ class ServedLogFollower:
         chunk = part.chunk
         if part.is_final and part.size_bytes < self._offset:
             raise IntegrityError(
-                f"{self._name} has {part.size_bytes:,} bytes, but {self._offset:,} bytes of this "
-                "log were there before"
+                f"{self._log.name} has {part.size_bytes:,} bytes, but {self._offset:,} bytes of "
+                "this log were there before"
             )
         if chunk.data:
             if chunk.offset != self._offset:
@@ -96,8 +110,9 @@ class ServedLogFollower:
             if self._digests is not None:
                 self._digests.update(chunk.data)
             self._offset, self._grew_at = chunk.end, self._clock()
-            if self._told is Notice.LOST:
-                self._note(Notice.ALIVE_AGAIN)
+            if self._is_told_lost:
+                self._is_told_lost = False
+                self._tell(Notice.ALIVE_AGAIN, 0.0)
             yield chunk
         elif part.is_lost:
             self._check_lost()
@@ -108,42 +123,25 @@ class ServedLogFollower:
     def _compare(self) -> None:
         if self._digests is None:
             return
-        stored, _ = open_log_with_prefix(self._objects, self._execution_id, self._name)
-        if self._digests.differ(stored):
+        if self._digests.differ(self._log.head()):
             raise IntegrityError(
-                f"{self._name}: its bytes are not those that were there while it grew"
+                f"{self._log.name}: its bytes are not those that were there while it grew"
             )
 
     def _check_running(self) -> None:
         """Raise WriterGoneError where an execution has ended without a log that was there."""
-        if self._is_running():
-            return
-        raise WriterGoneError(
-            f"{self._name} was not stored; it ends at byte {self._offset:,}",
-            hint=f"`orchestrator show {self._execution_id}` may say why",
-        )
+        if not self._is_running():
+            log = self._log
+            raise WriterGoneError.not_stored(log.name, log.execution_id, self._offset)
 
     def _check_lost(self) -> None:
         """Raise WriterGoneError where the writer is given up."""
         self._check_running()
         silent_seconds = GONE_AFTER_SECONDS + self._clock() - self._grew_at
         if self._patience.has_no_end:
-            if self._told is not Notice.LOST:
-                self._note(Notice.LOST, silent_seconds)
+            if not self._is_told_lost:
+                self._is_told_lost = True
+                self._tell(Notice.LOST, silent_seconds)
         elif silent_seconds >= self._patience.gone_after_seconds:
-            raise WriterGoneError(
-                f"{self._name} ends at byte {self._offset:,} for now: its writer is lost",
-                hint="`orchestrator run --resume` on its host goes on; "
-                f"`orchestrator salvage {self._execution_id}` keeps what is there",
-            )
-
-    def _note_unreachable(self, error: UnavailableError) -> None:
-        seconds = self._clock() - self._reached_at
-        if seconds > self._patience.gone_after_seconds and not self._patience.has_no_end:
-            raise error
-        if self._told is not Notice.UNREACHABLE:
-            self._note(Notice.UNREACHABLE, seconds)
-
-    def _note(self, notice: Notice, seconds: float = 0.0) -> None:
-        self._told = notice
-        self._tell(notice, seconds)
+            log = self._log
+            raise WriterGoneError.lost(log.name, log.execution_id, self._offset, "is lost")

@@ -9,7 +9,8 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
 from orchestrator_cli.core.executions.record.status_probe import may_be_running
 from orchestrator_cli.core.live.reading.digests import GrowingDigests
-from orchestrator_cli.core.live.reading.heartbeat import LivenessWatch, Notice
+from orchestrator_cli.core.live.reading.heartbeat import LivenessWatch
+from orchestrator_cli.core.live.reading.reachability import Reachability
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
 from orchestrator_cli.core.live.state import Liveness
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
@@ -29,6 +30,23 @@ class WriterGoneError(OrchestratorError):
     """The log has not ended, and nothing more of it will come by itself."""
 
     exit_code = 3
+
+    @classmethod
+    def not_stored(cls, log: str, execution_id: str, offset: int) -> WriterGoneError:
+        """Return the error where the execution has ended without the log."""
+        return cls(
+            f"{log} was not stored; it ends at byte {offset:,}",
+            hint=f"`orchestrator show {execution_id}` may say why",
+        )
+
+    @classmethod
+    def lost(cls, log: str, execution_id: str, offset: int, why: str) -> WriterGoneError:
+        """Return the error where the writer is given up; `why` is what tells that it is gone."""
+        return cls(
+            f"{log} ends at byte {offset:,} for now: its writer {why}",
+            hint="`orchestrator run --resume` on its host goes on; "
+            f"`orchestrator salvage {execution_id}` keeps what is there",
+        )
 
 
 def poll_seconds(quiet_seconds: float) -> float:
@@ -64,8 +82,8 @@ class LogFollower:
         self._digests = GrowingDigests() if reader.offset == 0 else None
         self._offset = reader.offset
         self._line = 0
-        self._grew_at = self._looked_at = self._reached_at = self._clock()
-        self._is_unreachable = False
+        self._grew_at = self._looked_at = self._clock()
+        self._reachability = Reachability(self._clock, watch.patience, watch.tell)
         self.has_ended = False
 
     def chunks(self) -> Iterator[LiveChunk]:
@@ -77,9 +95,9 @@ class LogFollower:
         while not self.has_ended:
             try:
                 yield from self._step()
-                self._note_reached()
+                self._reachability.note_reached()
             except UnavailableError as error:
-                self._note_unreachable(error)
+                self._reachability.note_unreachable(error)
             if not self.has_ended:
                 self._wait(poll_seconds(self._clock() - self._grew_at))
 
@@ -147,30 +165,7 @@ class LogFollower:
             return
         is_finished = not may_be_running(self._store, self._execution_id)
         if is_finished and self._store.head_for_compare(self._key) is None:
-            raise WriterGoneError(
-                f"{self._log} was not stored; it ends at byte {self._offset:,}",
-                hint=f"`orchestrator show {self._execution_id}` may say why",
-            )
+            raise WriterGoneError.not_stored(self._log, self._execution_id, self._offset)
         if seen.liveness is Liveness.LOST and not self._patience.has_no_end:
-            raise WriterGoneError(
-                f"{self._log} ends at byte {self._offset:,} for now: its writer has shown no sign"
-                f" of life for {seen.silent_seconds:,.0f} s",
-                hint="`orchestrator run --resume` on its host goes on; "
-                f"`orchestrator salvage {self._execution_id}` keeps what is there",
-            )
-
-    # --- S3 is away --------------------------------------------------------------------------
-
-    def _note_reached(self) -> None:
-        self._reached_at = self._clock()
-        if self._is_unreachable:
-            self._is_unreachable = False
-            self._watch.tell(Notice.REACHED_AGAIN, 0)
-
-    def _note_unreachable(self, error: UnavailableError) -> None:
-        seconds = self._clock() - self._reached_at
-        if seconds > self._patience.gone_after_seconds and not self._patience.has_no_end:
-            raise error
-        if not self._is_unreachable:
-            self._is_unreachable = True
-            self._watch.tell(Notice.UNREACHABLE, seconds)
+            why = f"has shown no sign of life for {seen.silent_seconds:,.0f} s"
+            raise WriterGoneError.lost(self._log, self._execution_id, self._offset, why)

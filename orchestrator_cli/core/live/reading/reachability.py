@@ -1,0 +1,41 @@
+"""Say that whoever has a log is away, and that it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchestrator_cli.core.base.errors import UnavailableError
+from orchestrator_cli.core.live.reading.heartbeat import Notice, OnNotice, Patience
+
+
+class Reachability:
+    """Tells each change once. `patience` says for how long nobody need answer."""
+
+    def __init__(self, clock: Callable[[], float], patience: Patience, tell: OnNotice) -> None:
+        self._clock = clock
+        self._patience = patience
+        self._tell = tell
+        self._reached_at = clock()
+        self._is_away = False
+
+    @property
+    def seconds_away(self) -> float:
+        """For how long nobody has answered."""
+        return self._clock() - self._reached_at
+
+    def note_reached(self) -> bool:
+        """Note an answer; return True where it is the first one after none came."""
+        self._reached_at = self._clock()
+        is_back, self._is_away = self._is_away, False
+        if is_back:
+            self._tell(Notice.REACHED_AGAIN, 0)
+        return is_back
+
+    def note_unreachable(self, error: UnavailableError) -> None:
+        """Note that none came. Raises the error where that has lasted for too long."""
+        seconds = self.seconds_away
+        if seconds > self._patience.gone_after_seconds and not self._patience.has_no_end:
+            raise error
+        if not self._is_away:
+            self._is_away = True
+            self._tell(Notice.UNREACHABLE, seconds)

@@ -6,7 +6,9 @@ request is sent twice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import wraps
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -21,27 +23,28 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
+Offer = Callable[[click.Context, str], list[CompletionItem]]
+
 _MOST = 50
 _WINDOW = timedelta(days=14)
 
 
+def _or_nothing(offer: Offer) -> Offer:
+    """Let a function offer nothing where it fails."""
+
+    @wraps(offer)
+    def offer_or_nothing(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        try:
+            return offer(ctx, incomplete)
+        except Exception:  # noqa: BLE001 - see above
+            return []
+
+    return offer_or_nothing
+
+
+@_or_nothing
 def execution_ids(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Return ids that start with what was typed, the newest first."""
-    try:
-        return _execution_ids(ctx, incomplete)
-    except Exception:  # noqa: BLE001 - see above
-        return []
-
-
-def file_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    """Return the paths of the execution on the line that start with what was typed."""
-    try:
-        return _file_names(ctx, incomplete)
-    except Exception:  # noqa: BLE001 - see above
-        return []
-
-
-def _execution_ids(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     from orchestrator_cli.core.executions.listings.executions import list_execution_ids
     from orchestrator_cli.core.executions.record.repository import read_executions
 
@@ -72,15 +75,9 @@ def _describe(item: ExecutionMetadata | OrchestratorError, now: datetime) -> str
     return printable(", ".join(filter(None, known)))
 
 
+@_or_nothing
 def log_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Return the names of the logs of the execution on the line, with their sizes."""
-    try:
-        return _log_names(ctx, incomplete)
-    except Exception:  # noqa: BLE001 - see above
-        return []
-
-
-def _log_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     from orchestrator_cli.cli.output.units import human_size
     from orchestrator_cli.core.executions.logs.finding import list_logs
     from orchestrator_cli.core.transfer.download.source import BucketSource
@@ -96,7 +93,9 @@ def _log_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     ]
 
 
-def _file_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+@_or_nothing
+def file_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Return the paths of the execution on the line that start with what was typed."""
     from orchestrator_cli.core.executions.listings.executions import list_files
 
     app = _app(ctx)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def test_state_is_read_as_it_was_written_with_fields_of_newer_versions() -> None
 
 def test_all_logs_have_ended_when_each_has() -> None:
     assert not STATE.ended
-    assert STATE.with_log("stdout.log", LogPosition(10, 2, True)).ended
+    assert replace(STATE, logs={**STATE.logs, "stdout.log": LogPosition(10, 2, True)}).ended
     assert not LiveState("0f" * 16, "", 0, 1).ended
 
 

@@ -46,7 +46,7 @@ TEXT = "text/plain; charset=utf-8"
 def store(request: pytest.FixtureRequest, recorder: Proxy, bucket: str) -> ArtifactStore:
     """A store that has found its server to verify SHA-256 on arrival, or not to."""
     opened = open_store(bucket)
-    opened.learn_checksum_support(request.param == "verified")
+    opened.server.checks_sha256 = request.param == "verified"
     return opened
 
 

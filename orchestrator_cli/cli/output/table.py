@@ -63,11 +63,9 @@ class Table:
         self._waiting: list[_Row] = []
         # The number and the width of each column that is shown, once that is known.
         self._layout: list[tuple[int, int]] | None = None
-        self.is_empty = True
 
     def row(self, *cells: str, result: str | None = None, link: str | None = None) -> None:
         """Add a row. `result` chooses a colour; `link` is where a cell leads that `links`."""
-        self.is_empty = False
         if not self._output.is_terminal:
             self._output.line(self._output.styled("\t".join(cells), result))
             return

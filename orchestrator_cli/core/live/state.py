@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -82,10 +82,6 @@ class LiveState:
     def ended(self) -> bool:
         """Whether every log has ended."""
         return bool(self.logs) and all(log.ended for log in self.logs.values())
-
-    def with_log(self, name: str, position: LogPosition) -> LiveState:
-        """Return the state with one log at another position."""
-        return replace(self, logs={**self.logs, name: position})
 
     def to_json(self) -> bytes:
         """Serialise, fields of a newer version included."""

@@ -78,7 +78,3 @@ class ArtifactStore(ObjectReader):
     def verified_by_server(self) -> bool:
         """Whether the server is known to verify SHA-256 on arrival; else Content-MD5 goes along."""
         return self.server.verifies_sha256
-
-    def learn_checksum_support(self, echoed: bool) -> None:
-        """Note whether a response repeated our SHA-256: a server that does has computed it."""
-        self.server.checks_sha256 = echoed

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from tests.support.running import process_environment
 
 _PROGRAMS = str(Path(sys.executable).parent)
 _SECONDS = 60
+# A container is all processes that have inherited its name.
+_MARK = "POD_CONTAINER"
 # https://github.com/kubernetes/kubernetes/blob/master/third_party/forked/golang/expansion/expand.go
 _REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))?")
 
@@ -74,6 +76,7 @@ class Pod:
         # How long `run` itself waits for S3, before the sidecar tries again.
         variables["ORCHESTRATOR_RUN_UPLOAD_TIMEOUT"] = "1s"
         variables.update(self._environment)
+        variables[_MARK] = self._mark(name)
         variables["PATH"] = f"{_PROGRAMS}:{os.environ['PATH']}"
         with self.path(f"{name}.out").open("ab") as out, self.path(f"{name}.err").open("ab") as err:
             self._running[name] = subprocess.Popen(
@@ -131,12 +134,18 @@ class Pod:
         self._running[name].send_signal(signal.SIGTERM)
 
     def kill(self, name: str) -> None:
-        """Kill all processes of a container, as its end or the lack of memory does."""
-        process = self._running[name]
-        for pid in [process.pid, *_descendants(process.pid)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        process.wait(_SECONDS)
+        """Kill all processes of a container, as its end or the lack of memory does.
+
+        Those too that are started meanwhile, or whose parent has gone.
+        """
+        while pids := _marked(self._mark(name)):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self._running[name].wait(_SECONDS)
+
+    def _mark(self, name: str) -> str:
+        return f"{self._directory}/{name}"
 
     def close(self) -> None:
         """End whatever is left."""
@@ -144,14 +153,11 @@ class Pod:
             self.kill(name)
 
 
-def _descendants(pid: int) -> Iterator[int]:
-    parents: dict[int, list[int]] = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
+def _marked(mark: str) -> list[int]:
+    """Return the processes that have a mark in their environment."""
+    wanted, found = f"{_MARK}={mark}".encode(), []
+    for file in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            child, _, rest = status.read_text().partition(" ")
-            parents.setdefault(int(rest.rpartition(")")[2].split()[1]), []).append(int(child))
-    left = [pid]
-    while left:
-        found = parents.get(left.pop(), [])
-        yield from found
-        left += found
+            if wanted in file.read_bytes().split(b"\0"):
+                found.append(int(file.parent.name))
+    return found

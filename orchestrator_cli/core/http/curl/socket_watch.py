@@ -32,6 +32,8 @@ class SocketWatch:
     def __init__(self) -> None:
         self.timer_at: float | None = None
         self._selector = selectors.DefaultSelector()
+        # The selector's map could tell, but only by an exception where it has none.
+        self._watched: set[int] = set()
         self._idle: set[int] = set()
         self._tainted_until = 0.0
         self._looked_at = 0.0
@@ -93,15 +95,19 @@ class SocketWatch:
         self._close_pipe()
 
     def _watch(self, descriptor: int, mask: int) -> None:
-        # What is closed already cannot be watched, and need not be.
-        with contextlib.suppress(OSError, ValueError):
-            if descriptor in self._selector.get_map():
+        try:
+            if descriptor in self._watched:
                 self._selector.modify(descriptor, mask)
             else:
                 self._selector.register(descriptor, mask)
+                self._watched.add(descriptor)
+        except (OSError, ValueError):
+            # What is closed already cannot be watched, and need not be.
+            self._forget(descriptor)
 
     def _forget(self, descriptor: int) -> None:
         self._idle.discard(descriptor)
+        self._watched.discard(descriptor)
         with contextlib.suppress(KeyError, OSError, ValueError):
             self._selector.unregister(descriptor)
 

@@ -7,6 +7,7 @@ after them, and a head that breaks off in the middle.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 _BODILESS = frozenset({204, 304})
 
@@ -59,15 +60,21 @@ def _parse_status(line: bytes) -> int:
 
 
 def _add_header(headers: dict[str, str], line: bytes) -> None:
-    name, colon, value = line.decode("latin-1").partition(":")
-    # A name with space around it is a way to hide a header from somebody.
-    if not colon or not name or name != name.strip() or not value.endswith("\r\n"):
-        raise InvalidHeadError
-    name, value = name.lower(), value.strip(" \t\r\n")
+    name, value = _split_header(line)
     # The same length twice is one length; others make the message mean two things.
     if name in headers and (name != "content-length" or headers[name] != value):
         value = f"{headers[name]}, {value}"
     headers[name] = value
+
+
+# Half of the headers are the same in each of a server's responses.
+@lru_cache(maxsize=64)
+def _split_header(line: bytes) -> tuple[str, str]:
+    name, colon, value = line.decode("latin-1").partition(":")
+    # A name with space around it is a way to hide a header from somebody.
+    if not colon or not name or name != name.strip() or not value.endswith("\r\n"):
+        raise InvalidHeadError
+    return name.lower(), value.strip(" \t\r\n")
 
 
 def _checked(headers: dict[str, str]) -> dict[str, str]:

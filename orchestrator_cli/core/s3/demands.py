@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from orchestrator_cli.core.base.errors import UsageError
@@ -60,9 +61,7 @@ class BucketDemands:
 
     def headers(self, method: str, key: str, query: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of one request. An empty key is the bucket itself."""
-        return self.access_headers() | (
-            self.object_headers() if _makes_object(method, key, query) else {}
-        )
+        return _headers(self, _makes_object(method, key, query)).copy()
 
     def access_headers(self) -> dict[str, str]:
         """Return what goes with every request."""
@@ -89,6 +88,12 @@ class BucketDemands:
 
 
 NO_DEMANDS = BucketDemands()
+
+
+# It is asked for every request.
+@lru_cache(maxsize=8)
+def _headers(demands: BucketDemands, makes_object: bool) -> dict[str, str]:
+    return demands.access_headers() | (demands.object_headers() if makes_object else {})
 
 
 def _makes_object(method: str, key: str, query: Mapping[str, str]) -> bool:

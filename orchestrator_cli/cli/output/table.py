@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.cli.output.terminal import RESULT_STYLES, Output
+from orchestrator_cli.cli.output.terminal import RESULT_STYLES, Output, terminal_columns
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -78,7 +77,7 @@ class Table:
         if not self._waiting:
             return
         if self._layout is None:
-            room = shutil.get_terminal_size().columns
+            room = terminal_columns()
             self._layout = self._fit(room)
             if self._header:
                 self._print([_Row(tuple(column.title for column in self._columns), None, None)])

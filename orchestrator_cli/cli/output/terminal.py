@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -87,7 +86,7 @@ class Output:
         text = io.StringIO()
         console = Console(
             file=text,
-            width=width or shutil.get_terminal_size().columns,
+            width=width or terminal_columns(),
             color_system="standard" if self._colors(sys.stdout) else None,
             force_terminal=True,
             highlight=False,
@@ -104,7 +103,7 @@ class Output:
             return
         labels = max(len(label) for label, _, _ in rows)
         words = max(len(text) for _, _, text in rows)
-        room = max(10, min(60, shutil.get_terminal_size().columns - labels - words - 5))
+        room = max(10, min(60, terminal_columns() - labels - words - 5))
         most = max(amount for _, amount, _ in rows) or 1.0
         full = "\u2588" if _is_utf8(sys.stdout) else "#"
         for label, amount, text in rows:
@@ -236,3 +235,11 @@ def _is_utf8(stream: Any) -> bool:
 
 def _json_default(value: Any) -> Any:
     return rfc3339(value) if isinstance(value, datetime) else printable(value)
+
+
+def terminal_columns() -> int:
+    """Return how many characters a line of the terminal has room for."""
+    # It brings every compressor along, which a command that draws nothing would wait for.
+    import shutil
+
+    return shutil.get_terminal_size().columns

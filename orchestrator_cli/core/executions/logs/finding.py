@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -161,6 +160,8 @@ def _nearest_name(store: ObjectReader, execution_id: str, name: str) -> str | No
     if log_storage_path(name) is not None:
         # It is no mistake; there is no such log yet.
         return None
+    import difflib
+
     paths = [path for path, _ in islice(list_files(store, execution_id), _NEAR_NAMES)]
     known = [*_DEFAULT_ORDER, *LOG_NAMES, *paths]
     return next(iter(difflib.get_close_matches(name, known, 1)), None)

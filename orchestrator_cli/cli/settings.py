@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The global options, after flag > environment > config file > default."""
 
     bucket: str | None = None

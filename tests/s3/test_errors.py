@@ -6,7 +6,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -92,8 +92,7 @@ class Clients:
         url = f"{self.endpoint_url}/bucket/{quote(key)}?X-Amz-Signature={SIGNATURE}"
         response = self.transport.send(HttpRequest(method, url, body=body))
         told = parse_error_body(response.status, response.body.decode("utf-8", "replace"))
-        told = replace(
-            told,
+        told = told._replace(
             request_id=told.request_id or response.headers.get("x-amz-request-id"),
             region=told.region or response.headers.get("x-amz-bucket-region"),
             action=action_of_request(method, key),

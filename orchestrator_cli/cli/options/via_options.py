@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -17,8 +16,7 @@ VIA_VARIABLE = "ORCHESTRATOR_VIA"
 _TOKEN_HELP = "A file with the token for --via.  [default: ORCHESTRATOR_VIA_TOKEN]"
 
 
-@dataclass(frozen=True, slots=True)
-class Via:
+class Via(NamedTuple):
     """The server, and the file that has the token for it."""
 
     url: str

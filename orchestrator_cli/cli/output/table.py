@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator_cli.cli.output.terminal import RESULT_STYLES, Output, terminal_columns
 
@@ -19,8 +18,7 @@ _TRAILING = re.compile(r" +((?:\x1b\[0m)?) *$")
 _ROWS_AT_ONCE = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column, and what a narrow terminal does with it.
 
     Those of a higher `rank` are left out first; rank 0 is always shown. Text of any length may be
@@ -38,8 +36,7 @@ class Column:
     links: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     cells: tuple[str, ...]
     result: str | None
     link: str | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from orchestrator_cli.core.files.checks import Parts, same_file
 from orchestrator_cli.core.files.directory import Directory
@@ -28,8 +28,7 @@ class Leads(StrEnum):
     NOWHERE = "nowhere"
 
 
-@dataclass(frozen=True, slots=True)
-class LinkTarget:
+class LinkTarget(NamedTuple):
     """Where a link leads; `parts` lead there from the root, where that is inside."""
 
     leads: Leads

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from orchestrator_cli.core.base.errors import UsageError
@@ -28,8 +28,7 @@ def host_of(origin: str) -> str:
     return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceUrl:
+class ServiceUrl(NamedTuple):
     """`url` has neither user nor password: `authorization` is the header made of them, or None."""
 
     url: str

@@ -13,7 +13,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
@@ -53,13 +53,13 @@ class Group:
         """
         named = _GROUP_PATH.search(url.url)
         if named is None:
-            gateway = replace(url, url=url.url.removesuffix("/metrics"))
+            gateway = url._replace(url=url.url.removesuffix("/metrics"))
             return cls(gateway, JOB, {"instance": host, "uid": str(user_id)})
         words = named[1].strip("/").split("/")
         if len(words) % 2:
             raise UsageError("--metrics-push: a group is /metrics/job/JOB[/LABEL/VALUE…]")
         pairs = dict(map(_label, words[::2], words[1::2]))
-        return cls(replace(url, url=url.url[: named.start()]), pairs.pop("job"), pairs)
+        return cls(url._replace(url=url.url[: named.start()]), pairs.pop("job"), pairs)
 
 
 def _label(name: str, value: str) -> tuple[str, str]:

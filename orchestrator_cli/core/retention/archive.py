@@ -10,7 +10,6 @@ import contextlib
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import groupby
@@ -97,7 +96,7 @@ def with_restore_status(store: ArtifactStore, files: Iterable[File]) -> Iterator
 def _ask_restore_status(file: File) -> Operation[File]:
     path, listed = file
     head = yield from head_object(listed.key)
-    return path, replace(listed, restore=parse_restore(head.restore))
+    return path, listed._replace(restore=parse_restore(head.restore))
 
 
 @contextlib.contextmanager
@@ -123,8 +122,8 @@ class ArchiveInspector:
         if is_readable(listed):
             return
         state = parse_restore(self._store.head(listed.key).restore)
-        if not is_readable(replace(listed, restore=state)) and not self._is_served(listed):
-            raise self._error(replace(listed, restore=state), path)
+        if not is_readable(listed._replace(restore=state)) and not self._is_served(listed):
+            raise self._error(listed._replace(restore=state), path)
 
     def _is_served(self, listed: ObjectSummary) -> bool:
         """Say whether an object is read as any other, whatever its storage class is called.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator_cli.core.s3.checksum import RandomAccessReader, composite, hash_range, parse_etag
 from orchestrator_cli.core.s3.part_plan import plan_parts
@@ -13,8 +13,7 @@ SHA256_METADATA = "sha256"
 SCHEDULE_METADATA = "part-schedule"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredChecksum:
+class StoredChecksum(NamedTuple):
     """A checksum that S3 holds, and the part schedule that it is over if composite."""
 
     checksum: Checksum

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import (
     AccessError,
@@ -20,8 +20,7 @@ from orchestrator_cli.core.base.errors import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class S3Error:
+class S3Error(NamedTuple):
     """An error answer of S3: HTTP status, error code, message and request id, where given.
 
     `region` is the one that the answer says the bucket is in. `action` is the one that the request
@@ -36,8 +35,7 @@ class S3Error:
     action: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorMeaning:
+class ErrorMeaning(NamedTuple):
     """The exception for an error, what its message says, and what the user may do.
 
     `retryable`: the same request may succeed later. `is_fatal`: it concerns every object of a run.
@@ -64,7 +62,7 @@ _UNEXPLAINED_HINT = "usual reasons: expired credentials, another region, http wh
 
 _BUSY = ErrorMeaning(UnavailableError, "the storage answered {status} {code}", retryable=True)
 _OTHER = ErrorMeaning(OrchestratorError, "the storage answered {status} {code}", quotes_s3=True)
-_UNSUPPORTED = replace(_OTHER, kind=UnsupportedError)
+_UNSUPPORTED = _OTHER._replace(kind=UnsupportedError)
 _DENIED = ErrorMeaning(AccessError, "access denied", DENIED_HINT, quotes_s3=True)
 _EXPIRED = ErrorMeaning(
     AccessError, "the credentials have expired", "get new credentials", is_fatal=True
@@ -73,7 +71,7 @@ _CLOCK = ErrorMeaning(
     AccessError, "this machine's clock is wrong", "set this machine's clock (NTP)", is_fatal=True
 )
 _WRONG_KEYS = ErrorMeaning(AccessError, "the credentials are not valid", _KEYS_HINT, is_fatal=True)
-_WRONG_TOKEN = replace(_WRONG_KEYS, text="the session token is not valid")
+_WRONG_TOKEN = _WRONG_KEYS._replace(text="the session token is not valid")
 _ACCOUNT = ErrorMeaning(
     AccessError,
     "there is a problem with the AWS account",
@@ -117,14 +115,14 @@ EXPIRED_CODES = frozenset(
 BY_CODE: dict[str, ErrorMeaning] = {
     **dict.fromkeys(EXPIRED_CODES, _EXPIRED),
     "AccessDenied": _DENIED,
-    "AllAccessDisabled": replace(
-        _DENIED, text="all access to the bucket is disabled", hint=_ACCOUNT_HINT, is_fatal=True
+    "AllAccessDisabled": _DENIED._replace(
+        text="all access to the bucket is disabled", hint=_ACCOUNT_HINT, is_fatal=True
     ),
     "AccountProblem": _ACCOUNT,
     "NotSignedUp": _ACCOUNT,
-    "InvalidAccessKeyId": replace(_WRONG_KEYS, text="S3 does not know the access key"),
-    "SignatureDoesNotMatch": replace(
-        _WRONG_KEYS, text="the secret key does not belong to the access key"
+    "InvalidAccessKeyId": _WRONG_KEYS._replace(text="S3 does not know the access key"),
+    "SignatureDoesNotMatch": _WRONG_KEYS._replace(
+        text="the secret key does not belong to the access key"
     ),
     "AuthFailure": _WRONG_KEYS,
     "AuthorizationHeaderMalformed": _WRONG_KEYS,
@@ -137,7 +135,7 @@ BY_CODE: dict[str, ErrorMeaning] = {
     "KMS.KMSInvalidStateException": _KMS,
     "KMS.NotFoundException": _KMS,
     "InvalidObjectState": ErrorMeaning(ArchivedError, "the object is archived", "restore it first"),
-    "RestoreAlreadyInProgress": replace(_CHANGED, text="its restore is under way"),
+    "RestoreAlreadyInProgress": _CHANGED._replace(text="its restore is under way"),
     "NoSuchBucket": ErrorMeaning(
         NotFoundError,
         "no such bucket",

@@ -8,8 +8,7 @@ one is a credential.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator_cli.core.base.errors import (
     AccessError,
@@ -145,8 +144,7 @@ def _refused_action(answer: S3Error) -> str | None:
 # --- no answer -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failure(NamedTuple):
     """What a kind of transport error means for who asked."""
 
     hint: str | None = None

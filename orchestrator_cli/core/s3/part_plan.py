@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import UsageError
 
@@ -37,8 +37,7 @@ DOUBLING = f"doubling-{BASE_PART_BYTES}-{PARTS_PER_SIZE}"
 _FIXED = re.compile(r"fixed-([1-9][0-9]{0,12})")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One part: its number from 1, and its byte range in the object."""
 
     number: int

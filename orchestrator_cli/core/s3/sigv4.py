@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote
 
 from orchestrator_cli.core.http.url import host_of, split_origin
@@ -19,8 +19,7 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKey:
+class SigningKey(NamedTuple):
     """Who signs, for which region and service. `session_token` is None for keys that last."""
 
     access_key_id: str
@@ -129,8 +128,7 @@ def _encoded(fields: tuple[tuple[str, str], ...]) -> str:
     return "&".join(f"{name}={text}" for name, text in pairs)
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     """A request to be signed, whatever its path is."""
 
     method: str

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 
@@ -22,8 +23,7 @@ class PutOutcome(StrEnum):
     CONFLICT = "conflict"
 
 
-@dataclass(frozen=True, slots=True)
-class Checksum:
+class Checksum(NamedTuple):
     """A content hash as stored: of the whole object, or composite over its parts.
 
     Written `sha256:<hex>` for an object of one PutObject and `sha256:<hex>-<part count>` for a
@@ -48,16 +48,14 @@ class Checksum:
         return cls(match[1], match[2], int(match[3]) if match[3] else None)
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreState:
+class RestoreState(NamedTuple):
     """A restore from an archive class: under way, or with a readable copy until `expires_at`."""
 
     ongoing: bool
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectSummary:
+class ObjectSummary(NamedTuple):
     """One object of a listing. `etag` has no quotes.
 
     `restore` is None where nothing was restored, and where the server does not list it.
@@ -86,8 +84,7 @@ class ObjectMetadata:
     restore: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UploadResult:
+class UploadResult(NamedTuple):
     """What became of one file of an upload.
 
     `outcome` is None when the file failed for another reason than a conflict; `error` says why.

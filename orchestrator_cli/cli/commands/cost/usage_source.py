@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -193,7 +192,7 @@ class UsageSource:
         bucket, _, key = text.removeprefix("s3://").partition("/")
         if not bucket or not key:
             raise UsageError(f"not the URL of a manifest: {printable(text)}")
-        there = App(replace(self._app.settings, bucket=bucket))
+        there = App(self._app.settings._replace(bucket=bucket))
         return BucketInventory(there.store(self._concurrency), key)
 
 

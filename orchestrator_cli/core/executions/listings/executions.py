@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -85,9 +84,9 @@ def list_execution_ids(
     """
     window = Window.of(since, until or now)
     if until is None:
-        window = replace(window, last_key=_AFTER_ALL_EXECUTIONS)
+        window = window._replace(last_key=_AFTER_ALL_EXECUTIONS)
     if after is not None:
-        window = replace(window, start_after=max(window.start_after, key_after_execution(after)))
+        window = window._replace(start_after=max(window.start_after, key_after_execution(after)))
     listing = Listing(
         partial(store.list_prefixes, EXECUTIONS_PREFIX), _behind, _parse_prefixes, str
     )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from orchestrator_cli.core.base.cancellation import bind_token, current_token
 from orchestrator_cli.core.base.ordered_map import wait_result
@@ -34,8 +34,7 @@ _PAGES_AT_ONCE = 4
 _TICK = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """A stretch of keys: those after one, up to another. `ends_at` is about when it ends."""
 
     start_after: str
@@ -65,8 +64,7 @@ class Listing(Generic[Entry, Found]):
     id_of: Callable[[Found], str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(NamedTuple):
     """A sub-window, of which so many pages are listed at once."""
 
     window: Window
@@ -134,7 +132,7 @@ class _WindowListing(Generic[Entry, Found]):
         found = self._listing.gather(iter(inside))
         rest = None
         if inside.count == most and not inside.is_over:
-            rest = replace(span.window, start_after=inside.behind)
+            rest = span.window._replace(start_after=inside.behind)
         return _Stretch(found, max(1, -(-inside.count // _PAGE_KEYS)), rest)
 
     def _left_of(self, stretch: _Stretch[Found]) -> list[_Span]:
@@ -188,5 +186,5 @@ def _parts(window: Window, ends: Iterable[datetime]) -> Iterator[Window]:
     for end in ends:
         last_key = key_after_execution(last_execution_id(end))
         yield Window(window.start_after, last_key, end)
-        window = replace(window, start_after=last_key)
+        window = window._replace(start_after=last_key)
     yield window

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice, zip_longest
+from typing import NamedTuple
 
 from orchestrator_cli.core.executions.logs.ansi import ESCAPE
 from orchestrator_cli.core.executions.logs.search import whole_lines
@@ -27,8 +27,7 @@ _VARYING = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LineOfTwo:
+class LineOfTwo(NamedTuple):
     """A line as it is in each of two logs, or None where a log has ended. Numbers are from 1."""
 
     number: int
@@ -37,8 +36,7 @@ class LineOfTwo:
     differs: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LogDifference:
+class LogDifference(NamedTuple):
     """The first lines that differ, with some before them; none where the logs tell the same.
 
     `complete` is False where only the beginning was compared.

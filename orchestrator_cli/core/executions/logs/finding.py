@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from orchestrator_cli.core.base.errors import (
     AccessError,
@@ -40,8 +39,7 @@ _LARGEST_TAIL_STEP_BYTES = 4 * MIB
 _NEAR_NAMES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class StoredLogs:
+class StoredLogs(NamedTuple):
     """The logs that an execution has, by name, in the order in which they are worth reading."""
 
     logs: dict[str, ObjectSummary]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 
 from orchestrator_cli.core.executions.ids import first_execution_id, last_execution_id
 from orchestrator_cli.core.executions.keys import (
@@ -30,8 +30,7 @@ _MANY_EXECUTIONS = 2000
 _PAGE_KEYS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionLogs:
+class ExecutionLogs(NamedTuple):
     """The logs that an execution has, by name."""
 
     execution_id: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
@@ -32,8 +31,7 @@ class LogLine(NamedTuple):
     follows_gap: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """How many lines are shown before and after each one that matches."""
 
     before: int = 0

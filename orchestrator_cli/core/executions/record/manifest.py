@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from orchestrator_cli.core.executions.listings.executions import list_files
 from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata
@@ -19,8 +18,7 @@ from orchestrator_cli.core.s3.types import ObjectSummary
 _LEAST_JSON_BYTES = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """The totals and the digest of an execution's files, and its lines where they are few."""
 
     artifacts: list[Artifact] | None

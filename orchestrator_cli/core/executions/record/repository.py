@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import (
     ConflictError,
@@ -50,8 +50,7 @@ _SWAP_ATTEMPTS = 32
 _IDENTITY_FIELDS = ("reservation_id", "runner_type", "bench_id", "test_suite")
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """An execution's metadata and the ETag that a compare-and-swap needs."""
 
     metadata: ExecutionMetadata

@@ -6,7 +6,7 @@ Its texts differ between releases and TLS libraries, so none of them is looked a
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pycurl
@@ -63,8 +63,7 @@ _TEXTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """The way that a request takes: the proxy and the file of CA certificates, if any."""
 
     proxy: Proxy | None

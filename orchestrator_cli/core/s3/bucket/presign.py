@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import AccessError, UsageError
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -15,8 +15,7 @@ from orchestrator_cli.core.s3.sigv4 import SigningKey, encode_key, presign_url
 MAX_EXPIRES_IN_SECONDS = 7 * 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class UrlExpiry:
+class UrlExpiry(NamedTuple):
     """How long a URL signed now works.
 
     `certain` is False where the credentials may end before `expires_at`, and the URL with them.

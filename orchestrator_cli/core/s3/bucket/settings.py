@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator_cli.core.base.errors import UnsupportedError
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -12,8 +11,7 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 _ELEMENT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 
 
-@dataclass(frozen=True, slots=True)
-class BucketSetting:
+class BucketSetting(NamedTuple):
     """The parsed answer, and the names of all elements of its XML, which boto3 may have dropped."""
 
     answer: dict[str, Any]

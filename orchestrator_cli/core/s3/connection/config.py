@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from orchestrator_cli.core.base.errors import AccessError, UsageError
@@ -33,8 +33,7 @@ def is_bucket_name(text: str) -> bool:
     return bool(_BUCKET.fullmatch(text) or _ACCESS_POINT.fullmatch(text))
 
 
-@dataclass(frozen=True, slots=True)
-class S3Config:
+class S3Config(NamedTuple):
     """Where a bucket is, how it is addressed, and whom TLS trusts.
 
     `endpoint_url` None means AWS itself. `profile` is the one that was asked for by an option,

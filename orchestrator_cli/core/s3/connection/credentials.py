@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
@@ -22,8 +21,7 @@ from orchestrator_cli.core.s3.errors import expired_after_refresh, map_exception
 _LONGEST_SECONDS = 8 * 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """One set of credentials. `session_token` is None for those that last."""
 
     access_key_id: str
@@ -31,8 +29,7 @@ class Credentials:
     session_token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialLifetime:
+class CredentialLifetime(NamedTuple):
     """Until when requests signed now are good. `expires_at` is None where it is not known."""
 
     temporary: bool
@@ -55,8 +52,7 @@ class CredentialProvider(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StaticCredentials:
+class StaticCredentials(NamedTuple):
     """Credentials that stay what they are."""
 
     credentials: Credentials

@@ -8,9 +8,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from orchestrator_cli.core.base.errors import UsageError
@@ -35,8 +34,7 @@ _REGION = re.compile(r"[a-z]{2,6}(-[a-z]+)+-\d{1,2}")
 _HOST_LABEL = re.compile(r"(?!.*--x-s3$)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 
-@dataclass(frozen=True, slots=True)
-class BucketEndpoint:
+class BucketEndpoint(NamedTuple):
     """A bucket's URL without a slash at its end, and what requests to it are signed for."""
 
     url: str

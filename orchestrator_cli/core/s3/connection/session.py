@@ -137,7 +137,7 @@ class S3Session:
         """
         with self._lock:
             if not self._has_moved and is_other_region(name, self.config):
-                self.config = replace(self.config, region=name)
+                self.config = self.config._replace(region=name)
                 self._endpoint = resolve_endpoint(self.config)
                 self._has_moved, self._boto = True, None
             return self._has_moved and self.config.region == name

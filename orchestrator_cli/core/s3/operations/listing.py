@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.base.errors import OrchestratorError
@@ -26,8 +26,7 @@ from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 _MAX_EMPTY_PAGES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class ListQuery:
+class ListQuery(NamedTuple):
     """What to list. `location` is for messages only.
 
     `page_size` is how many keys one page has at most; None: 1,000. `with_restore` asks for the
@@ -48,8 +47,7 @@ class ListQuery:
         return f"listing of {origin}{printable(self.prefix)}"
 
 
-@dataclass(frozen=True, slots=True)
-class ListPage:
+class ListPage(NamedTuple):
     """One page of a listing, in key order. `next_token` is None on the last one."""
 
     objects: list[ObjectSummary]

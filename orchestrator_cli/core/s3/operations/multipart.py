@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import (
     ConflictError,
@@ -39,8 +39,7 @@ _COMPLETE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class IncompleteUpload:
+class IncompleteUpload(NamedTuple):
     """A multipart upload that was neither completed nor aborted.
 
     `takes_sha256` is False where it was begun with another checksum, as other tools do: S3 then
@@ -53,16 +52,14 @@ class IncompleteUpload:
     takes_sha256: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PartDigests:
+class PartDigests(NamedTuple):
     """The binary digests of a part; MD5 only where the server may not verify SHA-256."""
 
     sha256: bytes
     md5: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPart:
+class StoredPart(NamedTuple):
     """A part that S3 holds. `sha256` is base64 as S3 writes it, None where it keeps none."""
 
     number: int
@@ -71,8 +68,7 @@ class StoredPart:
     sha256: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class UploadsPage:
+class UploadsPage(NamedTuple):
     """One page of incomplete uploads. `next_markers` ask for the next one; None on the last."""
 
     uploads: list[IncompleteUpload]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import (
     AccessError,
@@ -41,8 +41,7 @@ _UNEXPLAINED_CODES = frozenset({"", "400", "403"})
 _MAX_WHOLE_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectContent:
+class ObjectContent(NamedTuple):
     """The content of an object with the ETag it had, quotes included as S3 sent them.
 
     `age_seconds` is how old it was when S3 answered, by S3's clock; None where it did not say.

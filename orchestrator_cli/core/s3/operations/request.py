@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
@@ -45,8 +45,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SECONDS = re.compile(r"[0-9]{1,6}")
 
 
-@dataclass(frozen=True, slots=True)
-class SignedBody:
+class SignedBody(NamedTuple):
     """A request body with its size in bytes and its SHA-256 in hex, which is signed."""
 
     body: Body
@@ -62,8 +61,7 @@ class SignedBody:
 NO_BODY = SignedBody.of(b"")
 
 
-@dataclass(frozen=True, slots=True)
-class S3Response:
+class S3Response(NamedTuple):
     """A successful response. The names of `headers` are in lower case.
 
     `seconds` is the time from when the request began to be sent to the response's first byte.
@@ -199,8 +197,7 @@ def error_from_response(
     """
     told = parse_error_body(response.status, response.body.decode("utf-8", "replace"))
     headers = response.headers
-    told = replace(
-        told,
+    told = told._replace(
         request_id=told.request_id or headers.get("x-amz-request-id"),
         region=told.region or headers.get("x-amz-bucket-region"),
         action=action,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -110,7 +109,7 @@ def parse_document(response: S3Response, what: str, root: str) -> XmlElement:
             _DEFAULT_ERROR_STATUS, bytes(response.body).decode("utf-8", "replace")
         )
         status = _STATUSES.get(told.code, _DEFAULT_ERROR_STATUS)
-        raise error_from_s3(replace(told, status=status), what)
+        raise error_from_s3(told._replace(status=status), what)
     if not name.startswith(root):
         raise unexpected_response(what)
     return XmlElement(element, namespace + brace, what)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
@@ -46,8 +47,7 @@ _WHOLE_BYTES = 1024 * 1024
 File = tuple[str, ObjectSummary]
 
 
-@dataclass(frozen=True, slots=True)
-class DownloadResult:
+class DownloadResult(NamedTuple):
     """What became of one file. `outcome` is None where it failed; `error` says why."""
 
     path: str

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import (
     ArchivedError,
@@ -31,8 +31,7 @@ _INDEX_TYPE = "application/gzip"
 _TAIL_TYPE = "text/plain; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedLog:
+class IndexedLog(NamedTuple):
     """A log whose index is stored now."""
 
     name: str

@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.base.text import printable
@@ -26,8 +26,7 @@ _OPEN_ATTEMPTS = 16
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
-@dataclass(frozen=True, slots=True)
-class PartialFile:
+class PartialFile(NamedTuple):
     """The file that holds what has arrived of an object, open and locked."""
 
     file: io.FileIO

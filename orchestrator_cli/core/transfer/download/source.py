@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.filters import ExecutionFilter
@@ -42,8 +41,7 @@ ReadExecutions = Callable[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionWindow:
+class ExecutionWindow(NamedTuple):
     """Which executions are wanted; `limit` is of the newest, and `now` the present."""
 
     since: datetime

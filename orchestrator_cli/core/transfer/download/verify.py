@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.text import printable
@@ -38,8 +38,7 @@ class Finding(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyResult:
+class VerifyResult(NamedTuple):
     """The finding on one file, and why. `checksum` is what S3 holds, where it was asked."""
 
     path: str

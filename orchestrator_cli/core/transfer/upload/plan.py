@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
@@ -55,8 +56,7 @@ class PlannedFile:
         return self.file
 
 
-@dataclass(frozen=True, slots=True)
-class SkippedPath:
+class SkippedPath(NamedTuple):
     """Something that is not uploaded. `error` is set where that is a failure, not a rule.
 
     `is_gone` says that it was there and has been removed meanwhile.

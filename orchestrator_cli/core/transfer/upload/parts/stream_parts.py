@@ -7,8 +7,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from orchestrator_cli.core.base.descriptors import wait_readable
 from orchestrator_cli.core.s3.part_plan import MIB, Part, part_bytes
@@ -28,8 +27,7 @@ class BinaryStream(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StreamPart:
+class StreamPart(NamedTuple):
     """One part of the stream: in memory, or spooled to disk."""
 
     part: Part

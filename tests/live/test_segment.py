@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -28,7 +27,7 @@ HEAD = ObjectMetadata(
 def test_segment_is_what_its_object_says() -> None:
     assert Segment.from_head(7, HEAD) == SEGMENT
     assert (SEGMENT.end, SEGMENT.is_end) == (10, False)
-    assert Segment.from_head(7, replace(HEAD, size_bytes=0)).is_end
+    assert Segment.from_head(7, HEAD._replace(size_bytes=0)).is_end
 
 
 @pytest.mark.parametrize("name", SEGMENT.to_user_metadata())
@@ -38,13 +37,13 @@ def test_object_without_a_valid_field_is_no_segment(name: str, text: str | None)
     if text is not None:
         fields[name] = text
     with pytest.raises(IntegrityError, match=f"its {name} is not valid"):
-        Segment.from_head(7, replace(HEAD, metadata=fields))
+        Segment.from_head(7, HEAD._replace(metadata=fields))
 
 
 def test_object_larger_than_a_segment_is_none() -> None:
-    Segment.from_head(7, replace(HEAD, size_bytes=MAX_SEGMENT_BYTES))
+    Segment.from_head(7, HEAD._replace(size_bytes=MAX_SEGMENT_BYTES))
     with pytest.raises(IntegrityError):
-        Segment.from_head(7, replace(HEAD, size_bytes=MAX_SEGMENT_BYTES + 1))
+        Segment.from_head(7, HEAD._replace(size_bytes=MAX_SEGMENT_BYTES + 1))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -69,7 +68,7 @@ HEADS = {
 
 def read(data: bytes, head: ObjectMetadata) -> tuple[bytes, OneObject]:
     """Read an object whose every byte arrives as given."""
-    full = replace(head, checksum=BY_SHA256) if head.size_bytes == len(LARGE) else head
+    full = head._replace(checksum=BY_SHA256) if head.size_bytes == len(LARGE) else head
     store = OneObject(data, full)
     blocks = iter_object_verified(cast("ArtifactStore", store), head)
     # Each is good until the next is asked for.

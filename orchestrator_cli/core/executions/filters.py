@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
@@ -16,8 +16,7 @@ _Values = frozenset[str]
 _ANY: _Values = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionFilter:
+class ExecutionFilter(NamedTuple):
     """What an execution must be like. Of each field several values may be wanted; none is any.
 
     `labels` must all be there.
@@ -29,7 +28,7 @@ class ExecutionFilter:
     runner_types: _Values = _ANY
     reservation_ids: _Values = _ANY
     artifact_statuses: _Values = _ANY
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
 
     @property
     def takes_everything(self) -> bool:

@@ -6,9 +6,8 @@ import contextlib
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from orchestrator_cli.core.files.checks import (
     UnsafeFileError,
@@ -37,8 +36,7 @@ class Kind(StrEnum):
     SPECIAL = "special file"
 
 
-@dataclass(slots=True)
-class Found:
+class Found(NamedTuple):
     """A name in a directory, and what it stood for when it was found."""
 
     name: str

@@ -6,9 +6,10 @@ Nothing here knows how a request is sent; see `curl_easy` and `curl_loop` for th
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 
@@ -42,8 +43,7 @@ class BodyReader(Protocol):
 Body = bytes | bytearray | memoryview | BodyReader
 
 
-@dataclass(slots=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP request. The names of `headers` are in lower case; the body's length is added.
 
     `sink` is called with the body of a 2xx answer, piece by piece; the body of any other answer is
@@ -57,7 +57,7 @@ class Request:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     body: Body = b""
     sink: Callable[[bytes], object] | None = None
     max_body_bytes: int = MAX_BODY_BYTES
@@ -72,8 +72,7 @@ class Request:
         return self.is_idempotent
 
 
-@dataclass(slots=True)
-class Response:
+class Response(NamedTuple):
     """A response of any status. The names of `headers` are in lower case.
 
     `seconds` is the time from the last byte of the request to the first byte of the response.
@@ -85,8 +84,7 @@ class Response:
     seconds: float
 
 
-@dataclass(slots=True)
-class Sleep:
+class Sleep(NamedTuple):
     """A task yields this to be resumed after so many seconds; other tasks go on meanwhile."""
 
     seconds: float

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import OrchestratorError
@@ -69,8 +70,7 @@ class ObjectSummary(NamedTuple):
     restore: RestoreState | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectMetadata:
+class ObjectMetadata(NamedTuple):
     """What HeadObject says. `checksum` is S3's own SHA-256 where the server keeps one."""
 
     key: str
@@ -78,7 +78,7 @@ class ObjectMetadata:
     etag: str
     content_type: str
     last_modified: datetime
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = MappingProxyType({})
     checksum: Checksum | None = None
     storage_class: str = "STANDARD"
     restore: str | None = None

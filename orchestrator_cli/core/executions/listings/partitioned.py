@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -50,8 +49,7 @@ class Window(NamedTuple):
         return cls(start_after, key_after_execution(last_execution_id(until)), until)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[Entry, Found]):
+class Listing(NamedTuple, Generic[Entry, Found]):
     """What is listed, a thousand entries a request, and what is found in it.
 
     `entries` lists what sorts after a key, in order; `behind` is the key to go on after an entry;
@@ -71,8 +69,7 @@ class _Span(NamedTuple):
     pages: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch(Generic[Found]):
+class _Stretch(NamedTuple, Generic[Found]):
     """What was found at the beginning of a window; `rest` is None where that was all of it."""
 
     found: list[Found]

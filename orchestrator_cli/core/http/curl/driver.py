@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pycurl
 
@@ -20,8 +21,7 @@ _STALL_CHECKS = 8
 _SIGNAL_POLL_SECONDS = 0.5
 
 
-@dataclass(slots=True)
-class Completion:
+class Completion(NamedTuple):
     """What has ended: a request, by a response or an error, or a timer, by neither."""
 
     tag: object

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 import pycurl
 
@@ -20,8 +21,7 @@ _UNWANTED = ("expect", "accept")
 _TLS_VERSION = pycurl.SSLVERSION_TLSv1_2
 
 
-@dataclass(frozen=True, slots=True)
-class ClientOptions:
+class ClientOptions(NamedTuple):
     """Settings of a transport.
 
     `ca_bundle` is a file of CA certificates in PEM; None: the system's, else botocore's.
@@ -32,7 +32,7 @@ class ClientOptions:
     """
 
     ca_bundle: str | None = None
-    proxies: Mapping[str, str] = field(default_factory=dict)
+    proxies: Mapping[str, str] = MappingProxyType({})
     user_agent: str = "orchestrator"
     connect_timeout_seconds: float = 10
     stall_timeout_seconds: float = 60

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -51,12 +51,11 @@ class S3Config(NamedTuple):
     use_accelerate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Profile:
+class _Profile(NamedTuple):
     """The settings of one profile, and of the services section that it names."""
 
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    s3_service: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = MappingProxyType({})
+    s3_service: Mapping[str, str] = MappingProxyType({})
 
     @property
     def s3(self) -> Mapping[str, str]:

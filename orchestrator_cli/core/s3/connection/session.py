@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from orchestrator_cli import __version__
 from orchestrator_cli.core.base.cancellation import BoundToken, CancelToken
@@ -51,8 +52,7 @@ STALL_TIMEOUT_SECONDS = 60
 USER_AGENT = f"orchestrator/{__version__}"
 
 
-@dataclass(frozen=True, slots=True)
-class S3Settings:
+class S3Settings(NamedTuple):
     """Which bucket, and what options say of it. None means: as the AWS configuration says.
 
     `environment` has the variables of AWS: keys, region, endpoint, profile, CA.
@@ -66,8 +66,8 @@ class S3Settings:
     endpoint_url: str | None = None
     profile: str | None = None
     concurrency: int = 16
-    environment: Mapping[str, str] = field(default_factory=dict)
-    proxies: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = MappingProxyType({})
+    proxies: Mapping[str, str] = MappingProxyType({})
     demands: BucketDemands = NO_DEMANDS
 
 

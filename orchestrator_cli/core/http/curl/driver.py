@@ -104,9 +104,9 @@ class CurlDriver:
             self._release(active.exchange)
         self._timers.remove(tag)
 
-    def step(self, max_seconds: float | None = None) -> list[Completion]:
-        """Wait until something happens, at most so long, and return what has ended."""
-        for descriptor, action in self._watch.wait(self._wait_seconds(max_seconds)):
+    def step(self) -> list[Completion]:
+        """Wait until something happens, and return what has ended."""
+        for descriptor, action in self._watch.wait(self._wait_seconds()):
             self._multi.socket_action(descriptor, action)
         timer_at = self._watch.timer_at
         if timer_at is not None and timer_at <= time.monotonic():
@@ -141,18 +141,16 @@ class CurlDriver:
         exchange.release()
         self._idle.append(exchange)
 
-    def _wait_seconds(self, max_seconds: float | None) -> float:
+    def _wait_seconds(self) -> float:
+        now = time.monotonic()
         # A signal that another thread takes does not end the wait of the main thread.
-        limits = [time.monotonic() + _SIGNAL_POLL_SECONDS]
-        if max_seconds is not None:
-            limits.append(time.monotonic() + max_seconds)
-        if self._watch.timer_at is not None:
-            limits.append(self._watch.timer_at)
-        if self._timers.next_at is not None:
-            limits.append(self._timers.next_at)
-        if self._active:
-            limits.append(self._next_check_at)
-        return max(0.0, min(limits) - time.monotonic())
+        until = now + _SIGNAL_POLL_SECONDS
+        for at in (self._watch.timer_at, self._timers.next_at):
+            if at is not None and at < until:
+                until = at
+        if self._active and self._next_check_at < until:
+            until = self._next_check_at
+        return max(0.0, until - now)
 
     def _ended(self) -> list[Completion]:
         completions: list[Completion] = []

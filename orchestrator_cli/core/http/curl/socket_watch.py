@@ -52,9 +52,10 @@ class SocketWatch:
             self._watch(descriptor, selectors.EVENT_READ)
             return
         if descriptor in self._idle:
-            # It may have been closed since, and be another one of the same number.
-            self._forget(descriptor)
-        self._watch(descriptor, _MASKS[what])
+            self._idle.discard(descriptor)
+            self._watch_again(descriptor, _MASKS[what])
+        else:
+            self._watch(descriptor, _MASKS[what])
 
     def set_timer(self, milliseconds: int) -> None:
         """Set the time as libcurl's timer callback asks."""
@@ -104,6 +105,16 @@ class SocketWatch:
         except (OSError, ValueError):
             # What is closed already cannot be watched, and need not be.
             self._forget(descriptor)
+
+    def _watch_again(self, descriptor: int, mask: int) -> None:
+        """Watch what was idle; it may have been closed since, and be another of that number."""
+        if mask != selectors.EVENT_READ:
+            # Of one that was closed the system knows nothing any more, and says so.
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                self._selector.modify(descriptor, mask)
+                return
+        self._forget(descriptor)
+        self._watch(descriptor, mask)
 
     def _forget(self, descriptor: int) -> None:
         self._idle.discard(descriptor)

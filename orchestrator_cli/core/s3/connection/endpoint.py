@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -44,7 +45,13 @@ class BucketEndpoint(NamedTuple):
     @property
     def is_aws(self) -> bool:
         """Whether this is AWS itself, whose guarantees are known."""
-        return (urlsplit(self.url).hostname or "").endswith(_AWS_DOMAINS)
+        return _is_aws(self.url)
+
+
+# It is asked for every request.
+@lru_cache(maxsize=8)
+def _is_aws(url: str) -> bool:
+    return (urlsplit(url).hostname or "").endswith(_AWS_DOMAINS)
 
 
 def resolve_endpoint(config: S3Config) -> BucketEndpoint:

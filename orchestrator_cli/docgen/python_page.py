@@ -80,5 +80,6 @@ def _fields(value: type) -> str:
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
     else:
-        names = list(getattr(value, "model_fields", {}))
+        # Of a pydantic model, or of a named tuple.
+        names = list(getattr(value, "model_fields", getattr(value, "_fields", ())))
     return f"{value.__name__}({', '.join(names)})"

@@ -6,11 +6,12 @@ import os
 import tempfile
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import IO, NamedTuple, Protocol
 
 from orchestrator_cli.core.base.descriptors import wait_readable
-from orchestrator_cli.core.s3.part_plan import MIB, Part, part_bytes
+from orchestrator_cli.core.base.memory_limiter import BufferPool
+from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, MIB, Part, part_bytes
 
 _SPOOL_ABOVE_BYTES = 32 * MIB
 
@@ -28,27 +29,22 @@ class BinaryStream(Protocol):
 
 
 class StreamPart(NamedTuple):
-    """One part of the stream: in memory, or spooled to disk."""
+    """One part of the stream: in memory, or spooled to disk. `held` gives back what it takes."""
 
     part: Part
-    data: bytearray | None
+    data: memoryview | None
     spool: IO[bytes] | None
+    held: ExitStack
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Return bytes at an offset in the part."""
         if self.data is not None:
-            return bytes(memoryview(self.data)[offset_bytes : offset_bytes + size_bytes])
+            return bytes(self.data[offset_bytes : offset_bytes + size_bytes])
         return os.pread(self.spool.fileno(), size_bytes, offset_bytes) if self.spool else b""
 
     def close(self) -> None:
-        """Free the disk it takes."""
-        if self.spool is not None:
-            self.spool.close()
-
-
-def close_tempfile(spool: IO[bytes], _: object) -> None:
-    """Close a spool when a future has ended."""
-    spool.close()
+        """Free the memory or disk it takes. What it held then is another part's."""
+        self.held.close()
 
 
 def closing_each(pieces: Iterator[StreamPart]) -> Iterator[StreamPart]:
@@ -65,16 +61,25 @@ def chain_parts(ahead: deque[StreamPart], rest: Iterator[StreamPart]) -> Iterato
     yield from rest
 
 
-def read_part(stream: BinaryStream, number: int, offset_bytes: int) -> StreamPart:
-    """Read the part of this number; shorter, or empty, where the stream ends."""
+def read_part(
+    stream: BinaryStream, number: int, offset_bytes: int, buffers: BufferPool
+) -> StreamPart:
+    """Read the part of this number; shorter, or empty, where the stream ends.
+
+    Parts of the base size are read into buffers that are lent.
+    """
     limit = part_bytes(number)
     if limit > _SPOOL_ABOVE_BYTES:
         return _spool_piece(stream, number, offset_bytes, limit)
-    buffer = bytearray(limit)
-    filled = _fill(stream, memoryview(buffer))
-    if filled < limit:
-        del buffer[filled:]
-    return StreamPart(Part(number, offset_bytes, filled), buffer, None)
+    held = ExitStack()
+    if limit == BASE_PART_BYTES:
+        buffer = buffers.take()
+        held.callback(buffers.give_back, buffer)
+    else:
+        buffer = bytearray(limit)
+    data = memoryview(buffer)
+    filled = _fill(stream, data)
+    return StreamPart(Part(number, offset_bytes, filled), data[:filled], None, held)
 
 
 def _spool_piece(stream: BinaryStream, number: int, offset_bytes: int, limit: int) -> StreamPart:
@@ -88,7 +93,9 @@ def _spool_piece(stream: BinaryStream, number: int, offset_bytes: int, limit: in
         if filled < len(buffer):
             break
     spool.flush()
-    return StreamPart(Part(number, offset_bytes, size), None, spool)
+    held = ExitStack()
+    held.callback(spool.close)
+    return StreamPart(Part(number, offset_bytes, size), None, spool, held)
 
 
 def _fill(stream: BinaryStream, buffer: memoryview) -> int:

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from functools import partial
 
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
@@ -47,7 +46,6 @@ from orchestrator_cli.core.transfer.upload.parts.stream_parts import (
     BinaryStream,
     StreamPart,
     chain_parts,
-    close_tempfile,
     closing_each,
     read_part,
 )
@@ -102,7 +100,7 @@ class StreamUpload:
         """Cut the stream by the schedule; the first piece may be empty, no other is."""
         number = 1
         while True:
-            piece = read_part(stream, number, self.size_bytes)
+            piece = read_part(stream, number, self.size_bytes, self._engine.buffers)
             if piece.part.size_bytes == 0 and number > 1:
                 return
             self.size_bytes += piece.part.size_bytes
@@ -172,14 +170,23 @@ class StreamUpload:
         self, upload_id: str, piece: StreamPart, known: dict[int, StoredPart]
     ) -> Future[StoredPart]:
         stored = known.get(piece.part.number)
+        # Two spooled ones at once are enough disk.
+        held_bytes = len(piece.data) if piece.data is not None else IN_FLIGHT_BYTES // 2
         future = self._engine.parts.submit(
-            _held_bytes(piece), lambda _: self._send(upload_id, piece, stored)
+            held_bytes, lambda _: self._send_once(upload_id, piece, stored)
         )
-        if piece.spool is not None:
-            # Also where it never begins, because another part has failed. A future keeps its
-            # callbacks to the end: none may hold a piece.
-            future.add_done_callback(partial(close_tempfile, piece.spool))
+        # Also where it never begins, because another part has failed. A future keeps its callbacks
+        # to the end: none may hold a piece.
+        held = piece.held
+        future.add_done_callback(lambda _: held.close())
         return future
+
+    def _send_once(
+        self, upload_id: str, piece: StreamPart, stored: StoredPart | None
+    ) -> StoredPart:
+        # Its buffer must be free before its memory is: the next part would take another.
+        with closing(piece):
+            return self._send(upload_id, piece, stored)
 
     def _send(self, upload_id: str, piece: StreamPart, stored: StoredPart | None) -> StoredPart:
         part = piece.part
@@ -280,11 +287,6 @@ class StreamUpload:
             return None
         count = stored.checksum.part_count or 0
         return self._checksums.composite(stored.checksum.algorithm, count)
-
-
-def _held_bytes(piece: StreamPart) -> int:
-    """Return what a piece takes of the budget. Two spooled ones at once are enough disk."""
-    return len(piece.data) if piece.data is not None else IN_FLIGHT_BYTES // 2
 
 
 def _same_whole(stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:

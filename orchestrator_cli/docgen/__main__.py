@@ -10,20 +10,20 @@ from orchestrator_cli import __version__
 from orchestrator_cli.cli.completion.shells import SHELLS, render_script
 from orchestrator_cli.cli.main import cli
 from orchestrator_cli.core.base.errors import EXIT_CODES
-from orchestrator_cli.docgen import checks, manpages, reference_page
-from orchestrator_cli.docgen.adapter_page import render_adapter_page
-from orchestrator_cli.docgen.api_page import render_api_page
+from orchestrator_cli.docgen import checks, manpages, reference
 from orchestrator_cli.docgen.benchmarks_chart import render_benchmarks_chart
-from orchestrator_cli.docgen.benchmarks_page import render_benchmarks_page
-from orchestrator_cli.docgen.deploy_page import render_deploy_page
+from orchestrator_cli.docgen.command_tree import PROGRAM, read_commands, read_program
 from orchestrator_cli.docgen.environment import global_variables
-from orchestrator_cli.docgen.json_page import render_json_page
-from orchestrator_cli.docgen.layout_page import render_layout_page
-from orchestrator_cli.docgen.metrics_page import render_metrics_page
-from orchestrator_cli.docgen.python_page import render_python_page
-from orchestrator_cli.docgen.reference import PROGRAM, read_commands, read_program
-from orchestrator_cli.docgen.retention_page import render_retention_page
-from orchestrator_cli.docgen.scale_page import render_scale_page
+from orchestrator_cli.docgen.pages.adapter import render_adapter_page
+from orchestrator_cli.docgen.pages.api import render_api_page
+from orchestrator_cli.docgen.pages.benchmarks import render_benchmarks_page
+from orchestrator_cli.docgen.pages.deploy import render_deploy_page
+from orchestrator_cli.docgen.pages.json import render_json_page
+from orchestrator_cli.docgen.pages.layout import render_layout_page
+from orchestrator_cli.docgen.pages.metrics import render_metrics_page
+from orchestrator_cli.docgen.pages.python import render_python_page
+from orchestrator_cli.docgen.pages.retention import render_retention_page
+from orchestrator_cli.docgen.pages.scale import render_scale_page
 
 CHART = Path("man", "benchmarks.svg")
 REFERENCE = Path("man", "REFERENCE.md")
@@ -55,9 +55,7 @@ def render_all() -> dict[Path, str]:
         files[Path("man", f"{command.page_name}.1")] = page
     for shell in SHELLS:
         files[Path("completions", f"{PROGRAM}.{shell}")] = render_script(cli, shell)
-    files[REFERENCE] = reference_page.render_reference_page(
-        program, commands, EXIT_CODES, variables
-    )
+    files[REFERENCE] = reference.render_reference_page(program, commands, EXIT_CODES, variables)
     return files
 
 

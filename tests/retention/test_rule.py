@@ -33,7 +33,7 @@ from orchestrator_cli.core.retention.rule import (
     to_api_form,
     without_size_filter,
 )
-from orchestrator_cli.docgen.retention_page import archived_per_gib_month
+from orchestrator_cli.docgen.pages.retention import archived_per_gib_month
 
 DEFAULT = plan_rules(RetentionPolicy())
 POLICIES = st.builds(

@@ -25,8 +25,8 @@ from orchestrator_cli.core.s3 import compare
 from orchestrator_cli.core.s3 import part_plan as parts
 from orchestrator_cli.core.s3.operations.put import MD5_PAYS_BYTES
 from orchestrator_cli.docgen import roff
+from orchestrator_cli.docgen.command_tree import PROGRAM
 from orchestrator_cli.docgen.manpages import LAYOUT_PAGE
-from orchestrator_cli.docgen.reference import PROGRAM
 
 _ARTIFACT_STATUS = {
     ArtifactStatus.PENDING: "more may come: the execution is not finished, an upload to it has "
@@ -110,7 +110,7 @@ def render_layout_page(version: str) -> str:
 
 def render_page(page: str, file: str, values: dict[str, str], version: str) -> str:
     """Return a page of section 7 from a text with `$names` for the values."""
-    source = resources.files("orchestrator_cli.docgen").joinpath(file)
+    source = resources.files("orchestrator_cli.docgen").joinpath("text", file)
     text = Template(source.read_text(encoding="utf-8")).substitute(values)
     lines = roff.title(page, 7, f"{PROGRAM} {version}")
     for block in text.strip().split("\n\n"):
@@ -123,7 +123,7 @@ def _check_fields(
 ) -> None:
     if set(described) != set(model.model_fields):
         different = sorted(set(described) ^ set(model.model_fields))
-        raise ValueError(f"layout_page.py does not describe {model.__name__}: {different}")
+        raise ValueError(f"docgen/pages/layout.py does not describe {model.__name__}: {different}")
 
 
 def _values() -> dict[str, str]:

@@ -27,6 +27,19 @@ from orchestrator_cli.docgen.pages.scale import render_scale_page
 
 CHART = Path("man", "benchmarks.svg")
 REFERENCE = Path("man", "REFERENCE.md")
+# A new page of section 7 has its line here, and its name among the overviews of manpages.py.
+PAGES = {
+    manpages.API_PAGE: render_api_page,
+    manpages.BENCHMARKS_PAGE: render_benchmarks_page,
+    manpages.ADAPTER_PAGE: render_adapter_page,
+    manpages.DEPLOY_PAGE: render_deploy_page,
+    manpages.JSON_PAGE: render_json_page,
+    manpages.LAYOUT_PAGE: render_layout_page,
+    manpages.METRICS_PAGE: render_metrics_page,
+    manpages.PYTHON_PAGE: render_python_page,
+    manpages.RETENTION_PAGE: render_retention_page,
+    manpages.SCALE_PAGE: render_scale_page,
+}
 
 
 def render_all() -> dict[Path, str]:
@@ -37,18 +50,10 @@ def render_all() -> dict[Path, str]:
         Path("man", f"{PROGRAM}.1"): manpages.render_program(
             program, commands, __version__, EXIT_CODES, variables
         ),
-        Path("man", f"{manpages.API_PAGE}.7"): render_api_page(__version__),
-        Path("man", f"{manpages.BENCHMARKS_PAGE}.7"): render_benchmarks_page(__version__),
         CHART: render_benchmarks_chart(),
-        Path("man", f"{manpages.ADAPTER_PAGE}.7"): render_adapter_page(__version__),
-        Path("man", f"{manpages.DEPLOY_PAGE}.7"): render_deploy_page(__version__),
-        Path("man", f"{manpages.JSON_PAGE}.7"): render_json_page(__version__),
-        Path("man", f"{manpages.LAYOUT_PAGE}.7"): render_layout_page(__version__),
-        Path("man", f"{manpages.METRICS_PAGE}.7"): render_metrics_page(__version__),
-        Path("man", f"{manpages.PYTHON_PAGE}.7"): render_python_page(__version__),
-        Path("man", f"{manpages.RETENTION_PAGE}.7"): render_retention_page(__version__),
-        Path("man", f"{manpages.SCALE_PAGE}.7"): render_scale_page(__version__),
     }
+    for name, render_page in PAGES.items():
+        files[Path("man", f"{name}.7")] = render_page(__version__)
     see_also = (f"{PROGRAM}(1)", *manpages.OVERVIEWS)
     for command in commands:
         page = manpages.render_command(command, __version__, EXIT_CODES, see_also)

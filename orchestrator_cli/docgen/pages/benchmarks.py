@@ -9,7 +9,7 @@ from string import Template
 from typing import Any
 
 from orchestrator_cli.docgen.manpages import BENCHMARKS_PAGE
-from orchestrator_cli.docgen.pages.layout import render_page
+from orchestrator_cli.docgen.pages.template import render_page
 
 Record = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 import orchestrator_cli
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.docgen.manpages import PYTHON_PAGE
-from orchestrator_cli.docgen.pages.layout import render_page
+from orchestrator_cli.docgen.pages.template import render_page
 from orchestrator_cli.library.bucket import Bucket, open_bucket
 from orchestrator_cli.library.execution import Execution
 

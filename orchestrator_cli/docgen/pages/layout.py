@@ -18,7 +18,7 @@ from orchestrator_cli.core.executions.record.metadata import (
     Status,
 )
 from orchestrator_cli.core.executions.record.repository import MAX_METADATA_BYTES
-from orchestrator_cli.core.retention.policy import RetentionPolicy
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy
 from orchestrator_cli.core.s3 import compare
 from orchestrator_cli.core.s3 import part_plan as parts
 from orchestrator_cli.core.s3.operations.put import MD5_PAYS_BYTES

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.retention import archive, prices
-from orchestrator_cli.core.retention import policy as lifecycle
-from orchestrator_cli.core.retention.rule import describe_rule
+from orchestrator_cli.core.retention.lifecycle import policy as lifecycle
+from orchestrator_cli.core.retention.lifecycle.rule import describe_rule
 from orchestrator_cli.docgen.manpages import RETENTION_PAGE
 from orchestrator_cli.docgen.pages.template import render_page
 

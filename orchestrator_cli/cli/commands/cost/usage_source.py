@@ -13,7 +13,6 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import first_execution_id, last_execution_id
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
 from orchestrator_cli.core.retention.billing import Usage
-from orchestrator_cli.core.retention.configuration import Configuration
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention, compile_rules
 from orchestrator_cli.core.retention.inventory import (
     BucketInventory,
@@ -23,7 +22,8 @@ from orchestrator_cli.core.retention.inventory import (
     parse_manifest,
     read_inventory,
 )
-from orchestrator_cli.core.retention.policy import RetentionPolicy, api_rule, plan_rules
+from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
 from orchestrator_cli.core.retention.prices import REFERENCE_REGION
 from orchestrator_cli.core.retention.usage import (
     CLOCK_SKEW,
@@ -197,7 +197,7 @@ class UsageSource:
 
 
 def _read_rules(store: ArtifactStore) -> tuple[Configuration, str]:
-    from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
+    from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
 
     try:
         return BucketLifecycle(store).read(), "the bucket has no rules"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -12,6 +14,21 @@ from orchestrator_cli.cli.options.types import INSTANT, WholeNumber
 from orchestrator_cli.core.base.errors import InterruptedByUser, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def gather_options(group: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give the command its options as one object of this dataclass, in `options`."""
+    names = [field.name for field in fields(group)]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def with_options(*arguments: Any, **given: Any) -> Any:
+            options = group(**{name: given.pop(name) for name in names})
+            return function(*arguments, options=options, **given)
+
+        return with_options
+
+    return decorate
 
 
 def json_option(function: F) -> F:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -16,9 +15,9 @@ from orchestrator_cli.core.base.errors import InterruptedByUser, UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def gather_options(group: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give the command its options as one object of this dataclass, in `options`."""
-    names = [field.name for field in fields(group)]
+def gather_options(group: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give the command its options as one object of this named tuple, in `options`."""
+    names = group._fields
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

@@ -14,7 +14,7 @@ DEFAULT_SPOOL = "orchestrator/runs"
 
 
 def debug_from_environment() -> bool:
-    """Say whether ORCHESTRATOR_DEBUG is on, for errors that come before the options are read."""
+    """Return True if ORCHESTRATOR_DEBUG is on, for errors that come before the options are read."""
     text = os.environ.get("ORCHESTRATOR_DEBUG", "")
     return bool(text) and click.BOOL.str_to_bool(text) is not False
 
@@ -30,7 +30,7 @@ def global_setting(name: str) -> str | None:
 
 
 def is_completing() -> bool:
-    """Say whether a shell asks what it may offer, instead of running a command."""
+    """Return True if a shell asks what it may offer, instead of running a command."""
     return "_ORCHESTRATOR_COMPLETE" in os.environ
 
 

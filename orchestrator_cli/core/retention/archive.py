@@ -37,12 +37,12 @@ File = tuple[str, ObjectSummary]
 
 
 def is_archived(listed: ObjectSummary) -> bool:
-    """Say whether an object lies in an archive class, restored or not."""
+    """Return True if an object lies in an archive class, restored or not."""
     return listed.storage_class in ARCHIVE_CLASSES
 
 
 def is_readable(listed: ObjectSummary) -> bool:
-    """Say whether an object can be read now, as far as its listing tells."""
+    """Return True if an object can be read now, as far as its listing tells."""
     return not is_archived(listed) or (listed.restore is not None and not listed.restore.ongoing)
 
 
@@ -126,7 +126,7 @@ class ArchiveInspector:
             raise self._error(listed._replace(restore=state), path)
 
     def _is_served(self, listed: ObjectSummary) -> bool:
-        """Say whether an object is read as any other, whatever its storage class is called.
+        """Return True if an object is read as any other, whatever its storage class is called.
 
         So it is on Ceph, which knows no restoring.
         """

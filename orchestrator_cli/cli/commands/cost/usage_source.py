@@ -30,10 +30,10 @@ from orchestrator_cli.core.retention.usage import (
     ExecutionUsage,
     include_incomplete,
     inventory_usage,
+    label_by_field,
     list_unfinished,
     list_usage,
     list_usage_of,
-    name_groups,
 )
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
@@ -144,7 +144,7 @@ class UsageSource:
             self._app.output.warn(f"unfinished uploads are not counted: {error.message}")
             return []
 
-    def name_groups(
+    def label_by_field(
         self, usages: Iterator[ExecutionUsage], field: str
     ) -> Iterator[tuple[str | None, Usage]]:
         """Yield the usages with a field of their metadata; None where it cannot be read."""
@@ -152,7 +152,7 @@ class UsageSource:
         def warn(execution_id: str, error: OrchestratorError) -> None:
             self._app.output.warn(f"{execution_id}: {error.message}")
 
-        return name_groups(self._bucket(), usages, field, warn)
+        return label_by_field(self._bucket(), usages, field, warn)
 
     def _resolve(self, text: str) -> str:
         from orchestrator_cli.core.executions.ids import is_execution_id

@@ -56,7 +56,7 @@ class LogSource:
 
     @cached_property
     def live(self) -> LiveLogs | ServedLogs:
-        """Those that are still being written."""
+        """The logs that are still being written."""
         from orchestrator_cli.cli.commands.logs.live import LiveLogs
         from orchestrator_cli.core.live.reading.heartbeat import Patience
 

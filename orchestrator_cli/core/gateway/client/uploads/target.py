@@ -228,7 +228,7 @@ class GatewayTarget:
         """Leave it to the server, which ends what cannot complete."""
         yield from ()
 
-    def abort_others(
+    def abort_other_uploads(
         self, key: str, completed_id: str, found: Iterable[FoundUpload]
     ) -> Operation[None]:
         """Leave it to the server, which ends the others when one completes."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.run.live_types import AUTO, FOLLOWED_FILE, LIVE
 from orchestrator_cli.cli.commands.run.spooled import (
     make_spool,
     resume_run,
@@ -25,7 +26,6 @@ from orchestrator_cli.cli.options import (
     gather_options,
 )
 from orchestrator_cli.cli.options.declaration_options import declaration_options
-from orchestrator_cli.cli.options.live_options import AUTO, FOLLOWED_FILE, LIVE
 from orchestrator_cli.cli.options.metrics_options import metrics_options
 
 

@@ -24,6 +24,7 @@ from orchestrator_cli.cli.options import (
     json_option,
 )
 from orchestrator_cli.cli.options.metrics_options import metrics_options
+from orchestrator_cli.cli.options.offline_options import DEFAULT_ROOT
 
 
 @command(
@@ -47,7 +48,7 @@ from orchestrator_cli.cli.options.metrics_options import metrics_options
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
-    default=Path("/mnt/bench-logs"),
+    default=DEFAULT_ROOT,
     show_default=True,
     help="Where the EFS is mounted.",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -17,6 +18,12 @@ def debug_from_environment() -> bool:
     """Return True if ORCHESTRATOR_DEBUG is on, for errors that come before the options are read."""
     text = os.environ.get("ORCHESTRATOR_DEBUG", "")
     return bool(text) and click.BOOL.str_to_bool(text) is not False
+
+
+def has_browser() -> bool:
+    """Return True if a page can be opened where somebody sees it."""
+    names = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform == "darwin" or any(map(os.environ.get, names))
 
 
 def variable(name: str) -> str | None:

@@ -169,7 +169,7 @@ def run(app: App, options: RunOptions) -> None:
     standard error are copied separately, so their lines may be interleaved differently than without
     this tool; `sh -c 'CMD 2>&1'` keeps the order, in one log.
     """
-    app.check_bucket()
+    _ = app.connections.bucket
     app.says_waiting = False
     options.check()
     if options.resume is not None:

@@ -68,7 +68,7 @@ bench: $(INSTALLED) $(BENCH_LOCKED) ## measure beside awscli, s5cmd, rclone, bot
 .PHONY: bench-page
 bench-page: $(INSTALLED) ## write the page and chart of benchmarks: FIGURES=F of make bench BENCH_ARGS="--json F"
 	@test -n "$(FIGURES)" || { echo 'error: name the file: make bench-page FIGURES=figures.json' >&2; exit 2; }
-	cp "$(FIGURES)" orchestrator_cli/docgen/benchmarks.json
+	cp "$(FIGURES)" orchestrator_cli/docgen/text/benchmarks.json
 	$(BIN)/python -m orchestrator_cli.docgen
 
 .PHONY: check

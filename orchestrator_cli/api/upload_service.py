@@ -141,7 +141,7 @@ class UploadService:
         )
 
     def _is_missing(self, execution_id: str, path: str) -> bool:
-        """Say whether it is a file's path where nothing is stored; paths as typed are none."""
+        """Return True if it is a file's path where nothing is stored; paths as typed are none."""
         key = execution_prefix(execution_id) + path
         return parse_artifact_key(key) is not None and not self.store.exists(key)
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class BusyError(Exception):
-    """As much work waits as may wait."""
+    """The pool is busy, and no more work may wait for it."""
 
 
 class BoundedWorkerPool:

@@ -1,26 +1,23 @@
-"""Flags, environment and config file become settings; the store is built when first asked for.
+"""What a command works with: clock, randomness, output, counts, and what it reads and writes.
 
-The composition root: clock, randomness and clients come from here, and only this module and
-`options` read the environment.
+The composition root. Each of these is made when it is first asked for.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR, VIA_TOKEN_VARIABLE
+from orchestrator_cli.cli.connections import AHEAD, Connections
+from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
 from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
-from orchestrator_cli.core.base.text import printable, without_secrets
-from orchestrator_cli.core.http.proxy import proxy_variables
+from orchestrator_cli.core.base.text import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,9 +34,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.s3.connection.protocol import Connection
     from orchestrator_cli.core.transfer.download.source import ExecutionSource, FoundExecution
     from orchestrator_cli.core.transfer.engine import TransferEngine
-
-# Requests sent ahead where the answers are taken in order.
-_AHEAD = 64
 
 
 @dataclass
@@ -96,33 +90,21 @@ class App:
                 raise
             raise UsageError(f"{EXECUTION_ID_ENVVAR}: {error.message}", hint=error.hint) from None
 
+    @cached_property
+    def connections(self) -> Connections:
+        """How the bucket and servers are reached."""
+        return Connections(self.settings, os.environ, self._note_retry)
+
     def store(
-        self, concurrency: int = _AHEAD, limit_rate: int | None = None, *, patient: bool = True
+        self, concurrency: int = AHEAD, limit_rate: int | None = None, *, patient: bool = True
     ) -> ArtifactStore:
         """Build the store; an impatient one sends no request twice.
 
         Raises UsageError where no bucket is configured.
         """
-        from orchestrator_cli.core.base.rate_limiter import RateLimiter
-        from orchestrator_cli.core.base.retry import RetryPolicy
-        from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-        from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
-
-        settings = S3Settings(
-            bucket=self.bucket,
-            region=self.settings.region,
-            endpoint_url=self.settings.endpoint_url,
-            profile=self.settings.profile,
-            concurrency=min(concurrency, _AHEAD),
-            environment=os.environ,
-            proxies=proxy_variables(os.environ),
-            demands=self.settings.demands,
-        )
-        retry = self._retry_policy() if patient else RetryPolicy(attempts=1, patience_seconds=0)
-        rate_limit = RateLimiter(limit_rate) if limit_rate else None
-        store = ArtifactStore(S3Session(settings, retry, rate_limit))
+        store = self.connections.store(concurrency, limit_rate, patient=patient)
         if patient and self.says_waiting:
-            self._say_waiting(retry, store.clients.endpoint_url)
+            self._say_waiting(store.retry, store.clients.endpoint_url)
         return store
 
     def _say_waiting(self, retry: RetryPolicy, endpoint: str) -> None:
@@ -133,19 +115,6 @@ class App:
             self._waiting = WaitingNotice(retry, without_secrets(endpoint), self.output.note)
             self._waiting.start()
             context.call_on_close(self._waiting.end)
-
-    @property
-    def region(self) -> str:
-        """The region. Raises UsageError where neither an option nor the environment names one."""
-        names = ("AWS_REGION", "AWS_DEFAULT_REGION")
-        region = self.settings.region or next(filter(None, map(os.environ.get, names)), None)
-        if region is None:
-            raise UsageError("no region is configured", hint="set AWS_REGION or --region")
-        return region
-
-    def check_bucket(self) -> None:
-        """Raise UsageError where no bucket is configured, without building anything."""
-        _ = self.bucket
 
     def command_environment(self, execution_id: str) -> dict[str, str]:
         """Return the environment of a command that `run` runs: ours, and which execution it is."""
@@ -176,12 +145,6 @@ class App:
         base = parse_service_url(self.settings.ui_url, "--ui-url", "https://tests.example.com")
         return page_url(base.url, execution_id, log)
 
-    @property
-    def has_browser(self) -> bool:
-        """Whether a page can be opened where somebody sees it."""
-        names = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
-        return sys.platform == "darwin" or any(map(os.environ.get, names))
-
     def transfers(
         self, connection: Connection, concurrency: int, on_bytes: Any = lambda size: None
     ) -> TransferEngine:
@@ -208,31 +171,7 @@ class App:
         if self.measuring is not None:
             self.measuring.export()
 
-    def ca_bundle(self, url: str) -> str | None:
-        """Return the file of CAs to trust. Raises UsageError where HTTPS needs one that is gone."""
-        bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
-        if bundle and url.startswith("https:") and not Path(bundle).exists():
-            raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(bundle)}")
-        return bundle or None
-
-    @property
-    def bucket(self) -> str:
-        """The bucket. Raises UsageError where none is configured."""
-        bucket = (self.settings.bucket or "").removeprefix("s3://").rstrip("/")
-        if not bucket:
-            raise UsageError(
-                "no bucket is configured",
-                hint="set ORCHESTRATOR_BUCKET or --bucket; without an account: "
-                "`orchestrator sandbox`",
-            )
-        from orchestrator_cli.core.s3.connection.config import is_bucket_name
-
-        if not is_bucket_name(bucket):
-            hint = "there is no key prefix option" if "/" in bucket else None
-            raise UsageError(f"{printable(bucket)!r} is not a bucket name", hint=hint)
-        return bucket
-
-    def source(self, via: Via | None, concurrency: int = _AHEAD) -> ExecutionSource:
+    def source(self, via: Via | None, concurrency: int = AHEAD) -> ExecutionSource:
         """Build what executions are read from: the bucket, or a server."""
         if via is not None:
             from orchestrator_cli.core.gateway.client.source import GatewaySource
@@ -243,35 +182,13 @@ class App:
         return BucketSource(self.store(concurrency), self.now(), _read_judged)
 
     def gateway(
-        self, via: Via, concurrency: int = _AHEAD, limit_rate: int | None = None
+        self, via: Via, concurrency: int = AHEAD, limit_rate: int | None = None
     ) -> GatewayConnection:
-        """Build the connection to a server; no AWS setting is looked at."""
-        from orchestrator_cli.core.base.rate_limiter import RateLimiter
-        from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
-
-        file = via.token_file
-        token = _read_token(file) if file else os.environ.get(VIA_TOKEN_VARIABLE)
-        settings = ViaSettings(
-            via.url,
-            token or None,
-            self.ca_bundle(via.url),
-            proxy_variables(os.environ),
-            RateLimiter(limit_rate) if limit_rate else None,
-            min(concurrency, _AHEAD),
-        )
-        connection = GatewayConnection(settings, self._retry_policy())
+        """Build the connection to a server, and warn where its token can be read on the way."""
+        connection = self.connections.gateway(via, concurrency, limit_rate)
         if connection.sends_token_in_clear:
             self.output.warn("the token goes to the server over plain HTTP; use https://")
         return connection
-
-    def _retry_policy(self) -> RetryPolicy:
-        from orchestrator_cli.core.base.retry import RetryPolicy
-
-        policy = RetryPolicy(on_retry=self._note_retry)
-        patience = self.settings.patience
-        if patience is None:
-            return policy
-        return replace(policy, patience_seconds=patience.total_seconds())
 
     def _note_retry(self, error: OrchestratorError) -> None:
         if self.meter is not None:
@@ -282,13 +199,6 @@ class App:
 
 
 pass_app = click.make_pass_decorator(App)
-
-
-def _read_token(file: Path) -> str:
-    from orchestrator_cli.core.files.small_file import read_small_file
-
-    text, _ = read_small_file(file)
-    return text.strip()
 
 
 def _read_judged(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -14,9 +15,15 @@ DEFAULT_SPOOL = "orchestrator/runs"
 
 
 def debug_from_environment() -> bool:
-    """Say whether ORCHESTRATOR_DEBUG is on, for errors that come before the options are read."""
+    """Return True if ORCHESTRATOR_DEBUG is on, for errors that come before the options are read."""
     text = os.environ.get("ORCHESTRATOR_DEBUG", "")
     return bool(text) and click.BOOL.str_to_bool(text) is not False
+
+
+def has_browser() -> bool:
+    """Return True if a page can be opened where somebody sees it."""
+    names = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform == "darwin" or any(map(os.environ.get, names))
 
 
 def variable(name: str) -> str | None:
@@ -30,7 +37,7 @@ def global_setting(name: str) -> str | None:
 
 
 def is_completing() -> bool:
-    """Say whether a shell asks what it may offer, instead of running a command."""
+    """Return True if a shell asks what it may offer, instead of running a command."""
     return "_ORCHESTRATOR_COMPLETE" in os.environ
 
 

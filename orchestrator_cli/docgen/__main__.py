@@ -10,23 +10,36 @@ from orchestrator_cli import __version__
 from orchestrator_cli.cli.completion.shells import SHELLS, render_script
 from orchestrator_cli.cli.main import cli
 from orchestrator_cli.core.base.errors import EXIT_CODES
-from orchestrator_cli.docgen import checks, manpages, reference_page
-from orchestrator_cli.docgen.adapter_page import render_adapter_page
-from orchestrator_cli.docgen.api_page import render_api_page
+from orchestrator_cli.docgen import checks, manpages, reference
 from orchestrator_cli.docgen.benchmarks_chart import render_benchmarks_chart
-from orchestrator_cli.docgen.benchmarks_page import render_benchmarks_page
-from orchestrator_cli.docgen.deploy_page import render_deploy_page
+from orchestrator_cli.docgen.command_tree import PROGRAM, read_commands, read_program
 from orchestrator_cli.docgen.environment import global_variables
-from orchestrator_cli.docgen.json_page import render_json_page
-from orchestrator_cli.docgen.layout_page import render_layout_page
-from orchestrator_cli.docgen.metrics_page import render_metrics_page
-from orchestrator_cli.docgen.python_page import render_python_page
-from orchestrator_cli.docgen.reference import PROGRAM, read_commands, read_program
-from orchestrator_cli.docgen.retention_page import render_retention_page
-from orchestrator_cli.docgen.scale_page import render_scale_page
+from orchestrator_cli.docgen.pages.adapter import render_adapter_page
+from orchestrator_cli.docgen.pages.api import render_api_page
+from orchestrator_cli.docgen.pages.benchmarks import render_benchmarks_page
+from orchestrator_cli.docgen.pages.deploy import render_deploy_page
+from orchestrator_cli.docgen.pages.json import render_json_page
+from orchestrator_cli.docgen.pages.layout import render_layout_page
+from orchestrator_cli.docgen.pages.metrics import render_metrics_page
+from orchestrator_cli.docgen.pages.python import render_python_page
+from orchestrator_cli.docgen.pages.retention import render_retention_page
+from orchestrator_cli.docgen.pages.scale import render_scale_page
 
 CHART = Path("man", "benchmarks.svg")
 REFERENCE = Path("man", "REFERENCE.md")
+# A new page of section 7 has its line here, and its name among the overviews of manpages.py.
+PAGES = {
+    manpages.API_PAGE: render_api_page,
+    manpages.BENCHMARKS_PAGE: render_benchmarks_page,
+    manpages.ADAPTER_PAGE: render_adapter_page,
+    manpages.DEPLOY_PAGE: render_deploy_page,
+    manpages.JSON_PAGE: render_json_page,
+    manpages.LAYOUT_PAGE: render_layout_page,
+    manpages.METRICS_PAGE: render_metrics_page,
+    manpages.PYTHON_PAGE: render_python_page,
+    manpages.RETENTION_PAGE: render_retention_page,
+    manpages.SCALE_PAGE: render_scale_page,
+}
 
 
 def render_all() -> dict[Path, str]:
@@ -37,27 +50,17 @@ def render_all() -> dict[Path, str]:
         Path("man", f"{PROGRAM}.1"): manpages.render_program(
             program, commands, __version__, EXIT_CODES, variables
         ),
-        Path("man", f"{manpages.API_PAGE}.7"): render_api_page(__version__),
-        Path("man", f"{manpages.BENCHMARKS_PAGE}.7"): render_benchmarks_page(__version__),
         CHART: render_benchmarks_chart(),
-        Path("man", f"{manpages.ADAPTER_PAGE}.7"): render_adapter_page(__version__),
-        Path("man", f"{manpages.DEPLOY_PAGE}.7"): render_deploy_page(__version__),
-        Path("man", f"{manpages.JSON_PAGE}.7"): render_json_page(__version__),
-        Path("man", f"{manpages.LAYOUT_PAGE}.7"): render_layout_page(__version__),
-        Path("man", f"{manpages.METRICS_PAGE}.7"): render_metrics_page(__version__),
-        Path("man", f"{manpages.PYTHON_PAGE}.7"): render_python_page(__version__),
-        Path("man", f"{manpages.RETENTION_PAGE}.7"): render_retention_page(__version__),
-        Path("man", f"{manpages.SCALE_PAGE}.7"): render_scale_page(__version__),
     }
+    for name, render_page in PAGES.items():
+        files[Path("man", f"{name}.7")] = render_page(__version__)
     see_also = (f"{PROGRAM}(1)", *manpages.OVERVIEWS)
     for command in commands:
         page = manpages.render_command(command, __version__, EXIT_CODES, see_also)
         files[Path("man", f"{command.page_name}.1")] = page
     for shell in SHELLS:
         files[Path("completions", f"{PROGRAM}.{shell}")] = render_script(cli, shell)
-    files[REFERENCE] = reference_page.render_reference_page(
-        program, commands, EXIT_CODES, variables
-    )
+    files[REFERENCE] = reference.render_reference_page(program, commands, EXIT_CODES, variables)
     return files
 
 

@@ -32,7 +32,7 @@ text { font: 12px sans-serif; fill: #24292f; }
 def render_benchmarks_chart() -> str:
     """Return the chart of benchmarks.json as SVG."""
     package = resources.files("orchestrator_cli.docgen")
-    measured = json.loads(package.joinpath("benchmarks.json").read_text(encoding="utf-8"))
+    measured = json.loads(package.joinpath("text", "benchmarks.json").read_text(encoding="utf-8"))
     return draw_chart(measured["results"])
 
 

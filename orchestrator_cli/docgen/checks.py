@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
-from orchestrator_cli.docgen.reference import CommandReference
+from orchestrator_cli.docgen.command_tree import CommandReference
 
 DIFF_LINES = 12
 

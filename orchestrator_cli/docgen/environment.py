@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator_cli.cli.environment import VIA_TOKEN_VARIABLE
 from orchestrator_cli.cli.options import EXECUTION_ID_ENVVAR
-from orchestrator_cli.docgen.reference import CommandReference
+from orchestrator_cli.docgen.command_tree import CommandReference
 
 
 @dataclass(frozen=True, slots=True)

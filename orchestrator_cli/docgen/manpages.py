@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from orchestrator_cli.docgen import roff
+from orchestrator_cli.docgen.command_tree import PROGRAM, CommandReference, Parameter
 from orchestrator_cli.docgen.environment import Variable
-from orchestrator_cli.docgen.reference import PROGRAM, CommandReference, Parameter
 
 API_PAGE = f"{PROGRAM}-api"
 JSON_PAGE = f"{PROGRAM}-json"

@@ -1,186 +1,116 @@
-"""The click tree as plain data: all that the pages are made from.
-
-Nothing here depends on the terminal, the environment or the day.
-"""
+"""The reference in Markdown: man/REFERENCE.md."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from string import Template
 
-import click
+from orchestrator_cli.docgen.command_tree import CommandReference, Example, Parameter
+from orchestrator_cli.docgen.environment import Variable
 
-PROGRAM = "orchestrator"
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One option or argument: how it is written, what it does, where else it can come from."""
-
-    names: tuple[str, ...]
-    metavar: str
-    help: str
-    notes: tuple[str, ...]
-    environment: tuple[str, ...]
-
-    @property
-    def main_name(self) -> str:
-        """The name to speak of it by: the first long one."""
-        return next((name for name in self.names if name.startswith("--")), self.names[0])
-
-    @property
-    def label(self) -> str:
-        """The way an option is written, `-n, --tail N`."""
-        return " ".join(part for part in (", ".join(self.names), self.metavar) if part)
+_BEFORE_THE_COMMAND = (
+    "They come before the command. Every option has an environment variable: "
+    "`ORCHESTRATOR_<OPTION>` for these, `ORCHESTRATOR_<COMMAND>_<OPTION>` for those of a command, "
+    "with `_` for `-`."
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One command line and what it is for."""
-
-    text: str
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
-class CommandReference:
-    """Everything a page says about one command; `name` is empty for the program itself."""
-
-    name: str
-    usage: str
-    summary: str
-    description: tuple[str, ...]
-    arguments: tuple[Parameter, ...]
-    options: tuple[Parameter, ...]
-    examples: tuple[Example, ...]
-    exit_codes: tuple[int, ...]
-    exit_meanings: Mapping[int, str]
-
-    @property
-    def invocation(self) -> str:
-        """The words that start the command."""
-        return f"{PROGRAM} {self.name}".rstrip()
-
-    @property
-    def page_name(self) -> str:
-        """The name of the manual page."""
-        return self.invocation.replace(" ", "-")
-
-
-def read_program(root: click.Group) -> CommandReference:
-    """Return the reference of the program itself: its global options."""
-    return _read(root, _root_context(root), "")
-
-
-def read_commands(root: click.Group) -> tuple[CommandReference, ...]:
-    """Return the reference of every command that is not hidden, in the order of its help."""
-    return tuple(_walk(root, _root_context(root), ""))
-
-
-def _root_context(root: click.Group) -> click.Context:
-    return click.Context(root, info_name=PROGRAM, **root.context_settings)
-
-
-def _walk(group: click.Group, context: click.Context, prefix: str) -> Iterator[CommandReference]:
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if command is None or command.hidden:
-            continue
-        inner = click.Context(command, info_name=name, parent=context, **command.context_settings)
-        yield _read(command, inner, f"{prefix}{name}")
-        if isinstance(command, click.Group):
-            yield from _walk(command, inner, f"{prefix}{name} ")
-
-
-def _read(command: click.Command, context: click.Context, name: str) -> CommandReference:
-    parameters = [p for p in command.get_params(context) if not getattr(p, "hidden", False)]
-    description = split_paragraphs(command.help or "")
-    return CommandReference(
-        name=name,
-        usage=" ".join([context.command_path, *command.collect_usage_pieces(context)]),
-        summary=" ".join(description[0].split()) if description else "",
-        description=description,
-        arguments=tuple(_argument(p, context) for p in parameters if isinstance(p, click.Argument)),
-        options=tuple(_option(p, context) for p in parameters if isinstance(p, click.Option)),
-        examples=tuple(Example(e.text, e.command) for e in getattr(command, "examples", ())),
-        exit_codes=tuple(sorted(getattr(command, "exit_codes", ()))),
-        exit_meanings=getattr(command, "exit_meanings", {}),
+def render_reference_page(
+    program: CommandReference,
+    commands: Iterable[CommandReference],
+    exit_codes: Mapping[int, str],
+    variables: Iterable[Variable],
+) -> str:
+    """Return man/REFERENCE.md: what every command says of itself, readable on a forge."""
+    template = resources.files("orchestrator_cli.docgen").joinpath("text", "reference.md")
+    return Template(template.read_text(encoding="utf-8")).substitute(
+        reference=render_reference(program, commands),
+        exit_codes=render_exit_codes(exit_codes),
+        environment=render_environment(variables),
     )
 
 
-def _argument(argument: click.Argument, context: click.Context) -> Parameter:
-    return Parameter(
-        names=(argument.make_metavar(context),),
-        metavar="",
-        help=_one_line(getattr(argument, "help", None)),
-        notes=(),
-        environment=_environment(argument, context),
-    )
+def render_reference(program: CommandReference, commands: Iterable[CommandReference]) -> str:
+    """Return the options of the program and one section a command."""
+    blocks = ["## Global options", _BEFORE_THE_COMMAND, _options(program)]
+    for command in commands:
+        blocks += _command(command)
+    return "\n\n".join(blocks)
 
 
-def _option(option: click.Option, context: click.Context) -> Parameter:
-    return Parameter(
-        names=(*sorted(option.opts, key=len), *option.secondary_opts),
-        metavar=_metavar(option, context),
-        help=_one_line(option.help),
-        notes=tuple(_notes(option, context)),
-        environment=_environment(option, context),
-    )
+def render_exit_codes(meanings: Mapping[int, str]) -> str:
+    """Return the table of exit codes."""
+    return _table(("exit", "meaning"), ((str(code), text) for code, text in meanings.items()))
 
 
-def _metavar(option: click.Option, context: click.Context) -> str:
-    if option.is_flag or option.count:
-        return ""
-    if option.metavar is None and isinstance(option.type, click.IntRange):
-        return "N"
-    return option.make_metavar(context)
+def render_environment(variables: Iterable[Variable]) -> str:
+    """Return the table of environment variables."""
+    rows = ((_codes(variable.name.split(", ")), variable.meaning) for variable in variables)
+    return _table(("variable", "meaning"), rows)
 
 
-def _notes(option: click.Option, context: click.Context) -> Iterator[str]:
-    default = option.get_help_extra(context).get("default")
-    if default:
-        yield f"default: {default}"
-    if isinstance(option.type, click.IntRange):
-        yield _range(option.type)
-    if option.required:
-        yield "required"
-    if option.multiple:
-        yield "can be given more than once"
+def _command(command: CommandReference) -> list[str]:
+    blocks = [f"## {command.invocation}", *map(_prose, command.description)]
+    blocks.append(_fenced("text", [command.usage]))
+    described = [argument for argument in command.arguments if argument.help]
+    if described:
+        blocks.append(
+            _table(("argument", "meaning"), ((_code(a.label), a.help) for a in described))
+        )
+    blocks.append(_options(command))
+    blocks.append(_fenced("sh", _example_lines(command.examples)))
+    blocks.append("Exit codes: " + ", ".join(map(str, command.exit_codes)) + ".")
+    return [block for block in blocks if block]
 
 
-def _range(numbers: click.IntRange) -> str:
-    if numbers.max is None:
-        return f"at least {numbers.min}"
-    return f"at most {numbers.max}" if numbers.min is None else f"{numbers.min} to {numbers.max}"
+def _prose(text: str) -> str:
+    if text.startswith("\b"):
+        return _fenced("text", text.removeprefix("\b").strip("\n").splitlines())
+    return _text(text)
 
 
-def _environment(parameter: click.Parameter, context: click.Context) -> tuple[str, ...]:
-    if isinstance(parameter.envvar, str):
-        return (parameter.envvar,)
-    if parameter.envvar:
-        return tuple(parameter.envvar)
-    # click would read these two as well, but nobody means to set them.
-    asks = {"--help", "--version"} & set(parameter.opts)
-    automatic = getattr(parameter, "allow_from_autoenv", False) and not asks
-    if automatic and context.auto_envvar_prefix and parameter.name:
-        return (f"{context.auto_envvar_prefix}_{parameter.name.upper()}",)
-    return ()
+def _options(command: CommandReference) -> str:
+    shown = [option for option in command.options if "--help" not in option.names]
+    rows = ((_code(option.label), _meaning(option)) for option in shown)
+    return _table(("option", "meaning"), rows) if shown else ""
 
 
-def split_paragraphs(text: str) -> tuple[str, ...]:
-    r"""Split a help text as click does: at blank lines, up to a form feed.
-
-    A paragraph that starts with `\b` keeps its lines; any other is one line.
-    """
-    cleaned = inspect.cleandoc(text).partition("\f")[0]
-    blocks = (block.strip("\n") for block in cleaned.split("\n\n"))
-    return tuple(
-        block if block.startswith("\b") else " ".join(block.split())
-        for block in blocks
-        if block.strip()
-    )
+def _meaning(option: Parameter) -> str:
+    notes = [f"{note[0].upper()}{note[1:]}." for note in option.notes]
+    return " ".join([option.help, *notes])
 
 
-def _one_line(text: str | None) -> str:
-    return " ".join((text or "").replace("\b", " ").split())
+def _example_lines(examples: Iterable[Example]) -> list[str]:
+    lines: list[str] = []
+    for example in examples:
+        lines += [f"# {example.text}", *example.command.splitlines()]
+    return lines
+
+
+def _fenced(language: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"```{language}", *lines, "```"])
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(map(_code, names))
+
+
+def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
+    lines = [f"| {head[0]} | {head[1]} |", "| --- | --- |"]
+    lines += [f"| {_cell(left)} | {_cell(right)} |" for left, right in rows]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return _text(text).replace("|", "\\|")
+
+
+def _text(text: str) -> str:
+    # A placeholder such as <id> is no HTML; inside `code` it stands as it is.
+    pieces = text.split("`")
+    return "`".join(p if i % 2 else p.replace("<", "&lt;") for i, p in enumerate(pieces))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator_cli.core.retention.policy import DEFAULT_MINIMUM, Rule, api_rule
+from orchestrator_cli.core.retention.lifecycle.policy import DEFAULT_MINIMUM, Rule, api_rule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
     BucketProtection,

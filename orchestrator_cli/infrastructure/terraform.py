@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator_cli.core.retention.policy import ARCHIVE_CLASS, DEFAULT_MINIMUM, Rule
+from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_CLASS, DEFAULT_MINIMUM, Rule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
     BucketProtection,

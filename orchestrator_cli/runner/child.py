@@ -9,6 +9,7 @@ import subprocess
 import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from orchestrator_cli.runner.output_copier import redirect_to_devnull
 from orchestrator_cli.runner.process import script_command
@@ -56,22 +57,12 @@ def start_child(
     on_terminal = 1 in terminals
     relayed = keys and on_terminal and in_foreground(0)
 
-    def prepare() -> None:
-        # The command runs also where it cannot have the terminal or the group.
-        with contextlib.suppress(OSError):
-            if on_terminal:
-                os.setsid()
-                fcntl.ioctl(1, termios.TIOCSCTTY, 0)
-            else:
-                os.setpgid(0, 0)
-        signals.restore()
-
     try:
         process = _spawn(
             command,
             environment,
             (theirs[1] if keys and on_terminal else None, theirs[1], theirs[2]),
-            prepare,
+            partial(_lead_group, signals, on_terminal=on_terminal),
         )
     except BaseException:
         _close(ends)
@@ -86,6 +77,18 @@ def start_child(
     if child.relay is None:
         _close_stdin()
     return child
+
+
+def _lead_group(signals: BlockedSignals, *, on_terminal: bool) -> None:
+    """In the command's process: make it the leader of a session, or of a group of ours."""
+    # The command runs also where it cannot have the terminal or the group.
+    with contextlib.suppress(OSError):
+        if on_terminal:
+            os.setsid()
+            fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+        else:
+            os.setpgid(0, 0)
+    signals.restore()
 
 
 def _relay_keys(terminal: int) -> KeyRelay | None:

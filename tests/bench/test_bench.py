@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_cli.docgen.benchmarks_page import place_results
+from orchestrator_cli.docgen.pages.benchmarks import place_results
 from tests.bench.measuring import CommandFailed, Figures, Run, run_command
 from tests.bench.options import OWN_SERVER, WORKLOADS
 from tests.bench.report import judge, write_json
@@ -141,7 +141,7 @@ def test_this_tool_alone_against_the_sink(tmp_path: Path) -> None:
 
 def test_every_workload_has_its_place_on_the_page() -> None:
     """The text of the page speaks of each; one that is not measured yet says so."""
-    source = resources.files("orchestrator_cli.docgen").joinpath("benchmarks.md")
+    source = resources.files("orchestrator_cli.docgen").joinpath("text", "benchmarks.md")
     places = set(Template(source.read_text(encoding="utf-8")).get_identifiers())
     tools = {"orchestrator": asdict(OURS), "s5cmd": asdict(PEER)}
     results: list[Any] = [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator_cli.docgen import benchmarks_page
+from orchestrator_cli.docgen.pages import benchmarks
 from tests.bench.load import Load, request_head, run_load
 from tests.bench.serving import Extent, build_kinds, run_setting
 from tests.bench.serving_process import resident_mib
@@ -56,7 +56,7 @@ def test_every_kind_of_request_is_measured(tmp_path: Path) -> None:
         "memory grows ≤ 8 MiB",
     ]
     # The manual page shows it too.
-    shown = benchmarks_page._describe(record)
+    shown = benchmarks._describe(record)
     assert "Serve: 20 executions of 20 files" in shown
     assert re.search(r"\n    with a token +\d+ +[\d.]+ +[\d.]+ +[\d.]+\n", shown)
     assert "600 requests later" in shown

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from orchestrator_cli.cli.main import cli
 from orchestrator_cli.docgen import checks, roff
 from orchestrator_cli.docgen.__main__ import list_undocumented, main, render_all
-from orchestrator_cli.docgen.reference import (
+from orchestrator_cli.docgen.command_tree import (
     PROGRAM,
     CommandReference,
     read_commands,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator_cli.docgen import scale_page
+from orchestrator_cli.docgen.pages import scale
 from tests.conftest import RunCommand
 from tests.support.proxy import Proxy
 
@@ -24,4 +24,4 @@ def test_commands_send_the_requests_that_the_page_counts(
     execution_id, new = writes_of("new")
     _, uploads = writes_of("upload", execution_id, str(tmp_path))
     _, finish = writes_of("finish", execution_id, "--result", "pass")
-    assert (new, uploads, finish) == (scale_page.NEW_WRITES, 12, scale_page.FINISH_WRITES)
+    assert (new, uploads, finish) == (scale.NEW_WRITES, 12, scale.FINISH_WRITES)

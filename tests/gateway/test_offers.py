@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
-from orchestrator_cli.core.gateway.client.execution_uploads import ExecutionUploads
-from orchestrator_cli.core.gateway.client.target import GatewayTarget
+from orchestrator_cli.core.gateway.client.uploads.execution_uploads import ExecutionUploads
+from orchestrator_cli.core.gateway.client.uploads.target import GatewayTarget
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine

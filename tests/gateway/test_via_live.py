@@ -15,7 +15,7 @@ import urllib3
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import live_log_prefix, live_prefix
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
-from orchestrator_cli.core.gateway.client.live_store import GatewayLiveStore
+from orchestrator_cli.core.gateway.client.logs.live_store import GatewayLiveStore
 from orchestrator_cli.core.gateway.live_messages import MAX_SEGMENT_BYTES
 from tests.conftest import RunCommand
 from tests.live import writing

@@ -13,7 +13,7 @@ import hcl2
 import pytest
 import yaml
 
-from orchestrator_cli.core.retention.policy import RetentionPolicy, api_rule, plan_rules
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
 from tests.conftest import RunCommand
 from tests.support.lifecycles import read_rules
 from tests.support.objects import remove_bucket

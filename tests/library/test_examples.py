@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator_cli import __all__ as public_names
 from orchestrator_cli import open_bucket
-from orchestrator_cli.docgen.python_page import python_example, render_python_page
+from orchestrator_cli.docgen.pages.python import python_example, render_python_page
 from tests.support.executions import read_record
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator_cli.core.retention.policy import RetentionPolicy, api_rule, plan_rules
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
 from tests.conftest import RunCommand
 from tests.support.executions import put_file
 from tests.support.lifecycles import PUT, Altered, foreign_rule, put_rules, read_rules, rule_ids

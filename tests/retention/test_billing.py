@@ -22,9 +22,9 @@ from orchestrator_cli.core.retention.billing import (
     price_month,
     round_for_output,
 )
-from orchestrator_cli.core.retention.configuration import Configuration
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention, compile_rules
-from orchestrator_cli.core.retention.policy import RetentionPolicy, api_rule, plan_rules
+from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
 from orchestrator_cli.core.retention.prices import aws_prices, price_retrieval, retrieval_prices
 from orchestrator_cli.core.s3.types import ObjectSummary
 

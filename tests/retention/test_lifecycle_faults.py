@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
-from orchestrator_cli.core.retention.configuration import plan_changes
-from orchestrator_cli.core.retention.policy import RetentionPolicy, plan_rules
+from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
+from orchestrator_cli.core.retention.lifecycle.configuration import plan_changes
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, plan_rules
 from tests.conftest import RunCommand
 from tests.support.faults import (
     Answer,

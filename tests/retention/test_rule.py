@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.retention.configuration import (
+from orchestrator_cli.core.retention.lifecycle.configuration import (
     Action,
     Configuration,
     archive_days,
@@ -19,21 +19,21 @@ from orchestrator_cli.core.retention.configuration import (
     plan_changes,
     same_configuration,
 )
-from orchestrator_cli.core.retention.policy import (
+from orchestrator_cli.core.retention.lifecycle.policy import (
     OWNED_IDS,
     RetentionPolicy,
     api_rule,
     check_policy,
     plan_rules,
 )
-from orchestrator_cli.core.retention.prices import aws_prices, price_retrieval, retrieval_prices
-from orchestrator_cli.core.retention.rule import (
+from orchestrator_cli.core.retention.lifecycle.rule import (
     describe_rule,
     normalize,
     to_api_form,
     without_size_filter,
 )
-from orchestrator_cli.docgen.retention_page import archived_per_gib_month
+from orchestrator_cli.core.retention.prices import aws_prices, price_retrieval, retrieval_prices
+from orchestrator_cli.docgen.pages.retention import archived_per_gib_month
 
 DEFAULT = plan_rules(RetentionPolicy())
 POLICIES = st.builds(

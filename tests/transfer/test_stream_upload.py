@@ -580,5 +580,5 @@ def test_a_part_that_was_never_hashed_is_no_conflict(s3: S3Client, bucket: str) 
         upload.size_bytes = len(data)
         lost = NotFoundError("the upload was ended", code="NoSuchUpload")
         with pytest.raises(UnavailableError, match="somebody else") as raised:
-            upload._after_race(iter(()), lost)
+            upload._compare_with_winner(iter(()), lost)
     assert "run the same command again" in str(raised.value.hint)

@@ -11,7 +11,7 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import CommandGroup, Example, command, json_option
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.efs.contract.check import Finding
+    from orchestrator_cli.core.efs.contract.check import Remark
 
 _CODES = {3: "what was written is not as the contract has it; each finding is listed"}
 
@@ -56,14 +56,14 @@ def check(app: App, directory: Path, as_json: bool) -> None:
     place = directory.absolute()
     execution_id = parse_execution_id(place.name)
     executions = list_bench_executions(place.parents[1], place.parent.name, execution_id)
-    findings = [
-        finding
+    remarks = [
+        remark
         for execution in executions
         if isinstance(execution, BenchExecution)
-        for finding in check_execution(execution)
+        for remark in check_execution(execution)
     ]
-    _tell(app, findings, as_json)
-    wrong = sum(not finding.is_note for finding in findings)
+    _tell(app, remarks, as_json)
+    wrong = sum(not remark.is_note for remark in remarks)
     if wrong:
         what = "finding" if wrong == 1 else "findings"
         raise PartialFailureError(
@@ -71,14 +71,14 @@ def check(app: App, directory: Path, as_json: bool) -> None:
         )
 
 
-def _tell(app: App, findings: list[Finding], as_json: bool) -> None:
-    for finding in findings:
+def _tell(app: App, remarks: list[Remark], as_json: bool) -> None:
+    for remark in remarks:
         if as_json:
-            level = "note" if finding.is_note else "error"
-            app.output.record({"path": finding.path, "level": level, "text": finding.text})
+            level = "note" if remark.is_note else "error"
+            app.output.record({"path": remark.path, "level": level, "text": remark.text})
         else:
-            note = "note: " if finding.is_note else ""
-            app.output.line(f"{note}{finding.path}: {finding.text}")
+            note = "note: " if remark.is_note else ""
+            app.output.line(f"{note}{remark.path}: {remark.text}")
 
 
 adapter.add_command(check)

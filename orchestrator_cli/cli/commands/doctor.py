@@ -55,7 +55,7 @@ def doctor(app: App, as_json: bool) -> None:
     """
     from orchestrator_cli.core.executions.doctor.checker import ConformanceChecker
     from orchestrator_cli.core.executions.doctor.probes import PROBES
-    from orchestrator_cli.core.retention.probe import LIFECYCLE_PROBE
+    from orchestrator_cli.core.retention.lifecycle.probe import LIFECYCLE_PROBE
 
     store = app.store()
     shown = Table(app.output, _COLUMNS, header=False, live=True)

@@ -66,7 +66,7 @@ def ddl(app: App, dialect: str, table: str, location: str | None) -> None:
     """
     from orchestrator_cli.infrastructure.history_ddl import Dialect, location_of, render_table
 
-    place = location.rstrip("/") + "/" if location else location_of(app.bucket)
+    place = location.rstrip("/") + "/" if location else location_of(app.connections.bucket)
     app.output.line(render_table(Dialect(dialect), place, table), end="")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.environment import has_browser
 from orchestrator_cli.cli.options import Example, command, execution_id_argument
 from orchestrator_cli.core.base.errors import UsageError
 
@@ -41,7 +42,7 @@ def open(app: App, execution_id: str, log: str | None) -> None:  # noqa: A001 - 
             hint="`orchestrator serve` has the pages; ORCHESTRATOR_UI_URL says where",
         )
     app.output.line(page)
-    if app.has_browser:
+    if has_browser():
         import webbrowser
 
         webbrowser.open(page)

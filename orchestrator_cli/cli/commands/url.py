@@ -20,6 +20,7 @@ from orchestrator_cli.cli.options import (
     split_id,
 )
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
+from orchestrator_cli.cli.output.markup import MARKUPS
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
@@ -55,10 +56,11 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["text", "json", "markdown", "jira"]),
+    type=click.Choice(["text", "json", *MARKUPS]),
     default="text",
     show_default=True,
-    help="text: a URL on each line. json: an object on each line. markdown, jira: a list of links.",
+    help="text: a URL on each line. json: an object on each line. "
+    f"{', '.join(MARKUPS)}: a list of links.",
 )
 @click.option(
     "--ui", is_flag=True, help="Print the page of the execution, or of its logs, instead."
@@ -120,16 +122,17 @@ def url(
     expiry = links.expiry(chosen)
     _check_expiry(app, expiry, require_ttl)
     total = len(chosen)
-    if style in _COMMENT_STYLES:
+    if style in MARKUPS:
         chosen = sorted(chosen, key=_reading_order)[: limit or None]
         if app.settings.ui_url:
             _print_pages(app, execution_id, (), style)
     for path, listed in chosen:
         _print_url(app, path, listed, links.url(listed), expiry, style)
     if total > len(chosen):
-        mark, code = _COMMENT_STYLES[style]
-        command_line = code.format(f"orchestrator url {execution_id}")
-        app.output.line(f"{mark} and {total - len(chosen):,} more, see {command_line}")
+        markup = MARKUPS[style]
+        command_line = markup.code(f"orchestrator url {execution_id}")
+        rest = f"and {total - len(chosen):,} more, see {command_line}"
+        app.output.line(markup.item(rest))
 
 
 def _check_via(via: Via | None, *, inline: bool) -> None:
@@ -155,8 +158,8 @@ def _print_pages(app: App, execution_id: str, names: Sequence[str], style: str) 
         if style == "json":
             app.output.json({"execution_id": execution_id, "log": log or None, "url": page})
         else:
-            forms = {"markdown": f"- [{title}](<{page}>)", "jira": f"* [{title}|{page}]"}
-            app.output.line(forms.get(style, page))
+            markup = MARKUPS.get(style)
+            app.output.line(markup.item(markup.link(title, page)) if markup else page)
 
 
 def _reading_order(item: tuple[str, ObjectSummary]) -> int:
@@ -192,7 +195,6 @@ def _print_url(
     app: App, path: str, listed: ObjectSummary, signed: str, expiry: UrlExpiry, style: str
 ) -> None:
     from orchestrator_cli.cli.output import human_size, rfc3339
-    from orchestrator_cli.cli.output.markup import JIRA, MARKDOWN, escape
     from orchestrator_cli.core.base.text import printable
 
     expires = rfc3339(expiry.expires_at)
@@ -210,13 +212,8 @@ def _print_url(
                 "size_bytes": listed.size_bytes,
             }
         )
-    elif style == "markdown":
-        app.output.line(f"- [{escape(printable(path), MARKDOWN)}](<{signed}>) ({label})")
-    elif style == "jira":
-        app.output.line(f"* [{escape(printable(path), JIRA)}|{signed}] ({label})")
+    elif style in MARKUPS:
+        markup = MARKUPS[style]
+        app.output.line(markup.item(f"{markup.link(printable(path), signed)} ({label})"))
     else:
         app.output.line(signed)
-
-
-# A list's bullet, and how a command is written.
-_COMMENT_STYLES = {"markdown": ("-", "`{}`"), "jira": ("*", "{{{{{}}}}}")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO, TypeVar
@@ -12,6 +13,21 @@ from orchestrator_cli.cli.options.types import INSTANT, WholeNumber
 from orchestrator_cli.core.base.errors import InterruptedByUser, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def gather_options(group: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give the command its options as one object of this named tuple, in `options`."""
+    names = group._fields
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def with_options(*arguments: Any, **given: Any) -> Any:
+            options = group(**{name: given.pop(name) for name in names})
+            return function(*arguments, options=options, **given)
+
+        return with_options
+
+    return decorate
 
 
 def json_option(function: F) -> F:

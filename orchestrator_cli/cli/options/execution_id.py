@@ -122,5 +122,5 @@ def _may_be_id(text: str) -> bool:
 
 
 def is_preset_id(execution_id: str) -> bool:
-    """Say whether the execution is the one of the environment, as inside `run`."""
+    """Return True if the execution is the one of the environment, as inside `run`."""
     return os.environ.get(EXECUTION_ID_ENVVAR, "").upper() == execution_id

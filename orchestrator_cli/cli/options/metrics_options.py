@@ -21,14 +21,16 @@ def metrics_options(function: F) -> F:
     for option in (
         _metrics_option(
             "--metrics-otlp",
-            lambda app, measuring, url: measuring.to_receiver(url, app.ca_bundle(url)),
+            lambda app, measuring, url: measuring.to_receiver(url, app.connections.ca_bundle(url)),
             metavar="URL",
             help="Send this command's metrics to this OTLP receiver; `env`: to the one that "
             "OpenTelemetry's own variables name.",
         ),
         _metrics_option(
             "--metrics-push",
-            lambda app, measuring, url: measuring.to_gateway(url, state_home(), app.ca_bundle(url)),
+            lambda app, measuring, url: measuring.to_gateway(
+                url, state_home(), app.connections.ca_bundle(url)
+            ),
             metavar="URL",
             help="Push this command's metrics to this Prometheus Pushgateway, added to those of "
             "earlier commands.",

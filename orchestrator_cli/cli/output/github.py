@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator_cli.cli.output.markup import MARKDOWN, escape
+from orchestrator_cli.cli.output.markup import MARKDOWN
 
 # GitHub shows so many of a step, and no more.
 _MOST_ERRORS = 10
@@ -46,7 +46,7 @@ class GithubStep:
         if self.summary is None:
             return
         lines: list[Sequence[str]] = [titles, ["---"] * len(titles)]
-        lines += [[escape(cell, MARKDOWN) for cell in row] for row in rows[:_MOST_ROWS]]
+        lines += [[MARKDOWN.escape(cell) for cell in row] for row in rows[:_MOST_ROWS]]
         text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
         if len(rows) > _MOST_ROWS:
             text += f"\nand {len(rows) - _MOST_ROWS:,} more\n"

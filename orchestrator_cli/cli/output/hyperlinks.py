@@ -12,7 +12,7 @@ _FIRST_VTE = 5000
 
 
 def knows_links(environment: Mapping[str, str]) -> bool:
-    """Say whether the terminal is known to show links; FORCE_HYPERLINK decides it."""
+    """Return True if the terminal is known to show links; FORCE_HYPERLINK decides it."""
     forced = environment.get("FORCE_HYPERLINK")
     if forced:
         return forced != "0"

@@ -8,7 +8,11 @@ from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS
 
 
 class MemoryLimiter:
-    """Blocks who asks for more bytes than are free. One larger request than all passes alone."""
+    """Limits the bytes that are in memory at once.
+
+    `acquire` blocks until enough are free. A request for more than there are in all is admitted
+    when nothing else is held.
+    """
 
     def __init__(self, total_bytes: int) -> None:
         self.total_bytes = total_bytes
@@ -32,7 +36,7 @@ class MemoryLimiter:
 
 
 class MemoryReservation:
-    """Bytes of a budget that one piece of work holds, and may give back before its end.
+    """The bytes of a MemoryLimiter that one piece of work holds, and may release before its end.
 
     Not shared between threads that use it at the same time.
     """
@@ -49,14 +53,14 @@ class MemoryReservation:
         if held:
             self._budget.release(held)
 
-    def renew(self) -> None:
+    def reacquire(self) -> None:
         """Wait for the bytes once more; nothing where they are held."""
         if not self._held:
             self._held = self._budget.acquire(self._size_bytes)
 
 
 class BufferPool:
-    """Buffers of one size, lent again and again. Safe to share between threads.
+    """Buffers of one size that are used again and again. Safe to share between threads.
 
     Memory that is freed by one thread and taken by another piles up in the allocator: eight
     buffers of 8 MiB had become 200 MiB with many threads.
@@ -66,13 +70,13 @@ class BufferPool:
         self._size_bytes = size_bytes
         self._free: list[bytearray] = []
 
-    def take(self) -> bytearray:
+    def get(self) -> bytearray:
         """Return a buffer, whose content is that of whoever had it before."""
         try:
             return self._free.pop()
         except IndexError:
             return bytearray(self._size_bytes)
 
-    def give_back(self, buffer: bytearray) -> None:
-        """Take back a buffer that nobody uses any more."""
+    def put(self, buffer: bytearray) -> None:
+        """Return a buffer to the pool once nobody uses it any more."""
         self._free.append(buffer)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class RateLimiter:
-    """At most so many bytes a second over all threads."""
+    """Limits how many bytes all threads together move in a second."""
 
     def __init__(self, bytes_per_second: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.bytes_per_second = bytes_per_second

@@ -28,7 +28,7 @@ class Progress:
     is_answered: bool = False
 
     def is_silent(self, now: float, seconds: float) -> bool:
-        """Say whether the first request was sent so long ago, and none was answered since."""
+        """Return True if the first request was sent so long ago, and none was answered since."""
         return not self.is_answered and self.asked_at is not None and now - self.asked_at >= seconds
 
 

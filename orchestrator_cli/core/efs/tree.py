@@ -50,7 +50,7 @@ class BenchExecution:
         return (*self.parts, "temp")
 
     def has_raw(self) -> bool:
-        """Say whether there is anything that the bench means to be stored."""
+        """Return True if there is anything that the bench means to be stored."""
         with contextlib.suppress(OSError):
             return kind_of(self.tree.stat(self.raw)) is Kind.DIRECTORY
         return False

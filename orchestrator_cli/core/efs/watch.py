@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
+from orchestrator_cli.core.base.retry import growing_waits
 from orchestrator_cli.core.efs.rules import SyncSummary
 
 # S3 that is down is asked less often, but never so seldom that a user would wait for it.
@@ -50,16 +51,20 @@ def watch(
     A pass that fails as a whole, because the mount or S3 is gone or the credentials are, is told
     once per kind of trouble, and the next comes after a longer pause, up to eight intervals.
     """
-    factor, trouble = 1, ""
+    troubled: Iterator[float] | None = None
+    trouble = ""
     while not stop.is_set():
+        seconds = interval_seconds
         try:
             on_pass(one_pass())
-            factor, trouble = 1, ""
+            troubled, trouble = None, ""
         except InterruptedByUser:
             raise
         except OrchestratorError as error:
-            factor = min(factor * 2, _LONGEST_PAUSE_FACTOR) if trouble else 1
+            longest = interval_seconds * _LONGEST_PAUSE_FACTOR
+            troubled = troubled or growing_waits(interval_seconds, longest)
+            seconds = next(troubled)
             if error.message != trouble:
                 trouble = error.message
                 on_trouble(error)
-        stop.wait(interval_seconds * factor)
+        stop.wait(seconds)

@@ -28,17 +28,17 @@ def parse_execution_id(text: str) -> str:
 
 
 def is_execution_id(text: str) -> bool:
-    """Say whether the text is a ULID in canonical form."""
+    """Return True if the text is a ULID in canonical form."""
     return _ULID.fullmatch(text) is not None
 
 
 def is_execution_id_prefix(text: str) -> bool:
-    """Say whether a canonical ULID can start with this text, upper or lower case."""
+    """Return True if a canonical ULID can start with this text, upper or lower case."""
     return _ULID_PREFIX.fullmatch(text.upper()) is not None
 
 
 def is_selector(text: str) -> bool:
-    """Say whether the text can only mean an execution: a whole id, an s3:// URL or @latest."""
+    """Return True if the text can only mean an execution: a whole id, an s3:// URL or @latest."""
     if text == LATEST or text.startswith((LATEST + ":", URL_SCHEME)):
         return True
     return is_execution_id(text.removesuffix("/").upper())

@@ -80,12 +80,12 @@ def check_not_planted(
 
 
 def same_file(one: os.stat_result, other: os.stat_result) -> bool:
-    """Say whether two looks were at the same file, whatever was written to it between."""
+    """Return True if two looks were at the same file, whatever was written to it between."""
     return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
 def unchanged(one: os.stat_result, other: os.stat_result) -> bool:
-    """Say whether two looks were at the same file, and nothing was written to it between."""
+    """Return True if two looks were at the same file, and nothing was written to it between."""
     return same_file(one, other) and (one.st_size, one.st_mtime_ns, one.st_ctime_ns) == (
         other.st_size,
         other.st_mtime_ns,

@@ -20,7 +20,7 @@ _NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLO
 
 
 class Leads(StrEnum):
-    """What a link leads to."""
+    """What there is at the end of a link."""
 
     FILE = "a file inside"
     OTHER = "a directory or special file inside"

@@ -22,13 +22,13 @@ class PathFilter:
         self._exclude = [_Glob(glob) for glob in exclude]
         self.hidden = hidden
 
-    def takes(self, relative: str) -> bool:
-        """Say whether a file is selected."""
+    def matches(self, relative: str) -> bool:
+        """Return True if a file is selected."""
         wanted = _matches(self._include, relative) or not self._include
         return not _matches(self._exclude, relative) and wanted
 
     def enters(self, relative: str) -> bool:
-        """Say whether anything in a directory can be selected."""
+        """Return True if anything in a directory can be selected."""
         return not _matches(self._exclude, f"{relative}/")
 
     def unmatched(self) -> Iterator[str]:

@@ -72,7 +72,7 @@ class Tree:
             self._held.popitem(last=False)
 
     def leads_to(self, parts: Parts, directory: Directory) -> bool:
-        """Say whether a directory is still where it was reached; forget it if not.
+        """Return True if a directory is still where it was reached; forget it if not.
 
         Whoever may write to one above can move it away, with all that is written to it.
         """

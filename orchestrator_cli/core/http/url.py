@@ -61,7 +61,7 @@ def parse_service_url(text: str, option: str, example: str) -> ServiceUrl:
 
 
 def is_plaintext(url: str) -> bool:
-    """Say whether others than the server can read what is sent to it."""
+    """Return True if others than the server can read what is sent to it."""
     parts = urlsplit(url)
     return parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
 

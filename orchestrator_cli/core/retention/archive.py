@@ -22,14 +22,14 @@ from orchestrator_cli.core.executions.keys import (
     execution_prefix,
     parse_artifact_key,
 )
-from orchestrator_cli.core.retention.rule import ARCHIVE_CLASSES
+from orchestrator_cli.core.retention.lifecycle.rule import ARCHIVE_CLASSES
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations.read import head_object
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.retention.configuration import Configuration
+    from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
 
 RESTORE_DAYS = 7
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
@@ -37,12 +37,12 @@ File = tuple[str, ObjectSummary]
 
 
 def is_archived(listed: ObjectSummary) -> bool:
-    """Say whether an object lies in an archive class, restored or not."""
+    """Return True if an object lies in an archive class, restored or not."""
     return listed.storage_class in ARCHIVE_CLASSES
 
 
 def is_readable(listed: ObjectSummary) -> bool:
-    """Say whether an object can be read now, as far as its listing tells."""
+    """Return True if an object can be read now, as far as its listing tells."""
     return not is_archived(listed) or (listed.restore is not None and not listed.restore.ongoing)
 
 
@@ -126,7 +126,7 @@ class ArchiveInspector:
             raise self._error(listed._replace(restore=state), path)
 
     def _is_served(self, listed: ObjectSummary) -> bool:
-        """Say whether an object is read as any other, whatever its storage class is called.
+        """Return True if an object is read as any other, whatever its storage class is called.
 
         So it is on Ceph, which knows no restoring.
         """
@@ -166,7 +166,7 @@ class ArchiveInspector:
         )
 
     def _since(self, listed: ObjectSummary) -> str:
-        from orchestrator_cli.core.retention.configuration import archive_days
+        from orchestrator_cli.core.retention.lifecycle.configuration import archive_days
 
         with self._lock:
             rules = self._rules
@@ -180,8 +180,8 @@ class ArchiveInspector:
 
     @cached_property
     def _rules(self) -> Configuration:
-        from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
-        from orchestrator_cli.core.retention.configuration import Configuration
+        from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
+        from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
 
         try:
             return BucketLifecycle(self._store).read()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX
-from orchestrator_cli.core.retention.configuration import Configuration
+from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
+from orchestrator_cli.core.retention.lifecycle.rule import ApiRule, conditions
 from orchestrator_cli.core.retention.prices import ARCHIVE_MINIMUM_DAYS
-from orchestrator_cli.core.retention.rule import ApiRule, conditions
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 DAY_SECONDS = 86400

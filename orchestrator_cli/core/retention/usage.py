@@ -157,7 +157,7 @@ def include_incomplete(
 # --- groups ----------------------------------------------------------------------------------
 
 
-def name_groups(
+def label_by_field(
     store: ArtifactStore,
     usages: Iterable[ExecutionUsage],
     field: str,

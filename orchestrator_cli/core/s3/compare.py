@@ -32,7 +32,7 @@ def best_stored_checksum(head: ObjectMetadata) -> StoredChecksum | None:
     if parts is None:
         whole = _whole_sha256(head)
         return StoredChecksum(whole or etag) if whole or etag else None  # type: ignore[arg-type]
-    if not _fits(schedule, head.size_bytes, parts):
+    if not _matches_part_count(schedule, head.size_bytes, parts):
         return None
     # Some servers answer a composite checksum without its part count, and not always the right
     # one; then the ETag is the better witness.
@@ -94,7 +94,7 @@ def matches_stored(
     stored = best_stored_checksum(head)
     if stored is None:
         return None
-    if known is not None and _comparable(stored, known):
+    if known is not None and _same_kind(stored, known):
         return stored.checksum == known.checksum
     return stored.checksum == compute_checksum_like(source, size_bytes, stored)
 
@@ -110,7 +110,7 @@ def _whole_sha256(head: ObjectMetadata) -> Checksum | None:
     return whole if whole.part_count is None else None
 
 
-def _fits(schedule: str | None, size_bytes: int, part_count: int) -> bool:
+def _matches_part_count(schedule: str | None, size_bytes: int, part_count: int) -> bool:
     if schedule is None:
         return False
     try:
@@ -119,5 +119,5 @@ def _fits(schedule: str | None, size_bytes: int, part_count: int) -> bool:
         return False
 
 
-def _comparable(one: StoredChecksum, other: StoredChecksum) -> bool:
+def _same_kind(one: StoredChecksum, other: StoredChecksum) -> bool:
     return (one.checksum.algorithm, one.schedule) == (other.checksum.algorithm, other.schedule)

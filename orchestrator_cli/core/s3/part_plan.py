@@ -56,7 +56,7 @@ def part_bytes(number: int) -> int:
 
 
 def is_valid_part_plan(name: str) -> bool:
-    """Say whether this is the name of a schedule whose parts S3 takes."""
+    """Return True if this is the name of a schedule whose parts S3 takes."""
     fixed = _FIXED.fullmatch(name)
     return name == DOUBLING or (
         fixed is not None and MIN_PART_BYTES <= int(fixed[1]) <= MAX_PART_BYTES

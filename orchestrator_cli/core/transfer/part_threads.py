@@ -72,7 +72,7 @@ def _take(ended: SimpleQueue[Future[T]]) -> Future[T]:
 
 
 class PartThreads:
-    """At most `workers` threads. Work waits until its bytes fit into memory.
+    """A pool of at most `workers` threads. Work begins once its bytes fit into memory.
 
     A thread gives back its memory once a part is sent, and then waits for the answer: so there are
     more of them than parts in memory.

@@ -164,4 +164,4 @@ def _named(
         for _, usage in usages:
             yield from usage.split_by_storage_class()
         return
-    yield from usage_source.name_groups(usages, _FIELDS[by])
+    yield from usage_source.label_by_field(usages, _FIELDS[by])

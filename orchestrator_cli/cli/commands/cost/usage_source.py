@@ -13,7 +13,6 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import first_execution_id, last_execution_id
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
 from orchestrator_cli.core.retention.billing import Usage
-from orchestrator_cli.core.retention.configuration import Configuration
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention, compile_rules
 from orchestrator_cli.core.retention.inventory import (
     BucketInventory,
@@ -23,17 +22,18 @@ from orchestrator_cli.core.retention.inventory import (
     parse_manifest,
     read_inventory,
 )
-from orchestrator_cli.core.retention.policy import RetentionPolicy, api_rule, plan_rules
+from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
 from orchestrator_cli.core.retention.prices import REFERENCE_REGION
 from orchestrator_cli.core.retention.usage import (
     CLOCK_SKEW,
     ExecutionUsage,
     include_incomplete,
     inventory_usage,
+    label_by_field,
     list_unfinished,
     list_usage,
     list_usage_of,
-    name_groups,
 )
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
@@ -144,7 +144,7 @@ class UsageSource:
             self._app.output.warn(f"unfinished uploads are not counted: {error.message}")
             return []
 
-    def name_groups(
+    def label_by_field(
         self, usages: Iterator[ExecutionUsage], field: str
     ) -> Iterator[tuple[str | None, Usage]]:
         """Yield the usages with a field of their metadata; None where it cannot be read."""
@@ -152,7 +152,7 @@ class UsageSource:
         def warn(execution_id: str, error: OrchestratorError) -> None:
             self._app.output.warn(f"{execution_id}: {error.message}")
 
-        return name_groups(self._bucket(), usages, field, warn)
+        return label_by_field(self._bucket(), usages, field, warn)
 
     def _resolve(self, text: str) -> str:
         from orchestrator_cli.core.executions.ids import is_execution_id
@@ -197,7 +197,7 @@ class UsageSource:
 
 
 def _read_rules(store: ArtifactStore) -> tuple[Configuration, str]:
-    from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
+    from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
 
     try:
         return BucketLifecycle(store).read(), "the bucket has no rules"

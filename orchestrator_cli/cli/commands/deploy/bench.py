@@ -7,6 +7,7 @@ import click
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.deploy.target import bucket_target
 from orchestrator_cli.cli.options import Example, command
+from orchestrator_cli.cli.options.offline_options import DEFAULT_ROOT
 
 
 @command(
@@ -21,7 +22,7 @@ from orchestrator_cli.cli.options import Example, command
 )
 @click.option(
     "--root",
-    default="/mnt/bench-logs",
+    default=str(DEFAULT_ROOT),
     show_default=True,
     help="Where the EFS is mounted.",
 )

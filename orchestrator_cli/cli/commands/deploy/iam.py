@@ -13,7 +13,7 @@ def _known_region(app: App) -> str | None:
     from orchestrator_cli.core.base.errors import UsageError
 
     try:
-        return app.region
+        return app.connections.region
     except UsageError:
         return None
 
@@ -47,4 +47,6 @@ def iam(app: App, role: str) -> None:
     from orchestrator_cli.infrastructure.iam import Role, render_iam
 
     demands = app.settings.demands
-    app.output.line(render_iam(app.bucket, Role(role), _known_region(app), demands), end="")
+    app.output.line(
+        render_iam(app.connections.bucket, Role(role), _known_region(app), demands), end=""
+    )

@@ -14,4 +14,4 @@ def bucket_target(app: App) -> BucketTarget:
     """Return what was configured. Raises UsageError where one of the two is missing."""
     from orchestrator_cli.infrastructure.target import BucketTarget
 
-    return BucketTarget(app.bucket, app.region)
+    return BucketTarget(app.connections.bucket, app.connections.region)

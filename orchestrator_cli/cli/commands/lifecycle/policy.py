@@ -11,7 +11,7 @@ from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.options import WholeNumber
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.retention.policy import Rule
+    from orchestrator_cli.core.retention.lifecycle.policy import Rule
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,7 +69,7 @@ def policy_options(function: F) -> F:
 
 def choose_rules(app: App, options: dict[str, Any]) -> tuple[Rule, ...]:
     """Return the rules that the options ask for. Raises UsageError."""
-    from orchestrator_cli.core.retention.policy import (
+    from orchestrator_cli.core.retention.lifecycle.policy import (
         RetentionPolicy,
         check_policy,
         plan_rules,

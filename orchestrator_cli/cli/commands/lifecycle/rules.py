@@ -12,9 +12,13 @@ from orchestrator_cli.cli.commands.lifecycle.policy import F, choose_rules, poli
 from orchestrator_cli.cli.options import Example, command, confirm, json_option, yes_option
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
-    from orchestrator_cli.core.retention.configuration import Change, Configuration, LifecyclePlan
-    from orchestrator_cli.core.retention.policy import Rule
+    from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
+    from orchestrator_cli.core.retention.lifecycle.configuration import (
+        Change,
+        Configuration,
+        LifecyclePlan,
+    )
+    from orchestrator_cli.core.retention.lifecycle.policy import Rule
 
 _DROPPED_HINT = "to archive nothing: --archive-after 0 --override-policy"
 
@@ -126,9 +130,9 @@ def show(app: App, as_json: bool) -> None:
     """Show the bucket's rules, ours and those of others."""
     from orchestrator_cli.cli.output.table import Column, table
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
-    from orchestrator_cli.core.retention.policy import OWNED_IDS
-    from orchestrator_cli.core.retention.rule import describe_rule
+    from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
+    from orchestrator_cli.core.retention.lifecycle.policy import OWNED_IDS
+    from orchestrator_cli.core.retention.lifecycle.rule import describe_rule
 
     store = app.store()
     present = BucketLifecycle(store).read()
@@ -151,8 +155,8 @@ def show(app: App, as_json: bool) -> None:
 def _read_plan(
     app: App, rules: tuple[Rule, ...], strict: bool
 ) -> tuple[BucketLifecycle, LifecyclePlan]:
-    from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
-    from orchestrator_cli.core.retention.configuration import plan_changes
+    from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
+    from orchestrator_cli.core.retention.lifecycle.configuration import plan_changes
 
     store = app.store()
     bucket = BucketLifecycle(store)
@@ -168,14 +172,14 @@ def _show_plan(plan: LifecyclePlan, say: Callable[[str], None]) -> None:
 
 
 def _described(change: Change) -> str:
-    from orchestrator_cli.core.retention.rule import describe_rule
+    from orchestrator_cli.core.retention.lifecycle.rule import describe_rule
 
     texts = [describe_rule(rule) for rule in (change.before, change.after) if rule is not None]
     return " → ".join(dict.fromkeys(texts))
 
 
 def _warn(app: App, plan: LifecyclePlan) -> None:
-    from orchestrator_cli.core.retention.configuration import list_overlaps
+    from orchestrator_cli.core.retention.lifecycle.configuration import list_overlaps
 
     for overlap in list_overlaps(plan.present):
         app.output.warn(overlap)
@@ -204,7 +208,7 @@ def _configuration_record(configuration: Configuration) -> dict[str, Any]:
 
 
 def _plan_record(bucket: str, plan: LifecyclePlan, dropped: tuple[str, ...]) -> dict[str, Any]:
-    from orchestrator_cli.core.retention.configuration import list_overlaps
+    from orchestrator_cli.core.retention.lifecycle.configuration import list_overlaps
 
     return {
         "bucket": bucket,

@@ -9,8 +9,8 @@ from orchestrator_cli.cli.commands.logs.live import NOTICES, wait_for_names, wit
 from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.executions.placement import log_storage_path
-from orchestrator_cli.core.gateway.client.log_follower import ServedLog, ServedLogFollower
-from orchestrator_cli.core.gateway.client.log_server import READ_BYTES, LogServer
+from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLog, ServedLogFollower
+from orchestrator_cli.core.gateway.client.logs.log_server import READ_BYTES, LogServer
 from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.live.state import Liveness

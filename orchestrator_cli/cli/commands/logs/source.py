@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.live import LiveLogs
     from orchestrator_cli.cli.commands.logs.served import ServedLogs
     from orchestrator_cli.cli.commands.logs.view import LogView
-    from orchestrator_cli.core.gateway.client.log_server import LogServer
+    from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
     from orchestrator_cli.core.live.reading.heartbeat import Patience
     from orchestrator_cli.core.live.reading.reader import LiveChunk
     from orchestrator_cli.core.s3.bucket.reader import ObjectReader
@@ -56,7 +56,7 @@ class LogSource:
 
     @cached_property
     def live(self) -> LiveLogs | ServedLogs:
-        """Those that are still being written."""
+        """The logs that are still being written."""
         from orchestrator_cli.cli.commands.logs.live import LiveLogs
         from orchestrator_cli.core.live.reading.heartbeat import Patience
 

@@ -5,30 +5,28 @@ It must not know how the child process is run or its output stored.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.run.live_types import AUTO, FOLLOWED_FILE, LIVE
 from orchestrator_cli.cli.commands.run.spooled import (
     make_spool,
     resume_run,
     run_spooled,
     to_milliseconds,
 )
-from orchestrator_cli.cli.options import DURATION, Example, command, complete_command
+from orchestrator_cli.cli.commands.run.start import RunOptions, describe_start
+from orchestrator_cli.cli.options import (
+    DURATION,
+    Example,
+    command,
+    complete_command,
+    gather_options,
+)
 from orchestrator_cli.cli.options.declaration_options import declaration_options
-from orchestrator_cli.cli.options.live_options import AUTO, FOLLOWED_FILE, LIVE
 from orchestrator_cli.cli.options.metrics_options import metrics_options
-
-if TYPE_CHECKING:
-    from orchestrator_cli.core.live.schedule import LiveSchedule
 
 
 @command(
@@ -138,24 +136,9 @@ if TYPE_CHECKING:
     shell_complete=complete_command,
 )
 @metrics_options
+@gather_options(RunOptions)
 @pass_app
-def run(
-    app: App,
-    execution_id: str | None,
-    declared: dict[str, Any],
-    artifacts: tuple[str, ...],
-    if_no_artifacts: str,
-    include_hidden: bool,
-    no_store_command: bool,
-    timeout: timedelta | None,
-    kill_after: timedelta,
-    upload_timeout: timedelta,
-    live: LiveSchedule | None,
-    followed: tuple[tuple[str, str], ...],
-    spool: Path | None,
-    resume: Path | None,
-    argv: tuple[str, ...],
-) -> None:
+def run(app: App, options: RunOptions) -> None:
     """Run a command and store its output.
 
     Makes an execution and runs CMD. Its output appears live and unchanged, and is stored as
@@ -186,58 +169,26 @@ def run(
     standard error are copied separately, so their lines may be interleaved differently than without
     this tool; `sh -c 'CMD 2>&1'` keeps the order, in one log.
     """
-    app.check_bucket()
+    _ = app.connections.bucket
     app.says_waiting = False
-    if resume is not None:
-        if argv:
-            raise click.UsageError("--resume runs nothing; leave CMD out.")
-        resume_run(app, resume)
+    options.check()
+    if options.resume is not None:
+        resume_run(app, options.resume)
         return
-    if not argv:
-        raise click.UsageError("Missing CMD; write it after --.")
-    from orchestrator_cli.core.base.command_secrets import mask_command
     from orchestrator_cli.core.executions.record.metadata import build_metadata
     from orchestrator_cli.runner.output_copier import open_missing_streams
-    from orchestrator_cli.runner.run_record import RunStart
-    from orchestrator_cli.runner.session import Limits
 
-    if len(dict(followed)) < len(followed):
-        raise click.UsageError("--follow-file: each file needs a name of its own.")
     open_missing_streams()
     # The spool may take the last descriptors, which later imports would need.
     _ = app.output
+    limits = options.limits()
     started_at = to_milliseconds(app.now())
-    checked = build_metadata(
-        execution_id=execution_id or app.new_execution_id(), started_at=started_at, **declared
-    )
-    environment = app.command_environment(checked.execution_id)
-    words = [os.fsencode(word).decode("utf-8", "backslashreplace") for word in argv]
-    start = RunStart(
-        execution_id=checked.execution_id,
-        command=[] if no_store_command else mask_command(words, environment),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        tool_version=__version__,
+    execution_id = build_metadata(
+        execution_id=options.execution_id or app.new_execution_id(),
         started_at=started_at,
-        declared=declared,
-        artifacts=list(dict.fromkeys(map(_absolute, artifacts))),
-        artifacts_optional=if_no_artifacts == "ignore",
-        include_hidden=include_hidden,
-        live=None
-        if live is None
-        else {"writer": os.urandom(16).hex(), "interval_seconds": live.fixed_seconds},
-        followed={name: _absolute(path) for name, path in followed},
-    )
-    limits = Limits(
-        timeout.total_seconds() if timeout else None,
-        kill_after.total_seconds(),
-        upload_timeout.total_seconds(),
-    )
-    run_spooled(app, make_spool(app, start, spool), limits, argv, environment)
-
-
-def _absolute(path: str) -> str:
-    # Of a directory that is gone, no path can be made absolute: the file is missing then, too.
-    with contextlib.suppress(FileNotFoundError):
-        return os.path.abspath(path)
-    return path
+        **options.declared,
+    ).execution_id
+    environment = app.command_environment(execution_id)
+    start = describe_start(options, execution_id, started_at, environment)
+    spooled = make_spool(app, start, options.spool)
+    run_spooled(app, spooled, limits, options.argv, environment)

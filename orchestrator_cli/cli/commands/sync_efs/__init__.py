@@ -5,17 +5,13 @@ It must not know how trees are read, stored or removed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.commands.sync_efs.plan import list_sizes, print_plan
-from orchestrator_cli.cli.commands.sync_efs.report import Told
+from orchestrator_cli.cli.commands.sync_efs.passes import sync_once, sync_until_stopped
+from orchestrator_cli.cli.commands.sync_efs.plan import SyncOptions, print_plan
 from orchestrator_cli.cli.options import (
     DURATION,
     RESUMES,
@@ -24,14 +20,11 @@ from orchestrator_cli.cli.options import (
     command,
     complete_execution_id,
     concurrency_option,
+    gather_options,
     json_option,
 )
 from orchestrator_cli.cli.options.metrics_options import metrics_options
-
-if TYPE_CHECKING:
-    from orchestrator_cli.cli.output import Progress
-    from orchestrator_cli.core.efs.rules import SyncEvent, SyncSummary
-    from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
+from orchestrator_cli.cli.options.offline_options import DEFAULT_ROOT
 
 
 @command(
@@ -55,7 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
-    default=Path("/mnt/bench-logs"),
+    default=DEFAULT_ROOT,
     show_default=True,
     help="Where the EFS is mounted.",
 )
@@ -105,23 +98,9 @@ if TYPE_CHECKING:
 @click.option("--limit-rate", type=SIZE, help="The most bytes a second, such as 512K or 5M.")
 @json_option
 @metrics_options
+@gather_options(SyncOptions)
 @pass_app
-def sync_efs(
-    app: App,
-    root: Path,
-    bench: str | None,
-    execution: str | None,
-    settle: timedelta,
-    log_settle: timedelta,
-    retain: timedelta,
-    keep: bool,
-    watch: bool,
-    interval: timedelta,
-    dry_run: bool,
-    concurrency: int,
-    limit_rate: int | None,
-    as_json: bool,
-) -> None:
+def sync_efs(app: App, options: SyncOptions) -> None:
     """Store what benches left on EFS, then remove what is stored.
 
     Stores every file below ROOT/BENCH_ID/EXECUTION_ID/raw/ where `upload` would store it, and makes
@@ -142,88 +121,11 @@ def sync_efs(
     --watch keeps trying while the mount or S3 is away. On SIGTERM it finishes the files that it has
     begun, and ends.
     """
-    from orchestrator_cli.cli.output import Progress
-    from orchestrator_cli.core.efs.rules import SyncRules
-    from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
-    from orchestrator_cli.core.executions.ids import parse_execution_id
-
-    if watch and dry_run:
-        raise click.UsageError("--watch and --dry-run exclude each other.")
+    options.check()
     app.resumes = True
-    execution_id = parse_execution_id(execution) if execution else None
-    rules = SyncRules(settle, None if keep else retain, log_settle)
-    if dry_run:
-        print_plan(app, rules, root, bench, execution_id, as_json)
-        return
-    store = app.store(concurrency, limit_rate)
-    told = Told(app, as_json)
-
-    def one_pass(
-        unchanged: UnchangedCache, stopping: Callable[[], bool], progress: Progress
-    ) -> SyncSummary:
-        from orchestrator_cli.core.efs.sync import EfsSync
-
-        def on_event(event: SyncEvent) -> None:
-            if event.path is not None and event.state in {"created", "identical", "failed"}:
-                progress.add_file(event.size_bytes - event.sent_bytes)
-            told.event(event)
-
-        with app.transfers(store, concurrency, progress.add_bytes) as transfers:
-            sync = EfsSync(transfers, store, rules, app.now, on_event, stopping, unchanged)
-            sync.run(root, bench, execution_id)
-        _set_gauges(app, sync.summary)
-        return sync.summary
-
-    if watch:
-        # A journal needs no line about what is under way.
-        nothing = Progress("syncing")
-        _watch(app, told, partial(one_pass, progress=nothing), UnchangedCache(rules), interval)
-        return
-    with app.output.failures_at_the_end(), app.output.progress("syncing") as progress:
-        progress.expect_later(lambda: list_sizes(rules, root, bench, execution_id, app.now()))
-        summary = one_pass(UnchangedCache(rules), lambda: False, progress)
-    told.summary(summary)
-    error = summary.error()
-    if error is not None:
-        raise error
-
-
-def _watch(
-    app: App,
-    told: Told,
-    one_pass: Callable[[UnchangedCache, Callable[[], bool]], SyncSummary],
-    unchanged: UnchangedCache,
-    interval: timedelta,
-) -> None:
-    import signal
-
-    from orchestrator_cli.core.efs.watch import StopRequest, watch
-
-    def on_pass(summary: SyncSummary) -> None:
-        told.summary(summary)
-        app.write_metrics()
-
-    def on_trouble(error: Any) -> None:
-        told.trouble(error)
-        app.write_metrics()
-
-    stop = StopRequest()
-    previous = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    try:
-        watch(
-            lambda: one_pass(unchanged, stop.is_set),
-            stop,
-            interval.total_seconds(),
-            on_pass,
-            on_trouble,
-        )
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _set_gauges(app: App, summary: SyncSummary) -> None:
-    if app.meter is not None:
-        from orchestrator_cli.core.metrics.registry import BACKLOG_FILES, LAST_PASS
-
-        app.meter.set_gauge(BACKLOG_FILES, summary.unfinished)
-        app.meter.set_gauge(LAST_PASS, app.now().timestamp())
+    if options.dry_run:
+        print_plan(app, options)
+    elif options.watch:
+        sync_until_stopped(app, options)
+    else:
+        sync_once(app, options)

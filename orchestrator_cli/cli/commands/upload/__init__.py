@@ -170,8 +170,8 @@ def upload(
             # Once something has ended the upload, nobody waits for another try.
             store = app.store(concurrency, limit_rate, patient=execution_id is None)
             return DirectSession(store, execution_id or app.resolve_id(text, store))
-        from orchestrator_cli.core.gateway.client.session import GatewaySession
         from orchestrator_cli.core.gateway.client.source import GatewaySource
+        from orchestrator_cli.core.gateway.client.uploads.session import GatewaySession
 
         connection = app.gateway(via, concurrency, limit_rate)
         resolved = execution_id or app.resolve(text, GatewaySource(connection))

@@ -53,6 +53,6 @@ def _store(session: UploadSession) -> LiveStore:
 
     if isinstance(session.connection, ArtifactStore):
         return S3LiveStore(session.connection, session.execution_id)
-    from orchestrator_cli.core.gateway.client.live_store import GatewayLiveStore
+    from orchestrator_cli.core.gateway.client.logs.live_store import GatewayLiveStore
 
     return GatewayLiveStore(cast("GatewayConnection", session.connection), session.execution_id)

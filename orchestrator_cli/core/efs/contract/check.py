@@ -17,7 +17,7 @@ _PIECE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Remark:
     """What is wrong with a path, or with the execution as a whole. A `note` breaks nothing."""
 
     path: str
@@ -25,44 +25,44 @@ class Finding:
     is_note: bool = False
 
 
-def check_execution(execution: BenchExecution) -> Iterator[Finding]:
+def check_execution(execution: BenchExecution) -> Iterator[Remark]:
     """Yield what would not be stored, or not as meant; then what is unusual."""
     if not is_bench_id(execution.bench_id):
-        yield Finding(printable(execution.directory.parent), "not a bench id")
+        yield Remark(printable(execution.directory.parent), "not a bench id")
     if not execution.has_raw():
-        yield Finding(printable(execution.directory), "there is no raw/")
+        yield Remark(printable(execution.directory), "there is no raw/")
     files: list[PlannedFile] = []
     places: dict[str, PlannedFile] = {}
     for item in plan_execution(execution):
         if isinstance(item, SkippedPath):
-            yield Finding(printable(item.source), item.reason)
+            yield Remark(printable(item.source), item.reason)
             continue
         files.append(item)
         other = places.setdefault(item.path, item)
         if other is not item:
             text = f"goes to the same place as {printable(other.source)}: {printable(item.path)}"
-            yield Finding(printable(item.source), text)
+            yield Remark(printable(item.source), text)
     yield from _check_record(execution, files)
 
 
-def _check_record(execution: BenchExecution, files: list[PlannedFile]) -> Iterator[Finding]:
+def _check_record(execution: BenchExecution, files: list[PlannedFile]) -> Iterator[Remark]:
     where = printable(execution.directory / RECORD_NAME)
     try:
         record = read_record(execution)
     except IntegrityError as error:
-        yield Finding(where, error.message)
+        yield Remark(where, error.message)
         return
     if record is None:
-        yield Finding(where, "there is none: suite, result and end are not known", is_note=True)
+        yield Remark(where, "there is none: suite, result and end are not known", is_note=True)
         return
     if not record.is_finished:
-        yield Finding(where, "it has no result yet", is_note=True)
+        yield Remark(where, "it has no result yet", is_note=True)
     yield from _check_promises(execution, record, files)
 
 
 def _check_promises(
     execution: BenchExecution, record: BenchRecord, files: list[PlannedFile]
-) -> Iterator[Finding]:
+) -> Iterator[Remark]:
     there = {_relative(execution, item): item for item in files}
     promised = record.files or ()
     for file in promised:
@@ -71,10 +71,10 @@ def _check_promises(
         # What grows may still come.
         if why is not None:
             raw = execution.directory / "raw" / file.path
-            yield Finding(printable(raw), why, is_note=not record.is_finished)
+            yield Remark(printable(raw), why, is_note=not record.is_finished)
     if record.files is not None:
         for item in there.values():
-            yield Finding(printable(item.source), "not promised; it is stored", is_note=True)
+            yield Remark(printable(item.source), "not promised; it is stored", is_note=True)
 
 
 def _relative(execution: BenchExecution, item: PlannedFile) -> str:

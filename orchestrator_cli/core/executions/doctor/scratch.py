@@ -46,7 +46,7 @@ class Scratch:
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """The prefixes that scratch keys are below."""
+        """The prefixes under which probes make scratch objects."""
         return (
             execution_prefix(self.execution_id),
             live_prefix(self.execution_id),

@@ -26,7 +26,7 @@ _RUNNING = {
 
 
 def is_running_without_failures(store: ObjectReader, execution_id: str) -> bool:
-    """Say whether it certainly is so. False where it is not, or where a full look must tell."""
+    """Return True if it certainly is so. False where it is not, or where a full look must tell."""
     try:
         content = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES).content
         record = parse_json(content)

@@ -23,7 +23,7 @@ from orchestrator_cli.core.executions.keys import key_execution_id
 from orchestrator_cli.core.executions.listings.executions import list_all_files
 from orchestrator_cli.core.executions.selector import parse_filter
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
-from orchestrator_cli.core.gateway.client.log_server import LogServer
+from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader

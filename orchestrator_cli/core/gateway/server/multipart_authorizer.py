@@ -105,7 +105,7 @@ class MultipartAuthorizer:
         # Of others that are left a rule of the bucket frees the storage; the file is stored.
         with contextlib.suppress(OrchestratorError):
             others = self.store.run(target.find_incomplete_uploads(key))
-            self.store.run(target.abort_others(key, upload_id, others))
+            self.store.run(target.abort_other_uploads(key, upload_id, others))
         return checksum
 
 

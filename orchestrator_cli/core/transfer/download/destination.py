@@ -48,11 +48,11 @@ class Destination:
         self._parts = parts
 
     def is_taken(self) -> bool:
-        """Say whether anything has the name."""
+        """Return True if anything has the name."""
         return self.directory.find(self.name) is not None
 
     def is_directory(self) -> bool:
-        """Say whether a directory has the name."""
+        """Return True if a directory has the name."""
         status = self.directory.find(self.name)
         return status is not None and kind_of(status) is Kind.DIRECTORY
 

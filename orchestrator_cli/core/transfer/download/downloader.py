@@ -177,12 +177,12 @@ class Downloader:
 
     def _compare_or_fetch(self, head: ObjectMetadata, place: Destination) -> tuple[PutOutcome, int]:
         """Return the outcome, and how many bytes an earlier run had fetched."""
-        if self._is_there(place, head):
+        if self._already_downloaded(place, head):
             return PutOutcome.IDENTICAL, 0
         return self._fetch(head, place)
 
-    def _is_there(self, place: Destination, head: ObjectMetadata) -> bool:
-        """Say whether these bytes are there. Raises ConflictError where others may not give way."""
+    def _already_downloaded(self, place: Destination, head: ObjectMetadata) -> bool:
+        """Return True if these bytes are there. Raises ConflictError for others that must stay."""
         if not place.is_taken():
             return False
         if self._same(place, head):
@@ -201,9 +201,11 @@ class Downloader:
         if opened is None:
             return False
         with opened as source:
-            return self._equal(source, source.size_bytes, head)
+            return self._content_equals(source, source.size_bytes, head)
 
-    def _equal(self, source: RandomAccessReader, size_bytes: int, head: ObjectMetadata) -> bool:
+    def _content_equals(
+        self, source: RandomAccessReader, size_bytes: int, head: ObjectMetadata
+    ) -> bool:
         opened = partial(self._store.open_object, head.key)
         return content_equals(source, size_bytes, head, opened)
 
@@ -213,7 +215,7 @@ class Downloader:
         """Fetch into a file of another name, verify, then name it; return the bytes resumed."""
         with partial_file(head, place, self._store.retry.wait_a_moment) as arrived:
             try:
-                outcome, resumed = self._complete(head, arrived, place)
+                outcome, resumed = self._finish_partial(head, arrived, place)
             except (ConflictError, IntegrityError):
                 # No later run has a use for it.
                 arrived.remove()
@@ -221,10 +223,10 @@ class Downloader:
             arrived.remove()
             return outcome, resumed
 
-    def _complete(
+    def _finish_partial(
         self, head: ObjectMetadata, arrived: PartialFile, place: Destination
     ) -> tuple[PutOutcome, int]:
-        if self._is_there(place, head):
+        if self._already_downloaded(place, head):
             # Whoever held the lock before has finished it.
             return PutOutcome.IDENTICAL, 0
         resumed = self._append_missing(head, arrived)
@@ -234,7 +236,7 @@ class Downloader:
             resumed = self._append_missing(head, arrived)
         if not self._verified(head, arrived):
             raise _corrupt(head)
-        return self._publish(arrived, place, head), resumed
+        return self._rename_into_place(arrived, place, head), resumed
 
     def _append_missing(self, head: ObjectMetadata, arrived: PartialFile) -> int:
         """Fetch what the partial file lacks, in order, so that it is always a prefix."""
@@ -257,9 +259,9 @@ class Downloader:
         return [self._store.get_range(head.key, start_bytes, left)] if left else []
 
     def _verified(self, head: ObjectMetadata, arrived: PartialFile) -> bool:
-        return self._equal(FdReader(arrived.file.fileno()), arrived.size_bytes, head)
+        return self._content_equals(FdReader(arrived.file.fileno()), arrived.size_bytes, head)
 
-    def _publish(
+    def _rename_into_place(
         self, arrived: PartialFile, place: Destination, head: ObjectMetadata
     ) -> PutOutcome:
         """Give a complete, verified file its name; without `overwrite` never over another."""
@@ -267,7 +269,7 @@ class Downloader:
             arrived.publish(place.name, self._overwrite)
         except FileExistsError:
             # It appeared meanwhile, with these bytes or others.
-            if self._is_there(place, head):
+            if self._already_downloaded(place, head):
                 return PutOutcome.IDENTICAL
             raise
         return PutOutcome.CREATED

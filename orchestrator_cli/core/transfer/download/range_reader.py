@@ -36,7 +36,7 @@ def iter_range(
 
     def read(offset_bytes: int) -> tuple[memoryview, bytearray]:
         size_bytes = min(RANGE_BYTES, end_bytes - offset_bytes)
-        buffer = buffers.take()
+        buffer = buffers.get()
         return store.get_range(key, offset_bytes, size_bytes, buffer), buffer
 
     offsets = range(start_bytes, end_bytes, RANGE_BYTES)
@@ -44,7 +44,7 @@ def iter_range(
     readers = _NEAR_READERS if is_near else _MAX_PENDING
     for block, buffer in ordered_map(read, offsets, readers, _MAX_PENDING):
         yield block
-        buffers.give_back(buffer)
+        buffers.put(buffer)
 
 
 def iter_object_verified(
@@ -57,7 +57,7 @@ def iter_object_verified(
     caller stops before.
     """
     stored = best_stored_checksum(head) if head.size_bytes else None
-    digests = _Digests(stored, head.size_bytes) if stored is not None else None
+    digests = _StreamHasher(stored, head.size_bytes) if stored is not None else None
     rest = iter_range(store, head.key, len(first), head.size_bytes)
     blocks = chain([first], rest) if first else rest
     if digests is not None:
@@ -65,22 +65,22 @@ def iter_object_verified(
         blocks = _hashed_alone(blocks, digests) if alone else _hashed(blocks, digests)
     yield from blocks
     # An ETag need not be an MD5, as under SSE-KMS; S3's own checksum takes another request.
-    if digests is None or digests.match(stored):
+    if digests is None or digests.matches(stored):
         return
-    if not digests.match(best_stored_checksum(store.head(head.key))):
+    if not digests.matches(best_stored_checksum(store.head(head.key))):
         raise IntegrityError(
             f"read of {printable(head.key)}: the bytes received do not match their checksum",
             hint="run the same command again",
         )
 
 
-def _hashed_alone(blocks: Iterator[memoryview], digests: _Digests) -> Iterator[memoryview]:
+def _hashed_alone(blocks: Iterator[memoryview], digests: _StreamHasher) -> Iterator[memoryview]:
     for block in blocks:
         digests.update(block)
         yield block
 
 
-def _hashed(blocks: Iterator[memoryview], digests: _Digests) -> Iterator[memoryview]:
+def _hashed(blocks: Iterator[memoryview], digests: _StreamHasher) -> Iterator[memoryview]:
     """Yield the blocks while a thread hashes them: who takes them need not wait for that."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -92,7 +92,7 @@ def _hashed(blocks: Iterator[memoryview], digests: _Digests) -> Iterator[memoryv
             hashing.result()
 
 
-class _Digests:
+class _StreamHasher:
     """The digests of bytes that pass by: of all of them, or of each part of a schedule."""
 
     def __init__(self, like: StoredChecksum, size_bytes: int) -> None:
@@ -120,8 +120,8 @@ class _Digests:
                     self._digests[name].append(digest.digest())
                 self._begin_part()
 
-    def match(self, stored: StoredChecksum | None) -> bool:
-        """Say whether a stored checksum is that of the bytes that have passed."""
+    def matches(self, stored: StoredChecksum | None) -> bool:
+        """Return True if a stored checksum is that of the bytes that have passed."""
         if stored is None or stored.schedule != self._schedule:
             return False
         algorithm = stored.checksum.algorithm

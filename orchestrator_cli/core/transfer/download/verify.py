@@ -150,7 +150,7 @@ def _verify_file(item: PlanItem) -> Operation[VerifyResult]:
     try:
         with item.open() as source:
             same = yield from has_content(head, source, source.size_bytes)
-            source.check_unchanged()
+            source.ensure_unchanged()
     except OSError as error:
         return found(Finding.UNREADABLE, f"cannot read {printable(item.source)}: {error.strerror}")
     except (EOFError, IntegrityError):

@@ -156,7 +156,7 @@ class DirectTarget:
         with contextlib.suppress(Exception):
             yield from abort_multipart_upload(key, upload_id)
 
-    def abort_others(
+    def abort_other_uploads(
         self, key: str, completed_id: str, found: Iterable[FoundUpload]
     ) -> Operation[None]:
         """Give up the other uploads of a key that is taken now: none can complete.

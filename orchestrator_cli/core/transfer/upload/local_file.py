@@ -39,7 +39,7 @@ class LocalFile:
         """
         data = os.pread(self._fd, size_bytes, offset_bytes)
         if not data and size_bytes and offset_bytes < self.size_bytes:
-            raise self.changed()
+            raise self.changed_error()
         return data
 
     def read_all_at(self, offset_bytes: int, size_bytes: int) -> bytes:
@@ -48,7 +48,7 @@ class LocalFile:
         while len(data) < size_bytes:
             more = self.read_at(offset_bytes + len(data), size_bytes - len(data))
             if not more:
-                raise self.changed()
+                raise self.changed_error()
             data += more
         return data
 
@@ -62,11 +62,11 @@ class LocalFile:
         while filled < size_bytes:
             read = os.preadv(self._fd, [view[filled:]], offset_bytes + filled)
             if not read:
-                raise self.changed()
+                raise self.changed_error()
             filled += read
         return view
 
-    def check_unchanged(self) -> None:
+    def ensure_unchanged(self) -> None:
         """Raise SourceChangedError where the file was written to, cut or replaced since opening.
 
         Raises IntegrityError for one that has content and tells no size, as below /proc. One that
@@ -74,7 +74,7 @@ class LocalFile:
         """
         now = os.fstat(self._fd)
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
-            raise self.changed()
+            raise self.changed_error()
         if not self.size_bytes and os.pread(self._fd, 1, 0):
             raise IntegrityError(
                 f"{printable(self._name)} has content but tells no size; it was not stored",
@@ -83,7 +83,7 @@ class LocalFile:
         with contextlib.suppress(OSError):
             named = self._file.stat()
             if (named.st_dev, named.st_ino) != (now.st_dev, now.st_ino):
-                raise self.changed()
+                raise self.changed_error()
 
     def close(self) -> None:
         """Close the file."""
@@ -97,7 +97,7 @@ class LocalFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def changed(self) -> SourceChangedError:
+    def changed_error(self) -> SourceChangedError:
         """Return the error for a file that changed while it was read."""
         return SourceChangedError(
             f"{printable(self._name)} changed while it was read; it was not stored",

@@ -110,7 +110,7 @@ def _plan_root(
             yield from TreePlan(execution_id, tree, root, (), selection, hidden).items()
     elif not stat.S_ISREG(file.named.st_mode):
         yield SkippedPath(root, "not a regular file")
-    elif selection.takes(root.name):
+    elif selection.matches(root.name):
         yield _plan_file(execution_id, root, name or root.name, file.named, file)
 
 
@@ -181,10 +181,10 @@ class TreePlan:
         return not self._leaves_out(relative, relative) and self.selection.enters(relative)
 
     def _leaves_out(self, relative: str, real: str) -> bool:
-        """Say whether something is hidden, or leads to what is; if so, take note of it."""
+        """Return True if something is hidden, or leads to what is; if so, take note of it."""
         if self.selection.hidden or not (real.startswith(".") or "/." in real):
             return False
-        if self.selection.takes(relative):
+        if self.selection.matches(relative):
             self.hidden.add(self._source(relative))
         return True
 
@@ -193,7 +193,7 @@ class TreePlan:
         if entry.error is not None:
             # What cannot be read is told even so: it may hold what is selected.
             yield unreadable(source, entry.error)
-        elif self._leaves_out(relative, relative) or not self.selection.takes(relative):
+        elif self._leaves_out(relative, relative) or not self.selection.matches(relative):
             return
         elif entry.kind is Kind.LINK:
             yield from self._plan_link(entry, source, relative)

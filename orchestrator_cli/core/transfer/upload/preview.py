@@ -60,5 +60,5 @@ def _compare(engine: TransferEngine, target: UploadTarget, item: PlannedFile) ->
     with item.open() as source:
         size_bytes = source.size_bytes
         outcome = engine.connection.run(target.compare(item.key, source, size_bytes))
-        source.check_unchanged()
+        source.ensure_unchanged()
     return done(item, size_bytes, outcome or PutOutcome.CREATED, None, TransferStats())

@@ -93,7 +93,7 @@ class UploadTarget(Protocol):
         """Give up an upload that can no longer be completed; failing to is not an error."""
         ...
 
-    def abort_others(
+    def abort_other_uploads(
         self, key: str, completed_id: str, found: Iterable[FoundUpload]
     ) -> Operation[None]:
         """Give up the other uploads of a key that is taken now: none can complete."""

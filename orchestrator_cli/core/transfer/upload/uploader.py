@@ -167,7 +167,7 @@ class Uploader:
         with item.open() as source:
             if source.size_bytes <= BASE_PART_BYTES:
                 # It has become shorter since the walk.
-                raise source.changed()
+                raise source.changed_error()
             upload = MultipartUploader(
                 self._engine, self._target, source, item.key, item.content_type
             )
@@ -181,9 +181,9 @@ def _read_unchanged(item: PlannedFile) -> bytes:
     with item.open() as source:
         if source.size_bytes > BASE_PART_BYTES:
             # It has grown since the walk, and its parts would need threads.
-            raise source.changed()
+            raise source.changed_error()
         data = source.read_all_at(0, source.size_bytes)
-        source.check_unchanged()
+        source.ensure_unchanged()
     return data
 
 

@@ -108,7 +108,7 @@ class MultipartSession:
         self.run(self._target.complete(self._key, upload_id, parts, size_bytes))
         head = self.run(self._target.head(self._key))
         checksum = verify_completed_object(head, size_bytes, own_checksum)
-        self.run(self._target.abort_others(self._key, upload_id, self._found))
+        self.run(self._target.abort_other_uploads(self._key, upload_id, self._found))
         return checksum
 
     def abort(self, upload_id: str) -> None:
@@ -117,7 +117,7 @@ class MultipartSession:
 
 
 def is_concurrent_change(error: OrchestratorError) -> bool:
-    """Say whether somebody else completed, aborted or wrote into the same upload."""
+    """Return True if somebody else completed, aborted or wrote into the same upload."""
     if isinstance(error, NotFoundError):
         return error.code in _LOST_UPLOAD_CODES
     return isinstance(error, ConflictError) or error.code in FOREIGN_PART_CODES

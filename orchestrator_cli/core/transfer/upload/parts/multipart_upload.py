@@ -24,7 +24,7 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     is_concurrent_change,
 )
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import holds
-from orchestrator_cli.core.transfer.upload.parts.part_source import BufferedPartBody, FilePartBody
+from orchestrator_cli.core.transfer.upload.parts.part_source import BufferedPart, FilePartReader
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 _ATTEMPTS = 4
@@ -56,7 +56,7 @@ class MultipartUploader:
     def run(self) -> tuple[PutOutcome, Checksum | None]:
         """Store the file. Raises the library's exceptions; conflict is an outcome, not an error."""
         for _ in range(_ATTEMPTS):
-            outcome = self._existing()
+            outcome = self._compare_existing()
             if outcome is not None:
                 return outcome, None
             upload_id, stored = self._session.find_or_create(
@@ -77,7 +77,7 @@ class MultipartUploader:
             retryable=True,
         )
 
-    def _existing(self) -> PutOutcome | None:
+    def _compare_existing(self) -> PutOutcome | None:
         # Parts that were hashed already save hashing the file again.
         own = self._checksums.composite("sha256", len(self.plan))
         known = StoredChecksum(own, self.schedule) if own else None
@@ -87,20 +87,20 @@ class MultipartUploader:
     # --- what is there already -----------------------------------------------------------
 
     def _all_match(self, parts: dict[int, StoredPart]) -> bool:
-        """Say whether every stored part holds the local bytes; one that differs is not ours."""
+        """Return True if every stored part holds the local bytes; one that differs is not ours."""
         if not all(map(self._fits_plan, parts.values())):
             return False
         ordered = [parts[number] for number in sorted(parts)]
         # The first part tells most strangers apart, before all the others are hashed.
-        return all(map(self._matches, ordered[:1])) and all(
-            self.engine.parts.map(ordered[1:], _memory, lambda part, _: self._matches(part))
+        return all(map(self._part_matches, ordered[:1])) and all(
+            self.engine.parts.map(ordered[1:], _memory, lambda part, _: self._part_matches(part))
         )
 
     def _fits_plan(self, stored: StoredPart) -> bool:
         part = self.plan.get(stored.number)
         return part is not None and part.size_bytes == stored.size_bytes
 
-    def _matches(self, stored: StoredPart) -> bool:
+    def _part_matches(self, stored: StoredPart) -> bool:
         part = self.plan[stored.number]
         return holds(stored, self._digest(part, with_md5=stored.sha256 is None))
 
@@ -109,7 +109,7 @@ class MultipartUploader:
     def _finish(self, upload_id: str, stored: dict[int, StoredPart]) -> Checksum | None:
         missing = [part for number, part in self.plan.items() if number not in stored]
         sent = self.engine.parts.map(missing, _memory, partial(self._send, upload_id))
-        self.source.check_unchanged()
+        self.source.ensure_unchanged()
         parts = [*stored.values(), *sent]
         size_bytes = self.source.size_bytes
         return self._session.complete(upload_id, parts, size_bytes, self._own_checksum)
@@ -118,11 +118,11 @@ class MultipartUploader:
         with_md5 = not self.target.verifies_sha256
         if part.size_bytes > BASE_PART_BYTES:
             digests = self._digest(part, with_md5)
-            source = FilePartBody(self.source, part, lease)
+            source = FilePartReader(self.source, part, lease)
             return self._session.send(upload_id, part, source, digests)
-        body = BufferedPartBody(self.source, part, lease, self.engine.buffers)
+        body = BufferedPart(self.source, part, lease, self.engine.buffers)
         try:
-            digests = self._checksums.note_bytes(part.number, body.view(), with_md5)
+            digests = self._checksums.add_data(part.number, body.view(), with_md5)
             return self._session.send(upload_id, part, body, digests)
         finally:
             body.release()

@@ -52,7 +52,7 @@ class PartChecksums:
         self._digests[part.number] = digests
         return digests
 
-    def note_bytes(
+    def add_data(
         self, number: int, data: bytes | bytearray | memoryview, with_md5: bool
     ) -> PartDigests:
         """Hash a part in memory and keep its digests."""
@@ -69,7 +69,7 @@ class PartChecksums:
 
 
 def holds(stored: StoredPart, digests: PartDigests) -> bool:
-    """Say whether a stored part has these digests: by its SHA-256, or by its ETag's MD5."""
+    """Return True if a stored part has these digests: by its SHA-256, or by its ETag's MD5."""
     if stored.sha256 is not None:
         return stored.sha256 == to_base64(digests.sha256)
     return digests.md5 is not None and stored.etag == digests.md5.hex()

@@ -9,7 +9,7 @@ from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 
 
 class PartBody:
-    """A part that is read while it is sent. What it holds is released once its last byte is read.
+    """A part that is read while it is sent. Its memory is released once its last byte is read.
 
     Where the network is far away, most of the time goes by between the last byte and the response:
     other parts are sent meanwhile. Should it be sent again, it is read again.
@@ -29,7 +29,7 @@ class PartBody:
         """Go back to the first byte, to send the part or to send it again."""
         self._position = 0
         if self._lease is not None:
-            self._lease.renew()
+            self._lease.reacquire()
 
     def read(self, size: int, /) -> bytes | memoryview:
         """Return the next bytes, at most `size` of them."""
@@ -43,7 +43,7 @@ class PartBody:
         return last
 
     def release(self) -> None:
-        """Give back what it holds."""
+        """Release the memory reservation."""
         if self._lease is not None:
             self._lease.release()
 
@@ -51,8 +51,8 @@ class PartBody:
         raise NotImplementedError
 
 
-class FilePartBody(PartBody):
-    """Reads from the file; never more than 1 MiB of it is in memory."""
+class FilePartReader(PartBody):
+    """Reads the part from its file; no more than 1 MiB of it is in memory at a time."""
 
     def __init__(
         self,
@@ -67,8 +67,8 @@ class FilePartBody(PartBody):
         return self._source.read_at(self._part.offset_bytes + position, size_bytes)
 
 
-class BufferedPartBody(PartBody):
-    """Is in a lent buffer as a whole, so that it is read once to be hashed and to be sent."""
+class BufferedPart(PartBody):
+    """Holds the whole part in a buffer of the pool: it is read once, to be hashed and sent."""
 
     def __init__(
         self,
@@ -86,14 +86,14 @@ class BufferedPartBody(PartBody):
         """Return all of it. Raises SourceChangedError where the file is shorter now."""
         if self._buffer is not None:
             return memoryview(self._buffer)[: self.size_bytes]
-        self._buffer = self._buffers.take()
+        self._buffer = self._buffers.get()
         return self._source.read_into(self._buffer, self._part.offset_bytes, self.size_bytes)
 
     def release(self) -> None:
-        """Give back the buffer too."""
+        """Release the buffer and the memory reservation."""
         buffer, self._buffer = self._buffer, None
         if buffer is not None:
-            self._buffers.give_back(buffer)
+            self._buffers.put(buffer)
         super().release()
 
     def _read_at(self, position: int, size_bytes: int) -> memoryview:

@@ -70,11 +70,11 @@ def read_part(
     """
     limit = part_bytes(number)
     if limit > _SPOOL_ABOVE_BYTES:
-        return _spool_piece(stream, number, offset_bytes, limit)
+        return _spool_part(stream, number, offset_bytes, limit)
     held = ExitStack()
     if limit == BASE_PART_BYTES:
-        buffer = buffers.take()
-        held.callback(buffers.give_back, buffer)
+        buffer = buffers.get()
+        held.callback(buffers.put, buffer)
     else:
         buffer = bytearray(limit)
     data = memoryview(buffer)
@@ -82,7 +82,7 @@ def read_part(
     return StreamPart(Part(number, offset_bytes, filled), data[:filled], None, held)
 
 
-def _spool_piece(stream: BinaryStream, number: int, offset_bytes: int, limit: int) -> StreamPart:
+def _spool_part(stream: BinaryStream, number: int, offset_bytes: int, limit: int) -> StreamPart:
     spool = tempfile.TemporaryFile(prefix="orchestrator-")  # noqa: SIM115 - lives as its part
     buffer = memoryview(bytearray(MIB))
     size = 0

@@ -41,7 +41,7 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     is_concurrent_change,
 )
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import holds
-from orchestrator_cli.core.transfer.upload.parts.part_source import FilePartBody
+from orchestrator_cli.core.transfer.upload.parts.part_source import FilePartReader
 from orchestrator_cli.core.transfer.upload.parts.stream_parts import (
     BinaryStream,
     StreamPart,
@@ -126,13 +126,13 @@ class StreamUpload:
         self, ahead: deque[StreamPart], rest: Iterator[StreamPart]
     ) -> tuple[PutOutcome, Checksum | None]:
         upload_id, known = self._session.find_or_create(
-            self._content_type, DOUBLING, lambda parts: self._begins_alike(parts, ahead, rest)
+            self._content_type, DOUBLING, lambda parts: self._matches_prefix(parts, ahead, rest)
         )
         pieces = chain_parts(ahead, rest)
         group: FutureGroup[StoredPart] = FutureGroup()
         try:
             for piece in pieces:
-                group.add(self._start(upload_id, piece, known))
+                group.add(self._submit_part(upload_id, piece, known))
                 group.check()
             parts = group.results()
             checksum = self._session.complete(upload_id, parts, self.size_bytes, self._own_checksum)
@@ -145,13 +145,13 @@ class StreamUpload:
             # Parts that still wait for their turn are hashed: they cannot be read again.
             self._lost = error
             group.wait()
-            return self._after_race(pieces, error)
+            return self._compare_with_winner(pieces, error)
         return PutOutcome.CREATED, checksum
 
-    def _begins_alike(
+    def _matches_prefix(
         self, parts: dict[int, StoredPart], ahead: deque[StreamPart], rest: Iterator[StreamPart]
     ) -> bool:
-        """Say whether its first parts are the same as the stream's; else it is left alone.
+        """Return True if its first parts are the same as the stream's; else it is left alone.
 
         An interrupted upload may lack those read so far, but never all that were in flight.
         """
@@ -166,7 +166,7 @@ class StreamUpload:
         ]
         return bool(known) and all(own is not None and holds(part, own) for part, own in known)
 
-    def _start(
+    def _submit_part(
         self, upload_id: str, piece: StreamPart, known: dict[int, StoredPart]
     ) -> Future[StoredPart]:
         stored = known.get(piece.part.number)
@@ -198,19 +198,19 @@ class StreamUpload:
             self._session.resume(upload_id, [stored])
             return stored
         local = Part(part.number, 0, part.size_bytes)
-        body = FilePartBody(piece, local) if piece.data is None else piece.data
+        body = FilePartReader(piece, local) if piece.data is None else piece.data
         return self._session.send(upload_id, part, body, digests)
 
     def _digest(self, piece: StreamPart, with_md5: bool) -> PartDigests:
         known = self._checksums.get(piece.part.number)
         is_enough = known is not None and (known.md5 is not None or not with_md5)
         if piece.data is not None and not is_enough:
-            return self._checksums.note_bytes(piece.part.number, piece.data, with_md5)
+            return self._checksums.add_data(piece.part.number, piece.data, with_md5)
         return self._checksums.compute(piece.part, piece, 0, with_md5)
 
     # --- the key is taken ----------------------------------------------------------------
 
-    def _after_race(
+    def _compare_with_winner(
         self, pieces: Iterator[StreamPart], error: OrchestratorError
     ) -> tuple[PutOutcome, Checksum | None]:
         """Read the stream to its end and compare it with what somebody else completed."""
@@ -257,7 +257,7 @@ class StreamUpload:
         if stored is not None and stored.schedule == DOUBLING:
             same = self._same_parts(stored, pieces)
         elif stored is not None and stored.schedule is None:
-            same = _same_whole(stored, pieces)
+            same = _compare_whole(stored, pieces)
         else:
             same = self._same_bytes(head.size_bytes, pieces)
         same = same and self.size_bytes == head.size_bytes
@@ -289,7 +289,7 @@ class StreamUpload:
         return self._checksums.composite(stored.checksum.algorithm, count)
 
 
-def _same_whole(stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:
+def _compare_whole(stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:
     digest = create_hash(stored.checksum.algorithm)
     for piece in closing_each(pieces):
         offset = 0

@@ -1,4 +1,4 @@
-"""The options of commands that write live logs."""
+"""The types of the options of `run` about logs that are followed while they grow."""
 
 from __future__ import annotations
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.retention import archive, prices
-from orchestrator_cli.core.retention import policy as lifecycle
-from orchestrator_cli.core.retention.rule import describe_rule
-from orchestrator_cli.docgen.layout_page import render_page
+from orchestrator_cli.core.retention.lifecycle import policy as lifecycle
+from orchestrator_cli.core.retention.lifecycle.rule import describe_rule
 from orchestrator_cli.docgen.manpages import RETENTION_PAGE
+from orchestrator_cli.docgen.pages.template import render_page
 
 # Objects of how many KiB the table prices.
 _SIZES_KIB = (4, 128, 1024, 10 * 1024)

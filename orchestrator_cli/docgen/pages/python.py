@@ -12,8 +12,8 @@ from typing import Any
 
 import orchestrator_cli
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import PYTHON_PAGE
+from orchestrator_cli.docgen.pages.template import render_page
 from orchestrator_cli.library.bucket import Bucket, open_bucket
 from orchestrator_cli.library.execution import Execution
 
@@ -32,7 +32,9 @@ def render_python_page(version: str) -> str:
 
 def python_example() -> str:
     """Return the examples of the page as the one program that they are."""
-    text = resources.files("orchestrator_cli.docgen").joinpath("python.md").read_text("utf-8")
+    text = (
+        resources.files("orchestrator_cli.docgen").joinpath("text", "python.md").read_text("utf-8")
+    )
     blocks = [block for block in text.split("\n\n") if block.startswith("    ")]
     return "\n\n".join(textwrap.dedent(block) for block in blocks) + "\n"
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import resources
-from string import Template
 
 from orchestrator_cli.core.executions import keys as layout
 from orchestrator_cli.core.executions import placement
@@ -20,13 +18,12 @@ from orchestrator_cli.core.executions.record.metadata import (
     Status,
 )
 from orchestrator_cli.core.executions.record.repository import MAX_METADATA_BYTES
-from orchestrator_cli.core.retention.policy import RetentionPolicy
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy
 from orchestrator_cli.core.s3 import compare
 from orchestrator_cli.core.s3 import part_plan as parts
 from orchestrator_cli.core.s3.operations.put import MD5_PAYS_BYTES
-from orchestrator_cli.docgen import roff
 from orchestrator_cli.docgen.manpages import LAYOUT_PAGE
-from orchestrator_cli.docgen.reference import PROGRAM
+from orchestrator_cli.docgen.pages.template import render_page
 
 _ARTIFACT_STATUS = {
     ArtifactStatus.PENDING: "more may come: the execution is not finished, an upload to it has "
@@ -108,22 +105,12 @@ def render_layout_page(version: str) -> str:
     return render_page(LAYOUT_PAGE, "layout.md", _values(), version)
 
 
-def render_page(page: str, file: str, values: dict[str, str], version: str) -> str:
-    """Return a page of section 7 from a text with `$names` for the values."""
-    source = resources.files("orchestrator_cli.docgen").joinpath(file)
-    text = Template(source.read_text(encoding="utf-8")).substitute(values)
-    lines = roff.title(page, 7, f"{PROGRAM} {version}")
-    for block in text.strip().split("\n\n"):
-        lines += _render_block(block.strip("\n"), page)
-    return roff.render(lines)
-
-
 def _check_fields(
     described: dict[str, str], model: type[ExecutionMetadata | Artifact | RunDetails]
 ) -> None:
     if set(described) != set(model.model_fields):
         different = sorted(set(described) ^ set(model.model_fields))
-        raise ValueError(f"layout_page.py does not describe {model.__name__}: {different}")
+        raise ValueError(f"docgen/pages/layout.py does not describe {model.__name__}: {different}")
 
 
 def _values() -> dict[str, str]:
@@ -151,17 +138,3 @@ def _values() -> dict[str, str]:
 
 def _definitions(entries: dict[str, str]) -> str:
     return "\n\n".join(f"`{name}`\n:   {text}" for name, text in entries.items())
-
-
-def _render_block(block: str, page: str) -> list[str]:
-    if block.startswith("## "):
-        return roff.section(block.removeprefix("## "))
-    if block.startswith("    "):
-        return roff.literal(line.removeprefix("    ") for line in block.splitlines())
-    term, separator, definition = block.partition("\n:   ")
-    if separator:
-        return roff.tagged(roff.inline(term), definition)
-    if block.startswith(page):
-        name, _, summary = block.partition(" - ")
-        return [f"{roff.escape(name)} \\- {roff.inline(summary)}"]
-    return roff.paragraph(block)

@@ -18,14 +18,14 @@ from orchestrator_cli.core.executions.keys import (
     HISTORY_PREFIX,
     LIVE_PREFIX,
 )
-from orchestrator_cli.core.retention.policy import (
+from orchestrator_cli.core.retention.lifecycle.policy import (
     ARCHIVE_OVER_BYTES,
     DEFAULT_MINIMUM,
     OWNED_IDS,
     Rule,
     api_rule,
 )
-from orchestrator_cli.core.retention.rule import (
+from orchestrator_cli.core.retention.lifecycle.rule import (
     ARCHIVE_CLASSES,
     ApiRule,
     applies_to,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from orchestrator_cli.core.retention import prices
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import SCALE_PAGE
+from orchestrator_cli.docgen.pages.template import render_page
 
 # What S3 promises for a prefix: docs.aws.amazon.com, "Optimizing Amazon S3 performance".
 WRITES_A_SECOND = 3500

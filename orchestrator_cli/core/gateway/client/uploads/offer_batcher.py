@@ -8,7 +8,10 @@ from typing import Any
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.client.execution_uploads import ExecutionUploads, FileAnswer
+from orchestrator_cli.core.gateway.client.uploads.execution_uploads import (
+    ExecutionUploads,
+    FileAnswer,
+)
 from orchestrator_cli.core.http.transport import Sleep
 from orchestrator_cli.core.s3.operations.request import Operation
 

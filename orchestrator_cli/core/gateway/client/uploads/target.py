@@ -13,9 +13,12 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.client.execution_uploads import ExecutionUploads, FileAnswer
-from orchestrator_cli.core.gateway.client.offer_batcher import OfferBatcher
 from orchestrator_cli.core.gateway.client.signed_request import fetch_signed
+from orchestrator_cli.core.gateway.client.uploads.execution_uploads import (
+    ExecutionUploads,
+    FileAnswer,
+)
+from orchestrator_cli.core.gateway.client.uploads.offer_batcher import OfferBatcher
 from orchestrator_cli.core.gateway.messages import SignedPut
 from orchestrator_cli.core.http.transport import Body
 from orchestrator_cli.core.s3.checksum import (
@@ -225,7 +228,7 @@ class GatewayTarget:
         """Leave it to the server, which ends what cannot complete."""
         yield from ()
 
-    def abort_others(
+    def abort_other_uploads(
         self, key: str, completed_id: str, found: Iterable[FoundUpload]
     ) -> Operation[None]:
         """Leave it to the server, which ends the others when one completes."""

@@ -20,14 +20,14 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.base.retry import growing_waits
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.retention.configuration import (
+from orchestrator_cli.core.retention.lifecycle.configuration import (
     Configuration,
     LifecyclePlan,
     ReadbackDiff,
     diff_readback,
     same_configuration,
 )
-from orchestrator_cli.core.retention.rule import to_api_form
+from orchestrator_cli.core.retention.lifecycle.rule import to_api_form
 from orchestrator_cli.core.s3.bucket.settings import read_setting
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, to_base64

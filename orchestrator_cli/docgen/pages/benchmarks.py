@@ -8,8 +8,8 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import BENCHMARKS_PAGE
+from orchestrator_cli.docgen.pages.template import render_page
 
 Record = Mapping[str, Any]
 
@@ -22,8 +22,8 @@ _MISSING = "    not measured"
 def render_benchmarks_page(version: str) -> str:
     """Return the page. Raises ValueError where the text has no place for what was measured."""
     package = resources.files("orchestrator_cli.docgen")
-    measured = json.loads(package.joinpath("benchmarks.json").read_text(encoding="utf-8"))
-    text = package.joinpath("benchmarks.md").read_text(encoding="utf-8")
+    measured = json.loads(package.joinpath("text", "benchmarks.json").read_text(encoding="utf-8"))
+    text = package.joinpath("text", "benchmarks.md").read_text(encoding="utf-8")
     values = place_results(measured, set(Template(text).get_identifiers()))
     return render_page(BENCHMARKS_PAGE, "benchmarks.md", values, version)
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
-from orchestrator_cli.core.gateway.client.execution_uploads import ExecutionUploads
-from orchestrator_cli.core.gateway.client.target import GatewayTarget
+from orchestrator_cli.core.gateway.client.uploads.execution_uploads import ExecutionUploads
+from orchestrator_cli.core.gateway.client.uploads.target import GatewayTarget
 from orchestrator_cli.core.s3.connection.protocol import Connection
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 

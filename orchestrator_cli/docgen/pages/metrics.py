@@ -6,8 +6,8 @@ from orchestrator_cli.api.metrics import SERVED
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS
 from orchestrator_cli.core.metrics.pushgateway import JOB
 from orchestrator_cli.core.metrics.registry import METRICS, REASONS, Metric
-from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import METRICS_PAGE
+from orchestrator_cli.docgen.pages.template import render_page
 
 
 def render_metrics_page(version: str) -> str:

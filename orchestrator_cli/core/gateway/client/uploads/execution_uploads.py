@@ -55,7 +55,7 @@ class ExecutionUploads:
         return answer
 
     def resolve(self, path: str, version_id: str, receipt: str) -> Operation[bool]:
-        """Say whether a version that was just written had to be taken back."""
+        """Return True if a version that was just written had to be taken back."""
         record = {"path": path, "version_id": version_id, "receipt": receipt}
         what = f"look at the versions of {printable(path)}"
         return ask(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UnavailableError
 from orchestrator_cli.core.executions.logs.finding import open_log_with_prefix
-from orchestrator_cli.core.gateway.client.log_server import LogServer, ServedPart
+from orchestrator_cli.core.gateway.client.logs.log_server import LogServer, ServedPart
 from orchestrator_cli.core.live.reading.digests import GrowingDigests
 from orchestrator_cli.core.live.reading.follower import WriterGoneError, poll_seconds
 from orchestrator_cli.core.live.reading.heartbeat import Notice, OnNotice, Patience

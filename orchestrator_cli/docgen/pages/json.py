@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from orchestrator_cli.cli.schemas.commands import OUTPUTS, CommandOutput, ListedExecution
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
-from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import JSON_PAGE, LAYOUT_PAGE
+from orchestrator_cli.docgen.pages.template import render_page
 
 _TYPES = {
     "array": "list",

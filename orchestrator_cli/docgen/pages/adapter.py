@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.executions.keys import LOG_NAMES
-from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import ADAPTER_PAGE
+from orchestrator_cli.docgen.pages.template import render_page
 
 
 def render_adapter_page(version: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from orchestrator_cli.core.efs.rules import SyncRules
-from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import DEPLOY_PAGE
+from orchestrator_cli.docgen.pages.template import render_page
 from orchestrator_cli.infrastructure.runners import eks
 
 

@@ -7,8 +7,8 @@ from orchestrator_cli.core.executions.doctor.access import without_setting
 from orchestrator_cli.core.executions.doctor.checker import Probe, Verdict
 from orchestrator_cli.core.executions.doctor.scratch import Scratch
 from orchestrator_cli.core.executions.keys import metadata_key
-from orchestrator_cli.core.retention.bucket_rules import BucketLifecycle
-from orchestrator_cli.core.retention.configuration import Configuration, archiving_rules
+from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
+from orchestrator_cli.core.retention.lifecycle.configuration import Configuration, archiving_rules
 
 _UPLOADS_STAY = "unfinished uploads stay, and cost"
 

@@ -6,8 +6,8 @@ from orchestrator_cli.api import server
 from orchestrator_cli.api.guard import exchange, request_checks
 from orchestrator_cli.core.gateway import messages
 from orchestrator_cli.core.s3 import part_plan as parts
-from orchestrator_cli.docgen.layout_page import render_page
 from orchestrator_cli.docgen.manpages import API_PAGE
+from orchestrator_cli.docgen.pages.template import render_page
 
 
 def render_api_page(version: str) -> str:

@@ -11,7 +11,7 @@ from orchestrator_cli.core.executions.keys import (
     HISTORY_PREFIX,
     LIVE_PREFIX,
 )
-from orchestrator_cli.core.retention.rule import ApiRule
+from orchestrator_cli.core.retention.lifecycle.rule import ApiRule
 
 # A Deep Archive object carries 32 KiB of index and 8 KiB of name besides its own bytes, and
 # metadata.json, which must stay readable, never grows over 128 KiB.

@@ -1,0 +1,110 @@
+"""One pass of `sync-efs`, or one after the other until SIGTERM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.sync_efs.plan import SyncOptions, list_sizes
+from orchestrator_cli.cli.commands.sync_efs.report import Told
+
+if TYPE_CHECKING:
+    from orchestrator_cli.cli.output import Progress
+    from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.efs.rules import SyncEvent, SyncSummary
+
+
+class Passes:
+    """The passes of one command: they share the bucket, and what is known to be unchanged."""
+
+    def __init__(self, app: App, options: SyncOptions, told: Told) -> None:
+        from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
+
+        self._app = app
+        self._options = options
+        self._told = told
+        self._store = app.store(options.concurrency, options.limit_rate)
+        self._unchanged = UnchangedCache(options.rules())
+
+    def run_one(
+        self, progress: Progress, stopping: Callable[[], bool] = lambda: False
+    ) -> SyncSummary:
+        """Make a pass. Raises what concerns every file; failures of single files are counted."""
+        from orchestrator_cli.core.efs.sync import EfsSync
+
+        app, options = self._app, self._options
+
+        def on_event(event: SyncEvent) -> None:
+            if event.path is not None and event.state in {"created", "identical", "failed"}:
+                progress.add_file(event.size_bytes - event.sent_bytes)
+            self._told.event(event)
+
+        with app.transfers(self._store, options.concurrency, progress.add_bytes) as transfers:
+            sync = EfsSync(
+                transfers,
+                self._store,
+                options.rules(),
+                app.now,
+                on_event,
+                stopping,
+                self._unchanged,
+            )
+            sync.run(options.root, options.bench, options.execution_id)
+        _set_gauges(app, sync.summary)
+        return sync.summary
+
+
+def sync_once(app: App, options: SyncOptions) -> None:
+    """Make one pass and tell its totals. Raises what failed in it."""
+    told = Told(app, options.as_json)
+    passes = Passes(app, options, told)
+    with app.output.failures_at_the_end(), app.output.progress("syncing") as progress:
+        progress.expect_later(lambda: list_sizes(options, app.now()))
+        summary = passes.run_one(progress)
+    told.summary(summary)
+    error = summary.error()
+    if error is not None:
+        raise error
+
+
+def sync_until_stopped(app: App, options: SyncOptions) -> None:
+    """Make passes until SIGTERM, whatever goes away meanwhile."""
+    import signal
+
+    from orchestrator_cli.cli.output import Progress
+    from orchestrator_cli.core.efs.watch import StopRequest, watch
+
+    told = Told(app, options.as_json)
+    passes = Passes(app, options, told)
+    stop = StopRequest()
+    # A journal needs no line about what is under way.
+    silent = Progress("syncing")
+
+    def on_pass(summary: SyncSummary) -> None:
+        told.summary(summary)
+        app.write_metrics()
+
+    def on_trouble(error: OrchestratorError) -> None:
+        told.trouble(error)
+        app.write_metrics()
+
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    try:
+        watch(
+            lambda: passes.run_one(silent, stop.is_set),
+            stop,
+            options.interval.total_seconds(),
+            on_pass,
+            on_trouble,
+        )
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _set_gauges(app: App, summary: SyncSummary) -> None:
+    if app.meter is not None:
+        from orchestrator_cli.core.metrics.registry import BACKLOG_FILES, LAST_PASS
+
+        app.meter.set_gauge(BACKLOG_FILES, summary.unfinished)
+        app.meter.set_gauge(LAST_PASS, app.now().timestamp())

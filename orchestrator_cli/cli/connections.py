@@ -1,0 +1,131 @@
+"""How commands reach the bucket or a server: by the global options and by AWS's own variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.cli.environment import VIA_TOKEN_VARIABLE
+from orchestrator_cli.cli.settings import Settings
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.http.proxy import proxy_variables
+
+if TYPE_CHECKING:
+    from orchestrator_cli.cli.options.via_options import Via
+    from orchestrator_cli.core.base.retry import RetryPolicy
+    from orchestrator_cli.core.gateway.client.connection import GatewayConnection
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+
+# Requests sent ahead where the answers are taken in order.
+AHEAD = 64
+
+
+class Connections:
+    """Builds connections to the bucket and to servers; nothing is sent here.
+
+    `on_retry` is told of each failure after which a request is sent again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        on_retry: Callable[[OrchestratorError], None],
+    ) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._on_retry = on_retry
+
+    @property
+    def bucket(self) -> str:
+        """The bucket. Raises UsageError where none is configured."""
+        bucket = (self._settings.bucket or "").removeprefix("s3://").rstrip("/")
+        if not bucket:
+            raise UsageError(
+                "no bucket is configured",
+                hint="set ORCHESTRATOR_BUCKET or --bucket; without an account: "
+                "`orchestrator sandbox`",
+            )
+        from orchestrator_cli.core.s3.connection.config import is_bucket_name
+
+        if not is_bucket_name(bucket):
+            hint = "there is no key prefix option" if "/" in bucket else None
+            raise UsageError(f"{printable(bucket)!r} is not a bucket name", hint=hint)
+        return bucket
+
+    @property
+    def region(self) -> str:
+        """The region. Raises UsageError where neither an option nor the environment names one."""
+        names = ("AWS_REGION", "AWS_DEFAULT_REGION")
+        region = self._settings.region or next(
+            filter(None, map(self._environment.get, names)), None
+        )
+        if region is None:
+            raise UsageError("no region is configured", hint="set AWS_REGION or --region")
+        return region
+
+    def ca_bundle(self, url: str) -> str | None:
+        """Return the file of CAs to trust. Raises UsageError where HTTPS needs one that is gone."""
+        bundle = self._environment.get("AWS_CA_BUNDLE") or self._environment.get(
+            "REQUESTS_CA_BUNDLE"
+        )
+        if bundle and url.startswith("https:") and not Path(bundle).exists():
+            raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(bundle)}")
+        return bundle or None
+
+    def store(self, concurrency: int, limit_rate: int | None, *, patient: bool) -> ArtifactStore:
+        """Build the store; an impatient one sends no request twice. Raises UsageError."""
+        from orchestrator_cli.core.base.rate_limiter import RateLimiter
+        from orchestrator_cli.core.base.retry import RetryPolicy
+        from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+        from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+
+        settings = S3Settings(
+            bucket=self.bucket,
+            region=self._settings.region,
+            endpoint_url=self._settings.endpoint_url,
+            profile=self._settings.profile,
+            concurrency=min(concurrency, AHEAD),
+            environment=self._environment,
+            proxies=proxy_variables(self._environment),
+            demands=self._settings.demands,
+        )
+        retry = self._retry_policy() if patient else RetryPolicy(attempts=1, patience_seconds=0)
+        rate_limit = RateLimiter(limit_rate) if limit_rate else None
+        return ArtifactStore(S3Session(settings, retry, rate_limit))
+
+    def gateway(self, via: Via, concurrency: int, limit_rate: int | None) -> GatewayConnection:
+        """Build the connection to a server; no AWS setting is looked at."""
+        from orchestrator_cli.core.base.rate_limiter import RateLimiter
+        from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
+
+        file = via.token_file
+        token = _read_token(file) if file else self._environment.get(VIA_TOKEN_VARIABLE)
+        settings = ViaSettings(
+            via.url,
+            token or None,
+            self.ca_bundle(via.url),
+            proxy_variables(self._environment),
+            RateLimiter(limit_rate) if limit_rate else None,
+            min(concurrency, AHEAD),
+        )
+        return GatewayConnection(settings, self._retry_policy())
+
+    def _retry_policy(self) -> RetryPolicy:
+        from orchestrator_cli.core.base.retry import RetryPolicy
+
+        policy = RetryPolicy(on_retry=self._on_retry)
+        patience = self._settings.patience
+        if patience is None:
+            return policy
+        return replace(policy, patience_seconds=patience.total_seconds())
+
+
+def _read_token(file: Path) -> str:
+    from orchestrator_cli.core.files.small_file import read_small_file
+
+    text, _ = read_small_file(file)
+    return text.strip()

@@ -68,12 +68,14 @@ class Connections:
         return region
 
     def ca_bundle(self, url: str) -> str | None:
-        """Return the file of CAs to trust. Raises UsageError where HTTPS needs one that is gone."""
+        """Return the file of CAs to trust. Raises UsageError where HTTPS needs it, unreadable."""
         bundle = self._environment.get("AWS_CA_BUNDLE") or self._environment.get(
             "REQUESTS_CA_BUNDLE"
         )
-        if bundle and url.startswith("https:") and not Path(bundle).exists():
-            raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(bundle)}")
+        if bundle and url.startswith("https:"):
+            from orchestrator_cli.core.files.small_file import check_small_file
+
+            check_small_file("AWS_CA_BUNDLE", bundle)
         return bundle or None
 
     def store(self, concurrency: int, limit_rate: int | None, *, patient: bool) -> ArtifactStore:

@@ -19,11 +19,13 @@ from orchestrator_cli.infrastructure.target import bucket_arn, validate
 # Each is created once and never changed.
 _FILES = (f"{EXECUTIONS_PREFIX}*/logs/*", f"{EXECUTIONS_PREFIX}*/artifacts/*")
 _SEGMENTS = (f"{LIVE_PREFIX}*/logs/*", f"{LIVE_PREFIX}*/artifacts/*")
+# As long as an id: `*` would be a file below artifacts/ that has a record's name, too.
+_ID = "?" * 26
 # Each is replaced, by compare-and-swap or because it can be computed again.
 _RECORDS = (
-    f"{EXECUTIONS_PREFIX}*/{METADATA_NAME}",
+    f"{EXECUTIONS_PREFIX}{_ID}/{METADATA_NAME}",
     f"{HISTORY_PREFIX}*",
-    f"{LIVE_PREFIX}*/state.json",
+    f"{LIVE_PREFIX}{_ID}/state.json",
     f"{DERIVED_PREFIX}*",
 )
 _READ = (f"{EXECUTIONS_PREFIX}*", f"{LIVE_PREFIX}*", f"{DERIVED_PREFIX}*")

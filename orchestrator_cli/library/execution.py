@@ -22,6 +22,7 @@ from orchestrator_cli.core.retention.archive import ArchiveInspector
 from orchestrator_cli.core.s3.bucket.presign import Presigner, effective_expiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import UploadResult
+from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
 from orchestrator_cli.core.transfer.download.downloader import Downloader, DownloadSummary
 from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
 from orchestrator_cli.core.transfer.engine import TransferEngine
@@ -156,7 +157,7 @@ class Execution:
             downloader = Downloader(
                 engine,
                 self._store,
-                Path(directory),
+                DownloadDirectory(Path(directory)),
                 lambda result: None,
                 overwrite,
                 ArchiveInspector(self._store, datetime.now(UTC)).check_readable,

@@ -85,6 +85,8 @@ def test_a_browser_logs_in_and_sees_what_its_token_allows(
     out = server.get("/ui/logout", "POST", headers={"Cookie": cookie})
     assert "orchestrator=; Path=/; Max-Age=0" in out.headers["set-cookie"]
     assert tokens.read not in "".join(server.log)
+    # To take a long form apart would keep all others waiting.
+    assert log_in(server, tokens.read, "&a=b" * 200_000).status == 413
 
 
 @pytest.mark.parametrize("text", ["", "executions/x?y=1&z=%20", "../..//evil", "\r\nSet-Cookie: a"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import stat
 import subprocess
@@ -22,6 +23,7 @@ from tests.support.executions import (
     put_metadata,
 )
 from tests.support.faults import Stall
+from tests.support.limits import needs_another_user
 from tests.support.objects import make_bucket, remove_bucket
 from tests.support.operations import Request
 from tests.support.proxy import Proxy
@@ -421,6 +423,21 @@ def test_a_link_is_kept_and_what_it_names_is_written(
     cli("logs", execution, "-o", link, "--overwrite").ok()
     assert link.is_symlink()
     assert output.read_bytes() == COLOURED
+
+
+@needs_another_user
+def test_a_link_of_another_user_is_replaced_and_not_followed(
+    cli: RunCommand, execution: str, tmp_path: Path
+) -> None:
+    target, link = tmp_path / "target", tmp_path / "run.log"
+    target.write_text("kept")
+    link.symlink_to(target)
+    os.lchown(link, 54321, 54321)
+    cli("logs", execution, "-o", link).expect(6)
+    cli("logs", execution, "-o", link, "--overwrite").ok()
+    assert target.read_text() == "kept"
+    assert not link.is_symlink()
+    assert link.read_bytes() == COLOURED
 
 
 def test_an_empty_log_makes_an_empty_file(

@@ -294,3 +294,27 @@ def test_it_leaves_no_versions(cli: RunCommand, s3: S3Client, bucket: str) -> No
     left = s3.list_object_versions(Bucket=bucket)
     assert not left.get("Versions")
     assert not left.get("DeleteMarkers")
+
+
+class _Dated(faults.Fault):
+    def __init__(self, date: str) -> None:
+        self.date = date
+
+    def request_head(self, waiting: faults.Waiting) -> None:
+        listing = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        raise faults.Answered(200, listing, {"Date": self.date})
+
+
+@pytest.mark.parametrize(
+    ("date", "told"),
+    [
+        ("x", "the server does not say its time"),
+        ("Thu, 01 Jan 99999 00:00:00 GMT", "the server does not say its time"),
+        ("Thu, 01 Jan 1970 00:00:00", "s away from the server's"),
+    ],
+)
+def test_a_date_that_no_server_sends_is_no_clock(
+    cli: RunCommand, recorder: Proxy, date: str, told: str
+) -> None:
+    recorder.inject(_Dated(date), "ListObjectsV2", times=None)
+    assert told in detail(cli("doctor", "--json").json(), "clock")

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from orchestrator_cli.core.files.checks import UnsafeFileError
 from orchestrator_cli.core.files.directory import Directory, Kind
-from orchestrator_cli.core.files.links import Leads, LinkTarget, follow_link
+from orchestrator_cli.core.files.links import Leads, LinkTarget, follow_link, open_through_links
 from orchestrator_cli.core.files.removal import remove_tree
 from orchestrator_cli.core.files.tree import MOST_DEEP, NamedFile, Tree
 from orchestrator_cli.core.files.walk import Entry, walk
 from tests.files.flipping import flipping
+from tests.support.limits import needs_another_user
 
 MakeTree = Callable[[dict[str, bytes | str]], Path]
 SECRET = b"the secret"
@@ -397,3 +398,47 @@ def test_a_named_file_is_a_regular_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(UnsafeFileError, match="regular"):
         NamedFile(tmp_path / "fifo").open()
+
+
+@needs_another_user
+def test_a_link_of_another_user_leads_to_files_of_his_only(tmp_path: Path) -> None:
+    for name, owner in {"his": 54321, "ours": 0}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log").write_text(name)
+        os.chown(tmp_path / name / "log", owner, owner)
+    (tmp_path / "his" / "link").symlink_to("log")
+    (tmp_path / "his" / "planted").symlink_to("../ours/log")
+    (tmp_path / "his" / "directory").symlink_to(tmp_path / "ours")
+    (tmp_path / "chosen").symlink_to("his/link")
+    for link in ("link", "planted", "directory"):
+        os.lchown(tmp_path / "his" / link, 54321, 54321)
+    for path in ("his/log", "his/link", "chosen", "./his/../chosen"):
+        with open_through_links(f"{tmp_path}/{path}") as file:
+            assert file.read() == b"his"
+    for path in ("his/planted", "his/directory/log"):
+        with pytest.raises(UnsafeFileError, match="a link of another user's"):
+            open_through_links(f"{tmp_path}/{path}")
+    (tmp_path / "loop").symlink_to("loop")
+    for path in ("loop", "none", "his/log/x", "his", "his/..", ""):
+        with pytest.raises(OSError, match=r"many|No such|[Nn]ot "):
+            open_through_links(f"{tmp_path}/{path}")
+
+
+@needs_another_user
+def test_a_named_file_of_another_user_is_never_what_he_swaps_it_for(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    shared = tmp_path / "shared"
+    for directory in (secret, shared / "logs"):
+        directory.mkdir(parents=True)
+        (directory / "log").write_text(directory.name)
+    (shared / "link").symlink_to(secret)
+    read = 0
+    # A directory on the way, by an absolute link.
+    with flipping(shared, "logs", "link"):
+        for _ in range(_MOST_TRIES):
+            with contextlib.suppress(OSError), open_through_links(f"{shared}/logs/log") as file:
+                assert file.read() == b"logs"
+                read += 1
+            if read == 300:
+                break
+    assert read == 300

@@ -21,6 +21,7 @@ from tests.support import quirks
 from tests.support.bench_tree import BenchTree
 from tests.support.connection import Connection
 from tests.support.engine import PART, content
+from tests.support.executions import make_id
 from tests.support.faults import Answered
 from tests.support.operations import Request
 from tests.support.printed import check_unit
@@ -319,13 +320,19 @@ def test_doctor_names_what_a_reader_may_not_do(
     ]
 
 
+ID = make_id()
 FILES = (
-    "executions/E/logs/stdout.log",
-    "executions/E/artifacts/custom/a",
-    "live/E/logs/o/0",
-    "live/E/artifacts/custom/a/0",
+    f"executions/{ID}/logs/stdout.log",
+    f"executions/{ID}/artifacts/custom/a",
+    f"executions/{ID}/artifacts/custom/metadata.json",
+    f"live/{ID}/logs/o/0",
+    f"live/{ID}/artifacts/custom/state.json",
 )
-RECORDS = ("executions/E/metadata.json", "history/date=2026-01-01/E.json", "live/E/state.json")
+RECORDS = (
+    f"executions/{ID}/metadata.json",
+    f"history/date=2026-01-01/{ID}.json",
+    f"live/{ID}/state.json",
+)
 
 
 @pytest.mark.parametrize("role", ["runner", "bench"])
@@ -337,9 +344,9 @@ def test_files_can_be_created_and_not_overwritten(cli: RunCommand, bucket: str, 
         assert put(makes | {"s3:if-none-match": "*"}), key
         assert put({"s3:ObjectCreationOperation": "false"}), key
         assert not put(makes), key
-    for key in (*RECORDS, "derived/E/tail/stdout.log"):
+    for key in (*RECORDS, f"derived/{ID}/tail/stdout.log"):
         assert is_allowed(policy, "s3:PutObject", f"{bucket}/{key}", makes), key
-    for key in ("executions/E/other", "executions/E/metadata.json.bak", "other", "tests/x"):
+    for key in (f"executions/{ID}/other", f"executions/{ID}/metadata.json.bak", "other", "tests/x"):
         assert not is_allowed(policy, "s3:PutObject", f"{bucket}/{key}", makes), key
 
 

@@ -223,21 +223,26 @@ def test_what_s3_refuses_is_on_record_and_all_else_is_stored(
     assert {"artifacts/custom/a", "artifacts/custom/c"} <= stored(s3, bucket, execution_id).keys()
 
 
-def test_logs_that_the_tests_replace_by_links_are_not_followed(
-    run_pod: RunPod, s3: S3Client, bucket: str, tmp_path: Path
+@pytest.mark.parametrize("replacement", ["link", "link to nothing", "FIFO"])
+def test_logs_that_the_tests_replace_are_neither_followed_nor_waited_for(
+    run_pod: RunPod, s3: S3Client, bucket: str, tmp_path: Path, replacement: str
 ) -> None:
     secret = tmp_path / "token"
     secret.write_text("secret")
-    log = f"{tmp_path}/output/stdout.log"
-    pod = run_pod(
-        f"import os, time; os.unlink('{log}'); os.symlink('{secret}', '{log}')" + "; time.sleep(60)"
-    )
+    log = tmp_path / "output/stdout.log"
+    replace = {
+        "link": f"os.symlink('{secret}', '{log}')",
+        "link to nothing": f"os.symlink('{tmp_path}/execution/planted', '{log}')",
+        "FIFO": f"os.mkfifo('{log}')",
+    }
+    pod = run_pod(f"import os, time; os.unlink('{log}'); {replace[replacement]}; time.sleep(60)")
     execution_id = pod.start_all()
-    pod.wait_until(lambda: Path(log).is_symlink())
+    pod.wait_until(lambda: log.is_symlink() or log.is_fifo())
     pod.kill("store")
     pod.start("store")
     pod.wait_until(lambda: "finished" in pod.path("store.err").read_text())
     pod.kill("tests")
     pod.end_sidecar()
+    assert not pod.path("execution/planted").exists()
     assert read_record(s3, bucket, execution_id)["result"] == "error"
     assert b"secret" not in b"".join(stored(s3, bucket, execution_id).values())

@@ -153,7 +153,7 @@ def test_a_private_ca_is_trusted_where_it_is_named(
         assert "warning" not in cli(*line, env={"AWS_CA_BUNDLE": str(certificate)}).ok().err
         assert len(server.pushed) == 1
         gone = cli(*line, env={"AWS_CA_BUNDLE": "/nowhere.pem"}).expect(2)
-        assert "AWS_CA_BUNDLE: no such file: /nowhere.pem" in gone.err
+        assert "AWS_CA_BUNDLE: cannot read /nowhere.pem" in gone.err
 
 
 def test_a_proxy_is_used_and_an_open_password_is_told(

@@ -312,3 +312,32 @@ def test_an_old_answer_is_waited_out(stale: int, waits: list[float]) -> None:
     kept = lifecycle.apply(plan, True, lambda lost: pytest.fail(str(lost))).kept
     assert sorted(kept.by_id()) == ["a", *OWNED]
     assert slow.waited == waits
+
+
+# --- answers that botocore breaks over -------------------------------------------------------
+
+
+class _Malformed(Fault):
+    def __init__(self, status: int, body: str) -> None:
+        self.status = status
+        self.body = body
+
+    def request_head(self, waiting: Waiting) -> None:
+        raise Answered(self.status, self.body.encode(), {})
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, "<LifecycleConfiguration><Rule><Expiration><Days>x</Days></Expiration></Rule>"),
+        (200, "<LifecycleConfiguration><Rule><Expiration><Date>x</Date></Expiration></Rule>"),
+        (400, "<Error><Code><Code/></Code></Error>"),
+    ],
+)
+def test_an_answer_that_no_s3_sends_is_not_s3(
+    recorder: Proxy, cli: RunCommand, status: int, body: str
+) -> None:
+    end = "</LifecycleConfiguration>" if status == 200 else ""
+    recorder.inject(_Malformed(status, body + end), GET, times=None)
+    result = cli("--patience", "0s", "lifecycle", "show").expect(9)
+    assert "what answered is not S3" in result.err

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def test_secrets_of_the_command_line_are_not_stored(
     cli_process: Processes, s3: S3Client, bucket: str
 ) -> None:
-    script = "true --password hunter2 # DB_PASSWORD=hunter3 https://me:hunter4@host/"
+    script = (
+        "true --password hunter2 # DB_PASSWORD=hunter3 DB_PASS=hunter9 https://me:hunter4@host/"
+    )
     words = ("sh", "-c", script, "--api-token=hunter5", "--secret", "hunter6", "X: hunter7")
     environment = {"MY_SECRET": "hunter7"}
     result = cli_process.run("run", "--label", "token=hunter8", "--", *words, env=environment).ok()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -342,3 +343,18 @@ def test_a_request_is_signed_anew_for_the_region_that_s3_names() -> None:
     # It is named once more: that is for whoever set it up.
     with pytest.raises(WrongRegionError, match="the bucket is in us-west-2"):
         task.send(Response(301, {"x-amz-bucket-region": "us-west-2"}, b"", 0))
+
+
+def test_a_configuration_file_without_end_is_refused(files: dict[str, str]) -> None:
+    with Path(files["AWS_CONFIG_FILE"]).open("r+b") as file:
+        file.truncate(100 * 1024**3)
+    with pytest.raises(UsageError, match="config is larger than"):
+        resolved(files)
+
+
+def test_a_ca_bundle_that_never_comes_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ca.pem")
+    environment = {"AWS_CA_BUNDLE": str(tmp_path / "ca.pem")}
+    session = S3Session(S3Settings("bucket", environment=environment))
+    with pytest.raises(UsageError, match=r"AWS_CA_BUNDLE: .* is not a regular file"):
+        session.loop()

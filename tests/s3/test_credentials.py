@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def endpoint(no_keys: pytest.MonkeyPatch) -> Iterator[CredentialsEndpoint]:
 
 
 def test_a_container_gives_its_roles(endpoint: CredentialsEndpoint) -> None:
-    chain = chain_credentials(None, "us-east-1")
+    chain = chain_credentials(None, "us-east-1", os.environ)
     assert chain.get() == chain.get()
     assert endpoint.fetches == 1
     lifetime = chain.lifetime()
@@ -116,7 +117,7 @@ def test_a_container_gives_its_roles(endpoint: CredentialsEndpoint) -> None:
 
 
 def test_a_refresh_goes_through_the_chain_anew(endpoint: CredentialsEndpoint) -> None:
-    chain = chain_credentials(None, "us-east-1")
+    chain = chain_credentials(None, "us-east-1", os.environ)
     before = chain.get()
     endpoint.rotate()
     assert chain.refresh()
@@ -125,7 +126,7 @@ def test_a_refresh_goes_through_the_chain_anew(endpoint: CredentialsEndpoint) ->
 
 
 def test_a_refresh_that_fails_is_said_by_the_next_signature(endpoint: CredentialsEndpoint) -> None:
-    chain = chain_credentials(None, "us-east-1")
+    chain = chain_credentials(None, "us-east-1", os.environ)
     chain.get()
     endpoint.outages = 1_000
     assert chain.refresh()
@@ -139,7 +140,7 @@ def test_a_refresh_that_fails_is_said_by_the_next_signature(endpoint: Credential
 def test_expired_on_arrival(endpoint: CredentialsEndpoint) -> None:
     endpoint.lifetime = timedelta(hours=-1)
     with pytest.raises(AccessError, match="have expired already"):
-        chain_credentials(None, "us-east-1").get()
+        chain_credentials(None, "us-east-1", os.environ).get()
 
 
 def test_a_pod_gets_those_of_its_identity(no_keys: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_pod_gets_those_of_its_identity(no_keys: pytest.MonkeyPatch, tmp_path:
     with pod_identity_agent() as (address, _):
         no_keys.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{address}/v1/credentials")
         no_keys.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(token))
-        assert chain_credentials(None, "us-east-1").lifetime().expires_at is not None
+        assert chain_credentials(None, "us-east-1", os.environ).lifetime().expires_at is not None
 
 
 def test_sts_is_asked_for_the_role_of_a_web_identity(
@@ -160,7 +161,7 @@ def test_sts_is_asked_for_the_role_of_a_web_identity(
         no_keys.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/runner-role")
         no_keys.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
         no_keys.setenv("AWS_ENDPOINT_URL_STS", address)
-        assert chain_credentials(None, "eu-west-1").get().session_token
+        assert chain_credentials(None, "eu-west-1", os.environ).get().session_token
 
 
 def test_a_process_may_give_them(no_keys: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -170,7 +171,9 @@ def test_a_process_may_give_them(no_keys: pytest.MonkeyPatch, tmp_path: Path) ->
     config.write_text(f"[profile bench]\ncredential_process = {command}\n")
     (tmp_path / "answer").write_text(json.dumps(document))
     no_keys.setenv("AWS_CONFIG_FILE", str(config))
-    assert chain_credentials("bench", "us-east-1").get() == Credentials("PROCESS", "secret")
+    assert chain_credentials("bench", "us-east-1", os.environ).get() == Credentials(
+        "PROCESS", "secret"
+    )
 
 
 def test_new_keys_in_the_file_are_found_where_the_old_ones_are_refused(
@@ -183,12 +186,66 @@ def test_new_keys_in_the_file_are_found_where_the_old_ones_are_refused(
         file.write_text(f"[bench]\naws_access_key_id = {key}\naws_secret_access_key = secret\n")
 
     write("OLD")
-    chain = chain_credentials("bench", "us-east-1")
+    chain = chain_credentials("bench", "us-east-1", os.environ)
     assert chain.get().access_key_id == "OLD"
     assert not chain.refresh()
     write("NEW")
     assert chain.refresh()
     assert chain.get().access_key_id == "NEW"
+
+
+# --- files that botocore must not read -------------------------------------------------------
+
+
+def made_endless(path: Path) -> Path:
+    with path.open("wb") as file:
+        file.truncate(100 * 1024**3)
+    return path
+
+
+def made_fifo(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+@pytest.mark.parametrize("make", [made_fifo, made_endless])
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "AWS_CREDENTIAL_FILE",
+    ],
+)
+def test_a_file_without_end_is_refused(
+    variable: str, make: Callable[[Path], Path], no_keys: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    no_keys.setenv(variable, str(make(tmp_path / "token")))
+    no_keys.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/runner-role")
+    no_keys.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/")
+    with pytest.raises(UsageError, match=f"{variable}: .*token is ") as raised:
+        chain_credentials(None, "us-east-1", os.environ).get()
+    assert raised.value.is_fatal
+
+
+def test_a_token_that_has_become_a_fifo_is_refused_by_the_next_refresh(
+    no_keys: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config, token = tmp_path / "config", tmp_path / "token"
+    token.write_text("jwt-of-the-pod")
+    role = "arn:aws:iam::123456789012:role/runner-role"
+    keys = f"role_arn = {role}\nweb_identity_token_file = {token}\n"
+    config.write_text(
+        f"[profile base]\n{keys}[default]\nrole_arn = {role}\nsource_profile = base\n"
+    )
+    no_keys.setenv("AWS_CONFIG_FILE", str(config))
+    chain = chain_credentials(None, "us-east-1", os.environ)
+    token.unlink()
+    with pytest.raises(AccessError, match="token: No such file"):
+        chain.get()
+    made_fifo(token)
+    with pytest.raises(UsageError, match=r"web_identity_token_file: .*token is not a regular file"):
+        chain.get()
 
 
 def test_nobody_has_any() -> None:
@@ -200,7 +257,7 @@ def test_nobody_has_any() -> None:
 def test_half_a_key_is_explained(no_keys: pytest.MonkeyPatch) -> None:
     no_keys.setenv("AWS_ACCESS_KEY_ID", "AKID")
     with pytest.raises(AccessError, match="AWS_SECRET_ACCESS_KEY"):
-        chain_credentials(None, "us-east-1").get()
+        chain_credentials(None, "us-east-1", os.environ).get()
 
 
 # --- when they end ---------------------------------------------------------------------------

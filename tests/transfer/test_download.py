@@ -21,13 +21,14 @@ from orchestrator_cli.core.base.errors import AccessError
 from orchestrator_cli.core.executions.keys import execution_prefix
 from orchestrator_cli.core.executions.listings.selection import select_files
 from orchestrator_cli.core.s3.types import PutOutcome
+from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
 from orchestrator_cli.core.transfer.download.downloader import (
     Downloader,
     DownloadResult,
     DownloadSummary,
 )
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from tests.conftest import RunCommand
+from tests.conftest import NewUpload, RunCommand
 from tests.files.flipping import exchange, flipping
 from tests.support import faults
 from tests.support.engine import (
@@ -78,7 +79,8 @@ def download(
     results: list[DownloadResult] = []
     with TransferEngine(store, 4) as transfers:
         files = select_files(store, EXECUTION_ID, [])
-        summary = Downloader(transfers, store, target, results.append, overwrite).run(files)
+        place = DownloadDirectory(target)
+        summary = Downloader(transfers, store, place, results.append, overwrite).run(files)
     return summary, {Path(result.path).name: result for result in results}
 
 
@@ -439,6 +441,18 @@ def test_a_directory_that_is_now_and_then_a_link_lets_nothing_out(
             refused += sum(result.outcome is None for result in results.values())
             assert os.listdir(outside) == []
             assert tries < 1000
+
+
+def test_a_link_in_the_place_of_the_directory_that_nobody_has_named_is_refused(
+    cli: RunCommand, new_upload: NewUpload, tmp_path: Path
+) -> None:
+    line = new_upload()
+    cli(*line).ok()
+    (tmp_path / "outside").mkdir()
+    Path(line[1]).symlink_to(tmp_path / "outside")
+    assert "not a directory, or a link" in cli("download", line[1]).expect(1).err
+    assert list((tmp_path / "outside").iterdir()) == []
+    cli("download", line[1], "-o", line[1]).ok()
 
 
 def test_a_link_in_the_place_of_the_file_is_not_written_through(

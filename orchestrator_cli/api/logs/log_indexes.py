@@ -38,9 +38,7 @@ class LogIndexes:
             is_known, index = log in self._kept, self._kept.get(log)
         if index is not None or (is_known and not computes):
             return index
-        index = read_index(self._store, execution_id, name)
-        if index is not None and (index.etag, index.size_bytes) != log[1:]:
-            index = None
+        index = read_index(self._store, execution_id, name, head.size_bytes, log[1])
         if index is None and computes and 0 < head.size_bytes <= MAX_COMPUTED_BYTES:
             blocks = iter_range(self._store, head.key, 0, head.size_bytes)
             index = index_log(blocks, head.size_bytes, log[1])

@@ -17,6 +17,8 @@ from orchestrator_cli.api.pages.rendering import render_page
 
 router = APIRouter(include_in_schema=False)
 _SAME_SITE = frozenset({"same-origin", "none", ""})
+# A token, and where to go then. Whoever sends more has no token yet: it must cost nothing.
+_MAX_FORM_BYTES = 8 * 1024
 _NOT_HERE = "A token is only taken over HTTPS, or on this machine."
 
 
@@ -33,7 +35,10 @@ async def get_login(request: Request) -> Response:
 
 @router.post("/ui/login")
 async def log_in(request: Request) -> Response:
-    form = parse_qs((await request.body()).decode("utf-8", "replace"))
+    body = await request.body()
+    if len(body) > _MAX_FORM_BYTES:
+        return _form(request, "", "This is no token.", 413)
+    form = parse_qs(body.decode("utf-8", "replace"))
     token = form.get("token", [""])[0].strip()
     target = _target(form.get("next", [""])[0])
     headers = request_headers(request.scope)

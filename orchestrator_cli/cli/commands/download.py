@@ -76,6 +76,7 @@ def download(
     """
     from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.executions.listings.selection import select_files
+    from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
     from orchestrator_cli.core.transfer.download.downloader import Downloader
 
     app.resumes = True
@@ -83,6 +84,7 @@ def download(
     source = app.source(via, concurrency)
     execution_id = app.resolve(text, source)
     target = directory or Path(execution_id)
+    place = DownloadDirectory(target, is_named=directory is not None)
 
     with (
         app.output.failures_at_the_end(),
@@ -98,7 +100,7 @@ def download(
 
         files = _counted(select_files(source.objects, execution_id, patterns), progress)
         summary = Downloader(
-            transfers, source.objects, target, on_result, overwrite, source.check_readable
+            transfers, source.objects, place, on_result, overwrite, source.check_readable
         ).run(files)
     error = summary.error()
     if error is not None:

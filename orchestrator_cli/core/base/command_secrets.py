@@ -9,7 +9,9 @@ from orchestrator_cli.core.base.text import without_secrets
 
 MASK = "…"
 # How the names of secrets end: API_TOKEN, --password, CLIENT_SECRET_V2, --ssh-key.
-_SECRET = r"(?:token|password|passwd|passphrase|[-_.]pwd|credentials?|secret\w*|[-_.]key|api-?key)"
+_SECRET = (
+    r"(?:token|password|passwd|passphrase|[-_.](?:pass|pwd|key)|credentials?|secret\w*|api-?key)"
+)
 _NAME = rf"[\w.-]*{_SECRET}"
 _VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s;&|<>()"']+)"""
 _SECRET_NAME = re.compile(rf"{_NAME}$", re.IGNORECASE)

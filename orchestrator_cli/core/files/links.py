@@ -1,20 +1,23 @@
-"""Where a link below a root leads, found out step by step and without the kernel following it."""
+"""Where a link leads, found out step by step and without the kernel following it."""
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from enum import StrEnum
 from typing import NamedTuple
 
-from orchestrator_cli.core.files.checks import Parts, same_file
+from orchestrator_cli.core.files.checks import Parts, UnsafeFileError, same_file
 from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.files.tree import Tree
 
 # As many as Linux follows.
 _MOST_LINKS = 40
-_LOOK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Where there is no O_PATH, a link that was named is not followed.
+_LOOK_AT = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOOK = _LOOK_AT | os.O_DIRECTORY
 # Both say "no such thing" of a path.
 _NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
@@ -132,3 +135,47 @@ class _Position:
             return LinkTarget(Leads.OTHER, self.inside)
         leads = Leads.FILE if stat.S_ISREG(status.st_mode) else Leads.OTHER
         return LinkTarget(leads, (*self.inside, name))
+
+
+# --- links to a file that was named ------------------------------------------------------------
+
+
+def open_through_links(path: str) -> io.FileIO:
+    """Open a regular file for reading, which may be another one at each look, as a rotated log is.
+
+    A link on the way counts if it is ours or root's, or belongs to the file's owner: others could
+    have us read for them what only we may. Raises OSError.
+    """
+    here = Directory(os.open("/" if path.startswith("/") else ".", _LOOK))
+    left, owners, links = _names(path), set[int](), 0
+    while left:
+        name = left.pop()
+        descriptor = os.open(name, _LOOK_AT, dir_fd=here.fileno())
+        found = Directory(descriptor)
+        status = found.status()
+        if stat.S_ISLNK(status.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            owners.add(status.st_uid)
+            target = os.readlink("", dir_fd=descriptor)
+            here = Directory(os.open("/", _LOOK)) if target.startswith("/") else here
+            left.extend(_names(target))
+        elif left:
+            here = found
+        else:
+            return _open_for(owners - {0, os.geteuid()}, here, name)
+    raise UnsafeFileError("not a regular file", path)
+
+
+def _names(path: str) -> list[str]:
+    """Return the names of a path, the next one last."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
+
+
+def _open_for(owners: set[int], directory: Directory, name: str) -> io.FileIO:
+    file = directory.open_file(name)
+    if owners - {os.fstat(file.fileno()).st_uid}:
+        file.close()
+        raise UnsafeFileError("a link of another user's leads there", name)
+    return file

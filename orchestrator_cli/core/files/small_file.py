@@ -9,6 +9,8 @@ from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 
 MAX_SETTINGS_BYTES = 1024 * 1024
+# A bundle of certificates has some hundred KiB, AWS's files of thousands of profiles a few MiB.
+_MAX_LIBRARY_BYTES = 16 * 1024 * 1024
 
 
 def read_small_file(
@@ -19,6 +21,25 @@ def read_small_file(
     A FIFO, a directory, a device that never ends, a file over `max_bytes` and one that is not UTF-8
     are a UsageError, as is one that cannot be read.
     """
+    content, found = _read(path, max_bytes)
+    try:
+        return content.decode(), found
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{printable(path)} is not UTF-8") from error
+
+
+def check_small_file(setting: str, path: str | os.PathLike[str]) -> None:
+    """Raise UsageError, which names the setting, for what must not be given to a library to read.
+
+    Libraries wait for the writer of a FIFO, and read what never ends until memory does.
+    """
+    try:
+        _read(path, _MAX_LIBRARY_BYTES)
+    except UsageError as error:
+        raise UsageError(f"{setting}: {error.message}", is_fatal=True) from error
+
+
+def _read(path: str | os.PathLike[str], max_bytes: int) -> tuple[bytes, os.stat_result]:
     name = printable(path)
     try:
         # Opening a FIFO for reading would wait for its writer.
@@ -33,7 +54,4 @@ def read_small_file(
         raise UsageError(f"cannot read {name}: {error.strerror}") from error
     if max(found.st_size, len(content)) > max_bytes:
         raise UsageError(f"{name} is larger than {max_bytes:,} bytes")
-    try:
-        return content.decode(), found
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is not UTF-8") from error
+    return content, found

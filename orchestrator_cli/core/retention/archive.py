@@ -24,6 +24,7 @@ from orchestrator_cli.core.executions.keys import (
 )
 from orchestrator_cli.core.retention.lifecycle.rule import ARCHIVE_CLASSES
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.operations.object_head import parse_http_date
 from orchestrator_cli.core.s3.operations.read import head_object
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
@@ -50,13 +51,11 @@ def parse_restore(header: str | None) -> RestoreState | None:
     """Parse `x-amz-restore` of an object's head."""
     if header is None:
         return None
-    from email.utils import parsedate_to_datetime
-
     found = _EXPIRY.search(header)
     expires_at: datetime | None = None
     if found:
         try:
-            expires_at = parsedate_to_datetime(found[1])
+            expires_at = parse_http_date(found[1])
         except ValueError:
             expires_at = None
     return RestoreState('ongoing-request="true"' in header, expires_at)

@@ -8,6 +8,7 @@ one is a credential.
 from __future__ import annotations
 
 import re
+import traceback
 from typing import Any, NamedTuple
 
 from orchestrator_cli.core.base.errors import (
@@ -25,6 +26,7 @@ from orchestrator_cli.core.http.transport import (
 from orchestrator_cli.core.s3.error_codes import (
     CA_HINT,
     ENDPOINT_HINT,
+    NOT_S3_HINT,
     PROXY_HINT,
     SERVER_HINT,
     ErrorMeaning,
@@ -197,7 +199,22 @@ def map_exception(error: Exception, what: str) -> Exception:
         return UsageError(f"{what}: {error}", hint=hint if error.header else None)
     if type(error).__module__.partition(".")[0] == "botocore":
         return _from_botocore(error, what)
-    return error
+    return _not_s3(what) if _broke_over_answer(error) else error
+
+
+def _not_s3(what: str) -> UnavailableError:
+    return UnavailableError(f"{what}: what answered is not S3", hint=NOT_S3_HINT, retryable=True)
+
+
+def _broke_over_answer(error: Exception) -> bool:
+    """Say whether botocore met an answer that it has no exception for, as a number without digits.
+
+    What it does once a request is on its way is done there.
+    """
+    return any(
+        frame.f_globals.get("__name__") == "botocore.endpoint"
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
 
 
 def _from_botocore(error: Exception, what: str) -> OrchestratorError:

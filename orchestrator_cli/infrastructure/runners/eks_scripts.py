@@ -47,24 +47,30 @@ exit "$code"
 """
 
 # Runs under `orchestrator run`, as if it were the tests: prints what they print, ends as they do.
-# It opens the logs before the tests can put a link in their place, or sees that they did.
+# It opens the logs before the tests can put a link in their place, or sees that they did. A FIFO
+# that gets there at the last moment would hold it up for ever: the guard ends it.
 RELAY = """\
-: >>/output/stdout.log
-: >>/output/stderr.log
-exec 3</output/stdout.log 4</output/stderr.log
-if [ "$(readlink /proc/self/fd/3) $(readlink /proc/self/fd/4)" != \\
-  '/output/stdout.log /output/stderr.log' ]; then
+replaced() {
   echo 'the tests have replaced their logs' >&2
   kill -KILL "$$"
-fi
+}
+(sleep 10; kill -KILL "$$") >/dev/null 2>&1 &
+guard=$!
+for log in /output/stdout.log /output/stderr.log; do
+  dd of="$log" oflag=append,nofollow,nonblock conv=notrunc status=none </dev/null || replaced
+done
+exec 3</output/stdout.log 4</output/stderr.log
+kill "$guard"
+if [ "$(readlink /proc/self/fd/3) $(readlink /proc/self/fd/4)" != \
+  '/output/stdout.log /output/stderr.log' ]; then replaced; fi
+if [ ! -f /proc/self/fd/3 ] || [ ! -f /proc/self/fd/4 ]; then replaced; fi
 : >/execution/ready
 until [ -f /output/code ] || [ -e /execution/ended ]; do sleep 1; done &
 over=$!
 tail -n +1 -f --pid="$over" <&3 &
 tail -n +1 -f --pid="$over" <&4 >&2 &
 wait
-code=
-if [ -f /output/code ]; then code=$(head -c 4 /output/code); fi
+code=$(dd if=/output/code iflag=nofollow,nonblock bs=4 count=1 status=none 2>/dev/null)
 case "$code" in
   129 | 130 | 131 | 132 | 134 | 135 | 136 | 139 | 141 | 142 | 143) kill -"$((code - 128))" "$$" ;;
   # Without a code they were killed with their container; with these they were never started.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from orchestrator_cli.core.executions.keys import live_log_path
 from orchestrator_cli.core.files.checks import same_file
-from orchestrator_cli.core.files.tree import NamedFile
+from orchestrator_cli.core.files.links import open_through_links
 from orchestrator_cli.runner.spool_log import SpooledRun, SpoolLog
 
 _POLL_SECONDS = 0.25
@@ -50,15 +50,16 @@ class FollowedFile:
 
     def _read_new(self) -> Iterator[bytes]:
         if self._file is None:
-            self._file = NamedFile(self._path).open()
+            self._file = open_through_links(self._path)
         yield from self._read_to_end(self._file)
         with contextlib.suppress(FileNotFoundError):
-            found = NamedFile(self._path)
-            if not same_file(found.named, os.fstat(self._file.fileno())):
-                self._file.close()
-                self._file = None
-                self._file = found.open()
-                yield from self._read_to_end(self._file)
+            found = open_through_links(self._path)
+            if same_file(os.fstat(found.fileno()), os.fstat(self._file.fileno())):
+                found.close()
+                return
+            self._file.close()
+            self._file = found
+            yield from self._read_to_end(self._file)
 
     @staticmethod
     def _read_to_end(file: io.FileIO) -> Iterator[bytes]:

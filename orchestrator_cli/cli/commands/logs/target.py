@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import stat
 import sys
@@ -13,6 +14,7 @@ from typing import IO, BinaryIO, cast
 from orchestrator_cli.cli.environment import pager_command, pager_environment
 from orchestrator_cli.core.base.errors import CannotWriteError, ConflictError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.checks import UnsafeFileError, same_file
 from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.files.new_file import create_atomically, write_all
 
@@ -79,12 +81,12 @@ def write_file(blocks: Blocks, path: Path, overwrite: bool) -> None:
     try:
         status = path.stat() if path.exists() else None
         if status is not None and not stat.S_ISREG(status.st_mode):
-            with path.open("wb") as file:
+            with _open_special(path, status) as file:
                 _copy(blocks, file)
         elif status is not None and not overwrite:
             _check_same(blocks, path)
         else:
-            _write_atomically(blocks, path.resolve() if overwrite else path, overwrite)
+            _write_atomically(blocks, _replaced(path) if overwrite else path, overwrite)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
@@ -92,6 +94,24 @@ def write_file(blocks: Blocks, path: Path, overwrite: bool) -> None:
             raise
         message = f"cannot write {printable(path)}: {error.strerror or error}"
         raise CannotWriteError(message) from error
+
+
+@contextlib.contextmanager
+def _open_special(path: Path, status: os.stat_result) -> Iterator[BinaryIO]:
+    """Open a device or a pipe, and nothing that has taken its name meanwhile."""
+    with open(os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC), "wb") as file:
+        if not same_file(os.fstat(file.fileno()), status):
+            raise UnsafeFileError("it was replaced meanwhile", str(path))
+        yield file
+
+
+def _replaced(path: Path) -> Path:
+    """Return what `--overwrite` replaces: where a link of ours leads, or else the name itself.
+
+    Somebody else's link may have been planted.
+    """
+    is_our_link = path.is_symlink() and path.lstat().st_uid == os.geteuid()
+    return path.resolve() if is_our_link else path
 
 
 def _write_atomically(blocks: Blocks, path: Path, overwrite: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
-
 from orchestrator_cli.core.base.errors import (
     AccessError,
     NotFoundError,
@@ -15,6 +13,7 @@ from orchestrator_cli.core.executions.doctor.checker import POLICY_CODES, Findin
 from orchestrator_cli.core.executions.doctor.scratch import FIRST, NO_UPLOAD, TEXT, Scratch
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
 from orchestrator_cli.core.s3.bucket.settings import read_setting
+from orchestrator_cli.core.s3.operations.object_head import parse_http_date
 
 _LARGEST_SKEW_SECONDS = 60
 
@@ -43,9 +42,10 @@ def check_clock(scratch: Scratch) -> Finding:
     """Compare this machine's clock with the server's."""
     answer = scratch.call("list_objects_v2", MaxKeys=1, Prefix=EXECUTIONS_PREFIX)
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    if not date:
+    try:
+        seconds = abs((scratch.now() - parse_http_date(date or "")).total_seconds())
+    except ValueError:
         return Verdict.SKIPPED, "the server does not say its time"
-    seconds = abs((scratch.now() - email.utils.parsedate_to_datetime(date)).total_seconds())
     verdict = Verdict.OK if seconds <= _LARGEST_SKEW_SECONDS else Verdict.DEGRADED
     return verdict, f"{seconds:.0f} s away from the server's; S3 refuses over 15 min"
 

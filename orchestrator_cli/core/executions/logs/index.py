@@ -19,8 +19,8 @@ INDEX_VERSION = 1
 POINT_BYTES = MIB
 MAX_ERROR_LINES = 1000
 TAIL_BYTES = 64 * 1024
-# A log of 5 TiB has as many points as fit.
-MAX_INDEX_BYTES = 256 * MIB
+# What a point or a line takes at most in the text of an index.
+_ENTRY_BYTES = 64
 # Words by which programs say that something went wrong; "0 errors" says that nothing did.
 ERROR_PATTERNS = (
     r"\b(?:ERROR|FATAL|FAILED|FAILURE|PANIC|CRITICAL)\b",
@@ -68,18 +68,23 @@ class LogIndex:
         return gzip.compress(json.dumps(record, separators=(",", ":")).encode(), mtime=0)
 
 
-def parse_index(content: bytes) -> LogIndex | None:
-    """Return a stored index, or None for what is none of this version."""
+def max_index_bytes(log_size_bytes: int) -> int:
+    """Return how large the index of a log can be: anybody may have stored another one."""
+    return _ENTRY_BYTES * (MAX_ERROR_LINES + log_size_bytes // POINT_BYTES + 16)
+
+
+def parse_index(content: bytes, log_size_bytes: int, etag: str) -> LogIndex | None:
+    """Return a stored index, or None for what is none of this version or of this log."""
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        plain = unpacker.decompress(content, MAX_INDEX_BYTES)
+        plain = unpacker.decompress(content, max_index_bytes(log_size_bytes))
         record = parse_json(plain)
-        if record["version"] != INDEX_VERSION or not unpacker.eof:
+        known = record["version"], record["size_bytes"], record["etag"]
+        if known != (INDEX_VERSION, log_size_bytes, etag) or not unpacker.eof:
             return None
-        size, etag, count = record["size_bytes"], record["etag"], record["line_count"]
-        if not (isinstance(size, int) and isinstance(etag, str) and isinstance(count, int)):
-            return None
-        return LogIndex(size, etag, count, _pairs(record["points"]), _pairs(record["errors"]))
+        count = _checked(record["line_count"], log_size_bytes)
+        points, errors = (_pairs(record[name], log_size_bytes) for name in ("points", "errors"))
+        return LogIndex(log_size_bytes, etag, count, points, errors)
     except (zlib.error, ValueError, KeyError, TypeError):
         return None
 
@@ -131,5 +136,14 @@ class _LineCounter:
             yield content
 
 
-def _pairs(points: list[dict[str, Any]]) -> list[tuple[int, int]]:
-    return [(int(point["offset"]), int(point["line"])) for point in points]
+def _pairs(entries: list[dict[str, Any]], most: int) -> list[tuple[int, int]]:
+    pairs = [(_checked(one["offset"], most), _checked(one["line"], most)) for one in entries]
+    if pairs != sorted(pairs):
+        raise ValueError("they are not in order")
+    return pairs
+
+
+def _checked(number: Any, most: int) -> int:
+    if type(number) is not int or not 0 <= number <= most:
+        raise ValueError("not a place in the log")
+    return number

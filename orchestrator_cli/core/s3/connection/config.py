@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from orchestrator_cli.core.base.errors import AccessError, UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.small_file import check_small_file
 from orchestrator_cli.core.s3.errors import map_exception
 
 DEFAULT_REGION = "us-east-1"
@@ -146,21 +147,17 @@ def _load_profile(environment: Mapping[str, str], asked: str | None) -> _Profile
 
 def _load_file(file: str, in_profiles: bool = True) -> dict[str, Any]:
     """Return the sections of a file; none where there is no such file."""
-    if not os.path.isfile(os.path.expanduser(file)):
+    expanded = os.path.expanduser(file)
+    if not os.path.isfile(expanded):
         return {}
+    check_small_file("AWS configuration", expanded)
     from botocore.configloader import load_config, raw_config_parse
     from botocore.exceptions import ConfigParseError
 
     try:
         return dict(load_config(file) if in_profiles else raw_config_parse(file))
-    except (ConfigParseError, OSError) as error:
-        raise map_exception(_unreadable(error, file), printable(file)) from error
-
-
-def _unreadable(error: Exception, file: str) -> Exception:
-    if isinstance(error, OSError):
-        return UsageError(f"cannot read {printable(file)}: {error.strerror}")
-    return error
+    except ConfigParseError as error:
+        raise map_exception(error, printable(file)) from error
 
 
 def _check_endpoint(url: str) -> None:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.errors import expired_after_refresh, map_exception
+from orchestrator_cli.core.s3.connection.credential_files import check_credential_files
+from orchestrator_cli.core.s3.errors import expired_after_refresh, map_exception, no_credentials
 
 # No role lasts as long, and no presigned URL.
 _LONGEST_SECONDS = 8 * 24 * 3600
@@ -102,9 +103,16 @@ def _parse_expiration(text: str | None) -> datetime | None:
 class ChainCredentials:
     """The credentials that botocore's chain finds; botocore refreshes them before they end."""
 
-    def __init__(self, load: Callable[[], Any]) -> None:
-        """`load` goes through the chain anew, and returns botocore's credentials or None."""
+    def __init__(
+        self, load: Callable[[], Any], check_files: Callable[[], None] = lambda: None
+    ) -> None:
+        """`load` goes through the chain anew, and returns botocore's credentials or None.
+
+        `check_files` raises an error for a file that botocore must not read; it reads some of them
+        again each time that credentials are about to end.
+        """
         self._load = load
+        self._check_files = check_files
         self._lock = threading.Lock()
         self._loaded: Any = None
         self._loads = 0
@@ -145,16 +153,17 @@ class ChainCredentials:
                 self._loads += 1
             return self._loaded
 
-    @staticmethod
-    def _freeze(found: Any) -> Credentials:
+    def _freeze(self, found: Any) -> Credentials:
         try:
+            if _is_refreshable(found) and found.refresh_needed():
+                self._check_files()
             # Those of a role are fetched only now, and those about to end are fetched anew.
             frozen = found.get_frozen_credentials()
         except RuntimeError as error:
             # botocore has no type of its own for fresh credentials that have ended already.
             raise expired_after_refresh() from error
         except Exception as error:
-            raise map_exception(error, "credentials") from error
+            raise _explained(error) from error
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token or None)
 
 
@@ -166,7 +175,7 @@ def _load(load: Callable[[], Any]) -> Any:
     try:
         found = load()
     except Exception as error:
-        raise map_exception(error, "credentials") from error
+        raise _explained(error) from error
     if found is None:
         raise AccessError(
             "no AWS credentials found",
@@ -177,21 +186,38 @@ def _load(load: Callable[[], Any]) -> Any:
     return found
 
 
-def chain_credentials(profile: str | None, region: str) -> ChainCredentials:
+def _explained(error: Exception) -> Exception:
+    mapped = map_exception(error, "credentials")
+    if isinstance(mapped, OSError):
+        # A file of a token, which botocore has opened.
+        return no_credentials(f"{printable(mapped.filename)}: {mapped.strerror}")
+    return no_credentials(printable(mapped)) if isinstance(mapped, ValueError) else mapped
+
+
+def chain_credentials(
+    profile: str | None, region: str, environment: Mapping[str, str]
+) -> ChainCredentials:
     """Return what botocore's chain finds for a profile that was asked for by name, or without.
 
-    `region` is where STS is asked for roles.
+    `region` is where STS is asked for roles. botocore reads the process's own variables, of which
+    `environment` is a copy.
     """
+    session: Any = None
+
+    def check_files() -> None:
+        check_credential_files(session, environment)
 
     def load() -> Any:
+        nonlocal session
         # A session of its own each time: what the last one found is kept by it.
         from botocore.session import Session
 
         session = Session(profile=profile)
         session.set_config_variable("region", region)
+        check_files()
         return session.get_credentials()
 
-    return ChainCredentials(load)
+    return ChainCredentials(load, check_files)
 
 
 def _expires_at(found: Any, now: datetime) -> datetime | None:

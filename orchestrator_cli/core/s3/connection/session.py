@@ -8,15 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from orchestrator_cli import __version__
 from orchestrator_cli.core.base.cancellation import BoundToken, CancelToken
-from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy
-from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.files.small_file import check_small_file
 from orchestrator_cli.core.http.transport import RateLimit, Task, Transport
 from orchestrator_cli.core.s3.connection.config import S3Config, resolve_config
 from orchestrator_cli.core.s3.connection.credentials import (
@@ -252,13 +251,13 @@ class S3Session:
             return self._boto
 
     def _check_ca_bundle(self) -> None:
-        """Raise UsageError where the CA's file is missing; botocore says it cannot connect."""
+        """Raise UsageError where the CA's file cannot be read; botocore says it cannot connect."""
         file = self.ca_bundle
-        if file and self.bucket_url.startswith("https:") and not Path(file).exists():
-            raise UsageError(f"AWS_CA_BUNDLE: no such file: {printable(file)}", is_fatal=True)
+        if file and self.bucket_url.startswith("https:"):
+            check_small_file("AWS_CA_BUNDLE", file)
 
 
 def _find_credentials(config: S3Config, environment: Mapping[str, str]) -> CredentialProvider:
     """Return whose credentials are used: a profile that an option names comes before all else."""
     static = None if config.profile else static_credentials(environment)
-    return static or chain_credentials(config.profile, config.region)
+    return static or chain_credentials(config.profile, config.region, environment)

@@ -21,7 +21,7 @@ _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 def parse_head(key: str, response: S3Response, size_bytes: int) -> ObjectMetadata:
     """Parse a head. Raises UnavailableError where it lacks what every S3 says."""
     try:
-        last_modified = _http_date(response.header("last-modified"))
+        last_modified = parse_http_date(response.header("last-modified"))
     except ValueError as error:
         raise unexpected_response(f"look-up of {printable(key)}") from error
     return ObjectMetadata(
@@ -43,14 +43,14 @@ def parse_age_seconds(response: S3Response) -> float | None:
     Both times are whole seconds.
     """
     try:
-        now = _http_date(response.header("date"))
-        return max(0.0, (now - _http_date(response.header("last-modified"))).total_seconds())
+        now = parse_http_date(response.header("date"))
+        return max(0.0, (now - parse_http_date(response.header("last-modified"))).total_seconds())
     except ValueError:
         return None
 
 
 @lru_cache(maxsize=64)
-def _http_date(text: str) -> datetime:
+def parse_http_date(text: str) -> datetime:
     """Parse an HTTP date, the usual form without the import for the others. Raises ValueError."""
     try:
         day, month, year, time_of_day, zone = text.partition(", ")[2].split(" ")

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from orchestrator_cli.core.files.checks import Parts, UnsafeFileError, split_path
-from orchestrator_cli.core.files.directory import Kind
+from orchestrator_cli.core.files.directory import Directory, Kind
 from orchestrator_cli.core.files.new_file import NO_LINKS, create_atomically, write_all
 from orchestrator_cli.core.files.tree import Tree, TreeFile
 from orchestrator_cli.core.files.walk import kind_of
@@ -15,10 +15,14 @@ from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 
 
 class DownloadDirectory:
-    """A directory that a user has named, made when the first file comes. Safe for threads."""
+    """A directory, made when the first file comes. Safe for threads.
 
-    def __init__(self, path: Path) -> None:
+    One that a user has named may be a link; a name that we chose may have been planted.
+    """
+
+    def __init__(self, path: Path, *, is_named: bool = True) -> None:
         self.path = path
+        self._is_named = is_named
         self._tree: Tree | None = None
         self._lock = threading.Lock()
 
@@ -31,9 +35,12 @@ class DownloadDirectory:
 
     def _opened(self) -> Tree:
         with self._lock:
-            if self._tree is None:
+            if self._tree is None and self._is_named:
                 os.makedirs(self.path, exist_ok=True)
                 self._tree = Tree.named(self.path)
+            elif self._tree is None:
+                parent = Directory.open_root(self.path.parent)
+                self._tree = Tree(parent.make_directory(self.path.name), path=self.path)
             return self._tree
 
 

@@ -105,7 +105,7 @@ class Downloader:
         self,
         engine: TransferEngine,
         store: ObjectReader,
-        directory: Path,
+        directory: DownloadDirectory,
         on_result: Callable[[DownloadResult], None],
         overwrite: bool = False,
         check_readable: Callable[[ObjectSummary, str], None] = lambda listed, path: None,
@@ -113,7 +113,7 @@ class Downloader:
         """`check_readable` tells of an archived object, and its path, before it is asked for."""
         self._engine = engine
         self._store = store
-        self._directory = DownloadDirectory(directory)
+        self._directory = directory
         self._on_result = on_result
         self._overwrite = overwrite
         self._check_readable = check_readable

@@ -15,10 +15,10 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key
 from orchestrator_cli.core.executions.logs.finding import list_logs
 from orchestrator_cli.core.executions.logs.index import (
-    MAX_INDEX_BYTES,
     TAIL_BYTES,
     LogIndex,
     index_log,
+    max_index_bytes,
     parse_index,
 )
 from orchestrator_cli.core.executions.record.status_probe import read_raw_record
@@ -57,10 +57,13 @@ def index_execution(store: ArtifactStore, execution_id: str) -> Iterator[Indexed
         yield IndexedLog(name, log.size_bytes, index.line_count, len(index.errors))
 
 
-def read_index(store: ObjectReader, execution_id: str, name: str) -> LogIndex | None:
-    """Return the stored index of a log; None where there is none that can be used."""
+def read_index(
+    store: ObjectReader, execution_id: str, name: str, size_bytes: int, etag: str
+) -> LogIndex | None:
+    """Return the stored index of a log as it is now; None where there is none that can be used."""
     try:
-        return parse_index(store.get(log_index_key(execution_id, name), MAX_INDEX_BYTES).content)
+        stored = store.get(log_index_key(execution_id, name), max_index_bytes(size_bytes))
+        return parse_index(stored.content, size_bytes, etag)
     except (NotFoundError, IntegrityError, ArchivedError):
         return None
 

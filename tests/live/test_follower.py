@@ -233,6 +233,17 @@ def test_finished_execution_without_the_log_ends_it(
         followed.follow(patience=Patience(has_no_end=True))
 
 
+def test_writer_that_was_lost_before_is_given_up_soon(
+    writer: LogWriter, followed: Followed, clock: Clock, recorder: Proxy
+) -> None:
+    inject_later_date(recorder, 301)
+    writer.write(b"one\n")
+    writer.beat()
+    with pytest.raises(WriterGoneError, match="no sign of life for 30"):
+        followed.follow()
+    assert clock.now - 1000 <= 20
+
+
 @pytest.mark.parametrize("fault", [slow_down(), ResetBefore(), DropAnswer(), TruncateAnswer(2)])
 def test_faults_leave_no_gap(
     writer: LogWriter, followed: Followed, clock: Clock, recorder: Proxy, fault: object

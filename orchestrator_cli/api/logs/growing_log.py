@@ -70,8 +70,7 @@ class GrowingLog:
                 # What was there before we looked is no sign of life.
                 self.state = self.state if is_first else LogState.GROWING
             self._polled_at = self._clock()
-            quiet_since = max(self._grew_at, self._looked_at)
-            if self._reader.has_ended or self._polled_at - quiet_since >= _LOOK_SECONDS:
+            if self._is_look_due():
                 self._look()
 
     def read(self, offset: int, length: int, wait_seconds: float = 0.0) -> LogBytes:
@@ -114,6 +113,12 @@ class GrowingLog:
         self._kept = LiveChunk(kept.offset + cut, data[cut:], line)
         self.size_bytes = self._kept.end
         self._grew_at = self._clock()
+
+    def _is_look_due(self) -> bool:
+        # Whoever is called lost may be there again: nobody may give up for want of a look.
+        if self._reader.has_ended or self.state is LogState.LOST:
+            return True
+        return self._polled_at - max(self._grew_at, self._looked_at) >= _LOOK_SECONDS
 
     def _look(self) -> None:
         self._looked_at = self._clock()

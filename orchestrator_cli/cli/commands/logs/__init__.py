@@ -193,7 +193,8 @@ def _names(shown: LogSource) -> tuple[str, ...]:
     from orchestrator_cli.core.executions.logs.finding import first_log, no_such_log
 
     stored = shown.list_stored()
-    sizes = stored.sizes(shown.live.names() if stored.is_running else {})
+    # Whoever finished an execution may not have had what its writer left in S3.
+    sizes = stored.sizes(shown.live.names() if stored.is_running or not stored.logs else {})
     if not sizes and stored.is_running and shown.patience is not None:
         sizes = stored.sizes(shown.live.wait_for_names())
     first = first_log(sizes)

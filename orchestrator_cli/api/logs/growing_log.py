@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from orchestrator_cli.api.logs.growing_content import GrowingContent
 from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogBytes, LogState
 from orchestrator_cli.core.base.errors import AccessError
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
@@ -72,6 +73,10 @@ class GrowingLog:
             self._polled_at = self._clock()
             if self._is_look_due():
                 self._look()
+
+    def content(self) -> GrowingContent:
+        """Return all that is there of it, for one who reads it once."""
+        return GrowingContent(self._store, self._execution_id, self._log)
 
     def read(self, offset: int, length: int, wait_seconds: float = 0.0) -> LogBytes:
         """Return a part of it; only its beginning is read from the storage anew."""

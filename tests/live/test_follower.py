@@ -126,6 +126,17 @@ def test_quiet_log_is_looked_at_every_five_seconds(
     assert operations["GetObject"] + operations["HeadObject"] < 1200 / 5 + 2 * 1200 / 30 + 50
 
 
+def test_log_that_never_rests_takes_about_a_request_a_second(
+    writer: LogWriter, followed: Followed, clock: Clock, recorder: Proxy
+) -> None:
+    for second in range(0, 60, 2):
+        clock.at(second + 0.9, lambda n=second: writer.write(b"%d\n" % n))  # type: ignore[misc]
+    clock.at(61, lambda: writer.write(b""))
+    clock.at(61, writer.store)
+    assert followed.follow() == writer.written
+    assert 60 <= recorder.count("GetObject") <= 66
+
+
 @pytest.mark.parametrize("cut", [0, 3, 10])
 def test_final_object_ends_it_where_the_segments_were_given_up(
     writer: LogWriter, followed: Followed, clock: Clock, cut: int

@@ -87,6 +87,11 @@ def test_all_that_is_there_of_a_growing_log_is_one_text(
     assert recorder.count("ListObjectsV2") < 10
     head = server.get(path, "HEAD", redirect=False)
     assert (head.status, head.headers["content-type"]) == (200, answer.headers["content-type"])
+    for count in (1, 3, 10_000):
+        last = b"\n".join(writer.written.rsplit(b"\n", count)[1:])
+        assert server.get(f"{path}?tail={count}").data == last
+    assert server.get(f"{path}?tail=100000").data == writer.written
+    assert server.get(f"{path}?tail=0").data == b""
     # What cannot follow without a gap is left out.
     s3.delete_object(Bucket=bucket, Key=live_segment_key(writer.execution_id, writer.log, 0))
     assert server.get(path).data == writer.written[len(lines[0]) :]
@@ -106,10 +111,20 @@ def test_log_of_a_lost_writer_and_one_that_is_not_there(
     base = f"/executions/{writer.execution_id}/logs"
     answer = server.get(f"{base}/stdout.log/bytes?offset=4&wait=20")
     assert (answer.status, answer.data, answer.headers["x-log-state"]) == (200, b"", "lost")
+    pages = ("/ui/", f"/ui/executions/{writer.execution_id}")
+    for path in pages:
+        assert b"? lost</span>" in server.get(path).data
+    told = server.get(pages[1]).data
+    assert f"orchestrator salvage {writer.execution_id}".encode() in told
+    assert b"its writer is gone" in told
     date.seconds = 0
     writer.write(b"two\n")
     again = server.get(f"{base}/stdout/bytes?offset=4&wait=20")
     assert (again.data, again.headers["x-log-state"]) == (b"two\n", "growing")
+    for count, last in ((1, b"two\n"), (2, b"one\ntwo\n")):
+        assert server.get(f"{base}/stdout?tail={count}").data == last
+    for path in pages:
+        assert "● running</span>" in server.get(path).data.decode()
     for path in (f"{base}/stderr/bytes", f"{base}/nothing/bytes"):
         problem(server.get(f"{path}?wait=1"), 404, "not-found")
     problem(server.get(f"{base}/stdout/bytes?wait=21"), 400, "usage")

@@ -74,6 +74,19 @@ class GrowingLog:
             if self._is_look_due():
                 self._look()
 
+    def tail(self, lines: int, most_bytes: int) -> bytes:
+        """Return the last lines that are there, so many bytes of them at most."""
+        end = start = self.read(0, 0).size_bytes
+        data = b""
+        while start > max(0, end - most_bytes) and data.count(b"\n", 0, -1) < lines:
+            wanted = max(0, end - most_bytes, start - MAX_READ_BYTES)
+            part = self.read(wanted, start - wanted)
+            data = bytes(part.data) + data
+            # Where it begins later than was asked for, what is before has expired.
+            start = wanted if part.offset == wanted else 0
+        before, *found = data[:-1].rsplit(b"\n", lines) if lines else (data,)
+        return data[len(before) + 1 :] if len(found) == lines else data
+
     def content(self) -> GrowingContent:
         """Return all that is there of it, for one who reads it once."""
         return GrowingContent(self._store, self._execution_id, self._log)

@@ -14,7 +14,7 @@ from orchestrator_cli.api.json import encode
 from orchestrator_cli.api.logs.growing_content import GrowingContent
 from orchestrator_cli.api.logs.growing_log import GrowingLog
 from orchestrator_cli.api.reads.execution_query import ExecutionQuery
-from orchestrator_cli.api.reads.read_service import ReadService
+from orchestrator_cli.api.reads.read_service import MAX_TAIL_BYTES, ReadService
 from orchestrator_cli.api.schemas import (
     ERRORS,
     REDIRECT,
@@ -116,22 +116,38 @@ async def get_log(request: Request, execution_id: Id, name: LogName, tail: Tail 
     One that is still being written is sent as far as it is stored.
     """
     services = services_of(request)
+    method = request.scope[ASKED_METHOD]
     if tail is not None:
         lines = await services.workers.run_read(
-            lambda: services.reads.log_tail(execution_id, name, tail)
+            lambda: _last_lines(services, execution_id, name, tail)
         )
         return Response(lines, headers=_AS_IT_IS, media_type=_TEXT)
-    method = request.scope[ASKED_METHOD]
     try:
         return await _redirect(request, lambda reads: reads.log_url(execution_id, name, method))
     except NotFoundError as error:
-        if error.is_fatal:
-            raise
-        growing = await services.workers.run_read(lambda: services.logs.open(execution_id, name))
-        if not isinstance(growing, GrowingLog):
-            raise
+        missing = error
+    growing = await services.workers.run_read(
+        lambda: _growing(services, execution_id, name, missing)
+    )
     steps = _steps(services, growing.content()) if method == "GET" else ()
     return StreamingResponse(steps, headers=_AS_IT_IS, media_type=_TEXT)
+
+
+def _last_lines(services: Services, execution_id: str, name: str, lines: int) -> bytes:
+    try:
+        return services.reads.log_tail(execution_id, name, lines)
+    except NotFoundError as error:
+        return _growing(services, execution_id, name, error).tail(lines, MAX_TAIL_BYTES)
+
+
+def _growing(
+    services: Services, execution_id: str, name: str, missing: NotFoundError
+) -> GrowingLog:
+    """Return a log that is being written, or raise why there is no other."""
+    log = None if missing.is_fatal else services.logs.open(execution_id, name)
+    if isinstance(log, GrowingLog):
+        return log
+    raise missing
 
 
 async def _steps(services: Services, content: GrowingContent) -> AsyncIterator[bytes]:

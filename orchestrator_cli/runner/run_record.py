@@ -92,8 +92,9 @@ class RunOutcome:
     """What became of a run's output.
 
     `stored` says that the spool holds nothing that S3 lacks; where it does, `resumes` says whether
-    to try again can help. `problems` are lines for the user,
-    one a file. `measured` are counts for whoever writes the metrics, in the form that
+    to try again can help, and `displaced` are files of the spool, by their path in the execution,
+    where something else is stored for ever. `problems` are lines for the user, one a file.
+    `measured` are counts for whoever writes the metrics, in the form that
     `MetricsSnapshot.from_list` takes.
     """
 
@@ -102,6 +103,7 @@ class RunOutcome:
     summary: str = ""
     problems: list[str] = field(default_factory=list)
     exit_code: int = 0
+    displaced: dict[str, str] = field(default_factory=dict)
     artifacts_failed: bool = False
     measured: list[Any] | None = None
 

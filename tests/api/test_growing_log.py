@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from orchestrator_cli.core.executions.keys import live_segment_key
 from tests.support.executions import put_execution
 from tests.support.live import LogWriter, inject_later_date
 from tests.support.proxy import Proxy
@@ -69,6 +71,35 @@ def test_growing_log_is_served_and_fifty_listeners_cost_what_one_costs(
     assert "etag" in whole.headers
 
 
+def test_all_that_is_there_of_a_growing_log_is_one_text(
+    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
+) -> None:
+    writer = LogWriter(s3, bucket, put_execution(s3, bucket))
+    lines = [f"{number} größe\n".encode() for number in range(100)]
+    writer.write(*lines, random.Random(5).randbytes(3 * MIB), b"no newline")
+    writer.beat()
+    server = serve()
+    path = f"/executions/{writer.execution_id}/logs/stdout"
+    answer = server.get(path, redirect=False)
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert answer.data == writer.written
+    # Not one for each piece.
+    assert recorder.count("ListObjectsV2") < 10
+    head = server.get(path, "HEAD", redirect=False)
+    assert (head.status, head.headers["content-type"]) == (200, answer.headers["content-type"])
+    for count in (1, 3, 10_000):
+        last = b"\n".join(writer.written.rsplit(b"\n", count)[1:])
+        assert server.get(f"{path}?tail={count}").data == last
+    assert server.get(f"{path}?tail=100000").data == writer.written
+    assert server.get(f"{path}?tail=0").data == b""
+    # What cannot follow without a gap is left out.
+    s3.delete_object(Bucket=bucket, Key=live_segment_key(writer.execution_id, writer.log, 0))
+    assert server.get(path).data == writer.written[len(lines[0]) :]
+    page = server.get(f"/ui/executions/{writer.execution_id}/logs/stdout").data.decode()
+    assert page.count(f'href="../../../../executions/{writer.execution_id}/logs/stdout"') == 3
+    problem(server.get(f"/executions/{writer.execution_id}/logs/stderr"), 404, "not-found")
+
+
 def test_log_of_a_lost_writer_and_one_that_is_not_there(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
@@ -80,10 +111,20 @@ def test_log_of_a_lost_writer_and_one_that_is_not_there(
     base = f"/executions/{writer.execution_id}/logs"
     answer = server.get(f"{base}/stdout.log/bytes?offset=4&wait=20")
     assert (answer.status, answer.data, answer.headers["x-log-state"]) == (200, b"", "lost")
+    pages = ("/ui/", f"/ui/executions/{writer.execution_id}")
+    for path in pages:
+        assert b"? lost</span>" in server.get(path).data
+    told = server.get(pages[1]).data
+    assert f"orchestrator salvage {writer.execution_id}".encode() in told
+    assert b"its writer is gone" in told
     date.seconds = 0
     writer.write(b"two\n")
     again = server.get(f"{base}/stdout/bytes?offset=4&wait=20")
     assert (again.data, again.headers["x-log-state"]) == (b"two\n", "growing")
+    for count, last in ((1, b"two\n"), (2, b"one\ntwo\n")):
+        assert server.get(f"{base}/stdout?tail={count}").data == last
+    for path in pages:
+        assert "● running</span>" in server.get(path).data.decode()
     for path in (f"{base}/stderr/bytes", f"{base}/nothing/bytes"):
         problem(server.get(f"{path}?wait=1"), 404, "not-found")
     problem(server.get(f"{base}/stdout/bytes?wait=21"), 400, "usage")

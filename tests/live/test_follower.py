@@ -126,6 +126,17 @@ def test_quiet_log_is_looked_at_every_five_seconds(
     assert operations["GetObject"] + operations["HeadObject"] < 1200 / 5 + 2 * 1200 / 30 + 50
 
 
+def test_log_that_never_rests_takes_about_a_request_a_second(
+    writer: LogWriter, followed: Followed, clock: Clock, recorder: Proxy
+) -> None:
+    for second in range(0, 60, 2):
+        clock.at(second + 0.9, lambda n=second: writer.write(b"%d\n" % n))  # type: ignore[misc]
+    clock.at(61, lambda: writer.write(b""))
+    clock.at(61, writer.store)
+    assert followed.follow() == writer.written
+    assert 60 <= recorder.count("GetObject") <= 66
+
+
 @pytest.mark.parametrize("cut", [0, 3, 10])
 def test_final_object_ends_it_where_the_segments_were_given_up(
     writer: LogWriter, followed: Followed, clock: Clock, cut: int
@@ -231,6 +242,17 @@ def test_finished_execution_without_the_log_ends_it(
     clock.at(10, lambda: put_execution(s3, bucket, execution, status="completed", result="error"))
     with pytest.raises(WriterGoneError, match=r"stdout\.log was not stored; it ends at byte 4"):
         followed.follow(patience=Patience(has_no_end=True))
+
+
+def test_writer_that_was_lost_before_is_given_up_soon(
+    writer: LogWriter, followed: Followed, clock: Clock, recorder: Proxy
+) -> None:
+    inject_later_date(recorder, 301)
+    writer.write(b"one\n")
+    writer.beat()
+    with pytest.raises(WriterGoneError, match="no sign of life for 30"):
+        followed.follow()
+    assert clock.now - 1000 <= 20
 
 
 @pytest.mark.parametrize("fault", [slow_down(), ResetBefore(), DropAnswer(), TruncateAnswer(2)])

@@ -64,6 +64,7 @@ ROWS = [
     row(f"executions/{FIRST}/metadata.json", 300, latest=False),
     row(f"executions/{FIRST}/artifacts/custom/gone", None, None, marker=True),
     row("history/date=2026-01-15/x.json", 10),
+    row(f"live/{SECOND}/logs/stdout.log/{0:020d}", 0),
     row(f"executions/{FIRST}/metadata.json", 400),
 ]
 
@@ -145,11 +146,12 @@ def check(records: list[Any]) -> None:
     assert [one["group"] for one in records] == [FIRST, SECOND, None]
     # Two current objects and a noncurrent version; no delete marker.
     assert (first["objects"], first["size_bytes"]) == (3, 1024 + 300 + 400)
-    assert (second["objects"], second["size_bytes"]) == (1, 5 * 1024**3)
+    # One, and the end of its live log.
+    assert (second["objects"], second["size_bytes"]) == (2, 5 * 1024**3)
     # The hand-made sum of one object of 5 GiB: see test_cost_arithmetic.
     assert second["dollars_per_month"] == 0.004950206
     # 642 × 0.005 / 1,000: the parts follow from the ETag.
-    assert second["request_dollars"] == 0.00321
+    assert second["request_dollars"] == 0.003215
     assert total["inventory_created_at"] == "2026-02-01T00:00:00Z"
     assert total["rules"] == "default"
 
@@ -192,7 +194,7 @@ def test_classes_of_an_inventory(cli: RunCommand, manifest: Path) -> None:
     )
     assert [(one["group"], one["objects"]) for one in groups] == [
         ("DEEP_ARCHIVE", 1),
-        ("STANDARD", 3),
+        ("STANDARD", 4),
     ]
     assert total["executions"] == 2
 

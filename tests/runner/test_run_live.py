@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.conftest import RunCommand
 from tests.runner.test_run import wait_for
 from tests.support import faults
 from tests.support.commands_run import record, run_id, spools, stored
+from tests.support.live import inject_later_date
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
@@ -189,6 +191,44 @@ def test_resumed_run_stores_its_spool_where_live_segments_have_other_bytes(
     assert live(s3, bucket, execution_id) == seen
     assert b"hold other bytes from byte 0 on" in files["logs/runner.log"]
     assert b"live logs are off" in files["logs/runner.log"]
+
+
+def test_resumed_run_keeps_what_its_salvaged_log_lacks(
+    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    process, command, execution_id = start_ticking(cli_process, s3, bucket)
+    for group in (process.pid, command):
+        os.killpg(group, signal.SIGKILL)
+    process.wait()
+    (spool,) = spools()
+    log = spool / "logs" / OUT
+    with log.open("ab") as more:
+        more.write(b"not live yet\n")
+    whole = log.read_bytes()
+    inject_later_date(recorder, 3601)
+    wait_for(lambda: cli_process.run("salvage", execution_id).exit_code == 0)
+    salvaged = stored(s3, bucket, execution_id)["logs/stdout.log"]
+    assert len(salvaged) < len(whole)
+    result = cli_process.run("run", "--resume", spool).expect(3)
+    said = f"the stored log ends at byte {len(salvaged):,}, as when it was salvaged"
+    assert said in result.err
+    files = stored(s3, bucket, execution_id)
+    assert files["logs/stdout.log"] == salvaged
+    assert files.keys() >= {"logs/stderr.log", "logs/runner.log", "artifacts/results.json"}
+    kept = record(s3, bucket, execution_id)
+    assert (kept["result"], kept["artifact_status"]) == ("error", "artifact_error")
+    (failure,) = kept["failures"]
+    assert failure["path"] == "logs/stdout.log"
+    assert said in failure["error"]
+    assert failure["error"].endswith(
+        f"{len(whole) - len(salvaged)} more bytes are kept in {kept['run']['host']}:{log}"
+    )
+    assert log.read_bytes() == whole
+    # What it says to type stores the whole.
+    line = next(one for one in result.err.splitlines() if f"upload {execution_id} -" in one)
+    words, _, source = line.partition(" <")
+    cli_process.run(*shlex.split(words)[1:], stdin=Path(source).read_bytes()).ok()
+    assert stored(s3, bucket, execution_id)["artifacts/custom/whole-stdout.log"] == whole
 
 
 # --- files that grow -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from orchestrator_cli.api.logs.growing_content import GrowingContent
 from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogBytes, LogState
 from orchestrator_cli.core.base.errors import AccessError
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
@@ -70,9 +71,25 @@ class GrowingLog:
                 # What was there before we looked is no sign of life.
                 self.state = self.state if is_first else LogState.GROWING
             self._polled_at = self._clock()
-            quiet_since = max(self._grew_at, self._looked_at)
-            if self._reader.has_ended or self._polled_at - quiet_since >= _LOOK_SECONDS:
+            if self._is_look_due():
                 self._look()
+
+    def tail(self, lines: int, most_bytes: int) -> bytes:
+        """Return the last lines that are there, so many bytes of them at most."""
+        end = start = self.read(0, 0).size_bytes
+        data = b""
+        while start > max(0, end - most_bytes) and data.count(b"\n", 0, -1) < lines:
+            wanted = max(0, end - most_bytes, start - MAX_READ_BYTES)
+            part = self.read(wanted, start - wanted)
+            data = bytes(part.data) + data
+            # Where it begins later than was asked for, what is before has expired.
+            start = wanted if part.offset == wanted else 0
+        before, *found = data[:-1].rsplit(b"\n", lines) if lines else (data,)
+        return data[len(before) + 1 :] if len(found) == lines else data
+
+    def content(self) -> GrowingContent:
+        """Return all that is there of it, for one who reads it once."""
+        return GrowingContent(self._store, self._execution_id, self._log)
 
     def read(self, offset: int, length: int, wait_seconds: float = 0.0) -> LogBytes:
         """Return a part of it; only its beginning is read from the storage anew."""
@@ -114,6 +131,12 @@ class GrowingLog:
         self._kept = LiveChunk(kept.offset + cut, data[cut:], line)
         self.size_bytes = self._kept.end
         self._grew_at = self._clock()
+
+    def _is_look_due(self) -> bool:
+        # Whoever is called lost may be there again: nobody may give up for want of a look.
+        if self._reader.has_ended or self.state is LogState.LOST:
+            return True
+        return self._polled_at - max(self._grew_at, self._looked_at) >= _LOOK_SECONDS
 
     def _look(self) -> None:
         self._looked_at = self._clock()

@@ -30,7 +30,6 @@ class LogView:
     archived: str | None = None
     hint: str | None = None
     kept: str = ""
-    is_stored: bool = True
 
 
 def log_view(reads: ReadService, logs: LogService, text: str, name: str) -> LogView:
@@ -48,7 +47,7 @@ def log_view(reads: ReadService, logs: LogService, text: str, name: str) -> LogV
     view = LogView(execution_id, row, short, list(dict.fromkeys(names)), size)
     if listed is None:
         size = logs.open(execution_id, short).read(0, 0).size_bytes
-        return replace(view, size_bytes=size, is_stored=False)
+        return replace(view, size_bytes=size)
     try:
         ArchiveInspector(reads.store, reads.now()).check_readable(listed, f"logs/{short}.log")
     except ArchivedError as error:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from orchestrator_cli.api.guard.middleware import ASKED_METHOD
 from orchestrator_cli.api.json import encode
+from orchestrator_cli.api.logs.growing_content import GrowingContent
+from orchestrator_cli.api.logs.growing_log import GrowingLog
 from orchestrator_cli.api.reads.execution_query import ExecutionQuery
-from orchestrator_cli.api.reads.read_service import ReadService
+from orchestrator_cli.api.reads.read_service import MAX_TAIL_BYTES, ReadService
 from orchestrator_cli.api.schemas import (
     ERRORS,
     REDIRECT,
@@ -23,8 +25,8 @@ from orchestrator_cli.api.schemas import (
     Id,
     JudgedExecution,
 )
-from orchestrator_cli.api.services import services_of
-from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.api.services import Services, services_of
+from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 
 router = APIRouter()
 _EXECUTION = "/executions/{execution_id}"
@@ -35,6 +37,14 @@ Glob = Annotated[
 Limit = Annotated[int, Query(ge=1, le=1000, description="Files a page.")]
 FilePath = Annotated[str, Path(description="As listed.", max_length=1024)]
 LogName = Annotated[str, Path(description="stdout, stderr, runner or bench.", max_length=64)]
+_TEXT = "text/plain; charset=utf-8"
+_AS_IT_IS = {
+    "Content-Disposition": "inline",
+    "Cache-Control": "no-store",
+    # Said, because what says nothing is packed, and then waits until there is more of it.
+    "Content-Encoding": "identity",
+}
+_LOG_AS_TEXT = "With tail, or of a log that is still being written: what is stored of it."
 Tail = Annotated[
     int | None, Query(ge=0, le=100_000, description="The last N lines as text, 4 MiB at most.")
 ]
@@ -98,19 +108,51 @@ async def get_artifact(request: Request, execution_id: Id, path: FilePath) -> Re
     tags=["files"],
     response_class=Response,
     status_code=307,
-    responses=REDIRECT | {200: {"description": "With tail.", "content": {"text/plain": {}}}},
+    responses=REDIRECT | {200: {"description": _LOG_AS_TEXT, "content": {"text/plain": {}}}},
 )
 async def get_log(request: Request, execution_id: Id, name: LogName, tail: Tail = None) -> Response:
-    """Redirect to a log, which a browser shows in place; or return its last lines."""
-    if tail is None:
-        method = request.scope[ASKED_METHOD]
-        return await _redirect(request, lambda reads: reads.log_url(execution_id, name, method))
+    """Redirect to a log, which a browser shows in place; or return its last lines.
+
+    One that is still being written is sent as far as it is stored.
+    """
     services = services_of(request)
-    lines = await services.workers.run_read(
-        lambda: services.reads.log_tail(execution_id, name, tail)
+    method = request.scope[ASKED_METHOD]
+    if tail is not None:
+        lines = await services.workers.run_read(
+            lambda: _last_lines(services, execution_id, name, tail)
+        )
+        return Response(lines, headers=_AS_IT_IS, media_type=_TEXT)
+    try:
+        return await _redirect(request, lambda reads: reads.log_url(execution_id, name, method))
+    except NotFoundError as error:
+        missing = error
+    growing = await services.workers.run_read(
+        lambda: _growing(services, execution_id, name, missing)
     )
-    headers = {"Content-Disposition": "inline", "Cache-Control": "no-store"}
-    return Response(lines, headers=headers, media_type="text/plain; charset=utf-8")
+    steps = _steps(services, growing.content()) if method == "GET" else ()
+    return StreamingResponse(steps, headers=_AS_IT_IS, media_type=_TEXT)
+
+
+def _last_lines(services: Services, execution_id: str, name: str, lines: int) -> bytes:
+    try:
+        return services.reads.log_tail(execution_id, name, lines)
+    except NotFoundError as error:
+        return _growing(services, execution_id, name, error).tail(lines, MAX_TAIL_BYTES)
+
+
+def _growing(
+    services: Services, execution_id: str, name: str, missing: NotFoundError
+) -> GrowingLog:
+    """Return a log that is being written, or raise why there is no other."""
+    log = None if missing.is_fatal else services.logs.open(execution_id, name)
+    if isinstance(log, GrowingLog):
+        return log
+    raise missing
+
+
+async def _steps(services: Services, content: GrowingContent) -> AsyncIterator[bytes]:
+    while data := await services.workers.run_read(content.step):
+        yield data
 
 
 async def _redirect(request: Request, work: Callable[[ReadService], str]) -> Response:

@@ -105,9 +105,9 @@ def log_tail_key(execution_id: str, log: str) -> str:
     return f"{derived_prefix(execution_id)}tail/{log}.log"
 
 
-def key_after_execution(execution_id: str) -> str:
+def key_after_execution(execution_id: str, prefix: str = EXECUTIONS_PREFIX) -> str:
     """Return what sorts behind everything of one execution, and before all of the next."""
-    return f"{EXECUTIONS_PREFIX}{execution_id}0"
+    return f"{prefix}{execution_id}0"
 
 
 def parse_execution_prefix(prefix: str) -> str | None:
@@ -144,10 +144,13 @@ def parse_artifact_key(key: str) -> tuple[str, str] | None:
     return execution_id, path
 
 
-def key_execution_id(key: str) -> str | None:
-    """Return the execution that any key below `executions/` belongs to; None for foreign ones."""
-    execution_id, separator, _ = key.removeprefix(EXECUTIONS_PREFIX).partition("/")
-    owned = key.startswith(EXECUTIONS_PREFIX) and separator and is_execution_id(execution_id)
+def key_execution_id(key: str, prefix: str = EXECUTIONS_PREFIX) -> str | None:
+    """Return the execution that any key below a prefix belongs to; None for foreign ones.
+
+    The prefix is `executions/`, or `live/`.
+    """
+    execution_id, separator, _ = key.removeprefix(prefix).partition("/")
+    owned = key.startswith(prefix) and separator and is_execution_id(execution_id)
     return execution_id if owned else None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX
+from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, LIVE_PREFIX
 from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
 from orchestrator_cli.core.retention.lifecycle.rule import ApiRule, conditions
 from orchestrator_cli.core.retention.prices import ARCHIVE_MINIMUM_DAYS
@@ -38,7 +38,7 @@ class RuleAction:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What a configuration does below `executions/`, in a form that is quick to apply.
+    """What a configuration does below `executions/` and `live/`, in a form that is quick to apply.
 
     `aborts_uploads`: a rule ends unfinished uploads.
     """
@@ -85,13 +85,19 @@ def _is_ours(rule: ApiRule) -> bool:
     return EXECUTIONS_PREFIX.startswith(prefix)
 
 
+def _counts(prefix: str) -> bool:
+    """Whether a rule's prefix has to do with what is counted."""
+    counted = (EXECUTIONS_PREFIX, LIVE_PREFIX)
+    return any(prefix.startswith(one) or one.startswith(prefix) for one in counted)
+
+
 def _rule_actions(rule: ApiRule, minimum_bytes: int) -> Iterator[RuleAction]:
     asked = dict(conditions(rule))
     prefix = str(asked.pop("Prefix", ""))
     names_size = not asked.keys().isdisjoint(("ObjectSizeGreaterThan", "ObjectSizeLessThan"))
     over = int(asked.pop("ObjectSizeGreaterThan", -1))
     under = asked.pop("ObjectSizeLessThan", float("inf"))
-    if asked or not (prefix.startswith(EXECUTIONS_PREFIX) or _is_ours(rule)):
+    if asked or not _counts(prefix):
         return
     for move in rule.get("Transitions", []):
         if "Days" in move and move.get("StorageClass") in COLDNESS:

@@ -13,6 +13,7 @@ from typing import Protocol
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
+    LIVE_PREFIX,
     execution_prefix,
     key_execution_id,
     live_prefix,
@@ -55,23 +56,28 @@ def list_usage(
 ) -> Iterator[ExecutionUsage]:
     """Yield what each execution of a time window stores, in time order, by listing.
 
-    About a request a thousand objects, and one more a sub-window. Foreign keys are left out.
+    Segments of live logs are among it for as long as they are there. About a request a thousand
+    objects, one more a sub-window, and one for where no log is live. Foreign keys are left out.
     """
-    listing: Listing[ObjectSummary, ExecutionUsage] = Listing(
-        partial(store.list_objects, EXECUTIONS_PREFIX),
-        attrgetter("key"),
-        partial(_add_objects, forecaster=forecaster),
-        itemgetter(0),
-    )
-    return merge_same_execution(list_window(listing, Window.of(since, until), ahead, _FIRST_PAGES))
+
+    def below(prefix: str) -> Iterator[ExecutionUsage]:
+        listing: Listing[ObjectSummary, ExecutionUsage] = Listing(
+            partial(store.list_objects, prefix),
+            attrgetter("key"),
+            partial(_add_objects, prefix=prefix, forecaster=forecaster),
+            itemgetter(0),
+        )
+        return list_window(listing, Window.of(since, until, prefix), ahead, _FIRST_PAGES)
+
+    return join_usages(below(EXECUTIONS_PREFIX), below(LIVE_PREFIX))
 
 
 def _add_objects(
-    objects: Iterable[ObjectSummary], forecaster: LifecycleForecaster
+    objects: Iterable[ObjectSummary], prefix: str, forecaster: LifecycleForecaster
 ) -> list[ExecutionUsage]:
     found: list[ExecutionUsage] = []
     for listed in objects:
-        execution_id = key_execution_id(listed.key)
+        execution_id = key_execution_id(listed.key, prefix)
         if execution_id is not None:
             if not found or found[-1][0] != execution_id:
                 found.append((execution_id, Usage(executions=1)))
@@ -89,6 +95,11 @@ def merge_same_execution(parts: Iterable[ExecutionUsage]) -> Iterator[ExecutionU
         # One execution, in however many parts it was found.
         whole.executions = 1
         yield execution_id, whole
+
+
+def join_usages(*streams: Iterable[ExecutionUsage]) -> Iterator[ExecutionUsage]:
+    """Join streams that are in time order."""
+    return merge_same_execution(heapq.merge(*streams, key=itemgetter(0)))
 
 
 # --- named executions ------------------------------------------------------------------------
@@ -147,13 +158,6 @@ def _measure(upload: IncompleteUpload) -> Operation[ExecutionUsage | None]:
     return key_execution_id(upload.key) or "", usage
 
 
-def include_incomplete(
-    usages: Iterable[ExecutionUsage], unfinished: Iterable[ExecutionUsage]
-) -> Iterator[ExecutionUsage]:
-    """Join two streams in time order."""
-    return merge_same_execution(heapq.merge(usages, unfinished, key=itemgetter(0)))
-
-
 # --- groups ----------------------------------------------------------------------------------
 
 
@@ -195,12 +199,14 @@ def inventory_usage(
     """Yield what each execution of an inventory stores, in time order.
 
     The lists of an inventory are in no certain order, so each execution stays in memory, in about
-    a KiB, until all are read. Noncurrent versions count, and no rule is applied to them.
+    a KiB, until all are read. Segments of live logs count, and noncurrent versions, to which no
+    rule is applied.
     """
     found: dict[str, Usage] = {}
     unruled = LifecycleForecaster(Retention(), forecaster.now)
     for item in objects:
-        execution_id = key_execution_id(item.listed.key)
+        key = item.listed.key
+        execution_id = key_execution_id(key) or key_execution_id(key, LIVE_PREFIX)
         if execution_id is not None and is_meant(execution_id):
             usage = found.setdefault(execution_id, Usage(executions=1))
             usage.add_object(item.listed, forecaster if item.is_latest else unruled)

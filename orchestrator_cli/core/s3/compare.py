@@ -79,6 +79,18 @@ def content_equals(
     return same
 
 
+def begins_with_stored(
+    source: RandomAccessReader,
+    size_bytes: int,
+    head: ObjectMetadata,
+    open_stored: Callable[[], RandomAccessReader],
+) -> bool:
+    """Return True if a stored object holds the first of these bytes and not all of them."""
+    return head.size_bytes < size_bytes and content_equals(
+        source, head.size_bytes, head, open_stored
+    )
+
+
 def matches_stored(
     source: RandomAccessReader,
     size_bytes: int,

@@ -14,7 +14,8 @@ class FileResults:
 
     A failure stays one: of two files for one path, the one that is not stored counts. `write` takes
     lines for runner.log. `left_in_spool` says that S3 lacks something of the spool, `resumes` that
-    a later try may store some of it.
+    a later try may store some of it; `displaced` are files of the spool, by their path in the
+    execution, where something else is stored for ever.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
@@ -24,18 +25,19 @@ class FileResults:
         self.problems: list[str] = []
         self.left_in_spool = False
         self.resumes = False
+        self.displaced: dict[str, str] = {}
         self.artifacts_failed = False
 
     def add(self, result: UploadResult, *, spooled: bool = False) -> None:
         """Take what became of one file; `spooled` ones are named by their path alone."""
         name = printable(result.path if spooled else result.source)
         if result.error is not None:
-            self.fail(result.path or name, result.error.message, name)
-            self.left_in_spool = self.left_in_spool or spooled
-            # What is stored under its name already will never give way to it.
-            is_final = isinstance(result.error, ConflictError)
-            self.resumes = self.resumes or (spooled and not is_final)
+            path = result.path or name
+            # The path is said before every reason.
+            self.fail(path, result.error.message.removeprefix(f"{printable(path)}: "), name)
             self.artifacts_failed = self.artifacts_failed or not spooled
+            if spooled:
+                self._keep(path, result)
         elif result.outcome is None:
             self.problems.append(f"skipped {name}: {result.note}")
             self._write(f"skipped: {name}: {result.note}")
@@ -43,6 +45,14 @@ class FileResults:
             self.stored.add(str(result.path))
             what = printable(result.path)
             self._write(f"stored: {what}: {result.outcome}, {result.size_bytes:,} bytes")
+
+    def _keep(self, path: str, result: UploadResult) -> None:
+        self.left_in_spool = True
+        # What is stored under its name already will never give way to it.
+        if isinstance(result.error, ConflictError):
+            self.displaced[path] = result.source
+        else:
+            self.resumes = True
 
     def fail(self, path: str, reason: str, name: str | None = None) -> None:
         """Take that a file is not stored, or not whole, for the record and for the user."""

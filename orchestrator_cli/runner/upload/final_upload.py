@@ -33,6 +33,7 @@ from orchestrator_cli.runner.run_record import RunEnd, RunOutcome, render_result
 from orchestrator_cli.runner.spool import RUNNER_LOG
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.connections import Connections
+from orchestrator_cli.runner.upload.displaced_log import explain_conflict
 from orchestrator_cli.runner.upload.file_results import FileResults
 from orchestrator_cli.runner.upload.run_execution import RunExecution
 
@@ -83,6 +84,7 @@ class FinalUpload:
         outcome = self._outcome(summary, 3 if self._results.failures else 0)
         outcome.stored = not self._results.left_in_spool
         outcome.resumes = self._results.resumes
+        outcome.displaced = self._results.displaced
         if outcome.stored:
             self._run.spool.remove()
         return outcome
@@ -128,6 +130,8 @@ class FinalUpload:
     def _upload_items(self, items: Iterable[PlanItem], *, spooled: bool) -> None:
         def on_result(result: UploadResult) -> None:
             self._connections.progress.restart()
+            if spooled and isinstance(result.error, ConflictError):
+                result = explain_conflict(self._run, store, result)
             self._results.add(result, spooled=spooled)
 
         store = self._connections.store()

@@ -97,13 +97,14 @@ def cost(
 ) -> None:
     """Show what executions cost to store each month, now and once archived.
 
-    The objects below executions/ are counted, by size and storage class, and unfinished uploads;
-    with ID, the segments of its live logs too, as long as they are there: see orchestrator-run(1)
-    for what they cost. history/, restored copies, retrieval, and data that leaves the region are
-    not. NOW is the cost of a month as things are. ARCHIVED is the cost of
-    a month after the bucket's lifecycle rules have moved everything that they move; a bucket
-    without rules is shown under the default policy. Fees for requests and transitions are paid once
-    and shown apart. Noncurrent versions are counted from an inventory only.
+    The objects below executions/ are counted, by size and storage class, unfinished uploads, and
+    the segments of live logs below live/, for the week that they are there: orchestrator-run(1)
+    says what writing them costs. history/, restored copies, retrieval, and data that leaves the
+    region are not. NOW is the cost of a month as things are. ARCHIVED is the cost of a month after
+    the bucket's lifecycle rules have moved everything that they move and before they delete
+    anything; a bucket without rules is shown under the default policy. Fees for requests and
+    transitions are paid once and shown apart. Noncurrent versions are counted from an inventory
+    only.
 
     An object in Deep Archive is charged for its bytes, for 32 KiB more in Deep Archive and 8 KiB in
     STANDARD, and for 180 days at least; orchestrator-retention(7) has examples. A month has 30

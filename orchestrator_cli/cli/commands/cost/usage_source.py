@@ -28,8 +28,8 @@ from orchestrator_cli.core.retention.prices import REFERENCE_REGION
 from orchestrator_cli.core.retention.usage import (
     CLOCK_SKEW,
     ExecutionUsage,
-    include_incomplete,
     inventory_usage,
+    join_usages,
     label_by_field,
     list_unfinished,
     list_usage,
@@ -104,7 +104,7 @@ class UsageSource:
         until = min(until or latest, latest)
         is_meant = _window(since, until) if not named else frozenset(named).__contains__
         usages = self._usages(forecaster, named, since, until, is_meant)
-        found = include_incomplete(usages, self._unfinished(named, is_meant))
+        found = join_usages(usages, self._unfinished(named, is_meant))
         for execution_id, usage in found:
             if named and not usage.objects and not usage.unfinished_uploads:
                 raise self._missing(execution_id)
@@ -122,7 +122,7 @@ class UsageSource:
             place, manifest = self._manifest
             found = inventory_usage(read_inventory(place, manifest), forecaster, is_meant)
             # Those that are named and missing are to be noticed.
-            return include_incomplete(found, [(name, Usage(executions=1)) for name in named])
+            return join_usages(found, [(name, Usage(executions=1)) for name in named])
         store = self._bucket()
         if named:
             return list_usage_of(store, forecaster, named)

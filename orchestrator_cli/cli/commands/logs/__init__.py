@@ -137,9 +137,11 @@ def logs(
     error. --follow goes on from there: it needs no more than to read the bucket, ends with the log,
     and compares what it has printed with the log that is stored then. Once nothing has been heard
     of the writer for 90 s it says so; after --gone-after it ends with 3, unless standard error is a
-    terminal. A follower asks S3 once a second, seldom where the log is quiet: at most $0.0015 an
-    hour for each log. With --via the server judges the writer: it calls it lost after five minutes,
-    so that a shorter --gone-after means no less, and knows the four named logs only.
+    terminal. Of a log that rests there is a sign of life every 35 s, so that less than 40s may give
+    up a writer that is there. A follower asks S3 once a second, seldom where the log is quiet: at
+    most $0.0015 an hour for each log, $0.0022 where it is written every second. With --via the
+    server judges the writer: it calls it lost after five minutes, so that a shorter --gone-after
+    means no less, and knows the four named logs only.
 
     --grep searches the text without escape sequences and line endings. Text is UTF-8; a line that
     is not valid UTF-8 is searched as Latin-1 as well. The time grows only with the size of the log,
@@ -193,7 +195,8 @@ def _names(shown: LogSource) -> tuple[str, ...]:
     from orchestrator_cli.core.executions.logs.finding import first_log, no_such_log
 
     stored = shown.list_stored()
-    sizes = stored.sizes(shown.live.names() if stored.is_running else {})
+    # Whoever finished an execution may not have had what its writer left in S3.
+    sizes = stored.sizes(shown.live.names() if stored.is_running or not stored.logs else {})
     if not sizes and stored.is_running and shown.patience is not None:
         sizes = stored.sizes(shown.live.wait_for_names())
     first = first_log(sizes)

@@ -101,16 +101,15 @@ class LiveLogs:
         if log is None or not self._is_live(log):
             return None
         self.note_running()
-        return with_line_number(self._join(log, lines).read_new())
+        chunks = self._join(log, lines).read_new()
+        return with_line_number(note_expired(self._app, name, lines, chunks))
 
     def follow(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]]:
         """Return a log from its beginning or its last lines on, to its end once that has come."""
         log = live_log_of(name) or name
         reader = self._join(log, lines)
-        if reader.offset and lines is None:
-            self._app.output.note(f"{name}: the first {reader.offset:,} bytes have expired")
         follower = LogFollower(self._store, self._execution_id, log, reader, self._watch)
-        return with_line_number(follower.chunks())
+        return with_line_number(note_expired(self._app, name, lines, follower.chunks()))
 
     def _join(self, log: str, lines: int | None) -> LiveReader:
         if lines is None:
@@ -157,6 +156,19 @@ def wait_for_names(
             break
         retry.wait(poll_seconds(waited_seconds))
     return found
+
+
+def note_expired(
+    app: App, name: str, lines: int | None, chunks: Iterator[LiveChunk]
+) -> Iterator[LiveChunk]:
+    """Yield the chunks; where all lines were wanted, say what comes before the first of them."""
+    first = next(chunks, None)
+    if first is None:
+        return
+    if first.offset and lines is None:
+        app.output.note(f"{name}: the first {first.offset:,} bytes have expired")
+    yield first
+    yield from chunks
 
 
 def with_line_number(chunks: Iterator[LiveChunk]) -> tuple[int, Iterator[LiveChunk]]:

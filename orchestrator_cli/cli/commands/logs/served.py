@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.commands.logs.live import NOTICES, wait_for_names, with_line_number
+from orchestrator_cli.cli.commands.logs.live import (
+    NOTICES,
+    note_expired,
+    wait_for_names,
+    with_line_number,
+)
 from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.executions.placement import log_storage_path
@@ -73,7 +78,8 @@ class ServedLogs:
             return None
         self.note_running()
         start = 0 if lines is None else self._tail(log, size, lines)
-        return with_line_number(self._read(log, start, size))
+        chunks = self._read(log, start, size)
+        return with_line_number(note_expired(self._app, name, lines, chunks))
 
     def follow(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]]:
         """Return a log from its beginning or its last lines on, to its end once that has come."""
@@ -81,7 +87,7 @@ class ServedLogs:
         start = 0 if lines is None else self._tail(log, self._size_of(log) or 0, lines)
         served = ServedLog(self._server, self._source.objects, self._execution_id, log)
         follower = ServedLogFollower(served, start, self._patience, self._tell, self._is_running)
-        return with_line_number(follower.chunks())
+        return with_line_number(note_expired(self._app, name, lines, follower.chunks()))
 
     def _read(self, log: str, start: int, end: int) -> Iterator[LiveChunk]:
         while start < end:

@@ -35,9 +35,17 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
         elif directory is not None:
             line = _command_line(app, "run", "--resume", str(directory))
             _print_command(app, "What is left is kept. To store it:", line)
+        for path, source in outcome.displaced.items():
+            line = _command_line(app, "upload", execution_id, "-", "--name", _other_name(path))
+            text = f"To store {printable(path)} of it under another name:"
+            _print_command(app, text, f"{line} <{printable(shlex.quote(source))}")
     if outcome.artifacts_failed:
         line = _command_line(app, "upload", execution_id, *run.start.artifacts)
         _print_command(app, "To store the artifacts that are missing:", line)
+
+
+def _other_name(path: str) -> str:
+    return f"artifacts/custom/whole-{path.rpartition('/')[2]}"
 
 
 def _print_command(app: App, text: str, line: str) -> None:

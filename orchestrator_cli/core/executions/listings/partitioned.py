@@ -34,19 +34,25 @@ _TICK = timedelta(milliseconds=1)
 
 
 class Window(NamedTuple):
-    """A stretch of keys: those after one, up to another. `ends_at` is about when it ends."""
+    """A stretch of keys: those after one, up to another. `ends_at` is about when it ends.
+
+    All of them begin with `prefix`, which execution ids follow.
+    """
 
     start_after: str
     last_key: str
     ends_at: datetime
+    prefix: str = EXECUTIONS_PREFIX
 
     @classmethod
-    def of(cls, since: datetime | None, until: datetime) -> Window:
+    def of(cls, since: datetime | None, until: datetime, prefix: str = EXECUTIONS_PREFIX) -> Window:
         """Return what holds the executions from one instant to another, both included."""
         # Listings begin after a key, and a prefix sorts before what it holds: so the first id of
         # the window itself is not skipped.
-        start_after = EXECUTIONS_PREFIX + first_execution_id(since) if since else ""
-        return cls(start_after, key_after_execution(last_execution_id(until)), until)
+        start_after = prefix + first_execution_id(since) if since else ""
+        return cls(
+            start_after, key_after_execution(last_execution_id(until), prefix), until, prefix
+        )
 
 
 class Listing(NamedTuple, Generic[Entry, Found]):
@@ -181,7 +187,7 @@ class _Inside(Generic[Entry]):
 def _parts(window: Window, ends: Iterable[datetime]) -> Iterator[Window]:
     """Yield the parts of a window that end at these instants, and what is left of it."""
     for end in ends:
-        last_key = key_after_execution(last_execution_id(end))
-        yield Window(window.start_after, last_key, end)
+        last_key = key_after_execution(last_execution_id(end), window.prefix)
+        yield window._replace(last_key=last_key, ends_at=end)
         window = window._replace(start_after=last_key)
     yield window

@@ -82,7 +82,7 @@ class LogFollower:
         self._digests = GrowingDigests() if reader.offset == 0 else None
         self._offset = reader.offset
         self._line = 0
-        self._grew_at = self._looked_at = self._clock()
+        self._grew_at, self._looked_at = self._clock(), float("-inf")
         self._reachability = Reachability(self._clock, watch.patience, watch.tell)
         self.has_ended = False
 

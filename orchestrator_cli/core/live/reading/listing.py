@@ -54,10 +54,17 @@ def list_segments_after(
     store: ObjectReader, execution_id: str, log: str, offset: int, until: int | None = None
 ) -> list[ListedSegment]:
     """Return the segments of a log without a gap that begin at an offset or behind it."""
-    listed = _list_from(store, execution_id, log, offset)
+    listed = iter_segments(store, execution_id, log, offset)
     if until is not None:
         listed = takewhile(lambda one: one.offset < until, listed)
-    return list(_without_gaps(listed))
+    return list(listed)
+
+
+def iter_segments(
+    store: ObjectReader, execution_id: str, log: str, offset: int = 0
+) -> Iterator[ListedSegment]:
+    """Yield the segments of `list_segments_after` as they are listed."""
+    return _without_gaps(_list_from(store, execution_id, log, offset))
 
 
 def list_live_logs(store: ObjectReader, execution_id: str) -> list[str]:

@@ -46,6 +46,7 @@ class LiveReader:
         self._listed: list[ListedSegment] = []
         self._next = 0
         self._newlines_to_skip = 0
+        self._is_waited_for = False
         self.offset = 0
         self.has_ended = False
 
@@ -65,13 +66,20 @@ class LiveReader:
         self.offset = max(offset, self._next)
 
     def read_new(self) -> Iterator[LiveChunk]:
-        """Yield what has been written since the last time, and return where nothing more is."""
+        """Yield what has been written since the last time, and return where nothing more is.
+
+        Behind a segment that was not there the last time, mostly nothing is as yet: that is left to
+        the next time, which halves the requests of whoever asks again and again.
+        """
         yield from self._read_listed()
         while not self.has_ended:
             found = self.read_segment(self._next)
+            is_new, self._is_waited_for = self._is_waited_for, found is None
             if found is None:
                 return
             yield from self._take(*found)
+            if is_new and found[0].size_bytes < MAX_SEGMENT_BYTES:
+                return
 
     def read_segment(self, offset: int) -> tuple[Segment, bytes] | None:
         """Return the segment that begins at an offset; None where there is none."""

@@ -1,0 +1,44 @@
+"""All that is stored of a log that is being written, as one stream; nothing here knows HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile
+
+from orchestrator_cli.core.live.reading.listing import ListedSegment, iter_segments
+from orchestrator_cli.core.live.reading.reader import read_segment
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.part_plan import MIB
+
+_STEP_BYTES = MIB
+_STEP_SEGMENTS = 64
+
+
+class GrowingContent:
+    """Reads a log from its first byte that is left, a step at a time, so that who leaves ends it.
+
+    In memory are the segments of one step: 64 of them, or a MiB, or one that is larger.
+    """
+
+    def __init__(self, store: ObjectReader, execution_id: str, log: str) -> None:
+        self._store = store
+        self._execution_id = execution_id
+        self._log = log
+        self._segments = iter_segments(store, execution_id, log)
+
+    def step(self) -> bytes:
+        """Return what comes next; b"" once nothing is left."""
+        operations = (
+            read_segment(self._execution_id, self._log, one.offset) for one in self._batch()
+        )
+        # One may have expired since it was listed: nothing follows a gap.
+        found = takewhile(lambda read: read is not None, self._store.map_operations(operations))
+        return b"".join(read[1] for read in found if read)
+
+    def _batch(self) -> Iterator[ListedSegment]:
+        size = 0
+        for number, one in enumerate(self._segments, 1):
+            yield one
+            size += one.size_bytes
+            if size >= _STEP_BYTES or number == _STEP_SEGMENTS:
+                return

@@ -1,0 +1,160 @@
+"""`logs -f --via` where the server, S3 or the writer goes away, or what was written has expired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli.core.base.errors import UnavailableError
+from orchestrator_cli.core.base.retry import RetryPolicy
+from orchestrator_cli.core.executions.keys import live_segment_key
+from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
+from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLog, ServedLogFollower
+from orchestrator_cli.core.gateway.client.source import GatewaySource
+from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
+from tests.conftest import RunCommand
+from tests.support.benches import Bench, Tokens, bench_environment, make_bench
+from tests.support.executions import put_execution
+from tests.support.faults import ResetBefore, slow_down
+from tests.support.live import Clock, LogWriter, inject_later_date
+from tests.support.proxy import Proxy, run_proxy
+from tests.support.serving import Serve
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LOG = "stdout.log"
+
+
+@dataclass(frozen=True)
+class TurnedPolicy(RetryPolicy):
+    """Sends nothing again by itself, and waits on a clock that tests turn."""
+
+    turned: Clock = field(default_factory=Clock)
+
+    def wait(self, seconds: float) -> None:
+        self.turned.wait(seconds)
+
+
+@pytest.fixture
+def out(s3: S3Client, bucket: str) -> LogWriter:
+    writer = LogWriter(s3, bucket, put_execution(s3, bucket))
+    writer.write(b"one\n")
+    writer.beat()
+    return writer
+
+
+@pytest.fixture
+def bench(recorder: Proxy, serve: Serve, tokens: Tokens) -> Bench:
+    """One whose server waits for no more than a second."""
+    return make_bench(serve, tokens, "--deadline", "2s")
+
+
+@pytest.fixture
+def gateway(bench: Bench) -> Iterator[Proxy]:
+    """A proxy between a reader and the server."""
+    with run_proxy(bench.url) as proxy:
+        yield proxy
+
+
+class Following:
+    """A follower in turned time, and what it has told."""
+
+    def __init__(self, gateway: Proxy, bench: Bench, out: LogWriter, patience: Patience) -> None:
+        self.clock = Clock()
+        self.notices: list[Notice] = []
+        policy = TurnedPolicy(attempts=1, patience_seconds=0, clock=self.clock, turned=self.clock)
+        settings = ViaSettings(gateway.endpoint_url, bench.tokens.read)
+        source = GatewaySource(GatewayConnection(settings, policy))
+        served = ServedLog(source.log_server, source.objects, out.execution_id, LOG)
+        self._chunks = ServedLogFollower(
+            served,
+            0,
+            patience,
+            lambda notice, _: self.notices.append(notice),
+            lambda: source.read_record(out.execution_id)["status"] == "running",
+        ).chunks()
+
+    def next(self) -> bytes:
+        return bytes(next(self._chunks).data)
+
+    def rest(self) -> bytes:
+        return b"".join(chunk.data for chunk in self._chunks)
+
+
+def test_no_byte_is_missed_while_the_server_or_its_s3_is_away(
+    recorder: Proxy, bench: Bench, gateway: Proxy, out: LogWriter
+) -> None:
+    following = Following(gateway, bench, out, Patience(60))
+    assert following.next() == b"one\n"
+    gateway.inject(ResetBefore(), times=None)
+    out.write(b"two\n")
+    following.clock.at(50, gateway.heal)
+    assert following.next() == b"two\n"
+    assert following.notices == [Notice.UNREACHABLE, Notice.REACHED_AGAIN]
+    recorder.inject(slow_down(), times=None)
+    out.write(b"three\n")
+    following.clock.at(52, recorder.heal)
+    assert following.next() == b"three\n"
+    assert following.notices == [Notice.UNREACHABLE, Notice.REACHED_AGAIN] * 2
+    out.write(b"")
+    out.store()
+    assert following.rest() == b""
+
+
+@pytest.mark.parametrize("has_no_end", [False, True])
+def test_server_that_stays_away_is_given_up_where_nobody_watches(
+    bench: Bench, gateway: Proxy, out: LogWriter, has_no_end: bool
+) -> None:
+    following = Following(gateway, bench, out, Patience(60, has_no_end))
+    assert following.next() == b"one\n"
+    gateway.inject(ResetBefore(), times=None)
+    following.clock.at(1000, gateway.heal)
+    following.clock.at(1000, lambda: out.write(b"two\n"))
+    if has_no_end:
+        assert following.next() == b"two\n"
+        return
+    with pytest.raises(UnavailableError) as gone:
+        following.next()
+    assert gone.value.exit_code == 9
+    assert 60 < following.clock.now - 1000 < 70
+
+
+def test_lost_writer_ends_it_and_one_that_is_back_does_not(
+    cli: RunCommand, recorder: Proxy, bench: Bench, out: LogWriter
+) -> None:
+    date = inject_later_date(recorder, 301)
+    reader = {**bench_environment(bench.tokens.read), "ORCHESTRATOR_VIA": bench.url}
+    lost = cli("logs", "-f", out.execution_id, env=reader).expect(3)
+    assert lost.out == "one\n"
+    assert "stdout ends at byte 4 for now: its writer is lost" in lost.err
+    assert f"orchestrator salvage {out.execution_id}" in lost.err
+    # The execution has ended without the log.
+    put_execution(out.s3, out.bucket, out.execution_id, status="completed", result="error")
+    gone = cli("logs", "-f", out.execution_id, env=reader).expect(3)
+    assert (gone.out, "stdout was not stored; it ends at byte 4" in gone.err) == ("one\n", True)
+    for env in (None, reader):
+        shown = cli("logs", out.execution_id, env=env).ok()
+        assert (shown.out, "has ended without" in shown.err) == ("one\n", True)
+    # Its heartbeat is back, and nothing else as yet.
+    date.seconds = 0
+    base = f"/executions/{out.execution_id}/logs/stdout/bytes"
+    headers = {"Authorization": f"Bearer {bench.tokens.read}"}
+    answer = bench.server.get(f"{base}?offset=4&wait=20", headers=headers)
+    assert (answer.data, answer.headers["x-log-state"]) == (b"", "growing")
+
+
+def test_beginning_that_has_expired_is_told(
+    cli: RunCommand, bench: Bench, s3: S3Client, bucket: str, out: LogWriter
+) -> None:
+    out.write(b"two\n")
+    s3.delete_object(Bucket=bucket, Key=live_segment_key(out.execution_id, LOG, 0))
+    reader = {**bench_environment(bench.tokens.read), "ORCHESTRATOR_VIA": bench.url}
+    for env in (None, reader):
+        shown = cli("logs", out.execution_id, env=env).ok()
+        assert (shown.out, "stdout: the first 4 bytes have expired" in shown.err) == ("two\n", True)
+        last = cli("logs", out.execution_id, "-n", "1", env=env).ok()
+        assert (last.out, "expired" in last.err) == ("two\n", False)

@@ -1,0 +1,140 @@
+"""Whatever is killed of a run, and whenever: what was live stays the beginning of the final log.
+
+SIGKILL strikes the command, `run`, the process that stores, and each combination of them, when the
+proxy has seen the k-th event of the run. Each kill is one test; the first few are run by default.
+More of them, or others: LIVE_KILLS=50 LIVE_KILL_SEED=<number>.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli.core.executions.keys import live_log_prefix, live_state_key
+from orchestrator_cli.core.live.state import parse_state
+from tests.conftest import RunCommand
+from tests.runner.test_run import wait_for
+from tests.support.commands_run import record, spools, stored
+from tests.support.killing import Killer, KillPoint
+from tests.support.live import inject_later_date
+from tests.support.objects import bucket_contents
+from tests.support.proxy import Proxy
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+KILLS = int(os.environ.get("LIVE_KILLS", "4"))
+SEED = int(os.environ.get("LIVE_KILL_SEED", "18"))
+COMMAND, RUN, STORING = "command", "run", "storing process"
+VICTIMS = (
+    {COMMAND, RUN, STORING},
+    {STORING},
+    {RUN, STORING},
+    {RUN},
+    {COMMAND, RUN},
+    {COMMAND, STORING},
+    {COMMAND},
+)
+LAST_EVENT = 60
+# Lines of all lengths, at times of their own.
+SCRIPT = (
+    "echo $$; i=0; while :; do i=$((i+1)); printf '%*d\\n' $((i % 50 + 1)) $i; sleep 0.01; done"
+)
+
+
+class Victims:
+    """The processes of one run by their names, and which of them are killed."""
+
+    def __init__(self, process: subprocess.Popen[bytes], names: set[str]) -> None:
+        assert process.stdout is not None
+        command = int(process.stdout.readline())
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        (storing,) = {int(one) for one in children} - {command}
+        self.first_line = b"%d\n" % command
+        self._process = process
+        self._pids = {COMMAND: -command, RUN: process.pid, STORING: storing}
+        self._names = names
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        for name in self._names:
+            os.kill(self._pids[name], number)
+
+    def end_the_rest(self) -> None:
+        """End the command, and wait until the others have ended by themselves."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pids[COMMAND], signal.SIGKILL)
+        self._process.communicate(timeout=60)
+        if STORING not in self._names:
+            wait_for(lambda: not spools())
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_killed_run_loses_nothing_that_was_live(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    number: int,
+) -> None:
+    chance = random.Random(SEED * 1000 + number)
+    names = VICTIMS[number % len(VICTIMS)]
+    killer = Killer(KillPoint(chance.randrange(1, LAST_EVENT), signal.SIGKILL, chance.random()))
+    recorder.inject(killer, times=None)
+    process = cli_process.start("run", "--live", "0.2s", "--", "sh", "-c", SCRIPT)
+    victims = Victims(process, names)
+    killer.aim(victims.kill)
+    (spool,) = spools()
+    execution_id = spool.name
+    wait_for(lambda: killer.struck)
+    victims.end_the_rest()
+    recorder.outlast_clients()
+    recorder.heal()
+    before = segments(s3, bucket, execution_id)
+
+    if spools():
+        date = inject_later_date(recorder, 301)
+        if is_alive_without_end(s3, bucket, execution_id):
+            assert cli("show", execution_id, "--json").ok().json()["liveness"] == "lost"
+            listed = cli("ls", "--json").ok().json_lines()
+            assert [one["liveness"] for one in listed] == ["lost"]
+        date.seconds = 0
+        cli_process.run("run", "--resume", spool).ok()
+    assert spools() == []
+    final = stored(s3, bucket, execution_id)["logs/stdout.log"]
+    first, *lines = final.splitlines(keepends=True)
+    assert first == victims.first_line
+    # A last one may have been cut, as its writer was killed.
+    assert [int(line) for line in lines if line.endswith(b"\n")] == list(range(1, len(lines) + 1))
+    after = segments(s3, bucket, execution_id)
+    assert after[: len(before)] == before
+    if after:
+        assert (b"".join(after), after[-1]) == (final, b"")
+    kept = record(s3, bucket, execution_id)
+    told = (kept["status"], kept["result"], kept["artifact_status"], kept["failures"])
+    assert told == ("completed", "error", "complete", [])
+    assert cli("show", execution_id, "--json").ok().json()["liveness"] is None
+
+
+def segments(s3: S3Client, bucket: str, execution_id: str) -> list[bytes]:
+    """Return what is live of standard output: there is no gap in it."""
+    prefix = live_log_prefix(execution_id, "stdout.log")
+    found = bucket_contents(s3, bucket, prefix)
+    sizes = [len(content) for content in found.values()]
+    assert list(found) == [f"{prefix}{sum(sizes[:n]):020d}" for n in range(len(sizes))]
+    return list(found.values())
+
+
+def is_alive_without_end(s3: S3Client, bucket: str, execution_id: str) -> bool:
+    key = live_state_key(execution_id)
+    content = bucket_contents(s3, bucket, key).get(key)
+    is_made = bucket_contents(s3, bucket, f"executions/{execution_id}/metadata.json")
+    return bool(is_made) and content is not None and not parse_state(content, key).ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -221,6 +222,36 @@ def test_what_s3_refuses_is_on_record_and_all_else_is_stored(
     assert (record["result"], record["artifact_status"]) == ("pass", "artifact_error")
     assert [one["path"] for one in record["failures"]] == ["artifacts/custom/b"]
     assert {"artifacts/custom/a", "artifacts/custom/c"} <= stored(s3, bucket, execution_id).keys()
+
+
+def test_a_pod_goes_on_while_that_may_help_and_no_longer(
+    run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    """One file is refused for a while, one has a name that none can have, and a log is taken."""
+    recorder.inject(faults.access_denied(), "PutObject", key="artifacts/custom/b", times=None)
+    leaves = (
+        f"for name in ('a', 'b', 'c\\n'): open('{tmp_path}/artifacts/' + name, 'w').write(name)"
+    )
+    pod = run_pod(f"{leaves}\nprint('ours')\nopen('{tmp_path}/go').read()")
+    os.mkfifo(tmp_path / "go")
+    execution_id = pod.start_all()
+    log = f"executions/{execution_id}/logs/stdout.log"
+    s3.put_object(Bucket=bucket, Key=log, Body=b"another's")
+    (tmp_path / "go").write_text("")
+    pod.wait_until(lambda: pod.path("store.err").read_text().count("access denied") >= 3)
+    assert not pod.path("execution/done").exists(), pod.told()
+    recorder.heal()
+    assert pod.wait("tests") == 0
+    assert "no further try can store the rest" in pod.path("store.err").read_text()
+    assert pod.end_sidecar() == 6
+    record = read_record(s3, bucket, execution_id)
+    assert (record["result"], record["artifact_status"]) == ("pass", "artifact_error")
+    assert {one["path"] for one in record["failures"]} == {
+        f"{tmp_path}/artifacts/c\\n",
+        "logs/stdout.log",
+    }
+    files = stored(s3, bucket, execution_id)
+    assert (files["artifacts/custom/b"], files["logs/stdout.log"]) == (b"b", b"another's")
 
 
 def test_logs_that_the_tests_replace_by_links_are_not_followed(

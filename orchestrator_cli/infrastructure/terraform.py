@@ -9,11 +9,20 @@ from orchestrator_cli.core.retention.policy import ARCHIVE_CLASS, DEFAULT_MINIMU
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
     BucketProtection,
-    DenyStatement,
     deny_statements,
     efs_policies,
+    policy_document,
 )
 from orchestrator_cli.infrastructure.hcl import Block, Raw, render_hcl
+from orchestrator_cli.infrastructure.iam import Role, role_policy
+from orchestrator_cli.infrastructure.roles import (
+    BENCH_USER,
+    MACHINE_ROLES,
+    NAME_PREFIX,
+    Access,
+    MachineRole,
+    trust_statements,
+)
 
 _HEAD = """\
 # The bucket of `orchestrator`, with its lifecycle rules. Terraform then owns all rules of the
@@ -24,9 +33,12 @@ _BUCKET = "aws_s3_bucket.orchestrator"
 
 
 def render_terraform(
-    rules: Iterable[Rule], bucket: str | None, guarantees: BucketProtection
+    rules: Iterable[Rule],
+    bucket: str | None,
+    guarantees: BucketProtection,
+    access: Access | None = None,
 ) -> str:
-    """Return the resources; applying them makes the bucket."""
+    """Return the resources; applying them makes the bucket, and with `access` its roles."""
     default = (("default", bucket),) if bucket else ()
     lock = (("object_lock_enabled", True),) if guarantees.object_lock else ()
     blocks = [
@@ -39,6 +51,7 @@ def render_terraform(
         ),
         _lifecycle(rules, guarantees),
         *_guarantees(guarantees),
+        *(_roles(access) if access is not None else ()),
     ]
     return _HEAD + "\n" + render_hcl(blocks)
 
@@ -104,10 +117,8 @@ def _guarantees(guarantees: BucketProtection) -> Iterator[Block]:
         yield _encryption(guarantees.kms_key)
     denials = deny_statements(guarantees)
     if denials:
-        statements = tuple(Block("statement", tuple(_statement(one))) for one in denials)
-        yield Block('data "aws_iam_policy_document" "orchestrator"', statements)
-        policy = Raw("data.aws_iam_policy_document.orchestrator.json")
-        yield _of_bucket("policy", ("policy", policy))
+        yield _document("orchestrator", policy_document(denials, _arn)["Statement"])
+        yield _of_bucket("policy", ("policy", _document_of("orchestrator")))
     if guarantees.efs_days:
         names = {"TransitionToIA": "transition_to_ia"}
         names |= {"TransitionToPrimaryStorageClass": "transition_to_primary_storage_class"}
@@ -129,15 +140,76 @@ def _encryption(kms_key: str) -> Block:
     return _of_bucket("server_side_encryption_configuration", rule)
 
 
-def _statement(denial: DenyStatement) -> Iterator[tuple[str, Any] | Block]:
-    yield "sid", denial.sid
-    yield "effect", "Deny"
-    yield "actions", [denial.action]
-    yield "resources", [_arn(key) for key in denial.keys]
-    yield Block("principals", (("type", "*"), ("identifiers", ["*"])))
-    for operator, key, value in denial.conditions:
-        condition = (("test", operator), ("variable", key), ("values", [value]))
-        yield Block("condition", condition)
+# --- policies and roles --------------------------------------------------------------------
+
+
+def _roles(access: Access) -> Iterator[Block]:
+    default = (("default", NAME_PREFIX),)
+    yield Block('variable "role_prefix"', (("type", Raw("string")), *default))
+    for role in Role:
+        yield _document(
+            role, role_policy(role, _arn, access.partition, access.demands)["Statement"]
+        )
+        named = (("name", _name(role)), ("policy", _document_of(role)))
+        yield Block(f'resource "aws_iam_policy" "{role}"', named)
+    for machine in MACHINE_ROLES:
+        yield from _machine_role(machine, access)
+    yield Block(f'resource "aws_iam_user" "{BENCH_USER}"', (("name", _name(BENCH_USER)),))
+    yield _attachment("user", BENCH_USER, Role.BENCH)
+
+
+def _machine_role(machine: MachineRole, access: Access) -> Iterator[Block]:
+    name, subjects = machine.name, f"{machine.name}_subjects"
+    if access.oidc_provider is not None:
+        who = (("type", Raw("list(string)")), ("default", [machine.subject]))
+        yield Block(f'variable "{subjects}"', who)
+    yield _document(f"{name}_trust", trust_statements(access, Raw(f"var.{subjects}")))
+    trust = ("assume_role_policy", _document_of(f"{name}_trust"))
+    yield Block(f'resource "aws_iam_role" "{name}"', (("name", _name(name)), trust))
+    yield _attachment("role", name, machine.policy)
+    has = ("role", Raw(f"aws_iam_role.{name}.name"))
+    yield Block(f'resource "aws_iam_instance_profile" "{name}"', (("name", _name(name)), has))
+    yield Block(f'output "{name}_role_arn"', (("value", Raw(f"aws_iam_role.{name}.arn")),))
+
+
+def _name(name: str) -> Raw:
+    return Raw(f'"${{var.role_prefix}}-{name}"')
+
+
+def _attachment(kind: str, name: str, policy: Role) -> Block:
+    who = (kind, Raw(f"aws_iam_{kind}.{name}.name"))
+    what = ("policy_arn", Raw(f"aws_iam_policy.{policy}.arn"))
+    return Block(f'resource "aws_iam_{kind}_policy_attachment" "{name}"', (who, what))
+
+
+def _document(name: str, statements: Iterable[dict[str, Any]]) -> Block:
+    """Return a policy as data. `statements` are as in IAM's JSON, with `Raw` for expressions."""
+    blocks = tuple(Block("statement", tuple(_statement(one))) for one in statements)
+    return Block(f'data "aws_iam_policy_document" "{name}"', blocks)
+
+
+def _document_of(name: str) -> Raw:
+    return Raw(f"data.aws_iam_policy_document.{name}.json")
+
+
+def _statement(statement: dict[str, Any]) -> Iterator[tuple[str, Any] | Block]:
+    yield "sid", statement["Sid"]
+    yield "effect", statement["Effect"]
+    yield "actions", _listed(statement["Action"])
+    if "Resource" in statement:
+        yield "resources", _listed(statement["Resource"])
+    principal = statement.get("Principal", {})
+    for kind, who in {"*": "*"}.items() if principal == "*" else principal.items():
+        yield Block("principals", (("type", kind), ("identifiers", [who])))
+    for test, keys in statement.get("Condition", {}).items():
+        for variable, wanted in keys.items():
+            values = wanted if isinstance(wanted, Raw) else _listed(wanted)
+            condition = (("test", test), ("variable", variable), ("values", values))
+            yield Block("condition", condition)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _arn(key: str) -> Raw:

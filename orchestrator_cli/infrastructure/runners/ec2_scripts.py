@@ -100,7 +100,6 @@ systemctl enable orchestrator-spool.service
 code=0
 orchestrator run --id "$id" --runner-type ec2@suite@ --artifacts @artifacts@ \\
   --spool "$work/spool" -- bash "$work/prepare" @command@ || code=$?
-touch "$work/ended"
 systemctl start --no-block orchestrator-spool.service
 exit "$code"
 """)
@@ -141,7 +140,10 @@ if [[ $code -eq 6 ]]; then say_final; fi
 @end@exit "$code"
 """)
 TERMINATE = _template("""\
-waited=$(find /var/lib/orchestrator/ended -mmin +@hold_minutes@)
+# At its first start the tests have ended, be it by a restart of the instance.
+ended=/var/lib/orchestrator/ended
+if [[ ! -e $ended ]]; then touch "$ended"; fi
+waited=$(find "$ended" -mmin +@hold_minutes@)
 if [[ $code -eq 0 || $code -eq 6 || -n $waited ]]; then
   shutdown -h now
 fi

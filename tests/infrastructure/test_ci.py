@@ -15,7 +15,7 @@ from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.executions import read_record
 from tests.support.objects import bucket_contents
-from tests.support.printed import check_groovy, check_shell
+from tests.support.printed import check_ci, check_groovy, check_shell
 from tests.support.proxy import Proxy
 from tests.support.running import process_environment
 
@@ -74,6 +74,15 @@ def test_the_token_of_a_job_is_what_its_role_trusts(cli: RunCommand, bucket: str
         "--artifacts is"
         in cli("deploy", "github", *words[:2], "--artifacts", "/x", "--", "x").expect(2).err
     )
+
+
+@pytest.mark.parametrize("options", [(), ("--role-arn", ARN)], ids=["keys", "role"])
+def test_the_systems_take_their_files(
+    cli: RunCommand, bucket: str, options: tuple[str, ...]
+) -> None:
+    words = ("--package", "w.whl", *options, "--", *COMMAND)
+    check_ci(cli("deploy", "github", *words).ok().out, "github-workflows")
+    check_ci(cli("deploy", "gitlab", *words).ok().out, "gitlab-ci")
 
 
 def run_step(script: str, shell: tuple[str, ...], cwd: Path, **variables: str) -> Any:

@@ -53,6 +53,17 @@ def check_groovy(text: str) -> None:
     assert not root.has_error, str(root)
 
 
+def check_ci(text: str, schema: str) -> None:
+    """Assert that a file of CI has the schema of its system, `github-workflows` or `gitlab-ci`."""
+    program = shutil.which("check-jsonschema", path=str(Path(sys.executable).parent))
+    assert program is not None
+    words = ["--builtin-schema", f"vendor.{schema}", "--default-filetype", "yaml", "-"]
+    checked = subprocess.run(
+        [program, *words], input=text, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
 def check_kubernetes(text: str) -> list[Any]:
     """Assert that each document is what Kubernetes takes, with no field that it does not know."""
     import kubernetes_validate

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.retention.lifecycle.policy import DEFAULT_MINIMUM, Rule, api_rule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
@@ -16,6 +17,7 @@ from orchestrator_cli.infrastructure.bucket_policy import (
     policy_document,
 )
 from orchestrator_cli.infrastructure.cloudformation import render_cloudformation
+from orchestrator_cli.infrastructure.roles import Access
 from orchestrator_cli.infrastructure.target import bucket_arn
 from orchestrator_cli.infrastructure.terraform import render_terraform
 
@@ -28,19 +30,25 @@ def render_policy(
     bucket: str | None,
     guarantees: BucketProtection,
     region: str | None = None,
+    access: Access | None = None,
 ) -> str:
     """Return the text for terraform or cloudformation, or the requests of json.
 
-    Without a bucket's name it is left to be filled in.
+    Without a bucket's name it is left to be filled in. With `access`, there are roles as well;
+    raises UsageError for those as json.
     """
     chosen = tuple(rules)
     if style == "terraform":
-        return render_terraform(chosen, bucket, guarantees)
+        return render_terraform(chosen, bucket, guarantees, access)
     if style == "cloudformation":
-        return render_cloudformation(chosen, bucket, guarantees)
-    return (
-        json.dumps(list_requests(chosen, bucket or NO_BUCKET, guarantees, region), indent=2) + "\n"
-    )
+        return render_cloudformation(chosen, bucket, guarantees, access)
+    if access is not None:
+        raise UsageError(
+            "--roles goes with terraform and cloudformation",
+            hint="`orchestrator deploy iam` prints the policy of a role",
+        )
+    requests = list_requests(chosen, bucket or NO_BUCKET, guarantees, region)
+    return json.dumps(requests, indent=2) + "\n"
 
 
 def list_requests(

@@ -14,6 +14,15 @@ from orchestrator_cli.infrastructure.bucket_policy import (
     encryption_rule,
     policy_document,
 )
+from orchestrator_cli.infrastructure.iam import Role, role_policy
+from orchestrator_cli.infrastructure.roles import (
+    BENCH_USER,
+    MACHINE_ROLES,
+    NAME_PREFIX,
+    Access,
+    MachineRole,
+    trust_statements,
+)
 from orchestrator_cli.infrastructure.yaml import render_yaml
 
 _HEAD = """\
@@ -25,9 +34,12 @@ _KEPT = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
 
 
 def render_cloudformation(
-    rules: Iterable[Rule], bucket: str | None, guarantees: BucketProtection
+    rules: Iterable[Rule],
+    bucket: str | None,
+    guarantees: BucketProtection,
+    access: Access | None = None,
 ) -> str:
-    """Return the template; deploying it makes the bucket."""
+    """Return the template; deploying it makes the bucket, and with `access` its roles."""
     name = {"Type": "String", **({"Default": bucket} if bucket else {})}
     resources: dict[str, Any] = {
         "Bucket": {
@@ -49,11 +61,13 @@ def render_cloudformation(
                 "LifecyclePolicies": efs_policies(guarantees.efs_days),
             },
         }
-    template = {
+    template: dict[str, Any] = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Parameters": {"BucketName": name},
         "Resources": resources,
     }
+    if access is not None:
+        _add_roles(template, access)
     return _HEAD + render_yaml(template)
 
 
@@ -100,6 +114,59 @@ def _rule(rule: Rule) -> dict[str, Any]:
         days = {"DaysAfterInitiation": rule.abort_uploads_days}
         made["AbortIncompleteMultipartUpload"] = days
     return made
+
+
+# --- roles ---------------------------------------------------------------------------------
+
+
+def _add_roles(template: dict[str, Any], access: Access) -> None:
+    resources = template["Resources"]
+    template["Parameters"]["RolePrefix"] = {"Type": "String", "Default": NAME_PREFIX}
+    template["Outputs"] = {}
+    for role in Role:
+        document = role_policy(role, _arn, access.partition, access.demands)
+        properties = {"ManagedPolicyName": _name(role), "PolicyDocument": document}
+        resources[f"{role.title()}Policy"] = {
+            "Type": "AWS::IAM::ManagedPolicy",
+            "Properties": properties,
+        }
+    for machine in MACHINE_ROLES:
+        _add_machine_role(template, machine, access)
+    resources["BenchUser"] = {
+        "Type": "AWS::IAM::User",
+        "Properties": {"UserName": _name(BENCH_USER), **_attached(Role.BENCH)},
+    }
+
+
+def _add_machine_role(template: dict[str, Any], machine: MachineRole, access: Access) -> None:
+    title, subjects = machine.name.title(), f"{machine.name.title()}Subjects"
+    if access.oidc_provider is not None:
+        of_tokens = {"Type": "CommaDelimitedList", "Default": machine.subject}
+        template["Parameters"][subjects] = of_tokens
+    trust = {"Version": "2012-10-17", "Statement": trust_statements(access, {"Ref": subjects})}
+    role = {"RoleName": _name(machine.name), "AssumeRolePolicyDocument": trust}
+    template["Resources"] |= {
+        f"{title}Role": {
+            "Type": "AWS::IAM::Role",
+            "Properties": role | _attached(machine.policy),
+        },
+        f"{title}Profile": {
+            "Type": "AWS::IAM::InstanceProfile",
+            "Properties": {
+                "InstanceProfileName": _name(machine.name),
+                "Roles": [{"Ref": f"{title}Role"}],
+            },
+        },
+    }
+    template["Outputs"][f"{title}RoleArn"] = {"Value": {"Fn::GetAtt": [f"{title}Role", "Arn"]}}
+
+
+def _attached(role: Role) -> dict[str, Any]:
+    return {"ManagedPolicyArns": [{"Ref": f"{role.title()}Policy"}]}
+
+
+def _name(name: str) -> dict[str, Any]:
+    return {"Fn::Sub": f"${{RolePrefix}}-{name}"}
 
 
 def _arn(key: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -14,7 +15,7 @@ from orchestrator_cli.core.executions.keys import (
     METADATA_NAME,
 )
 from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
-from orchestrator_cli.infrastructure.target import bucket_arn, validate
+from orchestrator_cli.infrastructure.target import bucket_arn, partition_of, validate
 
 # Each is created once and never changed.
 _FILES = (f"{EXECUTIONS_PREFIX}*/logs/*", f"{EXECUTIONS_PREFIX}*/artifacts/*")
@@ -30,6 +31,8 @@ _RECORDS = (
 )
 _READ = (f"{EXECUTIONS_PREFIX}*", f"{LIVE_PREFIX}*", f"{DERIVED_PREFIX}*")
 _HISTORY = (f"{HISTORY_PREFIX}*",)
+# Makes the ARN of a key, of the bucket for "".
+ArnOf = Callable[[str], Any]
 
 
 class Role(StrEnum):
@@ -48,16 +51,26 @@ def render_iam(
 ) -> str:
     """Return the least that a role needs, as an IAM policy in JSON."""
     arn = bucket_arn(validate("bucket", bucket), region)
+    document = role_policy(
+        role, lambda key: f"{arn}/{key}" if key else arn, partition_of(region), demands
+    )
+    return json.dumps(document, indent=2) + "\n"
+
+
+def role_policy(
+    role: Role, arn: ArnOf, partition: str, demands: BucketDemands = NO_DEMANDS
+) -> dict[str, Any]:
+    """Return the least that a role needs, in a document in which `arn` names what is allowed."""
     statements = _reading(arn) if role is Role.READER else _writing(arn)
-    statements += _demanded(arn, role, demands)
-    return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2) + "\n"
+    statements += _demanded(arn, partition, role, demands)
+    return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _reading(arn: str) -> list[dict[str, Any]]:
+def _reading(arn: ArnOf) -> list[dict[str, Any]]:
     return [_list_objects(arn, _READ), _objects("ReadFiles", arn, ("s3:GetObject",), _READ)]
 
 
-def _writing(arn: str) -> list[dict[str, Any]]:
+def _writing(arn: ArnOf) -> list[dict[str, Any]]:
     put = ("s3:PutObject",)
     parts = ("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
     return [
@@ -66,7 +79,7 @@ def _writing(arn: str) -> list[dict[str, Any]]:
             "Sid": "FindUnfinishedUploads",
             "Effect": "Allow",
             "Action": ["s3:ListBucketMultipartUploads"],
-            "Resource": arn,
+            "Resource": arn(""),
         },
         _objects("ReadFiles", arn, ("s3:GetObject",), (*_READ, *_HISTORY)),
         _objects("CreateFilesOnce", arn, put, (*_FILES, *_SEGMENTS)) | _CREATE_ONLY,
@@ -76,7 +89,9 @@ def _writing(arn: str) -> list[dict[str, Any]]:
     ]
 
 
-def _demanded(arn: str, role: Role, demands: BucketDemands) -> list[dict[str, Any]]:
+def _demanded(
+    arn: ArnOf, partition: str, role: Role, demands: BucketDemands
+) -> list[dict[str, Any]]:
     """Allow what the settings of the bucket need: its key, and tags on what is stored."""
     statements = []
     if demands.tags and role is not Role.READER:
@@ -90,7 +105,7 @@ def _demanded(arn: str, role: Role, demands: BucketDemands) -> list[dict[str, An
                 "Sid": "UseTheKey",
                 "Effect": "Allow",
                 "Action": [*write, "kms:Decrypt"],
-                **_kms_resource(demands.kms_key, arn.split(":")[1]),
+                **_kms_resource(demands.kms_key, partition),
             }
         )
     return statements
@@ -113,7 +128,7 @@ _CREATE_ONLY = {"Condition": {"Null": {"s3:if-none-match": "false"}}}
 _NO_CREATION = {"Condition": {"BoolIfExists": {"s3:ObjectCreationOperation": "false"}}}
 
 
-def _list_objects(arn: str, prefixes: tuple[str, ...]) -> dict[str, Any]:
+def _list_objects(arn: ArnOf, prefixes: tuple[str, ...]) -> dict[str, Any]:
     """Allow to list below these prefixes only.
 
     S3 answers a look-up of a missing key with 404 only to those who may list, and takes the key
@@ -123,15 +138,17 @@ def _list_objects(arn: str, prefixes: tuple[str, ...]) -> dict[str, Any]:
         "Sid": "ListObjects",
         "Effect": "Allow",
         "Action": ["s3:ListBucket"],
-        "Resource": arn,
+        "Resource": arn(""),
         "Condition": {"StringLike": {"s3:prefix": list(prefixes)}},
     }
 
 
-def _objects(sid: str, arn: str, actions: tuple[str, ...], keys: tuple[str, ...]) -> dict[str, Any]:
+def _objects(
+    sid: str, arn: ArnOf, actions: tuple[str, ...], keys: tuple[str, ...]
+) -> dict[str, Any]:
     return {
         "Sid": sid,
         "Effect": "Allow",
         "Action": list(actions),
-        "Resource": [f"{arn}/{key}" for key in keys],
+        "Resource": [arn(key) for key in keys],
     }

@@ -22,6 +22,7 @@ _PATTERNS = {
     "name": r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?",
     "image": r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}",
     "role ARN": r"arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9+=,.@_/-]+",
+    "OIDC provider": r"arn:aws[a-z-]*:iam::\d{12}:oidc-provider/[A-Za-z0-9._/-]+",
     "duration": r"\d+(ms|s|m|h|d|w)",
     "number of CPUs": r"\d+(\.\d+|m)?",
     "amount of memory": r"\d+(\.\d+)?(Ki|Mi|Gi|Ti|k|M|G|T)?",
@@ -76,6 +77,11 @@ def any_text(text: str) -> str:
 
 
 def bucket_arn(bucket: str, region: str | None) -> str:
-    """Return a bucket's ARN, in the partition of its region; AWS's own where none is known."""
+    """Return a bucket's ARN, in the partition of its region."""
+    return f"arn:{partition_of(region)}:s3:::{bucket}"
+
+
+def partition_of(region: str | None) -> str:
+    """Return the partition of a region; AWS's own where none is known."""
     partitions = (name for start, name in _PARTITIONS.items() if (region or "").startswith(start))
-    return f"arn:{next(partitions, 'aws')}:s3:::{bucket}"
+    return next(partitions, "aws")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_CLASS, DEFAULT_MINIMUM, Rule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
     BucketProtection,
-    DenyStatement,
     deny_statements,
     efs_policies,
+    policy_document,
+)
+from orchestrator_cli.infrastructure.hcl import Block, Raw, render_hcl
+from orchestrator_cli.infrastructure.iam import Role, role_policy
+from orchestrator_cli.infrastructure.roles import (
+    BENCH_USER,
+    MACHINE_ROLES,
+    NAME_PREFIX,
+    Access,
+    MachineRole,
+    trust_statements,
 )
 
 _HEAD = """\
@@ -24,92 +32,81 @@ _HEAD = """\
 _BUCKET = "aws_s3_bucket.orchestrator"
 
 
-@dataclass(frozen=True, slots=True)
-class _Raw:
-    """An expression that stands as it is."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """A block: its head, and attributes and blocks in order."""
-
-    head: str
-    body: tuple[tuple[str, Any] | _Block, ...]
-
-
 def render_terraform(
-    rules: Iterable[Rule], bucket: str | None, guarantees: BucketProtection
+    rules: Iterable[Rule],
+    bucket: str | None,
+    guarantees: BucketProtection,
+    access: Access | None = None,
 ) -> str:
-    """Return the resources; applying them makes the bucket."""
+    """Return the resources; applying them makes the bucket, and with `access` its roles."""
     default = (("default", bucket),) if bucket else ()
     lock = (("object_lock_enabled", True),) if guarantees.object_lock else ()
     blocks = [
-        _Block('variable "bucket"', (("type", _Raw("string")), *default)),
+        Block('variable "bucket"', (("type", Raw("string")), *default)),
         _resource(
             "bucket",
-            ("bucket", _Raw("var.bucket")),
+            ("bucket", Raw("var.bucket")),
             *lock,
-            _Block("lifecycle", (("prevent_destroy", True),)),
+            Block("lifecycle", (("prevent_destroy", True),)),
         ),
         _lifecycle(rules, guarantees),
         *_guarantees(guarantees),
+        *(_roles(access) if access is not None else ()),
     ]
-    return _HEAD + "\n" + "\n\n".join("\n".join(_lines(block)) for block in blocks) + "\n"
+    return _HEAD + "\n" + render_hcl(blocks)
 
 
-def _resource(kind: str, *body: tuple[str, Any] | _Block) -> _Block:
-    return _Block(f'resource "aws_s3_{kind}" "orchestrator"', body)
+def _resource(kind: str, *body: tuple[str, Any] | Block) -> Block:
+    return Block(f'resource "aws_s3_{kind}" "orchestrator"', body)
 
 
-def _of_bucket(kind: str, *body: tuple[str, Any] | _Block) -> _Block:
-    return _resource(f"bucket_{kind}", ("bucket", _Raw(f"{_BUCKET}.id")), *body)
+def _of_bucket(kind: str, *body: tuple[str, Any] | Block) -> Block:
+    return _resource(f"bucket_{kind}", ("bucket", Raw(f"{_BUCKET}.id")), *body)
 
 
-def _lifecycle(rules: Iterable[Rule], guarantees: BucketProtection) -> _Block:
+def _lifecycle(rules: Iterable[Rule], guarantees: BucketProtection) -> Block:
     # Rules about versions have to come after versioning.
-    after = (("depends_on", _Raw("[aws_s3_bucket_versioning.orchestrator]")),)
+    after = (("depends_on", Raw("[aws_s3_bucket_versioning.orchestrator]")),)
     return _of_bucket(
         "lifecycle_configuration",
         ("transition_default_minimum_object_size", DEFAULT_MINIMUM),
         *(after if guarantees.versioned else ()),
-        *(_Block("rule", tuple(_rule(rule))) for rule in rules),
+        *(Block("rule", tuple(_rule(rule))) for rule in rules),
     )
 
 
-def _rule(rule: Rule) -> Iterator[tuple[str, Any] | _Block]:
+def _rule(rule: Rule) -> Iterator[tuple[str, Any] | Block]:
     yield "id", rule.rule_id
     yield "status", "Enabled"
     prefix = ("prefix", rule.prefix)
     if rule.over_bytes is None:
-        yield _Block("filter", (prefix,))
+        yield Block("filter", (prefix,))
     else:
-        both = _Block("and", (prefix, ("object_size_greater_than", rule.over_bytes)))
-        yield _Block("filter", (both,))
+        both = Block("and", (prefix, ("object_size_greater_than", rule.over_bytes)))
+        yield Block("filter", (both,))
     if rule.archive_days is not None:
         moved = (("days", rule.archive_days), ("storage_class", ARCHIVE_CLASS))
-        yield _Block("transition", moved)
+        yield Block("transition", moved)
     if rule.expire_days is not None:
-        yield _Block("expiration", (("days", rule.expire_days),))
+        yield Block("expiration", (("days", rule.expire_days),))
     if rule.expire_markers:
-        yield _Block("expiration", (("expired_object_delete_marker", True),))
+        yield Block("expiration", (("expired_object_delete_marker", True),))
     if rule.noncurrent_days is not None:
         days = (("noncurrent_days", rule.noncurrent_days),)
-        yield _Block("noncurrent_version_expiration", days)
+        yield Block("noncurrent_version_expiration", days)
     if rule.abort_uploads_days is not None:
         days = (("days_after_initiation", rule.abort_uploads_days),)
-        yield _Block("abort_incomplete_multipart_upload", days)
+        yield Block("abort_incomplete_multipart_upload", days)
 
 
-def _guarantees(guarantees: BucketProtection) -> Iterator[_Block]:
+def _guarantees(guarantees: BucketProtection) -> Iterator[Block]:
     if guarantees.versioned:
-        on = _Block("versioning_configuration", (("status", "Enabled"),))
+        on = Block("versioning_configuration", (("status", "Enabled"),))
         yield _of_bucket("versioning", on)
     if guarantees.object_lock:
         mode, days = guarantees.object_lock
-        retention = _Block("default_retention", (("mode", mode.upper()), ("days", days)))
-        yield _of_bucket("object_lock_configuration", _Block("rule", (retention,)))
+        retention = Block("default_retention", (("mode", mode.upper()), ("days", days)))
+        yield _of_bucket("object_lock_configuration", Block("rule", (retention,)))
     if guarantees.block_public_access:
         names = {"BlockPublicAcls": "block_public_acls", "BlockPublicPolicy": "block_public_policy"}
         names |= {"IgnorePublicAcls": "ignore_public_acls"}
@@ -120,68 +117,100 @@ def _guarantees(guarantees: BucketProtection) -> Iterator[_Block]:
         yield _encryption(guarantees.kms_key)
     denials = deny_statements(guarantees)
     if denials:
-        statements = tuple(_Block("statement", tuple(_statement(one))) for one in denials)
-        yield _Block('data "aws_iam_policy_document" "orchestrator"', statements)
-        policy = _Raw("data.aws_iam_policy_document.orchestrator.json")
-        yield _of_bucket("policy", ("policy", policy))
+        yield _document("orchestrator", policy_document(denials, _arn)["Statement"])
+        yield _of_bucket("policy", ("policy", _document_of("orchestrator")))
     if guarantees.efs_days:
         names = {"TransitionToIA": "transition_to_ia"}
         names |= {"TransitionToPrimaryStorageClass": "transition_to_primary_storage_class"}
         policies = (
-            _Block("lifecycle_policy", tuple((names[name], value) for name, value in one.items()))
+            Block("lifecycle_policy", tuple((names[name], value) for name, value in one.items()))
             for one in efs_policies(guarantees.efs_days)
         )
         head = 'resource "aws_efs_file_system" "bench_logs"'
-        yield _Block(head, (("encrypted", True), *policies))
+        yield Block(head, (("encrypted", True), *policies))
 
 
-def _encryption(kms_key: str) -> _Block:
+def _encryption(kms_key: str) -> Block:
     key = (("kms_master_key_id", kms_key),) if kms_key else ()
-    by_default = _Block(
+    by_default = Block(
         "apply_server_side_encryption_by_default",
         (("sse_algorithm", "aws:kms" if kms_key else "AES256"), *key),
     )
-    rule = _Block("rule", (("bucket_key_enabled", bool(kms_key)), by_default))
+    rule = Block("rule", (("bucket_key_enabled", bool(kms_key)), by_default))
     return _of_bucket("server_side_encryption_configuration", rule)
 
 
-def _statement(denial: DenyStatement) -> Iterator[tuple[str, Any] | _Block]:
-    yield "sid", denial.sid
-    yield "effect", "Deny"
-    yield "actions", [denial.action]
-    yield "resources", [_arn(key) for key in denial.keys]
-    yield _Block("principals", (("type", "*"), ("identifiers", ["*"])))
-    for operator, key, value in denial.conditions:
-        condition = (("test", operator), ("variable", key), ("values", [value]))
-        yield _Block("condition", condition)
+# --- policies and roles --------------------------------------------------------------------
 
 
-def _arn(key: str) -> _Raw:
-    return _Raw(f'"${{{_BUCKET}.arn}}/{key}"') if key else _Raw(f"{_BUCKET}.arn")
+def _roles(access: Access) -> Iterator[Block]:
+    default = (("default", NAME_PREFIX),)
+    yield Block('variable "role_prefix"', (("type", Raw("string")), *default))
+    for role in Role:
+        yield _document(
+            role, role_policy(role, _arn, access.partition, access.demands)["Statement"]
+        )
+        named = (("name", _name(role)), ("policy", _document_of(role)))
+        yield Block(f'resource "aws_iam_policy" "{role}"', named)
+    for machine in MACHINE_ROLES:
+        yield from _machine_role(machine, access)
+    yield Block(f'resource "aws_iam_user" "{BENCH_USER}"', (("name", _name(BENCH_USER)),))
+    yield _attachment("user", BENCH_USER, Role.BENCH)
 
 
-# --- HCL -------------------------------------------------------------------------------------
+def _machine_role(machine: MachineRole, access: Access) -> Iterator[Block]:
+    name, subjects = machine.name, f"{machine.name}_subjects"
+    if access.oidc_provider is not None:
+        who = (("type", Raw("list(string)")), ("default", [machine.subject]))
+        yield Block(f'variable "{subjects}"', who)
+    yield _document(f"{name}_trust", trust_statements(access, Raw(f"var.{subjects}")))
+    trust = ("assume_role_policy", _document_of(f"{name}_trust"))
+    yield Block(f'resource "aws_iam_role" "{name}"', (("name", _name(name)), trust))
+    yield _attachment("role", name, machine.policy)
+    has = ("role", Raw(f"aws_iam_role.{name}.name"))
+    yield Block(f'resource "aws_iam_instance_profile" "{name}"', (("name", _name(name)), has))
+    yield Block(f'output "{name}_role_arn"', (("value", Raw(f"aws_iam_role.{name}.arn")),))
 
 
-def _lines(block: _Block, indent: str = "") -> Iterator[str]:
-    yield f"{indent}{block.head} {{"
-    attributes = [entry for entry in block.body if isinstance(entry, tuple)]
-    blocks = [entry for entry in block.body if isinstance(entry, _Block)]
-    width = max((len(name) for name, _ in attributes), default=0)
-    for name, value in attributes:
-        yield f"{indent}  {name:<{width}} = {_expression(value)}"
-    for number, inner in enumerate(blocks):
-        if number or attributes:
-            yield ""
-        yield from _lines(inner, f"{indent}  ")
-    yield f"{indent}}}"
+def _name(name: str) -> Raw:
+    return Raw(f'"${{var.role_prefix}}-{name}"')
 
 
-def _expression(value: Any) -> str:
-    if isinstance(value, _Raw):
-        return value.text
-    if isinstance(value, list):
-        return f"[{', '.join(map(_expression, value))}]"
-    # JSON's texts are HCL's but for what starts an interpolation.
-    text = json.dumps(value, ensure_ascii=False)
-    return text.replace("${", "$${").replace("%{", "%%{")
+def _attachment(kind: str, name: str, policy: Role) -> Block:
+    who = (kind, Raw(f"aws_iam_{kind}.{name}.name"))
+    what = ("policy_arn", Raw(f"aws_iam_policy.{policy}.arn"))
+    return Block(f'resource "aws_iam_{kind}_policy_attachment" "{name}"', (who, what))
+
+
+def _document(name: str, statements: Iterable[dict[str, Any]]) -> Block:
+    """Return a policy as data. `statements` are as in IAM's JSON, with `Raw` for expressions."""
+    blocks = tuple(Block("statement", tuple(_statement(one))) for one in statements)
+    return Block(f'data "aws_iam_policy_document" "{name}"', blocks)
+
+
+def _document_of(name: str) -> Raw:
+    return Raw(f"data.aws_iam_policy_document.{name}.json")
+
+
+def _statement(statement: dict[str, Any]) -> Iterator[tuple[str, Any] | Block]:
+    yield "sid", statement["Sid"]
+    yield "effect", statement["Effect"]
+    yield "actions", _listed(statement["Action"])
+    if "Resource" in statement:
+        yield "resources", _listed(statement["Resource"])
+    principal = statement.get("Principal", {})
+    for kind, who in {"*": "*"}.items() if principal == "*" else principal.items():
+        yield Block("principals", (("type", kind), ("identifiers", [who])))
+    for test, keys in statement.get("Condition", {}).items():
+        for variable, wanted in keys.items():
+            values = wanted if isinstance(wanted, Raw) else _listed(wanted)
+            condition = (("test", test), ("variable", variable), ("values", values))
+            yield Block("condition", condition)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _arn(key: str) -> Raw:
+    return Raw(f'"${{{_BUCKET}.arn}}/{key}"') if key else Raw(f"{_BUCKET}.arn")

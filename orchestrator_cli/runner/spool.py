@@ -14,7 +14,7 @@ import os
 import stat
 from pathlib import Path
 
-from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.checks import (
     UnsafeFileError,
@@ -178,8 +178,8 @@ def _create_below(root: Path, parent: Directory, execution_id: str) -> Spool:
 def open_spool(path: Path) -> Spool:
     """Open and lock what an earlier run has left.
 
-    Raises UsageError where another process has it, and where anything in it may be another user's:
-    what a run.json names would be read and stored with our rights.
+    Raises OrchestratorError while another process has it, and UsageError where anything in it may
+    be another user's: what a run.json names would be read and stored with our rights.
     """
     path = path.absolute()
     try:
@@ -187,7 +187,8 @@ def open_spool(path: Path) -> Spool:
             root = parent.open_directory(path.name)
         _check_ours(root, path)
         if not try_lock(root.fileno()):
-            raise UsageError(f"the run of {printable(path)} is still under way")
+            message = f"the run of {printable(path)} is still under way"
+            raise OrchestratorError(message, retryable=True)
         return Spool(path, root)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _no_spool(path) from error

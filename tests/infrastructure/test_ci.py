@@ -15,7 +15,7 @@ from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.executions import read_record
 from tests.support.objects import bucket_contents
-from tests.support.printed import check_shell
+from tests.support.printed import check_ci, check_groovy, check_shell
 from tests.support.proxy import Proxy
 from tests.support.running import process_environment
 
@@ -50,6 +50,7 @@ def steps_of(cli: RunCommand, system: str, *options: str) -> tuple[str, str, str
     if system == "gitlab":
         job = yaml.safe_load(out)["tests"]
         return job["before_script"][0], job["script"][0], job["after_script"][0]
+    check_groovy(out)
     scripts = re.findall(r"'''((?:[^'\\]|\\.)*)'''", out)
     begin, test, store = (re.sub(r"\\(.)", r"\1", one) for one in scripts)
     return begin, test, store
@@ -75,8 +76,20 @@ def test_the_token_of_a_job_is_what_its_role_trusts(cli: RunCommand, bucket: str
     )
 
 
+@pytest.mark.parametrize("options", [(), ("--role-arn", ARN)], ids=["keys", "role"])
+def test_the_systems_take_their_files(
+    cli: RunCommand, bucket: str, options: tuple[str, ...]
+) -> None:
+    words = ("--package", "w.whl", *options, "--", *COMMAND)
+    check_ci(cli("deploy", "github", *words).ok().out, "github-workflows")
+    check_ci(cli("deploy", "gitlab", *words).ok().out, "gitlab-ci")
+
+
 def run_step(script: str, shell: tuple[str, ...], cwd: Path, **variables: str) -> Any:
     here = {"PATH": f"{cwd}/programs:/usr/bin:/bin", **variables}
+    if script.startswith("#!"):
+        # Jenkins starts such a script as it is.
+        shell = (*script.partition("\n")[0].removeprefix("#!").split(), "-c")
     return subprocess.run(
         [*shell, script],
         cwd=cwd,
@@ -93,6 +106,7 @@ def run_step(script: str, shell: tuple[str, ...], cwd: Path, **variables: str) -
     [
         ("github", ("bash", "-e", "-c"), {"RESULT": "fail"}, "fail"),
         ("gitlab", ("sh", "-e", "-c"), {"CI_JOB_STATUS": "canceled"}, "error"),
+        ("jenkins", ("sh", "-xe", "-c"), {"RESULT": "fail"}, "fail"),
     ],
 )
 def test_a_job_ends_as_its_tests_do_and_is_stored_once_s3_is_back(

@@ -79,7 +79,8 @@ def test_the_unit_watches(cli: RunCommand, bucket: str) -> None:
     assert str(options["root"]) == "/mnt/bench-logs"
     assert service["Environment"].startswith("PATH=/opt/orchestrator/bin:")
     assert unit["Unit"]["RequiresMountsFor"] == "/mnt/bench-logs"
-    assert service["Restart"] == "always"
+    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", "2")
+    assert cli("--bucket", "A b", *shlex.split(service["ExecStart"])[1:]).exit_code == 2
     assert unit["Unit"].keys() <= SECTIONS["Unit"]
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 

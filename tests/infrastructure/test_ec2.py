@@ -182,6 +182,26 @@ def test_an_instance_ends_once_s3_is_back_and_not_before(
     assert (record["result"], record["artifact_status"]) == ("error", "complete")
 
 
+def test_an_instance_waits_while_that_may_help_and_no_longer(
+    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    recorder.inject(faults.access_denied(), "PutObject", key="artifacts/custom/b", times=None)
+    leaves = ("touch", "results/b", "results/name\n")
+    instance = make_instance(cli, tmp_path, "--terminate", "--", *leaves)
+    assert instance.boot("python3.13").returncode == 0
+    assert instance.start_unit().returncode == 3
+    assert "shutdown -h now" not in instance.calls()
+    recorder.heal()
+    ended = instance.start_unit()
+    assert (ended.returncode, "no further try can store the rest" in ended.stderr) == (6, True)
+    assert "shutdown -h now" in instance.calls()
+    assert "RestartPreventExitStatus=6" in instance.user_data
+    execution_id = only_execution(s3, bucket)
+    record = read_record(s3, bucket, execution_id)
+    assert (record["result"], record["artifact_status"]) == ("pass", "artifact_error")
+    assert f"executions/{execution_id}/artifacts/custom/b" in list_keys(s3, bucket, "executions/")
+
+
 def test_no_test_is_run_where_nothing_can_be_stored(
     cli: RunCommand, recorder: Proxy, bucket: str, tmp_path: Path
 ) -> None:

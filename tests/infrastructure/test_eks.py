@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -160,30 +161,39 @@ def test_a_pod_runs_and_stores_though_s3_comes_back_only_at_the_end(
     assert files["artifacts/custom/junit.xml"] == b"<x/>"
 
 
-def test_a_sidecar_that_is_killed_begins_again_and_loses_nothing(
-    run_pod: RunPod, s3: S3Client, bucket: str, tmp_path: Path
+def test_a_sidecar_that_is_killed_at_each_step_loses_nothing(
+    run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
-    waits = f"""
-import pathlib, time
-print('first', flush=True)
-while not pathlib.Path('{tmp_path}/go').exists(): time.sleep(0.05)
-print('second')
-raise SystemExit(3)
-"""
-    pod = run_pod(waits)
-    execution_id = pod.start_all()
-    pod.wait_until(lambda: pod.path("output/stdout.log").read_text() == "first\n")
-    pod.kill("store")
+    """It has no id yet, waits for output, copies it, has seen its end, stores, has stored."""
+    os.mkfifo(tmp_path / "go")
+    leaves = f"open('{tmp_path}/artifacts/a', 'w').write('a'); open('{tmp_path}/go').read()"
+    pod = run_pod(f"print('out', flush=True); {leaves}; raise SystemExit(3)")
+    recorder.inject(faults.ResetBefore(), times=None)
+
+    def begins_again() -> None:
+        pod.kill("store")
+        pod.start("store")
+
     pod.start("store")
-    (tmp_path / "go").touch()
+    begins_again()
+    execution_id = pod.start_all(is_started=True)
+    begins_again()
+    pod.wait_until(lambda: b"out\n" in pod.spooled("stdout.log"))
+    begins_again()
+    (tmp_path / "go").write_text("")
+    pod.wait_until(lambda: b'"end": {' in pod.spooled("run.json"))
+    begins_again()
+    pod.wait_until(lambda: "To store it" in pod.path("store.err").read_text())
+    begins_again()
+    recorder.heal()
     assert pod.wait("tests") == 3
     # Started again by the kubelet when all is done, it does nothing more.
-    pod.kill("store")
-    pod.start("store")
+    begins_again()
     pod.end_sidecar()
     record = read_record(s3, bucket, execution_id)
     assert (record["result"], record["artifact_status"]) == ("fail", "complete")
-    assert stored(s3, bucket, execution_id)["logs/stdout.log"] == b"first\nsecond\n"
+    files = stored(s3, bucket, execution_id)
+    assert (files["logs/stdout.log"], files["artifacts/custom/a"]) == (b"out\n", b"a")
 
 
 WAITS = "import time; print('begun', flush=True); time.sleep(60)"
@@ -221,6 +231,36 @@ def test_what_s3_refuses_is_on_record_and_all_else_is_stored(
     assert (record["result"], record["artifact_status"]) == ("pass", "artifact_error")
     assert [one["path"] for one in record["failures"]] == ["artifacts/custom/b"]
     assert {"artifacts/custom/a", "artifacts/custom/c"} <= stored(s3, bucket, execution_id).keys()
+
+
+def test_a_pod_goes_on_while_that_may_help_and_no_longer(
+    run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    """One file is refused for a while, one has a name that none can have, and a log is taken."""
+    recorder.inject(faults.access_denied(), "PutObject", key="artifacts/custom/b", times=None)
+    leaves = (
+        f"for name in ('a', 'b', 'c\\n'): open('{tmp_path}/artifacts/' + name, 'w').write(name)"
+    )
+    pod = run_pod(f"{leaves}\nprint('ours')\nopen('{tmp_path}/go').read()")
+    os.mkfifo(tmp_path / "go")
+    execution_id = pod.start_all()
+    log = f"executions/{execution_id}/logs/stdout.log"
+    s3.put_object(Bucket=bucket, Key=log, Body=b"another's")
+    (tmp_path / "go").write_text("")
+    pod.wait_until(lambda: pod.path("store.err").read_text().count("access denied") >= 3)
+    assert not pod.path("execution/done").exists(), pod.told()
+    recorder.heal()
+    assert pod.wait("tests") == 0
+    assert "no further try can store the rest" in pod.path("store.err").read_text()
+    assert pod.end_sidecar() == 6
+    record = read_record(s3, bucket, execution_id)
+    assert (record["result"], record["artifact_status"]) == ("pass", "artifact_error")
+    assert {one["path"] for one in record["failures"]} == {
+        f"{tmp_path}/artifacts/c\\n",
+        "logs/stdout.log",
+    }
+    files = stored(s3, bucket, execution_id)
+    assert (files["artifacts/custom/b"], files["logs/stdout.log"]) == (b"b", b"another's")
 
 
 @pytest.mark.parametrize("replacement", ["link", "link to nothing", "FIFO"])

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import hcl2
 import pytest
 import yaml
 
@@ -17,6 +16,7 @@ from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, ap
 from tests.conftest import RunCommand
 from tests.support.lifecycles import read_rules
 from tests.support.objects import remove_bucket
+from tests.support.terraform import read_terraform
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -38,6 +38,8 @@ OPTIONS = [
     EVERYTHING,
     (*EVERYTHING, "--kms-key", KEY),
 ]
+PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/AB1"
+ROLES = [("--roles",), (*OPTIONS[-1], "--roles", "--oidc-provider", PROVIDER)]
 DEFAULT_RULES = [api_rule(rule) for rule in plan_rules(RetentionPolicy())]
 
 
@@ -49,19 +51,9 @@ def render(cli: RunCommand, style: str, *options: str, bucket: str | None = "res
 # --- Terraform -------------------------------------------------------------------------------
 
 
-def plain(value: Any) -> Any:
-    """Return what python-hcl2 read without its quotes and marks."""
-    if isinstance(value, dict):
-        marks = ("__is_block__", "__comments__")
-        return {plain(k): plain(v) for k, v in value.items() if k not in marks}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value.strip('"') if isinstance(value, str) else value
-
-
 def read_hcl(text: str) -> dict[str, Any]:
     """Return each resource's body by its type."""
-    read = plain(hcl2.loads(text))
+    read = read_terraform(text)
     blocks = [*read["resource"], *read.get("data", [])]
     return {kind: next(iter(named.values())) for block in blocks for kind, named in block.items()}
 
@@ -140,9 +132,9 @@ def test_terraform_has_what_was_asked_for_and_nothing_else(cli: RunCommand) -> N
 
 
 def test_terraform_keeps_the_bucket_by_name_or_asks_for_one(cli: RunCommand) -> None:
-    named = plain(hcl2.loads(render(cli, "terraform")))
+    named = read_terraform(render(cli, "terraform"))
     assert named["variable"] == [{"bucket": {"type": "string", "default": "results"}}]
-    open_ = plain(hcl2.loads(render(cli, "terraform", bucket=None)))
+    open_ = read_terraform(render(cli, "terraform", bucket=None))
     assert open_["variable"] == [{"bucket": {"type": "string"}}]
 
 
@@ -155,7 +147,7 @@ def test_terraform_takes_names_as_text(cli: RunCommand) -> None:
 
 
 def test_cloudformation_passes_cfn_lint(cli: RunCommand, tmp_path: Path) -> None:
-    for number, options in enumerate(OPTIONS):
+    for number, options in enumerate((*OPTIONS, *ROLES)):
         for bucket in ("results", None):
             text = render(cli, "cloudformation", *options, bucket=bucket)
             (tmp_path / f"{number}-{bucket}.yaml").write_text(text, encoding="utf-8")

@@ -155,6 +155,8 @@ def test_the_logs_of_another_run_are_left_alone(
     assert stored(s3, bucket, one)["logs/stdout.log"] == b"first\n"
     (left,) = spools()
     assert (left / "logs/stdout.log").read_bytes() == b"second\n"
+    again = cli_process.run("run", "--resume", left).expect(6)
+    assert b"to resume cannot help" in again.stderr
 
 
 def test_an_artifact_that_cannot_be_stored_is_told_and_marked(

@@ -94,9 +94,15 @@ class Pod:
         # Nobody wants to wait for so long.
         return word.replace("else sleep 10;", "else sleep 0.2;")
 
-    def start_all(self) -> str:
+    def spooled(self, name: str) -> bytes:
+        """Return what the sidecar has spooled in a file, or nothing."""
+        found = self.path("execution/spool").rglob(name)
+        return b"".join(file.read_bytes() for file in found if file.is_file())
+
+    def start_all(self, *, is_started: bool = False) -> str:
         """Start the sidecar, and the tests once its probe succeeds; return the execution."""
-        self.start("store")
+        if not is_started:
+            self.start("store")
         probe = [
             self._here(word)
             for word in self._containers["store"]["startupProbe"]["exec"]["command"]

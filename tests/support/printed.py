@@ -28,6 +28,42 @@ def check_shell(script: str, shell: str) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
+def check_dockerfile(text: str) -> None:
+    """Assert that hadolint finds nothing."""
+    program = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    assert program is not None
+    # A wheel from a file has no version to pin.
+    checked = subprocess.run(
+        [program, "--no-color", "--ignore=DL3013", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def check_groovy(text: str) -> None:
+    """Assert that this is Groovy."""
+    import tree_sitter
+    import tree_sitter_groovy
+
+    language = tree_sitter.Language(tree_sitter_groovy.language())
+    root = tree_sitter.Parser(language).parse(text.encode()).root_node
+    assert not root.has_error, str(root)
+
+
+def check_ci(text: str, schema: str) -> None:
+    """Assert that a file of CI has the schema of its system, `github-workflows` or `gitlab-ci`."""
+    program = shutil.which("check-jsonschema", path=str(Path(sys.executable).parent))
+    assert program is not None
+    words = ["--builtin-schema", f"vendor.{schema}", "--default-filetype", "yaml", "-"]
+    checked = subprocess.run(
+        [program, *words], input=text, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
 def check_kubernetes(text: str) -> list[Any]:
     """Assert that each document is what Kubernetes takes, with no field that it does not know."""
     import kubernetes_validate

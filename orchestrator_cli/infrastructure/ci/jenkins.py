@@ -45,7 +45,8 @@ def render_jenkins(target: BucketTarget, job: CiJob) -> str:
         bucket=target.bucket,
         region=target.region,
         begin=_groovy(begin(job)),
-        test=_groovy(test(job)),
+        # Without a first line of its own, a script runs with -x, which is no output of the tests.
+        test=_groovy(f"#!/bin/sh -e\n{test(job)}"),
         store=_groovy(store(job, _LABELS)),
     )
 

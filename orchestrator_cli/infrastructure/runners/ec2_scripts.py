@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from orchestrator_cli.infrastructure.runners.storing import STORE
+
 _PLACE = re.compile(r"@(\w+)@")
 
 
@@ -98,7 +100,6 @@ systemctl enable orchestrator-spool.service
 code=0
 orchestrator run --id "$id" --runner-type ec2@suite@ --artifacts @artifacts@ \\
   --spool "$work/spool" -- bash "$work/prepare" @command@ || code=$?
-touch "$work/ended"
 systemctl start --no-block orchestrator-spool.service
 exit "$code"
 """)
@@ -125,27 +126,25 @@ git checkout --quiet FETCH_HEAD
 """)
 SETUP = _template("bash -c @setup@\n")
 
-STORE = _template("""\
+UNIT_SCRIPT = _template(f"""\
 #!/bin/bash
-# Stores what S3 did not get; the unit that runs it tries again where this fails.
-store() {
-  local left=0 run
-  for run in /var/lib/orchestrator/spool/*/; do
-    if [[ -d $run ]]; then orchestrator run --resume "$run" || left=1; fi
-  done
-  [[ $left -eq 0 ]] || return 1
-  is_complete || orchestrator upload "$EXECUTION_ID" "$ARTIFACTS" --if-no-files-found ignore
-  is_complete
-}
-is_complete() {
-  orchestrator show "$EXECUTION_ID" --json | grep -q '"artifact_status": *"complete"'
-}
-store
+# Stores what S3 did not get; the unit that runs it tries again where that may help.
+id=$EXECUTION_ID
+artifacts=${{ARTIFACTS:?}}
+spools=/var/lib/orchestrator/spool
+told=/var/lib/orchestrator/told
+work() {{ "$@"; }}
+{STORE}store
 code=$?
+if [[ $code -eq 6 ]]; then say_final; fi
 @end@exit "$code"
 """)
 TERMINATE = _template("""\
-if [[ $code -eq 0 || -n $(find /var/lib/orchestrator/ended -mmin +@hold_minutes@) ]]; then
+# At its first start the tests have ended, be it by a restart of the instance.
+ended=/var/lib/orchestrator/ended
+if [[ ! -e $ended ]]; then touch "$ended"; fi
+waited=$(find "$ended" -mmin +@hold_minutes@)
+if [[ $code -eq 0 || $code -eq 6 || -n $waited ]]; then
   shutdown -h now
 fi
 """)
@@ -163,6 +162,7 @@ EnvironmentFile=/etc/orchestrator/environment
 ExecStart=/bin/bash /var/lib/orchestrator/store
 Restart=on-failure
 RestartSec=60
+RestartPreventExitStatus=6
 
 [Install]
 WantedBy=multi-user.target

@@ -6,6 +6,8 @@ written by code that nobody here has read. `/execution` is the sidecar's; the te
 
 from __future__ import annotations
 
+from orchestrator_cli.infrastructure.runners.storing import STORE
+
 # How long a pod whose tests have ended waits for S3, once it is asked to go: see the manifest.
 _HOLD_SECONDS = "@HOLD_SECONDS@"
 
@@ -93,25 +95,21 @@ work() {{
   while wait "$pid"; code=$?; kill -0 "$pid" 2>/dev/null; do :; done
   return "$code"
 }}
-is_complete() {{ orchestrator show "$id" --json | grep -q '"artifact_status": *"complete"'; }}
-store() {{
-  if [ -d "$spool" ]; then work orchestrator run --resume "$spool" || return; fi
-  is_complete && return
-  work orchestrator upload "$id" /artifacts --if-no-files-found ignore && is_complete
-}}
-if [ ! -s /execution/id ]; then
+{STORE}if [ ! -s /execution/id ]; then
   orchestrator new --offline >/execution/id.new && mv /execution/id.new /execution/id
 fi
 id=$(cat /execution/id)
-spool=/execution/spool/$id
+spools=/execution/spool
+artifacts=/artifacts
+told=/execution/told
 if [ -e /execution/done ]; then
   : # Started again with nothing left to do.
-elif grep -q '"end": {{' "$spool/run.json" 2>/dev/null; then
+elif grep -q '"end": {{' "$spools/$id/run.json" 2>/dev/null; then
   : # Killed while it stored: the spool is whole.
 else
-  rm -rf /execution/spool
-  work orchestrator run --id "$id" --runner-type eks --artifacts /artifacts \\
-    --spool /execution/spool --no-store-command "$@" -- sh -c "$relay" >/dev/null
+  rm -rf "$spools"
+  work orchestrator run --id "$id" --runner-type eks --artifacts "$artifacts" \\
+    --spool "$spools" --no-store-command "$@" -- sh -c "$relay" >/dev/null
 fi
 # The tests wait for this; they run whatever has happened here.
 : >/execution/ready
@@ -121,7 +119,7 @@ until [ -e /execution/done ]; do
   code=$?
   case "$code" in
     0) : >/execution/done ;;
-    2 | 6 | 7) echo "what is left cannot be stored: exit code $code" >&2; : >/execution/done ;;
+    6) say_final; : >/execution/done ;;
     *) if [ "$(date +%s)" -ge "$end" ]; then : >/execution/done; else sleep 10; fi ;;
   esac
 done

@@ -14,7 +14,7 @@ def render_dockerfile() -> str:
 FROM python:3.13-slim
 COPY dist/*.whl /tmp/
 RUN wheel=$(ls /tmp/orchestrator_cli-*.whl) \\
- && pip install --no-cache-dir "$wheel[api]" \\
+ && pip install --no-cache-dir "${{wheel}}[api]" \\
  && rm /tmp/*.whl
 USER {USER_ID}:{USER_ID}
 ENV HOME=/tmp

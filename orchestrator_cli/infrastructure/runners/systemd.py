@@ -77,6 +77,8 @@ _WATCHING = """\
 Type=exec
 Restart=always
 RestartSec=30
+# A setting that cannot be used is for somebody to mend.
+RestartPreventExitStatus=2
 # SIGTERM ends the file in hand; what is cut off goes on from its last part.
 TimeoutStopSec=15min
 

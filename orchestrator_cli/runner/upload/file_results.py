@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator_cli.core.base.errors import ConflictError
+from orchestrator_cli.core.base.errors import ConflictError, PartialFailureError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
 
@@ -64,6 +64,14 @@ class FileResults:
         """Take that S3 lacks what the spool still holds, or what can be made from it again."""
         self.left_in_spool = self.resumes = True
         self.fail(path, reason)
+
+    @property
+    def exit_code(self) -> int:
+        """What `run --resume` ends with: 3 where a file failed, 6 where a later one cannot help."""
+        if not self.failures:
+            return 0
+        is_final = self.left_in_spool and not self.resumes
+        return (ConflictError if is_final else PartialFailureError).exit_code
 
     @property
     def resolved(self) -> set[str]:

@@ -81,7 +81,7 @@ class FinalUpload:
                 return self._failed(shortage, 1)
             return self._failed(f"unexpected {type(error).__name__}: {error}", 1)
         summary = f"{metadata.artifact_count:,} files, {metadata.artifact_bytes:,} bytes"
-        outcome = self._outcome(summary, 3 if self._results.failures else 0)
+        outcome = self._outcome(summary, self._results.exit_code)
         outcome.stored = not self._results.left_in_spool
         outcome.resumes = self._results.resumes
         outcome.displaced = self._results.displaced

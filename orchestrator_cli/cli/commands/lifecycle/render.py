@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.lifecycle.policy import choose_rules, policy_options
 from orchestrator_cli.cli.options import Example, WholeNumber, command
+
+if TYPE_CHECKING:
+    from orchestrator_cli.infrastructure.roles import Access
 
 
 @command(
@@ -18,6 +22,11 @@ from orchestrator_cli.cli.options import Example, WholeNumber, command
             "everything the bucket can guarantee",
             "orchestrator lifecycle render --format cloudformation --versioning \\\n"
             "    --block-public-access --encrypt --tls-only --write-once > bucket.yaml",
+        ),
+        Example(
+            "with roles of instances and of service accounts in a cluster",
+            "orchestrator lifecycle render --roles \\\n"
+            "    --oidc-provider arn:aws:iam::123456789012:oidc-provider/oidc.eks… > bucket.tf",
         ),
         Example(
             "one request of the AWS CLI",
@@ -58,6 +67,16 @@ from orchestrator_cli.cli.options import Example, WholeNumber, command
     metavar="DAYS",
     help="Add an EFS for the benches' logs that moves unread files to Infrequent Access.",
 )
+@click.option(
+    "--roles",
+    is_flag=True,
+    help="Add roles of runners and of `serve`, a user of benches, and a policy for readers.",
+)
+@click.option(
+    "--oidc-provider",
+    metavar="ARN",
+    help="Let service accounts of this EKS cluster have the roles; EKS Pod Identity always can.",
+)
 @pass_app
 def render(
     app: App,
@@ -71,6 +90,8 @@ def render(
     write_once: bool,
     object_lock: tuple[str, int] | None,
     efs_days: str | None,
+    roles: bool,
+    oidc_provider: str | None,
     **policy: Any,
 ) -> None:
     """Print the rules as infrastructure as code.
@@ -78,6 +99,10 @@ def render(
     No request is sent. The bucket's name is filled in where --bucket gives it. The other options
     add what else the bucket can guarantee. With --object-lock, nothing can be deleted before its
     days are over, whatever the rules say.
+
+    With --roles, the policies of `deploy iam` come with it. A role of runners and one of `serve`
+    can be given to instances, by the instance profiles of the same names, and to pods. The bench's
+    user has no access key yet.
     """
     from orchestrator_cli.infrastructure.aws_cli import render_policy
     from orchestrator_cli.infrastructure.bucket_policy import BucketProtection
@@ -93,5 +118,19 @@ def render(
     )
     rules = choose_rules(app, policy)
     bucket = (app.settings.bucket or "").removeprefix("s3://").rstrip("/") or None
-    text = render_policy(style, rules, bucket, guarantees, app.settings.region)
+    if oidc_provider and not roles:
+        raise click.UsageError("--oidc-provider goes with --roles.")
+    access = _access(app, kms_key, oidc_provider) if roles else None
+    text = render_policy(style, rules, bucket, guarantees, app.settings.region, access)
     app.output.line(text, end="")
+
+
+def _access(app: App, kms_key: str | None, oidc_provider: str | None) -> Access:
+    """Return what the roles are made for; with a key of the bucket's own, they may use it."""
+    from orchestrator_cli.infrastructure.roles import Access
+    from orchestrator_cli.infrastructure.target import partition_of
+
+    demands = app.settings.demands
+    if kms_key:
+        demands = replace(demands, kms_key=kms_key)
+    return Access(demands, partition_of(app.settings.region), oidc_provider)

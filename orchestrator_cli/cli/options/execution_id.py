@@ -76,6 +76,7 @@ def execution_id_argument(function: F) -> F:
         metavar="ID",
         envvar=EXECUTION_ID_ENVVAR,
         shell_complete=complete_execution_id,
+        callback=_drop_path,
     )(function)
 
 
@@ -100,13 +101,21 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
 
 
 def split_path(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the arguments, in which ID/path are two: the execution, and what of it is meant."""
-    from orchestrator_cli.core.executions.ids import is_execution_id
+    """Return the arguments, of which the first may be a place in an execution.
 
-    head, _, path = arguments[0].partition("/") if arguments else ("", "", "")
-    if path and is_execution_id(head.upper()):
-        return head, path, *arguments[1:]
-    return arguments
+    `ID/path`, the URL of an object and that of a page of `serve` become two arguments: the
+    execution, and what of it is meant.
+    """
+    from orchestrator_cli.core.executions.ids import split_place
+
+    if not arguments:
+        return arguments
+    execution, path = split_place(arguments[0])
+    return (execution, path, *arguments[1:]) if path else (execution, *arguments[1:])
+
+
+def _drop_path(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    return value if value is None else split_path((value,))[0]
 
 
 def _is_selector(text: str) -> bool:

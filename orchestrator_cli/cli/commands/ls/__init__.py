@@ -97,8 +97,8 @@ def ls(
     from orchestrator_cli.core.transfer.download.source import ExecutionWindow
 
     style = _style(null=null, json=as_json, tree=tree)
+    arguments = _without_bucket(split_path(arguments), app.settings.bucket)
     if arguments:
-        arguments = split_path(arguments)
         if since or until or limit or not wanted.takes_everything:
             raise click.UsageError("A time window, a limit and filters go without ID.")
         list_execution_files(app, app.source(via), arguments[0], arguments[1:], style)
@@ -110,6 +110,13 @@ def ls(
         raise click.UsageError("--until is before --since.")
     window = ExecutionWindow(since, until, limit, wanted, app.now())
     _list_executions(app, app.source(via), window, style)
+
+
+def _without_bucket(arguments: tuple[str, ...], bucket: str | None) -> tuple[str, ...]:
+    """Return the arguments without a URL of all executions, as users of `aws s3 ls` give it."""
+    everything = ("executions", f"s3://{bucket}", f"s3://{bucket}/executions")
+    is_all = len(arguments) == 1 and arguments[0].rstrip("/") in everything
+    return () if is_all else arguments
 
 
 def _style(**given: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
     RESUMES,
     Example,
+    already,
     command,
     complete_id_or_file,
     concurrency_option,
@@ -20,6 +22,7 @@ from orchestrator_cli.cli.options import (
     split_id,
 )
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
+from orchestrator_cli.cli.report.usage_text import HintedUsageError
 from orchestrator_cli.core.base.errors import OrchestratorError
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ _MOST_COUNTED = 20_000
     help="The directory to download to.  [default: ./ID]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace local files that differ.")
+@already("-r", "-R", "-P", "--recursive", "--progress")
 @concurrency_option
 @read_via_option
 @json_option
@@ -80,6 +84,7 @@ def download(
 
     app.resumes = True
     text, patterns = split_id(arguments)
+    _refuse_local_paths(text, patterns, directory)
     source = app.source(via, concurrency)
     execution_id = app.resolve(text, source)
     target = directory or Path(execution_id)
@@ -107,6 +112,21 @@ def download(
         f"downloaded to {target}: {human_count(summary.created, 'file')}, "
         f"{human_size(summary.received_bytes)} received, {summary.identical:,} identical"
     )
+
+
+def _refuse_local_paths(text: str, patterns: tuple[str, ...], directory: Path | None) -> None:
+    """Refuse what can only be a directory to download to, which other programs take there."""
+    local = next((word for word in patterns if _is_local(word)), None)
+    if local is None or directory is not None:
+        return
+    raise HintedUsageError(
+        f"{local!r} is no path of an execution.",
+        f"try `{shlex.join(['orchestrator', 'download', text, '-o', local])}`",
+    )
+
+
+def _is_local(word: str) -> bool:
+    return word in (".", "..") or word.startswith(("/", "~/", "./", "../"))
 
 
 def _counted(

@@ -14,7 +14,7 @@ _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _ULID_PREFIX = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{0,25}")
 # An object's URL, a page of `serve` or a presigned URL, a key, or an id alone; then a path.
 _PLACE = (
-    rf"(?P<where>(?:(?:{URL_SCHEME}[^/]+/|https?://.*/)?executions/)?)"
+    rf"(?P<where>(?:(?:{URL_SCHEME}[^/]+/|https?://.*/)?executions?/)?)"
     rf"(?P<execution>{_ULID.pattern}|{LATEST})(?:/(?P<path>.*))?"
 )
 _PAGE_OF_LOG = r"logs/(runner|bench|stdout|stderr)"

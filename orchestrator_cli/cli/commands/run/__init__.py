@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,31 @@ from orchestrator_cli.cli.options import DURATION, Example, command, complete_co
 from orchestrator_cli.cli.options.declaration_options import declaration_options
 from orchestrator_cli.cli.options.live_options import AUTO, FOLLOWED_FILE, LIVE
 from orchestrator_cli.cli.options.metrics_options import metrics_options
+from orchestrator_cli.cli.report.usage_text import HintedUsageError
+from orchestrator_cli.core.executions.ids import is_selector
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.live.schedule import LiveSchedule
+
+# What `gh run` does by these, `run` takes for a program's name.
+_OTHER_RUNS = {
+    "cancel": "finish",
+    "download": "download",
+    "list": "ls",
+    "view": "show",
+    "watch": "logs -f",
+}
+
+
+def _refuse_other_run(words: Sequence[str]) -> click.UsageError | None:
+    """Refuse `run view ID` as gh has it; `run -- view` runs a program of that name."""
+    command = _OTHER_RUNS.get(words[0]) if words else None
+    if command is None or not (words[0] == "list" or len(words) == 1 or is_selector(words[1])):
+        return None
+    return HintedUsageError(
+        f"`run` runs a command, and {words[0]!r} is none of ours.",
+        f"try `orchestrator {command}`; `orchestrator run -- {words[0]}` runs that program",
+    )
 
 
 @command(
@@ -58,6 +81,7 @@ if TYPE_CHECKING:
         130: "CMD was interrupted",
     },
     context_settings={"allow_interspersed_args": False},
+    refuses=_refuse_other_run,
 )
 @click.option(
     "--id",

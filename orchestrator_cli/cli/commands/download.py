@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +21,9 @@ from orchestrator_cli.cli.options import (
 )
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
 from orchestrator_cli.cli.report.usage_text import HintedUsageError
-from orchestrator_cli.core.base.errors import OrchestratorError
 
 if TYPE_CHECKING:
-    from orchestrator_cli.cli.output.progress import Progress
-    from orchestrator_cli.core.s3.types import ObjectSummary
     from orchestrator_cli.core.transfer.download.downloader import DownloadResult
-
-# So many are listed before the first is fetched, to say how much there is. A million would not fit.
-_MOST_COUNTED = 20_000
 
 
 @command(
@@ -81,6 +73,7 @@ def download(
     from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.executions.listings.selection import select_files
     from orchestrator_cli.core.transfer.download.downloader import Downloader
+    from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
 
     app.resumes = True
     text, patterns = split_id(arguments)
@@ -101,7 +94,8 @@ def download(
             progress.add_file(spared)
             _report(app, result, as_json)
 
-        files = _counted(select_files(source.objects, execution_id, patterns), progress)
+        found = select_files(source.objects, execution_id, patterns)
+        files = list_ahead(found, progress.expect, source.objects.retry.stop.follower())
         summary = Downloader(
             transfers, source.objects, target, on_result, overwrite, source.check_readable
         ).run(files)
@@ -127,28 +121,6 @@ def _refuse_local_paths(text: str, patterns: tuple[str, ...], directory: Path | 
 
 def _is_local(word: str) -> bool:
     return word in (".", "..") or word.startswith(("/", "~/", "./", "../"))
-
-
-def _counted(
-    files: Iterator[tuple[str, ObjectSummary]], progress: Progress
-) -> Iterator[tuple[str, ObjectSummary]]:
-    """Yield the files, and tell the progress how many there are, where memory has room for all.
-
-    What listing raises, as of a pattern that matches nothing, is raised behind those it found.
-    """
-    first: list[tuple[str, ObjectSummary]] = []
-    failure: OrchestratorError | None = None
-    try:
-        for file in itertools.islice(files, _MOST_COUNTED):
-            first.append(file)  # noqa: PERF402 - those before a failure are kept
-    except OrchestratorError as error:
-        failure = error
-    if len(first) < _MOST_COUNTED:
-        progress.expect(len(first), sum(listed.size_bytes for _, listed in first))
-    yield from first
-    if failure is not None:
-        raise failure
-    yield from files
 
 
 def _report(app: App, result: DownloadResult, as_json: bool) -> None:

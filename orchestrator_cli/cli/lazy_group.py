@@ -11,7 +11,7 @@ import click
 
 from orchestrator_cli.cli.options import OncePerOption, global_options
 from orchestrator_cli.cli.options.variables import name_variables
-from orchestrator_cli.cli.report.habits import COMMAND_HABITS
+from orchestrator_cli.cli.report.usage_text import HintedUsageError
 
 # The help of a group lists its commands; with their help here it need not import them.
 COMMANDS: dict[str, str] = {
@@ -82,14 +82,19 @@ class LazyGroup(OncePerOption, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; `help CMD` is `CMD --help`. Raises UsageError naming the nearest."""
+        """Find the command; `help CMD` is `CMD --help`, `version` is `--version`.
+
+        Raises UsageError that names the nearest.
+        """
+        if args[0] == "version":
+            args = ["--version"]
         if args[0] == "help":
             if not args[1:]:
                 click.echo(ctx.get_help(), color=ctx.color)
                 ctx.exit()
             args = [*args[1:], "--help"]
         if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise click.UsageError(f"No such command {args[0]!r}.{_nearest_command(args[0])}", ctx)
+            raise _no_such_command(args, ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -139,13 +144,12 @@ def _as_typed(option: click.Option, value: Any) -> list[str]:
     return [word for one in (value if option.multiple else [value]) for word in (name, str(one))]
 
 
-def _nearest_command(typed: str) -> str:
-    import difflib
+def _no_such_command(words: list[str], ctx: click.Context) -> HintedUsageError:
+    from orchestrator_cli.cli.report.line_instead import advise_command
 
-    near = COMMAND_HABITS.get(typed) or next(
-        iter(difflib.get_close_matches(typed, COMMANDS, cutoff=0.65)), None
-    )
-    return f" Did you mean '{near}'?" if near else ""
+    near, hint = advise_command(words, COMMANDS)
+    meant = f" Did you mean '{near}'?" if near else ""
+    return HintedUsageError(f"No such command {words[0]!r}.{meant}", hint, ctx)
 
 
 @contextlib.contextmanager

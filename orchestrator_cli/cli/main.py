@@ -72,7 +72,7 @@ def _run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort, InterruptedByUser):
         return report_interrupted(arguments)
     except click.ClickException as error:
-        return report_usage(error)
+        return report_usage(error, arguments)
     except OrchestratorError as error:
         return report_error(error, arguments, app)
     except Exception as error:  # noqa: BLE001 - the last line of defence

@@ -56,8 +56,7 @@ from orchestrator_cli.core.s3.demands import BucketDemands
 @click.option(
     "--patience",
     type=DURATION,
-    show_default="10m",
-    help="How long to go on while S3 asks for fewer requests and none succeeds.",
+    help="How long to go on while S3 asks for fewer requests and none succeeds.  [default: 10m]",
 )
 @demand_options
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors on standard error.")

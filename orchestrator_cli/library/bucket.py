@@ -20,23 +20,43 @@ from orchestrator_cli.core.executions.record.repository import create_execution,
 from orchestrator_cli.core.http.proxy import proxy_variables
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.demands import BucketDemands
 from orchestrator_cli.library.execution import Execution
 
 
-def open_bucket(
+def open_bucket(  # noqa: PLR0913 - each is a setting that the command line has too
     name: str,
     *,
     region: str | None = None,
     endpoint_url: str | None = None,
     profile: str | None = None,
+    sse_kms_key_id: str | None = None,
+    bucket_key: bool = True,
+    expected_bucket_owner: str | None = None,
+    storage_class: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    requester_pays: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Bucket:
     """Open a bucket. Nothing is sent before something is asked of it.
 
     Region, endpoint and credentials are found as AWS tools find them: in `environment`, in the AWS
-    configuration files, from single sign-on, a container or an instance. Raises UsageError for what
-    cannot be a bucket or an endpoint.
+    configuration files, from single sign-on, a container or an instance.
+
+    Every object is stored with the KMS key `sse_kms_key_id` (`bucket_key` lets S3 keep a key of its
+    own, which spares requests to KMS), in `storage_class` and with `tags`, where those are given. A
+    bucket of another account than `expected_bucket_owner` is refused; with `requester_pays` these
+    credentials pay for the requests. Raises UsageError for what cannot be a bucket, an endpoint or
+    one of these.
     """
+    demands = BucketDemands(
+        kms_key=sse_kms_key_id,
+        bucket_key=bucket_key,
+        expected_owner=expected_bucket_owner,
+        storage_class=storage_class,
+        tags=tuple((tags or {}).items()),
+        requester_pays=requester_pays,
+    )
     settings = S3Settings(
         bucket=name,
         region=region,
@@ -44,6 +64,7 @@ def open_bucket(
         profile=profile,
         environment=environment,
         proxies=proxy_variables(environment),
+        demands=demands,
     )
     return Bucket(settings)
 

@@ -24,6 +24,7 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
 from orchestrator_cli.core.transfer.download.downloader import Downloader, DownloadSummary
+from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
 from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
@@ -152,7 +153,9 @@ class Execution:
         content is a conflict unless `overwrite`. Raises NotFoundError for a pattern that matches
         nothing, and what concerns all files.
         """
-        files = select_files(self._store, self.id, patterns)
+        stop = self._store.retry.stop.follower()
+        found = select_files(self._store, self.id, patterns)
+        files = list_ahead(found, lambda count, size_bytes: None, stop)
         with TransferEngine(self._store) as engine:
             downloader = Downloader(
                 engine,

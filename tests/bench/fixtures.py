@@ -7,7 +7,7 @@ import os
 import random
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
@@ -16,6 +16,7 @@ from orchestrator_cli.core.s3.checksum import composite, hash_range, to_base64
 from orchestrator_cli.core.s3.part_plan import DOUBLING, plan_parts
 from tests.bench.nginx_config import Stored
 from tests.bench.sink import write_listing
+from tests.support.executions import make_id
 from tests.support.local_files import local_file
 
 NEW_ID = f"01J{'0' * 22}1"
@@ -24,6 +25,9 @@ DOWN_ID = f"01J{'0' * 20}D0N"
 LOG_ID = f"01J{'0' * 20}10G"
 IDS = {"new": NEW_ID, "again": AGAIN_ID, "down": DOWN_ID, "log": LOG_ID}
 _LOG_BYTES = 4096
+SEARCHED_BYTES = 64 * 1024
+# In each of the logs that are searched, once.
+NEEDLE = "ERROR: the watchdog bit"
 _BLOCK = 1024 * 1024
 
 
@@ -38,6 +42,7 @@ class Sizes:
     several_files: int = 8
     several_bytes: int = 64 << 20
     sparse: bool = False
+    logs: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,7 @@ def fill_sink(home: Path, fixtures: Fixtures) -> Stored:
         write_listing(home, name, prefix, paths, fixtures.sizes.small_bytes, etag)
         write_listing(home, f"peer-{name}", f"{name}/", paths, fixtures.sizes.small_bytes, etag)
     write_listing(home, "empty", "", [], 0, etag)
+    searched = _write_searched(home, fixtures.sizes.logs)
     logs = bucket / "executions" / LOG_ID / "logs"
     digests = {
         "stdout.log": write_noise(logs / "stdout.log", _LOG_BYTES),
@@ -137,7 +143,25 @@ def fill_sink(home: Path, fixtures: Fixtures) -> Stored:
         path: _completed(bucket / "executions" / NEW_ID / path, file)
         for path, file in large.items()
     }
-    return Stored(fixtures.small, digests, composites, DOUBLING)
+    return Stored(fixtures.small, digests, composites, DOUBLING, searched)
+
+
+def _write_searched(home: Path, count: int) -> bytes:
+    """Write so many executions of the last minutes, each with a log; return what each log holds."""
+    now = datetime.now(UTC)
+    line = "2026-01-31T08:00:{:02}.{:03}Z step {:05}: the voltage is as it should be\n"
+    lines = [line.format(number % 60, number % 1000, number) for number in range(2000)]
+    lines[500] = f"{NEEDLE}\n"
+    content = "".join(lines).encode()[: SEARCHED_BYTES - 1] + b"\n"
+    ids = [make_id(now - timedelta(seconds=60 + number / 10), number) for number in range(count)]
+    paths = [f"{one}/logs/stdout.log" for one in ids]
+    for path in paths:
+        log = home / "www/bench/executions" / path
+        log.parent.mkdir(parents=True)
+        log.write_bytes(content)
+    etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    write_listing(home, "searched", "executions/", paths, len(content), etag)
+    return content
 
 
 def _completed(stored: Path, file: Path) -> str:

@@ -72,12 +72,14 @@ http {{
     "~/(again|down)/" {small_sha256};
     "~/executions/({again_id}|{down_id})/artifacts/" {small_sha256};
     {logs}
+    "~{searched}" {searched_sha256};
   }}
   map "$uri" $etag {{
     default '"0123456789abcdef0123456789abcdef"';
     {etags}
     "~/(again|down)/" '"{small_md5}"';
     "~/executions/({again_id}|{down_id})/artifacts/" '"{small_md5}"';
+    "~{searched}" '"{searched_md5}"';
   }}
   server {{
     listen 127.0.0.1:{port} ssl;
@@ -122,13 +124,14 @@ class Stored:
     """What the sink says of the objects that it serves: digests in hex or as S3 writes them.
 
     `logs` maps a log's name to its SHA-256; `large` a path of the execution that is uploaded to
-    its composite checksum, with the number of parts.
+    its composite checksum, with the number of parts. `searched` is what each of many logs holds.
     """
 
     small: bytes
     logs: Mapping[str, str]
     large: Mapping[str, str]
     schedule: str
+    searched: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,8 @@ def render_config(
         "again/": "peer-again",
         "down%2F": "peer-down",
         "down/": "peer-down",
+        "executions%2F": "searched",
+        "executions/": "searched",
     }
     pages = range(1, _MOST_PAGES)
     root = f"/bench/executions/{ids['new']}/"
@@ -184,6 +189,10 @@ def render_config(
         small_md5=hashlib.md5(stored.small, usedforsecurity=False).hexdigest(),
         logs=_lines(f"~/{ids['log']}/logs/{name}$ {hex_};" for name, hex_ in stored.logs.items()),
         composites=_lines(f'"HEAD|{root}{path}" "{text}";' for path, text in stored.large.items()),
+        # The other executions' ids are of long ago.
+        searched="/executions/(?!01J00)[^/]+/logs/stdout[.]log$",
+        searched_sha256=hashlib.sha256(stored.searched).hexdigest(),
+        searched_md5=hashlib.md5(stored.searched, usedforsecurity=False).hexdigest(),
         etags=_lines(
             f'"{root}{path}" \'"{"0" * 32}-{text.rpartition("-")[2]}"\';'
             for path, text in stored.large.items()

@@ -24,6 +24,7 @@ WORKLOADS = (
     "log-small",
     "log-large",
     "download",
+    "grep",
     "help",
     *_COUNTED,
 )
@@ -39,6 +40,7 @@ _QUICK = {
     "log_mib": 64,
     "several": (4, 16),
     "executions": 3000,
+    "logs": 50,
 }
 _DEFAULTS = {
     "small_files": 2000,
@@ -46,6 +48,7 @@ _DEFAULTS = {
     "log_mib": 1024,
     "several": (8, 64),
     "executions": 100_000,
+    "logs": 1000,
 }
 _MOST_SMALL_BYTES = 8 << 20
 
@@ -83,6 +86,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sparse", action="store_true", help="the large file takes no disk")
     parser.add_argument("--log-mib", type=_count)
     parser.add_argument("--executions", type=_count, help="of which those of an hour are listed")
+    parser.add_argument("--logs", type=_count, help="of 64 KiB, to search")
     parser.add_argument("--quick", action="store_true", help="small sizes, to try the benchmark")
 
 
@@ -114,6 +118,7 @@ def sizes_of(options: argparse.Namespace) -> Sizes:
         several_files=count,
         several_bytes=mib << 20 if "several-large" in chosen else _UNUSED_BYTES,
         sparse=options.sparse,
+        logs=options.logs if "grep" in chosen else 1,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.fixtures import AGAIN_ID, DOWN_ID, LOG_ID, NEW_ID, Fixtures
+from tests.bench.fixtures import AGAIN_ID, DOWN_ID, LOG_ID, NEEDLE, NEW_ID, SEARCHED_BYTES, Fixtures
 from tests.bench.measuring import CommandFailed
 from tests.bench.peers import (
     BOTO3_CRT,
@@ -139,6 +140,13 @@ def build_workloads(
             after_each=lambda: _check_files(down, sizes.small_files),
         ),
         Workload(
+            "grep",
+            f"search {sizes.logs:,} logs of {SEARCHED_BYTES >> 10} KiB; the others copy them first",
+            make.search(down),
+            (Target("wall_seconds", "aws", 0.33), Target("peak_mib", None, _MOST_MIB)),
+            before_each=lambda: _clear(down, sizes.logs * SEARCHED_BYTES),
+        ),
+        Workload(
             "help",
             "--help, beside `import click`",
             {
@@ -238,6 +246,19 @@ class Commands:
                 "aws": ("s3", "cp", "--recursive", "--only-show-errors", down, str(target)),
             }
         )
+
+    def search(self, copies: Path) -> dict[str, list[str]]:
+        """Search the logs of all executions; whoever cannot has grep search copies of them."""
+        executions, found = f"s3://{BUCKET}/executions/", ("grep", "-rnF", NEEDLE, str(copies))
+        copying = {
+            "s5cmd": ("cp", f"{executions}*", f"{copies}/"),
+            "aws": ("s3", "cp", "--recursive", "--only-show-errors", executions, str(copies)),
+        }
+        both = {
+            name: ["sh", "-c", f"{shlex.join(line)} && {shlex.join(found)}"]
+            for name, line in self._those(copying).items()
+        }
+        return self._those({OURS: ("grep", "-F", NEEDLE, "--since", "12h")}) | both
 
     def _those(self, asked: dict[str, tuple[str, ...]], small: bool = True) -> dict[str, list[str]]:
         return {

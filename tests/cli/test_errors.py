@@ -24,12 +24,9 @@ ID = make_id()
 @pytest.mark.parametrize(
     ("arguments", "said", "command"),
     [
-        (["uplod"], "no such command 'uplod'. Did you mean 'upload'?", ""),
-        (["list"], "no such command 'list'. Did you mean 'ls'?", ""),
+        (["qwxyz"], "no such command 'qwxyz'", ""),
         (["ls", "--sinc", "2d"], "no such option '--sinc'. Did you mean '--since'?", "ls"),
         (["lifecycle", "aply"], "no such command 'aply'. Did you mean 'apply'?", "lifecycle"),
-        (["rm", ID], "no such command 'rm'. Did you mean 'lifecycle'?", ""),
-        (["version"], "no such command 'version'. Did you mean '--version'?", ""),
         (["ls", "-o", "json"], "no such option '-o'. Did you mean '--json'?", "ls"),
         (["ls", "--status", "x"], "no such option '--status'. Did you mean '--result'?", "ls"),
         (["ls", "-L", "5"], "no such option '-L'. Did you mean '--limit'?", "ls"),
@@ -40,8 +37,7 @@ ID = make_id()
             "upload",
         ),
         # What is near nothing is not guessed at.
-        (["logs", ID, "--since", "1h"], "no such option '--since'", "logs"),
-        (["show", ID, "--web"], "no such option '--web'", "show"),
+        (["logs", ID, "--expand", "1h"], "no such option '--expand'", "logs"),
         (
             ["show"],
             "missing argument 'ID', which may be set by ORCHESTRATOR_EXECUTION_ID",

@@ -282,7 +282,8 @@ def test_what_is_no_label(text: str) -> None:
         (OTHER, (ID.lower(), "a"), (ID.lower(), ("a",))),
         (OTHER, ("@latest", "a"), ("@latest", ("a",))),
         (OTHER, ("@latest:suite=x", "a"), ("@latest:suite=x", ("a",))),
-        (OTHER, (f"{ID}/", "a"), (f"{ID}/", ("a",))),
+        (OTHER, (f"{ID}/", "a"), (ID, ("a",))),
+        (OTHER, (f"{ID}/a", "b"), (ID, ("a", "b"))),
         (OTHER, ("s3://b/executions/x/", "a"), ("s3://b/executions/x/", ("a",))),
         (None, ("01J/", "a"), ("01J/", ("a",))),
         # A prefix could as well be a file: with the variable set, it is one.

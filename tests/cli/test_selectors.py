@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -51,6 +52,35 @@ def test_a_url_stands_for_its_execution(
 ) -> None:
     url = f"s3://{bucket}/executions/{executions[1]}{rest}"
     assert cli("show", "--json", url).ok().json()["execution_id"] == executions[1]
+
+
+def test_a_place_in_an_execution_is_that_file(
+    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    logs = {"logs/stdout.log": b"out\n", "logs/stderr.log": b"err\n"}
+    execution_id = put_execution(s3, bucket, files=logs)
+    stored = f"executions/{execution_id}/logs/stderr.log"
+    places = [
+        f"s3://{bucket}/{stored}",
+        stored,
+        f"{execution_id}/stderr",
+        "@latest/stderr.log",
+        f"https://{bucket}.s3.eu-central-1.amazonaws.com/{stored}?X-Amz-Signature=a/b",
+        f"https://tests.example.com/ui/executions/{execution_id}/logs/stderr#L3",
+    ]
+    assert [cli("logs", place).ok().stdout for place in places] == [b"err\n"] * len(places)
+    # It must not be the whole execution that is downloaded or listed.
+    cli("download", places[0], "-o", tmp_path).ok()
+    assert [path.name for path in tmp_path.rglob("*.log")] == ["stderr.log"]
+    listed = cli("ls", f"s3://{bucket}/executions/{execution_id}/logs/stderr.log", "-0").ok()
+    assert listed.out == "logs/stderr.log\0"
+
+
+def test_ls_lists_executions_where_the_url_is_of_all(
+    cli: RunCommand, bucket: str, executions: list[str]
+) -> None:
+    for everything in (f"s3://{bucket}", f"s3://{bucket}/executions/", "executions/"):
+        assert cli("ls", everything, "-n", "1", "-0").ok().out == f"{executions[0]}\0"
 
 
 def test_a_slash_may_follow_an_id_or_its_start(cli: RunCommand, executions: list[str]) -> None:

@@ -66,7 +66,11 @@ def test_no_line_is_longer_than_the_terminal(
     assert re.fullmatch("result +fail", record[0])
     # What is to be copied is whole on one line.
     assert any(line.endswith(f" {execution}") for line in record)
-    for line in listed + record:
+    files = shown(terminal, columns, "ls", execution)
+    # A path is folded in its column, and never cut.
+    assert min(FILES) in "".join(line.split()[-1] for line in files[1:])
+    plan = shown(terminal, columns, "lifecycle", "plan")
+    for line in listed + record + files + plan:
         assert len(line) <= columns
         assert line == line.rstrip()
 

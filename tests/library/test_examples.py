@@ -35,7 +35,18 @@ def test_the_program_of_the_page_runs(bucket: str, s3: S3Client, tmp_path: Path)
     assert read_record(s3, bucket, execution_id)["labels"] == {"branch": "main"}
     copy = tmp_path / "copy" / "logs" / "stderr.log"
     assert copy.read_text(encoding="utf-8") == "from a stream\n"
-    assert [found.execution_id for found in open_bucket(bucket).executions()] == [execution_id]
+    first, nightly = (found.execution_id for found in open_bucket(bucket).executions())
+    assert first == execution_id
+    for path in ("metadata.json", "logs/stdout.log"):
+        key = f"executions/{nightly}/{path}"
+        head = s3.head_object(Bucket=bucket, Key=key)
+        assert (head["StorageClass"], head["SSEKMSKeyId"], head["BucketKeyEnabled"]) == (
+            "INTELLIGENT_TIERING",
+            f"alias/{bucket}",
+            True,
+        )
+        tags = s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        assert tags == [{"Key": "team", "Value": "hil"}]
 
 
 def run_python(program: str, directory: Path) -> list[str]:

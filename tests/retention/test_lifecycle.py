@@ -214,7 +214,7 @@ def test_on_a_terminal_it_asks(
     s3: S3Client, bucket: str, terminal: Callable[..., Terminal]
 ) -> None:
     no = terminal("lifecycle", "apply", columns=160)
-    no.read_until(rb"add +orchestrator-archive ")
+    no.read_until(rb"add orchestrator-archive: ")
     no.read_until(rb"\[y/N\]: ")
     no.send(b"n\n")
     assert no.wait() == 130

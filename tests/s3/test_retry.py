@@ -348,3 +348,18 @@ def test_denied_access_is_no_reason_to_refresh() -> None:
     with pytest.raises(AccessError):
         RetryPolicy(stop=Stop(), recover=recovering(refresh)).call(request, "read of k")
     assert (request.sent, calls) == (1, [])
+
+
+def test_there_is_none_is_an_answer_too() -> None:
+    """A bucket without rules answers 404, and a user may take long to say yes afterwards."""
+    now = [0.0]
+    policy = RetryPolicy(clock=lambda: now[0])
+
+    def refuse() -> None:
+        assert policy.progress.is_silent(2.0, 1.5)
+        raise NotFoundError("no rules")
+
+    with pytest.raises(NotFoundError):
+        policy.call(refuse, "read of rules")
+    now[0] = 60.0
+    assert not policy.progress.is_silent(now[0], 1.5)

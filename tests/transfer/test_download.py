@@ -42,6 +42,7 @@ from tests.support.engine import (
     new_execution,
     open_store,
 )
+from tests.support.executions import put_keys
 from tests.support.faults import Fault
 from tests.support.proxy import Proxy
 from tests.support.running import Processes, Result
@@ -336,6 +337,24 @@ def test_many_downloads_of_one_execution_at_once(
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
     assert files_below(target) == {f"artifacts/custom/{n}": data for n, data in files.items()}
+
+
+def test_what_is_listed_is_fetched_while_more_is_listed(
+    cli_process: Processes, s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
+) -> None:
+    names = [f"artifacts/custom/{number:04}" for number in range(300)]
+    # What is no file of an execution fills the page, and is not fetched.
+    foreign = [f"z/../{number}" for number in range(701)]
+    prefix = execution_prefix(EXECUTION_ID)
+    put_keys(s3, bucket, (f"{prefix}{name}" for name in [*names, *foreign]), b"x")
+    hold = faults.Hold("head")
+    recorder.inject(hold, "ListObjectsV2", nth=2)
+    process = cli_process.start("download", EXECUTION_ID, "-o", tmp_path)
+    recorder.wait_for(lambda seen: any(one.operation == "GetObject" for one in seen))
+    hold.released.set()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert files_below(tmp_path) == dict.fromkeys(names, b"x")
 
 
 # --- hostile -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -14,6 +15,8 @@ from orchestrator_cli.cli.aws_settings import aws_setting, credentials_source
 from orchestrator_cli.cli.environment import aws_variable, own_variables
 from orchestrator_cli.cli.options import CommandGroup, Example, command, json_option
 from orchestrator_cli.cli.report.usage_text import CONFIG_FILE_KEY, variable_of
+from orchestrator_cli.core.base.quantities import format_duration
+from orchestrator_cli.core.base.retry import PATIENCE_SECONDS
 from orchestrator_cli.core.base.text import printable, without_secrets
 
 # What AWS's own settings decide where ours do not.
@@ -104,6 +107,8 @@ def _global_setting(app: App, root: click.Context, param: click.Option, file: st
         return _Setting(
             name, _text(aws_setting(app.settings, name)), "AWS configuration or default"
         )
+    if name == "patience":
+        value = timedelta(seconds=PATIENCE_SECONDS)
     return _Setting(name, _text(value), "default")
 
 
@@ -130,6 +135,11 @@ def _text(value: Any) -> str | None:
         return None
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, tuple):
+        # Tags are the only setting of several values.
+        return ", ".join("=".join(pair) for pair in value) or None
     return without_secrets(str(value))
 
 

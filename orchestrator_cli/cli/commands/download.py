@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
     RESUMES,
     Example,
+    already,
     command,
     complete_id_or_file,
     concurrency_option,
@@ -20,15 +20,10 @@ from orchestrator_cli.cli.options import (
     split_id,
 )
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.cli.report.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
-    from orchestrator_cli.cli.output.progress import Progress
-    from orchestrator_cli.core.s3.types import ObjectSummary
     from orchestrator_cli.core.transfer.download.downloader import DownloadResult
-
-# So many are listed before the first is fetched, to say how much there is. A million would not fit.
-_MOST_COUNTED = 20_000
 
 
 @command(
@@ -54,6 +49,7 @@ _MOST_COUNTED = 20_000
     help="The directory to download to.  [default: ./ID]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace local files that differ.")
+@already("-r", "-R", "-P", "--recursive", "--progress")
 @concurrency_option
 @read_via_option
 @json_option
@@ -78,9 +74,11 @@ def download(
     from orchestrator_cli.core.executions.listings.selection import select_files
     from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
     from orchestrator_cli.core.transfer.download.downloader import Downloader
+    from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
 
     app.resumes = True
     text, patterns = split_id(arguments)
+    _refuse_local_paths(text, patterns, directory)
     source = app.source(via, concurrency)
     execution_id = app.resolve(text, source)
     target = directory or Path(execution_id)
@@ -98,7 +96,8 @@ def download(
             progress.add_file(spared)
             _report(app, result, as_json)
 
-        files = _counted(select_files(source.objects, execution_id, patterns), progress)
+        found = select_files(source.objects, execution_id, patterns)
+        files = list_ahead(found, progress.expect, source.objects.retry.stop.follower())
         summary = Downloader(
             transfers, source.objects, place, on_result, overwrite, source.check_readable
         ).run(files)
@@ -111,26 +110,19 @@ def download(
     )
 
 
-def _counted(
-    files: Iterator[tuple[str, ObjectSummary]], progress: Progress
-) -> Iterator[tuple[str, ObjectSummary]]:
-    """Yield the files, and tell the progress how many there are, where memory has room for all.
+def _refuse_local_paths(text: str, patterns: tuple[str, ...], directory: Path | None) -> None:
+    """Refuse what can only be a directory to download to, which other programs take there."""
+    local = next((word for word in patterns if _is_local(word)), None)
+    if local is None or directory is not None:
+        return
+    raise HintedUsageError(
+        f"{local!r} is no path of an execution.",
+        f"try `{shlex.join(['orchestrator', 'download', text, '-o', local])}`",
+    )
 
-    What listing raises, as of a pattern that matches nothing, is raised behind those it found.
-    """
-    first: list[tuple[str, ObjectSummary]] = []
-    failure: OrchestratorError | None = None
-    try:
-        for file in itertools.islice(files, _MOST_COUNTED):
-            first.append(file)  # noqa: PERF402 - those before a failure are kept
-    except OrchestratorError as error:
-        failure = error
-    if len(first) < _MOST_COUNTED:
-        progress.expect(len(first), sum(listed.size_bytes for _, listed in first))
-    yield from first
-    if failure is not None:
-        raise failure
-    yield from files
+
+def _is_local(word: str) -> bool:
+    return word in (".", "..") or word.startswith(("/", "~/", "./", "../"))
 
 
 def _report(app: App, result: DownloadResult, as_json: bool) -> None:

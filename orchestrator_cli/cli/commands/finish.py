@@ -9,6 +9,7 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
+    RESULT,
     Example,
     check_may_write,
     command,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--result",
     required=True,
-    type=click.Choice(["pass", "fail", "error"]),
+    type=RESULT,
     help="How the test ended. error: it could not be run to its end.",
 )
 @click.option(

@@ -15,6 +15,7 @@ from orchestrator_cli.cli.options.command import (
 )
 from orchestrator_cli.cli.options.common import (
     F,
+    already,
     check_may_write,
     concurrency_option,
     confirm,
@@ -36,13 +37,14 @@ from orchestrator_cli.cli.options.execution_id import (
     is_preset_id,
     split_id,
 )
-from orchestrator_cli.cli.options.types import DURATION, INSTANT, LABEL, SIZE, WholeNumber
+from orchestrator_cli.cli.options.types import DURATION, INSTANT, LABEL, RESULT, SIZE, WholeNumber
 
 __all__ = [
     "DURATION",
     "EXECUTION_ID_ENVVAR",
     "INSTANT",
     "LABEL",
+    "RESULT",
     "RESUMES",
     "SIZE",
     "Command",
@@ -51,6 +53,7 @@ __all__ = [
     "F",
     "OncePerOption",
     "WholeNumber",
+    "already",
     "check_may_write",
     "command",
     "complete_command",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from orchestrator_cli.cli.report.habits import FIELD_HABITS
+from orchestrator_cli.cli.report.usage_text import HintedUsageError
 from orchestrator_cli.core.base.errors import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -55,15 +59,14 @@ class OncePerOption(click.Command):
         """Parse the line. Raises UsageError that knows the command."""
         ctx.default_map = self._with_lists(ctx.default_map)
         try:
-            self._check_once(ctx, args)
+            if not ctx.resilient_parsing:
+                self._check_words(ctx, args)
             return super().parse_args(ctx, args)
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
             raise
 
-    def _check_once(self, ctx: click.Context, args: list[str]) -> None:
-        if ctx.resilient_parsing:
-            return
+    def _check_words(self, ctx: click.Context, args: list[str]) -> None:
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for param in given:
             if given.count(param) > 1 and _takes_one_value(param):
@@ -112,7 +115,10 @@ def _takes_one_value(param: click.Parameter) -> bool:
 
 
 class Command(OncePerOption):
-    """A command whose help ends with examples and exit codes."""
+    """A command whose help ends with examples and exit codes.
+
+    `refuses` looks at the words of the line, for what means something else in other programs.
+    """
 
     def __init__(
         self,
@@ -120,12 +126,22 @@ class Command(OncePerOption):
         examples: tuple[Example, ...] = (),
         exit_codes: tuple[int, ...] = (),
         exit_meanings: Mapping[int, str] | None = None,
+        refuses: Callable[[Sequence[str]], click.UsageError | None] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self._refuses = refuses
         self.examples = examples
         self.exit_meanings = _meanings(exit_codes, exit_meanings)
         self.exit_codes = tuple(self.exit_meanings)
+
+    def _check_words(self, ctx: click.Context, args: list[str]) -> None:
+        if any("--json" in param.opts for param in self.params):
+            _refuse_fields(args)
+        super()._check_words(ctx, args)
+        refused = self._refuses(args) if self._refuses is not None else None
+        if refused is not None:
+            raise refused
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples and exit codes."""
@@ -134,6 +150,16 @@ class Command(OncePerOption):
 
 class CommandGroup(Command, click.Group):
     """A group of commands whose help ends as a command's does."""
+
+
+def _refuse_fields(words: Sequence[str]) -> None:
+    """Refuse `--json FIELDS` as gh has it. Raises UsageError."""
+    for word, after in pairwise([*words, ""]):
+        is_list = after in FIELD_HABITS or re.fullmatch(r"[A-Za-z_]+(,[A-Za-z_]+)+", after)
+        if word.startswith("--json=") or (word == "--json" and is_list):
+            raise HintedUsageError(
+                "--json takes no fields.", "pipe it to jq: `… --json | jq .result`"
+            )
 
 
 def _meanings(codes: tuple[int, ...], special: Mapping[int, str] | None) -> dict[int, str]:

@@ -37,6 +37,18 @@ def json_option(function: F) -> F:
     )(function)
 
 
+def already(*names: str) -> Callable[[F], F]:
+    """Accept options of other programs for what the command does anyway."""
+    return click.option(
+        "asked_anyway",
+        *names,
+        is_flag=True,
+        hidden=True,
+        expose_value=False,
+        allow_from_autoenv=False,
+    )
+
+
 def yes_option(function: F) -> F:
     """Add --yes, which `confirm` takes."""
     return click.option(

@@ -9,7 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.report.usage_text import HintedUsageError
 
+# What other programs call the newest.
+_NEWEST = {"head", "last", "latest", "newest", "@last", "@newest"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -62,6 +65,13 @@ def complete_id_or_file(ctx: click.Context, param: click.Parameter, incomplete: 
     return complete_execution_id(ctx, param, incomplete)
 
 
+def complete_pattern_and_ids(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[Any]:
+    """Complete nothing for a pattern, execution ids after it."""
+    return complete_execution_id(ctx, param, incomplete) if ctx.params.get(str(param.name)) else []
+
+
 def complete_id_and_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
     """Complete an execution id first, its files after it; the variable is not looked at."""
     if ctx.params.get(str(param.name)):
@@ -76,6 +86,7 @@ def execution_id_argument(function: F) -> F:
         metavar="ID",
         envvar=EXECUTION_ID_ENVVAR,
         shell_complete=complete_execution_id,
+        callback=_drop_path,
     )(function)
 
 
@@ -94,19 +105,44 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     if arguments and _may_be_id(arguments[0]):
         return arguments[0], arguments[1:]
     found = f" {arguments[0]!r} is not one." if arguments else ""
-    raise click.UsageError(
-        f"Missing argument 'ID'.{found} It comes first, or is set by {EXECUTION_ID_ENVVAR}."
+    raise HintedUsageError(
+        f"Missing argument 'ID'.{found} It comes first, or is set by {EXECUTION_ID_ENVVAR}.",
+        _line_with_id(arguments),
     )
 
 
-def split_path(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the arguments, in which ID/path are two: the execution, and what of it is meant."""
-    from orchestrator_cli.core.executions.ids import is_execution_id
+def _line_with_id(arguments: tuple[str, ...]) -> str:
+    """Return the line that was probably meant, as a hint; empty where no ID was typed at all."""
+    import shlex
 
-    head, _, path = arguments[0].partition("/") if arguments else ("", "", "")
-    if path and is_execution_id(head.upper()):
-        return head, path, *arguments[1:]
-    return arguments
+    first, *rest = arguments or ("",)
+    found = next((text for text in rest if _is_selector(split_path((text,))[0])), None)
+    if first.lower() in _NEWEST:
+        words = ["@latest", *rest]
+    elif found is not None:
+        words = [found, first, *(text for text in rest if text is not found)]
+    else:
+        return ""
+    path = click.get_current_context().command_path
+    return f"try `{path} {shlex.join(words)}`"
+
+
+def split_path(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the arguments, of which the first may be a place in an execution.
+
+    `ID/path`, the URL of an object and that of a page of `serve` become two arguments: the
+    execution, and what of it is meant.
+    """
+    from orchestrator_cli.core.executions.ids import split_place
+
+    if not arguments:
+        return arguments
+    execution, path = split_place(arguments[0])
+    return (execution, path, *arguments[1:]) if path else (execution, *arguments[1:])
+
+
+def _drop_path(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    return value if value is None else split_path((value,))[0]
 
 
 def _is_selector(text: str) -> bool:

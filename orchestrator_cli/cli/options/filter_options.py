@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from orchestrator_cli.cli.options.types import LABEL
+from orchestrator_cli.cli.options.types import LABEL, RESULT
 
 _FILTERS = (
     click.option(
         "--result",
         "results",
-        type=click.Choice(["pass", "fail", "error"]),
+        type=RESULT,
         multiple=True,
         help="Only executions with this result.",
     ),

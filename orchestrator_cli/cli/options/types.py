@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from orchestrator_cli.cli.report.habits import VALUE_HABITS
 from orchestrator_cli.core.base.quantities import parse_duration, parse_instant, parse_size
 
 _NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
@@ -103,3 +104,20 @@ class LabelType(click.ParamType[tuple[str, str]]):
 
 
 LABEL = LabelType()
+
+
+class ResultType(click.Choice[str]):
+    """The result of an execution, in upper or lower case."""
+
+    def __init__(self) -> None:
+        super().__init__(["pass", "fail", "error"], case_sensitive=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Parse a result; what other programs call it is named in the error."""
+        meant = VALUE_HABITS.get(str(value).lower())
+        if meant is not None:
+            self.fail(f"{value!r} is called {meant!r} here", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+RESULT = ResultType()

@@ -12,7 +12,7 @@ def option_names_of(command: click.Command) -> dict[str, str]:
     return {
         spelling.removeprefix("--").replace("-", "_"): str(param.name)
         for param in command.params
-        if isinstance(param, click.Option)
+        if isinstance(param, click.Option) and not param.hidden
         for spelling in param.opts
         if spelling.startswith("--")
     }

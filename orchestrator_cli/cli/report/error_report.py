@@ -12,7 +12,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.environment import debug_from_environment
-from orchestrator_cli.cli.report.usage_text import describe_usage_error, help_command
+from orchestrator_cli.cli.report.usage_text import describe_usage_error, usage_hint
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
     InterruptedByUser,
@@ -25,7 +25,7 @@ from orchestrator_cli.core.base.text import printable, without_secrets
 _LAST_LINE_SECONDS = 2.0
 
 
-def report_usage(error: click.ClickException) -> int:
+def report_usage(error: click.ClickException, arguments: list[str]) -> int:
     """Say what was typed wrongly."""
     _finish_output()
     if isinstance(error, NoArgsIsHelpError):
@@ -33,7 +33,7 @@ def report_usage(error: click.ClickException) -> int:
             _say(line)
     else:
         _say(f"error: {describe_usage_error(error)}")
-        _say(f"hint: see `{help_command(error)}`")
+        _say(f"hint: {without_secrets(usage_hint(error, arguments))}")
     return UsageError.exit_code if error.exit_code == 2 else error.exit_code
 
 

@@ -61,3 +61,14 @@ def parse_labels(texts: Iterable[str]) -> dict[str, str]:
         if labels.setdefault(name, value) != value:
             raise UsageError(f"the label {printable(name)!r} cannot have two values")
     return labels
+
+
+def nearest_suite(wanted: ExecutionFilter, names: Iterable[str | None]) -> str | None:
+    """Return the suite among these that was probably meant; None where one that was given is."""
+    import difflib
+
+    known = {name for name in names if name}
+    if known & wanted.suites:
+        return None
+    near = (difflib.get_close_matches(suite, known, 1) for suite in sorted(wanted.suites))
+    return next((found[0] for found in near if found), None)

@@ -12,6 +12,12 @@ LATEST = "@latest"
 URL_SCHEME = "s3://"
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _ULID_PREFIX = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{0,25}")
+# An object's URL, a page of `serve` or a presigned URL, a key, or an id alone; then a path.
+_PLACE = (
+    rf"(?P<where>(?:(?:{URL_SCHEME}[^/]+/|https?://.*/)?executions?/)?)"
+    rf"(?P<execution>{_ULID.pattern}|{LATEST})(?:/(?P<path>.*))?"
+)
+_PAGE_OF_LOG = r"logs/(runner|bench|stdout|stderr)"
 _MAX_ULID_MILLISECONDS = 2**48 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -42,6 +48,30 @@ def is_selector(text: str) -> bool:
     if text == LATEST or text.startswith((LATEST + ":", URL_SCHEME)):
         return True
     return is_execution_id(text.removesuffix("/").upper())
+
+
+def split_place(text: str) -> tuple[str, str]:
+    """Return the selector of an execution, and the path in it that a text goes on to name.
+
+    `ID/logs/stdout.log`, `s3://bucket/executions/ID/logs/stdout.log`, the key of that object, its
+    presigned URL and a page of `serve` name both. What is no such place is returned as it is.
+    """
+    is_web = text.startswith(("http://", "https://"))
+    shown = re.split("[?#]", text, maxsplit=1)[0] if is_web else text
+    place = re.fullmatch(_PLACE, shown, re.DOTALL | re.IGNORECASE)
+    if place is None:
+        return text, ""
+    where = place["where"] if place["where"].startswith(URL_SCHEME) else ""
+    path = place["path"] or ""
+    return where + place["execution"], _path_of_url(path) if is_web else path
+
+
+def _path_of_url(quoted: str) -> str:
+    from urllib.parse import unquote
+
+    path = unquote(quoted)
+    page = re.fullmatch(_PAGE_OF_LOG, path)
+    return page[1] if page else path
 
 
 def new_execution_id(now: datetime, randomness: bytes) -> str:

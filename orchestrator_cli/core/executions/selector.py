@@ -62,16 +62,24 @@ def _id_of_url(store: ArtifactStore, url: str) -> str:
 
 def _latest_like(store: ArtifactStore, text: str, now: datetime) -> str:
     # Records are read for this form only; they cost the import of pydantic.
+    from orchestrator_cli.core.executions.filters import nearest_suite
     from orchestrator_cli.core.executions.record.repository import read_executions
 
     wanted = parse_filter(text.partition(":")[2])
+    suites: set[str | None] = set()
     ids = list_newest_execution_ids(store, now - _LOOKED_BACK, None, now)
     for execution_id, item in read_executions(store, ids):
-        if not isinstance(item, OrchestratorError) and wanted.matches(item):
+        if isinstance(item, OrchestratorError):
+            continue
+        if wanted.matches(item):
             return execution_id
+        suites.add(item.test_suite)
+    near = nearest_suite(wanted, suites)
     raise NotFoundError(
         f"no execution of the last year is {printable(text)} in s3://{store.bucket}",
-        hint="`orchestrator ls --since 7d` lists executions",
+        hint=f"did you mean suite={printable(near)}?"
+        if near
+        else "`orchestrator ls --since 7d` lists executions",
     )
 
 

@@ -5,6 +5,8 @@ It must not know how a log is searched.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,13 +19,15 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.grep.report import Failures, Log, Printer
-from orchestrator_cli.cli.options import Example, command, json_option, window_options
+from orchestrator_cli.cli.options import Example, already, command, json_option, window_options
+from orchestrator_cli.cli.options.execution_id import complete_pattern_and_ids, split_path
 from orchestrator_cli.cli.options.filter_options import filter_options
 from orchestrator_cli.cli.options.search_options import (
     NO_MATCH_EXIT_CODE,
     SearchOptions,
     search_options,
 )
+from orchestrator_cli.cli.report.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionFilter
@@ -35,6 +39,17 @@ if TYPE_CHECKING:
 _DEFAULT_WINDOW = timedelta(days=1)
 _LOGS_AT_ONCE = 32
 _LOG_NAMES = ("stdout", "stderr", "runner", "bench")
+_INVERTED = re.compile(r"-[a-zA-Z]*v[a-zA-Z]*|--invert-match")
+
+
+def _refuse_inverted(words: Sequence[str]) -> click.UsageError | None:
+    """Refuse -v, which inverts a search in grep, and would be --verbose here."""
+    if not any(map(_INVERTED.fullmatch, words)):
+        return None
+    return HintedUsageError(
+        "There is no search for lines that do not match.",
+        "pipe a log to grep: `orchestrator logs ID | grep -v PATTERN`",
+    )
 
 
 @command(
@@ -48,16 +63,29 @@ _LOG_NAMES = ("stdout", "stderr", "runner", "bench")
             "show three lines around each match",
             "orchestrator grep -C 3 --log stderr --suite smoke E",
         ),
+        Example("one execution's logs", "orchestrator grep -i timeout $ID"),
+        Example("whether a line matches", "orchestrator grep -q panic $ID && echo found"),
         Example("for scripts", "orchestrator grep -F 'errno=28' --since 2d --json"),
     ),
     exit_codes=(0, 1, 2, 3, 4, 5, 9, 130),
     exit_meanings={
         1: "no line matched, or an unexpected error",
-        4: "no such bucket",
+        4: "no such execution or bucket",
         3: "some logs could not be read; each is listed, the rest are searched",
     },
+    refuses=_refuse_inverted,
 )
-@click.argument("pattern")
+@click.argument(
+    "arguments", metavar="PATTERN [ID…]", nargs=-1, shell_complete=complete_pattern_and_ids
+)
+@click.option(
+    "-e",
+    "--regexp",
+    "patterns",
+    metavar="PATTERN",
+    multiple=True,
+    help="A pattern; of several, any. What follows are IDs only.",
+)
 @window_options("1d ago")
 @click.option(
     "--log",
@@ -71,57 +99,95 @@ _LOG_NAMES = ("stdout", "stderr", "runner", "bench")
 @click.option(
     "-l", "--files-with-matches", is_flag=True, help="Print only which logs have a match."
 )
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Print nothing; the exit code says whether a line matches."
+)
+@already("-r", "-R", "-n", "-E", "-P", "-H", "-s", "--recursive", "--line-number")
 @json_option
 @pass_app
 def grep(
     app: App,
-    pattern: str,
+    arguments: tuple[str, ...],
+    patterns: tuple[str, ...],
     since: datetime | None,
     until: datetime | None,
     names: tuple[str, ...],
     wanted: ExecutionFilter,
     search: SearchOptions,
     files_with_matches: bool,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Search the logs of many executions.
 
-    Searches the logs of all executions that began in the time window, the newest first, and prints
-    `ID:log:line:text` for each line that matches. An option that is given several times matches any
-    of its values; of labels, all must be there. Many logs are read at once, and none is written to
-    disk.
+    Searches the logs of all executions that began in the time window, the newest first, or of those
+    that are named, and prints `ID:log:line:text` for each line that matches. An option that is
+    given several times matches any of its values; of labels, all must be there. Many logs are read
+    at once, and none is written to disk.
 
     PATTERN is a regular expression of RE2, as for `orchestrator logs --grep`: it is searched for in
     the text without escape sequences and line endings. In a pipe, a line is printed as the log has
     it; on a terminal, escape sequences and control characters are left out. With -c, logs without a
     match are not printed. With --json, each line is one object.
     """
-    from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.executions.logs.listing import list_logs_newest_first
-    from orchestrator_cli.core.transfer.download.log_reader import work_in_order
-
-    if until is not None and since is not None and until < since:
-        raise click.UsageError("--until is before --since.")
     if files_with_matches and (search.count or search.before_lines or search.after_lines):
         raise click.UsageError("-l goes without -c, -A, -B and -C.")
-    store, now = app.store(), app.now()
-    mode = "list" if files_with_matches else "count" if search.count else "lines"
-    query = _Query(store, search.compile([pattern]), search.context, mode)
-    printer = Printer(app, mode, as_json)
+    patterns, places = (patterns, arguments) if patterns else (arguments[:1], arguments[1:])
+    if not patterns:
+        raise click.UsageError("Missing argument 'PATTERN'.")
+    if places and (since or until or not wanted.takes_everything):
+        raise click.UsageError("A time window and filters go without ID.")
+    store = app.store()
+    mode = "list" if files_with_matches or quiet else "count" if search.count else "lines"
+    query = _Query(store, search.compile(patterns), search.context, mode)
+    printer = Printer(app, mode, as_json, quiet)
     failures = Failures(app)
-    found = list_logs_newest_first(store, since or now - _DEFAULT_WINDOW, until, now)
+    found = _named(app, store, places) if places else _in_window(app, store, since, until)
     if not wanted.takes_everything:
         found = _filter(store, found, wanted, failures)
-    for log, parts in work_in_order(_logs(found, names or _LOG_NAMES), query.run, _LOGS_AT_ONCE):
-        try:
-            for part in parts:
-                printer.print(log, part)
-        except OrchestratorError as error:
-            failures.add(f"{log.execution_id}: {log.name}", error)
-    failures.check()
+    _search(_logs(found, names or _LOG_NAMES), query, printer, failures)
+    if not (quiet and printer.has_match):
+        failures.check()
     if not printer.has_match:
         sys.stdout.flush()
         sys.exit(NO_MATCH_EXIT_CODE)
+
+
+def _search(logs: Iterator[Log], query: _Query, printer: Printer, failures: Failures) -> None:
+    """Print what is found in each log, until nothing more is to be said."""
+    from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.transfer.download.log_reader import work_in_order
+
+    with contextlib.closing(work_in_order(logs, query.run, _LOGS_AT_ONCE)) as searched:
+        for log, parts in searched:
+            try:
+                for part in parts:
+                    printer.print(log, part)
+            except OrchestratorError as error:
+                failures.add(f"{log.execution_id}: {log.name}", error)
+            if printer.is_done:
+                return
+
+
+def _in_window(
+    app: App, store: ArtifactStore, since: datetime | None, until: datetime | None
+) -> Iterator[ExecutionLogs]:
+    """Return the executions that began in the time window. Raises UsageError."""
+    from orchestrator_cli.core.executions.logs.listing import list_logs_newest_first
+
+    if until is not None and since is not None and until < since:
+        raise click.UsageError("--until is before --since.")
+    now = app.now()
+    return list_logs_newest_first(store, since or now - _DEFAULT_WINDOW, until, now)
+
+
+def _named(app: App, store: ArtifactStore, places: Sequence[str]) -> Iterator[ExecutionLogs]:
+    """Yield the executions that are named, or a log of each. Raises NotFoundError, UsageError."""
+    from orchestrator_cli.core.executions.logs.listing import list_logs_of
+
+    for place in places:
+        selector, *path = split_path((place,))
+        yield list_logs_of(store, app.resolve_id(selector, store), *path)
 
 
 def _filter(

@@ -28,19 +28,27 @@ class Log:
 
 
 class Printer:
-    """Prints what is found, for people or as JSON."""
+    """Prints what is found, for people or as JSON; a quiet one notes only that there was any."""
 
-    def __init__(self, app: App, mode: str, as_json: bool) -> None:
+    def __init__(self, app: App, mode: str, as_json: bool, is_quiet: bool) -> None:
         self._app = app
         self._mode = mode
         self._as_json = as_json
+        self._is_quiet = is_quiet
         self.has_match = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing that could still be found would make a difference."""
+        return self._is_quiet and self.has_match
 
     def print(self, log: Log, part: Sequence[LogLine] | int) -> None:
         """Print what was found in a log."""
         if part == 0:
             return
         self.has_match = True
+        if self._is_quiet:
+            return
         where: dict[str, object] = {"execution_id": log.execution_id, "log": log.name}
         name = f"{log.execution_id}:{log.name}"
         if isinstance(part, int):

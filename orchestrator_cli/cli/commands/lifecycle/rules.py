@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,7 +71,7 @@ def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **po
     rules = choose_rules(app, policy)
     bucket, plan = _read_plan(app, rules, strict)
     if not as_json:
-        _show_plan(plan, app.output.note)
+        _note_plan(app, plan)
     _warn(app, plan)
     dropped = plan.size_filter_dropped
     if plan.changed and not check:
@@ -111,7 +110,7 @@ def plan(app: App, /, strict: bool, as_json: bool, **policy: Any) -> None:
     if as_json:
         app.output.json(_plan_record(bucket.name, planned, planned.size_filter_dropped))
     else:
-        _show_plan(planned, app.output.line)
+        _print_plan(app, planned)
     _warn(app, planned)
     if planned.size_filter_dropped:
         app.output.warn(f"{_dropped_message(planned.size_filter_dropped)}. {_DROPPED_HINT}")
@@ -164,11 +163,26 @@ def _read_plan(
     return bucket, plan_changes(bucket.read(), rules, may_miss)
 
 
-def _show_plan(plan: LifecyclePlan, say: Callable[[str], None]) -> None:
+def _print_plan(app: App, plan: LifecyclePlan) -> None:
+    from orchestrator_cli.cli.output.table import Column, table
+    from orchestrator_cli.core.base.text import printable
+
+    columns = (
+        Column("WHAT"),
+        Column("RULE", cut=True, least=12),
+        Column("DOES", wrap=True, least=20),
+    )
+    with table(app.output, *columns) as shown:
+        for change in plan.changes:
+            shown.row(str(change.action), printable(change.rule_id or "-"), _described(change))
+
+
+def _note_plan(app: App, plan: LifecyclePlan) -> None:
+    """Say on standard error what would change, before somebody is asked."""
     from orchestrator_cli.core.base.text import printable
 
     for change in plan.changes:
-        say(f"{change.action:<14}  {printable(change.rule_id or '-'):<24}  {_described(change)}")
+        app.output.note(f"{change.action} {printable(change.rule_id or '-')}: {_described(change)}")
 
 
 def _described(change: Change) -> str:

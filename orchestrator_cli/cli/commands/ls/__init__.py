@@ -5,7 +5,9 @@ It must not know how the bucket is listed.
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +17,7 @@ from orchestrator_cli.cli.commands.ls.files import list_execution_files
 from orchestrator_cli.cli.options import (
     Example,
     WholeNumber,
+    already,
     command,
     complete_id_and_file,
     json_option,
@@ -23,6 +26,7 @@ from orchestrator_cli.cli.options import (
 from orchestrator_cli.cli.options.execution_id import split_path
 from orchestrator_cli.cli.options.filter_options import filter_options
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
+from orchestrator_cli.cli.report.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output.execution_table import ExecutionTable
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 _DEFAULT_WINDOW = timedelta(days=1)
 # Of a few executions nobody knows when they began.
 _LIMITED_WINDOW = timedelta(days=366)
+_LOOKED_AT_FOR_SUITES = 500
 
 
 @command(
@@ -62,6 +67,7 @@ _LIMITED_WINDOW = timedelta(days=366)
 @click.option(
     "-0", "--null", is_flag=True, help="Print only ids or paths, each followed by a NUL byte."
 )
+@already("-l", "-a", "-1", "-R", "-t", "--long", "--recursive", "--human-readable", "--summarize")
 @read_via_option
 @json_option
 @pass_app
@@ -96,9 +102,11 @@ def ls(
     """
     from orchestrator_cli.core.transfer.download.source import ExecutionWindow
 
+    if arguments and "=" in arguments[0] and not arguments[0].startswith("@"):
+        raise HintedUsageError(f"{arguments[0]!r} is no ID.", f"a label: --label {arguments[0]}")
     style = _style(null=null, json=as_json, tree=tree)
+    arguments = _without_bucket(split_path(arguments), app.settings.bucket)
     if arguments:
-        arguments = split_path(arguments)
         if since or until or limit or not wanted.takes_everything:
             raise click.UsageError("A time window, a limit and filters go without ID.")
         list_execution_files(app, app.source(via), arguments[0], arguments[1:], style)
@@ -110,6 +118,13 @@ def ls(
         raise click.UsageError("--until is before --since.")
     window = ExecutionWindow(since, until, limit, wanted, app.now())
     _list_executions(app, app.source(via), window, style)
+
+
+def _without_bucket(arguments: tuple[str, ...], bucket: str | None) -> tuple[str, ...]:
+    """Return the arguments without a URL of all executions, as users of `aws s3 ls` give it."""
+    everything = ("executions", f"s3://{bucket}", f"s3://{bucket}/executions")
+    is_all = len(arguments) == 1 and arguments[0].rstrip("/") in everything
+    return () if is_all else arguments
 
 
 def _style(**given: bool) -> str:
@@ -140,7 +155,20 @@ def _list_executions(
     finally:
         table.flush()
     if not shown:
-        app.output.note("no such executions in this time window; --since widens it")
+        near = _nearest_suite(source, window) if window.wanted.suites else None
+        meant = f"did you mean --suite {shlex.quote(near)}?" if near else "--since widens it"
+        app.output.note(f"no such executions in this time window; {meant}")
+
+
+def _nearest_suite(source: ExecutionSource, window: ExecutionWindow) -> str | None:
+    """Return the suite that was probably meant, of those that the newest executions have."""
+    from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.executions.filters import ExecutionFilter, nearest_suite
+
+    newest = window._replace(wanted=ExecutionFilter(), limit=_LOOKED_AT_FOR_SUITES)
+    found = islice(source.select(newest, judges=False), newest.limit)
+    items = (item for _, item, _ in found if not isinstance(item, OrchestratorError))
+    return nearest_suite(window.wanted, (item.test_suite for item in items))
 
 
 def _print_execution(

@@ -63,7 +63,7 @@ def _print_table(app: App, files: Files, console_bucket: str | None) -> None:
         Column("SIZE", right=True, least=9, width=9),
         Column("CHANGED", rank=1),
         # A path is never cut: it is there to be copied.
-        Column("PATH", links=True),
+        Column("PATH", wrap=True, least=20, links=True),
     )
     with table(app.output, *columns) as shown:
         for path, listed in files:

@@ -5,6 +5,7 @@ It must not know how the child process is run or its output stored.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -27,6 +28,28 @@ from orchestrator_cli.cli.options import (
 )
 from orchestrator_cli.cli.options.declaration_options import declaration_options
 from orchestrator_cli.cli.options.metrics_options import metrics_options
+from orchestrator_cli.cli.report.usage_text import HintedUsageError
+from orchestrator_cli.core.executions.ids import is_selector
+
+# What `gh run` does by these, `run` takes for a program's name.
+_OTHER_RUNS = {
+    "cancel": "finish",
+    "download": "download",
+    "list": "ls",
+    "view": "show",
+    "watch": "logs -f",
+}
+
+
+def _refuse_other_run(words: Sequence[str]) -> click.UsageError | None:
+    """Refuse `run view ID` as gh has it; `run -- view` runs a program of that name."""
+    command = _OTHER_RUNS.get(words[0]) if words else None
+    if command is None or not (words[0] == "list" or len(words) == 1 or is_selector(words[1])):
+        return None
+    return HintedUsageError(
+        f"`run` runs a command, and {words[0]!r} is none of ours.",
+        f"try `orchestrator {command}`; `orchestrator run -- {words[0]}` runs that program",
+    )
 
 
 @command(
@@ -61,6 +84,7 @@ from orchestrator_cli.cli.options.metrics_options import metrics_options
         130: "CMD was interrupted",
     },
     context_settings={"allow_interspersed_args": False},
+    refuses=_refuse_other_run,
 )
 @click.option(
     "--id",

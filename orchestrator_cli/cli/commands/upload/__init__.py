@@ -20,6 +20,7 @@ from orchestrator_cli.cli.options import (
     RESUMES,
     SIZE,
     Example,
+    already,
     check_may_write,
     command,
     complete_id_or_path,
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     "--exclude", metavar="GLOB", multiple=True, help="Leave out files and directories that match."
 )
 @click.option("--include-hidden", is_flag=True, help="Upload hidden files as well.")
+@already("-r", "-R", "-P", "--recursive", "--progress")
 @concurrency_option
 @click.option("--limit-rate", type=SIZE, help="The most bytes a second, such as 512K or 5M.")
 @via_options("Upload through this `orchestrator serve`; no credentials are needed here.")

@@ -15,7 +15,8 @@ from orchestrator_cli.core.executions.keys import (
     key_execution_id,
     parse_artifact_key,
 )
-from orchestrator_cli.core.executions.logs.finding import LOGS_FOLDER, log_name
+from orchestrator_cli.core.executions.logs.finding import LOGS_FOLDER, log_name, no_such_log
+from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
 
@@ -56,6 +57,21 @@ def list_logs_newest_first(
         elif len(found) > _MANY_EXECUTIONS:
             span = max(span / 2, _TICK)
         end = start - _TICK
+
+
+def list_logs_of(store: ObjectReader, execution_id: str, name: str = "") -> ExecutionLogs:
+    """Return the logs of one execution, or the one of that name. Raises NotFoundError."""
+    wanted = log_name(log_storage_path(name) or name)
+    logs: dict[str, ObjectSummary] = {}
+    for listed in store.list_objects(execution_prefix(execution_id) + LOGS_FOLDER):
+        found = log_name((parse_artifact_key(listed.key) or ("", ""))[1])
+        if found and (not name or found == wanted):
+            logs[found] = listed
+    if not logs and (
+        name or next(store.list_objects(execution_prefix(execution_id)), None) is None
+    ):
+        raise no_such_log(store, execution_id, name or None)
+    return ExecutionLogs(execution_id, logs)
 
 
 def _list_logs_between(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from typing import Generic, TypeVar
@@ -44,7 +44,7 @@ def read_log(store: ObjectReader, log: ObjectSummary) -> Iterator[bytes | memory
 
 def work_in_order(
     items: Iterable[Item], work: Callable[[Item], Iterator[Part]], at_once: int
-) -> Iterator[tuple[Item, Iterator[Part]]]:
+) -> Generator[tuple[Item, Iterator[Part]], None, None]:
     """Yield each item with the parts that work makes of it, in order; several are worked on.
 
     Of an item whose turn has not come, one part is made ahead. The parts of an item must be taken

@@ -1,0 +1,155 @@
+"""What people type by habit from gh, aws s3, kubectl or grep works, or says what to type."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_cli.cli.main import COMMANDS
+from orchestrator_cli.cli.report.habits import COMMAND_HABITS
+from tests.conftest import RunCommand
+from tests.support.executions import make_id, put_execution
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ID = make_id()
+URL = f"s3://test/executions/{ID}"
+
+
+@pytest.fixture
+def stored(s3: S3Client, bucket: str) -> str:
+    logs = {"logs/stdout.log": b"one\nERROR two\n", "logs/stderr.log": b"ERROR\n"}
+    record = {"status": "completed", "result": "pass", "test_suite": "smoke"}
+    put_execution(s3, bucket, make_id(number=9), files={"logs/stdout.log": b"ERROR\n"}, **record)
+    return put_execution(s3, bucket, files=logs, labels={"branch": "main"}, **record)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ls -l",
+        "ls -la",
+        "ls -1",
+        "ls -lt ID",
+        "ls -R ID/",
+        "ls ID/logs --recursive --human-readable --summarize",
+        "ls -n1",
+        "ls --limit=5 --result PASS",
+        "logs --tail=20 ID",
+        "logs -n2 ID/stdout.log",
+        "logs --follow ID",
+        "show execution/ID",
+        "grep ERROR ID",
+        "grep -rn ERROR",
+        "grep -E 'ERR|x' ID/logs/stdout.log",
+        "grep -e ERROR -e two ID",
+        "grep -q ERROR",
+        "version",
+        "help ls",
+        "verify ID",
+        "url ID stdout --expires-in 3600",
+    ],
+)
+def test_it_works(cli: RunCommand, stored: str, line: str) -> None:
+    cli(*shlex.split(line.replace("ID", stored))).ok()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("get executions", "`orchestrator ls`"),
+        ("get execution #", "`orchestrator show #`"),
+        ("describe execution #", "`orchestrator show #`"),
+        ("list --json", "`orchestrator ls --json`"),
+        ("runs view # --log-failed", "`orchestrator logs #`"),
+        ("run list", "`orchestrator ls`"),
+        ("run view #", "`orchestrator run -- view`"),
+        ("executions list", "`orchestrator ls`"),
+        ("cat #/stdout.log", "`orchestrator logs #/stdout.log`"),
+        ("tail -f #", "`orchestrator logs -f #`"),
+        ("cp out/ URL/", "`orchestrator upload URL out/`"),
+        ("cp URL/logs/stdout.log -", "`orchestrator logs URL/logs/stdout.log`"),
+        ("sync # out", "`orchestrator download # -o out`"),
+        ("mv a b", "`orchestrator upload --help`"),
+        ("rm -r #", "`orchestrator lifecycle show` says when"),
+        ("check out #", "`orchestrator verify # out`"),
+        ("status", "`orchestrator show @latest`"),
+        ("tree #", "`orchestrator ls # --tree`"),
+        ("cancel #", "`orchestrator finish # --result error`"),
+        ("rerun #", "`orchestrator run -- CMD`"),
+        ("generate-shell-completion zsh", "`orchestrator completion zsh`"),
+        ("config get bucket", "Did you mean 'show'?"),
+        ("config set bucket b", 'config.toml, such as: bucket = "B"'),
+        ("upload out #", "`orchestrator upload # out`"),
+        ("logs latest stdout", "`orchestrator logs @latest stdout`"),
+        ("logs -c stdout #", "`orchestrator logs # stdout`"),
+        ("logs -5 #", "Did you mean '-n N'?"),
+        ("show # --web", "`orchestrator open ID`"),
+        ("show # --json result", "jq .result"),
+        ("ls --json id,result", "jq .result"),
+        ("ls --json=id", "jq .result"),
+        ("ls -l branch=main", "--label branch=main"),
+        ("ls --no-color", "--color never"),
+        ("ls --result failed", "'failed' is called 'fail' here"),
+        ("--json ls", "`orchestrator ls --json`"),
+        ("-n 5 ls", "`orchestrator ls -n`"),
+        ("-o json ls", "`orchestrator ls --json`"),
+        ("download # .", "`orchestrator download # -o .`"),
+        ("download # --include '*.json'", "GLOB in quotes, after the ID"),
+        ("upload # out --clobber", "never replaced"),
+        ("grep -v ERROR", "orchestrator logs ID | grep -v PATTERN"),
+        ("grep -iv ERROR", "orchestrator logs ID | grep -v PATTERN"),
+        ("finish # pass", "write --result pass"),
+    ],
+)
+def test_what_to_type_is_said(cli: RunCommand, bucket: str, typed: str, said: str) -> None:
+    line, expected = (text.replace("URL", URL).replace("#", ID) for text in (typed, said))
+    result = cli(*shlex.split(line)).expect(2)
+    assert (result.out, len(result.err.splitlines())) == ("", 2)
+    assert expected in result.err
+
+
+def test_the_line_that_is_said_can_be_typed(cli: RunCommand) -> None:
+    for typed in COMMAND_HABITS:
+        line = re.search("`orchestrator (.*?)`", cli(typed, ID).expect(2).err)
+        assert line, typed
+        command, *rest = shlex.split(line[1])
+        assert command in COMMANDS
+        cli(command, "--help", *rest).ok()
+
+
+def test_grep_searches_the_executions_that_are_named(cli: RunCommand, stored: str) -> None:
+    everything = cli("grep", "ERROR").ok().out.splitlines()
+    assert len(everything) == 3
+    named = cli("grep", "ERROR", stored).ok().out.splitlines()
+    assert named == [f"{stored}:stdout:2:ERROR two", f"{stored}:stderr:1:ERROR"]
+    assert cli("grep", "-e", "two", f"{stored}/stdout", "@latest/stderr").ok().out.splitlines() == [
+        f"{stored}:stdout:2:ERROR two"
+    ]
+    assert cli("grep", "-q", "ERROR", stored).ok().out == ""
+    cli("grep", "-q", "nowhere", stored).expect(1)
+    assert "no such execution" in cli("grep", "x", ID).expect(4).err
+    assert "did you mean stdout?" in cli("grep", "x", f"{stored}/stdot").expect(4).err
+    assert "go without ID" in cli("grep", "x", stored, "--since", "1h").expect(2).err
+
+
+def test_a_suite_that_is_nearly_right_is_named(cli: RunCommand, stored: str) -> None:
+    assert "did you mean --suite smoke?" in cli("ls", "--suite", "smok").ok().err
+    assert "did you mean suite=smoke?" in cli("show", "@latest:suite=smok").expect(4).err
+    assert "did you mean" not in cli("ls", "--suite", "smoke", "--failed").ok().err
+
+
+def test_a_program_may_have_any_name(
+    cli_process: Processes, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "list"
+    program.write_text("#!/bin/sh\necho listed\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert cli_process.run("run", "-q", "--", "list").ok().out == "listed\n"

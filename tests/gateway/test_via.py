@@ -96,7 +96,15 @@ def test_it_stores_what_a_direct_upload_stores(
         "artifacts/custom/big.bin",
     }
     assert stored(s3, bucket, through) == before
-    assert read_record(s3, bucket, through)["artifact_status"] == "pending"
+    record = read_record(s3, bucket, through)
+    failing = {one["path"] for one in record["failures"]}
+    assert failing == {"logs/stdout.log", "artifacts/custom/big.bin"}
+    # What is stored under these names, once more, is no conflict any more.
+    (tree / "stdout.log").write_bytes(b"one\n")
+    (tree / "big.bin").write_bytes(content(PART + 9))
+    cli("upload", through, tree, *bench.via, env=bench.env).ok()
+    record = read_record(s3, bucket, through)
+    assert (record["artifact_status"], record["failures"]) == ("pending", [])
 
 
 def test_many_files_in_few_requests(

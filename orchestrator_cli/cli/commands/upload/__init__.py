@@ -134,10 +134,10 @@ def upload(
     orchestrator-layout(7).
 
     Stored files are immutable. The same content again is "identical" and a success; other content
-    under the same name is a conflict and changes nothing. Repeating an interrupted command sends
-    only what S3 does not have; until then the execution is not complete, also where the command was
-    killed. A PATH of - reads standard input, in bounded memory whatever its
-    length.
+    under the same name is a conflict: nothing is changed, and the execution's record names the file
+    as not stored, until what is stored there is uploaded once more. Repeating an interrupted
+    command sends only what S3 does not have; until then the execution is not complete, also where
+    the command was killed. A PATH of - reads standard input, in bounded memory whatever its length.
 
     --dry-run reads and compares every file, and ends with the exit code that the upload would have,
     as far as that can be told without storing: rights are not tried, and standard input is not

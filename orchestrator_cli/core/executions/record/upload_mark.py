@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
 # So many files are named, and an upload of no more counts as ended once they are all stored.
@@ -37,10 +37,6 @@ class UploadMark(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready form."""
         return {**self._asdict(), "paths": list(self.paths)}
-
-    def is_stored(self, stored: Collection[str]) -> bool:
-        """Say whether nothing of it can be missing where these paths are stored."""
-        return not self.more and all(path in stored for path in self.paths)
 
     def shortened(self) -> UploadMark:
         """Return it with as many names as one mark has room for."""

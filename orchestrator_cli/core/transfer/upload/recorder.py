@@ -73,9 +73,9 @@ class UploadRecorder:
             self._begun.add(result.path, is_stored=result.stored)
         if result.stored and result.path in self.failing:
             self._resolved.add(str(result.path))
-        # A refused overwrite loses nothing that was stored, and what was never a file was not lost.
+        # What was never a file was not lost.
         never = result.path is None and was_never_a_file(result.error)
-        if result.error is not None and result.outcome is None and not never:
+        if result.error is not None and not never:
             self._failed[result.path or printable(result.source)] = str(result.error)
 
     def record(self, *, all_stored: bool) -> None:

@@ -101,6 +101,23 @@ def test_the_history_line_is_one_line_of_json(
     assert history == record
 
 
+def test_an_execution_whose_run_was_lost_is_not_complete(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    """Whoever finishes it by hand does not know what `run` had not stored."""
+    lost = {
+        "command": ["x"],
+        "host": "h",
+        "pid": 1,
+        "tool_version": "0.1.0",
+        "started_at": "2026-01-31T08:00:00Z",
+    }
+    execution_id = put_execution(s3, bucket, run=lost)
+    result = cli("finish", execution_id, "--result", "error").ok()
+    assert "`orchestrator run` has not ended" in result.err
+    assert read_record(s3, bucket, execution_id)["artifact_status"] == "pending"
+
+
 @pytest.mark.parametrize("execution_time", ["2024-02-29T23:59:59.999+00:00", "2026-01-01T00:00Z"])
 def test_the_history_day_is_the_utc_day_of_the_id(
     cli: RunCommand, s3: S3Client, bucket: str, execution_time: str

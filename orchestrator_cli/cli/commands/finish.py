@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
+# So many files that are missing are named; `show --json` has more.
+_NAMED = 10
+
 
 @command(
     examples=(
@@ -138,8 +141,10 @@ def _explain_pending(app: App, metadata: ExecutionMetadata, unfinished: list[str
     from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.executions.record.metadata import RunnerType
 
-    for path in unfinished:
+    for path in unfinished[:_NAMED]:
         app.output.warn(f"the upload of {printable(path)} is unfinished; it is not stored yet")
+    if len(unfinished) > _NAMED:
+        app.output.warn(f"{len(unfinished) - _NAMED:,} more are unfinished")
     for upload in metadata.unfinished_uploads:
         if upload.more:
             began = app.output.time(upload.began_at)

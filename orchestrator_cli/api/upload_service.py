@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from orchestrator_cli.api.guard.auth import Token
@@ -12,13 +13,16 @@ from orchestrator_cli.core.executions.keys import execution_prefix, parse_artifa
 from orchestrator_cli.core.executions.record.repository import (
     Execution,
     read_execution,
+    record_upload_begun,
     record_upload_result,
 )
+from orchestrator_cli.core.executions.record.upload_mark import UploadMark
 from orchestrator_cli.core.gateway import messages
 from orchestrator_cli.core.gateway.server.multipart_authorizer import MultipartAuthorizer
 from orchestrator_cli.core.gateway.server.put_signer import PutSigner
 from orchestrator_cli.core.gateway.server.upload_authorizer import UploadAuthorizer
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.operations.read import head_for_compare
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 
@@ -53,6 +57,7 @@ class UploadService:
                 messages.RecordedFailure(path=one.path, error=one.error)
                 for one in metadata.failures
             ],
+            unfinished_uploads=metadata.unfinished_uploads,
             content_md5=not self.store.verified_by_server,
             base_part_bytes=BASE_PART_BYTES,
             max_files=messages.MAX_FILES,
@@ -119,6 +124,15 @@ class UploadService:
         checksum = str(stored) if stored else None
         return messages.CompleteResponse(outcome=PutOutcome.CREATED, checksum=checksum)
 
+    def begin(
+        self, text: str, token: Token | None, asked: messages.BegunUpload
+    ) -> messages.BegunResponse:
+        """Record that an upload begins."""
+        execution_id = self.check(text, token)
+        mark = UploadMark.of(asked.model_dump(mode="json")).shortened()
+        record_upload_begun(self.store, execution_id, mark)
+        return messages.BegunResponse(upload_id=mark.upload_id)
+
     def record(
         self, text: str, token: Token | None, asked: messages.ResultsRequest
     ) -> messages.ResultsResponse:
@@ -135,10 +149,25 @@ class UploadService:
             for path in map(_recorded, asked.resolved)
             if path in failing and not self._is_missing(execution_id, path)
         }
-        metadata = record_upload_result(self.store, execution_id, failed, resolved - failed.keys())
+        told = failing | failed.keys()
+        ended = [
+            one.upload_id
+            for one in known.unfinished_uploads
+            if one.upload_id in asked.ended and not self._lacks(execution_id, one.paths, told)
+        ]
+        metadata = record_upload_result(
+            self.store, execution_id, failed, resolved - failed.keys(), ended=ended
+        )
         return messages.ResultsResponse(
             artifact_status=metadata.artifact_status, failure_count=len(metadata.failures)
         )
+
+    def _lacks(self, execution_id: str, paths: list[str], told: Collection[str]) -> bool:
+        """Say whether one of these files is not stored, and nobody was told so."""
+        keys = [execution_prefix(execution_id) + path for path in paths if path not in told]
+        if not all(map(parse_artifact_key, keys)):
+            return True
+        return None in list(self.store.map_operations(map(head_for_compare, keys)))
 
     def _is_missing(self, execution_id: str, path: str) -> bool:
         """Return True if it is a file's path where nothing is stored; paths as typed are none."""

@@ -27,6 +27,7 @@ from orchestrator_cli.core.transfer.download.downloader import Downloader, Downl
 from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
 from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
 from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload, selection_text
 from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type, plan_upload
 from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
@@ -34,6 +35,10 @@ from orchestrator_cli.core.transfer.upload.session import DirectSession
 from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary, upload_stream
 
 _RESULTS = ", ".join(Result)
+
+
+def _begun(selection: str = "") -> BegunUpload:
+    return BegunUpload(os.urandom(8).hex(), datetime.now(UTC), selection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,8 @@ class Execution:
         roots = [Path(path) for path in paths]
         session = DirectSession(self._store, self.id)
         names = tuple(map(str, roots))
-        recorder = UploadRecorder(session, lambda: session, names)
+        begun = _begun(selection_text(include, exclude, include_hidden=include_hidden))
+        recorder = UploadRecorder(session, lambda: session, names, begun)
         recorder.failing = session.failing(datetime.now(UTC))
 
         def take(result: UploadResult) -> None:
@@ -92,7 +98,11 @@ class Execution:
 
         plan = plan_upload(self.id, roots, PathFilter(include, exclude, include_hidden))
         with recorder.early_end_recorded(), TransferEngine(self._store) as engine:
-            summary = Uploader(engine, session.target, take).run(plan)
+            items = recorder.begin(plan)
+            uploader = Uploader(
+                engine, session.target, take, before_storing=recorder.before_storing
+            )
+            summary = uploader.run(items)
         recorder.record(all_stored=not summary.failures)
         return summary
 
@@ -106,9 +116,11 @@ class Execution:
         key = artifact_key(self.id, path)
         item = PlannedFile(Path("-"), path, key, 0, guess_content_type(path))
         session = DirectSession(self._store, self.id)
-        recorder = UploadRecorder(session, lambda: session, (path,))
+        recorder = UploadRecorder(session, lambda: session, (path,), _begun())
         recorder.failing = session.failing(datetime.now(UTC))
         with recorder.early_end_recorded(), TransferEngine(self._store) as engine:
+            recorder.begin([item])
+            recorder.before_storing()
             result = upload_stream(engine, session.target, item, stream)
         recorder.add(result)
         recorder.record(all_stored=result.stored)

@@ -96,8 +96,26 @@ def test_the_history_line_is_one_line_of_json(
     assert line.count(b"\n") == 1
     history, record = json.loads(line), read_record(s3, bucket, execution)
     assert history.pop("failure_count") == len(record.pop("failures"))
-    del record["artifacts"]
+    for name in ("artifacts", "unfinished_uploads", "tree_stored"):
+        del record[name]
     assert history == record
+
+
+def test_an_execution_whose_run_was_lost_is_not_complete(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
+    """Whoever finishes it by hand does not know what `run` had not stored."""
+    lost = {
+        "command": ["x"],
+        "host": "h",
+        "pid": 1,
+        "tool_version": "0.1.0",
+        "started_at": "2026-01-31T08:00:00Z",
+    }
+    execution_id = put_execution(s3, bucket, run=lost)
+    result = cli("finish", execution_id, "--result", "error").ok()
+    assert "`orchestrator run` has not ended" in result.err
+    assert read_record(s3, bucket, execution_id)["artifact_status"] == "pending"
 
 
 @pytest.mark.parametrize("execution_time", ["2024-02-29T23:59:59.999+00:00", "2026-01-01T00:00Z"])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # What a locale of ISO 8859-1 does to Python, without need of one.
 NOT_UTF8 = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 ID = "01JZ0000000000000000000000"
+OTHER_ID = "01JZ0000000000000000000001"
 
 
 def test_names_are_utf8_in_a_locale_that_is_not(
@@ -36,6 +37,11 @@ def test_names_are_utf8_in_a_locale_that_is_not(
     stored = {"größe/é.txt", "ü.txt"}
     keys = {key.rpartition("/custom/")[2] for key in list_keys(s3, bucket) if "custom" in key}
     assert keys == stored
+    raw = tmp_path / "efs" / "b1" / OTHER_ID / "raw"
+    (raw / "größe").mkdir(parents=True)
+    (raw / "größe" / "é.txt").write_text("1")
+    run("sync-efs", "--root", tmp_path / "efs", "--settle", "0s")
+    assert f"executions/{OTHER_ID}/artifacts/custom/größe/é.txt" in list_keys(s3, bucket)
     run("download", ID, "artifacts/custom/*ö*/é.txt", "-o", out)
     assert (out / "artifacts" / "custom" / "größe" / "é.txt").read_text() == "1"
     assert "artifacts/custom/größe/é.txt".encode() in run("ls", ID)

@@ -47,6 +47,8 @@ def test_the_id_alone_is_printed_and_one_object_is_written(
         "manifest_sha256": None,
         "artifacts": None,
         "failures": [],
+        "unfinished_uploads": [],
+        "tree_stored": False,
         "labels": {},
         "run": None,
     }

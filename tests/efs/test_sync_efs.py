@@ -475,6 +475,30 @@ def test_a_file_that_is_still_written_keeps_a_finished_execution_pending(
     assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "pending"
 
 
+def test_a_conflict_of_an_upload_stays_on_record_until_the_stored_content_comes_again(
+    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
+) -> None:
+    """A sync that finds something under the name has not stored what was refused."""
+    tree.write("raw/a.txt", b"a")
+    cli(*tree.arguments, "--keep").ok()
+    cli("finish", OLD_ID, "--result", "pass").ok()
+    cli(*tree.arguments, "--keep").ok()
+    other = make_tree({"b.txt": "first"}) / "b.txt"
+    cli("upload", OLD_ID, other).ok()
+    other.write_text("other")
+    assert "holds other content" in cli("upload", OLD_ID, other).expect(6).err
+    for _ in range(2):
+        record = read_record(s3, bucket, OLD_ID)
+        assert record["artifact_status"] == "artifact_error"
+        assert [one["path"] for one in record["failures"]] == ["artifacts/custom/b.txt"]
+        tree.write("raw/c.txt", b"c")
+        cli(*tree.arguments, "--keep").ok()
+    other.write_text("first")
+    cli("upload", OLD_ID, other).ok()
+    record = read_record(s3, bucket, OLD_ID)
+    assert (record["artifact_status"], record["failures"]) == ("complete", [])
+
+
 def test_a_conflict_is_a_failure_that_needs_a_person(
     cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
 ) -> None:

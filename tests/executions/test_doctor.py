@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import RunCommand
 from tests.support import faults, quirks
 from tests.support.connection import Connection
-from tests.support.engine import PART, content
+from tests.support.engine import PART, content, impatient
 from tests.support.lifecycles import put_rules
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.operations import Request
@@ -178,6 +178,31 @@ def test_a_failure_is_no_lesser_guarantee(
     assert names(result.json(), "does-not-work") == broken
     assert "does not work here: create-only complete" in result.err
     assert unfinished_uploads(s3, bucket) == {}
+
+
+@pytest.mark.parametrize(
+    ("operation", "exit_code", "told"),
+    [
+        ("DeleteObject", 0, "and only doctor needs it"),
+        ("ListParts", 3, "only interrupted uploads of large files cannot be resumed"),
+        ("AbortMultipartUpload", 3, "all commands work"),
+    ],
+)
+def test_what_little_depends_on_is_told_as_little(
+    operation: str,
+    exit_code: int,
+    told: str,
+    cli: RunCommand,
+    recorder: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    recorder.inject(faults.internal_error(), operation, times=None)
+    result = cli("doctor", "--json")
+    assert result.exit_code == exit_code
+    assert names(result.json(), "does-not-work") == names(result.json(), "denied") == set()
+    assert [check for check in result.json()["checks"] if told in check["detail"]]
+    assert "does not work here" not in result.err
 
 
 @pytest.mark.parametrize("status", [301, 308])

@@ -79,6 +79,8 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
         "manifest_sha256": draw(st.none() | st.just("0" * 64)),
         "artifacts": draw(st.none() | st.lists(with_unknown(artifact), max_size=2)),
         "failures": draw(st.lists(with_unknown(failure), max_size=2)),
+        "unfinished_uploads": [],
+        "tree_stored": draw(st.booleans()),
         "labels": draw(st.dictionaries(words, words, max_size=3)),
         "run": None,
     }
@@ -165,6 +167,8 @@ def test_a_new_record_has_every_documented_field() -> None:
         "manifest_sha256": None,
         "artifacts": None,
         "failures": [],
+        "unfinished_uploads": [],
+        "tree_stored": False,
         "labels": {"branch": "main"},
         "run": None,
     }

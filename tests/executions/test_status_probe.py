@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.executions.keys import metadata_key
-from orchestrator_cli.core.executions.record.status_probe import is_running_without_failures
+from orchestrator_cli.core.executions.record.status_probe import find_running
 from tests.conftest import RunCommand
 from tests.support.engine import open_store
 
@@ -29,12 +29,12 @@ def change(s3: S3Client, bucket: str, execution: str, changes: dict[str, Any]) -
 
 
 def test_a_fresh_execution_runs(bucket: str, execution: str) -> None:
-    assert is_running_without_failures(open_store(bucket), execution)
+    assert find_running(open_store(bucket), execution) is not None
 
 
 def test_fields_of_a_newer_version_do_not_matter(s3: S3Client, bucket: str, execution: str) -> None:
     change(s3, bucket, execution, {"new_field": [1]})
-    assert is_running_without_failures(open_store(bucket), execution)
+    assert find_running(open_store(bucket), execution) is not None
 
 
 @pytest.mark.parametrize(
@@ -48,20 +48,22 @@ def test_fields_of_a_newer_version_do_not_matter(s3: S3Client, bucket: str, exec
         {"schema_version": 2},
         {"execution_id": "01J00000000000000000000000"},
         {"result": "pass"},
+        {"unfinished_uploads": [{"paths": 1}]},
+        {"unfinished_uploads": 1},
     ],
 )
 def test_everything_else_is_looked_at_in_full(
     s3: S3Client, bucket: str, execution: str, changes: dict[str, Any]
 ) -> None:
     change(s3, bucket, execution, changes)
-    assert not is_running_without_failures(open_store(bucket), execution)
+    assert find_running(open_store(bucket), execution) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
 def test_what_is_no_record(s3: S3Client, bucket: str, execution: str, content: bytes) -> None:
     s3.put_object(Bucket=bucket, Key=metadata_key(execution), Body=content)
-    assert not is_running_without_failures(open_store(bucket), execution)
+    assert find_running(open_store(bucket), execution) is None
 
 
 def test_an_execution_that_is_not_there(bucket: str) -> None:
-    assert not is_running_without_failures(open_store(bucket), "01J00000000000000000000000")
+    assert not find_running(open_store(bucket), "01J00000000000000000000000")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orchestrator_cli.core.executions.keys import metadata_key
 from tests.conftest import RunCommand
 from tests.support import faults, quirks
 from tests.support.benches import Bench, Tokens, bench_environment, make_bench
@@ -82,7 +83,8 @@ def test_it_stores_what_a_direct_upload_stores(
     recorder.clear()
     again = cli("upload", through, tree, "--json", *bench.via, env=bench.env).ok()
     assert {one["outcome"] for one in again.json_lines()} == {"identical"}
-    assert recorder.request_bytes() == 0
+    assert recorder.operations()["UploadPart"] == 0
+    assert {one.key for one in recorder.calls("PutObject")} == {metadata_key(through)}
 
     for name in ("stdout.log", "big.bin"):
         (tree / name).write_bytes(b"other" * 3_000_000)
@@ -94,7 +96,15 @@ def test_it_stores_what_a_direct_upload_stores(
         "artifacts/custom/big.bin",
     }
     assert stored(s3, bucket, through) == before
-    assert read_record(s3, bucket, through)["artifact_status"] == "pending"
+    record = read_record(s3, bucket, through)
+    failing = {one["path"] for one in record["failures"]}
+    assert failing == {"logs/stdout.log", "artifacts/custom/big.bin"}
+    # What is stored under these names, once more, is no conflict any more.
+    (tree / "stdout.log").write_bytes(b"one\n")
+    (tree / "big.bin").write_bytes(content(PART + 9))
+    cli("upload", through, tree, *bench.via, env=bench.env).ok()
+    record = read_record(s3, bucket, through)
+    assert (record["artifact_status"], record["failures"]) == ("pending", [])
 
 
 def test_many_files_in_few_requests(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -15,10 +16,12 @@ import yaml
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.executions import read_record
+from tests.support.lasting_failures import HARMS
 from tests.support.objects import bucket_contents
 from tests.support.pod import Pod, command_of, containers_of
 from tests.support.printed import check_kubernetes, check_shell
 from tests.support.proxy import Proxy
+from tests.support.verifying import VerifyDigests
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -218,19 +221,36 @@ def test_tests_that_did_not_come_to_their_end_are_an_error(
     assert stored(s3, bucket, execution_id)["logs/stdout.log"] == b"begun\n"
 
 
-def test_what_s3_refuses_is_on_record_and_all_else_is_stored(
+def test_what_s3_refuses_in_whatever_way_is_on_record_until_it_is_stored(
     run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
-    recorder.inject(faults.access_denied(), "PutObject", key="artifacts/custom/b", times=None)
-    leaves = f"for name in 'abc': open('{tmp_path}/artifacts/' + name, 'w').write(name)"
-    pod = run_pod(leaves, "--hold", "1s")
+    """A key for each way to be refused; the sidecar goes on as long as one is."""
+    refused = {f"artifacts/custom/{harm}": fault for harm, (fault, _) in HARMS.items()}
+    for path, fault in refused.items():
+        recorder.inject(fault(), "PutObject", key=f"{path}$", times=None)
+    recorder.inject(VerifyDigests(), times=None)
+    names = [*HARMS, "a", "z"]
+    leaves = f"for name in {names}: open('{tmp_path}/artifacts/' + name, 'w').write(name)"
+    pod = run_pod(leaves, "--hold", "60s")
     execution_id = pod.start_all()
+
+    def facts() -> tuple[str, list[str]]:
+        record = read_record(s3, bucket, execution_id)
+        return record["artifact_status"], sorted(one["path"] for one in record["failures"])
+
+    pod.wait_until(lambda: facts() == ("artifact_error", sorted(refused)))
+    assert {f"artifacts/custom/{name}" for name in "az"} <= stored(s3, bucket, execution_id).keys()
+    assert stored(s3, bucket, execution_id).keys().isdisjoint(refused)
+    assert read_record(s3, bucket, execution_id)["result"] == "pass"
+    (line,) = bucket_contents(s3, bucket, "history/").values()
+    told = json.loads(line)
+    assert (told["artifact_status"], told["failure_count"]) == ("artifact_error", len(refused))
+    assert not pod.path("execution/done").exists()
+    recorder.heal()
     assert pod.wait("tests") == 0
-    assert pod.end_sidecar() == 3
-    record = read_record(s3, bucket, execution_id)
-    assert (record["result"], record["artifact_status"]) == ("pass", "artifact_error")
-    assert [one["path"] for one in record["failures"]] == ["artifacts/custom/b"]
-    assert {"artifacts/custom/a", "artifacts/custom/c"} <= stored(s3, bucket, execution_id).keys()
+    assert pod.end_sidecar() == 0
+    assert facts() == ("complete", [])
+    assert refused.keys() <= stored(s3, bucket, execution_id).keys()
 
 
 def test_a_pod_goes_on_while_that_may_help_and_no_longer(

@@ -238,15 +238,21 @@ LASTING_FAULTS = {
 }
 
 
+UPLOADS = ("upload-small", "upload-large", "stream")
+
+
 def is_needed(command: str, harm: str, target: Target) -> bool:
     """Say whether the command fails without this request.
 
     Without the right to list unfinished uploads, nothing can be resumed, and all else goes on;
-    `finish` only warns about them. `logs` asks the record only which log to show first, and the
+    `finish` only warns about them. An upload stores its files also where it cannot note before that
+    it begins. `logs` asks the record only which log to show first, and the
     heartbeat only what else is being written.
     """
     if command == "logs" and harm == "denied" and target.key.endswith(".json"):
         return False
+    if command in UPLOADS and (target.operation, target.nth) == ("PutObject", 1):
+        return not target.key.endswith("metadata.json")
     return target.operation != "ListMultipartUploads" or (command != "finish" and harm != "denied")
 
 

@@ -43,6 +43,8 @@ def make_record(execution_id: str, **fields: Any) -> dict[str, Any]:
         "manifest_sha256": None,
         "artifacts": None,
         "failures": [],
+        "unfinished_uploads": [],
+        "tree_stored": False,
         "labels": {},
         "run": None,
         **fields,

@@ -181,12 +181,13 @@ def test_a_killed_directory_goes_on_with_the_rest(
     recorder.clear()
     # One object is stored without the client's knowledge, too.
     unknown = faults.Hold("answer")
-    recorder.inject(unknown, "PutObject", nth=25)
-    recorder.inject(hold, "PutObject", nth=26, times=None)
+    recorder.inject(unknown, "PutObject", nth=25, key="custom/")
+    recorder.inject(hold, "PutObject", nth=26, times=None, key="custom/")
     process = cli_process.start("upload", execution, tree)
     assert hold.reached.wait(30)
     assert unknown.reached.wait(30)
-    recorder.wait_for(lambda seen: answered(seen, "PutObject") == 24)
+    # The record says first that an upload has begun.
+    recorder.wait_for(lambda seen: answered(seen, "PutObject") == 1 + 24)
     kill(process)
     # What it had sent and the proxy had not read yet would pass once it is healed.
     recorder.outlast_clients()
@@ -194,13 +195,21 @@ def test_a_killed_directory_goes_on_with_the_rest(
     prefix = f"executions/{execution}/artifacts/custom/"
     there = bucket_contents(s3, bucket, prefix)
     assert len(there) == 25
+    finished = cli("finish", execution, "--result", "pass").ok()
+    assert "the upload of artifacts/custom/0" in finished.err
+    assert "25 more are unfinished" in finished.err
+    assert read_record(s3, bucket, execution)["artifact_status"] == "pending"
     recorder.clear()
-    cli("upload", execution, tree).ok()
+    # Named otherwise, they are the same files.
+    cli("upload", execution, *sorted(tree.iterdir())).ok()
     expected = {prefix + name: data for name, data in files.items()}
     assert bucket_contents(s3, bucket, prefix) == expected
-    assert recorder.request_bytes("PutObject") == sum(
-        len(data) for key, data in expected.items() if key not in there
-    )
+    puts = [one for one in recorder.calls("PutObject") if one.key.startswith(prefix)]
+    assert {one.key: one.request_bytes for one in puts} == {
+        key: len(data) for key, data in expected.items() if key not in there
+    }
+    record = read_record(s3, bucket, execution)
+    assert (record["artifact_status"], record["unfinished_uploads"]) == ("complete", [])
 
 
 # --- SIGINT and SIGTERM ------------------------------------------------------------------

@@ -33,6 +33,8 @@ _LISTED: dict[str, Any] = {
     "artifact_bytes": 1234,
     "manifest_sha256": "0b" * 32,
     "failures": [],
+    "unfinished_uploads": [],
+    "tree_stored": False,
     "labels": {"branch": "main"},
     "run": {
         "command": ["pytest", "-q"],

@@ -67,6 +67,18 @@ async def resolve_version(
     )
 
 
+@router.post("/begun", response_model=messages.BegunResponse)
+async def record_begun_upload(
+    request: Request, execution_id: Id, asked: messages.BegunUpload
+) -> Response:
+    """Record that an upload begins, before its first file is sent.
+
+    As long as no results say that it has ended, the execution is not complete: whoever uploads may
+    have been killed. It can be repeated.
+    """
+    return await _answer(request, lambda uploads, token: uploads.begin(execution_id, token, asked))
+
+
 @router.post("/results", response_model=messages.ResultsResponse)
 async def record_results(
     request: Request, execution_id: Id, asked: messages.ResultsRequest

@@ -46,8 +46,8 @@ def doctor(app: App, as_json: bool) -> None:
     credentials may not delete, nothing is stored and only the permissions are tried.
 
     Each line ends in a verdict. ok: it holds. degraded: the server gives less than AWS does, and
-    the line says what the tool does instead. denied: a permission is missing. does-not-work: the
-    server failed, and the tool has no way round it.
+    the line says what the tool does instead, or what alone is lost. denied: a permission is
+    missing. does-not-work: the server failed, and the tool has no way round it.
 
     Exit 0 where everything holds, 3 where something is degraded, 5 where a permission is missing
     (the last line names the IAM actions, and only those that were refused), 9 where something

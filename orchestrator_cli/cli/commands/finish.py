@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
+# So many files that are missing are named; `show --json` has more.
+_NAMED = 10
+
 
 @command(
     examples=(
@@ -125,16 +128,31 @@ def _finish_offline(app: App, root: Path, execution_id: str, result: Result, as_
 def _explain_status(app: App, store: ArtifactStore, metadata: ExecutionMetadata) -> None:
     """Say on stderr why the artifact status is not complete."""
     from orchestrator_cli.cli.output import human_count
-    from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.executions.record.metadata import ArtifactStatus, RunnerType
-    from orchestrator_cli.core.executions.record.repository import list_incomplete_uploads
+    from orchestrator_cli.core.executions.record.artifact_status import list_unfinished
+    from orchestrator_cli.core.executions.record.metadata import ArtifactStatus
 
     if metadata.artifact_status is ArtifactStatus.ARTIFACT_ERROR:
         count = human_count(len(metadata.failures), "file")
         app.output.warn(f"{count} could not be stored: see `orchestrator show`")
     elif metadata.artifact_status is ArtifactStatus.PENDING:
-        unfinished = list_incomplete_uploads(store, metadata)
-        for path in unfinished:
-            app.output.warn(f"the upload of {printable(path)} is unfinished; it is not stored yet")
-        if metadata.runner_type is RunnerType.ONPREM and not unfinished:
-            app.output.note("the record stays pending until sync-efs has stored the bench's tree")
+        _explain_pending(app, metadata, list_unfinished(store, metadata))
+
+
+def _explain_pending(app: App, metadata: ExecutionMetadata, unfinished: list[str]) -> None:
+    from orchestrator_cli.core.base.text import printable
+    from orchestrator_cli.core.executions.record.metadata import RunnerType
+
+    for path in unfinished[:_NAMED]:
+        app.output.warn(f"the upload of {printable(path)} is unfinished; it is not stored yet")
+    if len(unfinished) > _NAMED:
+        app.output.warn(f"{len(unfinished) - _NAMED:,} more are unfinished")
+    for upload in metadata.unfinished_uploads:
+        if upload.more:
+            began = app.output.time(upload.began_at)
+            app.output.warn(f"an upload of many files that began at {began} has not ended")
+    if unfinished or metadata.unfinished_uploads:
+        return
+    if metadata.run is not None and metadata.run.ended_at is None:
+        app.output.warn("`orchestrator run` has not ended: it may not have stored all it has")
+    elif metadata.runner_type is RunnerType.ONPREM:
+        app.output.note("the record stays pending until sync-efs has stored the bench's tree")

@@ -35,6 +35,8 @@ _TOLD = {
     "artifact_bytes",
     "artifacts",
     "failures",
+    "unfinished_uploads",
+    "tree_stored",
 }
 
 
@@ -101,6 +103,10 @@ def _told_first(
     yield "files", f"{count}, {size}" if metadata.result else "-"
     failures = [printable(f"{item.path}: {item.error}") for item in metadata.failures]
     yield "failures", "; ".join(failures) or "-"
+    for upload in metadata.unfinished_uploads:
+        first = printable(upload.paths[0] if upload.paths else "?")
+        others = " and more" if upload.more or len(upload.paths) > 1 else ""
+        yield "unfinished", f"{first}{others}, since {app.output.time(upload.began_at)}"
 
 
 def _text(name: str, value: Any) -> str:

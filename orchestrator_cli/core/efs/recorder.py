@@ -8,7 +8,7 @@ from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.executions.ids import execution_time
-from orchestrator_cli.core.executions.keys import execution_prefix, metadata_key
+from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
@@ -136,9 +136,9 @@ def _as_running(current: SyncPass) -> ExecutionMetadata:
 def _resolved(current: SyncPass, metadata: ExecutionMetadata, has_seen_all: bool) -> set[str]:
     """Return the paths of recorded failures that are none any more."""
     execution = current.execution
-    prefix = execution_prefix(execution.execution_id)
     failing = {failure.path for failure in metadata.failures}
-    resolved = {path for path in failing if prefix + path in current.stored}
+    # That S3 holds something under a name is not enough: the file may be in conflict with it.
+    resolved = failing & current.held
     if has_seen_all and execution.has_raw():
         # What had no place or could not be read, and is no longer so.
         below = printable(execution.directory) + "/"

@@ -143,7 +143,9 @@ class EfsSync:
         if decision is Decision.WAIT:
             execution = current.execution
             self._emit(SyncEvent(str(item.source), SyncState.SETTLING, execution, item.path))
-        self.summary.stored += decision is Decision.ALREADY_STORED
+        if decision is Decision.ALREADY_STORED:
+            self.summary.stored += 1
+            current.note_held(item.path)
         return decision is Decision.UPLOAD
 
     def _skip(self, current: SyncPass, item: SkippedPath) -> None:

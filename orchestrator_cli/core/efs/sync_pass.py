@@ -31,6 +31,8 @@ class SyncPass:
     failed: dict[str, UploadResult] = field(default_factory=dict)
     # Why a local path could not be looked at or has no place in an execution.
     unplaced: dict[str, str] = field(default_factory=dict)
+    # The paths of files that are here, and that S3 holds as they are here.
+    held: set[str] = field(default_factory=set)
     created: int = 0
     # As it was when the pass began; None for an execution that was not there.
     metadata: ExecutionMetadata | None = None
@@ -59,6 +61,12 @@ class SyncPass:
     def etag_of(self, key: str) -> str:
         """Return the ETag of a stored object, or nothing."""
         return self.stored[key].etag if key in self.stored else ""
+
+    def note_held(self, path: str) -> None:
+        """Note that S3 holds a file of the tree; only what was a failure before is of interest."""
+        failures = self.metadata.failures if self.metadata is not None else ()
+        if any(one.path == path for one in failures):
+            self.held.add(path)
 
     def add_stored(self, key: str, size_bytes: int, now: datetime) -> None:
         """Note that S3 holds an object that the listing did not show, or not so."""

@@ -55,6 +55,7 @@ class TreeUploader:
             if result.stored:
                 current.created += result.outcome is PutOutcome.CREATED
                 current.add_stored(str(result.key), result.size_bytes, self._now())
+                current.note_held(str(result.path))
                 self._emit_result(current, result)
             elif _is_there(item):
                 current.failed[result.source] = result

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from orchestrator_cli.core.base.errors import (
     AccessError,
@@ -20,7 +20,8 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     UsageError,
 )
-from orchestrator_cli.core.executions.record.metadata import Status
+from orchestrator_cli.core.executions.record.metadata import Status, UnfinishedUpload
+from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS
 from orchestrator_cli.core.gateway.message_fields import (
     EXAMPLE_ID,
     EXAMPLE_SHA256,
@@ -149,6 +150,30 @@ class CompleteRequest(_Request):
     )
 
 
+class BegunUpload(_Request):
+    """An upload that is about to store its first file."""
+
+    upload_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$", examples=["3c" * 8])] = Field(
+        description="A random number that the client has chosen."
+    )
+    began_at: AwareDatetime = Field(strict=False, examples=["2026-01-30T08:00:00.000Z"])
+    paths: list[Path] = Field(
+        description="Where its first files go, or all of them.", max_length=MAX_PATHS
+    )
+    more: bool = Field(default=False, description="Whether there are others than `paths`.")
+    selection: str = Field(
+        default="",
+        description="Which files of a tree it takes, in words of the client; empty for all.",
+        max_length=1000,
+    )
+
+
+class BegunResponse(BaseModel):
+    """It is on record."""
+
+    upload_id: str = Field(examples=["3c" * 8])
+
+
 class ResultsRequest(_Request):
     """How an upload ended."""
 
@@ -163,6 +188,13 @@ class ResultsRequest(_Request):
         description="Paths that failed before and are stored now.",
         max_length=MAX_CHANGES,
         examples=[["artifacts/custom/a.txt"]],
+    )
+    ended: list[str] = Field(
+        default_factory=list,
+        description="Uploads that are unfinished no longer, by `upload_id`; one whose `paths` are "
+        "neither stored nor `failed` stays.",
+        max_length=MAX_CHANGES,
+        examples=[["3c" * 8]],
     )
 
 
@@ -179,6 +211,9 @@ class UploadTerms(BaseModel):
     execution_id: str = Field(examples=[EXAMPLE_ID])
     status: Status
     failures: list[RecordedFailure]
+    unfinished_uploads: list[UnfinishedUpload] | None = Field(
+        default=None, description="Uploads that have begun and not ended."
+    )
     content_md5: bool = Field(
         description="Whether bodies need an MD5 too: the storage may not check SHA-256."
     )

@@ -17,7 +17,8 @@ from orchestrator_cli.core.executions.record.metadata import (
     RunnerType,
     Status,
 )
-from orchestrator_cli.core.executions.record.repository import MAX_METADATA_BYTES
+from orchestrator_cli.core.executions.record.status_probe import MAX_METADATA_BYTES
+from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS
 from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy
 from orchestrator_cli.core.s3 import compare
 from orchestrator_cli.core.s3 import part_plan as parts
@@ -70,6 +71,12 @@ METADATA_FIELDS = {
     "above always speak of the whole.",
     "failures": "List of objects with `path` and `error`: what could not be stored, and why; as "
     "many as there is room for.",
+    "unfinished_uploads": "List of objects with `upload_id`, `began_at`, `paths`, `more` and "
+    "`selection`: uploads that have begun and not ended, so that a killed one leaves a trace. "
+    f"`paths` names their files, at most {MAX_PATHS}; `more` says that there are others. An entry "
+    "goes when its upload ends, when a later one has stored the same files, and, where `more` is "
+    "false, when the execution is finished and all its paths are stored.",
+    "tree_stored": "Boolean. Of an on-prem execution: whether its EFS tree was stored in whole.",
     "labels": "Object of strings.",
     "run": "Object or null: how `orchestrator run` ran the command, where it did.",
 }

@@ -14,6 +14,8 @@ READS_A_SECOND = 5500
 # Requests of commands besides those for files; a test counts them.
 NEW_WRITES = 1
 FINISH_WRITES = 2
+# The record says that an upload begins, and that it has ended.
+UPLOAD_WRITES = 2
 # A multipart upload is begun and completed.
 LARGE_WRITES = 2
 
@@ -31,7 +33,7 @@ def render_scale_page(version: str) -> str:
 
 
 def _values() -> dict[str, str]:
-    writes = NEW_WRITES + _FILES + FINISH_WRITES
+    writes = NEW_WRITES + _FILES + UPLOAD_WRITES + FINISH_WRITES
     a_second = WRITES_A_SECOND / writes
     _, region = prices.retrieval_prices(prices.REFERENCE_REGION)
     dollars = float(region.put_per_1000) * writes / 1000
@@ -55,6 +57,7 @@ def _values() -> dict[str, str]:
         "reads_a_second": f"{READS_A_SECOND:,}",
         "region": prices.REFERENCE_REGION,
         "shares": _shares(writes),
+        "upload_writes": str(UPLOAD_WRITES),
         "writes_a_second": f"{WRITES_A_SECOND:,}",
     }
 

@@ -5,6 +5,7 @@ It must not know how files are sent.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -35,6 +36,7 @@ from orchestrator_cli.cli.options.via_options import Via, via_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
+    from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
     from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.session import UploadSession
@@ -134,9 +136,10 @@ def upload(
     orchestrator-layout(7).
 
     Stored files are immutable. The same content again is "identical" and a success; other content
-    under the same name is a conflict and changes nothing. Repeating an interrupted command sends
-    only what S3 does not have. A PATH of - reads standard input, in bounded memory whatever its
-    length.
+    under the same name is a conflict: nothing is changed, and the execution's record names the file
+    as not stored, until what is stored there is uploaded once more. Repeating an interrupted
+    command sends only what S3 does not have; until then the execution is not complete, also where
+    the command was killed. A PATH of - reads standard input, in bounded memory whatever its length.
 
     --dry-run reads and compares every file, and ends with the exit code that the upload would have,
     as far as that can be told without storing: rights are not tried, and standard input is not
@@ -156,6 +159,7 @@ def upload(
     content goes straight to S3. See orchestrator-api(7).
     """
     from orchestrator_cli.core.files.path_filter import PathFilter
+    from orchestrator_cli.core.transfer.upload.begun_upload import selection_text
     from orchestrator_cli.core.transfer.upload.plan import PlannedFile, plan_upload
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 
@@ -192,7 +196,9 @@ def upload(
     if dry_run:
         summary = _preview_files(app, session, plan, concurrency, as_json)
     else:
-        recorder = UploadRecorder(session, partial(open_session, execution_id), paths)
+        taken = selection_text(include, exclude, include_hidden=include_hidden)
+        begun = _begun(app, taken)
+        recorder = UploadRecorder(session, partial(open_session, execution_id), paths, begun)
 
         def sizes() -> Iterator[int]:
             again = plan_upload(execution_id, [Path(path) for path in paths], selection, name)
@@ -228,7 +234,11 @@ def _upload_files(
             recorder.early_end_recorded(),
             app.transfers(session.connection, concurrency, progress.add_bytes) as transfers,
         ):
-            summary = Uploader(transfers, session.target, on_result).run(plan)
+            items = recorder.begin(plan)
+            uploader = Uploader(
+                transfers, session.target, on_result, before_storing=recorder.before_storing
+            )
+            summary = uploader.run(items)
         recorder.record(all_stored=not summary.failures)
     return summary
 
@@ -260,7 +270,7 @@ def _upload_stdin(
     stdin: TextIO | None = sys.stdin
     if stdin is None:
         raise click.UsageError("Standard input is closed.")
-    recorder = UploadRecorder(session, open_session, (path,))
+    recorder = UploadRecorder(session, open_session, (path,), _begun(app))
     recorder.failing = _failing(app, session)
     summary = UploadSummary()
     with (
@@ -269,6 +279,8 @@ def _upload_stdin(
         app.transfers(session.connection, concurrency, progress.add_bytes) as transfers,
         open_input(app, session, path, stdin, live=live) as stream,
     ):
+        recorder.begin([item])
+        recorder.before_storing()
         result = upload_stream(transfers, session.target, item, stream)
         progress.add_file()
     summary.add(result)
@@ -276,6 +288,12 @@ def _upload_stdin(
     recorder.record(all_stored=result.stored)
     report_result(app, result, as_json)
     report_end(app, summary, session.execution_id, "ignore")
+
+
+def _begun(app: App, selection: str = "") -> BegunUpload:
+    from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
+
+    return BegunUpload(os.urandom(8).hex(), app.now(), selection)
 
 
 def _failing(app: App, session: UploadSession) -> set[str]:

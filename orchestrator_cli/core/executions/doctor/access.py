@@ -52,17 +52,20 @@ def check_clock(scratch: Scratch) -> Finding:
 
 def delete_scratch(scratch: Scratch) -> Finding:
     """Find out below which prefixes scratch objects can be removed again."""
+    failure = ""
     for prefix in scratch.prefixes:
         try:
             scratch.call("delete_object", Key=f"{prefix}doctor")
-        except AccessError as error:
-            if error.code not in POLICY_CODES:
+        except OrchestratorError as error:
+            is_about_credentials = isinstance(error, AccessError) and error.code not in POLICY_CODES
+            if error.is_fatal or is_about_credentials:
                 raise
+            failure = "not allowed" if isinstance(error, AccessError) else error.message
         else:
             scratch.deletable.add(prefix)
     if execution_prefix(scratch.execution_id) in scratch.deletable:
         return Verdict.OK, "allowed"
-    return Verdict.SKIPPED, "not allowed, and only doctor needs it: nothing is stored"
+    return Verdict.SKIPPED, f"{failure}, and only doctor needs it: nothing is stored"
 
 
 def write_file(scratch: Scratch) -> Finding:

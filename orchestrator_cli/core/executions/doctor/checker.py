@@ -50,7 +50,7 @@ class Check:
 
     `actions` are the IAM actions that are missing, with the part of the bucket that they are
     missing for in `resource`; both are empty unless the probe was denied by a policy. `hint` is
-    what the error of a failed probe says to do next.
+    what the error of a failed probe says to do next. `failed` says that it came to no answer.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Check:
     actions: tuple[str, ...] = ()
     resource: str = ""
     hint: str | None = None
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Probe:
     `run` returns a verdict and a detail, or raises the library's exceptions. `action` and
     `resource` name what a refusal of it shows to be missing. `needs` are the names of probes that
     must hold before this one is tried. After a `required` probe that does not hold, nothing else
-    is tried.
+    is tried. `touches` says what alone is lost with it, where all else goes on.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Probe:
     resource: str = ""
     needs: tuple[str, ...] = ()
     required: bool = False
+    touches: str = ""
 
 
 class ConformanceChecker:
@@ -98,19 +100,19 @@ class ConformanceChecker:
         Raises NotFoundError where there is no such bucket, and UnavailableError where nothing
         answers.
         """
-        found: dict[str, Verdict] = {}
+        holds: dict[str, bool] = {}
         try:
             for probe in self._probes:
-                check = self._check(probe, found)
-                found[probe.name] = check.verdict
+                check = self._check(probe, holds)
+                holds[probe.name] = check.verdict.holds and not check.failed
                 yield check
                 if probe.required and not check.verdict.holds:
                     return
         finally:
             self._scratch.clean_up()
 
-    def _check(self, probe: Probe, found: dict[str, Verdict]) -> Check:
-        unmet = [name for name in probe.needs if not found[name].holds]
+    def _check(self, probe: Probe, holds: dict[str, bool]) -> Check:
+        unmet = [name for name in probe.needs if not holds[name]]
         if unmet:
             return Check(probe.name, Verdict.SKIPPED, f"not tried: it needs “{unmet[0]}”")
         try:
@@ -120,7 +122,9 @@ class ConformanceChecker:
         except OrchestratorError as error:
             if error.is_fatal:
                 raise
-            return Check(probe.name, Verdict.DOES_NOT_WORK, error.message, hint=error.hint)
+            verdict = Verdict.DEGRADED if probe.touches else Verdict.DOES_NOT_WORK
+            detail = _with_touched(error.message, probe)
+            return Check(probe.name, verdict, detail, hint=error.hint, failed=True)
         return Check(probe.name, verdict, detail)
 
 
@@ -133,4 +137,9 @@ def _denied(probe: Probe, error: AccessError) -> Check:
     action = (error.action or probe.action) if error.code in POLICY_CODES else ""
     missing = (action,) if action else ()
     resource = probe.resource if action == probe.action else ""
-    return Check(probe.name, Verdict.DENIED, error.message, missing, resource, hint=error.hint)
+    detail = _with_touched(error.message, probe)
+    return Check(probe.name, Verdict.DENIED, detail, missing, resource, hint=error.hint)
+
+
+def _with_touched(message: str, probe: Probe) -> str:
+    return f"{message}; {probe.touches}" if probe.touches else message

@@ -13,12 +13,14 @@ from orchestrator_cli.core.s3.types import PutOutcome
 
 HISTORY_TYPE = "application/x-ndjson"
 _ATTEMPTS = 32
+_NOT_TOLD = ("artifacts", "unfinished_uploads", "tree_stored")
 
 
 def history_line(metadata: ExecutionMetadata) -> bytes:
-    """Return the history record: one JSON line, all of the metadata but the manifest's lines."""
+    """Return the history record: one JSON line, all of the metadata but what names single files."""
     record = metadata.model_copy(update={"artifacts": None}).to_dict()
-    del record["artifacts"]
+    for name in _NOT_TOLD:
+        del record[name]
     record["failure_count"] = len(record.pop("failures"))
     return json.dumps(record, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 

@@ -20,6 +20,7 @@ from pydantic import (
 from orchestrator_cli.core.base.errors import IntegrityError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import parse_execution_id
+from orchestrator_cli.core.executions.record.upload_mark import UploadMark
 from orchestrator_cli.core.s3.types import Checksum
 
 SCHEMA_VERSION = 1
@@ -120,6 +121,21 @@ class Failure(_Record):
     error: str
 
 
+class UnfinishedUpload(_Record):
+    """An upload that has begun and not ended; see `UploadMark`."""
+
+    upload_id: Text
+    began_at: UtcTime
+    paths: list[Text]
+    more: bool = False
+    selection: Text = ""
+
+    @property
+    def mark(self) -> UploadMark:
+        """It, as those who upload take it."""
+        return UploadMark.of(self.model_dump(mode="json"))
+
+
 class RunDetails(_Record):
     """How `orchestrator run` ran its command; null values of the end while it runs."""
 
@@ -155,6 +171,8 @@ class ExecutionMetadata(_Record):
     manifest_sha256: Sha256Hex | None = None
     artifacts: list[Artifact] | None = None
     failures: list[Failure] = Field(default_factory=list)
+    unfinished_uploads: list[UnfinishedUpload] = Field(default_factory=list)
+    tree_stored: bool = False
     labels: dict[Text, Text] = Field(default_factory=dict)
     run: RunDetails | None = None
 

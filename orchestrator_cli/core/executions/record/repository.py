@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator_cli.core.base.errors import (
     ConflictError,
@@ -14,16 +14,10 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UsageError,
 )
-from orchestrator_cli.core.executions.keys import (
-    MAX_METADATA_READ_BYTES,
-    artifact_key,
-    execution_prefix,
-    metadata_key,
-    parse_artifact_key,
-)
+from orchestrator_cli.core.executions.keys import MAX_METADATA_READ_BYTES, metadata_key
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
+from orchestrator_cli.core.executions.record.artifact_status import is_tree_stored, with_files
 from orchestrator_cli.core.executions.record.history import write_history
-from orchestrator_cli.core.executions.record.manifest import build_manifest, with_manifest
 from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
@@ -32,18 +26,17 @@ from orchestrator_cli.core.executions.record.metadata import (
     RunDetails,
     RunnerType,
     Status,
+    UnfinishedUpload,
     parse_metadata,
 )
+from orchestrator_cli.core.executions.record.status_probe import JSON_TYPE, MAX_METADATA_BYTES
+from orchestrator_cli.core.executions.record.upload_mark import UploadMark, with_mark, without_marks
 from orchestrator_cli.core.executions.record.waiting import retry_if_new
-from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations.read import get_object
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import PutOutcome
 
-JSON_TYPE = "application/json"
-# The archive rule takes objects over 128 KiB, and metadata.json must never be archived.
-MAX_METADATA_BYTES = 128 * 1024
 # Leaves room for the rest of the record. What does not fit is told by the command alone.
 _MAX_FAILURES_BYTES = 64 * 1024
 _SWAP_ATTEMPTS = 32
@@ -135,6 +128,7 @@ def _filled_in(existing: ExecutionMetadata, given: ExecutionMetadata) -> Executi
             raise _taken(given.execution_id)
     if any(existing.labels.get(key, value) != value for key, value in given.labels.items()):
         raise _taken(given.execution_id)
+    missing["run"] = existing.run or given.run
     filled = existing.model_copy(update={**missing, "labels": {**existing.labels, **given.labels}})
     if filled.bench_id is not None and filled.runner_type not in (None, RunnerType.ONPREM):
         raise _taken(given.execution_id)
@@ -198,58 +192,56 @@ def serialise(metadata: ExecutionMetadata) -> bytes:
     return content
 
 
+def record_upload_begun(store: ArtifactStore, execution_id: str, mark: UploadMark) -> None:
+    """Note in the metadata that an upload has begun; what was complete is so no longer."""
+
+    def change(metadata: ExecutionMetadata) -> ExecutionMetadata:
+        status = metadata.artifact_status
+        if status is ArtifactStatus.COMPLETE:
+            status = ArtifactStatus.PENDING
+        marks = [one.model_dump(mode="json") for one in metadata.unfinished_uploads]
+        return _with_marks(metadata, with_mark(marks, mark)).model_copy(
+            update={"artifact_status": status, "tree_stored": is_tree_stored(metadata)}
+        )
+
+    update_metadata(store, execution_id, change)
+
+
 def record_upload_result(
     store: ArtifactStore,
     execution_id: str,
     failed: dict[str, str],
     resolved: set[str],
     tree_is_stored: bool = False,
+    ended: Collection[str] = (),
 ) -> ExecutionMetadata:
     """Note in the metadata what an upload changed: failures, resolved failures, a longer manifest.
 
-    `failed` maps paths to errors, `resolved` are paths that are stored now. `tree_is_stored` says
-    that an on-prem execution's EFS tree is stored in whole. Costs one read where nothing changed on
-    an execution that still runs.
+    `failed` maps paths to errors, `resolved` are paths that are stored now, `ended` the ids of
+    uploads that are unfinished no longer. `tree_is_stored` says that an on-prem execution's EFS
+    tree is stored in whole. Costs one read where nothing changed on an execution that still runs.
     """
 
     def change(metadata: ExecutionMetadata) -> ExecutionMetadata:
         kept = [item for item in metadata.failures if item.path not in resolved | failed.keys()]
         failures = kept + [Failure(path=path, error=error) for path, error in failed.items()]
         updated = metadata.model_copy(update={"failures": _truncate_failures(failures)})
-        return _with_files(store, updated, tree_is_stored)
+        if ended:
+            marks = [one.model_dump(mode="json") for one in updated.unfinished_uploads]
+            updated = _with_marks(updated, without_marks(marks, ended))
+        return with_files(store, updated, tree_is_stored)
 
     return update_metadata(store, execution_id, change)
 
 
-def _with_files(
-    store: ArtifactStore, metadata: ExecutionMetadata, tree_is_stored: bool
-) -> ExecutionMetadata:
-    """Return the record with what is stored now, and with the status that follows from it."""
-    if metadata.status is Status.COMPLETED:
-        manifest = build_manifest(store, metadata.execution_id, metadata, MAX_METADATA_BYTES)
-        metadata = with_manifest(metadata, manifest)
-    status = _artifact_status(store, metadata, tree_is_stored)
-    return metadata.model_copy(update={"artifact_status": status})
+def _with_marks(metadata: ExecutionMetadata, marks: list[Any]) -> ExecutionMetadata:
+    uploads = [UnfinishedUpload.model_validate(one) for one in marks]
+    return metadata.model_copy(update={"unfinished_uploads": uploads})
 
 
 def _truncate_failures(failures: list[Failure]) -> list[Failure]:
     ends = itertools.accumulate(len(one.model_dump_json(indent=2)) + 32 for one in failures)
     return failures[: sum(end <= _MAX_FAILURES_BYTES for end in ends)]
-
-
-def _artifact_status(
-    store: ArtifactStore, metadata: ExecutionMetadata, tree_is_stored: bool
-) -> ArtifactStatus:
-    """Return what may be promised: `complete` only where no file is missing or on its way."""
-    if metadata.failures:
-        return ArtifactStatus.ARTIFACT_ERROR
-    if metadata.status is Status.RUNNING:
-        return ArtifactStatus.PENDING
-    was_complete = metadata.artifact_status is ArtifactStatus.COMPLETE
-    if metadata.runner_type is RunnerType.ONPREM and not (tree_is_stored or was_complete):
-        return ArtifactStatus.PENDING
-    unfinished = list_incomplete_uploads(store, metadata)
-    return ArtifactStatus.PENDING if unfinished else ArtifactStatus.COMPLETE
 
 
 # --- finish ----------------------------------------------------------------------------------
@@ -284,27 +276,6 @@ def finish_execution(
                 "run": run or metadata.run,
             }
         )
-        return _with_files(store, finished, tree_is_stored)
+        return with_files(store, finished, tree_is_stored)
 
     return update_metadata(store, execution_id, change)
-
-
-def list_incomplete_uploads(store: ArtifactStore, metadata: ExecutionMetadata) -> list[str]:
-    """Return the paths whose multipart uploads have begun, not ended, and are not stored either.
-
-    [] where S3 won't say. The manifest has to be up to date.
-    """
-    stored = {artifact.path for artifact in metadata.artifacts or []}
-    try:
-        uploads = MultipartUploads(store).list_uploads(execution_prefix(metadata.execution_id))
-        parsed = [parse_artifact_key(upload.key) for upload in uploads]
-    except OrchestratorError:
-        # Those without the permission to list uploads may finish all the same.
-        return []
-    begun = {item[1] for item in parsed if item and item[0] == metadata.execution_id}
-    return sorted(path for path in begun - stored if not _is_stored(store, metadata, path))
-
-
-def _is_stored(store: ArtifactStore, metadata: ExecutionMetadata, path: str) -> bool:
-    # The manifest is left out of a record that it would make too large.
-    return store.exists(artifact_key(metadata.execution_id, path))

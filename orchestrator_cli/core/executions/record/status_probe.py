@@ -1,18 +1,27 @@
 """What a record says, as it is: without validating it, which takes longer than to read it.
 
 Validating a whole record costs more than storing a hundred small files. An upload to an execution
-that runs and has no failures needs to know just that; everything else is read in full.
+that runs and has no failures needs to know just that, and to note there that it has begun and has
+ended; everything else is read in full.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError
+from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, NotFoundError
 from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.executions.keys import MAX_METADATA_READ_BYTES, metadata_key
+from orchestrator_cli.core.executions.record.upload_mark import UploadMark
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
+JSON_TYPE = "application/json"
+# The archive rule takes objects over 128 KiB, and metadata.json must never be archived.
+MAX_METADATA_BYTES = 128 * 1024
+_SWAP_ATTEMPTS = 32
 # What every record of this version says while its execution runs.
 _RUNNING = {
     "schema_version": 1,
@@ -23,18 +32,90 @@ _RUNNING = {
     "artifacts": None,
     "failures": [],
 }
+_UPLOADS = "unfinished_uploads"
 
 
-def is_running_without_failures(store: ObjectReader, execution_id: str) -> bool:
-    """Return True if it certainly is so. False where it is not, or where a full look must tell."""
+class RunningRecord(NamedTuple):
+    """The record of an execution that certainly runs and has no failures, and its ETag."""
+
+    fields: dict[str, Any]
+    etag: str
+
+    @property
+    def marks(self) -> list[Any]:
+        """The unfinished uploads, as they are in the record."""
+        return list(self.fields.get(_UPLOADS, []))
+
+    @property
+    def uploads(self) -> list[UploadMark]:
+        """The unfinished uploads. Raises LookupError, TypeError, ValueError, AttributeError."""
+        return list(map(UploadMark.of, self.marks))
+
+
+def find_running(store: ObjectReader, execution_id: str) -> RunningRecord | None:
+    """Return the record; None where it is not so, or where a full look must tell."""
     try:
-        content = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES).content
-        record = parse_json(content)
+        stored = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES)
+        record = parse_json(stored.content)
     except (IntegrityError, NotFoundError, ValueError):
-        return False
+        return None
     if not isinstance(record, dict) or record.get("execution_id") != execution_id:
+        return None
+    if not all(name in record and record[name] == value for name, value in _RUNNING.items()):
+        return None
+    running = RunningRecord(record, stored.etag)
+    return running if _has_valid_uploads(running) else None
+
+
+def _has_valid_uploads(running: RunningRecord) -> bool:
+    try:
+        return running.uploads is not None
+    except (LookupError, TypeError, ValueError, AttributeError):
         return False
-    return all(name in record and record[name] == value for name, value in _RUNNING.items())
+
+
+def change_uploads(
+    store: ArtifactStore,
+    execution_id: str,
+    change: Callable[[list[Any]], list[Any]],
+    known: RunningRecord | None = None,
+) -> RunningRecord | None:
+    """Change the unfinished uploads of a record by compare-and-swap; return it as it is then.
+
+    None where it must be done on the full record. `known` is the record as it was a moment ago.
+    """
+    for _ in range(_SWAP_ATTEMPTS):
+        current = known or find_running(store, execution_id)
+        if current is None:
+            return None
+        uploads = change(current.marks)
+        if uploads == current.marks:
+            return current
+        fields = {**current.fields, _UPLOADS: uploads}
+        content = _serialise(fields)
+        if content is None:
+            return None
+        key = metadata_key(execution_id)
+        try:
+            etag = store.compare_and_swap(key, content, current.etag, JSON_TYPE)
+        except ConflictError:
+            # Somebody was faster, or it is our own write whose answer was lost.
+            known = None
+            store.retry.wait_a_moment()
+        else:
+            return RunningRecord(fields, etag)
+    raise ConflictError(
+        f"metadata.json of {execution_id} keeps changing", hint="run the same command again"
+    )
+
+
+def _serialise(fields: dict[str, Any]) -> bytes | None:
+    """Return the stored form; None for what a full look will refuse."""
+    try:
+        content = json.dumps(fields, ensure_ascii=False, indent=2).encode() + b"\n"
+    except UnicodeEncodeError:
+        return None
+    return content if len(content) <= MAX_METADATA_BYTES else None
 
 
 def read_raw_record(store: ObjectReader, execution_id: str) -> dict[str, Any]:

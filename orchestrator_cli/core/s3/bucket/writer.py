@@ -56,13 +56,15 @@ class ArtifactStore(ObjectReader):
         """Compare local bytes with a stored object; None where there is no object."""
         return self.clients.run(compare_object(key, source, size_bytes, known))
 
-    def compare_and_swap(self, key: str, data: bytes, etag: str, content_type: str) -> None:
-        """Replace an object only if it still has this ETag. Raises ConflictError.
+    def compare_and_swap(self, key: str, data: bytes, etag: str, content_type: str) -> str:
+        """Replace an object only if it still has this ETag; return its new one.
+
+        Raises ConflictError.
 
         Where the server refuses every condition, the object is looked at right before instead, and
         `swaps_atomically` is False from then on.
         """
-        self.clients.run(compare_and_swap(self.server, key, data, etag, content_type))
+        return self.clients.run(compare_and_swap(self.server, key, data, etag, content_type))
 
     @property
     def swaps_atomically(self) -> bool:

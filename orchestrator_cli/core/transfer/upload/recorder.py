@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from orchestrator_cli.core.base.cancellation import run_cancellable
 from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
+from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
+from orchestrator_cli.core.transfer.upload.plan import PlanItem
 from orchestrator_cli.core.transfer.upload.session import UploadSession
 
 # Who interrupts does not wait for a storage that is away.
@@ -29,30 +32,59 @@ class UploadRecorder:
         session: UploadSession,
         open_session: Callable[[], UploadSession],
         roots: tuple[str, ...],
+        begun: BegunUpload,
     ) -> None:
         """`open_session` makes another session, for when this one was told to stop."""
         self._session = session
         self._open_session = open_session
         self._names = [printable(Path(root)) for root in roots]
+        self._begun = begun
+        self._lock = threading.Lock()
+        self._is_marked = False
         self.failing: set[str] = set()
         self._failed: dict[str, str] = {}
         self._resolved: set[str] = set()
 
+    def begin(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
+        """Look at which files are about to be stored, and return the plan."""
+        items = self._begun.begin(plan)
+        self._begun.watch(self._session.unfinished)
+        return items
+
+    def before_storing(self) -> None:
+        """Write that the upload has begun, once: it is called before each file that S3 lacks.
+
+        Raises what concerns all files. Where the record alone cannot be written, files are worth
+        storing all the same. Any thread may call it.
+        """
+        with self._lock:
+            if self._is_marked:
+                return
+            self._is_marked = True
+            try:
+                self._session.begin(self._begun.mark)
+            except OrchestratorError as error:
+                if error.is_fatal or isinstance(error, InterruptedByUser):
+                    raise
+
     def add(self, result: UploadResult) -> None:
         """Take note of a result."""
+        if result.path is not None:
+            self._begun.add(result.path, is_stored=result.stored)
         if result.stored and result.path in self.failing:
             self._resolved.add(str(result.path))
-        # A refused overwrite loses nothing that was stored, and what was never a file was not lost.
+        # What was never a file was not lost.
         never = result.path is None and was_never_a_file(result.error)
-        if result.error is not None and result.outcome is None and not never:
+        if result.error is not None and not never:
             self._failed[result.path or printable(result.source)] = str(result.error)
 
     def record(self, *, all_stored: bool) -> None:
         """Write the record after all files were tried. Raises what keeps it from being written."""
         if all_stored:
-            # A file that could not be stored and is gone, or renamed, is no failure any more.
+            # What could not be looked at, and is gone or renamed, is no failure any more.
             self._resolved |= {path for path in self.failing if self._is_below(path)}
-        self._session.record(self._failed, self._resolved)
+        ended = self._ended(all_stored=all_stored)
+        self._session.record(self._failed, self._resolved - self._failed.keys(), ended)
 
     @contextlib.contextmanager
     def early_end_recorded(self) -> Iterator[None]:
@@ -65,13 +97,19 @@ class UploadRecorder:
             raise
 
     def _record_early_end(self, why: str, seconds: float | None) -> None:
-        failed = self._failed | dict.fromkeys(self._names, f"not all of it is stored: {why}")
+        failed = self._failed | dict.fromkeys(self._begun.missing, f"not stored: {why}")
+        # Of what nobody knows the names of, the mark goes on telling.
+        ended = set() if self._begun.mark.more else self._ended(all_stored=False)
 
         def record() -> None:
-            self._open_session().record(failed, self._resolved)
+            self._open_session().record(failed, self._resolved - failed.keys(), ended)
 
         with contextlib.suppress(OrchestratorError, TimeoutError):
             run_cancellable(record, seconds)
+
+    def _ended(self, *, all_stored: bool) -> set[str]:
+        own = {self._begun.mark.upload_id} if self._is_marked else set()
+        return own | self._begun.covered(all_stored=all_stored)
 
     def _is_below(self, path: str) -> bool:
         return any(path == name or path.startswith(name + "/") for name in self._names)

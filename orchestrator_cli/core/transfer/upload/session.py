@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
-from orchestrator_cli.core.executions.record.status_probe import is_running_without_failures
+from orchestrator_cli.core.executions.record.status_probe import (
+    RunningRecord,
+    change_uploads,
+    find_running,
+)
+from orchestrator_cli.core.executions.record.upload_mark import UploadMark, with_mark, without_marks
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.protocol import Connection
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
@@ -37,8 +44,17 @@ class UploadSession(Protocol):
         """
         ...
 
-    def record(self, failed: dict[str, str], mended: set[str]) -> None:
-        """Note in the metadata what the upload changed."""
+    @property
+    def unfinished(self) -> Sequence[UploadMark]:
+        """The unfinished uploads to the execution, as `failing` has seen them."""
+        ...
+
+    def begin(self, mark: UploadMark) -> None:
+        """Note in the metadata that an upload begins."""
+        ...
+
+    def record(self, failed: dict[str, str], mended: set[str], ended: set[str]) -> None:
+        """Note in the metadata what the upload changed, and which uploads have ended."""
         ...
 
 
@@ -49,11 +65,15 @@ class DirectSession:
         self.execution_id = execution_id
         self.connection: Connection = store
         self.target: UploadTarget = DirectTarget(store)
+        self.unfinished: Sequence[UploadMark] = ()
         self._store = store
+        self._running: RunningRecord | None = None
 
     def failing(self, young_at: datetime | None) -> set[str]:
         """Return the paths that could not be stored before."""
-        if is_running_without_failures(self._store, self.execution_id):
+        self._running = find_running(self._store, self.execution_id)
+        if self._running is not None:
+            self.unfinished = self._running.uploads
             return set()
         from orchestrator_cli.core.executions.record.repository import (
             read_execution,
@@ -64,12 +84,35 @@ class DirectSession:
             execution = read_execution(self._store, self.execution_id)
         else:
             execution = wait_for_execution(self._store, self.execution_id, young_at)
+        self.unfinished = [one.mark for one in execution.metadata.unfinished_uploads]
         return {item.path for item in execution.metadata.failures}
 
-    def record(self, failed: dict[str, str], mended: set[str]) -> None:
-        """Note in the metadata what the upload changed."""
-        # Looked at again: it may have been finished meanwhile.
-        if failed or mended or not is_running_without_failures(self._store, self.execution_id):
-            from orchestrator_cli.core.executions.record.repository import record_upload_result
+    def begin(self, mark: UploadMark) -> None:
+        """Note in the metadata that an upload begins."""
+        self._running = change_uploads(
+            self._store, self.execution_id, partial(with_mark, mark=mark), self._running
+        )
+        if self._running is None:
+            from orchestrator_cli.core.executions.record.repository import record_upload_begun
 
-            record_upload_result(self._store, self.execution_id, failed, mended)
+            record_upload_begun(self._store, self.execution_id, mark)
+
+    def record(self, failed: dict[str, str], mended: set[str], ended: set[str]) -> None:
+        """Note in the metadata what the upload changed, and which uploads have ended."""
+        if not (failed or mended) and self._is_running_without(ended):
+            return
+        from orchestrator_cli.core.executions.record.repository import record_upload_result
+
+        record_upload_result(self._store, self.execution_id, failed, mended, ended=ended)
+
+    def _is_running_without(self, ended: set[str]) -> bool:
+        """End uploads where that is all there is to record; False where it is not.
+
+        The execution may have been finished meanwhile: then the record is another one.
+        """
+        known, self._running = self._running, None
+        without = partial(without_marks, upload_ids=ended)
+        if known is not None and without(known.marks) == known.marks:
+            # Nothing is to be written, so only reading tells.
+            known = None
+        return change_uploads(self._store, self.execution_id, without, known) is not None

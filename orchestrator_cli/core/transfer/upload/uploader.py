@@ -93,16 +93,19 @@ class Uploader:
         on_result: Callable[[UploadResult], None],
         etag_of: Callable[[str], str] | None = None,
         is_fatal: Callable[[OrchestratorError], bool] = lambda error: error.is_fatal,
+        before_storing: Callable[[], None] = lambda: None,
     ) -> None:
         """`etag_of` tells what a listing has shown of a key: its ETag, or nothing.
 
-        `is_fatal` tells which error of one file ends the whole upload.
+        `is_fatal` tells which error of one file ends the whole upload. `before_storing` is called,
+        from several threads, before each file that S3 is not known to have.
         """
         self._engine = engine
         self._target = target
         self._on_result = on_result
         self._etag_of = etag_of
         self._is_fatal = is_fatal
+        self._before_storing = before_storing
 
     def run(self, plan: Iterable[PlanItem]) -> UploadSummary:
         """Upload everything; a failing file is a result, not an exception.
@@ -156,6 +159,8 @@ class Uploader:
                 data = _read_unchanged(item)
             else:
                 data = yield self._engine.run_read(partial(_read_unchanged, item))
+            if not etag:
+                self._before_storing()
             outcome, checksum = yield from self._target.put_if_absent(
                 item.key, data, item.content_type, etag
             )
@@ -168,6 +173,7 @@ class Uploader:
             if source.size_bytes <= BASE_PART_BYTES:
                 # It has become shorter since the walk.
                 raise source.changed_error()
+            self._before_storing()
             upload = MultipartUploader(
                 self._engine, self._target, source, item.key, item.content_type
             )

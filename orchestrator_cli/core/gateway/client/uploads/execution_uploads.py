@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.record.upload_mark import UploadMark
 from orchestrator_cli.core.gateway import messages
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask, error_from_kind
@@ -95,16 +96,33 @@ class ExecutionUploads:
         what = f"completion of {printable(path)}"
         yield ServerRequest(f"{self._base}/multipart/complete", what, record)
 
-    def record(self, failed: Mapping[str, str], resolved: Iterable[str]) -> None:
-        """Record failures and what is resolved, in as many requests as it takes."""
+    @property
+    def _notes_begun_uploads(self) -> bool:
+        # A server of an older release does not.
+        return self.terms.unfinished_uploads is not None
+
+    def begin(self, mark: UploadMark) -> None:
+        """Record that an upload begins."""
+        if self._notes_begun_uploads:
+            what = "record of the upload's begin"
+            request = ServerRequest(f"{self._base}/begun", what, mark.to_dict())
+            self._connection.run(ask(request, dict))
+
+    def record(
+        self, failed: Mapping[str, str], resolved: Iterable[str], ended: Collection[str]
+    ) -> None:
+        """Record failures, what is resolved and ended, in as many requests as it takes."""
         most = self.terms.max_changes
         failures, paths = list(failed.items()), sorted(resolved)
-        for start in range(0, max(len(failures), len(paths), 1), most):
+        starts = range(0, max(len(failures), len(paths), 1), most)
+        for start in starts:
             some = failures[start : start + most]
-            record = {
+            record: dict[str, Any] = {
                 "failed": {path: error[:_MAX_ERROR_CHARACTERS] for path, error in some},
                 "resolved": paths[start : start + most],
             }
+            if self._notes_begun_uploads and start == starts[-1]:
+                record["ended"] = sorted(ended)[:most]
             request = ServerRequest(f"{self._base}/results", "record of the upload", record)
             self._connection.run(ask(request, dict))
 

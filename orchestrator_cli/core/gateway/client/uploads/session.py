@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from orchestrator_cli.core.executions.record.upload_mark import UploadMark
 from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.uploads.execution_uploads import ExecutionUploads
@@ -31,6 +33,16 @@ class GatewaySession:
     def _known_failures(self) -> set[str]:
         return {one.path for one in self._uploads.terms.failures}
 
-    def record(self, failed: dict[str, str], mended: set[str]) -> None:
-        """Note in the metadata what the upload changed."""
-        self._uploads.record(failed, mended)
+    @property
+    def unfinished(self) -> Sequence[UploadMark]:
+        """The unfinished uploads to the execution, as the server has told them."""
+        known = self._uploads.terms.unfinished_uploads or []
+        return [one.mark for one in known]
+
+    def begin(self, mark: UploadMark) -> None:
+        """Note in the metadata that an upload begins."""
+        self._uploads.begin(mark)
+
+    def record(self, failed: dict[str, str], mended: set[str], ended: set[str]) -> None:
+        """Note in the metadata what the upload changed, and which uploads have ended."""
+        self._uploads.record(failed, mended, ended)

@@ -1,0 +1,103 @@
+"""What a record may promise of an execution's files, from what is stored and what is not.
+
+It must not know how a record is read or written.
+"""
+
+from __future__ import annotations
+
+from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.executions.keys import artifact_key, execution_prefix, parse_artifact_key
+from orchestrator_cli.core.executions.record.manifest import build_manifest, with_manifest
+from orchestrator_cli.core.executions.record.metadata import (
+    ArtifactStatus,
+    ExecutionMetadata,
+    RunnerType,
+    Status,
+    UnfinishedUpload,
+)
+from orchestrator_cli.core.executions.record.status_probe import MAX_METADATA_BYTES
+from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+
+
+def with_files(
+    store: ArtifactStore, metadata: ExecutionMetadata, tree_is_stored: bool
+) -> ExecutionMetadata:
+    """Return the record with what is stored now, and with the status that follows from it."""
+    is_onprem = metadata.runner_type is RunnerType.ONPREM
+    whole = is_tree_stored(metadata) or (tree_is_stored and is_onprem)
+    metadata = metadata.model_copy(update={"tree_stored": whole})
+    if metadata.status is Status.COMPLETED:
+        manifest = build_manifest(store, metadata.execution_id, metadata, MAX_METADATA_BYTES)
+        metadata = with_manifest(metadata, manifest)
+        left = [
+            one for one in metadata.unfinished_uploads if one.more or _missing(store, metadata, one)
+        ]
+        metadata = metadata.model_copy(update={"unfinished_uploads": left})
+    return metadata.model_copy(update={"artifact_status": _artifact_status(store, metadata)})
+
+
+def is_tree_stored(metadata: ExecutionMetadata) -> bool:
+    """Say whether all of an on-prem execution's EFS tree has been stored once."""
+    if metadata.runner_type is not RunnerType.ONPREM:
+        return False
+    return metadata.tree_stored or metadata.artifact_status is ArtifactStatus.COMPLETE
+
+
+def _missing(
+    store: ArtifactStore, metadata: ExecutionMetadata, upload: UnfinishedUpload
+) -> list[str]:
+    """Return the files of an unfinished upload that are not stored, by the manifest."""
+    if metadata.artifacts is not None:
+        stored = {artifact.path for artifact in metadata.artifacts}
+        return [path for path in upload.paths if path not in stored]
+    prefix = execution_prefix(metadata.execution_id)
+    return [
+        path
+        for path in upload.paths
+        if parse_artifact_key(prefix + path) is None or not _is_stored(store, metadata, path)
+    ]
+
+
+def _artifact_status(store: ArtifactStore, metadata: ExecutionMetadata) -> ArtifactStatus:
+    """Return what may be promised: `complete` only where no file is missing or on its way."""
+    if metadata.failures:
+        return ArtifactStatus.ARTIFACT_ERROR
+    if metadata.status is Status.RUNNING or metadata.unfinished_uploads:
+        return ArtifactStatus.PENDING
+    if metadata.run is not None and metadata.run.ended_at is None:
+        # `run` was lost, and with it whatever it had not stored.
+        return ArtifactStatus.PENDING
+    if metadata.runner_type is RunnerType.ONPREM and not metadata.tree_stored:
+        return ArtifactStatus.PENDING
+    unfinished = list_incomplete_uploads(store, metadata)
+    return ArtifactStatus.PENDING if unfinished else ArtifactStatus.COMPLETE
+
+
+def list_incomplete_uploads(store: ArtifactStore, metadata: ExecutionMetadata) -> list[str]:
+    """Return the paths whose multipart uploads have begun, not ended, and are not stored either.
+
+    [] where S3 won't say. The manifest has to be up to date.
+    """
+    stored = {artifact.path for artifact in metadata.artifacts or []}
+    try:
+        uploads = MultipartUploads(store).list_uploads(execution_prefix(metadata.execution_id))
+        parsed = [parse_artifact_key(upload.key) for upload in uploads]
+    except OrchestratorError:
+        # Those without the permission to list uploads may finish all the same.
+        return []
+    begun = {item[1] for item in parsed if item and item[0] == metadata.execution_id}
+    return sorted(path for path in begun - stored if not _is_stored(store, metadata, path))
+
+
+def list_unfinished(store: ArtifactStore, metadata: ExecutionMetadata) -> list[str]:
+    """Return the paths that uploads have begun to store, and that are not stored yet."""
+    marked = {
+        path for one in metadata.unfinished_uploads for path in _missing(store, metadata, one)
+    }
+    return sorted(marked.union(list_incomplete_uploads(store, metadata)))
+
+
+def _is_stored(store: ArtifactStore, metadata: ExecutionMetadata, path: str) -> bool:
+    # The manifest is left out of a record that it would make too large.
+    return store.exists(artifact_key(metadata.execution_id, path))

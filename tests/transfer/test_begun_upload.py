@@ -1,0 +1,166 @@
+"""An upload says on record that it has begun: one that is killed is never taken for complete."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS, UploadMark, with_mark
+from orchestrator_cli.core.files.path_filter import PathFilter
+from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload, selection_text
+from orchestrator_cli.core.transfer.upload.plan import plan_upload
+from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
+from orchestrator_cli.core.transfer.upload.session import DirectSession
+from tests.conftest import RunCommand
+from tests.support import faults
+from tests.support.benches import Bench
+from tests.support.engine import key_of, new_execution, open_store
+from tests.support.executions import put_execution, read_record
+from tests.support.objects import bucket_contents
+from tests.support.proxy import Proxy
+from tests.support.running import Processes
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
+MakeTree = Callable[..., Path]
+
+
+def lose_upload(bucket: str, execution: str, root: Path, include: tuple[str, ...] = ()) -> None:
+    """Begin an upload as the command does, and go no further, as if it had been killed."""
+    selection = PathFilter(include)
+    session = DirectSession(open_store(bucket), execution)
+    taken = selection_text(include, (), include_hidden=False)
+    recorder = UploadRecorder(session, lambda: session, (), BegunUpload("00" * 8, NOW, taken))
+    session.failing(None)
+    recorder.begin(plan_upload(execution, [root], selection))
+    recorder.before_storing()
+
+
+def status(s3: S3Client, bucket: str, execution: str) -> str:
+    """Return what the record says of the files, once the history is seen to say the same."""
+    record = read_record(s3, bucket, execution)
+    for content in bucket_contents(s3, bucket, "history/").values():
+        assert json.loads(content)["artifact_status"] == record["artifact_status"]
+    return str(record["artifact_status"])
+
+
+@pytest.mark.parametrize("finished_before", [False, True])
+def test_a_lost_upload_of_many_files_keeps_an_execution_from_being_complete(
+    cli: RunCommand,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+    monkeypatch: pytest.MonkeyPatch,
+    finished_before: bool,
+) -> None:
+    """Whatever others store or finish, until the same files are stored under whatever name."""
+    tree = make_tree({f"d/{number:03}.txt": str(number) for number in range(MAX_PATHS + 20)})
+    other = make_tree({f"{number:03}.log": "x" for number in range(MAX_PATHS + 20)}, root="other")
+    execution = new_execution(cli)
+    if finished_before:
+        cli("finish", execution, "--result", "pass").ok()
+        assert status(s3, bucket, execution) == "complete"
+    lose_upload(bucket, execution, tree)
+    finished = cli("finish", execution, "--result", "pass").ok()
+    assert status(s3, bucket, execution) == "pending"
+    assert "artifacts/custom/d/000.txt is unfinished" in finished.err
+    assert "an upload of many files that began at 2026-01-31" in finished.err
+    assert "artifacts/custom/d/000.txt and more, since" in cli("show", execution).ok().out
+    cli("upload", execution, other).ok()
+    cli("upload", execution, tree, "--include", "d/0*").ok()
+    # All that the record can name is stored now, but not all that was tried.
+    assert status(s3, bucket, execution) == "pending"
+    monkeypatch.chdir(tree)
+    cli("upload", execution, ".").ok()
+    assert status(s3, bucket, execution) == "complete"
+    assert read_record(s3, bucket, execution)["unfinished_uploads"] == []
+
+
+def test_few_files_that_were_lost_are_cleared_by_whatever_stores_them(
+    cli: RunCommand, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    tree = make_tree({"a.txt": "a", "b.txt": "b", "stdout.log": "c"})
+    execution = put_execution(s3, bucket, runner_type="onprem", bench_id="b1")
+    cli("finish", execution, "--result", "pass", "--tree-stored").ok()
+    lose_upload(bucket, execution, tree)
+    assert status(s3, bucket, execution) == "pending"
+    for number, name in enumerate(["b.txt", "stdout.log"]):
+        cli("upload", execution, tree / name).ok()
+        assert status(s3, bucket, execution) == "pending", number
+    cli("upload", execution, "-", "--name", "a.txt", stdin=b"a").ok()
+    # The bench's tree has not been forgotten meanwhile.
+    assert status(s3, bucket, execution) == "complete"
+
+
+def test_an_upload_through_a_server_that_is_killed(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    bench: Bench,
+    s3: S3Client,
+    bucket: str,
+    make_tree: MakeTree,
+) -> None:
+    tree = make_tree({"a.txt": "a", "b.txt": "b"})
+    execution = new_execution(cli)
+    recorder.inject(faults.ResetAfter(), "PutObject", key="custom/b", times=None)
+    process = cli_process.start("upload", execution, tree, *bench.via, env=bench.env)
+    recorder.wait_for(lambda seen: {"a.txt", "b.txt"} <= {one.key[-5:] for one in seen})
+    key = key_of("a.txt", execution)
+    recorder.wait_for(
+        lambda seen: any(
+            one.key == key and one.operation == "PutObject" and one.status for one in seen
+        )
+    )
+    process.kill()
+    process.wait(20)
+    recorder.settle()
+    recorder.heal()
+    cli("finish", execution, "--result", "pass").ok()
+    assert status(s3, bucket, execution) == "pending"
+    cli("upload", execution, tree / "a.txt", *bench.via, env=bench.env).ok()
+    assert status(s3, bucket, execution) == "pending"
+    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    assert status(s3, bucket, execution) == "complete"
+
+
+def post(bench: Bench, execution: str, what: str, record: dict[str, Any]) -> None:
+    path = f"/executions/{execution}/uploads/{what}"
+    assert bench.server.post(path, record, **bench.bearer).status == 200
+
+
+def test_a_server_ends_no_upload_whose_files_are_not_there(
+    cli: RunCommand, bench: Bench, s3: S3Client, bucket: str
+) -> None:
+    execution = new_execution(cli)
+    begun = {"upload_id": "0a" * 8, "began_at": "2026-01-31T08:00:00Z", "paths": ["logs/bench.log"]}
+    post(bench, execution, "begun", begun)
+    post(bench, execution, "results", {"ended": [begun["upload_id"]]})
+    (left,) = read_record(s3, bucket, execution)["unfinished_uploads"]
+    assert left["paths"] == begun["paths"]
+    post(bench, execution, "results", {"ended": ["0a" * 8], "failed": {"logs/bench.log": "gone"}})
+    record = read_record(s3, bucket, execution)
+    assert (record["unfinished_uploads"], record["artifact_status"]) == ([], "artifact_error")
+
+
+def marks(count: int, paths: int) -> Iterator[UploadMark]:
+    for number in range(count):
+        names = tuple(f"artifacts/custom/{'x' * 60}{path:04}" for path in range(paths))
+        yield UploadMark(f"{number:016x}", "2026-01-31T08:00:00Z", names).shortened()
+
+
+def test_marks_never_fill_a_record() -> None:
+    """Many lost uploads with long names are all on record still, by fewer names each."""
+    records: list[Any] = []
+    for mark in marks(count=60, paths=90):
+        records = with_mark(records, mark)
+    assert len(records) == 60
+    assert all(one["paths"] and one["more"] for one in records)
+    assert len(json.dumps(records)) < 40_000

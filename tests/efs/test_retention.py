@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions
-from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
+from orchestrator_cli.core.efs.unchanged_cache import Remaining, UnchangedCache
 from tests.conftest import RunCommand
 from tests.support.bench_tree import DAY, BenchTree
 
@@ -76,9 +76,9 @@ def test_an_old_file_that_was_copied_here_costs_no_look_at_every_pass(tree: Benc
     looks: list[int] = []
 
     def look_after(minutes: int) -> None:
-        def sync() -> int:
+        def sync() -> Remaining:
             looks.append(minutes)
-            return 0
+            return Remaining(0, 0)
 
         unchanged.skip_if_unchanged(execution, now + timedelta(minutes=minutes), sync)
 

@@ -596,6 +596,27 @@ def test_a_watch_at_rest_asks_nothing_of_s3(
     assert process.returncode == 0
 
 
+def test_a_watch_sends_a_file_in_conflict_once_and_counts_it_on(
+    cli_process: Processes, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
+    tree.write("raw/1.txt", b"what the bench has", age_seconds=30 * 86400)
+    put_file(s3, bucket, OLD_ID, "artifacts/custom/1.txt", b"what S3 has")
+    process = cli_process.start(*tree.arguments, "--watch", "--interval", "20ms", "--json")
+    assert process.stdout is not None
+    passes: list[Any] = []
+    while len(passes) < 6:
+        line = json.loads(process.stdout.readline())
+        passes += [line["pass"]] if "pass" in line else []
+    assert [line["conflicts"] for line in passes] == [1] * 6
+    asked = [one.operation for one in recorder.calls() if one.key.endswith("custom/1.txt")]
+    assert len(asked) <= 2, asked
+    (tree.directory() / "raw/1.txt").rename(tree.directory() / "raw/2.txt")
+    wait_for_stored(s3, bucket, "artifacts/custom/2.txt")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
 def test_sigterm_ends_the_file_in_hand(
     cli_process: Processes, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +16,13 @@ import pytest
 
 from tests.conftest import RunCommand
 from tests.support import faults
+from tests.support.cloud_identity import instance_metadata
 from tests.support.executions import read_record
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.printed import check_shell, check_unit
 from tests.support.proxy import Proxy
 from tests.support.running import process_environment
+from tests.support.session_credentials import access_key_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,15 +39,27 @@ case "${0##*/} $*" in
   'uv venv '*) make "${@: -1}" ;;
 esac
 """
+FROM_METADATA = dict.fromkeys(
+    (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_EC2_METADATA_DISABLED",
+    )
+)
 PROGRAMS = "python3 python3.11 python3.12 python3.13 apt-get dnf systemctl shutdown".split()
 
 
 @dataclass
 class Instance:
-    """A directory that stands for an instance's file system."""
+    """A directory that stands for an instance's file system.
+
+    `metadata` is where its metadata service listens, the only place then that has credentials.
+    """
 
     root: Path
     user_data: str
+    metadata: str | None = None
 
     def boot(self, python: str) -> subprocess.CompletedProcess[str]:
         """Run the user data where this Python is new enough."""
@@ -82,12 +97,14 @@ class Instance:
     def _run(
         self, script: str, python: str, variables: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        here = {
+        here: dict[str, str | None] = {
             "CALLS": str(self.path("calls")),
             "ORCHESTRATOR_RUN_UPLOAD_TIMEOUT": "1s",
             "PATH": f"{self.root}/programs:{os.environ['PATH']}",
             "PYTHON": python,
         }
+        if self.metadata is not None:
+            here |= FROM_METADATA | {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.metadata}
         return subprocess.run(
             ["bash", "-c", script],
             env=process_environment(here | (variables or {})),
@@ -116,8 +133,20 @@ def only_execution(s3: S3Client, bucket: str) -> str:
     return key.split("/")[1]
 
 
+@pytest.fixture
+def metadata() -> Iterator[tuple[str, list[str]]]:
+    """The address of a metadata service of version 2 only, and its requests."""
+    with instance_metadata() as service:
+        yield service
+
+
 def test_an_instance_brings_its_tests_and_stores_what_they_leave(
-    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
+    cli: RunCommand,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    tmp_path: Path,
+    metadata: tuple[str, list[str]],
 ) -> None:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
@@ -132,6 +161,7 @@ def test_an_instance_brings_its_tests_and_stores_what_they_leave(
         *("--source", f"s3://{bucket}/suites/te sts.tar.gz", "--suite", "it's; rm"),
         *("--setup", "echo prepared\ntest -d tests", "--", "bash", "tests/it's.sh", "$x\n👩"),
     )
+    instance.metadata, asked = metadata
     booted = instance.boot("python3.11")
     assert booted.returncode == 7, booted.stderr
     instance.check()
@@ -149,6 +179,9 @@ def test_an_instance_brings_its_tests_and_stores_what_they_leave(
     # Without --terminate, the instance stays.
     assert instance.start_unit().returncode == 0
     assert not [call for call in instance.calls() if call.startswith("shutdown")]
+    # All was done as the instance's role.
+    assert {access_key_of(one.request) for one in recorder.calls()} == {"ASIAIMDS"}
+    assert not [line for line in asked if line.endswith(" 401")]
 
 
 def test_an_instance_ends_once_s3_is_back_and_not_before(

@@ -141,10 +141,13 @@ def stored(s3: S3Client, bucket: str, execution_id: str) -> dict[str, bytes]:
     return {key.split("/", 2)[2]: data for key, data in found.items()}
 
 
-def test_a_pod_runs_and_stores_though_s3_comes_back_only_at_the_end(
-    run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+@pytest.mark.parametrize(
+    "fault", [faults.ResetBefore(), faults.access_denied()], ids=["away", "refuses"]
+)
+def test_a_pod_runs_and_stores_though_s3_takes_something_only_at_the_end(
+    run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path, fault: faults.Fault
 ) -> None:
-    recorder.inject(faults.ResetBefore(), times=None)
+    recorder.inject(fault, times=None)
     leaves = f"open('{tmp_path}/artifacts/junit.xml', 'w').write('<x/>')"
     pod = run_pod(PRINTS + leaves, "--suite", "smoke")
     execution_id = pod.start_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,15 @@ def test_terraform_has_what_was_asked_for_and_nothing_else(cli: RunCommand) -> N
         {"test": "Null", "variable": "s3:if-none-match", "values": ["true"]},
         {"test": "Bool", "variable": "s3:ObjectCreationOperation", "values": ["true"]},
     ]
+
+
+@pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed")
+def test_terraform_has_nothing_to_format(cli: RunCommand, tmp_path: Path) -> None:
+    for number, options in enumerate((*OPTIONS, *ROLES)):
+        (tmp_path / f"{number}.tf").write_text(render(cli, "terraform", *options))
+    command = ["terraform", "fmt", "-check", "-diff", str(tmp_path)]
+    formatted = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (formatted.returncode, formatted.stdout) == (0, "")
 
 
 def test_terraform_keeps_the_bucket_by_name_or_asks_for_one(cli: RunCommand) -> None:

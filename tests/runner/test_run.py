@@ -458,9 +458,11 @@ def test_the_command_hears_of_a_new_window_size(
 ) -> None:
     script = (
         "import os, signal\n"
-        "say = lambda *_: os.write(1, str(os.get_terminal_size(1)).encode())\n"
-        "signal.signal(signal.SIGWINCH, say)\n"
+        # A handler would not run where the signal comes just before input() waits.
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})\n"
         "os.write(1, b'ready')\n"
+        "signal.sigwait({signal.SIGWINCH})\n"
+        "os.write(1, str(os.get_terminal_size(1)).encode())\n"
         "input()"
     )
     shown = terminal("run", "--", sys.executable, "-c", script)

@@ -23,7 +23,7 @@ from orchestrator_cli.core.efs.tree import (
     plan_execution,
 )
 from orchestrator_cli.core.efs.tree_uploader import TreeUploader
-from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
+from orchestrator_cli.core.efs.unchanged_cache import Remaining, UnchangedCache
 from orchestrator_cli.core.executions.keys import execution_prefix
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.transfer.engine import TransferEngine
@@ -73,20 +73,23 @@ class EfsSync:
                 self._report(item)
                 continue
             try:
-                self._unchanged.skip_if_unchanged(item, self._now(), partial(self.sync, item))
+                sync = partial(self.sync, item)
+                # Those that are left alone are in conflict still.
+                conflicts = self._unchanged.skip_if_unchanged(item, self._now(), sync)
+                self.summary.conflicts += conflicts
             except OrchestratorError as error:
                 if error.is_fatal:
                     raise
                 self._emit(SyncEvent(str(item.directory), SyncState.FAILED, item, error=error))
 
-    def sync(self, execution: BenchExecution) -> int:
+    def sync(self, execution: BenchExecution) -> Remaining:
         """Store what has settled, note what failed, then remove what is stored and due.
 
-        Returns how many of its files are not stored yet. Raises ConflictError where the execution
+        Returns how many of its files are not stored. Raises ConflictError where the execution
         is not this bench's, and errors that are fatal: nothing else would fare better.
         """
         self.summary.executions += 1
-        before = self.summary.unfinished
+        before, conflicts = self.summary.unfinished, self.summary.conflicts
         current = self._begin(execution)
         self._recorder.check_owner(current)
         self._read_declared(current)
@@ -102,7 +105,8 @@ class EfsSync:
         if len(current.failed) > failed:
             # Only now their bytes were compared: what is stored is not what is here.
             self._recorder.record(current, self._now(), is_whole=False, has_seen_all=False)
-        return self.summary.unfinished - before
+        conflicts = self.summary.conflicts - conflicts
+        return Remaining(self.summary.unfinished - before - conflicts, conflicts)
 
     def _begin(self, execution: BenchExecution) -> SyncPass:
         listed = self._store.list_objects(execution_prefix(execution.execution_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.tree import BenchExecution, TreeFingerprint, tree_state
@@ -13,34 +14,52 @@ _LOOK_AGAIN_AFTER = timedelta(hours=1)
 _MAX_QUIET = 20_000
 
 
+class Remaining(NamedTuple):
+    """How many files of an execution a pass has left: for the next one, and for a person."""
+
+    to_do: int
+    conflicts: int
+
+
+class _Quiet(NamedTuple):
+    state: TreeFingerprint
+    until: datetime
+    conflicts: int
+
+
 class UnchangedCache:
     """The executions of which the last pass left nothing to do, for who watches a tree.
 
     An execution whose files are as they were costs no request until one of them is due, and one
-    look an hour. In memory only, and bounded: to forget one costs a listing.
+    look an hour. A file in conflict with what is stored is nothing to do either: it would be sent
+    again in each pass, and be refused. In memory only, and bounded: to forget one costs a listing.
     """
 
     def __init__(self, rules: SyncRules) -> None:
         self._retain = rules.retain
-        self._known: dict[Path, tuple[TreeFingerprint, datetime]] = {}
+        self._known: dict[Path, _Quiet] = {}
 
     def skip_if_unchanged(
-        self, execution: BenchExecution, now: datetime, sync: Callable[[], int]
-    ) -> None:
-        """Sync an execution unless it is quiet. `sync` says how much it leaves to be done."""
+        self, execution: BenchExecution, now: datetime, sync: Callable[[], Remaining]
+    ) -> int:
+        """Sync an execution unless it is quiet; return how many conflicts a quiet one has."""
         state = tree_state(execution)
-        known, until = self._known.get(execution.directory, (None, now))
-        if state == known and now < until:
-            return
+        known = self._known.get(execution.directory)
+        if known is not None and known.state == state and now < known.until:
+            return known.conflicts
         self._known.pop(execution.directory, None)
-        if sync() or len(self._known) >= _MAX_QUIET:
-            return
-        left = tree_state(execution)
-        if left.files == state.files:
-            self._known[execution.directory] = left, self._quiet_until(left, now)
+        left = sync()
+        if left.to_do or len(self._known) >= _MAX_QUIET:
+            return 0
+        after = tree_state(execution)
+        if after.files == state.files:
+            until = self._quiet_until(after, now, left.conflicts)
+            self._known[execution.directory] = _Quiet(after, until, left.conflicts)
+        return 0
 
-    def _quiet_until(self, state: TreeFingerprint, now: datetime) -> datetime:
+    def _quiet_until(self, state: TreeFingerprint, now: datetime, conflicts: int) -> datetime:
         until = now + _LOOK_AGAIN_AFTER
-        if self._retain is None or state.oldest is None:
+        # A file in conflict is never due to be deleted, and may be the oldest.
+        if self._retain is None or state.oldest is None or conflicts:
             return until
         return min(until, datetime.fromtimestamp(state.oldest, UTC) + self._retain)

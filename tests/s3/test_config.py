@@ -358,3 +358,13 @@ def test_a_ca_bundle_that_never_comes_is_refused(tmp_path: Path) -> None:
     session = S3Session(S3Settings("bucket", environment=environment))
     with pytest.raises(UsageError, match=r"AWS_CA_BUNDLE: .* is not a regular file"):
         session.loop()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://me:hunter2@h", "http://me:hunter2@h:99999", "http://me:hunter2@ h", "me:hunter2@h"],
+)
+def test_what_is_no_endpoint_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(UsageError, match=r"…@.* is not an endpoint") as raised:
+        resolved({}, endpoint_url=url)
+    assert "hunter2" not in raised.value.message

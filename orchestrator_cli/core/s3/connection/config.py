@@ -169,4 +169,7 @@ def _check_endpoint(url: str) -> None:
         valid = False
     if not valid:
         hint = "it is http:// or https://, a host and maybe a port: check --endpoint-url"
-        raise UsageError(f"{printable(url)!r} is not an endpoint", hint=hint)
+        # What stands before its host may be a password.
+        _, at, host = url.rpartition("@")
+        shown = printable(f"…@{host}" if at else url)
+        raise UsageError(f"{shown!r} is not an endpoint", hint=hint)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,3 +106,29 @@ def test_a_directory_that_is_now_and_then_a_link_leads_to_no_other(tmp_path: Pat
     assert removed
     assert refused
     assert {(outside / name).read_bytes() for name in names} == {b"kept"}
+
+
+_REMOVE = """
+import sys
+from orchestrator_cli.core.files.directory import Directory
+from orchestrator_cli.core.files.removal import remove_tree
+remove_tree(Directory.open_root(sys.argv[1]), "t")
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="only Linux has mounts of one's own")
+@pytest.mark.parametrize("place", ["t", "t/a"])
+def test_what_is_mounted_in_a_tree_is_left(make_tree: MakeTree, tmp_path: Path, place: str) -> None:
+    root = make_tree({"t/a/b": ""})
+    # On the same device: only its mount tells.
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "x").write_bytes(b"")
+    # The mount ends with the process.
+    script = 'mount --bind "$1" "$2" || exit 77; exec "$3" -c "$4" "$5"'
+    words = (str(tmp_path / "outside"), str(root / place), sys.executable, _REMOVE, str(root))
+    line = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *words]
+    result = subprocess.run(line, capture_output=True, text=True, check=False)
+    if result.returncode == 77 or "unshare failed" in result.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert "another directory is mounted there" in result.stderr
+    assert (tmp_path / "outside" / "x").exists()

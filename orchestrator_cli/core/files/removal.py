@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 
 from orchestrator_cli.core.files.checks import UnsafeFileError, same_file
 from orchestrator_cli.core.files.directory import Directory, Kind
 
+_Mount = tuple[int, str]
 _ABOVE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove_tree(parent: Directory, name: str) -> None:
-    """Remove a directory and what is below it on its file system. Raises the first OSError.
+    """Remove a directory and what is below it, but not what is mounted. Raises the first OSError.
 
     However deep it is, two directories are open. The way back up is taken only if it leads to
     where the way down began.
     """
-    level, here = _enter(parent, name)
+    mount = _mount_of(parent)
+    level, here = _enter(parent, name, mount)
     levels = [level]
     try:
         while True:
             if levels[-1].directories:
-                level, below = _enter(here, levels[-1].directories.pop(), level.status.st_dev)
+                level, below = _enter(here, levels[-1].directories.pop(), mount)
                 here.close()
                 here = below
                 levels.append(level)
@@ -46,13 +49,12 @@ class _Level:
     directories: list[str]
 
 
-def _enter(parent: Directory, name: str, device: int | None = None) -> tuple[_Level, Directory]:
+def _enter(parent: Directory, name: str, mount: _Mount) -> tuple[_Level, Directory]:
     """Open a directory and remove all in it that is no directory."""
     here = parent.open_directory(name)
     try:
         status = here.status()
-        if device is not None:
-            _check_device(status, device, name)
+        _check_mount(here, mount, name)
         found = here.scan()
         for one in found:
             if one.kind is not Kind.DIRECTORY:
@@ -63,9 +65,20 @@ def _enter(parent: Directory, name: str, device: int | None = None) -> tuple[_Le
     return _Level(name, status, [one.name for one in found if one.kind is Kind.DIRECTORY]), here
 
 
-def _check_device(status: os.stat_result, device: int, name: str) -> None:
-    if status.st_dev != device:
-        raise UnsafeFileError("another file system is mounted there", name)
+def _check_mount(directory: Directory, mount: _Mount, name: str) -> None:
+    if _mount_of(directory) != mount:
+        raise UnsafeFileError("another directory is mounted there", name)
+
+
+def _mount_of(directory: Directory) -> _Mount:
+    """Return what tells mounts apart: that of another directory may be on the same device."""
+    descriptor, mount = directory.fileno(), ""
+    with (
+        contextlib.suppress(OSError),
+        open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as told,
+    ):
+        mount = next((line for line in told if line.startswith("mnt_id:")), "")
+    return directory.status().st_dev, mount
 
 
 def _go_up(here: Directory, expected: os.stat_result) -> Directory:

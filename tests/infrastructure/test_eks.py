@@ -241,6 +241,8 @@ def test_what_s3_refuses_in_whatever_way_is_on_record_until_it_is_stored(
         record = read_record(s3, bucket, execution_id)
         return record["artifact_status"], sorted(one["path"] for one in record["failures"])
 
+    # The tests begin before there is a record.
+    pod.wait_until(lambda: "metadata.json" in stored(s3, bucket, execution_id))
     pod.wait_until(lambda: facts() == ("artifact_error", sorted(refused)))
     assert {f"artifacts/custom/{name}" for name in "az"} <= stored(s3, bucket, execution_id).keys()
     assert stored(s3, bucket, execution_id).keys().isdisjoint(refused)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator_cli.core.executions.keys import metadata_key
 from tests.conftest import RunCommand
 from tests.localstack.contents import noise, sha256_base64
 from tests.support.faults import CorruptRequest, DropAnswer
@@ -44,6 +45,8 @@ def test_every_put_is_create_only_and_has_its_digest(
     }
     assert agents == {"orchestrator"}
     puts = {put.key: put for put in recorder.calls("PutObject")}
+    # The record is replaced, not created: it says that the upload begins, and has ended.
+    assert puts.pop(metadata_key(execution_id)).request.headers["if-match"]
     assert puts.keys() == {KEY.format(execution_id, name) for name in files}
     for name, content in files.items():
         headers = puts[KEY.format(execution_id, name)].request.headers
@@ -59,7 +62,8 @@ def test_the_md5_is_left_out_once_the_server_has_shown_that_it_verifies(
     recorder.clear()
     cli("upload", execution_id, tree, "--concurrency", "1").ok()
     puts = [put.request.headers for put in recorder.calls("PutObject")]
-    assert ["content-md5" in headers for headers in puts] == [True, False, False, False]
+    # The first is the record, which says that an upload begins; files show that SHA-256 is checked.
+    assert ["content-md5" in headers for headers in puts] == [True, True] + [False] * 4
 
 
 def test_the_server_keeps_the_digest(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.base.errors import ConflictError, UnavailableError
+from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.record.repository import (
     create_execution,
@@ -30,6 +31,7 @@ from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUplo
 from tests.conftest import RunCommand
 from tests.support import faults, quirks
 from tests.support.engine import EXECUTION_ID, PART, content, key_of, new_execution, open_store
+from tests.support.executions import read_record
 from tests.support.local_files import local_file
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.operations import Request
@@ -96,7 +98,9 @@ def test_an_execution_from_new_to_verify(
     assert {line["outcome"] for line in upload(cli, execution, tree)} == {"created"}
     recorder.clear()
     assert {line["outcome"] for line in upload(cli, execution, tree)} == {"identical"}
-    assert recorder.request_bytes() == 0
+    # Nothing but the record, which says that an upload begins and has ended.
+    sent = {call.key for call in recorder.calls() if call.request_bytes}
+    assert sent == {metadata_key(execution)}
 
     cli("finish", execution, "--result", "pass").ok()
     cli("finish", execution, "--result", "pass").ok()
@@ -130,7 +134,10 @@ def test_other_content_is_a_conflict(
     before = bucket_contents(s3, bucket)
     other = make_tree({name: OTHER if name == "big.bin" else "two"})
     cli("upload", execution, other).expect(6)
-    assert bucket_contents(s3, bucket) == before
+    after = bucket_contents(s3, bucket)
+    assert len(read_record(s3, bucket, execution)["failures"]) == 1
+    record = metadata_key(execution)
+    assert after | {record: before[record]} == before
     assert unfinished_uploads(s3, bucket) == {}
 
 
@@ -392,5 +399,5 @@ def test_a_ca_bundle_that_is_not_there(
 ) -> None:
     nowhere = {"AWS_CA_BUNDLE": "/nowhere/ca.pem"}
     tls = nowhere | {"AWS_ENDPOINT_URL": s3env["AWS_ENDPOINT_URL"].replace("http:", "https:")}
-    assert "no such file: /nowhere/ca.pem" in cli(*arguments, env=tls).expect(2).err
+    assert "AWS_CA_BUNDLE: cannot read /nowhere/ca.pem" in cli(*arguments, env=tls).expect(2).err
     cli(*arguments, env=nowhere).expect(0 if arguments == ("ls",) else 4)

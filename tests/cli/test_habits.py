@@ -77,6 +77,8 @@ def test_it_works(cli: RunCommand, stored: str, line: str) -> None:
         ("cp URL/logs/stdout.log -", "`orchestrator logs URL/logs/stdout.log`"),
         ("sync # out", "`orchestrator download # -o out`"),
         ("mv a b", "`orchestrator upload --help`"),
+        ("label # a=b", "`orchestrator new --label K=V`"),
+        ("logs", "`orchestrator logs @latest`"),
         ("rm -r #", "`orchestrator lifecycle show` says when"),
         ("check out #", "`orchestrator verify # out`"),
         ("status", "`orchestrator show @latest`"),

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy
 
-WAIT_SECONDS = 1.5
+# With what starting takes, it is said within two seconds.
+WAIT_SECONDS = 1.0
 
 
 class WaitingNotice:
@@ -34,7 +35,7 @@ class WaitingNotice:
         self._ended.set()
 
     def _watch(self) -> None:
-        while not self._ended.wait(WAIT_SECONDS / 3):
+        while not self._ended.wait(WAIT_SECONDS / 5):
             if self._policy.progress.is_answered:
                 return
             if self._policy.progress.is_silent(self._policy.clock(), WAIT_SECONDS):

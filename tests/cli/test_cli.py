@@ -390,7 +390,8 @@ def test_a_missing_bucket_is_not_found(cli: RunCommand, bucket: str, make_tree: 
 def test_an_endpoint_that_is_down_ends_in_bounded_time(
     cli: RunCommand, s3env: dict[str, str], closed_port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert waiting_notice.WAIT_SECONDS < 2
+    # What starting takes, and a look, come on top: two seconds in all.
+    assert waiting_notice.WAIT_SECONDS <= 1.2
     monkeypatch.setattr(waiting_notice, "WAIT_SECONDS", 0.01)
     started = time.monotonic()
     result = cli("ls", "--since", "2d", env={"AWS_ENDPOINT_URL": closed_port}).expect(9)

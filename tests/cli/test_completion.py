@@ -191,12 +191,22 @@ def test_the_scripts_are_printed_and_installed(cli: RunCommand, tmp_path: Path) 
 
 # --- real shells -----------------------------------------------------------------------------
 
-BASH = shutil.which("bash")
+BASH, FISH, ZSH = map(shutil.which, ("bash", "fish", "zsh"))
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """The command, as a shell finds it."""
+    program = tmp_path / "bin" / "orchestrator"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    program.chmod(0o755)
+    return program
 
 
 @pytest.mark.skipif(BASH is None, reason="needs bash")
 def test_bash_completes_latest_and_shows_what_executions_were(
-    terminal: OpenTerminal, s3: S3Client, bucket: str, tmp_path: Path
+    terminal: OpenTerminal, s3: S3Client, bucket: str, program: Path, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
     ids = [
@@ -206,10 +216,6 @@ def test_bash_completes_latest_and_shows_what_executions_were(
         )
         for number, suite in enumerate(("smoke", "nightly"))
     ]  # fmt: skip
-    program = tmp_path / "bin" / "orchestrator"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
-    program.chmod(0o755)
     start = tmp_path / "bashrc"
     start.write_text(
         "PS1='$ '; bind 'set bell-style none'; source <(orchestrator completion bash)\n"
@@ -238,14 +244,47 @@ def test_the_script_of_bash_is_right_for_bash(cli: RunCommand) -> None:
     assert (checked.returncode, checked.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_scripts_of_other_shells_are_right_for_them(cli: RunCommand, shell: str) -> None:
-    found = shutil.which(shell)
-    if found is None:
-        pytest.skip(f"needs {shell}")
-    script = cli("completion", shell).ok().stdout
-    checked = subprocess.run([found, "-n"], input=script, capture_output=True, check=False)
-    assert (checked.returncode, checked.stderr) == (0, b"")
+@pytest.mark.skipif(FISH is None, reason="needs fish")
+def test_fish_completes_what_s3_holds(
+    program: Path, ids: list[str], cli: RunCommand, tmp_path: Path
+) -> None:
+    script = tmp_path / "orchestrator.fish"
+    script.write_bytes(cli("completion", "fish").ok().stdout)
+    asked = ["logs @la", "logs @latest stdo", f"show {ids[0][:-2]}", "run -- fis"]
+    lines = [f"complete -C 'orchestrator {line}'; echo ." for line in asked]
+    done = subprocess.run(
+        [str(FISH), "--no-config", "-c", f"source {script}; {'; '.join(lines)}"],
+        env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    latest, log, execution, command = done.stdout.split("\n.\n")[:4]
+    assert latest == "@latest\tthe newest execution"
+    assert log.startswith("stdout\t")
+    assert execution.startswith(f"{ids[0]}\t")
+    assert "fish\t" in command
+
+
+@pytest.mark.skipif(ZSH is None, reason="needs zsh")
+def test_zsh_completes_what_s3_holds(
+    terminal: OpenTerminal, program: Path, ids: list[str], tmp_path: Path
+) -> None:
+    env = {"PATH": f"{program.parent}:{os.environ['PATH']}", "TERM": "dumb"}
+    screen = terminal(command=(str(ZSH), "-f", "-i"), env=env, columns=160, cwd=tmp_path)
+    screen.send(
+        b"PS1='$ '; autoload -U compinit; compinit -u -D; "
+        b"source <(orchestrator completion zsh); print read''y\r"
+    )
+    screen.read_until(rb"\bready\r\n")
+    screen.send(b"orchestrator logs @la\t")
+    screen.read_until(rb"logs @latest ")
+    screen.send(b"stdo\t")
+    screen.read_until(rb"stdout ")
+    screen.send(b"\x15orchestrator show " + ids[0][:-2].encode() + b"\t")
+    screen.read_until(ids[0].encode() + b" ")
+    screen.send(b"\x15exit\r")
+    screen.wait()
 
 
 def test_the_config_file_counts(

@@ -111,7 +111,7 @@ def test_an_output_that_cannot_be_written_is_code_1_everywhere(
 def test_help_names_the_codes_that_any_command_may_end_with(cli: RunCommand, name: str) -> None:
     codes = cli(name, "--help").ok().out.partition("\nExit codes:\n")[2]
     assert {"0", "1", "2", "130"} <= set(re.findall(r"^ +(\d+)", codes, re.MULTILINE))
-    resumes = name in {"upload", "download", "sync-efs"}
+    resumes = name in {"upload", "download", "run", "sync-efs"}
     assert ("the same command resumes" in " ".join(codes.split())) is resumes
 
 

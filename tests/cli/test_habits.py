@@ -69,7 +69,7 @@ def test_it_works(cli: RunCommand, stored: str, line: str) -> None:
         ("list --json", "`orchestrator ls --json`"),
         ("runs view # --log-failed", "`orchestrator logs #`"),
         ("run list", "`orchestrator ls`"),
-        ("run view #", "`orchestrator run -- view`"),
+        ("run view #", "`orchestrator show #`; `orchestrator run -- view`"),
         ("executions list", "`orchestrator ls`"),
         ("cat #/stdout.log", "`orchestrator logs #/stdout.log`"),
         ("tail -f #", "`orchestrator logs -f #`"),
@@ -77,6 +77,8 @@ def test_it_works(cli: RunCommand, stored: str, line: str) -> None:
         ("cp URL/logs/stdout.log -", "`orchestrator logs URL/logs/stdout.log`"),
         ("sync # out", "`orchestrator download # -o out`"),
         ("mv a b", "`orchestrator upload --help`"),
+        ("label # a=b", "`orchestrator new --label K=V`"),
+        ("logs", "`orchestrator logs @latest`"),
         ("rm -r #", "`orchestrator lifecycle show` says when"),
         ("check out #", "`orchestrator verify # out`"),
         ("status", "`orchestrator show @latest`"),
@@ -122,6 +124,14 @@ def test_the_line_that_is_said_can_be_typed(cli: RunCommand) -> None:
         command, *rest = shlex.split(line[1])
         assert command in COMMANDS
         cli(command, "--help", *rest).ok()
+
+
+def test_help_says_what_an_id_may_be(cli: RunCommand) -> None:
+    with_id = {name for name in COMMANDS if "ID is a ULID" in cli(name, "--help").ok().out}
+    assert with_id == {
+        "cost", "download", "finish", "grep", "index", "logs", "ls", "open", "restore", "salvage",
+        "show", "upload", "url", "verify",
+    }  # fmt: skip
 
 
 def test_grep_searches_the_executions_that_are_named(cli: RunCommand, stored: str) -> None:

@@ -363,3 +363,14 @@ def test_there_is_none_is_an_answer_too() -> None:
         policy.call(refuse, "read of rules")
     now[0] = 60.0
     assert not policy.progress.is_silent(now[0], 1.5)
+
+
+def test_a_server_that_is_away_has_not_answered_when_a_request_is_given_up() -> None:
+    policy = RetryPolicy(attempts=1, clock=lambda: 60.0)
+
+    def refuse() -> None:
+        raise UnavailableError("connection refused", retryable=True)
+
+    with pytest.raises(UnavailableError):
+        policy.call(refuse, "read of k")
+    assert policy.progress.is_silent(62.0, 1.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
 from orchestrator_cli.cli.report.habits import FIELD_HABITS
 from orchestrator_cli.cli.report.usage_text import HintedUsageError
 from orchestrator_cli.core.base.errors import EXIT_CODES
@@ -25,6 +27,10 @@ _MEANINGS = EXIT_CODES | {
     130: "interrupted",
 }
 RESUMES = {code: EXIT_CODES[code] for code in (9, 130)}
+_WHAT_AN_ID_IS = (
+    "ID is a ULID or the unique start of one, @latest, @latest:suite=S,result=fail for the newest "
+    "like that, or a URL of the execution."
+)
 # Any command may end so.
 _ALWAYS = {0, 1, 2, 130}
 
@@ -130,6 +136,7 @@ class Command(OncePerOption):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.help = _with_id(self.help or "", self.params)
         self._refuses = refuses
         self.examples = examples
         self.exit_meanings = _meanings(exit_codes, exit_meanings)
@@ -150,6 +157,17 @@ class Command(OncePerOption):
 
 class CommandGroup(Command, click.Group):
     """A group of commands whose help ends as a command's does."""
+
+
+def _with_id(text: str, params: Sequence[click.Parameter]) -> str:
+    """Return the help with what an ID may be, where the command takes one."""
+    taken = [param.metavar or "" for param in params if isinstance(param, click.Argument)]
+    if not any(re.search(r"\bID\b", metavar) for metavar in taken):
+        return text
+    # Where it may be left out, everything is meant.
+    is_needed = any(metavar.startswith("ID") for metavar in taken)
+    preset = f" Left out, it is that of {EXECUTION_ID_ENVVAR}." if is_needed else ""
+    return f"{inspect.cleandoc(text)}\n\n{_WHAT_AN_ID_IS}{preset}"
 
 
 def _refuse_fields(words: Sequence[str]) -> None:

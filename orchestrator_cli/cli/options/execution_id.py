@@ -11,6 +11,7 @@ import click
 from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
 from orchestrator_cli.cli.report.usage_text import HintedUsageError
 
+_READS_ONE = {"download", "logs", "url", "verify"}
 # What other programs call the newest.
 _NEWEST = {"head", "last", "latest", "newest", "@last", "@newest"}
 F = TypeVar("F", bound=Callable[..., Any])
@@ -115,7 +116,13 @@ def _line_with_id(arguments: tuple[str, ...]) -> str:
     """Return the line that was probably meant, as a hint; empty where no ID was typed at all."""
     import shlex
 
-    first, *rest = arguments or ("",)
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return ""
+    if not arguments:
+        reads = context.info_name in _READS_ONE
+        return f"try `{context.command_path} @latest`, the newest" if reads else ""
+    first, *rest = arguments
     found = next((text for text in rest if _is_selector(split_path((text,))[0])), None)
     if first.lower() in _NEWEST:
         words = ["@latest", *rest]
@@ -123,8 +130,7 @@ def _line_with_id(arguments: tuple[str, ...]) -> str:
         words = [found, first, *(text for text in rest if text is not found)]
     else:
         return ""
-    path = click.get_current_context().command_path
-    return f"try `{path} {shlex.join(words)}`"
+    return f"try `{context.command_path} {shlex.join(words)}`"
 
 
 def split_path(arguments: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -80,28 +80,32 @@ class Progress:
     @property
     def fraction(self) -> float | None:
         """How much is done, from 0 to 1; None where the total is not known."""
-        known = []
-        if self.total_files:
-            known.append(self.files / self.total_files)
         if self.total_bytes:
-            known.append((self.size_bytes + self.spared_bytes) / self.total_bytes)
-        return min(1.0, *known) if known else None
+            return min(1.0, (self.size_bytes + self.spared_bytes) / self.total_bytes)
+        return min(1.0, self.files / self.total_files) if self.total_files else None
 
-    def status(self) -> str:
-        """Return the progress in a few words."""
+    def status(self, room: int | None = None) -> str:
+        """Return the progress in a few words; where they have no room, the rate goes first."""
         self._begin_counting()
-        parts = [f"{self.files:,}{_of(self.total_files, '{:,}'.format)} files"]
-        if self.total_files is None and self.files == 1:
-            parts = ["1 file"]
+        counted = self.files if self.total_files is None else self.total_files
+        noun = "file" if counted == 1 else "files"
+        files = f"{self.files:,}{_of(self.total_files, '{:,}'.format)} {noun}"
+        parts = {"files": files}
         if self.size_bytes or self.total_bytes:
             done = self.size_bytes + self.spared_bytes
             rate = self.size_bytes / max(self.seconds, 0.001)
-            parts += [human_size(done) + _of(self.total_bytes, human_size)]
-            parts += [f"{human_size(rate)}/s"]
+            parts["size"] = human_size(done) + _of(self.total_bytes, human_size)
+            parts["rate"] = f"{human_size(rate)}/s"
         left = self._seconds_left()
         if left is not None:
-            parts.append(f"{human_duration(timedelta(seconds=left))} left")
-        return f"{self.what}: {', '.join(parts)}"
+            parts["left"] = f"{human_duration(timedelta(seconds=left))} left"
+        for spared in ("rate", "files"):
+            if room is not None and len(parts) > 1 and len(self._line(parts)) > room:
+                parts.pop(spared, None)
+        return self._line(parts)
+
+    def _line(self, parts: Mapping[str, str]) -> str:
+        return f"{self.what}: {', '.join(parts.values())}"
 
     def _seconds_left(self) -> float | None:
         fraction = self.fraction
@@ -183,14 +187,18 @@ def live_progress(what: str, colors: bool) -> Iterator[Progress]:
         redirect_stdout=sys.stdout.isatty(),
     ) as shown:
         task = shown.add_task(progress.status(), total=None)
-        with _repeating(lambda: _show(shown, task, progress)):
+        # Beside the spinner, and the bar where there is one.
+        room = console.width - 2 - (21 if bar else 0)
+        with _repeating(lambda: _show(shown, task, progress, room)):
             yield progress
 
 
-def _show(shown: rich.progress.Progress, task: rich.progress.TaskID, progress: Progress) -> None:
+def _show(
+    shown: rich.progress.Progress, task: rich.progress.TaskID, progress: Progress, room: int
+) -> None:
     fraction = progress.fraction
     total = None if fraction is None else 1.0
-    shown.update(task, description=progress.status(), completed=fraction or 0, total=total)
+    shown.update(task, description=progress.status(room), completed=fraction or 0, total=total)
     shown.refresh()
 
 

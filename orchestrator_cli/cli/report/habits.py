@@ -44,9 +44,11 @@ COMMAND_HABITS = {
     "list": "ls",
     "log": "logs",
     "login": "doctor",
+    "md5sum": "verify",
     "more": "logs",
     "move": "upload",
     "mv": "upload",
+    "ncdu": "cost",
     "presign": "url",
     "prune": "lifecycle",
     "ps": "ls",
@@ -77,6 +79,19 @@ COMMAND_HABITS = {
     "watch": "logs",
     "web": "open",
     "whoami": "doctor",
+}
+# What no command does, and what does.
+_LABELS = "labels are given when an execution is made: `orchestrator new --label K=V`"
+_BUCKETS = "buckets are made and removed with AWS's tools; `orchestrator sandbox` has one to try"
+_MANUAL = "`orchestrator help COMMAND`, and `man orchestrator`"
+COMMAND_ADVICE = {
+    "docs": _MANUAL,
+    "edit": _LABELS,
+    "label": _LABELS,
+    "man": _MANUAL,
+    "mb": _BUCKETS,
+    "rb": _BUCKETS,
+    "tag": _LABELS,
 }
 # Commands of a group.
 SUBCOMMAND_HABITS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from orchestrator_cli.cli.report.habits import COMMAND_HABITS
+from orchestrator_cli.cli.report.habits import COMMAND_ADVICE, COMMAND_HABITS
 from orchestrator_cli.core.executions.ids import LATEST, is_selector, split_place
 
 Words = Sequence[str]
@@ -119,7 +119,7 @@ _TRANSLATED: dict[str, Callable[[Words], list[str] | None]] = {
     **dict.fromkeys(("configure", "env"), _settings),
     **dict.fromkeys(("cancel", "stop"), _stop),
     **dict.fromkeys(("completions", "generate-shell-completion"), _complete),
-    **dict.fromkeys(("du", "size", "stats"), _cost),
+    **dict.fromkeys(("du", "ncdu", "size", "stats"), _cost),
     **dict.fromkeys(("exec", "rerun", "start"), _run),
     "get": _get,
     "tree": _tree,
@@ -134,6 +134,8 @@ def advise_command(words: Words, commands: Collection[str]) -> tuple[str, str]:
     import shlex
 
     typed, *rest = words
+    if typed in COMMAND_ADVICE:
+        return "", COMMAND_ADVICE[typed]
     near = COMMAND_HABITS.get(typed, "")
     if near == "lifecycle":
         return near, DELETES_NOTHING

@@ -156,8 +156,8 @@ class Attempts:
         self._failures += 1
         self._counted_failures += not error.is_throttled
         if not self._is_worth_another(error, now):
-            # Nobody waits for it any more, and "there is none" is an answer too.
-            self._policy.progress.is_answered = True
+            # "There is none" is an answer too.
+            self._policy.progress.is_answered |= not error.retryable
             raise error
         if self._policy.on_retry is not None:
             self._policy.on_retry(error)

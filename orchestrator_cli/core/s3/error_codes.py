@@ -139,7 +139,7 @@ BY_CODE: dict[str, ErrorMeaning] = {
     "NoSuchBucket": ErrorMeaning(
         NotFoundError,
         "no such bucket",
-        "check its name, and whether the region and the account are its own",
+        "check its name, and that the region and the account are those of the bucket",
         is_fatal=True,
     ),
     "InvalidBucketName": ErrorMeaning(

@@ -5,6 +5,7 @@ It must not know how the child process is run or its output stored.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,9 +47,10 @@ def _refuse_other_run(words: Sequence[str]) -> click.UsageError | None:
     command = _OTHER_RUNS.get(words[0]) if words else None
     if command is None or not (words[0] == "list" or len(words) == 1 or is_selector(words[1])):
         return None
+    meant = shlex.join(["orchestrator", *command.split(), *words[1:]])
     return HintedUsageError(
-        f"`run` runs a command, and {words[0]!r} is none of ours.",
-        f"try `orchestrator {command}`; `orchestrator run -- {words[0]}` runs that program",
+        f"`run` runs a program, and is not `gh run {words[0]}`.",
+        f"try `{meant}`; `orchestrator run -- {words[0]}` runs a program of that name",
     )
 
 

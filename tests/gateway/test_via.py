@@ -553,7 +553,7 @@ def test_where_nothing_can_be_uploaded(
     attempt(2, *bench.via, "--via-token-file", tmp_path / "missing")
     env = bench.env | {"AWS_CA_BUNDLE": "/nowhere.pem"}
     lacking = cli("upload", make_id(), file, "--via", "https://localhost:1", env=env).expect(2)
-    assert "no such file: /nowhere.pem" in lacking.err
+    assert "AWS_CA_BUNDLE: cannot read /nowhere.pem" in lacking.err
     (tmp_path / "spoilt").write_text("two words")
     assert "two words" not in attempt(2, *bench.via, "--via-token-file", tmp_path / "spoilt")
 

@@ -392,5 +392,5 @@ def test_a_ca_bundle_that_is_not_there(
 ) -> None:
     nowhere = {"AWS_CA_BUNDLE": "/nowhere/ca.pem"}
     tls = nowhere | {"AWS_ENDPOINT_URL": s3env["AWS_ENDPOINT_URL"].replace("http:", "https:")}
-    assert "cannot read /nowhere/ca.pem" in cli(*arguments, env=tls).expect(2).err
+    assert "AWS_CA_BUNDLE: cannot read /nowhere/ca.pem" in cli(*arguments, env=tls).expect(2).err
     cli(*arguments, env=nowhere).expect(0 if arguments == ("ls",) else 4)

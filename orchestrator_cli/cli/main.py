@@ -31,9 +31,9 @@ __all__ = ["COMMANDS", "cli", "main", "run_process"]
 
 
 def run_process() -> NoReturn:
-    """Be the program: run the command line, then end without taking the interpreter apart.
+    """Run the command line and end the process at once.
 
-    That takes as long as a request, and everything is written and joined by then.
+    To take the interpreter apart would take as long as a request; everything is written by then.
     """
     ensure_utf8_mode()
     try:

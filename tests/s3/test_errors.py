@@ -324,6 +324,13 @@ def test_an_answer_that_cannot_be_parsed_is_no_matter_of_credentials() -> None:
     assert_tells_no_secret(error)
 
 
+@pytest.mark.parametrize("code", ["SlowDown", "KMS.ThrottlingException", "InternalError"])
+def test_a_code_says_whether_fewer_requests_are_wanted(code: str) -> None:
+    error = error_from_s3(S3Error(400, code), "read of k")
+    assert error.retryable
+    assert error.is_throttled == (code != "InternalError")
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_that_names_no_region_is_none_of_s3(status: int) -> None:
     error = error_from_s3(S3Error(status, ""), "read of k")

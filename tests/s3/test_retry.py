@@ -131,15 +131,15 @@ def test_a_conflict_that_can_pass_is_sent_again() -> None:
 
 
 def test_errors_of_a_client_are_translated_and_judged() -> None:
-    response = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
-    slow_down = ClientError(response, "GetObject")  # type: ignore[arg-type]
-    request = Request(slow_down)
+    response = {"Error": {"Code": "InternalError"}, "ResponseMetadata": {"HTTPStatusCode": 500}}
+    failure = ClientError(response, "GetObject")  # type: ignore[arg-type]
+    request = Request(failure)
     policy = RetryPolicy(stop=Stop(), map_error=map_exception)
     assert policy.call(request, "read of k") == "answer"
-    failing = Request(*[slow_down] * 9)
+    failing = Request(*[failure] * 9)
     with pytest.raises(UnavailableError, match="read of k: ") as raised:
         policy.call(failing, "read of k")
-    assert raised.value.__cause__ is slow_down
+    assert raised.value.__cause__ is failure
     assert (request.sent, failing.sent) == (2, 6)
 
 

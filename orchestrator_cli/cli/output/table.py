@@ -154,7 +154,7 @@ class Table:
 def table(
     output: Output, *columns: Column, header: bool = True, live: bool = False
 ) -> Iterator[Table]:
-    """Give a table that is printed to its end, also where what fills it fails."""
+    """Yield a table; what it was given is printed also where the block fails."""
     made = Table(output, columns, header=header, live=live)
     try:
         yield made

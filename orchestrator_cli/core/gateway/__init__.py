@@ -1,4 +1,4 @@
-"""Uploads without AWS credentials: both halves of what a client and `orchestrator serve` say.
+"""Uploads, reads and live logs without AWS credentials: both halves, client and server.
 
 It must not know of the web framework or of the command line.
 """

@@ -130,7 +130,7 @@ class LiveClaim:
         return self._store.find_segment(log.name, log.position.offset)
 
     def accept(self, log: GrowingLog, stored: Segment) -> None:
-        """Go on behind a segment that was stored before. Raises LiveConflictError."""
+        """Go on after a segment that was stored before. Raises LiveConflictError."""
         if stored.writer != self.writer and not self._took_over:
             raise LiveConflictError(f"another writer has stored a segment of {log.name}")
         same = log.holds(stored)

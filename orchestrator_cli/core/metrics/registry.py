@@ -121,7 +121,7 @@ class MetricsSnapshot:
         self.observations.setdefault((metric.name, labels), []).append(value)
 
     def merge(self, newer: MetricsSnapshot) -> None:
-        """Take in what was measured later."""
+        """Add what was measured later."""
         for series, amount in newer.counters.items():
             self.counters[series] = self.counters.get(series, 0) + amount
         for series, values in newer.observations.items():

@@ -100,7 +100,7 @@ def _ask_restore_status(file: File) -> Operation[File]:
 
 @contextlib.contextmanager
 def explain_archived_errors(store: ArtifactStore, key: str, now: datetime) -> Iterator[None]:
-    """Tell the whole story where an object turns out, in reading it, to be archived."""
+    """Turn an ArchivedError of a read into one that names class, date and the restore command."""
     try:
         yield
     except ArchivedError as error:

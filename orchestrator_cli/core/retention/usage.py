@@ -18,7 +18,7 @@ from orchestrator_cli.core.executions.keys import (
     key_execution_id,
     live_prefix,
 )
-from orchestrator_cli.core.executions.listings.partitioned import Listing, Window, list_window
+from orchestrator_cli.core.executions.listings.partitioned import RangeListing, Window, list_window
 from orchestrator_cli.core.executions.record.repository import read_executions
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
@@ -61,7 +61,7 @@ def list_usage(
     """
 
     def below(prefix: str) -> Iterator[ExecutionUsage]:
-        listing: Listing[ObjectSummary, ExecutionUsage] = Listing(
+        listing: RangeListing[ObjectSummary, ExecutionUsage] = RangeListing(
             partial(store.list_objects, prefix),
             attrgetter("key"),
             partial(_add_objects, prefix=prefix, forecaster=forecaster),

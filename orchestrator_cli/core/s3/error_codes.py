@@ -39,7 +39,7 @@ class ErrorMeaning(NamedTuple):
     """The exception for an error, what its message says, and what the user may do.
 
     `retryable`: the same request may succeed later. `is_fatal`: it concerns every object of a run.
-    `quotes_s3`: S3's own words are added to the message.
+    `quotes_s3`: S3's own words are added to the message. `is_throttled`: fewer requests are wanted.
     """
 
     kind: type[OrchestratorError]
@@ -48,6 +48,7 @@ class ErrorMeaning(NamedTuple):
     retryable: bool = False
     is_fatal: bool = False
     quotes_s3: bool = False
+    is_throttled: bool = False
 
 
 NOT_S3_HINT = "check the endpoint, and whether the network asks for a login"
@@ -61,6 +62,7 @@ PROXY_HINT = "set HTTPS_PROXY, or HTTP_PROXY, with USER:PASSWORD@ before the hos
 _UNEXPLAINED_HINT = "usual reasons: expired credentials, another region, http where https is spoken"
 
 _BUSY = ErrorMeaning(UnavailableError, "the storage answered {status} {code}", retryable=True)
+_THROTTLED = _BUSY._replace(is_throttled=True)
 _OTHER = ErrorMeaning(OrchestratorError, "the storage answered {status} {code}", quotes_s3=True)
 _UNSUPPORTED = _OTHER._replace(kind=UnsupportedError)
 _DENIED = ErrorMeaning(AccessError, "access denied", DENIED_HINT, quotes_s3=True)
@@ -163,19 +165,19 @@ BY_CODE: dict[str, ErrorMeaning] = {
     "NotImplemented": _UNSUPPORTED,
     "XNotImplemented": _UNSUPPORTED,
     "MethodNotAllowed": _UNSUPPORTED,
-    "SlowDown": _BUSY,
-    "SlowDownRead": _BUSY,
-    "SlowDownWrite": _BUSY,
+    "SlowDown": _THROTTLED,
+    "SlowDownRead": _THROTTLED,
+    "SlowDownWrite": _THROTTLED,
     "InternalError": _BUSY,
-    "ServiceUnavailable": _BUSY,
+    "ServiceUnavailable": _THROTTLED,
     "RequestTimeout": _BUSY,
     "RequestTimeoutException": _BUSY,
-    "RequestLimitExceeded": _BUSY,
-    "Throttling": _BUSY,
-    "ThrottlingException": _BUSY,
-    "KMS.ThrottlingException": _BUSY,
-    "BandwidthLimitExceeded": _BUSY,
-    "TooManyRequestsException": _BUSY,
+    "RequestLimitExceeded": _THROTTLED,
+    "Throttling": _THROTTLED,
+    "ThrottlingException": _THROTTLED,
+    "KMS.ThrottlingException": _THROTTLED,
+    "BandwidthLimitExceeded": _THROTTLED,
+    "TooManyRequestsException": _THROTTLED,
     "Busy": _BUSY,
 }
 _BY_STATUS: dict[int, ErrorMeaning] = {

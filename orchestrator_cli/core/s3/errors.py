@@ -100,6 +100,7 @@ def error_from_s3(answer: S3Error, what: str) -> OrchestratorError:
         is_fatal=meaning.is_fatal,
         **common,
     )
+    error.is_throttled = meaning.is_throttled
     if isinstance(error, AccessError):
         error.action = _refused_action(answer) if meaning.quotes_s3 else None
     return error

@@ -36,11 +36,11 @@ class UploadObserver(Protocol):
     """Is told what became of each file, as for metrics."""
 
     def uploaded(self, result: UploadResult, seconds: float | None) -> None:
-        """Take note of a result; `seconds` is None where the pace was not ours, as of a pipe."""
+        """Note a result; `seconds` is None where the pace was not ours, as of a pipe."""
         ...
 
     def failed(self, error: OrchestratorError) -> None:
-        """Take note of an error that ended the whole run."""
+        """Note an error that ended the whole run."""
         ...
 
 

@@ -21,7 +21,7 @@ class Told:
         self._told: set[tuple[str, str]] = set()
 
     def event(self, event: SyncEvent) -> None:
-        """Tell what became of a file."""
+        """Print what became of a file."""
         from orchestrator_cli.core.base.text import printable
 
         why = event.error.message if event.error else event.detail
@@ -38,7 +38,7 @@ class Told:
             self._app.output.detail(f"{event.state}: {source}")
 
     def summary(self, summary: SyncSummary) -> None:
-        """Tell the totals of a pass, if it did anything or is the only one."""
+        """Print the totals of a pass, if it did anything or is the only one."""
         from dataclasses import asdict
 
         from orchestrator_cli.cli.output import human_count, human_size
@@ -57,7 +57,7 @@ class Told:
             self._app.output.note(text + waiting)
 
     def trouble(self, error: Any) -> None:
-        """Tell why a pass could not be made; the same only once until one succeeds."""
+        """Print why a pass could not be made; the same only once until one succeeds."""
         self._app.output.warn(f"{error}; trying again")
 
     def _is_old(self, source: str, why: str) -> bool:

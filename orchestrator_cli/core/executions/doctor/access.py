@@ -22,7 +22,7 @@ _LARGEST_SKEW_SECONDS = 60
 
 
 def check_credentials(scratch: Scratch) -> Finding:
-    """Tell whether the credentials end, and when."""
+    """Find out whether the credentials end, and when."""
     lifetime = scratch.store.clients.credential_lifetime()
     if lifetime.expires_at is not None:
         left = int((lifetime.expires_at - scratch.now()).total_seconds())
@@ -116,7 +116,7 @@ def abort_upload(scratch: Scratch) -> Finding:
 
 
 def read_encryption(scratch: Scratch) -> Finding:
-    """Tell which encryption the bucket has by default."""
+    """Find out which encryption the bucket has by default."""
     try:
         answer = read_setting(
             scratch.store, "get_bucket_encryption", "ServerSideEncryptionConfiguration"
@@ -132,7 +132,7 @@ def read_encryption(scratch: Scratch) -> Finding:
 
 
 def read_versioning(scratch: Scratch) -> Finding:
-    """Tell whether the bucket keeps versions."""
+    """Find out whether the bucket keeps versions."""
     try:
         answer = read_setting(
             scratch.store, "get_bucket_versioning", "VersioningConfiguration"

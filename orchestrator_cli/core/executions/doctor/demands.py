@@ -25,7 +25,7 @@ _TAG = "s3:requestobjecttag/"
 
 
 def read_demands(scratch: Scratch) -> Finding:
-    """Tell what the bucket's policy denies without, and which options give it."""
+    """Find out what the bucket's policy denies without, and which options give it."""
     try:
         answer = read_setting(scratch.store, "get_bucket_policy", "Policy").answer
         policy = parse_json(answer.get("Policy") or "{}")
@@ -44,7 +44,7 @@ def read_demands(scratch: Scratch) -> Finding:
 
 
 def read_payer(scratch: Scratch) -> Finding:
-    """Tell who pays for requests."""
+    """Find out who pays for requests."""
     try:
         answer = read_setting(
             scratch.store, "get_bucket_request_payment", "RequestPaymentConfiguration"

@@ -20,7 +20,7 @@ from orchestrator_cli.core.executions.keys import (
     parse_artifact_key,
     parse_execution_prefix,
 )
-from orchestrator_cli.core.executions.listings.partitioned import Listing, Window, list_window
+from orchestrator_cli.core.executions.listings.partitioned import RangeListing, Window, list_window
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
 
@@ -87,7 +87,7 @@ def list_execution_ids(
         window = window._replace(last_key=_AFTER_ALL_EXECUTIONS)
     if after is not None:
         window = window._replace(start_after=max(window.start_after, key_after_execution(after)))
-    listing = Listing(
+    listing = RangeListing(
         partial(store.list_prefixes, EXECUTIONS_PREFIX), _behind, _parse_prefixes, str
     )
     return list_window(listing, window, _LISTINGS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""List a time window in parallel: in sub-windows of ULIDs, cut as its density shows.
+"""List a time window in parallel: in partitions by ULID, split as its density shows.
 
 Each is listed by a thread, a bounded number of pages at a time. Memory follows neither the window
 nor the history.
@@ -34,7 +34,7 @@ _TICK = timedelta(milliseconds=1)
 
 
 class Window(NamedTuple):
-    """A stretch of keys: those after one, up to another. `ends_at` is about when it ends.
+    """A range of keys: those after one, up to another. `ends_at` is about when it ends.
 
     All of them begin with `prefix`, which execution ids follow.
     """
@@ -55,7 +55,7 @@ class Window(NamedTuple):
         )
 
 
-class Listing(NamedTuple, Generic[Entry, Found]):
+class RangeListing(NamedTuple, Generic[Entry, Found]):
     """What is listed, a thousand entries a request, and what is found in it.
 
     `entries` lists what sorts after a key, in order; `behind` is the key to go on after an entry;
@@ -68,14 +68,14 @@ class Listing(NamedTuple, Generic[Entry, Found]):
     id_of: Callable[[Found], str]
 
 
-class _Span(NamedTuple):
-    """A sub-window, of which so many pages are listed at once."""
+class _Partition(NamedTuple):
+    """A part of a window, of which so many pages are listed at once."""
 
     window: Window
     pages: int
 
 
-class _Stretch(NamedTuple, Generic[Found]):
+class _PartitionResult(NamedTuple, Generic[Found]):
     """What was found at the beginning of a window; `rest` is None where that was all of it."""
 
     found: list[Found]
@@ -84,76 +84,76 @@ class _Stretch(NamedTuple, Generic[Found]):
 
 
 def list_window(
-    listing: Listing[Entry, Found], window: Window, ahead: int, first_pages: int = 1
+    listing: RangeListing[Entry, Found], window: Window, ahead: int, first_pages: int = 1
 ) -> Iterator[Found]:
     """Yield what is found in a window, in order, listing up to `ahead` parts of it at once.
 
-    What is found in two sub-windows is not joined. About a request a thousand entries, and one
-    more a sub-window: none where the window fits into `first_pages`.
+    What is found in two partitions is not joined. About a request a thousand entries, and one
+    more a partition: none where the window fits into `first_pages`.
     """
     return _WindowListing(listing, ahead).read(window, first_pages)
 
 
 class _WindowListing(Generic[Entry, Found]):
-    """Lists spans in threads, in order, cutting the rest of a span as its beginning suggests."""
+    """Lists partitions in threads, in order, and splits the rest as its beginning suggests."""
 
-    def __init__(self, listing: Listing[Entry, Found], ahead: int) -> None:
+    def __init__(self, listing: RangeListing[Entry, Found], ahead: int) -> None:
         self._listing = listing
         self._ahead = ahead
         self._pages = 0
 
     def read(self, window: Window, first_pages: int) -> Iterator[Found]:
-        first = self._list(_Span(window, first_pages))
+        first = self._list(_Partition(window, first_pages))
         yield from first.found
-        spans = self._left_of(first)
-        if spans:
-            yield from self._read_ahead(spans)
+        partitions = self._remaining(first)
+        if partitions:
+            yield from self._read_ahead(partitions)
 
-    def _read_ahead(self, spans: list[_Span]) -> Iterator[Found]:
+    def _read_ahead(self, partitions: list[_Partition]) -> Iterator[Found]:
         from concurrent.futures import Future, ThreadPoolExecutor
 
         executor = ThreadPoolExecutor(self._ahead, "listing", partial(bind_token, current_token()))
         # What is to come, in order; only so many at the front are under way.
-        waiting: deque[_Span | Future[_Stretch[Found]]] = deque(spans)
+        waiting: deque[_Partition | Future[_PartitionResult[Found]]] = deque(partitions)
         try:
             while waiting:
                 for place in range(min(self._ahead, len(waiting))):
                     item = waiting[place]
-                    if isinstance(item, _Span):
+                    if isinstance(item, _Partition):
                         waiting[place] = executor.submit(self._list, item)
                 front = waiting.popleft()
                 assert isinstance(front, Future)  # noqa: S101 - for the type checker
-                stretch = wait_result(front)
-                yield from stretch.found
-                waiting.extendleft(reversed(self._left_of(stretch)))
+                result = wait_result(front)
+                yield from result.found
+                waiting.extendleft(reversed(self._remaining(result)))
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _list(self, span: _Span) -> _Stretch[Found]:
-        most = span.pages * _PAGE_KEYS
-        inside = _Inside(self._listing, span.window, most)
+    def _list(self, partition: _Partition) -> _PartitionResult[Found]:
+        most = partition.pages * _PAGE_KEYS
+        inside = _PageReader(self._listing, partition.window, most)
         found = self._listing.gather(iter(inside))
         rest = None
         if inside.count == most and not inside.is_over:
-            rest = span.window._replace(start_after=inside.behind)
-        return _Stretch(found, max(1, -(-inside.count // _PAGE_KEYS)), rest)
+            rest = partition.window._replace(start_after=inside.behind)
+        return _PartitionResult(found, max(1, -(-inside.count // _PAGE_KEYS)), rest)
 
-    def _left_of(self, stretch: _Stretch[Found]) -> list[_Span]:
-        """Return the spans that are left of one, in order."""
-        self._pages += stretch.pages
-        if stretch.rest is None:
+    def _remaining(self, result: _PartitionResult[Found]) -> list[_Partition]:
+        """Return the partitions of what a result has left, in order."""
+        self._pages += result.pages
+        if result.rest is None:
             return []
         pages = min(self._pages, _PAGES_AT_ONCE)
-        return [_Span(window, pages) for window in self._cut(stretch, stretch.rest)]
+        return [_Partition(window, pages) for window in self._split(result, result.rest)]
 
-    def _cut(self, stretch: _Stretch[Found], rest: Window) -> list[Window]:
-        if not stretch.found:
+    def _split(self, result: _PartitionResult[Found], rest: Window) -> list[Window]:
+        if not result.found:
             return [rest]
-        first, last = (execution_time(self._listing.id_of(stretch.found[at])) for at in (0, -1))
+        first, last = (execution_time(self._listing.id_of(result.found[at])) for at in (0, -1))
         left = rest.ends_at - last
         if first == last or left <= _TICK:
             return [rest]
-        pages = int(stretch.pages * (left / (last - first)))
+        pages = int(result.pages * (left / (last - first)))
         # So few that empty ones cost no more than what was listed already.
         wanted = min(pages // 2, max(self._ahead, pages // _PAGES_AT_ONCE))
         number = min(wanted, max(2, self._pages), left // _TICK)
@@ -163,10 +163,10 @@ class _WindowListing(Generic[Entry, Found]):
         return list(_parts(rest, ends))
 
 
-class _Inside(Generic[Entry]):
+class _PageReader(Generic[Entry]):
     """The entries at the beginning of a window, and how far they go. Iterate once."""
 
-    def __init__(self, listing: Listing[Entry, Any], window: Window, most: int) -> None:
+    def __init__(self, listing: RangeListing[Entry, Any], window: Window, most: int) -> None:
         self._listing = listing
         self._window = window
         self._most = most

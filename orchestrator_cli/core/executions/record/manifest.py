@@ -112,7 +112,7 @@ class ManifestDigest:
         self._digest = hashlib.sha256()
 
     def add(self, line: ManifestLine) -> None:
-        """Take the next line."""
+        """Add the next line."""
         self.count += 1
         self.size_bytes += line.size_bytes
         text = f"{line.path} {line.size_bytes} {line.checksum or NO_CHECKSUM}\n"

@@ -78,5 +78,5 @@ class SignedUrls:
             return is_first
 
     def accept(self, key: str) -> None:
-        """Take note that a URL worked."""
+        """Note that a URL worked."""
         self._refused.discard(key)

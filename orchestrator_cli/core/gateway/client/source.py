@@ -131,10 +131,10 @@ class GatewaySource:
         return list_all_files(self.objects, execution_id)
 
     def check_readable(self, listed: ObjectSummary, path: str) -> None:
-        """Leave it to the server, which signs no URL of what has to be restored first."""
+        """Do nothing: the server signs no URL of what has to be restored first."""
 
     def explain_archived(self, key: str) -> contextlib.AbstractContextManager[None]:
-        """Leave it to the server, whose errors tell the whole story."""
+        """Do nothing: the errors of the server say it all."""
         return contextlib.nullcontext()
 
     def links(self, expires_in_seconds: int, *, inline: bool) -> ServerLinks:

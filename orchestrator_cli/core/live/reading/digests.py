@@ -24,7 +24,7 @@ class GrowingDigests:
         self._left = part_bytes(len(self._parts["sha256"]) + 1)
 
     def update(self, data: bytes | memoryview) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         view = memoryview(data)
         self._whole.update(view)
         while view:

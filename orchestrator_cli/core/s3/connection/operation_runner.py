@@ -28,10 +28,6 @@ from orchestrator_cli.core.s3.operations.request import NotS3Error, Operation, O
 
 T = TypeVar("T")
 
-_THROTTLING_CODES = frozenset(
-    {"SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "RequestLimitExceeded"}
-    | {"Throttling", "ThrottlingException", "TooManyRequestsException", "BandwidthLimitExceeded"}
-)
 # With these nobody gets as far as a request. A connection that breaks may be due to one object.
 _OUT_OF_REACH = frozenset(TransportErrorKind) - {
     TransportErrorKind.BROKEN,
@@ -182,10 +178,7 @@ def map_request_error(error: Exception, what: str) -> Exception:
     """Return the library's exception for a failed request, or the same error if it is not one."""
     if isinstance(error, Cancelled):
         return InterruptedByUser("interrupted")
-    mapped = map_exception(error, what)
-    if isinstance(mapped, OrchestratorError) and mapped.code in _THROTTLING_CODES:
-        mapped.is_throttled = True
-    return mapped
+    return map_exception(error, what)
 
 
 def _is_out_of_reach(failure: OrchestratorError) -> bool:

@@ -205,7 +205,7 @@ def error_from_response(
     if not told.code and not told.request_id and not told.region and _is_of_another(response):
         return _not_s3(response, what)
     error = error_from_s3(told, what)
-    error.is_throttled = response.status in _ASKS_FOR_LESS
+    error.is_throttled = error.is_throttled or response.status in _ASKS_FOR_LESS
     error.retry_after_seconds = _retry_after(response)
     return error
 

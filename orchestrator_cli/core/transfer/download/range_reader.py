@@ -108,7 +108,7 @@ class _StreamHasher:
         self._hashes = {name: create_hash(name) for name in self._algorithms}
 
     def update(self, block: memoryview) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         while block and self._left:
             piece = block[: self._left]
             for digest in self._hashes.values():

@@ -225,13 +225,13 @@ class GatewayTarget:
         return self._uploads.complete(path_of(key), upload_id, size_bytes, checksums)
 
     def abort(self, key: str, upload_id: str) -> Operation[None]:
-        """Leave it to the server, which ends what cannot complete."""
+        """Do nothing: the server ends what cannot complete."""
         yield from ()
 
     def abort_other_uploads(
         self, key: str, completed_id: str, found: Iterable[FoundUpload]
     ) -> Operation[None]:
-        """Leave it to the server, which ends the others when one completes."""
+        """Do nothing: the server ends the others when one completes."""
         yield from ()
 
 

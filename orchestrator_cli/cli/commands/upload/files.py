@@ -1,0 +1,102 @@
+"""Files and directories: planned, then uploaded or previewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.upload.paths import with_missing_paths
+from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
+from orchestrator_cli.cli.commands.upload.session import UploadOptions, begin_upload, find_failures
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.s3.types import UploadResult
+    from orchestrator_cli.core.transfer.upload.plan import PlanItem
+    from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
+    from orchestrator_cli.core.transfer.upload.session import UploadSession
+    from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
+
+
+def store_paths(
+    app: App,
+    options: UploadOptions,
+    session: UploadSession,
+    reopen: Callable[[], UploadSession],
+    paths: tuple[str, ...],
+) -> None:
+    """Store files and directories, or show where they would go. Raises what failed."""
+    from orchestrator_cli.core.files.path_filter import PathFilter
+    from orchestrator_cli.core.transfer.upload.begun_upload import selection_text
+    from orchestrator_cli.core.transfer.upload.plan import plan_upload
+    from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
+
+    include, exclude, include_hidden = options.include, options.exclude, options.include_hidden
+    selection = PathFilter(include, exclude, include_hidden)
+    roots = [Path(path) for path in paths]
+    make_plan = partial(plan_upload, session.execution_id, roots, selection, options.name)
+    plan = with_missing_paths(make_plan(), options.if_no_files_found)
+    if options.dry_run:
+        summary = _preview(app, options, session, plan)
+    else:
+        begun = begin_upload(app, selection_text(include, exclude, include_hidden=include_hidden))
+        recorder = UploadRecorder(session, reopen, paths, begun)
+        sizes = partial(_list_sizes, make_plan)
+        summary = _upload(app, options, session, recorder, plan, sizes)
+    for glob in selection.unmatched():
+        app.output.warn(f"nothing matches {glob}")
+    report_end(app, summary, session.execution_id, options.if_no_files_found)
+
+
+def _list_sizes(make_plan: Callable[[], Iterable[PlanItem]]) -> Iterator[int]:
+    from orchestrator_cli.core.transfer.upload.plan import PlannedFile
+
+    return (item.size_bytes for item in make_plan() if isinstance(item, PlannedFile))
+
+
+def _upload(
+    app: App,
+    options: UploadOptions,
+    session: UploadSession,
+    recorder: UploadRecorder,
+    plan: Iterable[PlanItem],
+    sizes: Callable[[], Iterator[int]],
+) -> UploadSummary:
+    from orchestrator_cli.core.transfer.upload.uploader import Uploader
+
+    recorder.failing = find_failures(app, session)
+
+    def on_result(result: UploadResult) -> None:
+        progress.add_file(result.size_bytes - result.sent_bytes)
+        report_result(app, result, options.as_json)
+        recorder.add(result)
+
+    with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
+        progress.expect_later(sizes)
+        with (
+            recorder.early_end_recorded(),
+            app.transfers(session.connection, options.concurrency, progress.add_bytes) as transfers,
+        ):
+            items = recorder.begin(plan)
+            uploader = Uploader(
+                transfers, session.target, on_result, before_storing=recorder.before_storing
+            )
+            summary = uploader.run(items)
+        recorder.record(all_stored=not summary.failures)
+    return summary
+
+
+def _preview(
+    app: App, options: UploadOptions, session: UploadSession, plan: Iterable[PlanItem]
+) -> UploadSummary:
+    from orchestrator_cli.core.transfer.upload.preview import preview_upload
+
+    find_failures(app, session)
+    with (
+        app.output.failures_at_the_end(),
+        app.transfers(session.connection, options.concurrency) as transfers,
+    ):
+        show = partial(show_destination, app, as_json=options.as_json)
+        return preview_upload(transfers, session.target, plan, show)

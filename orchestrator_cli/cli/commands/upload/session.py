@@ -1,0 +1,74 @@
+"""The options of `upload`, and the session with the bucket or a server that they ask for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.upload.paths import check_paths
+from orchestrator_cli.cli.options import is_preset_id
+from orchestrator_cli.cli.options.via_options import Via
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
+    from orchestrator_cli.core.transfer.upload.session import UploadSession
+
+
+class UploadOptions(NamedTuple):
+    """What the command line says, by the names of its options."""
+
+    arguments: tuple[str, ...]
+    name: str | None
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    include_hidden: bool
+    concurrency: int
+    limit_rate: int | None
+    via: Via | None
+    live: bool
+    dry_run: bool
+    if_no_files_found: str
+    yes: bool
+    as_json: bool
+
+    def check(self, paths: tuple[str, ...]) -> None:
+        """Raise UsageError for paths and options that do not go together."""
+        check_paths(paths, self.name)
+        if self.live and paths != ("-",):
+            raise click.UsageError("--live goes with standard input (-).")
+
+
+def open_session(
+    app: App, options: UploadOptions, text: str, execution_id: str | None = None
+) -> UploadSession:
+    """Return a session for the execution that `text` selects.
+
+    With its id it is another session for when something has ended the first one: nobody waits for
+    a second try then.
+    """
+    if options.via is None:
+        from orchestrator_cli.core.transfer.upload.session import DirectSession
+
+        store = app.store(options.concurrency, options.limit_rate, patient=execution_id is None)
+        return DirectSession(store, execution_id or app.resolve_id(text, store))
+    from orchestrator_cli.core.gateway.client.source import GatewaySource
+    from orchestrator_cli.core.gateway.client.uploads.session import GatewaySession
+
+    connection = app.gateway(options.via, options.concurrency, options.limit_rate)
+    resolved = execution_id or app.resolve(text, GatewaySource(connection))
+    return GatewaySession(connection, resolved)
+
+
+def begin_upload(app: App, selection: str = "") -> BegunUpload:
+    """Return what is known of an upload that begins, under an id of its own."""
+    from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
+
+    return BegunUpload(os.urandom(8).hex(), app.now(), selection)
+
+
+def find_failures(app: App, session: UploadSession) -> set[str]:
+    """Return the paths that could not be stored before; an execution may be in the making."""
+    return session.failing(app.now() if is_preset_id(session.execution_id) else None)

@@ -1,0 +1,90 @@
+"""Standard input: uploaded as it is read, or shown where it would go."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
+from orchestrator_cli.cli.commands.upload.session import UploadOptions, begin_upload, find_failures
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.s3.types import UploadResult
+    from orchestrator_cli.core.transfer.upload.plan import PlannedFile
+    from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
+    from orchestrator_cli.core.transfer.upload.session import UploadSession
+
+
+def store_stdin(
+    app: App,
+    options: UploadOptions,
+    session: UploadSession,
+    reopen: Callable[[], UploadSession],
+) -> None:
+    """Store standard input under --name, or show where it would go. Raises what failed."""
+    from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
+    from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
+
+    item = _plan(session.execution_id, str(options.name))
+    if options.dry_run:
+        _preview(app, options, session, item)
+        return
+    stdin: TextIO | None = sys.stdin
+    if stdin is None:
+        raise click.UsageError("Standard input is closed.")
+    recorder = UploadRecorder(session, reopen, (item.path,), begin_upload(app))
+    recorder.failing = find_failures(app, session)
+    result = _upload(app, options, session, recorder, item, stdin)
+    summary = UploadSummary()
+    summary.add(result)
+    recorder.add(result)
+    recorder.record(all_stored=result.stored)
+    report_result(app, result, options.as_json)
+    report_end(app, summary, session.execution_id, "ignore")
+
+
+def _plan(execution_id: str, name: str) -> PlannedFile:
+    from orchestrator_cli.core.executions.keys import artifact_key
+    from orchestrator_cli.core.executions.placement import storage_path_for
+    from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type
+
+    path = storage_path_for(name)
+    key = artifact_key(execution_id, path)
+    return PlannedFile(Path("-"), path, key, 0, guess_content_type(path))
+
+
+def _upload(
+    app: App,
+    options: UploadOptions,
+    session: UploadSession,
+    recorder: UploadRecorder,
+    item: PlannedFile,
+    stdin: TextIO,
+) -> UploadResult:
+    from orchestrator_cli.cli.commands.upload.live_input import open_input
+    from orchestrator_cli.core.transfer.upload.uploader import upload_stream
+
+    with (
+        app.output.progress("uploading") as progress,
+        recorder.early_end_recorded(),
+        app.transfers(session.connection, options.concurrency, progress.add_bytes) as transfers,
+        open_input(app, session, item.path, stdin, live=options.live) as stream,
+    ):
+        recorder.begin([item])
+        recorder.before_storing()
+        result = upload_stream(transfers, session.target, item, stream)
+        progress.add_file()
+    return result
+
+
+def _preview(app: App, options: UploadOptions, session: UploadSession, item: PlannedFile) -> None:
+    """Show where standard input would go; whoever writes it must not lose it to a preview."""
+    from orchestrator_cli.core.s3.types import UploadResult
+
+    find_failures(app, session)
+    show_destination(app, UploadResult("-", item.path, item.key, 0, None), options.as_json)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable, without_secrets
-from orchestrator_cli.core.gateway.messages import PROBLEM_PREFIX, PROBLEM_TYPE, kind_of_error
+from orchestrator_cli.core.gateway.error_kinds import PROBLEM_PREFIX, PROBLEM_TYPE, kind_of_error
 
 RETRY_AFTER_SECONDS = 5
 

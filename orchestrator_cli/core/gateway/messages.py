@@ -10,16 +10,6 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    ArchivedError,
-    ConflictError,
-    IntegrityError,
-    NotFoundError,
-    OrchestratorError,
-    UnavailableError,
-    UsageError,
-)
 from orchestrator_cli.core.executions.record.metadata import Status, UnfinishedUpload
 from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS
 from orchestrator_cli.core.gateway.message_fields import (
@@ -39,28 +29,10 @@ from orchestrator_cli.core.gateway.message_fields import (
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, DOUBLING, MAX_PART_BYTES, MAX_PARTS
 from orchestrator_cli.core.s3.types import PutOutcome
 
-# The word that stands for each class of error, in the `type` of a problem and for a single file.
-ERROR_KINDS: dict[type[OrchestratorError], str] = {
-    UsageError: "usage",
-    NotFoundError: "not-found",
-    AccessError: "storage-access",
-    ConflictError: "conflict",
-    IntegrityError: "integrity",
-    ArchivedError: "archived",
-    UnavailableError: "unavailable",
-}
-PROBLEM_TYPE = "application/problem+json"
-PROBLEM_PREFIX = "urn:orchestrator:error:"
 MAX_FILES = 200
 MAX_PART_OFFERS = 500
 MAX_CHANGES = 500
 MAX_ERROR_CHARACTERS = 1000
-
-
-def kind_of_error(error: OrchestratorError) -> str:
-    """Return the word for an error, `unexpected` where there is none."""
-    kinds = (ERROR_KINDS[one] for one in type(error).__mro__ if one in ERROR_KINDS)
-    return next(kinds, "unexpected")
 
 
 class _Request(BaseModel):

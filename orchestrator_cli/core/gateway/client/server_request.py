@@ -15,7 +15,7 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.messages import ERROR_KINDS, PROBLEM_PREFIX, PROBLEM_TYPE
+from orchestrator_cli.core.gateway.error_kinds import ERROR_KINDS, PROBLEM_PREFIX, PROBLEM_TYPE
 from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.s3.operations.request import Operation
 

@@ -20,6 +20,7 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable, without_secrets
+from orchestrator_cli.core.gateway.error_kinds import kind_of_error
 from orchestrator_cli.core.gateway.messages import (
     FileDecision,
     FileError,
@@ -28,7 +29,6 @@ from orchestrator_cli.core.gateway.messages import (
     SignedPut,
     StoredFile,
     StoredPart,
-    kind_of_error,
 )
 from orchestrator_cli.core.gateway.server.put_signer import (
     PutSigner,

@@ -116,7 +116,7 @@ def test_the_list_is_bounded_filtered_and_in_the_address(
     server = serve()
     recorder.clear()
     page = server.get("/ui/").data.decode()
-    assert rows_of(page) == ids[:45]
+    assert rows_of(page) == ids[:50]
     assert recorder.count() <= 60
     assert len(page) < 150 * 1024
     assert "<script>" not in page
@@ -132,9 +132,13 @@ def test_the_list_is_bounded_filtered_and_in_the_address(
         pages += 1
         assert recorder.count() <= 60 * pages
     assert found == [ids[49], ids[99]]
-    put_execution(s3, bucket, test_suite="running")
-    running = server.get("/ui/?suite=running").data.decode()
-    assert "is-running" in running
+    for number in range(50):
+        put_execution(s3, bucket, make_id(now, number), test_suite="running")
+    recorder.clear()
+    running = rows_of(server.get("/ui/?suite=running").data.decode())
+    assert running == [make_id(now, number) for number in range(49, 49 - len(running), -1)]
+    assert len(running) > 20
+    assert recorder.count() <= 60
     assert server.get("/ui/?since=gestern").status == 400
     assert "gestern" not in server.get("/ui/?label=x").data.decode()
     assert server.get("/ui/executions/01H00000000000000000000000").status == 404

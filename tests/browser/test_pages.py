@@ -55,7 +55,7 @@ def test_the_list_filters_goes_on_and_follows(
     running = put_execution(s3, bucket, make_id(now, 500), test_suite="slow")
     server, tab = serve(), new_tab()
     tab.open(f"{server.url}/ui/")
-    assert tab.page.locator("tbody tr").count() == 45
+    assert tab.page.locator("tbody tr").count() == 50
     assert tab.page.locator("tbody tr").first.get_attribute("id") == running
     tab.page.get_by_label("Result").select_option("fail")
     tab.page.get_by_role("button", name="Filter").click()

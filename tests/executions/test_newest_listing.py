@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator_cli.core.executions.listings import executions
+from orchestrator_cli.core.executions.listings import newest
+from orchestrator_cli.core.executions.listings.newest import NewestIds
 from tests.support.engine import open_store
 from tests.support.executions import make_id, put_keys
 from tests.support.proxy import Proxy
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def test_a_crowded_time_is_not_listed_whole(
     recorder: Proxy, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executions, "_MANY_IDS", 20)
+    monkeypatch.setattr(newest, "_PAGE_IDS", 20)
     now = datetime.now(UTC)
     crowd = [make_id(now - timedelta(minutes=1, seconds=n * 9), n) for n in range(300)]
     alone = [make_id(now - timedelta(days=days)) for days in (0, 40)]
@@ -30,9 +31,8 @@ def test_a_crowded_time_is_not_listed_whole(
     store = open_store(bucket)
     since = now - timedelta(days=400)
     recorder.clear()
-    newest = executions.list_newest_execution_ids(store, since, None, now)
-    assert list(islice(newest, 10)) == ids[:10]
-    assert recorder.count() < 8
-    assert list(executions.list_newest_execution_ids(store, since, None, now)) == ids
-    behind = executions.list_newest_execution_ids(store, since, None, now, ids[150])
-    assert list(behind) == ids[151:]
+    first = NewestIds(store, since, None, now)
+    assert list(islice(first, 10)) == ids[:10]
+    assert recorder.count() == first.requests < 8
+    assert list(NewestIds(store, since, None, now)) == ids
+    assert list(NewestIds(store, since, None, now, ids[150])) == ids[151:]

@@ -32,7 +32,8 @@ class Order(StrEnum):
 class ExecutionSelection:
     """One page of the executions of a time window.
 
-    `looks_at` is how many of them may be read to find those that a filter takes.
+    `looks_at` is how many of them may be read to find those that a filter takes. With
+    `most_requests` a page ends before it would take more of them.
     """
 
     since: datetime
@@ -42,6 +43,7 @@ class ExecutionSelection:
     limit: int
     cursor: str | None
     looks_at: int = 1000
+    most_requests: int | None = None
 
 
 class ExecutionQuery(BaseModel):

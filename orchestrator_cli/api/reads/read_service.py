@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from orchestrator_cli.api.reads.execution_query import ExecutionSelection, Order
+from orchestrator_cli.api.reads.execution_pages import list_executions
+from orchestrator_cli.api.reads.execution_query import ExecutionSelection
 from orchestrator_cli.api.reads.manifest_cache import Manifests
 from orchestrator_cli.api.reads.pagination import decode_cursor, encode_cursor
-from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.executions.content_type import content_type_of
-from orchestrator_cli.core.executions.ids import is_execution_id, parse_execution_id
+from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     METADATA_NAME,
@@ -23,19 +24,11 @@ from orchestrator_cli.core.executions.keys import (
     parse_artifact_key,
 )
 from orchestrator_cli.core.executions.links import sign_file_url
-from orchestrator_cli.core.executions.listings.executions import (
-    list_execution_ids,
-    list_newest_execution_ids,
-    no_such_execution,
-)
+from orchestrator_cli.core.executions.listings.executions import no_such_execution
 from orchestrator_cli.core.executions.logs.finding import find_log, tail_offset
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.executions.record.repository import read_execution
-from orchestrator_cli.core.live.reading.liveness import (
-    find_liveness,
-    read_with_liveness,
-    with_liveness,
-)
+from orchestrator_cli.core.live.reading.liveness import find_liveness, with_liveness
 from orchestrator_cli.core.retention.archive import (
     ArchiveInspector,
     is_archived,
@@ -78,36 +71,7 @@ class ReadService:
 
     def executions(self, asked: ExecutionSelection) -> dict[str, Any]:
         """Return a page of the executions of a time window that a filter takes."""
-        ids = iter(self._ids(asked))
-        looks_at = asked.limit if asked.filter.takes_everything else asked.looks_at
-        looked_at = list(itertools.islice(ids, looks_at))
-        found, unreadable, last = [], [], None
-        judged_ones = read_with_liveness(self.store, looked_at, asked.filter.matches)
-        for last, item, judged in judged_ones:
-            if isinstance(item, OrchestratorError):
-                unreadable.append({"execution_id": last, "error": item.message})
-            elif asked.filter.matches(item):
-                record = item.model_copy(update={"artifacts": None}).to_dict()
-                record.pop("artifacts")
-                found.append(with_liveness(record, judged))
-            if len(found) + len(unreadable) >= asked.limit:
-                break
-        more = last is not None and (last != looked_at[-1] or next(ids, None) is not None)
-        return {
-            "executions": found,
-            "unreadable": unreadable,
-            "next_cursor": encode_cursor(asked.order, str(last)) if more else None,
-        }
-
-    def _ids(self, asked: ExecutionSelection) -> Iterator[str]:
-        """Return the ids behind the cursor, which goes on in the order it was made in only."""
-        last = decode_cursor(asked.order, asked.cursor) if asked.cursor else None
-        if last is not None and not is_execution_id(last):
-            raise UsageError("not a cursor of this listing")
-        window = (self.store, asked.since, asked.until, self.now())
-        if asked.order is Order.NEWEST:
-            return list_newest_execution_ids(*window, last)
-        return list_execution_ids(*window, last)
+        return list_executions(self.store, asked, self.now())
 
     # --- files ---------------------------------------------------------------------------
 

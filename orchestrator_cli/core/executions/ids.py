@@ -19,6 +19,8 @@ _PLACE = (
 )
 _PAGE_OF_LOG = r"logs/(runner|bench|stdout|stderr)"
 _MAX_ULID_MILLISECONDS = 2**48 - 1
+# Of the 128 bits of an id; those before are its instant in milliseconds.
+NUMBER_RANDOM_BITS = 80
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -93,6 +95,20 @@ def execution_time(execution_id: str) -> datetime:
         return _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC)
+
+
+def execution_number(execution_id: str) -> int:
+    """Return a ULID as the number that it is; numbers sort as ids do."""
+    from ulid import ULID
+
+    return int(ULID.from_str(execution_id))
+
+
+def numbered_execution_id(number: int) -> str:
+    """Return the ULID of a number."""
+    from ulid import ULID
+
+    return str(ULID.from_int(number))
 
 
 def first_execution_id(instant: datetime) -> str:

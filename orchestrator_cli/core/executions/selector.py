@@ -9,10 +9,8 @@ from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, 
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import LATEST, URL_SCHEME, is_execution_id
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX
-from orchestrator_cli.core.executions.listings.executions import (
-    list_newest_execution_ids,
-    resolve_execution_id,
-)
+from orchestrator_cli.core.executions.listings.executions import resolve_execution_id
+from orchestrator_cli.core.executions.listings.newest import NewestIds
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ def _latest_like(store: ArtifactStore, text: str, now: datetime) -> str:
 
     wanted = parse_filter(text.partition(":")[2])
     suites: set[str | None] = set()
-    ids = list_newest_execution_ids(store, now - _LOOKED_BACK, None, now)
+    ids = NewestIds(store, now - _LOOKED_BACK, None, now)
     for execution_id, item in read_executions(store, ids):
         if isinstance(item, OrchestratorError):
             continue

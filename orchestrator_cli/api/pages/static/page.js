@@ -66,15 +66,14 @@ function followRunning(table) {
   }, REFRESH_MS);
 }
 
-const ENOUGH_ROWS = 45;
+const ENOUGH_ROWS = 50;
 const MOST_PAGES = 20;
 
-// A filter looks at some executions a page. Few that fit: look further back by itself.
+// A page costs so many requests and no more. Few rows that fit: look further back by itself.
 async function lookFurther(table) {
   for (let pages = 0; pages < MOST_PAGES; pages += 1) {
     const older = document.querySelector(".older");
     if (!older || table.tBodies[0].rows.length >= ENOUGH_ROWS) return;
-    if (!new URLSearchParams(location.search).size) return;
     older.setAttribute("aria-busy", "true");
     const page = await fetchPage(older.querySelector("a").href);
     localTimes(page);

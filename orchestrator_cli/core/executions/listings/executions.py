@@ -8,11 +8,7 @@ from functools import partial
 
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.ids import (
-    execution_time,
-    is_execution_id,
-    is_execution_id_prefix,
-)
+from orchestrator_cli.core.executions.ids import is_execution_id, is_execution_id_prefix
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     execution_prefix,
@@ -27,12 +23,6 @@ from orchestrator_cli.core.s3.types import ObjectSummary
 _LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
 # No ULID begins with more than 7.
 _AFTER_ALL_EXECUTIONS = EXECUTIONS_PREFIX + "8"
-# Nor does any id.
-_AFTER_ALL_IDS = "8"
-_NEWEST_PIECE = timedelta(hours=1)
-# A piece of more is too long for whoever wants a page of them.
-_MANY_IDS = 1500
-_TICK = timedelta(milliseconds=1)
 # Clocks differ; an id from further ahead is a foreign one.
 _CLOCK_SKEW = timedelta(hours=24)
 _LISTINGS_AT_ONCE = 8
@@ -91,62 +81,6 @@ def list_execution_ids(
         partial(store.list_prefixes, EXECUTIONS_PREFIX), _behind, _parse_prefixes, str
     )
     return list_window(listing, window, _LISTINGS_AT_ONCE)
-
-
-def list_newest_execution_ids(
-    store: ObjectReader,
-    since: datetime,
-    until: datetime | None,
-    now: datetime,
-    before: str | None = None,
-) -> Iterator[str]:
-    """Yield the ids of a time window, the newest first; `before` is an id to go on from.
-
-    S3 lists in time order only. So the window is listed in pieces that begin at its end and grow
-    in length: whoever stops early has paid for little more than what was taken. A piece that has
-    too many is given up for a shorter one.
-    """
-    end = execution_time(before) if before else until or now + _CLOCK_SKEW
-    # What is ahead of our clock is next to nothing, and has a piece of its own.
-    length = _NEWEST_PIECE if before or until else _CLOCK_SKEW
-    following = _NEWEST_PIECE
-    last, crowded_at = before or _AFTER_ALL_IDS, since
-    while end >= since:
-        start = max(since, end - length)
-        ids = _list_piece(store, start, end)
-        if len(ids) > _MANY_IDS and length > _TICK:
-            # At the rate of those that came first, a page of them is in a time so short.
-            crowded_at = execution_time(ids[-1])
-            length = max(_TICK, (crowded_at - execution_time(ids[0])) / 2)
-            following = length * 2
-            continue
-        if len(ids) > _MANY_IDS:
-            ids = list(list_execution_ids(store, start, end, now))
-        for execution_id in reversed(ids):
-            # An id of the instant where two pieces meet is in both.
-            if execution_id < last:
-                last = execution_id
-                yield execution_id
-        if start == since:
-            return
-        end, length = start, following
-        if not ids and since < crowded_at < end:
-            # They are further back than the rate made believe.
-            length = max(_TICK, (end - crowded_at) / 2)
-        following = length * 2
-
-
-def _list_piece(store: ObjectReader, since: datetime, until: datetime) -> list[str]:
-    """Return the ids of a window in time order, or more than `_MANY_IDS` that it begins with."""
-    window = Window.of(since, until)
-    ids: list[str] = []
-    for prefix in store.list_prefixes(EXECUTIONS_PREFIX, window.start_after):
-        execution_id = parse_execution_prefix(prefix)
-        if prefix > window.last_key or len(ids) > _MANY_IDS:
-            break
-        if execution_id is not None:
-            ids.append(execution_id)
-    return ids
 
 
 def _behind(prefix: str) -> str:

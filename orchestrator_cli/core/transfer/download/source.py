@@ -12,11 +12,8 @@ from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import is_execution_id
 from orchestrator_cli.core.executions.links import sign_file_url
-from orchestrator_cli.core.executions.listings.executions import (
-    list_all_files,
-    list_execution_ids,
-    list_newest_execution_ids,
-)
+from orchestrator_cli.core.executions.listings.executions import list_all_files, list_execution_ids
+from orchestrator_cli.core.executions.listings.newest import NewestIds
 from orchestrator_cli.core.executions.record.status_probe import read_raw_record
 from orchestrator_cli.core.retention.archive import (
     ArchiveInspector,
@@ -181,7 +178,7 @@ class BucketSource:
         if not window.limit:
             # All of them are wanted, and listed forwards they cost the fewest requests.
             return reversed(list(list_execution_ids(*span)))
-        ids = list_newest_execution_ids(*span)
+        ids = iter(NewestIds(*span))
         # Nothing is read ahead that will not be shown; one that cannot be read counts too.
         return itertools.islice(ids, window.limit) if window.wanted.takes_everything else ids
 

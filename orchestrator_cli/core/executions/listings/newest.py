@@ -1,0 +1,118 @@
+"""Find the newest executions in a bucket, which lists the oldest first; nothing is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from orchestrator_cli.core.executions.ids import (
+    NUMBER_RANDOM_BITS,
+    execution_number,
+    first_execution_id,
+    last_execution_id,
+    numbered_execution_id,
+)
+from orchestrator_cli.core.executions.keys import (
+    EXECUTIONS_PREFIX,
+    key_after_execution,
+    parse_execution_prefix,
+)
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+
+_PAGE_IDS = 1000
+# A stretch of few ids is followed by one that is so much longer, of more ids by one twice as long.
+_FEW_IDS = 100
+_LENGTHEN = 24
+# Stretches behind a crowd are so many times longer, each than the one before.
+_GALLOP = 16
+# What is so near behind a page is best listed on.
+_PAGES_ON = 4
+# Clocks differ; an id from further ahead is a foreign one.
+_CLOCK_SKEW = timedelta(hours=24)
+_HOUR = timedelta(hours=1) // timedelta(milliseconds=1) << NUMBER_RANDOM_BITS
+
+
+class NewestIds:
+    """Yields the ids of a time window, the newest first; `requests` is how many it has sent.
+
+    The window is listed in stretches that begin at its end. Ids are numbers here, as a ULID is one
+    of 128 bits: so a crowd is cut in pieces even where all of it is of one millisecond. A stretch
+    with more ids than a page of a listing holds is crowded. Then the end of the crowd is sought:
+    first where it is if ids come at an even rate, then ever further behind the page.
+    """
+
+    def __init__(
+        self,
+        store: ObjectReader,
+        since: datetime,
+        until: datetime | None,
+        now: datetime,
+        before: str | None = None,
+    ) -> None:
+        self.requests = 0
+        self._store = store
+        self._since = execution_number(first_execution_id(since))
+        self._end = execution_number(before or last_execution_id(until or now + _CLOCK_SKEW))
+        self._end += before is None
+        # What is ahead of our clock is next to nothing, and listed with what is before it.
+        present = execution_number(last_execution_id(now))
+        self._present = self._end if before or until else min(present, self._end)
+        self._length = _HOUR
+        # Behind the last crowded page, whose ids are so far apart in all.
+        self._behind: int | None = None
+        self._span = 1
+        self._gallop = _GALLOP
+        self._is_even = True
+
+    def __iter__(self) -> Iterator[str]:
+        """List until the window is at its end, or nobody asks for more."""
+        start = self._present - self._length
+        while self._end > self._since:
+            start = max(self._since, start)
+            ids, behind = self._page(start)
+            if behind is None:
+                yield from reversed(ids)
+                self._end, self._present = start, min(self._present, start)
+                if ids:
+                    self._is_even, self._gallop = True, _GALLOP
+            else:
+                self._behind, self._span = behind, behind - execution_number(ids[0])
+            start = self._next_start(len(ids), is_crowded=behind is not None)
+
+    def _next_start(self, count: int, *, is_crowded: bool) -> int:
+        if self._behind is not None and self._behind >= self._end:
+            # The crowded page itself comes next.
+            self._behind, self._length = None, self._span
+            return self._end - self._length
+        if self._behind is None:
+            self._length *= _LENGTHEN if count < _FEW_IDS else 2
+            return self._end - self._length
+        left = self._present - self._behind
+        if left <= _PAGES_ON * self._span:
+            return self._behind
+        if self._is_even:
+            self._is_even = count > 0 and not is_crowded
+            return max(self._behind, self._present - self._span // 2)
+        length = min(self._gallop * self._span, left // 2)
+        self._gallop *= _GALLOP
+        return self._behind + length
+
+    def _page(self, start: int) -> tuple[list[str], int | None]:
+        """Return the ids from a number on; where there are more, the number to go on at as well."""
+        last_key = key_after_execution(numbered_execution_id(self._end - 1))
+        listed = self._store.list_prefixes(
+            EXECUTIONS_PREFIX, EXECUTIONS_PREFIX + numbered_execution_id(start)
+        )
+        ids: list[str] = []
+        for number, prefix in enumerate(listed):
+            self.requests += number % _PAGE_IDS == 0
+            if prefix > last_key:
+                return ids, None
+            execution_id = parse_execution_prefix(prefix)
+            if execution_id is not None:
+                ids.append(execution_id)
+            if number % _PAGE_IDS == _PAGE_IDS - 1 and ids:
+                behind = execution_number(ids[-1]) + 1
+                return ids, behind if behind < self._end else None
+        self.requests += not ids
+        return ids, None

@@ -59,7 +59,11 @@ test-localstack: $(INSTALLED) $(LOCALSTACK_LOCKED) ## run the tests that need a 
 
 .PHONY: test-browser
 test-browser: $(INSTALLED) $(BROWSER_LOCKED) ## run the tests of the web pages in Chromium: apt-get install chromium
-	$(BIN)/pytest tests/browser -m browser $(PYTEST_ARGS)
+	$(BIN)/pytest tests/browser -m browser -n 2 $(PYTEST_ARGS)
+
+.PHONY: bench-pages
+bench-pages: $(INSTALLED) $(BROWSER_LOCKED) ## measure the web pages on large buckets, in Chromium
+	@$(BIN)/python -m tests.browser.targets
 
 .PHONY: bench
 bench: $(INSTALLED) $(BENCH_LOCKED) ## measure beside awscli, s5cmd, rclone, boto3 (BENCH_ARGS=--help for more); needs nginx

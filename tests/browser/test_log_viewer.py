@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.conftest import OpenTab, Tab
-from tests.browser.huge_log import LINE_BYTES, HugeLog, serving_huge_log
-from tests.support.executions import put_execution
+from tests.browser.static_store import BUCKET, LINE_BYTES, StaticStore, huge_log, serving_store
+from tests.support.executions import make_id, make_record, put_execution
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
 from tests.support.serving import Serve, Server
@@ -39,17 +40,14 @@ def memory_bytes(pid: int) -> int:
 
 
 def test_a_log_of_5_gib_opens_anywhere_at_once(
-    new_tab: OpenTab,
-    serve: Serve,
-    s3: S3Client,
-    bucket: str,
-    s3env: dict[str, str],
+    new_tab: OpenTab, serve: Serve, s3env: dict[str, str]
 ) -> None:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"placeholder"}, **ENDED)
-    size = 5 * 1024 * MIB
-    huge = HugeLog(s3env["AWS_ENDPOINT_URL"], f"{execution_id}/logs/stdout.log", size)
-    with serving_huge_log(huge) as endpoint:
-        server = serve(env={"AWS_ENDPOINT_URL": endpoint})
+    execution_id, size = make_id(), 5 * 1024 * MIB
+    root = f"executions/{execution_id}/"
+    record = json.dumps(make_record(execution_id, **ENDED)).encode()
+    huge = StaticStore({f"{root}metadata.json": record, f"{root}logs/stdout.log": huge_log(size)})
+    with serving_store(huge) as endpoint:
+        server = serve(env={"AWS_ENDPOINT_URL": endpoint, "ORCHESTRATOR_BUCKET": BUCKET})
         server.get("/ui/")
         before = memory_bytes(server.process.pid)
         tab = new_tab()
@@ -227,7 +225,7 @@ def test_a_storage_that_is_slow_or_away_is_waited_for(
 def test_a_running_test_is_followed_to_its_end(
     new_tab: OpenTab, serve: Serve, cli_process: Processes, bucket: str
 ) -> None:
-    script = "i=0; while [ $i -lt 80 ]; do i=$((i+1)); echo line $i; sleep 0.1; done; exit 3"
+    script = "i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; sleep 0.1; done; exit 3"
     run = cli_process.start("run", "--live", "1s", "--", "sh", "-c", script)
     assert run.stderr is not None
     execution_id = run.stderr.readline().decode().split()[-1]
@@ -248,11 +246,11 @@ def test_a_running_test_is_followed_to_its_end(
     tab.page.keyboard.press("j")
     link = tab.page.url
     assert "#o=" in link
-    tab.wait_for_row("line 80")
+    tab.wait_for_row("line 60")
     assert run.wait(30) == 3
     tab.wait("() => document.getElementById('status').textContent.includes('has ended')")
     texts = tab.page.locator(".row code").all_inner_texts()
-    assert [text for text in texts if text] == [f"line {number + 1}" for number in range(80)]
+    assert [text for text in texts if text] == [f"line {number + 1}" for number in range(60)]
     chosen = tab.text(".row.selected code")
     other = new_tab()
     other.page.goto(link)

@@ -52,8 +52,8 @@ class Tab:
     seen: Seen
 
     def open(self, url: str) -> None:
-        """Open an address and wait until nothing is fetched any more."""
-        self.page.goto(url, wait_until="networkidle")
+        """Open an address and wait until what it has is there."""
+        self.page.goto(url, wait_until="load")
 
     def text(self, selector: str) -> str:
         return str(self.page.inner_text(selector))

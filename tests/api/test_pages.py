@@ -256,6 +256,7 @@ def test_lines_searches_and_errors_of_a_log(
     assert server.get(f"{base}/errors").json() == {
         "known": True,
         "errors": [{"offset": at, "line": 250_000}],
+        "searched_bytes": len(log),
     }
     part = server.get(f"{base}/bytes?offset={at}&length=5")
     assert (part.data, part.headers["x-log-line"]) == (b"ERROR", "249999")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.conftest import RunCommand
 from tests.support.executions import put_execution
+from tests.support.faults import Answer
+from tests.support.proxy import Proxy
 from tests.support.running import Processes
 
 if TYPE_CHECKING:
-    import pytest
     from mypy_boto3_s3 import S3Client
 
 PAGES = "https://tests.example/orchestrator"
@@ -74,3 +78,48 @@ def test_an_index_says_where_lines_and_errors_are(
     assert "1 line," in cli("index", execution_id).ok().err
     tail = s3.get_object(Bucket=bucket, Key=f"{base}/tail/stdout.log")["Body"].read()
     assert tail == b"one\n"
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 9 * 1024**2])
+def test_what_stores_a_log_indexes_it(
+    cli: RunCommand,
+    cli_process: Processes,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    tmp_path: Path,
+    size_bytes: int,
+) -> None:
+    log = tmp_path / "stdout.log"
+    log.write_bytes(b"%07d\n" * (size_bytes // 8) % tuple(range(size_bytes // 8)) + b"Error\n")
+    (tmp_path / "stderr.log").write_bytes(b"Error: small\n")
+    fed = cli("new").ok().out.strip()
+    cli("upload", fed, "-", "--name", "logs/stdout.log", stdin=log.read_bytes()).ok()
+    uploaded = cli("new").ok().out.strip()
+    cli("upload", uploaded, str(log), str(tmp_path / "stderr.log")).ok()
+    ran = cli_process.run("run", "--", "cat", str(log)).ok().err.split()
+    executions = [uploaded, fed, next(word for word in ran if len(word) == 26)]
+    for execution_id in executions:
+        written = derived(s3, bucket, execution_id)
+        # As `index` computes it, from what is stored. A small log needs none.
+        assert list(written) == ["logs/stdout.log.json.gz", "tail/stdout.log"]
+        cli("index", execution_id).ok()
+        again = derived(s3, bucket, execution_id)
+        assert {name: again[name] for name in written} == written
+        assert len(json.loads(gzip.decompress(written["logs/stdout.log.json.gz"]))["errors"]) == 1
+    # Who may not store it stores the log all the same.
+    recorder.inject(Answer(403, "AccessDenied"), operation="PutObject", key="derived/")
+    denied = cli("new").ok().out.strip()
+    cli("upload", denied, str(log)).ok()
+    assert not derived(s3, bucket, denied)
+
+
+def derived(s3: S3Client, bucket: str, execution_id: str) -> dict[str, bytes]:
+    """Return what is stored below derived/ for an execution, by name."""
+    prefix = f"derived/{execution_id}/"
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+    keys = [one["Key"] for one in listed]
+    return {
+        key.removeprefix(prefix): s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        for key in keys
+    }

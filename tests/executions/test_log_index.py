@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator_cli.core.executions.logs.index import index_log, parse_index
+from orchestrator_cli.core.executions.logs.index import LogIndexer, index_log, parse_index
 
 LOG = b"one\nERROR two\n" * 150_000
-HONEST = index_log([LOG], len(LOG), "etag")
+HONEST = index_log([LOG], "etag")
 
 
 def read(record: Any) -> object:
@@ -58,3 +58,20 @@ def test_an_index_that_is_larger_than_any_is_not_unpacked() -> None:
     assert parse_index(content, len(LOG), "etag") is None
     assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
     tracemalloc.stop()
+
+
+def test_errors_are_looked_for_as_far_as_is_wanted() -> None:
+    log = b"fine\n" * 8_000 + b"Error \xff\n" + b"fine\n" * 60_000 + b"Error: late"
+    for most, errors in ((100_000, [8_000]), (None, [8_000, 68_001])):
+        indexer = LogIndexer(most)
+        for at in range(0, len(log), 7_000):
+            indexer.add(log[at : at + 7_000])
+        index = indexer.finish("etag")
+        assert parse_index(index.to_bytes(), len(log), "etag") == index
+        assert [line for _, line in index.errors] == errors
+        assert [log[:offset].count(b"\n") for offset, _ in index.errors] == errors
+        assert (index.size_bytes, index.line_count) == (len(log), 68_001)
+        # Who goes on behind begins with a line.
+        assert 100_000 <= index.searched_bytes <= (len(log) if most is None else 110_000)
+        assert log[index.searched_bytes - 1 :][:1] == (b"e" if most is None else b"\n")
+        assert indexer.tail == log[-65_536:]

@@ -41,7 +41,7 @@ class LogIndexes:
         index = read_index(self._store, execution_id, name, head.size_bytes, log[1])
         if index is None and computes and 0 < head.size_bytes <= MAX_COMPUTED_BYTES:
             blocks = iter_range(self._store, head.key, 0, head.size_bytes)
-            index = index_log(blocks, head.size_bytes, log[1])
+            index = index_log(blocks, log[1])
         self._keep(log, index)
         return index
 

@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator_cli.api.logs.final_log import FinalLog
 from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogSource
 from orchestrator_cli.core.executions.logs.ansi import ESCAPE
-from orchestrator_cli.core.executions.logs.index import ERROR_PATTERNS
+from orchestrator_cli.core.executions.logs.index import ERROR_PATTERN
 from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
 from orchestrator_cli.core.executions.logs.search import whole_lines
 from orchestrator_cli.core.s3.part_plan import MIB
@@ -43,7 +43,7 @@ class SearchQuery:
     def pattern(self) -> LinePattern:
         """Return what matches a line. Raises UsageError."""
         if self.mode is SearchMode.ERRORS:
-            return LinePattern(ERROR_PATTERNS)
+            return LinePattern([ERROR_PATTERN])
         return LinePattern([self.text], self.ignore_case, literal=self.mode is SearchMode.TEXT)
 
 

@@ -22,6 +22,7 @@ class LogErrors(BaseModel):
 
     known: bool = Field(description="False where nobody has made an index of the log.")
     errors: list[LinePlace]
+    searched_bytes: int = Field(description="Behind so many bytes, nobody has looked for errors.")
 
 
 class LogSearchQuery(BaseModel):

@@ -134,7 +134,8 @@ async def get_errors(request: Request, execution_id: Id, name: LogName) -> Respo
         index = services.logs.index(execution_id, name)
         found = index.errors if index else []
         errors = [{"offset": offset, "line": line + 1} for offset, line in found]
-        return {"known": index is not None, "errors": errors}
+        searched = index.searched_bytes if index else 0
+        return {"known": index is not None, "errors": errors, "searched_bytes": searched}
 
     return json_answer(await services.workers.run_read(known))
 

@@ -31,6 +31,8 @@ function start() {
     if (view.atEnd) $("new-lines").hidden = true;
   });
   const errors = [];
+  // Behind so many bytes, nobody has looked for errors.
+  let searched = 0;
   let anchor = null;
   let touched = false;
 
@@ -99,14 +101,15 @@ function start() {
     const known = await (await log.request(`${log.api}/errors`)).json();
     if (known.known) {
       addErrors(known.errors);
+      searched = known.searched_bytes;
       await view.renumber();
-      return;
+      if (errors.length || searched >= log.size) return;
     }
     if (!first) return;
     const all = log.size <= SEARCHED_WHOLE_BYTES;
     const stop = new AbortController();
     addEventListener("pagehide", () => stop.abort());
-    const query = { mode: "errors", limit: all ? 1000 : 1 };
+    const query = { mode: "errors", from: searched, limit: all ? 1000 : 1 };
     await search(log.api, query, (found, last) => {
       addErrors(found);
       if (errors.length) first();
@@ -123,9 +126,9 @@ function start() {
     const here = view.marks.selected?.start ?? view.top?.start ?? 0;
     const next = step > 0 ? errors.find((one) => one > here) : errors.filter((one) => one < here).at(-1);
     if (next !== undefined) return select(next, next + 1, "middle");
-    if (step > 0 && log.size > SEARCHED_WHOLE_BYTES) {
+    if (step > 0 && log.size > SEARCHED_WHOLE_BYTES && searched < log.size) {
       tell("search", "looking for the next error");
-      const query = { mode: "errors", from: here + 1, limit: 1 };
+      const query = { mode: "errors", from: Math.max(here + 1, searched), limit: 1 };
       let found = null;
       await search(log.api, query, (hits, last) => {
         found = hits[0] ?? found;

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
-from orchestrator_cli.core.executions.logs.search import whole_lines
+from orchestrator_cli.core.executions.logs.search import MAX_LINE_BYTES
 from orchestrator_cli.core.s3.part_plan import MIB
 
 INDEX_VERSION = 1
 POINT_BYTES = MIB
 MAX_ERROR_LINES = 1000
 TAIL_BYTES = 64 * 1024
+INDEX_TYPE = "application/gzip"
+TAIL_TYPE = "text/plain; charset=utf-8"
+# What is looked at twice stays in the processor's cache.
+_STEP_BYTES = 64 * 1024
 # What a point or a line takes at most in the text of an index.
 _ENTRY_BYTES = 64
-# Words by which programs say that something went wrong; "0 errors" says that nothing did.
-ERROR_PATTERNS = (
-    r"\b(?:ERROR|FATAL|FAILED|FAILURE|PANIC|CRITICAL)\b",
-    r"\b(?:Error|Exception|Traceback|Failed|Fatal|Panic)\b",
-    r"\b[A-Za-z]+(?:Error|Exception)\b",
-    r"\b(?:error|fatal|panic):",
-    r"[Ss]egmentation fault",
+# Words by which programs say that something went wrong; "0 errors" says that nothing did. It is
+# one expression, as RE2 looks at each byte once for it, and once for each of several.
+ERROR_PATTERN = (
+    r"\b(?:ERROR|FATAL|FAILED|FAILURE|PANIC|CRITICAL|Traceback|Failed|Fatal|Panic|"
+    r"[A-Za-z]*(?:Error|Exception))\b|\b(?:error|fatal|panic):|[Ss]egmentation fault"
 )
+# No letter of it is outside of ASCII: so it does not matter what such bytes stand for.
+_AS_ASCII = bytes(range(128)) + b"?" * 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,8 @@ class LogIndex:
     """Where lines are in one log, which is known by its size and ETag (without quotes).
 
     `points` are (offset in bytes, newlines before it), a mebibyte apart; `errors` are (offset,
-    newlines before it) of lines that tell of an error, the first thousand of them.
+    newlines before it) of lines that tell of an error, the first thousand of them. Behind the
+    first `searched_bytes` nobody has looked for errors.
     """
 
     size_bytes: int
@@ -44,6 +50,7 @@ class LogIndex:
     line_count: int
     points: list[tuple[int, int]] = field(default_factory=list)
     errors: list[tuple[int, int]] = field(default_factory=list)
+    searched_bytes: int = 0
 
     def point_before(self, offset: int) -> tuple[int, int]:
         """Return the last point at or before an offset."""
@@ -64,6 +71,7 @@ class LogIndex:
             "line_count": self.line_count,
             "points": [{"offset": offset, "line": line} for offset, line in self.points],
             "errors": [{"offset": offset, "line": line} for offset, line in self.errors],
+            "searched_bytes": self.searched_bytes,
         }
         return gzip.compress(json.dumps(record, separators=(",", ":")).encode(), mtime=0)
 
@@ -84,56 +92,84 @@ def parse_index(content: bytes, log_size_bytes: int, etag: str) -> LogIndex | No
             return None
         count = _checked(record["line_count"], log_size_bytes)
         points, errors = (_pairs(record[name], log_size_bytes) for name in ("points", "errors"))
-        return LogIndex(log_size_bytes, etag, count, points, errors)
+        searched = _checked(record.get("searched_bytes", log_size_bytes), log_size_bytes)
+        return LogIndex(log_size_bytes, etag, count, points, errors, searched)
     except (zlib.error, ValueError, KeyError, TypeError):
         return None
 
 
-def index_log(blocks: Iterable[bytes | memoryview], size_bytes: int, etag: str) -> LogIndex:
-    """Compute the index of a log from its bytes, which pass by once."""
-    counter = _LineCounter()
-    errors: list[tuple[int, int]] = []
-    pattern = LinePattern(ERROR_PATTERNS)
-    offset = line = 0
-    for block in whole_lines(counter.watch(blocks)):
-        if len(errors) < MAX_ERROR_LINES:
-            errors += _error_lines(pattern, block, offset, line)
-        offset += len(block)
-        line += block.count(b"\n")
-    errors = errors[:MAX_ERROR_LINES]
-    return LogIndex(size_bytes, etag, counter.lines, counter.points, errors)
+def index_log(blocks: Iterable[bytes | memoryview], etag: str) -> LogIndex:
+    """Compute the index of a log from its bytes."""
+    indexer = LogIndexer()
+    for block in blocks:
+        indexer.add(bytes(block))
+    return indexer.finish(etag)
 
 
-def _error_lines(
-    pattern: LinePattern, block: bytes, offset: int, line: int
-) -> Iterator[tuple[int, int]]:
-    counted = 0
-    for start, _ in pattern.spans(block):
-        line += block.count(b"\n", counted, start)
-        counted = start
-        yield offset + start, line
+class LogIndexer:
+    """Computes the index of a log from its bytes, which pass by once, and keeps the last ones.
 
+    With `most_searched_bytes`, errors are looked for about so far and no further.
+    """
 
-class _LineCounter:
-    """Counts newlines of bytes that pass, and notes how many there are before each mebibyte."""
+    def __init__(self, most_searched_bytes: int | None = None) -> None:
+        self.tail = b""
+        self.size_bytes = 0
+        self._lines = 0
+        self._points: list[tuple[int, int]] = []
+        self._errors: list[tuple[int, int]] = []
+        self._pattern = LinePattern([ERROR_PATTERN])
+        self._most_searched = sys.maxsize if most_searched_bytes is None else most_searched_bytes
+        # What is behind the last newline, and where it and its line begin.
+        self._held = bytearray()
+        self._searched = 0, 0
 
-    def __init__(self) -> None:
-        self.lines = 0
-        self.points: list[tuple[int, int]] = []
-        self._offset = 0
+    def add(self, block: bytes) -> None:
+        """Take the next bytes."""
+        self.tail = (self.tail + block[-TAIL_BYTES:])[-TAIL_BYTES:]
+        for at in range(0, len(block), _STEP_BYTES):
+            step = block[at : at + _STEP_BYTES]
+            self._count(step)
+            if len(self._errors) < MAX_ERROR_LINES and self._searched[0] < self._most_searched:
+                self._add_lines(step)
 
-    def watch(self, blocks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-        for block in blocks:
-            content = bytes(block)
-            at = 0
-            while at < len(content):
-                if self._offset % POINT_BYTES == 0:
-                    self.points.append((self._offset, self.lines))
-                end = min(len(content), at + POINT_BYTES - self._offset % POINT_BYTES)
-                self.lines += content.count(b"\n", at, end)
-                self._offset += end - at
-                at = end
-            yield content
+    def finish(self, etag: str) -> LogIndex:
+        """Return the index of what has passed by, the content that the ETag stands for."""
+        if self._searched[0] + len(self._held) == self.size_bytes:
+            # It was searched to its end.
+            self._search(bytes(self._held))
+            self._held.clear()
+        errors, searched = self._errors[:MAX_ERROR_LINES], self._searched[0]
+        return LogIndex(self.size_bytes, etag, self._lines, self._points, errors, searched)
+
+    def _count(self, block: bytes) -> None:
+        at = 0
+        while at < len(block):
+            if self.size_bytes % POINT_BYTES == 0:
+                self._points.append((self.size_bytes, self._lines))
+            end = min(len(block), at + POINT_BYTES - self.size_bytes % POINT_BYTES)
+            self._lines += block.count(b"\n", at, end)
+            self.size_bytes += end - at
+            at = end
+
+    def _add_lines(self, block: bytes) -> None:
+        end = block.rfind(b"\n") + 1
+        if end == 0 and len(self._held) + len(block) > MAX_LINE_BYTES:
+            end = len(block)
+        if end:
+            self._search(bytes(self._held) + block[:end])
+            self._held.clear()
+        self._held += block[end:]
+
+    def _search(self, lines: bytes) -> None:
+        offset, line = self._searched
+        counted = 0
+        text = lines if lines.isascii() else lines.translate(_AS_ASCII)
+        for start, _ in self._pattern.spans(text):
+            line += lines.count(b"\n", counted, start)
+            counted = start
+            self._errors.append((offset + start, line))
+        self._searched = offset + len(lines), line + lines.count(b"\n", counted)
 
 
 def _pairs(entries: list[dict[str, Any]], most: int) -> list[tuple[int, int]]:

@@ -15,20 +15,19 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key
 from orchestrator_cli.core.executions.logs.finding import list_logs
 from orchestrator_cli.core.executions.logs.index import (
+    INDEX_TYPE,
     TAIL_BYTES,
+    TAIL_TYPE,
     LogIndex,
-    index_log,
+    LogIndexer,
     max_index_bytes,
     parse_index,
 )
 from orchestrator_cli.core.executions.record.status_probe import read_raw_record
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.types import ObjectSummary, PutOutcome
+from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.download.range_reader import iter_range
-
-_INDEX_TYPE = "application/gzip"
-_TAIL_TYPE = "text/plain; charset=utf-8"
 
 
 class IndexedLog(NamedTuple):
@@ -46,14 +45,12 @@ def index_execution(store: ArtifactStore, execution_id: str) -> Iterator[Indexed
     Raises NotFoundError, ArchivedError.
     """
     for name, log in list_logs(store, execution_id, partial(read_raw_record, store)).logs.items():
-        index = _read(store, log)
-        tail = (
-            bytes(store.get_range(log.key, max(0, log.size_bytes - TAIL_BYTES), TAIL_BYTES))
-            if (log.size_bytes)
-            else b""
-        )
-        _put(store, log_index_key(execution_id, name), index.to_bytes(), _INDEX_TYPE)
-        _put(store, log_tail_key(execution_id, name), tail, _TAIL_TYPE)
+        indexer = LogIndexer()
+        for block in iter_range(store, log.key, 0, log.size_bytes) if log.size_bytes else ():
+            indexer.add(bytes(block))
+        index = indexer.finish(log.etag)
+        _put(store, log_index_key(execution_id, name), index.to_bytes(), INDEX_TYPE)
+        _put(store, log_tail_key(execution_id, name), indexer.tail, TAIL_TYPE)
         yield IndexedLog(name, log.size_bytes, index.line_count, len(index.errors))
 
 
@@ -74,11 +71,6 @@ def read_tail(store: ObjectReader, execution_id: str, name: str) -> bytes:
         return store.get(log_tail_key(execution_id, name), TAIL_BYTES).content
     except (NotFoundError, IntegrityError, ArchivedError):
         return b""
-
-
-def _read(store: ArtifactStore, log: ObjectSummary) -> LogIndex:
-    blocks = iter_range(store, log.key, 0, log.size_bytes) if log.size_bytes else iter(())
-    return index_log(blocks, log.size_bytes, log.etag)
 
 
 def _put(store: ArtifactStore, key: str, content: bytes, content_type: str) -> None:

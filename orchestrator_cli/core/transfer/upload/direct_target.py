@@ -53,6 +53,11 @@ class DirectTarget:
         """Whether the server is known to verify SHA-256 on arrival."""
         return self._server.verifies_sha256
 
+    @property
+    def keeps_indexes(self) -> bool:
+        """Whether the index of a log can be stored beside it."""
+        return True
+
     def listed_etags(self) -> Callable[[str], str]:
         """Return what lists, page by page, the keys that it is asked about."""
         return StoredEtags(self._list_page).etag_of

@@ -28,6 +28,11 @@ class UploadTarget(Protocol):
         """Whether the storage is known to verify SHA-256 on arrival; else an MD5 goes along."""
         ...
 
+    @property
+    def keeps_indexes(self) -> bool:
+        """Whether the index of a log can be stored beside it."""
+        ...
+
     def listed_etags(self) -> Callable[[str], str] | None:
         """Return what tells of keys in ascending order which ETag they have, "" for a free one.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,12 @@ from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
+from orchestrator_cli.core.transfer.upload.log_indexing import (
+    IndexedStream,
+    index_file,
+    is_indexed,
+    store_index,
+)
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import TransferStats
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
@@ -150,6 +157,8 @@ class Uploader:
         except OSError as error:
             result = unreadable_result(item, error)
         self._engine.observer.uploaded(result, max(0.0, time.monotonic() - began))
+        if result.outcome is PutOutcome.CREATED and is_indexed(self._target, item):
+            yield from index_file(self._engine, self._target, item, result.size_bytes)
         return result
 
     def _upload_small(self, item: PlannedFile) -> Operation[UploadResult]:
@@ -241,8 +250,9 @@ def upload_stream(
 ) -> UploadResult:
     """Store a stream under the item's key; what can fail alone is in the result."""
     upload = StreamUpload(engine, target, item.key, item.content_type)
+    indexed = IndexedStream(stream) if is_indexed(target, item) else None
     try:
-        outcome, checksum = upload.run(stream)
+        outcome, checksum = upload.run(indexed or stream)
     except OrchestratorError as error:
         if error.is_fatal:
             engine.observer.failed(error)
@@ -252,4 +262,7 @@ def upload_stream(
         stored = StoredChecksum(checksum) if checksum else None
         result = done(item, upload.size_bytes, outcome, stored, upload.count)
     engine.observer.uploaded(result, None)
+    if indexed and indexed.indexer and result.outcome is PutOutcome.CREATED:
+        with contextlib.suppress(OrchestratorError):
+            engine.connection.run(store_index(target, item.key, indexed.indexer))
     return result

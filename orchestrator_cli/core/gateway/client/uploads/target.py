@@ -60,6 +60,11 @@ class GatewayTarget:
         """Whether the storage is known to verify SHA-256 on arrival."""
         return not self._uploads.terms.content_md5 or self._checks_sha256 is True
 
+    @property
+    def keeps_indexes(self) -> bool:
+        """Whether the index of a log can be stored: no, a token uploads files of its execution."""
+        return False
+
     def listed_etags(self) -> None:
         """Return None: the server looks at each file that is offered."""
 

@@ -60,6 +60,11 @@ class ExecutionList:
     looked_back_to: datetime | None
 
     @property
+    def is_short(self) -> bool:
+        """Whether it has fewer rows than fit."""
+        return len(self.rows) < ROWS
+
+    @property
     def asks_more(self) -> bool:
         """Whether a filter is set that is seldom needed."""
         return not _SELDOM.isdisjoint(self.asked)

@@ -258,6 +258,9 @@ def test_lines_searches_and_errors_of_a_log(
         "errors": [{"offset": at, "line": 250_000}],
         "searched_bytes": len(log),
     }
+    why = f"/ui/executions/{execution_id}/why"
+    place = f"../{execution_id}/logs/stdout#o={at}-{at + 1}"
+    assert server.get(why).headers["location"] == place
     part = server.get(f"{base}/bytes?offset={at}&length=5")
     assert (part.data, part.headers["x-log-line"]) == (b"ERROR", "249999")
     cli("index", execution_id).ok()

@@ -158,14 +158,15 @@ def test_finding_out_why_a_run_failed_by_keyboard_alone(
     )
     server = serve()
     tab = new_tab(permissions=["clipboard-read", "clipboard-write"])
-    tab.page.goto(f"{server.url}/ui/executions/{execution_id}")
-    for _ in range(50):
-        tab.page.keyboard.press("Tab")
-        if tab.page.evaluate("document.activeElement.textContent") == "stdout":
-            break
-    tab.page.keyboard.press("Enter")
-    # It opens at the first error.
-    tab.wait(SELECTED, "the ```door```")
+    for page, link in (("", "first error"), (f"executions/{execution_id}", "stdout")):
+        # From the list it is one step; a log opens at its first error, too.
+        tab.page.goto(f"{server.url}/ui/{page}")
+        for _ in range(50):
+            tab.page.keyboard.press("Tab")
+            if tab.page.evaluate("document.activeElement.textContent") == link:
+                break
+        tab.page.keyboard.press("Enter")
+        tab.wait(SELECTED, "the ```door```")
     assert tab.text(".row.selected .gutter") == "30001"
     tab.page.keyboard.press("n")
     tab.wait(SELECTED, "91 == 100")

@@ -13,6 +13,7 @@ from orchestrator_cli.api.guard.middleware import TOKENS
 from orchestrator_cli.api.pages.comparison import compare_executions
 from orchestrator_cli.api.pages.execution_list import asked_for, list_page
 from orchestrator_cli.api.pages.execution_view import ExecutionViewer, Place
+from orchestrator_cli.api.pages.failure import failure_address
 from orchestrator_cli.api.pages.links import sign_files
 from orchestrator_cli.api.pages.log_view import log_view
 from orchestrator_cli.api.pages.rendering import render_page
@@ -60,6 +61,15 @@ async def get_execution(request: Request, execution_id: str) -> Response:
     return await _page(request, "execution.html", read)
 
 
+@router.get(_EXECUTION + "/why")
+async def get_failure(request: Request, execution_id: str) -> Response:
+    def find(services: Services) -> Response:
+        address = failure_address(services.reads, services.logs, execution_id)
+        return RedirectResponse(f"../{address}", 303, {"Cache-Control": "no-store"})
+
+    return await _answer(request, find)
+
+
 @router.get(_EXECUTION + "/logs/{name}")
 async def get_log_page(request: Request, execution_id: str, name: str) -> Response:
     def read(services: Services) -> dict[str, Any]:
@@ -82,14 +92,15 @@ async def _page(
     request: Request, template: str, read: Callable[[Services], dict[str, Any]]
 ) -> Response:
     """Render what is read, or say on a page why it cannot be."""
+    return await _answer(request, lambda services: render_page(request, template, **read(services)))
+
+
+async def _answer(request: Request, make: Callable[[Services], Response]) -> Response:
+    """Return what is made in a thread, or a page that says why it cannot be."""
     services = services_of(request)
-
-    def make() -> Response:
-        return render_page(request, template, **read(services))
-
     try:
         async with asyncio.timeout(_PAGE_SECONDS):
-            return await services.workers.run_read(make)
+            return await services.workers.run_read(lambda: make(services))
     except TimeoutError:
         hint = "Reload the page in a while."
         message = "The storage does not answer."

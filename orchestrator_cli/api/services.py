@@ -20,7 +20,8 @@ from orchestrator_cli.api.worker_pool import BoundedWorkerPool
 class Services:
     """The two sides of a bucket, the threads that work on them, and what is counted.
 
-    `most_wait_seconds` is how long a request may wait for more of a log.
+    `most_wait_seconds` is how long a request may wait for more of a log. `viewers` are addresses
+    that the address of a file is put behind, by the end of the file's name.
     """
 
     reads: ReadService
@@ -28,6 +29,7 @@ class Services:
     workers: BoundedWorkerPool
     metrics: ServerMetrics
     most_wait_seconds: float = 20.0
+    viewers: dict[str, str] = field(default_factory=dict)
     readiness: Readiness = field(init=False)
     logs: LogService = field(init=False)
     listeners: LogListeners = field(init=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -150,8 +150,9 @@ def test_it_works_below_a_path_behind_a_proxy(
     new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     files = {"logs/stdout.log": b"one\nERROR: two\n", "artifacts/screenshots/a.svg": SVG}
+    files["artifacts/traces/a b.pcap"] = b"trace"
     execution_id = put_execution(s3, bucket, files=files, test_suite="smoke", **ENDED)
-    server, tab = serve(), new_tab()
+    server, tab = serve("--viewer", ".pcap=https://viewer.example/#!/?url="), new_tab()
     outside: list[str] = []
 
     def strip(route: Any) -> None:
@@ -169,6 +170,13 @@ def test_it_works_below_a_path_behind_a_proxy(
     tab.wait_for_row("ERROR: two")
     tab.open(f"{server.url}/below/it/ui/compare/{execution_id}/{execution_id}")
     assert "2 lines tell the same" in tab.text("main")
+    tab.open(f"{server.url}/below/it/ui/executions/{execution_id}?dir=artifacts/traces")
+    link = tab.page.get_by_role("link", name="View a b.pcap").get_attribute("href")
+    viewer, _, address = str(link).partition("=")
+    assert viewer == "https://viewer.example/#!/?url"
+    assert unquote(address).startswith(f"{server.url}/below/it/a/")
+    file = tab.page.request.get(unquote(address).replace("/below/it/", "/"))
+    assert (file.body(), file.headers["access-control-allow-origin"]) == (b"trace", "*")
     assert outside == []
 
 

@@ -264,6 +264,9 @@ def test_what_is_no_token(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
         ("--new-token", "a", "--scope", "upload", "--execution", "nonsense"),
         ("--new-token", "a", "--scope", "everything"),
         ("--new-token", "a", "--valid-for", "9999999d"),
+        ("--viewer", "trace.zip"),
+        ("--viewer", "=https://viewer.example/?url="),
+        ("--viewer", ".zip=javascript:alert(1)//"),
     ):
         cli("serve", "--port", "0", *options).expect(2)
 

@@ -56,7 +56,8 @@ async def get_execution(request: Request, execution_id: str) -> Response:
 
     def read(services: Services) -> dict[str, Any]:
         view = ExecutionViewer(services.reads, services.logs).view(execution_id, place)
-        return {"view": view, "signed": _signed(request, view.metadata.execution_id)}
+        signed = _signed(request, view.metadata.execution_id)
+        return {"view": view, "signed": signed, "viewers": services.viewers}
 
     return await _page(request, "execution.html", read)
 

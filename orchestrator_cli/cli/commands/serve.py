@@ -22,6 +22,19 @@ if TYPE_CHECKING:
     from orchestrator_cli.api.services import Services
 
 
+def _parse_viewers(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """Return the address of a viewer by the end of the names that it is for."""
+    found = {}
+    for value in values:
+        end, _, url = value.partition("=")
+        if not end or not url.startswith(("https://", "http://")):
+            raise click.BadParameter(f"{value!r} is not END=URL, such as trace.zip=https://…")
+        found[end] = url
+    return found
+
+
 @command(
     examples=(
         Example("for this machine", "orchestrator serve"),
@@ -31,6 +44,11 @@ if TYPE_CHECKING:
             "orchestrator serve --new-token bench-7 --scope upload --bench bench-7 >> tokens",
         ),
         Example("for others", "orchestrator serve --host 0.0.0.0 --tokens tokens"),
+        Example(
+            "with links from traces to their viewers",
+            "orchestrator serve --viewer 'trace.zip=https://trace.playwright.dev/?trace=' "
+            "--viewer '.perfetto-trace=https://ui.perfetto.dev/#!/?url='",
+        ),
     ),
     exit_codes=(0, 2, 5, 9),
     exit_meanings={
@@ -87,6 +105,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="The most time for one request.",
 )
+@click.option(
+    "--viewer",
+    "viewers",
+    metavar="END=URL",
+    multiple=True,
+    callback=_parse_viewers,
+    help="On the pages, link files whose names end so to a viewer, which gets the address of the "
+    "file behind its own. Such an address reads the files of one execution for some hours.",
+)
 @pass_app
 def serve(
     app: App,
@@ -101,6 +128,7 @@ def serve(
     expires_in: timedelta,
     concurrency: int,
     deadline: timedelta,
+    viewers: dict[str, str],
 ) -> None:
     """Serve executions, files and logs over HTTP, and take uploads.
 
@@ -123,7 +151,7 @@ def serve(
             f"{host} is not loopback, and there are no tokens",
             hint="make one with --new-token NAME, and name its file with --tokens",
         )
-    _serve(app, host, port, tokens, expires_in, concurrency, deadline)
+    _serve(app, host, port, tokens, expires_in, concurrency, deadline, viewers)
 
 
 def _make_token(
@@ -162,6 +190,7 @@ def _serve(
     expires_in: timedelta,
     concurrency: int,
     deadline: timedelta,
+    viewers: dict[str, str],
 ) -> None:
     try:
         from orchestrator_cli.api.app import make_app
@@ -179,6 +208,7 @@ def _serve(
     seconds = deadline.total_seconds()
     known = TokenFile(tokens, app.now, partial(_report_tokens, metrics))
     services = _make_services(app, expires_in, concurrency, metrics)
+    services.viewers = viewers
     services.most_wait_seconds = min(services.most_wait_seconds, seconds / 2)
     guarded = RequestGuardMiddleware(make_app(services), known, _log, seconds, metrics)
     listening = open_socket(host, port)

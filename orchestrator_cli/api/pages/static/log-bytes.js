@@ -162,3 +162,11 @@ export function countNewlines(data, start, end) {
   for (let at = data.indexOf(10, start); at >= 0 && at < end; at = data.indexOf(10, at + 1)) count += 1;
   return count;
 }
+
+export function size(bytes) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let at = 0;
+  let value = bytes;
+  for (; value >= 1024 && at < units.length - 1; at += 1) value /= 1024;
+  return at ? `${value.toFixed(1)} ${units[at]}` : `${value} B`;
+}

@@ -35,6 +35,14 @@ function copying(root) {
   }
 }
 
+// A viewer elsewhere fetches the file itself, so it needs the whole address as a browser sees it.
+function linkViewers(root) {
+  for (const link of root.querySelectorAll("a[data-viewer]")) {
+    link.href = link.dataset.viewer + encodeURIComponent(new URL(link.dataset.file, location.href));
+    link.hidden = false;
+  }
+}
+
 async function fetchPage(address) {
   const answer = await fetch(address, { headers: { Accept: "text/html" } });
   if (!answer.ok || answer.redirected) throw new Error("not the page");
@@ -88,6 +96,7 @@ async function lookFurther(table) {
 
 localTimes(document);
 copying(document);
+linkViewers(document);
 const table = document.getElementById("executions");
 if (table) {
   followRunning(table);

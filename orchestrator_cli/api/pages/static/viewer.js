@@ -1,7 +1,7 @@
 // The log viewer: what the address says, the buttons, the keys, following.
 
 import { plainText } from "./ansi.js";
-import { LogBytes } from "./log-bytes.js";
+import { LogBytes, size } from "./log-bytes.js";
 import { search, share } from "./log-search.js";
 import { LogView } from "./log-view.js";
 import { copyText } from "./page.js";
@@ -295,12 +295,4 @@ function start() {
     }
   }
   guarded(open)();
-}
-
-function size(bytes) {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let at = 0;
-  let value = bytes;
-  for (; value >= 1024 && at < units.length - 1; at += 1) value /= 1024;
-  return at ? `${value.toFixed(1)} ${units[at]}` : `${value} B`;
 }

@@ -107,7 +107,8 @@ def test_lines_of_any_length_and_content(
     log = b"first\n" + b"x" * 20_000_000 + b"END\n"
     log += b"10%\r50%\r100%\ncrlf\r\nnul \x00 bell \x07 \xff\xfe\n"
     log += b"\x1b]8;;https://example.org/x\x1b\\link\x1b]8;;\x1b\\ \x1b]0;title\x07after\n"
-    log += b"rtl \xe2\x80\xae txt\n\x1b[38;5;208morange\x1b[0m \x1b[38;2;1;2;3mtrue\x1b[0m\n"
+    log += b"rtl \xe2\x80\xae txt\n\x1b[38;5;208morange\x1b[0m \x1b[38;2;1;2;3mtrue\x1b[0m"
+    log += b" \x1b[7;31mswapped\x1b[0m \x1b[38;5;7;7minverse\x1b[27;39mnot\n"
     colours = ordinary[: border - 10 - 8 * 40] + b"\x1b[31mred begins\n"
     colours += b"still red\n" * 60 + b"\x1b[0mplain\n"
     cut = ordinary[: border - 9] + "ends in an ä\n".encode()[-9:] + "äöü€\n".encode() * 90_000
@@ -123,6 +124,9 @@ def test_lines_of_any_length_and_content(
     assert (link.get_attribute("href"), link.inner_text()) == ("https://example.org/x", "link")
     true = tab.page.get_by_text("true", exact=True)
     assert true.evaluate("(one) => one.style.color") == "rgb(1, 2, 3)"
+    swapped = tab.page.get_by_text("swapped", exact=True)
+    assert swapped.get_attribute("class") == "ansi-red-bg"
+    assert tab.page.get_by_text("inverse", exact=True).get_attribute("class") == "ansi-white-bg"
     tab.page.keyboard.press("Home")
     tab.wait_for_row("first")
     longest = tab.page.evaluate(

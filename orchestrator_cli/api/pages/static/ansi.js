@@ -13,6 +13,22 @@ class Pieces extends AnsiUp {
   constructor() {
     super();
     this.collected = [];
+    this.inverse = false;
+  }
+
+  // What the parser leaves out: foreground and background change places.
+  process_ansi(packet) {
+    const numbers = packet.text.split(";").map((one) => parseInt(one, 10));
+    for (let at = 0; at < numbers.length; at += 1) {
+      if (numbers[at] === 38 || numbers[at] === 48) at += numbers[at + 1] === 5 ? 2 : 4;
+      else if (numbers[at] === 7) this.inverse = true;
+      else if (!numbers[at] || numbers[at] === 27) this.inverse = false;
+    }
+    super.process_ansi(packet);
+  }
+
+  with_state(packet) {
+    return { ...super.with_state(packet), inverse: this.inverse };
   }
 
   transform_to_html(fragment) {
@@ -21,7 +37,8 @@ class Pieces extends AnsiUp {
   }
 }
 
-const FRESH = Object.freeze({ fg: null, bg: null, bold: false, faint: false, italic: false, underline: false, link: "", rest: "" });
+const FRESH = Object.freeze({ fg: null, bg: null, bold: false, faint: false, italic: false, underline: false, inverse: false, link: "", rest: "" });
+const PLAIN = { class_name: "ansi-plain" };
 const parser = new Pieces();
 
 export function freshState() {
@@ -44,8 +61,8 @@ export function parse(text, state) {
     parser.ansi_to_html(part);
     for (const one of parser.collected) pieces.push({ ...one, link: href });
   });
-  const { fg, bg, bold, faint, italic, underline, _buffer } = parser;
-  return { pieces, state: { fg, bg, bold, faint, italic, underline, link: href, rest: _buffer.slice(0, 128) } };
+  const { fg, bg, bold, faint, italic, underline, inverse, _buffer } = parser;
+  return { pieces, state: { fg, bg, bold, faint, italic, underline, inverse, link: href, rest: _buffer.slice(0, 128) } };
 }
 
 // Returns the state behind some bytes, of which nothing is shown.
@@ -77,7 +94,7 @@ export function fillRow(element, bytes, state) {
 function shownPiece(piece) {
   const text = piece.text.replace(CONTROLS, visible);
   const href = /^https?:\/\//i.test(piece.link) ? piece.link : "";
-  const plain = !(piece.fg || piece.bg || piece.bold || piece.faint || piece.italic || piece.underline);
+  const plain = !(piece.fg || piece.bg || piece.bold || piece.faint || piece.italic || piece.underline || piece.inverse);
   if (plain && !href) return document.createTextNode(text);
   const element = document.createElement(href ? "a" : "span");
   element.textContent = text;
@@ -87,8 +104,9 @@ function shownPiece(piece) {
     element.target = "_blank";
     element.title = href;
   }
-  colour(element, "fg", "color", piece.fg);
-  colour(element, "bg", "backgroundColor", piece.bg);
+  const [fg, bg] = piece.inverse ? [piece.bg, piece.fg ?? PLAIN] : [piece.fg, piece.bg];
+  colour(element, "fg", "color", fg);
+  colour(element, "bg", "backgroundColor", bg);
   for (const name of ["bold", "faint", "italic", "underline"]) {
     if (piece[name]) element.classList.add(`ansi-${name}`);
   }

@@ -239,6 +239,8 @@ LASTING_FAULTS = {
 
 
 UPLOADS = ("upload-small", "upload-large", "stream")
+# Once a stream is stored.
+LOOK_UP = ("HeadObject", 4)
 
 
 def is_needed(command: str, harm: str, target: Target) -> bool:
@@ -247,8 +249,12 @@ def is_needed(command: str, harm: str, target: Target) -> bool:
     Without the right to list unfinished uploads, nothing can be resumed, and all else goes on;
     `finish` only warns about them. An upload stores its files also where it cannot note before that
     it begins. `logs` asks the record only which log to show first, and the
-    heartbeat only what else is being written.
+    heartbeat only what else is being written. The index of a log, which is looked up anew for it,
+    can be made later.
     """
+    is_index = target.key.startswith("derived/") or (target.operation, target.nth) == LOOK_UP
+    if command == "stream" and is_index:
+        return False
     if command == "logs" and harm == "denied" and target.key.endswith(".json"):
         return False
     if command in UPLOADS and (target.operation, target.nth) == ("PutObject", 1):

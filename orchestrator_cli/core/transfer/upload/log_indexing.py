@@ -74,8 +74,8 @@ def index_file(
 def store_index(target: UploadTarget, key: str, indexer: LogIndexer) -> Operation[None]:
     """Store the index and the last bytes of a log. Raises what keeps them from being stored."""
     found = parse_artifact_key(key)
-    head = yield from target.head_for_compare(key)
-    if found is None or head is None or head.size_bytes != indexer.size_bytes:
+    head = yield from target.head(key)
+    if found is None or head.size_bytes != indexer.size_bytes:
         return
     execution_id, name = found[0], log_name(found[1])
     index = indexer.finish(head.etag.strip('"')).to_bytes()

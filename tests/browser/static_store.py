@@ -160,6 +160,9 @@ class _Server(ThreadingHTTPServer):
     # Of those that come at once, none has to knock twice.
     request_queue_size = 256
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that went away; what else fails, it will say."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     store: StaticStore

@@ -43,6 +43,12 @@ class FutureGroup(Generic[T]):
             while True:
                 self._settle(self._ended.get_nowait())
 
+    def wait_for_room(self, most: int) -> None:
+        """Wait until fewer than so many are left. Raises the first failure, if there is one."""
+        self.check()
+        while self._left >= most:
+            self._settle(_take(self._ended))
+
     def results(self) -> list[T]:
         """Wait and return the results in order. Raises the first failure as soon as it happens."""
         while self._left:

@@ -124,14 +124,15 @@ class LogIndexer:
         self._held = bytearray()
         self._searched = 0, 0
 
-    def add(self, block: bytes) -> None:
-        """Take the next bytes."""
-        self.tail = (self.tail + block[-TAIL_BYTES:])[-TAIL_BYTES:]
-        for at in range(0, len(block), _STEP_BYTES):
-            step = block[at : at + _STEP_BYTES]
-            self._count(step)
+    def add(self, block: bytes | bytearray, size_bytes: int | None = None) -> None:
+        """Take the next bytes: the block, or the first so many bytes of a buffer."""
+        size = len(block) if size_bytes is None else size_bytes
+        self.tail = (self.tail + block[max(0, size - TAIL_BYTES) : size])[-TAIL_BYTES:]
+        for at in range(0, size, _STEP_BYTES):
+            end = min(size, at + _STEP_BYTES)
+            self._count(block, at, end)
             if len(self._errors) < MAX_ERROR_LINES and self._searched[0] < self._most_searched:
-                self._add_lines(step)
+                self._add_lines(bytes(block[at:end]))
 
     def finish(self, etag: str) -> LogIndex:
         """Return the index of what has passed by, the content that the ETag stands for."""
@@ -142,15 +143,14 @@ class LogIndexer:
         errors, searched = self._errors[:MAX_ERROR_LINES], self._searched[0]
         return LogIndex(self.size_bytes, etag, self._lines, self._points, errors, searched)
 
-    def _count(self, block: bytes) -> None:
-        at = 0
-        while at < len(block):
+    def _count(self, block: bytes | bytearray, at: int, end: int) -> None:
+        while at < end:
             if self.size_bytes % POINT_BYTES == 0:
                 self._points.append((self.size_bytes, self._lines))
-            end = min(len(block), at + POINT_BYTES - self.size_bytes % POINT_BYTES)
-            self._lines += block.count(b"\n", at, end)
-            self.size_bytes += end - at
-            at = end
+            stop = min(end, at + POINT_BYTES - self.size_bytes % POINT_BYTES)
+            self._lines += block.count(b"\n", at, stop)
+            self.size_bytes += stop - at
+            at = stop
 
     def _add_lines(self, block: bytes) -> None:
         end = block.rfind(b"\n") + 1

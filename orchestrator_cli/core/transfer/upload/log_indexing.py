@@ -18,7 +18,7 @@ from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_OVER_BYTES
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
+from orchestrator_cli.core.transfer.upload.parts.stream_parts import StreamPart
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
@@ -28,29 +28,20 @@ _SMALL_BYTES = ARCHIVE_OVER_BYTES
 _SEARCHED_BYTES = 64 * MIB
 
 
-class IndexedStream:
-    """A stream whose bytes are indexed as they are read; `indexer` is None while it is small."""
+class PartIndexer:
+    """Indexes the parts of a stream as they are read; `indexer` is None for a small one."""
 
-    def __init__(self, stream: BinaryStream) -> None:
+    def __init__(self) -> None:
         self.indexer: LogIndexer | None = None
-        self._stream = stream
-        self._first = b""
 
-    def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill a buffer as far as there is data."""
-        read = self._stream.readinto(buffer)
-        data = bytes(buffer[:read]) if read else b""
+    def add(self, part: StreamPart) -> None:
+        """Take the next part."""
         if self.indexer is None:
-            self._first = data = self._first + data
-            if len(data) <= _SMALL_BYTES:
-                return read
-            self.indexer, self._first = LogIndexer(_SEARCHED_BYTES), b""
-        self.indexer.add(data)
-        return read
-
-    def fileno(self) -> int:
-        """Return the descriptor of the stream."""
-        return self._stream.fileno()
+            if part.part.size_bytes <= _SMALL_BYTES:
+                return
+            self.indexer = LogIndexer(_SEARCHED_BYTES)
+        for block, size_bytes in part.blocks():
+            self.indexer.add(block, size_bytes)
 
 
 def is_indexed(target: UploadTarget, item: PlannedFile) -> bool:

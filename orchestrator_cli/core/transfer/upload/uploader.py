@@ -22,7 +22,7 @@ from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.log_indexing import (
-    IndexedStream,
+    PartIndexer,
     index_file,
     is_indexed,
     store_index,
@@ -249,10 +249,11 @@ def upload_stream(
     engine: TransferEngine, target: UploadTarget, item: PlannedFile, stream: BinaryStream
 ) -> UploadResult:
     """Store a stream under the item's key; what can fail alone is in the result."""
-    upload = StreamUpload(engine, target, item.key, item.content_type)
-    indexed = IndexedStream(stream) if is_indexed(target, item) else None
+    indexed = PartIndexer()
+    watching = (indexed.add,) if is_indexed(target, item) else ()
+    upload = StreamUpload(engine, target, item.key, item.content_type, *watching)
     try:
-        outcome, checksum = upload.run(indexed or stream)
+        outcome, checksum = upload.run(stream)
     except OrchestratorError as error:
         if error.is_fatal:
             engine.observer.failed(error)
@@ -262,7 +263,7 @@ def upload_stream(
         stored = StoredChecksum(checksum) if checksum else None
         result = done(item, upload.size_bytes, outcome, stored, upload.count)
     engine.observer.uploaded(result, None)
-    if indexed and indexed.indexer and result.outcome is PutOutcome.CREATED:
+    if indexed.indexer and result.outcome is PutOutcome.CREATED:
         with contextlib.suppress(OrchestratorError):
             engine.connection.run(store_index(target, item.key, indexed.indexer))
     return result

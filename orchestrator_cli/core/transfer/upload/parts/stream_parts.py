@@ -32,15 +32,29 @@ class StreamPart(NamedTuple):
     """One part of the stream: in memory, or spooled to disk. `held` gives back what it takes."""
 
     part: Part
-    data: memoryview | None
+    buffer: bytearray | None
     spool: IO[bytes] | None
     held: ExitStack
+
+    @property
+    def data(self) -> memoryview | None:
+        """What of the buffer is the part; None where it is spooled."""
+        return None if self.buffer is None else memoryview(self.buffer)[: self.part.size_bytes]
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Return bytes at an offset in the part."""
         if self.data is not None:
             return bytes(self.data[offset_bytes : offset_bytes + size_bytes])
         return os.pread(self.spool.fileno(), size_bytes, offset_bytes) if self.spool else b""
+
+    def blocks(self) -> Iterator[tuple[bytes | bytearray, int]]:
+        """Yield its content in order, in blocks of which the first so many bytes count."""
+        if self.buffer is not None:
+            yield self.buffer, self.part.size_bytes
+            return
+        for offset in range(0, self.part.size_bytes, MIB):
+            block = self.read_at(offset, MIB)
+            yield block, len(block)
 
     def close(self) -> None:
         """Free the memory or disk it takes. What it held then is another part's."""
@@ -77,9 +91,8 @@ def read_part(
         held.callback(buffers.put, buffer)
     else:
         buffer = bytearray(limit)
-    data = memoryview(buffer)
-    filled = _fill(stream, data)
-    return StreamPart(Part(number, offset_bytes, filled), data[:filled], None, held)
+    filled = _fill(stream, memoryview(buffer))
+    return StreamPart(Part(number, offset_bytes, filled), buffer, None, held)
 
 
 def _spool_part(stream: BinaryStream, number: int, offset_bytes: int, limit: int) -> StreamPart:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
 
@@ -26,7 +26,6 @@ from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPar
 from orchestrator_cli.core.s3.part_plan import (
     BASE_PART_BYTES,
     DOUBLING,
-    MIB,
     Part,
     part_bytes,
     plan_parts,
@@ -62,8 +61,15 @@ class StreamUpload:
     """The upload of one stream. Use once."""
 
     def __init__(
-        self, engine: TransferEngine, target: UploadTarget, key: str, content_type: str
+        self,
+        engine: TransferEngine,
+        target: UploadTarget,
+        key: str,
+        content_type: str,
+        on_part: Callable[[StreamPart], object] = lambda part: None,
     ) -> None:
+        """`on_part` is called with each part, in order, once it is read."""
+        self._on_part = on_part
         self._engine = engine
         self._target = target
         self._key = key
@@ -104,6 +110,7 @@ class StreamUpload:
             if piece.part.size_bytes == 0 and number > 1:
                 return
             self.size_bytes += piece.part.size_bytes
+            self._on_part(piece)
             yield piece
             if piece.part.size_bytes < part_bytes(number):
                 return
@@ -133,7 +140,8 @@ class StreamUpload:
         try:
             for piece in pieces:
                 group.add(self._submit_part(upload_id, piece, known))
-                group.check()
+                # The next one is in memory too while it is read.
+                group.wait_for_room(_MOST_AHEAD)
             parts = group.results()
             checksum = self._session.complete(upload_id, parts, self.size_bytes, self._own_checksum)
         except OrchestratorError as error:
@@ -292,8 +300,6 @@ class StreamUpload:
 def _compare_whole(stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:
     digest = create_hash(stored.checksum.algorithm)
     for piece in closing_each(pieces):
-        offset = 0
-        while chunk := piece.read_at(offset, MIB):
-            digest.update(chunk)
-            offset += len(chunk)
+        for block, size_bytes in piece.blocks():
+            digest.update(memoryview(block)[:size_bytes])
     return digest.hexdigest() == stored.checksum.hex_digest

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
 _SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
@@ -81,6 +80,9 @@ def _entry_matches(entry: str, host: str, port: int) -> bool:
 
 
 def _is_in_network(host: str, network: str) -> bool:
+    # Loaded where it is needed: every command would pay for it.
+    from ipaddress import ip_address, ip_network
+
     try:
         return ip_address(host) in ip_network(network, strict=False)
     except ValueError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -104,6 +103,8 @@ def _custom_url(config: S3Config, endpoint_url: str) -> str:
 
 
 def _is_address(host: str) -> bool:
+    from ipaddress import ip_address
+
     try:
         ip_address(host)
     except ValueError:

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from orchestrator_cli.cli.main import cli
 from orchestrator_cli.docgen import checks, roff
 from orchestrator_cli.docgen.__main__ import list_undocumented, main, render_all
+from orchestrator_cli.docgen.benchmarks_chart import OURS
 from orchestrator_cli.docgen.command_tree import (
     PROGRAM,
     CommandReference,
@@ -305,3 +306,19 @@ def test_readme_links_lead_somewhere() -> None:
         assert (ROOT / name).exists(), target
         if anchor:
             assert anchor in _anchors((ROOT / name).read_text(encoding="utf-8")), target
+
+
+def test_readme_has_the_figures_of_the_benchmarks_page() -> None:
+    measured = json.loads(
+        (ROOT / "orchestrator_cli/docgen/text/benchmarks.json").read_text(encoding="utf-8")
+    )
+    (tools,) = (
+        one["tools"]
+        for one in measured["results"]
+        if one["workload"] == "small-upload" and one["server"] == "sink"
+    )
+    boto3, crt, ours = (
+        f"{tools[name]['wall_seconds']:.2f} s" for name in ("boto3", "boto3 with CRT", OURS)
+    )
+    (section,) = re.findall(r"^## How fast$(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    assert f"took {boto3} with it, {crt} with its CRT and {ours} with `orchestrator`" in section

@@ -41,7 +41,8 @@ http {{
     "~^GET.*location" location;
   }}
   # The CRT takes no 201 for success, and needs none: it sends no condition.
-  map "$call|$http_if_none_match" $unconditional {{
+  # nginx would compare the condition of a swap with an ETag of its own, and refuse it.
+  map "$call|$http_if_none_match$http_if_match" $unconditional {{
     default "";
     "put|" put;
     "complete|" complete;

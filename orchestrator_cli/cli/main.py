@@ -15,6 +15,7 @@ from orchestrator_cli.cli.process import (
     flush_and_exit,
     prepare_signals,
     prepare_streams,
+    was_interrupted,
 )
 from orchestrator_cli.cli.report.error_report import (
     report_error,
@@ -76,4 +77,6 @@ def _run(arguments: list[str]) -> int:
     except OrchestratorError as error:
         return report_error(error, arguments, app)
     except Exception as error:  # noqa: BLE001 - the last line of defence
+        if was_interrupted():
+            return report_interrupted(arguments)
         return report_unexpected(error, arguments, app)

@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from typing import NoReturn, TextIO
 
 from orchestrator_cli.core.base.descriptors import WaitingWriter
@@ -46,10 +47,23 @@ def _waiting_stream(stream: TextIO, buffer_bytes: int) -> TextIO:
     )
 
 
+_interrupted = threading.Event()
+
+
+def was_interrupted() -> bool:
+    """Return True once a signal has interrupted the command, whatever error that came out as.
+
+    Libraries in C make errors of their own of a KeyboardInterrupt in what they call back.
+    """
+    return _interrupted.is_set()
+
+
 def prepare_signals() -> None:
     """Make SIGTERM and SIGHUP what Ctrl-C is; the second Ctrl-C ends at once."""
+    _interrupted.clear()
 
     def interrupt(*_: object) -> None:
+        _interrupted.set()
         # A second Ctrl-C must not wait for anything, not even for the words about the first.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         raise KeyboardInterrupt

@@ -500,6 +500,31 @@ def test_a_signal_ends_a_command_that_waits(
     assert b"Traceback" not in err
 
 
+# Interrupts itself while pydantic calls back, which then raises an error of its own.
+_INTERRUPTED_IN_C = """
+import os, signal, sys
+from orchestrator_cli.cli.main import main
+
+def watch(frame, event, argument):
+    if event == "call" and frame.f_code.co_name == "_rfc3339":
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.setprofile(watch)
+main(sys.argv[1:])
+"""
+
+
+def test_a_signal_in_what_a_library_calls_back_is_an_interrupt(
+    cli_process: Processes, bucket: str
+) -> None:
+    command = (sys.executable, "-c", _INTERRUPTED_IN_C)
+    process = cli_process.start("new", "--suite", "smoke", command=command)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert b"unexpected" not in err
+
+
 # --- naming the execution --------------------------------------------------------------------
 
 

@@ -84,9 +84,9 @@ def test_requests_that_are_refused_leave_nothing(serve: Serve) -> None:
     paths += [f"/executions?since={number}x" for number in range(500)]
     paths += ["/healthz", "/metrics", "/docs"]
     heads = [request_head(path) for path in paths]
-    run_load(Load(server.port, 16, 3000, heads))
+    run_load(Load(server.port, 16, 2000, heads))
     before = resident_mib(server.process.pid)
-    run_load(Load(server.port, 16, 7000, heads))
+    run_load(Load(server.port, 16, 5000, heads))
     assert resident_mib(server.process.pid) - before < 2
 
 
@@ -101,9 +101,9 @@ def test_requests_that_are_answered_leave_nothing(tmp_path: Path) -> None:
         kinds = [one for one in build_kinds(setting) if one.serving is setting.open]
         # Each kind in turn, so that each connection sees all of them.
         heads = [kind.heads[number % len(kind.heads)] for number in range(100) for kind in kinds]
-        load = Load(setting.open.port, 16, 2000, heads)
+        load = Load(setting.open.port, 16, 1500, heads)
         assert run_load(load).statuses.keys() == {"200", "304", "307"}
         before = resident_mib(setting.open.pid)
         for _ in range(2):
             run_load(load)
-        assert resident_mib(setting.open.pid) - before < 3.5
+        assert resident_mib(setting.open.pid) - before < 2.7

@@ -14,6 +14,8 @@ from orchestrator_cli import open_bucket
 from orchestrator_cli.docgen.pages.python import python_example, render_python_page
 from tests.support.executions import read_record
 
+ROOT = Path(__file__).parents[2]
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -68,16 +70,17 @@ def test_the_program_of_the_page_is_strictly_typed(tmp_path: Path) -> None:
     wrong = python_example() + "\nexecution.finish(1)\nexecution.nonsense()\n"
     (tmp_path / "wrong.py").write_text(wrong, encoding="utf-8")
     checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-pretty", "right.py", "wrong.py"],
-        cwd=tmp_path,
+        # As strictly as this code is checked, and with what `make check` has found out already.
+        [sys.executable, "-m", "mypy", "--no-pretty", tmp_path / "right.py", tmp_path / "wrong.py"],
+        cwd=ROOT,
         check=False,
         capture_output=True,
         text=True,
     )
     first, second, summary = checked.stdout.splitlines()
-    assert first.startswith("wrong.py:")
+    assert "wrong.py:" in first
     assert 'incompatible type "int"; expected "str"' in first
-    assert second.startswith("wrong.py:")
+    assert "wrong.py:" in second
     assert 'has no attribute "nonsense"' in second
     assert summary.startswith("Found 2 errors in 1 file")
 

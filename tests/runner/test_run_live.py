@@ -115,6 +115,16 @@ def start_ticking(
     return process, command, spool.name
 
 
+def kill_ticking(cli_process: Processes, s3: S3Client, bucket: str) -> Path:
+    """Kill such a run, its command and all else of it; return the spool that is left."""
+    process, command, _ = start_ticking(cli_process, s3, bucket)
+    for group in (process.pid, command):
+        os.killpg(group, signal.SIGKILL)
+    process.wait()
+    (spool,) = spools()
+    return spool
+
+
 def let_go(process: subprocess.Popen[bytes]) -> bytes:
     """Return what the command had printed and somebody has still to read."""
     assert process.stdout is not None
@@ -151,11 +161,8 @@ def test_resumed_run_takes_back_what_its_spool_has_lost(
     cli_process: Processes, s3: S3Client, bucket: str
 ) -> None:
     """All are killed, as by a power cut that also takes what the disk had not yet."""
-    process, command, execution_id = start_ticking(cli_process, s3, bucket)
-    for group in (process.pid, command):
-        os.killpg(group, signal.SIGKILL)
-    process.wait()
-    (spool,) = spools()
+    spool = kill_ticking(cli_process, s3, bucket)
+    execution_id = spool.name
     before = live_state(s3, bucket, execution_id)
     assert not before.ended
     seen = b"".join(live(s3, bucket, execution_id))
@@ -177,11 +184,8 @@ def test_resumed_run_takes_back_what_its_spool_has_lost(
 def test_resumed_run_stores_its_spool_where_live_segments_have_other_bytes(
     cli_process: Processes, s3: S3Client, bucket: str
 ) -> None:
-    process, command, execution_id = start_ticking(cli_process, s3, bucket)
-    for group in (process.pid, command):
-        os.killpg(group, signal.SIGKILL)
-    process.wait()
-    (spool,) = spools()
+    spool = kill_ticking(cli_process, s3, bucket)
+    execution_id = spool.name
     log = spool / "logs" / OUT
     log.write_bytes(b"other\n")
     seen = live(s3, bucket, execution_id)
@@ -196,11 +200,8 @@ def test_resumed_run_stores_its_spool_where_live_segments_have_other_bytes(
 def test_resumed_run_keeps_what_its_salvaged_log_lacks(
     cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
-    process, command, execution_id = start_ticking(cli_process, s3, bucket)
-    for group in (process.pid, command):
-        os.killpg(group, signal.SIGKILL)
-    process.wait()
-    (spool,) = spools()
+    spool = kill_ticking(cli_process, s3, bucket)
+    execution_id = spool.name
     log = spool / "logs" / OUT
     with log.open("ab") as more:
         more.write(b"not live yet\n")

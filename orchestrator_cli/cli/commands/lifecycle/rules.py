@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -127,8 +128,6 @@ def plan(app: App, /, strict: bool, as_json: bool, **policy: Any) -> None:
 @pass_app
 def show(app: App, as_json: bool) -> None:
     """Show the bucket's rules, ours and those of others."""
-    from orchestrator_cli.cli.output.table import Column, table
-    from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
     from orchestrator_cli.core.retention.lifecycle.policy import OWNED_IDS
     from orchestrator_cli.core.retention.lifecycle.rule import describe_rule
@@ -138,15 +137,9 @@ def show(app: App, as_json: bool) -> None:
     if as_json:
         app.output.json({"bucket": store.bucket, **_configuration_record(present)})
         return
-    columns = (
-        Column("WHOSE"),
-        Column("RULE", cut=True, least=12),
-        Column("DOES", wrap=True, least=20),
-    )
-    with table(app.output, *columns) as shown:
-        for rule in present.rules:
-            whose = "ours" if rule.get("ID") in OWNED_IDS else "foreign"
-            shown.row(whose, printable(rule.get("ID") or "-"), describe_rule(rule))
+    ids = [rule.get("ID") for rule in present.rules]
+    whose = ["ours" if rule_id in OWNED_IDS else "foreign" for rule_id in ids]
+    _print_rules(app, "WHOSE", zip(whose, ids, map(describe_rule, present.rules), strict=True))
     if not present.rules:
         app.output.note("the bucket has no lifecycle rules")
 
@@ -164,17 +157,23 @@ def _read_plan(
 
 
 def _print_plan(app: App, plan: LifecyclePlan) -> None:
+    rows = ((str(change.action), change.rule_id, _described(change)) for change in plan.changes)
+    _print_rules(app, "WHAT", rows)
+
+
+def _print_rules(app: App, first: str, rows: Iterable[tuple[str, str | None, str]]) -> None:
+    """Print a table of rules: what the first column says of each, its id, and what it does."""
     from orchestrator_cli.cli.output.table import Column, table
     from orchestrator_cli.core.base.text import printable
 
     columns = (
-        Column("WHAT"),
+        Column(first),
         Column("RULE", cut=True, least=12),
         Column("DOES", wrap=True, least=20),
     )
     with table(app.output, *columns) as shown:
-        for change in plan.changes:
-            shown.row(str(change.action), printable(change.rule_id or "-"), _described(change))
+        for about, rule_id, does in rows:
+            shown.row(about, printable(rule_id or "-"), does)
 
 
 def _note_plan(app: App, plan: LifecyclePlan) -> None:

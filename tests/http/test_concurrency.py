@@ -19,8 +19,12 @@ class Clock:
         self.now = 0.0
         self.cpu = 0.0
 
-    def controller(self, max_in_flight: int = 256) -> ConcurrencyController:
-        return ConcurrencyController(max_in_flight, lambda: self.now, lambda: self.cpu)
+    def controller(
+        self, max_in_flight: int = 256, known_seconds: float = 0.0
+    ) -> ConcurrencyController:
+        return ConcurrencyController(
+            max_in_flight, lambda: self.now, lambda: self.cpu, known_seconds=known_seconds
+        )
 
 
 def feed(
@@ -44,6 +48,13 @@ def feed(
             ended -= 1
             controller.on_response(answer_seconds)
     return controller.limit
+
+
+@pytest.mark.parametrize(("seconds", "limit"), [(0.001, 16), (0.05, 166), (1.5, 256)])
+def test_what_a_response_has_taken_before_says_how_many_to_begin_with(
+    seconds: float, limit: int
+) -> None:
+    assert Clock().controller(known_seconds=seconds).limit == limit
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,9 @@ def open_file_limit() -> int:
 class ConcurrencyController:
     """Decides how many requests to have in flight. Not shared between threads.
 
-    It begins with few. How long the quickest of these takes, and before there is a response how
-    long it has been waited for, says how many fit into that time; then the number doubles while
+    It begins with few, or with as many as fit into the time of a response that is known. How long
+    the quickest of these takes, and before there is a response how long it has been waited for,
+    says how many fit into that time; then the number doubles while
     that brings more responses a second and the process is not busy. When a server says slow down,
     it is halved and grows by one at a time, and requests begin no faster than the server has let
     them through lately.
@@ -59,9 +60,12 @@ class ConcurrencyController:
         max_in_flight: int,
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = time.process_time,
+        known_seconds: float = 0.0,
     ) -> None:
+        """`known_seconds` is what a response has taken before; 0 where there was none."""
         self.max_in_flight = max_in_flight
-        self.limit = min(_FIRST_IN_FLIGHT, max_in_flight)
+        enough = int(known_seconds / _REQUEST_SECONDS)
+        self.limit = max(1, min(max(_FIRST_IN_FLIGHT, enough), max_in_flight))
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._fastest = math.inf

@@ -47,9 +47,13 @@ class CurlLoop:
         stop: StopToken | None = None,
         rate_limit: RateLimit | None = None,
         clock: Callable[[], float] = time.monotonic,
+        known_seconds: float | None = None,
     ) -> None:
+        """`known_seconds` is what a response of this server has taken, where that is known."""
         self._most = max(1, min(max_in_flight, open_file_limit()))
-        self._controller = ConcurrencyController(self._most, clock)
+        self._controller = ConcurrencyController(
+            self._most, clock, known_seconds=known_seconds or 0.0
+        )
         self._driver = CurlDriver(options, rate_limit, max_connections=self._most + 4)
         self._stop = stop
         self._waiting: deque[TaskState[Any]] = deque()

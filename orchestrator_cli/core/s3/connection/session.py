@@ -204,6 +204,7 @@ class S3Session:
             max_in_flight=max_in_flight,
             stop=stop or self.retry.token,
             rate_limit=self._rate_limit,
+            known_seconds=self.min_latency_seconds,
         )
 
     @property

@@ -114,7 +114,7 @@ class Execution:
         """
         path = storage_path_for(name)
         key = artifact_key(self.id, path)
-        item = PlannedFile(Path("-"), path, key, 0, guess_content_type(path))
+        item = PlannedFile("-", path, key, 0, guess_content_type(path))
         session = DirectSession(self._store, self.id)
         recorder = UploadRecorder(session, lambda: session, (path,), _begun())
         recorder.failing = session.failing(datetime.now(UTC))

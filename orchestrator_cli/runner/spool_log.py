@@ -113,7 +113,7 @@ class SpooledRun:
         key = artifact_key(self.start.execution_id, path)
         source = self.spool.directory / LOGS_NAME / self._file_name(name)
         size_bytes = file.stat().st_size
-        return PlannedFile(source, path, key, size_bytes, guess_content_type(path), file)
+        return PlannedFile(str(source), path, key, size_bytes, guess_content_type(path), file)
 
     def open_log(self, name: str) -> SpoolLog:
         """Open a log of the spool for appending, or make it."""

@@ -368,7 +368,7 @@ def test_a_failure_gives_its_budget_back(
         (tmp_path / str(number)).write_bytes(content(size, number))
     plan = [
         PlannedFile(
-            tmp_path / str(n),
+            str(tmp_path / str(n)),
             f"artifacts/custom/{n}",
             key_of(str(n)),
             size,
@@ -395,7 +395,7 @@ def test_results_come_from_one_thread(recorder: Proxy, bucket: str, tmp_path: Pa
         (tmp_path / str(number)).write_bytes(b"x" * number)
     plan = [
         PlannedFile(
-            tmp_path / str(n),
+            str(tmp_path / str(n)),
             f"artifacts/custom/{n}",
             key_of(str(n)),
             n,

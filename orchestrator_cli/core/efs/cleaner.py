@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
@@ -68,7 +67,7 @@ class Cleaner:
                 with_record=current.is_recorded_finished,
             )
         except OSError as error:
-            self._emit(_not_removed(current.execution, current.execution.directory, error))
+            self._emit(_not_removed(current.execution, str(current.execution.directory), error))
 
     def _is_due_at(self, now: datetime) -> IsDue:
         return partial(self._rules.is_due, now=now)
@@ -77,7 +76,7 @@ class Cleaner:
         for item in plan_execution(current.execution):
             if self._stopping():
                 return
-            if isinstance(item, SkippedPath) or str(item.source) in current.failed:
+            if isinstance(item, SkippedPath) or item.source in current.failed:
                 continue
             if item.key in current.stored and is_due(item, self._rules, now):
                 work = partial(self._remove, current, item, now)
@@ -85,14 +84,13 @@ class Cleaner:
 
     def _remove(self, current: SyncPass, item: PlannedFile, now: datetime) -> SyncEvent | None:
         execution = current.execution
-        file = cast("TreeFile", item.file)
+        file, source = cast("TreeFile", item.file), item.source
         try:
             removal = remove_stored_file(self._store, file, item.key, self._is_due_at(now))
         except (OrchestratorError, OSError) as error:
             if isinstance(error, OrchestratorError) and error.is_fatal:
                 raise
-            return _not_removed(execution, item.source, error, item.path)
-        source = str(item.source)
+            return _not_removed(execution, source, error, item.path)
         if removal is Removal.DELETED:
             current.emptied.add(file.parts[:-1])
             return SyncEvent(source, SyncState.DELETED, execution, item.path, item.size_bytes)
@@ -108,7 +106,7 @@ class Cleaner:
 
 
 def _not_removed(
-    execution: BenchExecution, source: Path, error: Exception, path: str | None = None
+    execution: BenchExecution, source: str, error: Exception, path: str | None = None
 ) -> SyncEvent:
     told = error.strerror if isinstance(error, OSError) else None
     message = told or str(error)

@@ -52,11 +52,11 @@ def plan_sync(
     for item in plan_execution(execution):
         if isinstance(item, SkippedPath):
             state = SyncState.FAILED if item.error else SyncState.SKIPPED
-            yield SyncEvent(str(item.source), state, execution, detail=item.reason)
+            yield SyncEvent(item.source, state, execution, detail=item.reason)
             continue
         decision = decide(nothing_stored, item, rules, now)
         if decision is Decision.WAIT:
-            yield SyncEvent(str(item.source), SyncState.SETTLING, execution, item.path)
+            yield SyncEvent(item.source, SyncState.SETTLING, execution, item.path)
         elif decision is Decision.UPLOAD:
             yield item
 

@@ -146,7 +146,7 @@ class EfsSync:
         decision = decide(current, item, self._rules, self._now())
         if decision is Decision.WAIT:
             execution = current.execution
-            self._emit(SyncEvent(str(item.source), SyncState.SETTLING, execution, item.path))
+            self._emit(SyncEvent(item.source, SyncState.SETTLING, execution, item.path))
         if decision is Decision.ALREADY_STORED:
             self.summary.stored += 1
             current.note_held(item.path)
@@ -163,7 +163,7 @@ class EfsSync:
         """Tell of something that is left alone; a failure if it should have been readable."""
         state = SyncState.FAILED if item.error else SyncState.SKIPPED
         detail = item.reason if item.error is None else None
-        source = str(item.source)
+        source = item.source
         self._emit(SyncEvent(source, state, execution, detail=detail, error=item.error))
 
     def _emit(self, event: SyncEvent) -> None:

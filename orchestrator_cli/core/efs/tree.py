@@ -6,6 +6,7 @@ Beside these two there may be `execution.json`, in which the bench says what the
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,7 +116,7 @@ def list_bench_executions(
         )
     for bench in named:
         if bench.kind is not Kind.DIRECTORY:
-            yield SkippedPath(root / bench.name, "not the directory of a bench")
+            yield SkippedPath(str(root / bench.name), "not the directory of a bench")
             continue
         for item in _list_bench(tree, root / bench.name, execution_id):
             found = found or isinstance(item, BenchExecution)
@@ -137,7 +138,7 @@ def _list_bench(
         found, path = entry.name.upper(), directory / entry.name
         if not is_execution_id(found) or entry.kind is not Kind.DIRECTORY:
             if execution_id is None:
-                yield SkippedPath(path, "not the directory of an execution")
+                yield SkippedPath(str(path), "not the directory of an execution")
         elif execution_id in (None, found):
             yield BenchExecution(bench_id, found, path, tree, (bench_id, entry.name))
 
@@ -160,7 +161,7 @@ def plan_execution(execution: BenchExecution) -> Iterator[PlanItem]:
         if entry.name == RECORD_NAME and entry.kind is Kind.FILE:
             continue
         if entry.name not in _PLACES or entry.kind is not Kind.DIRECTORY:
-            yield SkippedPath(path, "neither raw/ nor temp/")
+            yield SkippedPath(str(path), "neither raw/ nor temp/")
         elif entry.name == "raw":
             plan = TreePlan(
                 execution.execution_id, execution.tree, path, execution.raw, links=False
@@ -169,7 +170,7 @@ def plan_execution(execution: BenchExecution) -> Iterator[PlanItem]:
 
 
 def _unless_removed(item: PlanItem) -> PlanItem:
-    if isinstance(item, PlannedFile) and item.source.name.startswith(".nfs"):
+    if isinstance(item, PlannedFile) and os.path.basename(item.source).startswith(".nfs"):
         # NFS keeps a removed file under this name for as long as somebody has it open.
         return SkippedPath(item.source, "removed, and still open somewhere")
     return item

@@ -63,7 +63,7 @@ class TreeUploader:
 
         def noted() -> Iterator[PlanItem]:
             for item in plan:
-                current.planned[str(item.source)] = item
+                current.planned[item.source] = item
                 yield item
 
         # An object that appears after the listing is met by the create-only put all the same.
@@ -89,7 +89,7 @@ class TreeUploader:
             if decide(current, item, self._rules, self._now()) is not Decision.WAIT:
                 yield _as_it_is_now(item)
                 continue
-            source = str(item.source)
+            source = item.source
             del current.failed[source]
             self._emit(SyncEvent(source, SyncState.SETTLING, current.execution, item.path))
 

@@ -150,7 +150,7 @@ class FinalUpload:
         for root in map(Path, start.artifacts):
             selection = PathFilter(hidden=start.include_hidden)
             for item in plan_upload(start.execution_id, [root], selection):
-                if not (isinstance(item, SkippedPath) and item.source == root):
+                if not (isinstance(item, SkippedPath) and item.source == str(root)):
                     yield item
                 elif not (start.artifacts_optional and isinstance(item.error, NotFoundError)):
                     # It was asked for by its name, and is no file.

@@ -106,7 +106,7 @@ def _print_file(
         {
             "bench_id": execution.bench_id,
             "execution_id": execution.execution_id,
-            "source": str(item.source).encode("utf-8", "backslashreplace").decode(),
+            "source": item.source.encode("utf-8", "backslashreplace").decode(),
             "path": item.path,
             "key": item.key,
             "size_bytes": item.size_bytes,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -55,7 +54,7 @@ def _plan(execution_id: str, name: str) -> PlannedFile:
 
     path = storage_path_for(name)
     key = artifact_key(execution_id, path)
-    return PlannedFile(Path("-"), path, key, 0, guess_content_type(path))
+    return PlannedFile("-", path, key, 0, guess_content_type(path))
 
 
 def _upload(

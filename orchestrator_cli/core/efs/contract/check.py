@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.text import printable
@@ -78,7 +79,7 @@ def _check_promises(
 
 
 def _relative(execution: BenchExecution, item: PlannedFile) -> str:
-    return item.source.relative_to(execution.directory / "raw").as_posix()
+    return Path(item.source).relative_to(execution.directory / "raw").as_posix()
 
 
 def _difference(file: PromisedFile, item: PlannedFile) -> str | None:

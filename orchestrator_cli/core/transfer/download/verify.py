@@ -142,7 +142,7 @@ def verify_local(store: ArtifactStore, plan: Iterable[PlanItem]) -> Iterator[Ver
 def _verify_file(item: PlanItem) -> Operation[VerifyResult]:
     if isinstance(item, SkippedPath):
         finding = Finding.UNREADABLE if item.error else Finding.SKIPPED
-        return VerifyResult(str(item.source), finding, item.reason)
+        return VerifyResult(item.source, finding, item.reason)
     found = partial(VerifyResult, item.path, size_bytes=item.size_bytes)
     head = yield from head_for_compare(item.key)
     if head is None:

@@ -34,7 +34,7 @@ class PlannedFile:
     `source` is what it is called; it is opened by `file`, which is None for a stream.
     """
 
-    source: Path
+    source: str
     path: str
     key: str
     size_bytes: int
@@ -62,7 +62,7 @@ class SkippedPath(NamedTuple):
     `is_gone` says that it was there and has been removed meanwhile.
     """
 
-    source: Path
+    source: str
     reason: str
     error: OrchestratorError | None = None
     is_gone: bool = False
@@ -85,7 +85,7 @@ def plan_upload(
             file = NamedFile(root)
         except (FileNotFoundError, NotADirectoryError):
             error = NotFoundError("no such file")
-            yield SkippedPath(root, "no such file", error)
+            yield SkippedPath(str(root), "no such file", error)
         except OSError as error:
             yield unreadable(root, error)
         else:
@@ -109,9 +109,9 @@ def _plan_root(
         else:
             yield from TreePlan(execution_id, tree, root, (), selection, hidden).items()
     elif not stat.S_ISREG(file.named.st_mode):
-        yield SkippedPath(root, "not a regular file")
+        yield SkippedPath(str(root), "not a regular file")
     elif selection.matches(root.name):
-        yield _plan_file(execution_id, root, name or root.name, file.named, file)
+        yield _plan_file(execution_id, str(root), name or root.name, file.named, file)
 
 
 class HiddenNames:
@@ -120,10 +120,10 @@ class HiddenNames:
     _SHOWN = 3
 
     def __init__(self) -> None:
-        self._first: list[Path] = []
+        self._first: list[str] = []
         self._count = 0
 
-    def add(self, source: Path) -> None:
+    def add(self, source: str) -> None:
         """Note one."""
         self._count += 1
         if len(self._first) < self._SHOWN:
@@ -133,7 +133,7 @@ class HiddenNames:
         """Yield what tells of them, if there are any."""
         if not self._first:
             return
-        names = [printable(source.name) for source in self._first[1:]]
+        names = [printable(os.path.basename(source)) for source in self._first[1:]]
         more = self._count - len(self._first)
         names += [f"{more:,} more"] if more else []
         also = f", and so are {', '.join(names)}" if names else ""
@@ -159,7 +159,7 @@ class TreePlan:
 
     def __post_init__(self) -> None:
         # pathlib would take longer to join names than the file takes to be sent.
-        self._prefix = os.path.join(self.root, "")
+        self._prefix = "" if self.root == Path() else os.path.join(self.root, "")
 
     def items(self) -> Iterator[PlanItem]:
         """Yield every file in the order of keys, and what is left out."""
@@ -173,8 +173,8 @@ class TreePlan:
     def _relative(self, parts: Parts) -> str:
         return "/".join(parts[len(self.start) :])
 
-    def _source(self, relative: str) -> Path:
-        return Path(f"{self._prefix}{relative}")
+    def _source(self, relative: str) -> str:
+        return f"{self._prefix}{relative}"
 
     def _is_entered(self, entry: Entry) -> bool:
         relative = self._relative(entry.parts)
@@ -202,7 +202,7 @@ class TreePlan:
         else:
             yield SkippedPath(source, "not a regular file")
 
-    def _plan_link(self, entry: Entry, source: Path, relative: str) -> Iterator[PlanItem]:
+    def _plan_link(self, entry: Entry, source: str, relative: str) -> Iterator[PlanItem]:
         if not self.links:
             yield SkippedPath(source, "a link")
             return
@@ -227,7 +227,7 @@ class TreePlan:
 
 
 def _plan_file(
-    execution_id: str, source: Path, relative: str, status: os.stat_result, file: Openable
+    execution_id: str, source: str, relative: str, status: os.stat_result, file: Openable
 ) -> PlanItem:
     try:
         path = storage_path_for(relative)
@@ -237,8 +237,8 @@ def _plan_file(
     return PlannedFile(source, path, key, status.st_size, guess_content_type(path), file)
 
 
-def unreadable(path: Path, error: OSError) -> SkippedPath:
+def unreadable(path: str | Path, error: OSError) -> SkippedPath:
     """Return what is told of a file or directory that cannot be read."""
     reason = f"cannot read {printable(path)}: {error.strerror}"
     is_gone = error.errno in (errno.ENOENT, errno.ESTALE)
-    return SkippedPath(path, reason, OrchestratorError(reason), is_gone)
+    return SkippedPath(str(path), reason, OrchestratorError(reason), is_gone)

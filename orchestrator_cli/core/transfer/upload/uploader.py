@@ -204,7 +204,7 @@ def _read_unchanged(item: PlannedFile) -> bytes:
 
 def skipped(item: SkippedPath) -> UploadResult:
     """Return the result for what the plan leaves out."""
-    return UploadResult(str(item.source), None, None, 0, None, error=item.error, note=item.reason)
+    return UploadResult(item.source, None, None, 0, None, error=item.error, note=item.reason)
 
 
 def done(
@@ -222,7 +222,7 @@ def done(
             hint="stored files are immutable: upload it under another name",
         )
     return UploadResult(
-        source=str(item.source),
+        source=item.source,
         path=item.path,
         key=item.key,
         size_bytes=size_bytes,
@@ -236,7 +236,7 @@ def done(
 
 def failed(item: PlannedFile, error: OrchestratorError) -> UploadResult:
     """Return the result for a file that could not be stored."""
-    return UploadResult(str(item.source), item.path, item.key, item.size_bytes, None, error=error)
+    return UploadResult(item.source, item.path, item.key, item.size_bytes, None, error=error)
 
 
 def unreadable_result(item: PlannedFile, error: OSError) -> UploadResult:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator_cli.core.executions.logs.index import LogIndexer, index_log, parse_index
+from orchestrator_cli.core.executions.logs.index import parse_index
+from orchestrator_cli.core.executions.logs.indexer import LogIndexer, index_log
 
 LOG = b"one\nERROR two\n" * 150_000
 HONEST = index_log([LOG], "etag")

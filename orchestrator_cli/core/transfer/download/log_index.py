@@ -19,10 +19,10 @@ from orchestrator_cli.core.executions.logs.index import (
     TAIL_BYTES,
     TAIL_TYPE,
     LogIndex,
-    LogIndexer,
     max_index_bytes,
     parse_index,
 )
+from orchestrator_cli.core.executions.logs.indexer import LogIndexer
 from orchestrator_cli.core.executions.record.status_probe import read_raw_record
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore

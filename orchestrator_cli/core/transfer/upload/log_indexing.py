@@ -13,7 +13,8 @@ from orchestrator_cli.core.base.cancellation import current_token
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key, parse_artifact_key
 from orchestrator_cli.core.executions.logs.finding import log_name
-from orchestrator_cli.core.executions.logs.index import INDEX_TYPE, TAIL_TYPE, LogIndexer
+from orchestrator_cli.core.executions.logs.index import INDEX_TYPE, TAIL_TYPE
+from orchestrator_cli.core.executions.logs.indexer import LogIndexer
 from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_OVER_BYTES
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import MIB

@@ -13,10 +13,11 @@ from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import Part
-from orchestrator_cli.core.s3.types import Checksum
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import (
     PartChecksums,
+    PartWatch,
     verify_completed_object,
 )
 from orchestrator_cli.core.transfer.upload.target import FoundUpload, UploadTarget
@@ -49,12 +50,16 @@ class TransferStats:
 class MultipartSession:
     """What the upload of a file and that of a stream have in common.
 
-    `checksums` are those of the local parts, whichever upload they are sent to.
+    `checksums` are those of the local parts, whichever upload they are sent to. `completed` is what
+    was made of them.
     """
 
-    def __init__(self, engine: TransferEngine, target: UploadTarget, key: str) -> None:
+    def __init__(
+        self, engine: TransferEngine, target: UploadTarget, key: str, watch: PartWatch
+    ) -> None:
         self.count = TransferStats()
-        self.checksums = PartChecksums()
+        self.checksums = PartChecksums(watch)
+        self.completed: ObjectMetadata | None = None
         self._engine = engine
         self._target = target
         self._key = key
@@ -106,7 +111,7 @@ class MultipartSession:
         Raises errors for which `is_concurrent_change` holds where somebody else was first.
         """
         self.run(self._target.complete(self._key, upload_id, parts, size_bytes))
-        head = self.run(self._target.head(self._key))
+        head = self.completed = self.run(self._target.head(self._key))
         checksum = verify_completed_object(head, size_bytes, own_checksum)
         self.run(self._target.abort_other_uploads(self._key, upload_id, self._found))
         return checksum

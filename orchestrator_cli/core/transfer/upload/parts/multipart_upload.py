@@ -15,7 +15,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.compare import StoredChecksum, compute_checksum_like
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part, part_plan_for, plan_parts
-from orchestrator_cli.core.s3.types import Checksum, PutOutcome
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
@@ -23,7 +23,7 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     TransferStats,
     is_concurrent_change,
 )
-from orchestrator_cli.core.transfer.upload.parts.part_checksums import holds
+from orchestrator_cli.core.transfer.upload.parts.part_checksums import PartWatch, holds, unwatched
 from orchestrator_cli.core.transfer.upload.parts.part_source import BufferedPart, FilePartReader
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
@@ -39,19 +39,25 @@ class MultipartUploader:
     source: LocalFile
     key: str
     content_type: str
+    watch: PartWatch = unwatched
 
     def __post_init__(self) -> None:
         self.schedule = part_plan_for(self.source.size_bytes)
         self.plan = {
             part.number: part for part in plan_parts(self.source.size_bytes, self.schedule)
         }
-        self._session = MultipartSession(self.engine, self.target, self.key)
+        self._session = MultipartSession(self.engine, self.target, self.key, self.watch)
         self._checksums = self._session.checksums
 
     @property
     def count(self) -> TransferStats:
         """The bytes that were found and sent."""
         return self._session.count
+
+    @property
+    def completed(self) -> ObjectMetadata | None:
+        """What it was completed to; None where it was not."""
+        return self._session.completed
 
     def run(self) -> tuple[PutOutcome, Checksum | None]:
         """Store the file. Raises the library's exceptions; conflict is an outcome, not an error."""
@@ -122,7 +128,7 @@ class MultipartUploader:
             return self._session.send(upload_id, part, source, digests)
         body = BufferedPart(self.source, part, lease, self.engine.buffers)
         try:
-            digests = self._checksums.add_data(part.number, body.view(), with_md5)
+            digests = self._checksums.add_data(part, body.view(), with_md5)
             return self._session.send(upload_id, part, body, digests)
         finally:
             body.release()

@@ -185,10 +185,14 @@ class Uploader:
             if source.size_bytes <= BASE_PART_BYTES:
                 # It has become shorter since the walk.
                 raise source.changed_error()
-            self._before_storing()
-            watch = indexing.watch if indexing else unwatched
             upload = MultipartUploader(
-                self._engine, self._target, source, item.key, item.content_type, watch
+                self._engine,
+                self._target,
+                source,
+                item.key,
+                item.content_type,
+                indexing.watch if indexing else unwatched,
+                self._before_storing,
             )
             outcome, checksum = upload.run()
             if indexing is not None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
@@ -71,11 +73,20 @@ class MultipartSession:
         """Run an operation of the target and wait for its result."""
         return self._engine.connection.run(operation)
 
-    def find_or_create(
-        self, content_type: str, schedule: str, is_ours: Callable[[dict[int, StoredPart]], bool]
+    def look_for_uploads(self) -> Future[list[FoundUpload]]:
+        """Begin to look for incomplete uploads of the key; whether it is free is another look."""
+        operation = self._target.find_incomplete_uploads(self._key)
+        return self._engine.run_aside(partial(self.run, operation))
+
+    def resume_or_create(
+        self,
+        found: list[FoundUpload],
+        content_type: str,
+        schedule: str,
+        is_ours: Callable[[dict[int, StoredPart]], bool],
     ) -> FoundUpload:
-        """Return an incomplete upload whose stored parts are ours, or a new one."""
-        self._found = self.run(self._target.find_incomplete_uploads(self._key))
+        """Return a found upload whose stored parts are ours, or a new one."""
+        self._found = found
         for upload_id, parts in self._found:
             # One without parts is worth nothing, and may be that of somebody who has just begun to
             # store other content: two that write into one upload spoil it for each other.

@@ -6,6 +6,8 @@ is trusted by name or size alone: a stored part counts when its checksum equals 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,7 +34,11 @@ _ATTEMPTS = 4
 
 @dataclass
 class MultipartUploader:
-    """The upload of one file of more than one part. Use once."""
+    """The upload of one file of more than one part. Use once.
+
+    `before_storing` is called in another thread once the key is found free, and has returned before
+    the parts become an object.
+    """
 
     engine: TransferEngine
     target: UploadTarget
@@ -40,6 +46,7 @@ class MultipartUploader:
     key: str
     content_type: str
     watch: PartWatch = unwatched
+    before_storing: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.schedule = part_plan_for(self.source.size_bytes)
@@ -62,15 +69,18 @@ class MultipartUploader:
     def run(self) -> tuple[PutOutcome, Checksum | None]:
         """Store the file. Raises the library's exceptions; conflict is an outcome, not an error."""
         for _ in range(_ATTEMPTS):
+            # Neither look depends on the other, and a server may be far away.
+            looking = self._session.look_for_uploads()
             outcome = self._compare_existing()
             if outcome is not None:
                 return outcome, None
-            upload_id, stored = self._session.find_or_create(
-                self.content_type, self.schedule, self._all_match
+            preparing = self.engine.run_aside(self.before_storing)
+            upload_id, stored = self._session.resume_or_create(
+                looking.result(), self.content_type, self.schedule, self._all_match
             )
             self._session.resume(upload_id, stored.values())
             try:
-                return PutOutcome.CREATED, self._finish(upload_id, stored)
+                return PutOutcome.CREATED, self._finish(upload_id, stored, preparing)
             except OrchestratorError as error:
                 # Somebody completed, aborted or wrote into the same upload, or took the key.
                 # What became of the key is read again from S3.
@@ -78,6 +88,8 @@ class MultipartUploader:
                     raise
                 if isinstance(error, ConflictError):
                     self._session.abort(upload_id)
+            finally:
+                wait([preparing])
         raise UnavailableError(
             f"upload of {printable(self.key)}: its multipart upload keeps being ended elsewhere",
             retryable=True,
@@ -112,12 +124,15 @@ class MultipartUploader:
 
     # --- sending what is missing ---------------------------------------------------------
 
-    def _finish(self, upload_id: str, stored: dict[int, StoredPart]) -> Checksum | None:
+    def _finish(
+        self, upload_id: str, stored: dict[int, StoredPart], preparing: Future[None]
+    ) -> Checksum | None:
         missing = [part for number, part in self.plan.items() if number not in stored]
         sent = self.engine.parts.map(missing, _memory, partial(self._send, upload_id))
         self.source.ensure_unchanged()
         parts = [*stored.values(), *sent]
         size_bytes = self.source.size_bytes
+        preparing.result()
         return self._session.complete(upload_id, parts, size_bytes, self._own_checksum)
 
     def _send(self, upload_id: str, part: Part, lease: MemoryReservation) -> StoredPart:

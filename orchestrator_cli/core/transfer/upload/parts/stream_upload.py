@@ -48,7 +48,7 @@ from orchestrator_cli.core.transfer.upload.parts.stream_parts import (
     closing_each,
     read_part,
 )
-from orchestrator_cli.core.transfer.upload.target import UploadTarget
+from orchestrator_cli.core.transfer.upload.target import FoundUpload, UploadTarget
 
 # As many parts as can be in flight; while one is looked for, none is.
 _MOST_AHEAD = IN_FLIGHT_BYTES // BASE_PART_BYTES
@@ -98,9 +98,10 @@ class StreamUpload:
             self._digest(piece, with_md5=not self._target.verifies_sha256)
         # A name that stays would keep its part in memory to the end of the stream.
         del piece
+        looking = self._session.look_for_uploads()
         head = self._head()
         if head is None:
-            return self._store_parts(ahead, pieces)
+            return self._store_parts(looking.result(), ahead, pieces)
         return self._compare(head, chain_parts(ahead, pieces))
 
     def _head(self) -> ObjectMetadata | None:
@@ -134,10 +135,13 @@ class StreamUpload:
     # --- the key is free -----------------------------------------------------------------
 
     def _store_parts(
-        self, ahead: deque[StreamPart], rest: Iterator[StreamPart]
+        self, found: list[FoundUpload], ahead: deque[StreamPart], rest: Iterator[StreamPart]
     ) -> tuple[PutOutcome, Checksum | None]:
-        upload_id, known = self._session.find_or_create(
-            self._content_type, DOUBLING, lambda parts: self._matches_prefix(parts, ahead, rest)
+        upload_id, known = self._session.resume_or_create(
+            found,
+            self._content_type,
+            DOUBLING,
+            lambda parts: self._matches_prefix(parts, ahead, rest),
         )
         pieces = chain_parts(ahead, rest)
         group: FutureGroup[StoredPart] = FutureGroup()

@@ -124,9 +124,10 @@ def test_parts_are_sent_while_it_is_noted_that_an_upload_begins(
         recorder.wait_for(lambda seen: [one.operation for one in seen].count("UploadPart") == 4)
         raise UnavailableError("it cannot be noted")
 
-    with opened(bucket, big) as (upload, _), pytest.raises(UnavailableError, match="be noted"):
+    with opened(bucket, big) as (upload, _):
         upload.before_storing = fail_late
-        upload.run()
+        with pytest.raises(UnavailableError, match="be noted"):
+            upload.run()
     assert recorder.count("CompleteMultipartUpload") == 0
     assert bucket_contents(s3, bucket) == {}
 

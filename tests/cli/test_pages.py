@@ -108,10 +108,25 @@ def test_what_stores_a_log_indexes_it(
         assert {name: again[name] for name in written} == written
         assert len(json.loads(gzip.decompress(written["logs/stdout.log.json.gz"]))["errors"]) == 1
     # Who may not store it stores the log all the same.
-    recorder.inject(Answer(403, "AccessDenied"), operation="PutObject", key="derived/")
+    recorder.inject(Answer(403, "AccessDenied"), operation="PutObject", key="derived/", times=None)
     denied = cli("new").ok().out.strip()
     cli("upload", denied, str(log)).ok()
     assert not derived(s3, bucket, denied)
+
+
+def test_a_log_that_is_resumed_is_indexed_whole(
+    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "stdout.log"
+    log.write_bytes(b"%07d\n" * (3 * 1024**2) % tuple(range(3 * 1024**2)))
+    execution_id = cli("new").ok().out.strip()
+    recorder.inject(Answer(403, "AccessDenied"), operation="UploadPart", nth=3)
+    assert cli("upload", execution_id, str(log)).exit_code == 5
+    assert "resumed" in cli("upload", execution_id, str(log)).ok().err
+    written = derived(s3, bucket, execution_id)
+    cli("index", execution_id).ok()
+    assert written
+    assert derived(s3, bucket, execution_id) == written
 
 
 def derived(s3: S3Client, bucket: str, execution_id: str) -> dict[str, bytes]:

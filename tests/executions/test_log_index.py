@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
+import sys
 import tracemalloc
+from collections.abc import Iterator
+from itertools import accumulate, islice
 from typing import Any
 
 import pytest
 
-from orchestrator_cli.core.executions.logs.index import LogIndexer, index_log, parse_index
+from orchestrator_cli.core.executions.logs import error_lines
+from orchestrator_cli.core.executions.logs.index import parse_index
+from orchestrator_cli.core.executions.logs.indexer import LogIndexer, index_log
 
 LOG = b"one\nERROR two\n" * 150_000
 HONEST = index_log([LOG], "etag")
@@ -62,16 +68,70 @@ def test_an_index_that_is_larger_than_any_is_not_unpacked() -> None:
 
 def test_errors_are_looked_for_as_far_as_is_wanted() -> None:
     log = b"fine\n" * 8_000 + b"Error \xff\n" + b"fine\n" * 60_000 + b"Error: late"
-    for most, errors in ((100_000, [8_000]), (None, [8_000, 68_001])):
+    for most, errors in ((100_000, [8_000]), (sys.maxsize, [8_000, 68_001])):
         indexer = LogIndexer(most)
+        part = indexer.begin(0)
         for at in range(0, len(log), 7_000):
-            indexer.add(log[at : at + 7_000])
+            part.add(log[at : at + 7_000])
         index = indexer.finish("etag")
         assert parse_index(index.to_bytes(), len(log), "etag") == index
         assert [line for _, line in index.errors] == errors
         assert [log[:offset].count(b"\n") for offset, _ in index.errors] == errors
         assert (index.size_bytes, index.line_count) == (len(log), 68_001)
         # Who goes on behind begins with a line.
-        assert 100_000 <= index.searched_bytes <= (len(log) if most is None else 110_000)
-        assert log[index.searched_bytes - 1 :][:1] == (b"e" if most is None else b"\n")
+        assert 100_000 <= index.searched_bytes <= (len(log) if most > len(log) else 110_000)
+        assert log[index.searched_bytes - 1 :][:1] == (b"e" if most > len(log) else b"\n")
         assert indexer.tail == log[-65_536:]
+
+
+def _lines(chance: random.Random) -> Iterator[bytes]:
+    """Yield lines of all lengths, some of which tell of an error, and the last without an end."""
+    while True:
+        size = chance.choice((0, 3, 40, 200, 200, 3_000, 90_000, 2_500_000))
+        error = chance.choice((b"", b"", b" ERROR "))
+        yield b"x" * chance.randrange(size + 1) + error + b"y" * size + b"\n"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_in_any_order_make_the_index_of_the_whole(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A longer line is searched in pieces, which begin where its parts do.
+    monkeypatch.setattr(error_lines, "_MAX_LINE_BYTES", 16 * 1024 * 1024)
+    chance = random.Random(seed)
+    log = b"".join(islice(_lines(chance), 40)) + b"no end ERROR"
+    cuts = [chance.randrange(len(log)) for _ in range(9)] + [log.index(b"ERROR") + 2, len(log) - 9]
+    ends = [*sorted(set(cuts)), len(log)]
+    parts = list(zip([0, *ends], ends, strict=False))
+    chance.shuffle(parts)
+    indexer, again = LogIndexer(), parts[0]
+    for begin, end in [*parts, again]:
+        indexer.begin(begin).add(memoryview(log)[begin:end])
+    index = indexer.finish("etag")
+    assert index == index_log([log], "etag") == indexer.finish("etag")
+    assert index.points == [
+        (offset, log.count(b"\n", 0, offset)) for offset in range(0, len(log), 1024**2)
+    ]
+    assert index.line_count == log.count(b"\n")
+    begins = [0, *accumulate(map(len, log.splitlines(keepends=True)))]
+    assert index.errors == [
+        (begins[line], line) for line, text in enumerate(log.split(b"\n")) if b"ERROR" in text
+    ]
+    assert index.searched_bytes == len(log)
+    assert indexer.tail == log[-65_536:]
+    # Of what is behind a part that is missing nobody knows.
+    lacking = LogIndexer()
+    for begin, end in set(parts) - {again}:
+        lacking.begin(begin).add(log[begin:end])
+    assert lacking.finish("etag").size_bytes == again[0]
+
+
+def test_more_errors_than_an_index_holds_are_looked_for_where_it_ends() -> None:
+    log = b"Error: one of many\n" * 700
+    indexer = LogIndexer()
+    for number in (2, 0, 1):
+        indexer.begin(number * len(log)).add(log)
+    index = indexer.finish("etag")
+    assert [line for _, line in index.errors] == list(range(1000))
+    assert index.searched_bytes == 1000 * len(b"Error: one of many\n")
+    assert parse_index(index.to_bytes(), 3 * len(log), "etag") == index

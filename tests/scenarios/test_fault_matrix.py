@@ -239,8 +239,6 @@ LASTING_FAULTS = {
 
 
 UPLOADS = ("upload-small", "upload-large", "stream")
-# Once a stream is stored.
-LOOK_UP = ("HeadObject", 4)
 
 
 def is_needed(command: str, harm: str, target: Target) -> bool:
@@ -249,11 +247,9 @@ def is_needed(command: str, harm: str, target: Target) -> bool:
     Without the right to list unfinished uploads, nothing can be resumed, and all else goes on;
     `finish` only warns about them. An upload stores its files also where it cannot note before that
     it begins. `logs` asks the record only which log to show first, and the
-    heartbeat only what else is being written. The index of a log, which is looked up anew for it,
-    can be made later.
+    heartbeat only what else is being written. The index of a log can be made later.
     """
-    is_index = target.key.startswith("derived/") or (target.operation, target.nth) == LOOK_UP
-    if command == "stream" and is_index:
+    if command == "stream" and target.key.startswith("derived/"):
         return False
     if command == "logs" and harm == "denied" and target.key.endswith(".json"):
         return False

@@ -115,13 +115,30 @@ def test_each_part_carries_its_checksum(recorder: Proxy, bucket: str, big: Path)
         assert sent[number].headers["content-md5"] == to_base64(md5(piece))
 
 
+def test_parts_are_sent_while_it_is_noted_that_an_upload_begins(
+    recorder: Proxy, s3: S3Client, bucket: str, big: Path
+) -> None:
+    """The parts become an object only once that is noted."""
+
+    def fail_late() -> None:
+        recorder.wait_for(lambda seen: [one.operation for one in seen].count("UploadPart") == 4)
+        raise UnavailableError("it cannot be noted")
+
+    with opened(bucket, big) as (upload, _):
+        upload.before_storing = fail_late
+        with pytest.raises(UnavailableError, match="be noted"):
+            upload.run()
+    assert recorder.count("CompleteMultipartUpload") == 0
+    assert bucket_contents(s3, bucket) == {}
+
+
 def test_the_same_file_again_sends_nothing(recorder: Proxy, bucket: str, big: Path) -> None:
     run(bucket, big)
     recorder.clear()
     outcome, upload = run(bucket, big)
     assert outcome is PutOutcome.IDENTICAL
     assert recorder.request_bytes() == 0
-    assert recorder.operations().keys() == {"HeadObject"}
+    assert recorder.operations().keys() == {"HeadObject", "ListMultipartUploads"}
     assert (upload.count.sent_bytes, upload.count.resumed_bytes) == (0, 0)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from orchestrator_cli.core.executions.logs.index import LogIndex, index_log
+from orchestrator_cli.core.executions.logs.index import LogIndex
+from orchestrator_cli.core.executions.logs.indexer import index_log
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.s3.types import ObjectMetadata

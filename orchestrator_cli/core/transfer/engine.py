@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property, partial
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
@@ -30,6 +30,8 @@ _PART_WORKERS = 16
 # A large file takes several answers before its first part and after its last.
 _LARGE_FILES = 8
 _READERS = 2
+# Requests of large files that wait for nothing but their answer: two for each file.
+_ASIDE = 2 * _LARGE_FILES
 
 
 class UploadObserver(Protocol):
@@ -86,6 +88,7 @@ class TransferEngine:
         bind = partial(bind_token, self._stop)
         self._files = ThreadPoolExecutor(min(_LARGE_FILES, concurrency), "file", bind)
         self._readers = ThreadPoolExecutor(_READERS, "read", bind)
+        self._aside = ThreadPoolExecutor(min(_ASIDE, concurrency), "aside", bind)
 
     @cached_property
     def _loop(self) -> CurlLoop:
@@ -127,6 +130,13 @@ class TransferEngine:
         """Read or hash more than a little in a thread, for an operation that yields the future."""
         return self._submit(self._readers, work)
 
+    def run_aside(self, work: Callable[[], T]) -> Future[T]:
+        """Send a small request or two in a thread, while the transfer of a large file goes on."""
+        future = self._submit(self._aside, work)
+        if self._concurrency == 1:
+            wait([future])
+        return future
+
     def _submit(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
         if self._stop.is_set():
             raise InterruptedByUser("interrupted")
@@ -146,5 +156,8 @@ class TransferEngine:
         for executor in (self._files, self._readers):
             executor.shutdown(wait=error is None, cancel_futures=error is not None)
         self.parts.shutdown(cancel=error is not None)
+        # Nobody waits any more for what is still asked aside.
+        self._stop.set()
+        self._aside.shutdown(cancel_futures=True)
         if "_loop" in self.__dict__:
             self._loop.close()

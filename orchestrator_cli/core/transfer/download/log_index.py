@@ -19,10 +19,10 @@ from orchestrator_cli.core.executions.logs.index import (
     TAIL_BYTES,
     TAIL_TYPE,
     LogIndex,
-    LogIndexer,
     max_index_bytes,
     parse_index,
 )
+from orchestrator_cli.core.executions.logs.indexer import LogIndexer
 from orchestrator_cli.core.executions.record.status_probe import read_raw_record
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -46,8 +46,9 @@ def index_execution(store: ArtifactStore, execution_id: str) -> Iterator[Indexed
     """
     for name, log in list_logs(store, execution_id, partial(read_raw_record, store)).logs.items():
         indexer = LogIndexer()
+        part = indexer.begin(0)
         for block in iter_range(store, log.key, 0, log.size_bytes) if log.size_bytes else ():
-            indexer.add(bytes(block))
+            part.add(block)
         index = indexer.finish(log.etag)
         _put(store, log_index_key(execution_id, name), index.to_bytes(), INDEX_TYPE)
         _put(store, log_tail_key(execution_id, name), indexer.tail, TAIL_TYPE)

@@ -1,4 +1,4 @@
-"""Index a log while its bytes are at hand, and store that beside it once the log is stored.
+"""Index a log while its bytes pass by, and store that beside it once the log is stored.
 
 Everything works without, and `index` makes it anew. So nothing here makes an upload fail.
 """
@@ -6,19 +6,20 @@ Everything works without, and `index` makes it anew. So nothing here makes an up
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import partial
+from typing import Self
 
-from orchestrator_cli.core.base.cancellation import current_token
-from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
+from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key, parse_artifact_key
 from orchestrator_cli.core.executions.logs.finding import log_name
-from orchestrator_cli.core.executions.logs.index import INDEX_TYPE, TAIL_TYPE, LogIndexer
+from orchestrator_cli.core.executions.logs.index import INDEX_TYPE, TAIL_TYPE
+from orchestrator_cli.core.executions.logs.indexer import LogIndexer
 from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_OVER_BYTES
 from orchestrator_cli.core.s3.operations.request import Operation
-from orchestrator_cli.core.s3.part_plan import MIB
+from orchestrator_cli.core.s3.part_plan import MIB, Part
+from orchestrator_cli.core.s3.types import ObjectMetadata
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.parts.stream_parts import StreamPart
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
@@ -28,64 +29,62 @@ _SMALL_BYTES = ARCHIVE_OVER_BYTES
 _SEARCHED_BYTES = 64 * MIB
 
 
-class PartIndexer:
-    """Indexes the parts of a stream as they are read; `indexer` is None for a small one."""
+class LogIndexing:
+    """The index of one log that is being uploaded. `log` is what is stored, once that is known."""
 
-    def __init__(self) -> None:
-        self.indexer: LogIndexer | None = None
+    def __init__(self, target: UploadTarget, key: str, execution_id: str, name: str) -> None:
+        self._target = target
+        self._key = key
+        self.log: ObjectMetadata | None = None
+        self._index_key = log_index_key(execution_id, name)
+        self._tail_key = log_tail_key(execution_id, name)
+        self._indexer = LogIndexer(_SEARCHED_BYTES)
 
-    def add(self, part: StreamPart) -> None:
-        """Take the next part."""
-        if self.indexer is None:
-            if part.part.size_bytes <= _SMALL_BYTES:
-                return
-            self.indexer = LogIndexer(_SEARCHED_BYTES)
-        for block, size_bytes in part.blocks():
-            self.indexer.add(block, size_bytes)
+    @classmethod
+    def of(cls, target: UploadTarget, key: str) -> Self | None:
+        """Return one for a key that is a log's, where its index can be stored; else None."""
+        found = parse_artifact_key(key)
+        name = log_name(found[1]) if found and target.keeps_indexes else ""
+        return cls(target, key, found[0], name) if found and name else None
 
+    @classmethod
+    def of_file(cls, target: UploadTarget, item: PlannedFile) -> Self | None:
+        """Return one for a file, if it is a log that is worth it."""
+        return cls.of(target, item.key) if item.size_bytes > _SMALL_BYTES else None
 
-def is_indexed(target: UploadTarget, item: PlannedFile) -> bool:
-    """Say whether a file is a log, and goes where its index can go."""
-    found = parse_artifact_key(item.key)
-    return target.keeps_indexes and found is not None and log_name(found[1]) != ""
+    def watch(self, part: Part) -> Callable[[bytes | memoryview], object]:
+        """Return what takes the bytes of a part, in order; from any thread."""
+        if part.offset_bytes == 0 and part.size_bytes <= _SMALL_BYTES:
+            return lambda block: None
+        return self._indexer.begin(part.offset_bytes).add
 
+    def add_all(self, data: bytes) -> None:
+        """Take the bytes of the whole log."""
+        self.watch(Part(1, 0, len(data)))(data)
 
-def index_file(
-    engine: TransferEngine, target: UploadTarget, item: PlannedFile, size_bytes: int
-) -> Operation[None]:
-    """Read a file once more that was stored just now, and store its index."""
-    if size_bytes <= _SMALL_BYTES:
-        return
-    with contextlib.suppress(OSError, OrchestratorError):
-        indexer: LogIndexer = yield engine.run_read(partial(_read, item))
-        if indexer.size_bytes == size_bytes:
-            yield from store_index(target, item.key, indexer)
+    def store(self) -> Operation[None]:
+        """Store the index and the last bytes of the log, one after the other."""
+        with contextlib.suppress(OSError, OrchestratorError):
+            for put in (yield from self._prepare()):
+                yield from put
 
+    def store_at_once(self, engine: TransferEngine) -> None:
+        """Store the same at once, on the connections that sent its parts; wait until it is done."""
+        with contextlib.suppress(OSError, OrchestratorError):
+            run = engine.connection.run
+            puts = run(self._prepare())
+            for stored in [engine.run_read(partial(run, put)) for put in puts]:
+                stored.result()
 
-def store_index(target: UploadTarget, key: str, indexer: LogIndexer) -> Operation[None]:
-    """Store the index and the last bytes of a log. Raises what keeps them from being stored."""
-    found = parse_artifact_key(key)
-    head = yield from target.head(key)
-    if found is None or head.size_bytes != indexer.size_bytes:
-        return
-    execution_id, name = found[0], log_name(found[1])
-    index = indexer.finish(head.etag.strip('"')).to_bytes()
-    yield from target.put_if_absent(log_index_key(execution_id, name), index, INDEX_TYPE)
-    yield from target.put_if_absent(log_tail_key(execution_id, name), indexer.tail, TAIL_TYPE)
-
-
-def _read(item: PlannedFile) -> LogIndexer:
-    indexer = LogIndexer(_SEARCHED_BYTES)
-    for block in _blocks(item):
-        indexer.add(block)
-    return indexer
-
-
-def _blocks(item: PlannedFile) -> Iterator[bytes]:
-    stop = current_token()
-    with item.open() as source:
-        for offset in range(0, source.size_bytes, MIB):
-            if stop is not None and stop.is_set():
-                raise InterruptedByUser("interrupted")
-            yield source.read_all_at(offset, min(MIB, source.size_bytes - offset))
-        source.ensure_unchanged()
+    def _prepare(self) -> Operation[list[Operation[object]]]:
+        if self._indexer.is_empty:
+            return []
+        log = self.log or (yield from self._target.head(self._key))
+        index = self._indexer.finish(log.etag.strip('"'))
+        if index.size_bytes != log.size_bytes:
+            return []
+        put = self._target.put_if_absent
+        return [
+            put(self._index_key, index.to_bytes(), INDEX_TYPE),
+            put(self._tail_key, self._indexer.tail, TAIL_TYPE),
+        ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,14 +20,10 @@ from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.log_indexing import (
-    PartIndexer,
-    index_file,
-    is_indexed,
-    store_index,
-)
+from orchestrator_cli.core.transfer.upload.log_indexing import LogIndexing
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import TransferStats
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload.parts.part_checksums import unwatched
 from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile, SkippedPath
@@ -143,13 +138,14 @@ class Uploader:
         if isinstance(item, SkippedPath):
             return skipped(item)
         began = time.monotonic()
+        indexing = LogIndexing.of_file(self._target, item)
+        is_large = item.size_bytes > BASE_PART_BYTES
         try:
-            if item.size_bytes > BASE_PART_BYTES:
-                result: UploadResult = yield self._engine.run_file(
-                    partial(self._upload_large, item)
-                )
+            if is_large:
+                work = partial(self._upload_large, item, indexing)
+                result: UploadResult = yield self._engine.run_file(work)
             else:
-                result = yield from self._upload_small(item)
+                result = yield from self._upload_small(item, indexing)
         except OrchestratorError as error:
             if self._is_fatal(error):
                 raise
@@ -157,11 +153,16 @@ class Uploader:
         except OSError as error:
             result = unreadable_result(item, error)
         self._engine.observer.uploaded(result, max(0.0, time.monotonic() - began))
-        if result.outcome is PutOutcome.CREATED and is_indexed(self._target, item):
-            yield from index_file(self._engine, self._target, item, result.size_bytes)
+        if indexing is not None and result.outcome is PutOutcome.CREATED:
+            if is_large:
+                yield self._engine.run_file(partial(indexing.store_at_once, self._engine))
+            else:
+                yield from indexing.store()
         return result
 
-    def _upload_small(self, item: PlannedFile) -> Operation[UploadResult]:
+    def _upload_small(
+        self, item: PlannedFile, indexing: LogIndexing | None
+    ) -> Operation[UploadResult]:
         etag = None if self._etag_of is None else self._etag_of(item.key)
         with self._engine.hold(item.size_bytes):
             if item.size_bytes < _READ_IN_THREAD_BYTES:
@@ -173,20 +174,29 @@ class Uploader:
             outcome, checksum = yield from self._target.put_if_absent(
                 item.key, data, item.content_type, etag
             )
+            if indexing is not None and outcome is PutOutcome.CREATED:
+                yield self._engine.run_read(partial(indexing.add_all, data))
         self._engine.on_bytes(len(data))
         sent = len(data) if outcome is PutOutcome.CREATED else 0
         return done(item, len(data), outcome, StoredChecksum(checksum), TransferStats(0, sent))
 
-    def _upload_large(self, item: PlannedFile) -> UploadResult:
+    def _upload_large(self, item: PlannedFile, indexing: LogIndexing | None) -> UploadResult:
         with item.open() as source:
             if source.size_bytes <= BASE_PART_BYTES:
                 # It has become shorter since the walk.
                 raise source.changed_error()
-            self._before_storing()
             upload = MultipartUploader(
-                self._engine, self._target, source, item.key, item.content_type
+                self._engine,
+                self._target,
+                source,
+                item.key,
+                item.content_type,
+                indexing.watch if indexing else unwatched,
+                self._before_storing,
             )
             outcome, checksum = upload.run()
+            if indexing is not None:
+                indexing.log = upload.completed
             stored = StoredChecksum(checksum) if checksum else None
             return done(item, source.size_bytes, outcome, stored, upload.count)
 
@@ -249,9 +259,9 @@ def upload_stream(
     engine: TransferEngine, target: UploadTarget, item: PlannedFile, stream: BinaryStream
 ) -> UploadResult:
     """Store a stream under the item's key; what can fail alone is in the result."""
-    indexed = PartIndexer()
-    watching = (indexed.add,) if is_indexed(target, item) else ()
-    upload = StreamUpload(engine, target, item.key, item.content_type, *watching)
+    indexing = LogIndexing.of(target, item.key)
+    watch = indexing.watch if indexing else unwatched
+    upload = StreamUpload(engine, target, item.key, item.content_type, watch)
     try:
         outcome, checksum = upload.run(stream)
     except OrchestratorError as error:
@@ -263,7 +273,7 @@ def upload_stream(
         stored = StoredChecksum(checksum) if checksum else None
         result = done(item, upload.size_bytes, outcome, stored, upload.count)
     engine.observer.uploaded(result, None)
-    if indexed.indexer and result.outcome is PutOutcome.CREATED:
-        with contextlib.suppress(OrchestratorError):
-            engine.connection.run(store_index(target, item.key, indexed.indexer))
+    if indexing is not None and result.outcome is PutOutcome.CREATED:
+        indexing.log = upload.completed
+        indexing.store_at_once(engine)
     return result

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
@@ -13,10 +15,11 @@ from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import Part
-from orchestrator_cli.core.s3.types import Checksum
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import (
     PartChecksums,
+    PartWatch,
     verify_completed_object,
 )
 from orchestrator_cli.core.transfer.upload.target import FoundUpload, UploadTarget
@@ -49,12 +52,16 @@ class TransferStats:
 class MultipartSession:
     """What the upload of a file and that of a stream have in common.
 
-    `checksums` are those of the local parts, whichever upload they are sent to.
+    `checksums` are those of the local parts, whichever upload they are sent to. `completed` is what
+    was made of them.
     """
 
-    def __init__(self, engine: TransferEngine, target: UploadTarget, key: str) -> None:
+    def __init__(
+        self, engine: TransferEngine, target: UploadTarget, key: str, watch: PartWatch
+    ) -> None:
         self.count = TransferStats()
-        self.checksums = PartChecksums()
+        self.checksums = PartChecksums(watch)
+        self.completed: ObjectMetadata | None = None
         self._engine = engine
         self._target = target
         self._key = key
@@ -66,11 +73,20 @@ class MultipartSession:
         """Run an operation of the target and wait for its result."""
         return self._engine.connection.run(operation)
 
-    def find_or_create(
-        self, content_type: str, schedule: str, is_ours: Callable[[dict[int, StoredPart]], bool]
+    def look_for_uploads(self) -> Future[list[FoundUpload]]:
+        """Begin to look for incomplete uploads of the key; whether it is free is another look."""
+        operation = self._target.find_incomplete_uploads(self._key)
+        return self._engine.run_aside(partial(self.run, operation))
+
+    def resume_or_create(
+        self,
+        found: list[FoundUpload],
+        content_type: str,
+        schedule: str,
+        is_ours: Callable[[dict[int, StoredPart]], bool],
     ) -> FoundUpload:
-        """Return an incomplete upload whose stored parts are ours, or a new one."""
-        self._found = self.run(self._target.find_incomplete_uploads(self._key))
+        """Return a found upload whose stored parts are ours, or a new one."""
+        self._found = found
         for upload_id, parts in self._found:
             # One without parts is worth nothing, and may be that of somebody who has just begun to
             # store other content: two that write into one upload spoil it for each other.
@@ -106,7 +122,7 @@ class MultipartSession:
         Raises errors for which `is_concurrent_change` holds where somebody else was first.
         """
         self.run(self._target.complete(self._key, upload_id, parts, size_bytes))
-        head = self.run(self._target.head(self._key))
+        head = self.completed = self.run(self._target.head(self._key))
         checksum = verify_completed_object(head, size_bytes, own_checksum)
         self.run(self._target.abort_other_uploads(self._key, upload_id, self._found))
         return checksum

@@ -6,6 +6,8 @@ is trusted by name or size alone: a stored part counts when its checksum equals 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +17,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.compare import StoredChecksum, compute_checksum_like
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part, part_plan_for, plan_parts
-from orchestrator_cli.core.s3.types import Checksum, PutOutcome
+from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
@@ -23,7 +25,7 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     TransferStats,
     is_concurrent_change,
 )
-from orchestrator_cli.core.transfer.upload.parts.part_checksums import holds
+from orchestrator_cli.core.transfer.upload.parts.part_checksums import PartWatch, holds, unwatched
 from orchestrator_cli.core.transfer.upload.parts.part_source import BufferedPart, FilePartReader
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
@@ -32,20 +34,26 @@ _ATTEMPTS = 4
 
 @dataclass
 class MultipartUploader:
-    """The upload of one file of more than one part. Use once."""
+    """The upload of one file of more than one part. Use once.
+
+    `before_storing` is called in another thread once the key is found free, and has returned before
+    the parts become an object.
+    """
 
     engine: TransferEngine
     target: UploadTarget
     source: LocalFile
     key: str
     content_type: str
+    watch: PartWatch = unwatched
+    before_storing: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.schedule = part_plan_for(self.source.size_bytes)
         self.plan = {
             part.number: part for part in plan_parts(self.source.size_bytes, self.schedule)
         }
-        self._session = MultipartSession(self.engine, self.target, self.key)
+        self._session = MultipartSession(self.engine, self.target, self.key, self.watch)
         self._checksums = self._session.checksums
 
     @property
@@ -53,18 +61,26 @@ class MultipartUploader:
         """The bytes that were found and sent."""
         return self._session.count
 
+    @property
+    def completed(self) -> ObjectMetadata | None:
+        """What it was completed to; None where it was not."""
+        return self._session.completed
+
     def run(self) -> tuple[PutOutcome, Checksum | None]:
         """Store the file. Raises the library's exceptions; conflict is an outcome, not an error."""
         for _ in range(_ATTEMPTS):
+            # Neither look depends on the other, and a server may be far away.
+            looking = self._session.look_for_uploads()
             outcome = self._compare_existing()
             if outcome is not None:
                 return outcome, None
-            upload_id, stored = self._session.find_or_create(
-                self.content_type, self.schedule, self._all_match
+            preparing = self.engine.run_aside(self.before_storing)
+            upload_id, stored = self._session.resume_or_create(
+                looking.result(), self.content_type, self.schedule, self._all_match
             )
             self._session.resume(upload_id, stored.values())
             try:
-                return PutOutcome.CREATED, self._finish(upload_id, stored)
+                return PutOutcome.CREATED, self._finish(upload_id, stored, preparing)
             except OrchestratorError as error:
                 # Somebody completed, aborted or wrote into the same upload, or took the key.
                 # What became of the key is read again from S3.
@@ -72,6 +88,8 @@ class MultipartUploader:
                     raise
                 if isinstance(error, ConflictError):
                     self._session.abort(upload_id)
+            finally:
+                wait([preparing])
         raise UnavailableError(
             f"upload of {printable(self.key)}: its multipart upload keeps being ended elsewhere",
             retryable=True,
@@ -106,12 +124,15 @@ class MultipartUploader:
 
     # --- sending what is missing ---------------------------------------------------------
 
-    def _finish(self, upload_id: str, stored: dict[int, StoredPart]) -> Checksum | None:
+    def _finish(
+        self, upload_id: str, stored: dict[int, StoredPart], preparing: Future[None]
+    ) -> Checksum | None:
         missing = [part for number, part in self.plan.items() if number not in stored]
         sent = self.engine.parts.map(missing, _memory, partial(self._send, upload_id))
         self.source.ensure_unchanged()
         parts = [*stored.values(), *sent]
         size_bytes = self.source.size_bytes
+        preparing.result()
         return self._session.complete(upload_id, parts, size_bytes, self._own_checksum)
 
     def _send(self, upload_id: str, part: Part, lease: MemoryReservation) -> StoredPart:
@@ -122,7 +143,7 @@ class MultipartUploader:
             return self._session.send(upload_id, part, source, digests)
         body = BufferedPart(self.source, part, lease, self.engine.buffers)
         try:
-            digests = self._checksums.add_data(part.number, body.view(), with_md5)
+            digests = self._checksums.add_data(part, body.view(), with_md5)
             return self._session.send(upload_id, part, body, digests)
         finally:
             body.release()

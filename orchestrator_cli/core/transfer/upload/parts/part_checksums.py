@@ -9,10 +9,11 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import (
     RandomAccessReader,
     composite,
-    hash_range,
+    create_hash,
     md5,
     parse_etag,
     parse_s3_checksum,
+    read_range,
     sha256,
     to_base64,
 )
@@ -21,11 +22,23 @@ from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPar
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 
+# Is told of each part before its bytes are hashed; what it returns takes them, in order.
+PartWatch = Callable[[Part], Callable[[bytes | memoryview], object]]
+
+
+def unwatched(_: Part) -> Callable[[bytes | memoryview], object]:
+    """Take the bytes of no part."""
+    return lambda block: None
+
 
 class PartChecksums:
-    """Part digests by part number. Written by several threads, each its own parts."""
+    """Part digests by part number. Written by several threads, each its own parts.
 
-    def __init__(self) -> None:
+    `watch` is shown the bytes that are hashed.
+    """
+
+    def __init__(self, watch: PartWatch) -> None:
+        self._watch = watch
         self._digests: dict[int, PartDigests] = {}
 
     def get(self, number: int) -> PartDigests | None:
@@ -42,21 +55,22 @@ class PartChecksums:
         known = self._digests.get(part.number)
         if known is not None and (known.md5 is not None or not with_md5):
             return known
-
-        def digest(algorithm: str) -> bytes:
-            return hash_range(source, algorithm, offset_bytes, part.size_bytes)
-
-        digests = PartDigests(
-            known.sha256 if known else digest("sha256"), digest("md5") if with_md5 else None
-        )
-        self._digests[part.number] = digests
+        take = self._watch(part)
+        sha256_hash, md5_hash = create_hash("sha256"), create_hash("md5") if with_md5 else None
+        for block in read_range(source, offset_bytes, part.size_bytes):
+            sha256_hash.update(block)
+            if md5_hash is not None:
+                md5_hash.update(block)
+            take(block)
+        md5_digest = None if md5_hash is None else md5_hash.digest()
+        digests = self._digests[part.number] = PartDigests(sha256_hash.digest(), md5_digest)
         return digests
 
-    def add_data(
-        self, number: int, data: bytes | bytearray | memoryview, with_md5: bool
-    ) -> PartDigests:
+    def add_data(self, part: Part, data: bytes | memoryview, with_md5: bool) -> PartDigests:
         """Hash a part in memory and keep its digests."""
-        digests = self._digests[number] = PartDigests(sha256(data), md5(data) if with_md5 else None)
+        digests = PartDigests(sha256(data), md5(data) if with_md5 else None)
+        self._digests[part.number] = digests
+        self._watch(part)(data)
         return digests
 
     def composite(self, algorithm: str, part_count: int) -> Checksum | None:

@@ -47,15 +47,6 @@ class StreamPart(NamedTuple):
             return bytes(self.data[offset_bytes : offset_bytes + size_bytes])
         return os.pread(self.spool.fileno(), size_bytes, offset_bytes) if self.spool else b""
 
-    def blocks(self) -> Iterator[tuple[bytes | bytearray, int]]:
-        """Yield its content in order, in blocks of which the first so many bytes count."""
-        if self.buffer is not None:
-            yield self.buffer, self.part.size_bytes
-            return
-        for offset in range(0, self.part.size_bytes, MIB):
-            block = self.read_at(offset, MIB)
-            yield block, len(block)
-
     def close(self) -> None:
         """Free the memory or disk it takes. What it held then is another part's."""
         self.held.close()

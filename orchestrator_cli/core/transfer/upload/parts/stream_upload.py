@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
 
@@ -20,7 +20,7 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.checksum import create_hash, hash_range
+from orchestrator_cli.core.s3.checksum import create_hash, hash_range, read_range
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import (
@@ -39,7 +39,7 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     TransferStats,
     is_concurrent_change,
 )
-from orchestrator_cli.core.transfer.upload.parts.part_checksums import holds
+from orchestrator_cli.core.transfer.upload.parts.part_checksums import PartWatch, holds, unwatched
 from orchestrator_cli.core.transfer.upload.parts.part_source import FilePartReader
 from orchestrator_cli.core.transfer.upload.parts.stream_parts import (
     BinaryStream,
@@ -48,7 +48,7 @@ from orchestrator_cli.core.transfer.upload.parts.stream_parts import (
     closing_each,
     read_part,
 )
-from orchestrator_cli.core.transfer.upload.target import UploadTarget
+from orchestrator_cli.core.transfer.upload.target import FoundUpload, UploadTarget
 
 # As many parts as can be in flight; while one is looked for, none is.
 _MOST_AHEAD = IN_FLIGHT_BYTES // BASE_PART_BYTES
@@ -66,15 +66,14 @@ class StreamUpload:
         target: UploadTarget,
         key: str,
         content_type: str,
-        on_part: Callable[[StreamPart], object] = lambda part: None,
+        watch: PartWatch = unwatched,
     ) -> None:
-        """`on_part` is called with each part, in order, once it is read."""
-        self._on_part = on_part
+        self._watch = watch
         self._engine = engine
         self._target = target
         self._key = key
         self._content_type = content_type
-        self._session = MultipartSession(engine, target, key)
+        self._session = MultipartSession(engine, target, key, watch)
         self._checksums = self._session.checksums
         self._lost: OrchestratorError | None = None
         self.size_bytes = 0
@@ -83,6 +82,11 @@ class StreamUpload:
     def count(self) -> TransferStats:
         """The bytes that were found and sent."""
         return self._session.count
+
+    @property
+    def completed(self) -> ObjectMetadata | None:
+        """What its parts were completed to; None where they were not."""
+        return self._session.completed
 
     def run(self, stream: BinaryStream) -> tuple[PutOutcome, Checksum | None]:
         """Store the stream to its end. Conflict is an outcome, not an error."""
@@ -94,9 +98,10 @@ class StreamUpload:
             self._digest(piece, with_md5=not self._target.verifies_sha256)
         # A name that stays would keep its part in memory to the end of the stream.
         del piece
+        looking = self._session.look_for_uploads()
         head = self._head()
         if head is None:
-            return self._store_parts(ahead, pieces)
+            return self._store_parts(looking.result(), ahead, pieces)
         return self._compare(head, chain_parts(ahead, pieces))
 
     def _head(self) -> ObjectMetadata | None:
@@ -110,7 +115,6 @@ class StreamUpload:
             if piece.part.size_bytes == 0 and number > 1:
                 return
             self.size_bytes += piece.part.size_bytes
-            self._on_part(piece)
             yield piece
             if piece.part.size_bytes < part_bytes(number):
                 return
@@ -124,16 +128,20 @@ class StreamUpload:
         )
         self._engine.on_bytes(len(data))
         if outcome is PutOutcome.CREATED:
+            self._watch(piece.part)(data)
             self.count.add_sent(len(data))
         return outcome, checksum
 
     # --- the key is free -----------------------------------------------------------------
 
     def _store_parts(
-        self, ahead: deque[StreamPart], rest: Iterator[StreamPart]
+        self, found: list[FoundUpload], ahead: deque[StreamPart], rest: Iterator[StreamPart]
     ) -> tuple[PutOutcome, Checksum | None]:
-        upload_id, known = self._session.find_or_create(
-            self._content_type, DOUBLING, lambda parts: self._matches_prefix(parts, ahead, rest)
+        upload_id, known = self._session.resume_or_create(
+            found,
+            self._content_type,
+            DOUBLING,
+            lambda parts: self._matches_prefix(parts, ahead, rest),
         )
         pieces = chain_parts(ahead, rest)
         group: FutureGroup[StoredPart] = FutureGroup()
@@ -213,7 +221,7 @@ class StreamUpload:
         known = self._checksums.get(piece.part.number)
         is_enough = known is not None and (known.md5 is not None or not with_md5)
         if piece.data is not None and not is_enough:
-            return self._checksums.add_data(piece.part.number, piece.data, with_md5)
+            return self._checksums.add_data(piece.part, piece.data, with_md5)
         return self._checksums.compute(piece.part, piece, 0, with_md5)
 
     # --- the key is taken ----------------------------------------------------------------
@@ -300,6 +308,6 @@ class StreamUpload:
 def _compare_whole(stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:
     digest = create_hash(stored.checksum.algorithm)
     for piece in closing_each(pieces):
-        for block, size_bytes in piece.blocks():
-            digest.update(memoryview(block)[:size_bytes])
+        for block in read_range(piece, 0, piece.part.size_bytes):
+            digest.update(block)
     return digest.hexdigest() == stored.checksum.hex_digest

@@ -31,7 +31,11 @@ def parse_head(lines: Sequence[bytes]) -> tuple[int, dict[str, str]]:
     for line in lines[start + 1 :]:
         if line == b"\r\n":
             return _parse_status(lines[start]), _checked(headers)
-        _add_header(headers, line)
+        name, value = _split_header(line)
+        # The same length twice is one length; others make the message mean two things.
+        if name in headers and (name != "content-length" or headers[name] != value):
+            value = f"{headers[name]}, {value}"
+        headers[name] = value
     raise InvalidHeadError(truncated=True)
 
 
@@ -57,14 +61,6 @@ def _parse_status(line: bytes) -> int:
     if not version.startswith(b"HTTP/1.") or len(status) != 3 or not status.isdigit():
         raise InvalidHeadError
     return int(status)
-
-
-def _add_header(headers: dict[str, str], line: bytes) -> None:
-    name, value = _split_header(line)
-    # The same length twice is one length; others make the message mean two things.
-    if name in headers and (name != "content-length" or headers[name] != value):
-        value = f"{headers[name]}, {value}"
-    headers[name] = value
 
 
 # Half of the headers are the same in each of a server's responses.

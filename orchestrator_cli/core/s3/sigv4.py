@@ -102,11 +102,10 @@ def sign_headers(
         signed["x-amz-security-token"] = key.session_token
     origin, path = split_origin(bare)
     named = {"host": host_of(origin), **signed}
-    names = ";".join(sorted(named))
-    signature = _request(key, stamp, method, query, named, payload_sha256).sign(path)
+    request = _request(key, stamp, method, query, named, payload_sha256)
     signed["authorization"] = (
         f"{_ALGORITHM} Credential={key.access_key_id}/{_scope(key, stamp)}, "
-        f"SignedHeaders={names}, Signature={signature}"
+        f"SignedHeaders={request.names}, Signature={request.sign(path)}"
     )
     return signed
 
@@ -133,6 +132,7 @@ class _Request(NamedTuple):
 
     method: str
     query: str
+    names: str
     after_query: str
     before_digest: str
     derived_key: bytes
@@ -152,12 +152,13 @@ def _request(
     headers: Mapping[str, str],
     payload_sha256: str,
 ) -> _Request:
-    names = sorted(headers)
-    lines = "".join([f"{name}:{_trimmed(headers[name])}\n" for name in names])
+    lines = [f"{name}:{_trimmed(text)}\n" for name, text in sorted(headers.items())]
+    names = ";".join(sorted(headers))
     return _Request(
         method,
         query,
-        after_query="\n".join((lines, ";".join(names), payload_sha256)),
+        names,
+        after_query=f"{''.join(lines)}\n{names}\n{payload_sha256}",
         before_digest=f"{_ALGORITHM}\n{stamp}\n{_scope(key, stamp)}\n",
         derived_key=_derived(key, stamp[:8]),
     )
@@ -169,7 +170,7 @@ def _trimmed(text: str) -> str:
 
 def _stamp(signed_at: datetime) -> str:
     # strftime() takes five times as long, and this is done for every request.
-    text = signed_at.isoformat()
+    text = signed_at.isoformat(timespec="seconds")
     return f"{text[:4]}{text[5:7]}{text[8:13]}{text[14:16]}{text[17:19]}Z"
 
 

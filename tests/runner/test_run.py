@@ -527,9 +527,8 @@ def test_bad_usage_is_told_before_the_command_starts(
     assert not Path("mark").exists()
 
 
-def test_no_bucket_is_told_before_the_command_starts(cli: RunCommand) -> None:
-    assert "no bucket" in cli("run", "--", "touch", "mark").expect(2).err
-    assert not Path("mark").exists()
+def test_settings_are_looked_at_before_a_run_is_resumed(cli: RunCommand) -> None:
+    assert "no bucket" in cli("run", "--resume", ".").expect(2).err
 
 
 def test_show_says_how_it_ran(cli_process: Processes, cli: RunCommand, bucket: str) -> None:

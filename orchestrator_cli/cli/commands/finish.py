@@ -94,6 +94,7 @@ def finish(
         _finish_offline(app, root, execution_id, Result(result), as_json)
         return
     check_may_write(execution_id, yes)
+    app.check_ui_url()
     store = app.store()
     resolved = app.resolve_id(execution_id, store)
     metadata = finish_execution(

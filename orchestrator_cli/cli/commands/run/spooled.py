@@ -29,7 +29,7 @@ def warn_of_settings(app: App) -> None:
     except UsageError as error:
         app.output.warn(f"{error.message}: nothing can be stored until that is put right")
     try:
-        app.page_url("")
+        app.check_ui_url()
     except UsageError as error:
         app.output.warn(f"{error.message}: no page is named")
         app.settings = app.settings._replace(ui_url=None)

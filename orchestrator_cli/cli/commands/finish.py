@@ -141,7 +141,6 @@ def _explain_status(app: App, store: ArtifactStore, metadata: ExecutionMetadata)
 
 def _explain_pending(app: App, metadata: ExecutionMetadata, unfinished: list[str]) -> None:
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.executions.record.metadata import RunnerType
 
     for path in unfinished[:_NAMED]:
         app.output.warn(f"the upload of {printable(path)} is unfinished; it is not stored yet")
@@ -155,5 +154,5 @@ def _explain_pending(app: App, metadata: ExecutionMetadata, unfinished: list[str
         return
     if metadata.run is not None and metadata.run.ended_at is None:
         app.output.warn("`orchestrator run` has not ended: it may not have stored all it has")
-    elif metadata.runner_type is RunnerType.ONPREM:
+    elif metadata.is_onprem:
         app.output.note("the record stays pending until sync-efs has stored the bench's tree")

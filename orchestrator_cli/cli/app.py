@@ -58,6 +58,11 @@ class App:
 
         return Output(self.settings.color, self.settings.verbosity, os.environ)
 
+    @property
+    def lost_output(self) -> bool:
+        """Whether something could not be printed, for another reason than that nobody reads it."""
+        return "output" in vars(self) and self.output.lost_output
+
     def now(self) -> datetime:
         """Return the present instant."""
         return datetime.now(UTC)
@@ -144,6 +149,10 @@ class App:
 
         base = parse_service_url(self.settings.ui_url, "--ui-url", "https://tests.example.com")
         return page_url(base.url, execution_id, log)
+
+    def check_ui_url(self) -> None:
+        """Raise UsageError for a --ui-url that is none, before anything is done."""
+        _ = self.page_url("")
 
     def transfers(
         self, connection: Connection, concurrency: int, on_bytes: Any = lambda size: None

@@ -41,7 +41,9 @@ class Connections:
 
     @property
     def bucket(self) -> str:
-        """The bucket. Raises UsageError where none is configured."""
+        """The bucket. Raises UsageError where none is configured, or the settings are broken."""
+        if self._settings.problem is not None:
+            raise self._settings.problem
         bucket = (self._settings.bucket or "").removeprefix("s3://").rstrip("/")
         if not bucket:
             raise UsageError(
@@ -55,6 +57,14 @@ class Connections:
             hint = "there is no key prefix option" if "/" in bucket else None
             raise UsageError(f"{printable(bucket)!r} is not a bucket name", hint=hint)
         return bucket
+
+    @property
+    def usable_bucket(self) -> str | None:
+        """The bucket; None where there is none that can be used."""
+        try:
+            return self.bucket
+        except UsageError:
+            return None
 
     @property
     def region(self) -> str:

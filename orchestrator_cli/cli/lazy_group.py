@@ -11,7 +11,13 @@ import click
 
 from orchestrator_cli.cli.options import OncePerOption, global_options
 from orchestrator_cli.cli.options.variables import name_variables
-from orchestrator_cli.cli.report.usage_text import HintedUsageError
+from orchestrator_cli.cli.report.usage_text import (
+    HintedUsageError,
+    describe_usage_error,
+    is_of_settings,
+)
+from orchestrator_cli.cli.settings import GO_ON_WITHOUT_SETTINGS
+from orchestrator_cli.core.base.errors import UsageError
 
 # The help of a group lists its commands; with their help here it need not import them.
 COMMANDS: dict[str, str] = {
@@ -44,6 +50,9 @@ COMMANDS: dict[str, str] = {
     "sandbox": "Start a throw-away S3 on this machine.",
 }
 
+# Where the root context keeps why settings of the environment or the config file are broken.
+PROBLEM_KEY = "orchestrator_cli.settings_problem"
+
 
 class BrokenStdout(Exception):  # noqa: N818 - no fault
     """Nobody reads standard output any more. No OSError: click makes exit code 1 of that."""
@@ -59,7 +68,26 @@ class LazyGroup(OncePerOption, click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the line; global options may follow the command as well."""
-        return super().parse_args(ctx, [*self._options_after_command(ctx, args), *args])
+        words = [*self._options_after_command(ctx, args), *args]
+        try:
+            return super().parse_args(ctx, words)
+        except (click.UsageError, UsageError) as error:
+            _, rest, _ = self.make_parser(ctx).parse_args(args=list(words))
+            goes_on = bool(rest) and rest[0] in GO_ON_WITHOUT_SETTINGS
+            if not (goes_on and is_of_settings(error)):
+                raise
+            ctx.meta[PROBLEM_KEY] = _as_problem(error)
+        return self._parse_line_alone(ctx, words)
+
+    def _parse_line_alone(self, ctx: click.Context, words: list[str]) -> list[str]:
+        """Parse the line as if nothing else said anything; the command's own settings count."""
+        kept = ctx.default_map, ctx.auto_envvar_prefix
+        ctx.params.clear()
+        ctx.default_map = ctx.auto_envvar_prefix = None
+        try:
+            return super().parse_args(ctx, words)
+        finally:
+            ctx.default_map, ctx.auto_envvar_prefix = kept
 
     def _options_after_command(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Return the global options that follow the command, as they are typed before it."""
@@ -133,6 +161,10 @@ class LazyGroup(OncePerOption, click.Group):
                     ("man orchestrator-retention", "how long, and what that costs"),
                 ]
             )
+
+
+def _as_problem(error: click.UsageError | UsageError) -> UsageError:
+    return error if isinstance(error, UsageError) else UsageError(describe_usage_error(error))
 
 
 def _as_typed(option: click.Option, value: Any) -> list[str]:

@@ -26,7 +26,7 @@ from orchestrator_cli.cli.report.error_report import (
 from orchestrator_cli.cli.root import cli
 from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.cli.utf8_mode import ensure_utf8_mode
-from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
+from orchestrator_cli.core.base.errors import CannotWriteError, InterruptedByUser, OrchestratorError
 
 __all__ = ["COMMANDS", "cli", "main", "run_process"]
 
@@ -67,7 +67,7 @@ def _run(arguments: list[str]) -> int:
     try:
         cli.main(arguments, prog_name="orchestrator", standalone_mode=False, obj=app)
         sys.stdout.flush()
-        return 0
+        return CannotWriteError.exit_code if app.lost_output else 0
     except (BrokenStdout, BrokenPipeError):
         raise
     except (KeyboardInterrupt, click.Abort, InterruptedByUser):

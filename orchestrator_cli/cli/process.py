@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import NoReturn, TextIO
 
-from orchestrator_cli.core.base.descriptors import WaitingWriter
+from orchestrator_cli.core.base.descriptors import WaitingWriter, occupy_closed_descriptors
 from orchestrator_cli.core.base.errors import InterruptedByUser
 
 # More than metadata.json ever has.
@@ -18,26 +18,30 @@ _LONGEST_LINE_BYTES = 1024 * 1024
 
 
 def prepare_streams() -> None:
-    """Make standard output and error fit to write any name to, whatever they are."""
-    # Closed ones, as under some daemons, must not make print() write to the other.
-    sys.stdout = sys.stdout or _open_devnull()
-    sys.stderr = sys.stderr or _open_devnull()
+    """Make standard output and error fit to write any name to, whatever they are.
+
+    What is written to a closed standard output fails; to a closed standard error it is lost.
+    """
+    occupy_closed_descriptors()
+    sys.stdout = sys.stdout or _open_closed(1)
+    sys.stderr = sys.stderr or _open_closed(2)
     # A line that an interruption finds half written is kept in a buffer that holds all of it.
-    sys.stdout = _waiting_stream(sys.stdout, _LONGEST_LINE_BYTES)
-    sys.stderr = _waiting_stream(sys.stderr, io.DEFAULT_BUFFER_SIZE)
+    sys.stdout = _waiting_stream(sys.stdout, _LONGEST_LINE_BYTES, "standard output")
+    sys.stderr = _waiting_stream(sys.stderr, io.DEFAULT_BUFFER_SIZE, "standard error")
 
 
-def _open_devnull() -> TextIO:
+def _open_closed(descriptor: int) -> TextIO:
     # Its descriptor outlives it, for the stream that takes its place.
-    return open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
+    raw = io.FileIO(descriptor, "wb", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8")
 
 
-def _waiting_stream(stream: TextIO, buffer_bytes: int) -> TextIO:
+def _waiting_stream(stream: TextIO, buffer_bytes: int, name: str) -> TextIO:
     """Return a stream that waits where its descriptor is non-blocking, and knows any name."""
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
-    raw = WaitingWriter(stream.fileno())
+    raw = WaitingWriter(stream.fileno(), name)
     return io.TextIOWrapper(
         io.BufferedWriter(raw, buffer_bytes),
         encoding=stream.encoding,

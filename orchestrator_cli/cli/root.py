@@ -11,7 +11,7 @@ from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.aws_settings import aws_setting
 from orchestrator_cli.cli.config_file import config_file, load_config
-from orchestrator_cli.cli.lazy_group import LazyGroup
+from orchestrator_cli.cli.lazy_group import PROBLEM_KEY, LazyGroup
 from orchestrator_cli.cli.options.demand_options import demand_options
 from orchestrator_cli.cli.options.types import DURATION
 from orchestrator_cli.cli.options.variables import option_names_of
@@ -108,6 +108,7 @@ def cli(
         debug=debug,
         patience=patience,
         demands=demands,
+        problem=ctx.meta.get(PROBLEM_KEY),
     )
     # The run's own App, which also has to know about --debug when all this has ended.
     app = ctx.ensure_object(App)
@@ -145,6 +146,8 @@ def _apply_config(ctx: click.Context, path: Path | None) -> None:
         return None if command is None else option_names_of(command)
 
     ctx.meta[CONFIG_FILE_KEY] = printable(config_file(path))
+    if PROBLEM_KEY in ctx.meta:
+        return
     try:
         ctx.default_map = load_config(path, option_names)
     except UsageError:

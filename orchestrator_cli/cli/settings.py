@@ -5,11 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import NamedTuple
 
+from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
+
+# Commands that do what they are for whatever the settings are, and then store nothing.
+GO_ON_WITHOUT_SETTINGS = frozenset({"run"})
 
 
 class Settings(NamedTuple):
-    """The global options, after flag > environment > config file > default."""
+    """The global options, after flag > environment > config file > default.
+
+    `problem` is why those of the environment and the config file cannot be used, where the command
+    goes on nevertheless: nothing may be stored by the others then.
+    """
 
     bucket: str | None = None
     profile: str | None = None
@@ -21,6 +29,7 @@ class Settings(NamedTuple):
     debug: bool = False
     demands: BucketDemands = NO_DEMANDS
     patience: timedelta | None = None
+    problem: UsageError | None = None
 
     def variables(self) -> dict[str, str]:
         """Return the variables that give another command the same bucket."""

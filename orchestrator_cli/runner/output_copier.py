@@ -12,7 +12,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 
-from orchestrator_cli.core.base.descriptors import write_all
+from orchestrator_cli.core.base.descriptors import is_open, write_all
 from orchestrator_cli.runner.spool_log import SpoolLog
 
 _CHUNK_BYTES = 1024 * 1024
@@ -80,7 +80,8 @@ class OutputTee(Copier):
     """Copies one stream of the command to one of ours and to the spool.
 
     It ends with the stream, or, once `finish` was called, when nothing is left in it. Where our
-    reader goes away, the command's writing end breaks, as it would without us.
+    reader goes away, the command's writing end breaks, as it would without us. Where ours cannot be
+    written to for another reason, `problem` says which, and the rest goes to the spool alone.
     """
 
     def __init__(self, target: int, log: SpoolLog) -> None:
@@ -91,6 +92,7 @@ class OutputTee(Copier):
         self._source = -1
         self._finish_read, self._finish_write = os.pipe()
         self._reader_left = False
+        self.problem: str | None = None
         self._deadline: float | None = None
         self._buffer = bytearray(_CHUNK_BYTES)
         self._poll = select.poll()
@@ -155,11 +157,14 @@ class OutputTee(Copier):
 
     def _take(self, data: memoryview) -> None:
         self._log.append(data)
-        if not self._reader_left:
-            try:
-                write_all(self._target, data)
-            except OSError:
-                self._reader_left = True
+        if self._reader_left or self.problem is not None:
+            return
+        try:
+            write_all(self._target, data)
+        except BrokenPipeError:
+            self._reader_left = True
+        except OSError as error:
+            self.problem = error.strerror or str(error)
 
 
 def widen_pipe(descriptor: int) -> None:
@@ -180,9 +185,8 @@ def redirect_to_devnull(descriptor: int) -> None:
 def open_missing_streams() -> None:
     """Open those of the first three descriptors that are closed: no pipe may take their place."""
     for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
+        # What only stands in for a closed one is for no child.
+        if not (is_open(number) and os.get_inheritable(number)):
             null = os.open(os.devnull, os.O_RDWR)
             if null != number:
                 os.dup2(null, number)

@@ -85,6 +85,7 @@ class Session:
             ended, seconds = self.clock(), time.monotonic() - began
             supervisor.terminate_group(child)
             supervisor.await_copies(copiers)
+            self._tell_what_was_not_shown(copiers)
         finally:
             if child.relay:
                 child.relay.stop()
@@ -99,6 +100,12 @@ class Session:
             supervisor.timed_out,
             lost=_lost(logs),
         )
+
+    def _tell_what_was_not_shown(self, copiers: list[OutputTee]) -> None:
+        for stream, copier in zip(("output", "error"), copiers, strict=True):
+            if copier.problem is not None:
+                rest = "the rest of it was stored and not passed on"
+                self.say(f"warning: standard {stream}: {copier.problem}: {rest}")
 
     def _start_command(
         self, signals: BlockedSignals, logs: list[SpoolLog]

@@ -588,19 +588,59 @@ def test_a_full_disk_behind_standard_output_is_one_clear_error(
         process = cli_process.start("ls", stdout=full)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err == b"error: No space left on device\n"
+    assert err == b"error: standard output: No space left on device\n"
 
 
-def test_closed_streams_are_no_error(s3: S3Client, bucket: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("closed", ["1>&-", "1>/dev/full"])
+def test_work_goes_on_where_it_cannot_be_printed_and_that_is_code_1(
+    closed: str, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text(str(number))
+    finished = _in_shell(f"{' '.join(COMMAND)} upload {execution_id} {tmp_path} --json {closed}")
+    assert finished.returncode == 1
+    assert finished.stderr.count(b"error: standard output: ") == 1
+    assert b"3 created" in finished.stderr
+    prefix = f"executions/{execution_id}/artifacts/"
+    assert s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] == 3
+
+
+def test_a_closed_output_takes_nothing_and_a_closed_error_is_no_error(
+    s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
     execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x"})
     command = " ".join(COMMAND)
-    script = f"{command} url {execution_id} 2>&- >{tmp_path}/out && {command} ls >&-"
-    finished = subprocess.run(
-        ["sh", "-c", script], env=process_environment(None), capture_output=True, check=False
-    )
-    assert (finished.returncode, finished.stderr) == (0, b"")
+    finished = _in_shell(f"{command} url {execution_id} 0<&- 2>&- >{tmp_path}/out")
+    assert finished.returncode == 0
     # What belongs to standard error does not turn up among the data.
     assert (tmp_path / "out").read_text().startswith("http")
+    finished = _in_shell(f"{command} ls >&-")
+    assert (finished.returncode, finished.stdout) == (1, b"")
+    assert finished.stderr == b"error: standard output: Bad file descriptor\n"
+
+
+def test_no_file_becomes_a_stream_that_was_closed(tmp_path: Path) -> None:
+    script = (
+        "import os, sys\n"
+        "from orchestrator_cli.cli.process import prepare_streams\n"
+        "prepare_streams()\n"
+        "os.write(os.open('opened', os.O_CREAT | os.O_WRONLY), b'x')\n"
+        "print('told', file=sys.stderr, flush=True)\n"
+        "os.write(2, b'told')\n"
+        "try: os.read(0, 1) and os.write(1, b'y')\n"
+        "except OSError: os._exit(7)\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    finished = _in_shell(f"cd {tmp_path}; {COMMAND[0]} script.py 0<&- 1>&- 2>&-")
+    assert finished.returncode == 7
+    assert (tmp_path / "opened").read_bytes() == b"x"
+
+
+def _in_shell(script: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["sh", "-c", script], env=process_environment(None), capture_output=True, check=False
+    )
 
 
 def test_an_encoding_that_lacks_a_letter_stops_nothing(

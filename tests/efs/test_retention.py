@@ -67,7 +67,11 @@ def test_a_dry_run_says_what_is_due_by_the_same_clock(
     assert "then delete it here" in cli(*tree.arguments, "--dry-run").ok().out
 
 
-def test_an_old_file_that_was_copied_here_costs_no_look_at_every_pass(tree: BenchTree) -> None:
+@pytest.mark.parametrize(("is_finished", "looked"), [(True, [0, 61]), (False, [0, 6, 59, 66])])
+def test_an_old_file_that_was_copied_here_costs_no_look_at_every_pass(
+    is_finished: bool, looked: list[int], tree: BenchTree
+) -> None:
+    """Of a test that is not over, its end is looked for more often."""
     tree.write("raw/a.txt", age_seconds=30 * DAY)
     (execution,) = list_bench_executions(tree.root)
     assert isinstance(execution, BenchExecution)
@@ -78,10 +82,10 @@ def test_an_old_file_that_was_copied_here_costs_no_look_at_every_pass(tree: Benc
     def look_after(minutes: int) -> None:
         def sync() -> Remaining:
             looks.append(minutes)
-            return Remaining(0, 0)
+            return Remaining(0, 0, is_finished)
 
         unchanged.skip_if_unchanged(execution, now + timedelta(minutes=minutes), sync)
 
-    for minutes in (0, 1, 59, 61):
+    for minutes in (0, 1, 6, 59, 61, 66):
         look_after(minutes)
-    assert looks == [0, 61]
+    assert looks == looked

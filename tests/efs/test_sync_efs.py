@@ -452,13 +452,46 @@ def test_a_finished_execution_is_complete_once_its_tree_is_stored(
     assert json.loads(line)["artifact_status"] == "complete"
 
 
+@pytest.mark.parametrize("declared", ["--runner-type=onprem", "--bench-id=b1"])
+def test_what_comes_after_all_was_stored_makes_it_incomplete_before_it_is_sent(
+    declared: str,
+    cli: RunCommand,
+    tree: BenchTree,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+) -> None:
+    """Whatever kills a pass then, the record never promised what it has not stored."""
+    tree.write("raw/early.txt", b"early")
+    cli("new", "--id", OLD_ID, declared).ok()
+    cli("finish", OLD_ID, "--result", "pass").ok()
+    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "pending"
+    cli(*tree.arguments).ok()
+    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "complete"
+    seen = []
+
+    class Witness(faults.Fault):
+        def request_head(self, waiting: faults.Waiting) -> None:
+            seen.append(read_record(s3, bucket, OLD_ID)["artifact_status"])
+
+    tree.write("raw/one.txt", b"one")
+    tree.write("raw/two.bin", bytes(6 * 1024 * 1024))
+    recorder.inject(Witness(), "PutObject", key="/artifacts/", times=None)
+    cli(*tree.arguments).ok()
+    assert set(seen) == {"pending"}
+    record = read_record(s3, bucket, OLD_ID)
+    assert (record["artifact_status"], record["artifact_count"]) == ("complete", 3)
+
+
 def test_a_tree_that_was_stored_before_the_finish_is_complete_at_the_next_pass(
     cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
 ) -> None:
     tree.write("raw/bench.log", b"all of it")
     cli(*tree.arguments).ok()
     cli("new", "--id", OLD_ID, "--suite", "smoke").ok()
+    tree.write("raw/more.txt", b"written since")
     cli("finish", OLD_ID, "--result", "fail").ok()
+    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "pending"
     cli(*tree.arguments).ok()
     record = read_record(s3, bucket, OLD_ID)
     assert (record["artifact_status"], record["test_suite"]) == ("complete", "smoke")

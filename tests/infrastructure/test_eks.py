@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.executions import read_record
@@ -231,9 +232,15 @@ def test_what_s3_refuses_in_whatever_way_is_on_record_until_it_is_stored(
     refused = {f"artifacts/custom/{harm}": fault for harm, (fault, _) in HARMS.items()}
     for path, fault in refused.items():
         recorder.inject(fault(), "PutObject", key=f"{path}$", times=None)
+    # One of parts is refused at its very end.
+    refused["artifacts/custom/parts"] = faults.access_denied
+    recorder.inject(faults.access_denied(), "CompleteMultipartUpload", times=None)
     recorder.inject(VerifyDigests(), times=None)
-    names = [*HARMS, "a", "z"]
-    leaves = f"for name in {names}: open('{tmp_path}/artifacts/' + name, 'w').write(name)"
+    times = dict.fromkeys([*HARMS, "a", "z"], 1) | {"parts": BASE_PART_BYTES}
+    leaves = (
+        f"for name, times in {times}.items(): "
+        f"open('{tmp_path}/artifacts/' + name, 'w').write(name * times)"
+    )
     pod = run_pod(leaves, "--hold", "60s")
     execution_id = pod.start_all()
 

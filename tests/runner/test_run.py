@@ -391,6 +391,18 @@ def test_closed_streams_change_nothing(
     assert record(s3, bucket, one)["result"] == "fail"
 
 
+def test_a_full_disk_behind_our_output_costs_neither_the_command_nor_the_log(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    script = "echo one; sleep 0.1; echo two; exit 3"
+    with Path("/dev/full").open("wb") as full:
+        process = cli_process.start("run", "--", "sh", "-c", script, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert b"warning: standard output: No space left on device" in err
+    assert stored(s3, bucket, run_id(err))["logs/stdout.log"] == b"one\ntwo\n"
+
+
 def test_other_descriptors_are_the_commands(cli_process: Processes, bucket: str) -> None:
     line = shlex.join([sys.executable, "-m", "orchestrator_cli", "-q", "run"])
     script = f"{line} -- sh -c 'echo to three >&3' 3>&1"
@@ -527,9 +539,8 @@ def test_bad_usage_is_told_before_the_command_starts(
     assert not Path("mark").exists()
 
 
-def test_no_bucket_is_told_before_the_command_starts(cli: RunCommand) -> None:
-    assert "no bucket" in cli("run", "--", "touch", "mark").expect(2).err
-    assert not Path("mark").exists()
+def test_settings_are_looked_at_before_a_run_is_resumed(cli: RunCommand) -> None:
+    assert "no bucket" in cli("run", "--resume", ".").expect(2).err
 
 
 def test_show_says_how_it_ran(cli_process: Processes, cli: RunCommand, bucket: str) -> None:

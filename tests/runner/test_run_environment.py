@@ -166,6 +166,52 @@ def test_a_directory_that_is_gone(cli_process: Processes, bucket: str, tmp_path:
     assert_ran(result)
 
 
+# --- settings --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"ORCHESTRATOR_BUCKET": None}, b"no bucket is configured"),
+        ({"ORCHESTRATOR_CONFIG": "broken.toml"}, b"broken.toml is not valid TOML"),
+        ({"ORCHESTRATOR_TAG": "untagged", "ORCHESTRATOR_UI_URL": "page"}, b"ORCHESTRATOR_TAG: "),
+        ({"AWS_PROFILE": "nobodys", "ORCHESTRATOR_UI_URL": "page"}, b"'nobodys' is not configured"),
+    ],
+)
+def test_settings_that_cannot_be_used_cost_the_storage_and_not_the_command(
+    settings: dict[str, str | None],
+    said: bytes,
+    cli_process: Processes,
+    s3: S3Client,
+    bucket: str,
+) -> None:
+    Path("broken.toml").write_text("bucket =")
+    options = ("--suite", "smoke", "--metrics-push", "nowhere")
+    result = cli_process.run("run", *options, "--", *SCRIPT, env=settings)
+    assert_ran(result)
+    assert result.stderr.count(said) == (1 if "AWS_PROFILE" in settings else 2)
+    assert b"nothing is counted there" in result.stderr
+    cli_process.run(*printed_command(result.stderr)).ok()
+    kept = record(s3, bucket, run_id(result))
+    assert (kept["result"], kept["test_suite"], kept["artifact_status"]) == (
+        "fail",
+        "smoke",
+        "complete",
+    )
+    assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["--patience soon run", "run --patience soon", "run --timeout soon"]
+)
+def test_a_line_that_is_wrong_starts_nothing_even_where_settings_are(
+    line: str, cli: RunCommand
+) -> None:
+    result = cli(*line.split(), "--", "touch", "mark", env={"ORCHESTRATOR_TAG": "untagged"})
+    assert "soon" in result.expect(2).err
+    assert not Path("mark").exists()
+
+
 # --- signals ---------------------------------------------------------------------------------
 
 

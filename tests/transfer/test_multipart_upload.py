@@ -225,13 +225,25 @@ def test_an_upload_of_a_longer_key_is_another_key(
     assert unfinished_uploads(s3, bucket) == {upload_id: KEY + "2"}
 
 
-def test_without_the_right_to_list_uploads_only_resuming_is_lost(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
+@pytest.mark.parametrize("operation", ["ListMultipartUploads", "ListParts"])
+@pytest.mark.parametrize("fault", [faults.access_denied, faults.internal_error])
+def test_where_the_server_does_not_list_what_is_unfinished_only_resuming_is_lost(
+    fault: Callable[[], faults.Fault],
+    operation: str,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    big: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    begin(s3, bucket, {1: PIECES[0]})
-    recorder.inject(faults.access_denied(), "ListMultipartUploads", times=None)
+    impatient(monkeypatch)
+    upload_id = begin(s3, bucket, {1: PIECES[0]})
+    recorder.inject(fault(), operation, times=None)
     assert run(bucket, big)[0] is PutOutcome.CREATED
     assert sent_parts(recorder) == [1, 2, 3, 4]
+    # What was seen is given up once the key is taken.
+    left = {upload_id: KEY} if operation == "ListMultipartUploads" else {}
+    assert unfinished_uploads(s3, bucket) == left
 
 
 # --- faults ------------------------------------------------------------------------------

@@ -94,6 +94,7 @@ def finish(
         _finish_offline(app, root, execution_id, Result(result), as_json)
         return
     check_may_write(execution_id, yes)
+    app.check_ui_url()
     store = app.store()
     resolved = app.resolve_id(execution_id, store)
     metadata = finish_execution(
@@ -140,7 +141,6 @@ def _explain_status(app: App, store: ArtifactStore, metadata: ExecutionMetadata)
 
 def _explain_pending(app: App, metadata: ExecutionMetadata, unfinished: list[str]) -> None:
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.executions.record.metadata import RunnerType
 
     for path in unfinished[:_NAMED]:
         app.output.warn(f"the upload of {printable(path)} is unfinished; it is not stored yet")
@@ -154,5 +154,5 @@ def _explain_pending(app: App, metadata: ExecutionMetadata, unfinished: list[str
         return
     if metadata.run is not None and metadata.run.ended_at is None:
         app.output.warn("`orchestrator run` has not ended: it may not have stored all it has")
-    elif metadata.runner_type is RunnerType.ONPREM:
+    elif metadata.is_onprem:
         app.output.note("the record stays pending until sync-efs has stored the bench's tree")

@@ -65,6 +65,7 @@ def new(
     from orchestrator_cli.core.executions.record.metadata import build_metadata
     from orchestrator_cli.core.executions.record.repository import create_execution
 
+    app.check_ui_url()
     if offline and declared["bench_id"] is not None:
         declared["runner_type"] = declared["runner_type"] or "onprem"
     metadata = build_metadata(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +71,6 @@ def salvage(app: App, execution_id: str, older_than: timedelta, yes: bool, as_js
     else:
         for log in done.logs:
             app.output.line(_line(log))
-        sys.stdout.flush()
         app.output.note(f"finished {resolved}: {done.metadata.result}")
     _raise_failures(done.logs)
 

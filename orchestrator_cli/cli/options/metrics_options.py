@@ -11,6 +11,8 @@ import click
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.environment import state_home
 from orchestrator_cli.cli.options.common import F
+from orchestrator_cli.cli.settings import GO_ON_WITHOUT_SETTINGS
+from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.metrics_setup import Measuring
@@ -56,6 +58,11 @@ def _metrics_option(
         app = ctx.ensure_object(App)
         if app.measuring is None:
             ctx.call_on_close(app.write_metrics)
-        begin(app, app.measure(str(ctx.info_name)), value)
+        try:
+            begin(app, app.measure(str(ctx.info_name)), value)
+        except UsageError as error:
+            if ctx.info_name not in GO_ON_WITHOUT_SETTINGS:
+                raise
+            app.output.warn(f"{name}: {error.message}: nothing is counted there")
 
     return click.option(name, expose_value=False, callback=callback, **settings)

@@ -42,6 +42,8 @@ class Output:
         self._color = color
         self._environment = environment
         self.verbosity = verbosity
+        # Whether something could not be printed that somebody may have waited for.
+        self.lost_output = False
         self._unflushed = 0
         self._held: list[str] | None = None
         self.github = GithubStep.of(environment)
@@ -66,11 +68,14 @@ class Output:
         self.line(_JSON_ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
     def record(self, value: Any) -> None:
-        """Print one JSON object about work that goes on although nobody reads it any more."""
+        """Print one JSON object about work that goes on although it cannot be printed any more."""
         try:
             self.json(value)
             sys.stdout.flush()
-        except BrokenPipeError:
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.lost_output = True
+                tell(f"error: {error.filename}: {error.strerror}; the work goes on")
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def styled(self, text: str, result: str | None) -> str:

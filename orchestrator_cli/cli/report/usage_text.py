@@ -26,6 +26,13 @@ class HintedUsageError(click.UsageError):
         self.hint = hint
 
 
+def is_of_settings(error: Exception) -> bool:
+    """Return True if the line is right, and a variable or the config file is not."""
+    return not isinstance(error, click.UsageError) or (
+        isinstance(error, click.BadParameter) and _origin(error.ctx, error.param) is not None
+    )
+
+
 def describe_usage_error(error: click.ClickException) -> str:
     """Return what is wrong, as this program says it: without a capital and a full stop."""
     if isinstance(error, click.MissingParameter):

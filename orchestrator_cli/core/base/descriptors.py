@@ -31,6 +31,26 @@ def _wait(descriptor: int, events: int) -> None:
             pass
 
 
+def occupy_closed_descriptors() -> None:
+    """Let no file that is opened later become standard input, output or error.
+
+    Nothing can be read from or written to what takes the place of the first two. No child has it.
+    """
+    for number, access in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
+        if not is_open(number):
+            # The lowest that is free is taken.
+            os.open(os.devnull, access | os.O_CLOEXEC)
+
+
+def is_open(descriptor: int) -> bool:
+    """Return True if there is a file of this number."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write all of the data. Raises OSError."""
     rest = memoryview(data)
@@ -44,20 +64,26 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 class WaitingWriter(io.FileIO):
     """The raw end of a buffered stream, which would fail where a descriptor is non-blocking."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, name: str) -> None:
         super().__init__(descriptor, "wb", closefd=False)
+        self._name = name
         self._written: list[int | None] = []
 
     def write(self, data: Buffer, /) -> int:
         """Write some of the data.
 
         A signal that ends a write raises here before how much was written is returned; the buffer
-        then comes with the same data again, and is told what it missed.
+        then comes with the same data again, and is told what it missed. Raises OSError that names
+        the stream.
         """
         while True:
             if not self._written:
                 # In one call of C: no signal is handled between the write and the note of it.
-                self._written.extend(map(super().write, (data,)))
+                try:
+                    self._written.extend(map(super().write, (data,)))
+                except OSError as error:
+                    error.filename = self._name
+                    raise
             written = self._written.pop()
             if written is not None:
                 return written

@@ -9,24 +9,25 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.executions.ids import execution_time
 from orchestrator_cli.core.executions.keys import metadata_key
+from orchestrator_cli.core.executions.record.artifact_status import is_tree_stored
 from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
     RunnerType,
-    Status,
     build_metadata,
 )
 from orchestrator_cli.core.executions.record.repository import (
     create_execution,
     finish_execution,
     read_execution,
+    record_tree_growing,
     record_upload_result,
 )
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
 class Recorder:
-    """Reads and changes `metadata.json` for a sync, at most once a pass."""
+    """Reads and changes `metadata.json` for a sync."""
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
@@ -57,6 +58,13 @@ class Recorder:
             # Somebody made it meanwhile and knows more of it. It must be readable, though.
             self._read(current)
         current.add_stored(metadata_key(execution.execution_id), 0, now)
+
+    def before_storing(self, current: SyncPass, now: datetime) -> None:
+        """Make the execution, and let its record not say that all is stored while more is sent."""
+        self.ensure_execution(current, now)
+        if current.metadata is not None and is_tree_stored(current.metadata):
+            execution_id = current.execution.execution_id
+            current.metadata = record_tree_growing(self._store, execution_id)
 
     def declare(self, current: SyncPass, now: datetime) -> None:
         """Make the execution that a bench declares, or fill in what its record leaves open.
@@ -98,7 +106,8 @@ class Recorder:
     ) -> None:
         """Note failures in the metadata, and clear those that the pass has resolved.
 
-        `is_whole`: every file of the tree is stored; a finished execution is complete then.
+        `is_whole`: every file of the tree is stored. One that was finished when the pass began is
+        complete then; a test that was not over may have written more since.
         `has_seen_all`: no file is left that the pass has not looked at.
         """
         failed = current.failures()
@@ -108,8 +117,8 @@ class Recorder:
             return
         metadata = current.metadata or self._read(current)
         resolved = _resolved(current, metadata, has_seen_all) - failed.keys()
-        awaited = is_whole and metadata.status is Status.COMPLETED
-        awaited = awaited and metadata.artifact_status is not ArtifactStatus.COMPLETE
+        is_whole = is_whole and current.is_recorded_finished
+        awaited = is_whole and metadata.artifact_status is not ArtifactStatus.COMPLETE
         if failed or resolved or current.created or awaited:
             execution_id = current.execution.execution_id
             record_upload_result(

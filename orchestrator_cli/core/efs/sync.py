@@ -93,6 +93,7 @@ class EfsSync:
         current = self._begin(execution)
         self._recorder.check_owner(current)
         self._read_declared(current)
+        is_finished = current.is_finished
         self._uploader.run(current, self._plan(current))
         has_seen_all = not self._stopping()
         if has_seen_all:
@@ -106,7 +107,8 @@ class EfsSync:
             # Only now their bytes were compared: what is stored is not what is here.
             self._recorder.record(current, self._now(), is_whole=False, has_seen_all=False)
         conflicts = self.summary.conflicts - conflicts
-        return Remaining(self.summary.unfinished - before - conflicts, conflicts)
+        to_do = self.summary.unfinished - before - conflicts
+        return Remaining(to_do, conflicts, is_finished)
 
     def _begin(self, execution: BenchExecution) -> SyncPass:
         listed = self._store.list_objects(execution_prefix(execution.execution_id))
@@ -139,7 +141,7 @@ class EfsSync:
             if isinstance(item, SkippedPath):
                 self._skip(current, item)
             elif self._is_to_be_uploaded(current, item):
-                self._recorder.ensure_execution(current, self._now())
+                self._recorder.before_storing(current, self._now())
                 yield item
 
     def _is_to_be_uploaded(self, current: SyncPass, item: PlannedFile) -> bool:

@@ -11,14 +11,20 @@ from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.tree import BenchExecution, TreeFingerprint, tree_state
 
 _LOOK_AGAIN_AFTER = timedelta(hours=1)
+# Its record says that all is stored only in a pass after the test has ended.
+_LOOK_FOR_END_AFTER = timedelta(minutes=5)
 _MAX_QUIET = 20_000
 
 
 class Remaining(NamedTuple):
-    """How many files of an execution a pass has left: for the next one, and for a person."""
+    """How many files of an execution a pass has left: for the next one, and for a person.
+
+    `is_finished` says that its test was over when the pass began.
+    """
 
     to_do: int
     conflicts: int
+    is_finished: bool
 
 
 class _Quiet(NamedTuple):
@@ -31,8 +37,9 @@ class UnchangedCache:
     """The executions of which the last pass left nothing to do, for who watches a tree.
 
     An execution whose files are as they were costs no request until one of them is due, and one
-    look an hour. A file in conflict with what is stored is nothing to do either: it would be sent
-    again in each pass, and be refused. In memory only, and bounded: to forget one costs a listing.
+    look an hour; one whose test goes on, a look every five minutes. A file in conflict with what is
+    stored is nothing to do either: it would be sent again in each pass, and be refused. In memory
+    only, and bounded: to forget one costs a listing.
     """
 
     def __init__(self, rules: SyncRules) -> None:
@@ -53,13 +60,13 @@ class UnchangedCache:
             return 0
         after = tree_state(execution)
         if after.files == state.files:
-            until = self._quiet_until(after, now, left.conflicts)
+            until = self._quiet_until(after, now, left)
             self._known[execution.directory] = _Quiet(after, until, left.conflicts)
         return 0
 
-    def _quiet_until(self, state: TreeFingerprint, now: datetime, conflicts: int) -> datetime:
-        until = now + _LOOK_AGAIN_AFTER
+    def _quiet_until(self, state: TreeFingerprint, now: datetime, left: Remaining) -> datetime:
+        until = now + (_LOOK_AGAIN_AFTER if left.is_finished else _LOOK_FOR_END_AFTER)
         # A file in conflict is never due to be deleted, and may be the oldest.
-        if self._retain is None or state.oldest is None or conflicts:
+        if self._retain is None or state.oldest is None or left.conflicts:
             return until
         return min(until, datetime.fromtimestamp(state.oldest, UTC) + self._retain)

@@ -18,6 +18,7 @@ from orchestrator_cli.cli.commands.run.spooled import (
     resume_run,
     run_spooled,
     to_milliseconds,
+    warn_of_settings,
 )
 from orchestrator_cli.cli.commands.run.start import RunOptions, describe_start
 from orchestrator_cli.cli.options import (
@@ -179,7 +180,9 @@ def run(app: App, options: RunOptions) -> None:
 
     Exits with CMD's own code, whether or not the uploads succeed: 128+n after signal n, 124 after
     --timeout, 127 where CMD is not found, 126 where it cannot be run. What could not be stored
-    stays in a spool directory, and the command that stores it later is printed. CMD sees
+    stays in a spool directory, and the command that stores it later is printed. So it is where no
+    bucket is configured, or the config file or a global option's variable is broken: only a line
+    that is wrong, or a variable or setting of `run` itself, ends with 2 before CMD. CMD sees
     ORCHESTRATOR_EXECUTION_ID; signals are passed on to its process group, which ends with it.
 
     What is new of these logs, and of each --follow-file, goes to live/ of the bucket while CMD
@@ -201,10 +204,10 @@ def run(app: App, options: RunOptions) -> None:
     standard error are copied separately, so their lines may be interleaved differently than without
     this tool; `sh -c 'CMD 2>&1'` keeps the order, in one log.
     """
-    _ = app.connections.bucket
     app.says_waiting = False
     options.check()
     if options.resume is not None:
+        _ = app.connections.bucket
         resume_run(app, options.resume)
         return
     from orchestrator_cli.core.executions.record.metadata import build_metadata
@@ -221,6 +224,7 @@ def run(app: App, options: RunOptions) -> None:
         **options.declared,
     ).execution_id
     environment = app.command_environment(execution_id)
+    warn_of_settings(app)
     start = describe_start(options, execution_id, started_at, environment)
     spooled = make_spool(app, start, options.spool)
     run_spooled(app, spooled, limits, options.argv, environment)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.report.job_summary import summarize_run
+from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
             app.output.say(f"What is left is kept in {printable(directory)}; to resume cannot help")
         elif directory is not None:
             line = _command_line(app, "run", "--resume", str(directory))
-            _print_command(app, "What is left is kept. To store it:", line)
+            mended = ", once that is put right" if outcome.exit_code == UsageError.exit_code else ""
+            _print_command(app, f"What is left is kept. To store it{mended}:", line)
         for path, source in outcome.displaced.items():
             line = _command_line(app, "upload", execution_id, "-", "--name", _other_name(path))
             text = f"To store {printable(path)} of it under another name:"
@@ -60,7 +62,8 @@ def _command_line(app: App, *words: str) -> str:
     """Return a command for the same bucket, in which no password is shown."""
     settings = app.settings
     given = {
-        "--bucket": settings.bucket,
+        # One that cannot be used is put right instead.
+        "--bucket": app.connections.usable_bucket,
         "--profile": settings.profile,
         "--region": settings.region,
         "--endpoint-url": settings.endpoint_url and without_secrets(settings.endpoint_url),

@@ -13,12 +13,26 @@ from typing import TYPE_CHECKING, NoReturn
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.run.report import report_run
 from orchestrator_cli.cli.environment import spool_roots
+from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.runner.run_record import RunOutcome, RunStart
     from orchestrator_cli.runner.session import Limits
     from orchestrator_cli.runner.spool_log import SpooledRun
     from orchestrator_cli.runner.upload.run_uploader import RunUploader
+
+
+def warn_of_settings(app: App) -> None:
+    """Say before CMD begins what cannot be used. CMD runs nevertheless."""
+    try:
+        _ = app.connections.bucket
+    except UsageError as error:
+        app.output.warn(f"{error.message}: nothing can be stored until that is put right")
+    try:
+        app.check_ui_url()
+    except UsageError as error:
+        app.output.warn(f"{error.message}: no page is named")
+        app.settings = app.settings._replace(ui_url=None)
 
 
 def make_spool(app: App, start: RunStart, named: Path | None) -> SpooledRun:

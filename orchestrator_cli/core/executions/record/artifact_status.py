@@ -11,7 +11,6 @@ from orchestrator_cli.core.executions.record.manifest import build_manifest, wit
 from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
-    RunnerType,
     Status,
     UnfinishedUpload,
 )
@@ -24,8 +23,7 @@ def with_files(
     store: ArtifactStore, metadata: ExecutionMetadata, tree_is_stored: bool
 ) -> ExecutionMetadata:
     """Return the record with what is stored now, and with the status that follows from it."""
-    is_onprem = metadata.runner_type is RunnerType.ONPREM
-    whole = is_tree_stored(metadata) or (tree_is_stored and is_onprem)
+    whole = is_tree_stored(metadata) or (tree_is_stored and metadata.is_onprem)
     metadata = metadata.model_copy(update={"tree_stored": whole})
     if metadata.status is Status.COMPLETED:
         manifest = build_manifest(store, metadata.execution_id, metadata, MAX_METADATA_BYTES)
@@ -39,9 +37,16 @@ def with_files(
 
 def is_tree_stored(metadata: ExecutionMetadata) -> bool:
     """Say whether all of an on-prem execution's EFS tree has been stored once."""
-    if metadata.runner_type is not RunnerType.ONPREM:
+    if not metadata.is_onprem:
         return False
     return metadata.tree_stored or metadata.artifact_status is ArtifactStatus.COMPLETE
+
+
+def without_tree(metadata: ExecutionMetadata) -> ExecutionMetadata:
+    """Return the record of an execution of whose EFS tree not all is stored, or not yet."""
+    pending = metadata.artifact_status is ArtifactStatus.COMPLETE
+    status = ArtifactStatus.PENDING if pending else metadata.artifact_status
+    return metadata.model_copy(update={"tree_stored": False, "artifact_status": status})
 
 
 def _missing(
@@ -68,7 +73,7 @@ def _artifact_status(store: ArtifactStore, metadata: ExecutionMetadata) -> Artif
     if metadata.run is not None and metadata.run.ended_at is None:
         # `run` was lost, and with it whatever it had not stored.
         return ArtifactStatus.PENDING
-    if metadata.runner_type is RunnerType.ONPREM and not metadata.tree_stored:
+    if metadata.is_onprem and not metadata.tree_stored:
         return ArtifactStatus.PENDING
     unfinished = list_incomplete_uploads(store, metadata)
     return ArtifactStatus.PENDING if unfinished else ArtifactStatus.COMPLETE

@@ -186,6 +186,11 @@ class ExecutionMetadata(_Record):
             raise ValueError("a running execution has no result")
         return self
 
+    @property
+    def is_onprem(self) -> bool:
+        """Whether it has a tree on EFS: it ran on-prem, or on a bench, which is there only."""
+        return self.runner_type is RunnerType.ONPREM or self.bench_id is not None
+
     def to_json(self) -> bytes:
         """Serialise, after validating again what was changed since."""
         checked = type(self).model_validate(self.model_dump())

@@ -16,7 +16,11 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.executions.keys import MAX_METADATA_READ_BYTES, metadata_key
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
-from orchestrator_cli.core.executions.record.artifact_status import is_tree_stored, with_files
+from orchestrator_cli.core.executions.record.artifact_status import (
+    is_tree_stored,
+    with_files,
+    without_tree,
+)
 from orchestrator_cli.core.executions.record.history import write_history
 from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
@@ -132,7 +136,8 @@ def _filled_in(existing: ExecutionMetadata, given: ExecutionMetadata) -> Executi
     filled = existing.model_copy(update={**missing, "labels": {**existing.labels, **given.labels}})
     if filled.bench_id is not None and filled.runner_type not in (None, RunnerType.ONPREM):
         raise _taken(given.execution_id)
-    return filled
+    # Now there is a tree of which nothing is stored.
+    return without_tree(filled) if filled.is_onprem and not existing.is_onprem else filled
 
 
 def _taken(execution_id: str) -> ConflictError:
@@ -230,6 +235,18 @@ def record_upload_result(
             marks = [one.model_dump(mode="json") for one in updated.unfinished_uploads]
             updated = _with_marks(updated, without_marks(marks, ended))
         return with_files(store, updated, tree_is_stored)
+
+    return update_metadata(store, execution_id, change)
+
+
+def record_tree_growing(store: ArtifactStore, execution_id: str) -> ExecutionMetadata:
+    """Note in the metadata that more of an execution's EFS tree is about to be stored.
+
+    Until `record_upload_result` says that the tree is stored, it is not complete any more.
+    """
+
+    def change(metadata: ExecutionMetadata) -> ExecutionMetadata:
+        return without_tree(metadata) if is_tree_stored(metadata) else metadata
 
     return update_metadata(store, execution_id, change)
 

@@ -11,13 +11,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    NotFoundError,
-    OrchestratorError,
-    UnsupportedError,
-    UsageError,
-)
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable, without_secrets
 from orchestrator_cli.core.gateway.error_kinds import kind_of_error
@@ -138,15 +132,19 @@ class UploadAuthorizer:
         try:
             own = (one for one in uploads.list_uploads(key) if one.key == key)
             newest = sorted(own, key=lambda one: one.initiated_at, reverse=True)
-        except (AccessError, UnsupportedError):
+        except OrchestratorError as error:
+            if error.is_fatal:
+                raise
             # Without the permission, or a server that lists, only resuming is lost.
             return []
         found = []
         for one in itertools.islice(newest, _MAX_UNFINISHED):
             try:
                 parts = uploads.list_parts(key, one.upload_id) if one.takes_sha256 else {}
-            except NotFoundError:
-                # It ended between the two calls.
+            except OrchestratorError as error:
+                if error.is_fatal:
+                    raise
+                # It ended between the two calls, or the server won't say.
                 continue
             found.append(
                 IncompleteUpload(

@@ -5,13 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    ConflictError,
-    NotFoundError,
-    OrchestratorError,
-    UnsupportedError,
-)
+from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.transport import Body, Sleep
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -99,15 +93,17 @@ class DirectTarget:
         """Return a key's incomplete multipart uploads, the fullest first."""
         found: list[FoundUpload] = []
         try:
-            for upload in (yield from self._list_uploads(key)):
-                # An upload that ends between the two calls is simply no candidate.
-                with contextlib.suppress(NotFoundError):
-                    taken = upload.takes_sha256
-                    parts = (yield from list_parts(key, upload.upload_id)) if taken else {}
-                    found.append((upload.upload_id, parts))
-        except (AccessError, UnsupportedError):
+            uploads = yield from self._list_uploads(key)
+        except OrchestratorError as error:
+            if error.is_fatal:
+                raise
             # Without the permission, or a server that lists, only resuming is lost.
             return []
+        for upload in uploads:
+            # An upload that ends between the two calls is simply no candidate.
+            with contextlib.suppress(NotFoundError):
+                parts = (yield from _list_parts(upload)) if upload.takes_sha256 else {}
+                found.append((upload.upload_id, parts))
         return sorted(found, key=lambda item: len(item[1]), reverse=True)
 
     def create_multipart(self, key: str, content_type: str, schedule: str) -> Operation[str]:
@@ -146,7 +142,9 @@ class DirectTarget:
         for _ in range(_LOOKS_AT_OTHERS):
             try:
                 found = yield from self._list_uploads(key)
-            except (AccessError, UnsupportedError):
+            except OrchestratorError as error:
+                if error.is_fatal:
+                    raise
                 return
             found.sort(key=lambda one: (one.initiated_at, one.upload_id))
             if upload_id not in [one.upload_id for one in found[1:]]:
@@ -184,3 +182,13 @@ class DirectTarget:
             found += [one for one in page.uploads if one.key == key]
             markers = page.next_markers
         return found
+
+
+def _list_parts(upload: IncompleteUpload) -> Operation[dict[int, StoredPart]]:
+    """Return what can be gone on with; nothing where the server won't say. Raises NotFoundError."""
+    try:
+        return (yield from list_parts(upload.key, upload.upload_id))
+    except OrchestratorError as error:
+        if error.is_fatal or isinstance(error, NotFoundError):
+            raise
+        return {}

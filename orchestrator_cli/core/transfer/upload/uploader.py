@@ -194,7 +194,12 @@ class Uploader:
                 indexing.watch if indexing else unwatched,
                 self._before_storing,
             )
-            outcome, checksum = upload.run()
+            try:
+                outcome, checksum = upload.run()
+            except OrchestratorError as error:
+                if self._is_fatal(error):
+                    raise
+                return failed(item, error, upload.count)
             if indexing is not None:
                 indexing.log = upload.completed
             stored = StoredChecksum(checksum) if checksum else None
@@ -244,9 +249,21 @@ def done(
     )
 
 
-def failed(item: PlannedFile, error: OrchestratorError) -> UploadResult:
-    """Return the result for a file that could not be stored."""
-    return UploadResult(item.source, item.path, item.key, item.size_bytes, None, error=error)
+def failed(
+    item: PlannedFile, error: OrchestratorError, count: TransferStats | None = None
+) -> UploadResult:
+    """Return the result for a file that could not be stored, though parts of it may have been."""
+    count = count or TransferStats()
+    return UploadResult(
+        item.source,
+        item.path,
+        item.key,
+        item.size_bytes,
+        None,
+        count.resumed_bytes,
+        count.sent_bytes,
+        error=error,
+    )
 
 
 def unreadable_result(item: PlannedFile, error: OSError) -> UploadResult:
@@ -268,7 +285,7 @@ def upload_stream(
         if error.is_fatal:
             engine.observer.failed(error)
             raise
-        result = failed(item, error)
+        result = failed(item, error, upload.count)
     else:
         stored = StoredChecksum(checksum) if checksum else None
         result = done(item, upload.size_bytes, outcome, stored, upload.count)

@@ -8,6 +8,7 @@ import resource
 import socket
 from typing import Any
 
+from h11 import LocalProtocolError
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
@@ -55,8 +56,28 @@ def serve_app(app: Any, listening: socket.socket, head_seconds: float) -> None:
     config.keep_alive_timeout = head_seconds
     config.graceful_timeout = DRAIN_SECONDS
     config.h11_max_incomplete_size = MAX_HEADER_BYTES
+    # It speaks HTTP/2 to whoever asks for it, and none of the limits here was made for that.
+    config.h2_max_concurrent_streams = 0
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(app, config, mode="asgi"))
+        asyncio.run(_serve(app, config))
+
+
+async def _serve(app: Any, config: Config) -> None:
+    asyncio.get_running_loop().set_exception_handler(report_defects)
+    await serve(app, config, mode="asgi")
+
+
+def report_defects(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report a defect, and nothing of a client that stalled: its request's line of log says so."""
+    if not _is_of_client(context.get("exception")):
+        loop.default_exception_handler(context)
+
+
+def _is_of_client(error: BaseException | None) -> bool:
+    """Return True for what the server meets when it gives up a connection."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_of_client, error.exceptions))
+    return isinstance(error, OSError | LocalProtocolError | asyncio.CancelledError)
 
 
 def _allow_many_connections() -> None:

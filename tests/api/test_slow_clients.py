@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -12,7 +13,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from h11 import LocalProtocolError
 
+from orchestrator_cli.api.server import report_defects
 from tests.support import faults
 from tests.support.benches import Tokens, make_bench
 from tests.support.executions import make_id, put_execution, read_record
@@ -155,6 +158,26 @@ def test_a_client_that_does_not_read_is_dropped(serve: Serve, long_log: str) -> 
     with asking(server, long_log, received_bytes=4096):
         await_true(lambda: any("ClientStalledError" in line for line in server.log))
     assert server.get("/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "defects"),
+    [
+        # What the server meets once the system has given up a client that acknowledged nothing.
+        (TimeoutError(110, "Connection timed out"), 0),
+        (ExceptionGroup("tasks", [LocalProtocolError("not in this state")]), 0),
+        (asyncio.CancelledError(), 0),
+        (ExceptionGroup("tasks", [TimeoutError(), KeyError("defect")]), 1),
+        (None, 1),
+    ],
+)
+def test_a_client_that_was_given_up_is_no_defect(
+    error: BaseException | None, defects: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.set_exception_handler(report_defects)
+        loop.call_exception_handler({"message": "of a task", "exception": error})
+    assert len(caplog.records) == defects
 
 
 def test_a_client_that_reads_slowly_gets_everything(serve: Serve, long_log: str) -> None:

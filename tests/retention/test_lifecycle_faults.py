@@ -331,8 +331,10 @@ class _Malformed(Fault):
     [
         (200, "<LifecycleConfiguration><Rule><Expiration><Days>x</Days></Expiration></Rule>"),
         (200, "<LifecycleConfiguration><Rule><Expiration><Date>x</Date></Expiration></Rule>"),
+        (200, "<LifecycleConfiguration>" + 200_000 * "<Rule>" + 200_000 * "</Rule>"),
         (400, "<Error><Code><Code/></Code></Error>"),
     ],
+    ids=["days", "date", "deep", "code"],
 )
 def test_an_answer_that_no_s3_sends_is_not_s3(
     recorder: Proxy, cli: RunCommand, status: int, body: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,9 @@ from botocore.credentials import RefreshableCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_cli.core.base.errors import AccessError, UsageError
+from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
+from orchestrator_cli.core.http.curl.options import ClientOptions
+from orchestrator_cli.core.s3.connection import boto_transport, credential_process
 from orchestrator_cli.core.s3.connection.credentials import (
     ChainCredentials,
     CredentialLifetime,
@@ -25,6 +28,7 @@ from orchestrator_cli.core.s3.connection.credentials import (
 )
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from tests.support.cloud_identity import pod_identity_agent, token_service
+from tests.support.scripted import Peer, scripted
 from tests.support.session_credentials import CredentialsEndpoint, run_credentials_endpoint
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -106,7 +110,7 @@ def endpoint(no_keys: pytest.MonkeyPatch) -> Iterator[CredentialsEndpoint]:
 
 
 def test_a_container_gives_its_roles(endpoint: CredentialsEndpoint) -> None:
-    chain = chain_credentials(None, "us-east-1", os.environ)
+    chain = chain_credentials(None, "us-east-1", os.environ, ClientOptions)
     assert chain.get() == chain.get()
     assert endpoint.fetches == 1
     lifetime = chain.lifetime()
@@ -117,7 +121,7 @@ def test_a_container_gives_its_roles(endpoint: CredentialsEndpoint) -> None:
 
 
 def test_a_refresh_goes_through_the_chain_anew(endpoint: CredentialsEndpoint) -> None:
-    chain = chain_credentials(None, "us-east-1", os.environ)
+    chain = chain_credentials(None, "us-east-1", os.environ, ClientOptions)
     before = chain.get()
     endpoint.rotate()
     assert chain.refresh()
@@ -126,7 +130,7 @@ def test_a_refresh_goes_through_the_chain_anew(endpoint: CredentialsEndpoint) ->
 
 
 def test_a_refresh_that_fails_is_said_by_the_next_signature(endpoint: CredentialsEndpoint) -> None:
-    chain = chain_credentials(None, "us-east-1", os.environ)
+    chain = chain_credentials(None, "us-east-1", os.environ, ClientOptions)
     chain.get()
     endpoint.outages = 1_000
     assert chain.refresh()
@@ -140,7 +144,7 @@ def test_a_refresh_that_fails_is_said_by_the_next_signature(endpoint: Credential
 def test_expired_on_arrival(endpoint: CredentialsEndpoint) -> None:
     endpoint.lifetime = timedelta(hours=-1)
     with pytest.raises(AccessError, match="have expired already"):
-        chain_credentials(None, "us-east-1", os.environ).get()
+        chain_credentials(None, "us-east-1", os.environ, ClientOptions).get()
 
 
 def test_a_pod_gets_those_of_its_identity(no_keys: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -149,7 +153,10 @@ def test_a_pod_gets_those_of_its_identity(no_keys: pytest.MonkeyPatch, tmp_path:
     with pod_identity_agent() as (address, _):
         no_keys.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{address}/v1/credentials")
         no_keys.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(token))
-        assert chain_credentials(None, "us-east-1", os.environ).lifetime().expires_at is not None
+        assert (
+            chain_credentials(None, "us-east-1", os.environ, ClientOptions).lifetime().expires_at
+            is not None
+        )
 
 
 def test_sts_is_asked_for_the_role_of_a_web_identity(
@@ -161,7 +168,7 @@ def test_sts_is_asked_for_the_role_of_a_web_identity(
         no_keys.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/runner-role")
         no_keys.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
         no_keys.setenv("AWS_ENDPOINT_URL_STS", address)
-        assert chain_credentials(None, "eu-west-1", os.environ).get().session_token
+        assert chain_credentials(None, "eu-west-1", os.environ, ClientOptions).get().session_token
 
 
 def test_a_process_may_give_them(no_keys: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -171,7 +178,7 @@ def test_a_process_may_give_them(no_keys: pytest.MonkeyPatch, tmp_path: Path) ->
     config.write_text(f"[profile bench]\ncredential_process = {command}\n")
     (tmp_path / "answer").write_text(json.dumps(document))
     no_keys.setenv("AWS_CONFIG_FILE", str(config))
-    assert chain_credentials("bench", "us-east-1", os.environ).get() == Credentials(
+    assert chain_credentials("bench", "us-east-1", os.environ, ClientOptions).get() == Credentials(
         "PROCESS", "secret"
     )
 
@@ -186,7 +193,7 @@ def test_new_keys_in_the_file_are_found_where_the_old_ones_are_refused(
         file.write_text(f"[bench]\naws_access_key_id = {key}\naws_secret_access_key = secret\n")
 
     write("OLD")
-    chain = chain_credentials("bench", "us-east-1", os.environ)
+    chain = chain_credentials("bench", "us-east-1", os.environ, ClientOptions)
     assert chain.get().access_key_id == "OLD"
     assert not chain.refresh()
     write("NEW")
@@ -224,7 +231,7 @@ def test_a_file_without_end_is_refused(
     no_keys.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/runner-role")
     no_keys.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/")
     with pytest.raises(UsageError, match=f"{variable}: .*token is ") as raised:
-        chain_credentials(None, "us-east-1", os.environ).get()
+        chain_credentials(None, "us-east-1", os.environ, ClientOptions).get()
     assert raised.value.is_fatal
 
 
@@ -239,13 +246,68 @@ def test_a_token_that_has_become_a_fifo_is_refused_by_the_next_refresh(
         f"[profile base]\n{keys}[default]\nrole_arn = {role}\nsource_profile = base\n"
     )
     no_keys.setenv("AWS_CONFIG_FILE", str(config))
-    chain = chain_credentials(None, "us-east-1", os.environ)
+    chain = chain_credentials(None, "us-east-1", os.environ, ClientOptions)
     token.unlink()
     with pytest.raises(AccessError, match="token: No such file"):
         chain.get()
     made_fifo(token)
     with pytest.raises(UsageError, match=r"web_identity_token_file: .*token is not a regular file"):
         chain.get()
+
+
+# --- who never ends its answer ---------------------------------------------------------------
+
+
+def endless(peer: Peer) -> None:
+    peer.request()
+    peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        peer.send(b"a" * 65536)
+
+
+def dripping(peer: Peer) -> None:
+    peer.request()
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while True:
+        peer.send(b"a")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("answer", [endless, dripping])
+@pytest.mark.parametrize("asked", ["instance", "container", "STS"])
+def test_an_answer_without_end_is_given_up(
+    asked: str,
+    answer: Callable[[Peer], None],
+    no_keys: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    no_keys.setattr(boto_transport, "_LONGEST_SECONDS", 0.5)
+    with scripted(answer) as server:
+        if asked == "instance":
+            no_keys.delenv("AWS_EC2_METADATA_DISABLED")
+            no_keys.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url)
+        elif asked == "container":
+            no_keys.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/v1/credentials")
+        else:
+            (tmp_path / "token").write_text("jwt-of-the-pod")
+            no_keys.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/runner-role")
+            no_keys.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+            no_keys.setenv("AWS_ENDPOINT_URL_STS", server.url)
+        with pytest.raises(OrchestratorError, match=r"answered too slowly|is larger than any"):
+            chain_credentials(None, "us-east-1", os.environ, ClientOptions).get()
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("command", ["yes", "sleep 60"])
+def test_a_process_without_end_is_killed(
+    command: str, no_keys: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(f"[profile bench]\ncredential_process = {command}\n")
+    no_keys.setenv("AWS_CONFIG_FILE", str(config))
+    no_keys.setattr(credential_process, "LONGEST_SECONDS", 0.5)
+    with pytest.raises(AccessError, match=r"more than 1,048,576 bytes|did not end in 0\.5 s"):
+        chain_credentials("bench", "us-east-1", os.environ, ClientOptions).get()
 
 
 def test_nobody_has_any() -> None:
@@ -257,7 +319,7 @@ def test_nobody_has_any() -> None:
 def test_half_a_key_is_explained(no_keys: pytest.MonkeyPatch) -> None:
     no_keys.setenv("AWS_ACCESS_KEY_ID", "AKID")
     with pytest.raises(AccessError, match="AWS_SECRET_ACCESS_KEY"):
-        chain_credentials(None, "us-east-1", os.environ).get()
+        chain_credentials(None, "us-east-1", os.environ, ClientOptions).get()
 
 
 # --- when they end ---------------------------------------------------------------------------

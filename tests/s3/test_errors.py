@@ -36,6 +36,7 @@ from orchestrator_cli.core.http.transport import InvalidRequestError, TransportE
 from orchestrator_cli.core.http.transport import Request as HttpRequest
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from orchestrator_cli.core.http.url import host_of
+from orchestrator_cli.core.s3.connection.boto_transport import make_session
 from orchestrator_cli.core.s3.error_codes import BY_CODE, S3Error
 from orchestrator_cli.core.s3.errors import (
     WrongRegionError,
@@ -117,15 +118,13 @@ def make_clients(endpoint_url: str, timeout_seconds: float = 30) -> Iterator[Cli
         signature_version="s3v4",
         s3={"addressing_style": "path"},
         retries={"total_max_attempts": 1},
-        connect_timeout=timeout_seconds,
-        read_timeout=timeout_seconds,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
     options = ClientOptions(
         connect_timeout_seconds=timeout_seconds, stall_timeout_seconds=timeout_seconds
     )
-    transport, boto = EasyTransport(options), make_boto(endpoint_url, config)
+    transport, boto = EasyTransport(options), make_boto(endpoint_url, config, options)
     try:
         yield Clients(endpoint_url, boto, transport)
     finally:
@@ -133,11 +132,11 @@ def make_clients(endpoint_url: str, timeout_seconds: float = 30) -> Iterator[Cli
         boto.close()
 
 
-def make_boto(endpoint_url: str, config: Config) -> S3Client:
-    return boto3.client(
+def make_boto(endpoint_url: str, config: Config, options: ClientOptions) -> S3Client:
+    session = boto3.Session(botocore_session=make_session(None, "us-east-1", options))
+    return session.client(
         "s3",
         endpoint_url=endpoint_url,
-        region_name="us-east-1",
         aws_access_key_id="AKIDEXAMPLE",
         aws_secret_access_key="SECRETEXAMPLE",
         config=config,
@@ -627,35 +626,6 @@ def test_an_answer_of_a_proxy_that_asks_for_credentials_is_none_of_s3() -> None:
     error = error_from_s3(S3Error(407, "AccessDenied"), "read of k")
     assert type(error) is AccessError
     assert error.message == "read of k: the proxy asks for credentials"
-
-
-def boto_through(proxy_url: str, endpoint_url: str) -> S3Client:
-    proxies = {"http": proxy_url, "https": proxy_url}
-    behind = Config(proxies=proxies, retries={"total_max_attempts": 1})
-    return make_boto(endpoint_url, behind)
-
-
-def test_a_proxy_that_is_not_there(closed_port: int) -> None:
-    proxy = f"http://user:hunter2@127.0.0.1:{closed_port}"
-    boto = boto_through(proxy, "http://s3.example.test")
-    error = failure(lambda: boto.get_object(Bucket="b", Key="k"))
-    boto.close()
-    assert_unavailable(error, f"connection refused by 127.0.0.1:{closed_port}")
-
-
-def test_a_proxy_that_opens_no_way() -> None:
-    def refuse(peer: Peer) -> None:
-        peer.request()
-        peer.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-
-    with scripted(refuse) as proxy:
-        boto = boto_through(proxy.url.replace("//", "//user:hunter2@"), "https://s3.example.test")
-        error = failure(lambda: boto.get_object(Bucket="b", Key="k"))
-        boto.close()
-    assert type(error) is UnavailableError
-    assert "the proxy refused the connection" in error.message
-    assert "HTTPS_PROXY" in str(error.hint)
-    assert_tells_no_secret(error)
 
 
 def test_a_certificate_that_is_not_trusted_is_final(certificate: Certificate) -> None:

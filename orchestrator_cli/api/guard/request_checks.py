@@ -90,7 +90,8 @@ def _check_size(scope: Scope, headers: dict[str, str]) -> Response | None:
     # Without a length nobody can say beforehand how much comes.
     if "transfer-encoding" in headers or (length.isdigit() and int(length) > MAX_BODY_BYTES):
         limit = f"a body has a Content-Length of {MAX_BODY_BYTES} bytes at most"
-        return problem(413, "too-large", limit)
+        # Where a proxy has gone by another length, what follows is none of its client's requests.
+        return problem(413, "too-large", limit, {"Connection": "close"})
     return None
 
 

@@ -6,6 +6,7 @@ import gzip
 import json
 from datetime import date
 from functools import lru_cache
+from html import escape
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -18,8 +19,10 @@ from orchestrator_cli.api.schemas import ERRORS
 from orchestrator_cli.api.services import services_of
 
 router = APIRouter(tags=["service"])
-# How many pages are kept: one for each name that the server is asked by, and day.
-_KEPT_PAGES = 16
+# Where the page has the address of this server, until somebody asks by one.
+_BASE = "http://base.invalid"
+# Whoever asks by ever new names has each page packed.
+_QUICK = 1
 
 
 @router.get("/healthz", response_class=Response)
@@ -49,10 +52,11 @@ def add_documents(app: FastAPI, document: dict[str, Any]) -> None:
     """Add the OpenAPI document and the page made from it, each rendered once."""
     packed = _Packed(json.dumps(document).encode(), "application/json", {})
 
-    @lru_cache(_KEPT_PAGES)
-    def page(base: str, today: date) -> _Packed:
-        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
-        return _Packed(render_docs(document, base, today).encode(), "text/html", headers)
+    headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+
+    @lru_cache(1)
+    def page(today: date) -> bytes:
+        return render_docs(document, _BASE, today).encode()
 
     @app.get("/openapi.json", include_in_schema=False)
     async def get_document(request: Request) -> Response:
@@ -61,15 +65,18 @@ def add_documents(app: FastAPI, document: dict[str, Any]) -> None:
     @app.get("/docs", include_in_schema=False)
     async def get_page(request: Request) -> Response:
         today = services_of(request).reads.now().date()
-        return page(_base(request), today).response(request)
+        content = page(today).replace(_BASE.encode(), escape(_base(request)).encode())
+        return _Packed(content, "text/html", headers, _QUICK).response(request)
 
 
 class _Packed:
-    """A document that anybody may ask for, packed once and not for each of them."""
+    """A document that anybody may ask for, packed here since it would be packed anew elsewhere."""
 
-    def __init__(self, content: bytes, media_type: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, content: bytes, media_type: str, headers: dict[str, str], level: int = 9
+    ) -> None:
         self._plain = content
-        self._packed = gzip.compress(content)
+        self._packed = gzip.compress(content, level)
         self._media_type = media_type
         self._headers = {**headers, "Cache-Control": "no-store", "Vary": "Accept-Encoding"}
 

@@ -1,7 +1,7 @@
 """What kind of failure an exception of Python's sockets is, however deep a library has buried it.
 
-For boto3 and for OpenTelemetry, which bring HTTP clients of their own. The types of an exception
-and of its causes decide, never its text.
+For OpenTelemetry, which brings an HTTP client of its own. The types of an exception and of its
+causes decide, never its text.
 """
 
 from __future__ import annotations
@@ -35,11 +35,6 @@ def socket_error_kind(error: BaseException) -> Kind | None:
     return None
 
 
-def broke(error: BaseException) -> bool:
-    """Return True where a connection that was there was lost."""
-    return any(isinstance(one, ConnectionError) for one in _causes(error))
-
-
 def _tls_error_kind(causes: list[BaseException]) -> Kind:
     if any(_is_of_certificate(one) for one in causes):
         return Kind.CERTIFICATE
@@ -53,7 +48,7 @@ def _is_of_certificate(error: BaseException) -> bool:
 
 
 def _causes(error: Any) -> Iterator[BaseException]:
-    """Yield an exception and its causes, wherever botocore, requests and urllib3 have put them."""
+    """Yield an exception and its causes, wherever requests and urllib3 have put them."""
     waiting, seen = [error], set[int]()
     while waiting:
         one = waiting.pop()
@@ -61,5 +56,4 @@ def _causes(error: Any) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        kept = getattr(one, "kwargs", {}).get("error")
-        waiting += [kept, getattr(one, "reason", None), one.__cause__, one.__context__, *one.args]
+        waiting += [getattr(one, "reason", None), one.__cause__, one.__context__, *one.args]

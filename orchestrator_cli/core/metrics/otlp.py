@@ -6,6 +6,7 @@ compression, certificates, and the endpoint where none is given.
 
 from __future__ import annotations
 
+import io
 import logging
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,6 +51,8 @@ from orchestrator_cli.core.s3.errors import connection_error
 _PATH = "/v1/metrics"
 _PROTOBUF = "application/x-protobuf"
 _NAME = "orchestrator"
+# More than any that is understood; what follows it makes no protobuf of what does not end.
+_MAX_ANSWER_BYTES = 64 * 1024
 _UNITS = {"bytes": "By", "seconds": "s"}
 _SILENT = logging.NullHandler()
 _TEXTS = {
@@ -229,11 +232,22 @@ class _Session(requests.Session):
         """Send one request."""
         self.origin, self.answer, self.error = _origin(str(request.url)), None, None
         try:
-            self.answer = super().send(request, **{**options, "allow_redirects": False})
+            ours = {"allow_redirects": False, "stream": True}
+            with super().send(request, **{**options, **ours}) as answer:
+                self.answer = _beginning(answer)
         except Exception as error:
             self.error = error
             raise
         return self.answer
+
+
+def _beginning(answer: requests.Response) -> requests.Response:
+    """Return an answer without what comes after the first bytes of its body; it may never end."""
+    beginning = requests.Response()
+    beginning.url, beginning.reason = answer.url, answer.reason
+    beginning.status_code, beginning.headers = answer.status_code, answer.headers
+    beginning.raw = io.BytesIO(answer.raw.read(_MAX_ANSWER_BYTES, decode_content=True))
+    return beginning
 
 
 def _origin(url: str) -> str:

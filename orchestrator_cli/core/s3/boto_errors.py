@@ -6,7 +6,6 @@ The types of an exception and of its causes decide, never its text.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
@@ -18,9 +17,6 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
 )
 from orchestrator_cli.core.base.text import printable, without_urls
-from orchestrator_cli.core.http.socket_errors import broke, socket_error_kind
-from orchestrator_cli.core.http.transport import TransportError
-from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from orchestrator_cli.core.s3.error_codes import NOT_S3_HINT, S3Error
 from orchestrator_cli.core.s3.permissions import action_of_operation
 
@@ -32,16 +28,6 @@ _SETTINGS = (
     botocore.EndpointProviderError,
     botocore.ConfigParseError,
 )
-_TEXTS = {
-    Kind.RESOLVE: "the host name of {peer} cannot be resolved",
-    Kind.REFUSED: "connection refused by {peer}",
-    Kind.UNREACHABLE: "{peer} cannot be reached",
-    Kind.STALLED: "{peer} did not answer in time",
-    Kind.CERTIFICATE: "the TLS certificate of {peer} is not trusted",
-    Kind.NOT_TLS: "{peer} does not speak TLS 1.2 or later",
-    Kind.PROXY_REFUSED: "the proxy refused the connection to {peer}",
-    Kind.BROKEN: "the connection to {peer} broke",
-}
 
 
 def as_s3_error(error: Exception) -> S3Error | None:
@@ -68,17 +54,6 @@ def credential_operation(error: Exception) -> str | None:
     return operation if operation.startswith(_CREDENTIAL_OPERATIONS) else None
 
 
-def as_transport_error(error: Any) -> TransportError | None:
-    """Return what a request without a response ended with; None for another exception."""
-    if not isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
-        return None
-    kind = _kind_of(error)
-    host, port, peer = _peer(error)
-    retryable = kind is not Kind.CERTIFICATE
-    message = _TEXTS[kind].format(peer=peer)
-    return TransportError(message, kind, host, port, is_retryable=retryable)
-
-
 def setting_error(error: Exception, what: str) -> OrchestratorError | None:
     """Return the exception for settings that cannot be used, or for an answer that is not S3's."""
     if isinstance(error, ResponseParserError):
@@ -98,25 +73,3 @@ def setting_error(error: Exception, what: str) -> OrchestratorError | None:
 def can_pass(error: Exception) -> bool:
     """Return True where what hands out credentials may be away for a moment."""
     return isinstance(error, botocore.CredentialRetrievalError | botocore.MetadataRetrievalError)
-
-
-def _kind_of(error: Exception) -> Kind:
-    kind = socket_error_kind(error)
-    if kind is not None:
-        return kind
-    if isinstance(error, botocore.ConnectTimeoutError | botocore.ReadTimeoutError):
-        return Kind.STALLED
-    if isinstance(error, botocore.ProxyConnectionError):
-        return Kind.PROXY_REFUSED
-    is_unreached = isinstance(error, botocore.EndpointConnectionError) and not broke(error)
-    return Kind.UNREACHABLE if is_unreached else Kind.BROKEN
-
-
-def _peer(error: Any) -> tuple[str, int, str]:
-    parts = urlsplit(str(error.kwargs.get("endpoint_url") or error.kwargs.get("proxy_url") or ""))
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        port = 0
-    host = printable(parts.hostname or "")
-    return host, port, f"{host}:{port}" if host else "the endpoint"

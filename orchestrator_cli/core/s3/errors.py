@@ -119,7 +119,7 @@ def _wrong_region(region: str | None, what: str, common: dict[str, Any]) -> Wron
 
 
 def _message(meaning: ErrorMeaning, answer: S3Error, what: str) -> str:
-    code = without_urls(answer.code)
+    code = "" if answer.code.isdecimal() else without_urls(answer.code)
     message = f"{what}: {meaning.text.format(status=answer.status, code=code)}".rstrip()
     said = _said(answer) if meaning.quotes_s3 else ""
     if said:
@@ -221,9 +221,6 @@ def _broke_over_answer(error: Exception) -> bool:
 def _from_botocore(error: Exception, what: str) -> OrchestratorError:
     from orchestrator_cli.core.s3 import boto_errors
 
-    failure = boto_errors.as_transport_error(error)
-    if failure is not None:
-        return connection_error(failure, what)
     answer = boto_errors.as_s3_error(error)
     if answer is None:
         # What no setting explains are the providers of credentials: SSO, STS, metadata endpoints.

@@ -198,10 +198,15 @@ def run(app: App, options: RunOptions) -> None:
     cut short, as by rotation. NAME is bench.log or a path under artifacts/; without one it follows
     from the file's own name, as for `upload`.
 
-    CMD's arguments are stored, its environment is not. In what is stored, values of variables and
-    options that look secret (*_TOKEN, *_PASSWORD, *_SECRET*, *_KEY, --password X) and the user and
-    password of URLs are replaced by "…"; what CMD prints is stored as it is. Standard output and
-    standard error are copied separately, so their lines may be interleaved differently than without
+    CMD's arguments are stored, its environment is not. What looks secret is replaced by "…": the
+    values of variables, options, headers and URL parameters whose names say so (*_TOKEN,
+    *_PASSWORD, *SECRET*, *_KEY, Authorization, Cookie, sig=), and of such variables of the
+    environment; the user and password of URLs; the password of -u NAME:PASSWORD; the word after -p,
+    unless it is a number or a program like ssh, mkdir or pytest means something else by it; and
+    tokens known by their form, such as ghp_ and JWTs. --no-store-command stores no argument at all.
+
+    What CMD prints is stored as it is. Standard output and standard error are copied separately, so
+    their lines may be interleaved differently than without
     this tool; `sh -c 'CMD 2>&1'` keeps the order, in one log.
     """
     app.says_waiting = False

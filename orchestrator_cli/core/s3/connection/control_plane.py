@@ -17,23 +17,19 @@ from orchestrator_cli.core.s3.errors import map_exception
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from orchestrator_cli.core.http.curl.options import ClientOptions
 
-def make_boto_client(
-    config: S3Config,
-    *,
-    connections: int,
-    connect_timeout_seconds: float,
-    read_timeout_seconds: float,
-    user_agent: str,
-    demands: BucketDemands,
-) -> S3Client:
+
+def make_boto_client(config: S3Config, options: ClientOptions, demands: BucketDemands) -> S3Client:
     """Return a client for this bucket; it finds its credentials by the same chain.
 
-    Its own retries are off. Raises UsageError for what cannot be an endpoint, AccessError for a
-    profile that cannot be used.
+    `options` say how its requests are sent. Its own retries are off. Raises UsageError for what
+    cannot be an endpoint, AccessError for a profile that cannot be used.
     """
     import boto3
     from botocore.config import Config
+
+    from orchestrator_cli.core.s3.connection.boto_transport import make_session
 
     # Over plain HTTP botocore would read a body once more to sign it.
     s3: Any = {"addressing_style": config.addressing_style, "payload_signing_enabled": False}
@@ -41,24 +37,18 @@ def make_boto_client(
         # Set explicitly: presigned URLs for custom endpoints would be version 2 otherwise.
         signature_version="s3v4",
         retries={"total_max_attempts": 1, "mode": "standard"},
-        connect_timeout=connect_timeout_seconds,
-        read_timeout=read_timeout_seconds,
-        max_pool_connections=connections,
         # Ceph's gateway refuses the trailing checksums that boto3 sends by default.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         use_fips_endpoint=config.use_fips,
         use_dualstack_endpoint=config.use_dualstack,
         s3=s3,
-        user_agent_extra=user_agent,
+        user_agent_extra=options.user_agent,
     )
     try:
-        session = boto3.Session(profile_name=config.profile, region_name=config.region)
-        client = session.client(
-            "s3",
-            endpoint_url=config.endpoint_url,
-            verify=config.ca_bundle,
-            config=client_config,
+        session = make_session(config.profile, config.region, options)
+        client = boto3.Session(botocore_session=session).client(
+            "s3", endpoint_url=config.endpoint_url, config=client_config
         )
     except ValueError as error:
         hint = "check --endpoint-url and --region"

@@ -11,12 +11,15 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.connection.credential_files import check_credential_files
 from orchestrator_cli.core.s3.errors import expired_after_refresh, map_exception, no_credentials
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.http.curl.options import ClientOptions
 
 # No role lasts as long, and no presigned URL.
 _LONGEST_SECONDS = 8 * 24 * 3600
@@ -195,12 +198,15 @@ def _explained(error: Exception) -> Exception:
 
 
 def chain_credentials(
-    profile: str | None, region: str, environment: Mapping[str, str]
+    profile: str | None,
+    region: str,
+    environment: Mapping[str, str],
+    options: Callable[[], ClientOptions],
 ) -> ChainCredentials:
     """Return what botocore's chain finds for a profile that was asked for by name, or without.
 
     `region` is where STS is asked for roles. botocore reads the process's own variables, of which
-    `environment` is a copy.
+    `environment` is a copy. `options` say how requests are sent.
     """
     session: Any = None
 
@@ -210,10 +216,9 @@ def chain_credentials(
     def load() -> Any:
         nonlocal session
         # A session of its own each time: what the last one found is kept by it.
-        from botocore.session import Session
+        from orchestrator_cli.core.s3.connection.boto_transport import make_session
 
-        session = Session(profile=profile)
-        session.set_config_variable("region", region)
+        session = make_session(profile, region, options())
         check_files()
         return session.get_credentials()
 

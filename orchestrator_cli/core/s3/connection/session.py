@@ -17,7 +17,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.files.small_file import check_small_file
 from orchestrator_cli.core.http.transport import RateLimit, Task, Transport
-from orchestrator_cli.core.s3.connection.config import S3Config, resolve_config
+from orchestrator_cli.core.s3.connection.config import resolve_config
 from orchestrator_cli.core.s3.connection.credentials import (
     CredentialLifetime,
     CredentialProvider,
@@ -97,7 +97,7 @@ class S3Session:
             profile=settings.profile,
         )
         self._endpoint = resolve_endpoint(self.config)
-        self._credentials = _find_credentials(self.config, settings.environment)
+        self._credentials = self._find_credentials(settings.environment)
         # Several threads may ask for the first client at once; making one is not thread-safe.
         self._lock = threading.RLock()
         self._has_moved = False
@@ -173,6 +173,14 @@ class S3Session:
             return error.region is not None and self.follow_region(error.region)
         return error.code in EXPIRED_CODES and self.refresh_credentials()
 
+    def _find_credentials(self, environment: Mapping[str, str]) -> CredentialProvider:
+        """Return whose credentials are used: a profile that an option names is before all else."""
+        config = self.config
+        static = None if config.profile else static_credentials(environment)
+        return static or chain_credentials(
+            config.profile, config.region, environment, lambda: self.client_options
+        )
+
     # --- what asks ------------------------------------------------------------------------
 
     def run(self, operation: Operation[T]) -> T:
@@ -240,14 +248,8 @@ class S3Session:
                 from orchestrator_cli.core.s3.connection.control_plane import make_boto_client
 
                 self._credentials.get()
-                self._check_ca_bundle()
                 self._boto = make_boto_client(
-                    self.config,
-                    connections=self.settings.concurrency + 4,
-                    connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-                    read_timeout_seconds=STALL_TIMEOUT_SECONDS,
-                    user_agent=USER_AGENT,
-                    demands=self.settings.demands,
+                    self.config, self.client_options, self.settings.demands
                 )
             return self._boto
 
@@ -256,9 +258,3 @@ class S3Session:
         file = self.ca_bundle
         if file and self.bucket_url.startswith("https:"):
             check_small_file("AWS_CA_BUNDLE", file)
-
-
-def _find_credentials(config: S3Config, environment: Mapping[str, str]) -> CredentialProvider:
-    """Return whose credentials are used: a profile that an option names comes before all else."""
-    static = None if config.profile else static_credentials(environment)
-    return static or chain_credentials(config.profile, config.region, environment)

@@ -1,0 +1,153 @@
+"""Sends what botocore has prepared through our own transport, which bounds every answer.
+
+botocore's own reads an answer whatever its length, and waits as long as a byte comes now and then.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.awsrequest import AWSResponse
+from botocore.credentials import ContainerProvider, InstanceMetadataProvider, ProcessProvider
+from botocore.exceptions import EndpointConnectionError
+from botocore.parsers import ResponseParserError
+from botocore.session import Session
+from botocore.utils import (
+    ContainerMetadataFetcher,
+    InstanceMetadataFetcher,
+    resolve_imds_endpoint_mode,
+)
+
+from orchestrator_cli.core.http.curl.easy import EasyTransport
+from orchestrator_cli.core.http.curl.options import ClientOptions
+from orchestrator_cli.core.http.transport import Request, TransportError, TransportErrorKind
+from orchestrator_cli.core.s3.connection.credential_process import CredentialProcess
+
+# A thousand lifecycle rules or versions are about 1 MiB, with some thirty elements each. What is
+# nested deeper would take minutes and a GiB to parse.
+_MAX_ANSWER_BYTES = 8 * 1024 * 1024
+_MAX_TAGS = 100_000
+_LONGEST_SECONDS = 60.0
+# libcurl decides itself whether to wait before a body.
+_NOT_SENT = frozenset({"content-length", "expect"})
+# What no other try would mend, and where none is to be made.
+_HOSTILE = frozenset(
+    {TransportErrorKind.TOO_LARGE, TransportErrorKind.TOO_SLOW, TransportErrorKind.MALFORMED}
+)
+
+
+class BotoTransport:
+    """An HTTP session as botocore wants one. Safe to share between threads."""
+
+    def __init__(self, options: ClientOptions) -> None:
+        self._http = EasyTransport(options)
+
+    def send(self, request: Any, **_: Any) -> AWSResponse:
+        """Return the answer to a prepared request; it is also what `before-send` asks for.
+
+        Raises TransportError, and ResponseParserError for what no service of AWS answers.
+        """
+        body = request.body or b""
+        data = body.read() if hasattr(body, "read") else body
+        answer = self._http.send(
+            Request(
+                request.method,
+                request.url,
+                dict(_headers(request)),
+                data.encode() if isinstance(data, str) else data,
+                max_body_bytes=_MAX_ANSWER_BYTES,
+                total_timeout_seconds=_LONGEST_SECONDS,
+            )
+        )
+        if answer.body.count(b"<") > _MAX_TAGS:
+            raise ResponseParserError
+        headers: Any = answer.headers
+        return AWSResponse(request.url, answer.status, headers, _Raw(answer.body))
+
+
+class _Raw(io.BytesIO):
+    """A body that has been read already."""
+
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        """Yield all of it."""
+        yield self.read()
+
+
+def _headers(request: Any) -> Iterator[tuple[str, str]]:
+    for name, value in request.headers.items():
+        if name.lower() not in _NOT_SENT:
+            text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+            yield name.lower(), text
+
+
+def make_session(profile: str | None, region: str, options: ClientOptions) -> Session:
+    """Return botocore's session, all of whose clients and credentials are asked for by us.
+
+    `region` is where STS is asked for roles.
+    """
+    session = Session(profile=profile)
+    session.set_config_variable("region", region)
+    send: Any = BotoTransport(options).send
+    session.register("before-send", send)
+    resolver = session.get_component("credential_provider")
+    # The same providers serve a profile's credential_source.
+    resolver.get_provider("iam-role").load = _instance_metadata(session, options).load
+    resolver.get_provider("container-role").load = _container_metadata(options).load
+    resolver.get_provider("custom-process").load = ProcessProvider(
+        session.get_config_variable("profile") or "default",
+        lambda: session.full_config,
+        CredentialProcess,
+    ).load
+    return session
+
+
+class _MetadataTransport:
+    """Sends requests to what hands out credentials, of which it may be that nobody is there."""
+
+    def __init__(self, options: ClientOptions) -> None:
+        self._transport = BotoTransport(options)
+
+    def send(self, request: Any) -> AWSResponse:
+        """Return the answer. Raises botocore's own exception for a try that failed."""
+        try:
+            return self._transport.send(request)
+        except TransportError as error:
+            if error.kind in _HOSTILE:
+                raise
+            raise EndpointConnectionError(endpoint_url=request.url, error=error) from error
+
+
+class _InstanceMetadata(InstanceMetadataFetcher):
+    """The metadata service of an instance."""
+
+    def __init__(self, transport: _MetadataTransport, **settings: Any) -> None:
+        super().__init__(**settings)
+        # botocore has no parameter for it.
+        self._session = transport
+
+
+def _instance_metadata(session: Session, options: ClientOptions) -> InstanceMetadataProvider:
+    seconds = session.get_config_variable("metadata_service_timeout")
+    names = ("ec2_metadata_service_endpoint", "ec2_metadata_v1_disabled")
+    config = {name: session.get_config_variable(name) for name in names}
+    fetcher = _InstanceMetadata(
+        _MetadataTransport(_within(options, seconds)),
+        timeout=seconds,
+        num_attempts=session.get_config_variable("metadata_service_num_attempts"),
+        user_agent=session.user_agent(),
+        config=config | {"ec2_metadata_service_endpoint_mode": resolve_imds_endpoint_mode(session)},
+    )
+    return InstanceMetadataProvider(fetcher)
+
+
+def _container_metadata(options: ClientOptions) -> ContainerProvider:
+    within = _within(options, ContainerMetadataFetcher.TIMEOUT_SECONDS)
+    transport = _MetadataTransport(within._replace(proxies={}))
+    fetcher: Any = ContainerMetadataFetcher(transport)
+    return ContainerProvider(fetcher=fetcher)
+
+
+def _within(options: ClientOptions, seconds: float) -> ClientOptions:
+    return options._replace(connect_timeout_seconds=seconds, stall_timeout_seconds=seconds)

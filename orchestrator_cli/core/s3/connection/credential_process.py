@@ -1,0 +1,65 @@
+"""Runs the process that a profile has its credentials from, which may neither end nor stop."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import subprocess
+import time
+from typing import Any
+
+from botocore.exceptions import CredentialRetrievalError
+
+_MAX_ANSWER_BYTES = 1024 * 1024
+# It may have to ask somebody for a code, or for a touch of a key.
+LONGEST_SECONDS = 300.0
+
+
+class CredentialProcess(subprocess.Popen[bytes]):
+    """A process whose answer is bounded, in length and in time; it is killed beyond that."""
+
+    def communicate(self, *_: Any, **__: Any) -> tuple[bytes, bytes]:
+        """Return what it wrote once it has ended. Raises CredentialRetrievalError."""
+        ends_at = time.monotonic() + LONGEST_SECONDS
+        try:
+            with self:
+                written = self._read(ends_at)
+                self.wait(max(0.0, ends_at - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            raise _failed(f"did not end in {LONGEST_SECONDS:g} s") from error
+        return written
+
+    def __exit__(self, *details: object) -> None:
+        if any(details):
+            self.kill()
+        super().__exit__(*details)  # type: ignore[arg-type]
+
+    def _read(self, ends_at: float) -> tuple[bytes, bytes]:
+        found: dict[int, bytearray] = {}
+        with selectors.DefaultSelector() as selector, contextlib.ExitStack() as streams:
+            for stream in filter(None, (self.stdout, self.stderr)):
+                streams.enter_context(stream)
+                selector.register(stream, selectors.EVENT_READ)
+                found[stream.fileno()] = bytearray()
+            first, second = found.values()
+            while selector.get_map():
+                ready = selector.select(max(0.0, ends_at - time.monotonic()))
+                if not ready:
+                    raise subprocess.TimeoutExpired(self.args, LONGEST_SECONDS)
+                for key, _ in ready:
+                    if not _take(key.fileobj, found[key.fd]):
+                        selector.unregister(key.fileobj)
+        return bytes(first), bytes(second)
+
+
+def _take(stream: Any, found: bytearray) -> bool:
+    """Read what is there; return False at the end. Raises CredentialRetrievalError."""
+    data = stream.read1(_MAX_ANSWER_BYTES)
+    found += data
+    if len(found) > _MAX_ANSWER_BYTES:
+        raise _failed(f"wrote more than {_MAX_ANSWER_BYTES:,} bytes")
+    return bool(data)
+
+
+def _failed(why: str) -> CredentialRetrievalError:
+    return CredentialRetrievalError(provider="custom-process", error_msg=f"it {why}")

@@ -104,6 +104,13 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
         return preset, arguments
     if arguments and _may_be_id(arguments[0]):
         return arguments[0], arguments[1:]
+    context = click.get_current_context(silent=True)
+    if arguments and context is not None and context.info_name != "upload":
+        from orchestrator_cli.core.executions.listings.executions import WHAT_AN_ID_CAN_BE
+
+        raise HintedUsageError(
+            f"not an execution id: {arguments[0]!r}.", _line_with_id(arguments) or WHAT_AN_ID_CAN_BE
+        )
     found = f" {arguments[0]!r} is not one." if arguments else ""
     raise HintedUsageError(
         f"Missing argument 'ID'.{found} It comes first, or is set by {EXECUTION_ID_ENVVAR}.",
@@ -132,7 +139,7 @@ def _line_with_id(arguments: tuple[str, ...]) -> str:
         words = [named, *rest]
     elif first == "help":
         words = ["--help"]
-    elif reads:
+    elif reads and _may_be_file(first):
         words = ["@latest", *arguments]
     elif context.info_name == "upload" and first:
         return f"`orchestrator new` prints an ID: `orchestrator upload ID {shlex.join(arguments)}`"
@@ -164,6 +171,12 @@ def _is_selector(text: str) -> bool:
     from orchestrator_cli.core.executions.ids import is_selector
 
     return is_selector(text)
+
+
+def _may_be_file(text: str) -> bool:
+    from orchestrator_cli.core.executions.placement import log_storage_path
+
+    return not text or log_storage_path(text) is not None or not text.isalnum()
 
 
 def _may_be_id(text: str) -> bool:

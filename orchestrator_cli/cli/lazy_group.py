@@ -68,7 +68,11 @@ class LazyGroup(OncePerOption, click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the line; global options may follow the command as well."""
-        words = [*self._options_after_command(ctx, args), *args]
+        try:
+            words = [*self._options_after_command(ctx, args), *args]
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
         try:
             return super().parse_args(ctx, words)
         except (click.UsageError, UsageError) as error:
@@ -120,10 +124,18 @@ class LazyGroup(OncePerOption, click.Group):
             if not args[1:]:
                 click.echo(ctx.get_help(), color=ctx.color)
                 ctx.exit()
-            args = [*args[1:], "--help"]
+            is_group = isinstance(self.get_command(ctx, args[1]), click.Group)
+            args = [*args[1 : 3 if is_group else 2], "--help"]
         if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise _no_such_command(args, ctx)
+            raise self._no_such_command(args, ctx)
         return super().resolve_command(ctx, args)
+
+    def _no_such_command(self, words: list[str], ctx: click.Context) -> HintedUsageError:
+        from orchestrator_cli.cli.report.line_instead import advise_command
+
+        near, hint = advise_command(words, COMMANDS, self, ctx)
+        meant = f" Did you mean '{near}'?" if near else ""
+        return HintedUsageError(f"No such command {words[0]!r}.{meant}", hint, ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -174,14 +186,6 @@ def _as_typed(option: click.Option, value: Any) -> list[str]:
         return [max(spellings, key=len)]
     name = max(option.opts, key=len)
     return [word for one in (value if option.multiple else [value]) for word in (name, str(one))]
-
-
-def _no_such_command(words: list[str], ctx: click.Context) -> HintedUsageError:
-    from orchestrator_cli.cli.report.line_instead import advise_command
-
-    near, hint = advise_command(words, COMMANDS)
-    meant = f" Did you mean '{near}'?" if near else ""
-    return HintedUsageError(f"No such command {words[0]!r}.{meant}", hint, ctx)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from orchestrator_cli.cli.lazy_group import PROBLEM_KEY, LazyGroup
 from orchestrator_cli.cli.options.demand_options import demand_options
 from orchestrator_cli.cli.options.types import DURATION
 from orchestrator_cli.cli.options.variables import option_names_of
-from orchestrator_cli.cli.report.usage_text import CONFIG_FILE_KEY
+from orchestrator_cli.cli.report.usage_text import CONFIG_FILE_KEY, HintedUsageError
 from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets
@@ -95,7 +95,7 @@ def cli(
     may be repeated has a value a line there.
     """
     if quiet and verbose:
-        raise click.UsageError("--quiet and --verbose exclude each other")
+        raise HintedUsageError("--quiet and --verbose exclude each other.", "leave out one of them")
     verbosity = int(verbose) - int(quiet)
     settings = Settings(
         bucket=bucket,

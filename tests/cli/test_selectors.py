@@ -106,13 +106,27 @@ def test_a_url_and_an_id_with_a_slash_cost_no_listing(
         ("@latest:label.branch", 2, "a label is KEY=VALUE"),
         ("s3://elsewhere/executions/01JABCDEFGHJKMNPQRSTVWXYZ0/", 2, "--bucket elsewhere"),
         ("s3://elsewhere/other/01JABCDEFGHJKMNPQRSTVWXYZ0/", 2, "not the URL of an execution"),
+        ("@latest:result=failed", 2, "write pass, fail, error"),
         ("@newest", 2, "not an execution id"),
+        ("7", 4, "no execution id starts with 7 in s3://"),
+        ("01", 2, "give more of the ID"),
     ],
 )
 def test_what_stands_for_no_execution(
     cli: RunCommand, executions: list[str], selector: str, code: int, said: str
 ) -> None:
     assert said in cli("show", selector).expect(code).err
+
+
+def test_every_command_says_the_same_of_what_is_no_execution(
+    cli: RunCommand, executions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_UI_URL", "http://pages.example.com")
+    commands = ["show", "ls", "logs", "logs -f", "url", "url --ui", "open", "download", "verify"]
+    commands += ["index", "restore --yes", "cost", "salvage", "grep x", "finish --result pass"]
+    for text, code in ((make_id(number=7), 4), ("7", 4), ("01", 2), ("nobody", 2)):
+        said = {cli(*line.split(), text).expect(code).err for line in commands}
+        assert len(said) == 1, said
 
 
 def test_what_writes_takes_the_latest_only_with_yes(cli: RunCommand, executions: list[str]) -> None:

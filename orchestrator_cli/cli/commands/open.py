@@ -27,12 +27,14 @@ def open(app: App, execution_id: str, log: str | None) -> None:  # noqa: A001 - 
     The pages are those of `orchestrator serve` at --ui-url. The address is printed too; where there
     is no screen, that is all.
     """
+    from orchestrator_cli.core.executions.listings.executions import check_exists
     from orchestrator_cli.core.executions.logs.finding import log_name, no_such_log
     from orchestrator_cli.core.executions.placement import log_storage_path
 
     store = app.store()
     resolved = app.resolve_id(execution_id, store)
     name = log_name(log_storage_path(log) or "") if log else ""
+    check_exists(store, resolved)
     if log and not name:
         raise no_such_log(store, resolved, log)
     page = app.page_url(resolved, name)

@@ -103,13 +103,16 @@ def url(
     With --ui, the pages that `serve` has at --ui-url are printed: they ask who looks, and do not
     expire. Where --ui-url is configured, the lists in markdown and jira begin with the page.
     """
+    from orchestrator_cli.core.executions.listings.executions import check_exists
     from orchestrator_cli.core.executions.listings.selection import select_files
 
     text, patterns = split_id(arguments)
     source = app.source(via)
     style = "json" if as_json else style
     if ui:
-        _print_pages(app, app.resolve(text, source), patterns, style)
+        execution_id = app.resolve(text, source)
+        check_exists(source.objects, execution_id)
+        _print_pages(app, execution_id, patterns, style)
         return
     _check_via(via, inline=inline)
     links = source.links(int(expires_in.total_seconds()), inline=inline)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
-from orchestrator_cli.cli.report.habits import FIELD_HABITS
+from orchestrator_cli.cli.report.option_habits import FIELD_HABITS
 from orchestrator_cli.cli.report.usage_text import HintedUsageError
 from orchestrator_cli.core.base.errors import EXIT_CODES
 
@@ -157,6 +157,17 @@ class Command(OncePerOption):
 
 class CommandGroup(Command, click.Group):
     """A group of commands whose help ends as a command's does."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; `help` shows the group's help, and `help CMD` that of one."""
+        if args[0] == "help":
+            if not args[1:]:
+                click.echo(ctx.get_help(), color=ctx.color)
+                ctx.exit()
+            args = [args[1], "--help"]
+        return super().resolve_command(ctx, args)
 
 
 def _with_id(text: str, params: Sequence[click.Parameter]) -> str:

@@ -11,7 +11,6 @@ import click
 from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
 from orchestrator_cli.cli.report.usage_text import HintedUsageError
 
-_READS_ONE = {"download", "logs", "url", "verify"}
 # What other programs call the newest.
 _NEWEST = {"head", "last", "latest", "newest", "@last", "@newest"}
 F = TypeVar("F", bound=Callable[..., Any])
@@ -105,6 +104,13 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
         return preset, arguments
     if arguments and _may_be_id(arguments[0]):
         return arguments[0], arguments[1:]
+    context = click.get_current_context(silent=True)
+    if arguments and context is not None and context.info_name != "upload":
+        from orchestrator_cli.core.executions.listings.executions import WHAT_AN_ID_CAN_BE
+
+        raise HintedUsageError(
+            f"not an execution id: {arguments[0]!r}.", _line_with_id(arguments) or WHAT_AN_ID_CAN_BE
+        )
     found = f" {arguments[0]!r} is not one." if arguments else ""
     raise HintedUsageError(
         f"Missing argument 'ID'.{found} It comes first, or is set by {EXECUTION_ID_ENVVAR}.",
@@ -113,24 +119,34 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
 
 
 def _line_with_id(arguments: tuple[str, ...]) -> str:
-    """Return the line that was probably meant, as a hint; empty where no ID was typed at all."""
+    """Return the line that was probably meant, as a hint; empty where that cannot be told."""
     import shlex
+
+    from orchestrator_cli.cli.report.line_instead import OF_ONE
 
     context = click.get_current_context(silent=True)
     if context is None:
         return ""
-    if not arguments:
-        reads = context.info_name in _READS_ONE
-        return f"try `{context.command_path} @latest`, the newest" if reads else ""
-    first, *rest = arguments
+    reads = context.info_name in OF_ONE
+    first, *rest = arguments or ("",)
+    named = first.rpartition("/")[2]
     found = next((text for text in rest if _is_selector(split_path((text,))[0])), None)
     if first.lower() in _NEWEST:
-        words = ["@latest", *rest]
+        words = ["@latest", *rest, *([] if reads else ["--yes"])]
     elif found is not None:
         words = [found, first, *(text for text in rest if text is not found)]
+    elif _is_selector(named):
+        words = [named, *rest]
+    elif first == "help":
+        words = ["--help"]
+    elif reads and _may_be_file(first):
+        words = ["@latest", *arguments]
+    elif context.info_name == "upload" and first:
+        return f"`orchestrator new` prints an ID: `orchestrator upload ID {shlex.join(arguments)}`"
     else:
         return ""
-    return f"try `{context.command_path} {shlex.join(words)}`"
+    newest = ", the newest" if words[0] == "@latest" else ""
+    return f"try `{context.command_path} {shlex.join(words)}`{newest}"
 
 
 def split_path(arguments: tuple[str, ...]) -> tuple[str, ...]:
@@ -155,6 +171,12 @@ def _is_selector(text: str) -> bool:
     from orchestrator_cli.core.executions.ids import is_selector
 
     return is_selector(text)
+
+
+def _may_be_file(text: str) -> bool:
+    from orchestrator_cli.core.executions.placement import log_storage_path
+
+    return not text or log_storage_path(text) is not None or not text.isalnum()
 
 
 def _may_be_id(text: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orchestrator_cli.cli.report.habits import VALUE_HABITS
+from orchestrator_cli.cli.report.option_habits import VALUE_HABITS
 from orchestrator_cli.core.base.quantities import parse_duration, parse_instant, parse_size
 
 _NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
@@ -114,6 +114,8 @@ class ResultType(click.Choice[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Parse a result; what other programs call it is named in the error."""
+        if "," in str(value):
+            self.fail(f"{value!r} is several; give the option for each", param, ctx)
         meant = VALUE_HABITS.get(str(value).lower())
         if meant is not None:
             self.fail(f"{value!r} is called {meant!r} here", param, ctx)

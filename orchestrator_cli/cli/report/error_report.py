@@ -12,7 +12,8 @@ from click.exceptions import NoArgsIsHelpError
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.environment import debug_from_environment
-from orchestrator_cli.cli.report.usage_text import describe_usage_error, usage_hint
+from orchestrator_cli.cli.report.usage_hint import usage_hint
+from orchestrator_cli.cli.report.usage_text import describe_usage_error
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
     InterruptedByUser,

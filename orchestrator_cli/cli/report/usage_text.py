@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 from click.core import ParameterSource
 
-from orchestrator_cli.cli.report.habits import (
-    OPTION_ADVICE,
-    SUBCOMMAND_ADVICE,
-    SUBCOMMAND_HABITS,
-    option_for,
-)
+from orchestrator_cli.cli.report.habits import SUBCOMMAND_ADVICE, SUBCOMMAND_HABITS
+from orchestrator_cli.cli.report.mended_line import nearest_option, options_of
+from orchestrator_cli.cli.report.option_habits import OPTION_ADVICE
 
 # Where the root context keeps which config file was read.
 CONFIG_FILE_KEY = "orchestrator_cli.config_file"
@@ -40,10 +35,10 @@ def describe_usage_error(error: click.ClickException) -> str:
     elif isinstance(error, click.BadParameter):
         text = _describe_bad_value(error)
     elif isinstance(error, click.NoSuchOption):
-        near = None if _advice(error, error.option_name) else _nearest_option(error)
+        near = None if _has_advice(error, error.option_name) else _nearest_option(error)
         text = error.message + (f" Did you mean '{near}'?" if near else "")
     elif isinstance(error, click.NoSuchCommand):
-        near = None if _advice(error, error.command_name) else _nearest_subcommand(error)
+        near = None if _has_advice(error, error.command_name) else nearest_subcommand(error)
         text = error.message + (f" Did you mean '{near}'?" if near else "")
     else:
         text = error.format_message()
@@ -53,70 +48,25 @@ def describe_usage_error(error: click.ClickException) -> str:
     return text.removesuffix(".")
 
 
-def usage_hint(error: click.ClickException, arguments: Sequence[str]) -> str:
-    """Return what to type, or the command that shows what can be typed."""
-    if isinstance(error, HintedUsageError) and error.hint:
-        return error.hint
-    if isinstance(error, click.NoSuchOption):
-        advice = _advice(error, error.option_name) or _moved_behind_command(error, arguments)
-        if advice:
-            return advice
-    if isinstance(error, click.NoSuchCommand):
-        advice = _advice(error, error.command_name)
-        if advice:
-            return advice
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Option):
-        # `finish ID pass`: the value is there, without its option.
-        value = next((word for word in arguments if _is_choice(error.param, word)), None)
-        if value is not None:
-            return f"write {error.param.opts[0]} {value}"
-    return f"see `{context.command_path if context else 'orchestrator'} --help`"
-
-
-def _is_choice(option: click.Option, word: str) -> bool:
-    return isinstance(option.type, click.Choice) and word in option.type.choices
-
-
-def _advice(error: click.UsageError, typed: str) -> str | None:
+def _has_advice(error: click.UsageError, typed: str) -> bool:
     place = (str(error.ctx.info_name if error.ctx is not None else None), typed)
-    return OPTION_ADVICE.get(place) or SUBCOMMAND_ADVICE.get(place)
+    return place in OPTION_ADVICE or ("*", typed) in OPTION_ADVICE or place in SUBCOMMAND_ADVICE
 
 
-def _moved_behind_command(error: click.NoSuchOption, arguments: Sequence[str]) -> str | None:
-    """Return the hint for an option of a command that was typed before it."""
-    root = error.ctx.command if error.ctx is not None and error.ctx.parent is None else None
-    if not isinstance(root, click.Group) or error.ctx is None:
-        return None
-    for name in arguments:
-        command = root.get_command(error.ctx, name)
-        if command is not None:
-            known = {text for param in command.params for text in param.opts}
-            typed = error.option_name if error.option_name in known else None
-            line = typed or option_for(error.option_name, known)
-            return f"it follows the command: `orchestrator {name} {line}`" if line else None
-    return None
-
-
-def _nearest_subcommand(error: click.NoSuchCommand) -> str | None:
+def nearest_subcommand(error: click.NoSuchCommand) -> str | None:
+    """Return the command of a group that was probably meant."""
     known = getattr(error.ctx.command, "commands", {}) if error.ctx else {}
     meant = SUBCOMMAND_HABITS.get(error.command_name)
-    if meant not in known and len(known) == 1 and error.command_name in SUBCOMMAND_HABITS:
+    if meant not in known and len(known) == 1:
         meant = next(iter(known))
     return meant if meant in known else next(iter(error.possibilities or ()), None)
 
 
 def _nearest_option(error: click.NoSuchOption) -> str | None:
-    import difflib
-
-    params = error.ctx.command.params if error.ctx else []
-    known = {text for param in params for text in param.opts}
-    if error.ctx is not None and error.ctx.parent is not None:
-        known |= {text for param in error.ctx.find_root().command.params for text in param.opts}
-    meant = option_for(error.option_name, known)
-    # Click's own finding goes further than what anybody mistypes.
-    near = difflib.get_close_matches(error.option_name, error.possibilities or (), 1, 0.75)
-    return meant or next(iter(near), None)
+    if error.ctx is None:
+        return None
+    known = options_of(error.ctx.command, error.ctx.find_root().command)
+    return nearest_option(error.option_name, known)
 
 
 def _describe_missing(error: click.MissingParameter) -> str:

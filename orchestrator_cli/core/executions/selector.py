@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
@@ -101,5 +102,23 @@ def parse_filter(text: str) -> ExecutionFilter:
                 f"{printable(part)!r} does not choose an execution",
                 hint=f"FIELD=VALUE with a field of {', '.join(_FIELDS)} or label.KEY",
             )
+    _check_values(values)
     chosen = {field: frozenset(wanted) for field, wanted in values.items()}
     return ExecutionFilter(labels=parse_labels(labels), **chosen)
+
+
+def _check_values(values: dict[str, set[str]]) -> None:
+    """Raise UsageError for a value that no execution can have."""
+    from orchestrator_cli.core.executions.record.metadata import ArtifactStatus, Result, RunnerType
+
+    known: dict[str, type[StrEnum]] = {
+        "results": Result,
+        "runner_types": RunnerType,
+        "artifact_statuses": ArtifactStatus,
+    }
+    for field in values.keys() & known:
+        for value in sorted(values[field].difference(known[field])):
+            raise UsageError(
+                f"{printable(value)!r} does not choose an execution",
+                hint=f"write {', '.join(known[field])}",
+            )

@@ -28,6 +28,7 @@ from orchestrator_cli.cli.options.search_options import (
     search_options,
 )
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
+from orchestrator_cli.cli.report.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.source import LogSource
@@ -153,7 +154,9 @@ def logs(
 
     text, arguments = split_id(arguments)
     if len(arguments) > 1 or (arguments and all_logs):
-        raise click.UsageError("One NAME at a time, and none with --all-logs.")
+        raise HintedUsageError(
+            "One NAME at a time, and none with --all-logs.", "--all-logs alone prints all of them"
+        )
     if not patterns and not search.is_default:
         raise click.UsageError("-i, -F, -A, -B, -C and -c go with --grep.")
     if not follow and gone_after is not None:

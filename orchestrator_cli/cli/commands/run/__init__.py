@@ -34,21 +34,18 @@ from orchestrator_cli.cli.report.usage_text import HintedUsageError
 from orchestrator_cli.core.executions.ids import is_selector
 
 # What `gh run` does by these, `run` takes for a program's name.
-_OTHER_RUNS = {
-    "cancel": "finish",
-    "download": "download",
-    "list": "ls",
-    "view": "show",
-    "watch": "logs -f",
-}
+_OTHER_RUNS = {"cancel", "download", "list", "rerun", "view", "watch"}
 
 
 def _refuse_other_run(words: Sequence[str]) -> click.UsageError | None:
     """Refuse `run view ID` as gh has it; `run -- view` runs a program of that name."""
-    command = _OTHER_RUNS.get(words[0]) if words else None
-    if command is None or not (words[0] == "list" or len(words) == 1 or is_selector(words[1])):
+    from orchestrator_cli.cli.report.line_instead import line_instead
+
+    if not words or words[0] not in _OTHER_RUNS:
         return None
-    meant = shlex.join(["orchestrator", *command.split(), *words[1:]])
+    if not (words[0] == "list" or len(words) == 1 or any(map(is_selector, words[1:]))):
+        return None
+    meant = shlex.join(["orchestrator", *(line_instead(words, ()) or ())])
     return HintedUsageError(
         f"`run` runs a program, and is not `gh run {words[0]}`.",
         f"try `{meant}`; `orchestrator run -- {words[0]}` runs a program of that name",

@@ -26,6 +26,8 @@ _AFTER_ALL_EXECUTIONS = EXECUTIONS_PREFIX + "8"
 # Clocks differ; an id from further ahead is a foreign one.
 _CLOCK_SKEW = timedelta(hours=24)
 _LISTINGS_AT_ONCE = 8
+WHAT_AN_ID_CAN_BE = "give a ULID, the start of one, or @latest"
+_LISTS_EXECUTIONS = "`orchestrator ls --since 7d` lists executions"
 
 
 def list_files(store: ObjectReader, execution_id: str) -> Iterator[tuple[str, ObjectSummary]]:
@@ -51,11 +53,36 @@ def list_all_files(
         raise no_such_execution(store, execution_id)
 
 
+def check_exists(store: ObjectReader, execution_id: str) -> None:
+    """Raise NotFoundError where nothing is stored of the execution."""
+    if next(iter(store.list_objects(execution_prefix(execution_id))), None) is None:
+        raise no_such_execution(store, execution_id)
+
+
 def no_such_execution(store: ObjectReader, execution_id: str) -> NotFoundError:
     """Return the error for an execution that is not there."""
     return NotFoundError(
-        f"no such execution: {execution_id} in {store.location}",
-        hint="`orchestrator ls --since 7d` lists executions",
+        f"no such execution: {execution_id} in {store.location}", hint=_LISTS_EXECUTIONS
+    )
+
+
+def not_an_id(text: str) -> UsageError:
+    """Return the error for what cannot stand for an execution."""
+    return UsageError(f"not an execution id: {printable(text)!r}", hint=WHAT_AN_ID_CAN_BE)
+
+
+def no_such_prefix(store: ObjectReader, prefix: str) -> NotFoundError:
+    """Return the error for the start of no execution's id."""
+    return NotFoundError(
+        f"no execution id starts with {prefix} in {store.location}", hint=_LISTS_EXECUTIONS
+    )
+
+
+def ambiguous_prefix(prefix: str, found: Iterable[str]) -> UsageError:
+    """Return the error for the start of several ids, of which some were found."""
+    return UsageError(
+        f"{prefix} is the start of several execution ids: {', '.join(found)}, …",
+        hint="give more of the ID",
     )
 
 
@@ -103,19 +130,16 @@ def resolve_execution_id(store: ObjectReader, text: str, now: datetime) -> str:
     if is_execution_id(folded):
         return folded
     if not is_execution_id_prefix(text):
-        raise UsageError(
-            f"not an execution id: {printable(text)!r}",
-            hint="give a ULID, the start of one, or @latest",
-        )
+        raise not_an_id(text)
     found: list[str] = []
     for prefix in store.list_prefixes(EXECUTIONS_PREFIX + folded):
         execution_id = parse_execution_prefix(prefix)
         if execution_id is not None:
             found.append(execution_id)
         if len(found) > 1:
-            raise UsageError(f"{text} is the start of several execution ids: {', '.join(found)}, …")
+            raise ambiguous_prefix(text, found)
     if not found:
-        raise NotFoundError(f"no execution id starts with {text} in {store.location}")
+        raise no_such_prefix(store, text)
     return found[0]
 
 

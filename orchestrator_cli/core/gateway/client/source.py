@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import (
@@ -20,7 +20,12 @@ from orchestrator_cli.core.executions.ids import (
     parse_execution_id,
 )
 from orchestrator_cli.core.executions.keys import key_execution_id
-from orchestrator_cli.core.executions.listings.executions import list_all_files
+from orchestrator_cli.core.executions.listings.executions import (
+    ambiguous_prefix,
+    list_all_files,
+    no_such_prefix,
+    not_an_id,
+)
 from orchestrator_cli.core.executions.selector import parse_filter
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
@@ -83,10 +88,7 @@ class GatewaySource:
 
     def _with_prefix(self, prefix: str, now: datetime) -> str:
         if not is_execution_id_prefix(prefix):
-            raise UsageError(
-                f"not an execution id: {printable(prefix)!r}",
-                hint="give a ULID, the start of one, or @latest",
-            )
+            raise not_an_id(prefix)
         first = execution_time(prefix.ljust(_ULID_CHARACTERS, "0"))
         last = min(execution_time(prefix.ljust(_ULID_CHARACTERS, "Z")), now + _CLOCK_SKEW)
         found: list[str] = []
@@ -94,10 +96,9 @@ class GatewaySource:
         for execution_id, _, _ in self.select(window, judges=False):
             found += [execution_id] if execution_id.startswith(prefix) else []
             if len(found) > 1:
-                ids = ", ".join(found)
-                raise UsageError(f"{prefix} is the start of several execution ids: {ids}, …")
+                raise ambiguous_prefix(prefix, found)
         if not found:
-            raise NotFoundError(f"no execution id starts with {prefix} in {self.objects.location}")
+            raise no_such_prefix(self.objects, prefix)
         return found[0]
 
     def read_record(self, execution_id: str) -> dict[str, Any]:

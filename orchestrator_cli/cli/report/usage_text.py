@@ -7,13 +7,6 @@ from collections.abc import Sequence
 import click
 from click.core import ParameterSource
 
-from orchestrator_cli.cli.report.habits import (
-    OPTION_ADVICE,
-    SUBCOMMAND_ADVICE,
-    SUBCOMMAND_HABITS,
-    option_for,
-)
-
 # Where the root context keeps which config file was read.
 CONFIG_FILE_KEY = "orchestrator_cli.config_file"
 
@@ -72,12 +65,16 @@ def _is_choice(option: click.Option, word: str) -> bool:
 
 
 def _advice(error: click.UsageError, typed: str) -> str | None:
+    from orchestrator_cli.cli.report.habits import OPTION_ADVICE, SUBCOMMAND_ADVICE
+
     place = (str(error.ctx.info_name if error.ctx is not None else None), typed)
     return OPTION_ADVICE.get(place) or SUBCOMMAND_ADVICE.get(place)
 
 
 def _moved_behind_command(error: click.NoSuchOption, arguments: Sequence[str]) -> str | None:
     """Return the hint for an option of a command that was typed before it."""
+    from orchestrator_cli.cli.report.habits import option_for
+
     root = error.ctx.command if error.ctx is not None and error.ctx.parent is None else None
     if not isinstance(root, click.Group) or error.ctx is None:
         return None
@@ -92,6 +89,8 @@ def _moved_behind_command(error: click.NoSuchOption, arguments: Sequence[str]) -
 
 
 def _nearest_subcommand(error: click.NoSuchCommand) -> str | None:
+    from orchestrator_cli.cli.report.habits import SUBCOMMAND_HABITS
+
     known = getattr(error.ctx.command, "commands", {}) if error.ctx else {}
     meant = SUBCOMMAND_HABITS.get(error.command_name)
     if meant not in known and len(known) == 1 and error.command_name in SUBCOMMAND_HABITS:
@@ -101,6 +100,8 @@ def _nearest_subcommand(error: click.NoSuchCommand) -> str | None:
 
 def _nearest_option(error: click.NoSuchOption) -> str | None:
     import difflib
+
+    from orchestrator_cli.cli.report.habits import option_for
 
     params = error.ctx.command.params if error.ctx else []
     known = {text for param in params for text in param.opts}

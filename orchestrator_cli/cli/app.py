@@ -6,7 +6,6 @@ The composition root. Each of these is made when it is first asked for.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.transfer.engine import TransferEngine
 
 
-@dataclass
 class App:
     """What a command works with.
 
@@ -44,12 +42,14 @@ class App:
     is taken away by one whose standard error is not its own.
     """
 
-    settings: Settings = field(default_factory=Settings)
-    measuring: Measuring | None = None
-    resumes: bool = False
-    says_waiting: bool = True
-    is_completing: bool = False
-    _waiting: WaitingNotice | None = None
+    def __init__(self, settings: Settings | None = None, *, is_completing: bool = False) -> None:
+        """Take the global options, which may not be known yet."""
+        self.settings = settings or Settings()
+        self.is_completing = is_completing
+        self.measuring: Measuring | None = None
+        self.resumes = False
+        self.says_waiting = True
+        self._waiting: WaitingNotice | None = None
 
     @cached_property
     def output(self) -> Output:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from orchestrator_cli.core.base.errors import UsageError
@@ -16,7 +15,7 @@ DEFAULT_CONFIG = "orchestrator/config.toml"
 OptionNames = Callable[[str], dict[str, str] | None]
 
 
-def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
+def load_config(path: str | None, option_names: OptionNames) -> dict[str, Any]:
     """Read the config file as click's default map: global options, and a table per command.
 
     `option_names` gives click's name for each option of a command as it is typed, those of the
@@ -25,7 +24,7 @@ def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
     Raises UsageError naming what is wrong.
     """
     file = config_file(path)
-    # Not Path.is_file(): a home that cannot be looked into is as good as none.
+    # A home that cannot be looked into is as good as none.
     if path is None and not os.path.isfile(file):
         return {}
     import tomllib
@@ -43,13 +42,13 @@ def load_config(path: Path | None, option_names: OptionNames) -> dict[str, Any]:
         raise UsageError(f"{printable(file)}: {error.message}") from None
 
 
-def config_file(path: Path | None) -> Path:
+def config_file(path: str | None) -> str:
     """Return the file that is read: the one that was named, or the one of this user."""
     if path is not None:
         return path
     base = os.environ.get("XDG_CONFIG_HOME")
-    # Not Path.home(): there may be no home at all, and "~" stays as it is then.
-    return Path(base or os.path.expanduser("~/.config")) / DEFAULT_CONFIG
+    # There may be no home at all, and "~" stays as it is then.
+    return os.path.join(base or os.path.expanduser("~/.config"), DEFAULT_CONFIG)
 
 
 def _checked(table: dict[str, Any], command: str, option_names: OptionNames) -> dict[str, Any]:

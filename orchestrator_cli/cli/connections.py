@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.environment import VIA_TOKEN_VARIABLE
 from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.http.proxy import proxy_variables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
     from orchestrator_cli.cli.options.via_options import Via
     from orchestrator_cli.core.base.retry import RetryPolicy
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
@@ -92,6 +91,7 @@ class Connections:
         """Build the store; an impatient one sends no request twice. Raises UsageError."""
         from orchestrator_cli.core.base.rate_limiter import RateLimiter
         from orchestrator_cli.core.base.retry import RetryPolicy
+        from orchestrator_cli.core.http.proxy import proxy_variables
         from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
         from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 
@@ -113,6 +113,7 @@ class Connections:
         """Build the connection to a server; no AWS setting is looked at."""
         from orchestrator_cli.core.base.rate_limiter import RateLimiter
         from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
+        from orchestrator_cli.core.http.proxy import proxy_variables
 
         file = via.token_file
         token = _read_token(file) if file else self._environment.get(VIA_TOKEN_VARIABLE)
@@ -129,11 +130,10 @@ class Connections:
     def _retry_policy(self) -> RetryPolicy:
         from orchestrator_cli.core.base.retry import RetryPolicy
 
-        policy = RetryPolicy(on_retry=self._on_retry)
         patience = self._settings.patience
         if patience is None:
-            return policy
-        return replace(policy, patience_seconds=patience.total_seconds())
+            return RetryPolicy(on_retry=self._on_retry)
+        return RetryPolicy(patience_seconds=patience.total_seconds(), on_retry=self._on_retry)
 
 
 def _read_token(file: Path) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
 VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
@@ -43,6 +46,8 @@ def is_completing() -> bool:
 
 def completion_path(shell: str) -> Path:
     """Return where a shell looks for this user's completion scripts."""
+    from pathlib import Path
+
     data = Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share"))
     if shell == "bash":
         named = os.environ.get("BASH_COMPLETION_USER_DIR")
@@ -62,6 +67,18 @@ def aws_variable(names: tuple[str, ...]) -> tuple[str, str] | None:
 def own_variables() -> dict[str, str]:
     """Return the variables that are set of this program."""
     return {name: text for name, text in os.environ.items() if name.startswith("ORCHESTRATOR_")}
+
+
+def terminal_columns() -> int:
+    """Return how many characters a line of the terminal has room for; 80 where there is none."""
+    # Not shutil's own, which brings every compressor along.
+    named = os.environ.get("COLUMNS", "")
+    if named.isdecimal() and int(named):
+        return int(named)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
 
 
 def pager_command() -> list[str]:
@@ -84,6 +101,7 @@ def pager_environment() -> dict[str, str]:
 def spool_roots(named: Path | None) -> list[Path]:
     """Return where a run may be spooled: where it was named, or the best places."""
     import tempfile
+    from pathlib import Path
 
     if named is not None:
         return [named]
@@ -96,4 +114,6 @@ def spool_roots(named: Path | None) -> list[Path]:
 
 def state_home() -> Path:
     """Return where programs keep what must last and is no document."""
+    from pathlib import Path
+
     return Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))

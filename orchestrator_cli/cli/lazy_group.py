@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from orchestrator_cli.cli.environment import terminal_columns
 from orchestrator_cli.cli.options import OncePerOption, global_options
 from orchestrator_cli.cli.options.variables import name_variables
 from orchestrator_cli.cli.report.usage_text import (
@@ -54,6 +55,9 @@ COMMANDS: dict[str, str] = {
 PROBLEM_KEY = "orchestrator_cli.settings_problem"
 
 
+_WIDEST_HELP = 100
+
+
 class BrokenStdout(Exception):  # noqa: N818 - no fault
     """Nobody reads standard output any more. No OSError: click makes exit code 1 of that."""
 
@@ -64,7 +68,7 @@ class LazyGroup(OncePerOption, click.Group):
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Parse the line, which may print help."""
         with _naming_a_closed_pipe():
-            return super().make_context(*args, **kwargs)
+            return super().make_context(*args, terminal_width=_help_columns(), **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the line; global options may follow the command as well."""
@@ -177,6 +181,10 @@ class LazyGroup(OncePerOption, click.Group):
 
 def _as_problem(error: click.UsageError | UsageError) -> UsageError:
     return error if isinstance(error, UsageError) else UsageError(describe_usage_error(error))
+
+
+def _help_columns() -> int:
+    return max(min(terminal_columns(), _WIDEST_HELP) - 2, 50)
 
 
 def _as_typed(option: click.Option, value: Any) -> list[str]:

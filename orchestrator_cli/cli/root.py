@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.aws_settings import aws_setting
 from orchestrator_cli.cli.config_file import config_file, load_config
 from orchestrator_cli.cli.lazy_group import PROBLEM_KEY, LazyGroup
 from orchestrator_cli.cli.options.demand_options import demand_options
@@ -27,7 +25,6 @@ from orchestrator_cli.core.s3.demands import BucketDemands
     context_settings={
         "auto_envvar_prefix": "ORCHESTRATOR",
         "help_option_names": ["-h", "--help"],
-        "max_content_width": 100,
     },
 )
 @click.option("--bucket", metavar="B", help="The bucket that holds the executions.")
@@ -40,7 +37,7 @@ from orchestrator_cli.core.s3.demands import BucketDemands
 @click.option(
     "--config",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False),
     is_eager=True,
     expose_value=False,
     callback=lambda ctx, param, value: _apply_config(ctx, value),
@@ -121,6 +118,7 @@ def _print_version(ctx: click.Context, wanted: bool) -> None:
         return
     import platform
 
+    from orchestrator_cli.cli.aws_settings import aws_setting
     from orchestrator_cli.core.http.curl.version import curl_version
 
     names = ("bucket", "profile", "region", "endpoint_url")
@@ -137,7 +135,7 @@ def _print_version(ctx: click.Context, wanted: bool) -> None:
     ctx.exit()
 
 
-def _apply_config(ctx: click.Context, path: Path | None) -> None:
+def _apply_config(ctx: click.Context, path: str | None) -> None:
     def option_names(command_name: str) -> dict[str, str] | None:
         # Imports a command only when the file has a table for it.
         command: click.Command | None = cli

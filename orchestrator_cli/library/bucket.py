@@ -56,7 +56,7 @@ def open_bucket(  # noqa: PLR0913 - each is a setting that the command line has 
         storage_class=storage_class,
         tags=tuple((tags or {}).items()),
         requester_pays=requester_pays,
-    )
+    ).checked()
     settings = S3Settings(
         bucket=name,
         region=region,

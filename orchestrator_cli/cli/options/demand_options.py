@@ -54,7 +54,7 @@ def demand_options(function: F) -> F:
             storage_class=given.pop("storage_class"),
             tags=tuple(given.pop("tag")),
             requester_pays=given.pop("request_payer") is not None,
-        )
+        ).checked()
         return function(*args, demands=demands, **given)
 
     command: Any = with_demands

@@ -9,10 +9,7 @@ from typing import Any
 
 import click
 
-from orchestrator_cli.cli.report.option_habits import VALUE_HABITS
 from orchestrator_cli.core.base.quantities import parse_duration, parse_instant, parse_size
-
-_NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
 class DurationType(click.ParamType[timedelta]):
@@ -28,7 +25,7 @@ class DurationType(click.ParamType[timedelta]):
             return value
         try:
             text = str(value).strip()
-            return parse_duration(f"{text}s" if _NUMBER.fullmatch(text) else text)
+            return parse_duration(f"{text}s" if re.fullmatch(r"(?a:\d+(\.\d+)?)", text) else text)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -116,6 +113,8 @@ class ResultType(click.Choice[str]):
         """Parse a result; what other programs call it is named in the error."""
         if "," in str(value):
             self.fail(f"{value!r} is several; give the option for each", param, ctx)
+        from orchestrator_cli.cli.report.option_habits import VALUE_HABITS
+
         meant = VALUE_HABITS.get(str(value).lower())
         if meant is not None:
             self.fail(f"{value!r} is called {meant!r} here", param, ctx)

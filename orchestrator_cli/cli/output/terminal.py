@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from orchestrator_cli.cli.environment import terminal_columns
 from orchestrator_cli.cli.output.github import GithubStep
 from orchestrator_cli.cli.output.hyperlinks import knows_links
 from orchestrator_cli.cli.output.progress import LineProgress, Progress, live_progress, tell
@@ -240,11 +241,3 @@ def _is_utf8(stream: Any) -> bool:
 
 def _json_default(value: Any) -> Any:
     return rfc3339(value) if isinstance(value, datetime) else printable(value)
-
-
-def terminal_columns() -> int:
-    """Return how many characters a line of the terminal has room for."""
-    # It brings every compressor along, which a command that draws nothing would wait for.
-    import shutil
-
-    return shutil.get_terminal_size().columns

@@ -5,10 +5,6 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
-from orchestrator_cli.cli.report.habits import SUBCOMMAND_ADVICE, SUBCOMMAND_HABITS
-from orchestrator_cli.cli.report.mended_line import nearest_option, options_of
-from orchestrator_cli.cli.report.option_habits import OPTION_ADVICE
-
 # Where the root context keeps which config file was read.
 CONFIG_FILE_KEY = "orchestrator_cli.config_file"
 
@@ -49,12 +45,17 @@ def describe_usage_error(error: click.ClickException) -> str:
 
 
 def _has_advice(error: click.UsageError, typed: str) -> bool:
+    from orchestrator_cli.cli.report.habits import SUBCOMMAND_ADVICE
+    from orchestrator_cli.cli.report.option_habits import OPTION_ADVICE
+
     place = (str(error.ctx.info_name if error.ctx is not None else None), typed)
     return place in OPTION_ADVICE or ("*", typed) in OPTION_ADVICE or place in SUBCOMMAND_ADVICE
 
 
 def nearest_subcommand(error: click.NoSuchCommand) -> str | None:
     """Return the command of a group that was probably meant."""
+    from orchestrator_cli.cli.report.habits import SUBCOMMAND_HABITS
+
     known = getattr(error.ctx.command, "commands", {}) if error.ctx else {}
     meant = SUBCOMMAND_HABITS.get(error.command_name)
     if meant not in known and len(known) == 1:
@@ -63,6 +64,8 @@ def nearest_subcommand(error: click.NoSuchCommand) -> str | None:
 
 
 def _nearest_option(error: click.NoSuchOption) -> str | None:
+    from orchestrator_cli.cli.report.mended_line import nearest_option, options_of
+
     if error.ctx is None:
         return None
     known = options_of(error.ctx.command, error.ctx.find_root().command)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import selectors
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS
@@ -15,15 +14,19 @@ if TYPE_CHECKING:
 
 def wait_readable(descriptor: int) -> None:
     """Wait until there is something to read, or nothing will come any more."""
-    _wait(descriptor, selectors.EVENT_READ)
+    _wait(descriptor, for_reading=True)
 
 
 def wait_writable(descriptor: int) -> None:
     """Wait until something can be written, or nobody will read it any more."""
-    _wait(descriptor, selectors.EVENT_WRITE)
+    _wait(descriptor, for_reading=False)
 
 
-def _wait(descriptor: int, events: int) -> None:
+def _wait(descriptor: int, *, for_reading: bool) -> None:
+    # Few descriptors are non-blocking, and every command loads this file.
+    import selectors
+
+    events = selectors.EVENT_READ if for_reading else selectors.EVENT_WRITE
     with selectors.PollSelector() as selector:
         selector.register(descriptor, events)
         # Not in one piece, so that a signal which another thread takes is heard.

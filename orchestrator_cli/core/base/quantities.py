@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
-_UNIT_WORDS = re.compile(r"\s*(?<![a-z])(weeks?|days?|hours?|hrs?|minutes?|mins?|seconds?|secs?)\b")
+# Compiled when one is looked at, which most commands never do.
+_DURATION = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)"
+_UNIT_WORDS = r"\s*(?<![a-z])(weeks?|days?|hours?|hrs?|minutes?|mins?|seconds?|secs?)\b"
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d)?", re.ASCII)
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
+_TIME_OF_DAY = r"(?a:\d{1,2}:\d\d(:\d\d)?)"
+_SIZE = r"(?ai:(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?)"
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -20,7 +21,7 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(f"{text!r} is not a duration such as 90s, 15m, 2h or 7d")
     try:
         return timedelta(
-            seconds=sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(folded))
+            seconds=sum(float(n) * _SECONDS[unit] for n, unit in re.findall(_DURATION, folded))
         )
     except OverflowError as error:
         raise ValueError(f"{text!r} is too long") from error
@@ -28,7 +29,7 @@ def parse_duration(text: str) -> timedelta:
 
 def parse_size(text: str) -> int:
     """Parse 512K, 5M or 1.5G as bytes; units are powers of 1,024. Raises ValueError."""
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip())
     size = int(float(match[1]) * _FACTORS[match[2].upper()]) if match else 0
     if size < 1:
         raise ValueError(f"{text!r} is not a size such as 512K, 5M or 1.5G")
@@ -62,7 +63,7 @@ def parse_instant(text: str, now: datetime, zone: tzinfo | None = UTC) -> dateti
     its midnight, and 14:30 is the last one that was. Raises ValueError.
     """
     stripped = text.strip().lower()
-    short = _UNIT_WORDS.sub(lambda found: found[1][0], stripped.removesuffix("ago").strip())
+    short = re.sub(_UNIT_WORDS, lambda found: found[1][0], stripped.removesuffix("ago").strip())
     if _is_duration(short):
         stripped = short
     if _is_duration(stripped):
@@ -92,11 +93,11 @@ def _parse_words(folded: str, now: datetime) -> datetime | None:
         return midnight
     if folded == "yesterday":
         return midnight - timedelta(days=1)
-    if not _TIME_OF_DAY.fullmatch(folded):
+    if not re.fullmatch(_TIME_OF_DAY, folded):
         return None
     instant = datetime.combine(midnight, time.fromisoformat(folded.rjust(5, "0")))
     return instant if instant <= now.replace(tzinfo=None) else instant - timedelta(days=1)
 
 
 def _is_duration(folded: str) -> bool:
-    return bool(folded) and not _DURATION.sub("", folded).strip()
+    return bool(folded) and not re.sub(_DURATION, "", folded).strip()

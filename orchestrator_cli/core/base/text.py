@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 # Bidirectional overrides and isolates can make a name read as another one.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -15,7 +14,7 @@ _SECRETS = (
     r"(?i)(?P<keep>\b(x-amz-security-token|signature|credential|authorization)\W{0,3}[:=])[^\n,&<]*",
     r"(?P<keep>://)[^\s/\"'<>]+(?=@)",
 )
-_URL = re.compile(r"""[^\s"'<>]*(://|X-Amz-)[^\s"'<>]*""")
+_URL = r"""[^\s"'<>]*(://|X-Amz-)[^\s"'<>]*"""
 _ESCAPED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -28,7 +27,10 @@ def printable(name: object) -> str:
 
 
 def _escape(character: str) -> str:
-    if character in _BIDI or unicodedata.category(character) in _ESCAPED_CATEGORIES:
+    # Most names never need it.
+    from unicodedata import category
+
+    if character in _BIDI or category(character) in _ESCAPED_CATEGORIES:
         return character.encode("unicode_escape", "backslashreplace").decode("ascii")
     return character
 
@@ -45,4 +47,4 @@ def without_secrets(text: str) -> str:
 
 def without_urls(text: object) -> str:
     """Return a text for a message; a presigned URL in it would be a credential."""
-    return printable(_URL.sub("…", str(text)))
+    return printable(re.sub(_URL, "…", str(text)))

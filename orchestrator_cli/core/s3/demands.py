@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import quote
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
@@ -25,14 +24,13 @@ STORAGE_CLASSES = (
     "REDUCED_REDUNDANCY",
 )
 _MOST_TAGS = 10
-_OWNER = re.compile(r"\d{12}", re.ASCII)
-_KEY = re.compile(r"[\w:/.@+=-]{1,2048}", re.ASCII)
-_TAG_TEXT = re.compile(r"[\w\s:/.@+=-]*")
+_OWNER = r"[0-9]{12}"
+_KEY = r"(?a:[\w:/.@+=-]{1,2048})"
+_TAG_TEXT = r"[\w\s:/.@+=-]*"
 _LONGEST_TAG_KEY, _LONGEST_TAG_VALUE = 128, 256
 
 
-@dataclass(frozen=True, slots=True)
-class BucketDemands:
+class BucketDemands(NamedTuple):
     """What every request carries; nothing by default.
 
     `kms_key` is an id, an ARN or an alias; `bucket_key` says whether S3 may use a key of its own
@@ -46,11 +44,11 @@ class BucketDemands:
     tags: tuple[tuple[str, str], ...] = ()
     requester_pays: bool = False
 
-    def __post_init__(self) -> None:
-        """Raise UsageError for what S3 would refuse of every object."""
-        if self.kms_key is not None and not _KEY.fullmatch(self.kms_key):
+    def checked(self) -> BucketDemands:
+        """Return these. Raises UsageError for what S3 would refuse of every object."""
+        if self.kms_key is not None and not re.fullmatch(_KEY, self.kms_key):
             raise UsageError(f"{printable(self.kms_key)!r} is not a KMS key")
-        if self.expected_owner is not None and not _OWNER.fullmatch(self.expected_owner):
+        if self.expected_owner is not None and not re.fullmatch(_OWNER, self.expected_owner):
             raise UsageError(f"{printable(self.expected_owner)!r} is not an account of 12 digits")
         if self.storage_class is not None and self.storage_class not in STORAGE_CLASSES:
             raise UsageError(f"{printable(self.storage_class)!r} is no storage class to write to")
@@ -58,6 +56,7 @@ class BucketDemands:
             raise UsageError(f"an object has {_MOST_TAGS} tags at most, each with one value")
         for key, value in self.tags:
             _check_tag(key, value)
+        return self
 
     def headers(self, method: str, key: str, query: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of one request. An empty key is the bucket itself."""
@@ -73,6 +72,8 @@ class BucketDemands:
 
     def object_headers(self) -> dict[str, str]:
         """Return what goes with a request that makes an object, or begins to."""
+        from urllib.parse import quote
+
         with_key = {
             "x-amz-server-side-encryption": "aws:kms",
             "x-amz-server-side-encryption-aws-kms-key-id": self.kms_key,
@@ -103,7 +104,7 @@ def _makes_object(method: str, key: str, query: Mapping[str, str]) -> bool:
 
 
 def _check_tag(key: str, value: str) -> None:
-    if not 1 <= len(key) <= _LONGEST_TAG_KEY or not _TAG_TEXT.fullmatch(key):
+    if not 1 <= len(key) <= _LONGEST_TAG_KEY or not re.fullmatch(_TAG_TEXT, key):
         raise UsageError(f"{printable(key)!r} is not the key of a tag")
-    if len(value) > _LONGEST_TAG_VALUE or not _TAG_TEXT.fullmatch(value):
+    if len(value) > _LONGEST_TAG_VALUE or not re.fullmatch(_TAG_TEXT, value):
         raise UsageError(f"{printable(value)!r} is not the value of a tag")

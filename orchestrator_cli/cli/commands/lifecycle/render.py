@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -132,5 +131,5 @@ def _access(app: App, kms_key: str | None, oidc_provider: str | None) -> Access:
 
     demands = app.settings.demands
     if kms_key:
-        demands = replace(demands, kms_key=kms_key)
+        demands = demands._replace(kms_key=kms_key).checked()
     return Access(demands, partition_of(app.settings.region), oidc_provider)

@@ -13,6 +13,7 @@ const MAX_COPY_BYTES = 1024 * 1024;
 const WAIT_SECONDS = 20;
 const POLL_MS = 2000;
 
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const $ = (id) => document.getElementById(id);
 const lines = $("lines");
 if (lines) start();
@@ -27,7 +28,9 @@ function start() {
   const view = new LogView(lines, $("proxy"), log, (top) => {
     const line = top.line === null ? "" : `, line ${(top.line + 1).toLocaleString()}`;
     const share = log.size ? Math.floor((top.start / log.size) * 100) : 0;
-    tell("where", `${view.atEnd ? "end" : `${share} %`}${line}`);
+    const time = log.timeAt(top.start);
+    const arrived = time ? `, arrived ${moment.format(time)}` : "";
+    tell("where", `${view.atEnd ? "end" : `${share} %`}${line}${arrived}`);
     if (view.atEnd) $("new-lines").hidden = true;
   });
   const errors = [];

@@ -15,7 +15,6 @@ from orchestrator_cli.api.routes.read_routes import LogName
 from orchestrator_cli.api.schemas import ERRORS, Id
 from orchestrator_cli.api.services import services_of
 from orchestrator_cli.api.upload_service import UploadService
-from orchestrator_cli.core.executions.logs.index import INDEX_TYPE
 from orchestrator_cli.core.gateway import messages
 
 router = APIRouter(prefix="/executions/{execution_id}/uploads", tags=["uploads"], responses=ERRORS)
@@ -99,7 +98,7 @@ async def record_results(
     openapi_extra={
         "requestBody": {
             "description": "The index as it is stored: packed JSON of this size and ETag.",
-            "content": {INDEX_TYPE: {}},
+            "content": {"application/octet-stream": {}},
         }
     },
 )

@@ -1,6 +1,6 @@
 // The search box and the list of lines that were found.
 
-import { search, share } from "./log-search.js";
+import { search, share } from "./search.js";
 
 const MAX_HITS = 500;
 const $ = (id) => document.getElementById(id);

@@ -1,10 +1,10 @@
 // The log viewer: what the address says, the buttons, the keys, following.
 
 import { plainText } from "./ansi.js";
-import { LogBytes, size } from "./log-bytes.js";
-import { search, share } from "./log-search.js";
-import { LogView } from "./log-view.js";
-import { copyText } from "./page.js";
+import { LogBytes, size } from "./bytes.js";
+import { search, share } from "./search.js";
+import { LogView } from "./view.js";
+import { copyText } from "../page.js";
 import { searchPanel } from "./search-panel.js";
 
 const SMALL_BYTES = 2 * 1024 * 1024;

@@ -2,7 +2,7 @@
 // browser can neither lay out 10 GiB nor count its lines, so the bar's position is a byte offset.
 
 import { fillRow, freshState, skip } from "./ansi.js";
-import { CHUNK_BYTES, countNewlines } from "./log-bytes.js";
+import { CHUNK_BYTES, countNewlines } from "./bytes.js";
 import { FOLD_BYTES, boundaries } from "./rows.js";
 
 const MAX_ROWS = 300;

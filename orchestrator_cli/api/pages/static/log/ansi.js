@@ -1,7 +1,7 @@
 // A row's bytes as text with its colours and links. Nothing of a log becomes HTML: all of it is set
 // as text, and a link leads to http and https only.
 
-import { AnsiUp } from "./ansi_up.js";
+import { AnsiUp } from "../vendored/ansi_up.js";
 
 const LINK = /\x1b\]8;[^;\x07\x1b]*;([^\x07\x1b]*)(?:\x07|\x1b\\)/;
 const OTHER_COMMANDS = /\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[()*+][A-Za-z0-9]|[=>78cDEHMNOZ])/g;

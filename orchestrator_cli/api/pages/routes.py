@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from orchestrator_cli.api.guard.middleware import TOKENS
+from orchestrator_cli.api.pages.assets import module_names
 from orchestrator_cli.api.pages.comparison import compare_executions
 from orchestrator_cli.api.pages.execution_list import asked_for, list_page
 from orchestrator_cli.api.pages.execution_view import ExecutionViewer, Place
@@ -74,7 +75,8 @@ async def get_failure(request: Request, execution_id: str) -> Response:
 @router.get(_EXECUTION + "/logs/{name}")
 async def get_log_page(request: Request, execution_id: str, name: str) -> Response:
     def read(services: Services) -> dict[str, Any]:
-        return {"view": log_view(services.reads, services.logs, execution_id, name)}
+        view = log_view(services.reads, services.logs, execution_id, name)
+        return {"view": view, "modules": module_names("log/")}
 
     return await _page(request, "log.html", read)
 

@@ -82,6 +82,9 @@ def test_a_browser_logs_in_and_sees_what_its_token_allows(
     upload = tokens.upload
     posted = server.post(f"/executions/{execution_id}/uploads", {}, Cookie=f"orchestrator={upload}")
     problem(posted, 401, "unauthenticated")
+    ended = server.get("/ui/login", headers={"Cookie": "orchestrator=orc_removed"}).data.decode()
+    assert "Your login has ended" in ended
+    assert "Log out" not in ended
     out = server.get("/ui/logout", "POST", headers={"Cookie": cookie})
     assert "orchestrator=; Path=/; Max-Age=0" in out.headers["set-cookie"]
     assert tokens.read not in "".join(server.log)

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.browser
 MIB = 1024**2
 ENDED: dict[str, Any] = {"status": "completed", "artifact_status": "complete", "result": "pass"}
 
+OWN_COLOUR = "(one) => one.style.getPropertyValue('--own-fg')"
 SELECTED = "(text) => document.querySelector('.row.selected')?.textContent.includes(text)"
 
 
@@ -124,9 +125,9 @@ def test_lines_of_any_length_and_content(
     link = tab.page.locator(".row code a")
     assert (link.get_attribute("href"), link.inner_text()) == ("https://example.org/x", "link")
     true = tab.page.get_by_text("true", exact=True)
-    assert true.evaluate("(one) => one.style.color") == "rgb(1, 2, 3)"
+    assert true.evaluate(OWN_COLOUR) == "rgb(1,2,3)"
     colons = tab.page.get_by_text("colons", exact=True)
-    assert colons.evaluate("(one) => one.style.color") == "rgb(4, 5, 6)"
+    assert colons.evaluate(OWN_COLOUR) == "rgb(4,5,6)"
     struck = tab.page.get_by_text("struck", exact=True)
     assert struck.get_attribute("class") == "ansi-underline ansi-strike"
     assert any("struckspun swapped" in row for row in rows)

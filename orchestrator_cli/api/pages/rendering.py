@@ -39,6 +39,7 @@ def render_page(request: Request, template: str, status: int = 200, **values: An
             bucket=services_of(request).reads.store.bucket,
             logged_in=bool(cookie_token(request_headers(request.scope))),
             version=__version__,
+            status=status,
             **values,
         )
     )

@@ -26,7 +26,7 @@ from orchestrator_cli.core.base.text import without_secrets
 
 router = APIRouter(include_in_schema=False)
 # Somebody waits.
-_PAGE_SECONDS = 15.0
+_PAGE_SECONDS = 30.0
 _EXECUTION = "/ui/executions/{execution_id}"
 
 

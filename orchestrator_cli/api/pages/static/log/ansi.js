@@ -124,18 +124,29 @@ function shownPiece(piece) {
     element.title = href;
   }
   const [fg, bg] = piece.inverse ? [piece.bg, piece.fg ?? PLAIN] : [piece.fg, piece.bg];
-  colour(element, "fg", "color", fg);
-  colour(element, "bg", "backgroundColor", bg);
+  colour(element, "fg", fg);
+  colour(element, "bg", bg);
   for (const name of ["bold", "faint", "italic", "underline", "strike"]) {
     if (piece[name]) element.classList.add(`ansi-${name}`);
   }
   return element;
 }
 
-function colour(element, kind, property, value) {
+// A colour of the sixteen is the theme's. Any other is the log's own, made readable by the style.
+function colour(element, kind, value) {
   if (!value) return;
-  if (value.class_name === "truecolor") element.style[property] = `rgb(${value.rgb.join(",")})`;
-  else element.classList.add(`${value.class_name}-${kind}`);
+  if (value.class_name !== "truecolor") {
+    element.classList.add(`${value.class_name}-${kind}`);
+    return;
+  }
+  element.classList.add(`ansi-own-${kind}`);
+  element.style.setProperty(`--own-${kind}`, `rgb(${value.rgb.join(",")})`);
+  if (kind === "bg") element.classList.add(luminance(value.rgb) > 0.18 ? "ansi-on-light" : "ansi-on-dark");
+}
+
+function luminance(rgb) {
+  const [red, green, blue] = rgb.map((one) => (one / 255) ** 2.2);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
 // Returns a text as a terminal shows it: a backspace takes back what is before it, as spinners do.

@@ -27,6 +27,7 @@ def test_a_link_for_a_person_leads_to_the_page(
     cli_process: Processes,
     s3: S3Client,
     bucket: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
@@ -47,9 +48,20 @@ def test_a_link_for_a_person_leads_to_the_page(
     lines = cli("url", execution_id, "--format", "markdown").ok().out.splitlines()
     assert lines[0] == f"- [execution {execution_id}](<{page}>)"
     assert lines[1].startswith("- [logs/stdout.log](<http")
+    assert f"\npage\t{page}\n" in cli("show", execution_id).ok().out
+    stored = cli("upload", execution_id, "-", "--name", "custom/a.txt", stdin=b"a").ok().err
+    assert stored.endswith(f"\n{page}\n")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
     assert page in cli("finish", execution_id, "--result", "pass").ok().err
+    summary = (tmp_path / "summary").read_text(encoding="utf-8")
+    assert f"| [{execution_id}](<{page}>) | " in summary
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    assert "/ui/executions/" in cli_process.run("run", "--", "true").ok().err.splitlines()[-1]
     ran = cli_process.run("run", "--", "sh", "-c", "exit 3").expect(3)
     assert f"to see why: {PAGES}/ui/executions/" in ran.err
+    wrong = cli("--ui-url", "x", "upload", execution_id, "-", "--name", "custom/b.txt", stdin=b"b")
+    assert "warning: " in wrong.ok().err
     assert "not a URL" in cli("--ui-url", "javascript:alert(1)", "open", execution_id).expect(2).err
 
 

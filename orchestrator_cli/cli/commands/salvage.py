@@ -74,6 +74,7 @@ def salvage(app: App, execution_id: str, older_than: timedelta, yes: bool, as_js
             app.output.line(_line(log))
         sys.stdout.flush()
         app.output.note(f"finished {resolved}: {done.metadata.result}")
+        app.note_page(resolved)
     _raise_failures(done.logs)
 
 

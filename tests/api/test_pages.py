@@ -295,6 +295,24 @@ def test_two_executions_side_by_side(serve: Serve, s3: S3Client, bucket: str) ->
     assert "found 0 doors &lt;b&gt;" in differing[0]
     assert "found 1 doors &lt;b&gt;" in differing[0]
     assert "2 the same, 3 not." in page
+    # From one that failed, a click leads to what has changed since its suite passed.
+    now = datetime.now(UTC)
+    passed, _, failed = (
+        put_execution(
+            s3,
+            bucket,
+            make_id(now - timedelta(hours=3 - number)),
+            test_suite=suite,
+            **{**ENDED, "result": result},
+        )
+        for number, (suite, result) in enumerate(
+            (("door", "pass"), ("other", "pass"), ("door", "fail"))
+        )
+    )
+    assert f'href="./{failed}/passed"' in server.get(f"/ui/executions/{failed}").data.decode()
+    to = server.get(f"/ui/executions/{failed}/passed").headers["location"]
+    assert to == f"../../compare/{passed}/{failed}"
+    assert server.get(f"/ui/executions/{passed}/passed").status == 404
     assert (
         "1 lines tell the same"
         in server.get(f"/ui/compare/{first}/{second}?log=stderr").data.decode()

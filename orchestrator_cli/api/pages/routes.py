@@ -14,7 +14,7 @@ from orchestrator_cli.api.pages.assets import module_names
 from orchestrator_cli.api.pages.comparison import compare_executions
 from orchestrator_cli.api.pages.execution_list import asked_for, list_page
 from orchestrator_cli.api.pages.execution_view import ExecutionViewer, Place
-from orchestrator_cli.api.pages.failure import failure_address
+from orchestrator_cli.api.pages.failure import comparison_address, failure_address
 from orchestrator_cli.api.pages.links import sign_files
 from orchestrator_cli.api.pages.log_view import log_view
 from orchestrator_cli.api.pages.rendering import render_page
@@ -68,6 +68,15 @@ async def get_failure(request: Request, execution_id: str) -> Response:
     def find(services: Services) -> Response:
         address = failure_address(services.reads, services.logs, execution_id)
         return RedirectResponse(f"../{address}", 303, {"Cache-Control": "no-store"})
+
+    return await _answer(request, find)
+
+
+@router.get(_EXECUTION + "/passed")
+async def get_comparison_with_passed(request: Request, execution_id: str) -> Response:
+    def find(services: Services) -> Response:
+        address = comparison_address(services.reads, execution_id)
+        return RedirectResponse(f"../../{address}", 303, {"Cache-Control": "no-store"})
 
     return await _answer(request, find)
 

@@ -33,11 +33,13 @@ class Arrivals:
 class _WatchedStream:
     def __init__(self, stream: BinaryStream, arrivals: Arrivals) -> None:
         self._stream = stream
+        # A buffered stream waits until a buffer is full, unless it is told to read once.
+        self._read = getattr(stream, "readinto1", stream.readinto)
         self._arrivals = arrivals
         self._size_bytes = 0
 
     def readinto(self, buffer: memoryview, /) -> int | None:
-        size = self._stream.readinto(buffer)
+        size: int | None = self._read(buffer)
         if size:
             self._size_bytes += size
             self._arrivals.note(self._size_bytes)

@@ -10,6 +10,8 @@ from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.executions.keys import execution_prefix, parse_artifact_key
+from orchestrator_cli.core.executions.logs.finding import find_log, log_name
+from orchestrator_cli.core.executions.logs.index import TAIL_BYTES, parse_index
 from orchestrator_cli.core.executions.record.repository import (
     Execution,
     read_execution,
@@ -25,6 +27,7 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations.read import head_for_compare
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
+from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 
 _MAX_RECORDED_CHARACTERS = 4096
 
@@ -123,6 +126,25 @@ class UploadService:
         )
         checksum = str(stored) if stored else None
         return messages.CompleteResponse(outcome=PutOutcome.CREATED, checksum=checksum)
+
+    def put_index(
+        self, text: str, token: Token | None, name: str, content: bytes
+    ) -> messages.IndexResponse:
+        """Keep the index of a log that is stored, unless there is one.
+
+        Nobody can tell from it alone whether it is right, so it is of this log only, and what
+        somebody with credentials has made is not replaced. Raises NotFoundError.
+        """
+        log = find_log(self.store, self.check(text, token), log_name(f"logs/{name}.log") or name)
+        index = parse_index(content, log.size_bytes, log.etag.strip('"'))
+        if index is None:
+            raise UsageError("this is not the index of the log as it is stored")
+        start = max(0, log.size_bytes - TAIL_BYTES)
+        tail = self.store.get_range(log.key, start, TAIL_BYTES) if log.size_bytes else b""
+        target = DirectTarget(self.store)
+        for put in target.put_index(log.key, index.to_bytes(), bytes(tail)):
+            self.store.run(put)
+        return messages.IndexResponse(line_count=index.line_count)
 
     def begin(
         self, text: str, token: Token | None, asked: messages.BegunUpload

@@ -154,6 +154,23 @@ class App:
         """Raise UsageError for a --ui-url that is none, before anything is done."""
         _ = self.page_url("")
 
+    def told_page(self, execution_id: str) -> str | None:
+        """Return the page as `page_url` does; of what is no URL, a warning tells."""
+        from orchestrator_cli.core.base.errors import UsageError
+
+        try:
+            return self.page_url(execution_id)
+        except UsageError as error:
+            # What is stored is stored.
+            self.output.warn(error.message)
+            return None
+
+    def note_page(self, execution_id: str) -> None:
+        """Say where people see an execution, where that is configured."""
+        page = self.told_page(execution_id)
+        if page:
+            self.output.note(page)
+
     def transfers(
         self, connection: Connection, concurrency: int, on_bytes: Any = lambda size: None
     ) -> TransferEngine:

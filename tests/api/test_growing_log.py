@@ -29,6 +29,7 @@ def test_growing_log_is_served_and_fifty_listeners_cost_what_one_costs(
     writer.beat()
     server = serve()
     base = f"/executions/{writer.execution_id}/logs/stdout/bytes"
+    times = []
     for query, offset, length in (
         ("?offset=-10", len(writer.written) - 10, 10),
         ("?offset=-1200000&length=16", len(writer.written) - 1_200_000, 16),
@@ -41,9 +42,11 @@ def test_growing_log_is_served_and_fifty_listeners_cost_what_one_costs(
             query
         )
         told = [answer.headers[f"x-log-{name}"] for name in ("offset", "size", "state", "line")]
+        times.append(answer.headers.get("x-log-time"))
         line = writer.written[:offset].count(b"\n")
         assert told == [str(offset), str(len(writer.written)), "growing", str(line)], query
         assert "etag" not in answer.headers
+    assert times[2:4] == ["1970-01-01T00:00:00.001Z", "1970-01-01T00:00:01.001Z"]
     end = len(writer.written)
     recorder.clear()
     server.http.connection_pool_kw["maxsize"] = LISTENERS

@@ -82,6 +82,9 @@ def test_a_browser_logs_in_and_sees_what_its_token_allows(
     upload = tokens.upload
     posted = server.post(f"/executions/{execution_id}/uploads", {}, Cookie=f"orchestrator={upload}")
     problem(posted, 401, "unauthenticated")
+    ended = server.get("/ui/login", headers={"Cookie": "orchestrator=orc_removed"}).data.decode()
+    assert "Your login has ended" in ended
+    assert "Log out" not in ended
     out = server.get("/ui/logout", "POST", headers={"Cookie": cookie})
     assert "orchestrator=; Path=/; Max-Age=0" in out.headers["set-cookie"]
     assert tokens.read not in "".join(server.log)
@@ -292,6 +295,24 @@ def test_two_executions_side_by_side(serve: Serve, s3: S3Client, bucket: str) ->
     assert "found 0 doors &lt;b&gt;" in differing[0]
     assert "found 1 doors &lt;b&gt;" in differing[0]
     assert "2 the same, 3 not." in page
+    # From one that failed, a click leads to what has changed since its suite passed.
+    now = datetime.now(UTC)
+    passed, _, failed = (
+        put_execution(
+            s3,
+            bucket,
+            make_id(now - timedelta(hours=3 - number)),
+            test_suite=suite,
+            **{**ENDED, "result": result},
+        )
+        for number, (suite, result) in enumerate(
+            (("door", "pass"), ("other", "pass"), ("door", "fail"))
+        )
+    )
+    assert f'href="./{failed}/passed"' in server.get(f"/ui/executions/{failed}").data.decode()
+    to = server.get(f"/ui/executions/{failed}/passed").headers["location"]
+    assert to == f"../../compare/{passed}/{failed}"
+    assert server.get(f"/ui/executions/{passed}/passed").status == 404
     assert (
         "1 lines tell the same"
         in server.get(f"/ui/compare/{first}/{second}?log=stderr").data.decode()
@@ -307,10 +328,10 @@ def test_what_is_vendored_is_what_it_says() -> None:
         assert one["license"] == "MIT"
         assert "MIT License" in (folder / "static" / one["license_file"]).read_text("utf-8")
         assert f'VERSION = "{one["version"]}"'.encode() in content
-    own = {"icon.svg", "style.css"} | {f.name for f in (folder / "static").glob("*.js")}
-    names = {f.name for f in (folder / "static").iterdir()} - {"ansi_up.LICENSE"}
-    assert names == own
-    for name in own - {one["name"] for one in listed}:
-        text = (folder / "static" / name).read_text(encoding="utf-8")
-        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)\w", text), name
+    stored = {one.relative_to(folder / "static") for one in (folder / "static").rglob("*.*")}
+    vendored = {Path(one[name]) for one in listed for name in ("name", "license_file")}
+    assert {one for one in stored if one.parts[0] == "vendored"} == vendored
+    for path in stored - vendored:
+        text = (folder / "static" / path).read_text(encoding="utf-8")
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)\w", text), path
         assert "innerHTML" not in text

@@ -196,7 +196,10 @@ def _measure_paint(targets: Targets, browser: Any, url: str, kind: str) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     page.goto(url)
-    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+    # A function, as the pages allow no text to be run.
+    page.wait_for_function(
+        "() => performance.getEntriesByName('first-contentful-paint').length > 0"
+    )
     milliseconds = page.evaluate(
         "performance.getEntriesByName('first-contentful-paint')[0].startTime"
     )

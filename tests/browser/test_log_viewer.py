@@ -23,6 +23,7 @@ pytestmark = pytest.mark.browser
 MIB = 1024**2
 ENDED: dict[str, Any] = {"status": "completed", "artifact_status": "complete", "result": "pass"}
 
+OWN_COLOUR = "(one) => one.style.getPropertyValue('--own-fg')"
 SELECTED = "(text) => document.querySelector('.row.selected')?.textContent.includes(text)"
 
 
@@ -108,6 +109,7 @@ def test_lines_of_any_length_and_content(
     log += b"10%\r50%\r100%\ncrlf\r\nnul \x00 bell \x07 \xff\xfe\n"
     log += b"\x1b]8;;https://example.org/x\x1b\\link\x1b]8;;\x1b\\ \x1b]0;title\x07after\n"
     log += b"rtl \xe2\x80\xae txt\n\x1b[38;5;208morange\x1b[0m \x1b[38;2;1;2;3mtrue\x1b[0m"
+    log += b" \x1b[38:2::4:5:6mcolons\x1b[0m \x1b[9;4:3mstruck\x1b[29;4:0m|\b/\b-\bspun\x1b[0m"
     log += b" \x1b[7;31mswapped\x1b[0m \x1b[38;5;7;7minverse\x1b[27;39mnot\n"
     colours = ordinary[: border - 10 - 8 * 40] + b"\x1b[31mred begins\n"
     colours += b"still red\n" * 60 + b"\x1b[0mplain\n"
@@ -123,7 +125,12 @@ def test_lines_of_any_length_and_content(
     link = tab.page.locator(".row code a")
     assert (link.get_attribute("href"), link.inner_text()) == ("https://example.org/x", "link")
     true = tab.page.get_by_text("true", exact=True)
-    assert true.evaluate("(one) => one.style.color") == "rgb(1, 2, 3)"
+    assert true.evaluate(OWN_COLOUR) == "rgb(1,2,3)"
+    colons = tab.page.get_by_text("colons", exact=True)
+    assert colons.evaluate(OWN_COLOUR) == "rgb(4,5,6)"
+    struck = tab.page.get_by_text("struck", exact=True)
+    assert struck.get_attribute("class") == "ansi-underline ansi-strike"
+    assert any("struckspun swapped" in row for row in rows)
     swapped = tab.page.get_by_text("swapped", exact=True)
     assert swapped.get_attribute("class") == "ansi-red-bg"
     assert tab.page.get_by_text("inverse", exact=True).get_attribute("class") == "ansi-white-bg"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import RunCommand
+from tests.support.benches import Bench
 from tests.support.executions import put_execution
 from tests.support.faults import Answer
 from tests.support.proxy import Proxy
@@ -26,6 +27,7 @@ def test_a_link_for_a_person_leads_to_the_page(
     cli_process: Processes,
     s3: S3Client,
     bucket: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
@@ -46,9 +48,20 @@ def test_a_link_for_a_person_leads_to_the_page(
     lines = cli("url", execution_id, "--format", "markdown").ok().out.splitlines()
     assert lines[0] == f"- [execution {execution_id}](<{page}>)"
     assert lines[1].startswith("- [logs/stdout.log](<http")
+    assert f"\npage\t{page}\n" in cli("show", execution_id).ok().out
+    stored = cli("upload", execution_id, "-", "--name", "custom/a.txt", stdin=b"a").ok().err
+    assert stored.endswith(f"\n{page}\n")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
     assert page in cli("finish", execution_id, "--result", "pass").ok().err
+    summary = (tmp_path / "summary").read_text(encoding="utf-8")
+    assert f"| [{execution_id}](<{page}>) | " in summary
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    assert "/ui/executions/" in cli_process.run("run", "--", "true").ok().err.splitlines()[-1]
     ran = cli_process.run("run", "--", "sh", "-c", "exit 3").expect(3)
     assert f"to see why: {PAGES}/ui/executions/" in ran.err
+    wrong = cli("--ui-url", "x", "upload", execution_id, "-", "--name", "custom/b.txt", stdin=b"b")
+    assert "warning: " in wrong.ok().err
     assert "not a URL" in cli("--ui-url", "javascript:alert(1)", "open", execution_id).expect(2).err
 
 
@@ -85,6 +98,7 @@ def test_what_stores_a_log_indexes_it(
     cli: RunCommand,
     cli_process: Processes,
     recorder: Proxy,
+    bench: Bench,
     s3: S3Client,
     bucket: str,
     tmp_path: Path,
@@ -98,7 +112,12 @@ def test_what_stores_a_log_indexes_it(
     uploaded = cli("new").ok().out.strip()
     cli("upload", uploaded, str(log), str(tmp_path / "stderr.log")).ok()
     ran = cli_process.run("run", "--", "cat", str(log)).ok().err.split()
-    executions = [uploaded, fed, next(word for word in ran if len(word) == 26)]
+    sent = cli("new").ok().out.strip()
+    cli("upload", sent, str(log), *bench.via, env=bench.env).ok()
+    piped = cli("new").ok().out.strip()
+    arguments = ("upload", piped, "-", "--name", "logs/stdout.log", *bench.via)
+    cli(*arguments, stdin=log.read_bytes(), env=bench.env).ok()
+    executions = [uploaded, sent, fed, piped, next(word for word in ran if len(word) == 26)]
     for execution_id in executions:
         written = derived(s3, bucket, execution_id)
         # As `index` computes it, from what is stored. A small log needs none.
@@ -106,7 +125,23 @@ def test_what_stores_a_log_indexes_it(
         cli("index", execution_id).ok()
         again = derived(s3, bucket, execution_id)
         assert {name: again[name] for name in written} == written
-        assert len(json.loads(gzip.decompress(written["logs/stdout.log.json.gz"]))["errors"]) == 1
+        index = json.loads(gzip.decompress(written["logs/stdout.log.json.gz"]))
+        assert len(index["errors"]) == 1
+        # Only of a stream anybody has seen when its bytes arrived; a short run may be over before.
+        times = [point["time_ms"] for point in index["points"] if "time_ms" in point]
+        if execution_id != executions[-1]:
+            assert len(times) == (len(index["points"]) if execution_id in (fed, piped) else 0)
+        assert times == sorted(times)
+    # A token can say nothing of another log, nor replace what is known of this one.
+    known = derived(s3, bucket, sent)
+    right = known["logs/stdout.log.json.gz"]
+    wrong = gzip.compress(json.dumps(json.loads(gzip.decompress(right)) | {"errors": []}).encode())
+    for execution_id, body, status in ((sent, wrong, 200), (fed, right[:-1], 400), (fed, b"", 400)):
+        path = f"/executions/{execution_id}/uploads/index/stdout"
+        assert bench.server.get(path, "PUT", body=body, headers=bench.bearer).status == status
+    assert derived(s3, bucket, sent) == known
+    path = f"/executions/{sent}/uploads/index/stderr"
+    assert bench.server.get(path, "PUT", body=right, headers=bench.bearer).status == 404
     # Who may not store it stores the log all the same.
     recorder.inject(Answer(403, "AccessDenied"), operation="PutObject", key="derived/", times=None)
     denied = cli("new").ok().out.strip()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -71,6 +73,11 @@ def test_lost_logs_are_kept_as_far_as_they_reach(
         for path, end in (("artifacts/custom/console.txt", "2"), ("logs/stdout.log", f"{size:,}"))
     ]
     assert any(key.startswith("history/") for key in after)
+    # Whoever looks at it needs not read it all, and knows when which part of it came.
+    index = json.loads(gzip.decompress(after[f"derived/{execution_id}/logs/stdout.log.json.gz"]))
+    assert [point["time_ms"] for point in index["points"]] == [1] * 8 + [1001]
+    assert after[f"derived/{execution_id}/tail/stdout.log"] == out.written[-65536:]
+    assert [key for key in after if key.startswith("derived/")][2:] == []
     again = cli("salvage", execution_id, "--json").ok().json()
     jsonschema.validate(again, cli("schema", "salvage").ok().json())
     assert {log["path"]: log["outcome"] for log in again["logs"]} == dict.fromkeys(

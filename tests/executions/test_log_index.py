@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import itertools
 import json
 import random
 import sys
@@ -16,7 +18,9 @@ import pytest
 from orchestrator_cli.core.executions.logs import error_lines
 from orchestrator_cli.core.executions.logs.index import parse_index
 from orchestrator_cli.core.executions.logs.indexer import LogIndexer, index_log
+from orchestrator_cli.core.transfer.upload.parts.arrivals import Arrivals
 
+MIB = 1024 * 1024
 LOG = b"one\nERROR two\n" * 150_000
 HONEST = index_log([LOG], "etag")
 
@@ -135,3 +139,32 @@ def test_more_errors_than_an_index_holds_are_looked_for_where_it_ends() -> None:
     assert [line for _, line in index.errors] == list(range(1000))
     assert index.searched_bytes == 1000 * len(b"Error: one of many\n")
     assert parse_index(index.to_bytes(), 3 * len(log), "etag") == index
+
+
+class _Dripping(io.RawIOBase):
+    """Has half a mebibyte at each read, as a pipe has what was written to it so far."""
+
+    def __init__(self, reads: int) -> None:
+        self._reads = reads
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        self._reads -= 1
+        return MIB // 2 if self._reads >= 0 else 0
+
+
+def test_each_mebibyte_is_noted_when_it_comes_and_not_when_it_is_read_again() -> None:
+    seconds = itertools.count()
+    arrivals = Arrivals(lambda: next(seconds))
+    buffer = memoryview(bytearray(8 * MIB))
+    stream = arrivals.watch(io.BufferedReader(_Dripping(5)))
+    read = [stream.readinto(buffer) for _ in range(6)]
+    # Nobody waits until a buffer is full.
+    assert read == [MIB // 2] * 5 + [0]
+    assert arrivals.times_ms == [0, 1, 2]
+    again = arrivals.watch(io.BufferedReader(_Dripping(7)))
+    while again.readinto(buffer):
+        pass
+    assert arrivals.times_ms == [0, 1, 2, 3]

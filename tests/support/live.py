@@ -32,6 +32,7 @@ class LogWriter:
     log: str = "stdout.log"
     written: bytes = b""
     has_ended: bool = False
+    time_ms: int = 1
 
     def write(self, *segments: bytes) -> None:
         """Store each as the next segment; an empty one is the end marker."""
@@ -43,12 +44,13 @@ class LogWriter:
                 Metadata={
                     "sha256": hashlib.sha256(data).hexdigest(),
                     "line": str(self.written.count(b"\n")),
-                    "t0": "1",
-                    "t1": "2",
+                    "t0": str(self.time_ms),
+                    "t1": str(self.time_ms + 1),
                     "writer": WRITER,
                 },
             )
             self.written += data
+            self.time_ms += 1000
             self.has_ended = not data
 
     def beat(self, *others: LogWriter) -> None:

@@ -36,7 +36,8 @@ class FinalLog:
         if line is not None:
             line += bytes(read[:before]).count(b"\n")
         line = 0 if start == 0 else line
-        return LogBytes(start, read[before:], size, LogState.FINAL, line, self.etag)
+        time_ms = self.index.time_ms_before(start) if self.index else None
+        return LogBytes(start, read[before:], size, LogState.FINAL, line, self.etag, time_ms)
 
     @property
     def etag(self) -> str:

@@ -111,13 +111,16 @@ class GrowingLog:
         reader.join(start, start + wanted)
         first, parts, size = reader.offset, [], 0
         line: int | None = None
+        time_ms: int | None = None
         for chunk in reader.read_new():
             line = chunk.line if line is None else line
+            time_ms = time_ms or chunk.time_ms
             parts.append(chunk.data[: wanted - size])
             size += len(parts[-1])
             if size >= wanted:
                 break
-        return LogBytes(first, b"".join(parts), self.size_bytes, self._told_state, line)
+        data = b"".join(parts)
+        return LogBytes(first, data, self.size_bytes, self._told_state, line, time_ms=time_ms)
 
     @property
     def _told_state(self) -> LogState:

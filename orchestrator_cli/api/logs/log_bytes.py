@@ -23,7 +23,8 @@ class LogState(StrEnum):
 class LogBytes:
     """A part of a log. `size_bytes` is the size of the whole log as far as it is known.
 
-    `line` is how many newlines are before the part, where that is known. `etag` stands for the
+    `line` is how many newlines are before the part, where that is known; `time_ms` is when about
+    its beginning arrived, in milliseconds since 1970, where somebody saw it. `etag` stands for the
     whole log's content and is None while that may change.
     """
 
@@ -33,6 +34,7 @@ class LogBytes:
     state: LogState
     line: int | None = None
     etag: str | None = None
+    time_ms: int | None = None
 
 
 class LogSource(Protocol):

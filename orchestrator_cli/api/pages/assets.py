@@ -48,6 +48,13 @@ def asset_version() -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
+def module_names(folder: str) -> list[str]:
+    """Return the scripts of a folder and what they load, so that a page can ask for all at once."""
+    folders = (folder, "vendored/")
+    return [name for name in _assets() if name.startswith(folders) and name.endswith(".js")]
+
+
 def asset_response(version: str, name: str, accepts_gzip: bool) -> Response | None:
     """Return a file, or None. Any version gets the present one, which only its own may keep."""
     asset = _assets().get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,6 +16,7 @@ from orchestrator_cli.api.logs.log_service import LogService
 from orchestrator_cli.api.pages.execution_list import Row, judged_record, row_of
 from orchestrator_cli.api.reads.read_service import ReadService
 from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.executions.keys import execution_prefix
@@ -22,7 +24,6 @@ from orchestrator_cli.core.executions.logs.ansi import ESCAPE
 from orchestrator_cli.core.executions.logs.finding import LOGS_FOLDER, list_logs, log_name
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
 from orchestrator_cli.core.executions.record.repository import read_execution
-from orchestrator_cli.core.executions.record.status_probe import read_raw_record
 from orchestrator_cli.core.live.state import read_state
 from orchestrator_cli.core.retention.archive import (
     is_archived,
@@ -108,7 +109,10 @@ class Place:
 
 
 class ExecutionViewer:
-    """Reads an execution for its page, in about ten requests whatever it holds."""
+    """Reads an execution for its page, in about ten requests whatever it holds.
+
+    What does not depend on each other is asked for at once: the storage may be far away.
+    """
 
     def __init__(self, reads: ReadService, logs: LogService) -> None:
         self._reads = reads
@@ -120,22 +124,31 @@ class ExecutionViewer:
         execution_id = parse_execution_id(text)
         metadata = read_execution(self._store, execution_id).metadata
         checksums = {one.path: one.checksum for one in metadata.artifacts or ()}
-        row = row_of(judged_record(self._store, metadata), self._reads.now())
         run = metadata.run
+        judged, logs, gallery, folder = at_once(
+            lambda: judged_record(self._store, metadata),
+            lambda: [*self._log_cards(metadata), *self._live_cards(metadata)],
+            lambda: self._gallery(execution_id, place, checksums),
+            lambda: self._folder(execution_id, place, checksums),
+        )
+        row = row_of(judged, self._reads.now())
         return ExecutionView(
             metadata,
             row,
-            [*self._log_cards(execution_id), *self._live_cards(metadata)],
-            self._gallery(execution_id, place, checksums),
-            self._folder(execution_id, place, checksums),
+            logs,
+            gallery,
+            folder,
             shlex.join(run.command) if run else None,
             run.host if run else None,
             row.duration,
         )
 
-    def _log_cards(self, execution_id: str) -> list[LogCard]:
-        stored = list_logs(self._store, execution_id, partial(read_raw_record, self._store)).logs
-        return [self._log_card(execution_id, name, log) for name, log in stored.items()]
+    def _log_cards(self, metadata: ExecutionMetadata) -> list[LogCard]:
+        execution_id = metadata.execution_id
+        stored = list_logs(self._store, execution_id, lambda _: metadata.to_dict()).logs
+        return at_once(
+            *(partial(self._log_card, execution_id, name, log) for name, log in stored.items())
+        )
 
     def _live_cards(self, metadata: ExecutionMetadata) -> list[LogCard]:
         cards = []
@@ -211,6 +224,11 @@ class ExecutionViewer:
             return "its restore is under way"
         region = self._store.clients.region
         return f"to restore it takes {restore_terms(region, one.storage_class, 1, one.size_bytes)}"
+
+
+def at_once(*reads: Callable[[], Any]) -> list[Any]:
+    """Return what each returns, in order; each reads in a thread of its own."""
+    return list(ordered_map(lambda read: read(), reads, len(reads) or 1, len(reads) or 1))
 
 
 def live_log_names(store: ObjectReader, metadata: ExecutionMetadata) -> list[str]:

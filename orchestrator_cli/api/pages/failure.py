@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 from orchestrator_cli.api.logs.log_service import LogService
+from orchestrator_cli.api.reads.execution_query import ExecutionSelection, Order
+from orchestrator_cli.api.reads.pagination import encode_cursor
 from orchestrator_cli.api.reads.read_service import ReadService
+from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.executions.logs.finding import first_log, list_logs
+from orchestrator_cli.core.executions.record.metadata import Result
+from orchestrator_cli.core.executions.record.repository import read_execution
 from orchestrator_cli.core.executions.record.status_probe import read_raw_record
 from orchestrator_cli.core.retention.archive import is_readable
+
+# So many are read in a second or so.
+_LOOKS_AT = 300
+_LONGEST_AGE = timedelta(days=366)
 
 
 def failure_address(reads: ReadService, logs: LogService, text: str) -> str:
@@ -27,3 +38,31 @@ def failure_address(reads: ReadService, logs: LogService, text: str) -> str:
             return f"{execution_id}/logs/{name}#o={offset}-{offset + 1}"
     first = first_log(found.sizes())
     return f"{execution_id}/logs/{first}" if first else execution_id
+
+
+def comparison_address(reads: ReadService, text: str) -> str:
+    """Return the address of the comparison with the last one of its suite that passed before.
+
+    It is relative to the execution's page. Raises NotFoundError.
+    """
+    metadata = read_execution(reads.store, parse_execution_id(text)).metadata
+    execution_id, suite = metadata.execution_id, metadata.test_suite
+    passed = ExecutionFilter(
+        results=frozenset({Result.PASS}), suites=frozenset({suite} if suite else ())
+    )
+    found = reads.executions(
+        ExecutionSelection(
+            since=reads.now() - _LONGEST_AGE,
+            until=None,
+            order=Order.NEWEST,
+            filter=passed,
+            limit=1,
+            cursor=encode_cursor(Order.NEWEST, execution_id),
+            looks_at=_LOOKS_AT,
+        )
+    )["executions"]
+    if not found:
+        raise NotFoundError(
+            f"of the {_LOOKS_AT} executions before {execution_id}, none of its suite has passed"
+        )
+    return f"compare/{found[0]['execution_id']}/{execution_id}"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 from orchestrator_cli.api.logs.log_service import LogService
 from orchestrator_cli.api.pages.execution_list import Row, judged_record, row_of
-from orchestrator_cli.api.pages.execution_view import live_log_names
+from orchestrator_cli.api.pages.execution_view import at_once, last_lines, live_log_names
 from orchestrator_cli.api.reads.read_service import ReadService
 from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError
 from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.executions.logs.finding import list_logs, log_name
+from orchestrator_cli.core.executions.logs.index import TAIL_BYTES
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.executions.record.repository import read_execution
-from orchestrator_cli.core.executions.record.status_probe import read_raw_record
 from orchestrator_cli.core.retention.archive import ArchiveInspector
+
+# More than the last bytes of a log that are kept may have.
+_MOST_LINES = TAIL_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,14 @@ def log_view(reads: ReadService, logs: LogService, text: str, name: str) -> LogV
     if not short:
         raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
     metadata = read_execution(reads.store, execution_id).metadata
-    row = row_of(judged_record(reads.store, metadata), reads.now())
-    stored = list_logs(reads.store, execution_id, partial(read_raw_record, reads.store)).logs
+    judged, stored, live = at_once(
+        lambda: judged_record(reads.store, metadata),
+        lambda: list_logs(reads.store, execution_id, lambda _: metadata.to_dict()).logs,
+        lambda: live_log_names(reads.store, metadata),
+    )
+    row = row_of(judged, reads.now())
     listed = stored.get(short)
-    names = [*stored, *live_log_names(reads.store, metadata)]
+    names = [*stored, *live]
     size = listed.size_bytes if listed else 0
     view = LogView(execution_id, row, short, list(dict.fromkeys(names)), size)
     if listed is None:
@@ -51,6 +57,6 @@ def log_view(reads: ReadService, logs: LogService, text: str, name: str) -> LogV
     try:
         ArchiveInspector(reads.store, reads.now()).check_readable(listed, f"logs/{short}.log")
     except ArchivedError as error:
-        kept = logs.kept_tail(execution_id, short).decode("utf-8", "replace")
+        kept = last_lines(logs.kept_tail(execution_id, short), _MOST_LINES)
         return replace(view, archived=error.message, hint=error.hint, kept=kept)
     return view

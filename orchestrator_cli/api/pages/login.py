@@ -8,7 +8,12 @@ from urllib.parse import parse_qs, quote
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from orchestrator_cli.api.guard.cookies import is_https, is_loopback_host, login_cookie
+from orchestrator_cli.api.guard.cookies import (
+    cookie_token,
+    is_https,
+    is_loopback_host,
+    login_cookie,
+)
 from orchestrator_cli.api.guard.middleware import TOKENS
 from orchestrator_cli.api.guard.request_checks import request_headers
 from orchestrator_cli.api.guard.token_file import TokenFile
@@ -30,7 +35,11 @@ async def get_asset(request: Request, version: str, name: str) -> Response:
 
 @router.get("/ui/login")
 async def get_login(request: Request) -> Response:
-    return _form(request, _target(request.query_params.get("next", "")))
+    token = cookie_token(request_headers(request.scope))
+    tokens = cast("TokenFile", request.scope[TOKENS])
+    has_ended = token != "" and tokens.required and tokens.find(token) is None
+    problem = "Your login has ended: its token is not valid any more." if has_ended else ""
+    return _form(request, _target(request.query_params.get("next", "")), problem)
 
 
 @router.post("/ui/login")

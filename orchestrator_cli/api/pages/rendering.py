@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,6 +24,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+_CODE = Markup("<code>{}</code>")
 
 
 def render_page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
@@ -38,6 +39,7 @@ def render_page(request: Request, template: str, status: int = 200, **values: An
             bucket=services_of(request).reads.store.bucket,
             logged_in=bool(cookie_token(request_headers(request.scope))),
             version=__version__,
+            status=status,
             **values,
         )
     )
@@ -63,9 +65,17 @@ def _environment() -> Environment:
         "size": format_size,
         "duration": lambda duration: "–" if duration is None else format_duration(duration),
         "moment": format_time,
+        "code": mark_code,
         "path": lambda text: quote(text, safe="/"),
     }
     return environment
+
+
+def mark_code(text: str) -> Markup:
+    """Mark as code what stands between backquotes, as hints for a terminal have it."""
+    parts = text.split("`")
+    shown = [_CODE.format(one) if at % 2 else escape(one) for at, one in enumerate(parts)]
+    return Markup("").join(shown)
 
 
 def format_time(instant: datetime | None) -> Markup:

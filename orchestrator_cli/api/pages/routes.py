@@ -10,10 +10,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from orchestrator_cli.api.guard.middleware import TOKENS
+from orchestrator_cli.api.pages.assets import module_names
 from orchestrator_cli.api.pages.comparison import compare_executions
 from orchestrator_cli.api.pages.execution_list import asked_for, list_page
 from orchestrator_cli.api.pages.execution_view import ExecutionViewer, Place
-from orchestrator_cli.api.pages.failure import failure_address
+from orchestrator_cli.api.pages.failure import comparison_address, failure_address
 from orchestrator_cli.api.pages.links import sign_files
 from orchestrator_cli.api.pages.log_view import log_view
 from orchestrator_cli.api.pages.rendering import render_page
@@ -25,7 +26,7 @@ from orchestrator_cli.core.base.text import without_secrets
 
 router = APIRouter(include_in_schema=False)
 # Somebody waits.
-_PAGE_SECONDS = 15.0
+_PAGE_SECONDS = 30.0
 _EXECUTION = "/ui/executions/{execution_id}"
 
 
@@ -71,10 +72,20 @@ async def get_failure(request: Request, execution_id: str) -> Response:
     return await _answer(request, find)
 
 
+@router.get(_EXECUTION + "/passed")
+async def get_comparison_with_passed(request: Request, execution_id: str) -> Response:
+    def find(services: Services) -> Response:
+        address = comparison_address(services.reads, execution_id)
+        return RedirectResponse(f"../../{address}", 303, {"Cache-Control": "no-store"})
+
+    return await _answer(request, find)
+
+
 @router.get(_EXECUTION + "/logs/{name}")
 async def get_log_page(request: Request, execution_id: str, name: str) -> Response:
     def read(services: Services) -> dict[str, Any]:
-        return {"view": log_view(services.reads, services.logs, execution_id, name)}
+        view = log_view(services.reads, services.logs, execution_id, name)
+        return {"view": view, "modules": module_names("log/")}
 
     return await _page(request, "log.html", read)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -50,8 +51,8 @@ _BYTES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The bytes. `X-Log-Offset` is where they begin, `X-Log-Size` the size of "
         "the log as far as it is known, `X-Log-State` one of `final`, `growing` and `lost`, and "
-        "`X-Log-Line`, where that is known, how many newlines are before them. A final log has a "
-        "strong ETag.",
+        "`X-Log-Line`, where that is known, how many newlines are before them, and `X-Log-Time` "
+        "about when they arrived. A final log has a strong ETag.",
         "content": {"application/octet-stream": {}},
     },
     304: {"description": "The client has just that."},
@@ -157,11 +158,13 @@ def _bytes_response(part: LogBytes, etag: str | None, packs: bool) -> Response:
         "X-Log-Offset": str(part.offset),
         "X-Log-Size": str(part.size_bytes),
         "X-Log-State": part.state,
-        "X-Log-Line": str(part.line),
         "Content-Encoding": "gzip",
     }
-    if part.line is None:
-        del headers["X-Log-Line"]
+    if part.line is not None:
+        headers["X-Log-Line"] = str(part.line)
+    if part.time_ms is not None:
+        arrived = datetime.fromtimestamp(part.time_ms / 1000, UTC)
+        headers["X-Log-Time"] = arrived.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     content = part.data
     if packs and len(content) >= _PACKED_FROM_BYTES:
         content = _gzip(content)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from orchestrator_cli.api.guard.auth import Token
 from orchestrator_cli.api.guard.middleware import TOKEN
+from orchestrator_cli.api.routes.read_routes import LogName
 from orchestrator_cli.api.schemas import ERRORS, Id
 from orchestrator_cli.api.services import services_of
 from orchestrator_cli.api.upload_service import UploadService
@@ -89,6 +90,27 @@ async def record_results(
     it brings the manifest up to date. It can be repeated.
     """
     return await _answer(request, lambda uploads, token: uploads.record(execution_id, token, asked))
+
+
+@router.put(
+    "/index/{name}",
+    response_model=messages.IndexResponse,
+    openapi_extra={
+        "requestBody": {
+            "description": "The index as it is stored: packed JSON of this size and ETag.",
+            "content": {"application/octet-stream": {}},
+        }
+    },
+)
+async def put_log_index(request: Request, execution_id: Id, name: LogName) -> Response:
+    """Keep where lines and errors of a stored log are, unless that is known. It can be repeated.
+
+    The pages find a line of a large log by it. Of what it says only its form is checked.
+    """
+    content = await request.body()
+    return await _answer(
+        request, lambda uploads, token: uploads.put_index(execution_id, token, name, content)
+    )
 
 
 @router.post("/multipart", response_model=messages.MultipartResponse)

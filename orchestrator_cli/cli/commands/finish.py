@@ -108,9 +108,7 @@ def finish(
     count = human_count(metadata.artifact_count, "file")
     size = human_size(metadata.artifact_bytes)
     app.output.note(f"finished {resolved}: {metadata.result}, {count}, {size}")
-    page = app.page_url(resolved)
-    if page:
-        app.output.note(page)
+    app.note_page(resolved)
 
 
 def _finish_offline(app: App, root: Path, execution_id: str, result: Result, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from orchestrator_cli.cli.options import Example, command, execution_id_argument
 
 @command(
     examples=(
-        Example("after an upload by --via", "orchestrator index $ID"),
+        Example("after an upload by another tool", "orchestrator index $ID"),
         Example("the newest one", "orchestrator index @latest"),
     ),
     exit_codes=(0, 2, 4, 5, 8, 9),
@@ -19,8 +19,8 @@ from orchestrator_cli.cli.options import Example, command, execution_id_argument
 def index(app: App, execution_id: str, as_json: bool) -> None:
     """Note where lines and errors of an execution's logs are.
 
-    Whatever stores a log over 128 KiB with credentials of the bucket notes that by itself. This
-    command makes it anew, for logs that came through `serve` or from elsewhere; each is read once.
+    Whatever stores a log over 128 KiB notes that by itself. This command makes it anew, for logs
+    that came from elsewhere; each is read once.
     What is computed lies below derived/: an index, by which the pages of `serve` find a line or an
     error of a large log at once, and the log's last 64 KiB, which can be read where the log itself
     is archived. Everything works without; repeating it is safe.

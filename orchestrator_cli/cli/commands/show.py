@@ -93,6 +93,9 @@ def _told_first(
 
     started, ended = metadata.started_at, metadata.ended_at
     yield "result", result_word(metadata, judged)
+    page = app.told_page(metadata.execution_id)
+    if page:
+        yield "page", page
     yield "suite", printable(metadata.test_suite or "-")
     yield "started", app.output.time(started)
     yield "ended", app.output.time(ended)

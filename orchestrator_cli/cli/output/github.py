@@ -41,12 +41,19 @@ class GithubStep:
         self._warnings += 1
         return annotation("warning", text) if self._warnings <= _MOST_WARNINGS else text
 
-    def add_table(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Add a table to the summary, where there is one. Raises OSError."""
+    def add_table(
+        self, titles: Sequence[str], rows: Sequence[Sequence[str]], url: str | None = None
+    ) -> None:
+        """Add a table to the summary, where there is one. Raises OSError.
+
+        `url` is where the first cell of each row leads.
+        """
         if self.summary is None:
             return
         lines: list[Sequence[str]] = [titles, ["---"] * len(titles)]
-        lines += [[MARKDOWN.escape(cell) for cell in row] for row in rows[:_MOST_ROWS]]
+        for first, *others in rows[:_MOST_ROWS]:
+            shown = MARKDOWN.link(first, url) if url else MARKDOWN.escape(first)
+            lines.append([shown, *map(MARKDOWN.escape, others)])
         text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
         if len(rows) > _MOST_ROWS:
             text += f"\nand {len(rows) - _MOST_ROWS:,} more\n"

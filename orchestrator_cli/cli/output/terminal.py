@@ -205,13 +205,18 @@ class Output:
             tell(f"::group::{self._group}")
         tell(text)
 
-    def summarize(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Add a table to the summary of GitHub's step; a failure is a warning only."""
+    def summarize(
+        self, titles: Sequence[str], rows: Sequence[Sequence[str]], url: str | None = None
+    ) -> None:
+        """Add a table to the summary of GitHub's step; a failure is a warning only.
+
+        `url` is where the first cell of each row leads.
+        """
         if self.github is None or not rows:
             return
         cells = [[printable(cell) for cell in row] for row in rows]
         try:
-            self.github.add_table(titles, cells)
+            self.github.add_table(titles, cells, url)
         except OSError as error:
             self.warn(f"cannot write the step's summary: {error.strerror}")
 

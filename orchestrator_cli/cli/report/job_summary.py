@@ -27,7 +27,7 @@ def summarize_execution(app: App, item: ExecutionMetadata) -> None:
         f"{item.artifact_count:,}",
         human_size(item.artifact_bytes),
     )
-    app.output.summarize(_EXECUTION, [row])
+    app.output.summarize(_EXECUTION, [row], app.told_page(item.execution_id))
     failures = [(failure.path, failure.error) for failure in item.failures]
     app.output.summarize(("not stored", "why"), failures)
 
@@ -36,8 +36,10 @@ def summarize_run(app: App, run: SpooledRun, end: RunEnd, outcome: RunOutcome) -
     """Add what `run` ran, how it ended, and whether its output is stored."""
     suite = run.start.declared.get("test_suite") or "-"
     stored = outcome.summary if outcome.stored else f"not all: {outcome.summary}"
-    row = (run.start.execution_id, suite, str(end.result), end.summary, stored)
-    app.output.summarize(("execution", "suite", "result", "how it ended", "stored"), [row])
+    execution_id = run.start.execution_id
+    row = (execution_id, suite, str(end.result), end.summary, stored)
+    titles = ("execution", "suite", "result", "how it ended", "stored")
+    app.output.summarize(titles, [row], app.told_page(execution_id))
 
 
 def summarize_failures(app: App, summary: UploadSummary) -> None:

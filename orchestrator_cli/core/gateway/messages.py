@@ -300,6 +300,12 @@ class CompleteResponse(BaseModel):
     checksum: str | None = Field(examples=[f"sha256:{EXAMPLE_SHA256}-3"])
 
 
+class IndexResponse(BaseModel):
+    """The index is kept."""
+
+    line_count: int = Field(description="Newlines in the log.", examples=[4_000_000])
+
+
 class ResultsResponse(BaseModel):
     """What is recorded now."""
 

@@ -12,6 +12,7 @@ from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorErr
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
+from orchestrator_cli.core.transfer.upload.parts.arrivals import Arrivals
 from orchestrator_cli.core.transfer.upload.uploader import upload_stream
 from orchestrator_cli.runner.spool import RUN_LOGS
 from orchestrator_cli.runner.spool_log import SpooledRun
@@ -140,16 +141,17 @@ class LogFollower:
         self._execution.create(self._connections.store())
 
     def _uploads(self, name: str) -> Callable[[], None]:
-        return lambda: self._upload(self._connections.store(), name)
+        arrivals = Arrivals()
+        return lambda: self._upload(self._connections.store(), name, arrivals)
 
-    def _upload(self, store: ArtifactStore, name: str) -> None:
+    def _upload(self, store: ArtifactStore, name: str, arrivals: Arrivals) -> None:
         item = self._run.planned_log(name)
         if item is None or item.file is None:
             return
         source = TailReader(item.file.open(), self._ended)
         try:
             with self._connections.stream_transfers(store) as transfers:
-                result = upload_stream(transfers, DirectTarget(store), item, source)
+                result = upload_stream(transfers, DirectTarget(store), item, source, arrivals)
         finally:
             source.close()
         # What failed is tried again, at last by `FinalUpload`, and is counted there.

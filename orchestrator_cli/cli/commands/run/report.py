@@ -25,8 +25,10 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
         app.output.note(
             f"finished {execution_id}: {end.result}, {end.summary}; {outcome.summary} stored"
         )
-        if end.result != "pass":
-            page = app.page_url(execution_id)
+        if end.result == "pass":
+            app.note_page(execution_id)
+        else:
+            page = app.told_page(execution_id)
             app.output.note(f"to see why: {page or _command_line(app, 'logs', execution_id)}")
     else:
         app.output.warn(f"not everything of {execution_id} is stored: {outcome.summary}")

@@ -96,3 +96,5 @@ def report_end(app: App, summary: UploadSummary, execution_id: str, if_no_files:
         f"{human_count(summary.stored, 'file')}, {human_size(summary.stored_bytes)}: "
         f"{summary.created:,} created, {summary.identical:,} identical{sent}"
     )
+    if not summary.is_preview:
+        app.note_page(execution_id)

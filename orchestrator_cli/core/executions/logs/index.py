@@ -18,8 +18,10 @@ MAX_ERROR_LINES = 1000
 TAIL_BYTES = 64 * 1024
 INDEX_TYPE = "application/gzip"
 TAIL_TYPE = "text/plain; charset=utf-8"
+# The last moment that is written in four digits of a year.
+_LATEST_MS = 253_402_300_799_999
 # What a point or a line takes at most in the text of an index.
-_ENTRY_BYTES = 64
+_ENTRY_BYTES = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class LogIndex:
 
     `points` are (offset in bytes, newlines before it), a mebibyte apart; `errors` are (offset,
     newlines before it) of lines that tell of an error, the first thousand of them. Behind the
-    first `searched_bytes` nobody has looked for errors.
+    first `searched_bytes` nobody has looked for errors. `times_ms` is when the byte at each point
+    arrived, in milliseconds since 1970, or empty where nobody saw it arrive.
     """
 
     size_bytes: int
@@ -37,6 +40,7 @@ class LogIndex:
     points: list[tuple[int, int]] = field(default_factory=list)
     errors: list[tuple[int, int]] = field(default_factory=list)
     searched_bytes: int = 0
+    times_ms: list[int] = field(default_factory=list)
 
     def point_before(self, offset: int) -> tuple[int, int]:
         """Return the last point at or before an offset."""
@@ -48,6 +52,11 @@ class LogIndex:
         at = bisect_left(self.points, line, key=lambda point: point[1])
         return self.points[at - 1] if at else (0, 0)
 
+    def time_ms_before(self, offset: int) -> int | None:
+        """Return when the last point at or before an offset arrived; None where nobody knows."""
+        at = bisect_right(self.points, offset, key=lambda point: point[0])
+        return self.times_ms[at - 1] if at and self.times_ms else None
+
     def to_bytes(self) -> bytes:
         """Return the index as it is stored: JSON, packed."""
         record = {
@@ -55,11 +64,18 @@ class LogIndex:
             "size_bytes": self.size_bytes,
             "etag": self.etag,
             "line_count": self.line_count,
-            "points": [{"offset": offset, "line": line} for offset, line in self.points],
+            "points": [
+                {"offset": offset, "line": line} | time
+                for (offset, line), time in zip(self.points, self._times(), strict=True)
+            ],
             "errors": [{"offset": offset, "line": line} for offset, line in self.errors],
             "searched_bytes": self.searched_bytes,
         }
         return gzip.compress(json.dumps(record, separators=(",", ":")).encode(), mtime=0)
+
+    def _times(self) -> list[dict[str, int]]:
+        known: list[dict[str, int]] = [{"time_ms": time_ms} for time_ms in self.times_ms]
+        return known or [{} for _ in self.points]
 
 
 def max_index_bytes(log_size_bytes: int) -> int:
@@ -79,7 +95,8 @@ def parse_index(content: bytes, log_size_bytes: int, etag: str) -> LogIndex | No
         count = _checked(record["line_count"], log_size_bytes)
         points, errors = (_pairs(record[name], log_size_bytes) for name in ("points", "errors"))
         searched = _checked(record.get("searched_bytes", log_size_bytes), log_size_bytes)
-        return LogIndex(log_size_bytes, etag, count, points, errors, searched)
+        times = _times_ms(record["points"])
+        return LogIndex(log_size_bytes, etag, count, points, errors, searched, times)
     except (zlib.error, ValueError, KeyError, TypeError):
         return None
 
@@ -89,6 +106,12 @@ def _pairs(entries: list[dict[str, Any]], most: int) -> list[tuple[int, int]]:
     if pairs != sorted(pairs):
         raise ValueError("they are not in order")
     return pairs
+
+
+def _times_ms(points: list[dict[str, Any]]) -> list[int]:
+    """Return when points arrived; an index of an earlier version does not tell."""
+    times = [_checked(one["time_ms"], _LATEST_MS) for one in points if "time_ms" in one]
+    return times if len(times) == len(points) else []
 
 
 def _checked(number: Any, most: int) -> int:

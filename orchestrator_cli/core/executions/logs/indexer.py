@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator_cli.core.executions.logs.error_lines import ErrorLines, PartErrorLines
 from orchestrator_cli.core.executions.logs.index import (
@@ -110,10 +110,11 @@ class LogIndexer:
         """The last bytes of the log."""
         return b"".join(part.tail or b"" for part in self._last)[-TAIL_BYTES:]
 
-    def finish(self, etag: str) -> LogIndex:
+    def finish(self, etag: str, times_ms: Sequence[int] = ()) -> LogIndex:
         """Return the index of what has passed by, the content that the ETag stands for.
 
-        It ends where a part is missing.
+        It ends where a part is missing. `times_ms` is when each mebibyte of it began to arrive, as
+        far as that was seen.
         """
         parts = list(self._in_order())
         points, count = [], 0
@@ -121,7 +122,8 @@ class LogIndexer:
             points += [(offset, count + line) for offset, line in part.points]
             count += part.line_count
         size = parts[-1].end_bytes if parts else 0
-        return LogIndex(size, etag, count, points, *_join_errors(parts))
+        times = list(times_ms) if len(times_ms) == len(points) else []
+        return LogIndex(size, etag, count, points, *_join_errors(parts), times)
 
     def _in_order(self) -> Iterator[PartIndexer]:
         part = self._parts.get(0)

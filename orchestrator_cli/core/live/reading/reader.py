@@ -21,11 +21,15 @@ _MOST_AHEAD = 32
 
 @dataclass(frozen=True, slots=True)
 class LiveChunk:
-    """Some bytes of a log, where they begin, and how many newlines are before them."""
+    """Some bytes of a log, where they begin, and how many newlines are before them.
+
+    `time_ms` is when the segment that they are in began to arrive, in milliseconds since 1970.
+    """
 
     offset: int
     data: bytes
     line: int
+    time_ms: int | None = None
 
     @property
     def end(self) -> int:
@@ -103,7 +107,7 @@ class LiveReader:
             start = data.find(b"\n", start) + 1 or len(data)
             self._newlines_to_skip -= data.endswith(b"\n", 0, start)
         line = segment.line + data.count(b"\n", 0, start)
-        chunk = LiveChunk(segment.offset + start, data[start:], line)
+        chunk = LiveChunk(segment.offset + start, data[start:], line, segment.t0_ms)
         self.offset = max(self.offset, chunk.end)
         if chunk.data:
             yield chunk

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path, live_segment_key
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result, Status
@@ -25,7 +26,9 @@ from orchestrator_cli.core.s3.operations.read import get_object
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
-from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
+from orchestrator_cli.core.transfer.upload.parts.arrivals import Arrivals
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile
+from orchestrator_cli.core.transfer.upload.uploader import upload_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,7 @@ def _store(
     """
     head = store.head_for_compare(key)
     if head is None:
-        upload = StreamUpload(engine, DirectTarget(store), key, content_type_of(key))
-        return upload.run(SegmentStream(reader))[0], False
+        return _upload(store, engine, key, SegmentStream(reader)), False
     digest = create_hash("sha256")
     for chunk in reader.read_new():
         digest.update(chunk.data)
@@ -150,10 +152,25 @@ def _store(
     return PutOutcome.IDENTICAL, head.size_bytes > reader.offset
 
 
+def _upload(
+    store: ArtifactStore, engine: TransferEngine, key: str, stream: SegmentStream
+) -> PutOutcome:
+    item = PlannedFile(key, key, key, 0, content_type_of(key))
+    arrivals = Arrivals(lambda: stream.time_ms)
+    result = upload_stream(engine, DirectTarget(store), item, stream, arrivals)
+    if result.outcome is None:
+        raise result.error or OrchestratorError(f"{printable(key)}: not stored")
+    return result.outcome
+
+
 class SegmentStream:
-    """What the segments of a log hold, as a stream that is read once; one segment in memory."""
+    """What the segments of a log hold, as a stream that is read once; one segment in memory.
+
+    `time_ms` is when what was read last arrived.
+    """
 
     def __init__(self, reader: LiveReader) -> None:
+        self.time_ms = 0
         self._chunks: Iterator[LiveChunk] = reader.read_new()
         self._left = memoryview(b"")
 
@@ -164,6 +181,7 @@ class SegmentStream:
             if chunk is None:
                 return 0
             self._left = memoryview(chunk.data)
+            self.time_ms = chunk.time_ms or 0
         size = min(len(buffer), len(self._left))
         buffer[:size] = self._left[:size]
         self._left = self._left[size:]

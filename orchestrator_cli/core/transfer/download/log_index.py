@@ -49,7 +49,9 @@ def index_execution(store: ArtifactStore, execution_id: str) -> Iterator[Indexed
         part = indexer.begin(0)
         for block in iter_range(store, log.key, 0, log.size_bytes) if log.size_bytes else ():
             part.add(block)
-        index = indexer.finish(log.etag)
+        # When it arrived is seen once only.
+        known = read_index(store, execution_id, name, log.size_bytes, log.etag)
+        index = indexer.finish(log.etag, known.times_ms if known else ())
         _put(store, log_index_key(execution_id, name), index.to_bytes(), INDEX_TYPE)
         _put(store, log_tail_key(execution_id, name), indexer.tail, TAIL_TYPE)
         yield IndexedLog(name, log.size_bytes, index.line_count, len(index.errors))

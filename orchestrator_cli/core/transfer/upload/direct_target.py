@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 
 from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key, parse_artifact_key
+from orchestrator_cli.core.executions.logs.finding import log_name
+from orchestrator_cli.core.executions.logs.index import INDEX_TYPE, TAIL_TYPE
 from orchestrator_cli.core.http.transport import Body, Sleep
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import RandomAccessReader
@@ -47,11 +50,6 @@ class DirectTarget:
         """Whether the server is known to verify SHA-256 on arrival."""
         return self._server.verifies_sha256
 
-    @property
-    def keeps_indexes(self) -> bool:
-        """Whether the index of a log can be stored beside it."""
-        return True
-
     def listed_etags(self) -> Callable[[str], str]:
         """Return what lists, page by page, the keys that it is asked about."""
         return StoredEtags(self._list_page).etag_of
@@ -64,6 +62,17 @@ class DirectTarget:
     ) -> Operation[tuple[PutOutcome, Checksum]]:
         """Write a small object only if the key is free."""
         return put_if_absent(self._server, key, data, content_type, listed_etag)
+
+    def put_index(self, key: str, index: bytes, tail: bytes) -> list[Operation[object]]:
+        """Return what stores the index of a log and its last bytes, unless there are some."""
+        found = parse_artifact_key(key)
+        if found is None:
+            return []
+        log = found[0], log_name(found[1])
+        return [
+            self.put_if_absent(log_index_key(*log), index, INDEX_TYPE),
+            self.put_if_absent(log_tail_key(*log), tail, TAIL_TYPE),
+        ]
 
     def head(self, key: str) -> Operation[ObjectMetadata]:
         """Look an object up, S3's own checksum included."""

@@ -6,14 +6,13 @@ Everything works without, and `index` makes it anew. So nothing here makes an up
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
 
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key, parse_artifact_key
+from orchestrator_cli.core.executions.keys import parse_artifact_key
 from orchestrator_cli.core.executions.logs.finding import log_name
-from orchestrator_cli.core.executions.logs.index import INDEX_TYPE, TAIL_TYPE
 from orchestrator_cli.core.executions.logs.indexer import LogIndexer
 from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_OVER_BYTES
 from orchestrator_cli.core.s3.operations.request import Operation
@@ -30,22 +29,23 @@ _SEARCHED_BYTES = 64 * MIB
 
 
 class LogIndexing:
-    """The index of one log that is being uploaded. `log` is what is stored, once that is known."""
+    """The index of one log that is being uploaded.
 
-    def __init__(self, target: UploadTarget, key: str, execution_id: str, name: str) -> None:
+    `log` is what is stored, once that is known, and `times_ms` when each mebibyte of it arrived.
+    """
+
+    def __init__(self, target: UploadTarget, key: str) -> None:
         self._target = target
         self._key = key
         self.log: ObjectMetadata | None = None
-        self._index_key = log_index_key(execution_id, name)
-        self._tail_key = log_tail_key(execution_id, name)
+        self.times_ms: Sequence[int] = ()
         self._indexer = LogIndexer(_SEARCHED_BYTES)
 
     @classmethod
     def of(cls, target: UploadTarget, key: str) -> Self | None:
-        """Return one for a key that is a log's, where its index can be stored; else None."""
+        """Return one for a key that is a log's; else None."""
         found = parse_artifact_key(key)
-        name = log_name(found[1]) if found and target.keeps_indexes else ""
-        return cls(target, key, found[0], name) if found and name else None
+        return cls(target, key) if found and log_name(found[1]) else None
 
     @classmethod
     def of_file(cls, target: UploadTarget, item: PlannedFile) -> Self | None:
@@ -80,11 +80,7 @@ class LogIndexing:
         if self._indexer.is_empty:
             return []
         log = self.log or (yield from self._target.head(self._key))
-        index = self._indexer.finish(log.etag.strip('"'))
+        index = self._indexer.finish(log.etag.strip('"'), self.times_ms)
         if index.size_bytes != log.size_bytes:
             return []
-        put = self._target.put_if_absent
-        return [
-            put(self._index_key, index.to_bytes(), INDEX_TYPE),
-            put(self._tail_key, self._indexer.tail, TAIL_TYPE),
-        ]
+        return self._target.put_index(self._key, index.to_bytes(), self._indexer.tail)

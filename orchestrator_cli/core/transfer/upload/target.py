@@ -28,11 +28,6 @@ class UploadTarget(Protocol):
         """Whether the storage is known to verify SHA-256 on arrival; else an MD5 goes along."""
         ...
 
-    @property
-    def keeps_indexes(self) -> bool:
-        """Whether the index of a log can be stored beside it."""
-        ...
-
     def listed_etags(self) -> Callable[[str], str] | None:
         """Return what tells of keys in ascending order which ETag they have, "" for a free one.
 
@@ -44,6 +39,13 @@ class UploadTarget(Protocol):
         self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
     ) -> Operation[tuple[PutOutcome, Checksum]]:
         """Write a small object only if the key is free; return the outcome and the SHA-256."""
+        ...
+
+    def put_index(self, key: str, index: bytes, tail: bytes) -> list[Operation[object]]:
+        """Return what stores the index of a log and its last bytes, unless there are some.
+
+        Each can be done at the same time as the others.
+        """
         ...
 
     def head(self, key: str) -> Operation[ObjectMetadata]:

@@ -21,6 +21,7 @@ from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.log_indexing import LogIndexing
+from orchestrator_cli.core.transfer.upload.parts.arrivals import Arrivals
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import TransferStats
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import unwatched
@@ -273,14 +274,22 @@ def unreadable_result(item: PlannedFile, error: OSError) -> UploadResult:
 
 
 def upload_stream(
-    engine: TransferEngine, target: UploadTarget, item: PlannedFile, stream: BinaryStream
+    engine: TransferEngine,
+    target: UploadTarget,
+    item: PlannedFile,
+    stream: BinaryStream,
+    arrivals: Arrivals | None = None,
 ) -> UploadResult:
-    """Store a stream under the item's key; what can fail alone is in the result."""
+    """Store a stream under the item's key; what can fail alone is in the result.
+
+    `arrivals` is what an earlier attempt has seen of when its bytes arrived.
+    """
+    arrivals = arrivals or Arrivals()
     indexing = LogIndexing.of(target, item.key)
     watch = indexing.watch if indexing else unwatched
     upload = StreamUpload(engine, target, item.key, item.content_type, watch)
     try:
-        outcome, checksum = upload.run(stream)
+        outcome, checksum = upload.run(arrivals.watch(stream))
     except OrchestratorError as error:
         if error.is_fatal:
             engine.observer.failed(error)
@@ -291,6 +300,6 @@ def upload_stream(
         result = done(item, upload.size_bytes, outcome, stored, upload.count)
     engine.observer.uploaded(result, None)
     if indexing is not None and result.outcome is PutOutcome.CREATED:
-        indexing.log = upload.completed
+        indexing.log, indexing.times_ms = upload.completed, arrivals.times_ms
         indexing.store_at_once(engine)
     return result

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark
 from orchestrator_cli.core.gateway import messages
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
@@ -95,6 +96,11 @@ class ExecutionUploads:
         }
         what = f"completion of {printable(path)}"
         yield ServerRequest(f"{self._base}/multipart/complete", what, record)
+
+    def put_index(self, path: str, index: bytes) -> Operation[None]:
+        """Send the index of a log that is stored. A server of an older release takes none."""
+        address = f"{self._base}/index/{log_name(path)}"
+        yield ServerRequest(address, f"index of {printable(path)}", content=index)
 
     @property
     def _notes_begun_uploads(self) -> bool:

@@ -60,11 +60,6 @@ class GatewayTarget:
         """Whether the storage is known to verify SHA-256 on arrival."""
         return not self._uploads.terms.content_md5 or self._checks_sha256 is True
 
-    @property
-    def keeps_indexes(self) -> bool:
-        """Whether the index of a log can be stored: no, a token uploads files of its execution."""
-        return False
-
     def listed_etags(self) -> None:
         """Return None: the server looks at each file that is offered."""
 
@@ -137,6 +132,10 @@ class GatewayTarget:
     @staticmethod
     def _is_echoed(response: S3Response, digests: PartDigests) -> bool:
         return response.header("x-amz-checksum-sha256") == to_base64(digests.sha256)
+
+    def put_index(self, key: str, index: bytes, tail: bytes) -> list[Operation[object]]:
+        """Return what sends the index of a log; its last bytes the server reads itself."""
+        return [self._uploads.put_index(path_of(key), index)]
 
     # --- what is stored ------------------------------------------------------------------
 

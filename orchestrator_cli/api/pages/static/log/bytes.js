@@ -33,7 +33,7 @@ export class LogBytes {
     this.state = answer.headers.get("X-Log-State") ?? "final";
     const line = answer.headers.get("X-Log-Line");
     const start = Number(answer.headers.get("X-Log-Offset") ?? offset);
-    return { start, data, line: line === null ? null : Number(line) };
+    return { start, data, line: line === null ? null : Number(line), time: answer.headers.get("X-Log-Time") };
   }
 
   async request(url, signal) {
@@ -104,8 +104,8 @@ export class LogBytes {
       const whole = new Uint8Array(before.length + more.length);
       whole.set(before);
       whole.set(more, before.length);
-      const line = this.chunks.get(at)?.line ?? null;
-      this.keep(at, { start: at * CHUNK_BYTES, data: whole, line });
+      const { line = null, time = null } = this.chunks.get(at) ?? {};
+      this.keep(at, { start: at * CHUNK_BYTES, data: whole, line, time });
       from += more.length;
     }
   }
@@ -133,6 +133,12 @@ export class LogBytes {
     const chunk = this.chunks.get(at);
     if (!chunk || chunk.line === null) return null;
     return chunk.line + countNewlines(chunk.data, 0, offset - at * CHUNK_BYTES);
+  }
+
+  // Returns about when the bytes at an offset arrived, or null where that is not known.
+  timeAt(offset) {
+    const time = this.chunks.get(Math.floor(offset / CHUNK_BYTES))?.time;
+    return time ? new Date(time) : null;
   }
 
   // Asks for the number of a line in a chunk that came without one; null where nobody knows.

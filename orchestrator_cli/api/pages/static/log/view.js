@@ -1,9 +1,10 @@
-// The rows that are shown, at most about 300, and the scroll bar that stands for the whole log. A
-// browser can neither lay out 10 GiB nor count its lines, so the bar's position is a byte offset.
+// The rows that are shown, at most about 300: around the screen, whatever the size of the log.
 
-import { fillRow, freshState, skip } from "./ansi.js";
-import { CHUNK_BYTES, countNewlines } from "./log-bytes.js";
+import { freshState, skip } from "./ansi.js";
+import { CHUNK_BYTES, countNewlines } from "./bytes.js";
+import { drawRow, markRow, numberRow } from "./row.js";
 import { FOLD_BYTES, boundaries } from "./rows.js";
+import { ScrollBar } from "./scroll-bar.js";
 
 const MAX_ROWS = 300;
 const STEP_ROWS = 80;
@@ -12,9 +13,10 @@ const EDGE_SCREENS = 1.5;
 const MAX_STATES = 2000;
 
 export class LogView {
-  constructor(lines, proxy, log, onMove) {
+  // `onMove` is told the row at the top of the screen whenever that has changed.
+  constructor(lines, bar, log, onMove) {
     this.lines = lines;
-    this.proxy = proxy;
+    this.bar = new ScrollBar(bar, (share) => this.goToShare(share));
     this.log = log;
     this.onMove = onMove;
     this.rows = [];
@@ -22,10 +24,7 @@ export class LogView {
     this.marks = { selected: null, errors: new Set(), hits: new Set() };
     this.task = Promise.resolve();
     this.generation = 0;
-    this.ownProxyTop = null;
-    this.proxyTimer = null;
     lines.addEventListener("scroll", () => this.scrolled(), { passive: true });
-    proxy.addEventListener("scroll", () => this.proxyScrolled(), { passive: true });
     new ResizeObserver(() => this.scrolled()).observe(lines);
   }
 
@@ -88,6 +87,11 @@ export class LogView {
     });
   }
 
+  goToShare(share) {
+    if (share > 0.999) return this.goToEnd();
+    return this.goTo(Math.floor(share * this.log.size), "top");
+  }
+
   // Returns where the row begins that holds an offset.
   async rowStart(offset) {
     const low = Math.max(0, Math.floor((offset - 2 * FOLD_BYTES) / FOLD_BYTES) * FOLD_BYTES);
@@ -140,30 +144,17 @@ export class LogView {
     let line = this.log.lineAt(start);
     return ends.map((end) => {
       const bytes = data.subarray(start - base, end - base);
-      const row = { start, end, line, element: document.createElement("div"), continues: start > 0 && data[start - base - 1] !== 10 && start > base };
+      const continues = start > base && data[start - base - 1] !== 10;
+      const row = { start, end, line, continues, element: document.createElement("div") };
       this.remember(start, state);
-      state = this.render(row, bytes, state);
+      state = drawRow(row, bytes, state);
+      markRow(row, this.marks);
       this.remember(end, state);
       if (line !== null) line += countNewlines(bytes, 0, bytes.length);
       add(row);
       start = end;
       return row.element;
     });
-  }
-
-  render(row, bytes, state) {
-    const gutter = document.createElement("a");
-    gutter.className = "gutter";
-    gutter.tabIndex = -1;
-    gutter.href = `#o=${row.start}-${row.end}`;
-    number(gutter, row);
-    const text = document.createElement("code");
-    const after = fillRow(text, bytes, state);
-    row.element.className = "row";
-    row.element.dataset.offset = row.start;
-    row.element.replaceChildren(gutter, text);
-    this.mark(row);
-    return after;
   }
 
   // Numbers the rows that were made before anybody knew their numbers.
@@ -173,7 +164,7 @@ export class LogView {
         if (row.line !== null) continue;
         row.line = this.log.lineAt(row.start) ?? (await this.log.learnLine(row.start));
         if (row.line === null) return;
-        number(row.element.firstElementChild, row);
+        numberRow(row);
       }
       this.moved();
     });
@@ -236,28 +227,10 @@ export class LogView {
     if (!top) return;
     this.onMove(top);
     // Somebody is moving the bar; the rows will follow.
-    if (this.proxyTimer || this.proxyWasMoved) return;
+    if (this.bar.isHeld) return;
     const last = this.rows.at(-1);
-    const share = this.atEnd ? 1 : top.start / Math.max(1, this.log.size - (last.end - top.start));
-    const room = this.proxy.scrollHeight - this.proxy.clientHeight;
-    this.ownProxyTop = Math.round(Math.min(1, share) * room);
-    this.proxy.scrollTop = this.ownProxyTop;
-  }
-
-  get proxyWasMoved() {
-    return this.ownProxyTop !== null && Math.abs(this.proxy.scrollTop - this.ownProxyTop) >= 2;
-  }
-
-  proxyScrolled() {
-    if (!this.proxyWasMoved) return;
-    clearTimeout(this.proxyTimer);
-    this.proxyTimer = setTimeout(() => {
-      this.proxyTimer = null;
-      this.ownProxyTop = this.proxy.scrollTop;
-      const share = this.proxy.scrollTop / Math.max(1, this.proxy.scrollHeight - this.proxy.clientHeight);
-      if (share > 0.999) this.goToEnd();
-      else this.goTo(Math.floor(share * this.log.size), "top");
-    }, 60);
+    const below = last.end - top.start;
+    this.bar.show(this.atEnd ? 1 : top.start / Math.max(1, this.log.size - below));
   }
 
   // Shows what has come since, where the last row was the end of the log.
@@ -283,27 +256,12 @@ export class LogView {
     });
   }
 
-  mark(row) {
-    const { selected, errors, hits } = this.marks;
-    const within = selected && row.start < selected.end && row.end > selected.start;
-    row.element.classList.toggle("selected", Boolean(within));
-    row.element.classList.toggle("error", errors.has(row.start));
-    row.element.classList.toggle("hit", hits.has(row.start));
-    if (within) row.element.setAttribute("aria-current", "true");
-    else row.element.removeAttribute("aria-current");
-  }
-
   markAll() {
-    for (const row of this.rows) this.mark(row);
+    for (const row of this.rows) markRow(row, this.marks);
   }
 
   rowOf(element) {
     const found = element.closest?.(".row");
     return found ? this.rows.find((row) => row.element === found) : undefined;
   }
-}
-
-function number(gutter, row) {
-  gutter.textContent = row.continues ? "↳" : row.line === null ? "·" : String(row.line + 1);
-  gutter.setAttribute("aria-label", row.line === null ? `byte ${row.start}` : `line ${row.line + 1}`);
 }

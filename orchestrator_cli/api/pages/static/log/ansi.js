@@ -1,10 +1,12 @@
 // A row's bytes as text with its colours and links. Nothing of a log becomes HTML: all of it is set
 // as text, and a link leads to http and https only.
 
-import { AnsiUp } from "./ansi_up.js";
+import { AnsiUp } from "../vendored/ansi_up.js";
 
 const LINK = /\x1b\]8;[^;\x07\x1b]*;([^\x07\x1b]*)(?:\x07|\x1b\\)/;
 const OTHER_COMMANDS = /\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[()*+][A-Za-z0-9]|[=>78cDEHMNOZ])/g;
+// Newer programs part the numbers of one colour or underline by colons; the parser knows semicolons.
+const COLONS = /\x1b\[([\d;]*:[\d;:]*)m/g;
 const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 const decoder = new TextDecoder("utf-8");
 
@@ -14,21 +16,24 @@ class Pieces extends AnsiUp {
     super();
     this.collected = [];
     this.inverse = false;
+    this.strike = false;
   }
 
-  // What the parser leaves out: foreground and background change places.
+  // What the parser leaves out: a line through the text; foreground and background change places.
   process_ansi(packet) {
     const numbers = packet.text.split(";").map((one) => parseInt(one, 10));
     for (let at = 0; at < numbers.length; at += 1) {
       if (numbers[at] === 38 || numbers[at] === 48) at += numbers[at + 1] === 5 ? 2 : 4;
       else if (numbers[at] === 7) this.inverse = true;
-      else if (!numbers[at] || numbers[at] === 27) this.inverse = false;
+      else if (numbers[at] === 9) this.strike = true;
+      if (!numbers[at] || numbers[at] === 27) this.inverse = false;
+      if (!numbers[at] || numbers[at] === 29) this.strike = false;
     }
     super.process_ansi(packet);
   }
 
   with_state(packet) {
-    return { ...super.with_state(packet), inverse: this.inverse };
+    return { ...super.with_state(packet), inverse: this.inverse, strike: this.strike };
   }
 
   transform_to_html(fragment) {
@@ -37,7 +42,7 @@ class Pieces extends AnsiUp {
   }
 }
 
-const FRESH = Object.freeze({ fg: null, bg: null, bold: false, faint: false, italic: false, underline: false, inverse: false, link: "", rest: "" });
+const FRESH = Object.freeze({ fg: null, bg: null, bold: false, faint: false, italic: false, underline: false, inverse: false, strike: false, link: "", rest: "" });
 const PLAIN = { class_name: "ansi-plain" };
 const parser = new Pieces();
 
@@ -51,7 +56,8 @@ export function parse(text, state) {
   Object.assign(parser, style, { collected: [], _buffer: rest });
   const pieces = [];
   let href = link;
-  const parts = text.replace(OTHER_COMMANDS, (found) => (LINK.test(found) ? found : "")).split(LINK);
+  const known = text.replace(COLONS, withSemicolons);
+  const parts = known.replace(OTHER_COMMANDS, (found) => (LINK.test(found) ? found : "")).split(LINK);
   parts.forEach((part, at) => {
     if (at % 2) {
       href = part;
@@ -61,8 +67,21 @@ export function parse(text, state) {
     parser.ansi_to_html(part);
     for (const one of parser.collected) pieces.push({ ...one, link: href });
   });
-  const { fg, bg, bold, faint, italic, underline, inverse, _buffer } = parser;
-  return { pieces, state: { fg, bg, bold, faint, italic, underline, inverse, link: href, rest: _buffer.slice(0, 128) } };
+  const after = Object.fromEntries(Object.keys(style).map((name) => [name, parser[name]]));
+  return { pieces, state: { ...after, link: href, rest: parser._buffer.slice(0, 128) } };
+}
+
+function withSemicolons(found, numbers) {
+  const known = numbers.split(";").map(semicolons).filter(Boolean);
+  return known.length ? `\x1b[${known.join(";")}m` : "";
+}
+
+function semicolons(number) {
+  const [kind, form, ...rest] = number.split(":");
+  if (form === undefined) return kind || "0";
+  if (kind === "4") return form === "0" ? "24" : "4";
+  if (kind !== "38" && kind !== "48") return "";
+  return [kind, form, ...rest.slice(form === "2" ? -3 : 0)].join(";");
 }
 
 // Returns the state behind some bytes, of which nothing is shown.
@@ -92,9 +111,9 @@ export function fillRow(element, bytes, state) {
 }
 
 function shownPiece(piece) {
-  const text = piece.text.replace(CONTROLS, visible);
+  const text = shown(piece.text);
   const href = /^https?:\/\//i.test(piece.link) ? piece.link : "";
-  const plain = !(piece.fg || piece.bg || piece.bold || piece.faint || piece.italic || piece.underline || piece.inverse);
+  const plain = !(piece.fg || piece.bg || piece.bold || piece.faint || piece.italic || piece.underline || piece.inverse || piece.strike);
   if (plain && !href) return document.createTextNode(text);
   const element = document.createElement(href ? "a" : "span");
   element.textContent = text;
@@ -105,18 +124,40 @@ function shownPiece(piece) {
     element.title = href;
   }
   const [fg, bg] = piece.inverse ? [piece.bg, piece.fg ?? PLAIN] : [piece.fg, piece.bg];
-  colour(element, "fg", "color", fg);
-  colour(element, "bg", "backgroundColor", bg);
-  for (const name of ["bold", "faint", "italic", "underline"]) {
+  colour(element, "fg", fg);
+  colour(element, "bg", bg);
+  for (const name of ["bold", "faint", "italic", "underline", "strike"]) {
     if (piece[name]) element.classList.add(`ansi-${name}`);
   }
   return element;
 }
 
-function colour(element, kind, property, value) {
+// A colour of the sixteen is the theme's. Any other is the log's own, made readable by the style.
+function colour(element, kind, value) {
   if (!value) return;
-  if (value.class_name === "truecolor") element.style[property] = `rgb(${value.rgb.join(",")})`;
-  else element.classList.add(`${value.class_name}-${kind}`);
+  if (value.class_name !== "truecolor") {
+    element.classList.add(`${value.class_name}-${kind}`);
+    return;
+  }
+  element.classList.add(`ansi-own-${kind}`);
+  element.style.setProperty(`--own-${kind}`, `rgb(${value.rgb.join(",")})`);
+  if (kind === "bg") element.classList.add(luminance(value.rgb) > 0.18 ? "ansi-on-light" : "ansi-on-dark");
+}
+
+function luminance(rgb) {
+  const [red, green, blue] = rgb.map((one) => (one / 255) ** 2.2);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+// Returns a text as a terminal shows it: a backspace takes back what is before it, as spinners do.
+function shown(text) {
+  if (!text.includes("\b")) return text.replace(CONTROLS, visible);
+  const kept = [];
+  for (const character of text) {
+    if (character === "\b") kept.pop();
+    else kept.push(character);
+  }
+  return kept.join("").replace(CONTROLS, visible);
 }
 
 function visible(character) {
@@ -130,7 +171,7 @@ export function plainText(bytes) {
   const lines = decoder.decode(bytes).split("\n").map((line) => {
     const text = line.replace(/\r+$/, "");
     const { pieces } = parse(text.slice(text.lastIndexOf("\r") + 1), state);
-    return pieces.map((piece) => piece.text.replace(CONTROLS, visible)).join("");
+    return pieces.map((piece) => shown(piece.text)).join("");
   });
   return lines.join("\n");
 }

@@ -90,7 +90,6 @@ class Execution:
         names = tuple(map(str, roots))
         begun = _begun(selection_text(include, exclude, include_hidden=include_hidden))
         recorder = UploadRecorder(session, lambda: session, names, begun)
-        recorder.failing = session.failing(datetime.now(UTC))
 
         def take(result: UploadResult) -> None:
             recorder.add(result)
@@ -98,11 +97,12 @@ class Execution:
 
         plan = plan_upload(self.id, roots, PathFilter(include, exclude, include_hidden))
         with recorder.early_end_recorded(), TransferEngine(self._store) as engine:
-            items = recorder.begin(plan)
             uploader = Uploader(
                 engine, session.target, take, before_storing=recorder.before_storing
             )
-            summary = uploader.run(items)
+            items = uploader.look_ahead(plan)
+            recorder.failing = session.failing(datetime.now(UTC))
+            summary = uploader.run(recorder.begin(items))
         recorder.record(all_stored=not summary.failures)
         return summary
 

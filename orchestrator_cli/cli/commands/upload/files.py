@@ -66,8 +66,6 @@ def _upload(
 ) -> UploadSummary:
     from orchestrator_cli.core.transfer.upload.uploader import Uploader
 
-    recorder.failing = find_failures(app, session)
-
     def on_result(result: UploadResult) -> None:
         progress.add_file(result.size_bytes - result.sent_bytes)
         report_result(app, result, options.as_json)
@@ -79,11 +77,12 @@ def _upload(
             recorder.early_end_recorded(),
             app.transfers(session.connection, options.concurrency, progress.add_bytes) as transfers,
         ):
-            items = recorder.begin(plan)
             uploader = Uploader(
                 transfers, session.target, on_result, before_storing=recorder.before_storing
             )
-            summary = uploader.run(items)
+            items = uploader.look_ahead(plan)
+            recorder.failing = find_failures(app, session)
+            summary = uploader.run(recorder.begin(items))
         recorder.record(all_stored=not summary.failures)
     return summary
 

@@ -40,6 +40,7 @@ class UploadRecorder:
         self._names = [printable(Path(root)) for root in roots]
         self._begun = begun
         self._lock = threading.Lock()
+        self._has_begun = False
         self._is_marked = False
         self.failing: set[str] = set()
         self._failed: dict[str, str] = {}
@@ -47,6 +48,7 @@ class UploadRecorder:
 
     def begin(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
         """Look at which files are about to be stored, and return the plan."""
+        self._has_begun = True
         items = self._begun.begin(plan)
         self._begun.watch(self._session.unfinished)
         return items
@@ -88,12 +90,16 @@ class UploadRecorder:
 
     @contextlib.contextmanager
     def early_end_recorded(self) -> Iterator[None]:
-        """Write that not all was tried where that ends early, if the record can be reached."""
+        """Write that not all was tried where that ends early, if the record can be reached.
+
+        Nothing is written where it was not even looked at what to store.
+        """
         try:
             yield
         except BaseException as error:
-            is_interrupted = isinstance(error, InterruptedByUser | KeyboardInterrupt)
-            self._record_early_end(_why(error), _GOODBYE_SECONDS if is_interrupted else None)
+            if self._has_begun:
+                is_interrupted = isinstance(error, InterruptedByUser | KeyboardInterrupt)
+                self._record_early_end(_why(error), _GOODBYE_SECONDS if is_interrupted else None)
             raise
 
     def _record_early_end(self, why: str, seconds: float | None) -> None:

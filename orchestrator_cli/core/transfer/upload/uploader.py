@@ -22,6 +22,7 @@ from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.log_indexing import LogIndexing
 from orchestrator_cli.core.transfer.upload.parts.arrivals import Arrivals
+from orchestrator_cli.core.transfer.upload.parts.key_look import KeyLook
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import TransferStats
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import unwatched
@@ -32,6 +33,8 @@ from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 # From so many files on, one listing per thousand keys is cheaper than finding out file by file.
 _LISTING_PAYS_FROM = 32
+# As many large files are under way at once.
+_LOOKS_AHEAD = 8
 # Hashing and reading so much takes longer than handing it to another thread.
 _READ_IN_THREAD_BYTES = 1024 * 1024
 
@@ -109,6 +112,19 @@ class Uploader:
         self._etag_of = etag_of
         self._is_fatal = is_fatal
         self._before_storing = before_storing
+        self._looks: dict[str, KeyLook] = {}
+
+    def look_ahead(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
+        """Begin to look up the keys of the first large files, and return the whole plan.
+
+        Nothing is stored by that: it can go on while the record of their execution is read.
+        """
+        items = iter(plan)
+        first = list(itertools.islice(items, _LOOKS_AHEAD))
+        for item in first:
+            if isinstance(item, PlannedFile) and item.size_bytes > BASE_PART_BYTES:
+                self._looks[item.key] = KeyLook(self._engine, self._target, item.key)
+        return itertools.chain(first, items)
 
     def run(self, plan: Iterable[PlanItem]) -> UploadSummary:
         """Upload everything; a failing file is a result, not an exception.
@@ -194,6 +210,7 @@ class Uploader:
                 item.content_type,
                 indexing.watch if indexing else unwatched,
                 self._before_storing,
+                self._looks.pop(item.key, None),
             )
             try:
                 outcome, checksum = upload.run()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeVar
 
 from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
@@ -72,11 +70,6 @@ class MultipartSession:
     def run(self, operation: Operation[T]) -> T:
         """Run an operation of the target and wait for its result."""
         return self._engine.connection.run(operation)
-
-    def look_for_uploads(self) -> Future[list[FoundUpload]]:
-        """Begin to look for incomplete uploads of the key; whether it is free is another look."""
-        operation = self._target.find_incomplete_uploads(self._key)
-        return self._engine.run_aside(partial(self.run, operation))
 
     def resume_or_create(
         self,

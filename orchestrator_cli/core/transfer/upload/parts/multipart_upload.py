@@ -20,6 +20,7 @@ from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part, part_plan_
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
+from orchestrator_cli.core.transfer.upload.parts.key_look import KeyLook
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     MultipartSession,
     TransferStats,
@@ -36,8 +37,8 @@ _ATTEMPTS = 4
 class MultipartUploader:
     """The upload of one file of more than one part. Use once.
 
-    `before_storing` is called in another thread once the key is found free, and has returned before
-    the parts become an object.
+    `look` is one that somebody has begun. `before_storing` is called in another thread once the key
+    is found free, and has returned before the parts become an object.
     """
 
     engine: TransferEngine
@@ -47,6 +48,7 @@ class MultipartUploader:
     content_type: str
     watch: PartWatch = unwatched
     before_storing: Callable[[], None] = lambda: None
+    look: KeyLook | None = None
 
     def __post_init__(self) -> None:
         self.schedule = part_plan_for(self.source.size_bytes)
@@ -69,14 +71,14 @@ class MultipartUploader:
     def run(self) -> tuple[PutOutcome, Checksum | None]:
         """Store the file. Raises the library's exceptions; conflict is an outcome, not an error."""
         for _ in range(_ATTEMPTS):
-            # Neither look depends on the other, and a server may be far away.
-            looking = self._session.look_for_uploads()
-            outcome = self._compare_existing()
+            look = self.look or KeyLook(self.engine, self.target, self.key)
+            self.look = None
+            outcome = None if look.head() is None else self._compare_existing()
             if outcome is not None:
                 return outcome, None
             preparing = self.engine.run_aside(self.before_storing)
             upload_id, stored = self._session.resume_or_create(
-                looking.result(), self.content_type, self.schedule, self._all_match
+                look.uploads(), self.content_type, self.schedule, self._all_match
             )
             self._session.resume(upload_id, stored.values())
             try:

@@ -33,6 +33,7 @@ from orchestrator_cli.core.s3.part_plan import (
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, TransferEngine
 from orchestrator_cli.core.transfer.part_threads import FutureGroup
+from orchestrator_cli.core.transfer.upload.parts.key_look import KeyLook
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     FOREIGN_PART_CODES,
     MultipartSession,
@@ -98,14 +99,11 @@ class StreamUpload:
             self._digest(piece, with_md5=not self._target.verifies_sha256)
         # A name that stays would keep its part in memory to the end of the stream.
         del piece
-        looking = self._session.look_for_uploads()
-        head = self._head()
+        look = KeyLook(self._engine, self._target, self._key)
+        head = look.head()
         if head is None:
-            return self._store_parts(looking.result(), ahead, pieces)
+            return self._store_parts(look.uploads(), ahead, pieces)
         return self._compare(head, chain_parts(ahead, pieces))
-
-    def _head(self) -> ObjectMetadata | None:
-        return self._session.run(self._target.head_for_compare(self._key))
 
     def _pieces(self, stream: BinaryStream) -> Iterator[StreamPart]:
         """Cut the stream by the schedule; the first piece may be empty, no other is."""
@@ -230,7 +228,7 @@ class StreamUpload:
         self, pieces: Iterator[StreamPart], error: OrchestratorError
     ) -> tuple[PutOutcome, Checksum | None]:
         """Read the stream to its end and compare it with what somebody else completed."""
-        head = self._head()
+        head = self._session.run(self._target.head_for_compare(self._key))
         if head is None:
             given_up = error.code in _OTHER_PARTS_CODES
             reason = "holds parts of other content" if given_up else "was ended elsewhere"

@@ -156,7 +156,7 @@ def test_a_log_that_is_resumed_is_indexed_whole(
     log.write_bytes(b"%07d\n" * (3 * 1024**2) % tuple(range(3 * 1024**2)))
     execution_id = cli("new").ok().out.strip()
     recorder.inject(Answer(403, "AccessDenied"), operation="UploadPart", nth=3)
-    assert cli("upload", execution_id, str(log)).exit_code == 5
+    cli("upload", execution_id, str(log)).expect(5)
     assert "resumed" in cli("upload", execution_id, str(log)).ok().err
     written = derived(s3, bucket, execution_id)
     cli("index", execution_id).ok()

@@ -557,6 +557,23 @@ def test_no_such_execution(cli: RunCommand, s3env: dict[str, str], make_tree: Ma
     assert "no such execution" in result.err
 
 
+def test_large_files_are_looked_up_while_the_record_is_read_and_nothing_else_is_done(
+    cli_process: Processes, recorder: Proxy, make_tree: MakeTree
+) -> None:
+    execution = "01J00000000000000000000000"
+    tree = make_tree({"a.txt": "x", "c.bin": content(2 * PART)})
+    reading = faults.Hold("answer")
+    recorder.inject(reading, "GetObject", key="metadata")
+    process = cli_process.start("upload", execution, tree)
+    assert reading.reached.wait(30)
+    looks = {"HeadObject", "ListMultipartUploads"}
+    recorder.wait_for(lambda seen: looks <= {one.operation for one in seen if one.status})
+    reading.released.set()
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 4, err
+    assert recorder.operations().keys() == {"GetObject", *looks}
+
+
 @pytest.mark.parametrize("stalling", ["PutObject", "UploadPart"])
 def test_what_concerns_all_files_ends_the_process_while_other_requests_stall(
     stalling: str,

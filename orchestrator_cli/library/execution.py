@@ -32,7 +32,8 @@ from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStrea
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type, plan_upload
 from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 from orchestrator_cli.core.transfer.upload.session import DirectSession
-from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary, upload_stream
+from orchestrator_cli.core.transfer.upload.stream import upload_stream
+from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary
 
 _RESULTS = ", ".join(Result)
 

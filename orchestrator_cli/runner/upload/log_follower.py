@@ -13,7 +13,7 @@ from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts.arrivals import Arrivals
-from orchestrator_cli.core.transfer.upload.uploader import upload_stream
+from orchestrator_cli.core.transfer.upload.stream import upload_stream
 from orchestrator_cli.runner.spool import RUN_LOGS
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.connections import Connections

@@ -66,7 +66,7 @@ def _upload(
     stdin: TextIO,
 ) -> UploadResult:
     from orchestrator_cli.cli.commands.upload.live_input import open_input
-    from orchestrator_cli.core.transfer.upload.uploader import upload_stream
+    from orchestrator_cli.core.transfer.upload.stream import upload_stream
 
     with (
         app.output.progress("uploading") as progress,

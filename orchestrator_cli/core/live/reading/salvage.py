@@ -28,7 +28,7 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts.arrivals import Arrivals
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
-from orchestrator_cli.core.transfer.upload.uploader import upload_stream
+from orchestrator_cli.core.transfer.upload.stream import upload_stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.checksum import create_hash, hash_range, read_range
+from orchestrator_cli.core.s3.checksum import hash_range
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import (
@@ -47,6 +47,7 @@ from orchestrator_cli.core.transfer.upload.parts.stream_parts import (
     StreamPart,
     chain_parts,
     closing_each,
+    hash_parts,
     read_part,
 )
 from orchestrator_cli.core.transfer.upload.target import FoundUpload, UploadTarget
@@ -271,7 +272,7 @@ class StreamUpload:
         if stored is not None and stored.schedule == DOUBLING:
             same = self._same_parts(stored, pieces)
         elif stored is not None and stored.schedule is None:
-            same = _compare_whole(stored, pieces)
+            same = hash_parts(stored.checksum.algorithm, pieces) == stored.checksum.hex_digest
         else:
             same = self._same_bytes(head.size_bytes, pieces)
         same = same and self.size_bytes == head.size_bytes
@@ -301,11 +302,3 @@ class StreamUpload:
             return None
         count = stored.checksum.part_count or 0
         return self._checksums.composite(stored.checksum.algorithm, count)
-
-
-def _compare_whole(stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:
-    digest = create_hash(stored.checksum.algorithm)
-    for piece in closing_each(pieces):
-        for block in read_range(piece, 0, piece.part.size_bytes):
-            digest.update(block)
-    return digest.hexdigest() == stored.checksum.hex_digest

@@ -23,14 +23,18 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.checks import UnsafeFileError
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
-from orchestrator_cli.core.s3.compare import content_equals
+from orchestrator_cli.core.s3.compare import best_stored_checksum, content_equals
 from orchestrator_cli.core.s3.operations.read import get_object_if_checksum_matches
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary, PutOutcome
 from orchestrator_cli.core.transfer.download.destination import Destination, DownloadDirectory
 from orchestrator_cli.core.transfer.download.partial_file import PartialFile, partial_file
-from orchestrator_cli.core.transfer.download.range_reader import iter_range
+from orchestrator_cli.core.transfer.download.range_reader import (
+    StreamHasher,
+    hash_aside,
+    iter_range,
+)
 from orchestrator_cli.core.transfer.engine import TransferEngine
 
 # Failures that the next file would meet too.
@@ -229,27 +233,36 @@ class Downloader:
         if self._already_downloaded(place, head):
             # Whoever held the lock before has finished it.
             return PutOutcome.IDENTICAL, 0
-        resumed = self._append_missing(head, arrived)
-        if resumed and not self._verified(head, arrived):
+        resumed, is_right = self._append_missing(head, arrived)
+        if resumed and not is_right:
             # What an earlier run left is damaged, as a power cut does.
             arrived.clear()
-            resumed = self._append_missing(head, arrived)
-        if not self._verified(head, arrived):
+            resumed, is_right = self._append_missing(head, arrived)
+        if not is_right:
             raise _corrupt(head)
         return self._rename_into_place(arrived, place, head), resumed
 
-    def _append_missing(self, head: ObjectMetadata, arrived: PartialFile) -> int:
-        """Fetch what the partial file lacks, in order, so that it is always a prefix."""
+    def _append_missing(self, head: ObjectMetadata, arrived: PartialFile) -> tuple[int, bool]:
+        """Fetch what the partial file lacks, in order, so that it is always a prefix.
+
+        Return how much was there, and whether all of it is what is stored.
+        """
         have = arrived.size_bytes
         if have > head.size_bytes:
             arrived.clear()
             have = 0
         self._engine.on_bytes(have)
-        for block in self._blocks(head, have):
+        blocks, stored, digests = self._blocks(head, have), best_stored_checksum(head), None
+        if stored is not None and not have and head.size_bytes > BASE_PART_BYTES:
+            # What is hashed while the next bytes are on their way is not waited for at the end.
+            digests = StreamHasher(stored, head.size_bytes, {stored.checksum.algorithm})
+            blocks = hash_aside(blocks, digests)
+        for block in blocks:
             self._store.retry.check_stopped()
             arrived.append(block)
             self._engine.on_bytes(len(block))
-        return have
+        is_right = digests is not None and digests.matches(stored)
+        return have, is_right or self._verified(head, arrived)
 
     def _blocks(self, head: ObjectMetadata, start_bytes: int) -> Iterable[memoryview]:
         left = head.size_bytes - start_bytes

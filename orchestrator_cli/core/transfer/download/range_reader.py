@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from orchestrator_cli.core.base.errors import IntegrityError
@@ -57,14 +57,16 @@ def iter_object_verified(
     caller stops before.
     """
     stored = best_stored_checksum(head) if head.size_bytes else None
-    digests = _StreamHasher(stored, head.size_bytes) if stored is not None else None
+    digests = None
+    if stored is not None:
+        # An ETag need not be an MD5, as under SSE-KMS; S3's own checksum takes another request.
+        digests = StreamHasher(stored, head.size_bytes, {stored.checksum.algorithm, "sha256"})
     rest = iter_range(store, head.key, len(first), head.size_bytes)
     blocks = chain([first], rest) if first else rest
     if digests is not None:
         alone = head.size_bytes <= RANGE_BYTES
-        blocks = _hashed_alone(blocks, digests) if alone else _hashed(blocks, digests)
+        blocks = _hashed_alone(blocks, digests) if alone else hash_aside(blocks, digests)
     yield from blocks
-    # An ETag need not be an MD5, as under SSE-KMS; S3's own checksum takes another request.
     if digests is None or digests.matches(stored):
         return
     if not digests.matches(best_stored_checksum(store.head(head.key))):
@@ -74,13 +76,13 @@ def iter_object_verified(
         )
 
 
-def _hashed_alone(blocks: Iterator[memoryview], digests: _StreamHasher) -> Iterator[memoryview]:
+def _hashed_alone(blocks: Iterator[memoryview], digests: StreamHasher) -> Iterator[memoryview]:
     for block in blocks:
         digests.update(block)
         yield block
 
 
-def _hashed(blocks: Iterator[memoryview], digests: _StreamHasher) -> Iterator[memoryview]:
+def hash_aside(blocks: Iterable[memoryview], digests: StreamHasher) -> Iterator[memoryview]:
     """Yield the blocks while a thread hashes them: who takes them need not wait for that."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -92,12 +94,12 @@ def _hashed(blocks: Iterator[memoryview], digests: _StreamHasher) -> Iterator[me
             hashing.result()
 
 
-class _StreamHasher:
+class StreamHasher:
     """The digests of bytes that pass by: of all of them, or of each part of a schedule."""
 
-    def __init__(self, like: StoredChecksum, size_bytes: int) -> None:
+    def __init__(self, like: StoredChecksum, size_bytes: int, algorithms: set[str]) -> None:
         self._schedule = like.schedule
-        self._algorithms = {like.checksum.algorithm, "sha256"}
+        self._algorithms = algorithms
         self._digests: dict[str, list[bytes]] = {name: [] for name in self._algorithms}
         parts = plan_parts(size_bytes, like.schedule) if like.schedule else ()
         self._sizes = iter([part.size_bytes for part in parts] or [size_bytes])

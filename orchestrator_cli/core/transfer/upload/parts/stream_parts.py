@@ -11,6 +11,7 @@ from typing import IO, NamedTuple, Protocol
 
 from orchestrator_cli.core.base.descriptors import wait_readable
 from orchestrator_cli.core.base.memory_limiter import BufferPool
+from orchestrator_cli.core.s3.checksum import create_hash, read_range
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, MIB, Part, part_bytes
 
 _SPOOL_ABOVE_BYTES = 32 * MIB
@@ -57,6 +58,15 @@ def closing_each(pieces: Iterator[StreamPart]) -> Iterator[StreamPart]:
     for piece in pieces:
         with closing(piece):
             yield piece
+
+
+def hash_pieces(pieces: Iterator[StreamPart], algorithm: str) -> str:
+    """Read the pieces to the end of the stream and return the hex digest of all their bytes."""
+    digest = create_hash(algorithm)
+    for piece in closing_each(pieces):
+        for block in read_range(piece, 0, piece.part.size_bytes):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def chain_parts(ahead: deque[StreamPart], rest: Iterator[StreamPart]) -> Iterator[StreamPart]:

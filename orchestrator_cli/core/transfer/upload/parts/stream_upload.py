@@ -20,7 +20,7 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.checksum import create_hash, hash_range, read_range
+from orchestrator_cli.core.s3.checksum import hash_range
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import (
@@ -46,6 +46,7 @@ from orchestrator_cli.core.transfer.upload.parts.stream_parts import (
     StreamPart,
     chain_parts,
     closing_each,
+    hash_pieces,
     read_part,
 )
 from orchestrator_cli.core.transfer.upload.target import FoundUpload, UploadTarget
@@ -273,7 +274,7 @@ class StreamUpload:
         if stored is not None and stored.schedule == DOUBLING:
             same = self._same_parts(stored, pieces)
         elif stored is not None and stored.schedule is None:
-            same = _compare_whole(stored, pieces)
+            same = hash_pieces(pieces, stored.checksum.algorithm) == stored.checksum.hex_digest
         else:
             same = self._same_bytes(head.size_bytes, pieces)
         same = same and self.size_bytes == head.size_bytes
@@ -303,11 +304,3 @@ class StreamUpload:
             return None
         count = stored.checksum.part_count or 0
         return self._checksums.composite(stored.checksum.algorithm, count)
-
-
-def _compare_whole(stored: StoredChecksum, pieces: Iterator[StreamPart]) -> bool:
-    digest = create_hash(stored.checksum.algorithm)
-    for piece in closing_each(pieces):
-        for block in read_range(piece, 0, piece.part.size_bytes):
-            digest.update(block)
-    return digest.hexdigest() == stored.checksum.hex_digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 import socket
@@ -55,6 +56,17 @@ class NewUpload(Protocol):
     """The `new_upload` fixture."""
 
     def __call__(self, *options: str) -> tuple[str, ...]: ...
+
+
+def pytest_collection_finish() -> None:
+    """Leave thousands of tests and their modules, which stay, out of every garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let the interpreter clear at its end what was left out."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,7 +19,7 @@ from orchestrator_cli.core.executions.record.repository import (
     record_upload_result,
 )
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark
-from orchestrator_cli.core.gateway import messages
+from orchestrator_cli.core.gateway import messages, record_messages
 from orchestrator_cli.core.gateway.server.multipart_authorizer import MultipartAuthorizer
 from orchestrator_cli.core.gateway.server.put_signer import PutSigner
 from orchestrator_cli.core.gateway.server.upload_authorizer import UploadAuthorizer
@@ -57,7 +57,7 @@ class UploadService:
             execution_id=metadata.execution_id,
             status=metadata.status,
             failures=[
-                messages.RecordedFailure(path=one.path, error=one.error)
+                record_messages.RecordedFailure(path=one.path, error=one.error)
                 for one in metadata.failures
             ],
             unfinished_uploads=metadata.unfinished_uploads,
@@ -65,7 +65,7 @@ class UploadService:
             base_part_bytes=BASE_PART_BYTES,
             max_files=messages.MAX_FILES,
             max_parts=messages.MAX_PART_OFFERS,
-            max_changes=messages.MAX_CHANGES,
+            max_changes=record_messages.MAX_CHANGES,
         )
 
     def check_files(
@@ -147,17 +147,17 @@ class UploadService:
         return messages.IndexResponse(line_count=index.line_count)
 
     def begin(
-        self, text: str, token: Token | None, asked: messages.BegunUpload
-    ) -> messages.BegunResponse:
+        self, text: str, token: Token | None, asked: record_messages.BegunUpload
+    ) -> record_messages.BegunResponse:
         """Record that an upload begins."""
         execution_id = self.check(text, token)
         mark = UploadMark.of(asked.model_dump(mode="json")).shortened()
         record_upload_begun(self.store, execution_id, mark)
-        return messages.BegunResponse(upload_id=mark.upload_id)
+        return record_messages.BegunResponse(upload_id=mark.upload_id)
 
     def record(
-        self, text: str, token: Token | None, asked: messages.ResultsRequest
-    ) -> messages.ResultsResponse:
+        self, text: str, token: Token | None, asked: record_messages.ResultsRequest
+    ) -> record_messages.ResultsResponse:
         """Record what failed and what is resolved; extend the manifest of a finished execution.
 
         A file counts as resolved once it is stored, whatever the client says.
@@ -180,7 +180,7 @@ class UploadService:
         metadata = record_upload_result(
             self.store, execution_id, failed, resolved - failed.keys(), ended=ended
         )
-        return messages.ResultsResponse(
+        return record_messages.ResultsResponse(
             artifact_status=metadata.artifact_status, failure_count=len(metadata.failures)
         )
 

@@ -182,10 +182,20 @@ WRITING = ("new", "upload-small", "upload-large", "stream", "finish")
 # --- their requests --------------------------------------------------------------------------
 
 
+# What each command asks for is the same in every test.
+_undisturbed: dict[str, list[tuple[Target, Exchange]]] = {}
+
+
 def find_targets(
     bench: Bench, command: str, run: Run, wanted: Callable[[Exchange], bool] = lambda one: True
 ) -> list[Target]:
-    """Run the command undisturbed and return the wanted ones of its requests."""
+    """Return the wanted ones of the requests that the command sends when nothing disturbs it."""
+    if command not in _undisturbed:
+        _undisturbed[command] = _run_undisturbed(bench, command, run)
+    return [target for target, exchange in _undisturbed[command] if wanted(exchange)]
+
+
+def _run_undisturbed(bench: Bench, command: str, run: Run) -> list[tuple[Target, Exchange]]:
     case = CASES[command](bench)
     bench.proxy.clear()
     check_success(bench, case, run(case), "undisturbed")
@@ -195,8 +205,7 @@ def find_targets(
     for exchange in bench.proxy.calls():
         name = exchange.operation, _general(exchange.key, case), exchange.part_number
         seen[name] += 1
-        if wanted(exchange):
-            targets.append(Target(*name, seen[name]))
+        targets.append((Target(*name, seen[name]), exchange))
     return targets
 
 

@@ -10,7 +10,7 @@ import pytest
 from orchestrator_cli.sandbox.sandbox import Sandbox, start_sandbox
 from tests.support.forkserver import ForkServer, run_fork_server
 from tests.support.objects import make_client
-from tests.support.small_scale import MIN_PART_BYTES, hurry, share_client_data, shrink
+from tests.support.small_scale import MIN_PART_BYTES, hurry, shrink
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,7 +36,7 @@ def s3(sandbox: Sandbox) -> S3Client:
 
 
 @pytest.fixture(autouse=True)
-def _small_scale(monkeypatch: pytest.MonkeyPatch, _client_data: None) -> None:
+def _small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small parts and quick retries for commands that run in this process."""
     shrink(monkeypatch.setattr)
 
@@ -45,13 +45,6 @@ def _small_scale(monkeypatch: pytest.MonkeyPatch, _client_data: None) -> None:
 def no_patience(_small_scale: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up at once, in this process, where the fault is one that stays."""
     hurry(monkeypatch.setattr, patience_seconds=0.05)
-
-
-@pytest.fixture(scope="session")
-def _client_data() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        share_client_data(patch.setattr)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -58,9 +58,10 @@ def make_bucket(s3: S3Client) -> str:
 
 
 def remove_bucket(s3: S3Client, bucket: str) -> None:
-    """Remove the bucket with all it holds, so that the server's memory does not grow."""
-    for upload_id, key in unfinished_uploads(s3, bucket).items():
-        s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+    """Remove the bucket with all it holds, so that the server's memory does not grow.
+
+    Unfinished uploads go with their bucket.
+    """
     keys = list_keys(s3, bucket)
     for start in range(0, len(keys), 1000):
         doomed: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys[start : start + 1000]]

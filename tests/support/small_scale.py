@@ -57,6 +57,7 @@ def _small_values() -> dict[str, Any]:
     }
 
 
+@functools.cache
 def _core_modules() -> list[ModuleType]:
     import orchestrator_cli.core
 
@@ -64,14 +65,14 @@ def _core_modules() -> list[ModuleType]:
     return [importlib.import_module(module.name) for module in found]
 
 
-def share_client_data(patch: Patch = setattr) -> None:
+def share_client_data() -> None:
     """Let all boto3 sessions share what they load from disk: a client then takes 10 ms, not 90."""
     import boto3
     import botocore.session
     from botocore.loaders import create_loader
 
     loader = create_loader()
-    patch(botocore.session, "create_loader", lambda *_: loader)
+    botocore.session.create_loader = lambda *_: loader
     session = boto3.Session(
         aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1"
     )

@@ -15,7 +15,7 @@ from orchestrator_cli.api.routes.read_routes import LogName
 from orchestrator_cli.api.schemas import ERRORS, Id
 from orchestrator_cli.api.services import services_of
 from orchestrator_cli.api.upload_service import UploadService
-from orchestrator_cli.core.gateway import messages
+from orchestrator_cli.core.gateway import messages, record_messages
 
 router = APIRouter(prefix="/executions/{execution_id}/uploads", tags=["uploads"], responses=ERRORS)
 
@@ -68,9 +68,9 @@ async def resolve_version(
     )
 
 
-@router.post("/begun", response_model=messages.BegunResponse)
+@router.post("/begun", response_model=record_messages.BegunResponse)
 async def record_begun_upload(
-    request: Request, execution_id: Id, asked: messages.BegunUpload
+    request: Request, execution_id: Id, asked: record_messages.BegunUpload
 ) -> Response:
     """Record that an upload begins, before its first file is sent.
 
@@ -80,9 +80,9 @@ async def record_begun_upload(
     return await _answer(request, lambda uploads, token: uploads.begin(execution_id, token, asked))
 
 
-@router.post("/results", response_model=messages.ResultsResponse)
+@router.post("/results", response_model=record_messages.ResultsResponse)
 async def record_results(
-    request: Request, execution_id: Id, asked: messages.ResultsRequest
+    request: Request, execution_id: Id, asked: record_messages.ResultsRequest
 ) -> Response:
     """Record how an upload ended: what failed, and what had failed and is stored now.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -56,12 +57,18 @@ def _open(directory: Directory, name: str) -> io.FileIO:
 
 
 def _await(lock: io.FileIO, timeout_seconds: float, pause: Callable[[float], None]) -> None:
-    waited = 0.0
-    while not try_lock(lock.fileno()):
-        if waited >= timeout_seconds:
-            raise BlockingIOError("another process holds the lock")
-        pause(_PAUSE_SECONDS)
-        waited += _PAUSE_SECONDS
+    # Loaded here, since downloads only try a lock and never wait for one.
+    from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_fixed
+
+    attempts = Retrying(
+        retry=retry_if_result(lambda is_locked: not is_locked),
+        stop=stop_after_attempt(1 + math.ceil(timeout_seconds / _PAUSE_SECONDS)),
+        wait=wait_fixed(_PAUSE_SECONDS),
+        sleep=pause,
+        retry_error_callback=lambda _: False,
+    )
+    if not attempts(try_lock, lock.fileno()):
+        raise BlockingIOError("another process holds the lock")
 
 
 def try_lock(descriptor: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_cli.core.executions.keys import MAX_KEY_BYTES
 from orchestrator_cli.core.s3.part_plan import MAX_OBJECT_BYTES, MAX_STREAM_BYTES
@@ -62,3 +62,9 @@ Checksum = Annotated[
         description="With `-PARTS`.",
     ),
 ]
+
+
+class StrictRequest(BaseModel):
+    """A request whose fields are all known and have exactly their types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)

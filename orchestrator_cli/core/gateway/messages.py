@@ -1,4 +1,4 @@
-"""What a client and `orchestrator serve` say to each other about uploads, used by both.
+"""What a client and `orchestrator serve` say to each other about the files of an upload.
 
 The server's OpenAPI document is made from these models; field descriptions are its text.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from orchestrator_cli.core.executions.record.metadata import Status, UnfinishedUpload
-from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS
 from orchestrator_cli.core.gateway.message_fields import (
     EXAMPLE_ID,
     EXAMPLE_SHA256,
@@ -24,22 +23,18 @@ from orchestrator_cli.core.gateway.message_fields import (
     Path,
     Sha256,
     Size,
+    StrictRequest,
     UploadId,
 )
+from orchestrator_cli.core.gateway.record_messages import MAX_CHANGES, RecordedFailure
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, DOUBLING, MAX_PART_BYTES, MAX_PARTS
 from orchestrator_cli.core.s3.types import PutOutcome
 
 MAX_FILES = 200
 MAX_PART_OFFERS = 500
-MAX_CHANGES = 500
-MAX_ERROR_CHARACTERS = 1000
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class FileOffer(_Request):
+class FileOffer(StrictRequest):
     """A file that the client has."""
 
     path: Path
@@ -52,13 +47,13 @@ class FileOffer(_Request):
     content_type: ContentType | None = None
 
 
-class OfferFilesRequest(_Request):
+class OfferFilesRequest(StrictRequest):
     """Files to be stored."""
 
     files: list[FileOffer] = Field(min_length=1, max_length=MAX_FILES)
 
 
-class ResolveRequest(_Request):
+class ResolveRequest(StrictRequest):
     """A file that was sent whole."""
 
     path: Path
@@ -79,7 +74,7 @@ class ResolveResponse(BaseModel):
     withdrawn: bool = Field(description="True: somebody else was first. Offer it again.")
 
 
-class MultipartRequest(_Request):
+class MultipartRequest(StrictRequest):
     """A large file, or a stream."""
 
     path: Path
@@ -91,7 +86,7 @@ class MultipartRequest(_Request):
     content_type: ContentType | None = None
 
 
-class PartOffer(_Request):
+class PartOffer(StrictRequest):
     """A part that the client has."""
 
     number: int = Field(ge=1, le=MAX_PARTS, examples=[1])
@@ -100,7 +95,7 @@ class PartOffer(_Request):
     md5: Md5 | None = None
 
 
-class PartsRequest(_Request):
+class PartsRequest(StrictRequest):
     """Parts to be sent."""
 
     path: Path
@@ -108,7 +103,7 @@ class PartsRequest(_Request):
     parts: list[PartOffer] = Field(min_length=1, max_length=MAX_PART_OFFERS)
 
 
-class CompleteRequest(_Request):
+class CompleteRequest(StrictRequest):
     """A large file whose parts are all sent."""
 
     path: Path
@@ -120,61 +115,6 @@ class CompleteRequest(_Request):
         min_length=1,
         max_length=2,
     )
-
-
-class BegunUpload(_Request):
-    """An upload that is about to store its first file."""
-
-    upload_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$", examples=["3c" * 8])] = Field(
-        description="A random number that the client has chosen."
-    )
-    began_at: AwareDatetime = Field(strict=False, examples=["2026-01-30T08:00:00.000Z"])
-    paths: list[Path] = Field(
-        description="Where its first files go, or all of them.", max_length=MAX_PATHS
-    )
-    more: bool = Field(default=False, description="Whether there are others than `paths`.")
-    selection: str = Field(
-        default="",
-        description="Which files of a tree it takes, in words of the client; empty for all.",
-        max_length=1000,
-    )
-
-
-class BegunResponse(BaseModel):
-    """It is on record."""
-
-    upload_id: str = Field(examples=["3c" * 8])
-
-
-class ResultsRequest(_Request):
-    """How an upload ended."""
-
-    failed: dict[str, Annotated[str, Field(max_length=MAX_ERROR_CHARACTERS)]] = Field(
-        default_factory=dict,
-        description="Files that could not be stored, by path, and why.",
-        max_length=MAX_CHANGES,
-        examples=[{"artifacts/custom/b.txt": "cannot read b.txt: Permission denied"}],
-    )
-    resolved: list[str] = Field(
-        default_factory=list,
-        description="Paths that failed before and are stored now.",
-        max_length=MAX_CHANGES,
-        examples=[["artifacts/custom/a.txt"]],
-    )
-    ended: list[str] = Field(
-        default_factory=list,
-        description="Uploads that are unfinished no longer, by `upload_id`; one whose `paths` are "
-        "neither stored nor `failed` stays.",
-        max_length=MAX_CHANGES,
-        examples=[["3c" * 8]],
-    )
-
-
-class RecordedFailure(BaseModel):
-    """A file that could not be stored before."""
-
-    path: str
-    error: str
 
 
 class UploadTerms(BaseModel):
@@ -304,10 +244,3 @@ class IndexResponse(BaseModel):
     """The index is kept."""
 
     line_count: int = Field(description="Newlines in the log.", examples=[4_000_000])
-
-
-class ResultsResponse(BaseModel):
-    """What is recorded now."""
-
-    artifact_status: str = Field(examples=["pending"])
-    failure_count: int = Field(examples=[0])

@@ -111,6 +111,9 @@ _UNEXPLAINED = ErrorMeaning(
     AccessError, "the storage refused the request and does not say why", _UNEXPLAINED_HINT
 )
 
+NO_SUCH_UPLOAD = "NoSuchUpload"
+# Ceph names the key of an upload that has ended; where nothing says a code, the status is one.
+_ENDED_UPLOAD_CODES = frozenset({NO_SUCH_UPLOAD, "NoSuchKey", "404"})
 EXPIRED_CODES = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 )
@@ -148,7 +151,7 @@ BY_CODE: dict[str, ErrorMeaning] = {
         UsageError, "that is no name of a bucket", "check the name of the bucket", is_fatal=True
     ),
     "NoSuchKey": _NOT_FOUND,
-    "NoSuchUpload": _NOT_FOUND,
+    NO_SUCH_UPLOAD: _NOT_FOUND,
     "NoSuchVersion": _NOT_FOUND,
     "KeyTooLongError": ErrorMeaning(UsageError, "the key is too long"),
     "PreconditionFailed": _CHANGED,
@@ -204,3 +207,13 @@ def error_meaning(status: int, code: str) -> ErrorMeaning:
     if status == 400 and code in ("", "400"):
         return _UNEXPLAINED
     return _BY_STATUS.get(status, _BUSY if status >= 500 else _OTHER)
+
+
+def is_ended_upload(error: OrchestratorError) -> bool:
+    """Return True if a request failed because its multipart upload was completed or aborted."""
+    return isinstance(error, NotFoundError) and error.code in _ENDED_UPLOAD_CODES
+
+
+def ended_upload_error() -> NotFoundError:
+    """Return the exception for an upload that turned out to have ended."""
+    return NotFoundError("the upload was ended", code=NO_SUCH_UPLOAD)

@@ -85,9 +85,13 @@ def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **po
         ids = ", ".join(change.rule_id for change in plan.changed)
         message = f"lifecycle rules differ from the policy: {ids}"
         raise PartialFailureError(message, hint="`orchestrator lifecycle apply` sets them")
-    app.output.note("the rules are set" if plan.changed else "nothing to change")
+    if not plan.changed:
+        app.output.note("nothing to change")
     if dropped:
-        raise PartialFailureError(_dropped_message(dropped), hint=_DROPPED_HINT)
+        message = f"the rules are set, but {_dropped_message(dropped)}"
+        raise PartialFailureError(message, hint=_DROPPED_HINT)
+    if plan.changed:
+        app.output.note("the rules are set")
 
 
 @command(

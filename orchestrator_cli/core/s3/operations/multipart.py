@@ -18,6 +18,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.transport import Body
 from orchestrator_cli.core.s3.checksum import to_base64
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
+from orchestrator_cli.core.s3.error_codes import NO_SUCH_UPLOAD, ended_upload_error, is_ended_upload
 from orchestrator_cli.core.s3.operations.listing import document_request, name_decoder
 from orchestrator_cli.core.s3.operations.put import ServerTraits, verify_etag
 from orchestrator_cli.core.s3.operations.read import head_for_compare
@@ -89,7 +90,7 @@ def list_multipart_uploads(
         )
     except NotFoundError as error:
         # What rclone answers where there is none.
-        if error.code != "NoSuchUpload":
+        if error.code != NO_SUCH_UPLOAD:
             raise
         return UploadsPage([], None)
     following = page.next_markers
@@ -236,8 +237,8 @@ def _check_in_progress(key: str, upload_id: str) -> Operation[None]:
     try:
         yield request
     except NotFoundError as error:
-        if error.code == "NoSuchUpload":
-            raise NotFoundError("the upload was ended", code="NoSuchUpload") from error
+        if is_ended_upload(error):
+            raise ended_upload_error() from error
     except OrchestratorError as error:
         # The failure of the part itself is the one to report.
         if error.is_fatal:

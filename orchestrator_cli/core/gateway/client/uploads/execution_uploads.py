@@ -14,13 +14,12 @@ from orchestrator_cli.core.executions.record.upload_mark import UploadMark
 from orchestrator_cli.core.gateway import messages
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask, error_from_kind
+from orchestrator_cli.core.gateway.error_kinds import MAX_ERROR_CHARACTERS
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.operations.multipart import StoredPart
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 from orchestrator_cli.core.transfer.upload.target import FoundUpload
-
-_MAX_ERROR_CHARACTERS = 1000
 
 
 class ExecutionUploads:
@@ -124,7 +123,7 @@ class ExecutionUploads:
         for start in starts:
             some = failures[start : start + most]
             record: dict[str, Any] = {
-                "failed": {path: error[:_MAX_ERROR_CHARACTERS] for path, error in some},
+                "failed": {path: error[:MAX_ERROR_CHARACTERS] for path, error in some},
                 "resolved": paths[start : start + most],
             }
             if self._notes_begun_uploads and start == starts[-1]:

@@ -29,6 +29,7 @@ from orchestrator_cli.core.s3.checksum import (
     to_base64,
 )
 from orchestrator_cli.core.s3.compare import StoredChecksum, matches_stored
+from orchestrator_cli.core.s3.error_codes import ended_upload_error
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.operations.put import create_or_compare, verify_etag
 from orchestrator_cli.core.s3.operations.request import (
@@ -218,7 +219,7 @@ class GatewayTarget:
         """Raise NotFoundError for an upload that has ended."""
         answer = yield from self._look(key)
         if upload_id not in [found for found, _ in answer.unfinished]:
-            raise NotFoundError("the upload was ended", code="NoSuchUpload")
+            raise ended_upload_error()
 
     def complete(
         self, key: str, upload_id: str, parts: list[StoredPart], size_bytes: int

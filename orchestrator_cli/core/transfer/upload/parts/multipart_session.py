@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
 from orchestrator_cli.core.http.transport import Body
 from orchestrator_cli.core.s3.compare import StoredChecksum
+from orchestrator_cli.core.s3.error_codes import is_ended_upload
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import Part
@@ -24,7 +25,6 @@ from orchestrator_cli.core.transfer.upload.target import FoundUpload, UploadTarg
 
 T = TypeVar("T")
 
-_LOST_UPLOAD_CODES = frozenset({"NoSuchUpload", "NoSuchKey", "404"})
 FOREIGN_PART_CODES = frozenset({"InvalidPart", "InvalidPartOrder"})
 
 
@@ -127,6 +127,5 @@ class MultipartSession:
 
 def is_concurrent_change(error: OrchestratorError) -> bool:
     """Return True if somebody else completed, aborted or wrote into the same upload."""
-    if isinstance(error, NotFoundError):
-        return error.code in _LOST_UPLOAD_CODES
-    return isinstance(error, ConflictError) or error.code in FOREIGN_PART_CODES
+    is_taken = isinstance(error, ConflictError) or error.code in FOREIGN_PART_CODES
+    return is_taken or is_ended_upload(error)

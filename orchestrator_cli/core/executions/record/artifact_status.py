@@ -5,9 +5,15 @@ It must not know how a record is read or written.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.executions.keys import artifact_key, execution_prefix, parse_artifact_key
-from orchestrator_cli.core.executions.record.manifest import build_manifest, with_manifest
+from orchestrator_cli.core.executions.record.manifest import (
+    build_manifest,
+    find_lost,
+    with_manifest,
+)
 from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
@@ -20,14 +26,23 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
 def with_files(
-    store: ArtifactStore, metadata: ExecutionMetadata, tree_is_stored: bool
+    store: ArtifactStore,
+    metadata: ExecutionMetadata,
+    tree_is_stored: bool,
+    resolved: Collection[str] = (),
 ) -> ExecutionMetadata:
-    """Return the record with what is stored now, and with the status that follows from it."""
+    """Return the record with what is stored now, and with the status that follows from it.
+
+    Files that an earlier manifest has otherwise are failures, unless they are `resolved`.
+    """
     whole = is_tree_stored(metadata) or (tree_is_stored and metadata.is_onprem)
     metadata = metadata.model_copy(update={"tree_stored": whole})
     if metadata.status is Status.COMPLETED:
         manifest = build_manifest(store, metadata.execution_id, metadata, MAX_METADATA_BYTES)
-        metadata = with_manifest(metadata, manifest)
+        lost = find_lost(metadata.artifacts, manifest.artifacts)
+        known = {one.path for one in metadata.failures}.union(resolved)
+        failures = [*metadata.failures, *(one for one in lost if one.path not in known)]
+        metadata = with_manifest(metadata.model_copy(update={"failures": failures}), manifest)
         left = [
             one for one in metadata.unfinished_uploads if one.more or _missing(store, metadata, one)
         ]

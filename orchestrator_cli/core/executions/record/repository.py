@@ -230,11 +230,11 @@ def record_upload_result(
     def change(metadata: ExecutionMetadata) -> ExecutionMetadata:
         kept = [item for item in metadata.failures if item.path not in resolved | failed.keys()]
         failures = kept + [Failure(path=path, error=error) for path, error in failed.items()]
-        updated = metadata.model_copy(update={"failures": _truncate_failures(failures)})
+        updated = metadata.model_copy(update={"failures": failures})
         if ended:
             marks = [one.model_dump(mode="json") for one in updated.unfinished_uploads]
             updated = _with_marks(updated, without_marks(marks, ended))
-        return with_files(store, updated, tree_is_stored)
+        return _with_fewer_failures(with_files(store, updated, tree_is_stored, resolved))
 
     return update_metadata(store, execution_id, change)
 
@@ -256,9 +256,13 @@ def _with_marks(metadata: ExecutionMetadata, marks: list[Any]) -> ExecutionMetad
     return metadata.model_copy(update={"unfinished_uploads": uploads})
 
 
-def _truncate_failures(failures: list[Failure]) -> list[Failure]:
-    ends = itertools.accumulate(len(one.model_dump_json(indent=2)) + 32 for one in failures)
-    return failures[: sum(end <= _MAX_FAILURES_BYTES for end in ends)]
+def _with_fewer_failures(metadata: ExecutionMetadata) -> ExecutionMetadata:
+    """Return the record with as many failures as it has room for."""
+    ends = itertools.accumulate(
+        len(one.model_dump_json(indent=2)) + 32 for one in metadata.failures
+    )
+    kept = metadata.failures[: sum(end <= _MAX_FAILURES_BYTES for end in ends)]
+    return metadata.model_copy(update={"failures": kept})
 
 
 # --- finish ----------------------------------------------------------------------------------
@@ -293,6 +297,6 @@ def finish_execution(
                 "run": run or metadata.run,
             }
         )
-        return with_files(store, finished, tree_is_stored)
+        return _with_fewer_failures(with_files(store, finished, tree_is_stored))
 
     return update_metadata(store, execution_id, change)

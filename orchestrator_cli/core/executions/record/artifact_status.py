@@ -5,6 +5,7 @@ It must not know how a record is read or written.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 
 from orchestrator_cli.core.base.errors import OrchestratorError
@@ -23,6 +24,9 @@ from orchestrator_cli.core.executions.record.metadata import (
 from orchestrator_cli.core.executions.record.status_probe import MAX_METADATA_BYTES
 from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+
+# Leaves room for the rest of the record. What does not fit is told by the command alone.
+_MAX_FAILURES_BYTES = 64 * 1024
 
 
 def with_files(
@@ -47,7 +51,17 @@ def with_files(
             one for one in metadata.unfinished_uploads if one.more or _missing(store, metadata, one)
         ]
         metadata = metadata.model_copy(update={"unfinished_uploads": left})
+    metadata = _with_fewer_failures(metadata)
     return metadata.model_copy(update={"artifact_status": _artifact_status(store, metadata)})
+
+
+def _with_fewer_failures(metadata: ExecutionMetadata) -> ExecutionMetadata:
+    """Return the record with as many failures as it has room for."""
+    ends = itertools.accumulate(
+        len(one.model_dump_json(indent=2)) + 32 for one in metadata.failures
+    )
+    kept = metadata.failures[: sum(end <= _MAX_FAILURES_BYTES for end in ends)]
+    return metadata.model_copy(update={"failures": kept})
 
 
 def is_tree_stored(metadata: ExecutionMetadata) -> bool:

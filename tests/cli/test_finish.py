@@ -411,3 +411,33 @@ def test_the_result_must_be_given(cli: RunCommand, bucket: str, execution: str) 
     result = cli("finish", execution).expect(2)
     assert "missing option '--result'" in result.err
     assert "'maybe' is not one of" in cli("finish", execution, "--result", "maybe").expect(2).err
+
+
+@pytest.mark.parametrize("harm", ["removed", "overwritten"])
+def test_what_somebody_takes_from_a_finished_execution_is_on_record_until_it_is_stored_again(
+    harm: str, cli: RunCommand, s3: S3Client, bucket: str, make_tree: MakeTree
+) -> None:
+    """A record is written anew from what is there; what was there before must not be forgotten."""
+    tree = make_tree({"a.txt": "a", "b.txt": "b"})
+    execution_id = cli("new").ok().out.strip()
+    cli("upload", execution_id, tree).ok()
+    cli("finish", execution_id, "--result", "pass").ok()
+    key = f"executions/{execution_id}/artifacts/custom/a.txt"
+    if harm == "removed":
+        s3.delete_object(Bucket=bucket, Key=key)
+    else:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"another's")
+    cli("finish", execution_id, "--result", "pass").ok()
+    record = read_record(s3, bucket, execution_id)
+    assert record["artifact_status"] == "artifact_error"
+    (failure,) = record["failures"]
+    assert failure["path"] == "artifacts/custom/a.txt"
+    assert failure["error"] == f"it was stored, and somebody has {harm} it since"
+    (line,) = bucket_contents(s3, bucket, "history/").values()
+    assert json.loads(line)["failure_count"] == 1
+    if harm == "overwritten":
+        cli("upload", execution_id, tree).expect(6)
+        s3.delete_object(Bucket=bucket, Key=key)
+    cli("upload", execution_id, tree).ok()
+    record = read_record(s3, bucket, execution_id)
+    assert (record["artifact_status"], record["failures"]) == ("complete", [])

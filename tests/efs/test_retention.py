@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from orchestrator_cli.core.efs.planner import is_due
 from orchestrator_cli.core.efs.rules import SyncRules
-from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions
+from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions, plan_execution
 from orchestrator_cli.core.efs.unchanged_cache import Remaining, UnchangedCache
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from tests.conftest import RunCommand
 from tests.support.bench_tree import DAY, BenchTree
 
@@ -43,6 +46,26 @@ def test_a_file_that_is_moved_into_place_begins_anew(
     aside.rename(raw / "a.txt")
     cli(*tree.arguments).ok()
     assert (raw / "a.txt").exists()
+
+
+@pytest.mark.parametrize("moved", ["raw/deep", "raw", "."])
+def test_a_file_whose_directory_is_moved_into_place_begins_anew(
+    moved: str, tree: BenchTree
+) -> None:
+    written = tree.write("raw/deep/er/a.txt").stat().st_ctime
+    directory = tree.directory() / moved
+    while time.time() < written + 0.02:
+        pass
+    directory.rename(tree.root / "aside")
+    (tree.root / "aside").rename(directory)
+    (execution,) = list_bench_executions(tree.root)
+    assert isinstance(execution, BenchExecution)
+    (item,) = plan_execution(execution)
+    assert isinstance(item, PlannedFile)
+    retain = timedelta(milliseconds=10)
+    placed = datetime.fromtimestamp(directory.stat().st_ctime, UTC)
+    assert not is_due(item, SyncRules(retain=retain), placed + retain / 2)
+    assert is_due(item, SyncRules(retain=retain), placed + retain * 2)
 
 
 @pytest.mark.parametrize("name", ["temp/copied", "temp/deep/copied"])

@@ -117,7 +117,7 @@ def check_truth(place: Place, stores: Stores, operation: str, harm: str) -> None
     lines = {one["path"]: one for one in result.json_lines() if "outcome" in one}
     assert lines[stores.path]["outcome"] == "failed", what
     assert lines[stores.path]["exit_code"] == code, what
-    if operation == "CompleteMultipartUpload":
+    if operation == "CompleteMultipartUpload" and not stores.on_prem:
         line = lines[stores.path]
         assert line["sent_bytes"] + line["resumed_bytes"] == len(stores.content), what
     assert {path: lines[path]["outcome"] for path in others} == dict.fromkeys(others, "created")

@@ -14,6 +14,7 @@ from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
     RunnerType,
+    Status,
     build_metadata,
 )
 from orchestrator_cli.core.executions.record.repository import (
@@ -121,8 +122,11 @@ class Recorder:
         awaited = is_whole and metadata.artifact_status is not ArtifactStatus.COMPLETE
         if failed or resolved or current.created or awaited:
             execution_id = current.execution.execution_id
-            record_upload_result(
+            written = record_upload_result(
                 self._store, execution_id, failed, resolved, tree_is_stored=is_whole
+            )
+            current.ended_meanwhile = (
+                written.status is Status.COMPLETED and not current.is_recorded_finished
             )
 
     def _read(self, current: SyncPass) -> ExecutionMetadata:

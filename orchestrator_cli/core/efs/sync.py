@@ -107,7 +107,7 @@ class EfsSync:
             # Only now their bytes were compared: what is stored is not what is here.
             self._recorder.record(current, self._now(), is_whole=False, has_seen_all=False)
         conflicts = self.summary.conflicts - conflicts
-        to_do = self.summary.unfinished - before - conflicts
+        to_do = self.summary.unfinished - before - conflicts + current.ended_meanwhile
         return Remaining(to_do, conflicts, is_finished)
 
     def _begin(self, execution: BenchExecution) -> SyncPass:

@@ -36,6 +36,8 @@ class SyncPass:
     created: int = 0
     # As it was when the pass began; None for an execution that was not there.
     metadata: ExecutionMetadata | None = None
+    # Whether the record has said since that the test is over: then the tree may have changed, too.
+    ended_meanwhile: bool = False
     # What the bench itself says, None where it says nothing.
     declared: BenchRecord | None = None
     # The directories that the pass has removed files from.

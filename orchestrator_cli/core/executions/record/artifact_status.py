@@ -5,9 +5,16 @@ It must not know how a record is read or written.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection
+
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.executions.keys import artifact_key, execution_prefix, parse_artifact_key
-from orchestrator_cli.core.executions.record.manifest import build_manifest, with_manifest
+from orchestrator_cli.core.executions.record.manifest import (
+    build_manifest,
+    find_lost,
+    with_manifest,
+)
 from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
@@ -18,21 +25,43 @@ from orchestrator_cli.core.executions.record.status_probe import MAX_METADATA_BY
 from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
+# Leaves room for the rest of the record. What does not fit is told by the command alone.
+_MAX_FAILURES_BYTES = 64 * 1024
+
 
 def with_files(
-    store: ArtifactStore, metadata: ExecutionMetadata, tree_is_stored: bool
+    store: ArtifactStore,
+    metadata: ExecutionMetadata,
+    tree_is_stored: bool,
+    resolved: Collection[str] = (),
 ) -> ExecutionMetadata:
-    """Return the record with what is stored now, and with the status that follows from it."""
+    """Return the record with what is stored now, and with the status that follows from it.
+
+    Files that an earlier manifest has otherwise are failures, unless they are `resolved`.
+    """
     whole = is_tree_stored(metadata) or (tree_is_stored and metadata.is_onprem)
     metadata = metadata.model_copy(update={"tree_stored": whole})
     if metadata.status is Status.COMPLETED:
         manifest = build_manifest(store, metadata.execution_id, metadata, MAX_METADATA_BYTES)
-        metadata = with_manifest(metadata, manifest)
+        lost = find_lost(metadata.artifacts, manifest.artifacts)
+        known = {one.path for one in metadata.failures}.union(resolved)
+        failures = [*metadata.failures, *(one for one in lost if one.path not in known)]
+        metadata = with_manifest(metadata.model_copy(update={"failures": failures}), manifest)
         left = [
             one for one in metadata.unfinished_uploads if one.more or _missing(store, metadata, one)
         ]
         metadata = metadata.model_copy(update={"unfinished_uploads": left})
+    metadata = _with_fewer_failures(metadata)
     return metadata.model_copy(update={"artifact_status": _artifact_status(store, metadata)})
+
+
+def _with_fewer_failures(metadata: ExecutionMetadata) -> ExecutionMetadata:
+    """Return the record with as many failures as it has room for."""
+    ends = itertools.accumulate(
+        len(one.model_dump_json(indent=2)) + 32 for one in metadata.failures
+    )
+    kept = metadata.failures[: sum(end <= _MAX_FAILURES_BYTES for end in ends)]
+    return metadata.model_copy(update={"failures": kept})
 
 
 def is_tree_stored(metadata: ExecutionMetadata) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from orchestrator_cli.core.executions.listings.executions import list_files
-from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata
+from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata, Failure
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.compare import best_stored_checksum
 from orchestrator_cli.core.s3.operations.read import head_for_compare
@@ -16,6 +16,8 @@ from orchestrator_cli.core.s3.types import ObjectSummary
 
 # What a line has besides its path, at least.
 _LEAST_JSON_BYTES = 80
+_GONE = "it was stored, and somebody has removed it since"
+_REPLACED = "it was stored, and somebody has overwritten it since"
 
 
 class Manifest(NamedTuple):
@@ -81,6 +83,21 @@ def with_manifest(metadata: ExecutionMetadata, manifest: Manifest) -> ExecutionM
             "manifest_sha256": manifest.sha256,
         }
     )
+
+
+def find_lost(before: list[Artifact] | None, now: list[Artifact] | None) -> list[Failure]:
+    """Return which files of an earlier manifest somebody has removed or overwritten since.
+
+    None where a manifest was too long to be kept: then nobody can tell.
+    """
+    if before is None or now is None:
+        return []
+    sizes = {one.path: one.size_bytes for one in now}
+    return [
+        Failure(path=one.path, error=_REPLACED if one.path in sizes else _GONE)
+        for one in before
+        if sizes.get(one.path) != one.size_bytes
+    ]
 
 
 # What the digest is over where S3 holds no checksum of a file.

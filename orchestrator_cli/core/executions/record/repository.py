@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -41,8 +40,6 @@ from orchestrator_cli.core.s3.operations.read import get_object
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import PutOutcome
 
-# Leaves room for the rest of the record. What does not fit is told by the command alone.
-_MAX_FAILURES_BYTES = 64 * 1024
 _SWAP_ATTEMPTS = 32
 _IDENTITY_FIELDS = ("reservation_id", "runner_type", "bench_id", "test_suite")
 
@@ -230,11 +227,11 @@ def record_upload_result(
     def change(metadata: ExecutionMetadata) -> ExecutionMetadata:
         kept = [item for item in metadata.failures if item.path not in resolved | failed.keys()]
         failures = kept + [Failure(path=path, error=error) for path, error in failed.items()]
-        updated = metadata.model_copy(update={"failures": _truncate_failures(failures)})
+        updated = metadata.model_copy(update={"failures": failures})
         if ended:
             marks = [one.model_dump(mode="json") for one in updated.unfinished_uploads]
             updated = _with_marks(updated, without_marks(marks, ended))
-        return with_files(store, updated, tree_is_stored)
+        return with_files(store, updated, tree_is_stored, resolved)
 
     return update_metadata(store, execution_id, change)
 
@@ -254,11 +251,6 @@ def record_tree_growing(store: ArtifactStore, execution_id: str) -> ExecutionMet
 def _with_marks(metadata: ExecutionMetadata, marks: list[Any]) -> ExecutionMetadata:
     uploads = [UnfinishedUpload.model_validate(one) for one in marks]
     return metadata.model_copy(update={"unfinished_uploads": uploads})
-
-
-def _truncate_failures(failures: list[Failure]) -> list[Failure]:
-    ends = itertools.accumulate(len(one.model_dump_json(indent=2)) + 32 for one in failures)
-    return failures[: sum(end <= _MAX_FAILURES_BYTES for end in ends)]
 
 
 # --- finish ----------------------------------------------------------------------------------

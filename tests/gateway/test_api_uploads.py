@@ -313,7 +313,11 @@ def test_only_its_own_version_can_be_taken_back(
     own = s3.put_object(Bucket=bucket, Key=key, Body=DATA, Metadata={"receipt-sha256": recorded})
     third = s3.put_object(Bucket=bucket, Key=key, Body=b"of a third")["VersionId"]
     asked = {"path": "a.txt", "receipt": put["receipt"]}
-    for version_id in (first, third):
+    # As whoever may write to the bucket can have it.
+    receipt = {"x-amz-meta-receipt-sha256": "\u00e9", "content-type": "text/plain"}
+    url = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": key})
+    other = urllib3.request("PUT", url, body=b"x", headers=receipt).headers["x-amz-version-id"]
+    for version_id in (first, third, other):
         problem(ask(asked | {"version_id": version_id}, "/resolve"), 400, "usage")
     # What anybody who may read the object sees of it is no receipt.
     forged = asked | {"receipt": recorded, "version_id": own["VersionId"]}
@@ -321,7 +325,7 @@ def test_only_its_own_version_can_be_taken_back(
     mine = ask(asked | {"version_id": own["VersionId"]}, "/resolve").json()
     assert mine == {"withdrawn": True}
     left = s3.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
-    assert {one["VersionId"] for one in left} == {first, third}
+    assert {one["VersionId"] for one in left} == {first, third, other}
     for one in s3.list_object_versions(Bucket=bucket)["Versions"]:
         s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
 

@@ -30,6 +30,8 @@ _ERRORS: dict[str, type[OrchestratorError]] = {
     "busy": UnavailableError,
     "timeout": UnavailableError,
 }
+# What comes of a value of another type, or of a number without end.
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 # Their details need no more words.
 _WHOLE_STORIES = frozenset({"not-found", "archived"})
 _CAN_PASS = frozenset({"unavailable", "busy", "timeout"})
@@ -88,7 +90,7 @@ def ask(request: ServerRequest, parse: Callable[[Any], T]) -> Operation[T]:
     record = yield request
     try:
         return parse(record)
-    except (LookupError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise incompatible_server() from error
 
 

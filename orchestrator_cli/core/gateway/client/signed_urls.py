@@ -32,9 +32,9 @@ class SignedUrl:
         try:
             seconds = int(fields["X-Amz-Expires"][0])
             signed_at = datetime.strptime(fields["X-Amz-Date"][0] + "+0000", "%Y%m%dT%H%M%SZ%z")
-        except KeyError as error:
+            expires_at = signed_at + timedelta(seconds=seconds)
+        except (KeyError, OverflowError) as error:
             raise ValueError("not a presigned URL") from error
-        expires_at = signed_at + timedelta(seconds=seconds)
         return cls(url, UrlExpiry(seconds, expires_at, False, is_certain))
 
 

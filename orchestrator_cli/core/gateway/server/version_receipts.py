@@ -52,7 +52,7 @@ class VersionReceipts:
         head = self._clients.run(_head_version(key, version_id))
         recorded = head.metadata.get(_METADATA, "")
         is_recent = self._now() - head.last_modified < _GOOD_FOR
-        if not is_recent or not hmac.compare_digest(recorded, _hash(receipt)):
+        if not is_recent or not hmac.compare_digest(recorded.encode(), _hash(receipt).encode()):
             raise UsageError(f"{printable(key)}: the receipt is not that of this version")
 
     def _is_versioned(self) -> bool:

@@ -51,6 +51,7 @@ ID = make_id()
             "invalid value for '--label': 'a:b' is not",
             "write --label K=V",
         ),
+        ("ls --suite ok --result=ok", "invalid value for '--result'", "--suite ok --result=pass`"),
         ("run", "missing CMD; write it after --", "`orchestrator run --suite smoke "),
         ("logs ID a b", "one NAME at a time, and none with --all-logs", "--all-logs alone prints"),
         ("-q -v ls", "--quiet and --verbose exclude each other", "leave out one of them"),

@@ -140,5 +140,5 @@ def test_what_benches_left_is_told_as_specified(
 
 def test_what_has_no_json_has_no_schema(cli: RunCommand) -> None:
     refused = cli("schema", "logs").expect(2)
-    assert refused.err.startswith("error: 'logs' is no command that has --json\nhint: these have: ")
+    assert refused.err.startswith("error: 'logs' is not a command with --json\nhint: these have: ")
     assert json.loads(cli("schema", "lifecycle", "plan").ok().out)["title"].endswith("--json")

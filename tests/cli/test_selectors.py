@@ -106,7 +106,7 @@ def test_a_url_and_an_id_with_a_slash_cost_no_listing(
         ("@latest:label.branch", 2, "a label is KEY=VALUE"),
         ("s3://elsewhere/executions/01JABCDEFGHJKMNPQRSTVWXYZ0/", 2, "--bucket elsewhere"),
         ("s3://elsewhere/other/01JABCDEFGHJKMNPQRSTVWXYZ0/", 2, "not the URL of an execution"),
-        ("@latest:result=failed", 2, "write pass, fail, error"),
+        ("@latest:result=failed", 2, "result is one of pass, fail, error"),
         ("@newest", 2, "not an execution id"),
         ("7", 4, "no execution id starts with 7 in s3://"),
         ("01", 2, "give more of the ID"),

@@ -330,7 +330,7 @@ def test_segment_of_nobody_known_turns_live_off(bench: Bench, s3: S3Client, buck
     s3.put_object(Bucket=bucket, Key=live_segment_key(ID, OUT, 0), Body=b"foreign")
     bench.append(b"mine\n")
     assert bench.writer.step() is None
-    assert "is no segment of a live log" in bench.notes[0]
+    assert "is not a segment of a live log" in bench.notes[0]
 
 
 def test_heartbeat_that_was_removed_is_made_again(bench: Bench, s3: S3Client, bucket: str) -> None:

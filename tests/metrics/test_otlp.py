@@ -169,13 +169,16 @@ def test_a_watch_can_send_all_since_it_began(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Answer(200, {"Content-Type": PROTOBUF}, b"\xff\xff"), "answered what is no OTLP"),
+        (
+            Answer(200, {"Content-Type": PROTOBUF}, b"\xff\xff"),
+            "answered something that is not OTLP",
+        ),
         # As OTLP goes, with a text of 100,000 bytes; what is longer is not read to its end.
         (
             Answer(
                 200, {"Content-Type": PROTOBUF}, b"\n\xa4\x8d\x06\x12\xa0\x8d\x06" + b"x" * 10**5
             ),
-            "answered what is no OTLP",
+            "answered something that is not OTLP",
         ),
         (rejecting(1234), "rejected 1,234 values; its log says why"),
     ],

@@ -396,14 +396,14 @@ def test_an_unknown_region_takes_the_reference_with_a_warning(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "is no price table"),
-        ("[]", "is no price table"),
+        ("{", "is not a price table"),
+        ("[]", "is not a price table"),
         ('{"date": "x", "source": "y", "regions": {}}', "regions is empty"),
         ('{"date": "x", "regions": {"r": {"storage_per_gib_month": {}}}}', "is missing"),
         ('{"date": "x", "source": "y", "regions": {"r": {"put": 1}}}', "unknown: put"),
         (JSON.replace("0.125", '"-1"'), "-1 is not a price"),
         (JSON.replace("0.125", '"NaN"'), "NaN is not a price"),
-        (JSON.replace("0.125", '"much"'), "is no price table"),
+        (JSON.replace("0.125", '"much"'), "is not a price table"),
         (JSON.replace('"STANDARD": 1, ', ""), "storage_per_gib_month.STANDARD is missing"),
     ],
 )

@@ -116,7 +116,7 @@ def _refuse_local_paths(text: str, patterns: tuple[str, ...], directory: Path | 
     if local is None or directory is not None:
         return
     raise HintedUsageError(
-        f"{local!r} is no path of an execution.",
+        f"{local!r} is not a path in an execution.",
         f"try `{shlex.join(['orchestrator', 'download', text, '-o', local])}`",
     )
 

@@ -36,5 +36,5 @@ def schema(app: App, words: tuple[str, ...]) -> None:
     name = " ".join(words)
     if name not in OUTPUTS:
         known = ", ".join(OUTPUTS)
-        raise UsageError(f"{name!r} is no command that has --json", hint=f"these have: {known}")
+        raise UsageError(f"{name!r} is not a command with --json", hint=f"these have: {known}")
     app.output.line(json.dumps(render_schema(name), indent=2))

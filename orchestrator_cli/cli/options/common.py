@@ -82,7 +82,7 @@ def confirm(question: str, yes: bool) -> None:
     stdin: TextIO | None = sys.stdin
     if stdin is None or not stdin.isatty():
         hint = "--yes does it without asking"
-        raise UsageError("nobody can be asked: standard input is no terminal", hint=hint)
+        raise UsageError("nobody can be asked: standard input is not a terminal", hint=hint)
     if not click.confirm(question, err=True):
         raise InterruptedByUser("not confirmed")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -42,7 +42,7 @@ def usage_hint(error: click.ClickException, arguments: Sequence[str]) -> str:
     elif isinstance(error, click.MissingParameter):
         hint = _for_missing(error, context, arguments)
     elif isinstance(error, click.BadParameter):
-        hint = _with_known_values(arguments)
+        hint = _with_known_value(error.param, arguments)
     return hint or _example(error, context) or f"see `{context.command_path} --help`"
 
 
@@ -150,16 +150,26 @@ def _is_choice(option: click.Option, word: str) -> bool:
     return isinstance(option.type, click.Choice) and word in option.type.choices
 
 
-def _with_known_values(arguments: Sequence[str]) -> str | None:
-    """Return the line with the words for results that this program has."""
-    names = [word.partition("=") for word in arguments]
-    words = [
-        VALUE_HABITS.get(name.lower(), name) + sign + VALUE_HABITS.get(value.lower(), value)
-        if name == "--result" or not sign
-        else word
-        for word, (name, sign, value) in zip(arguments, names, strict=True)
+def _with_known_value(param: click.Parameter | None, arguments: Sequence[str]) -> str | None:
+    """Return the line with the word for a result that this program has."""
+    if not isinstance(param, click.Option):
+        return None
+    known = [
+        (at, sign, VALUE_HABITS.get(value.lower(), ""))
+        for at, (name, sign, value) in enumerate(_with_values(arguments))
+        if name in param.opts and _is_choice(param, VALUE_HABITS.get(value.lower(), ""))
     ]
-    return try_line(words) if words != list(arguments) else None
+    words = list(arguments)
+    for at, sign, value in known:
+        words[at if sign else at + 1] = f"{param.opts[0]}={value}" if sign else value
+    return try_line(words) if known else None
+
+
+def _with_values(words: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield each word as an option, the sign in it, and the value in it or behind it."""
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        name, sign, value = word.partition("=")
+        yield name, sign, value if sign else after
 
 
 def _example(error: click.ClickException, context: click.Context) -> str | None:

@@ -112,13 +112,13 @@ def _check_values(values: dict[str, set[str]]) -> None:
     from orchestrator_cli.core.executions.record.metadata import ArtifactStatus, Result, RunnerType
 
     known: dict[str, type[StrEnum]] = {
-        "results": Result,
-        "runner_types": RunnerType,
-        "artifact_statuses": ArtifactStatus,
+        "result": Result,
+        "runner-type": RunnerType,
+        "artifact-status": ArtifactStatus,
     }
-    for field in values.keys() & known:
-        for value in sorted(values[field].difference(known[field])):
+    for name, choices in known.items():
+        for value in sorted(values.get(_FIELDS[name], set()).difference(choices)):
             raise UsageError(
-                f"{printable(value)!r} does not choose an execution",
-                hint=f"write {', '.join(known[field])}",
+                f"no execution has {name}={printable(value)}",
+                hint=f"{name} is one of {', '.join(choices)}",
             )

@@ -75,7 +75,7 @@ class Segment:
 def _text(fields: Mapping[str, str], name: str, form: re.Pattern[str], where: str) -> str:
     text = fields.get(name, "")
     if form.fullmatch(text) is None:
-        raise IntegrityError(f"{where} is no segment of a live log: its {name} is not valid")
+        raise IntegrityError(f"{where} is not a segment of a live log: its {name} is not valid")
     return text
 
 

@@ -270,7 +270,7 @@ def _check_rejected(content: bytes, what: str) -> None:
     try:
         response.ParseFromString(content)
     except DecodeError as error:
-        raise UnavailableError(f"{what}: answered what is no OTLP") from error
+        raise UnavailableError(f"{what}: answered something that is not OTLP") from error
     rejected = response.partial_success.rejected_data_points
     if rejected:
         raise PartialSuccess(f"{what}: rejected {rejected:,} values; its log says why")

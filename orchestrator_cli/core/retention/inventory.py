@@ -150,7 +150,7 @@ def parse_manifest(content: bytes) -> Manifest:
         bucket = str(record["sourceBucket"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
         raise UsageError(
-            "this is no manifest of an S3 Inventory", hint="name its manifest.json"
+            "this is not the manifest of an S3 Inventory", hint="name its manifest.json"
         ) from error
     if file_format not in ("CSV", "Parquet"):
         raise UsageError(

@@ -112,7 +112,7 @@ def price_retrieval(
 
 def _invalid(path: Path, why: str) -> UsageError:
     return UsageError(
-        f"{printable(path)} is no price table: {printable(why)}",
+        f"{printable(path)} is not a price table: {printable(why)}",
         hint="man orchestrator-cost shows the form",
     )
 

@@ -51,7 +51,9 @@ class BucketDemands(NamedTuple):
         if self.expected_owner is not None and not re.fullmatch(_OWNER, self.expected_owner):
             raise UsageError(f"{printable(self.expected_owner)!r} is not an account of 12 digits")
         if self.storage_class is not None and self.storage_class not in STORAGE_CLASSES:
-            raise UsageError(f"{printable(self.storage_class)!r} is no storage class to write to")
+            raise UsageError(
+                f"{printable(self.storage_class)!r} is not a storage class that can be written"
+            )
         if len(dict(self.tags)) < len(self.tags) or len(self.tags) > _MOST_TAGS:
             raise UsageError(f"an object has {_MOST_TAGS} tags at most, each with one value")
         for key, value in self.tags:

@@ -9,7 +9,7 @@ import contextlib
 import re
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 _DEFAULT_WINDOW = timedelta(days=1)
-_LOGS_AT_ONCE = 32
 _LOG_NAMES = ("stdout", "stderr", "runner", "bench")
 _INVERTED = re.compile(r"-[a-zA-Z]*v[a-zA-Z]*|--invert-match")
 
@@ -158,7 +157,7 @@ def _search(logs: Iterator[Log], query: _Query, printer: Printer, failures: Fail
     from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.transfer.download.log_reader import work_in_order
 
-    with contextlib.closing(work_in_order(logs, query.run, _LOGS_AT_ONCE)) as searched:
+    with contextlib.closing(work_in_order(query.store, logs, query.run)) as searched:
         for log, parts in searched:
             try:
                 for part in parts:
@@ -232,12 +231,12 @@ class _Query:
     context: Context
     mode: str
 
-    def run(self, log: Log) -> Iterator[Sequence[LogLine] | int]:
+    def run(
+        self, log: Log, blocks: Iterable[bytes | memoryview]
+    ) -> Iterator[Sequence[LogLine] | int]:
         """Yield the lines that match and their context in batches, or how many match."""
         from orchestrator_cli.core.executions.logs.search import count_matches, search_log
-        from orchestrator_cli.core.transfer.download.log_reader import read_log
 
-        blocks = read_log(self.store, log.stored)
         if self.mode == "count":
             yield count_matches(blocks, self.pattern)
         elif self.mode == "list":

@@ -103,7 +103,9 @@ def ls(
     from orchestrator_cli.core.transfer.download.source import ExecutionWindow
 
     if arguments and "=" in arguments[0] and not arguments[0].startswith("@"):
-        raise HintedUsageError(f"{arguments[0]!r} is no ID.", f"a label: --label {arguments[0]}")
+        raise HintedUsageError(
+            f"not an execution id: {arguments[0]!r}.", f"a label: --label {arguments[0]}"
+        )
     style = _style(null=null, json=as_json, tree=tree)
     arguments = _without_bucket(split_path(arguments), app.settings.bucket)
     if arguments:

@@ -130,5 +130,5 @@ def _path_of(key: str) -> str:
 def _check_token(text: str) -> str:
     # It becomes a header.
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise UsageError("the token is no token: it has characters that none has")
+        raise UsageError("the token has characters that no token has")
     return text

@@ -97,7 +97,7 @@ def _parse_expiration(text: str | None) -> datetime | None:
         if expires_at.tzinfo is not None:
             return expires_at.astimezone(UTC)
     raise UsageError(
-        f"AWS_CREDENTIAL_EXPIRATION: {printable(text)!r} is no time",
+        f"AWS_CREDENTIAL_EXPIRATION: {printable(text)!r} is not a time",
         hint="it is like 2026-01-31T09:00:00Z; unset it where the end is not known",
         is_fatal=True,
     )

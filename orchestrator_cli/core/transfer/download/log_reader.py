@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 from orchestrator_cli.core.base.cancellation import bind_token, current_token
-from orchestrator_cli.core.base.errors import UnavailableError
+from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.operations.read import get_object
+from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.s3.types import ObjectSummary
 
-Item = TypeVar("Item")
+
+class StoredLog(Protocol):
+    """A log of an execution, as a listing has it."""
+
+    @property
+    def stored(self) -> ObjectSummary:
+        """The object that it is."""
+        ...
+
+
+Item = TypeVar("Item", bound=StoredLog)
 Part = TypeVar("Part")
 
 READ_BYTES = MIB
+# So many are held in memory at once as the loop has in flight.
+_SMALL_BYTES = 96 * 1024
+_LARGE_LOGS_AT_ONCE = 32
 # How long a thread that has to wait for its reader does not look whether it is still wanted.
 _POLL_SECONDS = 0.2
 
@@ -43,32 +57,42 @@ def read_log(store: ObjectReader, log: ObjectSummary) -> Iterator[bytes | memory
 
 
 def work_in_order(
-    items: Iterable[Item], work: Callable[[Item], Iterator[Part]], at_once: int
+    store: ObjectReader,
+    logs: Iterable[Item],
+    work: Callable[[Item, Iterable[bytes | memoryview]], Iterator[Part]],
 ) -> Generator[tuple[Item, Iterator[Part]], None, None]:
-    """Yield each item with the parts that work makes of it, in order; several are worked on.
+    """Yield each log with the parts that work makes of its bytes, in order.
 
-    Of an item whose turn has not come, one part is made ahead. The parts of an item must be taken
-    before the next item; what work raises of OrchestratorError is raised there.
+    Small logs are fetched many at once on one loop. Of larger ones several are worked on in
+    threads, and one part is made ahead. The parts of a log must be taken before the next log; what
+    reading it raises of OrchestratorError is raised there.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     cancelled = threading.Event()
-    executor = ThreadPoolExecutor(at_once, "logs", partial(bind_token, current_token()))
-    waiting: deque[tuple[Item, _Parts[Part]]] = deque()
+    bind = partial(bind_token, current_token())
+    executor = ThreadPoolExecutor(_LARGE_LOGS_AT_ONCE, "logs", bind)
+
+    def begin(log: Item) -> Operation[tuple[Item, Iterator[Part]]]:
+        if log.stored.size_bytes <= _SMALL_BYTES:
+            try:
+                stored = yield from get_object(log.stored.key)
+            except OrchestratorError as error:
+                return log, map(_raise, [error])
+            return log, work(log, [stored.content])
+        parts: _Parts[Part] = _Parts(cancelled)
+        executor.submit(parts.make, lambda: work(log, read_log(store, log.stored)))
+        return log, parts.take()
+
     try:
-        for item in items:
-            parts: _Parts[Part] = _Parts(cancelled)
-            executor.submit(parts.make, partial(work, item))
-            waiting.append((item, parts))
-            if len(waiting) > at_once:
-                first, made = waiting.popleft()
-                yield first, made.take()
-        while waiting:
-            first, made = waiting.popleft()
-            yield first, made.take()
+        yield from store.map_operations(map(begin, logs))
     finally:
         cancelled.set()
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _raise(error: OrchestratorError) -> NoReturn:
+    raise error
 
 
 class _Parts(Generic[Part]):

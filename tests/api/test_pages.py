@@ -125,10 +125,11 @@ def test_the_list_is_bounded_filtered_and_in_the_address(
     assert "<script>" not in page
     assert "7*7" in page
     recorder.clear()
-    found, address, pages = [], "/ui/?result=fail&suite=&bench=&since=1d", 0
+    found, address, pages = [], "/ui/?result=fail,error&suite=&bench=&since=1d", 0
     while address:
         page = server.get(address).data.decode()
         assert 'value="1d"' in page
+        assert 'value="fail,error" selected>fail or error<' in page
         found += rows_of(page)
         older = re.search(r'href="\./(\?[^"]*cursor[^"]*)"', page)
         address = f"/ui/{html.unescape(older[1])}" if older else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 
 from orchestrator_cli.api.guard.auth import Token
 from orchestrator_cli.core.base.errors import UsageError
@@ -30,6 +31,8 @@ from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 
 _MAX_RECORDED_CHARACTERS = 4096
+# Whoever stores a log sends its index right behind it.
+_INDEXED_WITHIN = timedelta(days=1)
 
 
 class ForbiddenError(Exception):
@@ -132,10 +135,14 @@ class UploadService:
     ) -> messages.IndexResponse:
         """Keep the index of a log that is stored, unless there is one.
 
-        Nobody can tell from it alone whether it is right, so it is of this log only, and what
-        somebody with credentials has made is not replaced. Raises NotFoundError.
+        Nobody can tell from it alone whether it is right. So it is of this log only, whoever has
+        not just stored that has no part in it, and what is there stays. Raises NotFoundError.
         """
         log = find_log(self.store, self.check(text, token), log_name(f"logs/{name}.log") or name)
+        if self.puts.now() - log.last_modified > _INDEXED_WITHIN:
+            raise UsageError(
+                "the log was stored over a day ago", hint="`orchestrator index` makes its index"
+            )
         index = parse_index(content, log.size_bytes, log.etag.strip('"'))
         if index is None:
             raise UsageError("this is not the index of the log as it is stored")

@@ -125,10 +125,11 @@ def test_the_list_is_bounded_filtered_and_in_the_address(
     assert "<script>" not in page
     assert "7*7" in page
     recorder.clear()
-    found, address, pages = [], "/ui/?result=fail&suite=&bench=&since=1d", 0
+    found, address, pages = [], "/ui/?result=fail,error&suite=&bench=&since=1d", 0
     while address:
         page = server.get(address).data.decode()
         assert 'value="1d"' in page
+        assert 'value="fail,error" selected>fail or error<' in page
         found += rows_of(page)
         older = re.search(r'href="\./(\?[^"]*cursor[^"]*)"', page)
         address = f"/ui/{html.unescape(older[1])}" if older else ""
@@ -228,7 +229,7 @@ def test_stored_files_are_shown_without_any_right(
 
 
 def test_lines_searches_and_errors_of_a_log(
-    serve: Serve, cli: RunCommand, s3: S3Client, bucket: str
+    recorder: Proxy, serve: Serve, cli: RunCommand, s3: S3Client, bucket: str
 ) -> None:
     lines = [b"%06d\n" % number for number in range(1, 300_001)]
     lines[249_999] = "ERROR: \x1b[1mno ÄNSWER\x1b[0m <b>\n".encode()
@@ -268,7 +269,11 @@ def test_lines_searches_and_errors_of_a_log(
     assert (part.data, part.headers["x-log-line"]) == (b"ERROR", "249999")
     cli("index", execution_id).ok()
     other = serve()
+    other.get(f"{base}/bytes?length=0")
+    recorder.clear()
     assert other.get(f"{base}/lines?n=250001").json()["offset"] == hit["end"]
+    # An index leads there in one step.
+    assert recorder.operations() == {"GetObject": 1}
     assert other.get(f"{base}/bytes?offset=-7&length=7").headers["x-log-line"] == "299999"
 
 

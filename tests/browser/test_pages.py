@@ -113,10 +113,16 @@ def test_nothing_that_is_stored_runs_in_a_page(
     )
     server, tab = serve("--tokens", str(tokens.file)), new_tab()
     page = f"{server.url}/ui/executions/{execution_id}"
-    tab.open(page)
+    tab.open(f"{page}#files")
+    tab.page.get_by_label("Token").fill("orc_wrong")
+    tab.page.keyboard.press("Enter")
+    tab.page.get_by_role("alert").wait_for()
+    assert [told[-6:] for told in tab.seen.problems] == ["403 ()"]
+    tab.seen.problems.clear()
+    # What a link is about is not lost on the way.
     tab.page.get_by_label("Token").fill(tokens.read)
     tab.page.keyboard.press("Enter")
-    tab.page.wait_for_url(page)
+    tab.page.wait_for_url(f"{page}#files")
     tab.page.wait_for_load_state("networkidle")
     assert tab.page.locator(".gallery img").evaluate("(image) => image.naturalWidth") == 9
     tab.open(f"{page}?dir=artifacts/custom/")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator_cli.api.upload_service import UploadService
+from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.gateway.server.put_signer import PutSigner
+from orchestrator_cli.core.s3.bucket.presign import Presigner
 from tests.conftest import RunCommand
 from tests.support.benches import Bench
+from tests.support.engine import open_store
 from tests.support.executions import put_execution
 from tests.support.faults import Answer
 from tests.support.proxy import Proxy
@@ -142,6 +148,12 @@ def test_what_stores_a_log_indexes_it(
     assert derived(s3, bucket, sent) == known
     path = f"/executions/{sent}/uploads/index/stderr"
     assert bench.server.get(path, "PUT", body=right, headers=bench.bearer).status == 404
+    # Nor of one that was stored long ago, as by somebody else.
+    tomorrow = datetime.now(UTC) + timedelta(days=1, hours=1)
+    store = open_store(bucket)
+    late = UploadService(store, PutSigner(store, Presigner(store), lambda: tomorrow, 60))
+    with pytest.raises(UsageError, match="over a day ago"):
+        late.put_index(fed, None, "stdout", b"")
     # Who may not store it stores the log all the same.
     recorder.inject(Answer(403, "AccessDenied"), operation="PutObject", key="derived/", times=None)
     denied = cli("new").ok().out.strip()

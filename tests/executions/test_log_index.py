@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
-import itertools
 import json
 import random
 import sys
 import tracemalloc
 from collections.abc import Iterator
-from itertools import accumulate, islice
+from itertools import accumulate, count, islice
 from typing import Any
 
 import pytest
@@ -156,7 +155,7 @@ class _Dripping(io.RawIOBase):
 
 
 def test_each_mebibyte_is_noted_when_it_comes_and_not_when_it_is_read_again() -> None:
-    seconds = itertools.count()
+    seconds = count()
     arrivals = Arrivals(lambda: next(seconds))
     buffer = memoryview(bytearray(8 * MIB))
     stream = arrivals.watch(io.BufferedReader(_Dripping(5)))

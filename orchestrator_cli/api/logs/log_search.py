@@ -120,6 +120,13 @@ def _blocks(log: LogSource, start: int, size: int) -> Iterator[bytes | memoryvie
         start += len(part.data)
 
 
+def _nearest_first(log: LogSource, start: int, size: int) -> Iterator[bytes | memoryview]:
+    """Yield as `_blocks` does, but read no further ahead than points of an index are apart."""
+    first = log.read(start, MAX_READ_BYTES).data
+    yield first
+    yield from _blocks(log, start + len(first), size)
+
+
 def _shown(line: bytes) -> str:
     text = ESCAPE.sub(b"", line[: 4 * _MAX_TEXT_CHARACTERS]).decode("utf-8", "replace")
     return text.rstrip("\r\n")[:_MAX_TEXT_CHARACTERS]
@@ -134,7 +141,7 @@ def find_line(log: LogSource, line: int, look: Callable[[int], tuple[int, int]])
     size = log.read(start, 0).size_bytes
     if line == passed and start == 0:
         return 0
-    for block in _blocks(log, start, size):
+    for block in _nearest_first(log, start, size):
         content = bytes(block)
         count = content.count(b"\n")
         if passed + count < line:

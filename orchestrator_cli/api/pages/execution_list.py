@@ -94,6 +94,8 @@ def list_page(reads: ReadService, params: QueryParams) -> ExecutionList:
 def asked_for(params: QueryParams) -> dict[str, list[str]]:
     """Return what is asked for; a form sends its empty fields too."""
     named = {name: [text for text in params.getlist(name) if text] for name in params}
+    # A form has one value for several results.
+    named["result"] = [one for text in named.get("result", []) for one in text.split(",")]
     return {name: texts for name, texts in named.items() if texts and name in _LISTS | _TEXTS}
 
 

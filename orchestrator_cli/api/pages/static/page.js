@@ -94,8 +94,14 @@ async function lookFurther(table) {
   }
 }
 
+// The server never sees which lines a link means; a browser carries that through the form.
+function keepPlace(form) {
+  form.action = form.getAttribute("action") + location.hash;
+}
+
 localTimes(document);
 copying(document);
+document.querySelectorAll("form[data-login]").forEach(keepPlace);
 linkViewers(document);
 const table = document.getElementById("executions");
 if (table) {

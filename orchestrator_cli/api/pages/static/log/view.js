@@ -185,6 +185,8 @@ export class LogView {
 
   // Adds rows until there are enough on both sides, and takes away those that are far.
   async fill() {
+    // Nothing says yet where to begin.
+    if (!this.rows.length) return;
     const screen = () => this.lines.clientHeight * EDGE_SCREENS;
     const below = () => this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight;
     for (let tries = 0; tries < 20 && below() < screen(); tries += 1) {

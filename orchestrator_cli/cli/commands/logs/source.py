@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.core.base.errors import NotFoundError
-from orchestrator_cli.core.base.merging import merge
 from orchestrator_cli.core.executions.logs.finding import (
     StoredLogs,
     find_log,
@@ -95,6 +94,8 @@ class LogSource:
 
     def _render_together(self, view: LogView) -> Iterator[bytes]:
         """Yield what comes of all; one that ends by an error does not end the others."""
+        from orchestrator_cli.core.base.merging import merge
+
         failure: Exception | None = None
         # Made before there are threads that would each make one.
         _ = self.live

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -38,15 +37,14 @@ _OPTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SearchOptions:
+class SearchOptions(NamedTuple):
     """How a search is made, as it was asked for."""
 
     ignore_case: bool
     fixed_strings: bool
     before_lines: int
     after_lines: int
-    count: bool
+    counts: bool
 
     @property
     def is_default(self) -> bool:
@@ -79,7 +77,7 @@ def search_options(function: F) -> F:
             fixed_strings=given.pop("fixed_strings"),
             before_lines=around if before is None else before,
             after_lines=around if after is None else after,
-            count=given.pop("count"),
+            counts=given.pop("count"),
         )
         return function(*args, search=search, **given)
 

@@ -24,10 +24,8 @@ class GithubStep:
     _warnings: int = 0
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> GithubStep | None:
-        """Return the step, or None outside of GitHub Actions."""
-        if environment.get("GITHUB_ACTIONS") != "true":
-            return None
+    def of(cls, environment: Mapping[str, str]) -> GithubStep:
+        """Return the step that these variables are of."""
         summary = environment.get("GITHUB_STEP_SUMMARY")
         return cls(Path(summary) if summary else None)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import re
 import sys
@@ -14,7 +13,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.cli.environment import terminal_columns
-from orchestrator_cli.cli.output.github import GithubStep
 from orchestrator_cli.cli.output.hyperlinks import knows_links
 from orchestrator_cli.cli.output.progress import LineProgress, Progress, live_progress, tell
 from orchestrator_cli.cli.output.units import human_time, rfc3339
@@ -22,6 +20,8 @@ from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from orchestrator_cli.cli.output.github import GithubStep
 
 _FLUSHED_CHARACTERS = 8192
 RESULT_STYLES = {
@@ -33,7 +33,7 @@ RESULT_STYLES = {
 }
 # What JSON may leave as it is and a terminal would act on: C1 controls, line separators,
 # bidirectional overrides; and surrogates, which no encoding has.
-_JSON_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_JSON_ESCAPED = "[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 class Output:
@@ -47,7 +47,7 @@ class Output:
         self.lost_output = False
         self._unflushed = 0
         self._held: list[str] | None = None
-        self.github = GithubStep.of(environment)
+        self.github = _github_step(environment)
         # What the lines are about that come now; its group begins with the first of them.
         self._group: str | None = None
         self._group_is_open = False
@@ -65,8 +65,10 @@ class Output:
 
     def json(self, value: Any) -> None:
         """Print one JSON object on one line."""
+        import json
+
         text = json.dumps(value, ensure_ascii=not _is_utf8(sys.stdout), default=_json_default)
-        self.line(_JSON_ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+        self.line(re.sub(_JSON_ESCAPED, lambda found: f"\\u{ord(found[0]):04x}", text))
 
     def record(self, value: Any) -> None:
         """Print one JSON object about work that goes on although it cannot be printed any more."""
@@ -230,6 +232,14 @@ class Output:
         if self._environment.get("FORCE_COLOR"):
             return True
         return bool(stream.isatty()) and self._environment.get("TERM") != "dumb"
+
+
+def _github_step(environment: Mapping[str, str]) -> GithubStep | None:
+    if environment.get("GITHUB_ACTIONS") != "true":
+        return None
+    from orchestrator_cli.cli.output.github import GithubStep
+
+    return GithubStep.of(environment)
 
 
 def _styled(text: str, style: str) -> str:

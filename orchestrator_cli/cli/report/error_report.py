@@ -12,7 +12,6 @@ from click.exceptions import NoArgsIsHelpError
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.environment import debug_from_environment
-from orchestrator_cli.cli.report.usage_text import describe_usage_error
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
     InterruptedByUser,
@@ -32,7 +31,9 @@ def report_usage(error: click.ClickException, arguments: list[str]) -> int:
         for line in error.format_message().rstrip("\n").split("\n"):
             _say(line)
     else:
+        # Long tables of what people type instead.
         from orchestrator_cli.cli.report.usage_hint import usage_hint
+        from orchestrator_cli.cli.report.usage_text import describe_usage_error
 
         _say(f"error: {describe_usage_error(error)}")
         _say(f"hint: {without_secrets(usage_hint(error, arguments))}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,13 +18,14 @@ PATIENCE_SECONDS = 600.0
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 
-@dataclass(slots=True)
 class Progress:
     """How the requests fare that share a policy; on the policy's clock."""
 
-    succeeded_at: float = float("-inf")
-    asked_at: float | None = None
-    is_answered: bool = False
+    def __init__(self) -> None:
+        """Begin where nothing was asked."""
+        self.succeeded_at = float("-inf")
+        self.asked_at: float | None = None
+        self.is_answered = False
 
     def is_silent(self, now: float, seconds: float) -> bool:
         """Return True if the first request was sent so long ago, and none was answered since."""
@@ -108,7 +108,9 @@ class RetryPolicy:
 
     def jitter_seconds(self, at_least: float = 0) -> float:
         """Return how long `wait_a_moment` waits."""
-        return random.uniform(at_least, at_least + 1) * self.first_wait_seconds
+        from random import uniform
+
+        return uniform(at_least, at_least + 1) * self.first_wait_seconds
 
     def backoff_seconds(self, failures: int) -> float:
         """Return a random wait after so many failures: full jitter over an exponential backoff."""

@@ -11,7 +11,7 @@ from orchestrator_cli.core.base.text import printable
 LATEST = "@latest"
 URL_SCHEME = "s3://"
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-_ULID_PREFIX = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{0,25}")
+_ULID_PREFIX = r"[0-7][0-9A-HJKMNP-TV-Z]{0,25}"
 # An object's URL, a page of `serve` or a presigned URL, a key, or an id alone; then a path.
 _PLACE = (
     rf"(?P<where>(?:(?:{URL_SCHEME}[^/]+/|https?://.*/)?executions?/)?)"
@@ -42,7 +42,7 @@ def is_execution_id(text: str) -> bool:
 
 def is_execution_id_prefix(text: str) -> bool:
     """Return True if a canonical ULID can start with this text, upper or lower case."""
-    return _ULID_PREFIX.fullmatch(text.upper()) is not None
+    return re.fullmatch(_ULID_PREFIX, text.upper()) is not None
 
 
 def is_selector(text: str) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from orchestrator_cli.core.executions.content_type import content_type_of, is_active
-from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry
-from orchestrator_cli.core.s3.sigv4 import SigningKey
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry
+    from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 
 def sign_file_url(

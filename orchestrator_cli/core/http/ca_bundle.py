@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 # Debian, Fedora, SUSE, older Red Hat, FreeBSD, Alpine and macOS.
@@ -29,6 +28,8 @@ def find_ca_file(system_files: tuple[str, ...]) -> str | None:
         file = Path(name)
         if file.is_file() and file.stat().st_size:
             return name
+    from importlib.util import find_spec
+
     found = find_spec("botocore")
     bundle = Path(found.origin).with_name("cacert.pem") if found and found.origin else None
     return str(bundle) if bundle is not None and bundle.is_file() else None

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
 
 RESTORE_DAYS = 7
-_EXPIRY = re.compile(r'expiry-date="([^"]+)"')
+_EXPIRY = r'expiry-date="([^"]+)"'
 File = tuple[str, ObjectSummary]
 
 
@@ -51,7 +51,7 @@ def parse_restore(header: str | None) -> RestoreState | None:
     """Parse `x-amz-restore` of an object's head."""
     if header is None:
         return None
-    found = _EXPIRY.search(header)
+    found = re.search(_EXPIRY, header)
     expires_at: datetime | None = None
     if found:
         try:

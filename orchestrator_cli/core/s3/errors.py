@@ -8,7 +8,6 @@ one is a credential.
 from __future__ import annotations
 
 import re
-import traceback
 from typing import Any, NamedTuple
 
 from orchestrator_cli.core.base.errors import (
@@ -42,15 +41,14 @@ _CREDENTIAL_HEADERS = ("authorization", "x-amz-security-token")
 # An error document, or a message in it, is never longer; what is matched is bounded by it.
 _LONGEST_FIELD = 2000
 _XML_FIELD = {
-    name: re.compile(rf"<{name}>([^<]{{1,{_LONGEST_FIELD}}})</{name}>")
+    name: rf"<{name}>([^<]{{1,{_LONGEST_FIELD}}})</{name}>"
     for name in ("Code", "Message", "RequestId", "Region", "Endpoint", "Expires")
 }
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&"}
 _REGION = r"[a-z]{2,6}(?:-[a-z]+)+-\d{1,2}"
-_REGION_NAME = re.compile(_REGION)
-_REGION_OF_ENDPOINT = re.compile(rf"\bs3[.-](?:dualstack\.)?({_REGION})\.")
+_REGION_OF_ENDPOINT = rf"\bs3[.-](?:dualstack\.)?({_REGION})\."
 # As AWS documents it: "… is not authorized to perform: kms:GenerateDataKey on resource: …".
-_REFUSED_ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
+_REFUSED_ACTION = r"not authorized to perform: ([\w-]+:\w+)"
 
 
 class WrongRegionError(UsageError):
@@ -61,9 +59,9 @@ class WrongRegionError(UsageError):
 
 def parse_error_body(status: int, text: str) -> S3Error:
     """Read what an XML error document says."""
-    found = {name: pattern.search(text) for name, pattern in _XML_FIELD.items()}
+    found = {name: re.search(pattern, text) for name, pattern in _XML_FIELD.items()}
     values = {name: _unescaped(match[1]) if match else "" for name, match in found.items()}
-    at_endpoint = _REGION_OF_ENDPOINT.search(values["Endpoint"])
+    at_endpoint = re.search(_REGION_OF_ENDPOINT, values["Endpoint"])
     if values["Code"] == "AccessDenied" and values["Expires"]:
         # So S3 says that a presigned URL has ended, which its code alone does not.
         values["Code"] = "RequestExpired"
@@ -89,7 +87,7 @@ def error_from_s3(answer: S3Error, what: str) -> OrchestratorError:
         "request_id": without_urls(answer.request_id) if answer.request_id else None,
         "code": without_urls(answer.code),
     }
-    region = answer.region if _REGION_NAME.fullmatch(answer.region or "") else None
+    region = answer.region if re.fullmatch(_REGION, answer.region or "") else None
     if answer.code in _REGION_CODES or (region and _names_region(answer)):
         return _wrong_region(region, what, common)
     meaning = error_meaning(answer.status, answer.code)
@@ -140,7 +138,7 @@ def _said(answer: S3Error) -> str:
 
 def _refused_action(answer: S3Error) -> str | None:
     """Return the action that was refused: as S3 names it, or else the one that was asked for."""
-    named = _REFUSED_ACTION.search(answer.message)
+    named = re.search(_REFUSED_ACTION, answer.message)
     return named[1] if named else answer.action
 
 
@@ -212,9 +210,11 @@ def _broke_over_answer(error: Exception) -> bool:
 
     What it does once a request is on its way is done there.
     """
+    from traceback import walk_tb
+
     return any(
         frame.f_globals.get("__name__") == "botocore.endpoint"
-        for frame, _ in traceback.walk_tb(error.__traceback__)
+        for frame, _ in walk_tb(error.__traceback__)
     )
 
 

@@ -34,7 +34,7 @@ MAX_STREAM_BYTES = sum(
 )
 DOUBLING = f"doubling-{BASE_PART_BYTES}-{PARTS_PER_SIZE}"
 
-_FIXED = re.compile(r"fixed-([1-9][0-9]{0,12})")
+_FIXED = r"fixed-([1-9][0-9]{0,12})"
 
 
 class Part(NamedTuple):
@@ -57,7 +57,7 @@ def part_bytes(number: int) -> int:
 
 def is_valid_part_plan(name: str) -> bool:
     """Return True if this is the name of a schedule whose parts S3 takes."""
-    fixed = _FIXED.fullmatch(name)
+    fixed = re.fullmatch(_FIXED, name)
     return name == DOUBLING or (
         fixed is not None and MIN_PART_BYTES <= int(fixed[1]) <= MAX_PART_BYTES
     )
@@ -77,7 +77,7 @@ def plan_parts(size_bytes: int, schedule: str) -> Iterator[Part]:
 
     Raises ValueError, before the first part, for a schedule that is unknown or cannot hold it.
     """
-    fixed = _FIXED.fullmatch(schedule)
+    fixed = re.fullmatch(_FIXED, schedule)
     if fixed is None and schedule != DOUBLING:
         raise ValueError(f"unknown part schedule: {schedule!r}")
     if size_bytes > (int(fixed[1]) * MAX_PARTS if fixed else MAX_STREAM_BYTES):

@@ -129,7 +129,7 @@ def grep(
     it; on a terminal, escape sequences and control characters are left out. With -c, logs without a
     match are not printed. With --json, each line is one object.
     """
-    if files_with_matches and (search.count or search.before_lines or search.after_lines):
+    if files_with_matches and (search.counts or search.before_lines or search.after_lines):
         raise click.UsageError("-l goes without -c, -A, -B and -C.")
     patterns, places = (patterns, arguments) if patterns else (arguments[:1], arguments[1:])
     if not patterns:
@@ -137,7 +137,7 @@ def grep(
     if places and (since or until or not wanted.takes_everything):
         raise click.UsageError("A time window and filters go without ID.")
     store = app.store()
-    mode = "list" if files_with_matches or quiet else "count" if search.count else "lines"
+    mode = "list" if files_with_matches or quiet else "count" if search.counts else "lines"
     query = _Query(store, search.compile(patterns), search.context, mode)
     printer = Printer(app, mode, as_json, quiet)
     failures = Failures(app)

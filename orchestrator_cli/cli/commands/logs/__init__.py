@@ -163,8 +163,8 @@ def logs(
         raise click.UsageError("--gone-after goes with --follow.")
     view = LogView(
         pattern=search.compile(patterns) if patterns else None,
-        context=search.context,
-        count=search.count,
+        context=search.context if patterns else None,
+        count=search.counts,
         numbers=line_numbers,
         last=tail,
         without_ansi=strip_ansi,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.core.base.errors import NotFoundError
-from orchestrator_cli.core.base.merging import merge
 from orchestrator_cli.core.executions.logs.finding import (
     StoredLogs,
     find_log,
@@ -34,20 +33,29 @@ if TYPE_CHECKING:
 Blocks = Iterator[bytes | memoryview]
 
 
-@dataclass
 class LogSource:
     """One log after the other or, with `patience`, all of them as they are written.
 
     `server` reads those that are still being written; None where their objects can be read.
     """
 
-    app: App
-    source: ExecutionSource
-    execution_id: str
-    names: tuple[str, ...]
-    with_prefix: bool = False
-    patience: Patience | None = None
-    server: LogServer | None = None
+    def __init__(
+        self,
+        app: App,
+        source: ExecutionSource,
+        execution_id: str,
+        names: tuple[str, ...],
+        *,
+        with_prefix: bool,
+    ) -> None:
+        """Take the logs that were named; who names them later sets `names`."""
+        self.app = app
+        self.source = source
+        self.execution_id = execution_id
+        self.names = names
+        self.with_prefix = with_prefix
+        self.patience: Patience | None = None
+        self.server: LogServer | None = None
 
     @property
     def store(self) -> ObjectReader:
@@ -95,6 +103,8 @@ class LogSource:
 
     def _render_together(self, view: LogView) -> Iterator[bytes]:
         """Yield what comes of all; one that ends by an error does not end the others."""
+        from orchestrator_cli.core.base.merging import merge
+
         failure: Exception | None = None
         # Made before there are threads that would each make one.
         _ = self.live

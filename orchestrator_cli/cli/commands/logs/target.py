@@ -14,9 +14,6 @@ from typing import IO, BinaryIO, cast
 from orchestrator_cli.cli.environment import pager_command, pager_environment
 from orchestrator_cli.core.base.errors import CannotWriteError, ConflictError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.files.checks import UnsafeFileError, same_file
-from orchestrator_cli.core.files.directory import Directory
-from orchestrator_cli.core.files.new_file import create_atomically, write_all
 
 Blocks = Iterable[bytes | memoryview]
 
@@ -99,6 +96,8 @@ def write_file(blocks: Blocks, path: Path, overwrite: bool) -> None:
 @contextlib.contextmanager
 def _open_special(path: Path, status: os.stat_result) -> Iterator[BinaryIO]:
     """Open a device or a pipe, and nothing that has taken its name meanwhile."""
+    from orchestrator_cli.core.files.checks import UnsafeFileError, same_file
+
     with open(os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC), "wb") as file:
         if not same_file(os.fstat(file.fileno()), status):
             raise UnsafeFileError("it was replaced meanwhile", str(path))
@@ -115,6 +114,9 @@ def _replaced(path: Path) -> Path:
 
 
 def _write_atomically(blocks: Blocks, path: Path, overwrite: bool) -> None:
+    from orchestrator_cli.core.files.directory import Directory
+    from orchestrator_cli.core.files.new_file import create_atomically, write_all
+
     with (
         Directory.open_root(path.parent) as directory,
         create_atomically(directory, path.name, replace=overwrite, durable=False) as file,

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
-from orchestrator_cli.core.executions.logs.ansi import strip_ansi
-from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
-from orchestrator_cli.core.executions.logs.search import (
-    Context,
-    LogLine,
-    count_matches,
-    search_log,
-    whole_lines,
-)
+# What searches is imported where something is searched: most logs are printed as they are.
+if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
+    from orchestrator_cli.core.executions.logs.search import Context, LogLine
 
 Blocks = Iterable[bytes | memoryview]
 _GROUP_BORDER = b"--\n"
@@ -31,7 +27,7 @@ class LogView:
     """
 
     pattern: LinePattern | None = None
-    context: Context = field(default_factory=Context)
+    context: Context | None = None
     count: bool = False
     numbers: bool = False
     last: int | None = None
@@ -50,21 +46,30 @@ class LogView:
         if self.pattern is not None and self.count:
             shown = self._count(blocks, self.pattern)
         elif self.needs_all_lines:
-            shown = self._lines(blocks, self.pattern or LinePattern([""]))
+            shown = self._lines(blocks)
         if self.without_ansi:
+            from orchestrator_cli.core.executions.logs.ansi import strip_ansi
+
             shown = strip_ansi(shown)
         if prefix:
             shown = _prefixed(shown, prefix.encode())
         yield from shown
 
     def _count(self, blocks: Blocks, pattern: LinePattern) -> Iterator[bytes]:
+        from orchestrator_cli.core.executions.logs.search import count_matches
+
         count = count_matches(blocks, pattern)
         self.has_match = self.has_match or count > 0
         yield b"%d\n" % count
 
-    def _lines(self, blocks: Blocks, pattern: LinePattern) -> Iterator[bytes]:
+    def _lines(self, blocks: Blocks) -> Iterator[bytes]:
+        from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
+        from orchestrator_cli.core.executions.logs.search import Context, search_log
+
+        pattern = self.pattern or LinePattern([""])
+        context = self.context or Context()
         first_number = self.first_number if self.numbers else None
-        found = self._noting_matches(search_log(blocks, pattern, self.context, first_number))
+        found = self._noting_matches(search_log(blocks, pattern, context, first_number))
         if self.last is not None:
             end = deque(chain.from_iterable(found), maxlen=self.last)
             if end:
@@ -85,6 +90,8 @@ class LogView:
 
 
 def _prefixed(blocks: Blocks, prefix: bytes) -> Iterator[bytes]:
+    from orchestrator_cli.core.executions.logs.search import whole_lines
+
     for block in whole_lines(blocks):
         lines = block.removesuffix(b"\n")
         yield prefix + lines.replace(b"\n", b"\n" + prefix) + b"\n"

@@ -16,7 +16,6 @@ from orchestrator_cli.core.executions.keys import (
     parse_artifact_key,
     parse_execution_prefix,
 )
-from orchestrator_cli.core.executions.listings.partitioned import RangeListing, Window, list_window
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
 
@@ -99,6 +98,13 @@ def list_execution_ids(
     About a request per thousand executions of the window, whatever was there before or comes
     after; those of a long one are sent several at once.
     """
+    # Most commands are told which execution is meant.
+    from orchestrator_cli.core.executions.listings.partitioned import (
+        RangeListing,
+        Window,
+        list_window,
+    )
+
     window = Window.of(since, until or now)
     if until is None:
         window = window._replace(last_key=_AFTER_ALL_EXECUTIONS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import zlib
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
@@ -71,6 +69,9 @@ class LogIndex:
             "errors": [{"offset": offset, "line": line} for offset, line in self.errors],
             "searched_bytes": self.searched_bytes,
         }
+        import gzip
+        import json
+
         return gzip.compress(json.dumps(record, separators=(",", ":")).encode(), mtime=0)
 
     def _times(self) -> list[dict[str, int]]:

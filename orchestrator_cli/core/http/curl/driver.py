@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import pycurl
@@ -29,15 +28,17 @@ class Completion(NamedTuple):
     error: BaseException | None = None
 
 
-@dataclass(slots=True)
 class _Active:
     """A request that is under way, and when something last moved in it."""
 
-    exchange: Exchange
-    tag: object
-    moved_at: float
-    progress: tuple[int, ...] | None = None
-    sent_at: float | None = None
+    __slots__ = ("exchange", "moved_at", "progress", "sent_at", "tag")
+
+    def __init__(self, exchange: Exchange, tag: object, moved_at: float) -> None:
+        self.exchange = exchange
+        self.tag = tag
+        self.moved_at = moved_at
+        self.progress: tuple[int, ...] | None = None
+        self.sent_at: float | None = None
 
 
 class CurlDriver:

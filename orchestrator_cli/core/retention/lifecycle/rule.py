@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,9 @@ ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 def normalize(rule: ApiRule) -> str:
     """Return a text that is equal for equal rules, whichever form a server answers in."""
+    # Every log that is printed loads this file, for the names of the classes alone.
+    import json
+
     kept = {name: value for name, value in rule.items() if name not in ("Filter", "Prefix")}
     kept["Filter"] = sorted(conditions(rule))
     kept["Transitions"] = sorted(rule.get("Transitions", []), key=str)

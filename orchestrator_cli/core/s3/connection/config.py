@@ -21,9 +21,9 @@ from orchestrator_cli.core.s3.errors import map_exception
 
 DEFAULT_REGION = "us-east-1"
 # As boto3 has it, which is more liberal than AWS is for new buckets.
-_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_BUCKET = r"[A-Za-z0-9._-]{1,255}"
 # An access point, of one region or several, or one of Outposts: boto3 takes them for buckets too.
-_ACCESS_POINT = re.compile(
+_ACCESS_POINT = (
     r"arn:aws[\w-]*:(s3|s3-outposts|s3-object-lambda):[a-z0-9-]*:\d{12}:"
     r"(accesspoint[/:][\w.-]{1,255}|outpost[/:][\w-]{1,63}[/:]accesspoint[/:][\w-]{1,63})"
 )
@@ -31,7 +31,7 @@ _ACCESS_POINT = re.compile(
 
 def is_bucket_name(text: str) -> bool:
     """Return True for the name of a bucket and for the ARN of an access point."""
-    return bool(_BUCKET.fullmatch(text) or _ACCESS_POINT.fullmatch(text))
+    return bool(re.fullmatch(_BUCKET, text) or re.fullmatch(_ACCESS_POINT, text))
 
 
 class S3Config(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from html import escape
 from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import (
@@ -286,6 +285,9 @@ def _complete(
 
 
 def _completed_part(part: StoredPart) -> str:
+    # It brings a table of all entities, and most uploads have no parts.
+    from html import escape
+
     checksum = f"<ChecksumSHA256>{part.sha256}</ChecksumSHA256>" if part.sha256 else ""
     etag = escape(f'"{part.etag}"')
     return f"<Part><PartNumber>{part.number}</PartNumber><ETag>{etag}</ETag>{checksum}</Part>"

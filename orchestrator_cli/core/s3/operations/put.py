@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, UnsupportedError
@@ -45,7 +44,6 @@ class _Endpoint(Protocol):
         ...
 
 
-@dataclass(slots=True)
 class ServerTraits:
     """What is known of the server and learnt from its responses.
 
@@ -55,11 +53,12 @@ class ServerTraits:
     PutObject and on CompleteMultipartUpload. Where it does not, the key is looked at right before.
     """
 
-    endpoint: _Endpoint
-    checks_sha256: bool | None = None
-    swaps_atomically: bool = True
-    creates_atomically: bool = True
-    completes_atomically: bool = True
+    def __init__(self, endpoint: _Endpoint) -> None:
+        self.endpoint = endpoint
+        self.checks_sha256: bool | None = None
+        self.swaps_atomically = True
+        self.creates_atomically = True
+        self.completes_atomically = True
 
     @property
     def is_aws(self) -> bool:

@@ -42,7 +42,7 @@ _LONGEST_SECONDS = 4 * 3600.0
 _SLOWEST_SENT_BYTES_PER_SECOND = 1024
 _ASKS_FOR_LESS = frozenset({429, 503})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_SECONDS = re.compile(r"[0-9]{1,6}")
+_SECONDS = r"[0-9]{1,6}"
 
 
 class SignedBody(NamedTuple):
@@ -233,7 +233,7 @@ def _not_s3(response: Response, what: str) -> NotS3Error:
 
 def _retry_after(response: Response) -> float | None:
     text = response.headers.get("retry-after", "")
-    return float(text) if _SECONDS.fullmatch(text) else None
+    return float(text) if re.fullmatch(_SECONDS, text) else None
 
 
 def require_etag(response: S3Response, what: str) -> str:

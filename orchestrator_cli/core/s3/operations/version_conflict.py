@@ -5,8 +5,6 @@ The oldest version wins; later ones are deleted by whoever wrote them.
 
 from __future__ import annotations
 
-import random
-
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.transport import Sleep
@@ -52,4 +50,6 @@ def _wait_for_others(key: str) -> Operation[None]:
         live = yield from list_live_versions(key)
         if len(live) <= 1:
             return
-        yield Sleep(random.uniform(0, _LONGEST_WAIT_SECONDS))
+        from random import uniform
+
+        yield Sleep(uniform(0, _LONGEST_WAIT_SECONDS))

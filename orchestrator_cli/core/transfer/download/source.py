@@ -9,24 +9,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
-from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import is_execution_id
-from orchestrator_cli.core.executions.links import sign_file_url
 from orchestrator_cli.core.executions.listings.executions import list_all_files, list_execution_ids
-from orchestrator_cli.core.executions.listings.newest import NewestIds
-from orchestrator_cli.core.executions.record.status_probe import read_raw_record
 from orchestrator_cli.core.retention.archive import (
     ArchiveInspector,
     explain_archived_errors,
     with_restore_status,
 )
-from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry, effective_expiry
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+    from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 
 File = tuple[str, ObjectSummary]
 # An execution's id, its record or why it cannot be read, and, of one that is running, whether its
@@ -153,6 +150,8 @@ class BucketSource:
 
     def read_record(self, execution_id: str) -> dict[str, Any]:
         """Return the metadata as it is. Raises NotFoundError, IntegrityError."""
+        from orchestrator_cli.core.executions.record.status_probe import read_raw_record
+
         return read_raw_record(self._store, execution_id)
 
     def read(self, execution_id: str) -> tuple[ExecutionMetadata, str | None]:
@@ -178,6 +177,8 @@ class BucketSource:
         if not window.limit:
             # All of them are wanted, and listed forwards they cost the fewest requests.
             return reversed(list(list_execution_ids(*span)))
+        from orchestrator_cli.core.executions.listings.newest import NewestIds
+
         ids = iter(NewestIds(*span))
         # Nothing is read ahead that will not be shown; one that cannot be read counts too.
         return itertools.islice(ids, window.limit) if window.wanted.takes_everything else ids
@@ -197,6 +198,8 @@ class BucketSource:
 
     def links(self, expires_in_seconds: int, *, inline: bool) -> Links:
         """Return what signs URLs with the credentials of this moment."""
+        from orchestrator_cli.core.s3.bucket.presign import effective_expiry
+
         lifetime = self._store.clients.credential_lifetime()
         expiry = effective_expiry(expires_in_seconds, lifetime, self._now)
         return _SignedLinks(self._store, expiry, inline)
@@ -206,6 +209,10 @@ class _SignedLinks:
     """Signs URLs of files."""
 
     def __init__(self, store: ArtifactStore, expiry: UrlExpiry, inline: bool) -> None:
+        from orchestrator_cli.core.executions.links import sign_file_url
+        from orchestrator_cli.core.s3.bucket.presign import Presigner
+
+        self._sign = sign_file_url
         self._signer = Presigner(store)
         self._key = self._signer.signing_key()
         self._expiry = expiry
@@ -217,4 +224,4 @@ class _SignedLinks:
 
     def url(self, listed: ObjectSummary) -> str:
         """Return the URL of a file."""
-        return sign_file_url(self._signer, self._key, listed.key, self._expiry, inline=self._inline)
+        return self._sign(self._signer, self._key, listed.key, self._expiry, inline=self._inline)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -97,6 +96,8 @@ def read_part(
 
 
 def _spool_part(stream: BinaryStream, number: int, offset_bytes: int, limit: int) -> StreamPart:
+    import tempfile
+
     spool = tempfile.TemporaryFile(prefix="orchestrator-")  # noqa: SIM115 - lives as its part
     buffer = memoryview(bytearray(MIB))
     size = 0

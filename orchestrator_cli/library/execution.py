@@ -166,7 +166,7 @@ class Execution:
         content is a conflict unless `overwrite`. Raises NotFoundError for a pattern that matches
         nothing, and what concerns all files.
         """
-        stop = self._store.retry.stop.follower()
+        stop = self._store.retry.stop.child()
         found = select_files(self._store, self.id, patterns)
         files = list_ahead(found, lambda count, size_bytes: None, stop)
         with TransferEngine(self._store) as engine:

@@ -248,7 +248,7 @@ def test_writers_that_collided_wait_a_random_moment() -> None:
     stop = Stop()
     policy = RetryPolicy(stop=stop, first_wait_seconds=0.25)
     for _ in range(40):
-        policy.wait_a_moment()
+        policy.wait_jitter()
     assert all(0 <= wait <= 0.25 for wait in stop.waits)
     assert len(set(stop.waits)) > 1
 
@@ -290,7 +290,7 @@ def test_stopping_ends_the_wait_and_sends_nothing_more(wait: int) -> None:
         RetryPolicy(stop=stop).call(request, "read of k")
     assert request.sent == wait
     with pytest.raises(InterruptedByUser):
-        RetryPolicy(stop=stop).wait_a_moment()
+        RetryPolicy(stop=stop).wait_jitter()
 
 
 def test_a_stop_ends_a_real_wait_at_once() -> None:

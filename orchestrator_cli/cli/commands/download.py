@@ -97,7 +97,7 @@ def download(
             _report(app, result, as_json)
 
         found = select_files(source.objects, execution_id, patterns)
-        files = list_ahead(found, progress.expect, source.objects.retry.stop.follower())
+        files = list_ahead(found, progress.expect, source.objects.retry.stop.child())
         summary = Downloader(
             transfers, source.objects, place, on_result, overwrite, source.check_readable
         ).run(files)

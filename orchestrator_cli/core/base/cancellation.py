@@ -16,28 +16,28 @@ SIGNAL_POLL_SECONDS = 0.5
 
 
 class CancelToken(threading.Event):
-    """An event that sets its followers too; setting a follower leaves the others alone."""
+    """An event that sets its children too; setting a follower leaves the others alone."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._followers: weakref.WeakSet[CancelToken] = weakref.WeakSet()
+        self._children: weakref.WeakSet[CancelToken] = weakref.WeakSet()
         self._callbacks: dict[object, Callable[[], object]] = {}
         # A signal's handler may set it while the same thread holds this.
         self._lock = threading.RLock()
 
-    def follower(self) -> CancelToken:
-        """Return a token for a part of the work, set already where this one is."""
-        signal = CancelToken()
+    def child(self) -> CancelToken:
+        """Return a token that is set with this one, and at once where this one is set already."""
+        child = CancelToken()
         with self._lock:
-            self._followers.add(signal)
+            self._children.add(child)
             if self.is_set():
-                signal.set()
-        return signal
+                child.set()
+        return child
 
     def add_callback(self, callback: Callable[[], object], /) -> Callable[[], object]:
-        """Call this once the token is set, from the thread that sets it; return what takes it back.
+        """Call this once the token is set, from the thread that sets it.
 
-        It is called at once where the token is set already.
+        It is called at once where the token is set already. Returns a function that removes it.
         """
         handle = object()
         with self._lock:
@@ -48,13 +48,13 @@ class CancelToken(threading.Event):
         return lambda: self._callbacks.pop(handle, None)
 
     def set(self) -> None:
-        """Stop this work and the parts of it."""
+        """Set this token and its children."""
         with self._lock:
             super().set()
-            followers = list(self._followers)
+            children = list(self._children)
             callbacks = list(self._callbacks.values())
-        for signal in followers:
-            signal.set()
+        for child in children:
+            child.set()
         for callback in callbacks:
             callback()
 
@@ -69,7 +69,7 @@ _this_thread = _ThisThread()
 def bind_token(stop: CancelToken | None) -> None:
     """Bind a token to this thread: requests made here check it instead of the policy's own.
 
-    So one batch of a store can be stopped while the store serves the next: see `TransferEngine`.
+    This lets one batch be stopped while its store serves the next: see `TransferEngine`.
     """
     _this_thread.stop = stop
 
@@ -90,7 +90,7 @@ class BoundToken:
         return (current_token() or self._default).is_set()
 
     def add_callback(self, callback: Callable[[], object], /) -> Callable[[], object]:
-        """Call this once the work of this thread should stop; return what takes it back."""
+        """Call this once the work of this thread should stop. Returns what removes it."""
         return (current_token() or self._default).add_callback(callback)
 
 
@@ -98,7 +98,7 @@ def run_cancellable(work: Callable[[], T], seconds: float | None = None) -> T:
     """Run work in a thread of its own where this is the main thread, so that signals are heard.
 
     For libraries that block and cannot be interrupted. Raises TimeoutError where the work takes
-    longer than `seconds`; it is left to itself then.
+    longer than `seconds`; its thread is then abandoned.
     """
     if seconds is None and threading.current_thread() is not threading.main_thread():
         return work()

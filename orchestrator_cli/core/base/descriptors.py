@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def wait_readable(descriptor: int) -> None:
-    """Wait until there is something to read, or nothing will come any more."""
+    """Wait until there is data to read, or the other end is closed."""
     _wait(descriptor, for_reading=True)
 
 
 def wait_writable(descriptor: int) -> None:
-    """Wait until something can be written, or nobody will read it any more."""
+    """Wait until there is room for more data, or the other end is closed."""
     _wait(descriptor, for_reading=False)
 
 

@@ -16,7 +16,7 @@ EXIT_CODES: dict[int, str] = {
     130: "interrupted; the same command resumes",
 }
 
-# For what goes on where it ended when it is run again, and for nothing else.
+# Only commands that continue where they stopped may say so.
 RESUME_HINT = "run the same command again: it resumes"
 
 

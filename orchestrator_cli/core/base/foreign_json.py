@@ -7,7 +7,7 @@ from typing import Any
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return what a text of JSON says. Raises ValueError for whatever cannot be read."""
+    """Parse a text of JSON. Raises ValueError, and no other exception, for what is none."""
     try:
         return json.loads(text)
     except RecursionError as error:

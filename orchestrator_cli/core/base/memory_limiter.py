@@ -1,4 +1,4 @@
-"""A bound on the bytes that are in memory at once, and the buffers that hold them."""
+"""Limit the bytes that are in memory at once, and reuse the buffers that hold them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class BufferPool:
         self._free: list[bytearray] = []
 
     def get(self) -> bytearray:
-        """Return a buffer, whose content is that of whoever had it before."""
+        """Return a buffer, which still has the content of its last use."""
         try:
             return self._free.pop()
         except IndexError:

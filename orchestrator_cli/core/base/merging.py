@@ -1,4 +1,4 @@
-"""Take what several iterators yield as it comes."""
+"""Merge what several iterators yield, in the order in which it comes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from orchestrator_cli.core.base.cancellation import CancelToken, bind_token
 Item = TypeVar("Item")
 
 _MOST_WAITING = 32
-# How long a thread that has to wait for its reader does not look whether it is still wanted; so
-# long the reader does not hear of a signal either.
+# How often a thread that waits for its reader checks whether it is still wanted, and how often the
+# reader lets a signal in.
 _POLL_SECONDS = 0.2
 
 
@@ -22,8 +22,8 @@ def merge(
 ) -> Iterator[Item | Exception]:
     """Yield what the sources yield, each in its own order, and the error that ends one of them.
 
-    Each runs in a thread. `stop` is set once the caller takes no more; requests that they wait for
-    end then.
+    Each source runs in a thread. `stop` is set once the caller takes no more, which also ends the
+    requests that the sources wait for.
     """
     merged: _Merged[Item] = _Merged(stop)
     try:
@@ -35,7 +35,7 @@ def merge(
 
 
 class _Merged(Generic[Item]):
-    """The items of several threads, on their way to the one that takes them; None ends a source."""
+    """A queue from several threads to one reader; None marks the end of a source."""
 
     def __init__(self, stop: CancelToken) -> None:
         self._stop = stop
@@ -48,7 +48,7 @@ class _Merged(Generic[Item]):
                 self._put(item)
                 if self._stop.is_set():
                     return
-        except Exception as error:  # noqa: BLE001 - whoever takes it decides
+        except Exception as error:  # noqa: BLE001 - yielded to the reader
             self._put(error)
         self._put(None)
 

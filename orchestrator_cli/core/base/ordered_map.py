@@ -1,4 +1,4 @@
-"""Work on items in threads, with the results in order and a bounded number of them waiting."""
+"""Map a function over items in threads: results in order, a bounded number of them waiting."""
 
 from __future__ import annotations
 

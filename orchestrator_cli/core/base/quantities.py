@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
-# Compiled when one is looked at, which most commands never do.
+# Compiled at the first use, since most commands parse none.
 _DURATION = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)"
 _UNIT_WORDS = r"\s*(?<![a-z])(weeks?|days?|hours?|hrs?|minutes?|mins?|seconds?|secs?)\b"
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

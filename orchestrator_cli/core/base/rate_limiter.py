@@ -1,4 +1,4 @@
-"""A shared rate limit for what is sent, so that a bench's link stays usable."""
+"""Limit the rate at which bytes are sent, so that a bench's link stays usable."""
 
 from __future__ import annotations
 

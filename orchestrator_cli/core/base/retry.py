@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 # How long nothing may succeed while a server asks for fewer requests.
 PATIENCE_SECONDS = 600.0
-# Longer than this no server is believed that it needs a rest.
+# A server that asks for a longer pause is asked again after this one.
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 
 class Progress:
-    """How the requests fare that share a policy; on the policy's clock."""
+    """When the requests under one policy were first sent and last succeeded, by its clock."""
 
     def __init__(self) -> None:
         """Begin where nothing was asked."""
@@ -99,15 +99,15 @@ class RetryPolicy:
         self.token.wait(seconds)
         self.check_stopped()
 
-    def wait_a_moment(self, at_least: float = 0) -> None:
-        """Wait a random moment, so that writers that collided do not collide again.
+    def wait_jitter(self, at_least: float = 0) -> None:
+        """Wait for a random time, so that writers that collided do not collide again.
 
-        It is up to the first wait of the backoff, after `at_least` times as long.
+        It is between `at_least` and `at_least` + 1 times the first wait of the backoff.
         """
         self.wait(self.jitter_seconds(at_least))
 
     def jitter_seconds(self, at_least: float = 0) -> float:
-        """Return how long `wait_a_moment` waits."""
+        """Return how long `wait_jitter` waits."""
         from random import uniform
 
         return uniform(at_least, at_least + 1) * self.first_wait_seconds
@@ -126,7 +126,7 @@ class RetryPolicy:
 
     @property
     def token(self) -> CancelToken:
-        """What stops requests of this thread."""
+        """The token that stops requests of this thread."""
         return current_token() or self.stop
 
 
@@ -163,8 +163,8 @@ class Attempts:
             raise error
         if self._policy.on_retry is not None:
             self._policy.on_retry(error)
-        rest = min(error.retry_after_seconds or 0.0, _LONGEST_RETRY_AFTER_SECONDS)
-        return rest + self._policy.backoff_seconds(self._failures)
+        asked_for = min(error.retry_after_seconds or 0.0, _LONGEST_RETRY_AFTER_SECONDS)
+        return asked_for + self._policy.backoff_seconds(self._failures)
 
     @property
     def nothing_succeeds(self) -> bool:

@@ -1,4 +1,4 @@
-"""Text from outside, made fit for messages: no secrets, and nothing a terminal would act on."""
+"""Make text from outside safe for messages: no secrets, and nothing a terminal would act on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is checked of a file or directory on its descriptor, and of a name before it is used."""
+"""Check files and directories by their descriptors, and names before they are used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class UnsafeFileError(OSError):
 
 
 def check_name(name: str) -> str:
-    """Return a name that stands for something in its own directory. Raises UnsafeFileError."""
+    """Return a name that is a single path segment. Raises UnsafeFileError for any other."""
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise UnsafeFileError("not the name of a file", name)
     return name
@@ -56,11 +56,11 @@ def check_private(status: os.stat_result, name: str) -> None:
 
 
 def check_written_by_us(status: os.stat_result, name: str) -> None:
-    """Raise UnsafeFileError for a file that is not ours alone, by owner or by another name."""
+    """Raise UnsafeFileError for a file that another user owns or that has a second name."""
     check_regular(status, name)
     check_owner(status, {os.geteuid()}, name)
     if status.st_nlink > 1:
-        # Whoever planted the other name would have us write into a file elsewhere.
+        # Somebody may have linked a file of ours here, to have us write into it.
         raise UnsafeFileError("it has another name elsewhere", name)
 
 
@@ -80,12 +80,12 @@ def check_not_planted(
 
 
 def same_file(one: os.stat_result, other: os.stat_result) -> bool:
-    """Return True if two looks were at the same file, whatever was written to it between."""
+    """Return True if both are of one file, whatever was written to it in between."""
     return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
 def unchanged(one: os.stat_result, other: os.stat_result) -> bool:
-    """Return True if two looks were at the same file, and nothing was written to it between."""
+    """Return True if both are of one file, and nothing was written to it in between."""
     return same_file(one, other) and (one.st_size, one.st_mtime_ns, one.st_ctime_ns) == (
         other.st_size,
         other.st_mtime_ns,
@@ -94,7 +94,7 @@ def unchanged(one: os.stat_result, other: os.stat_result) -> bool:
 
 
 def explained(error: OSError, name: str, expected: str) -> OSError:
-    """Return an error that names what was in the way where only its number says so."""
+    """Return an error that names the link or the kind of file that an open has met."""
     if error.errno in _OTHER_KIND and not isinstance(error, UnsafeFileError):
         return UnsafeFileError(f"not {expected}, or a link", name)
     return error

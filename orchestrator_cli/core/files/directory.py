@@ -1,4 +1,4 @@
-"""A directory that is held open: what is in it is reached by one name at a time."""
+"""A directory that is held open; its entries are reached by single names."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO that took a file's place must not hang.
 _NO_SURPRISE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
-# Raises UnsafeFileError where what `fstat` says of a name is not what was meant.
+# Is given what `fstat` returned, and the name. Raises UnsafeFileError for another file than meant.
 Check = Callable[[os.stat_result, str], None]
 
 
 class Kind(StrEnum):
-    """What a name in a directory stands for."""
+    """The kind of a directory's entry."""
 
     FILE = "file"
     DIRECTORY = "directory"
@@ -37,14 +37,14 @@ class Kind(StrEnum):
 
 
 class Found(NamedTuple):
-    """A name in a directory, and what it stood for when it was found."""
+    """An entry of a directory, with its kind when it was found."""
 
     name: str
     kind: Kind
 
     @property
     def key_order(self) -> bytes:
-        """What S3 would sort by: the keys below a directory go on with a slash."""
+        """The sort key in S3's order: the keys below a directory go on with a slash."""
         name = os.fsencode(self.name)
         return name + b"/" if self.kind is Kind.DIRECTORY else name
 
@@ -75,25 +75,25 @@ class Directory:
         return self._descriptor
 
     def status(self) -> os.stat_result:
-        """Look at the directory itself."""
+        """Stat the directory itself."""
         return os.fstat(self._descriptor)
 
     def stat(self, name: str) -> os.stat_result:
-        """Look at what a name stands for now."""
+        """Stat an entry, without following it."""
         return os.stat(check_name(name), dir_fd=self._descriptor, follow_symlinks=False)
 
     def find(self, name: str) -> os.stat_result | None:
-        """Look at what a name stands for now; None where it stands for nothing."""
+        """Stat an entry, without following it; None where there is none."""
         with contextlib.suppress(FileNotFoundError):
             return self.stat(name)
         return None
 
     def read_link(self, name: str) -> str:
-        """Return where a link says that it leads."""
+        """Return the target of a link, as it is written there."""
         return os.readlink(check_name(name), dir_fd=self._descriptor)
 
     def scan(self) -> list[Found]:
-        """Return all names in the order of S3's keys."""
+        """Return all entries in the order of S3's keys."""
         # A descriptor of its own: its position would be shared by all who scan.
         descriptor = os.open(".", _DIRECTORY, dir_fd=self._descriptor)
         try:
@@ -156,7 +156,7 @@ class Directory:
     # --- changing ---------------------------------------------------------------------------
 
     def remove_file(self, name: str, expected: os.stat_result | None = None) -> None:
-        """Remove a name that is no directory's, if it still stands for what was `expected`."""
+        """Remove an entry other than a directory, if it is still the `expected` file."""
         if expected is not None and not unchanged(self.stat(name), expected):
             raise UnsafeFileError("it was replaced or written to meanwhile", name)
         os.unlink(check_name(name), dir_fd=self._descriptor)
@@ -184,7 +184,7 @@ class Directory:
     # --- closing ----------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close it now."""
+        """Close the directory."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)

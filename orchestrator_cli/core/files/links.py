@@ -1,4 +1,4 @@
-"""Where a link leads, found out step by step and without the kernel following it."""
+"""Follow links step by step, without the kernel following one."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Leads(StrEnum):
 
 
 class LinkTarget(NamedTuple):
-    """Where a link leads; `parts` lead there from the root, where that is inside."""
+    """Where a link leads; `parts` is the path from the root, where that is inside."""
 
     leads: Leads
     parts: Parts = ()
 
 
 def follow_link(tree: Tree, parts: Parts) -> LinkTarget:
-    """Find out where a link leads. What it leads to is opened by `parts`, and by no link."""
+    """Find out where a link leads. Its target is opened by `parts`, through no link."""
     position = _Position(tree, parts[:-1])
     try:
         return _follow(position, parts[-1])
     except OSError as error:
         if error.errno in _NOWHERE:
             return LinkTarget(Leads.NOWHERE)
-        # What may not be looked at inside is the walk's to report.
+        # The walk reports a directory that may not be read.
         return LinkTarget(Leads.OTHER if position.inside is not None else Leads.OUTSIDE)
 
 
@@ -89,7 +89,7 @@ class _Position:
         return self._outside if self.inside is None else self._tree.directory(self.inside)
 
     def stat(self, name: str) -> os.stat_result:
-        """Look at what a name stands for here."""
+        """Stat an entry here, without following it."""
         return self._here().stat(name)
 
     def take_link(self, name: str) -> list[str]:
@@ -111,7 +111,7 @@ class _Position:
             self._look_into(name)
 
     def go_up(self) -> None:
-        """Go to the directory above; the one that we came from, below the root."""
+        """Go to the parent directory; below the root, to the one that we came from."""
         if self.inside:
             self.inside = self.inside[:-1]
         else:
@@ -128,7 +128,7 @@ class _Position:
             self.inside, self._outside = None, directory
 
     def target(self, name: str | None = None, status: os.stat_result | None = None) -> LinkTarget:
-        """Return what the way has led to: a directory, or what a name in it stands for."""
+        """Return what the link leads to: this directory, or an entry in it."""
         if self.inside is None:
             return LinkTarget(Leads.OUTSIDE)
         if name is None or status is None:

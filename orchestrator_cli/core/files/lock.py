@@ -1,4 +1,4 @@
-"""Locks on files that are reached safely. The kernel drops them when their holder dies."""
+"""Lock files and directories. The kernel drops a lock when its holder dies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lock_file(
     timeout_seconds: float,
     pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[None]:
-    """Hold the lock of a file beside the one that it guards; the file is made and stays.
+    """Hold the lock on a lock file, which is made where there is none, and stays.
 
     Raises BlockingIOError where another process holds it for too long, and other OSError, also
     where the file is a link, no regular file, or another user's who may not write here anyway.

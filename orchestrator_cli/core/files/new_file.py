@@ -1,4 +1,4 @@
-"""Files that have no name, or another one, until they are whole."""
+"""Create and replace files atomically: a file gets its name once it is whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator_cli.core.files.directory import Directory
 _NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC if hasattr(os, "O_TMPFILE") else None
 _OPEN_FILES = "/proc/self/fd"
 _NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
-# What file systems say that have no hard links.
+# The error numbers of file systems that have no hard links.
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -41,7 +41,7 @@ def create_atomically(
             if durable:
                 os.fsync(file.fileno())
             if nameless:
-                # What replaces needs a name of its own first, and has it for no time at all.
+                # Only a rename replaces a file, so the new one needs a name for that moment.
                 waiting = _waiting_name() if replace else ""
                 publish_open_file(file, directory, waiting or name)
         if waiting:
@@ -68,7 +68,7 @@ def _open_nameless(directory: Directory, mode: int) -> io.FileIO | None:
 
 
 def publish_open_file(file: io.FileIO, directory: Directory, name: str) -> None:
-    """Name the very file that is open. Raises FileExistsError where the name is taken."""
+    """Give an open file without a name its name. Raises FileExistsError where that is taken."""
     # Python follows the link to the file only where it is given a directory as well.
     os.link(
         f"{_OPEN_FILES}/{file.fileno()}",
@@ -80,7 +80,7 @@ def publish_open_file(file: io.FileIO, directory: Directory, name: str) -> None:
 
 
 def give_name(directory: Directory, name: str, new_name: str, replace: bool) -> None:
-    """Rename a file. Raises FileExistsError unless it may replace what has the new name."""
+    """Rename a file. Raises FileExistsError where the name is taken, unless `replace`."""
     if replace:
         directory.rename(name, new_name)
         return
@@ -97,7 +97,7 @@ def give_name(directory: Directory, name: str, new_name: str, replace: bool) -> 
 
 
 def write_all(file: io.FileIO, data: bytes | memoryview) -> None:
-    """Write all of the data, in as many steps as it takes. Raises OSError."""
+    """Write all of the data. Raises OSError."""
     left = memoryview(data)
     while left:
         left = left[file.write(left) :]

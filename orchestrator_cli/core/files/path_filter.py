@@ -49,7 +49,7 @@ class _Glob:
 
 
 def _matches(globs: list[_Glob], relative: str) -> bool:
-    # All are asked, so that each knows whether it has ever matched.
+    # No short cut: each glob has to know whether it has ever matched.
     return bool([glob for glob in globs if glob.matches(relative)])
 
 

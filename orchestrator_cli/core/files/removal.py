@@ -1,4 +1,4 @@
-"""Remove a directory with all that is in it, and nothing that is elsewhere."""
+"""Remove a directory tree, and nothing outside of it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _check_mount(directory: Directory, mount: _Mount, name: str) -> None:
 
 
 def _mount_of(directory: Directory) -> _Mount:
-    """Return what tells mounts apart: that of another directory may be on the same device."""
+    """Return the id of a directory's mount: the device number alone is shared by bind mounts."""
     descriptor, mount = directory.fileno(), ""
     with (
         contextlib.suppress(OSError),

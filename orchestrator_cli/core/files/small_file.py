@@ -1,4 +1,4 @@
-"""Files of settings that somebody has named: read whole, and never more than they may have."""
+"""Read settings files, which are small: a FIFO, a device or a huge file is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_LIBRARY_BYTES = 16 * 1024 * 1024
 def read_small_file(
     path: str | os.PathLike[str], max_bytes: int = MAX_SETTINGS_BYTES
 ) -> tuple[str, os.stat_result]:
-    """Return the text of a file, and what it was like when it was opened.
+    """Return the text of a file, and what `fstat` said of it when it was opened.
 
     A FIFO, a directory, a device that never ends, a file over `max_bytes` and one that is not UTF-8
     are a UsageError, as is one that cannot be read.
@@ -48,7 +48,7 @@ def _read(path: str | os.PathLike[str], max_bytes: int) -> tuple[bytes, os.stat_
             # /dev/null is a file of no settings; what never ends is cut off below.
             if not (stat.S_ISREG(found.st_mode) or stat.S_ISCHR(found.st_mode)):
                 raise UsageError(f"{name} is not a regular file")
-            # The size alone may lie: some file systems tell 0.
+            # The size alone proves nothing: some file systems say 0.
             content = b"" if found.st_size > max_bytes else file.read(max_bytes + 1)
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""A root with all that is below it, reached through directories that are held open."""
+"""A directory tree, reached through directories that are held open."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Tree:
 
     def _forget(self, parts: Parts) -> None:
         with self._lock:
-            # Any of those above may be the one that was moved.
+            # Any of its parents may be the one that was moved.
             for held in [held for held in self._held if held[:1] == parts[:1]]:
                 del self._held[held]
 
@@ -101,20 +101,20 @@ class Tree:
         return self.directory(parts[:-1]).open_file(parts[-1])
 
     def stat(self, parts: Parts) -> os.stat_result:
-        """Look at a file, directory or link. Raises OSError."""
+        """Stat a file, directory or link. Raises OSError."""
         if not parts:
             return self.root.status()
         return self.directory(parts[:-1]).stat(parts[-1])
 
 
 class Openable(Protocol):
-    """A file that can be opened, and looked at by its name, now and later."""
+    """A file that can be opened and stat'ed by its name, now and later."""
 
     def open(self) -> io.FileIO:
         """Open it for reading. Raises OSError."""
 
     def stat(self) -> os.stat_result:
-        """Look at what has its name now. Raises OSError."""
+        """Stat its name, which another file may have by now. Raises OSError."""
 
 
 class TreeFile:
@@ -131,7 +131,7 @@ class TreeFile:
         return self.tree.open_file(self.parts)
 
     def stat(self) -> os.stat_result:
-        """Look at what has its name now. Raises OSError."""
+        """Stat its name, which another file may have by now. Raises OSError."""
         return self.tree.stat(self.parts)
 
 
@@ -158,5 +158,5 @@ class NamedFile:
         return file
 
     def stat(self) -> os.stat_result:
-        """Look at what has its name now. Raises OSError."""
+        """Stat its name, which another file may have by now. Raises OSError."""
         return os.stat(self.path)

@@ -1,4 +1,4 @@
-"""Everything below a directory in the order of S3's keys, each with a way to open that very one."""
+"""Walk a directory tree in the order of S3's keys, without following links."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Entry:
 
     @property
     def parts(self) -> Parts:
-        """The names that lead to it from the root."""
+        """Its path from the root, name by name."""
         return (*self.above, self.name)
 
     @property
@@ -38,7 +38,7 @@ class Entry:
 
     @property
     def file(self) -> TreeFile:
-        """What opens it, now or later."""
+        """The file, to be opened now or later."""
         return TreeFile(self.tree, self.parts)
 
 
@@ -89,7 +89,7 @@ def _entries(tree: Tree, level: _Level) -> Iterator[Entry]:
 
 
 def kind_of(status: os.stat_result) -> Kind:
-    """Return what a look without following links has shown."""
+    """Return the kind of file that `lstat` has shown."""
     if stat.S_ISREG(status.st_mode):
         return Kind.FILE
     if stat.S_ISDIR(status.st_mode):

@@ -1,4 +1,4 @@
-"""Which file of CA certificates is trusted where none is named."""
+"""Find the file of CA certificates to trust where none is configured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many requests to have in flight, and how fast to begin them once a server says slow down."""
+"""Decide how many requests to have in flight, and how fast to start them under throttling."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-# What a request costs this process. So many go into the time that one takes to be answered.
+# The CPU time that a request costs this process, which bounds how many fit into one response time.
 _REQUEST_SECONDS = 0.0003
 _FIRST_IN_FLIGHT = 16
 _WINDOW_SECONDS = 0.05
 # A process that uses less of one core than this is waiting for responses.
 _BUSY = 0.5
-# More in flight that bring less than this bring nothing: the link, or the server, is what bounds.
+# A larger limit has to raise the throughput by this factor; else the link or the server is the
+# bottleneck.
 _WORTH = 1.15
-# A server answers some requests sooner than most. More than this many times as many as fit into its
-# quickest answer are only more connections to open, which a busy machine pays for dearly.
+# The quickest response is quicker than most, so the limit may exceed what fits into it, up to this
+# factor. More would only open more connections, which is expensive on a busy machine.
 _SPREAD = 4
 
-# Over how long it is counted what a server lets through before the pace is changed, how many
-# responses that needs, and how far back it is looked for what it lets through on the whole.
+# The pace is changed once per interval, between these two, that has at least so many responses. The
+# rate at which the server admits requests is measured over the history.
 _PACE_SECONDS = 0.25
 _MAX_PACE_SECONDS = 1.0
 _PACE_RESPONSES = 5
 _HISTORY_SECONDS = 2.0
-# As with TCP: who asks for more is refused, and so cut, more often, until all have as much.
+# Multiplicative decrease, as in TCP: clients that send more are cut more often, until all have the
+# same share.
 _CUT = 0.85
 _GROWTH = 6.0
 _MIN_RATE = 10.0
@@ -47,12 +49,11 @@ def open_file_limit() -> int:
 class ConcurrencyController:
     """Decides how many requests to have in flight. Not shared between threads.
 
-    It begins with few, or with as many as fit into the time of a response that is known. How long
-    the quickest of these takes, and before there is a response how long it has been waited for,
-    says how many fit into that time; then the number doubles while
-    that brings more responses a second and the process is not busy. When a server says slow down,
-    it is halved and grows by one at a time, and requests begin no faster than the server has let
-    them through lately.
+    It begins with few, or with as many as fit into a response time known from before. The quickest
+    response so far, or the wait for the first one, gives the number that fits into that time.
+    From there the number doubles while throughput grows and the process is not busy. A throttled
+    response halves it; it then grows by one at a time, and requests begin no faster than the server
+    has admitted them lately.
     """
 
     def __init__(
@@ -82,15 +83,15 @@ class ConcurrencyController:
 
     @property
     def has_response(self) -> bool:
-        """Whether there was a response yet."""
+        """True once there was a response."""
         return self._fastest < math.inf
 
     def on_no_response(self, seconds: float) -> None:
-        """Take note that the first request was sent so long ago and has no response yet."""
+        """Note that the first request was sent so long ago and has no response yet."""
         self._set_limit(max(self.limit, int(seconds / _REQUEST_SECONDS)))
 
     def on_response(self, seconds: float) -> None:
-        """Take note of a response that took so long, and that did not say slow down."""
+        """Note the duration of a response that was not throttled."""
         now = self._clock()
         self._fastest = min(self._fastest, seconds)
         self._fastest_lately = min(self._fastest_lately, seconds)
@@ -107,7 +108,7 @@ class ConcurrencyController:
             self._set_limit(self.limit + 1)
 
     def on_throttled(self, seconds: float) -> None:
-        """Take note of a response that took so long, and that said slow down."""
+        """Note the duration of a response that was throttled."""
         now = self._clock()
         self._fastest = min(self._fastest, seconds)
         if self._pace is None:
@@ -146,21 +147,21 @@ class ConcurrencyController:
 class Pace:
     """The rate at which requests begin once a server has said slow down.
 
-    While nothing is refused it grows, faster and faster. What is refused cuts it: by a little, or,
-    where more than half is refused, to what the server has let through of late.
+    It grows, faster and faster, while nothing is refused. A refusal cuts it by a little or, where
+    more than half is refused, to the rate that the server has admitted lately.
     """
 
     def __init__(self, admitted: int, since: float, answer_seconds: float, now: float) -> None:
         """`admitted` is how many the server has let through `since` then."""
         self.rate = max(_MIN_RATE, admitted / max(now - since, _WINDOW_SECONDS))
-        # Responses to what began before the rate was cut say nothing of it.
+        # Responses to requests that began before the cut tell nothing about the new rate.
         self._lag_seconds = answer_seconds
         self._next_at = now
         self._began = now + answer_seconds
         self._admitted = self._refused = self._growths = 0
-        # Whether it is still to be found out how much there is.
+        # Whether the rate that the server admits is still being searched for.
         self._doubles = True
-        # When each stretch ended and how many were let through in it; the first began at `since`.
+        # The end of each interval and the requests admitted in it; the first began at `since`.
         self._history = deque([(now, admitted)])
         self._history_began = since
 
@@ -168,17 +169,17 @@ class Pace:
         """Return how many seconds to wait before the next request begins; 0: none, it counts."""
         if now < self._next_at:
             return self._next_at - now
-        # What was not used is lost, but for what a timer may be late.
+        # Unused time is not saved up, except for the delay of a timer.
         self._next_at = max(self._next_at, now - _PACE_SECONDS) + 1 / self.rate
         return 0.0
 
     def on_response(self, now: float) -> None:
-        """Take note of a response that did not say slow down."""
+        """Note a response that was not throttled."""
         self._admitted += now >= self._began
         self._consider(now)
 
     def on_throttled(self, now: float) -> bool:
-        """Take note of one that did; return whether the rate was cut."""
+        """Note a response that was throttled; return True if the rate was cut."""
         self._refused += now >= self._began
         return self._consider(now)
 

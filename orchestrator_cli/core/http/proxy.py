@@ -1,4 +1,4 @@
-"""Which proxy a URL is reached through, by the settings that urllib and boto3 take too."""
+"""Choose the proxy for a URL, by the settings that urllib and boto3 take too."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _entry_matches(entry: str, host: str, port: int) -> bool:
 
 
 def _is_in_network(host: str, network: str) -> bool:
-    # Loaded where it is needed: every command would pay for it.
+    # Imported here, because few commands need it.
     from ipaddress import ip_address, ip_network
 
     try:

@@ -1,4 +1,4 @@
-"""Reads the head of a response; what could be read in two ways is refused.
+"""Parse the head of a response, and refuse one that could be read in two ways.
 
 libcurl has read it already and is generous: it takes lengths that overflow, names with a space
 after them, and a head that breaks off in the middle.

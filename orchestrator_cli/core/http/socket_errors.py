@@ -1,4 +1,4 @@
-"""What kind of failure an exception of Python's sockets is, however deep a library has buried it.
+"""Classify exceptions of Python's sockets, however deep a library has wrapped them.
 
 For OpenTelemetry, which brings an HTTP client of its own. The types of an exception and of its
 causes decide, never its text.
@@ -22,7 +22,7 @@ _CERTIFICATE_ERROR = "CertificateError"
 
 
 def socket_error_kind(error: BaseException) -> Kind | None:
-    """Return the kind of failure; None where the socket itself tells nothing of it."""
+    """Return the kind of failure; None where no socket error is among the causes."""
     causes = list(_causes(error))
     if any(isinstance(one, SSLError) or _is_of_certificate(one) for one in causes):
         return _tls_error_kind(causes)

@@ -1,6 +1,6 @@
-"""What an HTTP transport takes and gives: requests, responses, and typed errors.
+"""The types of an HTTP transport: requests, responses, and typed errors.
 
-Nothing here knows how a request is sent; see `curl_easy` and `curl_loop` for that.
+Nothing here knows how a request is sent; see `curl.easy` and `curl.loop` for that.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 
-# Sending these twice is as good as once; a POST may begin two uploads.
+# The idempotent methods. A POST that is sent twice may begin two uploads.
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-# More than any page, range or error document that is asked for.
+# Larger than any page, range or error document that is requested.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
@@ -66,7 +66,7 @@ class Request(NamedTuple):
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether sending it twice does no harm."""
+        """True if sending it twice does no harm."""
         if self.is_idempotent is None:
             return self.method in IDEMPOTENT_METHODS
         return self.is_idempotent
@@ -181,7 +181,7 @@ class StopToken(Protocol):
         ...
 
     def add_callback(self, callback: Callable[[], object], /) -> Callable[[], object]:
-        """Call this once the work should stop, from any thread; return what takes it back.
+        """Call this once the work should stop, from any thread. Returns what removes it.
 
         It is called at once where the work should stop already.
         """

@@ -1,4 +1,4 @@
-"""The address of a server as people write it: what is sent to it, and what may be shown of it."""
+"""Parse the URL of a service: what is sent to it, and what may be shown of it."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class TransferEngine:
         self._concurrency = concurrency
         self._held_bytes = 0
         # Their stop is their own: after a failure the connection serves the next transfers.
-        self._stop = connection.retry.stop.follower()
+        self._stop = connection.retry.stop.child()
         workers = min(_PART_WORKERS, concurrency)
         self.parts = PartThreads(workers, memory or MemoryLimiter(IN_FLIGHT_BYTES), self._stop)
         bind = partial(bind_token, self._stop)

@@ -110,7 +110,7 @@ class LogSource:
         _ = self.live
         # Blocks are good until the next one only.
         sources = [partial(map, bytes, self._render_one(name, view)) for name in self.names]
-        for item in merge(sources, self.store.retry.stop.follower()):
+        for item in merge(sources, self.store.retry.stop.child()):
             if isinstance(item, Exception):
                 failure = failure or item
             else:

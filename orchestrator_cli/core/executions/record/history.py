@@ -47,7 +47,7 @@ def write_history(
         try:
             store.compare_and_swap(key, line, stored.etag, HISTORY_TYPE)
         except ConflictError:
-            store.retry.wait_a_moment()
+            store.retry.wait_jitter()
         else:
             return
     raise ConflictError(

@@ -101,7 +101,7 @@ def change_uploads(
         except ConflictError:
             # Somebody was faster, or it is our own write whose answer was lost.
             known = None
-            store.retry.wait_a_moment()
+            store.retry.wait_jitter()
         else:
             return RunningRecord(fields, etag)
     raise ConflictError(

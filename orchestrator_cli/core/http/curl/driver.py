@@ -15,13 +15,13 @@ from orchestrator_cli.core.http.curl.socket_watch import SocketWatch
 from orchestrator_cli.core.http.curl.timers import Timers
 from orchestrator_cli.core.http.transport import RateLimit, Request, Response
 
-# How often in the time of a stall it is looked whether anything moves.
+# How often per stall timeout the requests are checked for progress.
 _STALL_CHECKS = 8
 _SIGNAL_POLL_SECONDS = 0.5
 
 
 class Completion(NamedTuple):
-    """What has ended: a request, by a response or an error, or a timer, by neither."""
+    """The end of a request, with its response or error, or of a timer, with neither."""
 
     tag: object
     response: Response | None = None
@@ -166,7 +166,7 @@ class CurlDriver:
         active = self._active[curl]
         try:
             response = active.exchange.finish(code)
-        except BaseException as error:  # noqa: BLE001 - handed to who sent the request
+        except BaseException as error:  # noqa: BLE001 - handed to the caller that sent the request
             return Completion(active.tag, error=error)
         finally:
             self._release(active.exchange)
@@ -182,7 +182,7 @@ class CurlDriver:
         return completions
 
     def _stalled(self) -> list[Completion]:
-        """Return the requests in which nothing has moved for too long, and drop them."""
+        """Drop the requests without progress for too long, and return them."""
         now = time.monotonic()
         if now < self._next_check_at:
             return []

@@ -1,4 +1,4 @@
-"""Makes a TransportError of the numbers by which libcurl says what went wrong.
+"""Turn libcurl's error codes into TransportErrors.
 
 Its texts differ between releases and TLS libraries, so none of them is looked at.
 """
@@ -64,7 +64,7 @@ _TEXTS = {
 
 
 class Route(NamedTuple):
-    """The way that a request takes: the proxy and the file of CA certificates, if any."""
+    """The proxy and the file of CA certificates that a request uses, if any."""
 
     proxy: Proxy | None
     ca_file: str | None

@@ -1,4 +1,4 @@
-"""One request and its response at a time on a libcurl handle that is used again and again."""
+"""Send requests on one libcurl handle, one at a time, and collect their responses."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ class Exchange:
         return Response(status, headers, body, self._answer_seconds())
 
     def stalled(self) -> Exception:
-        """Return the error for a request in which nothing moves any more."""
+        """Return the error for a request that makes no progress any more."""
         return make_error(TransportErrorKind.STALLED, self._request, self._route)
 
     def release(self) -> None:
-        """Let go of the request and of what was received: they may be large."""
+        """Drop the request and what was received, which may be large."""
         self._source.close()
         self._request = _NO_REQUEST
         self._failure = self._head = None
@@ -100,7 +100,7 @@ class Exchange:
         self.is_paused = False
 
     def resume(self) -> None:
-        """Go on sending."""
+        """Continue to send after a pause."""
         self.is_paused = False
         self.curl.pause(pycurl.PAUSE_CONT)
 
@@ -234,7 +234,7 @@ class Exchange:
 
 
 def _unacknowledged_bytes(descriptor: int) -> int:
-    """Return how many bytes that were sent have not been acknowledged; 0 where nobody tells."""
+    """Return how many sent bytes have not been acknowledged; 0 where the system does not say."""
     try:
         told = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
     except (OSError, ValueError):

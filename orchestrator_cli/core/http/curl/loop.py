@@ -1,4 +1,4 @@
-"""Runs many tasks in one thread, each of which yields requests and is sent their responses."""
+"""Run many tasks in one thread; each yields requests and is sent their responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from orchestrator_cli.core.http.transport import (
 )
 
 T = TypeVar("T")
-# The tags of timers: the next request may begin; a look whether there is a first response.
+# The tags of timers: the next request may begin; check for a first response.
 _PACE = object()
 _LOOK = object()
 _LOOK_SECONDS = 0.01
@@ -34,8 +34,8 @@ _LOOK_SECONDS = 0.01
 class CurlLoop:
     """Sends the requests of many tasks at once. Only for the thread that made it.
 
-    At most `max_in_flight` tasks are under way, and no more than open files allow; how many
-    requests are in flight is found out: see `ConcurrencyController`. While one run is suspended
+    At most `max_in_flight` tasks are under way, and no more than the limit of open files allows;
+    `ConcurrencyController` decides how many requests are in flight. While one run is suspended
     at a result, another may be begun; both go on while either does.
     """
 
@@ -57,7 +57,7 @@ class CurlLoop:
         self._driver = CurlDriver(options, rate_limit, max_connections=self._most + 4)
         self._stop = stop
         self._waiting: deque[TaskState[Any]] = deque()
-        # What other threads have done for tasks; filled by those threads.
+        # The work that other threads have ended for tasks; filled by those threads.
         self._done: deque[tuple[TaskState[Any], Waitable]] = deque()
         self._tasks_under_way = 0
         self._was_throttled = False
@@ -87,11 +87,11 @@ class CurlLoop:
         return self._drive(TaskRun(tasks, may_begin=may_begin))
 
     def map_ordered(self, tasks: Iterable[Task[T]]) -> Iterator[T]:
-        """Yield the same in the order of the tasks; at most `max_in_flight` results wait."""
+        """Yield results as `run` does, in the order of the tasks; at most `max_in_flight` wait."""
         return self._drive(TaskRun(tasks, window=self._most))
 
     def run_one(self, task: Task[T]) -> T:
-        """Return what one task returns; it waits for no others that are under way."""
+        """Run one task and return its result, without waiting for others that are under way."""
         return next(self._drive(TaskRun([task], urgent=True)))
 
     def send(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""How libcurl is set up: once for each handle, and what changes for each request."""
+"""Set libcurl's options: some once for each handle, others for each request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator_cli.core.http.curl.errors import Route
 from orchestrator_cli.core.http.proxy import Proxy, proxy_for
 from orchestrator_cli.core.http.transport import InvalidRequestError, Request
 
-# What forwards between may forget a connection that is idle for longer, and tell nobody.
+# Middleboxes silently drop connections that are idle for longer.
 _MAX_IDLE_SECONDS = 90
 _LENGTH = "content-length"
 # libcurl adds these where they are not named; an empty one is not sent.
@@ -44,12 +44,12 @@ class ClientOptions(NamedTuple):
         return self.ca_bundle or default_ca_file()
 
     def route_to(self, url: str) -> Route:
-        """Return the way to a URL. Raises InvalidProxyError."""
+        """Return the proxy and CA file for a URL. Raises InvalidProxyError."""
         return Route(proxy_for(url, self.proxies), self.ca_file())
 
 
 def configure_handle(curl: pycurl.Curl, options: ClientOptions) -> None:
-    """Set what is the same for every request of a handle."""
+    """Set the options that are the same for every request of a handle."""
     for option, value in {
         pycurl.NOSIGNAL: 1,
         pycurl.PATH_AS_IS: 1,

@@ -1,15 +1,15 @@
-"""Gives libcurl the body of a request piece by piece, at the rate that is allowed."""
+"""Feed libcurl the body of a request piece by piece, within the rate limit."""
 
 from __future__ import annotations
 
 from orchestrator_cli.core.http.transport import Body, BodyReader, RateLimit
 
-# What is reserved at once under a rate limit.
+# How much one reservation takes under a rate limit.
 _RATE_SLICE_BYTES = 16 * 1024
 
 
 class RequestSource:
-    """The body of one request after the other."""
+    """Reads the bodies of requests, one after the other."""
 
     def __init__(self, rate_limit: RateLimit | None) -> None:
         self.size_bytes = 0
@@ -32,7 +32,7 @@ class RequestSource:
             self.rewind()
 
     def close(self) -> None:
-        """Let go of the body."""
+        """Drop the body."""
         self._memory = memoryview(b"")
         self._reader = None
 

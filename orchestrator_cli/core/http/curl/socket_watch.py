@@ -1,4 +1,4 @@
-"""Waits until something happens at the sockets that libcurl waits for, or at idle connections."""
+"""Wait for events on the sockets that libcurl uses, and on its idle connections."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _MASKS = {
     pycurl.POLL_OUT: selectors.EVENT_WRITE,
     pycurl.POLL_INOUT: selectors.EVENT_READ | selectors.EVENT_WRITE,
 }
-# libcurl looks this often which of its idle connections can be used again.
+# How often libcurl checks which of its idle connections can be reused.
 _CURL_LOOKS_SECONDS = 1.0
-# What was looked at this lately need not be looked at again.
+# A connection that was checked this recently is not checked again.
 _LATELY_SECONDS = 0.01
 
 
 class SocketWatch:
     """The sockets and the timer of one multi handle. Only `wake` is for other threads.
 
-    A connection that libcurl has done with stays watched: what can be read from it unasked is its
-    end, or an answer to nothing. libcurl would take it for the answer to the next request, as it
-    looks at its idle connections only every second; until then `is_tainted` says so.
+    Idle connections stay watched. If one becomes readable, the peer has closed it or has sent
+    unsolicited data, which libcurl would take for the next response, as it checks idle connections
+    only once a second. Until then `is_tainted` says so.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class SocketWatch:
         `only_idle`: no other is in use, so that nobody has waited for any of them lately.
         """
         if only_idle or time.monotonic() - self._looked_at > _LATELY_SECONDS:
-            # What is ready besides stays so.
+            # Other events stay pending.
             self.wait(0)
         return time.monotonic() < self._tainted_until
 
@@ -107,9 +107,9 @@ class SocketWatch:
             self._forget(descriptor)
 
     def _watch_again(self, descriptor: int, mask: int) -> None:
-        """Watch what was idle; it may have been closed since, and be another of that number."""
+        """Watch an idle connection again; it may have been closed and its number reused."""
         if mask != selectors.EVENT_READ:
-            # Of one that was closed the system knows nothing any more, and says so.
+            # The system has forgotten a closed one, and raises.
             with contextlib.suppress(OSError, ValueError, KeyError):
                 self._selector.modify(descriptor, mask)
                 return

@@ -1,4 +1,4 @@
-"""The tasks of one run: where they come from, which are under way, and what they have returned."""
+"""The tasks of one run: their source, those under way, and the results to give away."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class TaskRun(Generic[T]):
         return state
 
     def end(self, state: TaskState[T], result: T) -> None:
-        """Take note of what a task has returned."""
+        """Note the result of a task."""
         self.under_way.discard(state)
         if self._window is None:
             self._results.append(result)
@@ -91,7 +91,7 @@ class TaskRun(Generic[T]):
             self._results_by_index[state.index] = result
 
     def fail(self, state: TaskState[T], failure: BaseException) -> None:
-        """Take note of what a task has raised; the first failure is that of the run."""
+        """Note what a task has raised; the run fails with the first of these."""
         self.under_way.discard(state)
         self.failure = self.failure or failure
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 
 class Timers:
-    """Things to be told of later, each after its own time."""
+    """Tags that expire, each after its own time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

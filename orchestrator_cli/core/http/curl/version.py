@@ -1,4 +1,4 @@
-"""Which libcurl is used."""
+"""The version of libcurl in use."""
 
 import pycurl
 

@@ -46,7 +46,7 @@ class PlannedFile:
         return LocalFile(self._file, self.source)
 
     def stat(self) -> os.stat_result:
-        """Look at what has its name now. Raises OSError."""
+        """Stat its name, which another file may have by now. Raises OSError."""
         return self._file.stat()
 
     @property

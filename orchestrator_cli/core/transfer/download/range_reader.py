@@ -18,19 +18,25 @@ from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 _NOTHING = memoryview(b"")
 RANGE_BYTES = 4 * MIB
 _MAX_PENDING = 6
+# Of an object that is read alone, where the server is far away: more wait for it than fill a core.
+_MAX_PENDING_ALONE = 14
 # One connection that is answered at once fills a core.
 _NEAR_READERS = 2
 _NEAR_SECONDS = 0.005
 
 
 def iter_range(
-    store: ObjectReader, key: str, start_bytes: int, end_bytes: int
+    store: ObjectReader,
+    key: str,
+    start_bytes: int,
+    end_bytes: int,
+    max_pending: int = _MAX_PENDING,
 ) -> Iterator[memoryview]:
     """Yield the bytes of a range of an object in order, as they arrive.
 
     Each block is good until the next is asked for: its buffer is used again then, as fresh memory
-    costs a tenth of the whole reading. At most 24 MiB are fetched ahead, and nothing once the
-    caller stops taking.
+    costs a tenth of the whole reading. At most 24 MiB are fetched ahead, or `max_pending` times
+    4 MiB where the server is far away, and nothing once the caller stops taking.
     """
     buffers = BufferPool(min(RANGE_BYTES, end_bytes - start_bytes))
 
@@ -41,8 +47,8 @@ def iter_range(
 
     offsets = range(start_bytes, end_bytes, RANGE_BYTES)
     is_near = (store.min_latency_seconds or 0.0) < _NEAR_SECONDS
-    readers = _NEAR_READERS if is_near else _MAX_PENDING
-    for block, buffer in ordered_map(read, offsets, readers, _MAX_PENDING):
+    readers, pending = (_NEAR_READERS, _MAX_PENDING) if is_near else (max_pending, max_pending)
+    for block, buffer in ordered_map(read, offsets, readers, pending):
         yield block
         buffers.put(buffer)
 
@@ -61,7 +67,7 @@ def iter_object_verified(
     if stored is not None:
         # An ETag need not be an MD5, as under SSE-KMS; S3's own checksum takes another request.
         digests = StreamHasher(stored, head.size_bytes, {stored.checksum.algorithm, "sha256"})
-    rest = iter_range(store, head.key, len(first), head.size_bytes)
+    rest = iter_range(store, head.key, len(first), head.size_bytes, _MAX_PENDING_ALONE)
     blocks = chain([first], rest) if first else rest
     if digests is not None:
         alone = head.size_bytes <= RANGE_BYTES

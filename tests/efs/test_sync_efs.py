@@ -375,7 +375,7 @@ def test_a_failure_marks_the_execution_until_it_is_mended(
     impatient(monkeypatch)
     bad = tree.write("raw/bad\x01name.txt")
     result = cli(*tree.arguments).expect(3)
-    assert "1 file was not stored" in result.err
+    assert "1 failed; what is not stored stays where it is" in result.err
     assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "artifact_error"
     good = tree.write("raw/good.txt")
     cli(*tree.arguments).expect(3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -274,3 +275,7 @@ def test_a_full_spool_disk_loses_the_log_and_nothing_else(
     assert json.loads(files["artifacts/results.json"])["lost"] == {
         "logs/stdout.log": failure["error"]
     }
+    # What is lost is said where nothing can be stored, too.
+    unset = {"ORCHESTRATOR_BUCKET": None}
+    lost = cli_process.run(sys.executable, command=("sh", "-c", script), env=unset).ok()
+    assert re.search(rb"warning: logs/stdout\.log: .* lost: ", lost.stderr)

@@ -147,10 +147,8 @@ class SyncSummary:
         failures = self.failed + self.conflicts
         if not failures:
             return self._not_deleted()
-        were = "file was not stored; it stays where it is"
-        if failures > 1:
-            were = "files were not stored; they stay where they are"
-        line = f"{failures:,} {were}"
+        # It may be the record that failed, and no file.
+        line = f"{failures:,} failed; what is not stored stays where it is"
         if self.unavailable == failures and not (self.created or self.identical or self.stored):
             return UnavailableError(line, retryable=True)
         if not self.failed:

@@ -63,6 +63,9 @@ class FinalUpload:
 
     def run(self, end: RunEnd) -> RunOutcome:
         """Store everything and finish the execution. Never raises: its outcome must be told."""
+        # It is lost whether or not S3 gets the rest.
+        for path, loss in end.lost.items():
+            self._results.fail(path, loss)
         try:
             self._execution.create(self._connections.store())
             self._upload(end)
@@ -106,8 +109,6 @@ class FinalUpload:
 
     def _upload(self, end: RunEnd) -> None:
         """Store every file. Raises the error that concerns all of them, once that is recorded."""
-        for path, loss in end.lost.items():
-            self._results.fail(path, loss)
         try:
             self._upload_logs()
             self._upload_artifacts()

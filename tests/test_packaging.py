@@ -37,8 +37,8 @@ def test_wheel_installs_the_manual_pages_and_completions(dist: Path) -> None:
         "share/fish/vendor_completions.d/orchestrator.fish",
         "share/zsh/site-functions/_orchestrator",
         "orchestrator_cli/py.typed",
-        "orchestrator_cli/api/pages/static/ansi_up.LICENSE",
-        "orchestrator_cli/api/pages/static/viewer.js",
+        "orchestrator_cli/api/pages/static/vendored/ansi_up.LICENSE",
+        "orchestrator_cli/api/pages/static/log/viewer.js",
         "orchestrator_cli/api/pages/templates/base.html",
         "orchestrator_cli/core/retention/prices.toml",
     } <= names

@@ -298,16 +298,20 @@ def test_an_answer_without_end_is_given_up(
         assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("command", ["yes", "sleep 60"])
+@pytest.mark.parametrize(
+    ("profile", "command"), [("bench", "yes"), ("bench", "sleep 60"), ("role", "yes")]
+)
 def test_a_process_without_end_is_killed(
-    command: str, no_keys: pytest.MonkeyPatch, tmp_path: Path
+    profile: str, command: str, no_keys: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tmp_path / "config"
-    config.write_text(f"[profile bench]\ncredential_process = {command}\n")
+    role = "role_arn = arn:aws:iam::123456789012:role/runner-role\nsource_profile = base\n"
+    text = f"credential_process = {command}\n"
+    config.write_text(f"[profile bench]\n{text}[profile base]\n{text}[profile role]\n{role}")
     no_keys.setenv("AWS_CONFIG_FILE", str(config))
     no_keys.setattr(credential_process, "LONGEST_SECONDS", 0.5)
     with pytest.raises(AccessError, match=r"more than 1,048,576 bytes|did not end in 0\.5 s"):
-        chain_credentials("bench", "us-east-1", os.environ, ClientOptions).get()
+        chain_credentials(profile, "us-east-1", os.environ, ClientOptions).get()
 
 
 def test_nobody_has_any() -> None:

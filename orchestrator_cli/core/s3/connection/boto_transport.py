@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
-from botocore.credentials import ContainerProvider, InstanceMetadataProvider, ProcessProvider
+from botocore.credentials import (
+    AssumeRoleProvider,
+    CanonicalNameCredentialSourcer,
+    ContainerProvider,
+    EnvProvider,
+    InstanceMetadataProvider,
+    ProcessProvider,
+    ProfileProviderBuilder,
+)
 from botocore.exceptions import EndpointConnectionError
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
@@ -95,12 +104,48 @@ def make_session(profile: str | None, region: str, options: ClientOptions) -> Se
     # The same providers serve a profile's credential_source.
     resolver.get_provider("iam-role").load = _instance_metadata(session, options).load
     resolver.get_provider("container-role").load = _container_metadata(options).load
-    resolver.get_provider("custom-process").load = ProcessProvider(
-        session.get_config_variable("profile") or "default",
-        lambda: session.full_config,
-        CredentialProcess,
+    profile_name = session.get_config_variable("profile") or "default"
+    resolver.get_provider("custom-process").load = _process(session, profile_name).load
+    resolver.get_provider("assume-role").load = _assumed_role(
+        session,
+        profile_name,
+        [EnvProvider(), *map(resolver.get_provider, ("container-role", "iam-role"))],
     ).load
     return session
+
+
+def _process(session: Session, profile_name: str) -> ProcessProvider:
+    return ProcessProvider(profile_name, lambda: session.full_config, CredentialProcess)
+
+
+class _ProfileProviders(ProfileProviderBuilder):
+    """The providers of a profile that another one names as its source."""
+
+    def __init__(self, session: Session, region: str) -> None:
+        super().__init__(session, region_name=region)
+        self._process = partial(_process, session)
+
+    def providers(self, profile_name: str, disable_env_vars: bool = False) -> list[Any]:
+        """Return them in botocore's order."""
+        found: list[Any] = super().providers(profile_name, disable_env_vars)
+        bounded = self._process(profile_name)
+        return [bounded if one.METHOD == bounded.METHOD else one for one in found]
+
+
+def _assumed_role(session: Session, profile_name: str, sources: list[Any]) -> AssumeRoleProvider:
+    region = session.get_config_variable("region")
+
+    def create_client(service: Any, **settings: Any) -> Any:
+        return session.create_client(service, **{"region_name": region, **settings})
+
+    return AssumeRoleProvider(
+        load_config=lambda: session.full_config,
+        client_creator=create_client,
+        cache={},
+        profile_name=profile_name,
+        credential_sourcer=CanonicalNameCredentialSourcer(sources),
+        profile_provider_builder=_ProfileProviders(session, region),
+    )
 
 
 class _MetadataTransport:

@@ -200,7 +200,7 @@ def test_static_credentials_that_are_refused(
     # The error, what to do, and where that is all it takes the command to give again.
     again = "run the same command again" in plain.err
     assert len(plain.err.splitlines()) == (3 if again else 2), plain.err
-    # Refused for good: asking again helps nobody. A large file is looked up while its record is read.
+    # Refused for good: asking again helps nobody. A large file is looked up with its record.
     assert calls <= (8 if command == "upload-large" else 4)
     check_success(bench, case, cli(*case.arguments, stdin=case.stdin), f"after {why}")
 

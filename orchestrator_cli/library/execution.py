@@ -102,7 +102,7 @@ class Execution:
                 engine, session.target, take, before_storing=recorder.before_storing
             )
             items = uploader.look_ahead(plan)
-            recorder.failing = session.failing(datetime.now(UTC))
+            recorder.known_failures = session.known_failures(datetime.now(UTC))
             summary = uploader.run(recorder.begin(items))
         recorder.record(all_stored=not summary.failures)
         return summary
@@ -118,7 +118,7 @@ class Execution:
         item = PlannedFile("-", path, key, 0, guess_content_type(path))
         session = DirectSession(self._store, self.id)
         recorder = UploadRecorder(session, lambda: session, (path,), _begun())
-        recorder.failing = session.failing(datetime.now(UTC))
+        recorder.known_failures = session.known_failures(datetime.now(UTC))
         with recorder.early_end_recorded(), TransferEngine(self._store) as engine:
             recorder.begin([item])
             recorder.before_storing()

@@ -38,7 +38,7 @@ def lose_upload(bucket: str, execution: str, root: Path, include: tuple[str, ...
     session = DirectSession(open_store(bucket), execution)
     taken = selection_text(include, (), include_hidden=False)
     recorder = UploadRecorder(session, lambda: session, (), BegunUpload("00" * 8, NOW, taken))
-    session.failing(None)
+    session.known_failures(None)
     recorder.begin(plan_upload(execution, [root], selection))
     recorder.before_storing()
 

@@ -17,7 +17,7 @@ _CHECKSUM = re.compile(
 
 
 class PutOutcome(StrEnum):
-    """What became of a write. There is no fourth."""
+    """The outcome of a create-only write."""
 
     CREATED = "created"
     IDENTICAL = "identical"
@@ -88,7 +88,7 @@ class UploadResult(NamedTuple):
     """What became of one file of an upload.
 
     `outcome` is None when the file failed for another reason than a conflict; `error` says why.
-    `note` says why something was skipped by rule.
+    `skip_reason` says why a rule of the selection left it out.
     `resumed_bytes` were found in an unfinished multipart upload; `sent_bytes` is the size of the
     bodies that S3 acknowledged.
     """
@@ -102,7 +102,7 @@ class UploadResult(NamedTuple):
     sent_bytes: int = 0
     checksum: Checksum | None = None
     error: OrchestratorError | None = None
-    note: str | None = None
+    skip_reason: str | None = None
 
     @property
     def stored(self) -> bool:

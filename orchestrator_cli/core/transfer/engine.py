@@ -1,4 +1,4 @@
-"""What the transfers of one command share: connection, loop, threads, memory, progress."""
+"""The engine that all transfers of one command share: connection, loop, threads, memory limit."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ T = TypeVar("T")
 MAX_IN_FLIGHT = 256
 # Six base parts. With the clients and the interpreter a command then stays under 100 MiB.
 IN_FLIGHT_BYTES = 6 * BASE_PART_BYTES
-# Parts that are sent give back their memory and wait for their answers: so many may wait.
+# A part gives back its memory once it is sent; so many parts may be sent or wait for a response.
 _PART_WORKERS = 16
-# A large file takes several answers before its first part and after its last.
+# A large file takes several round trips before its first part and after its last.
 _LARGE_FILES = 8
 _READERS = 2
-# Requests of large files that wait for nothing but their answer: two for each file.
+# Small requests beside the transfer of large files: two for each file.
 _ASIDE = 2 * _LARGE_FILES
 
 
 class UploadObserver(Protocol):
-    """Is told what became of each file, as for metrics."""
+    """Observes the outcome of each file, as for metrics."""
 
     def uploaded(self, result: UploadResult, seconds: float | None) -> None:
-        """Note a result; `seconds` is None where the pace was not ours, as of a pipe."""
+        """Note a result; `seconds` is None for a pipe, whose writer sets the pace."""
         ...
 
     def failed(self, error: OrchestratorError) -> None:
@@ -81,7 +81,7 @@ class TransferEngine:
         self.buffers = BufferPool(BASE_PART_BYTES)
         self._concurrency = concurrency
         self._held_bytes = 0
-        # Their stop is their own: after a failure the connection serves the next transfers.
+        # A token of its own: after a failure the connection serves the next transfers.
         self._stop = connection.retry.stop.child()
         workers = min(_PART_WORKERS, concurrency)
         self.parts = PartThreads(workers, memory or MemoryLimiter(IN_FLIGHT_BYTES), self._stop)
@@ -109,7 +109,7 @@ class TransferEngine:
 
     @contextlib.contextmanager
     def hold(self, size_bytes: int) -> Iterator[None]:
-        """Count bytes that an operation holds in memory: too many, and no other is begun."""
+        """Count bytes that an operation holds in memory: above the limit no other one begins."""
         self._held_bytes += size_bytes
         try:
             yield
@@ -156,7 +156,7 @@ class TransferEngine:
         for executor in (self._files, self._readers):
             executor.shutdown(wait=error is None, cancel_futures=error is not None)
         self.parts.shutdown(cancel=error is not None)
-        # Nobody waits any more for what is still asked aside.
+        # Nobody waits for these small requests any more.
         self._stop.set()
         self._aside.shutdown(cancel_futures=True)
         if "_loop" in self.__dict__:

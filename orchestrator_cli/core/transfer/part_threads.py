@@ -32,13 +32,13 @@ class FutureGroup(Generic[T]):
         self._left = 0
 
     def add(self, future: Future[T]) -> None:
-        """Take a future in."""
+        """Add a future."""
         self._left += 1
         self._futures.append(future)
         future.add_done_callback(self._ended.put)
 
     def check(self) -> None:
-        """Raise the first failure, if there is one by now."""
+        """Raise the first failure so far, if there is one."""
         with contextlib.suppress(Empty):
             while True:
                 self._settle(self._ended.get_nowait())

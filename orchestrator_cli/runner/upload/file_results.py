@@ -39,8 +39,8 @@ class FileResults:
             if spooled:
                 self._keep(path, result)
         elif result.outcome is None:
-            self.problems.append(f"skipped {name}: {result.note}")
-            self._write(f"skipped: {name}: {result.note}")
+            self.problems.append(f"skipped {name}: {result.skip_reason}")
+            self._write(f"skipped: {name}: {result.skip_reason}")
         else:
             self.stored.add(str(result.path))
             what = printable(result.path)

@@ -81,7 +81,7 @@ def _upload(
                 transfers, session.target, on_result, before_storing=recorder.before_storing
             )
             items = uploader.look_ahead(plan)
-            recorder.failing = find_failures(app, session)
+            recorder.known_failures = find_failures(app, session)
             summary = uploader.run(recorder.begin(items))
         recorder.record(all_stored=not summary.failures)
     return summary

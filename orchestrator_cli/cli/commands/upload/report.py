@@ -20,7 +20,7 @@ def report_result(app: App, result: UploadResult, as_json: bool) -> None:
     if as_json:
         app.output.record(_record(result, outcome))
     if outcome == "skipped":
-        app.output.warn(f"skipped {printable(result.source)}: {result.note}")
+        app.output.warn(f"skipped {printable(result.source)}: {result.skip_reason}")
     elif result.error is not None:
         request = f" [request id {result.error.request_id}]" if result.error.request_id else ""
         app.output.failure(f"{printable(result.source)}: {result.error.message}{request}")
@@ -45,7 +45,7 @@ def _record(result: UploadResult, outcome: str | None) -> dict[str, Any]:
         "resumed_bytes": result.resumed_bytes,
         "sent_bytes": result.sent_bytes,
         "checksum": str(result.checksum) if result.checksum else None,
-        "error": error.message if error else result.note,
+        "error": error.message if error else result.skip_reason,
         "exit_code": error.exit_code if error else 0,
     }
 

@@ -71,4 +71,4 @@ def begin_upload(app: App, selection: str = "") -> BegunUpload:
 
 def find_failures(app: App, session: UploadSession) -> set[str]:
     """Return the paths that could not be stored before; an execution may be in the making."""
-    return session.failing(app.now() if is_preset_id(session.execution_id) else None)
+    return session.known_failures(app.now() if is_preset_id(session.execution_id) else None)

@@ -37,7 +37,7 @@ def store_stdin(
     if stdin is None:
         raise click.UsageError("Standard input is closed.")
     recorder = UploadRecorder(session, reopen, (item.path,), begin_upload(app))
-    recorder.failing = find_failures(app, session)
+    recorder.known_failures = find_failures(app, session)
     result = _upload(app, options, session, recorder, item, stdin)
     summary = UploadSummary()
     summary.add(result)

@@ -140,7 +140,7 @@ class UploadAuthorizer:
         found = []
         for one in itertools.islice(newest, _MAX_UNFINISHED):
             try:
-                parts = uploads.list_parts(key, one.upload_id) if one.takes_sha256 else {}
+                parts = uploads.list_parts(key, one.upload_id) if one.accepts_sha256 else {}
             except OrchestratorError as error:
                 if error.is_fatal:
                     raise
@@ -150,7 +150,7 @@ class UploadAuthorizer:
                 IncompleteUpload(
                     upload_id=one.upload_id,
                     initiated_at=one.initiated_at,
-                    accepts_sha256=one.takes_sha256,
+                    accepts_sha256=one.accepts_sha256,
                     parts=[
                         StoredPart.model_validate(part, from_attributes=True)
                         for part in parts.values()

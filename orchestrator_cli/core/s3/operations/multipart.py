@@ -42,14 +42,14 @@ _COMPLETE = (
 class IncompleteUpload(NamedTuple):
     """A multipart upload that was neither completed nor aborted.
 
-    `takes_sha256` is False where it was begun with another checksum, as other tools do: S3 then
+    `accepts_sha256` is False where it was begun with another checksum, as other tools do: S3 then
     refuses the parts that we would send.
     """
 
     key: str
     upload_id: str
     initiated_at: datetime
-    takes_sha256: bool
+    accepts_sha256: bool
 
 
 class PartDigests(NamedTuple):

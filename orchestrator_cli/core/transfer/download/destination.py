@@ -1,4 +1,4 @@
-"""Where downloaded files go: below one directory, and nowhere else whoever swaps what there."""
+"""Write downloaded files below one directory, even while others swap directories there."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Destination:
         self._parts = parts
 
     def is_taken(self) -> bool:
-        """Return True if anything has the name."""
+        """Return True if the name is taken."""
         return self.directory.find(self.name) is not None
 
     def is_directory(self) -> bool:

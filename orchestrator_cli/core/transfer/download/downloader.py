@@ -153,7 +153,7 @@ class Downloader:
             if error.errno in _NOTHING_FITS:
                 hint = _ELSEWHERE if error.errno == errno.EROFS else _MAKE_ROOM
                 raise CannotWriteError(reason, hint=hint, is_fatal=True) from error
-            # A link or a file where a directory has to be will be there again.
+            # A retry would meet the same link or file where a directory has to be.
             hint = _ELSEWHERE if isinstance(error, UnsafeFileError) else _SEE_TO_IT
             failure = CannotWriteError(reason, hint=hint)
         destination = self._directory.path / path
@@ -221,7 +221,7 @@ class Downloader:
             try:
                 outcome, resumed = self._finish_partial(head, arrived, place)
             except (ConflictError, IntegrityError):
-                # No later run has a use for it.
+                # No later run can use it.
                 arrived.remove()
                 raise
             arrived.remove()
@@ -231,7 +231,7 @@ class Downloader:
         self, head: ObjectMetadata, arrived: PartialFile, place: Destination
     ) -> tuple[PutOutcome, int]:
         if self._already_downloaded(place, head):
-            # Whoever held the lock before has finished it.
+            # The process that held the lock before has completed the file.
             return PutOutcome.IDENTICAL, 0
         resumed, is_right = self._append_missing(head, arrived)
         if resumed and not is_right:
@@ -268,7 +268,7 @@ class Downloader:
         left = head.size_bytes - start_bytes
         if head.size_bytes > BASE_PART_BYTES:
             return iter_range(self._store, head.key, start_bytes, head.size_bytes)
-        # In one request: many small files are fetched at once as it is.
+        # In one request, since many small files are fetched at once anyway.
         return [self._store.get_range(head.key, start_bytes, left)] if left else []
 
     def _verified(self, head: ObjectMetadata, arrived: PartialFile) -> bool:

@@ -11,8 +11,8 @@ from orchestrator_cli.core.s3.types import ObjectSummary
 
 File = tuple[str, ObjectSummary]
 
-# Handed from thread to thread together: one by one would cost more than to list them. Of a million
-# files, those of about 32 batches are in memory.
+# Files pass between the threads in batches: one by one would cost more than listing them. At most
+# about 32 batches are in memory.
 _BATCH_FILES = 256
 
 

@@ -1,4 +1,4 @@
-"""Make and keep what is computed from the logs of an execution; anybody may compute it again."""
+"""Make, store and read the indexes and tails of an execution's logs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def index_execution(store: ArtifactStore, execution_id: str) -> Iterator[Indexed
         part = indexer.begin(0)
         for block in iter_range(store, log.key, 0, log.size_bytes) if log.size_bytes else ():
             part.add(block)
-        # When it arrived is seen once only.
+        # Arrival times cannot be computed again.
         known = read_index(store, execution_id, name, log.size_bytes, log.etag)
         index = indexer.finish(log.etag, known.times_ms if known else ())
         _put(store, log_index_key(execution_id, name), index.to_bytes(), INDEX_TYPE)
@@ -69,7 +69,7 @@ def read_index(
 
 
 def read_tail(store: ObjectReader, execution_id: str, name: str) -> bytes:
-    """Return the last bytes of a log as they were kept; none where they were not."""
+    """Return the stored last bytes of a log; b"" where none are stored."""
     try:
         return store.get(log_tail_key(execution_id, name), TAIL_BYTES).content
     except (NotFoundError, IntegrityError, ArchivedError):
@@ -77,7 +77,7 @@ def read_tail(store: ObjectReader, execution_id: str, name: str) -> bytes:
 
 
 def _put(store: ArtifactStore, key: str, content: bytes, content_type: str) -> None:
-    """Make an object hold this content; whoever else does so at once computes the same."""
+    """Replace an object by this content; concurrent writers compute the same."""
     if store.put_if_absent(key, content, content_type)[0] is not PutOutcome.CONFLICT:
         return
     try:

@@ -1,4 +1,4 @@
-"""Read and work on many logs at once, a bounded part of each in memory."""
+"""Read and process many logs at once, with a bounded part of each in memory."""
 
 from __future__ import annotations
 

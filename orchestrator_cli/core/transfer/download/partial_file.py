@@ -1,4 +1,4 @@
-"""Local files that get their name when they are whole, and wait under another one until then."""
+"""Partial downloads, which have another name until they are complete."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ class PartialFile(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """How much has arrived."""
+        """How many bytes have arrived."""
         return os.fstat(self.file.fileno()).st_size
 
     def append(self, data: bytes | memoryview) -> None:
-        """Write to its end."""
+        """Append data."""
         self.file.seek(0, os.SEEK_END)
         write_all(self.file, data)
 
     def clear(self) -> None:
-        """Forget what has arrived."""
+        """Discard what has arrived."""
         self.file.truncate(0)
 
     def remove(self) -> None:
-        """Remove it, where that has not been done."""
+        """Remove the file, unless it is gone already."""
         with contextlib.suppress(FileNotFoundError):
             self.directory.remove_file(self.name)
 
@@ -63,7 +63,7 @@ class PartialFile(NamedTuple):
 def partial_file(
     head: ObjectMetadata, destination: Destination, wait: Callable[[], None]
 ) -> Iterator[PartialFile]:
-    """Open and lock the file that holds what has arrived of an object; a crash leaves it there.
+    """Open and lock the partial file of an object; a crash leaves it there.
 
     `wait` is called while another process has it. Raises ConflictError where that takes too long.
     """

@@ -1,4 +1,4 @@
-"""Where executions are read: in the bucket itself, or through a server that has the credentials."""
+"""Read executions from the bucket itself, or through a server that has the credentials."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Links(Protocol):
 
 
 class ExecutionSource(Protocol):
-    """What commands that read ask for. Safe to share between threads."""
+    """The reads that commands need. Safe to share between threads."""
 
     @property
     def objects(self) -> ObjectReader:
@@ -97,11 +97,11 @@ class ExecutionSource(Protocol):
         ...
 
     def check_readable(self, listed: ObjectSummary, path: str) -> None:
-        """Raise ArchivedError for what is known to have to be restored first."""
+        """Raise ArchivedError for an object that has to be restored first, as far as is known."""
         ...
 
     def explain_archived(self, key: str) -> AbstractContextManager[None]:
-        """Tell the whole story where an object turns out, in reading it, to be archived."""
+        """Turn an ArchivedError of a read into one that names class, date and what to do."""
         ...
 
     def links(self, expires_in_seconds: int, *, inline: bool) -> Links:
@@ -193,7 +193,7 @@ class BucketSource:
         self._archive.check_readable(listed, path)
 
     def explain_archived(self, key: str) -> AbstractContextManager[None]:
-        """Tell the whole story where an object turns out, in reading it, to be archived."""
+        """Turn an ArchivedError of a read into one that names class, date and what to do."""
         return explain_archived_errors(self._store, key, self._now)
 
     def links(self, expires_in_seconds: int, *, inline: bool) -> Links:

@@ -27,7 +27,7 @@ _READ_BYTES = 4 * MIB
 
 
 class Finding(StrEnum):
-    """What was found of one file."""
+    """The verdict on one file."""
 
     OK = "ok"
     DIFFERS = "differs"

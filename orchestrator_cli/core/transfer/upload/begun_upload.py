@@ -1,4 +1,4 @@
-"""Which files an upload has begun to store and has not stored yet, in little memory."""
+"""Remember, in little memory, which files an upload has begun to store and not stored yet."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class BegunUpload:
         self._left_of_others: set[str] = set()
 
     def begin(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
-        """Look at the first items of a plan, for the mark, and return the whole plan."""
+        """Note the first items of a plan, for the mark, and return the whole plan."""
         items = iter(plan)
         head = list(islice(items, MAX_PATHS + 1))
         paths = tuple(one.path for one in head if isinstance(one, PlannedFile))
@@ -52,12 +52,12 @@ class BegunUpload:
             yield item
 
     def watch(self, others: Iterable[UploadMark]) -> None:
-        """Look out for the files of other unfinished uploads: this one may be their repetition."""
+        """Track the files of other unfinished uploads, which this one may repeat."""
         self._others = list(others)
         self._left_of_others = {path for one in self._others for path in one.paths}
 
     def add(self, path: str, *, is_stored: bool) -> None:
-        """Take note that a file was tried."""
+        """Note that a file was tried."""
         self._missing.discard(path)
         if is_stored:
             self._stored_count += 1
@@ -65,11 +65,11 @@ class BegunUpload:
 
     @property
     def missing(self) -> list[str]:
-        """The files that are known and were not tried to the end."""
+        """The known files that were not tried to the end."""
         return sorted(self._missing)
 
     def covered(self, *, all_stored: bool) -> set[str]:
-        """Return the ids of the other uploads of which this one has stored everything."""
+        """Return the ids of other uploads all of whose files this one has stored."""
         return {one.upload_id for one in self._others if self._covers(one, all_stored)}
 
     def _covers(self, other: UploadMark, all_stored: bool) -> bool:

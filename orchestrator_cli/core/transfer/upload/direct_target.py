@@ -51,7 +51,7 @@ class DirectTarget:
         return self._server.verifies_sha256
 
     def listed_etags(self) -> Callable[[str], str]:
-        """Return what lists, page by page, the keys that it is asked about."""
+        """Return the ETags of stored files, which are listed page by page as they are needed."""
         return StoredEtags(self._list_page).etag_of
 
     def _list_page(self, prefix: str, start_after: str, token: str | None) -> ListPage:
@@ -64,7 +64,7 @@ class DirectTarget:
         return put_if_absent(self._server, key, data, content_type, listed_etag)
 
     def put_index(self, key: str, index: bytes, tail: bytes) -> list[Operation[object]]:
-        """Return what stores the index of a log and its last bytes, unless there are some."""
+        """Return the operations that store a log's index and last bytes where there are none."""
         found = parse_artifact_key(key)
         if found is None:
             return []
@@ -111,7 +111,7 @@ class DirectTarget:
         for upload in uploads:
             # An upload that ends between the two calls is simply no candidate.
             with contextlib.suppress(NotFoundError):
-                parts = (yield from _list_parts(upload)) if upload.takes_sha256 else {}
+                parts = (yield from _list_parts(upload)) if upload.accepts_sha256 else {}
                 found.append((upload.upload_id, parts))
         return sorted(found, key=lambda item: len(item[1]), reverse=True)
 
@@ -194,7 +194,7 @@ class DirectTarget:
 
 
 def _list_parts(upload: IncompleteUpload) -> Operation[dict[int, StoredPart]]:
-    """Return what can be gone on with; nothing where the server won't say. Raises NotFoundError."""
+    """Return the stored parts; none where the server does not list them. Raises NotFoundError."""
     try:
         return (yield from list_parts(upload.key, upload.upload_id))
     except OrchestratorError as error:

@@ -1,4 +1,4 @@
-"""Local bytes to be stored: a file read at offsets, and whether it changed meanwhile."""
+"""A local file to be stored, read at offsets, and checked for changes meanwhile."""
 
 from __future__ import annotations
 

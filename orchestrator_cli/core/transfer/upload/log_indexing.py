@@ -1,6 +1,6 @@
-"""Index a log while its bytes pass by, and store that beside it once the log is stored.
+"""Index a log while it is uploaded, and store the index once the log is stored.
 
-Everything works without, and `index` makes it anew. So nothing here makes an upload fail.
+An upload never fails because of its index: `index` can make one later.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 # A log that is not larger is read whole at once, and never archived.
 _SMALL_BYTES = ARCHIVE_OVER_BYTES
-# To look for errors takes longer than to hash. Most runs that fail do so before.
+# Searching for errors takes longer than hashing; most runs that fail do so within this much.
 _SEARCHED_BYTES = 64 * MIB
 
 
@@ -43,23 +43,23 @@ class LogIndexing:
 
     @classmethod
     def of(cls, target: UploadTarget, key: str) -> Self | None:
-        """Return one for a key that is a log's; else None."""
+        """Return the indexing of a log by its key; None for the key of another file."""
         found = parse_artifact_key(key)
         return cls(target, key) if found and log_name(found[1]) else None
 
     @classmethod
     def of_file(cls, target: UploadTarget, item: PlannedFile) -> Self | None:
-        """Return one for a file, if it is a log that is worth it."""
+        """Return the indexing of a file, if it is a log that is large enough; else None."""
         return cls.of(target, item.key) if item.size_bytes > _SMALL_BYTES else None
 
     def watch(self, part: Part) -> Callable[[bytes | memoryview], object]:
-        """Return what takes the bytes of a part, in order; from any thread."""
+        """Return a function that takes the bytes of a part, in order; from any thread."""
         if part.offset_bytes == 0 and part.size_bytes <= _SMALL_BYTES:
             return lambda block: None
         return self._indexer.begin(part.offset_bytes).add
 
     def add_all(self, data: bytes) -> None:
-        """Take the bytes of the whole log."""
+        """Index the whole log at once."""
         self.watch(Part(1, 0, len(data)))(data)
 
     def store(self) -> Operation[None]:
@@ -69,7 +69,7 @@ class LogIndexing:
                 yield from put
 
     def store_at_once(self, engine: TransferEngine) -> None:
-        """Store the same at once, on the connections that sent its parts; wait until it is done."""
+        """Store both at once, on the connections that sent the log's parts, and wait for it."""
         with contextlib.suppress(OSError, OrchestratorError):
             run = engine.connection.run
             puts = run(self._prepare())

@@ -1,4 +1,4 @@
-"""What an upload would do: walk the given paths and say where each file goes. Nothing is sent."""
+"""Plan an upload: walk the given paths and decide where each file goes. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _plan_root(
 
 
 class HiddenNames:
-    """What was left out as hidden, told once for all of a plan."""
+    """The paths that were left out as hidden, reported once for a whole plan."""
 
     _SHOWN = 3
 
@@ -124,13 +124,13 @@ class HiddenNames:
         self._count = 0
 
     def add(self, source: str) -> None:
-        """Note one."""
+        """Note a path."""
         self._count += 1
         if len(self._first) < self._SHOWN:
             self._first.append(source)
 
     def told(self) -> Iterator[SkippedPath]:
-        """Yield what tells of them, if there are any."""
+        """Yield the one item that reports them, if there are any."""
         if not self._first:
             return
         names = [printable(os.path.basename(source)) for source in self._first[1:]]
@@ -181,7 +181,7 @@ class TreePlan:
         return not self._leaves_out(relative, relative) and self.selection.enters(relative)
 
     def _leaves_out(self, relative: str, real: str) -> bool:
-        """Return True if something is hidden, or leads to what is; if so, take note of it."""
+        """Note and return True if a path is hidden, or a link to a hidden one."""
         if self.selection.hidden or not (real.startswith(".") or "/." in real):
             return False
         if self.selection.matches(relative):
@@ -238,7 +238,7 @@ def _plan_file(
 
 
 def unreadable(path: str | Path, error: OSError) -> SkippedPath:
-    """Return what is told of a file or directory that cannot be read."""
+    """Return the plan's item for a file or directory that cannot be read."""
     reason = f"cannot read {printable(path)}: {error.strerror}"
     is_gone = error.errno in (errno.ENOENT, errno.ESTALE)
     return SkippedPath(str(path), reason, OrchestratorError(reason), is_gone)

@@ -1,4 +1,4 @@
-"""What an upload would make of a plan: each file is read and compared, and nothing is sent."""
+"""Preview an upload: read each file and compare it with what is stored, and send nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notes in an execution's record what an upload could not store, however it ends."""
+"""Record in an execution's metadata what an upload could not store, however it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
 from orchestrator_cli.core.transfer.upload.plan import PlanItem
 from orchestrator_cli.core.transfer.upload.session import UploadSession
 
-# Who interrupts does not wait for a storage that is away.
+# A user who interrupts does not wait for a storage that is away.
 _GOODBYE_SECONDS = 3.0
 
 
@@ -25,7 +25,7 @@ def was_never_a_file(error: OrchestratorError | None) -> bool:
 
 
 class UploadRecorder:
-    """What has become of the files of one upload, for the record of their execution."""
+    """Collects the outcomes of one upload's files for the execution's record."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class UploadRecorder:
         self._lock = threading.Lock()
         self._has_begun = False
         self._is_marked = False
-        self.failing: set[str] = set()
+        self.known_failures: set[str] = set()
         self._failed: dict[str, str] = {}
         self._resolved: set[str] = set()
 
@@ -70,10 +70,10 @@ class UploadRecorder:
                     raise
 
     def add(self, result: UploadResult) -> None:
-        """Take note of a result."""
+        """Add the result of one file."""
         if result.path is not None:
             self._begun.add(result.path, is_stored=result.stored)
-        if result.stored and result.path in self.failing:
+        if result.stored and result.path in self.known_failures:
             self._resolved.add(str(result.path))
         # What was never a file was not lost.
         never = result.path is None and was_never_a_file(result.error)
@@ -84,7 +84,7 @@ class UploadRecorder:
         """Write the record after all files were tried. Raises what keeps it from being written."""
         if all_stored:
             # What could not be looked at, and is gone or renamed, is no failure any more.
-            self._resolved |= {path for path in self.failing if self._is_below(path)}
+            self._resolved |= {path for path in self.known_failures if self._is_below(path)}
         ended = self._ended(all_stored=all_stored)
         self._session.record(self._failed, self._resolved - self._failed.keys(), ended)
 
@@ -104,7 +104,7 @@ class UploadRecorder:
 
     def _record_early_end(self, why: str, seconds: float | None) -> None:
         failed = self._failed | dict.fromkeys(self._begun.missing, f"not stored: {why}")
-        # Of what nobody knows the names of, the mark goes on telling.
+        # The mark stays, as it also stands for files whose names are not known.
         ended = set() if self._begun.mark.more else self._ended(all_stored=False)
 
         def record() -> None:

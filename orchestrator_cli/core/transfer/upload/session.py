@@ -24,12 +24,12 @@ class UploadSession(Protocol):
 
     @property
     def execution_id(self) -> str:
-        """The execution."""
+        """The id of the execution."""
         ...
 
     @property
     def connection(self) -> Connection:
-        """What runs the operations of the target."""
+        """The connection that runs the operations of the target."""
         ...
 
     @property
@@ -37,23 +37,23 @@ class UploadSession(Protocol):
         """Where files go."""
         ...
 
-    def failing(self, young_at: datetime | None) -> set[str]:
+    def known_failures(self, now: datetime | None) -> set[str]:
         """Return the paths that could not be stored before. Raises NotFoundError.
 
-        `young_at` is the present for an execution that may be in the making, else None.
+        With `now`, an execution whose id is only seconds old is waited for.
         """
         ...
 
     @property
     def unfinished(self) -> Sequence[UploadMark]:
-        """The unfinished uploads to the execution, as `failing` has seen them."""
+        """The unfinished uploads to the execution, as `known_failures` has seen them."""
         ...
 
     def begin(self, mark: UploadMark) -> None:
         """Note in the metadata that an upload begins."""
         ...
 
-    def record(self, failed: dict[str, str], mended: set[str], ended: set[str]) -> None:
+    def record(self, failed: dict[str, str], resolved: set[str], ended: set[str]) -> None:
         """Note in the metadata what the upload changed, and which uploads have ended."""
         ...
 
@@ -69,7 +69,7 @@ class DirectSession:
         self._store = store
         self._running: RunningRecord | None = None
 
-    def failing(self, young_at: datetime | None) -> set[str]:
+    def known_failures(self, now: datetime | None) -> set[str]:
         """Return the paths that could not be stored before."""
         self._running = find_running(self._store, self.execution_id)
         if self._running is not None:
@@ -80,10 +80,10 @@ class DirectSession:
             wait_for_execution,
         )
 
-        if young_at is None:
+        if now is None:
             execution = read_execution(self._store, self.execution_id)
         else:
-            execution = wait_for_execution(self._store, self.execution_id, young_at)
+            execution = wait_for_execution(self._store, self.execution_id, now)
         self.unfinished = [one.mark for one in execution.metadata.unfinished_uploads]
         return {item.path for item in execution.metadata.failures}
 
@@ -97,18 +97,18 @@ class DirectSession:
 
             record_upload_begun(self._store, self.execution_id, mark)
 
-    def record(self, failed: dict[str, str], mended: set[str], ended: set[str]) -> None:
+    def record(self, failed: dict[str, str], resolved: set[str], ended: set[str]) -> None:
         """Note in the metadata what the upload changed, and which uploads have ended."""
-        if not (failed or mended) and self._is_running_without(ended):
+        if not (failed or resolved) and self._is_running_without(ended):
             return
         from orchestrator_cli.core.executions.record.repository import record_upload_result
 
-        record_upload_result(self._store, self.execution_id, failed, mended, ended=ended)
+        record_upload_result(self._store, self.execution_id, failed, resolved, ended=ended)
 
     def _is_running_without(self, ended: set[str]) -> bool:
-        """End uploads where that is all there is to record; False where it is not.
+        """Remove the marks of ended uploads from the record of an execution that still runs.
 
-        The execution may have been finished meanwhile: then the record is another one.
+        Return False where the record has to be read in full: it may have been finished meanwhile.
         """
         known, self._running = self._running, None
         without = partial(without_marks, upload_ids=ended)

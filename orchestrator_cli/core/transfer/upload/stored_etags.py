@@ -1,4 +1,4 @@
-"""What listings say of keys that are asked for roughly in order, with little memory.
+"""Look up the ETags of keys, roughly in order, by listing them with little memory.
 
 A walk of local files meets the keys of each place where files go in ascending order, but for a few
 steps back. Each place has a cursor, which holds one page of its listing.
@@ -22,7 +22,7 @@ _PLACE_SEGMENTS = 4
 
 @dataclass
 class _Cursor:
-    """Reads a listing forwards, and holds one page of it: all that is stored behind `behind`."""
+    """Reads a listing forwards and holds one page of it, which begins after the key `behind`."""
 
     behind: str
     list_page: Callable[[str | None], ListPage]
@@ -60,7 +60,7 @@ class StoredEtags:
         self._cursors: dict[str, _Cursor] = {}
 
     def etag_of(self, key: str) -> str:
-        """Return what the listing says of a key: its ETag, or "" where nothing is stored there."""
+        """Return the ETag of a key by the listing, or "" where nothing is stored there."""
         segments = key.split("/", _PLACE_SEGMENTS)
         place = key[: len(key) - len(segments[-1])]
         cursor = self._cursors.get(place)

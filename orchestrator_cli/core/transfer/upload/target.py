@@ -18,7 +18,7 @@ FoundUpload = tuple[str, dict[int, StoredPart]]
 
 
 class UploadTarget(Protocol):
-    """What an upload asks for. Methods return operations, for the connection of the target.
+    """The operations that an upload needs. They run on the connection of the target.
 
     Safe to share between threads, but for `put_if_absent`: that is for the tasks of one loop.
     """
@@ -29,7 +29,7 @@ class UploadTarget(Protocol):
         ...
 
     def listed_etags(self) -> Callable[[str], str] | None:
-        """Return what tells of keys in ascending order which ETag they have, "" for a free one.
+        """Return a look-up of ETags by keys in ascending order, with "" for a free key.
 
         None where the target looks at each key by itself.
         """
@@ -42,9 +42,9 @@ class UploadTarget(Protocol):
         ...
 
     def put_index(self, key: str, index: bytes, tail: bytes) -> list[Operation[object]]:
-        """Return what stores the index of a log and its last bytes, unless there are some.
+        """Return the operations that store a log's index and last bytes where there are none.
 
-        Each can be done at the same time as the others.
+        They may run at the same time.
         """
         ...
 

@@ -28,7 +28,7 @@ from orchestrator_cli.core.transfer.upload.parts.part_checksums import unwatched
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile, SkippedPath
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
-# From so many files on, one listing per thousand keys is cheaper than finding out file by file.
+# From so many files on, one listing per thousand keys is cheaper than a look-up per file.
 _LISTING_PAYS_FROM = 32
 # As many large files are under way at once.
 _LOOKS_AHEAD = 8
@@ -234,7 +234,7 @@ def _read_unchanged(item: PlannedFile) -> bytes:
 
 def skipped(item: SkippedPath) -> UploadResult:
     """Return the result for what the plan leaves out."""
-    return UploadResult(item.source, None, None, 0, None, error=item.error, note=item.reason)
+    return UploadResult(item.source, None, None, 0, None, error=item.error, skip_reason=item.reason)
 
 
 def done(

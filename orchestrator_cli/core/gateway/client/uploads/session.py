@@ -23,14 +23,14 @@ class GatewaySession:
         self._uploads = ExecutionUploads(connection, execution_id)
         self.target: UploadTarget = GatewayTarget(self._uploads)
 
-    def failing(self, young_at: datetime | None) -> set[str]:
+    def known_failures(self, now: datetime | None) -> set[str]:
         """Return the paths that could not be stored before. Raises NotFoundError."""
-        if young_at is None:
-            return self._known_failures()
+        if now is None:
+            return self._read_failures()
         wait = self.connection.retry.wait
-        return retry_if_new(self._known_failures, self.execution_id, young_at, wait)
+        return retry_if_new(self._read_failures, self.execution_id, now, wait)
 
-    def _known_failures(self) -> set[str]:
+    def _read_failures(self) -> set[str]:
         return {one.path for one in self._uploads.terms.failures}
 
     @property
@@ -43,6 +43,6 @@ class GatewaySession:
         """Note in the metadata that an upload begins."""
         self._uploads.begin(mark)
 
-    def record(self, failed: dict[str, str], mended: set[str], ended: set[str]) -> None:
+    def record(self, failed: dict[str, str], resolved: set[str], ended: set[str]) -> None:
         """Note in the metadata what the upload changed, and which uploads have ended."""
-        self._uploads.record(failed, mended, ended)
+        self._uploads.record(failed, resolved, ended)

@@ -1,4 +1,4 @@
-"""When the bytes of a stream arrived, which only whoever reads it first can see."""
+"""Note when the bytes of a stream arrived, which only its first reader can see."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Arrivals:
         self._now_ms = now_ms
 
     def watch(self, stream: BinaryStream) -> BinaryStream:
-        """Return the stream, which is read from its beginning, so that its bytes are seen."""
+        """Wrap a stream that is read from its beginning, so that its bytes are noted."""
         return _WatchedStream(stream, self)
 
     def note(self, size_bytes: int) -> None:

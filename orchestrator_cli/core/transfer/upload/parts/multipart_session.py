@@ -30,19 +30,19 @@ FOREIGN_PART_CODES = frozenset({"InvalidPart", "InvalidPartOrder"})
 
 @dataclass
 class TransferStats:
-    """Bytes found in an unfinished upload, and bytes whose arrival S3 acknowledged."""
+    """The bytes found in an unfinished upload, and the bytes sent and acknowledged."""
 
     resumed_bytes: int = 0
     sent_bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add_resumed(self, size_bytes: int) -> None:
-        """Count bytes that were there already; from any thread."""
+        """Count bytes that S3 had already; from any thread."""
         with self._lock:
             self.resumed_bytes += size_bytes
 
     def add_sent(self, size_bytes: int) -> None:
-        """Count bytes whose arrival was acknowledged; from any thread."""
+        """Count bytes that S3 has acknowledged; from any thread."""
         with self._lock:
             self.sent_bytes += size_bytes
 
@@ -50,8 +50,8 @@ class TransferStats:
 class MultipartSession:
     """What the upload of a file and that of a stream have in common.
 
-    `checksums` are those of the local parts, whichever upload they are sent to. `completed` is what
-    was made of them.
+    `checksums` are those of the local parts, whichever upload they are sent to. `completed` is the
+    completed object.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class MultipartSession:
         """Return a found upload whose stored parts are ours, or a new one."""
         self._found = found
         for upload_id, parts in self._found:
-            # One without parts is worth nothing, and may be that of somebody who has just begun to
-            # store other content: two that write into one upload spoil it for each other.
+            # Skip uploads without parts: there is nothing to resume, and one may belong to a client
+            # that has just begun to store other content. Two writers corrupt one upload.
             if parts and is_ours(parts):
                 return upload_id, parts
         return self.run(self._target.create_multipart(self._key, content_type, schedule)), {}
 
     def resume(self, upload_id: str, parts: Iterable[StoredPart]) -> None:
-        """Count parts that are stored already."""
+        """Count the parts of an upload that are stored already."""
         for part in parts:
             if (upload_id, part.number) not in self._counted:
                 self.count.add_resumed(part.size_bytes)

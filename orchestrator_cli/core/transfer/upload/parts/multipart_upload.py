@@ -65,7 +65,7 @@ class MultipartUploader:
 
     @property
     def completed(self) -> ObjectMetadata | None:
-        """What it was completed to; None where it was not."""
+        """The completed object; None where the upload was not completed."""
         return self._session.completed
 
     def run(self) -> tuple[PutOutcome, Checksum | None]:
@@ -98,7 +98,7 @@ class MultipartUploader:
         )
 
     def _compare_existing(self) -> PutOutcome | None:
-        # Parts that were hashed already save hashing the file again.
+        # The digests of parts that were hashed already are reused.
         own = self._checksums.composite("sha256", len(self.plan))
         known = StoredChecksum(own, self.schedule) if own else None
         size_bytes = self.source.size_bytes
@@ -161,7 +161,7 @@ class MultipartUploader:
 
 
 def _memory(part: Part | StoredPart) -> int:
-    """Return what a part takes of the budget.
+    """Return how many bytes of the memory limit a part takes.
 
     A large one is read in steps and holds less, but its connection and its thread hold memory too:
     sixty of them had become 200 MiB.

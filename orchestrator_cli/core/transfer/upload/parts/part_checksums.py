@@ -1,4 +1,4 @@
-"""The digests of the parts of one upload, and the check that what S3 made of them is right."""
+"""Keep the digests of one upload's parts, and verify the completed object against them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPar
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 
-# Is told of each part before its bytes are hashed; what it returns takes them, in order.
+# Is called with each part before it is hashed; the function that it returns takes the bytes.
 PartWatch = Callable[[Part], Callable[[bytes | memoryview], object]]
 
 
 def unwatched(_: Part) -> Callable[[bytes | memoryview], object]:
-    """Take the bytes of no part."""
+    """Watch no part."""
     return lambda block: None
 
 
@@ -48,7 +48,7 @@ class PartChecksums:
     def compute(
         self, part: Part, source: RandomAccessReader, offset_bytes: int, with_md5: bool
     ) -> PartDigests:
-        """Return a part's digests, of which only those are computed that are not known.
+        """Return a part's digests, computing those that are not known yet.
 
         The part begins at an offset of the source.
         """
@@ -90,7 +90,7 @@ def holds(stored: StoredPart, digests: PartDigests) -> bool:
 
 
 def composite_from_parts(algorithm: str, parts: Iterable[StoredPart]) -> Checksum | None:
-    """Return the composite checksum by what S3 says of the parts, or None where it does not."""
+    """Return the composite checksum from S3's part checksums; None where one is missing."""
     read = _sha256_of if algorithm == "sha256" else _md5_of
     digests = [read(part) for part in sorted(parts, key=lambda part: part.number)]
     known = [digest for digest in digests if digest is not None]

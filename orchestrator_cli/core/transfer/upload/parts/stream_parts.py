@@ -29,7 +29,7 @@ class BinaryStream(Protocol):
 
 
 class StreamPart(NamedTuple):
-    """One part of the stream: in memory, or spooled to disk. `held` gives back what it takes."""
+    """One part of the stream: in memory, or spooled to disk. `held` releases its memory."""
 
     part: Part
     buffer: bytearray | None
@@ -38,7 +38,7 @@ class StreamPart(NamedTuple):
 
     @property
     def data(self) -> memoryview | None:
-        """What of the buffer is the part; None where it is spooled."""
+        """The part's bytes in the buffer; None where it is spooled."""
         return None if self.buffer is None else memoryview(self.buffer)[: self.part.size_bytes]
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
@@ -48,12 +48,12 @@ class StreamPart(NamedTuple):
         return os.pread(self.spool.fileno(), size_bytes, offset_bytes) if self.spool else b""
 
     def close(self) -> None:
-        """Free the memory or disk it takes. What it held then is another part's."""
+        """Free the memory or disk space; its buffer may become another part's."""
         self.held.close()
 
 
 def closing_each(pieces: Iterator[StreamPart]) -> Iterator[StreamPart]:
-    """Yield pieces one by one; none is needed any more when the next is asked for."""
+    """Yield pieces one by one, and close each when the next one is requested."""
     for piece in pieces:
         with closing(piece):
             yield piece

@@ -1,6 +1,6 @@
 """Store a stream of unknown length in bounded memory.
 
-A stream cannot be read twice, so it is decided part by part: a part that an unfinished upload of
+A stream cannot be read twice, so each part is decided by itself: one that an unfinished upload of
 the same key already holds is not sent again, which is how a repeated pipe resumes. Parts too large
 for memory are spooled to an unlinked temporary file.
 """
@@ -87,7 +87,7 @@ class StreamUpload:
 
     @property
     def completed(self) -> ObjectMetadata | None:
-        """What its parts were completed to; None where they were not."""
+        """The completed object; None where the parts were not completed."""
         return self._session.completed
 
     def run(self, stream: BinaryStream) -> tuple[PutOutcome, Checksum | None]:

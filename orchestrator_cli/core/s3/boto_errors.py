@@ -1,4 +1,4 @@
-"""Read botocore's exceptions as what our own requests end with, so that both mean the same.
+"""Map botocore's exceptions to the errors of our own requests, so that both are told alike.
 
 The types of an exception and of its causes decide, never its text.
 """
@@ -31,7 +31,7 @@ _SETTINGS = (
 
 
 def as_s3_error(error: Exception) -> S3Error | None:
-    """Return the error answer that an exception is made of; None where it is of none."""
+    """Return the error response that an exception carries; None where it carries none."""
     if not isinstance(error, botocore.ClientError):
         return None
     response: Any = error.response
@@ -49,13 +49,13 @@ def as_s3_error(error: Exception) -> S3Error | None:
 
 
 def credential_operation(error: Exception) -> str | None:
-    """Return the operation of STS or SSO that failed; None where it was of S3."""
+    """Return the operation of STS or SSO that failed; None for an operation of S3."""
     operation = str(getattr(error, "operation_name", ""))
     return operation if operation.startswith(_CREDENTIAL_OPERATIONS) else None
 
 
 def setting_error(error: Exception, what: str) -> OrchestratorError | None:
-    """Return the exception for settings that cannot be used, or for an answer that is not S3's."""
+    """Return the exception for unusable settings, or for a response that is not S3's."""
     if isinstance(error, ResponseParserError):
         message = f"{what}: what answered is not S3"
         return UnavailableError(message, hint=NOT_S3_HINT, retryable=True)
@@ -71,5 +71,5 @@ def setting_error(error: Exception, what: str) -> OrchestratorError | None:
 
 
 def can_pass(error: Exception) -> bool:
-    """Return True where what hands out credentials may be away for a moment."""
+    """Return True where the credential service may be away for a moment."""
     return isinstance(error, botocore.CredentialRetrievalError | botocore.MetadataRetrievalError)

@@ -45,7 +45,7 @@ class BucketDemands(NamedTuple):
     requester_pays: bool = False
 
     def checked(self) -> BucketDemands:
-        """Return these. Raises UsageError for what S3 would refuse of every object."""
+        """Return these demands. Raises UsageError for what S3 would refuse of every object."""
         if self.kms_key is not None and not re.fullmatch(_KEY, self.kms_key):
             raise UsageError(f"{printable(self.kms_key)!r} is not a KMS key")
         if self.expected_owner is not None and not re.fullmatch(_OWNER, self.expected_owner):
@@ -65,7 +65,7 @@ class BucketDemands(NamedTuple):
         return _headers(self, _makes_object(method, key, query)).copy()
 
     def access_headers(self) -> dict[str, str]:
-        """Return what goes with every request."""
+        """Return the headers of every request."""
         given = {
             "x-amz-expected-bucket-owner": self.expected_owner,
             "x-amz-request-payer": "requester" if self.requester_pays else None,
@@ -73,7 +73,7 @@ class BucketDemands(NamedTuple):
         return {name: value for name, value in given.items() if value}
 
     def object_headers(self) -> dict[str, str]:
-        """Return what goes with a request that makes an object, or begins to."""
+        """Return the headers of a request that makes an object or begins a multipart upload."""
         from urllib.parse import quote
 
         with_key = {

@@ -63,7 +63,7 @@ def parse_error_body(status: int, text: str) -> S3Error:
     values = {name: _unescaped(match[1]) if match else "" for name, match in found.items()}
     at_endpoint = re.search(_REGION_OF_ENDPOINT, values["Endpoint"])
     if values["Code"] == "AccessDenied" and values["Expires"]:
-        # So S3 says that a presigned URL has ended, which its code alone does not.
+        # An expired presigned URL has the same code; only the element `Expires` tells it apart.
         values["Code"] = "RequestExpired"
     region = values["Region"] or (at_endpoint[1] if at_endpoint else None)
     return S3Error(
@@ -127,7 +127,7 @@ def _message(meaning: ErrorMeaning, answer: S3Error, what: str) -> str:
 
 
 def _said(answer: S3Error) -> str:
-    """Return S3's own message, fit to be shown; none where it only repeats the error code."""
+    """Return S3's own message, safe to show; "" where it only repeats the error code."""
     message, code = (
         "".join(filter(str.isalnum, text)).lower() for text in (answer.message, answer.code)
     )
@@ -146,7 +146,7 @@ def _refused_action(answer: S3Error) -> str | None:
 
 
 class _Failure(NamedTuple):
-    """What a kind of transport error means for who asked."""
+    """The message and hint for a kind of transport error."""
 
     hint: str | None = None
     is_fatal: bool = False
@@ -206,9 +206,9 @@ def _not_s3(what: str) -> UnavailableError:
 
 
 def _broke_over_answer(error: Exception) -> bool:
-    """Say whether botocore met an answer that it has no exception for, as a number without digits.
+    """Return True if botocore failed to parse a response, as for a number that is none.
 
-    What it does once a request is on its way is done there.
+    It has no exception of its own for that; its module `endpoint` sends requests and parses.
     """
     from traceback import walk_tb
 
@@ -223,7 +223,7 @@ def _from_botocore(error: Exception, what: str) -> OrchestratorError:
 
     answer = boto_errors.as_s3_error(error)
     if answer is None:
-        # What no setting explains are the providers of credentials: SSO, STS, metadata endpoints.
+        # Not a setting, so a provider of credentials failed: SSO, STS, a metadata service.
         return boto_errors.setting_error(error, what) or no_credentials(
             without_urls(error), retryable=boto_errors.can_pass(error)
         )

@@ -1,4 +1,4 @@
-"""Pure part planning under S3's limits.
+"""Plan the parts of multipart uploads under S3's limits.
 
 The size of a part follows from its number alone and grows with it, so a stream of unknown length
 and a file share one schedule, every host plans the same parts, and any of them can take over

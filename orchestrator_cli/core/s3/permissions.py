@@ -1,4 +1,4 @@
-"""Which action of IAM a request needs: the one that a policy must allow.
+"""Find the IAM action that a request needs, which a policy must allow.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-# By method, and by the field of the query that says what is asked; "" is for none of the others.
+# By method and by the query field that names the subresource; "" is for none of these fields.
 _OBJECT_ACTIONS = {
     "GET": {
         "uploadId": "ListMultipartUploadParts",

@@ -85,7 +85,7 @@ class ObjectMetadata(NamedTuple):
 
 
 class UploadResult(NamedTuple):
-    """What became of one file of an upload.
+    """The result of uploading one file.
 
     `outcome` is None when the file failed for another reason than a conflict; `error` says why.
     `skip_reason` says why a rule of the selection left it out.

@@ -28,7 +28,7 @@ class UrlExpiry(NamedTuple):
 
 
 def effective_expiry(asked_seconds: int, lifetime: CredentialLifetime, now: datetime) -> UrlExpiry:
-    """Return the earlier of what was asked and what the credentials allow.
+    """Return the earlier of the requested expiry and the end of the credentials.
 
     Raises UsageError for what S3 refuses to sign, AccessError for credentials that have ended.
     """
@@ -60,7 +60,7 @@ def presign_get(store: ArtifactStore, key: str, expires_in_seconds: int, now: da
 
 
 def _payer(store: ArtifactStore) -> dict[str, str]:
-    """Return what a link has to say where the requester pays; it has no headers to say it by."""
+    """Return the query field for a bucket whose requester pays: a link has no headers."""
     pays = store.clients.settings.demands.requester_pays
     return {"x-amz-request-payer": "requester"} if pays else {}
 
@@ -72,7 +72,7 @@ class Presigner:
         self._store = store
 
     def signing_key(self) -> SigningKey:
-        """Return the credentials of this moment, with which the URLs of one answer are signed."""
+        """Return the present credentials, which sign all URLs of one response."""
         return self._store.clients.signing_key()
 
     def sign(

@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class ObjectIndex(Protocol):
-    """Where heads and listings come from; what objects hold is read by S3Requests of their keys."""
+    """The source of heads and listings. The content of objects is read by S3Requests."""
 
     @property
     def location(self) -> str:
@@ -58,7 +58,7 @@ class ObjectIndex(Protocol):
 
 
 class BucketIndex:
-    """Asks the bucket itself."""
+    """Heads and listings from the bucket itself."""
 
     def __init__(self, bucket: str) -> None:
         self.location = f"s3://{bucket}"
@@ -122,7 +122,7 @@ class ObjectReader:
 
     @property
     def max_in_flight(self) -> int:
-        """How many small requests a loop has in flight at most, where nobody says it."""
+        """The default for how many small requests a loop has in flight at most."""
         return self.connection.max_in_flight
 
     @property
@@ -226,7 +226,7 @@ class ObjectReader:
 
 
 class _StoredObject:
-    """A stored object that is read at offsets."""
+    """A stored object, read at offsets."""
 
     def __init__(self, store: ObjectReader, key: str) -> None:
         self._store = store

@@ -12,7 +12,7 @@ _ELEMENT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 
 
 class BucketSetting(NamedTuple):
-    """The parsed answer, and the names of all elements of its XML, which boto3 may have dropped."""
+    """boto3's parsed response, and the names of all XML elements, of which boto3 may drop some."""
 
     answer: dict[str, Any]
     elements: frozenset[str]

@@ -73,7 +73,7 @@ class ArtifactStore(ObjectReader):
 
     @property
     def creates_atomically(self) -> bool:
-        """Whether the server implements If-None-Match; else the key is looked at right before."""
+        """Whether the server implements If-None-Match; else each key is looked up right before."""
         return self.server.creates_atomically
 
     @property

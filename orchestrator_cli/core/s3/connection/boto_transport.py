@@ -1,6 +1,6 @@
-"""Sends what botocore has prepared through our own transport, which bounds every answer.
+"""Send botocore's requests through our own transport, which bounds every response.
 
-botocore's own reads an answer whatever its length, and waits as long as a byte comes now and then.
+botocore's own reads a response of any length, and waits for as long as a byte comes now and then.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _MAX_TAGS = 100_000
 _LONGEST_SECONDS = 60.0
 # libcurl decides itself whether to wait before a body.
 _NOT_SENT = frozenset({"content-length", "expect"})
-# What no other try would mend, and where none is to be made.
+# Failures that a retry would not change.
 _HOSTILE = frozenset(
     {TransportErrorKind.TOO_LARGE, TransportErrorKind.TOO_SLOW, TransportErrorKind.MALFORMED}
 )
 
 
 class BotoTransport:
-    """An HTTP session as botocore wants one. Safe to share between threads."""
+    """An HTTP session for botocore. Safe to share between threads."""
 
     def __init__(self, options: ClientOptions) -> None:
         self._http = EasyTransport(options)
@@ -77,7 +77,7 @@ class BotoTransport:
 
 
 class _Raw(io.BytesIO):
-    """A body that has been read already."""
+    """A response body that has been read already."""
 
     def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
         """Yield all of it."""
@@ -92,7 +92,7 @@ def _headers(request: Any) -> Iterator[tuple[str, str]]:
 
 
 def make_session(profile: str | None, region: str, options: ClientOptions) -> Session:
-    """Return botocore's session, all of whose clients and credentials are asked for by us.
+    """Return a session of botocore whose clients and credential providers use our transport.
 
     `region` is where STS is asked for roles.
     """
@@ -149,13 +149,13 @@ def _assumed_role(session: Session, profile_name: str, sources: list[Any]) -> As
 
 
 class _MetadataTransport:
-    """Sends requests to what hands out credentials, of which it may be that nobody is there."""
+    """Sends requests to a metadata service, which may not exist on this machine."""
 
     def __init__(self, options: ClientOptions) -> None:
         self._transport = BotoTransport(options)
 
     def send(self, request: Any) -> AWSResponse:
-        """Return the answer. Raises botocore's own exception for a try that failed."""
+        """Return the response. Raises botocore's own exception for an attempt that failed."""
         try:
             return self._transport.send(request)
         except TransportError as error:

@@ -1,4 +1,4 @@
-"""What the options, the environment and the AWS configuration files say of endpoint and region.
+"""Resolve endpoint and region from the options, the environment and the AWS configuration files.
 
 Botocore's session would cost more than a request; only its parser of those files is needed here,
 and only where there are such files.
@@ -73,7 +73,7 @@ def resolve_config(
     endpoint_url: str | None = None,
     profile: str | None = None,
 ) -> S3Config:
-    """Return what is decided: an option first, then the environment, then the profile.
+    """Resolve the settings: an option first, then the environment, then the profile.
 
     Raises UsageError for what cannot be an endpoint or a configuration file, AccessError for a
     profile that nobody has configured.

@@ -1,4 +1,4 @@
-"""The client of boto3, for what is no matter of objects: lifecycle, restore, versioning, policies.
+"""The boto3 client, for the settings of a bucket: lifecycle, versioning, encryption, policies.
 
 It carries no bodies and lists no objects: it costs too much for that.
 """

@@ -1,4 +1,4 @@
-"""Files that botocore reads while it looks for credentials, as the environment and profiles say."""
+"""Check the files that botocore reads while it looks for credentials."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VARIABLES = (
 def check_credential_files(session: Any, environment: Mapping[str, str]) -> None:
     """Raise UsageError for a file that would have botocore wait or read without end.
 
-    Which of them it reads is its matter, and one that is missing may not be needed.
+    A missing file is no error, since botocore may not need it.
     """
     for setting, file in _files(session, environment):
         expanded = os.path.expanduser(file)

@@ -1,4 +1,4 @@
-"""Runs the process that a profile has its credentials from, which may neither end nor stop."""
+"""Run a profile's `credential_process`, with limits in time and output."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LONGEST_SECONDS = 300.0
 
 
 class CredentialProcess(subprocess.Popen[bytes]):
-    """A process whose answer is bounded, in length and in time; it is killed beyond that."""
+    """A process that is killed where its output is too long or takes too long."""
 
     def communicate(self, *_: Any, **__: Any) -> tuple[bytes, bytes]:
-        """Return what it wrote once it has ended. Raises CredentialRetrievalError."""
+        """Wait for the end and return the output. Raises CredentialRetrievalError."""
         ends_at = time.monotonic() + LONGEST_SECONDS
         try:
             with self:

@@ -1,4 +1,4 @@
-"""Whose requests they are: static keys of the environment as they stand, or botocore's chain.
+"""Find credentials: static keys of the environment, or those of botocore's chain.
 
 The chain (profiles, SSO, web identity, containers, instance roles, processes) is asked for
 credentials only; no client is built.
@@ -21,12 +21,12 @@ from orchestrator_cli.core.s3.errors import expired_after_refresh, map_exception
 if TYPE_CHECKING:
     from orchestrator_cli.core.http.curl.options import ClientOptions
 
-# No role lasts as long, and no presigned URL.
+# Longer than any role or presigned URL lasts.
 _LONGEST_SECONDS = 8 * 24 * 3600
 
 
 class Credentials(NamedTuple):
-    """One set of credentials. `session_token` is None for those that last."""
+    """One set of credentials. `session_token` is None for long-term ones."""
 
     access_key_id: str
     secret_access_key: str
@@ -34,14 +34,14 @@ class Credentials(NamedTuple):
 
 
 class CredentialLifetime(NamedTuple):
-    """Until when requests signed now are good. `expires_at` is None where it is not known."""
+    """How long credentials last. `expires_at` is None where it is not known, or never."""
 
     temporary: bool
     expires_at: datetime | None
 
 
 class CredentialProvider(Protocol):
-    """Gives credentials that are good now. Safe to share between threads."""
+    """Provides valid credentials. Safe to share between threads."""
 
     def get(self) -> Credentials:
         """Return the credentials of this moment. Raises AccessError."""
@@ -52,12 +52,12 @@ class CredentialProvider(Protocol):
         ...
 
     def refresh(self) -> bool:
-        """Get new ones although the present ones seem good; return True if that makes sense."""
+        """Fetch new credentials in place of valid ones; return True if they differ."""
         ...
 
 
 class StaticCredentials(NamedTuple):
-    """Credentials that stay what they are."""
+    """Credentials that never change."""
 
     credentials: Credentials
     expires_at: datetime | None = None
@@ -134,9 +134,9 @@ class ChainCredentials:
         return CredentialLifetime(bool(frozen.session_token) or expires_at is not None, expires_at)
 
     def refresh(self) -> bool:
-        """Go through the chain anew: S3 refuses what it gave, whatever it said of their end.
+        """Go through the chain anew, because S3 refuses the present credentials.
 
-        Returns False where the same comes of it. Threads that ask meanwhile share the outcome.
+        Returns False where they are the same again. Concurrent calls share the result.
         """
         refused, given, seen = self._loaded, self._given, self._loads
         with self._lock:
@@ -146,7 +146,7 @@ class ChainCredentials:
         try:
             return self.get() != given or _is_refreshable(refused)
         except OrchestratorError:
-            # Every later signature tries it again, and says what fails.
+            # Each later signature tries again, and raises what fails.
             return True
 
     def _current(self) -> Any:

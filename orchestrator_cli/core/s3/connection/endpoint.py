@@ -1,7 +1,7 @@
-"""Where the requests about a bucket go, and for which region they are signed.
+"""Resolve where the requests about a bucket go, and for which region they are signed.
 
-What is plain is known here; access points, FIPS and the like go by botocore's own rules, which
-cost more to load than a request takes.
+The common forms are built here; access points, FIPS and the like go through botocore's rules, which
+take longer to load than a request.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
 """
 
@@ -35,7 +35,7 @@ _HOST_LABEL = re.compile(r"(?!.*--x-s3$)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 
 class BucketEndpoint(NamedTuple):
-    """A bucket's URL without a slash at its end, and what requests to it are signed for."""
+    """A bucket's URL without a slash at its end, and the region and service to sign for."""
 
     url: str
     region: str
@@ -77,7 +77,7 @@ def service_host(region: str) -> str:
 
 
 def partition_of(region: str) -> str:
-    """Return how the names of the regions begin that share accounts and credentials with this."""
+    """Return the prefix of the region names in a region's partition, which shares credentials."""
     return next((prefix for prefix in _PARTITIONS if region.startswith(prefix)), "")
 
 

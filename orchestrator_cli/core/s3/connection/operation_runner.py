@@ -28,7 +28,7 @@ from orchestrator_cli.core.s3.operations.request import NotS3Error, Operation, O
 
 T = TypeVar("T")
 
-# With these nobody gets as far as a request. A connection that breaks may be due to one object.
+# Failures that precede any request. A connection that breaks may be due to one object.
 _OUT_OF_REACH = frozenset(TransportErrorKind) - {
     TransportErrorKind.BROKEN,
     TransportErrorKind.TRUNCATED,
@@ -39,11 +39,11 @@ _OUT_OF_REACH = frozenset(TransportErrorKind) - {
 
 
 class RequestCodec(Protocol):
-    """Makes an HTTP request of an operation's request, and what is sent back of its response."""
+    """Translates an operation's request into an HTTP request, and the response back."""
 
     @property
     def request_types(self) -> tuple[type[Any], ...]:
-        """The types of requests that it knows."""
+        """The types of requests that this codec translates."""
         ...
 
     def encode(self, request: Any, /) -> Task[Request]:
@@ -51,7 +51,7 @@ class RequestCodec(Protocol):
         ...
 
     def decode(self, request: Any, response: Response, /) -> Any:
-        """Return what is to be believed of a response. Raises what another one says."""
+        """Return the response to hand to the operation. Raises the error that it stands for."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What runs operations: with the credentials of a bucket, or with what a server signs."""
+"""The protocol of a connection: by the credentials of a bucket, or by URLs that a server signs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Connection(Protocol):
 
     @property
     def max_in_flight(self) -> int:
-        """How many small requests a loop has in flight at most, where nobody says it."""
+        """The default for how many small requests a loop has in flight at most."""
         ...
 
     def run(self, operation: Operation[T]) -> T:

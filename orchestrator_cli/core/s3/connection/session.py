@@ -1,6 +1,6 @@
-"""The session of one bucket: who asks, where the bucket is, and the clients that ask.
+"""The session of one bucket: its endpoint, its credentials, and the clients for it.
 
-Each client is made when it is first asked for, so a command pays only for what it uses.
+Each client is made at its first use, so a command pays only for what it uses.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_SECONDS = 10
-# How long nothing may move in either direction, not for a whole transfer.
+# How long a transfer may make no progress in either direction; not the limit of a whole transfer.
 STALL_TIMEOUT_SECONDS = 60
 USER_AGENT = f"orchestrator/{__version__}"
 
 
 class S3Settings(NamedTuple):
-    """Which bucket, and what options say of it. None means: as the AWS configuration says.
+    """A bucket and its options. None means: as the AWS configuration says.
 
     `environment` has the variables of AWS: keys, region, endpoint, profile, CA.
     `demands` is what the bucket asks of every request.
@@ -129,7 +129,7 @@ class S3Session:
         return self._endpoint.is_aws
 
     def follow_region(self, name: str) -> bool:
-        """Go to the region in which the bucket is, as S3 says; return True for signing anew.
+        """Switch to the region that S3 names as the bucket's; return True for signing anew.
 
         That is safe at AWS itself and inside one partition, and done once in a session: two regions
         that each name the other would be followed for ever.
@@ -146,7 +146,7 @@ class S3Session:
         """The file of the private CA, as the AWS configuration names it."""
         return self.config.ca_bundle
 
-    # --- who asks -------------------------------------------------------------------------
+    # --- credentials ----------------------------------------------------------------------
 
     def credential_lifetime(self) -> CredentialLifetime:
         """Return how long requests signed now stay good. Raises AccessError without credentials."""
@@ -164,11 +164,14 @@ class S3Session:
         )
 
     def refresh_credentials(self) -> bool:
-        """Get new credentials although the present ones seem good; say if that makes sense."""
+        """Fetch new credentials in place of valid ones; return True if they differ."""
         return self._credentials.refresh()
 
     def _recover(self, error: OrchestratorError) -> bool:
-        """Do something about an error that is final as things stand; return True for a retry."""
+        """Try to recover from a final error by new credentials or another region.
+
+        Return True for a retry.
+        """
         if isinstance(error, WrongRegionError):
             return error.region is not None and self.follow_region(error.region)
         return error.code in EXPIRED_CODES and self.refresh_credentials()
@@ -181,7 +184,7 @@ class S3Session:
             config.profile, config.region, environment, lambda: self.client_options
         )
 
-    # --- what asks ------------------------------------------------------------------------
+    # --- clients --------------------------------------------------------------------------
 
     def run(self, operation: Operation[T]) -> T:
         """Run an operation and wait for its result. Raises the library's exceptions."""
@@ -195,7 +198,7 @@ class S3Session:
 
     @property
     def max_in_flight(self) -> int:
-        """How many small requests a loop has in flight at most, where nobody says it."""
+        """The default for how many small requests a loop has in flight at most."""
         return self.settings.concurrency
 
     @property

@@ -1,4 +1,4 @@
-"""Signs the requests of operations with the credentials of the moment."""
+"""Sign the requests of operations with the present credentials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 
 class Signer(Protocol):
-    """Where the bucket is, and who asks."""
+    """The bucket's URL and the key to sign with."""
 
     @property
     def bucket_url(self) -> str:
@@ -47,5 +47,5 @@ class SigningCodec:
         return sign_request(request, self._signer.bucket_url, key, datetime.now(UTC), demanded)
 
     def decode(self, request: S3Request, response: Response) -> S3Response:
-        """Return a response that is to be believed. Raises what another one says."""
+        """Return a successful response. Raises the error of any other one."""
         return accept_response(request, response)

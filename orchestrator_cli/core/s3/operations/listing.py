@@ -22,7 +22,7 @@ from orchestrator_cli.core.s3.operations.xml_document import (
 )
 from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 
-# S3 may skip over many deleted keys without a single one to list.
+# S3 may return empty pages while it skips many deleted keys.
 _MAX_EMPTY_PAGES = 100
 
 
@@ -42,7 +42,7 @@ class ListQuery(NamedTuple):
 
     @property
     def what(self) -> str:
-        """What errors call the listing."""
+        """The name of the listing in errors."""
         origin = f"{self.location}/" if self.location else ""
         return f"listing of {origin}{printable(self.prefix)}"
 
@@ -81,7 +81,7 @@ def list_objects(query: ListQuery, token: str | None = None) -> Operation[ListPa
 
 
 class ListingProgress:
-    """Raises UnavailableError for pages that get nowhere: a listing without end is none of S3."""
+    """Raises UnavailableError for pages that make no progress, which S3 never sends."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -111,7 +111,7 @@ def document_request(method: str, key: str, what: str, query: dict[str, str]) ->
 
 
 def name_decoder(page: XmlElement) -> Callable[[str], str]:
-    """Return what decodes the names of a page; not every server encodes them when asked."""
+    """Return the decoder of a page's names; not every server encodes them on request."""
     return unquote_plus if page.text("EncodingType").lower() == "url" else str
 
 

@@ -103,7 +103,7 @@ def list_multipart_uploads(
 
 def _parse_uploads(page: XmlElement, is_aws: bool) -> UploadsPage:
     decode = name_decoder(page)
-    # Of servers that keep no checksums, none says which.
+    # Servers that keep no checksums do not name the algorithm.
     unsaid = "" if is_aws else "SHA256"
     uploads = [
         IncompleteUpload(

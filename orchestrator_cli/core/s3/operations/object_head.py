@@ -1,4 +1,4 @@
-"""Parse what S3 says of an object in the head of a response."""
+"""Parse the headers by which S3 describes an object."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 def parse_head(key: str, response: S3Response, size_bytes: int) -> ObjectMetadata:
-    """Parse a head. Raises UnavailableError where it lacks what every S3 says."""
+    """Parse the headers. Raises UnavailableError where one is missing that every S3 sends."""
     try:
         last_modified = parse_http_date(response.header("last-modified"))
     except ValueError as error:
@@ -38,7 +38,7 @@ def parse_head(key: str, response: S3Response, size_bytes: int) -> ObjectMetadat
 
 
 def parse_age_seconds(response: S3Response) -> float | None:
-    """Return how old an object was when S3 answered, by S3's clock alone; None where it says not.
+    """Return an object's age at the time of the response, by S3's clock; None where it is missing.
 
     Both times are whole seconds.
     """

@@ -29,9 +29,9 @@ from orchestrator_cli.core.s3.operations.request import (
 from orchestrator_cli.core.s3.operations.version_conflict import delete_if_not_oldest_version
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 
-# Sending so little is cheaper than asking AWS first whether it has it.
+# Sending this little is cheaper than a look-up at AWS.
 _SMALL_BODY_BYTES = 64 * 1024
-# The MD5 of so little takes less than a look-up. An ETag that is none decides nothing.
+# Computing the MD5 of this little is cheaper than a look-up. Other ETags decide nothing.
 MD5_PAYS_BYTES = 64 * 1024
 _READ_BACK_BYTES = 4 * 1024 * 1024
 _CREATE_ATTEMPTS = 5
@@ -45,7 +45,7 @@ class _Endpoint(Protocol):
 
 
 class ServerTraits:
-    """What is known of the server and learnt from its responses.
+    """What is known about the server, and learnt from its responses.
 
     `checks_sha256`: whether it verifies a body's SHA-256 on arrival; None until a response has
     told. `swaps_atomically`: whether an update can be made to depend on the ETag that was read.
@@ -119,9 +119,9 @@ def create_or_compare(
 
 
 def _should_head_first(server: ServerTraits, listed_etag: str | None, size_bytes: int) -> bool:
-    """Return True where a body might be sent for nothing.
+    """Return True where a HEAD should come first, because it may save sending the body.
 
-    And on servers that may ignore `If-None-Match`, unless a listing has just told.
+    It must come first on servers that may ignore `If-None-Match`, unless the key was just listed.
     """
     if not server.creates_atomically:
         return True

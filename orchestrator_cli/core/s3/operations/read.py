@@ -35,7 +35,7 @@ from orchestrator_cli.core.s3.types import ObjectMetadata
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 _SIZE = re.compile(r"[0-9]{1,18}")
-# What is left of an error code where the response has no body.
+# A response without a body has no error code, only its status.
 _UNEXPLAINED_CODES = frozenset({"", "400", "403"})
 # An object that is read whole is a record, or a file of at most one part.
 _MAX_WHOLE_BYTES = 64 * 1024 * 1024
@@ -72,12 +72,12 @@ def head_object(key: str, *, with_checksum: bool = False) -> Operation[ObjectMet
         if refused.code not in _UNEXPLAINED_CODES:
             raise
     yield from _explain_refusal(key, what)
-    # It may be read: the credentials that had expired are new ones now.
+    # The read succeeds, since expired credentials have been renewed meanwhile.
     return (yield from fetch(request, parse))
 
 
 def _explain_refusal(key: str, what: str) -> Operation[None]:
-    """Raise why a look-up was refused: its response has no body, that of a read has."""
+    """Raise the reason for a refused HEAD, by a GET: only that response has a body."""
     try:
         yield _range_request(key, what, 0, 1)
     except OrchestratorError as error:
@@ -116,7 +116,7 @@ def get_object(key: str, max_bytes: int | None = None) -> Operation[ObjectConten
             raise IntegrityError(f"{what}: it is larger than {max_bytes:,} bytes")
         require_etag(response, what)
         recorded = response.headers.get(SHA256_HEADER)
-        # What is read here may be changed and written back.
+        # The content may be changed and written back.
         if recorded is not None and recorded != sha256(response.body).hex():
             message = f"{what}: the bytes received do not match their checksum"
             raise IntegrityError(message, retryable=True)

@@ -1,7 +1,7 @@
 """One request to S3's REST API and its response, as values; and what an operation is.
 
 An operation is a generator: it yields requests, is sent their responses, and returns its result.
-It knows nothing of signatures, retries or connections; `client` drives it.
+It knows nothing of signatures, retries or connections; an `OperationRunner` drives it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from orchestrator_cli.core.s3.sigv4 import SigningKey, encode_key, encode_query,
 T = TypeVar("T")
 Sink = Callable[[bytes], object]
 
-# A response that is small takes no longer, however slowly it drips.
+# The time limit of a small response, however slowly it arrives.
 SMALL_RESPONSE_SECONDS = 120.0
-# A larger one may take as much longer as this rate allows.
+# A larger one may take longer, at this rate.
 _SLOWEST_BYTES_PER_SECOND = 8 * 1024
-# So long may any other request take, and a large body longer: a rate limit may be low and shared.
+# The time limit of any other request; a large body has more, since a rate limit may be shared.
 _LONGEST_SECONDS = 4 * 3600.0
 _SLOWEST_SENT_BYTES_PER_SECOND = 1024
 _ASKS_FOR_LESS = frozenset({429, 503})
@@ -82,18 +82,18 @@ def _believe(response: S3Response) -> None:
 
 
 class OperationRequest(Protocol):
-    """What is common to the requests of operations."""
+    """The common part of all requests of operations."""
 
     @property
     def what(self) -> str:
-        """What errors call it, as in "upload of executions/…/runner.log"."""
+        """The name of the request in errors, as in "upload of executions/…/runner.log"."""
         ...
 
     @property
     def before_retry(self) -> Callable[[OrchestratorError], Operation[None]] | None:
-        """What is given the error and returns an operation that runs before the next try.
+        """A function that takes the error and returns an operation to run before the next attempt.
 
-        What that raises is final.
+        An error of that operation is final.
         """
         ...
 
@@ -164,7 +164,7 @@ def sign_request(
 
 
 def http_request(request: S3Request, url: str, headers: Mapping[str, str]) -> Request:
-    """Return the HTTP request to a URL, signed by its headers or, if presigned, by itself."""
+    """Return the HTTP request to a URL, which is signed by its headers, or is presigned."""
     body = request.body
     return Request(
         request.method,
@@ -179,7 +179,7 @@ def http_request(request: S3Request, url: str, headers: Mapping[str, str]) -> Re
 
 
 def accept_response(request: S3Request, response: Response) -> S3Response:
-    """Return a response that is to be believed. Raises what another one says."""
+    """Return a successful response of S3. Raises the error of any other one."""
     if not 200 <= response.status < 300:
         action = action_of_request(request.method, request.key, request.query)
         raise error_from_response(response, request.what, action)
@@ -211,7 +211,7 @@ def error_from_response(
 
 
 def _is_of_another(response: Response) -> bool:
-    """Return True for what a portal or a load balancer answers and S3 does not."""
+    """Return True for a response of a portal or a load balancer, and not of S3."""
     if response.status in _REDIRECTS:
         return True
     media_type = response.headers.get("content-type", "")
@@ -249,7 +249,7 @@ def require_etag(response: S3Response, what: str) -> str:
 
 
 class NotS3Error(UnavailableError):
-    """Something else than S3 has answered."""
+    """The response is not S3's."""
 
 
 def unexpected_response(what: str) -> NotS3Error:

@@ -17,7 +17,7 @@ _RESTORE = (
 
 
 def restore_object(key: str, days: int, tier: str) -> Operation[None]:
-    """Ask for a copy that can be read for some days; `tier` is `bulk` or `standard`.
+    """Request a readable copy for some days; `tier` is `bulk` or `standard`.
 
     Raises ConflictError with the code RestoreAlreadyInProgress, and ArchivedError for an object
     that is in no archive class.

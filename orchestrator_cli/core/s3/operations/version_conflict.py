@@ -45,7 +45,7 @@ def delete_object(key: str, version_id: str | None = None) -> Operation[None]:
 
 
 def _wait_for_others(key: str) -> Operation[None]:
-    """Wait a while until everybody has taken back what was too late: then the first is read."""
+    """Wait until other writers have deleted their later versions, so that the oldest is read."""
     for _ in range(_LOOKS):
         live = yield from list_live_versions(key)
         if len(live) <= 1:

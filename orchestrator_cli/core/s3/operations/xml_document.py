@@ -1,4 +1,4 @@
-"""The XML documents that S3 answers, parsed with limits: a server may be hostile, or no S3."""
+"""Parse S3's XML documents, with limits: a server may be hostile, or not S3."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DEFAULT_ERROR_STATUS = 500
 class XmlElement:
     """An element of a response. Some servers leave the namespace out.
 
-    A child that does not hold what S3 puts there raises UnavailableError: what answered is no S3.
+    A child with another content than S3's raises UnavailableError: the server is not S3.
     """
 
     __slots__ = ("_element", "_namespace", "_what")
@@ -50,7 +50,7 @@ class XmlElement:
         return text
 
     def texts(self) -> dict[str, str]:
-        """Return the texts of all children by name, in a quarter of the time that each takes."""
+        """Return the texts of all children by name, in a quarter of the time of single look-ups."""
         skipped = len(self._namespace)
         return {child.tag[skipped:]: child.text or "" for child in self._element}
 
@@ -90,7 +90,7 @@ class XmlElement:
 
 
 def document_parser(what: str, root: str) -> Callable[[S3Response], XmlElement]:
-    """Return what parses a response whose root element's name begins so.
+    """Return a parser of responses whose root element's name begins so.
 
     Servers differ in whether it ends in Result or Response.
     """

@@ -15,7 +15,7 @@ from orchestrator_cli.core.efs.tree import (
     BenchExecution,
     list_bench_executions,
     plan_execution,
-    tree_state,
+    tree_fingerprint,
 )
 from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
@@ -82,7 +82,7 @@ def test_nothing_outside_is_read(tree: BenchTree, elsewhere: Path, swapped: str)
             tries += 1
             read: dict[str, bytes] = {}
             for execution in executions(tree):
-                tree_state(execution)
+                tree_fingerprint(execution)
                 for item in plan_execution(execution):
                     assert Path(item.source).name != "only-here"
                     with contextlib.suppress(OSError):

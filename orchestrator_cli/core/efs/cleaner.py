@@ -29,7 +29,7 @@ _COMPARING_BYTES = 1024 * 1024
 
 
 class Cleaner:
-    """Removes what is stored, many files at once; what became of them comes to `emit`."""
+    """Removes stored files, many at once, and reports each to `emit`."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Cleaner:
         self._stopping = stopping
 
     def clean(self, current: SyncPass, now: datetime) -> None:
-        """Remove what is stored and due; nothing where the rules keep files for good.
+        """Remove the files that are stored and due; none where the rules keep files for good.
 
         Raises errors that are fatal: nothing else would fare better.
         """

@@ -21,12 +21,12 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import FdReader
 from orchestrator_cli.core.s3.types import PutOutcome
 
-# Says of a file or a directory, by how it looks now, whether it has been kept for long enough.
+# Returns True if a file or directory has been kept for long enough, by its present status.
 IsDue = Callable[[stat_result], bool]
 
 
 class Removal(StrEnum):
-    """What became of a local file that was due. Only `deleted` removed anything."""
+    """The outcome for a local file that was due. Only `deleted` has removed anything."""
 
     DELETED = "deleted"
     GONE = "gone"
@@ -91,7 +91,7 @@ def remove_empty_dirs(
 
 
 def _all_of(tree: Tree, top: Parts) -> Iterator[Entry]:
-    """Yield a directory and all that is in it, none where there is none. Raises OSError."""
+    """Yield a directory and all of its entries; nothing where it is missing. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         status = tree.stat(top)
         yield Entry(tree, top[:-1], top[-1], kind_of(status), status)

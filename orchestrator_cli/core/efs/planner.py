@@ -1,4 +1,4 @@
-"""What a pass does with each file of an execution, decided before anything is sent."""
+"""Decide what a pass does with each file of an execution, before anything is sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Decision(Enum):
-    """What to do with a file now."""
+    """The decision on one file."""
 
     UPLOAD = auto()
     # It has not been unchanged for long enough: whoever writes it may not be done.
@@ -29,7 +29,7 @@ class Decision(Enum):
 
 
 def decide(current: SyncPass, item: PlannedFile, rules: SyncRules, now: datetime) -> Decision:
-    """Return what a pass does with a file, from how it looks now and from what S3 held."""
+    """Decide on a file, by its present state and by what S3 held of it."""
     try:
         status = item.stat()
     except OSError:
@@ -48,7 +48,7 @@ def decide(current: SyncPass, item: PlannedFile, rules: SyncRules, now: datetime
 def plan_sync(
     execution: BenchExecution, rules: SyncRules, now: datetime
 ) -> Iterator[SyncEvent | PlannedFile]:
-    """Yield what a pass would look at: files to store or compare, and what it leaves alone.
+    """Yield the decisions of a pass: files to store or compare, and files to leave alone.
 
     S3 is not asked: no file is taken for stored already, and no execution for finished.
     """

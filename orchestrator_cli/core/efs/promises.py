@@ -1,4 +1,4 @@
-"""What a bench promised and S3 has not got."""
+"""Find files that a bench promised and that are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of an execution whose files a sync stores: whose it is, and what became of them."""
+"""Keep the record of an execution whose files a sync stores: its owner, and the failures."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class Recorder:
         current.add_stored(metadata_key(execution.execution_id), 0, now)
 
     def before_storing(self, current: SyncPass, now: datetime) -> None:
-        """Make the execution, and let its record not say that all is stored while more is sent."""
+        """Make the execution, and clear `complete` from its record before more is sent."""
         self.ensure_execution(current, now)
         if current.metadata is not None and is_tree_stored(current.metadata):
             execution_id = current.execution.execution_id
             current.metadata = record_tree_growing(self._store, execution_id)
 
     def declare(self, current: SyncPass, now: datetime) -> None:
-        """Make the execution that a bench declares, or fill in what its record leaves open.
+        """Make the execution that a bench declares, or fill in the missing fields of its record.
 
         Raises ConflictError where the record says something else.
         """

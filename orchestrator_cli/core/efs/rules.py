@@ -1,4 +1,4 @@
-"""What a sync decides by and tells: its rules, its events, its totals."""
+"""The rules, events and totals of a sync."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SEE_TO_THAT = "see to that, then run the same command again"
 
 
 class SyncState(StrEnum):
-    """What became of a local file in one pass."""
+    """The state of a local file after one pass."""
 
     CREATED = "created"
     IDENTICAL = "identical"
@@ -35,7 +35,7 @@ class SyncState(StrEnum):
 
     @classmethod
     def of(cls, result: UploadResult) -> SyncState:
-        """Return what an upload has made of a file; one that changed meanwhile is settling."""
+        """Return the state after an upload; a file that changed meanwhile is settling."""
         if isinstance(result.error, SourceChangedError):
             return cls.SETTLING
         if isinstance(result.error, ConflictError):
@@ -139,7 +139,7 @@ class SyncSummary:
 
     @property
     def unfinished(self) -> int:
-        """How many files the next pass has to look at again."""
+        """The number of files that the next pass has to look at again."""
         return self.settling + self.failed + self.conflicts + self.undeleted
 
     def error(self) -> OrchestratorError | None:

@@ -104,7 +104,7 @@ class EfsSync:
         failed = len(current.failed)
         self._cleaner.clean(current, self._now())
         if len(current.failed) > failed:
-            # Only now their bytes were compared: what is stored is not what is here.
+            # Their bytes were compared only now, and differ from the stored ones.
             self._recorder.record(current, self._now(), is_whole=False, has_seen_all=False)
         conflicts = self.summary.conflicts - conflicts
         to_do = self.summary.unfinished - before - conflicts + current.ended_meanwhile
@@ -115,7 +115,7 @@ class EfsSync:
         return SyncPass(execution, {item.key: item for item in listed})
 
     def _read_declared(self, current: SyncPass) -> None:
-        """Take what the bench says of its execution; its files are stored whatever that is."""
+        """Read the bench's own record; the files are stored whatever it says."""
         try:
             current.declared = read_record(current.execution)
             self._recorder.declare(current, self._now())
@@ -129,7 +129,7 @@ class EfsSync:
                 self._fail(current, source, OrchestratorError(why))
 
     def _fail(self, current: SyncPass, source: str, error: OrchestratorError) -> None:
-        """Note what is wrong with something that is no file to upload."""
+        """Note an error of a path that is no file to upload."""
         current.unplaced[source] = error.message
         self._emit(SyncEvent(source, SyncState.FAILED, current.execution, error=error))
 
@@ -162,7 +162,7 @@ class EfsSync:
         self._report(item, current.execution)
 
     def _report(self, item: SkippedPath, execution: BenchExecution | None = None) -> None:
-        """Tell of something that is left alone; a failure if it should have been readable."""
+        """Report a path that is left alone; it is a failure if it could not be read."""
         state = SyncState.FAILED if item.error else SyncState.SKIPPED
         detail = item.reason if item.error is None else None
         source = item.source

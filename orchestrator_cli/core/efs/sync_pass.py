@@ -1,4 +1,4 @@
-"""What one pass over one execution has found so far."""
+"""The state of one pass over one execution."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class SyncPass:
         self.stored[key] = ObjectSummary(key, size_bytes, _UNSEEN, now)
 
     def failures(self) -> dict[str, str]:
-        """Return what the record has to say was not stored: paths and their errors."""
+        """Return the paths that were not stored, with their errors, for the record."""
         failed = {
             result.path or printable(result.source): str(result.error)
             for result in self.failed.values()

@@ -32,7 +32,7 @@ _PLACES = frozenset({"raw", "temp"})
 
 @dataclass(frozen=True, slots=True)
 class BenchExecution:
-    """The directory of one execution on one bench: what it is called, and how it is reached."""
+    """The directory of one execution on one bench."""
 
     bench_id: str
     execution_id: str
@@ -42,12 +42,12 @@ class BenchExecution:
 
     @property
     def raw(self) -> Parts:
-        """Where the bench writes what is to be stored."""
+        """The directory of files to store."""
         return (*self.parts, "raw")
 
     @property
     def temp(self) -> Parts:
-        """Where the bench writes what is never stored."""
+        """The directory of files that are never stored."""
         return (*self.parts, "temp")
 
     def has_raw(self) -> bool:
@@ -59,7 +59,7 @@ class BenchExecution:
 
 @dataclass(frozen=True, slots=True)
 class TreeFingerprint:
-    """The files of a tree as far as their names, sizes and times tell.
+    """A fingerprint of a tree, by the names, sizes and times of its files.
 
     `oldest` is the earliest change time of a file in seconds since the epoch, None without files.
     """
@@ -69,8 +69,8 @@ class TreeFingerprint:
     oldest: float | None
 
 
-def tree_state(execution: BenchExecution) -> TreeFingerprint:
-    """Return what tells whether anything in an execution's directory has changed."""
+def tree_fingerprint(execution: BenchExecution) -> TreeFingerprint:
+    """Return the fingerprint of an execution's directory, to tell whether anything has changed."""
     files, digest, oldest = 0, 0, None
     with contextlib.suppress(OSError):
         for entry in walk(execution.tree, execution.parts):

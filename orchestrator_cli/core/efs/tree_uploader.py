@@ -1,4 +1,4 @@
-"""Upload the files of one execution, and again those that may fare better."""
+"""Upload the files of one execution, and retry those whose errors may pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestrator_cli.core.transfer.upload.uploader import Uploader
 
 
 class TreeUploader:
-    """Uploads what a pass has decided to upload; what became of it comes to `emit`."""
+    """Uploads the files that a pass has chosen, and reports each to `emit`."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class TreeUploader:
         self._stopping = stopping
 
     def run(self, current: SyncPass, plan: Iterator[PlannedFile]) -> None:
-        """Upload a plan; what has failed at last is left in `current.failed`.
+        """Upload a plan; the files that still fail are left in `current.failed`.
 
         Raises errors that are fatal: nothing else would fare better.
         """
@@ -70,7 +70,7 @@ class TreeUploader:
         Uploader(self._engine, self._target, on_result, current.etag_of).run(noted())
 
     def _retry(self, current: SyncPass) -> None:
-        """Send again what failed and may fare better, after the waits of the retry policy."""
+        """Retry the files whose errors may pass, after the waits of the retry policy."""
         retry = self._engine.connection.retry
         for failures in range(1, self._rules.attempts):
             again = [
@@ -84,7 +84,7 @@ class TreeUploader:
             self._upload(current, self._still_at_rest(current, again))
 
     def _still_at_rest(self, current: SyncPass, items: list[PlannedFile]) -> Iterator[PlannedFile]:
-        """Yield files as they are now, without those that somebody has gone on writing to."""
+        """Yield files as they are now, without those that have been written to meanwhile."""
         for item in items:
             if decide(current, item, self._rules, self._now()) is not Decision.WAIT:
                 yield _as_it_is_now(item)

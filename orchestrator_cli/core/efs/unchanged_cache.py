@@ -1,4 +1,4 @@
-"""Which executions a watch may leave alone."""
+"""Remember which executions a watch may skip."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator_cli.core.efs.rules import SyncRules
-from orchestrator_cli.core.efs.tree import BenchExecution, TreeFingerprint, tree_state
+from orchestrator_cli.core.efs.tree import BenchExecution, TreeFingerprint, tree_fingerprint
 
 _LOOK_AGAIN_AFTER = timedelta(hours=1)
 # Its record says that all is stored only in a pass after the test has ended.
@@ -17,7 +17,7 @@ _MAX_QUIET = 20_000
 
 
 class Remaining(NamedTuple):
-    """How many files of an execution a pass has left: for the next one, and for a person.
+    """How many files of an execution a pass has left for the next one, and in conflict.
 
     `is_finished` says that its test was over when the pass began.
     """
@@ -34,7 +34,7 @@ class _Quiet(NamedTuple):
 
 
 class UnchangedCache:
-    """The executions of which the last pass left nothing to do, for who watches a tree.
+    """The executions that the last pass of a watch has left nothing to do for.
 
     An execution whose files are as they were costs no request until one of them is due, and one
     look an hour; one whose test goes on, a look every five minutes. A file in conflict with what is
@@ -50,7 +50,7 @@ class UnchangedCache:
         self, execution: BenchExecution, now: datetime, sync: Callable[[], Remaining]
     ) -> int:
         """Sync an execution unless it is quiet; return how many conflicts a quiet one has."""
-        state = tree_state(execution)
+        state = tree_fingerprint(execution)
         known = self._known.get(execution.directory)
         if known is not None and known.state == state and now < known.until:
             return known.conflicts
@@ -58,7 +58,7 @@ class UnchangedCache:
         left = sync()
         if left.to_do or len(self._known) >= _MAX_QUIET:
             return 0
-        after = tree_state(execution)
+        after = tree_fingerprint(execution)
         if after.files == state.files:
             until = self._quiet_until(after, now, left)
             self._known[execution.directory] = _Quiet(after, until, left.conflicts)

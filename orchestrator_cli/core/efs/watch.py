@@ -1,4 +1,4 @@
-"""Sync again and again, whatever goes away meanwhile."""
+"""Sync repeatedly, and survive outages of S3 and of the mount."""
 
 from __future__ import annotations
 

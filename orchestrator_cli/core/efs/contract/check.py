@@ -19,7 +19,7 @@ _PIECE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What is wrong with a path, or with the execution as a whole. A `note` breaks nothing."""
+    """A problem of a path, or of the execution as a whole. A `note` is no problem."""
 
     path: str
     text: str

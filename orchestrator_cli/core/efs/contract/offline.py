@@ -34,7 +34,7 @@ _BENCH_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 
 def is_bench_id(text: str) -> bool:
-    """Return True if a bench may be called so: its directory has the same name."""
+    """Return True for a valid bench id, which is also the name of the bench's directory."""
     return _BENCH_ID.fullmatch(text) is not None
 
 

@@ -50,7 +50,7 @@ class BenchRecord:
         return self.declared.result is not None
 
     def as_running(self) -> ExecutionMetadata:
-        """Return what the execution is to be made with, before it is finished."""
+        """Return the metadata to make the execution with, before it is finished."""
         open_end = {"status": Status.RUNNING, "result": None, "ended_at": None}
         return self.declared.model_copy(update=open_end)
 
@@ -71,7 +71,7 @@ class BenchRecord:
         return replace(self, declared=self.declared.model_copy(update=fields), files=files)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what stands in the file."""
+        """Return the JSON-ready form."""
         fields = self.declared.to_dict()
         record: dict[str, Any] = {name: fields[name] for name in ("execution_id", "bench_id")}
         record |= {name: fields[name] for name in _DECLARED}
@@ -90,7 +90,7 @@ def _as_json(file: PromisedFile) -> dict[str, Any]:
 
 
 def read_record(execution: BenchExecution) -> BenchRecord | None:
-    """Return what the bench says of its execution; None where it says nothing.
+    """Read `execution.json`; None where there is none.
 
     Raises IntegrityError where that cannot be read or is not valid.
     """

@@ -19,6 +19,8 @@ _PLACE = (
 )
 _PAGE_OF_LOG = r"logs/(runner|bench|stdout|stderr)"
 _MAX_ULID_MILLISECONDS = 2**48 - 1
+# Clocks differ by at most this; an id from further ahead is not ours.
+CLOCK_SKEW = timedelta(hours=24)
 # Of the 128 bits of an id; those before are its instant in milliseconds.
 NUMBER_RANDOM_BITS = 80
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import groupby, islice
 from operator import attrgetter, itemgetter
@@ -32,8 +32,6 @@ from orchestrator_cli.core.s3.types import ObjectSummary
 
 _PAGE_KEYS = 1000
 _FIRST_PAGES = 2
-# Clocks differ; an id from further ahead is a foreign one.
-CLOCK_SKEW = timedelta(hours=24)
 ExecutionUsage = tuple[str, Usage]
 
 

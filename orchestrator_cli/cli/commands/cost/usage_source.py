@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.ids import first_execution_id, last_execution_id
+from orchestrator_cli.core.executions.ids import CLOCK_SKEW, first_execution_id, last_execution_id
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention, compile_rules
@@ -26,7 +26,6 @@ from orchestrator_cli.core.retention.lifecycle.configuration import Configuratio
 from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
 from orchestrator_cli.core.retention.prices import REFERENCE_REGION
 from orchestrator_cli.core.retention.usage import (
-    CLOCK_SKEW,
     ExecutionUsage,
     inventory_usage,
     join_usages,

@@ -8,7 +8,7 @@ from functools import partial
 
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.ids import is_execution_id, is_execution_id_prefix
+from orchestrator_cli.core.executions.ids import CLOCK_SKEW, is_execution_id, is_execution_id_prefix
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     execution_prefix,
@@ -22,8 +22,6 @@ from orchestrator_cli.core.s3.types import ObjectSummary
 _LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
 # No ULID begins with more than 7.
 _AFTER_ALL_EXECUTIONS = EXECUTIONS_PREFIX + "8"
-# Clocks differ; an id from further ahead is a foreign one.
-_CLOCK_SKEW = timedelta(hours=24)
 _LISTINGS_AT_ONCE = 8
 WHAT_AN_ID_CAN_BE = "give a ULID, the start of one, or @latest"
 _LISTS_EXECUTIONS = "`orchestrator ls --since 7d` lists executions"
@@ -153,7 +151,7 @@ def _latest_execution_id(store: ObjectReader, now: datetime) -> str:
     for hours in _LATEST_WINDOWS_HOURS:
         latest = None
         since = now - timedelta(hours=hours)
-        for latest in list_execution_ids(store, since, now + _CLOCK_SKEW, now):  # noqa: B007
+        for latest in list_execution_ids(store, since, now + CLOCK_SKEW, now):  # noqa: B007
             pass
         if latest is not None:
             return latest

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from orchestrator_cli.core.executions.ids import (
+    CLOCK_SKEW,
     NUMBER_RANDOM_BITS,
     execution_number,
     first_execution_id,
@@ -27,8 +28,6 @@ _LENGTHEN = 24
 _GALLOP = 16
 # What is so near behind a page is best listed on.
 _PAGES_ON = 4
-# Clocks differ; an id from further ahead is a foreign one.
-_CLOCK_SKEW = timedelta(hours=24)
 _HOUR = timedelta(hours=1) // timedelta(milliseconds=1) << NUMBER_RANDOM_BITS
 
 
@@ -52,7 +51,7 @@ class NewestIds:
         self.requests = 0
         self._store = store
         self._since = execution_number(first_execution_id(since))
-        self._end = execution_number(before or last_execution_id(until or now + _CLOCK_SKEW))
+        self._end = execution_number(before or last_execution_id(until or now + CLOCK_SKEW))
         self._end += before is None
         # What is ahead of our clock is next to nothing, and listed with what is before it.
         present = execution_number(last_execution_id(now))

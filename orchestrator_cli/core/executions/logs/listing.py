@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from orchestrator_cli.core.executions.ids import first_execution_id, last_execution_id
+from orchestrator_cli.core.executions.ids import CLOCK_SKEW, first_execution_id, last_execution_id
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     execution_prefix,
@@ -20,8 +20,6 @@ from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
 
-# Clocks differ; an id from further ahead is a foreign one.
-_CLOCK_SKEW = timedelta(hours=24)
 _TICK = timedelta(milliseconds=1)
 _FIRST_SPAN = timedelta(hours=1)
 # How many executions are held at once, about, because S3 lists the oldest first.
@@ -46,7 +44,7 @@ def list_logs_newest_first(
     The window is listed piece by piece from its end, so that memory follows neither its length nor
     the history.
     """
-    end = until or now + _CLOCK_SKEW
+    end = until or now + CLOCK_SKEW
     span = _FIRST_SPAN + (end - now if until is None else timedelta(0))
     while end >= since:
         start = max(since, end - span)

@@ -12,6 +12,7 @@ from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import (
+    CLOCK_SKEW,
     LATEST,
     URL_SCHEME,
     execution_time,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
 _LOOKED_BACK = timedelta(days=366)
-_CLOCK_SKEW = timedelta(hours=24)
 _PAGE = 1000
 _ULID_CHARACTERS = 26
 # The fields of a filter as the server calls them.
@@ -90,7 +90,7 @@ class GatewaySource:
         if not is_execution_id_prefix(prefix):
             raise not_an_id(prefix)
         first = execution_time(prefix.ljust(_ULID_CHARACTERS, "0"))
-        last = min(execution_time(prefix.ljust(_ULID_CHARACTERS, "Z")), now + _CLOCK_SKEW)
+        last = min(execution_time(prefix.ljust(_ULID_CHARACTERS, "Z")), now + CLOCK_SKEW)
         found: list[str] = []
         window = ExecutionWindow(min(first, last), last, None, ExecutionFilter(), now)
         for execution_id, _, _ in self.select(window, judges=False):

@@ -8,7 +8,7 @@ from functools import lru_cache
 from orchestrator_cli.core.executions.keys import file_suffix
 
 _TEXT = "text/plain; charset=utf-8"
-# What logs are called that have no suffix, and other text.
+# The names of logs and other text files that have no suffix.
 _TEXT_NAMES = frozenset(
     "syslog messages dmesg kern auth daemon cron boot console journal secure maillog "
     "stdout stderr output log readme license licence notice changelog copying authors "
@@ -41,7 +41,7 @@ _CONTENT_TYPES = {
     ".xz": "application/x-xz",
     ".bz2": "application/x-bzip2",
 }
-# What a browser shows and does not act on.
+# Types that a browser shows without running anything.
 _PASSIVE_TYPES = (_TEXT, "application/json", "application/x-ndjson", "application/pdf")
 _PASSIVE_FAMILIES = ("image/", "audio/", "video/")
 _ACTIVE_IMAGE = "image/svg+xml"

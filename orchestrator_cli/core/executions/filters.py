@@ -17,7 +17,7 @@ _ANY: _Values = frozenset()
 
 
 class ExecutionFilter(NamedTuple):
-    """What an execution must be like. Of each field several values may be wanted; none is any.
+    """Conditions on an execution. A field may have any of its wanted values; no value is any.
 
     `labels` must all be there.
     """
@@ -32,11 +32,11 @@ class ExecutionFilter(NamedTuple):
 
     @property
     def takes_everything(self) -> bool:
-        """Whether it leaves out nothing."""
+        """True for a filter without conditions."""
         return self == ExecutionFilter()
 
     def matches(self, metadata: ExecutionMetadata) -> bool:
-        """Return whether an execution is like that."""
+        """Return True if an execution meets all conditions."""
         wanted = (
             (self.results, metadata.result),
             (self.suites, metadata.test_suite),

@@ -1,4 +1,4 @@
-"""Links to files, which say themselves what the file is and how it is shown, and to pages."""
+"""Links to files, with their content type and disposition, and links to pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a file goes in an execution, from its path relative to the root that was given."""
+"""Decide where a file goes in an execution, by its path relative to the upload's root."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRACE_SUFFIXES = frozenset(
 
 
 def storage_path_for(relative: str) -> str:
-    """Return where a file goes, from its path relative to the root that was given.
+    """Return the storage path of a file from its path relative to the upload's root.
 
     Raises UsageError for a path that cannot be stored.
     """

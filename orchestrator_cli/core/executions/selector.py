@@ -1,4 +1,4 @@
-"""What people give for an execution: its id in several forms, or what the newest must be like."""
+"""Resolve a selector to an execution: its id in several forms, or `@latest` with conditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose live logs these are: one writer at a time, and no stored byte is ever another."""
+"""Claim the live logs of an execution for one writer at a time; stored bytes never change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class LiveClaim:
 
     @property
     def writer(self) -> str:
-        """What names us in segments."""
+        """Our name in segments: the writer and its epoch."""
         return self._state.writer
 
     # --- the heartbeat -----------------------------------------------------------------------

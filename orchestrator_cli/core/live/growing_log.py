@@ -1,4 +1,4 @@
-"""One log that grows: how much of it is stored, and what of the rest makes the next segment."""
+"""Cut a growing log into segments: how much is stored, and what the next segment holds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator_cli.core.s3.checksum import sha256
 
 
 class LogSource(Protocol):
-    """What a log is read from while somebody else writes it."""
+    """The bytes of a log that somebody else is writing."""
 
     @property
     def size_bytes(self) -> int:

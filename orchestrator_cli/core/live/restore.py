@@ -1,4 +1,4 @@
-"""What live segments hold of a log beyond what a local copy has kept of it."""
+"""Restore the end of a local log from its live segments."""
 
 from __future__ import annotations
 

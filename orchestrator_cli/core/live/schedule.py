@@ -1,4 +1,4 @@
-"""How long a writer of live logs waits from one look at its logs to the next."""
+"""Schedule how often a writer of live logs looks at its logs."""
 
 from __future__ import annotations
 

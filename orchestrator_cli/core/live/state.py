@@ -1,4 +1,4 @@
-"""`state.json`, the heartbeat of whoever writes live logs, and what its age tells."""
+"""`state.json`, the heartbeat of a writer of live logs, and the liveness that its age tells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Try what a bucket, its server and these credentials can do, on scratch keys that are removed.
+"""Probe what a bucket, its server and these credentials can do, on scratch keys.
 
 A probe is one row of a table: what it is called, which IAM action a refusal of it shows to be
 missing, which probes it builds on, and the function that tries it. The table is in probes.py.
@@ -20,7 +20,7 @@ POLICY_CODES = frozenset({"AccessDenied", "AllAccessDisabled", "403", ""})
 
 
 class Verdict(StrEnum):
-    """What became of a probe.
+    """The verdict of a probe.
 
     `ok`: the promise holds. `degraded`: the server gives less, and the tool has a way round it.
     `denied`: a permission is missing. `does-not-work`: the server failed, and there is no way

@@ -21,12 +21,12 @@ from orchestrator_cli.core.executions.keys import (
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 
 _PAGE_IDS = 1000
-# A stretch of few ids is followed by one that is so much longer, of more ids by one twice as long.
+# A sparse stretch is followed by one that is longer by this factor, any other by one twice as long.
 _FEW_IDS = 100
 _LENGTHEN = 24
 # Stretches behind a crowd are so many times longer, each than the one before.
 _GALLOP = 16
-# What is so near behind a page is best listed on.
+# The end of the crowd is not sought within so many pages: listing on is cheaper.
 _PAGES_ON = 4
 _HOUR = timedelta(hours=1) // timedelta(milliseconds=1) << NUMBER_RANDOM_BITS
 
@@ -53,7 +53,7 @@ class NewestIds:
         self._since = execution_number(first_execution_id(since))
         self._end = execution_number(before or last_execution_id(until or now + CLOCK_SKEW))
         self._end += before is None
-        # What is ahead of our clock is next to nothing, and listed with what is before it.
+        # Hardly any id is ahead of our clock; those are listed with the first stretch.
         present = execution_number(last_execution_id(now))
         self._present = self._end if before or until else min(present, self._end)
         self._length = _HOUR

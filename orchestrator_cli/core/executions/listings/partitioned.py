@@ -46,7 +46,7 @@ class Window(NamedTuple):
 
     @classmethod
     def of(cls, since: datetime | None, until: datetime, prefix: str = EXECUTIONS_PREFIX) -> Window:
-        """Return what holds the executions from one instant to another, both included."""
+        """Return the window of the executions between two instants, both included."""
         # Listings begin after a key, and a prefix sorts before what it holds: so the first id of
         # the window itself is not skipped.
         start_after = prefix + first_execution_id(since) if since else ""
@@ -56,10 +56,10 @@ class Window(NamedTuple):
 
 
 class RangeListing(NamedTuple, Generic[Entry, Found]):
-    """What is listed, a thousand entries a request, and what is found in it.
+    """How a window is listed, a thousand entries a request, and what is made of the entries.
 
-    `entries` lists what sorts after a key, in order; `behind` is the key to go on after an entry;
-    `gather` makes of entries what is found; `id_of` is the execution of that.
+    `entries` lists the entries after a key, in order; `behind` returns the key to resume after an
+    entry; `gather` makes the results of entries; `id_of` returns the execution of a result.
     """
 
     entries: Callable[[str], Iterable[Entry]]
@@ -86,7 +86,7 @@ class _PartitionResult(NamedTuple, Generic[Found]):
 def list_window(
     listing: RangeListing[Entry, Found], window: Window, ahead: int, first_pages: int = 1
 ) -> Iterator[Found]:
-    """Yield what is found in a window, in order, listing up to `ahead` parts of it at once.
+    """Yield the results of a window, in order, listing up to `ahead` parts of it at once.
 
     What is found in two partitions is not joined. About a request a thousand entries, and one
     more a partition: none where the window fits into `first_pages`.

@@ -1,4 +1,4 @@
-"""Where two logs begin to differ, once what differs in every run is taken out of their lines."""
+"""Find where two logs begin to differ, ignoring times, ids and the like."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator_cli.core.executions.logs.search import whole_lines
 
 # Of very long lines only the beginning is compared.
 _MAX_LINE_BYTES = 4096
-# Times, ids, addresses, paths and durations: of every run their own.
+# Times, ids, addresses, paths and durations, which differ in every run.
 _VARYING = re.compile(
     rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
     rb"|\b\d\d:\d\d:\d\d(?:[.,]\d+)?\b"
@@ -69,7 +69,7 @@ def compare_logs(
 
 
 def without_varying(line: bytes) -> bytes:
-    """Return a line without what differs in every run."""
+    """Return a line without times, ids and the like, which differ in every run."""
     return b" ".join(_VARYING.sub(b"*", ESCAPE.sub(b"", line)).split())
 
 

@@ -1,4 +1,4 @@
-"""Which lines of a log tell of an error, found part by part while the log is read."""
+"""Find the lines of a log that report an error, part by part while the log is read."""
 
 from __future__ import annotations
 

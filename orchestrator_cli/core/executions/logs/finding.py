@@ -35,12 +35,12 @@ _DEFAULT_ORDER = ("stdout", "runner", "bench", "stderr")
 _ORDER_AFTER_FAILURE = ("stderr", "stdout", "runner", "bench")
 _TAIL_STEP_BYTES = 64 * 1024
 _LARGEST_TAIL_STEP_BYTES = 4 * MIB
-# How many files are looked at for one whose name is nearly what was asked for.
+# How many files are searched for a name that is close to a misspelt one.
 _NEAR_NAMES = 1000
 
 
 class StoredLogs(NamedTuple):
-    """The logs that an execution has, by name, in the order in which they are worth reading."""
+    """The logs of an execution by name, the most useful one first."""
 
     logs: dict[str, ObjectSummary]
     has_failed: bool

@@ -1,4 +1,4 @@
-"""What is computed from a log once, so that a part of it is found without reading it all."""
+"""The index of a log, by which a part of it is found without reading it all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INDEX_TYPE = "application/gzip"
 TAIL_TYPE = "text/plain; charset=utf-8"
 # The last moment that is written in four digits of a year.
 _LATEST_MS = 253_402_300_799_999
-# What a point or a line takes at most in the text of an index.
+# The most bytes that a point or a line takes in an index.
 _ENTRY_BYTES = 80
 
 

@@ -15,7 +15,7 @@ from orchestrator_cli.core.executions.logs.index import (
     LogIndex,
 )
 
-# What is looked at twice stays in the processor's cache.
+# Each step is read twice, so it has to fit into the processor's cache.
 _STEP_BYTES = 64 * 1024
 # To look for the ends of longer lines is faster than to compare each byte, as `count` does.
 _LONG_LINE_BYTES = 80

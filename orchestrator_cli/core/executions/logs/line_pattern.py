@@ -1,4 +1,4 @@
-"""Which lines of a block of text match a pattern, by RE2: in linear time, whatever the pattern.
+"""Find the lines of a block that match a pattern, by RE2: in linear time, whatever the pattern.
 
 A pattern sees text: UTF-8, without escape sequences and line endings. A line that is not valid
 UTF-8 is searched as it is, and as Latin-1 as well.
@@ -20,14 +20,14 @@ from orchestrator_cli.core.executions.logs.ansi import ESCAPE
 # re2 has no types.
 _Search = Any
 
-# What RE2 may use for the states of one pattern, before it begins again or gets slower.
+# The memory for RE2's states of one pattern; beyond it RE2 starts over or gets slower.
 _MAX_MEMORY_BYTES = 32 * 1024 * 1024
 _MAX_FAST_ALTERNATIVES = 6
 _STEP_BYTES = 1024 * 1024
 # What RE2 finds by a vector search, at ten times the speed of its automaton: two characters that
 # stand for themselves.
 _LITERAL_START = re.compile(r"[^\\\[\](){}*+?^$|.]{2}(?![*?{])")
-# What must be asked of each line alone: a block has one beginning and one end only.
+# Patterns that are matched line by line, since \A and \z would match only once in a block.
 _ABOUT_WHOLE_TEXT = re.compile(r"\\[AzC]|\(\?[a-zA-Z]*-[a-zA-Z]*m")
 _TOKEN = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]|.", re.DOTALL)
 

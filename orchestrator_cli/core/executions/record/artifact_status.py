@@ -1,4 +1,4 @@
-"""What a record may promise of an execution's files, from what is stored and what is not.
+"""Decide the artifact status of an execution by the files that are stored and those that are not.
 
 It must not know how a record is read or written.
 """
@@ -65,14 +65,14 @@ def _with_fewer_failures(metadata: ExecutionMetadata) -> ExecutionMetadata:
 
 
 def is_tree_stored(metadata: ExecutionMetadata) -> bool:
-    """Say whether all of an on-prem execution's EFS tree has been stored once."""
+    """Return True if the whole EFS tree of an on-prem execution has been stored."""
     if not metadata.is_onprem:
         return False
     return metadata.tree_stored or metadata.artifact_status is ArtifactStatus.COMPLETE
 
 
 def without_tree(metadata: ExecutionMetadata) -> ExecutionMetadata:
-    """Return the record of an execution of whose EFS tree not all is stored, or not yet."""
+    """Return the record with a status for an EFS tree that is not stored in whole."""
     pending = metadata.artifact_status is ArtifactStatus.COMPLETE
     status = ArtifactStatus.PENDING if pending else metadata.artifact_status
     return metadata.model_copy(update={"tree_stored": False, "artifact_status": status})
@@ -94,7 +94,7 @@ def _missing(
 
 
 def _artifact_status(store: ArtifactStore, metadata: ExecutionMetadata) -> ArtifactStatus:
-    """Return what may be promised: `complete` only where no file is missing or on its way."""
+    """Return the status: `complete` only where no file is missing or being uploaded."""
     if metadata.failures:
         return ArtifactStatus.ARTIFACT_ERROR
     if metadata.status is Status.RUNNING or metadata.unfinished_uploads:

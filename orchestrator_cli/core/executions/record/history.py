@@ -30,7 +30,7 @@ def write_history(
     metadata: ExecutionMetadata,
     read_record: Callable[[], ExecutionMetadata],
 ) -> None:
-    """Make the history line say what the record says; nothing is written where it does already.
+    """Write the history line of a record, unless the stored one is the same already.
 
     `read_record` reads the record again, after the line: whoever changes the record writes the
     line afterwards, so the last one to write it has seen the last record.

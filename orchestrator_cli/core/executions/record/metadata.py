@@ -132,7 +132,7 @@ class UnfinishedUpload(_Record):
 
     @property
     def mark(self) -> UploadMark:
-        """It, as those who upload take it."""
+        """The same as an UploadMark."""
         return UploadMark.of(self.model_dump(mode="json"))
 
 

@@ -1,4 +1,4 @@
-"""What a record says, as it is: without validating it, which takes longer than to read it.
+"""Read and change a running execution's record without validating it.
 
 Validating a whole record costs more than storing a hundred small files. An upload to an execution
 that runs and has no failures needs to know just that, and to note there that it has begun and has
@@ -22,7 +22,7 @@ JSON_TYPE = "application/json"
 # The archive rule takes objects over 128 KiB, and metadata.json must never be archived.
 MAX_METADATA_BYTES = 128 * 1024
 _SWAP_ATTEMPTS = 32
-# What every record of this version says while its execution runs.
+# The fields of every record of this version while its execution runs.
 _RUNNING = {
     "schema_version": 1,
     "status": "running",
@@ -110,7 +110,7 @@ def change_uploads(
 
 
 def _serialise(fields: dict[str, Any]) -> bytes | None:
-    """Return the stored form; None for what a full look will refuse."""
+    """Return the stored form; None where validation would refuse it."""
     try:
         content = json.dumps(fields, ensure_ascii=False, indent=2).encode() + b"\n"
     except UnicodeEncodeError:

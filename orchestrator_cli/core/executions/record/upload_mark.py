@@ -1,4 +1,4 @@
-"""What a record says of an upload that has begun: without it, a killed one would leave no trace."""
+"""The mark that a record keeps of an unfinished upload, so that a killed one leaves a trace."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
-# So many files are named, and an upload of no more counts as ended once they are all stored.
+# A mark names up to so many files. An upload of no more has ended once they are all stored.
 MAX_PATHS = 100
 _MAX_MARK_BYTES = 4 * 1024
-# What all marks of a record may take: metadata.json must stay small.
+# The most bytes of all marks in a record: metadata.json must stay small.
 _MAX_MARKS_BYTES = 24 * 1024
 
 

@@ -19,7 +19,7 @@ from orchestrator_cli.core.transfer.download.range_reader import iter_range
 
 _FASTEST_SECONDS = 1.0
 _SLOWEST_SECONDS = 5.0
-# A log that rests is not looked at less often at once: the next line may be near.
+# Polling slows down only after a while of silence: the next line may come soon.
 _QUIET_SHARE = 0.1
 # New bytes are a sign of life. Without them, this is how soon and how often others are looked for.
 _QUIET_SECONDS = 15.0

@@ -1,4 +1,4 @@
-"""Watch the heartbeat of an execution's writer, and say what changes."""
+"""Watch the heartbeat of an execution's writer, and report changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator_cli.core.live.state import (
 )
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 
-# How long what was read serves others that watch the same execution.
+# How long a heartbeat that was read is shared with others that watch the execution.
 _FRESH_SECONDS = 2.0
 
 

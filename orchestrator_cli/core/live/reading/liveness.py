@@ -1,4 +1,4 @@
-"""Whether the writer of an execution is there, as whoever lists executions derives it."""
+"""Derive from heartbeats whether the writers of listed executions are alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say that whoever has a log is away, and that it is back."""
+"""Report when the storage or server of a log becomes unreachable, and when it is back."""
 
 from __future__ import annotations
 

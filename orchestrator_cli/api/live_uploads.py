@@ -1,4 +1,4 @@
-"""What the endpoints for live logs do, computed by the library; nothing here knows HTTP."""
+"""The service behind the live-log endpoints, by the library; nothing here knows HTTP."""
 
 from __future__ import annotations
 

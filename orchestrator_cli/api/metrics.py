@@ -1,4 +1,4 @@
-"""What the server counts of itself, for Prometheus at `/metrics`."""
+"""The server's own metrics, for Prometheus at `/metrics`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the storage answers, looked at seldom however many ask."""
+"""Check whether the storage answers, once every few seconds however many ask."""
 
 from __future__ import annotations
 

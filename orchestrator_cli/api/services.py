@@ -1,4 +1,4 @@
-"""What the routes work with, found in the state of their application."""
+"""The services that the routes use, from the state of their application."""
 
 from __future__ import annotations
 

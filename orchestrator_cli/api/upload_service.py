@@ -1,4 +1,4 @@
-"""What the upload endpoints answer, computed by the library; nothing here knows HTTP."""
+"""The service behind the upload endpoints, by the library; nothing here knows HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page at /docs begins with: how to do what the server is for."""
+"""The guide at the top of the page at /docs: the common tasks, with examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, with what it does not know and without what is not so."""
+"""The OpenAPI document: FastAPI's own, completed and corrected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every request passes before it is worked on: tokens, limits, one line of log.
+"""The guard that every request passes: tokens, limits, and one log line.
 
 It must not know what is served.
 """

@@ -1,4 +1,4 @@
-"""Bearer tokens: what each is for, and the line that stands for it in the file of tokens."""
+"""Bearer tokens, their scopes, and their lines in the token file."""
 
 from __future__ import annotations
 

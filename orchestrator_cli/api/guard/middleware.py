@@ -1,4 +1,4 @@
-"""What every request passes: access, limits, one line of log, and a problem for every failure."""
+"""The middleware around the application: access, limits, one log line, problems for failures."""
 
 from __future__ import annotations
 

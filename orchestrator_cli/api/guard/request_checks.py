@@ -1,4 +1,4 @@
-"""What a request has to be like before the application sees it."""
+"""Check a request before the application sees it."""
 
 from __future__ import annotations
 

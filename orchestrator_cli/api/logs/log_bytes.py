@@ -1,4 +1,4 @@
-"""A part of a log, and what can be read in parts; nothing here knows HTTP."""
+"""Logs that can be read in parts, and such a part; nothing here knows HTTP."""
 
 from __future__ import annotations
 

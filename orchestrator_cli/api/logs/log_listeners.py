@@ -1,4 +1,4 @@
-"""Those who wait for more of a log: however many there are, one looks for all of them."""
+"""Wait for more of a log: one poller serves all who wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where somebody looks first who wants to know why an execution failed."""
+"""Find the page that best shows why an execution failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links to an execution's files that hold their own right to be read, for a time."""
+"""Signed, temporary links to an execution's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of a log has to know before its script reads the log itself."""
+"""The data of a log's page, whose script then reads the log itself."""
 
 from __future__ import annotations
 

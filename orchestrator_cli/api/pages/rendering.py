@@ -1,4 +1,4 @@
-"""Templates become pages: what they may use, and the headers that every page has."""
+"""Render templates to pages, with the headers that every page has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read of executions and their files, for whatever shows it.
+"""Reads of executions and their files, for the API and the pages.
 
 It must not know HTTP.
 """

@@ -1,4 +1,4 @@
-"""What `GET /executions` may be asked for: a time window, filters, an order, a page."""
+"""The query of `GET /executions`: a time window, filters, an order, a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests that were read before: whoever shows executions asks for the same ones again."""
+"""A cache of manifests, which are read again and again to show executions."""
 
 from __future__ import annotations
 

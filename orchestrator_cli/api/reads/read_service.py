@@ -1,4 +1,4 @@
-"""What the read endpoints answer, computed by the library; nothing here knows HTTP."""
+"""The service behind the read endpoints, by the library; nothing here knows HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the endpoints of a log are asked with, and what they answer."""
+"""The queries and responses of the log endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words by which `orchestrator serve` and its clients tell errors apart."""
+"""The names of error classes in the messages of `orchestrator serve`."""
 
 from __future__ import annotations
 

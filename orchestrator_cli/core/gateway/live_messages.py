@@ -1,4 +1,4 @@
-"""What a client and `orchestrator serve` say to each other about live logs, used by both."""
+"""The messages between clients and `orchestrator serve` about live logs."""
 
 from __future__ import annotations
 

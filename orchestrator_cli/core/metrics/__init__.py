@@ -1,4 +1,4 @@
-"""What a run measured, and how that reaches Prometheus or an OpenTelemetry collector.
+"""The metrics of a command, and their export to Prometheus or an OpenTelemetry collector.
 
 It must not know what the numbers are used for.
 """

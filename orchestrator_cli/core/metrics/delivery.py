@@ -1,4 +1,4 @@
-"""Exporting what was counted: what a destination has not taken, it is offered again."""
+"""Export metrics, and keep what a destination has not taken for the next time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PartialSuccess(OrchestratorError):  # noqa: N818 - the other part arrived
 
 
 class DeliveryQueue:
-    """Keeps for the next time what `export` did not take; it raises then.
+    """Retries undelivered metrics: where `export` raises, they go with the next ones.
 
     PartialSuccess is final: nothing of it is kept.
     """

@@ -1,4 +1,4 @@
-"""What all commands have counted so far, in Prometheus' text format and in none of our own.
+"""The totals of all commands so far, in Prometheus' text format.
 
 prometheus-client, an extra, parses and writes the format.
 """

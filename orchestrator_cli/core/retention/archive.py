@@ -1,7 +1,6 @@
-"""Archived objects: whether one can be read now, and if not, what it takes.
+"""Archived objects: whether one can be read now, and if not, how to restore it.
 
-What only the story of an archived object needs is imported when there is one: every log that is
-shown passes here.
+What only an archived object needs is imported when there is one, because every log passes here.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ def explain_archived_errors(store: ArtifactStore, key: str, now: datetime) -> It
 
 
 class ArchiveInspector:
-    """Says of archived objects why they cannot be read now, and what to do."""
+    """Explains why archived objects cannot be read now, and what to do."""
 
     def __init__(self, store: ArtifactStore, now: datetime) -> None:
         self._store = store
@@ -138,7 +137,7 @@ class ArchiveInspector:
         return True
 
     def explain(self, key: str, error: ArchivedError) -> ArchivedError:
-        """Return the whole story of an object that S3 refused to read, or the same error."""
+        """Return an error with class, date and what to do, else the same error."""
         parsed = parse_artifact_key(key)
         if parsed is None:
             return error

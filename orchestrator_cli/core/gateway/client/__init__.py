@@ -1,4 +1,4 @@
-"""What a machine without AWS credentials asks of an `orchestrator serve`.
+"""The client of an `orchestrator serve`, for machines without AWS credentials.
 
 It must not know how the server answers, only the messages.
 """

@@ -1,4 +1,4 @@
-"""Makes HTTP requests for a server, and for the storage by the URLs that the server signs."""
+"""Encode requests to a server, and to the storage by the URLs that the server signs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class GatewayCodec:
         return http_request(request, signed.url, request.headers)
 
     def decode(self, request: GatewayRequest, response: Response) -> Any:
-        """Return what is to be believed of a response. Raises what another one says."""
+        """Return the response to hand to the operation. Raises the error that it stands for."""
         if isinstance(request, ServerRequest):
             if request.is_raw and response.status == 200:
                 return response

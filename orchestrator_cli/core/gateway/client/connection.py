@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ViaSettings:
-    """Where the server is and who asks. `token` None: the server asks for none.
+    """The server's URL and our token for it. `token` is None where the server needs none.
 
     `rate_limit` is for request bodies; `max_in_flight` for small requests in a loop.
     """
@@ -60,7 +60,7 @@ class GatewayConnection:
 
     @property
     def sends_token_in_clear(self) -> bool:
-        """Whether whoever is on the way to the server can read the token."""
+        """True where the token goes over plain HTTP, for others to read."""
         return self._settings.token is not None and is_plaintext(self.base_url)
 
     @property

@@ -21,12 +21,12 @@ class SignedRequest:
 
     @property
     def what(self) -> str:
-        """What errors call it."""
+        """The name of the request in errors."""
         return self.request.what
 
     @property
     def before_retry(self) -> Callable[[OrchestratorError], Operation[None]] | None:
-        """What runs before the next try."""
+        """The operation that runs before the next attempt."""
         return self.request.before_retry
 
     @property

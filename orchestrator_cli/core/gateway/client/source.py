@@ -139,7 +139,7 @@ class GatewaySource:
         return contextlib.nullcontext()
 
     def links(self, expires_in_seconds: int, *, inline: bool) -> ServerLinks:
-        """Return what gives away the URLs that the server signs, as it signs them."""
+        """Return the URLs that the server signs."""
         return ServerLinks(self._connection)
 
 

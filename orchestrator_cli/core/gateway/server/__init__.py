@@ -1,4 +1,4 @@
-"""What `orchestrator serve` decides about uploads of others, and the requests it signs for them.
+"""The server's half of `upload --via`: it decides what is uploaded, and signs the requests.
 
 It must not know of tokens, and keeps nothing between two requests.
 """

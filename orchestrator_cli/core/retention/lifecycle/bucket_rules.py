@@ -96,7 +96,7 @@ class BucketLifecycle:
     ) -> ApplyResult:
         """Write the rules of the plan; where the server keeps anything else, put the old ones back.
 
-        `on_unsure` gets the previous configuration where nobody can tell whether it is back. Raises
+        `on_indeterminate` gets the previous configuration where it may not be back. Raises
         ConflictError where the bucket has changed since the plan was made, and where the server
         keeps other rules than it was sent.
         """

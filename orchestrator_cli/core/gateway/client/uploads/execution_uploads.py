@@ -1,4 +1,4 @@
-"""What a server is asked about one execution's uploads, and what it answers."""
+"""The operations of a server on the uploads of one execution."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ExecutionUploads:
 
     @cached_property
     def terms(self) -> messages.UploadTerms:
-        """What to know before; asked for once. Raises NotFoundError for no such execution."""
+        """The terms for uploads, requested once. Raises NotFoundError for no such execution."""
         request = ServerRequest(self._base, f"look-up of execution {self.execution_id}")
         return self._connection.run(ask(request, messages.UploadTerms.model_validate))
 
@@ -134,7 +134,7 @@ class ExecutionUploads:
 
 @dataclass(frozen=True, slots=True)
 class FileAnswer:
-    """What the server says of a file. `error`: the storage could not be asked about this file."""
+    """The server's answer about a file. `error`: the storage failed for this file alone."""
 
     outcome: PutOutcome | None
     stored: ObjectMetadata | None

@@ -1,4 +1,4 @@
-"""Files that are offered to a server at the same moment go into one request."""
+"""Batch the offers of files that are made at the same moment into one request."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class GatewayTarget:
         return response.header("x-amz-checksum-sha256") == to_base64(digests.sha256)
 
     def put_index(self, key: str, index: bytes, tail: bytes) -> list[Operation[object]]:
-        """Return what sends the index of a log; its last bytes the server reads itself."""
+        """Return the operation that sends a log's index; the server reads its last bytes itself."""
         return [self._uploads.put_index(path_of(key), index)]
 
     # --- what is stored ------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Start the command: its streams, its session or process group, its signals."""
+"""Start the command with its streams, its session or process group, and its signals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Child:
         return True
 
     def resize(self) -> None:
-        """Pass on the size of our terminals."""
+        """Copy the size of our terminals to the command's."""
         for ours, theirs in self.terminals.items():
             copy_window_size(ours, theirs)
 

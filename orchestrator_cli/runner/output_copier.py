@@ -1,4 +1,4 @@
-"""Pass a command's output on, unchanged and live, and spool a copy."""
+"""Copy a command's output to ours, unchanged and live, and to the spool."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Copier(ABC):
 
     @property
     def is_done(self) -> bool:
-        """Whether the last step was made."""
+        """True after the last step."""
         return self._done
 
     @property
     def needs_steps(self) -> bool:
-        """Whether no thread makes the steps."""
+        """True where no thread makes the steps."""
         return self._thread is None and not self._done
 
     def _start(self) -> None:
@@ -114,7 +114,7 @@ class OutputTee(Copier):
             os.write(self._finish_write, b"x")
 
     def close(self) -> None:
-        """Give the descriptors back that were prepared."""
+        """Close the descriptors that were prepared."""
         os.close(self._finish_read)
         os.close(self._finish_write)
 
@@ -136,7 +136,7 @@ class OutputTee(Copier):
         return not ended
 
     def _end(self) -> None:
-        """Let our reader know of the end, and wake the main thread."""
+        """Close our output for its reader, and wake the main thread."""
         os.close(self._source)
         if self._target == 1:
             # The reader of our output waits for its end, not for the uploads.
@@ -176,16 +176,16 @@ def widen_pipe(descriptor: int) -> None:
 
 
 def redirect_to_devnull(descriptor: int) -> None:
-    """Let go of what a descriptor leads to, without leaving its number free."""
+    """Replace a descriptor by /dev/null, so that its number is not reused."""
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, descriptor, inheritable=True)
     os.close(null)
 
 
 def open_missing_streams() -> None:
-    """Open those of the first three descriptors that are closed: no pipe may take their place."""
+    """Open those of the first three descriptors that are closed, so that no pipe gets them."""
     for number in (0, 1, 2):
-        # What only stands in for a closed one is for no child.
+        # No child inherits a stand-in for a closed descriptor.
         if not (is_open(number) and os.get_inheritable(number)):
             null = os.open(os.devnull, os.O_RDWR)
             if null != number:

@@ -56,7 +56,7 @@ def replace_by_command(command: Sequence[str], environment: Mapping[str, str]) -
 
 
 def script_command(command: Sequence[str], error: OSError) -> list[str] | None:
-    """Return what runs a command that did not start for being a script without `#!`, or None.
+    """Return the command line for a script without `#!`, which did not start; None for no script.
 
     Shells run those themselves.
     """

@@ -1,4 +1,4 @@
-"""What is known of one run of a command: how it began, how it ended, what became of its output."""
+"""The records of one run: its start, its end, and the outcome of storing its output."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class RunEnd:
 
     @property
     def summary(self) -> str:
-        """What happened, in a few words."""
+        """The end of the run in a few words."""
         if self.error:
             return self.error
         how = f"killed by {self.signal}" if self.signal else f"exit code {self.exit_code}"
@@ -89,7 +89,7 @@ class RunEnd:
 
 @dataclass(slots=True)
 class RunOutcome:
-    """What became of a run's output.
+    """The outcome of storing a run's output.
 
     `stored` says that the spool holds nothing that S3 lacks; where it does, `resumes` says whether
     to try again can help, and `displaced` are files of the spool, by their path in the execution,

@@ -24,7 +24,7 @@ from orchestrator_cli.runner.upload.run_uploader import RunUploader
 from orchestrator_cli.runner.uploader_process import UploaderProcess, start_uploader_process
 
 _TIMED_OUT = 124
-# What this machine, or its limits for us, does not allow; the command itself may need less.
+# The errors of a machine, or of our limits, that allow no more; the command itself may need less.
 _SCARCITY = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 

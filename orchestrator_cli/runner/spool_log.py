@@ -1,4 +1,4 @@
-"""The logs in a spool while they are written, and the run that they are of."""
+"""The logs in a spool while they are written, and their run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SpoolLog:
         self.lost_bytes += len(rest)
 
     def settle(self) -> None:
-        """Wait until all of it is on the disk. Raises OSError, also where something was lost."""
+        """Sync the log to the disk. Raises OSError, also where something was lost."""
         if self._file is None or self.problem is not None:
             raise OSError(0, self.problem or "it is closed")
         os.fsync(self._file.fileno())

@@ -1,4 +1,4 @@
-"""See a running command through: its signals, its time limit, the end of its whole group."""
+"""Supervise a running command: its signals, its time limit, the end of its process group."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ from orchestrator_cli.runner.upload.run_uploader import RunUploader
 _NICENESS = 10
 _BEGIN = b"begin\n"
 _STOP = b"stop\n"
-# A storage that was never heard of gets no more time than this after the command's end.
+# The time for uploads after the command's end where the storage has never answered.
 _UNHEARD_SECONDS = 30.0
 _GOODBYE_SECONDS = 2.0
 
 
 @dataclass
 class UploaderProcess:
-    """What we see of the process that stores."""
+    """The uploader process, seen from the process that runs the command."""
 
     pid: int
     _control: int
@@ -35,7 +35,7 @@ class UploaderProcess:
     begun: bool = False
 
     def begin(self) -> None:
-        """Let it store what there is; before that it has done nothing."""
+        """Let it begin to store; before that it does nothing."""
         if not self.begun:
             self.begun = True
             self._write(_BEGIN)
@@ -101,7 +101,7 @@ def _open_pipe(on_failure: contextlib.ExitStack) -> tuple[int, int]:
 
 
 def _detach(kept: set[int]) -> None:
-    """Hold nothing of the command's, and leave the signals to our parent."""
+    """Close the command's descriptors, and leave the signals to our parent."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
         with contextlib.suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_IGN)

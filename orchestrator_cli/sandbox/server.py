@@ -33,7 +33,7 @@ _one_at_a_time = threading.Lock()
 
 
 class _Content:
-    """What an object holds, for moto to take a slice of."""
+    """The content of an object, of which moto takes slices."""
 
     def __init__(self, file: IO[bytes], size_bytes: int) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""What is done with the spool of a run: follow it, upload it, and finish the execution.
+"""Store the spool of a run: follow it, upload it, and finish the execution.
 
 It must not know the command, its streams or the terminal.
 """

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.metrics.registry import MetricsRecorder
 
 _CONCURRENCY = 16
-# The second one is for credentials that had expired.
+# The second attempt is for credentials that had expired.
 _LIVE_ATTEMPTS = 2
-# So many files in a row that S3 did not take, none between them that it took: it is down.
+# S3 counts as down after so many failed files in a row.
 _DOWN_AFTER_FAILURES = 4
 
 

@@ -1,4 +1,4 @@
-"""Why a spooled log cannot be stored where another one is: mostly, it was salvaged meanwhile."""
+"""Explain a conflict of a spooled log with a stored one, which was mostly salvaged meanwhile."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from orchestrator_cli.runner.upload.spooled_source import SpooledSource
 
 
 def explain_conflict(run: SpooledRun, store: ArtifactStore, result: UploadResult) -> UploadResult:
-    """Return a conflict that says so where the stored log is just the beginning of the spooled."""
+    """Return an error that says so where the stored log is the beginning of the spooled one."""
     path = result.path or ""
     try:
         stored_bytes = _stored_beginning(run, store, path)
     except (OrchestratorError, OSError):
-        # What could be said better is not worth another failure.
+        # A better message is not worth another failure.
         return result
     if stored_bytes is None:
         return result

@@ -1,4 +1,4 @@
-"""What became of each file of a run."""
+"""Collect the results of each file of a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FileResults:
         self.artifacts_failed = False
 
     def add(self, result: UploadResult, *, spooled: bool = False) -> None:
-        """Take what became of one file; `spooled` ones are named by their path alone."""
+        """Add the result of one file; `spooled` ones are named by their path alone."""
         name = printable(result.path if spooled else result.source)
         if result.error is not None:
             path = result.path or name
@@ -55,19 +55,19 @@ class FileResults:
             self.resumes = True
 
     def fail(self, path: str, reason: str, name: str | None = None) -> None:
-        """Take that a file is not stored, or not whole, for the record and for the user."""
+        """Add a failure: a file is not stored, or not whole. The record and the user are told."""
         self.failures[path] = reason
         self.problems.append(f"{name or path}: {reason}")
         self._write(f"failed: {name or path}: {reason}")
 
     def fail_spooled(self, path: str, reason: str) -> None:
-        """Take that S3 lacks what the spool still holds, or what can be made from it again."""
+        """Add a failure of a file that the spool still holds, or that can be made from it again."""
         self.left_in_spool = self.resumes = True
         self.fail(path, reason)
 
     @property
     def exit_code(self) -> int:
-        """What `run --resume` ends with: 3 where a file failed, 6 where a later one cannot help."""
+        """The exit code of `run --resume`: 3 where a file failed, 6 where resuming cannot help."""
         if not self.failures:
             return 0
         is_final = self.left_in_spool and not self.resumes

@@ -29,7 +29,7 @@ class FollowedFile:
         self._problem: str | None = None
 
     def copy_new(self) -> None:
-        """Append what is new to the spool; what cannot be read now may be another time."""
+        """Append new bytes to the spool; a file that cannot be read now is tried again later."""
         try:
             for data in self._read_new():
                 self._spool_log().append(data)

@@ -18,14 +18,14 @@ from orchestrator_cli.runner.upload.run_execution import RunExecution
 from orchestrator_cli.runner.upload.spool_restore import restore_spool
 from orchestrator_cli.runner.upload.spooled_source import SpooledSource
 
-# So long the final uploads wait for the last segments, so that a reader sees these first.
+# How long the final uploads wait for the last segments, so that a reader sees these first.
 _MOMENT_SECONDS = 1.0
 
 
 class LiveFollower:
     """Writes the logs of one run as live segments, in a thread of its own.
 
-    Nothing waits for it longer than a moment, and what goes wrong is a line in runner.log.
+    Nothing waits for it longer than a moment, and its errors go to runner.log.
     """
 
     def __init__(self, run: SpooledRun, connections: Connections, execution: RunExecution) -> None:

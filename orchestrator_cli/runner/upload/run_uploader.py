@@ -1,4 +1,4 @@
-"""What the storing process of a run does, from its start to the outcome."""
+"""The work of a run's uploader process, from its start to the outcome."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def create_run_uploader(
     make_store: Callable[[bool], ArtifactStore],
     meter: MetricsRecorder | None = None,
 ) -> RunUploader:
-    """Put together what stores a run. `make_store` makes a store, with retries or without."""
+    """Create the uploader of a run. `make_store` makes a store, with retries or without."""
     connections = Connections(make_store, UploadProgress(), meter)
     execution, results = RunExecution(run), FileResults(run.log.write)
     return RunUploader(

@@ -1,4 +1,4 @@
-"""Take back from live segments what a spool has lost, as after a power cut."""
+"""Restore from live segments what a spool has lost, as after a power cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A spooled log as what live segments are made of, or compared with."""
+"""A spooled log as a source of live segments."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a command works with: clock, randomness, output, counts, and what it reads and writes.
+"""The composition root: builds the clock, output, metrics and connections that a command needs.
 
-The composition root. Each of these is made when it is first asked for.
+Each of these is made at its first use.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class App:
 
     @cached_property
     def output(self) -> Output:
-        """Where tables, notes and progress go."""
+        """The output for tables, notes and progress."""
         from orchestrator_cli.cli.output import Output
 
         return Output(self.settings.color, self.settings.verbosity, os.environ)
@@ -97,7 +97,7 @@ class App:
 
     @cached_property
     def connections(self) -> Connections:
-        """How the bucket and servers are reached."""
+        """The connections to the bucket and to servers."""
         return Connections(self.settings, os.environ, self._note_retry)
 
     def store(
@@ -181,11 +181,11 @@ class App:
 
     @property
     def meter(self) -> MetricsRecorder | None:
-        """What counts, where that was asked for."""
+        """The metrics recorder, where metrics were asked for."""
         return self.measuring.meter if self.measuring is not None else None
 
     def measure(self, command: str) -> Measuring:
-        """Return what counts from now on, and knows where the counts go."""
+        """Start the metrics of a command, with their destinations."""
         if self.measuring is None:
             from orchestrator_cli.cli.metrics_setup import Measuring
 
@@ -193,7 +193,7 @@ class App:
         return self.measuring
 
     def write_metrics(self) -> None:
-        """Hand over what was counted since the last time; a failure is a warning only."""
+        """Export the metrics since the last time; a failure is only a warning."""
         if self.measuring is not None:
             self.measuring.export()
 

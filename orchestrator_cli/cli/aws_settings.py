@@ -1,4 +1,4 @@
-"""What AWS's own variables and configuration files decide where no option does."""
+"""Settings from AWS's own variables and configuration files, where no option has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How commands reach the bucket or a server: by the global options and by AWS's own variables."""
+"""Connect commands to the bucket or a server, by the global options and AWS's own variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variables of the environment that are no options: whoever reads another one adds it here."""
+"""The environment variables that are no options; a new one is added here."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ _WIDEST_HELP = 100
 
 
 class BrokenStdout(Exception):  # noqa: N818 - no fault
-    """Nobody reads standard output any more. No OSError: click makes exit code 1 of that."""
+    """The reader of standard output is gone. It is no OSError: click would exit with 1."""
 
 
 class LazyGroup(OncePerOption, click.Group):

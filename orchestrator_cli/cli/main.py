@@ -1,4 +1,4 @@
-"""The program: it runs the command line, and makes an exit code of every error."""
+"""The program's entry point: it runs the command line and turns errors into exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counting what a command does, and where the counts go."""
+"""Set up a command's metrics and their destinations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the process is given and leaves: its streams, its signals, its exit code."""
+"""The process itself: its streams, its signals, its exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program itself: the global options, and the settings that they become."""
+"""The root command: the global options, and the settings that they become."""
 
 from __future__ import annotations
 

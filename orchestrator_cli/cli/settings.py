@@ -1,4 +1,4 @@
-"""The global options as they were given, and as variables for a command that is run."""
+"""The values of the global options, also as variables for a command that is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""File names and arguments are bytes, and a key is UTF-8, whatever the locale says they are."""
+"""Make Python treat file names and arguments as UTF-8 in every locale, as keys are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Says that the storage does not answer, once a command has waited for its first answer."""
+"""Tell the user that the storage does not answer, while a command waits for its first response."""
 
 from __future__ import annotations
 

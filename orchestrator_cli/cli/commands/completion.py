@@ -12,7 +12,7 @@ from orchestrator_cli.cli.options import Example, command
 from orchestrator_cli.core.base.errors import CannotWriteError
 from orchestrator_cli.core.base.text import printable
 
-# What a shell may need besides the file.
+# Further steps that a shell may need.
 _THEN = {
     "bash": "a new shell reads it where bash-completion is set up; elsewhere, add to ~/.bashrc:\n"
     "  source {path}",

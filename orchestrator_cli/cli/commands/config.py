@@ -19,7 +19,7 @@ from orchestrator_cli.core.base.quantities import format_duration
 from orchestrator_cli.core.base.retry import PATIENCE_SECONDS
 from orchestrator_cli.core.base.text import printable, without_secrets
 
-# What AWS's own settings decide where ours do not.
+# The settings that AWS's own variables and files may decide.
 _AWS_VARIABLES = {
     "profile": ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
     "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),

@@ -1,4 +1,4 @@
-"""What a shell offers while a line is typed: the scripts of the shells, and what they ask for.
+"""Shell completion: the scripts of the shells, and the words that they offer.
 
 It must never disturb the line; it must not know what any command does.
 """

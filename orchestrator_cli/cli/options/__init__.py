@@ -1,4 +1,4 @@
-"""What people type: the classes of commands, the types of options, options that many have.
+"""Options and arguments: the classes of commands, the types of options, and shared options.
 
 It must not know what any command does; it reads no variable but that of the execution.
 """

@@ -1,4 +1,4 @@
-"""How far a transfer is: a live line on a terminal, a line now and then elsewhere."""
+"""Show a transfer's progress: a live line on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people type by habit from other programs for our commands, and what it is here."""
+"""Commands of other programs that people type by habit, and ours that do the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job's summary says of an execution: how it ended, and which files are not stored."""
+"""The summary of an execution for a CI job: how it ended, and which files are not stored."""
 
 from __future__ import annotations
 

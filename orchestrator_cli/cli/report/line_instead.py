@@ -1,4 +1,4 @@
-"""The line to type here for one that is typed by habit from another program."""
+"""Find the line to type here for one that is typed by habit from another program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line with options of other programs, written with those of a command here."""
+"""Rewrite a line that has options of other programs with the options of a command here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options and values that people type by habit from other programs, and what they are here."""
+"""Options and values of other programs that people type by habit, and ours that do the same."""
 
 from __future__ import annotations
 

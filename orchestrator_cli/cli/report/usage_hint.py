@@ -1,4 +1,4 @@
-"""What to type instead of a line that was typed wrongly."""
+"""Suggest the line to type in place of a wrong one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was typed wrongly, in one line: click's words, and where a bad value came from."""
+"""Word a usage error in one line: click's message, and where a bad value came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `orchestrator cost` prints: rows as they come, the total, a chart of the months to come."""
+"""Print the output of `orchestrator cost`: rows as they come, the total, a chart of the months."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the numbers of `orchestrator cost` come from: a listing, or an inventory."""
+"""The usage that `orchestrator cost` prices: from a listing, or from an inventory."""
 
 from __future__ import annotations
 

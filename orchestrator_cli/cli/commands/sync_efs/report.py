@@ -1,4 +1,4 @@
-"""What `sync-efs` says of each file and of each pass."""
+"""Print what `sync-efs` does with each file and in each pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `upload` prints of each file, and at its end."""
+"""Print the result of each file of an `upload`, and its totals."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _said(answer: S3Error) -> str:
 
 
 def _refused_action(answer: S3Error) -> str | None:
-    """Return the action that was refused: as S3 names it, or else the one that was asked for."""
+    """Return the refused action: the one that S3 names, or else that of the request."""
     named = re.search(_REFUSED_ACTION, answer.message)
     return named[1] if named else answer.action
 

@@ -18,7 +18,7 @@ from orchestrator_cli.api.worker_pool import BoundedWorkerPool
 
 @dataclass
 class Services:
-    """The two sides of a bucket, the threads that work on them, and what is counted.
+    """The read and upload services of a bucket, their threads, and the metrics.
 
     `most_wait_seconds` is how long a request may wait for more of a log. `viewers` are addresses
     that the address of a file is put behind, by the end of the file's name.
@@ -42,13 +42,13 @@ class Services:
         self.live_uploads = LiveUploads(self.uploads.store, self.uploads.check)
 
     def close(self) -> None:
-        """Drop the work that has not begun."""
+        """Drop queued work."""
         self.workers.close()
         self.readiness.close()
 
     @property
     def busy(self) -> bool:
-        """Whether threads still work, though nobody may wait for them any more."""
+        """True while threads still work, even if their requests have ended."""
         return self.workers.busy or self.readiness.busy
 
 

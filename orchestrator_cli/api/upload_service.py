@@ -165,7 +165,7 @@ class UploadService:
     def record(
         self, text: str, token: Token | None, asked: record_messages.ResultsRequest
     ) -> record_messages.ResultsResponse:
-        """Record what failed and what is resolved; extend the manifest of a finished execution.
+        """Record failures and resolved paths; extend the manifest of a finished execution.
 
         A file counts as resolved once it is stored, whatever the client says.
         """

@@ -66,9 +66,9 @@ class BoundedWorkerPool:
 
     @property
     def busy(self) -> bool:
-        """Whether work is under way, though nobody may wait for it any more."""
+        """True while work is under way, even if its requests have ended."""
         return bool(self._under_way)
 
     def close(self) -> None:
-        """Drop what has not begun."""
+        """Drop queued work."""
         self._threads.shutdown(wait=False, cancel_futures=True)

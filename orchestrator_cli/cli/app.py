@@ -60,7 +60,7 @@ class App:
 
     @property
     def lost_output(self) -> bool:
-        """Whether something could not be printed, for another reason than that nobody reads it."""
+        """True if printing failed for another reason than a closed pipe."""
         return "output" in vars(self) and self.output.lost_output
 
     def now(self) -> datetime:
@@ -126,7 +126,7 @@ class App:
         return {**os.environ, **self.settings.variables(), EXECUTION_ID_ENVVAR: execution_id}
 
     def storable_labels(self, labels: dict[str, str]) -> dict[str, str]:
-        """Return labels without the secrets that can be told, and say of each that is masked."""
+        """Return labels with secrets masked, and warn of each one."""
         from orchestrator_cli.core.base.command_secrets import mask_labels
 
         masked = mask_labels(labels, os.environ)
@@ -155,7 +155,7 @@ class App:
         _ = self.page_url("")
 
     def told_page(self, execution_id: str) -> str | None:
-        """Return the page as `page_url` does; of what is no URL, a warning tells."""
+        """Return the page as `page_url` does, but warn of an invalid URL instead of raising."""
         from orchestrator_cli.core.base.errors import UsageError
 
         try:

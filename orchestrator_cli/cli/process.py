@@ -83,7 +83,7 @@ def prepare_signals() -> None:
 
 
 def flush_and_exit(code: int) -> NoReturn:
-    """Write what is left and end."""
+    """Write the remaining output and end."""
     if code != InterruptedByUser.exit_code:
         try:
             sys.stdout.flush()

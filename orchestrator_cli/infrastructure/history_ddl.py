@@ -110,7 +110,7 @@ def render_table(dialect: Dialect, location: str, table: str) -> str:
 
 
 def location_of(bucket: str) -> str:
-    """Return the address of a bucket's history. Raises UsageError for what is no bucket name."""
+    """Return the URL of a bucket's history. Raises UsageError for an invalid bucket name."""
     if not _BUCKET.fullmatch(bucket):
         raise UsageError(f"not a bucket name: {printable(bucket)!r}")
     return f"s3://{bucket}/history/"

@@ -60,7 +60,7 @@ def render_iam(
 def role_policy(
     role: Role, arn: ArnOf, partition: str, demands: BucketDemands = NO_DEMANDS
 ) -> dict[str, Any]:
-    """Return the least that a role needs, in a document in which `arn` names what is allowed."""
+    """Return the least-privilege policy of a role; `arn` makes the ARN of a key."""
     statements = _reading(arn) if role is Role.READER else _writing(arn)
     statements += _demanded(arn, partition, role, demands)
     return {"Version": "2012-10-17", "Statement": statements}
@@ -92,7 +92,7 @@ def _writing(arn: ArnOf) -> list[dict[str, Any]]:
 def _demanded(
     arn: ArnOf, partition: str, role: Role, demands: BucketDemands
 ) -> list[dict[str, Any]]:
-    """Allow what the settings of the bucket need: its key, and tags on what is stored."""
+    """Allow the use of the bucket's KMS key, and tags on stored objects."""
     statements = []
     if demands.tags and role is not Role.READER:
         keys = (*_FILES, *_SEGMENTS, *_RECORDS)

@@ -155,7 +155,7 @@ def _spawn(
 
 
 def _close_stdin() -> None:
-    """Leave standard input to the command: whoever writes to it must see it close."""
+    """Close our standard input, so that its writer sees it close when the command does."""
     if not os.isatty(0):
         with contextlib.suppress(OSError):
             redirect_to_devnull(0)

@@ -57,7 +57,7 @@ class Copier(ABC):
             self._thread.join()
 
     def step_if_due(self) -> None:
-        """Copy what is there, where no thread does so."""
+        """Copy available data, where no thread does so."""
         if self.needs_steps and not self._step(0):
             self._end()
 
@@ -73,7 +73,7 @@ class Copier(ABC):
 
     @abstractmethod
     def _step(self, timeout_milliseconds: int | None) -> bool:
-        """Wait so long, copy what is there; return whether there may be more."""
+        """Wait so long for data and copy it; return False at the end."""
 
 
 class OutputTee(Copier):
@@ -109,7 +109,7 @@ class OutputTee(Copier):
         self._start()
 
     def finish(self) -> None:
-        """Take what is in the stream now and end, although somebody may hold it open."""
+        """Copy what the stream holds now and end, even if another process holds it open."""
         with contextlib.suppress(OSError):
             os.write(self._finish_write, b"x")
 

@@ -39,7 +39,7 @@ class Limits:
 
 @dataclass
 class Session:
-    """A run, its command, and what is told while it goes on; `execute` may be called once.
+    """A run, its command, and the user's messages meanwhile; `execute` may be called once.
 
     `say` tells the user a line, `say_slow` that uploads take long.
     """
@@ -184,7 +184,7 @@ class Session:
             self.run.log.write(f"no process that stores: {error.strerror}")
 
     def _store(self, supervisor: Supervisor, end: RunEnd) -> RunOutcome:
-        """Let the uploads come to their end and return what became of them."""
+        """Wait for the uploads to end and return their outcome."""
         if self._uploading is None:
             # What the command has left free may be enough now.
             self._start_uploader()

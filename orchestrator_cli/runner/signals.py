@@ -17,7 +17,7 @@ FORWARDED_SIGNALS = STOP_SIGNALS | {signal.SIGQUIT, signal.SIGUSR1, signal.SIGUS
 
 @contextmanager
 def blocked_signals(signals: frozenset[signal.Signals]) -> Iterator[BlockedSignals]:
-    """Hold these signals, and the end of a child, until they are asked for.
+    """Block these signals and SIGCHLD, so that they can be waited for.
 
     A signal that was ignored before (as under nohup) stays ignored.
     """

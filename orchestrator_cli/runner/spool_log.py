@@ -85,7 +85,7 @@ class RunnerLog:
         return self._log.descriptors()
 
     def write(self, text: str) -> None:
-        """Append one line, unless the log is closed: what is being stored must not change."""
+        """Append one line, unless the log is closed: a log must not change while it is stored."""
         if not self.closed:
             now = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
             self._log.append(f"{now} {printable(text)}\n".encode("utf-8", "backslashreplace"))

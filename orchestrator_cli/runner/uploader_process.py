@@ -41,7 +41,7 @@ class UploaderProcess:
             self._write(_BEGIN)
 
     def abandon(self) -> None:
-        """End it before it has begun, and wait until it is gone."""
+        """End the process before it has begun to store, and wait for it."""
         os.close(self._control)
         os.close(self._status)
         os.waitpid(self.pid, 0)
@@ -55,7 +55,7 @@ class UploaderProcess:
         self._write(_STOP)
 
     def outcome(self) -> RunOutcome:
-        """Return what became of it, once it has ended."""
+        """Return the outcome, once the process has ended."""
         text = b""
         while data := os.read(self._status, 65536):
             text += data

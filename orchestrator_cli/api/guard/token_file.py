@@ -93,7 +93,7 @@ class TokenFile:
             self._tell(problem)
 
     def _read_again(self, path: Path) -> tuple[tuple[Token, ...], str | None]:
-        """Return the tokens that are valid now, and what is wrong with the file."""
+        """Return the valid tokens, and the problem of the file, if any."""
         try:
             parsed = self._read(path)
         except UsageError as error:

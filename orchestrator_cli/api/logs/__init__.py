@@ -1,4 +1,4 @@
-"""Logs by byte offset, for whoever shows a part of a large one.
+"""Logs, read in parts by byte offset.
 
 It must not know HTTP, nor how they are shown.
 """

@@ -61,7 +61,7 @@ class GrowingLog:
         self.size_bytes = self._reader.offset
 
     def poll(self) -> None:
-        """Read what is new, unless somebody has just done so."""
+        """Read new bytes, unless another thread has just done so."""
         with self._lock:
             if self._clock() - self._polled_at < _FRESH_SECONDS:
                 return
@@ -156,7 +156,7 @@ class GrowingLog:
 
 
 class GrowingLogs:
-    """The logs of one bucket that are being written and were asked for lately."""
+    """A cache of the growing logs of one bucket."""
 
     def __init__(self, store: ArtifactStore, clock: Callable[[], float]) -> None:
         self._store = store
@@ -178,7 +178,7 @@ class GrowingLogs:
         return None
 
     def find(self, execution_id: str, log: str) -> GrowingLog | None:
-        """Return a log that is not stored; None where nobody writes it either."""
+        """Return a log that is still being written; None where there is none."""
         try:
             found = self._store.clients.run(read_state(execution_id))
         except AccessError:

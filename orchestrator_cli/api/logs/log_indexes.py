@@ -1,4 +1,4 @@
-"""The indexes of logs that were asked for lately: stored ones, and those that are made here."""
+"""A cache of log indexes: stored ones, and those that are made here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LogIndexes:
     def find(
         self, execution_id: str, name: str, head: ObjectMetadata, computes: bool
     ) -> LogIndex | None:
-        """Return the index that somebody has made, or None.
+        """Return the stored index, or None.
 
         With `computes`, that of a log of moderate size is made here.
         """

@@ -61,7 +61,7 @@ class LogService:
             return growing
 
     def index(self, text: str, name: str) -> LogIndex | None:
-        """Return the index of a stored log, if somebody has made one or the log is not large."""
+        """Return the index of a stored log, or make one where the log is small; else None."""
         execution_id, short = _named(text, name)
         if self._growing.known(execution_id, f"{short}.log") is not None:
             return None
@@ -77,7 +77,7 @@ class LogService:
         return read_tail(self._store, *_named(text, name))
 
     def head(self, text: str, name: str) -> ObjectMetadata:
-        """Look a stored log up, seldom: whoever shows it asks for many parts."""
+        """Look up a stored log, and cache that: many of its parts are requested."""
         found = _named(text, name)
         with self._lock:
             until, head = self._heads.get(found, (0.0, None))

@@ -37,7 +37,7 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two executions, what is not the same, and how much is."""
+    """Two executions, their differences, and how many files are the same."""
 
     first: Row
     second: Row
@@ -88,7 +88,7 @@ def compare_executions(reads: ReadService, first: str, second: str, log: str) ->
 
 
 def _files(reads: ReadService, record: ExecutionMetadata, by_checksum: bool) -> _Files:
-    """Return the files, told apart by their checksums where both have a manifest, or by ETags."""
+    """Return the files with their checksums where both have a manifest, else with their ETags."""
     manifest = (record.artifacts or ()) if by_checksum else ()
     checksums = {one.path: one.checksum for one in manifest}
     return {

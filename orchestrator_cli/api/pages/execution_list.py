@@ -92,7 +92,7 @@ def list_page(reads: ReadService, params: QueryParams) -> ExecutionList:
 
 
 def asked_for(params: QueryParams) -> dict[str, list[str]]:
-    """Return what is asked for; a form sends its empty fields too."""
+    """Return the fields that are set; a form sends its empty ones too."""
     named = {name: [text for text in params.getlist(name) if text] for name in params}
     # A form has one value for several results.
     named["result"] = [one for text in named.get("result", []) for one in text.split(",")]

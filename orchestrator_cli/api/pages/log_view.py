@@ -22,7 +22,7 @@ _MOST_LINES = TAIL_BYTES
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """A log's page. `archived` says why it cannot be read now; `kept` is what is left to show."""
+    """A log's page. `archived` says why it cannot be read now; `kept` is its stored tail."""
 
     execution_id: str
     row: Row

@@ -103,7 +103,7 @@ async def get_comparison(request: Request, first: str, second: str) -> Response:
 async def _page(
     request: Request, template: str, read: Callable[[Services], dict[str, Any]]
 ) -> Response:
-    """Render what is read, or say on a page why it cannot be."""
+    """Render a page, or an error page where its data cannot be read."""
     return await _answer(request, lambda services: render_page(request, template, **read(services)))
 
 

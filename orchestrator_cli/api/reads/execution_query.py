@@ -85,7 +85,7 @@ class ExecutionQuery(BaseModel):
     )
 
     def selection(self, now: datetime) -> ExecutionSelection:
-        """Return what is asked for. Raises UsageError."""
+        """Return the parsed query. Raises UsageError."""
         since = _instant("since", self.since, now) or now - _DEFAULT_WINDOW
         until = _instant("until", self.until, now)
         if until is not None and until < since:

@@ -68,7 +68,7 @@ async def _answer(
 
 @router.get("/state.json", response_model=StateResponse)
 async def get_live_state(request: Request, execution_id: Id) -> Response:
-    """Return the heartbeat of whoever writes the live logs of an execution."""
+    """Return the heartbeat of an execution's live logs."""
     return await _answer(request, lambda live, token: live.read_state(execution_id, token))
 
 
@@ -82,7 +82,7 @@ async def put_live_state(request: Request, execution_id: Id, asked: PutStateRequ
 async def get_live_segment(
     request: Request, execution_id: Id, name: LiveLogName, offset: Offset
 ) -> Response:
-    """Return what is kept of a segment, without its bytes."""
+    """Return the metadata of a segment, without its bytes."""
     return await _answer(
         request, lambda live, token: live.find_segment(execution_id, token, name, offset)
     )

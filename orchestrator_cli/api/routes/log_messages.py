@@ -40,7 +40,7 @@ class LogSearchQuery(BaseModel):
     limit: int = Field(default=1000, ge=1, le=MAX_HITS, description="The most lines to find.")
 
     def parsed(self) -> SearchQuery:
-        """Return what is asked for. Raises UsageError."""
+        """Return the parsed query. Raises UsageError."""
         if self.mode is not SearchMode.ERRORS and not self.q:
             raise UsageError("q: nothing to search for")
         return SearchQuery(self.q, self.mode, self.start, self.limit, not self.case)

@@ -70,7 +70,7 @@ def add_documents(app: FastAPI, document: dict[str, Any]) -> None:
 
 
 class _Packed:
-    """A document that anybody may ask for, packed here since it would be packed anew elsewhere."""
+    """A public document, compressed once instead of for each response."""
 
     def __init__(
         self, content: bytes, media_type: str, headers: dict[str, str], level: int = 9

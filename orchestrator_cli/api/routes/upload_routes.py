@@ -117,7 +117,7 @@ async def put_log_index(request: Request, execution_id: Id, name: LogName) -> Re
 async def create_multipart_upload(
     request: Request, execution_id: Id, asked: messages.MultipartRequest
 ) -> Response:
-    """Begin to store a large file by parts, where no unfinished upload can be gone on with."""
+    """Begin a multipart upload of a large file, where no unfinished one can be resumed."""
     return await _answer(
         request, lambda uploads, token: uploads.create_multipart(execution_id, token, asked)
     )

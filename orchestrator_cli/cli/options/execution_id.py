@@ -119,7 +119,7 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
 
 
 def _line_with_id(arguments: tuple[str, ...]) -> str:
-    """Return the line that was probably meant, as a hint; empty where that cannot be told."""
+    """Return the line that was probably meant, as a hint; "" where none can be guessed."""
     import shlex
 
     from orchestrator_cli.cli.report.line_instead import OF_ONE

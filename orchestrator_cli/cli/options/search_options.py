@@ -38,7 +38,7 @@ _OPTIONS = (
 
 
 class SearchOptions(NamedTuple):
-    """How a search is made, as it was asked for."""
+    """The options of one search."""
 
     ignore_case: bool
     fixed_strings: bool

@@ -95,13 +95,13 @@ def report_interrupted(arguments: list[str]) -> int:
 
 
 def _finish_output() -> None:
-    """Write what is left of standard output, which comes before what is said of it."""
+    """Flush standard output before any message about it."""
     with contextlib.suppress(OSError):
         sys.stdout.flush()
 
 
 def _finish_last_line() -> None:
-    """Write what is left of standard output, unless nobody reads it."""
+    """Flush standard output, unless its reader is gone."""
 
     def flush() -> None:
         with contextlib.suppress(OSError, ValueError):

@@ -80,7 +80,7 @@ _IS_NAMED = ("bearer", "basic")
 
 
 def mask_command(words: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return the words of a command with every secret that can be told replaced by `…`.
+    """Return the words of a command with every recognised secret replaced by `…`.
 
     Those are the values of variables, options, headers and parameters of URLs whose names say so,
     wherever they are in a word; the values of such variables of the `environment`; users and
@@ -91,7 +91,7 @@ def mask_command(words: Sequence[str], environment: Mapping[str, str]) -> list[s
 
 
 def mask_labels(labels: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return labels with every secret that can be told replaced by `…`.
+    """Return labels with every recognised secret replaced by `…`.
 
     Those are the values of labels whose names say so, and what `mask_command` finds in a word.
     """

@@ -1,4 +1,4 @@
-"""JSON that somebody else has written."""
+"""Parse JSON from elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remove what is stored from EFS: files one by one, then what is left of a whole execution.
+"""Remove stored files from EFS one by one, and then the directory of a whole execution.
 
 Every step goes through the tree's open directories and follows no link, so that what is removed is
 what was looked at, whatever other machines do on the share meanwhile.

@@ -83,7 +83,7 @@ class EfsSync:
                 self._emit(SyncEvent(str(item.directory), SyncState.FAILED, item, error=error))
 
     def sync(self, execution: BenchExecution) -> Remaining:
-        """Store what has settled, note what failed, then remove what is stored and due.
+        """Store settled files, note failures, then remove files that are stored and due.
 
         Returns how many of its files are not stored. Raises ConflictError where the execution
         is not this bench's, and errors that are fatal: nothing else would fare better.
@@ -134,7 +134,7 @@ class EfsSync:
         self._emit(SyncEvent(source, SyncState.FAILED, current.execution, error=error))
 
     def _plan(self, current: SyncPass) -> Iterator[PlannedFile]:
-        """Yield what is to be uploaded; makes the execution's record before the first file."""
+        """Yield the files to upload; makes the execution's record before the first one."""
         for item in plan_execution(current.execution):
             if self._stopping():
                 return

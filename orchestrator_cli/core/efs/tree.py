@@ -144,7 +144,7 @@ def _list_bench(
 
 
 def plan_execution(execution: BenchExecution) -> Iterator[PlanItem]:
-    """Yield every file of an execution's `raw/` with where it goes, and what is left alone.
+    """Yield every file of an execution's `raw/` with its place, and the files that are skipped.
 
     Unlike `upload`, links are never followed: on a share that many machines write to, what they
     lead to may be anything.

@@ -39,7 +39,7 @@ def live_prefix(execution_id: str) -> str:
 
 
 def live_state_key(execution_id: str) -> str:
-    """Return the key of the heartbeat of whoever writes an execution's live logs."""
+    """Return the key of the heartbeat of an execution's live logs."""
     return live_prefix(execution_id) + _LIVE_STATE_NAME
 
 

@@ -15,7 +15,7 @@ _OTHER_KIND = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
 
 
 class UnsafeFileError(OSError):
-    """A file is not what it should be: another kind, somebody else's, or replaced meanwhile.
+    """A file is of another kind or owner than it should be, or was replaced meanwhile.
 
     `strerror` says what it is instead.
     """
@@ -32,12 +32,12 @@ def check_name(name: str) -> str:
 
 
 def split_path(relative: str) -> Parts:
-    """Return the names that a relative path is made of. Raises UnsafeFileError for unsafe ones."""
+    """Split a relative path into its names. Raises UnsafeFileError for an unsafe one."""
     return tuple(check_name(name) for name in relative.split("/"))
 
 
 def check_regular(status: os.stat_result, name: str) -> None:
-    """Raise UnsafeFileError for what is not a regular file."""
+    """Raise UnsafeFileError unless a file is regular."""
     if not stat.S_ISREG(status.st_mode):
         raise UnsafeFileError("not a regular file", name)
 
@@ -49,7 +49,7 @@ def check_owner(status: os.stat_result, owners: Collection[int], name: str) -> N
 
 
 def check_private(status: os.stat_result, name: str) -> None:
-    """Raise UnsafeFileError for what is not ours or what others may write to."""
+    """Raise UnsafeFileError for a file that is not ours, or that others may write to."""
     check_owner(status, {os.geteuid()}, name)
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UnsafeFileError("other users may write to it", name)

@@ -177,7 +177,7 @@ class StoredPart(BaseModel):
 
 
 class IncompleteUpload(BaseModel):
-    """An upload of the same file that was begun and not ended."""
+    """An unfinished upload of the same file."""
 
     upload_id: str = Field(examples=[EXAMPLE_UPLOAD_ID])
     initiated_at: datetime

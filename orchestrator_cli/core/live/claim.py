@@ -111,7 +111,7 @@ class LiveClaim:
         return log.name not in self._unsettled
 
     def settle(self, log: GrowingLog) -> None:
-        """Compare what is stored of a log with ours, as far as we have it.
+        """Compare the stored part of a log with ours, as far as we have it.
 
         Raises LiveConflictError where it is not the same.
         """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _find_segments(store: ArtifactStore, execution_id: str, log: str) -> Iterator[Segment]:
-    """Yield what is stored of a live log, from its first byte to the first gap or the end."""
+    """Yield the segments of a live log, from its first byte to the first gap or the end."""
     listed = list_segments_after(store, execution_id, log, 0)
     offset = 0
     for segment in store.map_operations(
@@ -34,7 +34,7 @@ def _find_segments(store: ArtifactStore, execution_id: str, log: str) -> Iterato
 def missing_tail(
     store: ArtifactStore, execution_id: str, log: str, local: LogSource
 ) -> Iterator[bytes]:
-    """Yield what is stored of a live log beyond the end of a local copy.
+    """Yield the bytes of a live log beyond the end of a local copy.
 
     Raises IntegrityError where the two differ; what was yielded before that is right.
     """

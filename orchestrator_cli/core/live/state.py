@@ -29,7 +29,7 @@ _MAX_INTERVAL_SECONDS = 10**6
 
 
 class Liveness(StrEnum):
-    """Whether the writer is there. `lost` is derived by whoever looks, and never stored."""
+    """Whether the writer is alive. `lost` is derived by readers, and never stored."""
 
     ALIVE = "alive"
     SILENT = "silent"

@@ -95,7 +95,7 @@ class LiveStream:
         return self._stream.fileno()
 
     def close(self) -> None:
-        """Wait a moment for what is under way; what takes longer is left."""
+        """Wait a moment for pending segments; those that take longer are left."""
         self._left = not self._ended.is_set()
         self._ended.set()
         self._thread.join(_MOMENT_SECONDS)

@@ -29,7 +29,7 @@ class DeliveryQueue:
         self._waiting = MetricsSnapshot()
 
     def export(self, snapshot: MetricsSnapshot) -> None:
-        """Export this and what is left of before."""
+        """Export a snapshot together with what earlier exports have left."""
         self._waiting.merge(snapshot)
         try:
             self._export(self._waiting)
@@ -47,7 +47,7 @@ class Exporter:
     _last_problem: str | None = None
 
     def export(self, snapshot: MetricsSnapshot) -> str | None:
-        """Export what was counted since the last time; return what the user has to be told.
+        """Export the metrics since the last time; return a warning for the user, if any.
 
         The same problem again, as in each pass of a watch, is no news.
         """

@@ -76,7 +76,7 @@ def _list(store: ArtifactStore, execution_id: str) -> Iterator[File]:
 
 
 def with_restore_status(store: ArtifactStore, files: Iterable[File]) -> Iterator[File]:
-    """Yield the files with the state of restores, asked one by one where no listing told it.
+    """Yield the files with the state of restores, by a HEAD each where the listing lacks it.
 
     AWS lists it for every object that has one.
     """
@@ -207,5 +207,5 @@ def restore_terms(own_region: str, storage_class: str, count: int, size_bytes: i
 
 
 def format_estimate(dollars: float) -> str:
-    """Write an estimate as “about $1.20”; what is less than a cent, as that."""
+    """Write an estimate as “about $1.20”, or as less than a cent."""
     return f"about ${dollars:,.2f}" if dollars >= 0.01 else "less than $0.01"

@@ -86,7 +86,7 @@ def _is_ours(rule: ApiRule) -> bool:
 
 
 def _counts(prefix: str) -> bool:
-    """Whether a rule's prefix has to do with what is counted."""
+    """Return True if a rule's prefix concerns objects that are counted."""
     counted = (EXECUTIONS_PREFIX, LIVE_PREFIX)
     return any(prefix.startswith(one) or one.startswith(prefix) for one in counted)
 

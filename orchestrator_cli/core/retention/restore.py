@@ -1,4 +1,4 @@
-"""Bring archived objects back: what is needed and what it costs, the requests, the wait."""
+"""Restore archived objects: plan, estimate, request, and wait."""
 
 from __future__ import annotations
 
@@ -64,19 +64,19 @@ class RestorePlan:
 
     @property
     def needed(self) -> tuple[RestoreItem, ...]:
-        """The files to be asked for."""
+        """The files to restore."""
         return tuple(item for item in self.items if item.outcome is RestoreOutcome.ARCHIVED)
 
     @property
     def size_bytes(self) -> int:
-        """How much the files to be asked for are."""
+        """The total size of the files to restore."""
         return sum(item.size_bytes for item in self.needed)
 
 
 def plan_restore(
     store: ArtifactStore, execution_id: str, patterns: Iterable[str], tier: str, days: int
 ) -> RestorePlan:
-    """Return what is archived of an execution's files, and what bringing it back takes.
+    """Plan the restore of an execution's archived files.
 
     metadata.json counts where it is archived and no pattern is given. Raises NotFoundError.
     """
@@ -141,7 +141,7 @@ def _request(item: RestoreItem, plan: RestorePlan) -> Operation[RestoreItem]:
 def _finished(
     store: ArtifactStore, execution_id: str, left: dict[str, RestoreItem]
 ) -> Iterator[RestoreItem]:
-    """Take out of `left`, and yield, what is waited for no longer."""
+    """Yield the files that need no more waiting, and remove them from `left`."""
     gone = dict(left)
     for path, listed in list_with_restore_status(store, execution_id):
         item = _item(path, listed)

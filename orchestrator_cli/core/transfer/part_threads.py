@@ -56,7 +56,7 @@ class FutureGroup(Generic[T]):
         return [future.result() for future in self._futures]
 
     def cancel(self) -> None:
-        """Cancel what has not begun."""
+        """Cancel the futures that have not begun."""
         for future in self._futures:
             future.cancel()
 

@@ -1,4 +1,4 @@
-"""How a pod's sidecar and an instance's unit store what is left, and tell whether to go on.
+"""The shell by which a sidecar and an instance's unit store the rest and decide on retries.
 
 This is POSIX shell. It takes `$id`, `$spools` and `$artifacts`, writes to `$told`, and starts
 programs by a function `work`.

@@ -105,7 +105,7 @@ class FollowedFiles:
         self._ended.set()
 
     def join(self) -> dict[str, str]:
-        """Copy what is there now; return what is lost by the path that it had been stored under."""
+        """Copy the present content; return the losses by storage path."""
         if self._thread.ident is not None:
             self._thread.join()
         losses = {}

@@ -1,4 +1,4 @@
-"""Write the logs of a run to S3 while they grow, for whoever wants to read them now."""
+"""Write the logs of a run to S3 while they grow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The execution of a run in S3: made once, told of its failures, finished."""
+"""The execution of a run in S3: it is made once, gets its failures, and is finished."""
 
 from __future__ import annotations
 

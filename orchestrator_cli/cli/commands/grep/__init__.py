@@ -153,7 +153,7 @@ def grep(
 
 
 def _search(logs: Iterator[Log], query: _Query, printer: Printer, failures: Failures) -> None:
-    """Print what is found in each log, until nothing more is to be said."""
+    """Print the matches in each log, until the output is complete."""
     from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.transfer.download.log_reader import work_in_order
 

@@ -28,7 +28,7 @@ class Log:
 
 
 class Printer:
-    """Prints what is found, for people or as JSON; a quiet one notes only that there was any."""
+    """Prints matches, for people or as JSON; a quiet one notes only that there was one."""
 
     def __init__(self, app: App, mode: str, as_json: bool, is_quiet: bool) -> None:
         self._app = app

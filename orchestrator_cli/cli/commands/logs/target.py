@@ -19,7 +19,7 @@ Blocks = Iterable[bytes | memoryview]
 
 
 def write_stdout(blocks: Blocks) -> None:
-    """Write the bytes as they arrive. Raises BrokenPipeError when nobody reads any more."""
+    """Write the bytes as they arrive. Raises BrokenPipeError when the reader is gone."""
     sys.stdout.flush()
     _copy(blocks, sys.stdout.buffer)
 

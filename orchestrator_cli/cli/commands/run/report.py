@@ -1,4 +1,4 @@
-"""What `run` says at its end: what is stored, what is not, and what to type next."""
+"""Print the end of a `run`: what is stored, what is not, and what to type next."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def _write_metrics(app: App, outcome: RunOutcome) -> None:
 
 
 def resume_run(app: App, directory: Path) -> None:
-    """Store what an earlier run could not. Raises UsageError; exits with what is left undone."""
+    """Store the output that an earlier run has left. Raises UsageError; exits with its outcome."""
     from orchestrator_cli.runner.run_record import RunEnd
     from orchestrator_cli.runner.spool import open_spool
     from orchestrator_cli.runner.spool_log import RunnerLog, SpooledRun

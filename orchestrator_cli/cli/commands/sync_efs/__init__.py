@@ -101,7 +101,7 @@ from orchestrator_cli.cli.options.offline_options import DEFAULT_ROOT
 @gather_options(SyncOptions)
 @pass_app
 def sync_efs(app: App, options: SyncOptions) -> None:
-    """Store what benches left on EFS, then remove what is stored.
+    """Store the files that benches left on EFS, then remove those that are stored.
 
     Stores every file below ROOT/BENCH_ID/EXECUTION_ID/raw/ where `upload` would store it, and makes
     the execution if there is none. ROOT/BENCH_ID/EXECUTION_ID/temp/ is never stored, and is deleted

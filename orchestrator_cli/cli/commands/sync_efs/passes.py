@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Passes:
-    """The passes of one command: they share the bucket, and what is known to be unchanged."""
+    """The passes of one command, which share the bucket and the cache of unchanged executions."""
 
     def __init__(self, app: App, options: SyncOptions, told: Told) -> None:
         from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache

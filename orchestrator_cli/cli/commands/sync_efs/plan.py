@@ -55,7 +55,7 @@ class SyncOptions(NamedTuple):
         return SyncRules(self.settle, None if self.keep else self.retain, self.log_settle)
 
     def list_executions(self) -> Iterator[BenchExecution | SkippedPath]:
-        """Yield what is below the root. Raises NotFoundError where that cannot be read."""
+        """Yield all entries below the root. Raises NotFoundError where it cannot be read."""
         from orchestrator_cli.core.efs.tree import list_bench_executions
 
         return list_bench_executions(self.root, self.bench, self.execution_id)

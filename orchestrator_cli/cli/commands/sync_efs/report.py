@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Told:
-    """What the user was told; a watch does not say of a file twice the same."""
+    """Remembers what was printed, so that a watch does not repeat itself about a file."""
 
     _MOST = 10_000
 
@@ -21,7 +21,7 @@ class Told:
         self._told: set[tuple[str, str]] = set()
 
     def event(self, event: SyncEvent) -> None:
-        """Print what became of a file."""
+        """Print the result of a file."""
         from orchestrator_cli.core.base.text import printable
 
         why = event.error.message if event.error else event.detail

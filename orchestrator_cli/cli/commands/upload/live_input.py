@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def open_input(
     app: App, session: UploadSession, path: str, stdin: TextIO, *, live: bool
 ) -> Iterator[BinaryStream]:
-    """Return standard input as a stream; with `live`, what is read is written live as well."""
+    """Return standard input as a stream, which is also written live with `live`."""
     if not live:
         yield cast("BinaryStream", stdin.buffer)
         return

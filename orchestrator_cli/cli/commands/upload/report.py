@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def report_result(app: App, result: UploadResult, as_json: bool) -> None:
-    """Print what became of a file."""
+    """Print the result of a file."""
     from orchestrator_cli.core.base.text import printable
 
     outcome = _outcome(result)

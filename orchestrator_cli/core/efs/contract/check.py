@@ -27,7 +27,7 @@ class Remark:
 
 
 def check_execution(execution: BenchExecution) -> Iterator[Remark]:
-    """Yield what would not be stored, or not as meant; then what is unusual."""
+    """Yield the files that would not be stored, or not as meant; then what is unusual."""
     if not is_bench_id(execution.bench_id):
         yield Remark(printable(execution.directory.parent), "not a bench id")
     if not execution.has_raw():

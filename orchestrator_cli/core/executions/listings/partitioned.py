@@ -185,7 +185,7 @@ class _PageReader(Generic[Entry]):
 
 
 def _parts(window: Window, ends: Iterable[datetime]) -> Iterator[Window]:
-    """Yield the parts of a window that end at these instants, and what is left of it."""
+    """Yield the parts of a window that end at these instants, and the rest."""
     for end in ends:
         last_key = key_after_execution(last_execution_id(end), window.prefix)
         yield window._replace(last_key=last_key, ends_at=end)

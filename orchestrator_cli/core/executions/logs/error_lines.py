@@ -107,7 +107,7 @@ class PartErrorLines:
         return not self._is_cut
 
     def _take_leading(self, text: bytes) -> bytes:
-        """Keep text up to the first newline, and return what is behind it."""
+        """Keep the text up to the first newline, and return the rest."""
         end = text.find(b"\n") + 1
         is_ended = end > 0
         if not is_ended:

@@ -195,7 +195,7 @@ def serialise(metadata: ExecutionMetadata) -> bytes:
 
 
 def record_upload_begun(store: ArtifactStore, execution_id: str, mark: UploadMark) -> None:
-    """Note in the metadata that an upload has begun; what was complete is so no longer."""
+    """Note in the metadata that an upload has begun; a complete execution becomes pending."""
 
     def change(metadata: ExecutionMetadata) -> ExecutionMetadata:
         status = metadata.artifact_status

@@ -134,7 +134,7 @@ def error_from_kind(kind: str, message: str) -> OrchestratorError:
 
 
 def _unknown(response: Response, kind: str, what: str) -> OrchestratorError:
-    """Return the error for what is no problem of ours, such as a load balancer's own."""
+    """Return the error for a response that no `serve` sends, such as a load balancer's."""
     message = f"{what}: the server answered {response.status}"
     if response.status in (408, 429, 502, 503, 504):
         return UnavailableError(message, retryable=True)

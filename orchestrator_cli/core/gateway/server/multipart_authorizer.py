@@ -1,4 +1,4 @@
-"""Large files of somebody without credentials: begun and completed here, sent by presigned PUTs.
+"""Multipart uploads for clients without credentials, who send the parts by presigned PUTs.
 
 Nothing is remembered here: S3 binds an upload id to its key and keeps the parts.
 """

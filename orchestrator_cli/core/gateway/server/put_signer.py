@@ -67,7 +67,7 @@ def storage_place(execution_id: str, relative: str) -> tuple[str, str]:
 
 
 def checked_content_type(offered: str | None, path: str) -> str:
-    """Return the type that follows from the name; what is claimed only has to be one."""
+    """Return the type that follows from the name, after checking that the offered one is valid."""
     if offered is not None and re.fullmatch(CONTENT_TYPE, offered) is None:
         raise UsageError(f"not a content type: {printable(offered)[:200]!r}")
     return content_type_of(path)

@@ -1,4 +1,4 @@
-"""Let somebody without credentials upload: the server's half of `upload --via`.
+"""Authorize uploads of clients without credentials: the server's half of `upload --via`.
 
 What is signed is one create-only PUT of bytes whose checksum is known. Nothing is remembered here:
 the storage keeps what a later request has to prove.
@@ -50,7 +50,7 @@ _MAX_UNFINISHED = 8
 
 @dataclass
 class UploadAuthorizer:
-    """Decides what is to be done about files somebody has. Safe to share between threads."""
+    """Decides how a client's files are to be uploaded. Safe to share between threads."""
 
     store: ArtifactStore
     puts: PutSigner

@@ -1,4 +1,4 @@
-"""Proof that a version of an object was written by whoever asks to have it deleted.
+"""Receipts that prove that a client has written the version of an object that it wants deleted.
 
 A receipt is a secret that comes with a presigned PUT. The object that the PUT makes has the hash of
 it, and not the receipt itself: anybody who may read an object sees its metadata.
@@ -44,7 +44,7 @@ class VersionReceipts:
         return known[1]
 
     def headers(self, receipt: str) -> dict[str, str]:
-        """Return what a PUT has to send so that its version can be told by the receipt."""
+        """Return the headers of a PUT by which its version is recognised."""
         return {f"x-amz-meta-{_METADATA}": _hash(receipt)}
 
     def check(self, key: str, version_id: str, receipt: str) -> None:

@@ -120,7 +120,7 @@ class CurlDriver:
         self._watch.wake()
 
     def close(self) -> None:
-        """Drop what is under way and close all connections."""
+        """Drop all pending work and close all connections."""
         for active in list(self._active.values()):
             self._release(active.exchange)
         for exchange in self._idle:

@@ -103,7 +103,7 @@ class CurlLoop:
         self._was_throttled = True
 
     def close(self) -> None:
-        """Drop what is under way and close all connections."""
+        """Drop all pending work and close all connections."""
         if self._forget_stop is not None:
             self._forget_stop()
         self._driver.close()

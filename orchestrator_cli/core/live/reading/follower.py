@@ -158,7 +158,7 @@ class LogFollower:
     # --- no end ------------------------------------------------------------------------------
 
     def _check_writer(self) -> None:
-        """Raise WriterGoneError where nobody will store the final object by himself."""
+        """Raise WriterGoneError where the final object will not be stored without intervention."""
         quiet_seconds = self._clock() - self._grew_at
         seen = self._watch.look(quiet_seconds)
         if seen.liveness is Liveness.ALIVE and not seen.has_ended:

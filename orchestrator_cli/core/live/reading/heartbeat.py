@@ -21,7 +21,7 @@ _FRESH_SECONDS = 2.0
 
 
 class Notice(StrEnum):
-    """What whoever follows a log may want to know besides its bytes."""
+    """An event that a follower of a log may report."""
 
     SILENT = "silent"
     LOST = "lost"

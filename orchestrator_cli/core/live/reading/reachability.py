@@ -9,7 +9,7 @@ from orchestrator_cli.core.live.reading.heartbeat import Notice, OnNotice, Patie
 
 
 class Reachability:
-    """Tells each change once. `patience` says for how long nobody need answer."""
+    """Reports each change once. `patience` says how long an outage may last."""
 
     def __init__(self, clock: Callable[[], float], patience: Patience, tell: OnNotice) -> None:
         self._clock = clock
@@ -20,7 +20,7 @@ class Reachability:
 
     @property
     def seconds_away(self) -> float:
-        """For how long nobody has answered."""
+        """The seconds since the last response."""
         return self._clock() - self._reached_at
 
     def note_reached(self) -> bool:

@@ -33,7 +33,7 @@ from orchestrator_cli.core.transfer.upload.stream import upload_stream
 
 @dataclass(frozen=True, slots=True)
 class SalvagedLog:
-    """What became of one log. `is_whole`: its writer has said that it ends there.
+    """The result of one log. `is_whole`: its writer has said that it ends there.
 
     `outcome` is None where `error` says why it is not stored.
     """
@@ -56,7 +56,7 @@ class SalvagedLog:
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
-    """What became of an execution's logs, and its record then."""
+    """The salvaged logs of an execution, and its record afterwards."""
 
     logs: list[SalvagedLog]
     metadata: ExecutionMetadata

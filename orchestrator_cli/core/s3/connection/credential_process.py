@@ -53,7 +53,7 @@ class CredentialProcess(subprocess.Popen[bytes]):
 
 
 def _take(stream: Any, found: bytearray) -> bool:
-    """Read what is there; return False at the end. Raises CredentialRetrievalError."""
+    """Read available output; return False at its end. Raises CredentialRetrievalError."""
     data = stream.read1(_MAX_ANSWER_BYTES)
     found += data
     if len(found) > _MAX_ANSWER_BYTES:

@@ -67,7 +67,7 @@ class StaticCredentials(NamedTuple):
         return self.credentials
 
     def lifetime(self) -> CredentialLifetime:
-        """Return how long they last, as far as that was told."""
+        """Return how long they last, as far as is known."""
         temporary = bool(self.credentials.session_token) or self.expires_at is not None
         return CredentialLifetime(temporary, self.expires_at)
 
@@ -203,7 +203,7 @@ def chain_credentials(
     environment: Mapping[str, str],
     options: Callable[[], ClientOptions],
 ) -> ChainCredentials:
-    """Return what botocore's chain finds for a profile that was asked for by name, or without.
+    """Return the credentials that botocore's chain finds for a named profile, or without one.
 
     `region` is where STS is asked for roles. botocore reads the process's own variables, of which
     `environment` is a copy. `options` say how requests are sent.

@@ -93,7 +93,7 @@ def is_other_region(region: str, config: S3Config) -> bool:
 
 
 def _custom_url(config: S3Config, endpoint_url: str) -> str:
-    """Return the bucket's URL at an endpoint of the user's: in the path, unless told otherwise."""
+    """Return the bucket's URL at a custom endpoint: path style, unless configured otherwise."""
     endpoint_url = endpoint_url.rstrip("/")
     scheme, _, rest = endpoint_url.partition("://")
     in_host = config.addressing_style == "virtual" and _HOST_LABEL.fullmatch(config.bucket)

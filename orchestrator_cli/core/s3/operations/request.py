@@ -237,7 +237,7 @@ def _retry_after(response: Response) -> float | None:
 
 
 def require_etag(response: S3Response, what: str) -> str:
-    """Return the ETag without quotes. Raises UnavailableError for what is no response of S3.
+    """Return the ETag without quotes. Raises UnavailableError for a response that is not S3's.
 
     Every S3 sends an MD5, or something else along with its request id. What answers 200 to
     anything, such as a network's login page, may send an ETag, but hardly one of the two.

@@ -52,7 +52,7 @@ File = tuple[str, ObjectSummary]
 
 
 class DownloadResult(NamedTuple):
-    """What became of one file. `outcome` is None where it failed; `error` says why."""
+    """The result of one file. `outcome` is None where it failed; `error` says why."""
 
     path: str
     destination: Path
@@ -103,7 +103,7 @@ class DownloadSummary:
 
 
 class Downloader:
-    """Downloads files below one directory. With `overwrite`, local files that differ give way."""
+    """Downloads files below one directory; `overwrite` replaces local files that differ."""
 
     def __init__(
         self,

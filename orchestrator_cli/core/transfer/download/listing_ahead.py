@@ -1,4 +1,4 @@
-"""List what is to be downloaded while the first of it arrives."""
+"""List the files to download while the first ones arrive."""
 
 from __future__ import annotations
 

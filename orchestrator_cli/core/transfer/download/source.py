@@ -112,7 +112,7 @@ class ExecutionSource(Protocol):
 def read_without_liveness(
     store: ArtifactStore, ids: Iterable[str], _: Callable[[ExecutionMetadata], bool]
 ) -> Iterator[FoundExecution]:
-    """Yield executions in the order given; nobody looks whether their writers are there."""
+    """Yield executions in the order given, without looking up their liveness."""
     from orchestrator_cli.core.executions.record.repository import read_executions
 
     for execution_id, item in read_executions(store, ids):

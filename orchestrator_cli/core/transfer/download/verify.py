@@ -69,7 +69,7 @@ def verify_stored(
 
 
 def _verify_digest(metadata: ExecutionMetadata, stored: ManifestDigest) -> Iterator[VerifyResult]:
-    """Yield a finding where the manifest, or in its absence what is stored, is not what it was."""
+    """Yield a finding where the manifest, or else the stored files, do not match the digest."""
     if metadata.manifest_sha256 is None:
         return
     found = partial(VerifyResult, METADATA_NAME)

@@ -162,7 +162,7 @@ class TreePlan:
         self._prefix = "" if self.root == Path() else os.path.join(self.root, "")
 
     def items(self) -> Iterator[PlanItem]:
-        """Yield every file in the order of keys, and what is left out."""
+        """Yield every file in the order of keys, and the skipped paths."""
         try:
             for entry in walk(self.tree, self.start, self._is_entered):
                 if entry.kind is not Kind.DIRECTORY or entry.error is not None:

@@ -1,4 +1,4 @@
-"""Preview an upload: read each file and compare it with what is stored, and send nothing."""
+"""Preview an upload: compare each file with the stored one, and send nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def preview_upload(
     plan: Iterable[PlanItem],
     on_result: OnPreview,
 ) -> UploadSummary:
-    """Compare everything with what is stored; return the totals that the upload would have.
+    """Compare every file with the stored one; return the totals that the upload would have.
 
     `created` is what would be. Raises errors that are fatal: the upload would not fare better.
     """

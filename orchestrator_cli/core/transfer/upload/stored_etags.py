@@ -53,7 +53,7 @@ class _Cursor:
 
 
 class StoredEtags:
-    """The ETags of an execution's stored files, listed page by page as they are asked for."""
+    """The ETags of an execution's stored files, listed page by page on demand."""
 
     def __init__(self, list_page: ListPageBehind) -> None:
         self._list_page = list_page

@@ -116,7 +116,7 @@ class ExecutionUploads:
     def record(
         self, failed: Mapping[str, str], resolved: Iterable[str], ended: Collection[str]
     ) -> None:
-        """Record failures, what is resolved and ended, in as many requests as it takes."""
+        """Record failures, resolved paths and ended uploads, in as many requests as needed."""
         most = self.terms.max_changes
         failures, paths = list(failed.items()), sorted(resolved)
         starts = range(0, max(len(failures), len(paths), 1), most)

@@ -1,4 +1,4 @@
-"""The multipart upload of one key: found or begun, its parts sent and counted, then completed."""
+"""The multipart upload of one key: found or created, its parts sent and counted, then completed."""
 
 from __future__ import annotations
 

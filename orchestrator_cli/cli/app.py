@@ -98,7 +98,7 @@ class App:
     @cached_property
     def connections(self) -> Connections:
         """The connections to the bucket and to servers."""
-        return Connections(self.settings, os.environ, self._note_retry)
+        return Connections(self.settings, os.environ, self._on_retry)
 
     def store(
         self, concurrency: int = AHEAD, limit_rate: int | None = None, *, patient: bool = True
@@ -154,7 +154,7 @@ class App:
         """Raise UsageError for a --ui-url that is none, before anything is done."""
         _ = self.page_url("")
 
-    def told_page(self, execution_id: str) -> str | None:
+    def page_url_or_warn(self, execution_id: str) -> str | None:
         """Return the page as `page_url` does, but warn of an invalid URL instead of raising."""
         from orchestrator_cli.core.base.errors import UsageError
 
@@ -167,7 +167,7 @@ class App:
 
     def note_page(self, execution_id: str) -> None:
         """Say where people see an execution, where that is configured."""
-        page = self.told_page(execution_id)
+        page = self.page_url_or_warn(execution_id)
         if page:
             self.output.note(page)
 
@@ -216,7 +216,7 @@ class App:
             self.output.warn("the token goes to the server over plain HTTP; use https://")
         return connection
 
-    def _note_retry(self, error: OrchestratorError) -> None:
+    def _on_retry(self, error: OrchestratorError) -> None:
         if self.meter is not None:
             self.meter.retry(error)
         if self._waiting is not None:

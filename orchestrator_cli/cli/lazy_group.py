@@ -67,7 +67,7 @@ class LazyGroup(OncePerOption, click.Group):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Parse the line, which may print help."""
-        with _naming_a_closed_pipe():
+        with _translate_broken_pipe():
             return super().make_context(*args, terminal_width=_help_columns(), **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -143,7 +143,7 @@ class LazyGroup(OncePerOption, click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        with _naming_a_closed_pipe():
+        with _translate_broken_pipe():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -197,7 +197,7 @@ def _as_typed(option: click.Option, value: Any) -> list[str]:
 
 
 @contextlib.contextmanager
-def _naming_a_closed_pipe() -> Iterator[None]:
+def _translate_broken_pipe() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:

@@ -85,7 +85,7 @@ class Session:
             ended, seconds = self.clock(), time.monotonic() - began
             supervisor.terminate_group(child)
             supervisor.await_copies(copiers)
-            self._tell_what_was_not_shown(copiers)
+            self._warn_of_lost_output(copiers)
         finally:
             if child.relay:
                 child.relay.stop()
@@ -101,7 +101,7 @@ class Session:
             lost=_lost(logs),
         )
 
-    def _tell_what_was_not_shown(self, copiers: list[OutputTee]) -> None:
+    def _warn_of_lost_output(self, copiers: list[OutputTee]) -> None:
         for stream, copier in zip(("output", "error"), copiers, strict=True):
             if copier.problem is not None:
                 rest = "the rest of it was stored and not passed on"

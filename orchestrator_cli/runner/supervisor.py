@@ -49,7 +49,7 @@ class Supervisor:
         while child.pid not in self.statuses:
             received = self._wait(deadline, copiers)
             if received is None:
-                deadline = self._time_is_over(child, kill_after)
+                deadline = self._terminate_on_timeout(child, kill_after)
             elif received is signal.SIGCHLD:
                 self._reap(child)
             elif received is signal.SIGWINCH:
@@ -74,7 +74,7 @@ class Supervisor:
                 return received
         return self.signals.wait_until(deadline)
 
-    def _time_is_over(self, child: Child, kill_after: float) -> float | None:
+    def _terminate_on_timeout(self, child: Child, kill_after: float) -> float | None:
         if self.timed_out:
             self.note("still running: SIGKILL to its process group")
             child.signal_group(signal.SIGKILL)

@@ -53,7 +53,7 @@ class TokenFile:
         self._tokens: tuple[Token, ...] = ()
         if path is not None:
             self._tokens = _check_whole(path, self._read(path))
-            self._tell(None)
+            self._report_problem(None)
 
     @property
     def required(self) -> bool:
@@ -90,7 +90,7 @@ class TokenFile:
             if self._state is not None and _state_of(self._path) == self._state:
                 return
             self._tokens, problem = self._read_again(self._path)
-            self._tell(problem)
+            self._report_problem(problem)
 
     def _read_again(self, path: Path) -> tuple[tuple[Token, ...], str | None]:
         """Return the valid tokens, and the problem of the file, if any."""
@@ -104,7 +104,7 @@ class TokenFile:
             return parsed.tokens, f"{printable(path)}, line {lines}: not {TOKEN_FORM}"
         return parsed.tokens, None
 
-    def _tell(self, problem: str | None) -> None:
+    def _report_problem(self, problem: str | None) -> None:
         """Report, but not with every request while the file stays unreadable."""
         told = (self._state, problem)
         if told != self._told:

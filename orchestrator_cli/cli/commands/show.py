@@ -93,7 +93,7 @@ def _told_first(
 
     started, ended = metadata.started_at, metadata.ended_at
     yield "result", result_word(metadata, judged)
-    page = app.told_page(metadata.execution_id)
+    page = app.page_url_or_warn(metadata.execution_id)
     if page:
         yield "page", page
     yield "suite", printable(metadata.test_suite or "-")

@@ -29,14 +29,14 @@ def report_usage(error: click.ClickException, arguments: list[str]) -> int:
     _finish_output()
     if isinstance(error, NoArgsIsHelpError):
         for line in error.format_message().rstrip("\n").split("\n"):
-            _say(line)
+            _print_error(line)
     else:
         # Long tables of what people type instead.
         from orchestrator_cli.cli.report.usage_hint import usage_hint
         from orchestrator_cli.cli.report.usage_text import describe_usage_error
 
-        _say(f"error: {describe_usage_error(error)}")
-        _say(f"hint: {without_secrets(usage_hint(error, arguments))}")
+        _print_error(f"error: {describe_usage_error(error)}")
+        _print_error(f"hint: {without_secrets(usage_hint(error, arguments))}")
     return UsageError.exit_code if error.exit_code == 2 else error.exit_code
 
 
@@ -49,15 +49,15 @@ def report_error(error: OrchestratorError, arguments: list[str], app: App) -> in
     resumes = app.resumes and error.retryable
     hint = _hint(error, resumes)
     if hint:
-        _say(f"hint: {hint}")
+        _print_error(f"hint: {hint}")
     if resumes:
-        _say(f"  {_command_line(arguments)}")
+        _print_error(f"  {_command_line(arguments)}")
     return error.exit_code
 
 
 def _say_error(app: App, text: str) -> None:
     github = app.output.github
-    _say(github.error(text) if github else f"error: {text}")
+    _print_error(github.error(text) if github else f"error: {text}")
 
 
 def _hint(error: OrchestratorError, resumes: bool) -> str | None:
@@ -76,10 +76,10 @@ def report_unexpected(error: Exception, arguments: list[str], app: App) -> int:
     if isinstance(error, OSError) and error.strerror:
         # The machine's fault, such as a full disk behind standard output.
         where = f" {error.filename}:" if error.filename else ""
-        _say(f"error:{where} {error.strerror}")
+        _print_error(f"error:{where} {error.strerror}")
     else:
-        _say(f"error: unexpected {type(error).__name__}: {without_secrets(str(error))}")
-        _say("hint: --debug shows where; please report it")
+        _print_error(f"error: unexpected {type(error).__name__}: {without_secrets(str(error))}")
+        _print_error("hint: --debug shows where; please report it")
     return OrchestratorError.exit_code
 
 
@@ -88,8 +88,8 @@ def report_interrupted(arguments: list[str]) -> int:
     # A second signal must not wait for anything.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    _say("interrupted; what was stored is kept. To go on:")
-    _say(f"  {_command_line(arguments)}")
+    _print_error("interrupted; what was stored is kept. To go on:")
+    _print_error(f"  {_command_line(arguments)}")
     _finish_last_line()
     return InterruptedByUser.exit_code
 
@@ -126,7 +126,7 @@ def _trace(error: Exception, arguments: list[str], app: App) -> None:
             print(without_secrets("".join(traceback.format_exception(error))), file=sys.stderr)
 
 
-def _say(line: str) -> None:
+def _print_error(line: str) -> None:
     # Standard error may be closed too; the exit code is what is left then.
     with contextlib.suppress(OSError):
         print(printable(line), file=sys.stderr, flush=True)

@@ -97,7 +97,7 @@ class EfsSync:
         self._uploader.run(current, self._plan(current))
         has_seen_all = not self._stopping()
         if has_seen_all:
-            self._tell_broken_promises(current)
+            self._report_broken_promises(current)
         is_whole = has_seen_all and self.summary.unfinished == before and not current.unplaced
         self._recorder.record(current, self._now(), is_whole=is_whole, has_seen_all=has_seen_all)
         self._recorder.finish(current, self._now(), is_whole=is_whole)
@@ -123,7 +123,7 @@ class EfsSync:
             current.declared = None
             self._fail(current, printable(current.execution.directory / RECORD_NAME), error)
 
-    def _tell_broken_promises(self, current: SyncPass) -> None:
+    def _report_broken_promises(self, current: SyncPass) -> None:
         if current.declared is not None:
             for source, why in broken_promises(current, current.declared):
                 self._fail(current, source, OrchestratorError(why))

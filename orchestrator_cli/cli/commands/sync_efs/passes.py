@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.sync_efs.plan import SyncOptions, list_sizes
-from orchestrator_cli.cli.commands.sync_efs.report import Told
+from orchestrator_cli.cli.commands.sync_efs.report import SyncReporter
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output import Progress
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class Passes:
     """The passes of one command, which share the bucket and the cache of unchanged executions."""
 
-    def __init__(self, app: App, options: SyncOptions, told: Told) -> None:
+    def __init__(self, app: App, options: SyncOptions, reporter: SyncReporter) -> None:
         from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
 
         self._app = app
         self._options = options
-        self._told = told
+        self._reporter = reporter
         self._store = app.store(options.concurrency, options.limit_rate)
         self._unchanged = UnchangedCache(options.rules())
 
@@ -38,7 +38,7 @@ class Passes:
         def on_event(event: SyncEvent) -> None:
             if event.path is not None and event.state in {"created", "identical", "failed"}:
                 progress.add_file(event.size_bytes - event.sent_bytes)
-            self._told.event(event)
+            self._reporter.event(event)
 
         with app.transfers(self._store, options.concurrency, progress.add_bytes) as transfers:
             sync = EfsSync(
@@ -57,12 +57,12 @@ class Passes:
 
 def sync_once(app: App, options: SyncOptions) -> None:
     """Make one pass and tell its totals. Raises what failed in it."""
-    told = Told(app, options.as_json)
-    passes = Passes(app, options, told)
+    reporter = SyncReporter(app, options.as_json)
+    passes = Passes(app, options, reporter)
     with app.output.failures_at_the_end(), app.output.progress("syncing") as progress:
         progress.expect_later(lambda: list_sizes(options, app.now()))
         summary = passes.run_one(progress)
-    told.summary(summary)
+    reporter.summary(summary)
     error = summary.error()
     if error is not None:
         raise error
@@ -75,18 +75,18 @@ def sync_until_stopped(app: App, options: SyncOptions) -> None:
     from orchestrator_cli.cli.output import Progress
     from orchestrator_cli.core.efs.watch import StopRequest, watch
 
-    told = Told(app, options.as_json)
-    passes = Passes(app, options, told)
+    reporter = SyncReporter(app, options.as_json)
+    passes = Passes(app, options, reporter)
     stop = StopRequest()
     # A journal needs no line about what is under way.
     silent = Progress("syncing")
 
     def on_pass(summary: SyncSummary) -> None:
-        told.summary(summary)
+        reporter.summary(summary)
         app.write_metrics()
 
     def on_trouble(error: OrchestratorError) -> None:
-        told.trouble(error)
+        reporter.trouble(error)
         app.write_metrics()
 
     previous = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())

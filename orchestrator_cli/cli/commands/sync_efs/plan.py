@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.commands.sync_efs.report import Told
+from orchestrator_cli.cli.commands.sync_efs.report import SyncReporter
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.efs.rules import SyncRules
@@ -81,14 +81,14 @@ def print_plan(app: App, options: SyncOptions) -> None:
     from orchestrator_cli.core.efs.rules import SyncEvent
     from orchestrator_cli.core.transfer.upload.plan import SkippedPath
 
-    told, rules = Told(app, options.as_json), options.rules()
+    reporter, rules = SyncReporter(app, options.as_json), options.rules()
     for found in options.list_executions():
         if isinstance(found, SkippedPath):
             app.output.warn(f"would skip {printable(found.source)}: {found.reason}")
             continue
         for item in plan_sync(found, rules, app.now()):
             if isinstance(item, SyncEvent):
-                told.event(item)
+                reporter.event(item)
             else:
                 _print_file(app, options, found, item, is_due(item, rules, app.now()))
 

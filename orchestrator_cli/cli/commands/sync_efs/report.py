@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.efs.rules import SyncEvent, SyncSummary
 
 
-class Told:
-    """Remembers what was printed, so that a watch does not repeat itself about a file."""
+class SyncReporter:
+    """Prints events and totals; a watch does not repeat itself about a file."""
 
     _MOST = 10_000
 
     def __init__(self, app: App, as_json: bool) -> None:
         self._app = app
         self._as_json = as_json
-        self._told: set[tuple[str, str]] = set()
+        self._printed: set[tuple[str, str]] = set()
 
     def event(self, event: SyncEvent) -> None:
         """Print the result of a file."""
@@ -61,11 +61,11 @@ class Told:
         self._app.output.warn(f"{error}; trying again")
 
     def _is_old(self, source: str, why: str) -> bool:
-        if (source, why) in self._told:
+        if (source, why) in self._printed:
             return True
-        if len(self._told) >= self._MOST:
-            self._told.clear()
-        self._told.add((source, why))
+        if len(self._printed) >= self._MOST:
+            self._printed.clear()
+        self._printed.add((source, why))
         return False
 
 

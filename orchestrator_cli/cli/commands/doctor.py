@@ -127,7 +127,7 @@ def _summarize(checks: list[Check]) -> OrchestratorError | None:
         if missing:
             hint = "extend the policy and run again"
             return AccessError(f"access is missing: {missing}", hint=hint)
-        hint = denied[0].hint or "run again once that is mended; no policy can"
+        hint = denied[0].hint or "fix that and run again; no policy can fix it"
         return AccessError(denied[0].detail, hint=hint)
     if degraded := by_verdict.get("degraded"):
         names = ", ".join(check.name for check in degraded)

@@ -74,7 +74,7 @@ def render_ec2(target: BucketTarget, spec: InstanceSpec) -> str:
     if size > MAX_USER_DATA_BYTES:
         raise UsageError(
             f"the user data would have {size:,} bytes; EC2 takes {MAX_USER_DATA_BYTES:,}",
-            hint="bring what is long with --source",
+            hint="put long scripts into --source",
         )
     return text
 

@@ -75,7 +75,7 @@ class BucketLifecycle:
         except UnsupportedError as error:
             raise UsageError(
                 "this server has no lifecycle rules",
-                hint="nothing was changed; what is old has to be removed by its own means",
+                hint="nothing was changed; delete old files with the server's own tools",
             ) from error
         except NotFoundError as error:
             if error.code != "NoSuchLifecycleConfiguration":

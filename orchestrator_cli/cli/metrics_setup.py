@@ -66,6 +66,7 @@ class Measuring:
         if url != FROM_ENVIRONMENT:
             address = self._address(url, "--metrics-otlp", "http://localhost:4318, nor env")
         certificate = None if any(map(self._environment.get, _CERTIFICATES)) else ca_bundle
+        proxies = proxy_variables(self._environment)
         preference = self._environment.get(_TEMPORALITY, "").strip().lower()
 
         @cache
@@ -74,7 +75,7 @@ class Measuring:
             from orchestrator_cli.core.metrics.otlp import OtlpReceiver
 
             cumulative = preference == "cumulative"
-            return OtlpReceiver(address, certificate, _host(), cumulative=cumulative)
+            return OtlpReceiver(address, certificate, proxies, _host(), cumulative=cumulative)
 
         self._exporters.append(Exporter(lambda snapshot: receiver().export(snapshot)))
 

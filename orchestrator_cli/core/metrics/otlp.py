@@ -6,8 +6,10 @@ compression, certificates, and the endpoint where none is given.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,8 +32,9 @@ from orchestrator_cli import __version__
 from orchestrator_cli.core.base.cancellation import run_cancellable
 from orchestrator_cli.core.base.errors import UnavailableError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.http.socket_errors import socket_error_kind
-from orchestrator_cli.core.http.transport import TransportError, TransportErrorKind
+from orchestrator_cli.core.http.curl.easy import EasyTransport
+from orchestrator_cli.core.http.curl.options import ClientOptions
+from orchestrator_cli.core.http.transport import Request, Response, TransportErrorKind
 from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import (
     SEND_SECONDS,
@@ -46,7 +49,8 @@ from orchestrator_cli.core.metrics.registry import (
     MetricsSnapshot,
     iter_series,
 )
-from orchestrator_cli.core.s3.errors import connection_error
+from orchestrator_cli.core.s3.connection.session import USER_AGENT
+from orchestrator_cli.core.s3.errors import map_exception
 
 _PATH = "/v1/metrics"
 _PROTOBUF = "application/x-protobuf"
@@ -55,30 +59,31 @@ _NAME = "orchestrator"
 _MAX_ANSWER_BYTES = 64 * 1024
 _UNITS = {"bytes": "By", "seconds": "s"}
 _SILENT = logging.NullHandler()
-_TEXTS = {
-    TransportErrorKind.RESOLVE: "the host name cannot be resolved",
-    TransportErrorKind.REFUSED: "connection refused",
-    TransportErrorKind.STALLED: "no answer in time",
-    TransportErrorKind.CERTIFICATE: "its TLS certificate is not trusted",
-    TransportErrorKind.NOT_TLS: "it does not speak TLS 1.2 or later",
-    TransportErrorKind.PROXY_REFUSED: "the proxy refused the connection",
-    TransportErrorKind.BROKEN: "the connection broke",
-}
+# libcurl says these itself.
+_NOT_SENT = frozenset({"content-length", "accept-encoding", "connection"})
 
 
 class OtlpReceiver:
     """Sends what one command counts to a receiver.
 
     `url` None leaves the endpoint to the standard variables, `certificate` None the CAs.
+    `proxies` has `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`.
     `cumulative` values are all since the first export; others are what came since the last one.
     `host` says which machine counts.
     """
 
     def __init__(
-        self, url: ServiceUrl | None, certificate: str | None, host: str, *, cumulative: bool
+        self,
+        url: ServiceUrl | None,
+        certificate: str | None,
+        proxies: Mapping[str, str],
+        host: str,
+        *,
+        cumulative: bool,
     ) -> None:
         self._url = url
         self._certificate = certificate
+        self._proxies = proxies
         self._host = host
         self._whole_process = _Instruments(host, AggregationTemporality.CUMULATIVE)
         self._queue = None if cumulative else DeliveryQueue(self._export_delta)
@@ -100,7 +105,7 @@ class OtlpReceiver:
 
     def _send(self, data: MetricsData | None) -> None:
         if data is not None:
-            _Export(self._url, self._certificate).send(data)
+            _Export(self._url, self._certificate, self._proxies).send(data)
 
 
 class _Instruments:
@@ -159,10 +164,12 @@ def _resource(host: str) -> Resource:
 class _Export:
     """One export, whose outcome is read off the connection: the exporter tells too little."""
 
-    def __init__(self, url: ServiceUrl | None, certificate: str | None) -> None:
+    def __init__(
+        self, url: ServiceUrl | None, certificate: str | None, proxies: Mapping[str, str]
+    ) -> None:
         # Its messages repeat URLs and headers, which may hold secrets. Who handles them gets them.
         logging.getLogger("opentelemetry").addHandler(_SILENT)
-        self._session = _Session()
+        self._session = _Session(proxies)
         endpoint, headers = _target(url)
         self._exporter = OTLPMetricExporter(
             endpoint=endpoint,
@@ -178,7 +185,7 @@ class _Export:
             run_cancellable(lambda: self._exporter.export(data), SEND_SECONDS)
         except TimeoutError as error:
             # It may have been told to try again later, and wait for that.
-            if self._session.answer is None:
+            if self._session.response is None:
                 raise UnavailableError(f"{self._what}: no answer in {SEND_SECONDS:g} s") from error
         except Exception:
             # Some of its releases raise what others only log.
@@ -193,61 +200,78 @@ class _Export:
     def _what(self) -> str:
         return f"the OTLP receiver at {self._session.origin}"
 
-    def _as_transport_error(self, error: Exception) -> TransportError:
-        kind = socket_error_kind(error)
-        if kind is None:
-            is_of_proxy = isinstance(error, requests.exceptions.ProxyError)
-            kind = TransportErrorKind.PROXY_REFUSED if is_of_proxy else TransportErrorKind.BROKEN
-        parts = urlsplit(self._session.origin)
-        return TransportError(
-            _TEXTS[kind],
-            kind,
-            parts.hostname or "",
-            parts.port or 0,
-            is_retryable=kind is not TransportErrorKind.CERTIFICATE,
-        )
-
     def _check(self) -> None:
-        error, answer = self._session.error, self._session.answer
+        error, response = self._session.error, self._session.response
         if error is not None:
-            raise connection_error(self._as_transport_error(error), self._what) from error
-        if answer is None:
+            if getattr(error, "kind", None) is TransportErrorKind.TOO_LARGE:
+                raise _not_otlp(self._what) from error
+            raise map_exception(error, self._what) from error
+        if response is None:
             raise UnavailableError(f"{self._what}: nothing could be sent")
-        media_type = str(answer.headers.get("content-type", ""))
-        raise_for_rejection(answer.status_code, media_type, self._what)
+        media_type = response.headers.get("content-type", "")
+        raise_for_rejection(response.status, media_type, self._what)
         if media_type.startswith(_PROTOBUF):
-            _check_rejected(answer.content, self._what)
+            _check_rejected(response.body, self._what)
 
 
 class _Session(requests.Session):
-    """Follows no redirect, which would take secrets elsewhere, and keeps what came of a request."""
+    """Sends requests over libcurl, as everything else here, and keeps what came of the last one."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxies: Mapping[str, str]) -> None:
         super().__init__()
+        self.trust_env = False
         self.origin = "an unknown address"
-        self.answer: requests.Response | None = None
+        self.response: Response | None = None
         self.error: Exception | None = None
+        self._proxies = proxies
 
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Send one request."""
-        self.origin, self.answer, self.error = _origin(str(request.url)), None, None
+    def send(self, request: requests.PreparedRequest, **settings: Any) -> requests.Response:
+        """Send one request. Raises requests' own error for one that got no whole response."""
+        url = str(request.url)
+        self.origin, self.response, self.error = _origin(url), None, None
         try:
-            ours = {"allow_redirects": False, "stream": True}
-            with super().send(request, **{**options, **ours}) as answer:
-                self.answer = _beginning(answer)
+            with contextlib.closing(EasyTransport(self._options(settings))) as http:
+                self.response = http.send(_as_request(request, url))
         except Exception as error:
             self.error = error
-            raise
-        return self.answer
+            raise requests.exceptions.ConnectionError from error
+        return _as_requests_has_it(self.response)
+
+    def _options(self, settings: dict[str, Any]) -> ClientOptions:
+        authority, certificate = settings.get("verify"), settings.get("cert")
+        key = None
+        if isinstance(certificate, tuple):
+            certificate, key = certificate
+        return ClientOptions(
+            authority if isinstance(authority, str) else None,
+            self._proxies,
+            USER_AGENT,
+            client_certificate=certificate,
+            client_key=key,
+        )
 
 
-def _beginning(answer: requests.Response) -> requests.Response:
-    """Return an answer without what comes after the first bytes of its body; it may never end."""
-    beginning = requests.Response()
-    beginning.url, beginning.reason = answer.url, answer.reason
-    beginning.status_code, beginning.headers = answer.status_code, answer.headers
-    beginning.raw = io.BytesIO(answer.raw.read(_MAX_ANSWER_BYTES, decode_content=True))
-    return beginning
+def _as_request(request: requests.PreparedRequest, url: str) -> Request:
+    headers = {
+        name.lower(): text if isinstance(text, str) else text.decode("latin-1")
+        for name, text in request.headers.items()
+        if name.lower() not in _NOT_SENT
+    }
+    return Request(
+        str(request.method),
+        url,
+        headers,
+        request.body if isinstance(request.body, bytes) else b"",
+        max_body_bytes=_MAX_ANSWER_BYTES,
+        total_timeout_seconds=SEND_SECONDS,
+    )
+
+
+def _as_requests_has_it(response: Response) -> requests.Response:
+    theirs = requests.Response()
+    theirs.status_code, theirs.raw = response.status, io.BytesIO(response.body)
+    theirs.headers.update(response.headers)
+    return theirs
 
 
 def _origin(url: str) -> str:
@@ -270,7 +294,11 @@ def _check_rejected(content: bytes, what: str) -> None:
     try:
         response.ParseFromString(content)
     except DecodeError as error:
-        raise UnavailableError(f"{what}: answered something that is not OTLP") from error
+        raise _not_otlp(what) from error
     rejected = response.partial_success.rejected_data_points
     if rejected:
         raise PartialSuccess(f"{what}: rejected {rejected:,} values; its log says why")
+
+
+def _not_otlp(what: str) -> UnavailableError:
+    return UnavailableError(f"{what}: answered something that is not OTLP")

@@ -27,6 +27,7 @@ class ClientOptions(NamedTuple):
     `ca_bundle` is a file of CA certificates in PEM; None: the system's, else botocore's.
     `proxies` has `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, named as the environment
     variables in lower or upper case; the environment itself is never read.
+    `client_certificate` and `client_key` are files in PEM by which a server knows us.
     `connect_timeout_seconds` is for name resolution, connection and TLS together.
     `stall_timeout_seconds` is how long nothing may move in either direction.
     """
@@ -38,6 +39,8 @@ class ClientOptions(NamedTuple):
     stall_timeout_seconds: float = 60
     receive_buffer_bytes: int = 256 * 1024
     send_buffer_bytes: int = 256 * 1024
+    client_certificate: str | None = None
+    client_key: str | None = None
 
     def ca_file(self) -> str | None:
         """Return the file whose CA certificates are trusted."""
@@ -73,6 +76,10 @@ def configure_handle(curl: pycurl.Curl, options: ClientOptions) -> None:
     if ca_file is not None:
         curl.setopt(pycurl.CAINFO, ca_file)
         curl.setopt(pycurl.PROXY_CAINFO, ca_file)
+    if options.client_certificate is not None:
+        curl.setopt(pycurl.SSLCERT, options.client_certificate)
+    if options.client_key is not None:
+        curl.setopt(pycurl.SSLKEY, options.client_key)
 
 
 def configure_proxy(curl: pycurl.Curl, proxy: Proxy | None) -> None:

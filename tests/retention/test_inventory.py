@@ -259,8 +259,8 @@ def test_an_inventory_of_another_bucket_is_refused(
     [
         ({"fileFormat": "ORC"}, 2, "an inventory in ORC cannot be read"),
         ({"fileSchema": "Bucket, Key, Size"}, 2, "has no LastModifiedDate, StorageClass"),
-        ({"files": "none"}, 2, "no manifest of an S3 Inventory"),
-        ({"creationTimestamp": "yesterday"}, 2, "no manifest of an S3 Inventory"),
+        ({"files": "none"}, 2, "not the manifest of an S3 Inventory"),
+        ({"creationTimestamp": "yesterday"}, 2, "not the manifest of an S3 Inventory"),
         ({"files": [{"key": "gone.csv.gz"}]}, 4, "gone.csv.gz"),
         ({"files": [{"key": "../../secret"}]}, 2, "unsafe path"),
         ({"files": [{"key": "/etc/passwd"}]}, 2, "unsafe path"),

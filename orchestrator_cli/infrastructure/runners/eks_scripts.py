@@ -123,8 +123,9 @@ until [ -e /execution/done ]; do
     *) if [ "$(date +%s)" -ge "$end" ]; then : >/execution/done; else sleep 10; fi ;;
   esac
 done
+# A SIGTERM between the look and the wait is seen by the next look.
 while [ -z "$ended" ]; do
-  sleep 3600 &
+  sleep 5 &
   wait "$!"
 done
 exit "$code"

@@ -590,6 +590,19 @@ def test_a_full_disk_behind_standard_output_is_one_clear_error(
     assert err == b"error: standard output: No space left on device\n"
 
 
+def test_an_execution_whose_id_cannot_be_printed_is_named_by_the_error(
+    s3: S3Client, bucket: str
+) -> None:
+    finished = _in_shell(f"{' '.join(COMMAND)} new >&-")
+    (key,) = list_keys(s3, bucket, "executions/")
+    made = key.split("/")[1]
+    assert finished.returncode == 1
+    assert finished.stderr.decode() == (
+        "error: standard output: Bad file descriptor\n"
+        f"hint: the execution is made; its id is {made}\n"
+    )
+
+
 @pytest.mark.parametrize("closed", ["1>&-", "1>/dev/full"])
 def test_work_goes_on_where_it_cannot_be_printed_and_that_is_code_1(
     closed: str, s3: S3Client, bucket: str, tmp_path: Path

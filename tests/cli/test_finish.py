@@ -16,6 +16,7 @@ from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.record.repository import update_metadata
 from tests.conftest import RunCommand
+from tests.support import faults
 from tests.support.executions import (
     make_id,
     make_record,
@@ -441,3 +442,16 @@ def test_what_somebody_takes_from_a_finished_execution_is_on_record_until_it_is_
     cli("upload", execution_id, tree).ok()
     record = read_record(s3, bucket, execution_id)
     assert (record["artifact_status"], record["failures"]) == ("complete", [])
+
+
+def test_a_refused_history_line_is_told_as_all_that_is_missing_and_a_repeat_writes_it(
+    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, execution: str
+) -> None:
+    recorder.inject(faults.access_denied(), "PutObject", key="^history/")
+    refused = cli("finish", execution, "--result", "pass").expect(5)
+    repeat = f"orchestrator finish {execution} --result pass"
+    assert f"the record is stored, its history line is not: `{repeat}` writes it" in refused.err
+    assert "s3:PutObject" in refused.err
+    assert read_record(s3, bucket, execution)["status"] == "completed"
+    cli(*repeat.split()[1:]).ok()
+    assert read_history(s3, bucket)["result"] == "pass"

@@ -403,6 +403,17 @@ def test_a_full_disk_behind_our_output_costs_neither_the_command_nor_the_log(
     assert stored(s3, bucket, run_id(err))["logs/stdout.log"] == b"one\ntwo\n"
 
 
+def test_a_record_that_is_not_valid_has_to_be_put_right_before_a_run_is_stored(
+    cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
+    one = make_id()
+    s3.put_object(Bucket=bucket, Key=f"executions/{one}/metadata.json", Body=b"{")
+    ran = cli_process.run("run", "--id", one, "--", "echo", "x").ok()
+    assert ran.stdout == b"x\n"
+    assert b"metadata.json of" in ran.stderr
+    assert b"To store it, once that is put right:\n" in ran.stderr
+
+
 def test_other_descriptors_are_the_commands(cli_process: Processes, bucket: str) -> None:
     line = shlex.join([sys.executable, "-m", "orchestrator_cli", "-q", "run"])
     script = f"{line} -- sh -c 'echo to three >&3' 3>&1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import Example, command, json_option
 from orchestrator_cli.cli.options.declaration_options import declaration_options
 from orchestrator_cli.cli.options.offline_options import root_option
+from orchestrator_cli.core.base.errors import CannotWriteError
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
@@ -74,13 +76,28 @@ def new(
     created = (
         _create_offline(metadata, root) if offline else create_execution(app.store(), metadata)
     )
-    if as_json:
-        app.output.json(created.to_dict())
-    else:
-        app.output.line(created.execution_id)
+    _print_made(app, created, as_json)
+    if not as_json:
         page = None if offline else app.page_url(created.execution_id)
         if page:
             app.output.note(page)
+
+
+def _print_made(app: App, made: ExecutionMetadata, as_json: bool) -> None:
+    """Print the execution; where that fails, the error tells its id, which nobody would learn."""
+    try:
+        if as_json:
+            app.output.json(made.to_dict())
+        else:
+            app.output.line(made.execution_id)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CannotWriteError(
+            f"standard output: {error.strerror}",
+            hint=f"the execution is made; its id is {made.execution_id}",
+        ) from error
 
 
 def _create_offline(metadata: ExecutionMetadata, root: Path) -> ExecutionMetadata:

@@ -177,10 +177,19 @@ def update_metadata(
 
 
 def _with_history(store: ArtifactStore, metadata: ExecutionMetadata) -> ExecutionMetadata:
-    """Return the record, once its history line says the same where it is finished."""
+    """Return the record, once its history line says the same where it is finished.
+
+    The record is stored by then: an error says that the line alone is missing, and what writes it.
+    """
     if metadata.status is Status.COMPLETED:
         execution_id = metadata.execution_id
-        write_history(store, metadata, lambda: read_execution(store, execution_id).metadata)
+        try:
+            write_history(store, metadata, lambda: read_execution(store, execution_id).metadata)
+        except OrchestratorError as error:
+            repeat = f"`orchestrator finish {execution_id} --result {metadata.result}`"
+            missing = f"the record is stored, its history line is not: {repeat} writes it"
+            error.hint = f"{error.hint}; {missing}" if error.hint else missing
+            raise
     return metadata
 
 

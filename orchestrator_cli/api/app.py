@@ -13,7 +13,7 @@ from orchestrator_cli import __version__
 from orchestrator_cli.api.docs.openapi import complete_document
 from orchestrator_cli.api.pages import file_routes, login
 from orchestrator_cli.api.pages import routes as page_routes
-from orchestrator_cli.api.problems import RETRY_AFTER_SECONDS, problem, problem_from_error
+from orchestrator_cli.api.problems import busy, problem, problem_from_error
 from orchestrator_cli.api.routes import (
     live_upload_routes,
     log_routes,
@@ -58,9 +58,8 @@ def _add_errors(app: FastAPI) -> None:
         return problem_from_error(error)
 
     @app.exception_handler(BusyError)
-    async def busy(_request: Request, _error: BusyError) -> Response:
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return problem(503, "busy", "too many requests at once", headers)
+    async def pool_is_busy(_request: Request, _error: BusyError) -> Response:
+        return busy()
 
     @app.exception_handler(ForbiddenError)
     async def forbidden(_request: Request, _error: ForbiddenError) -> Response:

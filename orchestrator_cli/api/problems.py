@@ -58,6 +58,12 @@ def problem(
     return Response(content, status, {"Cache-Control": "no-store", **(headers or {})}, PROBLEM_TYPE)
 
 
+def busy(headers: dict[str, str] | None = None) -> Response:
+    """Return the answer for a request that comes while too many are being answered."""
+    retry = {"Retry-After": str(RETRY_AFTER_SECONDS), **(headers or {})}
+    return problem(503, "busy", "too many requests at once", retry)
+
+
 def status_of_error(error: OrchestratorError) -> int:
     """Return the HTTP status that stands for an error of the library."""
     return _STATUSES[kind_of_error(error)]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import resource
 import socket
 from typing import Any
 
 from h11 import LocalProtocolError
 from hypercorn.asyncio import serve
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
 
+from orchestrator_cli.api.guard.exchange import ConnectionEndedError
+from orchestrator_cli.api.guard.strangers import ListeningSocket, Strangers
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 
@@ -21,7 +24,8 @@ HEAD_SECONDS = 10.0
 UNACKNOWLEDGED_SECONDS = 20
 DRAIN_SECONDS = 30
 MAX_HEADER_BYTES = 16 * 1024
-_BACKLOG = 512
+# How many connections are accepted before those that are there get their turn.
+_ACCEPTED_AT_ONCE = 32
 # Of one answer, the kernel keeps so much for a client that does not read; the rest waits here, and
 # is noticed. Linux doubles it.
 _SEND_BUFFER_BYTES = 256 * 1024
@@ -31,7 +35,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     """Listen. Raises UsageError where the address cannot be had."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listening = socket.create_server((host, port), family=family)
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"cannot listen on {printable(host)}:{port}: {reason}") from error
@@ -45,12 +49,25 @@ def open_socket(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve_app(app: Any, listening: socket.socket, head_seconds: float) -> None:
+class _Config(Config):
+    """Settings of hypercorn with a socket that is there already."""
+
+    listening: socket.socket
+
+    def create_sockets(self) -> Sockets:
+        return Sockets([], [self.listening], [])
+
+
+def serve_app(
+    app: Any, listening: socket.socket, strangers: Strangers, head_seconds: float
+) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what has begun."""
     _allow_many_connections()
-    config = Config()
-    config.bind = [f"fd://{listening.detach()}"]
-    config.backlog = _BACKLOG
+    # It warns of each write to a connection that has ended.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    config = _Config()
+    config.listening = ListeningSocket(listening, strangers)
+    config.backlog = _ACCEPTED_AT_ONCE
     config.loglevel = "CRITICAL"
     config.include_server_header = False
     config.keep_alive_timeout = head_seconds
@@ -77,7 +94,10 @@ def _is_of_client(error: BaseException | None) -> bool:
     """Return True for what the server meets when it gives up a connection."""
     if isinstance(error, BaseExceptionGroup):
         return all(map(_is_of_client, error.exceptions))
-    return isinstance(error, OSError | LocalProtocolError | asyncio.CancelledError)
+    return isinstance(error, _OF_CLIENTS)
+
+
+_OF_CLIENTS = (OSError, LocalProtocolError, asyncio.CancelledError, ConnectionEndedError)
 
 
 def _allow_many_connections() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from h11 import LocalProtocolError
 
+from orchestrator_cli.api.guard.strangers import MAX_REQUESTS, Strangers
 from orchestrator_cli.api.server import report_defects
 from tests.support import faults
 from tests.support.benches import Tokens, make_bench
@@ -240,3 +241,60 @@ def test_many_who_need_no_token_starve_nobody(
         assert {begin_of_answer(client) for client in asked} == {b"HTTP/1.1 200"}
     # One look for all of them.
     assert len(recorder.calls("ListObjectsV2")) <= 2
+
+
+def test_clients_without_a_token_that_do_not_read_hold_up_nobody(
+    serve: Serve, s3: S3Client, bucket: str, tokens: Tokens
+) -> None:
+    execution_id = put_execution(s3, bucket)
+    server = make_bench(serve, tokens).server
+    reader = {"Authorization": f"Bearer {tokens.read}"}
+    asked = f"/executions/{execution_id}"
+    assert server.get(asked, headers=reader).status == 200
+    # More than the kernel keeps for a client that does not read.
+    many = b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n" * 40
+    with contextlib.ExitStack() as opened:
+        for _ in range(MAX_REQUESTS + 8):
+            client = opened.enter_context(asking(server, "/docs", received_bytes=4096))
+            with contextlib.suppress(OSError):
+                client.sendall(many)
+        await_true(lambda: any('"status": 503' in line for line in server.log))
+        assert server.get("/healthz").status == 200
+        assert server.get(asked, headers=reader).status == 200
+    # Only this one is left, and the server ends at once.
+    alone = b"\norchestrator_http_requests_in_flight 1.0\n"
+    await_true(lambda: alone in server.get("/metrics", headers=reader).data)
+    assert server.get("/docs").status == 200
+
+
+def test_too_many_connections_end_those_that_showed_no_token() -> None:
+    strangers = Strangers(max_connections=3)
+    with contextlib.ExitStack() as opened:
+        ends = [socket.socketpair() for _ in range(7)]
+        for pair in ends:
+            for end in pair:
+                opened.enter_context(contextlib.closing(end))
+                end.setblocking(False)
+
+        def add(number: int) -> None:
+            strangers.add(number, ends[number][0])
+
+        def ended(number: int) -> bool:
+            with contextlib.suppress(BlockingIOError):
+                return ends[number][1].recv(1) == b""
+            return False
+
+        for number in range(3):
+            add(number)
+        strangers.trust(0)
+        strangers.distrust(2)
+        add(3)
+        assert not any(map(ended, range(4)))
+        add(4)
+        assert [number for number in range(5) if ended(number)] == [2]
+        add(5)
+        assert [number for number in range(6) if ended(number)] == [1, 2]
+        # One that its server has closed counts no more.
+        ends[3][0].close()
+        add(6)
+        assert not any(map(ended, (0, 4, 5, 6)))

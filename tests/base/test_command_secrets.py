@@ -35,6 +35,11 @@ from orchestrator_cli.core.base.command_secrets import mask_command
         ("curl 'https://h/x?X-Amz-Signature=hunter2'", "curl https://h/x…"),
         ('tool \'{"password": "hun\\"ter2", "a": 1}\'', 'tool \'{"password": …, "a": 1}\''),
         ("tool 'AccountName=a;AccountKey=hunter2==;X=1'", "tool 'AccountName=a;AccountKey=…;X=1'"),
+        ("curl https://hooks.slack.com/services/T0/B0/hunter2", "curl https://hooks.slack.com/…"),
+        (
+            "sh -c 'curl https://a.webhook.office.com/webhookb2/a@b/IncomingWebhook/c/hunter2'",
+            "sh -c 'curl https://a.webhook.office.com/…'",
+        ),
         ("openssl -passin pass:hunter2", "openssl -passin pass:…"),
         ("tool ghp_hunter2hunter2hunter2", "tool …"),
         ("tool eyJhdW50ZXIy.aHVudGVyMg.c2ln", "tool …"),
@@ -62,7 +67,8 @@ def test_what_is_no_secret_stays(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["-", "token", "_token", "key=", "mysql -p ", 'pass="', "eyJ", "-u "]
+    "word",
+    ["-", "token", "_token", "key=", "mysql -p ", 'pass="', "eyJ", "-u ", "a.webhook.office.com"],
 )
 def test_no_word_takes_long(word: str) -> None:
     """A pattern that tries each end from each beginning would take minutes."""

@@ -317,6 +317,12 @@ def test_an_old_answer_is_waited_out(stale: int, waits: list[float]) -> None:
 # --- answers that botocore breaks over -------------------------------------------------------
 
 
+# Each is ten of the one before: a document of 500 bytes that would be a GiB.
+LAUGHS = '<!ENTITY e0 "x">' + "".join(
+    f'<!ENTITY e{n} "{10 * f"&e{n - 1};"}">' for n in range(1, 10)
+)
+
+
 class _Malformed(Fault):
     def __init__(self, status: int, body: str) -> None:
         self.status = status
@@ -332,9 +338,10 @@ class _Malformed(Fault):
         (200, "<LifecycleConfiguration><Rule><Expiration><Days>x</Days></Expiration></Rule>"),
         (200, "<LifecycleConfiguration><Rule><Expiration><Date>x</Date></Expiration></Rule>"),
         (200, "<LifecycleConfiguration>" + 200_000 * "<Rule>" + 200_000 * "</Rule>"),
+        (200, f"<!DOCTYPE x [{LAUGHS}]><LifecycleConfiguration><Rule>&e9;</Rule>"),
         (400, "<Error><Code><Code/></Code></Error>"),
     ],
-    ids=["days", "date", "deep", "code"],
+    ids=["days", "date", "deep", "entities", "code"],
 )
 def test_an_answer_that_no_s3_sends_is_not_s3(
     recorder: Proxy, cli: RunCommand, status: int, body: str

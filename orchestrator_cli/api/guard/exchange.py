@@ -25,6 +25,13 @@ class ClientStalledError(Exception):
     """The client does not read its answer."""
 
 
+class ConnectionEndedError(BaseException):
+    """Ends what the server still does for a connection that has ended.
+
+    It would wait for ever for its turn to read a request that came behind the last one.
+    """
+
+
 class ResponseRecorder:
     """Sends the messages of an answer on, and remembers its status and size."""
 
@@ -37,11 +44,15 @@ class ResponseRecorder:
         self.status: int | None = None
         self.sent_bytes = 0
         self.error: str | None = None
+        # Until all of it is sent, by an answer that does not say that it closes the connection.
+        self.ends_connection = True
+        self._closes = False
 
     async def send(self, message: Message) -> None:
         """Send one message. Raises ClientStalledError where the client does not take it."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self._closes = (b"connection", b"close") in message["headers"]
             await self._send({**message, "headers": [*message["headers"], *self._headers]})
         else:
             await self._send_body(message.get("body", b""), message.get("more_body", False))
@@ -67,6 +78,7 @@ class ResponseRecorder:
             except TimeoutError as error:
                 raise ClientStalledError from error
             self.sent_bytes += len(piece)
+        self.ends_connection = more or self._closes
 
 
 async def _receive_nothing() -> Message:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +16,15 @@ from orchestrator_cli.api.guard.auth import Token
 from orchestrator_cli.api.guard.exchange import (
     SEND_SECONDS,
     ClientStalledError,
+    ConnectionEndedError,
     RequestReader,
     ResponseRecorder,
 )
-from orchestrator_cli.api.guard.request_checks import MAX_TARGET_BYTES, check_request
+from orchestrator_cli.api.guard.request_checks import MAX_TARGET_BYTES, PROBE_PATHS, check_request
+from orchestrator_cli.api.guard.strangers import Strangers
 from orchestrator_cli.api.guard.token_file import TokenFile
 from orchestrator_cli.api.metrics import ServerMetrics
-from orchestrator_cli.api.problems import problem
+from orchestrator_cli.api.problems import busy, problem
 
 # Where a request's token is found in its scope.
 TOKEN = "orchestrator.token"
@@ -44,6 +47,7 @@ class RequestGuardMiddleware:
 
     app: ASGIApp
     tokens: TokenFile
+    strangers: Strangers
     log: Callable[[str], None]
     deadline_seconds: float
     metrics: ServerMetrics
@@ -64,13 +68,29 @@ class RequestGuardMiddleware:
         refused, token = check_request(scope, self.tokens)
         inner = _inner_scope(scope, token, self.tokens)
         try:
-            await self._answer(refused or self.app, inner, receive, answer)
+            with self._admitted(scope, token) as is_admitted:
+                app = (refused or self.app) if is_admitted else busy({"Connection": "close"})
+                await self._answer(app, inner, receive, answer)
         finally:
             seconds = time.monotonic() - began
             # Routing leaves there which route it was.
             route = getattr(inner.get("route"), "path", None)
             self.metrics.end_request(scope["method"], route, answer.status, seconds)
             self.log(_log_line(scope, answer, token, seconds))
+        if answer.ends_connection or _asks_to_close(scope):
+            raise ConnectionEndedError
+
+    @contextlib.contextmanager
+    def _admitted(self, scope: Scope, token: Token | None) -> Iterator[bool]:
+        """Yield whether a request may be answered, or too many without a token are already."""
+        if token is not None or not self.tokens.required:
+            self.strangers.trust(scope["client"])
+        elif scope["path"] not in PROBE_PATHS:
+            self.strangers.distrust(scope["client"])
+            with self.strangers.request() as is_admitted:
+                yield is_admitted
+            return
+        yield True
 
     async def _answer(
         self, app: ASGIApp, scope: Scope, receive: Receive, answer: ResponseRecorder
@@ -97,6 +117,12 @@ class RequestGuardMiddleware:
             # The server closes the connection of an answer that was not sent to its end.
             if isinstance(error, ClientStalledError):
                 raise
+
+
+def _asks_to_close(scope: Scope) -> bool:
+    return scope["http_version"] == "1.0" or any(
+        name == b"connection" and b"close" in text.lower() for name, text in scope["headers"]
+    )
 
 
 def _inner_scope(scope: Scope, token: Token | None, tokens: TokenFile) -> dict[str, Any]:

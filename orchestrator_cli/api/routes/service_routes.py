@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from html import escape
 from typing import Any
 
@@ -21,8 +21,9 @@ from orchestrator_cli.api.services import services_of
 router = APIRouter(tags=["service"])
 # Where the page has the address of this server, until somebody asks by one.
 _BASE = "http://base.invalid"
-# Whoever asks by ever new names has each page packed.
+# Whoever asks by ever new names has each page packed; most ask by the same few.
 _QUICK = 1
+_BASES = 8
 
 
 @router.get("/healthz", response_class=Response)
@@ -58,6 +59,11 @@ def add_documents(app: FastAPI, document: dict[str, Any]) -> None:
     def page(today: date) -> bytes:
         return render_docs(document, _BASE, today).encode()
 
+    @lru_cache(_BASES)
+    def page_at(today: date, base: str) -> _Packed:
+        content = page(today).replace(_BASE.encode(), escape(base).encode())
+        return _Packed(content, "text/html", headers, _QUICK)
+
     @app.get("/openapi.json", include_in_schema=False)
     async def get_document(request: Request) -> Response:
         return packed.response(request)
@@ -65,8 +71,7 @@ def add_documents(app: FastAPI, document: dict[str, Any]) -> None:
     @app.get("/docs", include_in_schema=False)
     async def get_page(request: Request) -> Response:
         today = services_of(request).reads.now().date()
-        content = page(today).replace(_BASE.encode(), escape(_base(request)).encode())
-        return _Packed(content, "text/html", headers, _QUICK).response(request)
+        return page_at(today, _base(request)).response(request)
 
 
 class _Packed:
@@ -76,9 +81,13 @@ class _Packed:
         self, content: bytes, media_type: str, headers: dict[str, str], level: int = 9
     ) -> None:
         self._plain = content
-        self._packed = gzip.compress(content, level)
+        self._level = level
         self._media_type = media_type
         self._headers = {**headers, "Cache-Control": "no-store", "Vary": "Accept-Encoding"}
+
+    @cached_property
+    def _packed(self) -> bytes:
+        return gzip.compress(self._plain, self._level)
 
     def response(self, request: Request) -> Response:
         """Return it as the client takes it."""

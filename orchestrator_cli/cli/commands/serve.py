@@ -195,6 +195,7 @@ def _serve(
     try:
         from orchestrator_cli.api.app import make_app
         from orchestrator_cli.api.guard.middleware import RequestGuardMiddleware
+        from orchestrator_cli.api.guard.strangers import Strangers
         from orchestrator_cli.api.metrics import ServerMetrics
         from orchestrator_cli.api.server import HEAD_SECONDS, open_socket, serve_app
     except ImportError as error:
@@ -210,14 +211,15 @@ def _serve(
     services = _make_services(app, expires_in, concurrency, metrics)
     services.viewers = viewers
     services.most_wait_seconds = min(services.most_wait_seconds, seconds / 2)
-    guarded = RequestGuardMiddleware(make_app(services), known, _log, seconds, metrics)
+    strangers = Strangers()
+    guarded = RequestGuardMiddleware(make_app(services), known, strangers, _log, seconds, metrics)
     listening = open_socket(host, port)
     address = f"[{host}]" if ":" in host else host
     app.output.note(
         f"serving on http://{address}:{listening.getsockname()[1]} (pages at /ui/, API at /docs)"
     )
     try:
-        serve_app(guarded, listening, min(HEAD_SECONDS, seconds))
+        serve_app(guarded, listening, strangers, min(HEAD_SECONDS, seconds))
     finally:
         services.close()
     if services.busy:

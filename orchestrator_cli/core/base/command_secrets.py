@@ -51,7 +51,15 @@ _TOKEN = re.compile(
     r"|pypi-[\w-]{20,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*-----)?"
 )
+# Addresses whose path is enough to post there: of Slack, Teams, Discord, Telegram, Zapier, Feishu.
+_WEBHOOK = re.compile(
+    r"(\b(?:hooks\.slack(?:-gov)?\.com|[\w.-]{1,100}\.webhook\.office\.com|outlook\.office(?:365)?\.com"
+    r"|discord(?:app)?\.com/api/webhooks|api\.telegram\.org|hooks\.zapier\.com|hc-ping\.com"
+    r"|maker\.ifttt\.com|open\.(?:feishu\.cn|larksuite\.com))/)[^\s\"'<>]+",
+    re.IGNORECASE,
+)
 _PATTERNS = (
+    _WEBHOOK,
     _ASSIGNED,
     _OPTION,
     _PARAMETER,

@@ -70,7 +70,9 @@ class BotoTransport:
                 total_timeout_seconds=_LONGEST_SECONDS,
             )
         )
-        if answer.body.count(b"<") > _MAX_TAGS:
+        # botocore takes these for an answer that was cut short, which is a server's 500.
+        has_entities = answer.status < 300 and b"<!DOCTYPE" in answer.body
+        if has_entities or answer.body.count(b"<") > _MAX_TAGS:
             raise ResponseParserError
         headers: Any = answer.headers
         return AWSResponse(request.url, answer.status, headers, _Raw(answer.body))

@@ -480,7 +480,7 @@ def test_interrupting_says_how_to_go_on(
     )
     result = cli("--bucket", bucket, "ls", "--suite", "two words").expect(130)
     assert result.err.strip().splitlines() == [
-        "interrupted; what was stored is kept. To go on:",
+        "interrupted. To go on:",
         f"  orchestrator --bucket {bucket} ls --suite 'two words'",
     ]
 

@@ -179,6 +179,14 @@ def test_a_suite_that_is_nearly_right_is_named(cli: RunCommand, stored: str) -> 
     assert "did you mean --suite smoke?" in cli("ls", "--suite", "smok").ok().err
     assert "did you mean suite=smoke?" in cli("show", "@latest:suite=smok").expect(4).err
     assert "did you mean" not in cli("ls", "--suite", "smoke", "--failed").ok().err
+    assert "did you mean --label a=b?" in cli("ls", "--label", "a==b").ok().err
+    # Its name alone stands for no execution.
+    assert "suite's newest, @latest:suite=smoke\n" in cli("logs", "smoke").expect(2).err
+
+
+def test_the_value_of_an_unknown_option_is_no_count(cli: RunCommand, bucket: str) -> None:
+    err = cli("--timeout", "-5", "ls").expect(2).err
+    assert err.startswith("error: no such option '--timeout'\nhint: it has --")
 
 
 def test_a_program_may_have_any_name(

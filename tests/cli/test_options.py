@@ -202,6 +202,11 @@ def test_an_instant_may_be_a_duration_ago(text: str, duration: str) -> None:
     [
         ("today", "2026-03-29T00:00+09:00"),
         (" Yesterday ", "2026-03-28T00:00+09:00"),
+        # It is a Sunday there.
+        ("Monday", "2026-03-23T00:00+09:00"),
+        ("sunday", "2026-03-29T00:00+09:00"),
+        ("last sunday", "2026-03-22T00:00+09:00"),
+        ("last  week", "2026-03-22T08:30+09:00"),
         ("08:15", "2026-03-29T08:15+09:00"),
         ("8:15", "2026-03-29T08:15+09:00"),
         ("08:30:01", "2026-03-28T08:30:01+09:00"),
@@ -221,6 +226,7 @@ def test_words_and_times_are_of_a_zone(text: str, instant: str) -> None:
     [
         ("", "is not a time such as"),
         ("tomorrow", "is not a time such as"),
+        ("last", "is not a time such as"),
         ("24:00", "is not a time such as"),
         ("1430", "is not a time such as"),
         ("-2d", "is not a time such as"),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PROGRAM = """printf '%s\\n' "it's $1"; echo x >results/x; exit 3"""
 COMMAND = ["sh", "-c", PROGRAM, "sh", "$HOME a\\b"]
+README = Path(__file__).parents[2] / "README.md"
 ARN = "arn:aws:iam::123456789012:role/writer"
 # Stands for Python's venv and pip: the tool is there as it is here.
 PYTHON = """\
@@ -144,3 +145,39 @@ def test_a_job_ends_as_its_tests_do_and_is_stored_once_s3_is_back(
     assert "nothing will be stored" in run_step(begin, shell, tmp_path).stderr
     assert run_step(test, shell, tmp_path).returncode == 3
     assert run_step(store, shell, tmp_path, **status).returncode == 0
+
+
+def test_the_job_of_the_readme_is_finished_where_s3_comes_back_and_a_file_fails(
+    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    recipe = README.read_text().partition("```yaml\n")[2].partition("```")[0]
+    check_ci(recipe, "github-workflows")
+    job = yaml.safe_load(recipe)["jobs"]["test"]
+    scripts = {step["name"]: step["run"] for step in job["steps"] if "run" in step}
+    (tmp_path / "programs").mkdir()
+    for name, target in (
+        ("orchestrator", str(Path(sys.executable).parent / "orchestrator")),
+        ("pip", "/bin/true"),
+        ("gh", "/bin/true"),
+    ):
+        (tmp_path / "programs" / name).symlink_to(target)
+    tests = tmp_path / "run-tests"
+    tests.write_text("#!/bin/sh\necho failed; echo x >results/x; exit 3\n")
+    tests.chmod(0o755)
+    declared = {"GITHUB_ENV": str(tmp_path / "env"), "DECLARED": "--suite smoke", "PACKAGE": "w"}
+    recorder.inject(faults.ResetBefore(), times=None)
+    begun = run_step(scripts["Make an execution"], ("bash", "-e", "-c"), tmp_path, **declared)
+    assert begun.returncode == 9
+    name, _, execution_id = (tmp_path / "env").read_text().strip().partition("=")
+    tested = run_step(scripts["Test"], ("bash", "-eo", "pipefail", "-c"), tmp_path)
+    assert tested.returncode == 3
+    recorder.heal()
+    s3.put_object(Bucket=bucket, Key=f"executions/{execution_id}/artifacts/custom/x", Body=b"other")
+    here = {**declared, name: execution_id, "RESULT": "fail"}
+    stored = run_step(scripts["Store the output"], ("bash", "-e", "-c"), tmp_path, **here)
+    record = read_record(s3, bucket, execution_id)
+    assert (record["result"], record["artifact_status"]) == ("fail", "artifact_error"), stored
+    assert record["test_suite"] == "smoke"
+    comment = scripts["Comment"].replace("${{ github.event.number }}", "7")
+    assert run_step(comment, ("bash", "-e", "-c"), tmp_path, **here).returncode == 0
+    assert "stdout.log" in (tmp_path / "comment.md").read_text()

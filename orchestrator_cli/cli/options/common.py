@@ -111,8 +111,8 @@ def window_options(since: str) -> Callable[[F], F]:
             click.option(
                 "--since",
                 type=INSTANT,
-                help="The start of the window: 2d, yesterday, 14:30, 2026-01-31, RFC 3339.  "
-                f"[default: {since}]",
+                help="The start of the window: 2d, yesterday, 14:30, monday, 2026-01-31, "
+                f"RFC 3339.  [default: {since}]",
             ),
         ):
             function = option(function)

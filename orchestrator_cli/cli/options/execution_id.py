@@ -106,10 +106,11 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
         return arguments[0], arguments[1:]
     context = click.get_current_context(silent=True)
     if arguments and context is not None and context.info_name != "upload":
-        from orchestrator_cli.core.executions.listings.executions import WHAT_AN_ID_CAN_BE
+        from orchestrator_cli.core.executions.listings.executions import what_an_id_can_be
 
         raise HintedUsageError(
-            f"not an execution id: {arguments[0]!r}.", _line_with_id(arguments) or WHAT_AN_ID_CAN_BE
+            f"not an execution id: {arguments[0]!r}.",
+            _line_with_id(arguments) or what_an_id_can_be(arguments[0]),
         )
     found = f" {arguments[0]!r} is not one." if arguments else ""
     raise HintedUsageError(

@@ -58,7 +58,7 @@ class WholeNumber(click.IntRange):
 
 
 class InstantType(click.ParamType[datetime]):
-    """An instant: 2d (ago), today, yesterday, 14:30, 2026-01-31 or an RFC 3339 time.
+    """An instant: 2d (ago), yesterday, monday, 14:30, 2026-01-31 or an RFC 3339 time.
 
     Without a zone it is local time where standard output is a terminal, and UTC elsewhere.
     """

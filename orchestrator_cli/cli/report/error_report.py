@@ -83,12 +83,12 @@ def report_unexpected(error: Exception, arguments: list[str], app: App) -> int:
     return OrchestratorError.exit_code
 
 
-def report_interrupted(arguments: list[str]) -> int:
-    """Say that what was stored is kept, and how to go on."""
+def report_interrupted(arguments: list[str], app: App) -> int:
+    """Say how to go on, and of what stores or downloads that what is there is kept."""
     # A second signal must not wait for anything.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    _print_error("interrupted; what was stored is kept. To go on:")
+    _print_error(f"interrupted{'; what was stored is kept' if app.resumes else ''}. To go on:")
     _print_error(f"  {_command_line(arguments)}")
     _finish_last_line()
     return InterruptedByUser.exit_code

@@ -59,6 +59,9 @@ def _mended(words: list[str], known: dict[str, click.Option]) -> Iterator[str]:
         meant = name if name in known or not _is_option(word) else nearest_option(name, known)
         if meant is None or (meant == name and not _has_useless_value(word, name, known)):
             yield word
+            if meant is None and words and _COUNT.fullmatch(words[0]):
+                # The value of what is unknown: no count of ours.
+                yield words.pop(0)
             continue
         if meant != _WITHOUT_VALUE or meant not in given:
             yield from meant.split()

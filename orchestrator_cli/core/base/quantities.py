@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 _DURATION = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)"
 _UNIT_WORDS = r"\s*(?<![a-z])(weeks?|days?|hours?|hrs?|minutes?|mins?|seconds?|secs?)\b"
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _TIME_OF_DAY = r"(?a:\d{1,2}:\d\d(:\d\d)?)"
 _SIZE = r"(?ai:(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?)"
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -57,12 +58,13 @@ def format_duration(duration: timedelta) -> str:
 
 
 def parse_instant(text: str, now: datetime, zone: tzinfo | None = UTC) -> datetime:
-    """Parse a duration ago (2d, 2 days ago), today, yesterday, 14:30, a date or an RFC 3339 time.
+    """Parse a duration ago (2d, 2 days ago), yesterday, monday, 14:30, a date or an RFC 3339 time.
 
-    What names no zone is a time of `zone`, None being this machine's: today and yesterday begin at
-    its midnight, and 14:30 is the last one that was. Raises ValueError.
+    What names no zone is a time of `zone`, None being this machine's: days begin at its midnight,
+    and monday and 14:30 are the last ones that were. "last week" is 7 days ago. Raises ValueError.
     """
     stripped = text.strip().lower()
+    stripped = re.sub(r"^(last|past)\s+(?=week$|day$|hour$)", "1 ", stripped)
     short = re.sub(_UNIT_WORDS, lambda found: found[1][0], stripped.removesuffix("ago").strip())
     if _is_duration(short):
         stripped = short
@@ -82,17 +84,23 @@ def parse_instant(text: str, now: datetime, zone: tzinfo | None = UTC) -> dateti
         return instant.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(
-            f"{text!r} is not a time such as 2d, yesterday, 14:30, 2026-01-31 or 2026-01-31T08:00Z"
+            f"{text!r} is not a time such as 2d, yesterday, 14:30, monday, 2026-01-31 "
+            "or 2026-01-31T08:00Z"
         ) from error
 
 
 def _parse_words(folded: str, now: datetime) -> datetime | None:
-    """Return the time of a zone, without that zone, that today, yesterday or 14:30 means."""
+    """Return the time of a zone, without that zone, that today, monday or 14:30 means."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     if folded == "today":
         return midnight
     if folded == "yesterday":
         return midnight - timedelta(days=1)
+    day = re.sub(r"^last\s+", "", folded)
+    if day in _WEEKDAYS:
+        ago = (midnight.weekday() - _WEEKDAYS.index(day)) % 7
+        # Said on a Monday, "last monday" is not today.
+        return midnight - timedelta(days=ago or 7 * (day != folded))
     if not re.fullmatch(_TIME_OF_DAY, folded):
         return None
     instant = datetime.combine(midnight, time.fromisoformat(folded.rjust(5, "0")))

@@ -15,6 +15,7 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UsageError,
 )
+from orchestrator_cli.core.base.quantities import format_size
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
 from orchestrator_cli.core.executions.placement import storage_path_for
@@ -83,7 +84,7 @@ class FinalUpload:
             if shortage is not None:
                 return self._failed(shortage, 1)
             return self._failed(f"unexpected {type(error).__name__}: {error}", 1)
-        summary = f"{metadata.artifact_count:,} files, {metadata.artifact_bytes:,} bytes"
+        summary = f"{metadata.artifact_count:,} files, {format_size(metadata.artifact_bytes)}"
         outcome = self._outcome(summary, self._results.exit_code)
         outcome.stored = not self._results.left_in_spool
         outcome.resumes = self._results.resumes

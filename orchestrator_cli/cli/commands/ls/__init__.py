@@ -157,9 +157,19 @@ def _list_executions(
     finally:
         table.flush()
     if not shown:
-        near = _nearest_suite(source, window) if window.wanted.suites else None
-        meant = f"did you mean --suite {shlex.quote(near)}?" if near else "--since widens it"
+        near = _nearest_option(source, window)
+        meant = f"did you mean {near}?" if near else "--since widens it"
         app.output.note(f"no such executions in this time window; {meant}")
+
+
+def _nearest_option(source: ExecutionSource, window: ExecutionWindow) -> str | None:
+    """Return the option that was probably meant where it is not the time that keeps all away."""
+    for key, value in window.wanted.labels.items():
+        # kubectl has == for =.
+        if value.startswith("="):
+            return f"--label {shlex.quote(key + value)}"
+    near = _nearest_suite(source, window) if window.wanted.suites else None
+    return f"--suite {shlex.quote(near)}" if near else None
 
 
 def _nearest_suite(source: ExecutionSource, window: ExecutionWindow) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,7 +24,6 @@ _LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
 # No ULID begins with more than 7.
 _AFTER_ALL_EXECUTIONS = EXECUTIONS_PREFIX + "8"
 _LISTINGS_AT_ONCE = 8
-WHAT_AN_ID_CAN_BE = "give a ULID, the start of one, or @latest"
 _LISTS_EXECUTIONS = "`orchestrator ls --since 7d` lists executions"
 
 
@@ -65,7 +65,15 @@ def no_such_execution(store: ObjectReader, execution_id: str) -> NotFoundError:
 
 def not_an_id(text: str) -> UsageError:
     """Return the error for what cannot stand for an execution."""
-    return UsageError(f"not an execution id: {printable(text)!r}", hint=WHAT_AN_ID_CAN_BE)
+    return UsageError(f"not an execution id: {printable(text)!r}", hint=what_an_id_can_be(text))
+
+
+def what_an_id_can_be(text: str) -> str:
+    """Return the hint for what is none: it may be the name of a suite."""
+    hint = "give a ULID, the start of one, or @latest"
+    if re.fullmatch(r"[A-Za-z][\w.-]*", text, re.ASCII):
+        hint += f"; for a suite's newest, @latest:suite={text}"
+    return hint
 
 
 def no_such_prefix(store: ObjectReader, prefix: str) -> NotFoundError:

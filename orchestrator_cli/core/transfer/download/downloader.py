@@ -86,7 +86,8 @@ class DownloadSummary:
         if not self.failures:
             return None
         total = len(self.failures) + self.created + self.identical
-        line = f"{len(self.failures):,} of {total:,} files were not downloaded"
+        which = f"{len(self.failures):,} of {total:,} files were"
+        line = f"{'the file was' if total == 1 else which} not downloaded"
         kinds = {type(result.error) for result in self.failures}
         first = self.failures[0].error
         telling = isinstance(first, ConflictError | IntegrityError | ArchivedError)

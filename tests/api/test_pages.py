@@ -6,6 +6,7 @@ import html
 import json
 import re
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +17,8 @@ import pytest
 from orchestrator_cli.api.pages import assets, login
 from tests.conftest import RunCommand
 from tests.support.benches import Tokens
-from tests.support.executions import make_id, put_execution, put_file
+from tests.support.executions import make_id, put_execution, put_file, put_metadata
+from tests.support.faults import Hold
 from tests.support.proxy import Proxy
 from tests.support.serving import Serve, Server, problem
 
@@ -98,6 +100,34 @@ def test_where_a_login_leads_is_below_the_pages(text: str) -> None:
     assert target.isascii()
     assert target.isprintable()
     assert " " not in target
+
+
+def test_a_list_takes_few_rounds_of_a_slow_storage(
+    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
+) -> None:
+    now = datetime.now(UTC)
+    ids = [
+        put_execution(s3, bucket, make_id(now - timedelta(hours=number)), **ENDED)
+        for number in range(50)
+    ]
+    put_metadata(s3, bucket, ids[1], b"no record")
+    server = serve()
+    lists, reads = Hold("head"), Hold("head")
+    recorder.inject(lists, "ListObjectsV2", times=None)
+    recorder.inject(reads, "GetObject", times=None)
+    recorder.clear()
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(server.get, "/ui/")
+        # None is answered until all of its round have come.
+        recorder.wait_for(lambda seen: len(seen) == 7)
+        lists.released.set()
+        recorder.wait_for(lambda seen: len(seen) == 7 + 26)
+        reads.released.set()
+        page = asked.result().data.decode()
+    # What cannot be read stands in its place.
+    assert rows_of(page) == ids
+    assert page.count("is-unreadable") == 2
+    assert recorder.count() <= 60
 
 
 def test_the_list_is_bounded_filtered_and_in_the_address(

@@ -167,3 +167,44 @@ def test_each_mebibyte_is_noted_when_it_comes_and_not_when_it_is_read_again() ->
     while again.readinto(buffer):
         pass
     assert arrivals.times_ms == [0, 1, 2, 3]
+
+
+FAILURES = rb"""##[error]Process completed with exit code 1.
+::error file=door.py,line=3::shut
+##vso[task.logissue type=error]door
+##vso[task.complete result=Failed;]
+not ok 3 - door
+    not ok 1 - shut
+<failure message="91 == 100">
+<error/>
+E       assert 91 == 100
+--- FAIL: TestDoor (0.00s)
+    --- FAIL: TestDoor/shut (0.00s)
+FAIL	example.com/door	0.1s
+FAIL: test_door (tests.Door)
+door.cc:3: Failure
+[  FAILED  ] Door.IsShut
+error[E0382]: borrow of moved value
+[error] door
+level=error msg=door
+{"level":"error","msg":"door"}
+thread 'main' panicked at src/door.rs:3
+"""
+SUCCESSES = b"""ok 3 - not ok is how a failure begins
+is not ok
+<testsuite errors="0" failures="0">
+FAIL_FAST=1
+XFAIL
+0 errors
+E  F
+std::error_code
+level=errors
+##vso[task.complete result=Succeeded;]
+##[group]errors
+"""
+
+
+def test_lines_by_which_test_frameworks_and_ci_systems_tell_of_an_error() -> None:
+    index = index_log([SUCCESSES, b"\n", FAILURES], "etag")
+    silent = SUCCESSES.count(b"\n") + 1
+    assert [line - silent for _, line in index.errors] == list(range(FAILURES.count(b"\n")))

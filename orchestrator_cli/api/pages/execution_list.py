@@ -35,7 +35,7 @@ _TEXTS = frozenset({"since", "until", "cursor"})
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An execution as the list shows it."""
+    """An execution as the list shows it; `problem` is why its record cannot be read."""
 
     execution_id: str
     state: str
@@ -47,6 +47,7 @@ class Row:
     files: str
     summary: str | None
     is_silent: bool = False
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,6 @@ class ExecutionList:
     """One page of rows; `older` is the query of the next one, `looked_back_to` where it begins."""
 
     rows: list[Row]
-    unreadable: list[dict[str, str]]
     asked: dict[str, list[str]]
     older: str | None
     looked_back_to: datetime | None
@@ -82,9 +82,10 @@ def list_page(reads: ReadService, params: QueryParams) -> ExecutionList:
     )
     found = reads.executions(chosen)
     cursor = found["next_cursor"]
+    rows = [row_of(record, now) for record in found["executions"]]
+    rows += [_unreadable(one["execution_id"], one["error"]) for one in found["unreadable"]]
     return ExecutionList(
-        [row_of(record, now) for record in found["executions"]],
-        found["unreadable"],
+        sorted(rows, key=lambda row: row.execution_id, reverse=True),
         asked,
         query_text({**asked, "cursor": [cursor]}) if cursor else None,
         execution_time(decode_cursor(Order.NEWEST, cursor)) if cursor else None,
@@ -134,6 +135,11 @@ def row_of(record: dict[str, Any], now: datetime) -> Row:
         run.get("summary"),
         record.get("liveness") == Liveness.SILENT,
     )
+
+
+def _unreadable(execution_id: str, problem: str) -> Row:
+    started = execution_time(execution_id)
+    return Row(execution_id, "unreadable", None, None, started, None, {}, "", None, problem=problem)
 
 
 def judged_record(store: ObjectReader, metadata: ExecutionMetadata) -> dict[str, Any]:

@@ -146,9 +146,9 @@ class ExecutionViewer:
     def _log_cards(self, metadata: ExecutionMetadata) -> list[LogCard]:
         execution_id = metadata.execution_id
         stored = list_logs(self._store, execution_id, lambda _: metadata.to_dict()).logs
-        return at_once(
-            *(partial(self._log_card, execution_id, name, log) for name, log in stored.items())
-        )
+        # Empty ones come last: they are in nobody's way there.
+        found = sorted(stored.items(), key=lambda one: one[1].size_bytes == 0)
+        return at_once(*(partial(self._log_card, execution_id, name, log) for name, log in found))
 
     def _live_cards(self, metadata: ExecutionMetadata) -> list[LogCard]:
         cards = []

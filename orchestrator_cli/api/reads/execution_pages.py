@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -54,7 +54,7 @@ def _ids(
         raise UsageError("not a cursor of this listing")
     window = (store, asked.since, asked.until, now)
     if asked.order is Order.NEWEST:
-        return NewestIds(*window, last)
+        return NewestIds(*window, last, at_once=asked.most_requests is not None)
     return list_execution_ids(*window, last)
 
 
@@ -65,14 +65,37 @@ def _read(
     if asked.most_requests is None:
         yield from read_with_liveness(store, ids, asked.filter.matches)
         return
-    left = asked.most_requests - spent
-    while ids and left > 1:
-        # One that is running takes two requests, and nobody knows which ones are.
-        at_once, ids = ids[: left // 2], ids[left // 2 :]
-        for found in read_with_liveness(store, at_once, asked.filter.matches):
-            left -= 1 + _is_running(found[1])
+    budget = _Budget(asked.most_requests - spent, asked.filter.matches)
+    # Somebody waits, and each round takes as long as the storage does. One that is running takes
+    # two requests, and nobody knows which ones are.
+    half = budget.left // 2
+    for at_once in (ids[:half], ids[half:]):
+        records = budget.take(at_once)
+        for found in read_with_liveness(store, records, budget.has_heartbeat, len(ids)):
+            if found[0] in budget.left_out:
+                return
             yield found
 
 
-def _is_running(item: ExecutionMetadata | OrchestratorError) -> bool:
-    return not isinstance(item, OrchestratorError) and item.status is Status.RUNNING
+class _Budget:
+    """How many requests are `left`, and which records were `left_out` for want of one."""
+
+    def __init__(self, requests: int, matches: Callable[[ExecutionMetadata], bool]) -> None:
+        self.left = requests
+        self.left_out: set[str] = set()
+        self._matches = matches
+
+    def take(self, ids: list[str]) -> list[str]:
+        """Return those whose records can be read."""
+        taken = ids[: max(0, self.left)]
+        self.left -= len(taken)
+        return taken
+
+    def has_heartbeat(self, metadata: ExecutionMetadata) -> bool:
+        """Say whether a heartbeat is looked at: of what runs and a filter takes."""
+        if metadata.status is not Status.RUNNING or not self._matches(metadata):
+            return False
+        self.left -= 1
+        if self.left < 0:
+            self.left_out.add(metadata.execution_id)
+        return self.left >= 0

@@ -51,6 +51,11 @@ async function fetchPage(address) {
 
 const REFRESH_MS = 5000;
 
+// The newest come first, and an id begins with its time.
+function insertInOrder(body, row) {
+  body.insertBefore(row, [...body.rows].find((other) => other.id < row.id) ?? null);
+}
+
 // Rows of executions that run move on while somebody looks.
 function followRunning(table) {
   let asked = false;
@@ -65,7 +70,7 @@ function followRunning(table) {
         const known = document.getElementById(fresh.id);
         if (known && known.className !== fresh.className) known.replaceWith(document.adoptNode(fresh));
         else if (known && fresh.classList.contains("is-running")) known.cells[3].replaceWith(document.adoptNode(fresh.cells[3]));
-        else if (!known) table.tBodies[0].prepend(document.adoptNode(fresh));
+        else if (!known) insertInOrder(table.tBodies[0], document.adoptNode(fresh));
       }
     } catch {
       // The next time may work; the rows stay as they were.

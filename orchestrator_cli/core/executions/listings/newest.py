@@ -19,6 +19,7 @@ from orchestrator_cli.core.executions.keys import (
     parse_execution_prefix,
 )
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.operations.listing import ListPage, ListQuery
 
 _PAGE_IDS = 1000
 # A sparse stretch is followed by one that is longer by this factor, any other by one twice as long.
@@ -29,6 +30,9 @@ _GALLOP = 16
 # The end of the crowd is not sought within so many pages: listing on is cheaper.
 _PAGES_ON = 4
 _HOUR = timedelta(hours=1) // timedelta(milliseconds=1) << NUMBER_RANDOM_BITS
+# The first of the stretches that are listed at once: seconds long, as there may be a crowd.
+_FIRST_AT_ONCE = _HOUR // _LENGTHEN**2
+_AT_ONCE = 8
 
 
 class NewestIds:
@@ -38,6 +42,9 @@ class NewestIds:
     of 128 bits: so a crowd is cut in pieces even where all of it is of one millisecond. A stretch
     with more ids than a page of a listing holds is crowded. Then the end of the crowd is sought:
     first where it is if ids come at an even rate, then ever further behind the page.
+
+    With `at_once` the first stretches, of seconds to years, are listed at the same time: a few
+    more requests, where each takes long.
     """
 
     def __init__(
@@ -47,6 +54,8 @@ class NewestIds:
         until: datetime | None,
         now: datetime,
         before: str | None = None,
+        *,
+        at_once: bool = False,
     ) -> None:
         self.requests = 0
         self._store = store
@@ -56,7 +65,10 @@ class NewestIds:
         # Hardly any id is ahead of our clock; those are listed with the first stretch.
         present = execution_number(last_execution_id(now))
         self._present = self._end if before or until else min(present, self._end)
-        self._length = _HOUR
+        self._length = _FIRST_AT_ONCE if at_once else _HOUR
+        self._at_once = at_once
+        # First pages of stretches, by where these begin.
+        self._listed: dict[int, ListPage] = {}
         # Behind the last crowded page, whose ids are so far apart in all.
         self._behind: int | None = None
         self._span = 1
@@ -66,6 +78,8 @@ class NewestIds:
     def __iter__(self) -> Iterator[str]:
         """List until the window is at its end, or nobody asks for more."""
         start = self._present - self._length
+        if self._at_once:
+            self._list_at_once(start)
         while self._end > self._since:
             start = max(self._since, start)
             ids, behind = self._page(start)
@@ -77,6 +91,20 @@ class NewestIds:
             else:
                 self._behind, self._span = behind, behind - execution_number(ids[0])
             start = self._next_start(len(ids), is_crowded=behind is not None)
+
+    def _list_at_once(self, start: int) -> None:
+        """List the stretches that follow each other where each has few ids."""
+        starts, length = [max(self._since, start)], self._length
+        while starts[-1] > self._since and len(starts) < _AT_ONCE:
+            length *= _LENGTHEN
+            starts.append(max(self._since, starts[-1] - length))
+        location = self._store.location
+        queries = (
+            ListQuery(EXECUTIONS_PREFIX, _key_before(one), "/", location=location) for one in starts
+        )
+        pages = self._store.map_operations(map(self._store.index.list_page, queries))
+        self._listed = dict(zip(starts, pages, strict=True))
+        self.requests += len(starts)
 
     def _next_start(self, count: int, *, is_crowded: bool) -> int:
         if self._behind is not None and self._behind >= self._end:
@@ -99,9 +127,10 @@ class NewestIds:
     def _page(self, start: int) -> tuple[list[str], int | None]:
         """Return the ids from a number on; where there are more, the number to go on at as well."""
         last_key = key_after_execution(numbered_execution_id(self._end - 1))
-        listed = self._store.list_prefixes(
-            EXECUTIONS_PREFIX, EXECUTIONS_PREFIX + numbered_execution_id(start)
-        )
+        first = self._listed.pop(start, None)
+        # That one is counted already.
+        self.requests -= first is not None
+        listed = self._store.list_prefixes(EXECUTIONS_PREFIX, _key_before(start), first)
         ids: list[str] = []
         for number, prefix in enumerate(listed):
             self.requests += number % _PAGE_IDS == 0
@@ -115,3 +144,8 @@ class NewestIds:
                 return ids, behind if behind < self._end else None
         self.requests += not ids
         return ids, None
+
+
+def _key_before(number: int) -> str:
+    """Return the key behind which a listing begins with the id of a number."""
+    return EXECUTIONS_PREFIX + numbered_execution_id(number)

@@ -14,7 +14,12 @@ _MAX_LINE_BYTES = 256 * 1024
 # one expression, as RE2 looks at each byte once for it, and once for each of several.
 ERROR_PATTERN = (
     r"\b(?:ERROR|FATAL|FAILED|FAILURE|PANIC|CRITICAL|Traceback|Failed|Fatal|Panic|"
-    r"[A-Za-z]*(?:Error|Exception))\b|\b(?:error|fatal|panic):|[Ss]egmentation fault"
+    r"[A-Za-z]*(?:Error|Exception))\b|\b(?:error|fatal|panic)(?::|\[)|[Ss]egmentation fault|"
+    # Compilers, and loggers of fields.
+    r"\[error\]|\blevel\"?[=:] ?\"?(?:error|fatal)\b|\bpanicked at |"
+    # Azure's and GitHub's commands; TAP; JUnit; pytest; Go; GoogleTest.
+    r"^[ \t]*::error(?: |::)|##vso\[task\.(?:logissue type=error|complete result=Failed)|"
+    r"^[ \t]*not ok\b|<(?:failure|error)[ />]|^E {3}|^[ \t]*--- FAIL:|^FAIL\b|: Failure$"
 )
 # No letter of it is outside of ASCII: so it does not matter what such bytes stand for.
 _AS_ASCII = bytes(range(128)) + b"?" * 128

@@ -21,14 +21,15 @@ def read_with_liveness(
     store: ObjectReader,
     execution_ids: Iterable[str],
     is_judged: Callable[[ExecutionMetadata], bool] = lambda metadata: True,
+    at_once: int | None = None,
 ) -> Iterator[Judged]:
     """Yield the metadata of executions in the order given, and whether their writers are there.
 
     The heartbeat is looked at only of those that are running and to be judged; the liveness of
-    others, and of those without one, is None.
+    others, and of those without one, is None. `at_once` is how many are read at once at most.
     """
     operations = (_read(execution_id, is_judged) for execution_id in execution_ids)
-    for execution_id, found, judged in store.map_operations(operations):
+    for execution_id, found, judged in store.map_operations(operations, at_once):
         is_missing = isinstance(found, NotFoundError)
         yield execution_id, no_such_execution(store, execution_id) if is_missing else found, judged
 

@@ -106,12 +106,15 @@ class ObjectReader:
         """Return a loop for the thread that calls this; it is closed by the caller."""
         return self.connection.loop(max_in_flight, stop)
 
-    def map_operations(self, operations: Iterable[Operation[T]]) -> Iterator[T]:
+    def map_operations(
+        self, operations: Iterable[Operation[T]], at_once: int | None = None
+    ) -> Iterator[T]:
         """Yield the results of operations in order; many are in flight, in the calling thread.
 
+        `at_once` is how many at most, where that is not as many as for all else.
         What one raises ends all; closing the iterator ends them too.
         """
-        loop = self.connection.loop(self.connection.max_in_flight)
+        loop = self.connection.loop(at_once or self.connection.max_in_flight)
         tasks = (self.connection.task(one, loop.throttled) for one in operations)
         try:
             yield from loop.map_ordered(tasks)
@@ -203,9 +206,15 @@ class ObjectReader:
         for page in self._pages(query):
             yield from page.objects
 
-    def list_prefixes(self, prefix: str, start_after: str = "") -> Iterator[str]:
-        """Yield the prefixes one level down, in order; one request per thousand."""
-        for page in self._pages(ListQuery(prefix, start_after, "/", location=self.location)):
+    def list_prefixes(
+        self, prefix: str, start_after: str = "", first: ListPage | None = None
+    ) -> Iterator[str]:
+        """Yield the prefixes one level down, in order; one request per thousand.
+
+        `first` is the first page, for a caller who has listed that already.
+        """
+        query = ListQuery(prefix, start_after, "/", location=self.location)
+        for page in self._pages(query, first):
             yield from page.prefixes
 
     def list_folder(self, prefix: str, start_after: str = "", at_once: int = 1000) -> ListPage:
@@ -213,16 +222,15 @@ class ObjectReader:
         query = ListQuery(prefix, start_after, "/", page_size=at_once, location=self.location)
         return self.run(self.index.list_page(query))
 
-    def _pages(self, query: ListQuery) -> Iterator[ListPage]:
-        token = None
+    def _pages(self, query: ListQuery, first: ListPage | None = None) -> Iterator[ListPage]:
         progress = ListingProgress(query.what)
+        page = first or self.run(self.index.list_page(query))
         while True:
-            page = self.run(self.index.list_page(query, token))
             progress.check(page.names)
             yield page
-            token = page.next_token
-            if token is None:
+            if page.next_token is None:
                 return
+            page = self.run(self.index.list_page(query, page.next_token))
 
 
 class _StoredObject:

@@ -6,14 +6,10 @@ compression, certificates, and the endpoint where none is given.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-import requests
 from google.protobuf.message import DecodeError
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import Meter
@@ -31,10 +27,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from orchestrator_cli import __version__
 from orchestrator_cli.core.base.cancellation import run_cancellable
 from orchestrator_cli.core.base.errors import UnavailableError
-from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.http.curl.easy import EasyTransport
-from orchestrator_cli.core.http.curl.options import ClientOptions
-from orchestrator_cli.core.http.transport import Request, Response, TransportErrorKind
+from orchestrator_cli.core.http.transport import TransportErrorKind
 from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import (
     SEND_SECONDS,
@@ -42,6 +35,7 @@ from orchestrator_cli.core.metrics.delivery import (
     PartialSuccess,
     raise_for_rejection,
 )
+from orchestrator_cli.core.metrics.otlp_session import OtlpSession
 from orchestrator_cli.core.metrics.registry import (
     METRICS,
     Kind,
@@ -49,18 +43,13 @@ from orchestrator_cli.core.metrics.registry import (
     MetricsSnapshot,
     iter_series,
 )
-from orchestrator_cli.core.s3.connection.session import USER_AGENT
 from orchestrator_cli.core.s3.errors import map_exception
 
 _PATH = "/v1/metrics"
 _PROTOBUF = "application/x-protobuf"
 _NAME = "orchestrator"
-# More than any that is understood; what follows it makes no protobuf of what does not end.
-_MAX_ANSWER_BYTES = 64 * 1024
 _UNITS = {"bytes": "By", "seconds": "s"}
 _SILENT = logging.NullHandler()
-# libcurl says these itself.
-_NOT_SENT = frozenset({"content-length", "accept-encoding", "connection"})
 
 
 class OtlpReceiver:
@@ -169,7 +158,7 @@ class _Export:
     ) -> None:
         # Its messages repeat URLs and headers, which may hold secrets. Who handles them gets them.
         logging.getLogger("opentelemetry").addHandler(_SILENT)
-        self._session = _Session(proxies)
+        self._session = OtlpSession(proxies)
         endpoint, headers = _target(url)
         self._exporter = OTLPMetricExporter(
             endpoint=endpoint,
@@ -212,71 +201,6 @@ class _Export:
         raise_for_rejection(response.status, media_type, self._what)
         if media_type.startswith(_PROTOBUF):
             _check_rejected(response.body, self._what)
-
-
-class _Session(requests.Session):
-    """Sends requests over libcurl, as everything else here, and keeps what came of the last one."""
-
-    def __init__(self, proxies: Mapping[str, str]) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.origin = "an unknown address"
-        self.response: Response | None = None
-        self.error: Exception | None = None
-        self._proxies = proxies
-
-    def send(self, request: requests.PreparedRequest, **settings: Any) -> requests.Response:
-        """Send one request. Raises requests' own error for one that got no whole response."""
-        url = str(request.url)
-        self.origin, self.response, self.error = _origin(url), None, None
-        try:
-            with contextlib.closing(EasyTransport(self._options(settings))) as http:
-                self.response = http.send(_as_request(request, url))
-        except Exception as error:
-            self.error = error
-            raise requests.exceptions.ConnectionError from error
-        return _as_requests_has_it(self.response)
-
-    def _options(self, settings: dict[str, Any]) -> ClientOptions:
-        authority, certificate = settings.get("verify"), settings.get("cert")
-        key = None
-        if isinstance(certificate, tuple):
-            certificate, key = certificate
-        return ClientOptions(
-            authority if isinstance(authority, str) else None,
-            self._proxies,
-            USER_AGENT,
-            client_certificate=certificate,
-            client_key=key,
-        )
-
-
-def _as_request(request: requests.PreparedRequest, url: str) -> Request:
-    headers = {
-        name.lower(): text if isinstance(text, str) else text.decode("latin-1")
-        for name, text in request.headers.items()
-        if name.lower() not in _NOT_SENT
-    }
-    return Request(
-        str(request.method),
-        url,
-        headers,
-        request.body if isinstance(request.body, bytes) else b"",
-        max_body_bytes=_MAX_ANSWER_BYTES,
-        total_timeout_seconds=SEND_SECONDS,
-    )
-
-
-def _as_requests_has_it(response: Response) -> requests.Response:
-    theirs = requests.Response()
-    theirs.status_code, theirs.raw = response.status, io.BytesIO(response.body)
-    theirs.headers.update(response.headers)
-    return theirs
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
 
 
 def _target(receiver: ServiceUrl | None) -> tuple[str | None, dict[str, str]]:

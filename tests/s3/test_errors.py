@@ -402,6 +402,16 @@ def test_a_bare_refusal_names_the_action_that_was_asked_for(
         assert error.message == f"read of {KEY}: access denied ({action})", name
 
 
+def test_a_refusal_in_words_that_name_no_action_names_the_one_that_was_asked_for(
+    server: Proxy, clients: Clients
+) -> None:
+    server.inject(Answer(403, "AccessDenied", "Denied by policy lab-7"), times=None)
+    for name, request in clients.requests.items():
+        action = "s3:PutObject" if "put" in name else "s3:GetObject"
+        told = f"read of {KEY}: access denied ({action}): Denied by policy lab-7"
+        assert failure(request).message == told, name
+
+
 @pytest.mark.parametrize(
     ("method", "key", "query", "action"),
     [

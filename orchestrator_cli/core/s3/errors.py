@@ -120,10 +120,12 @@ def _message(meaning: ErrorMeaning, answer: S3Error, what: str) -> str:
     code = "" if answer.code.isdecimal() else without_urls(answer.code)
     message = f"{what}: {meaning.text.format(status=answer.status, code=code)}".rstrip()
     said = _said(answer) if meaning.quotes_s3 else ""
-    if said:
-        return f"{message}: {said}"
     action = _refused_action(answer) if issubclass(meaning.kind, AccessError) else None
-    return f"{message} ({action})" if action and meaning.quotes_s3 else message
+    # Other codes have words of their own for what is wrong, which is not the action.
+    is_named = meaning.quotes_s3 and (not said or answer.code == "AccessDenied")
+    if action and is_named and action not in said:
+        message = f"{message} ({action})"
+    return f"{message}: {said}" if said else message
 
 
 def _said(answer: S3Error) -> str:

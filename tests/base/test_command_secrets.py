@@ -23,6 +23,7 @@ from orchestrator_cli.core.base.command_secrets import mask_command
         ("docker login -u me -p hunter2", "docker login -u me -p …"),
         ("redis-cli -a hunter2", "redis-cli -a …"),
         ("env API_KEYS=hunter2 AUTH='hunter 2' t", "env API_KEYS=… AUTH=… t"),
+        ("env TOKEN_ACCOUNT=hunter2 t", "env TOKEN_ACCOUNT=… t"),
         ("env GITHUB_TOKEN_PROD=hunter2 t", "env GITHUB_TOKEN_PROD=… t"),
         ("sh -c 'TOKEN=\"hunter 2\" t'", "sh -c 'TOKEN=… t'"),
         ("curl -H 'Authorization: Bearer hunter2' h", "curl -H Authorization:… h"),
@@ -53,6 +54,9 @@ def test_a_secret_is_masked_and_nothing_else(line: str, stored: str) -> None:
     "line",
     [
         "pytest -p no:cacheprovider -k 'password or token' tests/test_token.py",
+        "python -m pytest -k 'token=3 or password=x' --token-type jwt",
+        "make TOKEN_LIMIT=5 TOKEN_COUNT=4 MAX_TOKENS=9",
+        "tool --max-tokens 500 --password-length 8",
         "sh -c 'mkdir -p build && ssh -p 22 host'",
         "docker run -u 1000:1000 -p 8080:80 -v /a:/b image",
         "tool -p 8080 --no-password x --password-file /run/x",

@@ -9,9 +9,10 @@ from orchestrator_cli.core.base.text import without_secrets
 
 MASK = "…"
 # How the names of secrets end: API_TOKEN, --passwords, PASSWORD_PROD, CLIENT_SECRET_V2, --ssh-key,
-# AccountKey, X-Auth; but not those of a file with one.
+# AccountKey, X-Auth; but not those of a file with one, or of how many or how long they are.
 _ENDING = (
-    r"(?:(?:token|password)s?(?!\w{0,40}(?:file|path|less))(?:[_\d]\w{0,40})?"
+    r"(?:(?<!max[_-])(?:token|password)s?"
+    r"(?!\w{0,40}(?:file|path|less)|[-_](?:limit|count|length|size|type|name)(?![\w-]))(?:[_\d]\w{0,40})?"
     r"|passwd|passphrase|keyphrase|credentials?|secret\w{0,40}|cookies?|jwt|bearer"
     r"|(?:api|access|account|private|signing|encryption)[-_.]?keys?"
     r"|[-_.](?:pass|pwd|keys?|pin|pat|psk|sas|auth))"
@@ -78,6 +79,8 @@ _OTHER_P = frozenset(
     "podman ps psql pytest py.test robot rsync scp sftp ssh strace tar taskset tox valgrind "
     "yarn".split()
 )
+# What follows its -k picks tests by their names.
+_PYTEST = frozenset({"pytest", "py.test"})
 _LOGIN_COMMAND = "login"
 # Which short options of which programs have a password, right behind them too.
 _SHORT = {"redis-cli": "-a", "sqlcmd": "-P", "zip": "-P", "unzip": "-P", "curl": "-b"}
@@ -131,6 +134,8 @@ def _masked_words(words: Sequence[str], known: list[str]) -> Iterator[str]:
         is_password = before == "-p" and p_is_password and not _NO_PASSWORD.fullmatch(word)
         if is_password or _takes_secret(before, short):
             yield word if word.lower() in _IS_NAMED else MASK
+        elif before == "-k" and programs & _PYTEST:
+            yield _TOKEN.sub(MASK, _without(word, known))
         elif word[:2] in short:
             yield word[:2] + MASK if word[2:] else word
         else:

@@ -184,8 +184,8 @@ def test_the_page_of_an_execution_is_small_and_reaches_everything(
 ) -> None:
     files = {f"artifacts/custom/deep/{number:03}.txt": b"" for number in range(130)}
     files |= {f"artifacts/screenshots/{number:03}.png": b"png" for number in range(130)}
-    files |= {"artifacts/custom/<img src=x onerror=alert(1)>.html": b"<h1>", "logs/stdout.log": b""}
-    files |= {"logs/stderr.log": b"one\n\x1b[31mtwo\x1b[0m\r\nthr\xffee\n"}
+    files |= {"artifacts/custom/<img src=x onerror=alert(1)>.html": b"<h1>", "logs/stderr.log": b""}
+    files |= {"logs/stdout.log": b"one\n\x1b[31mtwo\x1b[0m\r\nthr\xffee\n"}
     execution_id = put_execution(
         s3,
         bucket,
@@ -206,6 +206,8 @@ def test_the_page_of_an_execution_is_small_and_reaches_everything(
     assert len(page) < 150 * 1024
     assert "<script>window" not in page
     assert "one\ntwo\nthr\ufffdee" in page
+    # An empty log is in nobody's way.
+    assert page.index(">stdout<") < page.index(">stderr<")
     assert "files missing" in page
     seen: set[str] = set()
     todo, done = [""], set()

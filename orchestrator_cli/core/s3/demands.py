@@ -49,7 +49,8 @@ class BucketDemands(NamedTuple):
         if self.kms_key is not None and not re.fullmatch(_KEY, self.kms_key):
             raise UsageError(f"{printable(self.kms_key)!r} is not a KMS key")
         if self.expected_owner is not None and not re.fullmatch(_OWNER, self.expected_owner):
-            raise UsageError(f"{printable(self.expected_owner)!r} is not an account of 12 digits")
+            owner = printable(self.expected_owner)
+            raise UsageError(f"expected bucket owner: {owner!r} is not an account of 12 digits")
         if self.storage_class is not None and self.storage_class not in STORAGE_CLASSES:
             raise UsageError(
                 f"{printable(self.storage_class)!r} is not a storage class that can be written"

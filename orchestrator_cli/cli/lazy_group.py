@@ -12,12 +12,12 @@ import click
 from orchestrator_cli.cli.environment import terminal_columns
 from orchestrator_cli.cli.options import OncePerOption, global_options
 from orchestrator_cli.cli.options.variables import name_variables
-from orchestrator_cli.cli.report.usage_text import (
+from orchestrator_cli.cli.settings import GO_ON_WITHOUT_SETTINGS
+from orchestrator_cli.cli.usage_errors.usage_text import (
     HintedUsageError,
     describe_usage_error,
     is_of_settings,
 )
-from orchestrator_cli.cli.settings import GO_ON_WITHOUT_SETTINGS
 from orchestrator_cli.core.base.errors import UsageError
 
 # The help of a group lists its commands; with their help here it need not import them.
@@ -135,7 +135,7 @@ class LazyGroup(OncePerOption, click.Group):
         return super().resolve_command(ctx, args)
 
     def _no_such_command(self, words: list[str], ctx: click.Context) -> HintedUsageError:
-        from orchestrator_cli.cli.report.line_instead import advise_command
+        from orchestrator_cli.cli.usage_errors.suggested_line import advise_command
 
         near, hint = advise_command(words, COMMANDS, self, ctx)
         meant = f" Did you mean '{near}'?" if near else ""

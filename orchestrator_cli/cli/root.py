@@ -13,8 +13,8 @@ from orchestrator_cli.cli.lazy_group import PROBLEM_KEY, LazyGroup
 from orchestrator_cli.cli.options.demand_options import demand_options
 from orchestrator_cli.cli.options.types import DURATION
 from orchestrator_cli.cli.options.variables import option_names_of
-from orchestrator_cli.cli.report.usage_text import CONFIG_FILE_KEY, HintedUsageError
 from orchestrator_cli.cli.settings import Settings
+from orchestrator_cli.cli.usage_errors.usage_text import CONFIG_FILE_KEY, HintedUsageError
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets
 from orchestrator_cli.core.s3.demands import BucketDemands

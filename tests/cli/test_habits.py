@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.cli.main import COMMANDS
-from orchestrator_cli.cli.report.habits import COMMAND_HABITS
+from orchestrator_cli.cli.usage_errors.command_habits import COMMAND_HABITS
 from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
 from tests.support.running import Processes

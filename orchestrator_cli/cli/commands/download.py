@@ -20,7 +20,7 @@ from orchestrator_cli.cli.options import (
     split_id,
 )
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
-from orchestrator_cli.cli.report.usage_text import HintedUsageError
+from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.transfer.download.downloader import DownloadResult

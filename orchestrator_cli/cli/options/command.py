@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
-from orchestrator_cli.cli.report.usage_text import HintedUsageError
+from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 from orchestrator_cli.core.base.errors import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _with_id(text: str, params: Sequence[click.Parameter]) -> str:
 
 def _refuse_fields(words: Sequence[str]) -> None:
     """Refuse `--json FIELDS` as gh has it. Raises UsageError."""
-    from orchestrator_cli.cli.report.option_habits import FIELD_HABITS
+    from orchestrator_cli.cli.usage_errors.option_habits import FIELD_HABITS
 
     for word, after in pairwise([*words, ""]):
         is_list = after in FIELD_HABITS or re.fullmatch(r"[A-Za-z_]+(,[A-Za-z_]+)+", after)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
-from orchestrator_cli.cli.report.usage_text import HintedUsageError
+from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 # What other programs call the newest.
 _NEWEST = {"head", "last", "latest", "newest", "@last", "@newest"}
@@ -123,7 +123,7 @@ def _line_with_id(arguments: tuple[str, ...]) -> str:
     """Return the line that was probably meant, as a hint; "" where none can be guessed."""
     import shlex
 
-    from orchestrator_cli.cli.report.line_instead import OF_ONE
+    from orchestrator_cli.cli.usage_errors.suggested_line import OF_ONE
 
     context = click.get_current_context(silent=True)
     if context is None:

@@ -111,7 +111,7 @@ class ResultType(click.Choice[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Parse a result; what other programs call it is named in the error."""
-        from orchestrator_cli.cli.report.option_habits import VALUE_HABITS
+        from orchestrator_cli.cli.usage_errors.option_habits import VALUE_HABITS
 
         if "," in str(value):
             self.fail(f"{value!r} is several; give the option for each", param, ctx)

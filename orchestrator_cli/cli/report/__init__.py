@@ -1,4 +1,4 @@
-"""Reports beside the data: errors and their exit codes, usage errors, the summary of a CI job.
+"""Reports beside the data: errors and their exit codes, and the summary of a CI job.
 
 It must not know any command.
 """

@@ -32,8 +32,8 @@ def report_usage(error: click.ClickException, arguments: list[str]) -> int:
             _print_error(line)
     else:
         # Long tables of what people type instead.
-        from orchestrator_cli.cli.report.usage_hint import usage_hint
-        from orchestrator_cli.cli.report.usage_text import describe_usage_error
+        from orchestrator_cli.cli.usage_errors.usage_hint import usage_hint
+        from orchestrator_cli.cli.usage_errors.usage_text import describe_usage_error
 
         _print_error(f"error: {describe_usage_error(error)}")
         _print_error(f"hint: {without_secrets(usage_hint(error, arguments))}")

@@ -27,7 +27,7 @@ from orchestrator_cli.cli.options.search_options import (
     SearchOptions,
     search_options,
 )
-from orchestrator_cli.cli.report.usage_text import HintedUsageError
+from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionFilter

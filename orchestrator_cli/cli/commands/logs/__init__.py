@@ -28,7 +28,7 @@ from orchestrator_cli.cli.options.search_options import (
     search_options,
 )
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
-from orchestrator_cli.cli.report.usage_text import HintedUsageError
+from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.source import LogSource

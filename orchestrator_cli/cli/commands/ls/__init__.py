@@ -26,7 +26,7 @@ from orchestrator_cli.cli.options import (
 from orchestrator_cli.cli.options.execution_id import split_path
 from orchestrator_cli.cli.options.filter_options import filter_options
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
-from orchestrator_cli.cli.report.usage_text import HintedUsageError
+from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output.execution_table import ExecutionTable

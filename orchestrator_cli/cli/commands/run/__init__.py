@@ -30,7 +30,7 @@ from orchestrator_cli.cli.options import (
 )
 from orchestrator_cli.cli.options.declaration_options import declaration_options
 from orchestrator_cli.cli.options.metrics_options import metrics_options
-from orchestrator_cli.cli.report.usage_text import HintedUsageError
+from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 from orchestrator_cli.core.executions.ids import is_selector
 
 # What `gh run` does by these, `run` takes for a program's name.
@@ -39,13 +39,13 @@ _OTHER_RUNS = {"cancel", "download", "list", "rerun", "view", "watch"}
 
 def _refuse_other_run(words: Sequence[str]) -> click.UsageError | None:
     """Refuse `run view ID` as gh has it; `run -- view` runs a program of that name."""
-    from orchestrator_cli.cli.report.line_instead import line_instead
+    from orchestrator_cli.cli.usage_errors.suggested_line import suggested_line
 
     if not words or words[0] not in _OTHER_RUNS:
         return None
     if not (words[0] == "list" or len(words) == 1 or any(map(is_selector, words[1:]))):
         return None
-    meant = shlex.join(["orchestrator", *(line_instead(words, ()) or ())])
+    meant = shlex.join(["orchestrator", *(suggested_line(words, ()) or ())])
     return HintedUsageError(
         f"`run` runs a program, and is not `gh run {words[0]}`.",
         f"try `{meant}`; `orchestrator run -- {words[0]}` runs a program of that name",

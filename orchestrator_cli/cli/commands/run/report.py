@@ -43,8 +43,8 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
             app.output.say(f"What is left is kept in {printable(directory)}; to resume cannot help")
         elif directory is not None:
             line = _command_line(app, "run", "--resume", str(directory))
-            mended = ", once that is put right" if outcome.exit_code in _NEEDS_A_PERSON else ""
-            _print_command(app, f"What is left is kept. To store it{mended}:", line)
+            first = ", once that is put right" if outcome.exit_code in _NEEDS_A_PERSON else ""
+            _print_command(app, f"What is left is kept. To store it{first}:", line)
         for path, source in outcome.displaced.items():
             line = _command_line(app, "upload", execution_id, "-", "--name", _other_name(path))
             text = f"To store {printable(path)} of it under another name:"

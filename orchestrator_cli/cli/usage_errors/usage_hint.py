@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from orchestrator_cli.cli.report.habits import SUBCOMMAND_ADVICE
-from orchestrator_cli.cli.report.line_instead import OF_ONE
-from orchestrator_cli.cli.report.mended_line import (
-    mend_options,
+from orchestrator_cli.cli.usage_errors.command_habits import SUBCOMMAND_ADVICE
+from orchestrator_cli.cli.usage_errors.option_habits import OPTION_ADVICE, VALUE_HABITS
+from orchestrator_cli.cli.usage_errors.rewritten_line import (
     options_of,
+    rewrite_options,
     takes_operands,
     try_line,
     without_operands,
 )
-from orchestrator_cli.cli.report.option_habits import OPTION_ADVICE, VALUE_HABITS
-from orchestrator_cli.cli.report.usage_text import HintedUsageError, nearest_subcommand
+from orchestrator_cli.cli.usage_errors.suggested_line import OF_ONE
+from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError, nearest_subcommand
 from orchestrator_cli.core.executions.ids import LATEST
 
 # As many as two lines of a terminal have room for.
@@ -57,18 +57,18 @@ def _for_option(typed: str, context: click.Context, arguments: Sequence[str]) ->
     moved = _moved_behind_command(context, arguments) if context.parent is None else None
     if moved is not None:
         return moved
-    mended = _mended(context, arguments)
-    if mended is not None:
-        return try_line(mended)
+    rewritten = _rewritten(context, arguments)
+    if rewritten is not None:
+        return try_line(rewritten)
     names = _names_of_options(context)
     return f"it has {names}; see `{context.command_path} --help`" if names else None
 
 
-def _mended(context: click.Context, arguments: Sequence[str]) -> list[str] | None:
+def _rewritten(context: click.Context, arguments: Sequence[str]) -> list[str] | None:
     """Return the line with known options; None where that changes nothing."""
     known = options_of(context.command, context.find_root().command)
-    mended = mend_options(arguments, known)
-    return mended if mended != list(arguments) else None
+    rewritten = rewrite_options(arguments, known)
+    return rewritten if rewritten != list(arguments) else None
 
 
 def _names_of_options(context: click.Context) -> str:
@@ -86,7 +86,7 @@ def _moved_behind_command(context: click.Context, arguments: Sequence[str]) -> s
         command = root.get_command(context, name)
         if command is not None:
             known = options_of(command, root)
-            before = mend_options(arguments[:number], known)
+            before = rewrite_options(arguments[:number], known)
             own = {text for param in command.params for text in param.opts}
             if own.isdisjoint(before):
                 return None
@@ -122,7 +122,7 @@ def _for_value(
     if option is None:
         return None
     if option.is_flag:
-        return try_line(_mended(context, arguments) or arguments)
+        return try_line(_rewritten(context, arguments) or arguments)
     return _with_metavar(option, context)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
-from orchestrator_cli.cli.report.option_habits import VALUE_HABITS, option_for
+from orchestrator_cli.cli.usage_errors.option_habits import VALUE_HABITS, option_for
 
 _COUNT = re.compile(r"-(\d+)")
 # Where these become --json, their value (`-o json`, `--jq .id`) has no place.
@@ -43,12 +43,12 @@ def nearest_option(typed: str, known: dict[str, click.Option]) -> str | None:
     return option_for(name, {*candidates}) or next(iter(near), None)
 
 
-def mend_options(words: Sequence[str], known: dict[str, click.Option]) -> list[str]:
+def rewrite_options(words: Sequence[str], known: dict[str, click.Option]) -> list[str]:
     """Return the words with each option that the command lacks replaced by what it is here."""
-    return list(_mended(list(words), known))
+    return list(_rewritten(list(words), known))
 
 
-def _mended(words: list[str], known: dict[str, click.Option]) -> Iterator[str]:
+def _rewritten(words: list[str], known: dict[str, click.Option]) -> Iterator[str]:
     given = list(words)
     while words:
         word = words.pop(0)

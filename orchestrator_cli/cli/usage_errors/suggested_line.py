@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 
 import click
 
-from orchestrator_cli.cli.report.habits import COMMAND_ADVICE, COMMAND_HABITS
-from orchestrator_cli.cli.report.mended_line import (
-    mend_options,
+from orchestrator_cli.cli.usage_errors.command_habits import COMMAND_ADVICE, COMMAND_HABITS
+from orchestrator_cli.cli.usage_errors.rewritten_line import (
     options_of,
+    rewrite_options,
     takes_operands,
     try_line,
     without_operands,
@@ -26,7 +26,7 @@ DELETES_NOTHING = (
 )
 
 
-def line_instead(words: Words, commands: Collection[str]) -> list[str] | None:
+def suggested_line(words: Words, commands: Collection[str]) -> list[str] | None:
     """Return the line to type, without the program's name; None where nothing is near.
 
     `words` begin with a command that this program does not have; it has `commands`.
@@ -216,7 +216,7 @@ def advise_command(
     advised = _advised(words, commands)
     if advised is not None:
         return "", COMMAND_ADVICE[advised]
-    line = line_instead(words, commands)
+    line = suggested_line(words, commands)
     if line is None:
         near = next(iter(difflib.get_close_matches(typed, commands, cutoff=0.75)), None)
         line = [near, *rest] if near else None
@@ -224,7 +224,7 @@ def advise_command(
         return "", f"the commands are {', '.join(commands)}"
     if line[0] == "lifecycle" and typed not in commands:
         return line[0], DELETES_NOTHING
-    return line[0], try_line(_mended(line, root, ctx))
+    return line[0], try_line(_rewritten(line, root, ctx))
 
 
 def _advised(words: Words, commands: Collection[str]) -> str | None:
@@ -236,11 +236,11 @@ def _advised(words: Words, commands: Collection[str]) -> str | None:
     return None
 
 
-def _mended(line: list[str], root: click.Group, ctx: click.Context) -> list[str]:
+def _rewritten(line: list[str], root: click.Group, ctx: click.Context) -> list[str]:
     """Return the line with options that its command has, and with operands if it takes any."""
     name, *rest = line
     command = root.get_command(ctx, name)
     if command is None or "|" in line:
         return line
-    mended = mend_options(rest, options_of(command, root))
-    return [name, *(mended if takes_operands(command) else without_operands(mended, command))]
+    rewritten = rewrite_options(rest, options_of(command, root))
+    return [name, *(rewritten if takes_operands(command) else without_operands(rewritten, command))]

@@ -45,8 +45,8 @@ def describe_usage_error(error: click.ClickException) -> str:
 
 
 def _has_advice(error: click.UsageError, typed: str) -> bool:
-    from orchestrator_cli.cli.report.habits import SUBCOMMAND_ADVICE
-    from orchestrator_cli.cli.report.option_habits import OPTION_ADVICE
+    from orchestrator_cli.cli.usage_errors.command_habits import SUBCOMMAND_ADVICE
+    from orchestrator_cli.cli.usage_errors.option_habits import OPTION_ADVICE
 
     place = (str(error.ctx.info_name if error.ctx is not None else None), typed)
     return place in OPTION_ADVICE or ("*", typed) in OPTION_ADVICE or place in SUBCOMMAND_ADVICE
@@ -54,7 +54,7 @@ def _has_advice(error: click.UsageError, typed: str) -> bool:
 
 def nearest_subcommand(error: click.NoSuchCommand) -> str | None:
     """Return the command of a group that was probably meant."""
-    from orchestrator_cli.cli.report.habits import SUBCOMMAND_HABITS
+    from orchestrator_cli.cli.usage_errors.command_habits import SUBCOMMAND_HABITS
 
     known = getattr(error.ctx.command, "commands", {}) if error.ctx else {}
     meant = SUBCOMMAND_HABITS.get(error.command_name)
@@ -64,7 +64,7 @@ def nearest_subcommand(error: click.NoSuchCommand) -> str | None:
 
 
 def _nearest_option(error: click.NoSuchOption) -> str | None:
-    from orchestrator_cli.cli.report.mended_line import nearest_option, options_of
+    from orchestrator_cli.cli.usage_errors.rewritten_line import nearest_option, options_of
 
     if error.ctx is None:
         return None

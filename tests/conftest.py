@@ -35,6 +35,7 @@ pytest_plugins = ("tests.support.service_models",)
 hypothesis.settings.register_profile("project", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("project")
 
+_NUMBERS = itertools.count()
 _FOREIGN_PREFIXES = ("AWS_", "ORCHESTRATOR_", "CLICOLOR", "LC_", "OTEL_", "PYTHON", "XDG_")
 _FOREIGN_VARIABLES = frozenset(
     "ALL_PROXY BOTO_CONFIG CI COLUMNS CURL_CA_BUNDLE FORCE_COLOR GITHUB_ACTIONS "
@@ -88,8 +89,12 @@ def _own_directories(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Give each test an empty home and an empty current directory."""
-    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+    # To number them, pytest would look through those of all tests before, twice a test.
+    own = tmp_path_factory.mktemp(f"own-{next(_NUMBERS)}", numbered=False)
+    for name in ("home", "cwd"):
+        (own / name).mkdir()
+    monkeypatch.setenv("HOME", str(own / "home"))
+    monkeypatch.chdir(own / "cwd")
 
 
 @pytest.fixture(scope="session")

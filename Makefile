@@ -36,7 +36,7 @@ BROWSER_LOCKED := $(VENV)/.browser
 
 PYTEST_ARGS ?=
 # Two for each core: a third of the time, tests wait for what they have broken.
-TEST_WORKERS ?= $(shell $(BIN)/python -c 'import os; print(3 * len(os.sched_getaffinity(0)))' 2>/dev/null || echo auto)
+TEST_WORKERS ?= $(shell $(BIN)/python -c 'import os; print(2 * len(os.sched_getaffinity(0)))' 2>/dev/null || echo auto)
 BENCH_ARGS ?=
 FIGURES ?=
 LOCK_ARGS ?=

@@ -30,10 +30,10 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload, selection_text
 from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type, plan_upload
-from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
+from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder, upload_on_record
 from orchestrator_cli.core.transfer.upload.session import DirectSession
 from orchestrator_cli.core.transfer.upload.stream import upload_stream
-from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary
+from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
 
 _RESULTS = ", ".join(Result)
 
@@ -91,21 +91,15 @@ class Execution:
         names = tuple(map(str, roots))
         begun = _begun(selection_text(include, exclude, include_hidden=include_hidden))
         recorder = UploadRecorder(session, lambda: session, names, begun)
-
-        def take(result: UploadResult) -> None:
-            recorder.add(result)
-            on_result(result)
-
         plan = plan_upload(self.id, roots, PathFilter(include, exclude, include_hidden))
-        with recorder.early_end_recorded(), TransferEngine(self._store) as engine:
-            uploader = Uploader(
-                engine, session.target, take, before_storing=recorder.before_storing
-            )
-            items = uploader.look_ahead(plan)
-            recorder.known_failures = session.known_failures(datetime.now(UTC))
-            summary = uploader.run(recorder.begin(items))
-        recorder.record(all_stored=not summary.failures)
-        return summary
+        return upload_on_record(
+            TransferEngine(self._store),
+            session.target,
+            recorder,
+            plan,
+            on_result,
+            lambda: session.known_failures(datetime.now(UTC)),
+        )
 
     def upload_stream(self, stream: BinaryStream, name: str) -> UploadResult:
         """Store a binary stream of any length, read to its end in bounded memory.

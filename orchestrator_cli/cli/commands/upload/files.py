@@ -64,27 +64,22 @@ def _upload(
     plan: Iterable[PlanItem],
     sizes: Callable[[], Iterator[int]],
 ) -> UploadSummary:
-    from orchestrator_cli.core.transfer.upload.uploader import Uploader
+    from orchestrator_cli.core.transfer.upload.recorder import upload_on_record
 
     def on_result(result: UploadResult) -> None:
         progress.add_file(result.size_bytes - result.sent_bytes)
         report_result(app, result, options.as_json)
-        recorder.add(result)
 
     with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
         progress.expect_later(sizes)
-        with (
-            recorder.early_end_recorded(),
-            app.transfers(session.connection, options.concurrency, progress.add_bytes) as transfers,
-        ):
-            uploader = Uploader(
-                transfers, session.target, on_result, before_storing=recorder.before_storing
-            )
-            items = uploader.look_ahead(plan)
-            recorder.known_failures = find_failures(app, session)
-            summary = uploader.run(recorder.begin(items))
-        recorder.record(all_stored=not summary.failures)
-    return summary
+        return upload_on_record(
+            app.transfers(session.connection, options.concurrency, progress.add_bytes),
+            session.target,
+            recorder,
+            plan,
+            on_result,
+            partial(find_failures, app, session),
+        )
 
 
 def _preview(

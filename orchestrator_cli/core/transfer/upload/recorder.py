@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from orchestrator_cli.core.base.cancellation import run_cancellable
 from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
 from orchestrator_cli.core.transfer.upload.plan import PlanItem
 from orchestrator_cli.core.transfer.upload.session import UploadSession
+from orchestrator_cli.core.transfer.upload.target import UploadTarget
+from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary
 
 # A user who interrupts does not wait for a storage that is away.
 _GOODBYE_SECONDS = 3.0
@@ -119,6 +123,33 @@ class UploadRecorder:
 
     def _is_below(self, path: str) -> bool:
         return any(path == name or path.startswith(name + "/") for name in self._names)
+
+
+def upload_on_record(
+    engine: AbstractContextManager[TransferEngine],
+    target: UploadTarget,
+    recorder: UploadRecorder,
+    plan: Iterable[PlanItem],
+    on_result: Callable[[UploadResult], object],
+    read_failures: Callable[[], set[str]],
+) -> UploadSummary:
+    """Upload everything; a failing file is a result, not an exception.
+
+    `read_failures` reads the paths that the record says could not be stored; the first large files
+    are looked up meanwhile. Raises errors that concern all files.
+    """
+
+    def take(result: UploadResult) -> None:
+        recorder.add(result)
+        on_result(result)
+
+    with recorder.early_end_recorded(), engine as running:
+        uploader = Uploader(running, target, take, before_storing=recorder.before_storing)
+        items = uploader.look_ahead(plan)
+        recorder.known_failures = read_failures()
+        summary = uploader.run(recorder.begin(items))
+    recorder.record(all_stored=not summary.failures)
+    return summary
 
 
 def _why(error: BaseException) -> str:

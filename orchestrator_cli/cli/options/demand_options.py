@@ -9,7 +9,7 @@ import click
 
 from orchestrator_cli.cli.options.common import F
 from orchestrator_cli.cli.options.types import LABEL
-from orchestrator_cli.core.s3.demands import STORAGE_CLASSES, BucketDemands
+from orchestrator_cli.core.s3.demands import WRITABLE_CLASSES, BucketDemands
 
 _OPTIONS = (
     click.option(
@@ -25,7 +25,7 @@ _OPTIONS = (
     ),
     click.option(
         "--storage-class",
-        type=click.Choice(STORAGE_CLASSES),
+        type=click.Choice(WRITABLE_CLASSES),
         help="The storage class of what is stored.",
     ),
     click.option(

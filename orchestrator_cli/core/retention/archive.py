@@ -21,11 +21,11 @@ from orchestrator_cli.core.executions.keys import (
     execution_prefix,
     parse_artifact_key,
 )
-from orchestrator_cli.core.retention.lifecycle.rule import ARCHIVE_CLASSES
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations.object_head import parse_http_date
 from orchestrator_cli.core.s3.operations.read import head_object
 from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.storage_classes import ARCHIVE_CLASSES
 from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 
 if TYPE_CHECKING:

@@ -13,18 +13,15 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster
 from orchestrator_cli.core.retention.prices import (
     ARCHIVE_INDEX_BYTES,
-    ARCHIVE_MINIMUM_DAYS,
     ARCHIVE_NAME_BYTES,
     DAYS_PER_MONTH,
     GIB,
     RegionPrices,
 )
+from orchestrator_cli.core.s3.storage_classes import ARCHIVE_CLASSES, STANDARD, storage_class_named
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 MONTHS = 12
-STANDARD = "STANDARD"
-# What small objects are counted as, by class.
-_LEAST_BILLED_BYTES = dict.fromkeys(("STANDARD_IA", "ONEZONE_IA", "GLACIER_IR"), 128 * 1024)
 _EXACT = Context(prec=60)
 _NANO = Decimal("1e-9")
 ZERO = Decimal(0)
@@ -105,7 +102,7 @@ class Usage:
         """Add one object, and what the rules will do with it."""
         origin, size = listed.storage_class, listed.size_bytes
         forecast = forecaster.forecast(listed)
-        archived = size + (ARCHIVE_INDEX_BYTES if origin in ARCHIVE_MINIMUM_DAYS else 0)
+        archived = size + (ARCHIVE_INDEX_BYTES if origin in ARCHIVE_CLASSES else 0)
         used = self.classes.setdefault(origin, ClassUsage())
         used.objects += 1
         used.size_bytes += size
@@ -144,7 +141,7 @@ class Usage:
 
 def billed_bytes(storage_class: str, size_bytes: int) -> int:
     """Return the bytes a class counts for one object, without the overhead of archives."""
-    return max(size_bytes, _LEAST_BILLED_BYTES.get(storage_class, 0))
+    return max(size_bytes, storage_class_named(storage_class).least_billed_bytes)
 
 
 def count_writes(etag: str) -> int:
@@ -254,10 +251,10 @@ def _stored_bytes(
 
 
 def _price_stored(stock: StoredBytesByClass, prices: RegionPrices, with_tiers: bool) -> Decimal:
-    named = sum(count for name, (count, _) in stock.items() if name in ARCHIVE_MINIMUM_DAYS)
+    named = sum(count for name, (count, _) in stock.items() if name in ARCHIVE_CLASSES)
     total = ZERO
     for name, (objects, size_bytes) in stock.items():
-        index = ARCHIVE_INDEX_BYTES * objects if name in ARCHIVE_MINIMUM_DAYS else 0
+        index = ARCHIVE_INDEX_BYTES * objects if name in ARCHIVE_CLASSES else 0
         total += (size_bytes + index) * per_byte(prices, name)
     total += named * ARCHIVE_NAME_BYTES * per_byte(prices, STANDARD)
     if with_tiers:
@@ -276,7 +273,7 @@ def _volume_discount(size_bytes: int, prices: RegionPrices) -> Decimal:
 
 
 def _overhead(prices: RegionPrices, name: str, objects: int) -> Decimal:
-    if name not in ARCHIVE_MINIMUM_DAYS:
+    if name not in ARCHIVE_CLASSES:
         return ZERO
     index = ARCHIVE_INDEX_BYTES * per_byte(prices, name)
     return objects * (index + ARCHIVE_NAME_BYTES * per_byte(prices, STANDARD))

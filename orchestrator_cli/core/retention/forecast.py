@@ -9,16 +9,10 @@ from datetime import datetime
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, LIVE_PREFIX
 from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
 from orchestrator_cli.core.retention.lifecycle.rule import ApiRule, conditions
-from orchestrator_cli.core.retention.prices import ARCHIVE_MINIMUM_DAYS
+from orchestrator_cli.core.s3.storage_classes import ARCHIVE_CLASSES, COLDNESS, storage_class_named
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 DAY_SECONDS = 86400
-# S3 moves objects down this list only.
-_COLDER = ("STANDARD_IA", "INTELLIGENT_TIERING", "ONEZONE_IA", "GLACIER_IR", "GLACIER")
-COLDNESS = {name: step for step, name in enumerate(("STANDARD", *_COLDER, "DEEP_ARCHIVE"))}
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
-MINIMUM_DAYS = {"STANDARD_IA": 30, "ONEZONE_IA": 30, "GLACIER_IR": 90, **ARCHIVE_MINIMUM_DAYS}
-_ARCHIVES = frozenset(ARCHIVE_MINIMUM_DAYS)
 _DEFAULT_MINIMUM_BYTES = 128 * 1024
 
 
@@ -49,7 +43,7 @@ class Retention:
     @property
     def archives(self) -> bool:
         """Whether anything goes to an archive class."""
-        return any(step.storage_class in _ARCHIVES for step in self.steps)
+        return any(step.storage_class in ARCHIVE_CLASSES for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +121,7 @@ class LifecycleForecaster:
             return ObjectForecast(moves, None, paid_days)
         end = max(min(ends), 0)
         kept = tuple(move for move in moves if move[0] < end)
-        paid_until = kept[-1][0] + MINIMUM_DAYS.get(kept[-1][1], 0) if kept else paid_days
+        paid_until = _paid_until(*kept[-1]) if kept else paid_days
         return ObjectForecast(kept, max(end, paid_until), paid_days)
 
     def _moves(
@@ -147,7 +141,7 @@ class LifecycleForecaster:
 
         No listing says when an object was moved: a rule tells it, else it was stored so.
         """
-        minimum = MINIMUM_DAYS.get(storage_class, 0)
+        minimum = storage_class_named(storage_class).minimum_days
         if not minimum:
             return 0
         days = min((step.days for step in steps if step.storage_class == storage_class), default=0)
@@ -157,6 +151,10 @@ class LifecycleForecaster:
     def _due(self, modified: int, days: int) -> int:
         """Return in how many days an age is reached; S3 counts to the midnight after, in UTC."""
         return -((self._now - _next_midnight(modified + days * DAY_SECONDS)) // DAY_SECONDS)
+
+
+def _paid_until(day: int, storage_class: str) -> int:
+    return day + storage_class_named(storage_class).minimum_days
 
 
 def _name(step: RuleAction) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.small_file import read_small_file
+from orchestrator_cli.core.s3.storage_classes import STANDARD
 
 AWS_PRICES_FILE = Path(__file__).with_name("prices.toml")
 REFERENCE_REGION = "us-east-1"
@@ -24,8 +25,6 @@ DAYS_PER_MONTH = 30
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
 ARCHIVE_INDEX_BYTES = 32 * 1024  # charged as the archive class
 ARCHIVE_NAME_BYTES = 8 * 1024  # charged as STANDARD
-ARCHIVE_MINIMUM_DAYS = {"DEEP_ARCHIVE": 180, "GLACIER": 90}
-
 
 _REGION_FIELDS = frozenset(
     ("storage_per_gib_month", "transition_per_1000", "retrieval", "put_per_1000", "standard_tiers")
@@ -103,7 +102,7 @@ def price_retrieval(
     """Return what it costs to restore `count` objects and to keep the copies for some days."""
     price = prices.retrieval[storage_class, tier]
     gib = size_bytes / GIB
-    copies = float(prices.storage_per_gib_month["STANDARD"]) * days / DAYS_PER_MONTH
+    copies = float(prices.storage_per_gib_month[STANDARD]) * days / DAYS_PER_MONTH
     return gib * (price.per_gib + copies) + count / 1000 * price.per_1000_requests
 
 
@@ -137,8 +136,8 @@ def _parse_region(table: dict[str, Any]) -> RegionPrices:
         raise ValueError(f"unknown: {', '.join(unknown)}")
     tiers = [(int(start), _price(price)) for start, price in table.get("standard_tiers", ())]
     storage = _prices(table["storage_per_gib_month"])
-    if "STANDARD" not in storage:
-        raise KeyError("storage_per_gib_month.STANDARD")
+    if STANDARD not in storage:
+        raise KeyError(f"storage_per_gib_month.{STANDARD}")
     return RegionPrices(
         storage_per_gib_month=storage,
         transition_per_1000=_prices(table.get("transition_per_1000", {})),

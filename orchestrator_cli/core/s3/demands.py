@@ -13,16 +13,10 @@ from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.storage_classes import ARCHIVE_CLASSES, STORAGE_CLASSES
 
-# Archives are left out: metadata.json is read by every command.
-STORAGE_CLASSES = (
-    "STANDARD",
-    "STANDARD_IA",
-    "ONEZONE_IA",
-    "INTELLIGENT_TIERING",
-    "GLACIER_IR",
-    "REDUCED_REDUNDANCY",
-)
+# metadata.json is read by every command.
+WRITABLE_CLASSES = tuple(name for name in STORAGE_CLASSES if name not in ARCHIVE_CLASSES)
 _MOST_TAGS = 10
 _OWNER = r"[0-9]{12}"
 _KEY = r"(?a:[\w:/.@+=-]{1,2048})"
@@ -51,7 +45,7 @@ class BucketDemands(NamedTuple):
         if self.expected_owner is not None and not re.fullmatch(_OWNER, self.expected_owner):
             owner = printable(self.expected_owner)
             raise UsageError(f"expected bucket owner: {owner!r} is not an account of 12 digits")
-        if self.storage_class is not None and self.storage_class not in STORAGE_CLASSES:
+        if self.storage_class is not None and self.storage_class not in WRITABLE_CLASSES:
             raise UsageError(
                 f"{printable(self.storage_class)!r} is not a storage class that can be written"
             )

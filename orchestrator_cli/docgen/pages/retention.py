@@ -28,7 +28,7 @@ def _values() -> dict[str, str]:
         "default_minimum": lifecycle.DEFAULT_MINIMUM,
         "index_kib": str(prices.ARCHIVE_INDEX_BYTES // 1024),
         "life": _life(policy),
-        "minimum_days": str(prices.ARCHIVE_MINIMUM_DAYS[lifecycle.ARCHIVE_CLASS]),
+        "minimum_days": str(lifecycle.ARCHIVE_MINIMUM_DAYS),
         "name_kib": str(prices.ARCHIVE_NAME_BYTES // 1024),
         "noncurrent_days": str(policy.noncurrent_days),
         "overhead_kib": str((prices.ARCHIVE_INDEX_BYTES + prices.ARCHIVE_NAME_BYTES) // 1024),

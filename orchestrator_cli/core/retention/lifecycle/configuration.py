@@ -26,7 +26,6 @@ from orchestrator_cli.core.retention.lifecycle.policy import (
     api_rule,
 )
 from orchestrator_cli.core.retention.lifecycle.rule import (
-    ARCHIVE_CLASSES,
     ApiRule,
     applies_to,
     conditions,
@@ -35,6 +34,7 @@ from orchestrator_cli.core.retention.lifecycle.rule import (
     normalize,
     without_size_filter,
 )
+from orchestrator_cli.core.s3.storage_classes import ARCHIVE_CLASSES
 
 MAX_RULES = 1000
 _PREFIXES = (DERIVED_PREFIX, EXECUTIONS_PREFIX, HISTORY_PREFIX, LIVE_PREFIX)

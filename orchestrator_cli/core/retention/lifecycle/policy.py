@@ -12,13 +12,14 @@ from orchestrator_cli.core.executions.keys import (
     LIVE_PREFIX,
 )
 from orchestrator_cli.core.retention.lifecycle.rule import ApiRule
+from orchestrator_cli.core.s3.storage_classes import DEEP_ARCHIVE, storage_class_named
 
 # A Deep Archive object carries 32 KiB of index and 8 KiB of name besides its own bytes, and
 # metadata.json, which must stay readable, never grows over 128 KiB.
 ARCHIVE_OVER_BYTES = 128 * 1024
-ARCHIVE_CLASS = "DEEP_ARCHIVE"
+ARCHIVE_CLASS = DEEP_ARCHIVE
 SHORTEST_ARCHIVE_DAYS, LONGEST_ARCHIVE_DAYS = 30, 90
-ARCHIVE_MINIMUM_DAYS = 180
+ARCHIVE_MINIMUM_DAYS = storage_class_named(ARCHIVE_CLASS).minimum_days
 # S3's own default. Our archive rule names its size itself, which takes precedence over this; this
 # only decides about rules of others that name no size.
 DEFAULT_MINIMUM = "all_storage_classes_128K"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from orchestrator_cli.core.base.text import printable
 
 ApiRule = dict[str, Any]
-# Objects of these classes have to be restored before they can be read.
-ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 def normalize(rule: ApiRule) -> str:
     """Return a text that is equal for equal rules, whichever form a server answers in."""
-    # Every log that is printed loads this file, for the names of the classes alone.
-    import json
-
     kept = {name: value for name, value in rule.items() if name not in ("Filter", "Prefix")}
     kept["Filter"] = sorted(conditions(rule))
     kept["Transitions"] = sorted(rule.get("Transitions", []), key=str)

@@ -20,7 +20,7 @@ from orchestrator_cli.cli.options import (
     split_id,
 )
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
-from orchestrator_cli.cli.output.markup import MARKUPS
+from orchestrator_cli.cli.output.comment_markup import MARKUPS
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.bucket.presign import UrlExpiry

@@ -21,7 +21,7 @@ from orchestrator_cli.core.base.text import printable
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from orchestrator_cli.cli.output.github import GithubStep
+    from orchestrator_cli.cli.output.github_step import GithubStep
 
 _FLUSHED_CHARACTERS = 8192
 RESULT_STYLES = {
@@ -237,7 +237,7 @@ class Output:
 def _github_step(environment: Mapping[str, str]) -> GithubStep | None:
     if environment.get("GITHUB_ACTIONS") != "true":
         return None
-    from orchestrator_cli.cli.output.github import GithubStep
+    from orchestrator_cli.cli.output.github_step import GithubStep
 
     return GithubStep.of(environment)
 

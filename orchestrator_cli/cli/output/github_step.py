@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator_cli.cli.output.markup import MARKDOWN
+from orchestrator_cli.cli.output.comment_markup import MARKDOWN
 
 # GitHub shows so many of a step, and no more.
 _MOST_ERRORS = 10

@@ -39,13 +39,18 @@ class GithubStep:
         self._warnings += 1
         return annotation("warning", text) if self._warnings <= _MOST_WARNINGS else text
 
+    def begin_group(self, title: str) -> str:
+        """Return the line from which on lines are folded under a title."""
+        return f"::group::{title}"
+
+    def end_group(self) -> str:
+        """Return the line that ends the group."""
+        return "::endgroup::"
+
     def add_table(
         self, titles: Sequence[str], rows: Sequence[Sequence[str]], url: str | None = None
     ) -> None:
-        """Add a table to the summary, where there is one. Raises OSError.
-
-        `url` is where the first cell of each row leads.
-        """
+        """Add a table to the summary, as far as GitHub shows it. Raises OSError."""
         if self.summary is None:
             return
         lines: list[Sequence[str]] = [titles, ["---"] * len(titles)]

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.cli.environment import terminal_columns
+from orchestrator_cli.cli.output.ci_step import find_ci_step
 from orchestrator_cli.cli.output.hyperlinks import knows_links
 from orchestrator_cli.cli.output.progress import LineProgress, Progress, live_progress, tell
 from orchestrator_cli.cli.output.units import human_time, rfc3339
@@ -20,8 +21,6 @@ from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-    from orchestrator_cli.cli.output.github_step import GithubStep
 
 _FLUSHED_CHARACTERS = 8192
 RESULT_STYLES = {
@@ -47,7 +46,7 @@ class Output:
         self.lost_output = False
         self._unflushed = 0
         self._held: list[str] | None = None
-        self.github = _github_step(environment)
+        self.ci_step = find_ci_step(environment)
         # What the lines are about that come now; its group begins with the first of them.
         self._group: str | None = None
         self._group_is_open = False
@@ -153,13 +152,13 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Say what the user must know; --quiet does not silence it."""
-        self._tell(self.github.warning(text) if self.github else f"warning: {text}")
+        self._tell(self.ci_step.warning(text) if self.ci_step else f"warning: {text}")
 
     def failure(self, text: str) -> None:
         """Say what failed; --quiet does not silence it."""
         if self._held is None:
             line = f"failed: {text}"
-            self._tell(self.github.error(line) if self.github else line)
+            self._tell(self.ci_step.error(line) if self.ci_step else line)
         else:
             self._held.append(text)
 
@@ -192,33 +191,33 @@ class Output:
 
     @contextmanager
     def _grouped(self, what: str) -> Iterator[None]:
-        """Fold the lines that come, where GitHub shows them; failures come after the group."""
-        self._group = what if self.github else None
+        """Fold the lines that come, in a step of CI; failures come after the group."""
+        self._group = what
         try:
             yield
         finally:
-            if self._group_is_open:
-                tell("::endgroup::")
+            if self.ci_step is not None and self._group_is_open:
+                tell(self.ci_step.end_group())
             self._group, self._group_is_open = None, False
 
     def _tell(self, text: str) -> None:
-        if self._group is not None and not self._group_is_open:
+        if self.ci_step is not None and self._group is not None and not self._group_is_open:
             self._group_is_open = True
-            tell(f"::group::{self._group}")
+            tell(self.ci_step.begin_group(self._group))
         tell(text)
 
     def summarize(
         self, titles: Sequence[str], rows: Sequence[Sequence[str]], url: str | None = None
     ) -> None:
-        """Add a table to the summary of GitHub's step; a failure is a warning only.
+        """Add a table to the summary of a step of CI; a failure is a warning only.
 
         `url` is where the first cell of each row leads.
         """
-        if self.github is None or not rows:
+        if self.ci_step is None or not rows:
             return
         cells = [[printable(cell) for cell in row] for row in rows]
         try:
-            self.github.add_table(titles, cells, url)
+            self.ci_step.add_table(titles, cells, url)
         except OSError as error:
             self.warn(f"cannot write the step's summary: {error.strerror}")
 
@@ -232,14 +231,6 @@ class Output:
         if self._environment.get("FORCE_COLOR"):
             return True
         return bool(stream.isatty()) and self._environment.get("TERM") != "dumb"
-
-
-def _github_step(environment: Mapping[str, str]) -> GithubStep | None:
-    if environment.get("GITHUB_ACTIONS") != "true":
-        return None
-    from orchestrator_cli.cli.output.github_step import GithubStep
-
-    return GithubStep.of(environment)
 
 
 def _styled(text: str, style: str) -> str:

@@ -56,8 +56,8 @@ def report_error(error: OrchestratorError, arguments: list[str], app: App) -> in
 
 
 def _say_error(app: App, text: str) -> None:
-    github = app.output.github
-    _print_error(github.error(text) if github else f"error: {text}")
+    step = app.output.ci_step
+    _print_error(step.error(text) if step else f"error: {text}")
 
 
 def _hint(error: OrchestratorError, resumes: bool) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator_cli.cli.output.hyperlinks import console_url
 from orchestrator_cli.cli.output.table import Column, Table
@@ -14,17 +15,25 @@ from orchestrator_cli.core.live.state import Liveness
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
-_COLUMNS = (
-    Column("EXECUTION", links=True),
-    Column("STARTED", rank=2),
-    Column("RESULT", rank=1),
-    Column("ARTIFACTS", rank=5),
-    Column("FILES", right=True, rank=6),
-    Column("SIZE", right=True, rank=7),
-    Column("SUITE", rank=3, cut=True, least=12),
-    Column("DURATION", right=True, rank=4),
-    Column("BENCH", rank=8, cut=True, least=8),
-    Column("LABELS", rank=9, cut=True, least=12),
+
+class _Row(NamedTuple):
+    item: ExecutionMetadata
+    started: str
+    result: str
+
+
+# Each column, and what it shows of a row.
+_COLUMNS: tuple[tuple[Column, Callable[[_Row], str]], ...] = (
+    (Column("EXECUTION", links=True), lambda row: row.item.execution_id),
+    (Column("STARTED", rank=2), lambda row: row.started),
+    (Column("RESULT", rank=1), lambda row: row.result),
+    (Column("ARTIFACTS", rank=5), lambda row: str(row.item.artifact_status)),
+    (Column("FILES", right=True, rank=6), lambda row: _files(row.item)),
+    (Column("SIZE", right=True, rank=7), lambda row: _size(row.item)),
+    (Column("SUITE", rank=3, cut=True, least=12), lambda row: _text(row.item.test_suite)),
+    (Column("DURATION", right=True, rank=4), lambda row: _duration(row.item)),
+    (Column("BENCH", rank=8, cut=True, least=8), lambda row: _text(row.item.bench_id)),
+    (Column("LABELS", rank=9, cut=True, least=12), lambda row: _labels(row.item)),
 )
 
 
@@ -35,7 +44,7 @@ class ExecutionTable(Table):
     """
 
     def __init__(self, output: Output, console_bucket: str | None = None) -> None:
-        super().__init__(output, _COLUMNS)
+        super().__init__(output, [column for column, _ in _COLUMNS])
         self._output = output
         self._console_bucket = console_bucket
 
@@ -47,27 +56,34 @@ class ExecutionTable(Table):
 
             link = console_url(self._console_bucket, execution_prefix(item.execution_id))
         result = result_word(item, judged)
-        self.row(*self._cells(item, result), result=result, link=link)
-
-    def _cells(self, item: ExecutionMetadata, result: str) -> tuple[str, ...]:
-        finished = item.result is not None
-        lasted = item.ended_at - item.started_at if item.ended_at and item.started_at else None
-        labels = ",".join(f"{key}={value}" for key, value in sorted(item.labels.items()))
-        return (
-            item.execution_id,
-            self._output.time(item.started_at),
-            result,
-            str(item.artifact_status),
-            f"{item.artifact_count:,}" if finished else "-",
-            human_size(item.artifact_bytes) if finished else "-",
-            printable(item.test_suite or "-"),
-            human_duration(lasted),
-            printable(item.bench_id or "-"),
-            printable(labels or "-"),
-        )
+        row = _Row(item, self._output.time(item.started_at), result)
+        self.row(*(cell(row) for _, cell in _COLUMNS), result=result, link=link)
 
 
 def result_word(item: ExecutionMetadata, judged: str | None) -> str:
     """Return the result of an execution, or that it is running, or that its writer is lost."""
     is_lost = judged == Liveness.LOST
     return str(item.result or (judged if is_lost else item.status))
+
+
+# Numbers of an execution that is not finished are those of nothing yet.
+def _files(item: ExecutionMetadata) -> str:
+    return f"{item.artifact_count:,}" if item.result is not None else "-"
+
+
+def _size(item: ExecutionMetadata) -> str:
+    return human_size(item.artifact_bytes) if item.result is not None else "-"
+
+
+def _duration(item: ExecutionMetadata) -> str:
+    return human_duration(
+        item.ended_at - item.started_at if item.ended_at and item.started_at else None
+    )
+
+
+def _labels(item: ExecutionMetadata) -> str:
+    return _text(",".join(f"{key}={value}" for key, value in sorted(item.labels.items())))
+
+
+def _text(text: str | None) -> str:
+    return printable(text or "-")

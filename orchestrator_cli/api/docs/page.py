@@ -10,9 +10,6 @@ from typing import Any
 
 from orchestrator_cli.api.docs.guide import GUIDE
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
-)
 _STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:62em;margin:2em auto;padding:0 1em}"
     "code,pre{background:#f3f3f3;padding:.1em .3em}pre{padding:1em;overflow:auto;font-size:85%}"

@@ -21,6 +21,7 @@ from orchestrator_cli.api.guard.exchange import (
     ResponseRecorder,
 )
 from orchestrator_cli.api.guard.request_checks import MAX_TARGET_BYTES, PROBE_PATHS, check_request
+from orchestrator_cli.api.guard.security_headers import EVERY_ANSWER
 from orchestrator_cli.api.guard.strangers import Strangers
 from orchestrator_cli.api.guard.token_file import TokenFile
 from orchestrator_cli.api.metrics import ServerMetrics
@@ -32,10 +33,6 @@ TOKEN = "orchestrator.token"
 TOKENS = "orchestrator.tokens"
 # And its method as it was asked: a HEAD is served as a GET.
 ASKED_METHOD = "orchestrator.method"
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
 
 
 @dataclass
@@ -63,7 +60,7 @@ class RequestGuardMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
-        answer = ResponseRecorder(send, _HEADERS, min(SEND_SECONDS, self.deadline_seconds))
+        answer = ResponseRecorder(send, EVERY_ANSWER, min(SEND_SECONDS, self.deadline_seconds))
         self.metrics.begin_request()
         refused, token = check_request(scope, self.tokens)
         inner = _inner_scope(scope, token, self.tokens)

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from orchestrator_cli.api.guard.middleware import TOKENS
+from orchestrator_cli.api.guard.security_headers import STORED_FILE_POLICY
 from orchestrator_cli.api.pages.links import check_files
 from orchestrator_cli.api.services import Services, services_of
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
@@ -23,10 +24,6 @@ from orchestrator_cli.core.s3.types import ObjectMetadata
 
 router = APIRouter(include_in_schema=False)
 _READ_BYTES = MIB
-_SHUT_OFF = (
-    "sandbox allow-scripts; default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
-    "base-uri 'none'; form-action 'none'"
-)
 
 
 @router.get("/a/{signed}/{path:path}")
@@ -39,7 +36,7 @@ async def get_file(request: Request, signed: str, path: str) -> Response:
     head, first = await services.workers.run_read(lambda: _open(services, execution_id, path))
     headers = {
         "Content-Length": str(head.size_bytes),
-        "Content-Security-Policy": _SHUT_OFF,
+        "Content-Security-Policy": STORED_FILE_POLICY,
         # Said, so that what is packed already is not packed again.
         "Content-Encoding": "identity",
         "Cache-Control": "private, max-age=21600, immutable",

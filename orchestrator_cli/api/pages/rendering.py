@@ -15,15 +15,12 @@ from starlette.responses import Response
 from orchestrator_cli import __version__
 from orchestrator_cli.api.guard.cookies import cookie_token
 from orchestrator_cli.api.guard.request_checks import request_headers
+from orchestrator_cli.api.guard.security_headers import PAGE_POLICY
 from orchestrator_cli.api.pages.assets import asset_version
 from orchestrator_cli.api.services import services_of
 from orchestrator_cli.core.base.quantities import format_duration, format_size
 from orchestrator_cli.core.base.text import printable
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 _CODE = Markup("<code>{}</code>")
 
 
@@ -44,7 +41,7 @@ def render_page(request: Request, template: str, status: int = 200, **values: An
         )
     )
     headers = {
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Content-Security-Policy": PAGE_POLICY,
         "Cache-Control": "no-store",
         "Cross-Origin-Opener-Policy": "same-origin",
     }

@@ -12,7 +12,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import PlainTextResponse, Response
 
-from orchestrator_cli.api.docs.page import CONTENT_SECURITY_POLICY, render_docs
+from orchestrator_cli.api.docs.page import render_docs
+from orchestrator_cli.api.guard.security_headers import DOCS_POLICY
 from orchestrator_cli.api.json import json_answer
 from orchestrator_cli.api.metrics import MEDIA_TYPE as METRICS_TYPE
 from orchestrator_cli.api.schemas import ERRORS
@@ -53,7 +54,7 @@ def add_documents(app: FastAPI, document: dict[str, Any]) -> None:
     """Add the OpenAPI document and the page made from it, each rendered once."""
     packed = _Packed(json.dumps(document).encode(), "application/json", {})
 
-    headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+    headers = {"Content-Security-Policy": DOCS_POLICY}
 
     @lru_cache(1)
     def page(today: date) -> bytes:

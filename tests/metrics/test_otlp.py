@@ -14,7 +14,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AGGREGATION_TEMPORALITY_DELTA,
 )
 
-from orchestrator_cli.core.metrics.registry import DURATION, METRICS, REASONS, SIZE, Kind
+from orchestrator_cli.core.base.errors import REASONS
+from orchestrator_cli.core.metrics.registry import DURATION, METRICS, SIZE, Kind
 from tests.conftest import NewUpload, RunCommand
 from tests.support.certificates import make_certificate
 from tests.support.engine import new_execution

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator_cli.core.metrics.registry import REASONS
+from orchestrator_cli.core.base.errors import REASONS
 from tests.conftest import NewUpload, RunCommand
 from tests.support.engine import new_execution
 from tests.support.proxy import Proxy

@@ -7,7 +7,8 @@ from typing import Any
 
 import promql_parser as promql
 
-from orchestrator_cli.core.metrics.registry import METRICS, REASONS, Kind, Metric
+from orchestrator_cli.core.base.errors import REASONS
+from orchestrator_cli.core.metrics.registry import METRICS, Kind, Metric
 from orchestrator_cli.core.s3.types import PutOutcome
 
 # What Prometheus itself adds to each series.

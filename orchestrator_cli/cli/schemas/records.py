@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator_cli.core.base.errors import EXIT_CODES
+
 # A code of the table in orchestrator(1); 0 where nothing failed.
-ExitCode = Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130]
+ExitCode = Annotated[int, Field(json_schema_extra={"enum": [*EXIT_CODES]})]
 
 
 class Record(BaseModel):

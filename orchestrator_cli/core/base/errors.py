@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-EXIT_CODES: dict[int, str] = {
-    0: "done, including “identical, already stored”",
-    1: "unexpected error, or an output that cannot be written",
-    2: "usage or configuration error",
-    3: "some files failed; the rest are stored and each failure is listed",
-    4: "no such execution, file or bucket",
-    5: "credentials missing or access denied",
-    6: "conflict: the key holds different content; nothing was changed",
-    7: "integrity: bytes do not match their checksum",
-    8: "archived: restore it first",
-    9: "storage unavailable after retries; the same command resumes",
-    130: "interrupted; the same command resumes",
-}
+from typing import NamedTuple
+
+
+class ExitCode(NamedTuple):
+    """An exit code. `reason` is the word for it in the labels of metrics."""
+
+    code: int
+    reason: str
+    meaning: str
+
+
+_EXIT_CODES = (
+    ExitCode(0, "", "done, including “identical, already stored”"),
+    ExitCode(1, "other", "unexpected error, or an output that cannot be written"),
+    ExitCode(2, "usage", "usage or configuration error"),
+    ExitCode(3, "partial", "some files failed; the rest are stored and each failure is listed"),
+    ExitCode(4, "not_found", "no such execution, file or bucket"),
+    ExitCode(5, "access", "credentials missing or access denied"),
+    ExitCode(6, "conflict", "conflict: the key holds different content; nothing was changed"),
+    ExitCode(7, "integrity", "integrity: bytes do not match their checksum"),
+    ExitCode(8, "archived", "archived: restore it first"),
+    ExitCode(9, "unavailable", "storage unavailable after retries; the same command resumes"),
+    ExitCode(130, "interrupted", "interrupted; the same command resumes"),
+)
+# What each means to whoever runs a command.
+EXIT_CODES = {one.code: one.meaning for one in _EXIT_CODES}
+# One word for each exit code of an error: a closed set, so that labels stay few.
+REASONS = {one.code: one.reason for one in _EXIT_CODES if one.reason}
 
 # Only commands that continue where they stopped may say so.
 RESUME_HINT = "run the same command again: it resumes"

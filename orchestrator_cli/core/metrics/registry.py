@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.errors import REASONS, OrchestratorError
 from orchestrator_cli.core.s3.types import UploadResult
 
 T = TypeVar("T")
@@ -78,20 +78,6 @@ LAST_PASS = Metric(
     (),
 )
 METRICS = (DURATION, SIZE, FAILURES, RETRIES, RESUMED, BACKLOG_FILES, LAST_PASS)
-
-# One word for each exit code of an error: a closed set, so that labels stay few.
-REASONS = {
-    1: "other",
-    2: "usage",
-    3: "partial",
-    4: "not_found",
-    5: "access",
-    6: "conflict",
-    7: "integrity",
-    8: "archived",
-    9: "unavailable",
-    130: "interrupted",
-}
 
 # Of one histogram, while no destination takes them.
 _MOST_OBSERVATIONS = 1_000_000

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from orchestrator_cli.api.metrics import SERVED
+from orchestrator_cli.core.base.errors import REASONS
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS
 from orchestrator_cli.core.metrics.pushgateway import JOB
-from orchestrator_cli.core.metrics.registry import METRICS, REASONS, Metric
+from orchestrator_cli.core.metrics.registry import METRICS, Metric
 from orchestrator_cli.docgen.manpages import METRICS_PAGE
 from orchestrator_cli.docgen.pages.template import render_page
 

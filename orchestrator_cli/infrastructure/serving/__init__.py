@@ -1,4 +1,4 @@
-"""Text that keeps `serve` running: a unit, a Deployment, and what stands before it with TLS.
+"""Text that keeps `serve` running: a Deployment, and what stands before it with TLS.
 
 It must not know the command line.
 """

@@ -64,7 +64,11 @@ def systemd(
     the mount of --root, and read credentials from /etc/orchestrator/environment where there are
     any. The first line of each says which file it is.
     """
-    from orchestrator_cli.infrastructure.runners.systemd import SyncUnit, UnitPart, render_systemd
+    from orchestrator_cli.infrastructure.systemd.sync_units import (
+        SyncUnit,
+        UnitPart,
+        render_systemd,
+    )
 
     if part == "timer" and timer is None:
         raise click.UsageError("--part timer needs --timer.")

@@ -67,7 +67,8 @@ def serve(
     and a Service for Kubernetes, with probes. Tokens are in a file, or in the Secret
     orchestrator-tokens; they are read again when they change.
     """
-    from orchestrator_cli.infrastructure.serving import kubernetes, nginx, systemd
+    from orchestrator_cli.infrastructure.serving import kubernetes, nginx
+    from orchestrator_cli.infrastructure.systemd.serve_unit import render_serve_unit
 
     if what == "nginx":
         if server_name is None:
@@ -79,5 +80,5 @@ def serve(
         spec = kubernetes.ServeSpec(name, namespace, image, role_arn)
         text = kubernetes.render_serve_kubernetes(bucket_target(app), spec)
     else:
-        text = systemd.render_serve_unit(bucket_target(app), user, program, port)
+        text = render_serve_unit(bucket_target(app), user, program, port)
     app.output.line(text, end="")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.infrastructure.systemd.sync_units import HARDENING
+from orchestrator_cli.infrastructure.systemd.hardening import HARDENING
 from orchestrator_cli.infrastructure.target import BucketTarget, validate
 
 TOKENS = "/etc/orchestrator/tokens"

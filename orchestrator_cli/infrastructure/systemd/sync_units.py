@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 
+from orchestrator_cli.infrastructure.systemd.hardening import HARDENING
 from orchestrator_cli.infrastructure.target import BucketTarget, validate
 
 
@@ -59,20 +60,6 @@ def render_systemd(target: BucketTarget, unit: SyncUnit, part: UnitPart = UnitPa
     return "\n".join(texts)
 
 
-# What no command of this tool needs.
-HARDENING = """\
-MemoryMax=1G
-NoNewPrivileges=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectSystem=full
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictSUIDSGID=yes
-LockPersonality=yes
-"""
 _WATCHING = """\
 Type=exec
 Restart=always

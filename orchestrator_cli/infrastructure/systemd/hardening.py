@@ -1,0 +1,17 @@
+"""The directives that every unit has: what no command of this tool needs is forbidden."""
+
+from __future__ import annotations
+
+HARDENING = """\
+MemoryMax=1G
+NoNewPrivileges=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectSystem=full
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictSUIDSGID=yes
+LockPersonality=yes
+"""

@@ -86,6 +86,7 @@ def test_what_writes_and_reads_executions_prints_what_is_specified(
     tmp_path: Path,
 ) -> None:
     tree = make_tree({"stdout.log": "one\ntwo ERROR\n", "a.txt": "a", "b.txt": "b"})
+    (tree / "leads-away").symlink_to(tmp_path)
     execution_id = put_execution(s3, bucket, make_id(), {"artifacts/custom/b.txt": b"other"})
     checked("new", "--suite", "x", "--label", "a=b")
     checked("upload", execution_id, str(tree / "a.txt"), "--dry-run")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, RootModel
 
-from orchestrator_cli.cli.schemas.records import Record
+from orchestrator_cli.cli.schemas.records import Record, one_of
+from orchestrator_cli.core.executions.doctor.checker import Verdict
+from orchestrator_cli.core.retention.lifecycle.configuration import Action
 
 
 class RuleChange(Record):
     """What is done with one lifecycle rule; `before` and `after` are as S3 has them."""
 
     rule_id: str | None
-    action: Literal["add", "change", "remove", "keep", "foreign", "no-size-filter"]
+    action: Annotated[str, one_of(Action)]
     before: dict[str, Any] | None
     after: dict[str, Any] | None
 
@@ -87,7 +89,7 @@ class Check(Record):
     """One thing that was tried."""
 
     name: str
-    verdict: Literal["ok", "degraded", "denied", "does-not-work", "info", "skipped"]
+    verdict: Annotated[str, one_of(Verdict)]
     detail: str
     actions: list[str] = Field(description="The IAM actions that were refused.")
 

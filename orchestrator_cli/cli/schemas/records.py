@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_cli.core.base.errors import EXIT_CODES
+from orchestrator_cli.core.efs.rules import SyncState
+from orchestrator_cli.core.executions.record.metadata import Result
+from orchestrator_cli.core.retention.restore import RestoreOutcome
+from orchestrator_cli.core.s3.types import PutOutcome
+from orchestrator_cli.core.transfer.download.verify import Finding
+
+
+def one_of(values: Iterable[str | int]) -> Any:
+    """Return what restricts a field to these values."""
+    return Field(json_schema_extra={"enum": [*values]})
+
 
 # A code of the table in orchestrator(1); 0 where nothing failed.
-ExitCode = Annotated[int, Field(json_schema_extra={"enum": [*EXIT_CODES]})]
+ExitCode = Annotated[int, one_of(EXIT_CODES)]
+# What became of a file that is sent or fetched.
+_FAILED, _SKIPPED = "failed", "skipped"
+_RESTORES = [outcome for outcome in RestoreOutcome if outcome is not RestoreOutcome.ARCHIVED]
 
 
 class Record(BaseModel):
@@ -45,7 +60,7 @@ class UploadedFile(Record):
     path: str | None = Field(description="Where it is stored, relative to the execution.")
     key: str | None
     size_bytes: int
-    outcome: Literal["created", "identical", "conflict", "failed", "skipped"] | None = Field(
+    outcome: Annotated[str, one_of([*PutOutcome, _FAILED, _SKIPPED])] | None = Field(
         description="Null in a dry run where the file would be sent."
     )
     resumed_bytes: int = Field(description="What an earlier try had sent.")
@@ -62,7 +77,7 @@ class DownloadedFile(Record):
     path: str
     destination: str = Field(description="The local path.")
     size_bytes: int
-    outcome: Literal["created", "identical", "conflict", "failed"]
+    outcome: Annotated[str, one_of([*PutOutcome, _FAILED])]
     resumed_bytes: int
     error: str | None
     exit_code: ExitCode
@@ -72,7 +87,7 @@ class VerifiedFile(Record):
     """What was found of a file."""
 
     path: str
-    finding: Literal["ok", "differs", "missing", "unlisted", "unreadable", "unverifiable"]
+    finding: Annotated[str, one_of(Finding)]
     detail: str = Field(description="The checksum, or what is wrong.")
     size_bytes: int
 
@@ -128,7 +143,7 @@ class RestoredFile(Record):
     path: str
     size_bytes: int
     storage_class: str
-    outcome: Literal["requested", "ongoing", "restored", "not-archived", "failed"]
+    outcome: Annotated[str, one_of(_RESTORES)]
     expires_at: datetime | None
     error: str | None
 
@@ -151,9 +166,7 @@ class SyncedFile(Record):
     path: str | None
     size_bytes: int
     sent_bytes: int
-    outcome: Literal[
-        "created", "identical", "conflict", "failed", "settling", "skipped", "deleted", "undeleted"
-    ]
+    outcome: Annotated[str, one_of(SyncState)]
     error: str | None
     exit_code: ExitCode
 
@@ -200,7 +213,7 @@ class SalvagedLog(Record):
     path: str
     size_bytes: int
     whole: bool = Field(description="Whether its writer had ended it.")
-    outcome: Literal["created", "identical", "conflict"] | None = Field(
+    outcome: Annotated[str, one_of(PutOutcome)] | None = Field(
         description="Null where it could not be stored."
     )
     error: str | None
@@ -210,7 +223,7 @@ class SalvagedExecution(Record):
     """An execution that is finished by what its live logs hold."""
 
     execution_id: str
-    result: Literal["pass", "fail", "error"]
+    result: Annotated[str, one_of(Result)]
     logs: list[SalvagedLog]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator_cli.core.efs.cleanup import remove_empty_dirs
+from orchestrator_cli.core.efs.cleanup.removal import remove_empty_dirs
 from orchestrator_cli.core.efs.tree import (
     BenchExecution,
     list_bench_executions,

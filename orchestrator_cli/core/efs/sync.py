@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.efs.cleaner import Cleaner
+from orchestrator_cli.core.efs.cleanup.cleaner import Cleaner
 from orchestrator_cli.core.efs.contract.record import read_record
 from orchestrator_cli.core.efs.planner import Decision, decide
 from orchestrator_cli.core.efs.promises import broken_promises

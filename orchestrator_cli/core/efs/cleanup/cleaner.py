@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.efs.cleanup import IsDue, Removal, remove_empty_dirs, remove_stored_file
+from orchestrator_cli.core.efs.cleanup.removal import (
+    IsDue,
+    Removal,
+    remove_empty_dirs,
+    remove_stored_file,
+)
 from orchestrator_cli.core.efs.planner import is_due
 from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState
 from orchestrator_cli.core.efs.sync_pass import SyncPass

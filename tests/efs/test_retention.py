@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator_cli.core.efs.planner import is_due
+from orchestrator_cli.core.efs.cleanup.due import is_due
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions, plan_execution
 from orchestrator_cli.core.efs.unchanged_cache import Remaining, UnchangedCache

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_cli.core.base.errors import EXIT_CODES
-from orchestrator_cli.core.efs.rules import SyncState
+from orchestrator_cli.core.efs.events import SyncState
 from orchestrator_cli.core.executions.record.metadata import Result
 from orchestrator_cli.core.retention.restore import RestoreOutcome
 from orchestrator_cli.core.s3.types import PutOutcome

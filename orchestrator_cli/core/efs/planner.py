@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from enum import Enum, auto
-from typing import TYPE_CHECKING, cast
 
-from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState, last_change
+from orchestrator_cli.core.efs.events import SyncEvent, SyncState
+from orchestrator_cli.core.efs.rules import SyncRules, last_change
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile, SkippedPath
-
-if TYPE_CHECKING:
-    from orchestrator_cli.core.files.tree import TreeFile
 
 
 class Decision(Enum):
@@ -63,22 +60,3 @@ def plan_sync(
             yield SyncEvent(item.source, SyncState.SETTLING, execution, item.path)
         elif decision is Decision.UPLOAD:
             yield item
-
-
-def is_due(item: PlannedFile, rules: SyncRules, now: datetime) -> bool:
-    """Return True for a file that is there and is to be deleted once S3 holds it."""
-    try:
-        return rules.is_due(item.stat(), now) and not _was_moved_lately(item, rules, now)
-    except OSError:
-        return False
-
-
-def _was_moved_lately(item: PlannedFile, rules: SyncRules, now: datetime) -> bool:
-    """Return True for a file whose directory was moved here and has not rested as long as it.
-
-    The file's own times know nothing of that. Raises OSError.
-    """
-    file = cast("TreeFile", item.file)
-    places = (file.tree.stat(file.parts[:depth]) for depth in range(1, len(file.parts)))
-    # What is put into a directory, or taken out, sets both times; to move it sets one.
-    return any(one.st_ctime > one.st_mtime and not rules.is_due(one, now) for one in places)

@@ -1,65 +1,12 @@
-"""The rules, events and totals of a sync."""
+"""The rules of a sync: how long files rest before they are read, and stay once stored."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from orchestrator_cli.core.base.errors import (
-    ConflictError,
-    OrchestratorError,
-    PartialFailureError,
-    UnavailableError,
-)
-from orchestrator_cli.core.efs.tree import BenchExecution
 from orchestrator_cli.core.executions.placement import log_storage_path
-from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.transfer.upload.local_file import SourceChangedError
-
-_SEE_TO_THAT = "see to that, then run the same command again"
-
-
-class SyncState(StrEnum):
-    """The state of a local file after one pass."""
-
-    CREATED = "created"
-    IDENTICAL = "identical"
-    CONFLICT = "conflict"
-    FAILED = "failed"
-    SETTLING = "settling"
-    SKIPPED = "skipped"
-    DELETED = "deleted"
-    NOT_DELETED = "not-deleted"
-
-    @classmethod
-    def of(cls, result: UploadResult) -> SyncState:
-        """Return the state after an upload; a file that changed meanwhile is settling."""
-        if isinstance(result.error, SourceChangedError):
-            return cls.SETTLING
-        if isinstance(result.error, ConflictError):
-            return cls.CONFLICT
-        if result.error is not None or result.outcome is None:
-            return cls.FAILED
-        return cls(result.outcome.value)
-
-
-@dataclass(frozen=True, slots=True)
-class SyncEvent:
-    """One file of a pass; what S3 held before and keeps its local copy makes none.
-
-    `path` is relative to the execution, None for what has no place in it.
-    """
-
-    source: str
-    state: SyncState
-    execution: BenchExecution | None = None
-    path: str | None = None
-    size_bytes: int = 0
-    sent_bytes: int = 0
-    detail: str | None = None
-    error: OrchestratorError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +30,6 @@ class SyncRules:
             return self.settle
         return max(self.settle, self.log_settle)
 
-    def is_due(self, status: os.stat_result, now: datetime) -> bool:
-        """Return True for a file that is to be deleted once S3 holds it."""
-        if self.retain is None:
-            return False
-        return now.timestamp() - last_change(status, now) > self.retain.total_seconds()
-
 
 def last_change(status: os.stat_result, now: datetime) -> float:
     """Return when a file was last written to or put where it is, in seconds since the epoch.
@@ -99,67 +40,3 @@ def last_change(status: os.stat_result, now: datetime) -> float:
     if status.st_mtime > now.timestamp():
         return status.st_ctime
     return max(status.st_mtime, status.st_ctime)
-
-
-@dataclass
-class SyncSummary:
-    """Totals of a pass, sizes in bytes. `stored` counts files that S3 held already.
-
-    `undeleted` counts stored files that were to be deleted and could not be.
-    """
-
-    executions: int = 0
-    created: int = 0
-    identical: int = 0
-    stored: int = 0
-    settling: int = 0
-    skipped: int = 0
-    deleted: int = 0
-    undeleted: int = 0
-    failed: int = 0
-    conflicts: int = 0
-    unavailable: int = 0
-    sent_bytes: int = 0
-    deleted_bytes: int = 0
-
-    def add(self, event: SyncEvent) -> None:
-        """Count one event."""
-        self.created += event.state is SyncState.CREATED
-        self.identical += event.state is SyncState.IDENTICAL
-        self.settling += event.state is SyncState.SETTLING
-        self.skipped += event.state is SyncState.SKIPPED
-        self.undeleted += event.state is SyncState.NOT_DELETED
-        self.failed += event.state is SyncState.FAILED
-        self.conflicts += event.state is SyncState.CONFLICT
-        self.unavailable += isinstance(event.error, UnavailableError)
-        self.sent_bytes += event.sent_bytes
-        if event.state is SyncState.DELETED:
-            self.deleted += 1
-            self.deleted_bytes += event.size_bytes
-
-    @property
-    def unfinished(self) -> int:
-        """The number of files that the next pass has to look at again."""
-        return self.settling + self.failed + self.conflicts + self.undeleted
-
-    def error(self) -> OrchestratorError | None:
-        """Return the failure of the whole pass, or None."""
-        failures = self.failed + self.conflicts
-        if not failures:
-            return self._not_deleted()
-        # It may be the record that failed, and no file.
-        line = f"{failures:,} failed; what is not stored stays where it is"
-        if self.unavailable == failures and not (self.created or self.identical or self.stored):
-            return UnavailableError(line, retryable=True)
-        if not self.failed:
-            return ConflictError(line, hint="stored files are immutable: rename the local ones")
-        return PartialFailureError(line, hint=_SEE_TO_THAT, retryable=True)
-
-    def _not_deleted(self) -> OrchestratorError | None:
-        if not self.undeleted:
-            return None
-        were = "file is stored and could not be deleted here"
-        if self.undeleted > 1:
-            were = "files are stored and could not be deleted here"
-        line = f"{self.undeleted:,} {were}"
-        return PartialFailureError(line, hint=_SEE_TO_THAT, retryable=True)

@@ -11,10 +11,11 @@ from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, Orc
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.cleanup.cleaner import Cleaner
 from orchestrator_cli.core.efs.contract.record import read_record
+from orchestrator_cli.core.efs.events import SyncEvent, SyncState, SyncSummary
 from orchestrator_cli.core.efs.planner import Decision, decide
 from orchestrator_cli.core.efs.promises import broken_promises
 from orchestrator_cli.core.efs.recorder import Recorder
-from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState, SyncSummary
+from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.efs.tree import (
     RECORD_NAME,

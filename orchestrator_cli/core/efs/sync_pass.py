@@ -7,7 +7,7 @@ from datetime import datetime
 
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.contract.record import BenchRecord
-from orchestrator_cli.core.efs.rules import SyncState
+from orchestrator_cli.core.efs.events import SyncState
 from orchestrator_cli.core.efs.tree import BenchExecution
 from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status

@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from orchestrator_cli.core.base.errors import ConflictError
+from orchestrator_cli.core.efs.events import SyncEvent, SyncState
 from orchestrator_cli.core.efs.planner import Decision, decide
-from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState
+from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.base.retry import growing_waits
-from orchestrator_cli.core.efs.rules import SyncSummary
+from orchestrator_cli.core.efs.events import SyncSummary
 
 # S3 that is down is asked less often, but never so seldom that a user would wait for it.
 _LONGEST_PAUSE_FACTOR = 8

@@ -12,7 +12,7 @@ from orchestrator_cli.cli.commands.sync_efs.report import SyncReporter
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output import Progress
     from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.efs.rules import SyncEvent, SyncSummary
+    from orchestrator_cli.core.efs.events import SyncEvent, SyncSummary
 
 
 class Passes:

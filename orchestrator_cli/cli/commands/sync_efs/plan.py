@@ -63,8 +63,8 @@ class SyncOptions(NamedTuple):
 
 def list_sizes(options: SyncOptions, now: datetime) -> Iterator[int]:
     """Yield the sizes of what a pass may store, as far as that is known without S3."""
+    from orchestrator_cli.core.efs.events import SyncEvent
     from orchestrator_cli.core.efs.planner import plan_sync
-    from orchestrator_cli.core.efs.rules import SyncEvent
     from orchestrator_cli.core.transfer.upload.plan import SkippedPath
 
     for found in options.list_executions():
@@ -77,8 +77,9 @@ def list_sizes(options: SyncOptions, now: datetime) -> Iterator[int]:
 def print_plan(app: App, options: SyncOptions) -> None:
     """Print what would be stored, and what would then be deleted."""
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.efs.planner import is_due, plan_sync
-    from orchestrator_cli.core.efs.rules import SyncEvent
+    from orchestrator_cli.core.efs.cleanup.due import is_due
+    from orchestrator_cli.core.efs.events import SyncEvent
+    from orchestrator_cli.core.efs.planner import plan_sync
     from orchestrator_cli.core.transfer.upload.plan import SkippedPath
 
     reporter, rules = SyncReporter(app, options.as_json), options.rules()

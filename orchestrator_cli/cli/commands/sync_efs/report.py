@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator_cli.cli.app import App
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.efs.rules import SyncEvent, SyncSummary
+    from orchestrator_cli.core.efs.events import SyncEvent, SyncSummary
 
 
 class SyncReporter:

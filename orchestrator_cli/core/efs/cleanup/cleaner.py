@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.efs.cleanup.due import has_been_kept, is_due
 from orchestrator_cli.core.efs.cleanup.removal import (
     IsDue,
     Removal,
     remove_empty_dirs,
     remove_stored_file,
 )
-from orchestrator_cli.core.efs.planner import is_due
-from orchestrator_cli.core.efs.rules import SyncEvent, SyncRules, SyncState
+from orchestrator_cli.core.efs.events import SyncEvent, SyncState
+from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
 from orchestrator_cli.core.executions.ids import execution_time
@@ -75,7 +76,7 @@ class Cleaner:
             self._emit(_not_removed(current.execution, str(current.execution.directory), error))
 
     def _is_due_at(self, now: datetime) -> IsDue:
-        return partial(self._rules.is_due, now=now)
+        return partial(has_been_kept, rules=self._rules, now=now)
 
     def _removals(self, current: SyncPass, now: datetime) -> Iterator[Future[SyncEvent | None]]:
         for item in plan_execution(current.execution):

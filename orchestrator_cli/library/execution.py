@@ -98,7 +98,7 @@ class Execution:
             recorder,
             plan,
             on_result,
-            lambda: session.known_failures(datetime.now(UTC)),
+            datetime.now(UTC),
         )
 
     def upload_stream(self, stream: BinaryStream, name: str) -> UploadResult:
@@ -112,7 +112,7 @@ class Execution:
         item = PlannedFile("-", path, key, 0, guess_content_type(path))
         session = DirectSession(self._store, self.id)
         recorder = UploadRecorder(session, lambda: session, (path,), _begun())
-        recorder.known_failures = session.known_failures(datetime.now(UTC))
+        recorder.read_failures(datetime.now(UTC))
         with recorder.early_end_recorded(), TransferEngine(self._store) as engine:
             recorder.begin([item])
             recorder.before_storing()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.upload.paths import with_missing_paths
 from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
-from orchestrator_cli.cli.commands.upload.session import UploadOptions, begin_upload, find_failures
+from orchestrator_cli.cli.commands.upload.session import UploadOptions, begin_upload, wait_since
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
@@ -78,7 +78,7 @@ def _upload(
             recorder,
             plan,
             on_result,
-            partial(find_failures, app, session),
+            wait_since(app, session),
         )
 
 
@@ -87,7 +87,7 @@ def _preview(
 ) -> UploadSummary:
     from orchestrator_cli.core.transfer.upload.preview import preview_upload
 
-    find_failures(app, session)
+    session.known_failures(wait_since(app, session))
     with (
         app.output.failures_at_the_end(),
         app.transfers(session.connection, options.concurrency) as transfers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -69,6 +70,6 @@ def begin_upload(app: App, selection: str = "") -> BegunUpload:
     return BegunUpload(os.urandom(8).hex(), app.now(), selection)
 
 
-def find_failures(app: App, session: UploadSession) -> set[str]:
-    """Return the paths that could not be stored before; an execution may be in the making."""
-    return session.known_failures(app.now() if is_preset_id(session.execution_id) else None)
+def wait_since(app: App, session: UploadSession) -> datetime | None:
+    """Return from when on to wait for an execution that may be in the making; None for no wait."""
+    return app.now() if is_preset_id(session.execution_id) else None

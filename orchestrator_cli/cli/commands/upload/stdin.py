@@ -10,7 +10,7 @@ import click
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
-from orchestrator_cli.cli.commands.upload.session import UploadOptions, begin_upload, find_failures
+from orchestrator_cli.cli.commands.upload.session import UploadOptions, begin_upload, wait_since
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
@@ -37,7 +37,7 @@ def store_stdin(
     if stdin is None:
         raise click.UsageError("Standard input is closed.")
     recorder = UploadRecorder(session, reopen, (item.path,), begin_upload(app))
-    recorder.known_failures = find_failures(app, session)
+    recorder.read_failures(wait_since(app, session))
     result = _upload(app, options, session, recorder, item, stdin)
     summary = UploadSummary()
     summary.add(result)
@@ -85,5 +85,5 @@ def _preview(app: App, options: UploadOptions, session: UploadSession, item: Pla
     """Show where standard input would go; whoever writes it must not lose it to a preview."""
     from orchestrator_cli.core.s3.types import UploadResult
 
-    find_failures(app, session)
+    session.known_failures(wait_since(app, session))
     show_destination(app, UploadResult("-", item.path, item.key, 0, None), options.as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 
 from orchestrator_cli.core.base.cancellation import run_cancellable
@@ -49,6 +49,10 @@ class UploadRecorder:
         self.known_failures: set[str] = set()
         self._failed: dict[str, str] = {}
         self._resolved: set[str] = set()
+
+    def read_failures(self, now: datetime | None) -> None:
+        """Read which paths could not be stored before, as `UploadSession.known_failures` does."""
+        self.known_failures = self._session.known_failures(now)
 
     def begin(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
         """Look at which files are about to be stored, and return the plan."""
@@ -126,27 +130,27 @@ class UploadRecorder:
 
 
 def upload_on_record(
-    engine: AbstractContextManager[TransferEngine],
+    engine: TransferEngine,
     target: UploadTarget,
     recorder: UploadRecorder,
     plan: Iterable[PlanItem],
     on_result: Callable[[UploadResult], object],
-    read_failures: Callable[[], set[str]],
+    now: datetime | None,
 ) -> UploadSummary:
     """Upload everything; a failing file is a result, not an exception.
 
-    `read_failures` reads the paths that the record says could not be stored; the first large files
-    are looked up meanwhile. Raises errors that concern all files.
+    With `now`, an execution whose id is only seconds old is waited for. While its record is read,
+    the first large files are looked up. Raises errors that concern all files.
     """
 
     def take(result: UploadResult) -> None:
         recorder.add(result)
         on_result(result)
 
-    with recorder.early_end_recorded(), engine as running:
-        uploader = Uploader(running, target, take, before_storing=recorder.before_storing)
+    with recorder.early_end_recorded(), engine:
+        uploader = Uploader(engine, target, take, before_storing=recorder.before_storing)
         items = uploader.look_ahead(plan)
-        recorder.known_failures = read_failures()
+        recorder.read_failures(now)
         summary = uploader.run(recorder.begin(items))
     recorder.record(all_stored=not summary.failures)
     return summary

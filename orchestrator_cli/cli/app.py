@@ -171,7 +171,7 @@ class App:
         if page:
             self.output.note(page)
 
-    def transfers(
+    def engine(
         self, connection: Connection, concurrency: int, on_bytes: Any = lambda size: None
     ) -> TransferEngine:
         """Build the threads and the memory budget of a transfer."""

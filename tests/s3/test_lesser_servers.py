@@ -73,16 +73,14 @@ def begin(s3: S3Client, bucket: str, key: str, pieces: list[bytes]) -> str:
 
 def upload_file(bucket: str, path: Path, store: ArtifactStore | None = None) -> PutOutcome:
     store = store or open_store(bucket)
-    with TransferEngine(store, 4) as transfers, local_file(path) as source:
-        return MultipartUploader(transfers, DirectTarget(store), source, KEY, "text/plain").run()[0]
+    with TransferEngine(store, 4) as engine, local_file(path) as source:
+        return MultipartUploader(engine, DirectTarget(store), source, KEY, "text/plain").run()[0]
 
 
 def upload_pipe(bucket: str, data: bytes, store: ArtifactStore | None = None) -> PutOutcome:
     store = store or open_store(bucket)
-    with TransferEngine(store, 4) as transfers:
-        return StreamUpload(transfers, DirectTarget(store), KEY, "text/plain").run(
-            io.BytesIO(data)
-        )[0]
+    with TransferEngine(store, 4) as engine:
+        return StreamUpload(engine, DirectTarget(store), KEY, "text/plain").run(io.BytesIO(data))[0]
 
 
 # --- whole flows -------------------------------------------------------------------------

@@ -57,10 +57,10 @@ def at_once(work: Callable[[int], Any], threads: int) -> list[Any]:
 def store_with_two_buffers(bucket: str, path: Path) -> tuple[TransferEngine, PutOutcome]:
     """Upload a file with room for two parts in memory."""
     store = open_store(bucket)
-    transfers = TransferEngine(store, 8, memory=MemoryLimiter(2 * PART))
-    with transfers, local_file(path) as source:
-        outcome, _ = MultipartUploader(transfers, DirectTarget(store), source, KEY, TEXT).run()
-    return transfers, outcome
+    engine = TransferEngine(store, 8, memory=MemoryLimiter(2 * PART))
+    with engine, local_file(path) as source:
+        outcome, _ = MultipartUploader(engine, DirectTarget(store), source, KEY, TEXT).run()
+    return engine, outcome
 
 
 def test_a_part_that_waits_for_its_answer_makes_room(
@@ -82,9 +82,9 @@ def test_a_part_that_waits_for_its_answer_makes_room(
             )
         finally:
             held.released.set()
-        transfers, outcome = storing.result()
+        engine, outcome = storing.result()
     assert outcome is PutOutcome.CREATED
-    assert len(transfers.buffers._free) <= 2
+    assert len(engine.buffers._free) <= 2
     assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
 
 
@@ -95,10 +95,10 @@ def test_a_part_that_is_sent_again_is_read_again(
     path = tmp_path / "a.bin"
     path.write_bytes(content(5 * PART))
     recorder.inject(faults.DropAnswer(), "UploadPart", times=5)
-    transfers, outcome = store_with_two_buffers(bucket, path)
+    engine, outcome = store_with_two_buffers(bucket, path)
     assert outcome is PutOutcome.CREATED
     assert recorder.count("UploadPart") == 10
-    assert len(transfers.buffers._free) <= 2
+    assert len(engine.buffers._free) <= 2
     assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
 
 
@@ -156,8 +156,8 @@ def test_many_writers_of_one_key(
         if size <= PART:
             return stores[number].put_if_absent(KEY, contents[number], TEXT)[0]
         target = DirectTarget(stores[number])
-        with TransferEngine(stores[number], 2) as transfers, local_file(paths[number]) as source:
-            return MultipartUploader(transfers, target, source, KEY, TEXT).run()[0]
+        with TransferEngine(stores[number], 2) as engine, local_file(paths[number]) as source:
+            return MultipartUploader(engine, target, source, KEY, TEXT).run()[0]
 
     outcomes = at_once(upload, count)
     stored = bucket_contents(s3, bucket)[KEY]
@@ -180,10 +180,10 @@ def test_streams_and_files_of_one_key(
 
     def upload(number: int) -> PutOutcome:
         target = DirectTarget(stores[number])
-        with TransferEngine(stores[number], 2) as transfers, local_file(path) as source:
+        with TransferEngine(stores[number], 2) as engine, local_file(path) as source:
             if number % 2:
-                return StreamUpload(transfers, target, KEY, TEXT).run(io.BytesIO(data))[0]
-            return MultipartUploader(transfers, target, source, KEY, TEXT).run()[0]
+                return StreamUpload(engine, target, KEY, TEXT).run(io.BytesIO(data))[0]
+            return MultipartUploader(engine, target, source, KEY, TEXT).run()[0]
 
     outcomes = at_once(upload, 4)
     assert set(outcomes) <= {PutOutcome.CREATED, PutOutcome.IDENTICAL}
@@ -196,16 +196,16 @@ def test_streams_and_files_of_one_key(
 def test_work_that_was_dropped_does_not_keep_others_waiting(bucket: str) -> None:
     """`concurrent.futures.wait` would wait forever for what was cancelled in the queue."""
     memory = MemoryLimiter(IN_FLIGHT_BYTES)
-    transfers = TransferEngine(open_store(bucket), 1, memory=memory)
+    engine = TransferEngine(open_store(bucket), 1, memory=memory)
     inside, leave = threading.Event(), threading.Event()
 
     def block(number: int, _: MemoryReservation) -> None:
         inside.set()
         leave.wait(30)
 
-    waiting = transfers.run_file(lambda: transfers.parts.map(range(3), lambda number: 1, block))
+    waiting = engine.run_file(lambda: engine.parts.map(range(3), lambda number: 1, block))
     inside.wait(30)
-    with pytest.raises(AccessError), transfers:
+    with pytest.raises(AccessError), engine:
         raise AccessError("another file failed")
     leave.set()
     with pytest.raises((CancelledError, InterruptedByUser)):
@@ -243,8 +243,8 @@ def test_a_store_serves_the_next_transfers_after_a_failure(bucket: str) -> None:
 
 def test_stopping_the_store_stops_its_transfers(bucket: str) -> None:
     store = open_store(bucket)
-    with TransferEngine(store, 2) as transfers:
-        waiting = transfers.parts.submit(1, lambda _: store.retry.wait(600))
+    with TransferEngine(store, 2) as engine:
+        waiting = engine.parts.submit(1, lambda _: store.retry.wait(600))
         store.retry.stop.set()
         with pytest.raises(InterruptedByUser):
             waiting.result(60)
@@ -253,7 +253,7 @@ def test_stopping_the_store_stops_its_transfers(bucket: str) -> None:
 
 
 def test_the_first_failure_is_raised_while_others_work(bucket: str) -> None:
-    transfers = TransferEngine(open_store(bucket), 4)
+    engine = TransferEngine(open_store(bucket), 4)
     leave = threading.Event()
 
     def work(number: int, _: MemoryReservation) -> None:
@@ -262,9 +262,9 @@ def test_the_first_failure_is_raised_while_others_work(bucket: str) -> None:
         leave.wait(30)
 
     try:
-        with transfers:
+        with engine:
             with pytest.raises(AccessError):
-                transfers.parts.map(range(4), lambda number: 1, work)
+                engine.parts.map(range(4), lambda number: 1, work)
             assert not leave.is_set()
             leave.set()
     finally:
@@ -278,10 +278,10 @@ def test_what_waits_behind_a_failure_is_dropped(bucket: str) -> None:
         done.append(number)
         raise AccessError("no")
 
-    with TransferEngine(open_store(bucket), 1) as transfers:
+    with TransferEngine(open_store(bucket), 1) as engine:
         with pytest.raises(AccessError):
-            transfers.parts.map(range(100), lambda number: 1, work)
-        assert transfers.parts.map(range(3), lambda number: 1, lambda number, _: number) == [
+            engine.parts.map(range(100), lambda number: 1, work)
+        assert engine.parts.map(range(3), lambda number: 1, lambda number, _: number) == [
             0,
             1,
             2,
@@ -299,8 +299,8 @@ def test_answers_come_in_order(bucket: str) -> None:
             turn[number - 1].set()
         return number
 
-    with TransferEngine(open_store(bucket), 4) as transfers:
-        assert transfers.parts.map(range(4), lambda number: 1, work) == [0, 1, 2, 3]
+    with TransferEngine(open_store(bucket), 4) as engine:
+        assert engine.parts.map(range(4), lambda number: 1, work) == [0, 1, 2, 3]
 
 
 def test_results_are_taken_as_soon_as_they_are_there(bucket: str) -> None:
@@ -315,9 +315,9 @@ def test_results_are_taken_as_soon_as_they_are_there(bucket: str) -> None:
                 future.set_exception(AccessError("no"))
             yield future
 
-    transfers = TransferEngine(open_store(bucket), 1)
-    with transfers, pytest.raises(AccessError):
-        list(transfers.parts.as_completed(futures()))
+    engine = TransferEngine(open_store(bucket), 1)
+    with engine, pytest.raises(AccessError):
+        list(engine.parts.as_completed(futures()))
     assert started == [0, 1, 2, 3]
 
 
@@ -381,8 +381,8 @@ def test_a_failure_gives_its_budget_back(
     recorder.inject(faults.access_denied(), "UploadPart", nth=2, times=None)
     memory = MemoryLimiter(IN_FLIGHT_BYTES)
     store = open_store(bucket)
-    with TransferEngine(store, concurrency, memory=memory) as transfers:
-        summary = Uploader(transfers, DirectTarget(store), lambda result: None).run(plan)
+    with TransferEngine(store, concurrency, memory=memory) as engine:
+        summary = Uploader(engine, DirectTarget(store), lambda result: None).run(plan)
     # The others are not stopped by it, and it gives back what it held.
     assert summary.failures
     assert all(isinstance(result.error, AccessError) for result in summary.failures)
@@ -406,9 +406,9 @@ def test_results_come_from_one_thread(recorder: Proxy, bucket: str, tmp_path: Pa
     ]
     seen: list[tuple[threading.Thread, UploadResult]] = []
     store = open_store(bucket)
-    with TransferEngine(store, 8) as transfers:
+    with TransferEngine(store, 8) as engine:
         summary = Uploader(
-            transfers,
+            engine,
             DirectTarget(store),
             lambda result: seen.append((threading.current_thread(), result)),
         ).run(plan)

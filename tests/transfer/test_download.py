@@ -78,10 +78,10 @@ def download(
     """Download the execution with the library; return the summary and the results by name."""
     store = open_store(bucket)
     results: list[DownloadResult] = []
-    with TransferEngine(store, 4) as transfers:
+    with TransferEngine(store, 4) as engine:
         files = select_files(store, EXECUTION_ID, [])
         place = DownloadDirectory(target)
-        summary = Downloader(transfers, store, place, results.append, overwrite).run(files)
+        summary = Downloader(engine, store, place, results.append, overwrite).run(files)
     return summary, {Path(result.path).name: result for result in results}
 
 

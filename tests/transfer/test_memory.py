@@ -183,16 +183,16 @@ def test_bytes_in_memory_are_bounded_by_the_budget(
     budget = RecordingBudget(2 * PART)
     store, key = open_store(bucket), key_of("big.bin")
     with (
-        TransferEngine(store, 16, memory=budget) as transfers,
+        TransferEngine(store, 16, memory=budget) as engine,
         Watched(path, budget) as source,
     ):
-        upload = MultipartUploader(transfers, DirectTarget(store), source, key, "text/plain")
+        upload = MultipartUploader(engine, DirectTarget(store), source, key, "text/plain")
         plan = plan_parts(8 * PART, f"fixed-{part_bytes}")
         upload.plan = {part.number: part for part in plan}
         upload.run()
     assert recorder.count("UploadPart") == 8 * PART // part_bytes
     assert budget.most == 2 * PART
     assert source.least_held >= PART
-    assert len(transfers.buffers._free) <= 2
+    assert len(engine.buffers._free) <= 2
     # All of it has been given back, once.
     assert budget._free == budget.total_bytes

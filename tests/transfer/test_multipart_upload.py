@@ -50,9 +50,9 @@ def opened(
 ) -> Iterator[tuple[MultipartUploader, ArtifactStore]]:
     """Open a large upload of the file; its threads are done at the end."""
     store = open_store(bucket)
-    with TransferEngine(store, concurrency) as transfers, local_file(path) as source:
+    with TransferEngine(store, concurrency) as engine, local_file(path) as source:
         target = DirectTarget(store)
-        yield MultipartUploader(transfers, target, source, KEY, "application/octet-stream"), store
+        yield MultipartUploader(engine, target, source, KEY, "application/octet-stream"), store
 
 
 def run(bucket: str, path: Path) -> tuple[PutOutcome, MultipartUploader]:

@@ -66,8 +66,8 @@ def run(
     bucket: str, stream: Dribble, pace: RateLimiter | None = None, concurrency: int = 4
 ) -> tuple[PutOutcome, StreamUpload]:
     store = open_store(bucket, pace=pace)
-    with TransferEngine(store, concurrency) as transfers:
-        upload = StreamUpload(transfers, DirectTarget(store), KEY, TEXT)
+    with TransferEngine(store, concurrency) as engine:
+        upload = StreamUpload(engine, DirectTarget(store), KEY, TEXT)
         return upload.run(stream)[0], upload
 
 
@@ -407,10 +407,10 @@ def test_a_refusal_is_told_although_an_earlier_part_stalls(recorder: Proxy, buck
     recorder.inject(faults.Stall(), "UploadPart", part_number=1, times=None)
     recorder.inject(faults.access_denied(), "UploadPart", part_number=4, times=None)
     store = open_store(bucket)
-    transfers = TransferEngine(store, 4)
+    engine = TransferEngine(store, 4)
     try:
-        with pytest.raises(AccessError), transfers:
-            StreamUpload(transfers, DirectTarget(store), KEY, TEXT).run(Dribble(DATA))
+        with pytest.raises(AccessError), engine:
+            StreamUpload(engine, DirectTarget(store), KEY, TEXT).run(Dribble(DATA))
     finally:
         recorder.close()  # which ends the stall
 
@@ -575,8 +575,8 @@ def test_a_part_that_was_never_hashed_is_no_conflict(s3: S3Client, bucket: str) 
     data = content(PART + 1)
     s3.put_object(Bucket=bucket, Key=KEY, Body=data)
     store = open_store(bucket)
-    with TransferEngine(store, 1) as transfers:
-        upload = StreamUpload(transfers, DirectTarget(store), KEY, TEXT)
+    with TransferEngine(store, 1) as engine:
+        upload = StreamUpload(engine, DirectTarget(store), KEY, TEXT)
         upload.size_bytes = len(data)
         lost = NotFoundError("the upload was ended", code="NoSuchUpload")
         with pytest.raises(UnavailableError, match="somebody else") as raised:

@@ -87,7 +87,7 @@ def download(
     with (
         app.output.failures_at_the_end(),
         app.output.progress("downloading") as progress,
-        app.transfers(source.objects, concurrency, progress.add_bytes) as transfers,
+        app.engine(source.objects, concurrency, progress.add_bytes) as engine,
     ):
 
         def on_result(result: DownloadResult) -> None:
@@ -99,7 +99,7 @@ def download(
         found = select_files(source.objects, execution_id, patterns)
         files = list_ahead(found, progress.expect, source.objects.retry.stop.child())
         summary = Downloader(
-            transfers, source.objects, place, on_result, overwrite, source.check_readable
+            engine, source.objects, place, on_result, overwrite, source.check_readable
         ).run(files)
     error = summary.error()
     if error is not None:

@@ -41,7 +41,7 @@ class EfsSync:
 
     def __init__(
         self,
-        transfers: TransferEngine,
+        engine: TransferEngine,
         store: ArtifactStore,
         rules: SyncRules,
         now: Callable[[], datetime],
@@ -57,10 +57,8 @@ class EfsSync:
         self._stopping = stopping
         self._unchanged = unchanged or UnchangedCache(rules)
         self._recorder = Recorder(store)
-        self._uploader = TreeUploader(
-            transfers, DirectTarget(store), rules, now, self._emit, stopping
-        )
-        self._cleaner = Cleaner(transfers, store, rules, self._emit, stopping)
+        self._uploader = TreeUploader(engine, DirectTarget(store), rules, now, self._emit, stopping)
+        self._cleaner = Cleaner(engine, store, rules, self._emit, stopping)
 
     def run(self, root: Path, bench_id: str | None = None, execution_id: str | None = None) -> None:
         """Sync all executions under a root, or those of one bench or id.

@@ -102,14 +102,14 @@ class Connections:
         policy = RetryPolicy(attempts=_LIVE_ATTEMPTS, patience_seconds=0, stop=store.retry.stop)
         return ArtifactStore(S3Session(store.clients.settings, policy))
 
-    def transfers(self, store: ArtifactStore) -> TransferEngine:
+    def engine(self, store: ArtifactStore) -> TransferEngine:
         """Return an engine for files, which counts them."""
-        engine = self.stream_transfers(store)
+        engine = self.stream_engine(store)
         if self._meter is not None:
             engine.observer = self._meter
         return engine
 
-    def stream_transfers(self, store: ArtifactStore) -> TransferEngine:
+    def stream_engine(self, store: ArtifactStore) -> TransferEngine:
         """Return an engine for a stream, which `count` counts once it is stored."""
         return TransferEngine(store, _CONCURRENCY, self.progress.advance)
 

@@ -137,9 +137,9 @@ class FinalUpload:
             self._results.add(result, spooled=spooled)
 
         store = self._connections.store()
-        with self._connections.transfers(store) as transfers:
+        with self._connections.engine(store) as engine:
             concerns_all = self._connections.progress.concerns_all_files
-            Uploader(transfers, DirectTarget(store), on_result, is_fatal=concerns_all).run(items)
+            Uploader(engine, DirectTarget(store), on_result, is_fatal=concerns_all).run(items)
 
     def _remaining_logs(self, names: Iterable[str]) -> Iterator[PlannedFile]:
         for name in names:

@@ -150,8 +150,8 @@ class LogFollower:
             return
         source = TailReader(item.file.open(), self._ended)
         try:
-            with self._connections.stream_transfers(store) as transfers:
-                result = upload_stream(transfers, DirectTarget(store), item, source, arrivals)
+            with self._connections.stream_engine(store) as engine:
+                result = upload_stream(engine, DirectTarget(store), item, source, arrivals)
         finally:
             source.close()
         # What failed is tried again, at last by `FinalUpload`, and is counted there.

@@ -40,9 +40,9 @@ class Passes:
                 progress.add_file(event.size_bytes - event.sent_bytes)
             self._reporter.event(event)
 
-        with app.transfers(self._store, options.concurrency, progress.add_bytes) as transfers:
+        with app.engine(self._store, options.concurrency, progress.add_bytes) as engine:
             sync = EfsSync(
-                transfers,
+                engine,
                 self._store,
                 options.rules(),
                 app.now,

@@ -73,7 +73,7 @@ def _upload(
     with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
         progress.expect_later(sizes)
         return upload_on_record(
-            app.transfers(session.connection, options.concurrency, progress.add_bytes),
+            app.engine(session.connection, options.concurrency, progress.add_bytes),
             session.target,
             recorder,
             plan,
@@ -90,7 +90,7 @@ def _preview(
     session.known_failures(wait_since(app, session))
     with (
         app.output.failures_at_the_end(),
-        app.transfers(session.connection, options.concurrency) as transfers,
+        app.engine(session.connection, options.concurrency) as engine,
     ):
         show = partial(show_destination, app, as_json=options.as_json)
-        return preview_upload(transfers, session.target, plan, show)
+        return preview_upload(engine, session.target, plan, show)

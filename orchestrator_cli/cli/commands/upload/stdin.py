@@ -71,12 +71,12 @@ def _upload(
     with (
         app.output.progress("uploading") as progress,
         recorder.early_end_recorded(),
-        app.transfers(session.connection, options.concurrency, progress.add_bytes) as transfers,
+        app.engine(session.connection, options.concurrency, progress.add_bytes) as engine,
         open_input(app, session, item.path, stdin, live=options.live) as stream,
     ):
         recorder.begin([item])
         recorder.before_storing()
-        result = upload_stream(transfers, session.target, item, stream)
+        result = upload_stream(engine, session.target, item, stream)
         progress.add_file()
     return result
 

@@ -114,7 +114,7 @@ class Connections:
         return TransferEngine(store, _CONCURRENCY, self.progress.advance)
 
     def count(self, result: UploadResult) -> None:
-        """Count a file that was stored by `stream_transfers`."""
+        """Count a file that was sent by a `stream_engine`."""
         if self._meter is not None:
             self._meter.uploaded(result, None)
 

@@ -137,13 +137,13 @@ class MultipartUploader:
         preparing.result()
         return self._session.complete(upload_id, parts, size_bytes, self._own_checksum)
 
-    def _send(self, upload_id: str, part: Part, lease: MemoryReservation) -> StoredPart:
+    def _send(self, upload_id: str, part: Part, reservation: MemoryReservation) -> StoredPart:
         with_md5 = not self.target.verifies_sha256
         if part.size_bytes > BASE_PART_BYTES:
             digests = self._digest(part, with_md5)
-            source = FilePartReader(self.source, part, lease)
+            source = FilePartReader(self.source, part, reservation)
             return self._session.send(upload_id, part, source, digests)
-        body = BufferedPart(self.source, part, lease, self.engine.buffers)
+        body = BufferedPart(self.source, part, reservation, self.engine.buffers)
         try:
             digests = self._checksums.add_data(part, body.view(), with_md5)
             return self._session.send(upload_id, part, body, digests)

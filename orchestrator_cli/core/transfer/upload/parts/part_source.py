@@ -15,9 +15,9 @@ class PartBody:
     other parts are sent meanwhile. Should it be sent again, it is read again.
     """
 
-    def __init__(self, part: Part, lease: MemoryReservation | None) -> None:
+    def __init__(self, part: Part, reservation: MemoryReservation | None) -> None:
         self._part = part
-        self._lease = lease
+        self._reservation = reservation
         self._position = 0
 
     @property
@@ -28,8 +28,8 @@ class PartBody:
     def rewind(self) -> None:
         """Go back to the first byte, to send the part or to send it again."""
         self._position = 0
-        if self._lease is not None:
-            self._lease.reacquire()
+        if self._reservation is not None:
+            self._reservation.reacquire()
 
     def read(self, size: int, /) -> bytes | memoryview:
         """Return the next bytes, at most `size` of them."""
@@ -44,8 +44,8 @@ class PartBody:
 
     def release(self) -> None:
         """Release the memory reservation."""
-        if self._lease is not None:
-            self._lease.release()
+        if self._reservation is not None:
+            self._reservation.release()
 
     def _read_at(self, position: int, size_bytes: int) -> bytes | memoryview:
         raise NotImplementedError
@@ -58,9 +58,9 @@ class FilePartReader(PartBody):
         self,
         source: RandomAccessReader,
         part: Part,
-        lease: MemoryReservation | None = None,
+        reservation: MemoryReservation | None = None,
     ) -> None:
-        super().__init__(part, lease)
+        super().__init__(part, reservation)
         self._source = source
 
     def _read_at(self, position: int, size_bytes: int) -> bytes:
@@ -74,10 +74,10 @@ class BufferedPart(PartBody):
         self,
         source: LocalFile,
         part: Part,
-        lease: MemoryReservation,
+        reservation: MemoryReservation,
         buffers: BufferPool,
     ) -> None:
-        super().__init__(part, lease)
+        super().__init__(part, reservation)
         self._source = source
         self._buffers = buffers
         self._buffer: bytearray | None = None

@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_QUICK_UNTIL_SECONDS = 60.0
-_BRISK_UNTIL_SECONDS = 600.0
+# Until how many seconds after the start, and the interval; the longer a log, the longer it is.
+_INTERVALS_SECONDS = ((60.0, 1.0), (600.0, 2.0), (float("inf"), 5.0))
 _JITTER = 0.2
 
 
@@ -26,9 +26,7 @@ class LiveSchedule:
         """Return what is waited on average so long after the start."""
         if self.fixed_seconds is not None:
             return self.fixed_seconds
-        if elapsed_seconds < _QUICK_UNTIL_SECONDS:
-            return 1.0
-        return 2.0 if elapsed_seconds < _BRISK_UNTIL_SECONDS else 5.0
+        return next(interval for until, interval in _INTERVALS_SECONDS if elapsed_seconds < until)
 
     def next_wait_seconds(self, elapsed_seconds: float) -> float:
         """Return what to wait now. What somebody has asked for is never shortened."""

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 
 from orchestrator_cli.api.guard.auth import Token
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UsageError
+from orchestrator_cli.core.gateway.limits import MAX_SENT_SEGMENT_BYTES
 from orchestrator_cli.core.gateway.live_messages import (
-    MAX_SEGMENT_BYTES,
     LiveSegment,
     PutSegmentResponse,
     PutStateRequest,
@@ -70,8 +70,8 @@ class LiveUploads:
         self, text: str, token: Token | None, log: str, segment: Segment, data: bytes
     ) -> PutSegmentResponse:
         """Store a segment unless one is there."""
-        if segment.size_bytes > MAX_SEGMENT_BYTES:
-            raise UsageError(f"a segment has at most {MAX_SEGMENT_BYTES:,} bytes")
+        if segment.size_bytes > MAX_SENT_SEGMENT_BYTES:
+            raise UsageError(f"a segment has at most {MAX_SENT_SEGMENT_BYTES:,} bytes")
         if sha256(data).hex() != segment.sha256:
             raise UsageError("the bytes that arrived do not match their sha256")
         stored = self._store(text, token).put_segment(log, segment, data)

@@ -14,16 +14,12 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config, Sockets
 
 from orchestrator_cli.api.guard.exchange import ConnectionEndedError
+from orchestrator_cli.api.guard.limits import MAX_HEADER_BYTES, UNACKNOWLEDGED_SECONDS
 from orchestrator_cli.api.guard.strangers import ListeningSocket, Strangers
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 
-# In which the head of a request has to come: the first one, and the next one on a kept connection.
-HEAD_SECONDS = 10.0
-# After which a client is given up that acknowledges nothing, or reads nothing.
-UNACKNOWLEDGED_SECONDS = 20
 DRAIN_SECONDS = 30
-MAX_HEADER_BYTES = 16 * 1024
 # How many connections are accepted before those that are there get their turn.
 _ACCEPTED_AT_ONCE = 32
 # Of one answer, the kernel keeps so much for a client that does not read; the rest waits here, and

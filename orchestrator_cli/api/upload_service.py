@@ -20,7 +20,7 @@ from orchestrator_cli.core.executions.record.repository import (
     record_upload_result,
 )
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark
-from orchestrator_cli.core.gateway import messages, record_messages
+from orchestrator_cli.core.gateway import limits, messages, record_messages
 from orchestrator_cli.core.gateway.server.multipart_authorizer import MultipartAuthorizer
 from orchestrator_cli.core.gateway.server.put_signer import PutSigner
 from orchestrator_cli.core.gateway.server.upload_authorizer import UploadAuthorizer
@@ -30,7 +30,6 @@ from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 
-_MAX_RECORDED_CHARACTERS = 4096
 # Whoever stores a log sends its index right behind it.
 _INDEXED_WITHIN = timedelta(days=1)
 
@@ -66,9 +65,9 @@ class UploadService:
             unfinished_uploads=metadata.unfinished_uploads,
             content_md5=not self.store.verified_by_server,
             base_part_bytes=BASE_PART_BYTES,
-            max_files=messages.MAX_FILES,
-            max_parts=messages.MAX_PART_OFFERS,
-            max_changes=record_messages.MAX_CHANGES,
+            max_files=limits.MAX_FILES,
+            max_parts=limits.MAX_PART_OFFERS,
+            max_changes=limits.MAX_CHANGES,
         )
 
     def check_files(
@@ -234,8 +233,8 @@ def _check_text(name: str, text: str) -> None:
 
 def _recorded(path: str) -> str:
     """Return the path of a failure. A file that cannot be stored may have any name, escaped."""
-    if not 1 <= len(path) <= _MAX_RECORDED_CHARACTERS:
-        raise UsageError(f"a path has 1 to {_MAX_RECORDED_CHARACTERS:,} characters")
+    if not 1 <= len(path) <= limits.MAX_FAILED_PATH_CHARACTERS:
+        raise UsageError(f"a path has 1 to {limits.MAX_FAILED_PATH_CHARACTERS:,} characters")
     if any(ord(character) < 0x20 for character in path):
         raise UsageError("a path has control characters")
     return path

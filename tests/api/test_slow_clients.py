@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from h11 import LocalProtocolError
 
-from orchestrator_cli.api.guard.strangers import MAX_REQUESTS, Strangers
+from orchestrator_cli.api.guard.limits import MAX_REQUESTS
+from orchestrator_cli.api.guard.strangers import Strangers
 from orchestrator_cli.api.server import report_defects
 from tests.support import faults
 from tests.support.benches import Tokens, make_bench

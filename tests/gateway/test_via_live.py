@@ -16,7 +16,7 @@ from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import live_log_prefix, live_prefix
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
 from orchestrator_cli.core.gateway.client.logs.live_store import GatewayLiveStore
-from orchestrator_cli.core.gateway.live_messages import MAX_SEGMENT_BYTES
+from orchestrator_cli.core.gateway.limits import MAX_SENT_SEGMENT_BYTES
 from tests.conftest import RunCommand
 from tests.live import writing
 from tests.live.writing import ID, OUT, stored_log, stored_state
@@ -75,13 +75,13 @@ def test_live_logs_are_whole_whatever_happens_on_the_way(
         gateway.inject(fault, key="live", times=None, probability=0.1)
     remote.run(80, line)
     gateway.heal()
-    remote.append(b"x" * (2 * MAX_SEGMENT_BYTES) + b"\nend")
+    remote.append(b"x" * (2 * MAX_SENT_SEGMENT_BYTES) + b"\nend")
     remote.writer.finish(60)
     assert remote.notes == []
     stored = stored_log(s3, bucket)
     assert stored.data.startswith(b"".join(map(line, range(80))))
     assert stored.data.endswith(b"x\nend")
-    assert (max(stored.sizes), stored.ended) == (MAX_SEGMENT_BYTES, True)
+    assert (max(stored.sizes), stored.ended) == (MAX_SENT_SEGMENT_BYTES, True)
     state = stored_state(s3, bucket)
     assert (state.ended, state.logs[OUT].line) == (True, 81)
 
@@ -153,7 +153,7 @@ def test_what_is_no_segment_is_refused(
         problem(put(bench, f"{execution}/live/{path}", body, **FIELDS | fields), status, kind)
 
     refuse("stdout.log/0", body=b"other")
-    refuse("stdout.log/0", 413, "too-large", body=b"x" * (MAX_SEGMENT_BYTES + 1))
+    refuse("stdout.log/0", 413, "too-large", body=b"x" * (MAX_SENT_SEGMENT_BYTES + 1))
     for path in ("stdout.log/-1", "stdout.log/1e3", "other.log/0", "artifacts/%2e%2e/x/0"):
         refuse(path)
     refuse("stdout.log/0", writer="x")

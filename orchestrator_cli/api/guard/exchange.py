@@ -9,16 +9,12 @@ from collections.abc import AsyncIterator
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-# An answer is handed to the server in pieces of this size, and each of them has to be taken in so
-# many seconds: a client that reads slowly gets everything, one that does not read is dropped.
-SEND_BYTES = 64 * 1024
-SEND_SECONDS = 10.0
-
-
-MAX_BODY_BYTES = 1024 * 1024
-# How much of a longer body is read and dropped, and how long that may take.
-DISCARD_BYTES = 16 * 1024 * 1024
-DISCARD_SECONDS = 5.0
+from orchestrator_cli.api.guard.limits import (
+    DISCARD_BYTES,
+    DISCARD_SECONDS,
+    MAX_BODY_BYTES,
+    SEND_BYTES,
+)
 
 
 class ClientStalledError(Exception):

@@ -14,13 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator_cli.api.guard.auth import Token
 from orchestrator_cli.api.guard.exchange import (
-    SEND_SECONDS,
     ClientStalledError,
     ConnectionEndedError,
     RequestReader,
     ResponseRecorder,
 )
-from orchestrator_cli.api.guard.request_checks import MAX_TARGET_BYTES, PROBE_PATHS, check_request
+from orchestrator_cli.api.guard.limits import MAX_TARGET_BYTES, SEND_SECONDS
+from orchestrator_cli.api.guard.request_checks import PROBE_PATHS, check_request
 from orchestrator_cli.api.guard.security_headers import EVERY_ANSWER
 from orchestrator_cli.api.guard.strangers import Strangers
 from orchestrator_cli.api.guard.token_file import TokenFile

@@ -9,7 +9,7 @@ from starlette.types import Scope
 
 from orchestrator_cli.api.guard.auth import UPLOADS, Token
 from orchestrator_cli.api.guard.cookies import cookie_token, is_loopback_host
-from orchestrator_cli.api.guard.exchange import MAX_BODY_BYTES
+from orchestrator_cli.api.guard.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_TARGET_BYTES
 from orchestrator_cli.api.guard.token_file import TokenFile
 from orchestrator_cli.api.problems import problem
 
@@ -17,8 +17,6 @@ from orchestrator_cli.api.problems import problem
 PROBE_PATHS = frozenset({"/healthz", "/readyz"})
 # They tell nothing of what is stored, and a browser that opens them has no token to send.
 DOCUMENT_PATHS = frozenset({"/docs", "/openapi.json"})
-MAX_TARGET_BYTES = 8192
-MAX_HEADER_BYTES = 16 * 1024
 # Pages for people. Whoever is not logged in sees how to log in; a file's own link holds its right.
 PAGES = "/ui/"
 _OPEN_PAGES = frozenset({"/ui", "/ui/login", "/ui/logout"})

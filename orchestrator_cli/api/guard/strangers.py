@@ -7,11 +7,8 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-# Where one more comes, one is closed.
-MAX_CONNECTIONS = 512
-# Where one more comes, it is refused. Most of their answers are ready, so that those under way wait
-# for a client to read.
-MAX_REQUESTS = 64
+from orchestrator_cli.api.guard.limits import MAX_CONNECTIONS, MAX_REQUESTS
+
 _BACKLOG = 512
 
 

@@ -194,10 +194,11 @@ def _serve(
 ) -> None:
     try:
         from orchestrator_cli.api.app import make_app
+        from orchestrator_cli.api.guard.limits import HEAD_SECONDS
         from orchestrator_cli.api.guard.middleware import RequestGuardMiddleware
         from orchestrator_cli.api.guard.strangers import Strangers
         from orchestrator_cli.api.metrics import ServerMetrics
-        from orchestrator_cli.api.server import HEAD_SECONDS, open_socket, serve_app
+        from orchestrator_cli.api.server import open_socket, serve_app
     except ImportError as error:
         raise UsageError(
             "serve needs FastAPI, hypercorn, Jinja2 and prometheus-client",

@@ -23,8 +23,6 @@ ERROR_KINDS: dict[type[OrchestratorError], str] = {
     ArchivedError: "archived",
     UnavailableError: "unavailable",
 }
-# What is recorded of the text of an error.
-MAX_ERROR_CHARACTERS = 1000
 PROBLEM_TYPE = "application/problem+json"
 PROBLEM_PREFIX = "urn:orchestrator:error:"
 

@@ -10,8 +10,6 @@ from orchestrator_cli.core.executions.keys import MAX_LIVE_OFFSET
 from orchestrator_cli.core.gateway.message_fields import Sha256
 from orchestrator_cli.core.s3.types import PutOutcome
 
-# What a request may carry.
-MAX_SEGMENT_BYTES = 1024 * 1024
 EXAMPLE_WRITER = "0f" * 16
 Count = Annotated[int, Field(ge=0, le=MAX_LIVE_OFFSET)]
 Writer = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=[EXAMPLE_WRITER])]

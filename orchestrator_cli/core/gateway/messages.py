@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from orchestrator_cli.core.executions.record.metadata import Status, UnfinishedUpload
+from orchestrator_cli.core.gateway.limits import MAX_CHANGES, MAX_FILES, MAX_PART_OFFERS
 from orchestrator_cli.core.gateway.message_fields import (
     EXAMPLE_ID,
     EXAMPLE_SHA256,
@@ -26,12 +27,9 @@ from orchestrator_cli.core.gateway.message_fields import (
     StrictRequest,
     UploadId,
 )
-from orchestrator_cli.core.gateway.record_messages import MAX_CHANGES, RecordedFailure
+from orchestrator_cli.core.gateway.record_messages import RecordedFailure
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, DOUBLING, MAX_PART_BYTES, MAX_PARTS
 from orchestrator_cli.core.s3.types import PutOutcome
-
-MAX_FILES = 200
-MAX_PART_OFFERS = 500
 
 
 class FileOffer(StrictRequest):

@@ -10,10 +10,8 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, Field
 
 from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS
-from orchestrator_cli.core.gateway.error_kinds import MAX_ERROR_CHARACTERS
+from orchestrator_cli.core.gateway.limits import MAX_CHANGES, MAX_ERROR_CHARACTERS
 from orchestrator_cli.core.gateway.message_fields import Path, StrictRequest
-
-MAX_CHANGES = 500
 
 
 class BegunUpload(StrictRequest):

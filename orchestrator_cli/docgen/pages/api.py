@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.api import server
-from orchestrator_cli.api.guard import exchange, request_checks
-from orchestrator_cli.core.gateway import messages, record_messages
+from orchestrator_cli.api.guard import limits as guard
+from orchestrator_cli.core.gateway import limits as gateway
 from orchestrator_cli.core.s3 import part_plan as parts
 from orchestrator_cli.docgen.manpages import API_PAGE
 from orchestrator_cli.docgen.pages.template import render_page
@@ -15,15 +14,15 @@ def render_api_page(version: str) -> str:
     values = {
         "base_part_bytes": f"{parts.BASE_PART_BYTES:,}",
         "doubling": f"`{parts.DOUBLING}`",
-        "max_body_bytes": f"{exchange.MAX_BODY_BYTES:,}",
-        "max_changes": f"{record_messages.MAX_CHANGES:,}",
-        "max_files": f"{messages.MAX_FILES:,}",
-        "max_header_bytes": f"{request_checks.MAX_HEADER_BYTES:,}",
-        "max_parts": f"{messages.MAX_PART_OFFERS:,}",
-        "max_target_bytes": f"{request_checks.MAX_TARGET_BYTES:,}",
+        "max_body_bytes": f"{guard.MAX_BODY_BYTES:,}",
+        "max_changes": f"{gateway.MAX_CHANGES:,}",
+        "max_files": f"{gateway.MAX_FILES:,}",
+        "max_header_bytes": f"{guard.MAX_HEADER_BYTES:,}",
+        "max_parts": f"{gateway.MAX_PART_OFFERS:,}",
+        "max_target_bytes": f"{guard.MAX_TARGET_BYTES:,}",
         "parts_per_size": f"{parts.PARTS_PER_SIZE:,}",
-        "request_seconds": f"{server.HEAD_SECONDS:g}",
-        "send_kib": str(exchange.SEND_BYTES // 1024),
-        "send_seconds": f"{exchange.SEND_SECONDS:g}",
+        "request_seconds": f"{guard.HEAD_SECONDS:g}",
+        "send_kib": str(guard.SEND_BYTES // 1024),
+        "send_seconds": f"{guard.SEND_SECONDS:g}",
     }
     return render_page(API_PAGE, "api.md", values, version)

@@ -15,6 +15,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable, without_secrets
 from orchestrator_cli.core.gateway.error_kinds import kind_of_error
+from orchestrator_cli.core.gateway.limits import MAX_UNFINISHED_UPLOADS
 from orchestrator_cli.core.gateway.messages import (
     FileDecision,
     FileError,
@@ -44,8 +45,6 @@ from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import ObjectMetadata, PutOutcome
 
 _LOOKS_AT_ONCE = 8
-# Of more unfinished uploads of one key the oldest are of no use.
-_MAX_UNFINISHED = 8
 
 
 @dataclass
@@ -138,7 +137,7 @@ class UploadAuthorizer:
             # Without the permission, or a server that lists, only resuming is lost.
             return []
         found = []
-        for one in itertools.islice(newest, _MAX_UNFINISHED):
+        for one in itertools.islice(newest, MAX_UNFINISHED_UPLOADS):
             try:
                 parts = uploads.list_parts(key, one.upload_id) if one.accepts_sha256 else {}
             except OrchestratorError as error:

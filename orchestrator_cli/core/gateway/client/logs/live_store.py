@@ -11,8 +11,8 @@ from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
+from orchestrator_cli.core.gateway.limits import MAX_SENT_SEGMENT_BYTES
 from orchestrator_cli.core.gateway.live_messages import (
-    MAX_SEGMENT_BYTES,
     LiveSegment,
     PutSegmentResponse,
     PutStateResponse,
@@ -25,7 +25,7 @@ from orchestrator_cli.core.live.state import LiveState, StoredState, parse_state
 class GatewayLiveStore:
     """The live logs of one execution of a server; see `LiveStore`."""
 
-    max_segment_bytes = MAX_SEGMENT_BYTES
+    max_segment_bytes = MAX_SENT_SEGMENT_BYTES
 
     def __init__(self, connection: GatewayConnection, execution_id: str) -> None:
         self._connection = connection

@@ -14,7 +14,7 @@ from orchestrator_cli.core.executions.record.upload_mark import UploadMark
 from orchestrator_cli.core.gateway import messages
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask, error_from_kind
-from orchestrator_cli.core.gateway.error_kinds import MAX_ERROR_CHARACTERS
+from orchestrator_cli.core.gateway.limits import MAX_ERROR_CHARACTERS
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.operations.multipart import StoredPart
 from orchestrator_cli.core.s3.operations.request import Operation

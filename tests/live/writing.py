@@ -14,8 +14,8 @@ from orchestrator_cli.core.executions.keys import (
     live_state_key,
     parse_live_segment_key,
 )
-from orchestrator_cli.core.live.growing_log import FileSource, GrowingLog
 from orchestrator_cli.core.live.schedule import LiveSchedule
+from orchestrator_cli.core.live.segmented_log import FileSource, GrowingLog
 from orchestrator_cli.core.live.state import LiveState, StoredState, parse_state
 from orchestrator_cli.core.live.store import LiveStore, S3LiveStore
 from orchestrator_cli.core.live.writer import LiveClock, LiveWriter

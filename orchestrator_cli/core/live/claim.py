@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.live.growing_log import GrowingLog
 from orchestrator_cli.core.live.segment import Segment
+from orchestrator_cli.core.live.segmented_log import GrowingLog
 from orchestrator_cli.core.live.state import SILENT_AFTER_SECONDS, LiveState, StoredState
 from orchestrator_cli.core.live.store import LiveStore
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import live_segment_key
-from orchestrator_cli.core.live.growing_log import LogSource
 from orchestrator_cli.core.live.reading.listing import list_segments_after
 from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES, Segment
+from orchestrator_cli.core.live.segmented_log import LogSource
 from orchestrator_cli.core.live.store import find_segment
 from orchestrator_cli.core.s3.checksum import sha256
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.live.claim import LiveClaim, LiveConflictError
-from orchestrator_cli.core.live.growing_log import GrowingLog
 from orchestrator_cli.core.live.schedule import LiveSchedule
 from orchestrator_cli.core.live.segment import Segment
+from orchestrator_cli.core.live.segmented_log import GrowingLog
 from orchestrator_cli.core.live.state import HEARTBEAT_SECONDS, LiveState
 from orchestrator_cli.core.live.store import LiveStore
 

@@ -14,8 +14,8 @@ from orchestrator_cli.runner.upload.connections import Connections, UploadProgre
 from orchestrator_cli.runner.upload.file_results import FileResults
 from orchestrator_cli.runner.upload.final_upload import FinalUpload
 from orchestrator_cli.runner.upload.followed_files import FollowedFiles
-from orchestrator_cli.runner.upload.live_follower import LiveFollower
-from orchestrator_cli.runner.upload.log_follower import LogFollower
+from orchestrator_cli.runner.upload.live_logs import LiveFollower
+from orchestrator_cli.runner.upload.log_streamer import LogFollower
 from orchestrator_cli.runner.upload.run_execution import RunExecution
 
 if TYPE_CHECKING:

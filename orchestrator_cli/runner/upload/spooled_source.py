@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from orchestrator_cli.core.live.growing_log import FileSource
+from orchestrator_cli.core.live.segmented_log import FileSource
 from orchestrator_cli.runner.spool_log import SpooledRun
 
 

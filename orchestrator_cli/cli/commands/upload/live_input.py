@@ -26,8 +26,8 @@ def open_input(
         yield cast("BinaryStream", stdin.buffer)
         return
     from orchestrator_cli.core.executions.keys import live_log_name
-    from orchestrator_cli.core.live.growing_log import GrowingLog
     from orchestrator_cli.core.live.schedule import LiveSchedule
+    from orchestrator_cli.core.live.segmented_log import GrowingLog
     from orchestrator_cli.core.live.state import LiveState
     from orchestrator_cli.core.live.stream import LiveStream, WaitingBytes
     from orchestrator_cli.core.live.writer import LiveWriter

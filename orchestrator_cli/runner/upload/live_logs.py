@@ -7,8 +7,8 @@ import threading
 
 from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.live.growing_log import GrowingLog
 from orchestrator_cli.core.live.schedule import LiveSchedule
+from orchestrator_cli.core.live.segmented_log import GrowingLog
 from orchestrator_cli.core.live.state import LiveState
 from orchestrator_cli.core.live.store import S3LiveStore
 from orchestrator_cli.core.live.writer import LiveWriter

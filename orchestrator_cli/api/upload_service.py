@@ -14,7 +14,7 @@ from orchestrator_cli.core.executions.keys import execution_prefix, parse_artifa
 from orchestrator_cli.core.executions.logs.finding import find_log, log_name
 from orchestrator_cli.core.executions.logs.index import TAIL_BYTES, parse_index
 from orchestrator_cli.core.executions.record.repository import (
-    Execution,
+    StoredRecord,
     read_execution,
     record_upload_begun,
     record_upload_result,
@@ -209,7 +209,7 @@ class UploadService:
         """
         return self._read(text, token).metadata.execution_id
 
-    def _read(self, text: str, token: Token | None) -> Execution:
+    def _read(self, text: str, token: Token | None) -> StoredRecord:
         execution = read_execution(self.store, parse_execution_id(text))
         if token is not None and token.bench_id not in (None, execution.metadata.bench_id):
             raise ForbiddenError

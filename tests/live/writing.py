@@ -15,7 +15,7 @@ from orchestrator_cli.core.executions.keys import (
     parse_live_segment_key,
 )
 from orchestrator_cli.core.live.schedule import LiveSchedule
-from orchestrator_cli.core.live.segmented_log import FileSource, GrowingLog
+from orchestrator_cli.core.live.segmented_log import FileSource, SegmentedLog
 from orchestrator_cli.core.live.state import LiveState, StoredState, parse_state
 from orchestrator_cli.core.live.store import LiveStore, S3LiveStore
 from orchestrator_cli.core.live.writer import LiveClock, LiveWriter
@@ -64,7 +64,7 @@ class Bench:
             for name in (OUT, ERR)
         ]
         logs = [
-            GrowingLog(name, FileSource(file))
+            SegmentedLog(name, FileSource(file))
             for name, file in zip((OUT, ERR), self.files, strict=True)
         ]
         state = LiveState(self.writer_id, "bench-7", 42)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.live.segment import Segment
-from orchestrator_cli.core.live.segmented_log import GrowingLog
+from orchestrator_cli.core.live.segmented_log import SegmentedLog
 from orchestrator_cli.core.live.state import SILENT_AFTER_SECONDS, LiveState, StoredState
 from orchestrator_cli.core.live.store import LiveStore
 
@@ -46,7 +46,7 @@ class LiveClaim:
 
     # --- the heartbeat -----------------------------------------------------------------------
 
-    def take(self, logs: Sequence[GrowingLog], interval_seconds: float) -> None:
+    def take(self, logs: Sequence[SegmentedLog], interval_seconds: float) -> None:
         """Write the first heartbeat. Raises LiveConflictError where another one is fresh."""
         found = self._store.read_state()
         if found is None:
@@ -70,11 +70,11 @@ class LiveClaim:
         self._took_over = True
         self._write(self._current(logs, interval_seconds), found.etag)
 
-    def renew(self, logs: Sequence[GrowingLog], interval_seconds: float) -> None:
+    def renew(self, logs: Sequence[SegmentedLog], interval_seconds: float) -> None:
         """Write a heartbeat. Raises LiveConflictError where another writer has taken over."""
         self._write(self._current(logs, interval_seconds), self._etag)
 
-    def _current(self, logs: Sequence[GrowingLog], interval_seconds: float) -> LiveState:
+    def _current(self, logs: Sequence[SegmentedLog], interval_seconds: float) -> LiveState:
         positions = {**self._state.logs, **{log.name: log.position for log in logs}}
         return replace(self._state, interval_seconds=interval_seconds, logs=positions)
 
@@ -106,11 +106,11 @@ class LiveClaim:
 
     # --- what others have stored -------------------------------------------------------------
 
-    def is_settled(self, log: GrowingLog) -> bool:
+    def is_settled(self, log: SegmentedLog) -> bool:
         """Return whether all that is stored of a log was compared with ours."""
         return log.name not in self._unsettled
 
-    def settle(self, log: GrowingLog) -> None:
+    def settle(self, log: SegmentedLog) -> None:
         """Compare the stored part of a log with ours, as far as we have it.
 
         Raises LiveConflictError where it is not the same.
@@ -124,12 +124,12 @@ class LiveClaim:
             if log.name in self._found:
                 return
 
-    def _find_next(self, log: GrowingLog) -> Segment | None:
+    def _find_next(self, log: SegmentedLog) -> Segment | None:
         if log.position.ended:
             return None
         return self._store.find_segment(log.name, log.position.offset)
 
-    def accept(self, log: GrowingLog, stored: Segment) -> None:
+    def accept(self, log: SegmentedLog, stored: Segment) -> None:
         """Go on after a segment that was stored before. Raises LiveConflictError."""
         if stored.writer != self.writer and not self._took_over:
             raise LiveConflictError(f"another writer has stored a segment of {log.name}")

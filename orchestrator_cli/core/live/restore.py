@@ -10,7 +10,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import live_segment_key
 from orchestrator_cli.core.live.reading.listing import list_segments_after
 from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES, Segment
-from orchestrator_cli.core.live.segmented_log import LogSource
+from orchestrator_cli.core.live.segmented_log import GrowingBytes
 from orchestrator_cli.core.live.store import find_segment
 from orchestrator_cli.core.s3.checksum import sha256
 
@@ -32,7 +32,7 @@ def _find_segments(store: ArtifactStore, execution_id: str, log: str) -> Iterato
 
 
 def missing_tail(
-    store: ArtifactStore, execution_id: str, log: str, local: LogSource
+    store: ArtifactStore, execution_id: str, log: str, local: GrowingBytes
 ) -> Iterator[bytes]:
     """Yield the bytes of a live log beyond the end of a local copy.
 

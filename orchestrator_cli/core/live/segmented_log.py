@@ -12,7 +12,7 @@ from orchestrator_cli.core.live.state import LogPosition
 from orchestrator_cli.core.s3.checksum import sha256
 
 
-class LogSource(Protocol):
+class GrowingBytes(Protocol):
     """The bytes of a log that somebody else is writing."""
 
     @property
@@ -56,10 +56,10 @@ class FileSource:
         """Forget nothing: it takes no memory."""
 
 
-class GrowingLog:
+class SegmentedLog:
     """A log on its way to S3. It is looked at once an interval; times are ms since 1970."""
 
-    def __init__(self, name: str, source: LogSource) -> None:
+    def __init__(self, name: str, source: GrowingBytes) -> None:
         self.name = name
         self.position = LogPosition()
         self._source = source

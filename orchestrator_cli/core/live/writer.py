@@ -12,7 +12,7 @@ from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.live.claim import LiveClaim, LiveConflictError
 from orchestrator_cli.core.live.schedule import LiveSchedule
 from orchestrator_cli.core.live.segment import Segment
-from orchestrator_cli.core.live.segmented_log import GrowingLog
+from orchestrator_cli.core.live.segmented_log import SegmentedLog
 from orchestrator_cli.core.live.state import HEARTBEAT_SECONDS, LiveState
 from orchestrator_cli.core.live.store import LiveStore
 
@@ -40,7 +40,7 @@ class LiveWriter:
         self,
         store: LiveStore,
         state: LiveState,
-        logs: Sequence[GrowingLog],
+        logs: Sequence[SegmentedLog],
         schedule: LiveSchedule,
         note: Callable[[str], None],
         clock: LiveClock | None = None,
@@ -142,23 +142,23 @@ class LiveWriter:
             self._end(log)
         self._beat()
 
-    def _end(self, log: GrowingLog) -> None:
+    def _end(self, log: SegmentedLog) -> None:
         while not log.position.ended:
             if log.is_shorter_than_stored() or not self._claim.is_settled(log):
                 raise LiveConflictError(f"{log.name} is shorter than what is stored of it")
             self._put(log, log.end_marker(self._claim.writer), b"")
 
-    def _look(self, log: GrowingLog) -> None:
+    def _look(self, log: SegmentedLog) -> None:
         log.look(self._clock.wall_ms())
         self._claim.settle(log)
 
-    def _next_segment(self, log: GrowingLog, *, final: bool) -> tuple[Segment, bytes] | None:
+    def _next_segment(self, log: SegmentedLog, *, final: bool) -> tuple[Segment, bytes] | None:
         if log.position.ended or not self._claim.is_settled(log):
             return None
         most_bytes = self._store.max_segment_bytes
         return log.next_segment(self._claim.writer, most_bytes, final=final)
 
-    def _put(self, log: GrowingLog, segment: Segment, data: bytes) -> None:
+    def _put(self, log: SegmentedLog, segment: Segment, data: bytes) -> None:
         stored = self._store.put_segment(log.name, segment, data)
         if stored == segment:
             log.advance(segment, data)

@@ -51,7 +51,7 @@ class ClassUsage:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ClassChange:
     """Objects of class `origin` that, within a month from now, move on from a class.
 
     `target` None: they are deleted. Month 1 is the next 30 days; after the twelfth it is 13.
@@ -72,7 +72,7 @@ class Usage:
 
     executions: int = 0
     classes: dict[str, ClassUsage] = field(default_factory=dict)
-    changes: dict[Change, tuple[int, int, int]] = field(default_factory=dict)
+    changes: dict[ClassChange, tuple[int, int, int]] = field(default_factory=dict)
     unfinished_uploads: int = 0
     unfinished_parts: int = 0
     unfinished_bytes: int = 0
@@ -112,10 +112,10 @@ class Usage:
         source = origin
         for day, target in forecast.moves:
             numbers = (1, billed_bytes(source, size), billed_bytes(target, size))
-            self._change(Change(origin, _month(day), source, target), *numbers)
+            self._change(ClassChange(origin, _month(day), source, target), *numbers)
             source = target
         if forecast.billed_end_day is not None:
-            end = Change(origin, _month(forecast.billed_end_day), source, None)
+            end = ClassChange(origin, _month(forecast.billed_end_day), source, None)
             self._change(end, 1, billed_bytes(source, size), 0)
 
     def split_by_storage_class(self) -> Iterator[tuple[str | None, Usage]]:
@@ -134,7 +134,7 @@ class Usage:
                 ),
             )
 
-    def _change(self, change: Change, objects: int, before: int, after: int) -> None:
+    def _change(self, change: ClassChange, objects: int, before: int, after: int) -> None:
         had = self.changes.get(change, (0, 0, 0))
         self.changes[change] = (had[0] + objects, had[1] + before, had[2] + after)
 
@@ -232,7 +232,7 @@ def _price_archived(
 
 
 def _stored_bytes(
-    usage: Usage, changes: dict[Change, tuple[int, int, int]], unfinished: int
+    usage: Usage, changes: dict[ClassChange, tuple[int, int, int]], unfinished: int
 ) -> StoredBytesByClass:
     """Return objects and billed bytes by class once these changes are made."""
     stock = {name: (used.objects, used.billed_bytes) for name, used in usage.classes.items()}

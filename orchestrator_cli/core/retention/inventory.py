@@ -54,7 +54,7 @@ class InventoryFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class InventoryManifest:
     """What an inventory is of, when it was begun, and where its lists are."""
 
     source_bucket: str
@@ -139,7 +139,7 @@ class LocalInventory:
             ) from error
 
 
-def parse_manifest(content: bytes) -> Manifest:
+def parse_manifest(content: bytes) -> InventoryManifest:
     """Read manifest.json. Raises UsageError where a column is missing that costs depend on."""
     try:
         record = parse_json(content)
@@ -166,10 +166,12 @@ def parse_manifest(content: bytes) -> Manifest:
             f"the inventory has no {', '.join(missing)}",
             hint="add these optional fields to the inventory's configuration",
         )
-    return Manifest(bucket, created_at, file_format, columns, files)
+    return InventoryManifest(bucket, created_at, file_format, columns, files)
 
 
-def read_inventory(place: InventoryLocation, manifest: Manifest) -> Iterator[InventoryObject]:
+def read_inventory(
+    place: InventoryLocation, manifest: InventoryManifest
+) -> Iterator[InventoryObject]:
     """Yield every object and noncurrent version, no delete markers, in the order of the lists.
 
     One list at a time is on disk, checked against its MD5. Raises IntegrityError, NotFoundError,

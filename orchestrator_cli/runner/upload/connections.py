@@ -58,7 +58,7 @@ class UploadProgress:
         return self._failures_in_a_row >= _DOWN_AFTER_FAILURES
 
 
-class Connections:
+class RunConnections:
     """Makes the stores of one run, so that all can be stopped at once.
 
     `make_store` makes a store, with retries or without; `meter` counts what is stored.

@@ -33,7 +33,7 @@ from orchestrator_cli.core.transfer.upload.uploader import Uploader
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome, render_results
 from orchestrator_cli.runner.spool import RUNNER_LOG
 from orchestrator_cli.runner.spool_log import SpooledRun
-from orchestrator_cli.runner.upload.connections import Connections
+from orchestrator_cli.runner.upload.connections import RunConnections
 from orchestrator_cli.runner.upload.displaced_log import explain_conflict
 from orchestrator_cli.runner.upload.file_results import FileResults
 from orchestrator_cli.runner.upload.run_execution import RunExecution
@@ -49,7 +49,7 @@ class FinalUpload:
     def __init__(
         self,
         run: SpooledRun,
-        connections: Connections,
+        connections: RunConnections,
         execution: RunExecution,
         results: FileResults,
     ) -> None:

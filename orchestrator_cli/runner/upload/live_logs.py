@@ -8,12 +8,12 @@ import threading
 from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.live.schedule import LiveSchedule
-from orchestrator_cli.core.live.segmented_log import GrowingLog
+from orchestrator_cli.core.live.segmented_log import SegmentedLog
 from orchestrator_cli.core.live.state import LiveState
 from orchestrator_cli.core.live.store import S3LiveStore
 from orchestrator_cli.core.live.writer import LiveWriter
 from orchestrator_cli.runner.spool_log import SpooledRun
-from orchestrator_cli.runner.upload.connections import Connections
+from orchestrator_cli.runner.upload.connections import RunConnections
 from orchestrator_cli.runner.upload.run_execution import RunExecution
 from orchestrator_cli.runner.upload.spool_restore import restore_spool
 from orchestrator_cli.runner.upload.spooled_source import SpooledSource
@@ -22,13 +22,15 @@ from orchestrator_cli.runner.upload.spooled_source import SpooledSource
 _MOMENT_SECONDS = 1.0
 
 
-class LiveFollower:
+class RunLiveLogs:
     """Writes the logs of one run as live segments, in a thread of its own.
 
     Nothing waits for it longer than a moment, and its errors go to runner.log.
     """
 
-    def __init__(self, run: SpooledRun, connections: Connections, execution: RunExecution) -> None:
+    def __init__(
+        self, run: SpooledRun, connections: RunConnections, execution: RunExecution
+    ) -> None:
         self._run = run
         self._connections = connections
         self._execution = execution
@@ -87,7 +89,7 @@ class LiveFollower:
         logs = []
         for name in self._run.log_names:
             source = opened.enter_context(contextlib.closing(SpooledSource(self._run, name)))
-            logs.append(GrowingLog(name, source))
+            logs.append(SegmentedLog(name, source))
         schedule = LiveSchedule(live.get("interval_seconds"))
         state = LiveState(live["writer"], start.host, start.pid)
         return LiveWriter(store, state, logs, schedule, self._run.log.write)

@@ -16,7 +16,7 @@ from orchestrator_cli.core.transfer.upload.parts.arrivals import Arrivals
 from orchestrator_cli.core.transfer.upload.stream import upload_stream
 from orchestrator_cli.runner.spool import RUN_LOGS
 from orchestrator_cli.runner.spool_log import SpooledRun
-from orchestrator_cli.runner.upload.connections import Connections
+from orchestrator_cli.runner.upload.connections import RunConnections
 from orchestrator_cli.runner.upload.file_results import FileResults
 from orchestrator_cli.runner.upload.run_execution import RunExecution
 
@@ -55,7 +55,7 @@ class TailReader:
         self._file.close()
 
 
-class LogFollower:
+class LogStreamer:
     """Makes the execution and streams its logs, each in a thread, while the command runs.
 
     What fails is tried again until the command ends; what is left then is for `FinalUpload`.
@@ -66,7 +66,7 @@ class LogFollower:
     def __init__(
         self,
         run: SpooledRun,
-        connections: Connections,
+        connections: RunConnections,
         execution: RunExecution,
         results: FileResults,
     ) -> None:
@@ -75,7 +75,7 @@ class LogFollower:
         self._execution = execution
         self._results = results
         self._ended = CancelToken()
-        self._thread = threading.Thread(target=self._follow, name="follow", daemon=True)
+        self._thread = threading.Thread(target=self._stream_all, name="follow", daemon=True)
 
     def start(self) -> None:
         """Begin, unless this machine allows no more threads."""
@@ -98,7 +98,7 @@ class LogFollower:
             return False
         return True
 
-    def _follow(self) -> None:
+    def _stream_all(self) -> None:
         if not self._retry("the execution", self._create_execution):
             return
         if self._run.spool.directory is None:

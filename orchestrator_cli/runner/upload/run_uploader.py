@@ -10,12 +10,12 @@ from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
 from orchestrator_cli.runner.spool_log import SpooledRun
-from orchestrator_cli.runner.upload.connections import Connections, UploadProgress
+from orchestrator_cli.runner.upload.connections import RunConnections, UploadProgress
 from orchestrator_cli.runner.upload.file_results import FileResults
 from orchestrator_cli.runner.upload.final_upload import FinalUpload
 from orchestrator_cli.runner.upload.followed_files import FollowedFiles
-from orchestrator_cli.runner.upload.live_logs import LiveFollower
-from orchestrator_cli.runner.upload.log_streamer import LogFollower
+from orchestrator_cli.runner.upload.live_logs import RunLiveLogs
+from orchestrator_cli.runner.upload.log_streamer import LogStreamer
 from orchestrator_cli.runner.upload.run_execution import RunExecution
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ class RunUploader:
 
     def __init__(
         self,
-        connections: Connections,
+        connections: RunConnections,
         files: FollowedFiles,
-        follower: LogFollower,
-        live: LiveFollower,
+        streamer: LogStreamer,
+        live: RunLiveLogs,
         final_upload: FinalUpload,
     ) -> None:
         self._connections = connections
         self._files = files
-        self._follower = follower
+        self._streamer = streamer
         self._live = live
         self._final_upload = final_upload
 
@@ -47,7 +47,7 @@ class RunUploader:
     def begin(self) -> None:
         """Follow files and the spool in threads of their own."""
         self._files.start()
-        self._follower.start()
+        self._streamer.start()
         self._live.start()
 
     def resume(self, end: RunEnd) -> RunOutcome:
@@ -74,9 +74,9 @@ class RunUploader:
     def _finish(self, end: RunEnd) -> RunOutcome:
         self._live.end()
         self._live.join()
-        self._follower.end()
+        self._streamer.end()
         self.progress.restart()
-        self._follower.join()
+        self._streamer.join()
         outcome = self._final_upload.run(end)
         self._live.join()
         return outcome
@@ -86,7 +86,7 @@ class RunUploader:
         self._connections.stop()
         self._files.end()
         self._live.end()
-        self._follower.end()
+        self._streamer.end()
 
     def measured(self) -> list[Any] | None:
         """Return what was counted, where something counts."""
@@ -99,12 +99,12 @@ def create_run_uploader(
     meter: MetricsRecorder | None = None,
 ) -> RunUploader:
     """Create the uploader of a run. `make_store` makes a store, with retries or without."""
-    connections = Connections(make_store, UploadProgress(), meter)
+    connections = RunConnections(make_store, UploadProgress(), meter)
     execution, results = RunExecution(run), FileResults(run.log.write)
     return RunUploader(
         connections,
         FollowedFiles(run),
-        LogFollower(run, connections, execution, results),
-        LiveFollower(run, connections, execution),
+        LogStreamer(run, connections, execution, results),
+        RunLiveLogs(run, connections, execution),
         FinalUpload(run, connections, execution, results),
     )

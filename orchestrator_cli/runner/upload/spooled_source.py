@@ -9,7 +9,7 @@ from orchestrator_cli.runner.spool_log import SpooledRun
 
 
 class SpooledSource:
-    """A log of the spool, which may not be there yet: see `LogSource`. Close it."""
+    """A log of the spool, which may not be there yet: see `GrowingBytes`. Close it."""
 
     def __init__(self, run: SpooledRun, name: str) -> None:
         self._run = run

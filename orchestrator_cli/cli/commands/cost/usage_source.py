@@ -17,8 +17,8 @@ from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retent
 from orchestrator_cli.core.retention.inventory import (
     BucketInventory,
     InventoryLocation,
+    InventoryManifest,
     LocalInventory,
-    Manifest,
     parse_manifest,
     read_inventory,
 )
@@ -173,7 +173,7 @@ class UsageSource:
         return no_such_execution(self._bucket(), execution_id)
 
     @cached_property
-    def _manifest(self) -> tuple[InventoryLocation, Manifest]:
+    def _manifest(self) -> tuple[InventoryLocation, InventoryManifest]:
         text = self._inventory or ""
         place = self._open_place(text)
         manifest = parse_manifest(place.read_manifest())

@@ -14,9 +14,9 @@ from orchestrator_cli.cli.options import Example, command, confirm, json_option,
 if TYPE_CHECKING:
     from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
     from orchestrator_cli.core.retention.lifecycle.configuration import (
-        Change,
         Configuration,
         LifecyclePlan,
+        RuleChange,
     )
     from orchestrator_cli.core.retention.lifecycle.policy import Rule
 
@@ -188,7 +188,7 @@ def _note_plan(app: App, plan: LifecyclePlan) -> None:
         app.output.note(f"{change.action} {printable(change.rule_id or '-')}: {_described(change)}")
 
 
-def _described(change: Change) -> str:
+def _described(change: RuleChange) -> str:
     from orchestrator_cli.core.retention.lifecycle.rule import describe_rule
 
     texts = [describe_rule(rule) for rule in (change.before, change.after) if rule is not None]

@@ -27,7 +27,7 @@ def open_input(
         return
     from orchestrator_cli.core.executions.keys import live_log_name
     from orchestrator_cli.core.live.schedule import LiveSchedule
-    from orchestrator_cli.core.live.segmented_log import GrowingLog
+    from orchestrator_cli.core.live.segmented_log import SegmentedLog
     from orchestrator_cli.core.live.state import LiveState
     from orchestrator_cli.core.live.stream import LiveStream, WaitingBytes
     from orchestrator_cli.core.live.writer import LiveWriter
@@ -36,7 +36,7 @@ def open_input(
     writer = LiveWriter(
         _store(session),
         LiveState(os.urandom(16).hex(), socket.gethostname(), os.getpid()),
-        [GrowingLog(live_log_name(path), waiting)],
+        [SegmentedLog(live_log_name(path), waiting)],
         LiveSchedule(),
         app.output.warn,
     )

@@ -44,7 +44,7 @@ _SWAP_ATTEMPTS = 32
 _IDENTITY_FIELDS = ("reservation_id", "runner_type", "bench_id", "test_suite")
 
 
-class Execution(NamedTuple):
+class StoredRecord(NamedTuple):
     """An execution's metadata and the ETag that a compare-and-swap needs."""
 
     metadata: ExecutionMetadata
@@ -54,7 +54,7 @@ class Execution(NamedTuple):
 # --- reading ---------------------------------------------------------------------------------
 
 
-def read_execution(store: ArtifactStore, execution_id: str) -> Execution:
+def read_execution(store: ArtifactStore, execution_id: str) -> StoredRecord:
     """Return the validated metadata. Raises NotFoundError, IntegrityError."""
     try:
         stored = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES)
@@ -62,10 +62,10 @@ def read_execution(store: ArtifactStore, execution_id: str) -> Execution:
         if error.is_fatal:
             raise
         raise no_such_execution(store, execution_id) from error
-    return Execution(parse_metadata(stored.content, execution_id), stored.etag)
+    return StoredRecord(parse_metadata(stored.content, execution_id), stored.etag)
 
 
-def wait_for_execution(store: ArtifactStore, execution_id: str, now: datetime) -> Execution:
+def wait_for_execution(store: ArtifactStore, execution_id: str, now: datetime) -> StoredRecord:
     """Return the validated metadata of an execution that may be in the making.
 
     `run` makes it while its command runs already, so one whose id is young gets some seconds.

@@ -72,7 +72,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RuleChange:
     """One rule before and after."""
 
     rule_id: str
@@ -87,10 +87,10 @@ class LifecyclePlan:
 
     present: Configuration
     wanted: Configuration
-    changes: tuple[Change, ...]
+    changes: tuple[RuleChange, ...]
 
     @property
-    def changed(self) -> tuple[Change, ...]:
+    def changed(self) -> tuple[RuleChange, ...]:
         """The rules that have to be written."""
         return tuple(
             change
@@ -120,7 +120,7 @@ def plan_changes(
         for rule_id in OWNED_IDS
         if rule_id in had or rule_id in ours
     ]
-    changes += [Change(str(rule.get("ID", "")), Action.FOREIGN, rule, rule) for rule in foreign]
+    changes += [RuleChange(str(rule.get("ID", "")), Action.FOREIGN, rule, rule) for rule in foreign]
     if len(foreign) + len(ours) > MAX_RULES:
         raise UsageError(
             f"the bucket has {len(foreign):,} rules of others; with {len(ours)} of ours it would "
@@ -133,13 +133,17 @@ def plan_changes(
     )
 
 
-def _change(rule_id: str, before: ApiRule | None, after: ApiRule | None, may_miss: bool) -> Change:
+def _change(
+    rule_id: str, before: ApiRule | None, after: ApiRule | None, may_miss: bool
+) -> RuleChange:
     if before is None or after is None:
-        return Change(rule_id, Action.ADD if after else Action.REMOVE, before, after)
+        return RuleChange(rule_id, Action.ADD if after else Action.REMOVE, before, after)
     if normalize(before) == normalize(after):
-        return Change(rule_id, Action.KEEP, before, after)
+        return RuleChange(rule_id, Action.KEEP, before, after)
     dropped = may_miss and normalize(before) == normalize(without_size_filter(after))
-    return Change(rule_id, Action.SIZE_FILTER_DROPPED if dropped else Action.CHANGE, before, after)
+    return RuleChange(
+        rule_id, Action.SIZE_FILTER_DROPPED if dropped else Action.CHANGE, before, after
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from tests.support.proxy import Proxy, run_proxy
 from tests.support.receiving import Receiver, receiving
 from tests.support.running import Argument, Environment, Processes, Result, run_inside
 from tests.support.serving import Serve, serving
+from tests.support.small_scale import MIN_PART_BYTES, shrink
 from tests.support.terminal import Terminal, open_terminal
 
 if TYPE_CHECKING:
@@ -99,9 +100,15 @@ def _own_directories(
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """An S3 server of this worker's own."""
-    with start_sandbox() as running:
+    """An S3 server of this worker's own, which takes small parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S3_UPLOAD_PART_MIN_SIZE", str(MIN_PART_BYTES))
+        context = start_sandbox()
+        running = context.__enter__()
+    try:
         yield running
+    finally:
+        context.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")
@@ -162,6 +169,19 @@ def cli_process() -> Iterator[Processes]:
     processes = Processes()
     yield processes
     processes.close()
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of 64 KiB in this process: a large file is then one that is made and sent at once."""
+    shrink(monkeypatch.setattr)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServer]:
+    """Real processes of the command, at the price of a fork, with small parts and quick retries."""
+    with run_fork_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

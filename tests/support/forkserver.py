@@ -87,7 +87,7 @@ class ForkServer:
     def start(
         self,
         *arguments: Argument,
-        stdin: bytes = b"",
+        stdin: bytes | int = b"",
         env: Environment | None = None,
         cwd: Argument | None = None,
         constants: dict[str, Any] | None = None,
@@ -97,15 +97,16 @@ class ForkServer:
         """Start the command with this process's environment as changed by `env`.
 
         `constants` gives attributes of the product's modules another value for this one run.
-        `stdout` and `stderr` are descriptors to write to; what goes there is not in the result.
+        `stdin` may be a descriptor to read from. `stdout` and `stderr` are descriptors to write to;
+        what goes there is not in the result.
         """
         streams = [tempfile.TemporaryFile() for _ in range(3)]  # noqa: SIM115 - the child's
-        streams[0].write(stdin)
-        streams[0].flush()
-        streams[0].seek(0)
+        if isinstance(stdin, bytes):
+            streams[0].write(stdin)
+            streams[0].seek(0)
         descriptors = [stream.fileno() for stream in streams]
-        for number, given in ((1, stdout), (2, stderr)):
-            if given is not None:
+        for number, given in enumerate((stdin, stdout, stderr)):
+            if isinstance(given, int):
                 descriptors[number] = given
         request = {
             "arguments": [os.fspath(one) for one in arguments],
@@ -249,8 +250,7 @@ def _import_everything(small_scale: bool, packages: list[str]) -> None:
 
     if small_scale:
         shrink()
-    else:
-        hurry()
+    hurry()
     share_client_data()
     for package in ("orchestrator_cli.cli.commands", *packages):
         path = importlib.import_module(package).__path__

@@ -22,13 +22,12 @@ Patch = Callable[[Any, str, Any], None]
 
 
 def shrink(patch: Patch = setattr) -> None:
-    """Make parts small, wherever a module of the library holds their size, and retries quick."""
+    """Make parts small, wherever a module of the library holds their size."""
     values = _small_values()
     for module in _core_modules():
         for name, value in values.items():
             if hasattr(module, name):
                 patch(module, name, value)
-    hurry(patch)
 
 
 def hurry(patch: Patch = setattr, patience_seconds: float = 0.5) -> None:

@@ -18,24 +18,29 @@ import pytest
 
 from tests.conftest import RunCommand
 from tests.support import faults
-from tests.support.engine import PART, answered, content, key_of, new_execution
+from tests.support.engine import PART as FULL_SIZE_PART
+from tests.support.engine import answered, content, key_of, new_execution
 from tests.support.executions import read_record
+from tests.support.forkserver import Child, ForkServer
 from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
+from tests.support.small_scale import PART_BYTES as PART
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 SIZE = 5 * PART + 9
 DATA = content(SIZE)
 PROMPT_SECONDS = 40  # a stalled request is given up after 60
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=20)
+def kill(child: Child) -> None:
+    child.signal(signal.SIGKILL)
+    child.wait(20)
 
 
 def sent_parts(recorder: Proxy) -> list[int]:
@@ -58,7 +63,7 @@ def test_a_killed_upload_is_resumed_from_another_directory(
     moment: str,
     nth: int,
     cli: RunCommand,
-    cli_process: Processes,
+    forks: ForkServer,
     recorder: Proxy,
     s3: S3Client,
     bucket: str,
@@ -70,10 +75,10 @@ def test_a_killed_upload_is_resumed_from_another_directory(
     file = make_tree({"big.bin": DATA}) / "big.bin"
     hold = faults.Hold(moment)
     recorder.inject(hold, "UploadPart", nth=nth, times=None)
-    process = cli_process.start("upload", execution, file)
+    child = forks.start("upload", execution, file)
     assert hold.reached.wait(30)
     recorder.wait_for(lambda seen: answered(seen, "UploadPart") == nth - 1)
-    kill(process)
+    kill(child)
     recorder.heal()
     if moment == "head":
         hold.released.set()  # with the body unread, the proxy does not notice who is gone
@@ -92,7 +97,7 @@ def test_a_killed_upload_is_resumed_from_another_directory(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(file, elsewhere)  # another inode, another time
-    rerun = cli_process.run("upload", execution, "big.bin", "--json", cwd=elsewhere).ok()
+    rerun = forks.run("upload", execution, "big.bin", "--json", cwd=elsewhere).ok()
     (line,) = rerun.json_lines()
     missing = {1, 2, 3, 4, 5, 6} - stored
     assert sent_parts(recorder) == sorted(missing)
@@ -107,7 +112,7 @@ def test_killed_while_completing(
     moment: str,
     outcome: str,
     cli: RunCommand,
-    cli_process: Processes,
+    forks: ForkServer,
     recorder: Proxy,
     s3: S3Client,
     bucket: str,
@@ -117,9 +122,9 @@ def test_killed_while_completing(
     file = make_tree({"big.bin": content(PART + 9)}) / "big.bin"
     hold = faults.Hold(moment)
     recorder.inject(hold, "CompleteMultipartUpload", times=None)
-    process = cli_process.start("upload", execution, file)
+    child = forks.start("upload", execution, file)
     assert hold.reached.wait(30)
-    kill(process)
+    kill(child)
     recorder.heal()
     recorder.clear()
     (line,) = cli("upload", execution, file, "--json").ok().json_lines()
@@ -133,7 +138,7 @@ def test_killed_while_completing(
 
 def test_a_killed_pipe_is_resumed(
     cli: RunCommand,
-    cli_process: Processes,
+    forks: ForkServer,
     recorder: Proxy,
     s3: S3Client,
     bucket: str,
@@ -147,10 +152,10 @@ def test_a_killed_pipe_is_resumed(
     hold = faults.Hold("end")
     recorder.inject(hold, "UploadPart", nth=4, times=None)
     with open(source, "rb") as pipe:
-        process = cli_process.start(*arguments, stdin=pipe)
+        child = forks.start(*arguments, stdin=pipe.fileno())
         assert hold.reached.wait(30)
         recorder.wait_for(lambda seen: answered(seen, "UploadPart") == 3)
-        kill(process)
+        kill(child)
     recorder.heal()
     recorder.outlast_clients()
     recorder.settle()
@@ -159,7 +164,7 @@ def test_a_killed_pipe_is_resumed(
     stored = {part["PartNumber"] for part in listed}
     recorder.clear()
     with open(source, "rb") as pipe:
-        line = cli_process.run(*arguments, stdin=pipe).ok().json()
+        line = forks.run(*arguments, stdin=pipe.fileno()).ok().json()
     assert sent_parts(recorder) == sorted({1, 2, 3, 4, 5, 6} - stored)
     assert line["resumed_bytes"] == sum(part["Size"] for part in listed)
     assert line["sent_bytes"] + line["resumed_bytes"] == SIZE
@@ -168,7 +173,7 @@ def test_a_killed_pipe_is_resumed(
 
 def test_a_killed_directory_goes_on_with_the_rest(
     cli: RunCommand,
-    cli_process: Processes,
+    forks: ForkServer,
     recorder: Proxy,
     s3: S3Client,
     bucket: str,
@@ -183,12 +188,12 @@ def test_a_killed_directory_goes_on_with_the_rest(
     unknown = faults.Hold("answer")
     recorder.inject(unknown, "PutObject", nth=25, key="custom/")
     recorder.inject(hold, "PutObject", nth=26, times=None, key="custom/")
-    process = cli_process.start("upload", execution, tree)
+    child = forks.start("upload", execution, tree)
     assert hold.reached.wait(30)
     assert unknown.reached.wait(30)
     # The record says first that an upload has begun.
     recorder.wait_for(lambda seen: answered(seen, "PutObject") == 1 + 24)
-    kill(process)
+    kill(child)
     # What it had sent and the proxy had not read yet would pass once it is healed.
     recorder.outlast_clients()
     recorder.heal()
@@ -221,7 +226,7 @@ def test_an_interrupted_upload_ends_at_once_and_says_how_to_go_on(
     number: signal.Signals,
     operation: str,
     cli: RunCommand,
-    cli_process: Processes,
+    forks: ForkServer,
     recorder: Proxy,
     s3: S3Client,
     bucket: str,
@@ -232,14 +237,13 @@ def test_an_interrupted_upload_ends_at_once_and_says_how_to_go_on(
     # The record of how it ended is written quickly, but for where it is what stalls.
     key = "" if operation == "GetObject" else "/artifacts/"
     stall = recorder.inject(faults.Stall(), operation, key=key, times=None)
-    process = cli_process.start("upload", execution, tree, "--limit-rate", "1G")
+    child = forks.start("upload", execution, tree, "--limit-rate", "1G")
     recorder.wait_for(lambda seen: stall.struck > 0)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=PROMPT_SECONDS)
-    assert process.returncode == 130, err
+    child.signal(number)
+    err = child.wait(PROMPT_SECONDS).expect(130).err
     command = f"orchestrator upload {execution} {shlex.quote(str(tree))} --limit-rate 1G"
-    assert command in err.decode()
-    assert b"Traceback" not in err
+    assert command in err
+    assert "Traceback" not in err
     recorder.heal()
     cli(*shlex.split(command)[1:]).ok()
     prefix = f"executions/{execution}/artifacts/custom/"
@@ -275,7 +279,7 @@ def test_a_signal_that_another_thread_takes_is_heard(
     make_tree: Callable[..., Path],
 ) -> None:
     execution = new_execution(cli)
-    tree = make_tree({"a.txt": "x", "big.bin": content(PART + 1)})
+    tree = make_tree({"a.txt": "x", "big.bin": bytes(FULL_SIZE_PART + 1)})
     # The record of how it ended is written quickly, but for where it is what stalls.
     key = "" if operation == "GetObject" else "/artifacts/"
     stall = recorder.inject(faults.Stall(), operation, key=key, times=None)
@@ -289,7 +293,7 @@ def test_a_signal_that_another_thread_takes_is_heard(
 
 def test_an_interrupted_pipe(
     cli: RunCommand,
-    cli_process: Processes,
+    forks: ForkServer,
     recorder: Proxy,
     s3: S3Client,
     bucket: str,
@@ -297,22 +301,21 @@ def test_an_interrupted_pipe(
     """While it waits for more to read."""
     execution = new_execution(cli)
     reading, writing = os.pipe()
-    process = cli_process.start("upload", execution, "-", "--name", "stdout.log", stdin=reading)
+    child = forks.start("upload", execution, "-", "--name", "stdout.log", stdin=reading)
     os.close(reading)
     with os.fdopen(writing, "wb", buffering=0) as pipe:
         for start in range(0, 2 * PART + 1000, PART):
             pipe.write(DATA[start : start + PART])
         recorder.wait_for(lambda seen: answered(seen, "UploadPart") >= 1)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=PROMPT_SECONDS)
-    assert process.returncode == 130, err
-    assert f"orchestrator upload {execution} - --name stdout.log" in err.decode()
+        child.signal(signal.SIGINT)
+        err = child.wait(PROMPT_SECONDS).expect(130).err
+    assert f"orchestrator upload {execution} - --name stdout.log" in err
     assert list_keys(s3, bucket, key_of("stdout.log", execution)) == []
 
 
 def test_an_interrupted_download(
     cli: RunCommand,
-    cli_process: Processes,
+    forks: ForkServer,
     recorder: Proxy,
     bucket: str,
     make_tree: Callable[..., Path],
@@ -322,12 +325,11 @@ def test_an_interrupted_download(
     cli("upload", execution, make_tree({"big.bin": DATA, "a.txt": "x"})).ok()
     target = tmp_path / "out"
     stall = recorder.inject(faults.Stall(), "GetObject", key="big", nth=3, times=None)
-    process = cli_process.start("download", execution, "-o", target)
+    child = forks.start("download", execution, "-o", target)
     recorder.wait_for(lambda seen: stall.struck > 0)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=PROMPT_SECONDS)
-    assert process.returncode == 130, err
-    assert f"orchestrator download {execution}" in err.decode()
+    child.signal(signal.SIGINT)
+    err = child.wait(PROMPT_SECONDS).expect(130).err
+    assert f"orchestrator download {execution}" in err
     assert not (target / "artifacts/custom/big.bin").exists()
     recorder.heal()
     cli("download", execution, "-o", target).ok()
@@ -336,7 +338,7 @@ def test_an_interrupted_download(
 
 def test_records_of_an_interrupted_upload_are_whole(
     cli: RunCommand,
-    cli_process: Processes,
+    forks: ForkServer,
     recorder: Proxy,
     bucket: str,
     make_tree: Callable[..., Path],
@@ -346,11 +348,10 @@ def test_records_of_an_interrupted_upload_are_whole(
     tree = make_tree({f"{number:02}.txt": "x" * number for number in range(50)})
     stall = recorder.inject(faults.Stall(), "PutObject", key="49.txt", times=None)
     with open(tmp_path / "records", "wb") as records:
-        process = cli_process.start("upload", execution, tree, "--json", stdout=records)
+        child = forks.start("upload", execution, tree, "--json", stdout=records.fileno())
         recorder.wait_for(lambda seen: stall.struck > 0 and answered(seen, "PutObject") >= 49)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PROMPT_SECONDS)
-    assert process.returncode == 130
+        child.signal(signal.SIGINT)
+        child.wait(PROMPT_SECONDS).expect(130)
     lines = (tmp_path / "records").read_text().splitlines()
     assert {json.loads(line)["outcome"] for line in lines} == {"created"}
     # The answers are there; whether the last ones were still told is a matter of moments.
@@ -432,7 +433,7 @@ def test_ctrl_c_in_a_terminal(
 def test_what_was_interrupted_is_on_record_until_it_is_stored(
     number: int,
     cli: RunCommand,
-    cli_process: Processes,
+    forks: ForkServer,
     recorder: Proxy,
     s3: S3Client,
     bucket: str,
@@ -446,11 +447,10 @@ def test_what_was_interrupted_is_on_record_until_it_is_stored(
         hold = faults.Hold("end")
         recorder.inject(hold, "PutObject", key="stdout.log$")
         with (tree / "stdout.log").open("rb") as pipe:
-            process = cli_process.start(*line, stdin=pipe)
+            child = forks.start(*line, stdin=pipe.fileno())
         assert hold.reached.wait(30)
-        process.send_signal(number)
-        _, err = process.communicate(timeout=30)
-        assert process.returncode == 130, err
+        child.signal(number)
+        child.wait(30).expect(130)
         recorder.heal()
         record = read_record(s3, bucket, execution)
         assert record["artifact_status"] == "artifact_error"

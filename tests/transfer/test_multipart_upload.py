@@ -21,13 +21,16 @@ from orchestrator_cli.core.transfer.upload.parts import multipart_upload as resu
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from tests.conftest import RunCommand
 from tests.support import faults
-from tests.support.engine import MIB, PART, content, impatient, key_of, new_execution, open_store
+from tests.support.engine import content, impatient, key_of, new_execution, open_store
 from tests.support.local_files import local_file
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
+from tests.support.small_scale import PART_BYTES as PART
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 KEY = key_of("big.bin")
 SIZE = 3 * PART + 5
@@ -187,7 +190,7 @@ def test_the_fullest_upload_is_taken(recorder: Proxy, s3: S3Client, bucket: str,
 FOREIGN: dict[str, dict[int, bytes]] = {
     "other content": {1: OTHER[:PART], 2: OTHER[PART : 2 * PART]},
     "other content after a common beginning": {1: PIECES[0], 2: OTHER[PART : 2 * PART]},
-    "parts of another size": {1: DATA[: 5 * MIB], 2: DATA[5 * MIB : 10 * MIB]},
+    "parts of another size": {1: DATA[: PART // 2], 2: DATA[PART // 2 : PART]},
     "more parts": dict(enumerate([*PIECES, b"more"], 1)),
     "not a part yet": {},
 }
@@ -254,10 +257,10 @@ def test_where_the_server_does_not_list_what_is_unfinished_only_resuming_is_lost
     [
         (faults.internal_error, "UploadPart"),
         (faults.slow_down, "UploadPart"),
-        (lambda: faults.ResetInside(3 * MIB), "UploadPart"),
+        (lambda: faults.ResetInside(PART // 3), "UploadPart"),
         (faults.ResetAfter, "UploadPart"),
         (faults.DropAnswer, "UploadPart"),
-        (lambda: faults.CorruptRequest(4 * MIB), "UploadPart"),
+        (lambda: faults.CorruptRequest(PART // 2), "UploadPart"),
         (faults.internal_error, "CreateMultipartUpload"),
         (faults.DropAnswer, "CreateMultipartUpload"),
         (faults.internal_error, "CompleteMultipartUpload"),
@@ -465,22 +468,6 @@ def test_a_file_that_is_cut_while_it_is_compared(
             truncate(big)
 
     recorder.inject(Cut(), "HeadObject")
-    with pytest.raises(IntegrityError, match="changed while it was read"):
-        run(bucket, big)
-
-
-def test_a_cut_file_does_not_leave_the_server_waiting_for_the_rest(
-    recorder: Proxy, bucket: str, big: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A part that is read while it is sent: its promised length cannot be kept any more."""
-    monkeypatch.setattr(resume_module, "BASE_PART_BYTES", MIB)  # all parts are read so now
-
-    class Cut(faults.Fault):
-        def request_chunk(self, chunk: bytes, offset: int, waiting: object) -> bytes:
-            os.truncate(big, 100)
-            return chunk
-
-    recorder.inject(Cut(), "UploadPart")
     with pytest.raises(IntegrityError, match="changed while it was read"):
         run(bucket, big)
 

@@ -19,7 +19,6 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
-from orchestrator_cli.core.s3.part_plan import DOUBLING
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
@@ -27,14 +26,19 @@ from orchestrator_cli.core.transfer.upload.parts import stream_parts as pieces_m
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from tests.conftest import RunCommand
 from tests.support import faults
-from tests.support.engine import MIB, PART, content, impatient, key_of, new_execution, open_store
+from tests.support.engine import content, impatient, key_of, new_execution, open_store
 from tests.support.executions import make_id, read_record
+from tests.support.forkserver import ForkServer
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
+from tests.support.small_scale import DOUBLING
+from tests.support.small_scale import PART_BYTES as PART
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 KEY = key_of("stdout.log")
 TEXT = "text/plain; charset=utf-8"
@@ -45,7 +49,7 @@ PIECES = [DATA[start : start + PART] for start in range(0, len(DATA), PART)]
 class Dribble(io.RawIOBase):
     """A pipe: gives what it likes, never as much as is asked for; `ended` once it was read up."""
 
-    def __init__(self, data: bytes, step: int = 1_000_003) -> None:
+    def __init__(self, data: bytes, step: int = 8_009) -> None:
         super().__init__()
         self._data = memoryview(data)
         self._step = step
@@ -79,6 +83,12 @@ def begin(s3: S3Client, bucket: str, pieces: dict[int, bytes]) -> str:
     return upload_id
 
 
+def spool_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every part be too large for memory; it is read in pieces that fill it."""
+    monkeypatch.setattr(pieces_module, "_SPOOL_ABOVE_BYTES", 0)
+    monkeypatch.setattr(pieces_module, "MIB", PART // 4)
+
+
 def sent_parts(recorder: Proxy) -> list[int]:
     return sorted(one.part_number or 0 for one in recorder.calls("UploadPart"))
 
@@ -96,7 +106,7 @@ def sent_parts(recorder: Proxy) -> list[int]:
         (PART + 1, 2),
         (2 * PART, 2),
         (3 * PART, 3),
-        (40 * MIB, 5),
+        (5 * PART, 5),
     ],
 )
 def test_a_stream_of_any_length(
@@ -159,7 +169,7 @@ def test_a_taken_key_is_compared_and_the_pipe_is_read_to_its_end(
             s3.upload_part(
                 Bucket=bucket, Key=KEY, UploadId=upload_id, PartNumber=number, Body=piece
             )["ETag"]
-            for number, piece in enumerate((DATA[: 6 * MIB], DATA[6 * MIB :]), 1)
+            for number, piece in enumerate((DATA[: PART // 2], DATA[PART // 2 :]), 1)
         ]
         chosen: Any = {"Parts": [{"PartNumber": n, "ETag": tag} for n, tag in enumerate(tags, 1)]}
         s3.complete_multipart_upload(
@@ -346,7 +356,7 @@ def test_a_shorter_pipe_leaves_the_parts_behind_its_end_out(
     ("fault", "operation"),
     [
         (faults.slow_down, "UploadPart"),
-        (lambda: faults.ResetInside(3 * MIB), "UploadPart"),
+        (lambda: faults.ResetInside(PART // 3), "UploadPart"),
         (faults.DropAnswer, "UploadPart"),
         (faults.error_in_200, "CompleteMultipartUpload"),
         (faults.DropAnswer, "CompleteMultipartUpload"),
@@ -365,7 +375,7 @@ def test_what_can_pass_passes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if spooled:
-        monkeypatch.setattr(pieces_module, "_SPOOL_ABOVE_BYTES", 0)
+        spool_all(monkeypatch)
     rule = recorder.inject(fault(), operation)
     outcome, upload = run(bucket, Dribble(DATA))
     assert rule.struck == 1
@@ -437,7 +447,7 @@ def test_parts_too_large_for_memory_are_spooled(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pieces_module, "_SPOOL_ABOVE_BYTES", 0)
+    spool_all(monkeypatch)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     begin(s3, bucket, {1: PIECES[0], 3: PIECES[2]})
     outcome, upload = run(bucket, Dribble(DATA))
@@ -453,7 +463,7 @@ def test_parts_too_large_for_memory_are_spooled(
 def test_a_spooled_stream_of_one_part(
     recorder: Proxy, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces_module, "_SPOOL_ABOVE_BYTES", 0)
+    spool_all(monkeypatch)
     assert run(bucket, Dribble(b"short"))[0] is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: b"short"}
 
@@ -466,7 +476,7 @@ def test_spools_are_closed(recorder: Proxy, bucket: str, monkeypatch: pytest.Mon
         opened.append(original(*args, **options))
         return opened[-1]
 
-    monkeypatch.setattr(pieces_module, "_SPOOL_ABOVE_BYTES", 0)
+    spool_all(monkeypatch)
     monkeypatch.setattr(tempfile, "TemporaryFile", open_one)
     run(bucket, Dribble(DATA))
     assert len(opened) >= len(PIECES)
@@ -475,7 +485,7 @@ def test_spools_are_closed(recorder: Proxy, bucket: str, monkeypatch: pytest.Mon
 
 def test_a_paced_stream(recorder: Proxy, s3: S3Client, bucket: str) -> None:
     pace = RateLimiter(1 << 40)
-    recorder.inject(faults.ResetInside(2 * MIB), "UploadPart")
+    recorder.inject(faults.ResetInside(PART // 4), "UploadPart")
     assert run(bucket, Dribble(DATA), pace=pace)[0] is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: DATA}
 
@@ -539,18 +549,17 @@ def test_a_pipe_that_cannot_be_read_is_on_record(
 
 
 def test_the_writer_of_the_pipe_lives_on_through_a_conflict(
-    cli: RunCommand, cli_process: Processes, s3env: dict[str, str]
+    cli: RunCommand, forks: ForkServer, s3env: dict[str, str]
 ) -> None:
     """`make test | orchestrator upload …` must not kill make with SIGPIPE."""
     execution = new_execution(cli)
     cli("upload", execution, "-", "--name", "stdout.log", stdin=b"other").ok()
     reading, writing = os.pipe()
-    process = cli_process.start("upload", execution, "-", "--name", "stdout.log", stdin=reading)
+    child = forks.start("upload", execution, "-", "--name", "stdout.log", stdin=reading)
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
         pipe.write(DATA)  # more than any pipe holds: it ends when all of it was read
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 6, err
+    child.wait(60).expect(6)
 
 
 def test_the_command_says_what_failed(

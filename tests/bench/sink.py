@@ -67,8 +67,9 @@ def run_sink(
     port = _free_port()
     (home / "nginx.conf").write_text(render_config(home, port, ids, stored, settings))
     command = [nginx, "-p", str(home), "-c", str(home / "nginx.conf"), "-g", "daemon off;"]
-    # A session of its own: its workers must end with it, whatever ends this process.
-    with subprocess.Popen(command, start_new_session=True) as process:
+    # A session of its own: its workers must end with it, whatever ends this process. Its socket has
+    # a name without a path, which may be too long for one.
+    with subprocess.Popen(command, start_new_session=True, cwd=home) as process:
         try:
             _await(process, port, home)
             yield f"https://localhost:{port}"

@@ -96,6 +96,17 @@ def test_the_sink_is_set_up_as_asked(tmp_path: Path) -> None:
             if path.startswith("again"):
                 assert connection.sock.version() == "TLSv1.2"
         assert answer.getheader("Connection") == "close"
+        # Who is answered before may leave out the rest of what it should send.
+        connection.putrequest("PUT", "/bench/new/0.bin?partNumber=1")
+        connection.putheader("Content-Length", "200000")
+        connection.endheaders(bytes(199_999))
+        connection.sock.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            connection.sock.recv(1)
+        connection.sock.settimeout(30)
+        connection.send(b"x")
+        assert connection.getresponse().status == 200
+        connection.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "splice"), reason="the delaying proxy needs Linux")

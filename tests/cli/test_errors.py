@@ -91,7 +91,7 @@ def test_a_bad_value_is_blamed_on_where_it_came_from(
 def test_a_missing_file_is_said_once(cli: RunCommand, s3: S3Client, bucket: str) -> None:
     execution_id = put_execution(s3, bucket)
     result = cli("upload", execution_id, "nowhere").expect(4)
-    assert result.err == "failed: nowhere: no such file\nerror: the file was not stored\n"
+    assert result.err == "failed: nowhere: no such file\nerror: the file could not be stored\n"
     assert list(bucket_contents(s3, bucket)) == [f"executions/{execution_id}/metadata.json"]
 
 

@@ -36,7 +36,7 @@ def test_an_upload_folds_its_files_and_annotates_its_failures(
     lines = result.err.splitlines()
     assert lines[:3] == ["::group::uploading", "created: artifacts/custom/b.txt", "::endgroup::"]
     assert lines[3].startswith(f"::error title=orchestrator::failed: {tree}/100%25.txt: ")
-    assert lines[4].startswith("::error title=orchestrator::1 of 2 files were not stored")
+    assert lines[4].startswith("::error title=orchestrator::1 of 2 files could not be stored")
     assert summary.read_text().startswith("| not stored | why |\n| --- | --- |\n| ")
     assert "100%.txt" in summary.read_text()
     # Where nothing is said of the files, there is nothing to fold.

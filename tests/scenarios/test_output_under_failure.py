@@ -66,7 +66,7 @@ def test_failures_are_summed_up_at_the_end(bench: Bench, cli: RunCommand, tree: 
     assert len(failed) == 3
     start = lines.index(failed[0])
     assert lines[start : start + 3] == failed
-    assert lines[start + 3] == "error: 3 of 12 files were not stored"
+    assert lines[start + 3] == "error: 3 of 12 files could not be stored"
     assert lines[start + 4].startswith("hint: ")
     assert lines[start + 5 :] == [
         f"  orchestrator -v upload {execution_id} {shlex.quote(str(tree))}"
@@ -142,7 +142,7 @@ def test_one_error_says_what_failed_and_how_to_go_on(
         assert first.startswith("failed: ")
         *_, summary, hint, way_on = rest
         assert summary.startswith("error: ")
-        assert summary.endswith("not stored")
+        assert summary.endswith("could not be stored")
         assert hint == "hint: run the same command again: it resumes"
         assert shlex.split(way_on) == ["orchestrator", *map(str, case.arguments)]
     bench.proxy.heal()

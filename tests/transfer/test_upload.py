@@ -131,7 +131,7 @@ def test_a_changed_file_is_a_conflict_and_the_rest_is_stored(
     assert outcomes["artifacts/custom/a.txt"]["exit_code"] == 6
     assert outcomes["artifacts/custom/b.txt"]["outcome"] == "identical"
     assert outcomes["artifacts/custom/c.txt"]["outcome"] == "created"
-    assert "1 of 3 files were not stored" in result.err
+    assert "1 of 3 files could not be stored" in result.err
     assert "another name" in result.err
 
 
@@ -199,7 +199,7 @@ def test_refused_names_are_listed_and_the_rest_is_stored(
     assert "not UTF-8" in result.err
     assert "1,024 bytes" in result.err
     assert "\x1b" not in result.err + result.out
-    assert "4 of 5 files were not stored" in result.err
+    assert "4 of 5 files could not be stored" in result.err
 
 
 def test_special_files_and_links_that_lead_out_are_skipped_and_named(
@@ -263,7 +263,7 @@ def test_a_directory_that_goes_away_while_it_is_walked(
     helper.join()
     assert stored_files(s3, bucket, execution) == {"artifacts/custom/a.txt": b"a"}
     assert "cannot read" in result.err
-    assert "2 of 3 files were not stored" in result.err
+    assert "2 of 3 files could not be stored" in result.err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
@@ -536,7 +536,7 @@ def test_where_nothing_could_be_stored_the_exit_code_says_why(
     impatient(monkeypatch)
     recorder.inject(fault(), "PutObject", key=r"custom/", times=None)
     failed = cli("upload", execution, make_tree({"a.txt": "x", "b.txt": "y"})).expect(code)
-    assert "2 of 2 files were not stored" in failed.err
+    assert "2 of 2 files could not be stored" in failed.err
 
 
 def test_the_endpoint_is_gone(
@@ -684,7 +684,7 @@ def test_more_failures_than_the_record_can_hold(
     execution = new_execution(cli)
     tree = make_tree({f"{number:04}-{'x' * 100}\x01": "" for number in range(1000)} | {"a": "a"})
     result = cli("upload", execution, tree).expect(3)
-    assert "1,000 of 1,001 files were not stored" in result.err
+    assert "1,000 of 1,001 files could not be stored" in result.err
     head = s3.head_object(Bucket=bucket, Key=f"executions/{execution}/metadata.json")
     assert head["ContentLength"] < 128 * 1024
     record = cli("show", execution, "--json").ok().json()

@@ -74,9 +74,9 @@ class UploadSummary:
         if not self.failures:
             return None
         total = len(self.failures) + self.stored
-        were = "would not be" if self.is_preview else "was not" if total == 1 else "were not"
+        could = "would not be" if self.is_preview else "could not be"
         which = "the file" if total == 1 else f"{len(self.failures):,} of {total:,} files"
-        line = f"{which} {were} stored"
+        line = f"{which} {could} stored"
         kinds = {type(result.error) for result in self.failures}
         first = self.failures[0].error
         telling = isinstance(first, ConflictError | IntegrityError)

@@ -230,7 +230,7 @@ def test_a_storage_that_is_slow_or_away_is_waited_for(
     tab.wait_for_row("0000000")
     assert "trying again" not in tab.text("#status")
     tab.page.goto(f"{server.url}/ui/executions/{execution_id}/logs/stderr")
-    assert "restoring it takes" in tab.text("main")
+    assert "to restore it takes" in tab.text("main")
     assert "how it ended" in tab.text("pre")
 
 

@@ -1,4 +1,4 @@
-"""Text of files for other systems: systemd, EC2, EKS, IAM, Terraform, CloudFormation, Prometheus.
+"""Renders files for other systems: systemd, EC2, EKS, IAM, Terraform, CloudFormation, Prometheus.
 
-It reads and writes nothing itself and must not know the command line.
+It returns text, reads and writes no files, and must not know the command line.
 """

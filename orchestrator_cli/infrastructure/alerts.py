@@ -1,6 +1,8 @@
-"""Alert rules for Prometheus, over what the metrics count."""
+"""Alert rules for Prometheus about this program's metrics."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from orchestrator_cli.core.metrics.registry import (
     BACKLOG_FILES,
@@ -11,59 +13,78 @@ from orchestrator_cli.core.metrics.registry import (
 )
 from orchestrator_cli.infrastructure.yaml import render_yaml
 
-# Name, expression, how long it must hold, severity, what it means.
+
+class _Alert(NamedTuple):
+    """An alert rule. It fires once `expression` has held for `duration`."""
+
+    name: str
+    expression: str
+    duration: str
+    severity: str
+    summary: str
+
+
 _ALERTS = (
-    (
+    _Alert(
         "ArtifactsNotStored",
-        (
+        expression=(
             "sum by (instance, command, reason) "
-            f'(increase({FAILURES.name}{{reason!="conflict"}}[1h]))'
-            " > 0"
+            f'(increase({FAILURES.name}{{reason!="conflict"}}[1h])) > 0'
         ),
-        "0m",
-        "warning",
-        (
-            "{{ $labels.command }} on {{ $labels.instance }} could not store files: "
-            "{{ $labels.reason }}"
+        duration="0m",
+        severity="warning",
+        summary=(
+            "{{ $labels.command }} on {{ $labels.instance }} could not store files "
+            "({{ $labels.reason }})"
         ),
     ),
-    (
+    _Alert(
         "ArtifactConflicts",
-        f'sum by (instance, command) (increase({FAILURES.name}{{reason="conflict"}}[1h])) > 0',
-        "0m",
-        "info",
-        "{{ $labels.command }} on {{ $labels.instance }} found other content under its names",
+        expression=(
+            f'sum by (instance, command) (increase({FAILURES.name}{{reason="conflict"}}[1h])) > 0'
+        ),
+        duration="0m",
+        severity="info",
+        summary=(
+            "{{ $labels.command }} on {{ $labels.instance }} could not store files: "
+            "other content is stored under their names"
+        ),
     ),
-    (
+    _Alert(
         "ArtifactUploadsSlow",
-        (
+        expression=(
             "histogram_quantile(0.95, sum by (instance, command, le) "
             f"(rate({DURATION.name}_bucket[30m]))) > 300"
         ),
-        "30m",
-        "warning",
-        "one of twenty files from {{ $labels.instance }} takes over five minutes",
+        duration="30m",
+        severity="warning",
+        summary=(
+            "1 in 20 files that {{ $labels.command }} on {{ $labels.instance }} uploads takes "
+            "longer than five minutes"
+        ),
     ),
-    (
+    _Alert(
         "ArtifactRequestsRetried",
-        f"sum by (instance) (increase({RETRIES.name}[30m])) > 100",
-        "15m",
-        "warning",
-        "S3 or the way to it fails again and again for {{ $labels.instance }}",
+        expression=f"sum by (instance) (increase({RETRIES.name}[30m])) > 100",
+        duration="15m",
+        severity="warning",
+        summary=(
+            "{{ $labels.instance }} has to repeat many requests to S3: S3 or the network is failing"
+        ),
     ),
-    (
+    _Alert(
         "EfsSyncBacklogGrows",
-        f"min_over_time({BACKLOG_FILES.name}[6h]) > 1000",
-        "0m",
-        "warning",
-        "over 1,000 files have waited for six hours on {{ $labels.instance }}",
+        expression=f"min_over_time({BACKLOG_FILES.name}[6h]) > 1000",
+        duration="0m",
+        severity="warning",
+        summary="over 1,000 files have been waiting on {{ $labels.instance }} for six hours",
     ),
-    (
+    _Alert(
         "EfsSyncStopped",
-        f"time() - {LAST_PASS.name} > 3600",
-        "5m",
-        "critical",
-        "no pass of sync-efs has succeeded on {{ $labels.instance }} for over an hour",
+        expression=f"time() - {LAST_PASS.name} > 3600",
+        duration="5m",
+        severity="critical",
+        summary="sync-efs on {{ $labels.instance }} has not completed a pass for over an hour",
     ),
 )
 
@@ -72,12 +93,12 @@ def render_alerts() -> str:
     """Return the rules as a file for Prometheus' `rule_files`."""
     rules = [
         {
-            "alert": name,
-            "expr": expression,
-            "for": lasting,
-            "labels": {"severity": severity},
-            "annotations": {"summary": summary},
+            "alert": alert.name,
+            "expr": alert.expression,
+            "for": alert.duration,
+            "labels": {"severity": alert.severity},
+            "annotations": {"summary": alert.summary},
         }
-        for name, expression, lasting, severity, summary in _ALERTS
+        for alert in _ALERTS
     ]
     return render_yaml({"groups": [{"name": "orchestrator", "rules": rules}]})

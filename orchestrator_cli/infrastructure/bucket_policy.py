@@ -1,30 +1,20 @@
-"""What a bucket can enforce besides retention, as data: versions, encryption, denied requests."""
+"""What a bucket can enforce besides retention, as data: versioning, encryption, denied requests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator_cli.core.executions.keys import (
-    EXECUTIONS_PREFIX,
     HISTORY_PREFIX,
-    LIVE_PREFIX,
     METADATA_NAME,
+    execution_prefix,
+    live_state_key,
 )
+from orchestrator_cli.infrastructure.iam import WRITE_ONCE_KEYS, ArnOf
 
-_WRITE_ONCE_KEYS = (
-    f"{EXECUTIONS_PREFIX}*/logs/*",
-    f"{EXECUTIONS_PREFIX}*/artifacts/*",
-    f"{LIVE_PREFIX}*/logs/*",
-    f"{LIVE_PREFIX}*/artifacts/*",
-)
-_SWAPPED_KEYS = (
-    f"{EXECUTIONS_PREFIX}*/{METADATA_NAME}",
-    f"{HISTORY_PREFIX}*",
-    f"{LIVE_PREFIX}*/state.json",
-)
-# Parts of an upload carry no condition; what they are put together by does.
+_SWAPPED_KEYS = (execution_prefix("*") + METADATA_NAME, f"{HISTORY_PREFIX}*", live_state_key("*"))
+# UploadPart takes no condition, but CompleteMultipartUpload does; only that creates the object.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
 _CREATES = ("Bool", "s3:ObjectCreationOperation", "true")
 _NOT_CREATE_ONLY = ("Null", "s3:if-none-match", "true")
@@ -33,9 +23,11 @@ _NOT_SWAPPED = ("Null", "s3:if-match", "true")
 
 @dataclass(frozen=True, slots=True)
 class BucketProtection:
-    """The options of `render`. `object_lock` is a mode and a number of days.
+    """What the bucket is asked to enforce: the options of `orchestrator lifecycle render`.
 
-    `kms_key` is a key's ARN or id; empty means SSE-S3, None leaves encryption alone.
+    `kms_key` is the ARN or id of a key, "" for SSE-S3, or None to leave encryption alone.
+    `object_lock` is a mode and a number of days. `efs_days` is after how many days an EFS moves
+    unread files to Infrequent Access; None for no EFS.
     """
 
     versioning: bool = False
@@ -48,15 +40,16 @@ class BucketProtection:
 
     @property
     def versioned(self) -> bool:
-        """Whether versioning is on; Object Lock needs it."""
+        """True if versioning is on. Object Lock needs it."""
         return self.versioning or self.object_lock is not None
 
 
 @dataclass(frozen=True, slots=True)
 class DenyStatement:
-    """A statement of a bucket policy that denies everybody. `""` in `keys` is the bucket itself.
+    """A statement of a bucket policy that denies a request, whoever sends it.
 
-    A condition is an operator, a key and a value; all of them must hold.
+    The key "" is the bucket itself. A condition is (operator, condition key, value); the request
+    is denied if all of them hold.
     """
 
     sid: str
@@ -65,55 +58,56 @@ class DenyStatement:
     conditions: tuple[tuple[str, str, str], ...]
 
 
-def deny_statements(guarantees: BucketProtection) -> tuple[DenyStatement, ...]:
-    """Return the statements of the bucket policy; none where nothing asks for one."""
-    denials: list[DenyStatement] = []
-    if guarantees.tls_only:
-        insecure = (("Bool", "aws:SecureTransport", "false"),)
-        denials.append(DenyStatement("TlsOnly", "s3:*", ("", "*"), insecure))
-    if guarantees.write_once:
-        denials.append(
-            DenyStatement(
-                "FilesAreWrittenOnce",
-                "s3:PutObject",
-                _WRITE_ONCE_KEYS,
-                (_NOT_CREATE_ONLY, _CREATES),
-            )
-        )
-        denials.append(
-            DenyStatement(
-                "RecordsAreComparedAndSwapped",
-                "s3:PutObject",
-                _SWAPPED_KEYS,
-                (_NOT_CREATE_ONLY, _NOT_SWAPPED, _CREATES),
-            )
-        )
-    return tuple(denials)
+_TLS_ONLY = DenyStatement("TlsOnly", "s3:*", ("", "*"), (("Bool", "aws:SecureTransport", "false"),))
+_WRITE_ONCE = (
+    DenyStatement(
+        "FilesAreWrittenOnce", "s3:PutObject", WRITE_ONCE_KEYS, (_NOT_CREATE_ONLY, _CREATES)
+    ),
+    DenyStatement(
+        "RecordsAreComparedAndSwapped",
+        "s3:PutObject",
+        _SWAPPED_KEYS,
+        (_NOT_CREATE_ONLY, _NOT_SWAPPED, _CREATES),
+    ),
+)
 
 
-def policy_document(
-    denials: tuple[DenyStatement, ...], arn: Callable[[str], Any]
-) -> dict[str, Any]:
-    """Return the bucket policy; `arn` makes the ARN of a key, of the bucket for `""`."""
-    return {"Version": "2012-10-17", "Statement": [_statement(one, arn) for one in denials]}
+def bucket_policy(protection: BucketProtection, arn: ArnOf) -> dict[str, Any] | None:
+    """Return the bucket policy, or None if there is nothing to deny."""
+    statements = (
+        *((_TLS_ONLY,) if protection.tls_only else ()),
+        *(_WRITE_ONCE if protection.write_once else ()),
+    )
+    if not statements:
+        return None
+    return {"Version": "2012-10-17", "Statement": [_render(one, arn) for one in statements]}
 
 
-def _statement(denial: DenyStatement, arn: Callable[[str], Any]) -> dict[str, Any]:
+def _render(statement: DenyStatement, arn: ArnOf) -> dict[str, Any]:
     conditions: dict[str, dict[str, str]] = {}
-    for operator, key, value in denial.conditions:
+    for operator, key, value in statement.conditions:
         conditions.setdefault(operator, {})[key] = value
     return {
-        "Sid": denial.sid,
+        "Sid": statement.sid,
         "Effect": "Deny",
         "Principal": "*",
-        "Action": denial.action,
-        "Resource": [arn(key) for key in denial.keys],
+        "Action": statement.action,
+        "Resource": [arn(key) for key in statement.keys],
         "Condition": conditions,
     }
 
 
+def lock_configuration(object_lock: tuple[str, int]) -> dict[str, Any]:
+    """Return the Object Lock configuration in the form of S3's API."""
+    mode, days = object_lock
+    return {
+        "ObjectLockEnabled": "Enabled",
+        "Rule": {"DefaultRetention": {"Mode": mode.upper(), "Days": days}},
+    }
+
+
 def efs_policies(days: int) -> list[dict[str, str]]:
-    """Return the EFS lifecycle policies: files nobody reads move to Infrequent Access and back."""
+    """Return EFS lifecycle policies: to Infrequent Access after `days` unread, back when read."""
     return [
         {"TransitionToIA": f"AFTER_{days}_DAY{'' if days == 1 else 'S'}"},
         {"TransitionToPrimaryStorageClass": "AFTER_1_ACCESS"},
@@ -125,7 +119,7 @@ def encryption_rule(kms_key: str) -> dict[str, Any]:
     by_default = {"SSEAlgorithm": "aws:kms" if kms_key else "AES256"}
     if kms_key:
         by_default["KMSMasterKeyID"] = kms_key
-    # One data key for many objects: KMS requests would cost more than S3's.
+    # A bucket key serves many objects: without it, KMS requests cost more than S3's.
     return {"ApplyServerSideEncryptionByDefault": by_default, "BucketKeyEnabled": bool(kms_key)}
 
 

@@ -1,18 +1,18 @@
-"""Retention and guarantees as a CloudFormation template in YAML."""
+"""The bucket, its retention rules and its roles as a CloudFormation template."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_CLASS, DEFAULT_MINIMUM, Rule
+from orchestrator_cli.core.retention.lifecycle.policy import DEFAULT_MINIMUM, Rule, api_rule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
     BucketProtection,
-    deny_statements,
+    bucket_policy,
     efs_policies,
     encryption_rule,
-    policy_document,
+    lock_configuration,
 )
 from orchestrator_cli.infrastructure.iam import Role, role_policy
 from orchestrator_cli.infrastructure.roles import (
@@ -26,39 +26,39 @@ from orchestrator_cli.infrastructure.roles import (
 from orchestrator_cli.infrastructure.yaml import render_yaml
 
 _HEAD = """\
-# The bucket of `orchestrator`, with its lifecycle rules. CloudFormation then owns all rules of
-# the bucket: keep those of others here too. A bucket that exists already can be imported:
+# The bucket of `orchestrator` and its lifecycle rules. CloudFormation manages all lifecycle rules
+# of the bucket: add rules of other programs here too. To use a bucket that exists already:
 # aws cloudformation create-change-set --change-set-type IMPORT …
 """
-_KEPT = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+_RETAIN = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
 
 
 def render_cloudformation(
     rules: Iterable[Rule],
     bucket: str | None,
-    guarantees: BucketProtection,
+    protection: BucketProtection,
     access: Access | None = None,
 ) -> str:
-    """Return the template; deploying it makes the bucket, and with `access` its roles."""
+    """Return a template that creates the bucket and, with `access`, its roles."""
     name = {"Type": "String", **({"Default": bucket} if bucket else {})}
     resources: dict[str, Any] = {
         "Bucket": {
             "Type": "AWS::S3::Bucket",
-            **_KEPT,
-            "Properties": {"BucketName": {"Ref": "BucketName"}, **_properties(rules, guarantees)},
+            **_RETAIN,
+            "Properties": {"BucketName": {"Ref": "BucketName"}, **_properties(rules, protection)},
         }
     }
-    denials = deny_statements(guarantees)
-    if denials:
-        properties = {"Bucket": {"Ref": "Bucket"}, "PolicyDocument": policy_document(denials, _arn)}
+    policy = bucket_policy(protection, _arn)
+    if policy is not None:
+        properties = {"Bucket": {"Ref": "Bucket"}, "PolicyDocument": policy}
         resources["BucketPolicy"] = {"Type": "AWS::S3::BucketPolicy", "Properties": properties}
-    if guarantees.efs_days:
+    if protection.efs_days:
         resources["BenchLogs"] = {
             "Type": "AWS::EFS::FileSystem",
-            **_KEPT,
+            **_RETAIN,
             "Properties": {
                 "Encrypted": True,
-                "LifecyclePolicies": efs_policies(guarantees.efs_days),
+                "LifecyclePolicies": efs_policies(protection.efs_days),
             },
         }
     template: dict[str, Any] = {
@@ -71,22 +71,20 @@ def render_cloudformation(
     return _HEAD + render_yaml(template)
 
 
-def _properties(rules: Iterable[Rule], guarantees: BucketProtection) -> dict[str, Any]:
+def _properties(rules: Iterable[Rule], protection: BucketProtection) -> dict[str, Any]:
     properties: dict[str, Any] = {}
-    if guarantees.versioned:
+    if protection.versioned:
         properties["VersioningConfiguration"] = {"Status": "Enabled"}
-    if guarantees.object_lock:
-        mode, days = guarantees.object_lock
-        retention = {"DefaultRetention": {"Mode": mode.upper(), "Days": days}}
+    if protection.object_lock:
         properties["ObjectLockEnabled"] = True
-        properties["ObjectLockConfiguration"] = {"ObjectLockEnabled": "Enabled", "Rule": retention}
-    if guarantees.kms_key is not None:
-        encryption = encryption_rule(guarantees.kms_key)
+        properties["ObjectLockConfiguration"] = lock_configuration(protection.object_lock)
+    if protection.kms_key is not None:
+        encryption = encryption_rule(protection.kms_key)
         encryption["ServerSideEncryptionByDefault"] = encryption.pop(
             "ApplyServerSideEncryptionByDefault"
         )
         properties["BucketEncryption"] = {"ServerSideEncryptionConfiguration": [encryption]}
-    if guarantees.block_public_access:
+    if protection.block_public_access:
         properties["PublicAccessBlockConfiguration"] = PUBLIC_ACCESS_BLOCK
     properties["LifecycleConfiguration"] = {
         "TransitionDefaultMinimumObjectSize": DEFAULT_MINIMUM,
@@ -96,24 +94,21 @@ def _properties(rules: Iterable[Rule], guarantees: BucketProtection) -> dict[str
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
-    """Return a rule with CloudFormation's own names; a size is text there."""
-    made: dict[str, Any] = {"Id": rule.rule_id, "Status": "Enabled", "Prefix": rule.prefix}
-    if rule.over_bytes is not None:
-        made["ObjectSizeGreaterThan"] = str(rule.over_bytes)
-    if rule.archive_days is not None:
+    """Return a rule in CloudFormation's form: no filter, other names for days, sizes as text."""
+    api: dict[str, Any] = dict(api_rule(rule))
+    made: dict[str, Any] = {"Id": api.pop("ID"), "Status": api.pop("Status")}
+    narrow = api.pop("Filter")
+    made |= narrow.get("And", narrow)
+    if "ObjectSizeGreaterThan" in made:
+        made["ObjectSizeGreaterThan"] = str(made["ObjectSizeGreaterThan"])
+    if transitions := api.pop("Transitions", None):
         made["Transitions"] = [
-            {"StorageClass": ARCHIVE_CLASS, "TransitionInDays": rule.archive_days}
+            {"StorageClass": one["StorageClass"], "TransitionInDays": one["Days"]}
+            for one in transitions
         ]
-    if rule.expire_days is not None:
-        made["ExpirationInDays"] = rule.expire_days
-    if rule.expire_markers:
-        made["ExpiredObjectDeleteMarker"] = True
-    if rule.noncurrent_days is not None:
-        made["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule.noncurrent_days}
-    if rule.abort_uploads_days is not None:
-        days = {"DaysAfterInitiation": rule.abort_uploads_days}
-        made["AbortIncompleteMultipartUpload"] = days
-    return made
+    names = {"Days": "ExpirationInDays", "ExpiredObjectDeleteMarker": "ExpiredObjectDeleteMarker"}
+    expiration = api.pop("Expiration", {})
+    return made | {names[name]: value for name, value in expiration.items()} | api
 
 
 # --- roles ---------------------------------------------------------------------------------
@@ -141,8 +136,8 @@ def _add_roles(template: dict[str, Any], access: Access) -> None:
 def _add_machine_role(template: dict[str, Any], machine: MachineRole, access: Access) -> None:
     title, subjects = machine.name.title(), f"{machine.name.title()}Subjects"
     if access.oidc_provider is not None:
-        of_tokens = {"Type": "CommaDelimitedList", "Default": machine.subject}
-        template["Parameters"][subjects] = of_tokens
+        parameter = {"Type": "CommaDelimitedList", "Default": machine.subject}
+        template["Parameters"][subjects] = parameter
     trust = {"Version": "2012-10-17", "Statement": trust_statements(access, {"Ref": subjects})}
     role = {"RoleName": _name(machine.name), "AssumeRolePolicyDocument": trust}
     template["Resources"] |= {

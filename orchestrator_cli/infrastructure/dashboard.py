@@ -1,4 +1,4 @@
-"""A dashboard for Grafana, over what the metrics count."""
+"""A Grafana dashboard of this program's metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator_cli.core.metrics.registry import (
 
 _RANGE = "$__rate_interval"
 
-# Title, unit of Grafana, expressions by legend.
+# Title, Grafana's name of the unit, expressions by legend.
 _PANELS = (
     (
         "Files stored",
@@ -59,22 +59,22 @@ _PANELS = (
         },
     ),
     (
-        "Requests sent again",
+        "Retried requests",
         "short",
         {"{{reason}}": f"sum by (reason) (increase({RETRIES.name}[{_RANGE}]))"},
     ),
     (
-        "Bytes found in interrupted uploads",
+        "Bytes resumed from interrupted uploads",
         "bytes",
         {"{{command}}": f"sum by (command) (increase({RESUMED.name}[{_RANGE}]))"},
     ),
-    ("Files that wait on EFS", "short", {"{{instance}}": BACKLOG_FILES.name}),
-    ("Since the last pass over EFS", "s", {"{{instance}}": f"time() - {LAST_PASS.name}"}),
+    ("Files waiting on EFS", "short", {"{{instance}}": BACKLOG_FILES.name}),
+    ("Time since the last pass over EFS", "s", {"{{instance}}": f"time() - {LAST_PASS.name}"}),
 )
 
 
 def render_dashboard() -> str:
-    """Return the dashboard as Grafana imports it; it asks which Prometheus to use."""
+    """Return the dashboard as JSON. When it is imported, Grafana asks which Prometheus to use."""
     return json.dumps(_dashboard(), indent=2) + "\n"
 
 
@@ -112,11 +112,11 @@ def _panel(number: int, title: str, unit: str, expressions: dict[str, str]) -> d
         "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
         "targets": [
             {
-                "refId": chr(ord("A") + place),
+                "refId": chr(ord("A") + index),
                 "datasource": source,
                 "expr": text,
                 "legendFormat": name,
             }
-            for place, (name, text) in enumerate(expressions.items())
+            for index, (name, text) in enumerate(expressions.items())
         ],
     }

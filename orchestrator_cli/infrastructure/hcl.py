@@ -1,4 +1,4 @@
-"""Write blocks as HCL, in the layout of `terraform fmt`."""
+"""Write blocks as HCL, formatted as `terraform fmt` would format them."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """An expression that stands as it is."""
+    """An HCL expression, written unquoted."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block: its head, and attributes and blocks in order."""
+    """A block: its type and labels as written, then its attributes and inner blocks."""
 
     head: str
     body: tuple[tuple[str, Any] | Block, ...]
 
 
 def render_hcl(blocks: Iterable[Block]) -> str:
-    """Return the blocks one after another."""
+    """Return the text of the blocks, separated by blank lines."""
     return "\n\n".join("\n".join(_lines(block)) for block in blocks) + "\n"
 
 
@@ -47,6 +47,6 @@ def _expression(value: Any) -> str:
         return value.text
     if isinstance(value, list):
         return f"[{', '.join(map(_expression, value))}]"
-    # JSON's texts are HCL's but for what starts an interpolation.
+    # A JSON string is an HCL string, except where HCL would start a template.
     text = json.dumps(value, ensure_ascii=False)
     return text.replace("${", "$${").replace("%{", "%%{")

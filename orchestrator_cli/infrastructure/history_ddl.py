@@ -1,6 +1,6 @@
-"""The history as a table: its columns, and statements that declare it elsewhere.
+"""The history as a table: its columns, and the statements that declare it in a query engine.
 
-One JSON line an execution, under `history/date=YYYY-MM-DD/`; see `executions.history_line`.
+Each execution is one JSON line under `history/date=YYYY-MM-DD/`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from types import MappingProxyType
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.keys import HISTORY_PREFIX
+from orchestrator_cli.infrastructure.target import validate
 
-# How S3 buckets may be named; nothing of it needs quoting in SQL.
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
-# Before any ULID that this tool has made.
+# Older than any execution that this tool has stored.
 _FIRST_DAY = "2020-01-01"
 
 
 class Dialect(StrEnum):
-    """Who is to read the history."""
+    """The query engine that reads the history."""
 
     ATHENA = "athena"
     DUCKDB = "duckdb"
@@ -31,7 +31,7 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A field of a history line. `kind` is a key of the dialects' types."""
+    """A field of a history line. `kind` is looked up in the types of a dialect."""
 
     name: str
     kind: str
@@ -69,7 +69,8 @@ COLUMNS = (
     Column("labels", "labels"),
     Column("run", "run"),
 )
-# Athena's JSON reader takes no offset in a timestamp: from_iso8601_timestamp(started_at) does.
+# Athena's JSON reader cannot read a timestamp with an offset, so times are strings:
+# from_iso8601_timestamp(started_at) converts them in a query.
 _HIVE: Mapping[str, str] = MappingProxyType(
     {
         "text": "string",
@@ -98,8 +99,8 @@ _DUCKDB: Mapping[str, str] = MappingProxyType(
 def render_table(dialect: Dialect, location: str, table: str) -> str:
     """Return the statement that declares the history as a table.
 
-    `location` is an s3:// address or a directory, see `location_of`. Raises UsageError for a name
-    that SQL would not take as it is.
+    `location` is an s3:// URL or a directory, see `location_of`. Raises UsageError for a table
+    name that would have to be quoted.
     """
     if not all(_NAME.fullmatch(part) for part in table.split(".")) or table.count(".") > 1:
         raise UsageError(
@@ -111,9 +112,7 @@ def render_table(dialect: Dialect, location: str, table: str) -> str:
 
 def location_of(bucket: str) -> str:
     """Return the URL of a bucket's history. Raises UsageError for an invalid bucket name."""
-    if not _BUCKET.fullmatch(bucket):
-        raise UsageError(f"not a bucket name: {printable(bucket)!r}")
-    return f"s3://{bucket}/history/"
+    return f"s3://{validate('bucket name', bucket)}/{HISTORY_PREFIX}"
 
 
 def _athena(location: str, table: str) -> str:
@@ -137,7 +136,7 @@ TBLPROPERTIES (
 
 
 def _spark(location: str, table: str) -> str:
-    # Spark reads Hadoop's s3a scheme; on EMR both mean the same.
+    # Spark reads S3 by Hadoop's s3a scheme. On EMR, s3 and s3a mean the same.
     return f"""\
 CREATE TABLE IF NOT EXISTS {table} (
 {_hive_columns(_SPARK)},
@@ -152,7 +151,7 @@ MSCK REPAIR TABLE {table};
 
 def _duckdb(location: str, table: str) -> str:
     columns = ",\n".join(f"    {column.name}: '{_duckdb_type(column.kind)}'" for column in COLUMNS)
-    # Names are checked and texts quoted, and nothing here runs it.
+    # Not an injection: names are validated, texts are quoted, and nothing here runs the statement.
     return f"""\
 CREATE OR REPLACE VIEW {table} AS
 SELECT * FROM read_json(

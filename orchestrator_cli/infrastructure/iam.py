@@ -1,4 +1,4 @@
-"""IAM policies that allow what a role does and no more."""
+"""Least-privilege IAM policies: what each role may do with the bucket."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from orchestrator_cli.core.executions.keys import (
     HISTORY_PREFIX,
     LIVE_PREFIX,
     METADATA_NAME,
+    live_state_key,
 )
 from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 from orchestrator_cli.infrastructure.target import bucket_arn, partition_of, validate
 
-# Each is created once and never changed.
 _FILES = (f"{EXECUTIONS_PREFIX}*/logs/*", f"{EXECUTIONS_PREFIX}*/artifacts/*")
 _SEGMENTS = (f"{LIVE_PREFIX}*/logs/*", f"{LIVE_PREFIX}*/artifacts/*")
-# As long as an id: `*` would be a file below artifacts/ that has a record's name, too.
+# Objects that are created once and never change.
+WRITE_ONCE_KEYS = (*_FILES, *_SEGMENTS)
+# One ? for each character of an id. With * instead, a file below artifacts/ that is named
+# metadata.json would match too, and could be overwritten.
 _ID = "?" * 26
-# Each is replaced, by compare-and-swap or because it can be computed again.
+# Objects that are replaced, by compare-and-swap or because they can be computed again.
 _RECORDS = (
     f"{EXECUTIONS_PREFIX}{_ID}/{METADATA_NAME}",
     f"{HISTORY_PREFIX}*",
-    f"{LIVE_PREFIX}{_ID}/state.json",
+    live_state_key(_ID),
     f"{DERIVED_PREFIX}*",
 )
 _READ = (f"{EXECUTIONS_PREFIX}*", f"{LIVE_PREFIX}*", f"{DERIVED_PREFIX}*")
 _HISTORY = (f"{HISTORY_PREFIX}*",)
-# Makes the ARN of a key, of the bucket for "".
+# Returns the ARN of a key, or of the bucket for the key "".
 ArnOf = Callable[[str], Any]
 
 
@@ -49,18 +52,21 @@ def render_iam(
     region: str | None = None,
     demands: BucketDemands = NO_DEMANDS,
 ) -> str:
-    """Return the least that a role needs, as an IAM policy in JSON."""
-    arn = bucket_arn(validate("bucket", bucket), region)
-    document = role_policy(
-        role, lambda key: f"{arn}/{key}" if key else arn, partition_of(region), demands
-    )
+    """Return the least-privilege policy of a role as JSON."""
+    arn = key_arns(bucket_arn(validate("bucket name", bucket), region))
+    document = role_policy(role, arn, partition_of(region), demands)
     return json.dumps(document, indent=2) + "\n"
+
+
+def key_arns(bucket: str) -> ArnOf:
+    """Return a function that makes ARNs from keys, given the ARN of their bucket."""
+    return lambda key: f"{bucket}/{key}" if key else bucket
 
 
 def role_policy(
     role: Role, arn: ArnOf, partition: str, demands: BucketDemands = NO_DEMANDS
 ) -> dict[str, Any]:
-    """Return the least-privilege policy of a role; `arn` makes the ARN of a key."""
+    """Return the least-privilege policy of a role as data."""
     statements = _reading(arn) if role is Role.READER else _writing(arn)
     statements += _demanded(arn, partition, role, demands)
     return {"Version": "2012-10-17", "Statement": statements}
@@ -82,8 +88,8 @@ def _writing(arn: ArnOf) -> list[dict[str, Any]]:
             "Resource": arn(""),
         },
         _objects("ReadFiles", arn, ("s3:GetObject",), (*_READ, *_HISTORY)),
-        _objects("CreateFilesOnce", arn, put, (*_FILES, *_SEGMENTS)) | _CREATE_ONLY,
-        _objects("SendParts", arn, put, (*_FILES, *_SEGMENTS)) | _NO_CREATION,
+        _objects("CreateFilesOnce", arn, put, WRITE_ONCE_KEYS) | _CREATE_ONLY,
+        _objects("SendParts", arn, put, WRITE_ONCE_KEYS) | _NO_CREATION,
         _objects("ResumeUploads", arn, parts, _FILES),
         _objects("UpdateRecords", arn, put, _RECORDS),
     ]
@@ -92,13 +98,13 @@ def _writing(arn: ArnOf) -> list[dict[str, Any]]:
 def _demanded(
     arn: ArnOf, partition: str, role: Role, demands: BucketDemands
 ) -> list[dict[str, Any]]:
-    """Allow the use of the bucket's KMS key, and tags on stored objects."""
+    """Return the statements that allow the bucket's KMS key and tags on objects, if demanded."""
     statements = []
     if demands.tags and role is not Role.READER:
-        keys = (*_FILES, *_SEGMENTS, *_RECORDS)
+        keys = (*WRITE_ONCE_KEYS, *_RECORDS)
         statements.append(_objects("TagWhatIsStored", arn, ("s3:PutObjectTagging",), keys))
     if demands.kms_key:
-        # Parts of one object are encrypted with one data key, so who sends them decrypts it.
+        # Writers decrypt too: all parts of an object share one data key, which UploadPart decrypts.
         write = ["kms:GenerateDataKey"] if role is not Role.READER else []
         statements.append(
             {
@@ -116,7 +122,7 @@ def _kms_resource(key: str, partition: str) -> dict[str, Any]:
         return {"Resource": key}
     alias = key.partition(":alias/")[2] if key.startswith("arn:") else key.removeprefix("alias/")
     if key.startswith(("alias/", "arn:")):
-        # An alias is no resource of a policy about keys.
+        # A policy cannot name an alias as a resource, only as a condition.
         condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{alias}"}}
         return {"Resource": f"arn:{partition}:kms:*:*:key/*", "Condition": condition}
     return {"Resource": f"arn:{partition}:kms:*:*:key/{key}"}
@@ -124,15 +130,15 @@ def _kms_resource(key: str, partition: str) -> dict[str, Any]:
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
 _CREATE_ONLY = {"Condition": {"Null": {"s3:if-none-match": "false"}}}
-# To begin an upload and to send its parts makes no object, and carries no condition.
+# CreateMultipartUpload and UploadPart create no object, and take no If-None-Match.
 _NO_CREATION = {"Condition": {"BoolIfExists": {"s3:ObjectCreationOperation": "false"}}}
 
 
 def _list_objects(arn: ArnOf, prefixes: tuple[str, ...]) -> dict[str, Any]:
-    """Allow to list below these prefixes only.
+    """Return the statement that allows listing below these prefixes only.
 
-    S3 answers a look-up of a missing key with 404 only to those who may list, and takes the key
-    for the prefix that the condition asks for. So each prefix that is read has to be here.
+    It has to name every prefix that is read: S3 answers a HEAD or GET of a missing key with 404
+    only if a listing of that key would be allowed, and with 403 otherwise.
     """
     return {
         "Sid": "ListObjects",

@@ -1,4 +1,4 @@
-"""Who may use the bucket, as data: a policy for each role, and what may take it on."""
+"""The IAM roles and users of a bucket, as data: their policies and who may assume them."""
 
 from __future__ import annotations
 
@@ -9,38 +9,42 @@ from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 from orchestrator_cli.infrastructure.iam import Role
 from orchestrator_cli.infrastructure.target import validate
 
-# What every name begins with, so that two buckets can have roles in one account.
+# The default prefix of all names. Another one lets a second bucket have roles in one account.
 NAME_PREFIX = "orchestrator"
 
 
 @dataclass(frozen=True, slots=True)
 class MachineRole:
-    """A role of instances and pods; its name follows the prefix. `account` is who of EKS has it."""
+    """A role of EC2 instances and pods; its name follows the prefix.
+
+    `service_account` is NAMESPACE:NAME of the Kubernetes service account that may assume it.
+    """
 
     name: str
     policy: Role
-    account: str
+    service_account: str
 
     @property
     def subject(self) -> str:
-        """What the token of the service account says."""
-        return f"system:serviceaccount:{self.account}"
+        """The `sub` claim of the service account's token."""
+        return f"system:serviceaccount:{self.service_account}"
 
 
-# The service accounts are those that `deploy eks` and `deploy serve kubernetes` print.
+# The service accounts are the ones that `deploy eks` and `deploy serve kubernetes` print.
 MACHINE_ROLES = (
     MachineRole("runner", Role.RUNNER, "default:tests"),
     MachineRole("serve", Role.READER, "default:orchestrator"),
 )
-# A machine outside of AWS has an access key, which only a user can have.
+# A machine outside AWS needs an access key, and only a user can have one.
 BENCH_USER = "bench"
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What roles are made for: the demands of the bucket, its partition, an OIDC provider's ARN.
+    """What the roles depend on: the bucket's demands, the partition, an OIDC provider's ARN.
 
-    With a provider, service accounts have roles by their own token, else by EKS Pod Identity alone.
+    With a provider, service accounts can also assume the roles with their own token (IAM roles
+    for service accounts). EKS Pod Identity always works.
     """
 
     demands: BucketDemands = NO_DEMANDS
@@ -53,7 +57,7 @@ class Access:
 
 
 def trust_statements(access: Access, subjects: Any) -> list[dict[str, Any]]:
-    """Return who may take on a role of machines. `subjects` are what tokens may say."""
+    """Return the trust policy of a machine role. `subjects` are the allowed `sub` claims."""
     statements = [
         _trust("Instances", {"Service": "ec2.amazonaws.com"}, "sts:AssumeRole"),
         _trust("Pods", {"Service": "pods.eks.amazonaws.com"}, "sts:AssumeRole", "sts:TagSession"),
@@ -62,8 +66,8 @@ def trust_statements(access: Access, subjects: Any) -> list[dict[str, Any]]:
         issuer = access.oidc_provider.partition(":oidc-provider/")[2]
         provider = {"Federated": access.oidc_provider}
         tokens = _trust("ServiceAccounts", provider, "sts:AssumeRoleWithWebIdentity")
-        told = {f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": subjects}
-        statements.append(tokens | {"Condition": {"StringEquals": told}})
+        claims = {f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": subjects}
+        statements.append(tokens | {"Condition": {"StringEquals": claims}})
     return statements
 
 

@@ -1,17 +1,18 @@
-"""Retention and guarantees as Terraform, in the layout of `terraform fmt`."""
+"""The bucket, its retention rules and its roles as Terraform."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_CLASS, DEFAULT_MINIMUM, Rule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
     BucketProtection,
-    deny_statements,
+    bucket_policy,
     efs_policies,
-    policy_document,
+    encryption_rule,
+    lock_configuration,
 )
 from orchestrator_cli.infrastructure.hcl import Block, Raw, render_hcl
 from orchestrator_cli.infrastructure.iam import Role, role_policy
@@ -25,22 +26,33 @@ from orchestrator_cli.infrastructure.roles import (
 )
 
 _HEAD = """\
-# The bucket of `orchestrator`, with its lifecycle rules. Terraform then owns all rules of the
-# bucket: keep those of others here too. A bucket that exists already can be imported:
+# The bucket of `orchestrator` and its lifecycle rules. Terraform manages all lifecycle rules of
+# the bucket: add rules of other programs here too. To use a bucket that exists already:
 # terraform import aws_s3_bucket.orchestrator NAME
 """
 _BUCKET = "aws_s3_bucket.orchestrator"
+# The provider's names for what S3's API calls otherwise.
+_PUBLIC_ACCESS_NAMES = {
+    "BlockPublicAcls": "block_public_acls",
+    "BlockPublicPolicy": "block_public_policy",
+    "IgnorePublicAcls": "ignore_public_acls",
+    "RestrictPublicBuckets": "restrict_public_buckets",
+}
+_EFS_NAMES = {
+    "TransitionToIA": "transition_to_ia",
+    "TransitionToPrimaryStorageClass": "transition_to_primary_storage_class",
+}
 
 
 def render_terraform(
     rules: Iterable[Rule],
     bucket: str | None,
-    guarantees: BucketProtection,
+    protection: BucketProtection,
     access: Access | None = None,
 ) -> str:
-    """Return the resources; applying them makes the bucket, and with `access` its roles."""
+    """Return a configuration that creates the bucket and, with `access`, its roles."""
     default = (("default", bucket),) if bucket else ()
-    lock = (("object_lock_enabled", True),) if guarantees.object_lock else ()
+    lock = (("object_lock_enabled", True),) if protection.object_lock else ()
     blocks = [
         Block('variable "bucket"', (("type", Raw("string")), *default)),
         _resource(
@@ -49,8 +61,8 @@ def render_terraform(
             *lock,
             Block("lifecycle", (("prevent_destroy", True),)),
         ),
-        _lifecycle(rules, guarantees),
-        *_guarantees(guarantees),
+        _lifecycle(rules, protection),
+        *_protection(protection),
         *(_roles(access) if access is not None else ()),
     ]
     return _HEAD + "\n" + render_hcl(blocks)
@@ -64,13 +76,13 @@ def _of_bucket(kind: str, *body: tuple[str, Any] | Block) -> Block:
     return _resource(f"bucket_{kind}", ("bucket", Raw(f"{_BUCKET}.id")), *body)
 
 
-def _lifecycle(rules: Iterable[Rule], guarantees: BucketProtection) -> Block:
-    # Rules about versions have to come after versioning.
+def _lifecycle(rules: Iterable[Rule], protection: BucketProtection) -> Block:
+    # S3 takes rules about noncurrent versions only once versioning is on.
     after = (("depends_on", Raw("[aws_s3_bucket_versioning.orchestrator]")),)
     return _of_bucket(
         "lifecycle_configuration",
         ("transition_default_minimum_object_size", DEFAULT_MINIMUM),
-        *(after if guarantees.versioned else ()),
+        *(after if protection.versioned else ()),
         *(Block("rule", tuple(_rule(rule))) for rule in rules),
     )
 
@@ -99,45 +111,47 @@ def _rule(rule: Rule) -> Iterator[tuple[str, Any] | Block]:
         yield Block("abort_incomplete_multipart_upload", days)
 
 
-def _guarantees(guarantees: BucketProtection) -> Iterator[Block]:
-    if guarantees.versioned:
+def _protection(protection: BucketProtection) -> Iterator[Block]:
+    if protection.versioned:
         on = Block("versioning_configuration", (("status", "Enabled"),))
         yield _of_bucket("versioning", on)
-    if guarantees.object_lock:
-        mode, days = guarantees.object_lock
-        retention = Block("default_retention", (("mode", mode.upper()), ("days", days)))
-        yield _of_bucket("object_lock_configuration", Block("rule", (retention,)))
-    if guarantees.block_public_access:
-        names = {"BlockPublicAcls": "block_public_acls", "BlockPublicPolicy": "block_public_policy"}
-        names |= {"IgnorePublicAcls": "ignore_public_acls"}
-        names |= {"RestrictPublicBuckets": "restrict_public_buckets"}
-        blocked = ((names[name], value) for name, value in PUBLIC_ACCESS_BLOCK.items())
-        yield _of_bucket("public_access_block", *blocked)
-    if guarantees.kms_key is not None:
-        yield _encryption(guarantees.kms_key)
-    denials = deny_statements(guarantees)
-    if denials:
-        yield _document("orchestrator", policy_document(denials, _arn)["Statement"])
+    if protection.object_lock:
+        retention = lock_configuration(protection.object_lock)["Rule"]["DefaultRetention"]
+        body = (("mode", retention["Mode"]), ("days", retention["Days"]))
+        rule = Block("rule", (Block("default_retention", body),))
+        yield _of_bucket("object_lock_configuration", rule)
+    if protection.block_public_access:
+        yield _of_bucket(
+            "public_access_block", *_renamed(PUBLIC_ACCESS_BLOCK, _PUBLIC_ACCESS_NAMES)
+        )
+    if protection.kms_key is not None:
+        yield _encryption(protection.kms_key)
+    policy = bucket_policy(protection, _arn)
+    if policy is not None:
+        yield _document("orchestrator", policy["Statement"])
         yield _of_bucket("policy", ("policy", _document_of("orchestrator")))
-    if guarantees.efs_days:
-        names = {"TransitionToIA": "transition_to_ia"}
-        names |= {"TransitionToPrimaryStorageClass": "transition_to_primary_storage_class"}
+    if protection.efs_days:
         policies = (
-            Block("lifecycle_policy", tuple((names[name], value) for name, value in one.items()))
-            for one in efs_policies(guarantees.efs_days)
+            Block("lifecycle_policy", _renamed(one, _EFS_NAMES))
+            for one in efs_policies(protection.efs_days)
         )
         head = 'resource "aws_efs_file_system" "bench_logs"'
         yield Block(head, (("encrypted", True), *policies))
 
 
+def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> tuple[tuple[str, Any], ...]:
+    return tuple((names[name], value) for name, value in values.items())
+
+
 def _encryption(kms_key: str) -> Block:
-    key = (("kms_master_key_id", kms_key),) if kms_key else ()
-    by_default = Block(
-        "apply_server_side_encryption_by_default",
-        (("sse_algorithm", "aws:kms" if kms_key else "AES256"), *key),
+    rule = encryption_rule(kms_key)
+    by_default = rule["ApplyServerSideEncryptionByDefault"]
+    names = {"SSEAlgorithm": "sse_algorithm", "KMSMasterKeyID": "kms_master_key_id"}
+    block = Block("apply_server_side_encryption_by_default", _renamed(by_default, names))
+    return _of_bucket(
+        "server_side_encryption_configuration",
+        Block("rule", (("bucket_key_enabled", rule["BucketKeyEnabled"]), block)),
     )
-    rule = Block("rule", (("bucket_key_enabled", bool(kms_key)), by_default))
-    return _of_bucket("server_side_encryption_configuration", rule)
 
 
 # --- policies and roles --------------------------------------------------------------------
@@ -150,8 +164,8 @@ def _roles(access: Access) -> Iterator[Block]:
         yield _document(
             role, role_policy(role, _arn, access.partition, access.demands)["Statement"]
         )
-        named = (("name", _name(role)), ("policy", _document_of(role)))
-        yield Block(f'resource "aws_iam_policy" "{role}"', named)
+        body = (("name", _name(role)), ("policy", _document_of(role)))
+        yield Block(f'resource "aws_iam_policy" "{role}"', body)
     for machine in MACHINE_ROLES:
         yield from _machine_role(machine, access)
     yield Block(f'resource "aws_iam_user" "{BENCH_USER}"', (("name", _name(BENCH_USER)),))
@@ -161,14 +175,14 @@ def _roles(access: Access) -> Iterator[Block]:
 def _machine_role(machine: MachineRole, access: Access) -> Iterator[Block]:
     name, subjects = machine.name, f"{machine.name}_subjects"
     if access.oidc_provider is not None:
-        who = (("type", Raw("list(string)")), ("default", [machine.subject]))
-        yield Block(f'variable "{subjects}"', who)
+        body = (("type", Raw("list(string)")), ("default", [machine.subject]))
+        yield Block(f'variable "{subjects}"', body)
     yield _document(f"{name}_trust", trust_statements(access, Raw(f"var.{subjects}")))
     trust = ("assume_role_policy", _document_of(f"{name}_trust"))
     yield Block(f'resource "aws_iam_role" "{name}"', (("name", _name(name)), trust))
     yield _attachment("role", name, machine.policy)
-    has = ("role", Raw(f"aws_iam_role.{name}.name"))
-    yield Block(f'resource "aws_iam_instance_profile" "{name}"', (("name", _name(name)), has))
+    role = ("role", Raw(f"aws_iam_role.{name}.name"))
+    yield Block(f'resource "aws_iam_instance_profile" "{name}"', (("name", _name(name)), role))
     yield Block(f'output "{name}_role_arn"', (("value", Raw(f"aws_iam_role.{name}.arn")),))
 
 
@@ -177,13 +191,13 @@ def _name(name: str) -> Raw:
 
 
 def _attachment(kind: str, name: str, policy: Role) -> Block:
-    who = (kind, Raw(f"aws_iam_{kind}.{name}.name"))
-    what = ("policy_arn", Raw(f"aws_iam_policy.{policy}.arn"))
-    return Block(f'resource "aws_iam_{kind}_policy_attachment" "{name}"', (who, what))
+    principal = (kind, Raw(f"aws_iam_{kind}.{name}.name"))
+    attached = ("policy_arn", Raw(f"aws_iam_policy.{policy}.arn"))
+    return Block(f'resource "aws_iam_{kind}_policy_attachment" "{name}"', (principal, attached))
 
 
 def _document(name: str, statements: Iterable[dict[str, Any]]) -> Block:
-    """Return a policy as data. `statements` are as in IAM's JSON, with `Raw` for expressions."""
+    """Return a data block with a policy. `statements` are IAM's JSON, with `Raw` expressions."""
     blocks = tuple(Block("statement", tuple(_statement(one))) for one in statements)
     return Block(f'data "aws_iam_policy_document" "{name}"', blocks)
 
@@ -195,20 +209,20 @@ def _document_of(name: str) -> Raw:
 def _statement(statement: dict[str, Any]) -> Iterator[tuple[str, Any] | Block]:
     yield "sid", statement["Sid"]
     yield "effect", statement["Effect"]
-    yield "actions", _listed(statement["Action"])
+    yield "actions", _as_list(statement["Action"])
     if "Resource" in statement:
-        yield "resources", _listed(statement["Resource"])
+        yield "resources", _as_list(statement["Resource"])
     principal = statement.get("Principal", {})
-    for kind, who in {"*": "*"}.items() if principal == "*" else principal.items():
-        yield Block("principals", (("type", kind), ("identifiers", [who])))
+    for kind, identifier in {"*": "*"}.items() if principal == "*" else principal.items():
+        yield Block("principals", (("type", kind), ("identifiers", [identifier])))
     for test, keys in statement.get("Condition", {}).items():
-        for variable, wanted in keys.items():
-            values = wanted if isinstance(wanted, Raw) else _listed(wanted)
+        for variable, expected in keys.items():
+            values = expected if isinstance(expected, Raw) else _as_list(expected)
             condition = (("test", test), ("variable", variable), ("values", values))
             yield Block("condition", condition)
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 

@@ -1,4 +1,4 @@
-"""Write plain data as YAML. Every other file of this room that is YAML goes through here."""
+"""Write plain data as YAML. Every YAML file of this room is written here."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_:./*-]*[A-Za-z0-9]|[A-Za-z]", re.ASCII)
-# What YAML 1.1 reads as something else than text.
+# Words that YAML 1.1 does not read as strings.
 _RESERVED = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 
 
 def render_yaml(*documents: Mapping[str, Any]) -> str:
-    """Return the documents as YAML, in the order of their keys."""
+    """Return the documents as one YAML stream. Keys keep their order."""
     return "---\n".join("".join(_lines(_mapping(document, ""))) for document in documents)
 
 
@@ -44,7 +44,7 @@ def _collection(value: Any, indent: str) -> Iterator[str]:
 
 
 def _value(value: Any, indent: str) -> Iterator[str]:
-    """Yield what stands behind a key or a dash, and the lines below it."""
+    """Yield the text after a key or a dash, then the lines below it."""
     if isinstance(value, Mapping | list | tuple) and value:
         yield ""
         yield from _collection(value, indent)
@@ -56,7 +56,7 @@ def _value(value: Any, indent: str) -> Iterator[str]:
 
 
 def _is_block(text: str) -> bool:
-    """Return True for lines that a block holds unchanged: each ends in a newline and is plain."""
+    """Return True if a literal block keeps the text unchanged: whole lines of printable text."""
     lines = text.split("\n")
     ends = len(lines) > 2 and lines[-1] == "" and lines[-2] != ""
     return ends and lines[0][:1] not in ("", " ") and all(map(str.isprintable, lines))
@@ -66,13 +66,13 @@ def _scalar(value: Any) -> str:
     text = str(value)
     if isinstance(value, str) and _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
         return text
-    # JSON is YAML: what might be read as something else stands in quotes.
+    # JSON is valid YAML, and its quotes keep the text from being read as another type.
     quoted = json.dumps(value, ensure_ascii=False)
     return quoted if quoted.isprintable() else "".join(map(_escaped, quoted))
 
 
 def _escaped(character: str) -> str:
-    """Escape what YAML does not take in a file, such as C1 controls, as JSON would not."""
+    """Escape what YAML forbids in a file and JSON allows, such as C1 control characters."""
     if character.isprintable():
         return character
     number = ord(character)

@@ -56,7 +56,7 @@ def test_a_browser_logs_in_and_sees_what_its_token_allows(
     form = server.get("/ui/login?next=//evil.example/")
     assert 'value="//evil.example/"' in form.data.decode()
     assert log_in(server, "orc_no").status == 403
-    assert "uploads, and reads nothing" in log_in(server, tokens.upload).data.decode()
+    assert "for uploads only" in log_in(server, tokens.upload).data.decode()
     assert log_in(server, tokens.read, **{"Sec-Fetch-Site": "cross-site"}).status == 403
     away = log_in(server, tokens.read, "//evil.example/")
     assert away.headers["location"] == ".///evil.example/"
@@ -85,7 +85,7 @@ def test_a_browser_logs_in_and_sees_what_its_token_allows(
     posted = server.post(f"/executions/{execution_id}/uploads", {}, Cookie=f"orchestrator={upload}")
     problem(posted, 401, "unauthenticated")
     ended = server.get("/ui/login", headers={"Cookie": "orchestrator=orc_removed"}).data.decode()
-    assert "Your login has ended" in ended
+    assert "Your login has expired" in ended
     assert "Log out" not in ended
     out = server.get("/ui/logout", "POST", headers={"Cookie": cookie})
     assert "orchestrator=; Path=/; Max-Age=0" in out.headers["set-cookie"]
@@ -222,7 +222,7 @@ def test_the_page_of_an_execution_is_small_and_reaches_everything(
         todo += [one for one in map(html.unescape, found) if one not in done and one not in todo]
     assert len(seen) == 130 + 130 + 1 + 2
     custom = server.get(f"{address}?dir=artifacts/custom").data.decode()
-    assert "to restore it takes up to" in custom
+    assert "restoring it takes up to" in custom
     assert "&lt;img src=x onerror=alert(1)&gt;.html" in custom
 
 
@@ -331,7 +331,7 @@ def test_two_executions_side_by_side(serve: Serve, s3: S3Client, bucket: str) ->
     assert len(differing) == 1
     assert "found 0 doors &lt;b&gt;" in differing[0]
     assert "found 1 doors &lt;b&gt;" in differing[0]
-    assert "2 the same, 3 not." in page
+    assert "2 are the same, 3 differ." in page
     # From one that failed, a click leads to what has changed since its suite passed.
     now = datetime.now(UTC)
     passed, _, failed = (
@@ -351,7 +351,7 @@ def test_two_executions_side_by_side(serve: Serve, s3: S3Client, bucket: str) ->
     assert to == f"../../compare/{passed}/{failed}"
     assert server.get(f"/ui/executions/{passed}/passed").status == 404
     assert (
-        "1 lines tell the same"
+        "1 lines are the same"
         in server.get(f"/ui/compare/{first}/{second}?log=stderr").data.decode()
     )
 

@@ -175,7 +175,7 @@ def test_it_works_below_a_path_behind_a_proxy(
     tab.page.get_by_role("link", name="stdout", exact=True).click()
     tab.wait_for_row("ERROR: two")
     tab.open(f"{server.url}/below/it/ui/compare/{execution_id}/{execution_id}")
-    assert "2 lines tell the same" in tab.text("main")
+    assert "2 lines are the same" in tab.text("main")
     tab.open(f"{server.url}/below/it/ui/executions/{execution_id}?dir=artifacts/traces")
     link = tab.page.get_by_role("link", name="View a b.pcap").get_attribute("href")
     viewer, _, address = str(link).partition("=")

@@ -155,7 +155,7 @@ def test_the_region_goes_into_the_files(cli: RunCommand, bucket: str) -> None:
 
 def test_a_bucket_is_needed(cli: RunCommand) -> None:
     assert "no bucket is configured" in cli("deploy", "iam").expect(2).err
-    assert "not a bucket" in cli("--bucket", "A b", "deploy", "iam").expect(2).err
+    assert "not a bucket name" in cli("--bucket", "A b", "deploy", "iam").expect(2).err
 
 
 # --- IAM ---------------------------------------------------------------------------------

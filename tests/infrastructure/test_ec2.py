@@ -226,7 +226,10 @@ def test_an_instance_waits_while_that_may_help_and_no_longer(
     assert "shutdown -h now" not in instance.calls()
     recorder.heal()
     ended = instance.start_unit()
-    assert (ended.returncode, "no further try can store the rest" in ended.stderr) == (6, True)
+    assert (
+        ended.returncode,
+        "the rest cannot be stored, and no retry can help" in ended.stderr,
+    ) == (6, True)
     assert "shutdown -h now" in instance.calls()
     assert "RestartPreventExitStatus=6" in instance.user_data
     execution_id = only_execution(s3, bucket)

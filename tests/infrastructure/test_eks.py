@@ -283,7 +283,7 @@ def test_a_pod_goes_on_while_that_may_help_and_no_longer(
     assert not pod.path("execution/done").exists(), pod.told()
     recorder.heal()
     assert pod.wait("tests") == 0
-    assert "no further try can store the rest" in pod.path("store.err").read_text()
+    assert "the rest cannot be stored, and no retry can help" in pod.path("store.err").read_text()
     assert pod.end_sidecar() == 6
     record = read_record(s3, bucket, execution_id)
     assert (record["result"], record["artifact_status"]) == ("pass", "artifact_error")

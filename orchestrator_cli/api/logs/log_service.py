@@ -72,8 +72,8 @@ class LogService:
             return None
         return self._indexes.find(execution_id, short, head, computes=True)
 
-    def kept_tail(self, text: str, name: str) -> bytes:
-        """Return the last bytes of a log that were kept apart from it; none where none were."""
+    def stored_tail(self, text: str, name: str) -> bytes:
+        """Return the end of a log that is stored apart from it; b"" if there is none."""
         return read_tail(self._store, *_named(text, name))
 
     def head(self, text: str, name: str) -> ObjectMetadata:

@@ -1,4 +1,4 @@
-"""The web pages for people, under /ui/: templates and scripts, all of them from this server.
+"""The web pages for people, under /ui/: their routes, templates, styles and scripts.
 
 They show what the services read, and must not change anything that is stored.
 """

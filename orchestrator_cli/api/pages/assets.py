@@ -1,4 +1,4 @@
-"""Scripts, styles and what is vendored, as they are served: all of them from this package."""
+"""The scripts, styles and icons of the pages, loaded from this package and served."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file, plain and packed."""
+    """One file, plain and compressed."""
 
     content: bytes
-    packed: bytes
+    gzipped: bytes
     media_type: str
 
 
@@ -41,7 +41,7 @@ def _assets() -> dict[str, Asset]:
 
 @cache
 def asset_version() -> str:
-    """Return what stands for the content of all: what has another content has another address."""
+    """Return a hash of all files. It is part of their URLs, so that a change is never cached."""
     digest = hashlib.sha256()
     for name, asset in _assets().items():
         digest.update(name.encode() + b"\0" + asset.content)
@@ -50,22 +50,25 @@ def asset_version() -> str:
 
 @cache
 def module_names(folder: str) -> list[str]:
-    """Return the scripts of a folder and what they load, so that a page can ask for all at once."""
+    """Return the scripts of a folder and those they import, so that a page can preload them."""
     folders = (folder, "vendored/")
     return [name for name in _assets() if name.startswith(folders) and name.endswith(".js")]
 
 
 def asset_response(version: str, name: str, accepts_gzip: bool) -> Response | None:
-    """Return a file, or None. Any version gets the present one, which only its own may keep."""
+    """Return a file, or None if there is none.
+
+    Another version gets the current file too, but must not cache it.
+    """
     asset = _assets().get(name)
     if asset is None:
         return None
-    lasting = "public, max-age=31536000, immutable"
+    immutable = "public, max-age=31536000, immutable"
     headers = {
-        "Cache-Control": lasting if version == asset_version() else "no-store",
+        "Cache-Control": immutable if version == asset_version() else "no-store",
         "Content-Encoding": "gzip" if accepts_gzip else "identity",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Vary": "Accept-Encoding",
     }
-    content = asset.packed if accepts_gzip else asset.content
+    content = asset.gzipped if accepts_gzip else asset.content
     return Response(content, headers=headers, media_type=asset.media_type)

@@ -1,11 +1,11 @@
-"""Two executions side by side: files that one has and the other not, and where logs differ."""
+"""Compare two executions: the files that differ, and where one of their logs begins to differ."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator_cli.api.pages.execution_list import Row, row_of
+from orchestrator_cli.api.pages.execution_list import ExecutionRow, execution_row
 from orchestrator_cli.api.reads.read_service import ReadService
 from orchestrator_cli.core.base.errors import ArchivedError
 from orchestrator_cli.core.executions.ids import parse_execution_id
@@ -19,7 +19,7 @@ from orchestrator_cli.core.executions.record.repository import read_execution
 from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.transfer.download.range_reader import iter_range
 
-# Of two logs so much is read until they differ.
+# How much of each log is compared.
 _MAX_LOG_BYTES = 64 * MIB
 _MAX_LINES = 200_000
 _MAX_SHOWN = 200
@@ -27,7 +27,7 @@ _MAX_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A file that is not the same in both."""
+    """A file that differs. `change` is `added`, `gone` or `different` in the second execution."""
 
     path: str
     change: str
@@ -37,10 +37,14 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two executions, their differences, and how many files are the same."""
+    """Two executions and their differences.
 
-    first: Row
-    second: Row
+    `changes` may be cut; `change_count` counts all. `logs` are the logs that both have, `log` is
+    the one that was compared. `archived` says that it could not be read.
+    """
+
+    first: ExecutionRow
+    second: ExecutionRow
     changes: list[FileChange]
     change_count: int
     same_count: int
@@ -50,7 +54,7 @@ class Comparison:
     archived: bool = False
 
 
-# Size, and what stands for the content.
+# Size and checksum (or ETag) by path.
 _Files = dict[str, tuple[int, str]]
 
 
@@ -73,7 +77,7 @@ def compare_executions(reads: ReadService, first: str, second: str, log: str) ->
             difference = _compare_logs(reads, records, path, one[path][0], other[path][0])
         except ArchivedError:
             archived = True
-    rows = [row_of(record.to_dict(), reads.now()) for record in records]
+    rows = [execution_row(record.to_dict(), reads.now()) for record in records]
     return Comparison(
         rows[0],
         rows[1],
@@ -88,7 +92,7 @@ def compare_executions(reads: ReadService, first: str, second: str, log: str) ->
 
 
 def _files(reads: ReadService, record: ExecutionMetadata, by_checksum: bool) -> _Files:
-    """Return the files with their checksums where both have a manifest, else with their ETags."""
+    """Return an execution's files, with their checksums or with their ETags."""
     manifest = (record.artifacts or ()) if by_checksum else ()
     checksums = {one.path: one.checksum for one in manifest}
     return {

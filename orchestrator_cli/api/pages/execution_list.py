@@ -1,4 +1,4 @@
-"""The list of executions: what the address asks for, and the rows of the answer."""
+"""The list of executions: the query of its URL, and its rows."""
 
 from __future__ import annotations
 
@@ -22,20 +22,26 @@ from orchestrator_cli.core.live.state import Liveness
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 
 ROWS = 50
-# A page has fewer rows where many tests run, as those take two requests each.
-_MOST_REQUESTS = 60
-# Without a time, the whole history: it is listed from its end, and no further than needed.
-_LONGEST_AGE = timedelta(days=5 * 366)
+# Running executions take two requests each, so a page with many of them has fewer rows.
+_MAX_REQUESTS = 60
+# Without `since`, all executions are listed, the newest first, as far as a page needs.
+_MAX_AGE = timedelta(days=5 * 366)
+# The fields that a query may have several times, and those that it has once.
 _LISTS = frozenset(
     {"result", "suite", "label", "bench", "runner_type", "reservation", "artifact_status"}
 )
-_SELDOM = frozenset({"bench", "until", "runner_type", "reservation", "artifact_status"})
 _TEXTS = frozenset({"since", "until", "cursor"})
+# The filters that the page hides under "More".
+_MORE_FILTERS = frozenset({"bench", "until", "runner_type", "reservation", "artifact_status"})
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """An execution as the list shows it; `problem` is why its record cannot be read."""
+class ExecutionRow:
+    """An execution as the list shows it.
+
+    `state` is its result, or `running`, `lost` or `unreadable`. `files` says what is wrong with
+    its files. `problem` says why its record cannot be read.
+    """
 
     execution_id: str
     state: str
@@ -52,62 +58,65 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionList:
-    """One page of rows; `older` is the query of the next one, `looked_back_to` where it begins."""
+    """One page of rows, and the query it was made for.
 
-    rows: list[Row]
-    asked: dict[str, list[str]]
+    `older` is the query string of the next page, None on the last one. `looked_back_to` is the time
+    of the oldest execution that was looked at.
+    """
+
+    rows: list[ExecutionRow]
+    query: dict[str, list[str]]
     older: str | None
     looked_back_to: datetime | None
 
     @property
     def is_short(self) -> bool:
-        """Whether it has fewer rows than fit."""
+        """True if the page has fewer rows than it could have."""
         return len(self.rows) < ROWS
 
     @property
-    def asks_more(self) -> bool:
-        """Whether a filter is set that is seldom needed."""
-        return not _SELDOM.isdisjoint(self.asked)
+    def shows_more_filters(self) -> bool:
+        """True if one of the filters under "More" is set."""
+        return not _MORE_FILTERS.isdisjoint(self.query)
 
 
 def list_page(reads: ReadService, params: QueryParams) -> ExecutionList:
-    """Return the executions that the query of an address asks for. Raises UsageError."""
-    asked = asked_for(params)
+    """Return the page of executions that a query asks for. Raises UsageError."""
+    query = query_fields(params)
     now = reads.now()
-    chosen = _parse(asked).selection(now)
-    if "since" not in asked:
-        chosen = replace(chosen, since=now - _LONGEST_AGE)
-    chosen = replace(
-        chosen, order=Order.NEWEST, limit=ROWS, looks_at=ROWS, most_requests=_MOST_REQUESTS
+    selection = _parse(query).selection(now)
+    if "since" not in query:
+        selection = replace(selection, since=now - _MAX_AGE)
+    selection = replace(
+        selection, order=Order.NEWEST, limit=ROWS, max_read=ROWS, max_requests=_MAX_REQUESTS
     )
-    found = reads.executions(chosen)
-    cursor = found["next_cursor"]
-    rows = [row_of(record, now) for record in found["executions"]]
-    rows += [_unreadable(one["execution_id"], one["error"]) for one in found["unreadable"]]
+    page = reads.executions(selection)
+    cursor = page["next_cursor"]
+    rows = [execution_row(record, now) for record in page["executions"]]
+    rows += [_unreadable_row(one["execution_id"], one["error"]) for one in page["unreadable"]]
     return ExecutionList(
         sorted(rows, key=lambda row: row.execution_id, reverse=True),
-        asked,
-        query_text({**asked, "cursor": [cursor]}) if cursor else None,
+        query,
+        _encode_query({**query, "cursor": [cursor]}) if cursor else None,
         execution_time(decode_cursor(Order.NEWEST, cursor)) if cursor else None,
     )
 
 
-def asked_for(params: QueryParams) -> dict[str, list[str]]:
-    """Return the fields that are set; a form sends its empty ones too."""
-    named = {name: [text for text in params.getlist(name) if text] for name in params}
-    # A form has one value for several results.
-    named["result"] = [one for text in named.get("result", []) for one in text.split(",")]
-    return {name: texts for name, texts in named.items() if texts and name in _LISTS | _TEXTS}
+def query_fields(params: QueryParams) -> dict[str, list[str]]:
+    """Return the known fields of a query that have a value; a form sends empty ones too."""
+    fields = {name: [text for text in params.getlist(name) if text] for name in params}
+    # The form has one choice for several results: `fail,error`.
+    fields["result"] = [one for text in fields.get("result", []) for one in text.split(",")]
+    return {name: texts for name, texts in fields.items() if texts and name in _LISTS | _TEXTS}
 
 
-def query_text(asked: dict[str, list[str]]) -> str:
-    """Return the query of an address."""
-    return urlencode([(name, text) for name, texts in asked.items() for text in texts])
+def _encode_query(query: dict[str, list[str]]) -> str:
+    return urlencode([(name, text) for name, texts in query.items() for text in texts])
 
 
-def _parse(asked: dict[str, list[str]]) -> ExecutionQuery:
+def _parse(query: dict[str, list[str]]) -> ExecutionQuery:
     fields: dict[str, Any] = {
-        name: texts if name in _LISTS else texts[-1] for name, texts in asked.items()
+        name: texts if name in _LISTS else texts[-1] for name, texts in query.items()
     }
     try:
         return ExecutionQuery(**fields)
@@ -117,13 +126,13 @@ def _parse(asked: dict[str, list[str]]) -> ExecutionQuery:
         raise UsageError(printable(f"{where}: {first['msg']}")) from error
 
 
-def row_of(record: dict[str, Any], now: datetime) -> Row:
-    """Return a record as the list shows it."""
+def execution_row(record: dict[str, Any], now: datetime) -> ExecutionRow:
+    """Return an execution's record as a row of the list."""
     started, ended = _time(record["started_at"]), _time(record["ended_at"])
     running = record["status"] == "running"
     last = now if running else ended
     run = record.get("run") or {}
-    return Row(
+    return ExecutionRow(
         record["execution_id"],
         _state(record),
         record["test_suite"],
@@ -137,26 +146,28 @@ def row_of(record: dict[str, Any], now: datetime) -> Row:
     )
 
 
-def _unreadable(execution_id: str, problem: str) -> Row:
+def _unreadable_row(execution_id: str, problem: str) -> ExecutionRow:
     started = execution_time(execution_id)
-    return Row(execution_id, "unreadable", None, None, started, None, {}, "", None, problem=problem)
+    return ExecutionRow(
+        execution_id, "unreadable", None, None, started, None, {}, "", None, problem=problem
+    )
 
 
-def judged_record(store: ObjectReader, metadata: ExecutionMetadata) -> dict[str, Any]:
-    """Return a record with whether its writer is there."""
-    judged = store.run(find_liveness(metadata))
-    return with_liveness(metadata.to_dict(), judged)
+def record_with_liveness(store: ObjectReader, metadata: ExecutionMetadata) -> dict[str, Any]:
+    """Return a JSON-ready record with the field `liveness`, which is read from the heartbeat."""
+    liveness = store.run(find_liveness(metadata))
+    return with_liveness(metadata.to_dict(), liveness)
 
 
 def _state(record: dict[str, Any]) -> str:
-    """Return the one word for an execution; lost is a running one whose writer is gone."""
+    """Return the state of an execution in one word; `lost` is a running one without a writer."""
     if record.get("liveness") == Liveness.LOST:
         return "lost"
     return str(record["result"] or record["status"])
 
 
 def _files(artifact_status: str, running: bool) -> str:
-    """Say of an execution that has ended what is wrong with its files, or nothing."""
+    """Return what is wrong with the files of a finished execution, "" for nothing."""
     if artifact_status == "artifact_error":
         return "files missing"
     return "incomplete" if artifact_status == "pending" and not running else ""

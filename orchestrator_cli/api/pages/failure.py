@@ -1,4 +1,4 @@
-"""Find the page that best shows why an execution failed."""
+"""Find the pages that show why an execution failed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from orchestrator_cli.core.executions.record.repository import read_execution
 from orchestrator_cli.core.executions.record.status_probe import read_raw_record
 from orchestrator_cli.core.retention.archive import is_readable
 
-# So many are read in a second or so.
-_LOOKS_AT = 300
-_LONGEST_AGE = timedelta(days=366)
+# How many earlier executions are read to find one that passed; takes about a second.
+_MAX_READ = 300
+_MAX_AGE = timedelta(days=366)
 
 
-def failure_address(reads: ReadService, logs: LogService, text: str) -> str:
-    """Return the address of the first error in the logs, relative to the execution's page.
+def failure_url(reads: ReadService, logs: LogService, text: str) -> str:
+    """Return the URL of the first error in an execution's logs, relative to /ui/executions/.
 
-    Of no error that is known, it is that of a log; of no log, that of the page itself. Raises
-    NotFoundError.
+    Without a known error it is the URL of a log, and without logs that of the execution's page.
+    Raises NotFoundError.
     """
     execution_id = parse_execution_id(text)
     found = list_logs(reads.store, execution_id, partial(read_raw_record, reads.store))
@@ -40,10 +40,11 @@ def failure_address(reads: ReadService, logs: LogService, text: str) -> str:
     return f"{execution_id}/logs/{first}" if first else execution_id
 
 
-def comparison_address(reads: ReadService, text: str) -> str:
-    """Return the address of the comparison with the last one of its suite that passed before.
+def comparison_url(reads: ReadService, text: str) -> str:
+    """Return the URL that compares an execution with the last one before it that passed.
 
-    It is relative to the execution's page. Raises NotFoundError.
+    That one has the same suite. The URL is relative to /ui/. Raises NotFoundError if none of the
+    last executions passed.
     """
     metadata = read_execution(reads.store, parse_execution_id(text)).metadata
     execution_id, suite = metadata.execution_id, metadata.test_suite
@@ -52,17 +53,17 @@ def comparison_address(reads: ReadService, text: str) -> str:
     )
     found = reads.executions(
         ExecutionSelection(
-            since=reads.now() - _LONGEST_AGE,
+            since=reads.now() - _MAX_AGE,
             until=None,
             order=Order.NEWEST,
             filter=passed,
             limit=1,
             cursor=encode_cursor(Order.NEWEST, execution_id),
-            looks_at=_LOOKS_AT,
+            max_read=_MAX_READ,
         )
     )["executions"]
     if not found:
         raise NotFoundError(
-            f"of the {_LOOKS_AT} executions before {execution_id}, none of its suite has passed"
+            f"none of the {_MAX_READ} executions before {execution_id} has its suite and passed"
         )
     return f"compare/{found[0]['execution_id']}/{execution_id}"

@@ -1,13 +1,13 @@
-"""Stored files as a page may show them: without cookies, and shut off from every other page.
+"""The route of stored files that a browser opens, isolated from the pages and the API.
 
-What a test has left is anybody's text. A browser that opens it gives it an origin of its own, so
-that nothing in it can reach the pages or the API.
+A file left by a test is not trusted. The `sandbox` policy gives it an opaque origin, so scripts in
+it cannot use the login or read the pages.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
@@ -32,19 +32,20 @@ async def get_file(request: Request, signed: str, path: str) -> Response:
     key = request.scope[TOKENS].signing_key()
     execution_id = check_files(signed, services.reads.now(), key)
     if execution_id is None:
-        return Response("This link has ended. Open the execution's page again.", 403)
+        return Response("This link has expired. Open the execution's page again.", 403)
     head, first = await services.workers.run_read(lambda: _open(services, execution_id, path))
     headers = {
         "Content-Length": str(head.size_bytes),
         "Content-Security-Policy": STORED_FILE_POLICY,
-        # Said, so that what is packed already is not packed again.
+        # Keeps the gzip middleware away: most large files are compressed already.
         "Content-Encoding": "identity",
         "Cache-Control": "private, max-age=21600, immutable",
-        # A report has no origin, and reads its own data all the same. The link is the right to.
+        # A report has an opaque origin, and has to be able to read its own data files. Whoever has
+        # the link may read them anyway.
         "Access-Control-Allow-Origin": "*",
         "Cross-Origin-Resource-Policy": "cross-origin",
     }
-    content = _rest(services, head, first)
+    content = _iter_content(services, head, first)
     return StreamingResponse(content, headers=headers, media_type=content_type_of(path))
 
 
@@ -57,16 +58,11 @@ def _open(services: Services, execution_id: str, path: str) -> tuple[ObjectMetad
     return head, bytes(first)
 
 
-async def _rest(services: Services, head: ObjectMetadata, first: bytes) -> AsyncIterator[bytes]:
+async def _iter_content(
+    services: Services, head: ObjectMetadata, first: bytes
+) -> AsyncIterator[bytes]:
     yield first
-    store = services.reads.store
+    get_range = partial(services.reads.store.get_range, head.key)
     for offset in range(len(first), head.size_bytes, _READ_BYTES):
         length = min(_READ_BYTES, head.size_bytes - offset)
-        read = asyncio.ensure_future(
-            services.workers.run_read(
-                lambda offset=offset, length=length: bytes(  # type: ignore[misc]
-                    store.get_range(head.key, offset, length)
-                )
-            )
-        )
-        yield await read
+        yield bytes(await services.workers.run_read(partial(get_range, offset, length)))

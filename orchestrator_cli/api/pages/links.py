@@ -1,4 +1,4 @@
-"""Signed, temporary links to an execution's files."""
+"""Signed links to an execution's files, which work without a token until they expire."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from datetime import datetime
 
 from orchestrator_cli.core.executions.ids import is_execution_id
 
-# A link is the same for so long, so that a browser keeps what it has fetched by it. It works for
-# once to twice as long.
+# A link stays the same for this long, so that a browser can cache the file. It works for one to two
+# times as long.
 _WINDOW_SECONDS = 6 * 3600
 _MAC_CHARACTERS = 32
 
 
 def sign_files(execution_id: str, now: datetime, key: bytes) -> str:
-    """Return what stands before a file's path in its link."""
+    """Return the signed part of a link, which comes before the file's path."""
     until = (int(now.timestamp()) // _WINDOW_SECONDS + 2) * _WINDOW_SECONDS
     return f"{execution_id}.{until}.{_mac(execution_id, str(until), key)}"
 
 
 def check_files(signed: str, now: datetime, key: bytes) -> str | None:
-    """Return the execution whose files a link may read now, or None."""
+    """Return the execution whose files a link may read; None if it is forged or has expired."""
     execution_id, _, rest = signed.partition(".")
     until, _, mac = rest.partition(".")
     if not is_execution_id(execution_id) or not (until.isascii() and until.isdigit()):

@@ -1,4 +1,4 @@
-"""Logging in with a token, and out; and the scripts and styles, which need neither."""
+"""The routes that need no token: logging in and out, and the scripts and styles of the pages."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ from orchestrator_cli.api.pages.assets import asset_response
 from orchestrator_cli.api.pages.rendering import render_page
 
 router = APIRouter(include_in_schema=False)
+# Values of Sec-Fetch-Site that a form of these pages has; "" is for older browsers.
 _SAME_SITE = frozenset({"same-origin", "none", ""})
-# A token, and where to go then. Whoever sends more has no token yet: it must cost nothing.
+# Enough for a token and the page to return to. Clients without a token must not cost memory.
 _MAX_FORM_BYTES = 8 * 1024
-_NOT_HERE = "A token is only taken over HTTPS, or on this machine."
+_INSECURE = "Tokens are accepted over HTTPS or on this machine only."
 
 
 @router.get("/ui/static/{version}/{name:path}")
 async def get_asset(request: Request, version: str, name: str) -> Response:
-    packs = "gzip" in request.headers.get("accept-encoding", "")
-    return asset_response(version, name, packs) or Response("not found", 404)
+    accepts_gzip = "gzip" in request.headers.get("accept-encoding", "")
+    return asset_response(version, name, accepts_gzip) or Response("not found", 404)
 
 
 @router.get("/ui/login")
 async def get_login(request: Request) -> Response:
     token = cookie_token(request_headers(request.scope))
     tokens = cast("TokenFile", request.scope[TOKENS])
-    has_ended = token != "" and tokens.required and tokens.find(token) is None
-    problem = "Your login has ended: its token is not valid any more." if has_ended else ""
+    has_expired = token != "" and tokens.required and tokens.find(token) is None
+    problem = "Your login has expired: its token is no longer valid." if has_expired else ""
     return _form(request, _target(request.query_params.get("next", "")), problem)
 
 
@@ -46,7 +47,7 @@ async def get_login(request: Request) -> Response:
 async def log_in(request: Request) -> Response:
     body = await request.body()
     if len(body) > _MAX_FORM_BYTES:
-        return _form(request, "", "This is no token.", 413)
+        return _form(request, "", "That is not a token.", 413)
     form = parse_qs(body.decode("utf-8", "replace"))
     token = form.get("token", [""])[0].strip()
     target = _target(form.get("next", [""])[0])
@@ -55,32 +56,32 @@ async def log_in(request: Request) -> Response:
         return _form(request, target, "The form came from another site.", 403)
     secure = is_https(request.url.scheme, headers)
     if not (secure or is_loopback_host(headers)):
-        return _form(request, target, _NOT_HERE, 403)
+        return _form(request, target, _INSECURE, 403)
     tokens = cast("TokenFile", request.scope[TOKENS])
     known = tokens.find(token) if tokens.required else None
     if tokens.required and (known is None or known.scope != "read"):
-        why = "This token uploads, and reads nothing." if known else "No such token is valid now."
-        return _form(request, target, why, 403)
-    return _leave(f"./{target}", login_cookie(token if tokens.required else "", secure))
+        problem = "This token is for uploads only." if known else "This token is not valid."
+        return _form(request, target, problem, 403)
+    return _redirect(f"./{target}", login_cookie(token if tokens.required else "", secure))
 
 
 @router.post("/ui/logout")
 async def log_out(request: Request) -> Response:
     headers = request_headers(request.scope)
     if headers.get("sec-fetch-site", "") not in _SAME_SITE:
-        return Response("from another site", 403)
-    return _leave("./login", login_cookie("", is_https(request.url.scheme, headers)))
+        return Response("the form came from another site", 403)
+    return _redirect("./login", login_cookie("", is_https(request.url.scheme, headers)))
 
 
 def _form(request: Request, target: str, problem: str = "", status: int = 200) -> Response:
     return render_page(request, "login.html", status, target=target, problem=problem)
 
 
-def _leave(location: str, cookie: str) -> Response:
+def _redirect(location: str, cookie: str) -> Response:
     headers = {"Location": location, "Set-Cookie": cookie, "Cache-Control": "no-store"}
     return Response(status_code=303, headers=headers)
 
 
 def _target(text: str) -> str:
-    """Return where to go afterwards, below /ui/: put behind ./ it cannot lead elsewhere."""
+    """Return a relative URL to go to after login; prefixed with `./`, it cannot leave the site."""
     return quote(text[:2048], safe="/?&=%:@,+~.-")

@@ -25,7 +25,7 @@ _CODE = Markup("<code>{}</code>")
 
 
 def render_page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    """Return a page. Its links are relative, as a proxy may serve us below any path."""
+    """Return a page. Its links are relative, because a proxy may serve it below any path."""
     root = "../" * (request.url.path.count("/") - 1)
     text = (
         _environment()
@@ -69,14 +69,14 @@ def _environment() -> Environment:
 
 
 def mark_code(text: str) -> Markup:
-    """Mark as code what stands between backquotes, as hints for a terminal have it."""
+    """Return a hint as HTML in which text between backquotes is marked as code."""
     parts = text.split("`")
     shown = [_CODE.format(one) if at % 2 else escape(one) for at, one in enumerate(parts)]
     return Markup("").join(shown)
 
 
 def format_time(instant: datetime | None) -> Markup:
-    """Write an instant so that a script can show it in the reader's own zone."""
+    """Return an instant as a <time> element, which a script shows in the reader's time zone."""
     if instant is None:
         return Markup("–")
     utc = instant.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""The pages: the list, one execution, a log, and two executions side by side."""
+"""The routes of the pages: the list, an execution, a log, and the comparison of two executions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from starlette.responses import RedirectResponse, Response
 from orchestrator_cli.api.guard.middleware import TOKENS
 from orchestrator_cli.api.pages.assets import module_names
 from orchestrator_cli.api.pages.comparison import compare_executions
-from orchestrator_cli.api.pages.execution_list import asked_for, list_page
-from orchestrator_cli.api.pages.execution_view import ExecutionViewer, Place
-from orchestrator_cli.api.pages.failure import comparison_address, failure_address
+from orchestrator_cli.api.pages.execution_list import list_page
+from orchestrator_cli.api.pages.execution_view import ExecutionViewer, PageQuery
+from orchestrator_cli.api.pages.failure import comparison_url, failure_url
 from orchestrator_cli.api.pages.links import sign_files
 from orchestrator_cli.api.pages.log_view import log_view
 from orchestrator_cli.api.pages.rendering import render_page
@@ -25,7 +25,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import without_secrets
 
 router = APIRouter(include_in_schema=False)
-# Somebody waits.
+# A page that takes longer is given up; a person is waiting for it.
 _PAGE_SECONDS = 30.0
 _EXECUTION = "/ui/executions/{execution_id}"
 
@@ -37,10 +37,8 @@ async def get_root() -> Response:
 
 @router.get("/ui/")
 async def get_executions(request: Request) -> Response:
-    asked = asked_for(request.query_params)
-
     def read(services: Services) -> dict[str, Any]:
-        return {"page": list_page(services.reads, request.query_params), "asked": asked}
+        return {"page": list_page(services.reads, request.query_params)}
 
     return await _page(request, "executions.html", read)
 
@@ -49,14 +47,14 @@ async def get_executions(request: Request) -> Response:
 async def get_execution(request: Request, execution_id: str) -> Response:
     params = request.query_params
     folder = params.get("dir", "").strip("/")[:1024]
-    place = Place(
+    query = PageQuery(
         f"{folder}/" if folder else "",
         params.get("after", "")[:1024],
         params.get("shots", "")[:1024],
     )
 
     def read(services: Services) -> dict[str, Any]:
-        view = ExecutionViewer(services.reads, services.logs).view(execution_id, place)
+        view = ExecutionViewer(services.reads, services.logs).view(execution_id, query)
         signed = _signed(request, view.metadata.execution_id)
         return {"view": view, "signed": signed, "viewers": services.viewers}
 
@@ -66,19 +64,19 @@ async def get_execution(request: Request, execution_id: str) -> Response:
 @router.get(_EXECUTION + "/why")
 async def get_failure(request: Request, execution_id: str) -> Response:
     def find(services: Services) -> Response:
-        address = failure_address(services.reads, services.logs, execution_id)
-        return RedirectResponse(f"../{address}", 303, {"Cache-Control": "no-store"})
+        url = failure_url(services.reads, services.logs, execution_id)
+        return RedirectResponse(f"../{url}", 303, {"Cache-Control": "no-store"})
 
-    return await _answer(request, find)
+    return await _respond(request, find)
 
 
 @router.get(_EXECUTION + "/passed")
 async def get_comparison_with_passed(request: Request, execution_id: str) -> Response:
     def find(services: Services) -> Response:
-        address = comparison_address(services.reads, execution_id)
-        return RedirectResponse(f"../../{address}", 303, {"Cache-Control": "no-store"})
+        url = comparison_url(services.reads, execution_id)
+        return RedirectResponse(f"../../{url}", 303, {"Cache-Control": "no-store"})
 
-    return await _answer(request, find)
+    return await _respond(request, find)
 
 
 @router.get(_EXECUTION + "/logs/{name}")
@@ -103,19 +101,21 @@ async def get_comparison(request: Request, first: str, second: str) -> Response:
 async def _page(
     request: Request, template: str, read: Callable[[Services], dict[str, Any]]
 ) -> Response:
-    """Render a page, or an error page where its data cannot be read."""
-    return await _answer(request, lambda services: render_page(request, template, **read(services)))
+    """Return a page with the values that `read` returns, or an error page."""
+    return await _respond(
+        request, lambda services: render_page(request, template, **read(services))
+    )
 
 
-async def _answer(request: Request, make: Callable[[Services], Response]) -> Response:
-    """Return what is made in a thread, or a page that says why it cannot be."""
+async def _respond(request: Request, make: Callable[[Services], Response]) -> Response:
+    """Return the response that `make` makes in a thread, or an error page if it raises."""
     services = services_of(request)
     try:
         async with asyncio.timeout(_PAGE_SECONDS):
             return await services.workers.run_read(lambda: make(services))
     except TimeoutError:
-        hint = "Reload the page in a while."
-        message = "The storage does not answer."
+        hint = "Reload the page later."
+        message = "The storage does not respond."
         return render_page(request, "error.html", 503, message=message, hint=hint)
     except OrchestratorError as error:
         message = without_secrets(error.message)

@@ -1,4 +1,4 @@
-"""A page of the executions of a time window: listed, read, and judged."""
+"""A page of the executions of a time window: list their ids, read their records, filter them."""
 
 from __future__ import annotations
 
@@ -21,81 +21,84 @@ from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 def list_executions(
     store: ObjectReader, asked: ExecutionSelection, now: datetime
 ) -> dict[str, Any]:
-    """Return a page of the executions of a time window that a filter takes."""
+    """Return a page of the executions of a time window that match a filter."""
     ids = _ids(store, asked, now)
-    looks_at = asked.limit if asked.filter.takes_everything else asked.looks_at
-    # One more tells whether there is a next page.
-    looked_at = list(itertools.islice(ids, looks_at + 1))
+    max_read = asked.limit if asked.filter.takes_everything else asked.max_read
+    # One id more shows whether there is a next page.
+    listed = list(itertools.islice(ids, max_read + 1))
     spent = ids.requests if isinstance(ids, NewestIds) else 0
     found, unreadable, last = [], [], None
-    for last, item, judged in _read(store, looked_at[:looks_at], asked, spent):
+    for last, item, liveness in _read(store, listed[:max_read], asked, spent):
         if isinstance(item, OrchestratorError):
             unreadable.append({"execution_id": last, "error": item.message})
         elif asked.filter.matches(item):
             record = item.model_copy(update={"artifacts": None}).to_dict()
             record.pop("artifacts")
-            found.append(with_liveness(record, judged))
+            found.append(with_liveness(record, liveness))
         if len(found) + len(unreadable) >= asked.limit:
             break
-    more = last is not None and last != looked_at[-1]
+    has_more = last is not None and last != listed[-1]
     return {
         "executions": found,
         "unreadable": unreadable,
-        "next_cursor": encode_cursor(asked.order, str(last)) if more else None,
+        "next_cursor": encode_cursor(asked.order, str(last)) if has_more else None,
     }
 
 
 def _ids(
     store: ObjectReader, asked: ExecutionSelection, now: datetime
 ) -> Iterator[str] | NewestIds:
-    """Return the ids behind the cursor, which goes on in the order it was made in only."""
+    """Return the ids after the cursor. Raises UsageError for a cursor of the other order."""
     last = decode_cursor(asked.order, asked.cursor) if asked.cursor else None
     if last is not None and not is_execution_id(last):
         raise UsageError("not a cursor of this listing")
     window = (store, asked.since, asked.until, now)
     if asked.order is Order.NEWEST:
-        return NewestIds(*window, last, at_once=asked.most_requests is not None)
+        return NewestIds(*window, last, at_once=asked.max_requests is not None)
     return list_execution_ids(*window, last)
 
 
 def _read(
     store: ObjectReader, ids: list[str], asked: ExecutionSelection, spent: int
 ) -> Iterator[Judged]:
-    """Read executions in the order given: all of them, or as many as the requests allow."""
-    if asked.most_requests is None:
+    """Read executions in the given order: all of them, or as many as the requests allow."""
+    if asked.max_requests is None:
         yield from read_with_liveness(store, ids, asked.filter.matches)
         return
-    budget = _Budget(asked.most_requests - spent, asked.filter.matches)
-    # Somebody waits, and each round takes as long as the storage does. One that is running takes
-    # two requests, and nobody knows which ones are.
+    budget = _RequestBudget(asked.max_requests - spent, asked.filter.matches)
+    # A running execution takes a second request, for its heartbeat, and which ones are running is
+    # not known before. Reading in two rounds, each concurrent, leaves requests for those.
     half = budget.left // 2
-    for at_once in (ids[:half], ids[half:]):
-        records = budget.take(at_once)
-        for found in read_with_liveness(store, records, budget.has_heartbeat, len(ids)):
-            if found[0] in budget.left_out:
+    for batch in (ids[:half], ids[half:]):
+        records = budget.take(batch)
+        for found in read_with_liveness(store, records, budget.allows_heartbeat, len(ids)):
+            if found[0] in budget.exceeded:
                 return
             yield found
 
 
-class _Budget:
-    """How many requests are `left`, and which records were `left_out` for want of one."""
+class _RequestBudget:
+    """Counts the requests that are left for a page.
+
+    `exceeded` are the executions whose heartbeat could not be read any more.
+    """
 
     def __init__(self, requests: int, matches: Callable[[ExecutionMetadata], bool]) -> None:
         self.left = requests
-        self.left_out: set[str] = set()
+        self.exceeded: set[str] = set()
         self._matches = matches
 
     def take(self, ids: list[str]) -> list[str]:
-        """Return those whose records can be read."""
+        """Return as many of the ids as records can be read, and count those requests."""
         taken = ids[: max(0, self.left)]
         self.left -= len(taken)
         return taken
 
-    def has_heartbeat(self, metadata: ExecutionMetadata) -> bool:
-        """Say whether a heartbeat is looked at: of what runs and a filter takes."""
+    def allows_heartbeat(self, metadata: ExecutionMetadata) -> bool:
+        """Return True if the heartbeat is to be read: the execution is running and matches."""
         if metadata.status is not Status.RUNNING or not self._matches(metadata):
             return False
         self.left -= 1
         if self.left < 0:
-            self.left_out.add(metadata.execution_id)
+            self.exceeded.add(metadata.execution_id)
         return self.left >= 0

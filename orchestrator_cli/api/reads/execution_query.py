@@ -32,8 +32,8 @@ class Order(StrEnum):
 class ExecutionSelection:
     """One page of the executions of a time window.
 
-    `looks_at` is how many of them may be read to find those that a filter takes. With
-    `most_requests` a page ends before it would take more of them.
+    `max_read` is how many executions may be read to find those that match the filter. With
+    `max_requests`, the page ends before it takes more requests than that.
     """
 
     since: datetime
@@ -42,23 +42,29 @@ class ExecutionSelection:
     filter: ExecutionFilter
     limit: int
     cursor: str | None
-    looks_at: int = 1000
-    most_requests: int | None = None
+    max_read: int = 1000
+    max_requests: int | None = None
 
 
 class ExecutionQuery(BaseModel):
-    """The query string. Of a filter given several times, any value fits; but all labels must."""
+    """The query string. A filter given several times matches any of its values, but all labels."""
 
     since: str | None = Field(
         default=None,
-        description="From when: 2026-01-30, 2026-01-30T08:00:00Z, or ago as 2d. "
-        "[default: a day ago]",
+        description="Executions that began at this time or later: 2026-01-30, "
+        "2026-01-30T08:00:00Z, or 2d for two days ago. [default: a day ago]",
         max_length=64,
         examples=["2d"],
     )
-    until: str | None = Field(default=None, description="Until when, as since.", max_length=64)
-    order: Order = Field(default=Order.OLDEST, description="Which come first.")
-    result: list[Result] = Field(default=[], description="Only these.", max_length=_MAX_VALUES)
+    until: str | None = Field(
+        default=None,
+        description="Executions that began before this time; written as since.",
+        max_length=64,
+    )
+    order: Order = Field(default=Order.OLDEST, description="Which executions come first.")
+    result: list[Result] = Field(
+        default=[], description="Only with this result.", max_length=_MAX_VALUES
+    )
     suite: list[_Text] = Field(
         default=[], description="Only of this test suite.", max_length=_MAX_VALUES
     )
@@ -77,11 +83,13 @@ class ExecutionQuery(BaseModel):
         default=[], description="Only of this reservation.", max_length=_MAX_VALUES
     )
     artifact_status: list[ArtifactStatus] = Field(
-        default=[], description="Only where files are so.", max_length=_MAX_VALUES
+        default=[],
+        description="Only with this state of their files.",
+        max_length=_MAX_VALUES,
     )
-    limit: int = Field(default=100, ge=1, le=1000, description="Executions a page.")
+    limit: int = Field(default=100, ge=1, le=1000, description="The most executions in a page.")
     cursor: str | None = Field(
-        default=None, description="next_cursor of the page before.", max_length=3000
+        default=None, description="The next_cursor of the previous page.", max_length=3000
     )
 
     def selection(self, now: datetime) -> ExecutionSelection:

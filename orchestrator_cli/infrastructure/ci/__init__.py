@@ -1,4 +1,4 @@
-"""Text of CI jobs around tests that are stored: GitHub Actions, GitLab, Jenkins.
+"""Renders CI jobs that run tests and store their output: GitHub Actions, GitLab, Jenkins.
 
-Nothing in them that concerns storing may stop the tests or change how their job ends.
+The steps that store must never stop the tests or change the result of the job.
 """

@@ -9,7 +9,7 @@ from orchestrator_cli.infrastructure.target import BucketTarget
 from orchestrator_cli.infrastructure.yaml import render_yaml
 
 _HEAD = "# .github/workflows/tests.yml\n"
-# A job that is cancelled, or never came to its tests, is neither pass nor fail.
+# A job that was cancelled or did not reach its tests is an error, neither pass nor fail.
 _RESULT = (
     "${{ steps.test.outcome == 'success' && 'pass'"
     " || steps.test.outcome == 'failure' && 'fail' || 'error' }}"
@@ -22,7 +22,7 @@ _MAY_FAIL = {"continue-on-error": True}
 
 
 def render_github(target: BucketTarget, job: CiJob) -> str:
-    """Return a workflow whose steps that store may fail, and run when it is cancelled too."""
+    """Return a workflow that stores the output even if it is cancelled; storing may fail."""
     steps: list[dict[str, Any]] = [
         {"uses": "actions/checkout@v4"},
         *_credentials(target, job),
@@ -52,5 +52,5 @@ def render_github(target: BucketTarget, job: CiJob) -> str:
 def _credentials(target: BucketTarget, job: CiJob) -> list[dict[str, Any]]:
     if job.role_arn is None:
         return []
-    wanted = {"role-to-assume": job.role_arn, "aws-region": target.region}
-    return [{"uses": "aws-actions/configure-aws-credentials@v4", **_MAY_FAIL, "with": wanted}]
+    inputs = {"role-to-assume": job.role_arn, "aws-region": target.region}
+    return [{"uses": "aws-actions/configure-aws-credentials@v4", **_MAY_FAIL, "with": inputs}]

@@ -9,7 +9,8 @@ from orchestrator_cli.infrastructure.target import BucketTarget
 from orchestrator_cli.infrastructure.yaml import render_yaml
 
 _HEAD = """\
-# .gitlab-ci.yml; GitLab 17.0 and newer run after_script when a job is cancelled.
+# .gitlab-ci.yml
+# GitLab runs after_script for cancelled jobs since 17.0.
 """
 _LABELS = {"commit": "$CI_COMMIT_SHA", "url": "$CI_JOB_URL"}
 _RESULT = """\
@@ -27,11 +28,11 @@ printf '%s' "$ORCHESTRATOR_TOKEN" >{_TOKEN_FILE}
 
 
 def render_gitlab(target: BucketTarget, job: CiJob) -> str:
-    """Return a job whose storing cannot fail it, and is done when it is cancelled too."""
+    """Return a job that stores the output even if it is cancelled; storing may fail."""
     variables = {
         "ORCHESTRATOR_BUCKET": target.bucket,
         "AWS_REGION": target.region,
-        # What after_script may take.
+        # By default GitLab stops after_script after five minutes.
         "RUNNER_AFTER_SCRIPT_TIMEOUT": "30m",
     }
     tests: dict[str, Any] = {"image": "python:3.13"}
@@ -43,7 +44,7 @@ def render_gitlab(target: BucketTarget, job: CiJob) -> str:
         token = _TOKEN
     tests |= {
         "variables": variables,
-        # In a shell of its own, which cannot end the job.
+        # In a subshell, so that a failure cannot end the job.
         "before_script": [f"(\n{begin(job)}) || true\n"],
         "script": [test(job)],
         "after_script": [token + _RESULT + store(job, _LABELS)],

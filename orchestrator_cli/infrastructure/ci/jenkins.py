@@ -8,7 +8,7 @@ from orchestrator_cli.infrastructure.ci.steps import CiJob, begin, store, test
 from orchestrator_cli.infrastructure.target import BucketTarget
 
 _LABELS = {"commit": "${GIT_COMMIT-}", "url": "${BUILD_URL-}"}
-# A build that is aborted did not come to its end.
+# The result of an aborted build is `error`, because its tests did not finish.
 _FILE = Template("""\
 // Jenkinsfile
 pipeline {
@@ -40,17 +40,17 @@ pipeline {
 
 
 def render_jenkins(target: BucketTarget, job: CiJob) -> str:
-    """Return a pipeline whose storing cannot fail it, and is done when it is aborted too."""
+    """Return a pipeline that stores the output even if it is aborted; storing may fail."""
     return _FILE.substitute(
         bucket=target.bucket,
         region=target.region,
         begin=_groovy(begin(job)),
-        # Without a first line of its own, a script runs with -x, which is no output of the tests.
+        # Jenkins runs a script without a #! line with -x, and that trace is not test output.
         test=_groovy(f"#!/bin/sh -e\n{test(job)}"),
         store=_groovy(store(job, _LABELS)),
     )
 
 
 def _groovy(script: str) -> str:
-    """Return what stands between three quotes."""
+    """Return a script as the content of a Groovy string in triple single quotes."""
     return script.replace("\\", "\\\\").replace("'", "\\'")

@@ -1,22 +1,25 @@
 """The three steps of a CI job, in POSIX shell: begin, test, store.
 
-They share a directory of the workspace, because no system hands variables on in the same way.
+They pass files to each other in a directory of the workspace, because each CI system passes
+variables between steps in a way of its own.
 """
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Template
 
 from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.infrastructure.target import any_text, one_line, validate
+from orchestrator_cli.infrastructure.target import shell_quote, validate, validate_line
 
 
 @dataclass(frozen=True, slots=True)
 class CiJob:
-    """What a job runs. `role_arn` is assumed with the job's own token, None where it has keys."""
+    """What a job installs and runs.
+
+    `role_arn` is the role that the job assumes with its OIDC token; None if it has access keys.
+    """
 
     package: str
     suite: str | None
@@ -31,7 +34,7 @@ class CiJob:
             raise UsageError("--artifacts is a directory of the workspace")
 
 
-# The id needs no S3: what is away now may be back when there is something to store.
+# The id is made offline: S3 may be unavailable now and be back when there is something to store.
 _BEGIN = Template("""\
 rm -rf .orchestrator
 if python3 -m venv .orchestrator &&
@@ -52,7 +55,8 @@ export ORCHESTRATOR_EXECUTION_ID
 } 2>&1 | tee $artifacts/stdout.log
 exit "$$(cat .orchestrator/code)"
 """)
-# Each goes on where the one before could not; what is left undone is on record, or repeatable.
+# Each command runs even if the one before it failed. What is not stored is named in the record, or
+# is stored when the step runs again.
 _STORE = Template("""\
 if [ ! -s .orchestrator/id ]; then exit 0; fi
 ORCHESTRATOR_EXECUTION_ID=$$(cat .orchestrator/id)
@@ -64,26 +68,25 @@ orchestrator finish --result "$$RESULT"
 
 
 def begin(job: CiJob) -> str:
-    """Return the step that installs the tool and makes an id. It may fail."""
-    return _BEGIN.substitute(package=_quoted(one_line(job.package)))
+    """Return the step that installs the tool and makes an execution id. It may fail."""
+    return _BEGIN.substitute(package=shell_quote(validate_line(job.package)))
 
 
 def test(job: CiJob) -> str:
-    """Return the step that runs the tests; it ends with their exit code."""
+    """Return the step that runs the tests and exits with their exit code."""
     return _TEST.substitute(
-        artifacts=_quoted(one_line(job.artifacts)), command=" ".join(map(_quoted, job.command))
+        artifacts=shell_quote(validate_line(job.artifacts)),
+        command=" ".join(map(shell_quote, job.command)),
     )
 
 
 def store(job: CiJob, labels: dict[str, str]) -> str:
-    """Return the step that stores what there is, with RESULT in its environment. It may fail.
+    """Return the step that stores the output. It takes the result from $RESULT, and may fail.
 
-    The values of `labels` are text in double quotes: variables of the CI system.
+    The values of `labels` are written between double quotes, so that the shell expands variables
+    of the CI system in them.
     """
-    suite = f" --suite {_quoted(one_line(job.suite))}" if job.suite else ""
-    given = "".join(f' \\\n  --label {name}="{value}"' for name, value in labels.items())
-    return _STORE.substitute(artifacts=_quoted(one_line(job.artifacts)), suite=suite, labels=given)
-
-
-def _quoted(text: str) -> str:
-    return shlex.quote(any_text(text))
+    suite = f" --suite {shell_quote(validate_line(job.suite))}" if job.suite else ""
+    options = "".join(f' \\\n  --label {name}="{value}"' for name, value in labels.items())
+    artifacts = shell_quote(validate_line(job.artifacts))
+    return _STORE.substitute(artifacts=artifacts, suite=suite, labels=options)

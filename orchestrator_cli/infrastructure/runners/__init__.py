@@ -1,4 +1,4 @@
-"""Text that makes machines run tests and store what these leave: EC2, EKS, images.
+"""Renders files that make machines run tests and store their output: EC2, EKS, images.
 
-It must not know the command line, and what it prints must work with S3 away.
+It must not know the command line, and what it renders must work while S3 is unavailable.
 """

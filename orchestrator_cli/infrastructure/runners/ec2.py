@@ -1,9 +1,8 @@
-"""The user data with which an EC2 instance brings tests, runs them and stores their output."""
+"""The user data with which an EC2 instance fetches tests, runs them and stores their output."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Template
@@ -22,7 +21,7 @@ from orchestrator_cli.infrastructure.runners.ec2_scripts import (
     UNPACK_ZIP,
     USER_DATA,
 )
-from orchestrator_cli.infrastructure.target import BucketTarget, any_text, one_line, validate
+from orchestrator_cli.infrastructure.target import BucketTarget, shell_quote, validate_line
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
 MAX_USER_DATA_BYTES = 16 * 1024
@@ -32,10 +31,11 @@ _GIT_URL = re.compile(r"((https?|ssh|git|file)://|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
-    """What an instance runs. `source` is an s3:// object or a git URL with `#ref`.
+    """What an instance installs, fetches and runs.
 
-    `artifacts` is the directory the command fills, relative to where it runs. With `terminate` the
-    instance ends once all is stored, or after `hold_seconds`.
+    `source` is the s3:// URL of an object, or a git URL with an optional `#ref`. `artifacts` is the
+    directory of the files to store, relative to the one where the command runs. With `terminate`,
+    the instance shuts down once everything is stored, or after `hold_seconds`.
     """
 
     package: str
@@ -51,39 +51,40 @@ class InstanceSpec:
 def render_ec2(target: BucketTarget, spec: InstanceSpec) -> str:
     """Return user data for Amazon Linux 2023 and Ubuntu 22.04 or newer.
 
-    Credentials come from the instance's role. Raises UsageError for what is no source, and where
-    EC2 would not take so much.
+    The instance's role gives it credentials. Raises UsageError if the source is not valid or the
+    user data is longer than EC2 allows.
     """
-    validate("bucket", target.bucket)
-    suite = f" --suite {_quoted(one_line(spec.suite))}" if spec.suite else ""
-    ends = Template(TERMINATE).substitute(hold_minutes=max(1, spec.hold_seconds // 60))
+    suite = f" --suite {shell_quote(validate_line(spec.suite))}" if spec.suite else ""
+    terminate = Template(TERMINATE).substitute(hold_minutes=max(1, spec.hold_seconds // 60))
     text = Template(USER_DATA).substitute(
-        artifacts=_quoted(one_line(spec.artifacts)),
+        artifacts=shell_quote(validate_line(spec.artifacts)),
         bucket=target.bucket,
-        command=" ".join(map(_quoted, spec.command)),
+        command=" ".join(map(shell_quote, spec.command)),
         needs_git="true" if _is_git(spec.source) else "false",
-        package=_quoted(one_line(spec.package)),
-        prepare=_quoted(_prepare(spec)),
+        package=shell_quote(validate_line(spec.package)),
+        prepare=shell_quote(_prepare(spec)),
         region=target.region,
-        store=_quoted(Template(UNIT_SCRIPT).substitute(end=ends if spec.terminate else "")),
+        store=shell_quote(
+            Template(UNIT_SCRIPT).substitute(terminate=terminate if spec.terminate else "")
+        ),
         suite=suite,
-        terminate="shutdown -h now" if spec.terminate else ":",
-        unit=_quoted(UNIT),
+        shutdown="shutdown -h now" if spec.terminate else ":",
+        unit=shell_quote(UNIT),
     )
     size = len(text.encode())
     if size > MAX_USER_DATA_BYTES:
         raise UsageError(
-            f"the user data would have {size:,} bytes; EC2 takes {MAX_USER_DATA_BYTES:,}",
+            f"the user data has {size:,} bytes; EC2 takes {MAX_USER_DATA_BYTES:,} at most",
             hint="put long scripts into --source",
         )
     return text
 
 
 def _prepare(spec: InstanceSpec) -> str:
-    """Return the script that brings the tests and becomes them."""
-    steps = [] if spec.source is None else list(_fetch(one_line(spec.source)))
+    """Return the script that fetches and sets up the tests, then executes them."""
+    steps = [] if spec.source is None else list(_fetch(validate_line(spec.source)))
     if spec.setup is not None:
-        steps.append(Template(SETUP).substitute(setup=_quoted(spec.setup)))
+        steps.append(Template(SETUP).substitute(setup=shell_quote(spec.setup)))
     return Template(PREPARE).substitute(steps="".join(steps))
 
 
@@ -93,15 +94,16 @@ def _fetch(source: str) -> Sequence[str]:
         bucket, key = found.groups()
         name = key.rpartition("/")[2]
         if not name:
-            raise UsageError(f"{source}: name an object, such as an archive")
+            raise UsageError(f"{source} is a prefix, not an object; name an archive, for example")
         fetch = Template(FETCH_S3).substitute(
-            bucket=bucket, key=_quoted(key), name=_quoted(f"./{name}")
+            bucket=bucket, key=shell_quote(key), name=shell_quote(f"./{name}")
         )
         return fetch, *_unpack(name)
     if _is_git(source):
         url, _, ref = source.partition("#")
-        return (Template(FETCH_GIT).substitute(url=_quoted(url), ref=_quoted(ref or "HEAD")),)
-    raise UsageError(f"not an s3:// object or a git URL: {printable(source)!r}")
+        fetch = Template(FETCH_GIT).substitute(url=shell_quote(url), ref=shell_quote(ref or "HEAD"))
+        return (fetch,)
+    raise UsageError(f"neither an s3:// URL nor a git URL: {printable(source)!r}")
 
 
 def _is_git(source: str | None) -> bool:
@@ -109,13 +111,9 @@ def _is_git(source: str | None) -> bool:
 
 
 def _unpack(name: str) -> Sequence[str]:
-    quoted = _quoted(f"./{name}")
+    quoted = shell_quote(f"./{name}")
     if name.endswith(".zip"):
         return (Template(UNPACK_ZIP).substitute(name=quoted),)
     if name.endswith(".tgz") or ".tar" in name:
         return (Template(UNPACK_TAR).substitute(name=quoted),)
     return ()
-
-
-def _quoted(text: str) -> str:
-    return shlex.quote(any_text(text))

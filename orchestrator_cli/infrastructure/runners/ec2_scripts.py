@@ -1,4 +1,4 @@
-"""What an EC2 instance runs: shell, and a unit. `@name@` is a place to fill in."""
+"""The scripts that an EC2 instance runs, and its systemd unit. `@name@` is a placeholder."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import re
 
 from orchestrator_cli.infrastructure.runners.storing import STORE
 
-_PLACE = re.compile(r"@(\w+)@")
+_PLACEHOLDER = re.compile(r"@(\w+)@")
 
 
 def _template(script: str) -> str:
-    """Return a script as `string.Template` takes it: a dollar is the shell's own."""
-    return _PLACE.sub(r"${\1}", script.replace("$", "$$"))
+    """Return a script as a `string.Template`, in which each dollar of the shell is escaped."""
+    return _PLACEHOLDER.sub(r"${\1}", script.replace("$", "$$"))
 
 
-# The system's Python may be too old, and Ubuntu's has no venv at first.
 USER_DATA = _template("""\
 #!/bin/bash
-# Runs once, as root, at the first boot; its own output is in /var/log/cloud-init-output.log.
+# Runs once, as root, at the first boot. Its output is in /var/log/cloud-init-output.log.
 # shellcheck disable=SC2016
 set -euo pipefail
 package=@package@
 work=/var/lib/orchestrator
 export HOME=/root ORCHESTRATOR_BUCKET=@bucket@ AWS_REGION=@region@
-# The role's credentials come over version 2 of the metadata service only.
+# Take the role's credentials from version 2 of the metadata service only.
 export AWS_EC2_METADATA_V1_DISABLED=true
 
 give_up() {
   echo "orchestrator: $1; no test was run" | tee /dev/console >&2 || true
-  @terminate@
+  @shutdown@
   exit 1
 }
-install_packages() {
+# $1 is the name of a package of Amazon Linux, $2 that of Ubuntu.
+install_package() {
   if command -v dnf >/dev/null; then
     dnf install -y "$1"
   else
@@ -40,6 +40,7 @@ install_packages() {
     apt-get -o DPkg::Lock::Timeout=300 install -y "$2"
   fi
 }
+# Sets $python to a Python that is new enough and can make a virtual environment.
 find_python() {
   for python in python3.13 python3.12 python3.11 python3; do
     if "$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
@@ -49,12 +50,12 @@ find_python() {
   return 1
 }
 install_tool() {
-  find_python || install_packages python3.11 python3-venv || return
+  find_python || install_package python3.11 python3-venv || return
   if find_python; then
     "$python" -m venv /opt/orchestrator &&
       /opt/orchestrator/bin/pip install --quiet "$package"
   else
-    # Ubuntu 22.04 has no Python that is new enough.
+    # Ubuntu 22.04 has no package of Python 3.11 or newer; uv downloads one.
     export UV_PYTHON_INSTALL_DIR=/opt/python
     python3 -m venv /opt/uv &&
       /opt/uv/bin/pip install --quiet uv &&
@@ -63,14 +64,14 @@ install_tool() {
   fi
 }
 
-install_tool || give_up "the tool cannot be installed"
+install_tool || give_up "it cannot be installed"
 export PATH="/opt/orchestrator/bin:$PATH"
 if @needs_git@ && ! command -v git >/dev/null; then
-  install_packages git git || give_up "git cannot be installed"
+  install_package git git || give_up "git cannot be installed"
 fi
 
-# An S3 that is away may come back: what the tests leave is kept. A bucket that is not there, or
-# refuses this role, will not.
+# Exit code 9 means that S3 is unavailable: run the tests and store their output later. Any other
+# failure, such as a missing bucket or missing permissions, will not go away.
 code=0
 id=$(orchestrator new --runner-type ec2@suite@) || code=$?
 if [[ $code -eq 9 ]]; then
@@ -106,7 +107,8 @@ exit "$code"
 
 PREPARE = _template("""\
 #!/bin/bash
-# Brings the tests and becomes them. What cannot be brought is an error, not a failed test.
+# Fetches the tests, then executes them. If a step fails, the script kills itself, so that the
+# result of the execution is `error` and not `fail`.
 trap 'kill -KILL "$$"' ERR
 @steps@command -v "$1" >/dev/null
 trap - ERR
@@ -128,29 +130,29 @@ SETUP = _template("bash -c @setup@\n")
 
 UNIT_SCRIPT = _template(f"""\
 #!/bin/bash
-# Stores what S3 did not get; the unit that runs it tries again where that may help.
+# Stores what is not in S3 yet. The unit that runs it restarts it while a retry may help.
 id=$EXECUTION_ID
 artifacts=${{ARTIFACTS:?}}
 spools=/var/lib/orchestrator/spool
-told=/var/lib/orchestrator/told
+results=/var/lib/orchestrator/upload.json
 work() {{ "$@"; }}
 {STORE}store
 code=$?
-if [[ $code -eq 6 ]]; then say_final; fi
-@end@exit "$code"
+if [[ $code -eq 6 ]]; then report_final; fi
+@terminate@exit "$code"
 """)
 TERMINATE = _template("""\
-# At its first start the tests have ended, be it by a restart of the instance.
+# This script starts only after the tests have ended. The file keeps the time of its first start.
 ended=/var/lib/orchestrator/ended
 if [[ ! -e $ended ]]; then touch "$ended"; fi
-waited=$(find "$ended" -mmin +@hold_minutes@)
-if [[ $code -eq 0 || $code -eq 6 || -n $waited ]]; then
+is_over=$(find "$ended" -mmin +@hold_minutes@)
+if [[ $code -eq 0 || $code -eq 6 || -n $is_over ]]; then
   shutdown -h now
 fi
 """)
 UNIT = """\
 [Unit]
-Description=Store what S3 did not get of the tests
+Description=Store the output of tests that is not in S3 yet
 Documentation=man:orchestrator-deployment(7)
 Wants=network-online.target
 After=network-online.target

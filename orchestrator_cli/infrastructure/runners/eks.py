@@ -1,7 +1,7 @@
-"""The Kubernetes manifests of a suite on EKS: a service account, and a Job with a sidecar.
+"""The Kubernetes manifests that run a test suite on EKS: a service account and a Job.
 
-The container with the tests runs code that nobody here has read. It gets no AWS credentials, no
-token of Kubernetes and no right of root; what it leaves, the sidecar stores.
+The container with the tests is not trusted: it gets no AWS credentials, no Kubernetes token and no
+way to become root. A sidecar stores its output.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrator_cli.infrastructure.runners.eks_scripts import RELAY, SIDECAR, TESTS, with_hold
-from orchestrator_cli.infrastructure.target import BucketTarget, any_text, validate
+from orchestrator_cli.infrastructure.target import BucketTarget, validate, validate_argument
 from orchestrator_cli.infrastructure.yaml import render_yaml
 
-# A pod that is deleted or drained has this long to store what it left; S3 takes a GiB in seconds.
+# How long a pod that is deleted or drained has to store its output.
 GRACE_SECONDS = 600
-# A finished Job and its pod are removed after this long; what they stored stays.
+# Kubernetes deletes a finished Job and its pod after this long.
 KEEP_FINISHED_SECONDS = 24 * 3600
-# Nobody in particular: the images need not know it, and it must not be root.
+# Any user but root. The images need no entry for it.
 USER_ID = 10001
 _STARTING_SECONDS = 300
 _TESTS = "tests"
@@ -34,7 +34,7 @@ _POD_SECURITY = {
     "runAsNonRoot": True,
     "runAsUser": USER_ID,
     "runAsGroup": USER_ID,
-    # The token of the runner's role, and the shared directories, belong to this group.
+    # The group of the shared directories and of the token for the role.
     "fsGroup": USER_ID,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
@@ -42,14 +42,12 @@ _TOOL_RESOURCES = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
     "limits": {"cpu": "2", "memory": "1Gi"},
 }
-
-
-# The user has no home in any image, and many programs want one.
-_HOME = {"name": "HOME", "value": "/tmp"}  # noqa: S108 - a container's own
+# The user has no home directory in the images, and many programs want one.
+_HOME = {"name": "HOME", "value": "/tmp"}  # noqa: S108 - private to the container
 
 
 class Part(StrEnum):
-    """Which manifests to print."""
+    """Which manifests to render."""
 
     ALL = "all"
     ACCOUNT = "account"
@@ -58,10 +56,10 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What a Job runs: `image` holds this tool, `test_image` the tests; both hold sh.
+    """What a Job runs. `image` contains this program, `test_image` the tests; both need sh.
 
-    `cpu` and `memory` are the limits of the tests' container, as Kubernetes writes them. A pod
-    whose tests have ended waits for S3 for at most `hold_seconds`.
+    `cpu` and `memory` are the limits of the container with the tests, as Kubernetes quantities.
+    After the tests have ended, the pod waits for S3 for at most `hold_seconds`.
     """
 
     name: str
@@ -86,11 +84,11 @@ class JobSpec:
 def render_eks(
     target: BucketTarget, job: JobSpec, role_arn: str | None, part: Part = Part.ALL
 ) -> str:
-    """Return a ServiceAccount and a Job whose native sidecar stores what the tests leave.
+    """Return a ServiceAccount, and a Job whose native sidecar stores the output of the tests.
 
-    With `role_arn` the account uses IAM roles for service accounts; without one, an EKS Pod
-    Identity association has to name it. Needs Kubernetes 1.29 or newer. Each Job gets a name of its
-    own, so that it is made with `kubectl create`.
+    With `role_arn` the account uses IAM roles for service accounts; without it, the account needs
+    an EKS Pod Identity association. Native sidecars need Kubernetes 1.29 or newer. The Job has a
+    `generateName`, so it is created with `kubectl create`.
     """
     documents = {Part.ACCOUNT: _account(job, role_arn), Part.JOB: _job(target, job)}
     return render_yaml(*(documents[one] for one in documents if part in (Part.ALL, one)))
@@ -117,7 +115,7 @@ def _job(target: BucketTarget, job: JobSpec) -> dict[str, Any]:
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": KEEP_FINISHED_SECONDS,
             "template": {
-                # EKS gives the role of the service account to every container but these.
+                # EKS gives the role of the service account to all containers except these.
                 "metadata": {"annotations": {"eks.amazonaws.com/skip-containers": _TESTS}},
                 "spec": _pod(target, job),
             },
@@ -129,7 +127,7 @@ def _pod(target: BucketTarget, job: JobSpec) -> dict[str, Any]:
     return {
         "serviceAccountName": job.name,
         "automountServiceAccountToken": False,
-        # Tests that failed are not run again: a second try is a Job, and an execution, of its own.
+        # Failed tests are not repeated: a second run is another Job and another execution.
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": _POD_SECURITY,
@@ -143,7 +141,7 @@ def _pod(target: BucketTarget, job: JobSpec) -> dict[str, Any]:
 
 def _sidecar(target: BucketTarget, job: JobSpec) -> dict[str, Any]:
     """Return the container that starts before the tests and is stopped after them."""
-    suite = ("--suite", any_text(job.suite)) if job.suite else ()
+    suite = ("--suite", validate_argument(job.suite)) if job.suite else ()
     script = with_hold(SIDECAR, job.hold_seconds)
     return {
         "name": "store",
@@ -155,7 +153,7 @@ def _sidecar(target: BucketTarget, job: JobSpec) -> dict[str, Any]:
             {"name": "AWS_REGION", "value": target.region},
             _HOME,
         ],
-        # The tests start once this one has succeeded.
+        # Kubernetes starts the tests once this probe has succeeded.
         "startupProbe": {
             "exec": {"command": ["test", "-e", "/execution/ready"]},
             "periodSeconds": 1,
@@ -177,13 +175,13 @@ def _tests(job: JobSpec) -> dict[str, Any]:
     return {
         "name": _TESTS,
         "image": job.test_image,
-        "command": _verbatim("sh", "-c", script, _TESTS, *map(any_text, job.command)),
+        "command": _verbatim("sh", "-c", script, _TESTS, *map(validate_argument, job.command)),
         "env": [_HOME],
         "resources": {"requests": limits, "limits": limits},
         "securityContext": _CONTAINER_SECURITY,
         "volumeMounts": [
             _mount("artifacts"),
-            # The tests may read which execution they are, and must not choose another.
+            # The tests can read the id of their execution and cannot change it.
             _mount("execution", read_only=True),
             _mount("output"),
         ],
@@ -191,7 +189,7 @@ def _tests(job: JobSpec) -> dict[str, Any]:
 
 
 def _verbatim(*words: str) -> Sequence[str]:
-    """Return a command that Kubernetes passes on as it is: it reads `$(NAME)` and `$$` itself."""
+    """Return a command with its dollars doubled, because Kubernetes expands `$(NAME)` and `$$`."""
     return [word.replace("$", "$$") for word in words]
 
 

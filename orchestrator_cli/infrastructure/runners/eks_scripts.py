@@ -1,18 +1,20 @@
-"""What the two containers of a pod run: shell, so that the image of the tests needs no more.
+"""The shell scripts of a pod's two containers. The image of the tests needs nothing but a shell.
 
-`/output` is what the tests print and their exit code, `/artifacts` what they leave; both are
-written by code that nobody here has read. `/execution` is the sidecar's; the tests only read it.
+`/output` has what the tests print and their exit code, `/artifacts` the files they leave; the tests
+can write anything to both, so neither is trusted. `/execution` belongs to the sidecar, and the
+tests can only read it.
 """
 
 from __future__ import annotations
 
 from orchestrator_cli.infrastructure.runners.storing import STORE
 
-# How long a pod whose tests have ended waits for S3, once it is asked to go: see the manifest.
+# Placeholder: for how many seconds a pod waits for S3 after the tests have ended.
 _HOLD_SECONDS = "@HOLD_SECONDS@"
 
-# As process 1 a shell takes only signals that it has a trap for, and waits for one child at a time.
-# What it starts in the background ignores SIGINT, which tests of Ctrl-C would not like.
+# Runs in the container with the tests; "$@" is their command. As process 1, a shell gets only the
+# signals that it has a trap for. Its background processes ignore SIGINT and SIGQUIT, which `env`
+# undoes, because tests of Ctrl-C need them.
 TESTS = f"""\
 ORCHESTRATOR_EXECUTION_ID=$(cat /execution/id)
 export ORCHESTRATOR_EXECUTION_ID
@@ -32,11 +34,11 @@ err=$!
 child=$!
 trap 'stopped=yes; kill -TERM "$child" 2>/dev/null' TERM
 while wait "$child"; code=$?; kill -0 "$child" 2>/dev/null; do :; done
-# What the tests left running holds the pipes; it ends with this container.
+# Processes that the tests left running keep the pipes open. Do not wait for those for ever.
 (sleep 10; kill "$out" "$err") >/dev/null 2>&1 &
 wait "$out" "$err"
 rm -f /output/out /output/err
-# Tests that were told to stop did not come to their end, whatever they make of it.
+# Tests that failed after SIGTERM were interrupted, whatever code they chose.
 if [ -n "$stopped" ] && [ "$code" -ne 0 ]; then code=143; fi
 echo "$code" >/output/code.new && mv /output/code.new /output/code
 waited=0
@@ -48,9 +50,10 @@ done
 exit "$code"
 """
 
-# Runs under `orchestrator run`, as if it were the tests: prints what they print, ends as they do.
-# It opens the logs before the tests can put a link in their place, or sees that they did. A FIFO
-# that gets there at the last moment would hold it up for ever: the guard ends it.
+# Runs under `orchestrator run` in place of the tests: it prints what they print and ends as they
+# do. The tests could replace their logs by a link to a file of the sidecar: the relay opens the
+# logs first and then checks what it has opened. A FIFO would block it for ever, so a guard kills
+# it after 10 seconds.
 RELAY = """\
 replaced() {
   echo 'the tests have replaced their logs' >&2
@@ -75,14 +78,14 @@ wait
 code=$(dd if=/output/code iflag=nofollow,nonblock bs=4 count=1 status=none 2>/dev/null)
 case "$code" in
   129 | 130 | 131 | 132 | 134 | 135 | 136 | 139 | 141 | 142 | 143) kill -"$((code - 128))" "$$" ;;
-  # Without a code they were killed with their container; with these they were never started.
+  # Without a code, the tests were killed with their container. With 126 or 127, they never started.
   '' | *[!0-9]* | 126 | 127 | 137) kill -KILL "$$" ;;
 esac
 exit "$code"
 """
 
-# $1 is RELAY, and what follows are options of `run`. The kubelet starts this again where it ends,
-# and sends SIGTERM once the tests have ended: what is written then is whole.
+# Runs in the sidecar. $1 is RELAY, the other arguments are options of `orchestrator run`. The
+# kubelet restarts this script whenever it ends, and sends it SIGTERM once the tests have ended.
 SIDECAR = f"""\
 relay=$1
 shift
@@ -101,17 +104,17 @@ fi
 id=$(cat /execution/id)
 spools=/execution/spool
 artifacts=/artifacts
-told=/execution/told
+results=/execution/upload.json
 if [ -e /execution/done ]; then
-  : # Started again with nothing left to do.
+  : # Restarted after everything was stored.
 elif grep -q '"end": {{' "$spools/$id/run.json" 2>/dev/null; then
-  : # Killed while it stored: the spool is whole.
+  : # Restarted while it was storing: the spool is complete.
 else
   rm -rf "$spools"
   work orchestrator run --id "$id" --runner-type eks --artifacts "$artifacts" \\
     --spool "$spools" --no-store-command "$@" -- sh -c "$relay" >/dev/null
 fi
-# The tests wait for this; they run whatever has happened here.
+# Kubernetes starts the tests once this file exists. They run even if storing has failed.
 : >/execution/ready
 end=$(($(date +%s) + {_HOLD_SECONDS}))
 until [ -e /execution/done ]; do
@@ -119,11 +122,11 @@ until [ -e /execution/done ]; do
   code=$?
   case "$code" in
     0) : >/execution/done ;;
-    6) say_final; : >/execution/done ;;
+    6) report_final; : >/execution/done ;;
     *) if [ "$(date +%s)" -ge "$end" ]; then : >/execution/done; else sleep 10; fi ;;
   esac
 done
-# A SIGTERM between the look and the wait is seen by the next look.
+# Wait for SIGTERM. One that arrives just before the wait is seen five seconds later.
 while [ -z "$ended" ]; do
   sleep 5 &
   wait "$!"
@@ -133,5 +136,5 @@ exit "$code"
 
 
 def with_hold(script: str, seconds: int) -> str:
-    """Return a script that gives up so long after the tests have ended."""
+    """Return a script that gives up storing `seconds` after the tests have ended."""
     return script.replace(_HOLD_SECONDS, str(seconds))

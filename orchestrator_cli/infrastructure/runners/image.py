@@ -1,4 +1,4 @@
-"""The Dockerfile of an image with this tool: for the sidecar of a pod, and for `serve`."""
+"""The Dockerfile of an image with this program, for the sidecar of a pod and for `serve`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from orchestrator_cli.infrastructure.runners.eks import USER_ID
 
 
 def render_dockerfile() -> str:
-    """Return a Dockerfile that is built in a checkout after `make build`."""
+    """Return a Dockerfile to build in a checkout after `make build`."""
     return f"""\
-# In a checkout:  make build
-#                 docker build --file Dockerfile --tag REGISTRY/orchestrator:1 .
-# It needs glibc: the wheels of pycurl are not for Alpine.
+# Build it in a checkout:
+#   make build
+#   docker build --file Dockerfile --tag REGISTRY/orchestrator:1 .
+# The base image needs glibc: there are no wheels of pycurl for Alpine.
 FROM python:3.13-slim
 COPY dist/*.whl /tmp/
 RUN wheel=$(ls /tmp/orchestrator_cli-*.whl) \\

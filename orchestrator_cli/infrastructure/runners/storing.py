@@ -1,39 +1,43 @@
-"""The shell by which a sidecar and an instance's unit store the rest and decide on retries.
+"""Shell functions that store the output of tests after they have ended; runs on EC2 and EKS.
 
-This is POSIX shell. It takes `$id`, `$spools` and `$artifacts`, writes to `$told`, and starts
-programs by a function `work`.
+POSIX shell. The script around it sets `$id`, `$spools`, `$artifacts` and `$results` (a file to
+write to), and defines `work`, a function that runs a command in the foreground.
 """
 
 from __future__ import annotations
 
-# By exit codes alone: see EXIT STATUS of orchestrator-run(1) and orchestrator-upload(1).
+# The exit codes are those under EXIT STATUS of orchestrator-run(1) and orchestrator-upload(1).
 STORE = """\
 has_status() { orchestrator show "$id" --json | grep -q "\\"artifact_status\\": *\\"$1\\""; }
-say_final() { echo 'no further try can store the rest; the record says what it is' >&2; }
-# Ends with 0 where all is stored, with 6 where no further try can help, else as what may pass did.
+report_final() {
+  echo 'the rest cannot be stored, and no retry can help; the record lists it under failures' >&2
+}
+# Stores the spooled logs, then the artifacts. Returns 0 if everything is stored, 6 if a retry
+# cannot help, and any other code if a retry may help.
 store() {
-  left=0
-  for run in "$spools"/*/; do
-    if [ ! -d "$run" ]; then continue; fi
-    work orchestrator run --resume "$run"
+  final=0
+  for spool in "$spools"/*/; do
+    if [ ! -d "$spool" ]; then continue; fi
+    work orchestrator run --resume "$spool"
     code=$?
     case "$code" in
       0) ;;
-      2 | 6) left=6 ;;
+      2 | 6) final=6 ;;
       *) return "$code" ;;
     esac
   done
-  if has_status complete; then return "$left"; fi
-  work orchestrator upload "$id" "$artifacts" --if-no-files-found ignore --json >"$told"
+  if has_status complete; then return "$final"; fi
+  work orchestrator upload "$id" "$artifacts" --if-no-files-found ignore --json >"$results"
   code=$?
   case "$code" in
     0)
       code=1
-      if has_status complete; then code=$left; elif has_status artifact_error; then code=6; fi
+      if has_status complete; then code=$final; elif has_status artifact_error; then code=6; fi
       ;;
     2) code=6 ;;
-    # A file's own code is S3's, or it is about the file or its name, which do not change any more.
-    3) if ! grep -q '"exit_code": *[4579]' "$told"; then code=6; fi ;;
+    # Some files failed. Codes 4, 5, 7 and 9 are about S3, which may recover; all others are about
+    # the file or its name, and neither changes any more.
+    3) if ! grep -q '"exit_code": *[4579]' "$results"; then code=6; fi ;;
   esac
   return "$code"
 }

@@ -1,4 +1,4 @@
-"""Text that keeps `serve` running: a Deployment, and what stands before it with TLS.
+"""Renders files that keep `serve` running: Kubernetes manifests, nginx with TLS.
 
 It must not know the command line.
 """

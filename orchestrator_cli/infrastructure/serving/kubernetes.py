@@ -1,4 +1,4 @@
-"""A Deployment of servers, with their account and Service."""
+"""The Kubernetes manifests of `serve`: a ServiceAccount, a Deployment and a Service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOKENS = "orchestrator-tokens"
 
 @dataclass(frozen=True, slots=True)
 class ServeSpec:
-    """What is deployed. Without `role_arn`, an EKS Pod Identity association names the role."""
+    """What is deployed. Without `role_arn`, the account needs an EKS Pod Identity association."""
 
     name: str
     namespace: str
@@ -32,7 +32,10 @@ class ServeSpec:
 
 
 def render_serve_kubernetes(target: BucketTarget, spec: ServeSpec) -> str:
-    """Return a ServiceAccount, a Deployment and a Service; the Secret of tokens is made apart."""
+    """Return a ServiceAccount, a Deployment and a Service. The Secret with the tokens is not here.
+
+    It is called `orchestrator-tokens`, has one key, `tokens`, and is created by hand.
+    """
     return render_yaml(_account(spec), _deployment(target, spec), _service(spec))
 
 
@@ -87,7 +90,7 @@ def _pod(target: BucketTarget, spec: ServeSpec) -> dict[str, Any]:
 
 
 def _container(target: BucketTarget, spec: ServeSpec) -> dict[str, Any]:
-    listen = ["--host", "0.0.0.0", "--port", str(_PORT)]  # noqa: S104 - tokens are needed
+    listen = ["--host", "0.0.0.0", "--port", str(_PORT)]  # noqa: S104 - requests need a token
     return {
         "name": "serve",
         "image": spec.image,
@@ -99,7 +102,8 @@ def _container(target: BucketTarget, spec: ServeSpec) -> dict[str, Any]:
         "ports": [{"name": "http", "containerPort": _PORT}],
         "startupProbe": _probe("/healthz", 2, 30),
         "livenessProbe": _probe("/healthz", 10, 3),
-        # It is not ready while the bucket cannot be listed; to start it again would not help.
+        # Fails while the bucket cannot be listed. A restart would not help, so it is no liveness
+        # probe.
         "readinessProbe": _probe("/readyz", 10, 3),
         "resources": {
             "requests": {"cpu": "100m", "memory": "256Mi"},
@@ -110,10 +114,10 @@ def _container(target: BucketTarget, spec: ServeSpec) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        # As a directory: a Secret that changes reaches no file that is mounted by itself.
+        # Mounted as a directory: changes of a Secret do not reach a file mounted with subPath.
         "volumeMounts": [
             {"name": "tokens", "mountPath": "/tokens", "readOnly": True},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - private to the container
         ],
     }
 

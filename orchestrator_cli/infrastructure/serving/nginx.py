@@ -1,4 +1,4 @@
-"""What stands before a server: TLS, and limits for each client."""
+"""The configuration of nginx as a reverse proxy before `serve`: TLS and limits for each client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _SITE = """\
 # /etc/nginx/conf.d/orchestrator.conf
 limit_req_zone $binary_remote_addr zone=orchestrator:10m rate=50r/s;
 limit_conn_zone $binary_remote_addr zone=orchestrator_connections:10m;
-# A query string may be a signature or a search: it is not logged.
+# Query strings may contain signatures and searches, so the log leaves them out.
 log_format orchestrator '$remote_addr [$time_local] "$request_method $uri" $status $bytes_sent';
 
 server {
@@ -21,7 +21,7 @@ server {
   ssl_protocols TLSv1.2 TLSv1.3;
 
   access_log /var/log/nginx/orchestrator.log orchestrator;
-  # What is uploaded goes to S3 directly; these are only messages.
+  # Files are uploaded to S3 directly; request bodies here are small JSON messages.
   client_max_body_size 2m;
   limit_req zone=orchestrator burst=200 nodelay;
   limit_req_status 429;
@@ -35,7 +35,7 @@ server {
     proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-Proto $scheme;
     proxy_set_header X-Forwarded-For $remote_addr;
-    # A log that is followed comes as it is written, and may be silent for a while.
+    # Pass on a followed log as it is written, and wait while nothing is written.
     proxy_buffering off;
     proxy_read_timeout 10m;
   }
@@ -52,6 +52,6 @@ server {
 
 
 def render_nginx(server_name: str, port: int) -> str:
-    """Return a site that passes on to a server on loopback."""
+    """Return a site that proxies to `serve` on a loopback port."""
     name = validate("server name", server_name)
     return _SITE.replace("@name@", name).replace("@port@", str(port))

@@ -1,21 +1,21 @@
-"""The unit of a server, which listens on loopback for what stands before it."""
+"""The systemd unit of `serve`, which listens on loopback behind a reverse proxy."""
 
 from __future__ import annotations
 
 from orchestrator_cli.infrastructure.systemd.hardening import HARDENING
 from orchestrator_cli.infrastructure.target import BucketTarget, validate
 
-TOKENS = "/etc/orchestrator/tokens"
+_TOKENS = "/etc/orchestrator/tokens"
 
 
 def render_serve_unit(target: BucketTarget, user: str, program: str, port: int) -> str:
-    """Return the unit. The file of tokens is read again whenever it changes."""
-    validate("user", user)
-    validate("root", program)
+    """Return the unit. It needs no restart when the file of tokens changes."""
+    validate("user or group", user)
+    validate("absolute path", program)
     return f"""\
 # /etc/systemd/system/orchestrator-serve.service
 [Unit]
-Description=Serve what tests left in S3
+Description=Serve the stored output of tests over HTTP
 Documentation=man:orchestrator-serve(1) man:orchestrator-deployment(7)
 Wants=network-online.target
 After=network-online.target
@@ -24,12 +24,13 @@ After=network-online.target
 Type=exec
 User={user}
 Environment=ORCHESTRATOR_BUCKET={target.bucket} AWS_REGION={target.region}
-# Credentials, where the machine has none of its own: AWS_PROFILE=… or a key.
+# AWS credentials, unless the machine has a role: AWS_PROFILE, or AWS_ACCESS_KEY_ID and
+# AWS_SECRET_ACCESS_KEY.
 EnvironmentFile=-/etc/orchestrator/environment
-ExecStart={program} serve --host 127.0.0.1 --port {port} --tokens {TOKENS}
+ExecStart={program} serve --host 127.0.0.1 --port {port} --tokens {_TOKENS}
 Restart=always
 RestartSec=5
-# SIGTERM answers what has begun.
+# After SIGTERM it finishes the requests that have begun.
 TimeoutStopSec=1min
 LimitNOFILE=65536
 {HARDENING}

@@ -1,4 +1,4 @@
-"""The systemd units that sync a bench: one that watches, or a service and its timer."""
+"""The systemd units that sync benches: a service that watches, or a service and a timer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator_cli.infrastructure.target import BucketTarget, validate
 
 
 class UnitPart(StrEnum):
-    """Which of the units to print."""
+    """Which units to render."""
 
     ALL = "all"
     SERVICE = "service"
@@ -20,10 +20,10 @@ class UnitPart(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncUnit:
-    """What is synced and as whom; without `bench_id` every bench below `root`.
+    """What is synced, and as which user. Without `bench_id`, every bench below `root` is synced.
 
-    `group` may read and delete what benches of other users have written; None is the user's own.
-    `timer_every` is a span as systemd takes it, such as 5m; None is a service that watches.
+    `group` is the group that may read and delete the files of all benches, or None for the user's
+    own. `timer_every` is a time span such as 5m, or None for a service that watches.
     """
 
     root: str
@@ -34,11 +34,11 @@ class SyncUnit:
     timer_every: str | None
 
     def __post_init__(self) -> None:
-        validate("root", self.root)
-        validate("root", self.program)
-        validate("user", self.user)
+        validate("absolute path", self.root)
+        validate("absolute path", self.program)
+        validate("user or group", self.user)
         if self.group is not None:
-            validate("user", self.group)
+            validate("user or group", self.group)
         if self.bench_id is not None:
             validate("bench", self.bench_id)
         if self.timer_every is not None:
@@ -46,12 +46,12 @@ class SyncUnit:
 
     @property
     def name(self) -> str:
-        """What its units are called: those of two benches on one machine differ."""
+        """The name of the units. Two benches on one machine have units of their own."""
         return f"orchestrator-sync-{self.bench_id}" if self.bench_id else "orchestrator-sync"
 
 
 def render_systemd(target: BucketTarget, unit: SyncUnit, part: UnitPart = UnitPart.ALL) -> str:
-    """Return the unit that syncs for months, or a service and its timer."""
+    """Return a service that watches or, with `timer_every`, a service and its timer."""
     texts = []
     if part is not UnitPart.TIMER:
         texts.append(_service(target, unit))
@@ -64,9 +64,10 @@ _WATCHING = """\
 Type=exec
 Restart=always
 RestartSec=30
-# A setting that cannot be used is for somebody to mend.
+# Exit status 2 means a wrong option or setting: a restart would not help.
 RestartPreventExitStatus=2
-# SIGTERM ends the file in hand; what is cut off goes on from its last part.
+# After SIGTERM it finishes the file it is uploading. A file that is cut off resumes at the next
+# start.
 TimeoutStopSec=15min
 
 [Install]
@@ -74,13 +75,13 @@ WantedBy=multi-user.target
 """
 _ONCE = """\
 Type=oneshot
-# 3: some files failed and stay where they are; the next run tries them again. So it does with 9.
+# 3: some files could not be stored; 9: S3 was unavailable. The next run tries again.
 SuccessExitStatus=3 9
 """
 _TIMER = """\
 # /etc/systemd/system/{name}.timer
 [Unit]
-Description=Store what benches left, again and again
+Description=Store the output of test benches in S3 periodically
 
 [Timer]
 OnBootSec=1m
@@ -100,7 +101,7 @@ def _service(target: BucketTarget, unit: SyncUnit) -> str:
     return f"""\
 # /etc/systemd/system/{unit.name}.service
 [Unit]
-Description=Store what benches left in S3
+Description=Store the output of test benches in S3
 Documentation=man:orchestrator-sync-efs(1) man:orchestrator-deployment(7)
 Wants=network-online.target
 After=network-online.target
@@ -110,7 +111,8 @@ RequiresMountsFor={unit.root}
 User={unit.user}
 {group}Environment=ORCHESTRATOR_BUCKET={target.bucket} AWS_REGION={target.region}
 Environment=PATH={programs}:/usr/local/bin:/usr/bin:/bin
-# Credentials, where the machine has none of its own: AWS_PROFILE=… or a key.
+# AWS credentials, unless the machine has a role: AWS_PROFILE, or AWS_ACCESS_KEY_ID and
+# AWS_SECRET_ACCESS_KEY.
 EnvironmentFile=-/etc/orchestrator/environment
 ExecStart={unit.program} sync-efs --root {unit.root}{bench}{watch}
 Nice=10

@@ -1,6 +1,6 @@
-// What a page can do better with a script: local times, copying, rows that go on, older rows.
+// What a script adds to the pages: local times, copy buttons, rows that update, older rows.
 
-function localTimes(root) {
+function showLocalTimes(root) {
   const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   for (const time of root.querySelectorAll("time[datetime]")) {
     const instant = new Date(time.dateTime);
@@ -23,7 +23,7 @@ export async function copyText(text) {
   area.remove();
 }
 
-function copying(root) {
+function enableCopyButtons(root) {
   for (const button of root.querySelectorAll("button[data-copy]")) {
     button.hidden = false;
     button.addEventListener("click", async () => {
@@ -35,7 +35,7 @@ function copying(root) {
   }
 }
 
-// A viewer elsewhere fetches the file itself, so it needs the whole address as a browser sees it.
+// An external viewer fetches the file itself, so its link needs the absolute URL of the file.
 function linkViewers(root) {
   for (const link of root.querySelectorAll("a[data-viewer]")) {
     link.href = link.dataset.viewer + encodeURIComponent(new URL(link.dataset.file, location.href));
@@ -43,53 +43,54 @@ function linkViewers(root) {
   }
 }
 
-async function fetchPage(address) {
-  const answer = await fetch(address, { headers: { Accept: "text/html" } });
-  if (!answer.ok || answer.redirected) throw new Error("not the page");
-  return new DOMParser().parseFromString(await answer.text(), "text/html");
+async function fetchPage(url) {
+  const response = await fetch(url, { headers: { Accept: "text/html" } });
+  if (!response.ok || response.redirected) throw new Error("not the page");
+  return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 
 const REFRESH_MS = 5000;
 
-// The newest come first, and an id begins with its time.
+// Inserts a row so that the newest come first. An id begins with its time.
 function insertInOrder(body, row) {
   body.insertBefore(row, [...body.rows].find((other) => other.id < row.id) ?? null);
 }
 
-// Rows of executions that run move on while somebody looks.
+// Updates the rows of running executions while the page is visible.
 function followRunning(table) {
-  let asked = false;
+  let isFetching = false;
   setInterval(async () => {
     const running = table.querySelector("tr.is-running");
-    if (!running || document.visibilityState !== "visible" || asked) return;
-    asked = true;
+    if (!running || document.visibilityState !== "visible" || isFetching) return;
+    isFetching = true;
     try {
       const page = await fetchPage(location.href);
       for (const fresh of page.querySelectorAll("#executions tbody tr[id]")) {
-        localTimes(fresh);
+        showLocalTimes(fresh);
         const known = document.getElementById(fresh.id);
         if (known && known.className !== fresh.className) known.replaceWith(document.adoptNode(fresh));
         else if (known && fresh.classList.contains("is-running")) known.cells[3].replaceWith(document.adoptNode(fresh.cells[3]));
         else if (!known) insertInOrder(table.tBodies[0], document.adoptNode(fresh));
       }
     } catch {
-      // The next time may work; the rows stay as they were.
+      // The rows stay as they are, and the next attempt may succeed.
     }
-    asked = false;
+    isFetching = false;
   }, REFRESH_MS);
 }
 
 const ENOUGH_ROWS = 50;
-const MOST_PAGES = 20;
+const MAX_PAGES = 20;
 
-// A page costs so many requests and no more. Few rows that fit: look further back by itself.
-async function lookFurther(table) {
-  for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+// The server limits the requests of a page, so a page may have few rows that match. Adds the rows
+// of older pages until there are enough.
+async function addOlderRows(table) {
+  for (let pages = 0; pages < MAX_PAGES; pages += 1) {
     const older = document.querySelector(".older");
     if (!older || table.tBodies[0].rows.length >= ENOUGH_ROWS) return;
     older.setAttribute("aria-busy", "true");
     const page = await fetchPage(older.querySelector("a").href);
-    localTimes(page);
+    showLocalTimes(page);
     const rows = page.querySelectorAll("#executions tbody tr");
     if (rows.length) document.getElementById("none")?.remove();
     table.tBodies[0].append(...[...rows].map((row) => document.adoptNode(row)));
@@ -99,19 +100,20 @@ async function lookFurther(table) {
   }
 }
 
-// The server never sees which lines a link means; a browser carries that through the form.
-function keepPlace(form) {
+// The fragment of a link names lines of a log and never reaches the server. Passes it on through
+// the login form.
+function keepFragment(form) {
   form.action = form.getAttribute("action") + location.hash;
 }
 
-localTimes(document);
-copying(document);
-document.querySelectorAll("form[data-login]").forEach(keepPlace);
+showLocalTimes(document);
+enableCopyButtons(document);
+document.querySelectorAll("form[data-login]").forEach(keepFragment);
 linkViewers(document);
 const table = document.getElementById("executions");
 if (table) {
   followRunning(table);
-  lookFurther(table).catch(() => {});
+  addOlderRows(table).catch(() => {});
 }
 const compare = document.querySelector("form[data-compare]");
 if (compare) {
@@ -124,7 +126,7 @@ if (compare) {
 }
 if (document.querySelector(".headline.is-running")) {
   setInterval(() => {
-    const busy = document.activeElement && document.activeElement !== document.body;
-    if (document.visibilityState === "visible" && !busy) location.reload();
+    const isInUse = document.activeElement && document.activeElement !== document.body;
+    if (document.visibilityState === "visible" && !isInUse) location.reload();
   }, 4 * REFRESH_MS);
 }

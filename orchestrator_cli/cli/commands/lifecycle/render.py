@@ -9,6 +9,7 @@ import click
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.lifecycle.policy import choose_rules, policy_options
 from orchestrator_cli.cli.options import Example, WholeNumber, command
+from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.infrastructure.roles import Access
@@ -103,10 +104,17 @@ def render(
     can be given to instances, by the instance profiles of the same names, and to pods. The bench's
     user has no access key yet.
     """
-    from orchestrator_cli.infrastructure.aws_cli import render_policy
+    from orchestrator_cli.infrastructure.aws_cli import render_aws_cli
     from orchestrator_cli.infrastructure.bucket_policy import BucketProtection
+    from orchestrator_cli.infrastructure.cloudformation import render_cloudformation
+    from orchestrator_cli.infrastructure.terraform import render_terraform
 
-    guarantees = BucketProtection(
+    if roles and style == "json":
+        raise UsageError(
+            "--roles goes with terraform and cloudformation",
+            hint="`orchestrator deploy iam` prints the policy of a role",
+        )
+    protection = BucketProtection(
         versioning=versioning,
         block_public_access=block_public_access,
         kms_key=kms_key or ("" if encrypt else None),
@@ -120,7 +128,12 @@ def render(
     if oidc_provider and not roles:
         raise click.UsageError("--oidc-provider goes with --roles.")
     access = _access(app, kms_key, oidc_provider) if roles else None
-    text = render_policy(style, rules, bucket, guarantees, app.settings.region, access)
+    if style == "terraform":
+        text = render_terraform(rules, bucket, protection, access)
+    elif style == "cloudformation":
+        text = render_cloudformation(rules, bucket, protection, access)
+    else:
+        text = render_aws_cli(rules, bucket, protection, app.settings.region)
     app.output.line(text, end="")
 
 

@@ -1,17 +1,17 @@
-// A row's bytes as text with its colours and links. Nothing of a log becomes HTML: all of it is set
-// as text, and a link leads to http and https only.
+// Turns the bytes of a row into text with colours and links. Nothing of a log becomes HTML: all of
+// it is set as text, and links lead to http and https only.
 
 import { AnsiUp } from "../vendored/ansi_up.js";
 
 const LINK = /\x1b\]8;[^;\x07\x1b]*;([^\x07\x1b]*)(?:\x07|\x1b\\)/;
 const OTHER_COMMANDS = /\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[()*+][A-Za-z0-9]|[=>78cDEHMNOZ])/g;
-// Newer programs part the numbers of one colour or underline by colons; the parser knows semicolons.
+// Newer programs separate the numbers of a colour by colons; the parser knows semicolons only.
 const COLONS = /\x1b\[([\d;]*:[\d;:]*)m/g;
 const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 const decoder = new TextDecoder("utf-8");
 
-// Collects pieces of text with their style instead of HTML.
-class Pieces extends AnsiUp {
+// A parser that collects pieces of text and their style, where AnsiUp would make HTML.
+class PieceParser extends AnsiUp {
   constructor() {
     super();
     this.collected = [];
@@ -19,7 +19,7 @@ class Pieces extends AnsiUp {
     this.strike = false;
   }
 
-  // What the parser leaves out: a line through the text; foreground and background change places.
+  // AnsiUp ignores two attributes: strike-through and inverse, which swaps the two colours.
   process_ansi(packet) {
     const numbers = packet.text.split(";").map((one) => parseInt(one, 10));
     for (let at = 0; at < numbers.length; at += 1) {
@@ -44,13 +44,13 @@ class Pieces extends AnsiUp {
 
 const FRESH = Object.freeze({ fg: null, bg: null, bold: false, faint: false, italic: false, underline: false, inverse: false, strike: false, link: "", rest: "" });
 const PLAIN = { class_name: "ansi-plain" };
-const parser = new Pieces();
+const parser = new PieceParser();
 
 export function freshState() {
   return FRESH;
 }
 
-// Returns the pieces of a text and the state behind it; `state` is the one before it.
+// Returns the pieces of a text. Takes the style that is set before it, and returns the one after it.
 export function parse(text, state) {
   const { link, rest, ...style } = state;
   Object.assign(parser, style, { collected: [], _buffer: rest });
@@ -84,12 +84,13 @@ function semicolons(number) {
   return [kind, form, ...rest.slice(form === "2" ? -3 : 0)].join(";");
 }
 
-// Returns the state behind some bytes, of which nothing is shown.
-export function skip(bytes, state) {
+// Returns the style that is set after some bytes that are not shown.
+export function stateAfter(bytes, state) {
   return parse(decoder.decode(bytes), state).state;
 }
 
-// Fills an element with a row. A line that was written over, as progress is, shows its last state.
+// Fills an element with a row. A line that overwrites itself, like a progress bar, shows only its
+// last version.
 export function fillRow(element, bytes, state) {
   const whole = bytes.at(-1) === 10;
   let text = decoder.decode(whole ? bytes.subarray(0, -1) : bytes);
@@ -106,12 +107,12 @@ export function fillRow(element, bytes, state) {
     }
   }
   const { pieces, state: after } = parse(written[0], now);
-  element.replaceChildren(...pieces.map(shownPiece));
+  element.replaceChildren(...pieces.map(renderPiece));
   return whole && after.rest ? { ...after, rest: "" } : after;
 }
 
-function shownPiece(piece) {
-  const text = shown(piece.text);
+function renderPiece(piece) {
+  const text = visibleText(piece.text);
   const href = /^https?:\/\//i.test(piece.link) ? piece.link : "";
   const plain = !(piece.fg || piece.bg || piece.bold || piece.faint || piece.italic || piece.underline || piece.inverse || piece.strike);
   if (plain && !href) return document.createTextNode(text);
@@ -124,16 +125,16 @@ function shownPiece(piece) {
     element.title = href;
   }
   const [fg, bg] = piece.inverse ? [piece.bg, piece.fg ?? PLAIN] : [piece.fg, piece.bg];
-  colour(element, "fg", fg);
-  colour(element, "bg", bg);
+  setColour(element, "fg", fg);
+  setColour(element, "bg", bg);
   for (const name of ["bold", "faint", "italic", "underline", "strike"]) {
     if (piece[name]) element.classList.add(`ansi-${name}`);
   }
   return element;
 }
 
-// A colour of the sixteen is the theme's. Any other is the log's own, made readable by the style.
-function colour(element, kind, value) {
+// The 16 standard colours come from the theme. The style sheet makes all others readable.
+function setColour(element, kind, value) {
   if (!value) return;
   if (value.class_name !== "truecolor") {
     element.classList.add(`${value.class_name}-${kind}`);
@@ -149,18 +150,19 @@ function luminance(rgb) {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
-// Returns a text as a terminal shows it: a backspace takes back what is before it, as spinners do.
-function shown(text) {
-  if (!text.includes("\b")) return text.replace(CONTROLS, visible);
+// Returns a text as a terminal shows it: a backspace removes the character before it. Control
+// characters become visible.
+function visibleText(text) {
+  if (!text.includes("\b")) return text.replace(CONTROLS, controlSymbol);
   const kept = [];
   for (const character of text) {
     if (character === "\b") kept.pop();
     else kept.push(character);
   }
-  return kept.join("").replace(CONTROLS, visible);
+  return kept.join("").replace(CONTROLS, controlSymbol);
 }
 
-function visible(character) {
+function controlSymbol(character) {
   const code = character.charCodeAt(0);
   if (code < 0x20) return String.fromCharCode(0x2400 + code);
   return code === 0x7f ? "\u2421" : "\ufffd";
@@ -171,7 +173,7 @@ export function plainText(bytes) {
   const lines = decoder.decode(bytes).split("\n").map((line) => {
     const text = line.replace(/\r+$/, "");
     const { pieces } = parse(text.slice(text.lastIndexOf("\r") + 1), state);
-    return pieces.map((piece) => shown(piece.text)).join("");
+    return pieces.map((piece) => visibleText(piece.text)).join("");
   });
   return lines.join("\n");
 }

@@ -1,4 +1,4 @@
-// The bytes of one log, fetched in aligned chunks and kept as long as there is room.
+// The bytes of one log, fetched in aligned chunks. The most recently used chunks are cached.
 
 export const CHUNK_BYTES = 256 * 1024;
 const MAX_CHUNKS = 16;
@@ -12,56 +12,58 @@ export class LogError extends Error {
 }
 
 export class LogBytes {
-  constructor(api, onTrouble) {
+  // `onProblem` is called with what is wrong while a request is retried, and with "" afterwards.
+  constructor(api, onProblem) {
     this.api = api;
     this.size = 0;
     this.state = "final";
-    this.moved = 0;
-    this.onTrouble = onTrouble;
+    this.onProblem = onProblem;
     this.chunks = new Map();
     this.pending = new Map();
   }
 
-  // Asks for a part; follows the size and the state that every answer tells.
+  // Fetches a part. Every response also tells the size and the state of the log.
   async fetch(offset, length, wait = 0, signal = undefined) {
     const waiting = wait ? `&wait=${wait}` : "";
     const url = `${this.api}/bytes?offset=${offset}&length=${length}${waiting}`;
-    const answer = await this.request(url, signal);
-    const data = new Uint8Array(await answer.arrayBuffer());
-    this.moved += data.length;
-    this.size = Math.max(this.size, Number(answer.headers.get("X-Log-Size")));
-    this.state = answer.headers.get("X-Log-State") ?? "final";
-    const line = answer.headers.get("X-Log-Line");
-    const start = Number(answer.headers.get("X-Log-Offset") ?? offset);
-    return { start, data, line: line === null ? null : Number(line), time: answer.headers.get("X-Log-Time") };
+    const response = await this.request(url, signal);
+    const data = new Uint8Array(await response.arrayBuffer());
+    this.size = Math.max(this.size, Number(response.headers.get("X-Log-Size")));
+    this.state = response.headers.get("X-Log-State") ?? "final";
+    const line = response.headers.get("X-Log-Line");
+    const start = Number(response.headers.get("X-Log-Offset") ?? offset);
+    const time = response.headers.get("X-Log-Time");
+    return { start, data, line: line === null ? null : Number(line), time };
   }
 
+  // Sends a request, and repeats it while the server or the storage is unavailable.
   async request(url, signal) {
     for (let tries = 0; ; tries += 1) {
       let problem;
       try {
-        const answer = await fetch(url, { signal });
-        if (answer.ok) {
-          this.onTrouble("");
-          return answer;
+        const response = await fetch(url, { signal });
+        if (response.ok) {
+          this.onProblem("");
+          return response;
         }
-        if (answer.status === 401) location.reload();
-        problem = await answer.json().catch(() => ({}));
-        if (![502, 503, 504].includes(answer.status)) {
-          throw new LogError(problem.detail ?? `HTTP ${answer.status}`, problem.hint);
+        if (response.status === 401) location.reload();
+        problem = await response.json().catch(() => ({}));
+        if (![502, 503, 504].includes(response.status)) {
+          throw new LogError(problem.detail ?? `HTTP ${response.status}`, problem.hint);
         }
       } catch (error) {
         if (error.name === "AbortError" || error instanceof LogError) throw error;
       }
       if (tries >= RETRY_MS.length) {
-        throw new LogError(problem?.detail ?? "the server does not answer", "reload the page");
+        throw new LogError(problem?.detail ?? "the server does not respond", "reload the page");
       }
-      this.onTrouble(`${problem?.detail ?? "no answer"}; trying again`);
+      this.onProblem(`${problem?.detail ?? "no response"}; trying again`);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS[tries]));
     }
   }
 
-  // Returns the bytes from an aligned offset on: {base, data}. They end where the log does.
+  // Returns {base, data}: bytes that contain a range, from an aligned offset on. They may be more,
+  // and end where the log ends.
   async range(start, end) {
     const first = Math.floor(Math.max(0, start) / CHUNK_BYTES);
     const last = Math.max(first, Math.ceil(Math.min(end, this.size) / CHUNK_BYTES) - 1);
@@ -78,23 +80,23 @@ export class LogBytes {
   }
 
   async chunk(at) {
-    const kept = this.chunks.get(at);
+    const cached = this.chunks.get(at);
     const whole = Math.min(CHUNK_BYTES, this.size - at * CHUNK_BYTES);
-    if (kept && kept.data.length >= whole) {
+    if (cached && cached.data.length >= whole) {
       this.chunks.delete(at);
-      this.chunks.set(at, kept);
-      return kept;
+      this.chunks.set(at, cached);
+      return cached;
     }
     if (!this.pending.has(at)) {
-      const asked = this.fetch(at * CHUNK_BYTES, CHUNK_BYTES).finally(() => this.pending.delete(at));
-      this.pending.set(at, asked);
+      const fetched = this.fetch(at * CHUNK_BYTES, CHUNK_BYTES).finally(() => this.pending.delete(at));
+      this.pending.set(at, fetched);
     }
     const chunk = await this.pending.get(at);
-    this.keep(at, chunk);
+    this.cache(at, chunk);
     return chunk;
   }
 
-  // Keeps what has come at the end of a log that grows, so that it is not fetched again.
+  // Adds new bytes at the end of a growing log to the cache, so that they are not fetched again.
   append({ start, data }) {
     for (let from = 0; from < data.length; ) {
       const at = Math.floor((start + from) / CHUNK_BYTES);
@@ -105,18 +107,18 @@ export class LogBytes {
       whole.set(before);
       whole.set(more, before.length);
       const { line = null, time = null } = this.chunks.get(at) ?? {};
-      this.keep(at, { start: at * CHUNK_BYTES, data: whole, line, time });
+      this.cache(at, { start: at * CHUNK_BYTES, data: whole, line, time });
       from += more.length;
     }
   }
 
-  keep(at, chunk) {
+  cache(at, chunk) {
     this.chunks.set(at, chunk);
     for (const old of this.chunks.keys()) {
       if (this.chunks.size <= MAX_CHUNKS) break;
       if (old !== at) this.chunks.delete(old);
     }
-    // Lines can be numbered from here to the end of what is known without a gap.
+    // Now the lines of the chunks that follow can be numbered, up to the first gap.
     for (let next = at; ; next += 1) {
       const here = this.chunks.get(next);
       if (!here) break;
@@ -127,7 +129,7 @@ export class LogBytes {
     }
   }
 
-  // Returns how many newlines are before an offset, or null where that is not known.
+  // Returns how many newlines are before an offset, or null if that is not known.
   lineAt(offset) {
     const at = Math.floor(offset / CHUNK_BYTES);
     const chunk = this.chunks.get(at);
@@ -135,14 +137,14 @@ export class LogBytes {
     return chunk.line + countNewlines(chunk.data, 0, offset - at * CHUNK_BYTES);
   }
 
-  // Returns about when the bytes at an offset arrived, or null where that is not known.
+  // Returns about when the bytes at an offset arrived, or null if that is not known.
   timeAt(offset) {
     const time = this.chunks.get(Math.floor(offset / CHUNK_BYTES))?.time;
     return time ? new Date(time) : null;
   }
 
-  // Asks for the number of a line in a chunk that came without one; null where nobody knows.
-  async learnLine(offset) {
+  // Like lineAt, but asks the server for the number of a chunk that came without one.
+  async fetchLineAt(offset) {
     const at = Math.floor(offset / CHUNK_BYTES);
     const chunk = this.chunks.get(at);
     if (!chunk) return null;
@@ -150,15 +152,15 @@ export class LogBytes {
     return this.lineAt(offset);
   }
 
-  // Returns where to look back from for colours: the chunk before, or all that is kept before it.
-  keptFrom(offset) {
+  // Returns the start of the cached bytes before an offset, or at least of the chunk before it.
+  cachedStart(offset) {
     let at = Math.max(0, Math.floor(offset / CHUNK_BYTES) - 1);
     while (at > 0 && this.chunks.has(at - 1)) at -= 1;
     return at * CHUNK_BYTES;
   }
 
-  // Makes line numbers known of a log that is small enough to be read whole.
-  async readWhole() {
+  // Fetches the whole of a small log, after which all its lines have numbers.
+  async fetchWhole() {
     await this.range(0, this.size);
   }
 }
@@ -169,7 +171,7 @@ export function countNewlines(data, start, end) {
   return count;
 }
 
-export function size(bytes) {
+export function formatSize(bytes) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let at = 0;
   let value = bytes;

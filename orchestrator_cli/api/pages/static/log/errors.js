@@ -1,18 +1,19 @@
-// Lines that tell of an error: where they are, the next and the one before.
+// The lines with errors: finding them, and going to the first, next and previous one.
 
-import { search, share } from "./search.js";
-import { tick } from "./map.js";
+import { addTick } from "./map.js";
+import { formatProgress, search } from "./search.js";
 
+// All errors of a log up to this size are found at once, those of a larger one as they are needed.
 const SEARCHED_WHOLE_BYTES = 64 * 1024 * 1024;
 
 export class Errors {
-  constructor(log, view, places, tell) {
+  constructor(log, view, selection, setStatus) {
     this.log = log;
     this.view = view;
-    this.places = places;
-    this.tell = tell;
+    this.selection = selection;
+    this.setStatus = setStatus;
     this.offsets = [];
-    // Behind so many bytes, nobody has looked for errors.
+    // The server has searched the log up to here.
     this.searchedBytes = 0;
   }
 
@@ -22,25 +23,26 @@ export class Errors {
       if (marked.has(offset)) continue;
       marked.add(offset);
       this.offsets.push(offset);
-      tick(offset, this.log.size, "error");
+      addTick(offset, this.log.size, "error");
     }
     this.offsets.sort((a, b) => a - b);
     this.view.markAll();
   }
 
-  // Finds what is known of errors; with `onFirst` it looks for them where nobody has.
+  // Fetches the errors that the server knows. If it knows none and the log is not searched to its
+  // end, and `onFirst` is given, searches the rest and calls `onFirst` when the first one is found.
   async find(onFirst) {
-    const known = await (await this.log.request(`${this.log.api}/errors`)).json();
-    if (known.known) {
-      this.add(known.errors);
-      this.searchedBytes = known.searched_bytes;
+    const indexed = await (await this.log.request(`${this.log.api}/errors`)).json();
+    if (indexed.known) {
+      this.add(indexed.errors);
+      this.searchedBytes = indexed.searched_bytes;
       await this.view.renumber();
       if (this.offsets.length || this.searchedBytes >= this.log.size) return;
     }
-    if (onFirst) await this.lookFor(onFirst);
+    if (onFirst) await this.searchRest(onFirst);
   }
 
-  async lookFor(onFirst) {
+  async searchRest(onFirst) {
     const stop = new AbortController();
     addEventListener("pagehide", () => stop.abort());
     const limit = this.log.size <= SEARCHED_WHOLE_BYTES ? 1000 : 1;
@@ -48,49 +50,51 @@ export class Errors {
     await search(this.log.api, query, (found, last) => {
       this.add(found);
       if (this.offsets.length) onFirst();
-      this.tell("search", last.complete === undefined ? `looking for errors, ${share(last)}` : "");
+      const isRunning = last.complete === undefined;
+      this.setStatus("search", isRunning ? `looking for errors, ${formatProgress(last)}` : "");
     }, stop.signal);
   }
 
   async goToFirst() {
     if (this.offsets.length) await this.show(this.offsets[0]);
-    else this.tell("search", "no error found");
+    else this.setStatus("search", "no error found");
   }
 
   async goToPrevious() {
-    const before = this.offsets.filter((one) => one < this.here);
-    if (before.length) await this.show(before.at(-1));
-    else this.tell("search", "no error before");
+    const current = this.currentOffset;
+    const previous = this.offsets.filter((one) => one < current);
+    if (previous.length) await this.show(previous.at(-1));
+    else this.setStatus("search", "no previous error");
   }
 
   async goToNext() {
-    const here = this.here;
-    const next = this.offsets.find((one) => one > here);
+    const current = this.currentOffset;
+    const next = this.offsets.find((one) => one > current);
     const isKnown = this.log.size <= SEARCHED_WHOLE_BYTES || this.searchedBytes >= this.log.size;
     if (next !== undefined) await this.show(next);
-    else if (isKnown) this.tell("search", "no more errors");
-    else await this.lookForNext(here);
+    else if (isKnown) this.setStatus("search", "no more errors");
+    else await this.searchNext(current);
   }
 
-  async lookForNext(here) {
-    this.tell("search", "looking for the next error");
-    const query = { mode: "errors", from: Math.max(here + 1, this.searchedBytes), limit: 1 };
+  async searchNext(current) {
+    this.setStatus("search", "looking for the next error");
+    const query = { mode: "errors", from: Math.max(current + 1, this.searchedBytes), limit: 1 };
     let found = null;
     await search(this.log.api, query, (hits, last) => {
       found = hits[0] ?? found;
-      this.tell("search", `looking for the next error, ${share(last)}`);
+      this.setStatus("search", `looking for the next error, ${formatProgress(last)}`);
     });
-    this.tell("search", found ? "" : "no more errors");
+    this.setStatus("search", found ? "" : "no more errors");
     if (!found) return;
     this.add([found]);
     await this.show(found.offset);
   }
 
-  get here() {
+  get currentOffset() {
     return this.view.marks.selected?.start ?? this.view.top?.start ?? 0;
   }
 
   show(offset) {
-    return this.places.select(offset, offset + 1, "middle");
+    return this.selection.select(offset, offset + 1, "middle");
   }
 }

@@ -1,16 +1,17 @@
-// The small map beside the scroll bar: where errors and found lines are in the whole log.
+// The map beside the scroll bar: it shows where in the log errors and search hits are.
 
 const MAX_TICKS = 1000;
 
-export function tick(offset, size, kind) {
+// `kind` is the CSS class of the tick: error or hit.
+export function addTick(offset, size, kind) {
   const map = document.getElementById("map");
   if (map.childElementCount >= MAX_TICKS) return;
-  const mark = document.createElement("i");
-  mark.className = kind;
-  mark.style.top = `min(${(offset / Math.max(1, size)) * 100}%, 100% - 3px)`;
-  map.append(mark);
+  const tick = document.createElement("i");
+  tick.className = kind;
+  tick.style.top = `min(${(offset / Math.max(1, size)) * 100}%, 100% - 3px)`;
+  map.append(tick);
 }
 
 export function clearTicks(kind) {
-  for (const old of document.querySelectorAll(`#map .${kind}`)) old.remove();
+  for (const tick of document.querySelectorAll(`#map .${kind}`)) tick.remove();
 }

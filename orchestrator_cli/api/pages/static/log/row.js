@@ -1,8 +1,8 @@
-// One row of the log as an element: its number, which is a link to it, and its text.
+// Draws one row of the log: its number, which is a link to the row, and its text.
 
 import { fillRow } from "./ansi.js";
 
-// Draws a row, and returns the state of colours behind it; `state` is the one before it.
+// Draws a row. Takes the colours that are set before the row, and returns those set after it.
 export function drawRow(row, bytes, state) {
   const gutter = document.createElement("a");
   gutter.className = "gutter";
@@ -23,12 +23,12 @@ export function numberRow(row) {
   gutter.setAttribute("aria-label", row.line === null ? `byte ${row.start}` : `line ${row.line + 1}`);
 }
 
-// Shows whether a row is selected, tells of an error, or was found.
+// Marks a row that is selected, has an error, or was found by a search.
 export function markRow(row, { selected, errors, hits }) {
-  const within = Boolean(selected && row.start < selected.end && row.end > selected.start);
-  row.element.classList.toggle("selected", within);
+  const isSelected = Boolean(selected && row.start < selected.end && row.end > selected.start);
+  row.element.classList.toggle("selected", isSelected);
   row.element.classList.toggle("error", errors.has(row.start));
   row.element.classList.toggle("hit", hits.has(row.start));
-  if (within) row.element.setAttribute("aria-current", "true");
+  if (isSelected) row.element.setAttribute("aria-current", "true");
   else row.element.removeAttribute("aria-current");
 }

@@ -1,10 +1,10 @@
-// The scroll bar that stands for the whole log. A browser can neither lay out 10 GiB nor count its
-// lines, so the bar has a height of its own, and its position is a share of the log's bytes.
+// The scroll bar of the whole log. A browser can neither lay out 10 GiB nor count its lines, so the
+// bar scrolls an empty element of fixed height, and its position is a fraction of the log's bytes.
 
 const SETTLE_MS = 60;
 
 export class ScrollBar {
-  // `onMoved` is told the share to which somebody has moved it, once it rests.
+  // `onMoved` is called with the fraction that the reader has moved the bar to, once it rests.
   constructor(element, onMoved) {
     this.element = element;
     this.onMoved = onMoved;
@@ -17,7 +17,7 @@ export class ScrollBar {
     return this.element.scrollHeight - this.element.clientHeight;
   }
 
-  // Whether somebody is moving it.
+  // True while the reader is moving the bar.
   get isHeld() {
     return this.timer !== null || this.wasMoved;
   }
@@ -26,9 +26,8 @@ export class ScrollBar {
     return this.shown !== null && Math.abs(this.element.scrollTop - this.shown) >= 2;
   }
 
-  // Shows where in the log the screen is.
-  show(share) {
-    this.shown = Math.round(Math.min(1, share) * this.room);
+  show(fraction) {
+    this.shown = Math.round(Math.min(1, fraction) * this.room);
     this.element.scrollTop = this.shown;
   }
 

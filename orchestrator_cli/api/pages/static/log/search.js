@@ -1,12 +1,14 @@
-// Searches run on the server, and stream what they find. They end when nobody waits any more.
+// Searches a log on the server, which streams the hits. Aborting the request ends the search.
 
+// Calls `onRecords` with the hits and the last record of each block that arrives. Returns the last
+// record of all, which says in `complete` whether the whole log was searched.
 export async function search(api, query, onRecords, signal) {
-  const answer = await fetch(`${api}/search?${new URLSearchParams(query)}`, { signal });
-  if (!answer.ok) {
-    const problem = await answer.json().catch(() => ({}));
-    throw new Error(problem.detail ?? `HTTP ${answer.status}`);
+  const response = await fetch(`${api}/search?${new URLSearchParams(query)}`, { signal });
+  if (!response.ok) {
+    const problem = await response.json().catch(() => ({}));
+    throw new Error(problem.detail ?? `HTTP ${response.status}`);
   }
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   let last = null;
   for (;;) {
@@ -23,7 +25,7 @@ export async function search(api, query, onRecords, signal) {
   return last ?? { complete: false };
 }
 
-// Says how far a search is.
-export function share(record) {
+// Returns how far a search is, in percent.
+export function formatProgress(record) {
   return record.size ? `${Math.floor((record.read / record.size) * 100)} %` : "";
 }

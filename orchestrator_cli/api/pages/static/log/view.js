@@ -1,9 +1,9 @@
-// The rows that are shown, at most about 300: around the screen, whatever the size of the log.
+// Shows the part of a log around the screen: at most about 300 rows, whatever the size of the log.
 
-import { freshState, skip } from "./ansi.js";
+import { freshState, stateAfter } from "./ansi.js";
 import { CHUNK_BYTES, countNewlines } from "./bytes.js";
 import { drawRow, markRow, numberRow } from "./row.js";
-import { FOLD_BYTES, boundaries } from "./rows.js";
+import { FOLD_BYTES, rowBoundaries } from "./rows.js";
 import { ScrollBar } from "./scroll-bar.js";
 
 const MAX_ROWS = 300;
@@ -13,10 +13,10 @@ const EDGE_SCREENS = 1.5;
 const MAX_STATES = 2000;
 
 export class LogView {
-  // `onMove` is told the row at the top of the screen whenever that has changed.
+  // `onMove` is called with the row at the top of the screen when that has changed.
   constructor(lines, bar, log, onMove) {
     this.lines = lines;
-    this.bar = new ScrollBar(bar, (share) => this.goToShare(share));
+    this.bar = new ScrollBar(bar, (fraction) => this.goToFraction(fraction));
     this.log = log;
     this.onMove = onMove;
     this.rows = [];
@@ -32,7 +32,7 @@ export class LogView {
     return this.wasAtEnd(this.log.size);
   }
 
-  // Says whether the end was on the screen when the log had this size.
+  // Returns whether the end was on the screen when the log had this size.
   wasAtEnd(size) {
     const last = this.rows.at(-1);
     const below = this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight;
@@ -44,7 +44,8 @@ export class LogView {
     return this.rows.find((row) => row.element.getBoundingClientRect().bottom > edge) ?? null;
   }
 
-  // One change of the rows after the other; a jump makes those before it pointless.
+  // Runs changes of the rows one after the other. A jump to another offset cancels earlier jumps:
+  // they see that `generation` has changed.
   queue(work) {
     this.task = this.task.then(work, work);
     return this.task;
@@ -87,17 +88,17 @@ export class LogView {
     });
   }
 
-  goToShare(share) {
-    if (share > 0.999) return this.goToEnd();
-    return this.goTo(Math.floor(share * this.log.size), "top");
+  goToFraction(fraction) {
+    if (fraction > 0.999) return this.goToEnd();
+    return this.goTo(Math.floor(fraction * this.log.size), "top");
   }
 
-  // Returns where the row begins that holds an offset.
+  // Returns the start of the row that contains an offset.
   async rowStart(offset) {
     const low = Math.max(0, Math.floor((offset - 2 * FOLD_BYTES) / FOLD_BYTES) * FOLD_BYTES);
     const { base, data } = await this.log.range(low, offset + FOLD_BYTES);
     const from = Math.max(low, base);
-    const starts = boundaries(data, base, from - 1, offset, false);
+    const starts = rowBoundaries(data, base, from - 1, offset, false);
     if (from === 0) return Math.max(0, starts.filter((one) => one <= offset).at(-1) ?? 0);
     return starts.at(-1) ?? from;
   }
@@ -111,10 +112,10 @@ export class LogView {
     if (start >= this.log.size) return false;
     const { base, data } = await this.log.range(Math.max(0, start - FOLD_BYTES), start + CHUNK_BYTES / 2);
     const isEnd = base + data.length >= this.log.size;
-    const ends = boundaries(data, base, start, base + data.length, isEnd).slice(0, STEP_ROWS);
+    const ends = rowBoundaries(data, base, start, base + data.length, isEnd).slice(0, STEP_ROWS);
     if (!ends.length) return false;
     const state = await this.stateAt(start);
-    this.lines.append(...this.make(start, ends, base, data, state, (row) => this.rows.push(row)));
+    this.lines.append(...this.makeRows(start, ends, base, data, state, (row) => this.rows.push(row)));
     return true;
   }
 
@@ -124,14 +125,14 @@ export class LogView {
     const low = Math.max(0, Math.floor((first.start - LOOK_BACK_BYTES) / FOLD_BYTES) * FOLD_BYTES);
     const { base, data } = await this.log.range(low, first.start);
     const from = Math.max(low, base);
-    let starts = boundaries(data, base, from - 1, first.start, false);
+    let starts = rowBoundaries(data, base, from - 1, first.start, false);
     if (from === 0 && starts[0] !== 0) starts = [0, ...starts];
     if (starts.at(-1) !== first.start) starts.push(first.start);
     starts = starts.slice(-STEP_ROWS - 1);
     if (starts.length < 2) return false;
     const state = await this.stateAt(starts[0]);
     const made = [];
-    const elements = this.make(starts[0], starts.slice(1), base, data, state, (row) => made.push(row));
+    const elements = this.makeRows(starts[0], starts.slice(1), base, data, state, (row) => made.push(row));
     const height = this.lines.scrollHeight;
     const top = this.lines.scrollTop;
     this.lines.prepend(...elements);
@@ -140,7 +141,9 @@ export class LogView {
     return true;
   }
 
-  make(start, ends, base, data, state, add) {
+  // Makes the rows that begin at `start` and end at each of `ends`. Calls `add` with each row, and
+  // returns their elements.
+  makeRows(start, ends, base, data, state, add) {
     let line = this.log.lineAt(start);
     return ends.map((end) => {
       const bytes = data.subarray(start - base, end - base);
@@ -157,12 +160,12 @@ export class LogView {
     });
   }
 
-  // Numbers the rows that were made before anybody knew their numbers.
+  // Numbers the rows that were drawn before their numbers were known.
   async renumber() {
     return this.queue(async () => {
       for (const row of this.rows) {
         if (row.line !== null) continue;
-        row.line = this.log.lineAt(row.start) ?? (await this.log.learnLine(row.start));
+        row.line = this.log.lineAt(row.start) ?? (await this.log.fetchLineAt(row.start));
         if (row.line === null) return;
         numberRow(row);
       }
@@ -175,17 +178,18 @@ export class LogView {
     if (this.states.size > MAX_STATES) this.states.delete(this.states.keys().next().value);
   }
 
-  // Colours may have begun before what is shown: look back for them.
+  // Returns the style that is set at an offset. It may have been set before what is shown, so this
+  // parses the bytes before the offset.
   async stateAt(offset) {
     const known = this.states.get(offset);
     if (known) return known;
-    const { base, data } = await this.log.range(this.log.keptFrom(offset), offset);
-    return skip(data.subarray(0, offset - base), freshState());
+    const { base, data } = await this.log.range(this.log.cachedStart(offset), offset);
+    return stateAfter(data.subarray(0, offset - base), freshState());
   }
 
-  // Adds rows until there are enough on both sides, and takes away those that are far.
+  // Adds rows until there are enough above and below the screen, and removes those far from it.
   async fill() {
-    // Nothing says yet where to begin.
+    // Before the first jump there is no row to start from.
     if (!this.rows.length) return;
     const screen = () => this.lines.clientHeight * EDGE_SCREENS;
     const below = () => this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight;
@@ -228,28 +232,28 @@ export class LogView {
     const top = this.top;
     if (!top) return;
     this.onMove(top);
-    // Somebody is moving the bar; the rows will follow.
+    // The reader is moving the bar, and the rows will follow it.
     if (this.bar.isHeld) return;
     const last = this.rows.at(-1);
     const below = last.end - top.start;
     this.bar.show(this.atEnd ? 1 : top.start / Math.max(1, this.log.size - below));
   }
 
-  // Shows what has come since, where the last row was the end of the log.
+  // Shows what has been added to the log since it had the size `before`.
   async grow(before) {
     return this.queue(async () => {
       const last = this.rows.at(-1);
-      const was = this.wasAtEnd(before);
+      const wasAtEnd = this.wasAtEnd(before);
       if (last && last.end < this.log.size) {
         const { base, data } = await this.log.range(Math.max(0, last.end - 1), last.end);
-        // The last line had no end yet.
+        // The last line was incomplete: draw it again.
         if (data[last.end - 1 - base] !== 10 && this.rows.length) {
           this.rows.pop();
           last.element.remove();
           await this.addBelow(last.start);
         }
       }
-      if (was) {
+      if (wasAtEnd) {
         while (await this.addBelow()) this.trim(true);
         this.lines.scrollTop = this.lines.scrollHeight;
         this.trim(true);

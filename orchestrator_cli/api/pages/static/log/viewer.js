@@ -1,52 +1,52 @@
-// The log viewer: how it opens, its buttons and its keys.
+// The log viewer: where it opens, its status line, its buttons and its keys.
 
-import { LogBytes, size } from "./bytes.js";
+import { LogBytes, formatSize } from "./bytes.js";
 import { Errors } from "./errors.js";
 import { follow } from "./follow.js";
-import { Places } from "./places.js";
 import { SearchPanel } from "./search-panel.js";
+import { LineSelection } from "./selection.js";
 import { LogView } from "./view.js";
 
 const SMALL_BYTES = 2 * 1024 * 1024;
-const STATES = { final: "", growing: ", running", lost: ", lost: its writer is gone" };
-const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const STATES = { final: "", growing: ", running", lost: ", incomplete: its writer is lost" };
+const dateFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const $ = (id) => document.getElementById(id);
 const lines = $("lines");
 
-const status = { log: "", where: "", search: "", trouble: "" };
-function tell(part, text) {
+const status = { log: "", where: "", search: "", problem: "" };
+function setStatus(part, text) {
   status[part] = text;
   $("status").textContent = Object.values(status).filter(Boolean).join(" · ");
 }
 
-function fail(error) {
+function showError(error) {
   if (error.name === "AbortError") return;
-  tell("trouble", error.hint ? `${error.message}: ${error.hint}` : error.message);
+  setStatus("problem", error.hint ? `${error.message}: ${error.hint}` : error.message);
 }
 
 class Viewer {
   constructor() {
-    this.log = new LogBytes(lines.dataset.api, (text) => tell("trouble", text));
-    this.view = new LogView(lines, $("proxy"), this.log, (top) => this.moved(top));
-    this.places = new Places(this.log, this.view, tell);
-    this.errors = new Errors(this.log, this.view, this.places, tell);
-    this.searching = new SearchPanel(this.log, this.view, this.places, tell, fail);
-    // Whoever has begun to read is not taken elsewhere.
-    this.isRead = false;
+    this.log = new LogBytes(lines.dataset.api, (text) => setStatus("problem", text));
+    this.view = new LogView(lines, $("proxy"), this.log, (top) => this.showPosition(top));
+    this.selection = new LineSelection(this.log, this.view, setStatus);
+    this.errors = new Errors(this.log, this.view, this.selection, setStatus);
+    this.search = new SearchPanel(this.log, this.view, this.selection, setStatus, showError);
+    // Once the reader has done anything, the viewer does not scroll by itself to the first error.
+    this.isInUse = false;
   }
 
-  // Opens where the address says, else at the first error of a failed run, else at the end.
+  // Opens at the lines that the URL names, else at the first error of a failed run, else at the end.
   async open() {
     await this.log.fetch(0, 0);
-    this.tellSize();
+    this.showSize();
     if (!this.log.size && this.log.state === "final") {
-      tell("where", "empty");
+      setStatus("where", "empty");
       return;
     }
-    if (this.log.size <= SMALL_BYTES) await this.log.readWhole();
+    if (this.log.size <= SMALL_BYTES) await this.log.fetchWhole();
     lines.focus({ preventScroll: true });
-    this.isRead = await this.places.goToHash();
-    if (!this.isRead) await this.view.goToEnd();
+    this.isInUse = await this.selection.goToHash();
+    if (!this.isInUse) await this.view.goToEnd();
     if (this.log.state === "growing") await this.follow();
     else await this.findErrors(["fail", "error"].includes(lines.dataset.state));
   }
@@ -57,47 +57,47 @@ class Viewer {
   }
 
   async showFirstError() {
-    if (this.isRead || !this.errors.offsets.length) return;
-    this.isRead = true;
+    if (this.isInUse || !this.errors.offsets.length) return;
+    this.isInUse = true;
     await this.errors.goToFirst();
   }
 
   async follow() {
-    await follow(this.log, this.view, () => this.tellSize());
-    this.tellSize();
+    await follow(this.log, this.view, () => this.showSize());
+    this.showSize();
     if (this.log.state !== "final") return;
-    tell("search", "the test has ended");
+    setStatus("search", "the test has ended");
     const { result } = await (await this.log.request(lines.dataset.execution)).json();
-    if (result) tell("search", `the test has ended: ${result}`);
+    if (result) setStatus("search", `the test has ended: ${result}`);
   }
 
-  tellSize() {
-    tell("log", size(this.log.size) + STATES[this.log.state]);
+  showSize() {
+    setStatus("log", formatSize(this.log.size) + STATES[this.log.state]);
   }
 
-  moved(top) {
+  showPosition(top) {
     const line = top.line === null ? "" : `, line ${(top.line + 1).toLocaleString()}`;
-    const share = this.log.size ? Math.floor((top.start / this.log.size) * 100) : 0;
+    const percent = this.log.size ? Math.floor((top.start / this.log.size) * 100) : 0;
     const time = this.log.timeAt(top.start);
-    const arrived = time ? `, arrived ${moment.format(time)}` : "";
-    tell("where", `${this.view.atEnd ? "end" : `${share} %`}${line}${arrived}`);
+    const arrived = time ? `, arrived ${dateFormat.format(time)}` : "";
+    setStatus("where", `${this.view.atEnd ? "end" : `${percent} %`}${line}${arrived}`);
     if (this.view.atEnd) $("new-lines").hidden = true;
   }
 
   copy() {
-    return this.places.copy(lines.dataset.title);
+    return this.selection.copy(lines.dataset.title);
   }
 }
 
-// Returns what does a work and shows what goes wrong with it.
-function guarded(work) {
-  return (...given) => Promise.resolve(work(...given)).catch(fail);
+// Returns a function that calls `work`, which may be async, and shows its errors.
+function showingErrors(work) {
+  return (...args) => Promise.resolve(work(...args)).catch(showError);
 }
 
 function listen(viewer) {
-  const { view, places, errors, searching } = viewer;
+  const { view, selection, errors, search } = viewer;
   for (const kind of ["wheel", "touchstart", "pointerdown", "keydown"]) {
-    addEventListener(kind, () => (viewer.isRead = true), { passive: true });
+    addEventListener(kind, () => (viewer.isInUse = true), { passive: true });
   }
   const clicks = {
     "error-first": () => errors.goToFirst(),
@@ -108,14 +108,14 @@ function listen(viewer) {
     "new-lines": () => view.goToEnd(),
     copy: () => viewer.copy(),
   };
-  for (const [id, work] of Object.entries(clicks)) $(id).addEventListener("click", guarded(work));
-  lines.addEventListener("click", guarded((event) => places.click(event)));
-  addEventListener("hashchange", guarded(() => places.goToHash()));
+  for (const [id, work] of Object.entries(clicks)) $(id).addEventListener("click", showingErrors(work));
+  lines.addEventListener("click", showingErrors((event) => selection.click(event)));
+  addEventListener("hashchange", showingErrors(() => selection.goToHash()));
   $("search").addEventListener("submit", (event) => {
     event.preventDefault();
-    searching.run().catch(fail);
+    search.run().catch(showError);
   });
-  $("query").addEventListener("search", () => $("query").value || searching.run().catch(fail));
+  $("query").addEventListener("search", () => $("query").value || search.run().catch(showError));
   $("wrap").addEventListener("change", () => {
     lines.classList.toggle("nowrap", !$("wrap").checked);
     view.scrolled();
@@ -123,17 +123,17 @@ function listen(viewer) {
 }
 
 function listenToKeys(viewer) {
-  const { view, places, errors } = viewer;
+  const { view, selection, errors } = viewer;
   const keys = {
     "/": () => $("query").focus(),
     e: () => errors.goToFirst(),
     n: () => errors.goToNext(),
     p: () => errors.goToPrevious(),
     c: () => viewer.copy(),
-    j: () => places.move(1, false),
-    k: () => places.move(-1, false),
-    J: () => places.move(1, true),
-    K: () => places.move(-1, true),
+    j: () => selection.move(1, false),
+    k: () => selection.move(-1, false),
+    J: () => selection.move(1, true),
+    K: () => selection.move(-1, true),
     Home: () => view.goTo(0, "top"),
     End: () => view.goToEnd(),
     g: () => view.goTo(0, "top"),
@@ -145,7 +145,7 @@ function listenToKeys(viewer) {
     if (typing && event.key === "Escape") lines.focus();
     if (typing || !keys[event.key]) return;
     event.preventDefault();
-    guarded(keys[event.key])();
+    showingErrors(keys[event.key])();
   });
 }
 
@@ -153,5 +153,5 @@ if (lines) {
   const viewer = new Viewer();
   listen(viewer);
   listenToKeys(viewer);
-  viewer.open().catch(fail);
+  viewer.open().catch(showError);
 }

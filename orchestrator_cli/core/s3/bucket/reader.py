@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError, OrchestratorError
 from orchestrator_cli.core.http.transport import Cancelled, Task
-from orchestrator_cli.core.s3.checksum import RandomAccessReader
 from orchestrator_cli.core.s3.operations.listing import (
     ListingProgress,
     ListPage,
@@ -180,10 +179,6 @@ class ObjectReader:
         """Read a range of an object, as a view of `into` if given; shorter where it ends."""
         return self.connection.run(get_range(key, offset_bytes, size_bytes, into))
 
-    def open_object(self, key: str) -> RandomAccessReader:
-        """Return a stored object as something that reads at an offset."""
-        return _StoredObject(self, key)
-
     def list_objects(
         self,
         prefix: str,
@@ -231,15 +226,3 @@ class ObjectReader:
             if page.next_token is None:
                 return
             page = self.run(self.index.list_page(query, page.next_token))
-
-
-class _StoredObject:
-    """A stored object, read at offsets."""
-
-    def __init__(self, store: ObjectReader, key: str) -> None:
-        self._store = store
-        self._key = key
-
-    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Return up to `size_bytes` bytes from an offset."""
-        return bytes(self._store.get_range(self._key, offset_bytes, size_bytes))

@@ -10,7 +10,6 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
     RandomAccessReader,
-    create_hash,
     hash_range,
     md5,
     parse_etag,
@@ -18,7 +17,7 @@ from orchestrator_cli.core.s3.checksum import (
     to_base64,
 )
 from orchestrator_cli.core.s3.compare import SHA256_METADATA, StoredChecksum, matches_stored
-from orchestrator_cli.core.s3.operations.read import get_object, get_range, head_for_compare
+from orchestrator_cli.core.s3.operations.read import get_object, hash_stored_range, head_for_compare
 from orchestrator_cli.core.s3.operations.request import (
     Operation,
     S3Request,
@@ -33,7 +32,6 @@ from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 _SMALL_BODY_BYTES = 64 * 1024
 # Computing the MD5 of this little is cheaper than a look-up. Other ETags decide nothing.
 MD5_PAYS_BYTES = 64 * 1024
-_READ_BACK_BYTES = 4 * 1024 * 1024
 _CREATE_ATTEMPTS = 5
 
 
@@ -156,16 +154,9 @@ def has_content(
     """
     same = matches_stored(source, size_bytes, head, known)
     if same is None:
-        same = hash_range(source, "sha256", 0, size_bytes) == (yield from _hash_object(head))
+        local = hash_range(source, "sha256", 0, size_bytes)
+        same = local == (yield from hash_stored_range(head.key, "sha256", 0, size_bytes))
     return same
-
-
-def _hash_object(head: ObjectMetadata) -> Operation[bytes]:
-    """Read an object back and return its SHA-256."""
-    digest = create_hash("sha256")
-    for offset in range(0, head.size_bytes, _READ_BACK_BYTES):
-        digest.update((yield from get_range(head.key, offset, _READ_BACK_BYTES)))
-    return digest.digest()
 
 
 def put_object_if_absent(

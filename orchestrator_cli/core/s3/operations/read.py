@@ -13,7 +13,7 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.checksum import sha256
+from orchestrator_cli.core.s3.checksum import create_hash, sha256
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.core.s3.operations.object_head import (
     SHA256_HEADER,
@@ -39,6 +39,7 @@ _SIZE = re.compile(r"[0-9]{1,18}")
 _UNEXPLAINED_CODES = frozenset({"", "400", "403"})
 # An object that is read whole is a record, or a file of at most one part.
 _MAX_WHOLE_BYTES = 64 * 1024 * 1024
+_READ_BACK_BYTES = 4 * 1024 * 1024
 
 
 class ObjectContent(NamedTuple):
@@ -234,6 +235,17 @@ def stream_range(
     )
     yield request
     return received
+
+
+def hash_stored_range(
+    key: str, algorithm: str, offset_bytes: int, size_bytes: int
+) -> Operation[bytes]:
+    """Read a range of an object back and return its binary digest."""
+    digest = create_hash(algorithm)
+    end = offset_bytes + size_bytes
+    for offset in range(offset_bytes, end, _READ_BACK_BYTES):
+        digest.update((yield from get_range(key, offset, min(_READ_BACK_BYTES, end - offset))))
+    return digest.digest()
 
 
 def _whole_request(key: str, what: str) -> S3Request:

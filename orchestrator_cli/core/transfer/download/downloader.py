@@ -22,8 +22,9 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.checks import UnsafeFileError
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
-from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
-from orchestrator_cli.core.s3.compare import best_stored_checksum, content_equals
+from orchestrator_cli.core.s3.checksum import FdReader
+from orchestrator_cli.core.s3.compare import best_stored_checksum
+from orchestrator_cli.core.s3.operations.put import has_content
 from orchestrator_cli.core.s3.operations.read import get_object_if_checksum_matches
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
@@ -206,13 +207,7 @@ class Downloader:
         if opened is None:
             return False
         with opened as source:
-            return self._content_equals(source, source.size_bytes, head)
-
-    def _content_equals(
-        self, source: RandomAccessReader, size_bytes: int, head: ObjectMetadata
-    ) -> bool:
-        opened = partial(self._store.open_object, head.key)
-        return content_equals(source, size_bytes, head, opened)
+            return self._store.run(has_content(head, source, source.size_bytes))
 
     # --- fetching ------------------------------------------------------------------------
 
@@ -273,7 +268,8 @@ class Downloader:
         return [self._store.get_range(head.key, start_bytes, left)] if left else []
 
     def _verified(self, head: ObjectMetadata, arrived: PartialFile) -> bool:
-        return self._content_equals(FdReader(arrived.file.fileno()), arrived.size_bytes, head)
+        source = FdReader(arrived.file.fileno())
+        return self._store.run(has_content(head, source, arrived.size_bytes))
 
     def _rename_into_place(
         self, arrived: PartialFile, place: Destination, head: ObjectMetadata

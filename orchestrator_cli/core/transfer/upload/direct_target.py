@@ -27,7 +27,11 @@ from orchestrator_cli.core.s3.operations.multipart import (
     upload_part,
 )
 from orchestrator_cli.core.s3.operations.put import compare_object, put_if_absent
-from orchestrator_cli.core.s3.operations.read import head_for_compare, head_object
+from orchestrator_cli.core.s3.operations.read import (
+    hash_stored_range,
+    head_for_compare,
+    head_object,
+)
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
@@ -92,9 +96,9 @@ class DirectTarget:
         """Compare local bytes with a stored object; None where there is no object."""
         return compare_object(key, source, size_bytes, known)
 
-    def open_object(self, key: str) -> RandomAccessReader:
-        """Return a stored object to be read back."""
-        return self._store.open_object(key)
+    def hash_stored_range(self, key: str, offset_bytes: int, size_bytes: int) -> Operation[bytes]:
+        """Read a range of an object back and return its SHA-256."""
+        return hash_stored_range(key, "sha256", offset_bytes, size_bytes)
 
     # --- multipart uploads ---------------------------------------------------------------
 

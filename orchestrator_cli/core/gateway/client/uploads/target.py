@@ -161,7 +161,7 @@ class GatewayTarget:
         """Compare local bytes with a stored object; None where there is no object."""
         return _compare(key, source, size_bytes, (yield from self._look(key)), known)
 
-    def open_object(self, key: str) -> RandomAccessReader:
+    def hash_stored_range(self, key: str, offset_bytes: int, size_bytes: int) -> Operation[bytes]:
         """Refuse: an upload may not read."""
         raise _cannot_compare(key)
 

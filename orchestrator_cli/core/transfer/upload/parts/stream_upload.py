@@ -20,7 +20,6 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.checksum import hash_range
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import (
@@ -251,7 +250,6 @@ class StreamUpload:
 
     def _reads_back_alike(self) -> bool:
         """Compare the stored bytes with the parts' digests: the stream cannot be read again."""
-        source = self._target.open_object(self._key)
         for part in plan_parts(self.size_bytes, DOUBLING):
             own = self._checksums.get(part.number)
             if own is None:
@@ -260,8 +258,7 @@ class StreamUpload:
                     f"upload of {printable(self._key)}: somebody else stored this key meanwhile",
                     hint="run the same command again: it compares, or resumes",
                 )
-            stored = hash_range(source, "sha256", part.offset_bytes, part.size_bytes)
-            if own.sha256 != stored:
+            if own.sha256 != self._hash_stored(part):
                 return False
         return True
 
@@ -286,16 +283,18 @@ class StreamUpload:
 
     def _same_bytes(self, stored_size_bytes: int, pieces: Iterator[StreamPart]) -> bool:
         """Compare with the stored bytes; the stream is read to its end whatever they are."""
-        source = self._target.open_object(self._key)
         same = True
         for piece in closing_each(pieces):
             part = piece.part
             if not same or part.offset_bytes + part.size_bytes > stored_size_bytes:
                 same = False
                 continue
-            stored = hash_range(source, "sha256", part.offset_bytes, part.size_bytes)
-            same = stored == self._digest(piece, with_md5=False).sha256
+            same = self._hash_stored(part) == self._digest(piece, with_md5=False).sha256
         return same
+
+    def _hash_stored(self, part: Part) -> bytes:
+        read = self._target.hash_stored_range(self._key, part.offset_bytes, part.size_bytes)
+        return self._session.run(read)
 
     def _own_checksum(self, stored: StoredChecksum) -> Checksum | None:
         if stored.schedule != DOUBLING:

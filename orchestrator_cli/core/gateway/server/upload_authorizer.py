@@ -31,7 +31,6 @@ from orchestrator_cli.core.gateway.server.put_signer import (
     storage_place,
 )
 from orchestrator_cli.core.gateway.server.version_receipts import VersionReceipts
-from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.compare import (
@@ -39,6 +38,7 @@ from orchestrator_cli.core.s3.compare import (
     SHA256_METADATA,
     best_stored_checksum,
 )
+from orchestrator_cli.core.s3.operations.multipart import list_multipart_uploads, list_parts
 from orchestrator_cli.core.s3.operations.version_conflict import delete_if_not_oldest_version
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import ObjectMetadata, PutOutcome
@@ -128,9 +128,9 @@ class UploadAuthorizer:
         return clients.run(delete_if_not_oldest_version(key, version_id))
 
     def _list_unfinished(self, key: str) -> list[IncompleteUpload]:
-        uploads = MultipartUploads(self.store)
         try:
-            own = (one for one in uploads.list_uploads(key) if one.key == key)
+            uploads = self.store.run(list_multipart_uploads(self.store.server, key))
+            own = (one for one in uploads if one.key == key)
             newest = sorted(own, key=lambda one: one.initiated_at, reverse=True)
         except OrchestratorError as error:
             if error.is_fatal:
@@ -140,7 +140,8 @@ class UploadAuthorizer:
         found = []
         for one in itertools.islice(newest, _MAX_UNFINISHED):
             try:
-                parts = uploads.list_parts(key, one.upload_id) if one.accepts_sha256 else {}
+                listed = list_parts(key, one.upload_id)
+                parts = self.store.run(listed) if one.accepts_sha256 else {}
             except OrchestratorError as error:
                 if error.is_fatal:
                     raise

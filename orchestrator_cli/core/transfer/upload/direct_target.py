@@ -188,13 +188,8 @@ class DirectTarget:
 
     def _list_uploads(self, key: str) -> Operation[list[IncompleteUpload]]:
         """Return the incomplete uploads of exactly this key."""
-        found: list[IncompleteUpload] = []
-        markers: dict[str, str] | None = {}
-        while markers is not None:
-            page = yield from list_multipart_uploads(self._server, key, markers)
-            found += [one for one in page.uploads if one.key == key]
-            markers = page.next_markers
-        return found
+        found = yield from list_multipart_uploads(self._server, key)
+        return [one for one in found if one.key == key]
 
 
 def _list_parts(upload: IncompleteUpload) -> Operation[dict[int, StoredPart]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from types import TracebackType
+
 EXIT_CODES: dict[int, str] = {
     0: "done, including “identical, already stored”",
     1: "unexpected error, or an output that cannot be written",
@@ -120,3 +123,15 @@ class InterruptedByUser(OrchestratorError):  # noqa: N818 - an event, not a faul
 
     exit_code = 130
     is_fatal = True
+
+
+class suppress_unless_fatal(contextlib.suppress):  # noqa: N801 - used as contextlib.suppress is
+    """Suppress errors of these classes where they concern one object alone, and no fatal one."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        return not getattr(error, "is_fatal", False) and super().__exit__(kind, error, trace)

@@ -12,6 +12,7 @@ from orchestrator_cli.core.base.errors import (
     IntegrityError,
     NotFoundError,
     UsageError,
+    suppress_unless_fatal,
 )
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import (
@@ -125,12 +126,9 @@ def open_log_with_prefix(
 
 def _look(store: ObjectReader, execution_id: str, name: str, look: Callable[[str], Found]) -> Found:
     key = _key_of(execution_id, name)
-    try:
-        if key is not None:
+    if key is not None:
+        with suppress_unless_fatal(NotFoundError):
             return look(key)
-    except NotFoundError as error:
-        if error.is_fatal:
-            raise
     raise no_such_log(store, execution_id, name)
 
 

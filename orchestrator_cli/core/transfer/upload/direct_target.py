@@ -5,7 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 
-from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.errors import (
+    ConflictError,
+    NotFoundError,
+    OrchestratorError,
+    suppress_unless_fatal,
+)
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key, parse_artifact_key
 from orchestrator_cli.core.executions.logs.finding import log_name
@@ -105,13 +110,10 @@ class DirectTarget:
     def find_incomplete_uploads(self, key: str) -> Operation[list[FoundUpload]]:
         """Return a key's incomplete multipart uploads, the fullest first."""
         found: list[FoundUpload] = []
-        try:
+        uploads: list[IncompleteUpload] = []
+        # Without the permission, or a server that lists, only resuming is lost.
+        with suppress_unless_fatal(OrchestratorError):
             uploads = yield from self._list_uploads(key)
-        except OrchestratorError as error:
-            if error.is_fatal:
-                raise
-            # Without the permission, or a server that lists, only resuming is lost.
-            return []
         for upload in uploads:
             # An upload that ends between the two calls is simply no candidate.
             with contextlib.suppress(NotFoundError):
@@ -153,12 +155,9 @@ class DirectTarget:
         free. It is no lock: one that was interrupted does not end.
         """
         for _ in range(_LOOKS_AT_OTHERS):
-            try:
+            found: list[IncompleteUpload] = []
+            with suppress_unless_fatal(OrchestratorError):
                 found = yield from self._list_uploads(key)
-            except OrchestratorError as error:
-                if error.is_fatal:
-                    raise
-                return
             found.sort(key=lambda one: (one.initiated_at, one.upload_id))
             if upload_id not in [one.upload_id for one in found[1:]]:
                 return

@@ -8,11 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.core.base.errors import (
-    OrchestratorError,
-    UsageError,
-    suppress_unless_fatal,
-)
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, suppress_unless_fatal
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import CLOCK_SKEW, first_execution_id, last_execution_id
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.base.merging import merge
+from orchestrator_cli.core.base.merging import merge, raise_errors
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 File = tuple[str, ObjectSummary]
@@ -25,9 +25,7 @@ def list_ahead(
     before the last batch is yielded. What listing raises, as of a pattern that matches nothing, is
     raised behind the files that it found. `stop` ends the listing when the caller leaves.
     """
-    for batch in merge([lambda: _batches(files, on_listed)], stop):
-        if isinstance(batch, Exception):
-            raise batch
+    for batch in raise_errors(merge([lambda: _batches(files, on_listed)], stop)):
         yield from batch
 
 

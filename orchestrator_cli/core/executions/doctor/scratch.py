@@ -100,7 +100,7 @@ class Scratch:
     def fetch(self, url: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         """Send a GET without credentials; return the status and the body."""
         response = self.store.clients.transport.send(Request("GET", url, headers or {}))
-        return response.status, bytes(response.body)
+        return response.status, response.body
 
     def begin_upload(self, key: str, body: bytes) -> tuple[str, StoredPart]:
         """Begin a multipart upload and send its only part; return the upload id and the part."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError, OrchestratorError
 from orchestrator_cli.core.http.transport import Cancelled, Task
+from orchestrator_cli.core.s3.error_codes import INVALID_RANGE
 from orchestrator_cli.core.s3.operations.listing import (
     ListingProgress,
     ListPage,
@@ -161,9 +162,8 @@ class ObjectReader:
         try:
             return self.run(get_prefix(key, size_bytes))
         except OrchestratorError as error:
-            if error.code != "InvalidRange":
+            if error.code != INVALID_RANGE:
                 raise
-        # It is empty.
         return self.head_fast(key), memoryview(b"")
 
     def get(self, key: str, max_bytes: int | None = None) -> ObjectContent:

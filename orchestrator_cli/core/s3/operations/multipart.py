@@ -14,7 +14,7 @@ from orchestrator_cli.core.base.errors import (
     UnsupportedError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.http.transport import Body
+from orchestrator_cli.core.http.transport import Body, Response
 from orchestrator_cli.core.s3.checksum import to_base64
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
 from orchestrator_cli.core.s3.error_codes import NO_SUCH_UPLOAD, ended_upload_error, is_ended_upload
@@ -29,7 +29,6 @@ from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
     Operation,
     S3Request,
-    S3Response,
     SignedBody,
     fetch,
     require_etag,
@@ -196,7 +195,7 @@ def upload_part(
     if digests.md5 is not None:
         headers["content-md5"] = to_base64(digests.md5)
 
-    def parse(response: S3Response) -> StoredPart:
+    def parse(response: Response) -> StoredPart:
         echoed = response.header("x-amz-checksum-sha256") == checksum
         server.checks_sha256 = echoed
         etag = require_etag(response, what)
@@ -205,13 +204,6 @@ def upload_part(
         # A server that gives no checksum of a part takes none when the upload is completed.
         return StoredPart(part.number, part.size_bytes, etag, checksum if echoed else None)
 
-    def before_retry(error: OrchestratorError) -> Operation[None]:
-        # Some servers answer 500 for an upload that is gone: asking is cheaper than sending the
-        # part five times more. A server that asks for fewer requests has said why.
-        answered = isinstance(error, UnavailableError) and error.code is not None
-        if answered and not error.is_throttled:
-            yield from _check_in_progress(key, upload_id)
-
     request = S3Request(
         "PUT",
         key,
@@ -219,9 +211,26 @@ def upload_part(
         query={"partNumber": str(part.number), "uploadId": upload_id},
         headers=headers,
         body=SignedBody(body, part.size_bytes, digests.sha256.hex()),
-        before_retry=before_retry,
+        before_retry=look_before_retry(lambda: _check_in_progress(key, upload_id)),
     )
     return (yield from fetch(request, parse))
+
+
+def look_before_retry(
+    check: Callable[[], Operation[None]],
+) -> Callable[[OrchestratorError], Operation[None]]:
+    """Return what runs before a part is sent again: a check that its upload has not ended.
+
+    Some servers answer 500 for an upload that is gone, and asking is cheaper than sending the part
+    five times more. A server that asks for fewer requests has said why.
+    """
+
+    def before_retry(error: OrchestratorError) -> Operation[None]:
+        answered = isinstance(error, UnavailableError) and error.code is not None
+        if answered and not error.is_throttled:
+            yield from check()
+
+    return before_retry
 
 
 def _check_in_progress(key: str, upload_id: str) -> Operation[None]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, UnsupportedError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
     RandomAccessReader,
@@ -21,7 +22,6 @@ from orchestrator_cli.core.s3.operations.read import get_object, hash_stored_ran
 from orchestrator_cli.core.s3.operations.request import (
     Operation,
     S3Request,
-    S3Response,
     SignedBody,
     require_etag,
 )
@@ -176,7 +176,7 @@ def put_object_if_absent(
     condition = {"if-none-match": "*"} if server.creates_atomically else {}
     request = _put_request(server, key, data, content_type, digest, condition, metadata)
     try:
-        response: S3Response = yield request
+        response: Response = yield request
     except UnsupportedError as error:
         if not condition:
             raise
@@ -248,7 +248,7 @@ def _put_request(
         # Verified by every server known, also by those that ignore the SHA-256.
         headers["content-md5"] = to_base64(md5(data))
 
-    def check(response: S3Response) -> None:
+    def check(response: Response) -> None:
         require_etag(response, what)
 
     body = SignedBody(data, len(data), digest.hex())

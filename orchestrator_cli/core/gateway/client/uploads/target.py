@@ -10,17 +10,15 @@ from orchestrator_cli.core.base.errors import (
     ConflictError,
     NotFoundError,
     OrchestratorError,
-    UnavailableError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.client.signed_request import fetch_signed
 from orchestrator_cli.core.gateway.client.uploads.execution_uploads import (
     ExecutionUploads,
     FileAnswer,
 )
 from orchestrator_cli.core.gateway.client.uploads.offer_batcher import OfferBatcher
 from orchestrator_cli.core.gateway.messages import SignedPut
-from orchestrator_cli.core.http.transport import Body
+from orchestrator_cli.core.http.transport import Body, Response
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
     RandomAccessReader,
@@ -30,13 +28,13 @@ from orchestrator_cli.core.s3.checksum import (
 )
 from orchestrator_cli.core.s3.compare import StoredChecksum, matches_stored
 from orchestrator_cli.core.s3.error_codes import ended_upload_error
-from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart, look_before_retry
 from orchestrator_cli.core.s3.operations.put import create_or_compare, verify_etag
 from orchestrator_cli.core.s3.operations.request import (
     Operation,
     S3Request,
-    S3Response,
     SignedBody,
+    fetch,
     require_etag,
 )
 from orchestrator_cli.core.s3.part_plan import Part
@@ -104,9 +102,11 @@ class GatewayTarget:
             # What was stored a moment ago is gone again, or the other way round.
             raise ConflictError(f"{what}: it has to be offered again")
         body = SignedBody(data, len(data), digests.sha256.hex())
-        request = S3Request("PUT", "", what, headers=signed.headers, body=body)
+        request = S3Request(
+            "PUT", "", what, headers=signed.headers, body=body, presigned_url=signed.url
+        )
         # Sending it again would only meet what was stored.
-        arrived = yield from self._send(signed.url, request, digests, is_final=True)
+        arrived = yield from self._send(request, digests, is_final=True)
         version_id = arrived.header("x-amz-version-id", "null")
         if version_id == "null" or signed.receipt is None or self._is_echoed(arrived, digests):
             return
@@ -114,24 +114,24 @@ class GatewayTarget:
             raise ConflictError(f"{what}: somebody else was first")
 
     def _send(
-        self, url: str, request: S3Request, digests: PartDigests, *, is_final: bool
-    ) -> Operation[S3Response]:
-        """Send a body to a signed URL, and believe what tells that these bytes have arrived.
+        self, request: S3Request, digests: PartDigests, *, is_final: bool
+    ) -> Operation[Response]:
+        """Send a body to its signed URL, and believe what tells that these bytes have arrived.
 
         `is_final` says that to send other bytes again cannot help: what is stored whole stays.
         """
 
-        def parse(response: S3Response) -> S3Response:
+        def parse(response: Response) -> Response:
             etag = require_etag(response, request.what)
             self._checks_sha256 = self._is_echoed(response, digests)
             if not self._checks_sha256:
                 verify_etag(etag, digests.md5, request.what, retryable=not is_final)
             return response
 
-        return (yield from fetch_signed(url, request, parse))
+        return (yield from fetch(request, parse))
 
     @staticmethod
-    def _is_echoed(response: S3Response, digests: PartDigests) -> bool:
+    def _is_echoed(response: Response, digests: PartDigests) -> bool:
         return response.header("x-amz-checksum-sha256") == to_base64(digests.sha256)
 
     def put_index(self, key: str, index: bytes, tail: bytes) -> list[Operation[object]]:
@@ -195,23 +195,16 @@ class GatewayTarget:
         what = f"upload of {printable(key)}, part {part.number}"
         offer = {"number": part.number, "size_bytes": part.size_bytes, **_hex_digests(digests)}
         signed = yield from self._uploads.presign_part(path_of(key), upload_id, offer, what)
-
-        def before_retry(error: OrchestratorError) -> Operation[None]:
-            # Some servers answer 500 for an upload that is gone: asking is cheaper than sending
-            # the part five times more. A server that asks for fewer requests has said why.
-            answered = isinstance(error, UnavailableError) and error.code is not None
-            if answered and not error.is_throttled:
-                yield from self._check_in_progress(key, upload_id)
-
         request = S3Request(
             "PUT",
             "",
             what,
             headers=signed.headers,
             body=SignedBody(body, part.size_bytes, digests.sha256.hex()),
-            before_retry=before_retry,
+            presigned_url=signed.url,
+            before_retry=look_before_retry(lambda: self._check_in_progress(key, upload_id)),
         )
-        arrived = yield from self._send(signed.url, request, digests, is_final=False)
+        arrived = yield from self._send(request, digests, is_final=False)
         etag = arrived.header("etag").strip('"')
         return StoredPart(part.number, part.size_bytes, etag, to_base64(digests.sha256))
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
-from orchestrator_cli.core.executions.keys import execution_prefix, key_execution_id
+from orchestrator_cli.core.gateway.client.file_index import split_key
 from orchestrator_cli.core.gateway.client.server_request import (
     HINTS,
     ServerRequest,
@@ -119,10 +119,7 @@ class GatewayCodec:
 
 
 def _path_of(key: str) -> str:
-    execution_id = key_execution_id(key)
-    if execution_id is None:
-        raise ValueError(f"not a key of an execution: {key!r}")
-    path = key.removeprefix(execution_prefix(execution_id))
+    execution_id, path = split_key(key)
     return f"/executions/{execution_id}/artifacts/{quote(path)}"
 
 

@@ -145,10 +145,6 @@ class ObjectReader:
         """Look an object up, without S3's own checksum. Raises NotFoundError."""
         return self.run(self.index.head(key))
 
-    def size_of(self, key: str) -> int:
-        """Return an object's size in bytes. Raises NotFoundError."""
-        return self.head_fast(key).size_bytes
-
     def exists(self, key: str) -> bool:
         """Return True if there is such an object."""
         try:

@@ -20,6 +20,7 @@ from orchestrator_cli.core.base.errors import (
     PartialFailureError,
 )
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.listings.executions import ListedFile
 from orchestrator_cli.core.files.checks import UnsafeFileError
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.checksum import FdReader
@@ -46,10 +47,6 @@ _ELSEWHERE = "choose another directory"
 _SEE_TO_THAT = "see to that, then run the same command again: it fetches what is missing"
 # Files up to here are fetched in one request and need no resuming.
 _WHOLE_BYTES = 1024 * 1024
-
-
-# A path below its execution, and what a listing says of it.
-File = tuple[str, ObjectSummary]
 
 
 class DownloadResult(NamedTuple):
@@ -124,7 +121,7 @@ class Downloader:
         self._overwrite = overwrite
         self._check_readable = check_readable
 
-    def run(self, files: Iterable[File]) -> DownloadSummary:
+    def run(self, files: Iterable[ListedFile]) -> DownloadSummary:
         """Download (path, object) pairs; a failing file is a result, not an exception.
 
         Raises errors that are fatal, such as a disk that takes no more. A NotFoundError of `files`
@@ -139,7 +136,7 @@ class Downloader:
             raise missing[0]
         return summary
 
-    def _download(self, file: File) -> Operation[DownloadResult]:
+    def _download(self, file: ListedFile) -> Operation[DownloadResult]:
         path, listed = file
         try:
             self._check_readable(listed, path)
@@ -285,7 +282,7 @@ class Downloader:
         return PutOutcome.CREATED
 
 
-def _collecting(files: Iterable[File], missing: list[NotFoundError]) -> Iterator[File]:
+def _collecting(files: Iterable[ListedFile], missing: list[NotFoundError]) -> Iterator[ListedFile]:
     try:
         yield from files
     except NotFoundError as error:

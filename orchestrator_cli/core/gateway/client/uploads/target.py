@@ -12,6 +12,7 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
 )
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.gateway.client.file_index import split_key
 from orchestrator_cli.core.gateway.client.uploads.execution_uploads import (
     ExecutionUploads,
     FileAnswer,
@@ -69,7 +70,7 @@ class GatewayTarget:
     ) -> Operation[tuple[PutOutcome, Checksum]]:
         """Offer a small file, and send it where the server says so."""
         digests = PartDigests(sha256(data), None if self.verifies_sha256 else md5(data))
-        offer = {"path": path_of(key), "size_bytes": len(data), "content_type": content_type}
+        offer = {"path": split_key(key)[1], "size_bytes": len(data), "content_type": content_type}
         offer |= _hex_digests(digests)
         checksum = Checksum("sha256", digests.sha256.hex())
         answer = yield from self._batcher.check_file(offer)
@@ -110,7 +111,7 @@ class GatewayTarget:
         version_id = arrived.header("x-amz-version-id", "null")
         if version_id == "null" or signed.receipt is None or self._is_echoed(arrived, digests):
             return
-        if (yield from self._uploads.resolve(path_of(key), version_id, signed.receipt)):
+        if (yield from self._uploads.resolve(split_key(key)[1], version_id, signed.receipt)):
             raise ConflictError(f"{what}: somebody else was first")
 
     def _send(
@@ -136,7 +137,7 @@ class GatewayTarget:
 
     def put_index(self, key: str, index: bytes, tail: bytes) -> list[Operation[object]]:
         """Return the operation that sends a log's index; the server reads its last bytes itself."""
-        return [self._uploads.put_index(path_of(key), index)]
+        return [self._uploads.put_index(split_key(key)[1], index)]
 
     # --- what is stored ------------------------------------------------------------------
 
@@ -166,7 +167,7 @@ class GatewayTarget:
         raise _cannot_compare(key)
 
     def _look(self, key: str) -> Operation[FileAnswer]:
-        return self._uploads.check_file({"path": path_of(key), "size_bytes": None})
+        return self._uploads.check_file({"path": split_key(key)[1], "size_bytes": None})
 
     # --- multipart uploads ---------------------------------------------------------------
 
@@ -177,7 +178,7 @@ class GatewayTarget:
 
     def create_multipart(self, key: str, content_type: str, schedule: str) -> Operation[str]:
         """Begin a multipart upload and return its upload id."""
-        return self._uploads.create_multipart(path_of(key), content_type, schedule)
+        return self._uploads.create_multipart(split_key(key)[1], content_type, schedule)
 
     def upload_part(
         self, key: str, upload_id: str, part: Part, body: Body, digests: PartDigests
@@ -194,7 +195,7 @@ class GatewayTarget:
     ) -> Operation[StoredPart]:
         what = f"upload of {printable(key)}, part {part.number}"
         offer = {"number": part.number, "size_bytes": part.size_bytes, **_hex_digests(digests)}
-        signed = yield from self._uploads.presign_part(path_of(key), upload_id, offer, what)
+        signed = yield from self._uploads.presign_part(split_key(key)[1], upload_id, offer, what)
         request = S3Request(
             "PUT",
             "",
@@ -220,7 +221,7 @@ class GatewayTarget:
         """Make the object from its parts, only if the key is free."""
         found = [composite_from_parts(algorithm, parts) for algorithm in ("sha256", "md5")]
         checksums = [one for one in found if one is not None]
-        return self._uploads.complete(path_of(key), upload_id, size_bytes, checksums)
+        return self._uploads.complete(split_key(key)[1], upload_id, size_bytes, checksums)
 
     def abort(self, key: str, upload_id: str) -> Operation[None]:
         """Do nothing: the server ends what cannot complete."""
@@ -258,8 +259,3 @@ def _cannot_compare(key: str) -> OrchestratorError:
 def _hex_digests(digests: PartDigests) -> dict[str, Any]:
     found = {"sha256": digests.sha256.hex()}
     return found | ({"md5": digests.md5.hex()} if digests.md5 else {})
-
-
-def path_of(key: str) -> str:
-    """Return the path of a file's key."""
-    return key.split("/", 2)[2]

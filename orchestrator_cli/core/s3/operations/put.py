@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, UnsupportedError
 from orchestrator_cli.core.base.text import printable
@@ -27,6 +28,8 @@ from orchestrator_cli.core.s3.operations.request import (
 )
 from orchestrator_cli.core.s3.operations.version_conflict import delete_if_not_oldest_version
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
+
+T = TypeVar("T")
 
 # Sending this little is cheaper than a look-up at AWS.
 _SMALL_BODY_BYTES = 64 * 1024
@@ -87,32 +90,31 @@ def put_if_absent(
         existing = yield from compare_object(key, source, len(data), known)
         if existing is not None:
             return existing, checksum
-    outcome = yield from create_or_compare(
-        f"upload of {printable(key)}",
-        lambda: put_object_if_absent(server, key, data, content_type, digest),
-        lambda: compare_object(key, source, len(data), known),
-    )
+
+    def create() -> Operation[PutOutcome]:
+        yield from put_object_if_absent(server, key, data, content_type, digest)
+        return PutOutcome.CREATED
+
+    compare = partial(compare_object, key, source, len(data), known)
+    outcome = yield from create_or_find(f"upload of {printable(key)}", create, compare)
     return outcome, checksum
 
 
-def create_or_compare(
-    what: str,
-    create: Callable[[], Operation[object]],
-    compare: Callable[[], Operation[PutOutcome | None]],
-) -> Operation[PutOutcome]:
-    """Create an object, or compare with the one that has its key.
+def create_or_find(
+    what: str, create: Callable[[], Operation[T]], find: Callable[[], Operation[T | None]]
+) -> Operation[T]:
+    """Create an object, or find the one that has its key; return what either does.
 
-    `create` raises ConflictError where the key is taken; `compare` returns None where it is free.
+    `create` raises ConflictError where the key is taken; `find` returns None where it is free.
     """
     for _ in range(_CREATE_ATTEMPTS):
         try:
-            yield from create()
-            return PutOutcome.CREATED
+            return (yield from create())
         except ConflictError:
             # Either somebody was first, or it is our own write whose response was lost.
-            outcome = yield from compare()
-        if outcome is not None:
-            return outcome
+            found = yield from find()
+        if found is not None:
+            return found
     raise ConflictError(f"{what}: the key appears and disappears")
 
 

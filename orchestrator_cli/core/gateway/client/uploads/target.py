@@ -30,7 +30,7 @@ from orchestrator_cli.core.s3.checksum import (
 from orchestrator_cli.core.s3.compare import StoredChecksum, matches_stored
 from orchestrator_cli.core.s3.error_codes import ended_upload_error
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart, look_before_retry
-from orchestrator_cli.core.s3.operations.put import create_or_compare, verify_etag
+from orchestrator_cli.core.s3.operations.put import create_or_find, verify_etag
 from orchestrator_cli.core.s3.operations.request import (
     Operation,
     S3Request,
@@ -80,18 +80,19 @@ class GatewayTarget:
             answer = yield from self._batcher.check_file(offer)
             return _compare(key, BytesReader(data), len(data), answer)
 
-        def create() -> Operation[None]:
+        def create() -> Operation[PutOutcome]:
             try:
                 yield from self._put(key, data, digests, answer.put)
             except AccessError:
                 # The URL may have expired while this machine slept.
                 yield from compare()
                 yield from self._put(key, data, digests, answer.put)
+            return PutOutcome.CREATED
 
         outcome = _compare(key, BytesReader(data), len(data), answer)
         if outcome is None:
             what = f"upload of {printable(key)}"
-            outcome = yield from create_or_compare(what, create, compare)
+            outcome = yield from create_or_find(what, create, compare)
         return outcome, checksum
 
     def _put(

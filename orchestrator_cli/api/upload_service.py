@@ -63,7 +63,7 @@ class UploadService:
                 for one in metadata.failures
             ],
             unfinished_uploads=metadata.unfinished_uploads,
-            content_md5=not self.store.verified_by_server,
+            content_md5=not self.store.server.verifies_sha256,
             base_part_bytes=BASE_PART_BYTES,
             max_files=limits.MAX_FILES,
             max_parts=limits.MAX_PART_OFFERS,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.links import sign_file_url
 from orchestrator_cli.core.executions.listings.executions import list_files
@@ -29,7 +30,7 @@ from orchestrator_cli.core.transfer.download.range_reader import iter_object_ver
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload, selection_text
 from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
-from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type, plan_upload
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile, plan_upload
 from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder, upload_on_record
 from orchestrator_cli.core.transfer.upload.session import DirectSession
 from orchestrator_cli.core.transfer.upload.stream import upload_stream
@@ -109,7 +110,7 @@ class Execution:
         """
         path = storage_path_for(name)
         key = artifact_key(self.id, path)
-        item = PlannedFile("-", path, key, 0, guess_content_type(path))
+        item = PlannedFile("-", path, key, 0, content_type_of(path))
         session = DirectSession(self._store, self.id)
         recorder = UploadRecorder(session, lambda: session, (path,), _begun())
         recorder.read_failures(datetime.now(UTC))

@@ -38,7 +38,6 @@ from orchestrator_cli.core.executions.keys import (
     metadata_key,
     parse_artifact_key,
     parse_execution_prefix,
-    parse_history_key,
     parse_live_segment_key,
 )
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
@@ -188,9 +187,8 @@ def test_what_only_looks_dangerous_is_accepted(path: str) -> None:
 
 
 @given(execution_ids)
-def test_prefix_and_history_key_parse_back(execution_id: str) -> None:
+def test_a_prefix_parses_back(execution_id: str) -> None:
     assert parse_execution_prefix(execution_prefix(execution_id)) == execution_id
-    assert parse_history_key(history_key(execution_id)) == execution_id
 
 
 @given(anything)
@@ -202,23 +200,6 @@ def test_prefix_and_history_key_parse_back(execution_id: str) -> None:
 @example("executions//")
 def test_a_foreign_prefix_is_no_execution(prefix: str) -> None:
     assert parse_execution_prefix(prefix) is None
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "",
-        "history/",
-        f"history/{ID}.json",
-        f"history/date=1999-01-01/{ID}.json",
-        f"{history_key(ID)}/",
-        history_key(ID).lower(),
-        f"x/{history_key(ID)}",
-        history_key(ID).removesuffix(".json"),
-    ],
-)
-def test_a_foreign_history_key_is_no_execution(key: str) -> None:
-    assert parse_history_key(key) is None
 
 
 def test_the_day_of_a_history_key_is_the_utc_day_of_its_ulid() -> None:
@@ -295,7 +276,6 @@ def test_instants_that_no_ulid_can_hold_are_clamped() -> None:
 def test_an_id_beyond_the_year_9999_has_a_time_a_history_key_and_its_place_in_order() -> None:
     assert execution_time(LAST_ID) == LAST_INSTANT
     assert history_key(LAST_ID) == f"history/date=9999-12-31/{LAST_ID}.json"
-    assert parse_history_key(history_key(LAST_ID)) == LAST_ID
     assert parse_artifact_key(artifact_key(LAST_ID, "logs/stdout.log")) is not None
     assert last_execution_id(LAST_INSTANT) < LAST_ID
 

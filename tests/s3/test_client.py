@@ -21,13 +21,7 @@ from orchestrator_cli.core.http.transport import (
     TransportError,
     TransportErrorKind,
 )
-from orchestrator_cli.core.s3.operations.request import (
-    Operation,
-    S3Request,
-    S3Response,
-    Sink,
-    fetch,
-)
+from orchestrator_cli.core.s3.operations.request import Operation, S3Request, Sink, fetch
 from tests.support.canned import answer, canned
 
 BUSY = answer("<Error><Code>InternalError</Code></Error>", 500)
@@ -48,7 +42,7 @@ def get(key: str = "k", **fields: object) -> S3Request:
 
 
 def body_of(key: str = "k") -> Operation[bytes]:
-    response: S3Response = yield get(key)
+    response: Response = yield get(key)
     return bytes(response.body)
 
 
@@ -89,7 +83,7 @@ def test_what_is_final_is_thrown_into_the_operation() -> None:
 
 
 def test_a_response_that_is_not_believed_is_asked_for_again() -> None:
-    def parse(response: S3Response) -> int:
+    def parse(response: Response) -> int:
         if not response.body:
             raise UnavailableError("empty", retryable=True)
         return len(response.body)
@@ -110,7 +104,7 @@ def test_each_try_begins_its_sink_anew() -> None:
         request = get(open_sink=open_sink)
         seen: list[int] = []
 
-        def check(response: S3Response) -> None:
+        def check(response: Response) -> None:
             seen.append(response.status)
             if len(seen) == 1:
                 raise UnavailableError("once more", retryable=True)

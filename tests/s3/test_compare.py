@@ -11,15 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_cli.core.s3.checksum import BytesReader, composite, md5, sha256
+from orchestrator_cli.core.s3.checksum import (
+    BytesReader,
+    RandomAccessReader,
+    composite,
+    md5,
+    sha256,
+)
 from orchestrator_cli.core.s3.compare import (
     SCHEDULE_METADATA,
     SHA256_METADATA,
     StoredChecksum,
     best_stored_checksum,
     compute_checksum_like,
-    content_equals,
 )
+from orchestrator_cli.core.s3.operations.put import has_content
+from orchestrator_cli.core.s3.operations.request import S3Request
 from orchestrator_cli.core.s3.part_plan import DOUBLING, GIB, MIB
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 
@@ -76,8 +83,25 @@ class Unread:
         raise AssertionError("read")
 
 
-def nothing_stored() -> NoReturn:
-    raise AssertionError("the stored bytes were read back")
+def is_stored(
+    source: RandomAccessReader,
+    size_bytes: int,
+    stored: ObjectMetadata,
+    stored_bytes: bytes | None = None,
+    known: StoredChecksum | None = None,
+) -> bool:
+    """Compare as a store does; without `stored_bytes` no request may be sent."""
+    operation = has_content(stored, source, size_bytes, known)
+    try:
+        request = next(operation)
+        assert isinstance(request, S3Request)
+        assert request.open_sink is not None
+        assert stored_bytes is not None, "the stored bytes were read back"
+        request.open_sink()(stored_bytes)
+        next(operation)
+    except StopIteration as end:
+        return bool(end.value)
+    raise AssertionError("it is not read in one request")
 
 
 # --- which checksum counts -------------------------------------------------------------------
@@ -161,18 +185,18 @@ def test_equal_bytes_are_the_same_and_any_other_differ(
     for stored in stored_in_every_way(data, size):
         for local, same in ((data, True), (bytes(other), False)):
             source = BytesReader(local)
-            assert content_equals(source, len(data), stored, lambda: BytesReader(data)) is same
+            assert is_stored(source, len(data), stored, data) is same
 
 
 @pytest.mark.parametrize("stored", stored_in_every_way(DATA, 7))
 def test_another_size_differs_without_a_look(stored: ObjectMetadata) -> None:
     for size_bytes in (0, len(DATA) - 1, len(DATA) + 1):
-        assert not content_equals(Unread(), size_bytes, stored, nothing_stored)
+        assert not is_stored(Unread(), size_bytes, stored)
 
 
 @pytest.mark.parametrize("stored", stored_in_every_way(b"", 7)[:4])
 def test_an_empty_object_equals_an_empty_file(stored: ObjectMetadata) -> None:
-    assert content_equals(BytesReader(b""), 0, stored, lambda: BytesReader(b""))
+    assert is_stored(BytesReader(b""), 0, stored, b"")
 
 
 @pytest.mark.parametrize(
@@ -189,9 +213,9 @@ def test_a_known_checksum_saves_reading_the_file(
     stored: ObjectMetadata, known: StoredChecksum
 ) -> None:
     wrong = Checksum("sha256", OTHER_SHA.hex_digest, known.checksum.part_count)
-    assert content_equals(Unread(), len(DATA), stored, nothing_stored, known)
+    assert is_stored(Unread(), len(DATA), stored, known=known)
     other = StoredChecksum(wrong, known.schedule)
-    assert not content_equals(Unread(), len(DATA), stored, nothing_stored, other)
+    assert not is_stored(Unread(), len(DATA), stored, known=other)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +224,7 @@ def test_a_known_checksum_saves_reading_the_file(
 )
 def test_a_known_checksum_of_another_form_does_not_count(known: StoredChecksum) -> None:
     stored = head(etag(MD5_PARTS), checksum=SHA_PARTS, schedule=PARTS)
-    assert content_equals(BytesReader(DATA), len(DATA), stored, nothing_stored, known)
+    assert is_stored(BytesReader(DATA), len(DATA), stored, known=known)
 
 
 def test_a_large_object_is_compared_part_by_part_of_its_schedule() -> None:
@@ -213,4 +237,4 @@ def test_a_large_object_is_compared_part_by_part_of_its_schedule() -> None:
 @pytest.mark.parametrize("stored", stored_in_every_way(DATA, 7))
 def test_a_file_that_became_shorter_is_never_the_same(stored: ObjectMetadata) -> None:
     with pytest.raises(EOFError):
-        content_equals(BytesReader(DATA[:-1]), len(DATA), stored, lambda: BytesReader(DATA))
+        is_stored(BytesReader(DATA[:-1]), len(DATA), stored, DATA)

@@ -123,7 +123,7 @@ def test_a_document_that_no_s3_sends_is_refused_in_no_time(make: Callable[[], by
 OPERATIONS: dict[str, Callable[[], Operation[Any]]] = {
     "objects": lambda: list_objects(ListQuery(PREFIX)),
     "versions": lambda: list_live_versions("k"),
-    "uploads": lambda: list_multipart_uploads(ServerTraits(Endpoint()), PREFIX, {}),
+    "uploads": lambda: list_multipart_uploads(ServerTraits(Endpoint()), PREFIX),
     "parts": lambda: list_parts("k", "u"),
 }
 ROOTS = [

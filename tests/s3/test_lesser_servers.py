@@ -333,7 +333,7 @@ def test_no_update_is_lost_where_etags_are_compared_bare(ceph: None, bucket: str
         ]
     assert [update.exception() for update in updates] == [None] * 16
     assert len(read_execution(stores[0], EXECUTION_ID).metadata.labels) == 16
-    assert all(store.swaps_atomically for store in stores)
+    assert all(store.server.swaps_atomically for store in stores)
 
 
 def test_a_stale_update_is_refused(ceph: None, bucket: str) -> None:
@@ -369,7 +369,7 @@ def test_where_every_condition_is_refused_an_update_is_looked_at_again(
     updated = update_metadata(store, EXECUTION_ID, add_label("ours"))
     assert updated.labels == {"theirs": "yes", "ours": "yes"}
     assert read_execution(store, EXECUTION_ID).metadata.labels == updated.labels
-    assert not store.swaps_atomically
+    assert not store.server.swaps_atomically
 
 
 # --- storage classes ---------------------------------------------------------------------

@@ -20,10 +20,14 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
 )
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
-from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads, PartDigests
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, sha256
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.operations.multipart import (
+    PartDigests,
+    create_multipart_upload,
+    upload_part,
+)
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import PutOutcome
 from tests.support import faults
@@ -317,11 +321,10 @@ def test_what_answers_anything_with_a_page_has_stored_nothing(
 
 
 def test_nor_has_it_a_part(store: ArtifactStore, recorder: Proxy) -> None:
-    uploads = MultipartUploads(store)
-    upload_id = uploads.create(KEY, TEXT, "8M")
+    upload_id = store.run(create_multipart_upload(KEY, TEXT, "8M"))
     part, digests = Part(1, 0, len(DATA)), PartDigests(sha256(DATA), md5(DATA))
     recorder.inject(faults.LoginPage(), "UploadPart", times=2)
-    stored = uploads.upload_part(KEY, upload_id, part, DATA, digests)
+    stored = store.run(upload_part(store.server, KEY, upload_id, part, DATA, digests))
     assert stored.etag == md5(DATA).hex()
     assert recorder.count("UploadPart") == 3
 

@@ -101,7 +101,8 @@ def test_a_large_file_is_stored_by_parts(
     }
     # This server keeps no right composite SHA-256, and so its ETag is the witness.
     assert str(checksum) == str(composite("md5", map(md5, PIECES)))
-    assert (upload.count.sent_bytes, upload.count.resumed_bytes) == (SIZE, 0)
+    count = upload.session.count
+    assert (count.sent_bytes, count.resumed_bytes) == (SIZE, 0)
 
 
 def test_each_part_carries_its_checksum(recorder: Proxy, bucket: str, big: Path) -> None:
@@ -142,7 +143,8 @@ def test_the_same_file_again_sends_nothing(recorder: Proxy, bucket: str, big: Pa
     assert outcome is PutOutcome.IDENTICAL
     assert recorder.request_bytes() == 0
     assert recorder.operations().keys() == {"HeadObject", "ListMultipartUploads"}
-    assert (upload.count.sent_bytes, upload.count.resumed_bytes) == (0, 0)
+    count = upload.session.count
+    assert (count.sent_bytes, count.resumed_bytes) == (0, 0)
 
 
 def test_another_file_is_a_conflict(recorder: Proxy, s3: S3Client, bucket: str, big: Path) -> None:
@@ -165,7 +167,11 @@ def test_only_what_s3_lacks_is_sent(recorder: Proxy, s3: S3Client, bucket: str, 
     assert sent_parts(recorder) == [2, 4]
     assert recorder.request_bytes("UploadPart") == PART + 5
     assert recorder.count("CreateMultipartUpload") == 0
-    assert (upload.count.resumed_bytes, upload.count.sent_bytes) == (2 * PART, PART + 5)
+    count = upload.session.count
+    assert (count.resumed_bytes, count.sent_bytes) == (
+        2 * PART,
+        PART + 5,
+    )
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert unfinished_uploads(s3, bucket) == {}
 
@@ -215,7 +221,8 @@ def test_an_upload_of_other_content_is_neither_trusted_nor_damaged(
     # Only when the key is taken can it not be completed any more.
     assert completing == [before]
     assert upload_id not in {one.request.query["uploadId"] for one in recorder.calls("UploadPart")}
-    assert (upload.count.resumed_bytes, upload.count.sent_bytes) == (0, SIZE)
+    count = upload.session.count
+    assert (count.resumed_bytes, count.sent_bytes) == (0, SIZE)
 
 
 def test_an_upload_of_a_longer_key_is_another_key(
@@ -282,7 +289,8 @@ def test_what_can_pass_passes(
     assert outcome is PutOutcome.CREATED
     assert rule.struck == 2
     assert bucket_contents(s3, bucket) == {KEY: DATA}
-    assert (upload.count.resumed_bytes, upload.count.sent_bytes) == (0, SIZE)
+    count = upload.session.count
+    assert (count.resumed_bytes, count.sent_bytes) == (0, SIZE)
 
 
 def test_a_lost_answer_of_completing_is_our_own_object(
@@ -310,7 +318,7 @@ def test_an_upload_aborted_between_two_parts_begins_again(
     assert outcome is PutOutcome.CREATED
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert unfinished_uploads(s3, bucket) == {}
-    assert upload.count.sent_bytes >= SIZE
+    assert upload.session.count.sent_bytes >= SIZE
 
 
 def test_an_upload_that_is_aborted_again_and_again_is_given_up(
@@ -383,7 +391,7 @@ def test_a_part_overwritten_by_somebody_else_is_not_completed(
     assert outcome is PutOutcome.CREATED
     assert recorder.calls("CompleteMultipartUpload")[0].status == 400
     assert bucket_contents(s3, bucket) == {KEY: DATA}
-    assert upload.count.resumed_bytes == 0
+    assert upload.session.count.resumed_bytes == 0
 
 
 def test_parts_sent_before_a_race_are_not_counted_as_resumed(
@@ -394,7 +402,11 @@ def test_parts_sent_before_a_race_are_not_counted_as_resumed(
     outcome, upload = run(bucket, big)
     assert outcome is PutOutcome.CREATED
     assert sent_parts(recorder) == [2, 3, 4]
-    assert (upload.count.resumed_bytes, upload.count.sent_bytes) == (PART, SIZE - PART)
+    count = upload.session.count
+    assert (count.resumed_bytes, count.sent_bytes) == (
+        PART,
+        SIZE - PART,
+    )
 
 
 def test_what_the_server_made_of_it_is_checked(

@@ -115,7 +115,7 @@ def test_a_stream_of_any_length(
     data = content(size)
     outcome, upload = run(bucket, Dribble(data))
     assert outcome is PutOutcome.CREATED
-    assert upload.size_bytes == upload.count.sent_bytes == size
+    assert upload.size_bytes == upload.session.count.sent_bytes == size
     assert bucket_contents(s3, bucket) == {KEY: data}
     assert s3.head_object(Bucket=bucket, Key=KEY)["ContentType"] == TEXT
     assert sent_parts(recorder) == list(range(1, parts + 1))
@@ -126,7 +126,7 @@ def test_a_stream_of_any_length(
     recorder.clear()
     outcome, again = run(bucket, Dribble(data))
     assert outcome is PutOutcome.IDENTICAL
-    assert again.count.sent_bytes == 0
+    assert again.session.count.sent_bytes == 0
     assert recorder.request_bytes() == 0
 
 
@@ -189,7 +189,7 @@ def test_a_taken_key_is_compared_and_the_pipe_is_read_to_its_end(
         assert outcome is expected
         assert upload.size_bytes == len(stream)
         assert pipe.ended, "who writes into the pipe must not die of it"
-        assert upload.count.sent_bytes == 0
+        assert upload.session.count.sent_bytes == 0
     assert recorder.request_bytes() == 0
     assert bucket_contents(s3, bucket) == {KEY: DATA}
 
@@ -302,8 +302,8 @@ def test_a_repeated_pipe_sends_only_what_s3_lacks(
     assert outcome is PutOutcome.CREATED
     assert sent_parts(recorder) == sent
     assert bucket_contents(s3, bucket) == {KEY: DATA}
-    assert upload.count.sent_bytes == sum(len(PIECES[number - 1]) for number in sent)
-    assert upload.count.sent_bytes + upload.count.resumed_bytes == len(DATA)
+    assert upload.session.count.sent_bytes == sum(len(PIECES[number - 1]) for number in sent)
+    assert upload.session.count.sent_bytes + upload.session.count.resumed_bytes == len(DATA)
     assert unfinished_uploads(s3, bucket) == {}
 
 
@@ -327,7 +327,7 @@ def test_an_upload_that_begins_otherwise_is_left_alone(
     outcome, upload = run(bucket, Dribble(DATA))
     assert outcome is PutOutcome.CREATED
     assert upload_id not in {one.request.query["uploadId"] for one in recorder.calls("UploadPart")}
-    assert upload.count.resumed_bytes == 0
+    assert upload.session.count.resumed_bytes == 0
     assert bucket_contents(s3, bucket) == {KEY: DATA}
 
 
@@ -380,7 +380,7 @@ def test_what_can_pass_passes(
     outcome, upload = run(bucket, Dribble(DATA))
     assert rule.struck == 1
     assert outcome in (PutOutcome.CREATED, PutOutcome.IDENTICAL)
-    assert upload.count.sent_bytes == len(DATA)
+    assert upload.session.count.sent_bytes == len(DATA)
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert unfinished_uploads(s3, bucket) == {}
 
@@ -453,7 +453,7 @@ def test_parts_too_large_for_memory_are_spooled(
     outcome, upload = run(bucket, Dribble(DATA))
     assert outcome is PutOutcome.CREATED
     assert sent_parts(recorder) == [2, 4]
-    assert upload.count.resumed_bytes == 2 * PART
+    assert upload.session.count.resumed_bytes == 2 * PART
     assert bucket_contents(s3, bucket) == {KEY: DATA}
     assert list(tmp_path.iterdir()) == []
     for stream, expected in ((DATA, PutOutcome.IDENTICAL), (DATA[1:], PutOutcome.CONFLICT)):

@@ -20,7 +20,12 @@ from orchestrator_cli.api.pages.execution_list import (
     record_with_liveness,
 )
 from orchestrator_cli.api.reads.read_service import ReadService
-from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.errors import (
+    ArchivedError,
+    NotFoundError,
+    OrchestratorError,
+    suppress_unless_fatal,
+)
 from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.ids import parse_execution_id
@@ -256,12 +261,9 @@ def live_log_names(store: ObjectReader, metadata: ExecutionMetadata) -> list[str
     """Return the names of the live logs of a running execution, whether or not it is lost."""
     if metadata.status is not Status.RUNNING:
         return []
-    try:
+    found = None
+    with suppress_unless_fatal(OrchestratorError):
         found = store.run(read_state(metadata.execution_id))
-    except OrchestratorError as error:
-        if error.is_fatal:
-            raise
-        return []
     names = (log_name(f"{LOGS_FOLDER}{log}") for log in (found.state.logs if found else ()))
     return [name for name in names if name]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from types import TracebackType
 from typing import NamedTuple
 
 
@@ -135,3 +137,15 @@ class InterruptedByUser(OrchestratorError):  # noqa: N818 - an event, not a faul
 
     exit_code = 130
     is_fatal = True
+
+
+class suppress_unless_fatal(contextlib.suppress):  # noqa: N801 - used as contextlib.suppress is
+    """Suppress errors of these classes where they concern one object alone, and no fatal one."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        return not getattr(error, "is_fatal", False) and super().__exit__(kind, error, trace)

@@ -57,6 +57,11 @@ def format_duration(duration: timedelta) -> str:
     return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
 
 
+def rfc3339(instant: datetime) -> str:
+    """Write an instant as 2026-01-31T08:00:00.000Z."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def parse_instant(text: str, now: datetime, zone: tzinfo | None = UTC) -> datetime:
     """Parse a duration ago (2d, 2 days ago), yesterday, monday, 14:30, a date or an RFC 3339 time.
 

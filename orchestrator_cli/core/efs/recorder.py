@@ -6,8 +6,8 @@ from datetime import datetime
 
 from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.efs.contract.record import undeclared
 from orchestrator_cli.core.efs.sync_pass import SyncPass
-from orchestrator_cli.core.executions.ids import execution_time
 from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.executions.record.artifact_status import is_tree_stored
 from orchestrator_cli.core.executions.record.metadata import (
@@ -15,7 +15,6 @@ from orchestrator_cli.core.executions.record.metadata import (
     ExecutionMetadata,
     RunnerType,
     Status,
-    build_metadata,
 )
 from orchestrator_cli.core.executions.record.repository import (
     create_execution,
@@ -137,13 +136,7 @@ def _as_running(current: SyncPass) -> ExecutionMetadata:
     """Return what an execution is made with: what the bench says, or what its directory does."""
     if current.declared is not None:
         return current.declared.as_running()
-    execution = current.execution
-    return build_metadata(
-        execution_id=execution.execution_id,
-        runner_type=RunnerType.ONPREM,
-        bench_id=execution.bench_id,
-        started_at=execution_time(execution.execution_id),
-    )
+    return undeclared(current.execution)
 
 
 def _resolved(current: SyncPass, metadata: ExecutionMetadata, has_seen_all: bool) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
@@ -158,14 +157,6 @@ def history_key(execution_id: str) -> str:
     """Return the key of an execution's history line; its day is the UTC day of the ULID."""
     day = execution_time(execution_id).strftime("%Y-%m-%d")
     return f"{HISTORY_PREFIX}date={day}/{execution_id}.json"
-
-
-def parse_history_key(key: str) -> str | None:
-    """Return the execution id of a history key, or None for a foreign key."""
-    execution_id = PurePosixPath(key).name.removesuffix(".json")
-    if not is_execution_id(execution_id) or history_key(execution_id) != key:
-        return None
-    return execution_id
 
 
 def invalid_path_reason(path: str) -> str | None:

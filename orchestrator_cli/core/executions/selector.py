@@ -10,15 +10,20 @@ from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, 
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import LATEST, URL_SCHEME, is_execution_id
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX
-from orchestrator_cli.core.executions.listings.executions import resolve_execution_id
+from orchestrator_cli.core.executions.listings.executions import (
+    LISTS_EXECUTIONS,
+    resolve_execution_id,
+)
 from orchestrator_cli.core.executions.listings.newest import NewestIds
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionFilter
 
-_LOOKED_BACK = timedelta(days=366)
-_FIELDS = {
+# How far back @latest is looked for.
+LATEST_WINDOW = timedelta(days=366)
+# The fields of a filter, as selectors name them.
+FILTER_FIELDS = {
     "suite": "suites",
     "result": "results",
     "bench": "bench_ids",
@@ -66,7 +71,7 @@ def _latest_like(store: ArtifactStore, text: str, now: datetime) -> str:
 
     wanted = parse_filter(text.partition(":")[2])
     suites: set[str | None] = set()
-    ids = NewestIds(store, now - _LOOKED_BACK, None, now)
+    ids = NewestIds(store, now - LATEST_WINDOW, None, now)
     for execution_id, item in read_executions(store, ids):
         if isinstance(item, OrchestratorError):
             continue
@@ -76,9 +81,7 @@ def _latest_like(store: ArtifactStore, text: str, now: datetime) -> str:
     near = nearest_suite(wanted, suites)
     raise NotFoundError(
         f"no execution of the last year is {printable(text)} in s3://{store.bucket}",
-        hint=f"did you mean suite={printable(near)}?"
-        if near
-        else "`orchestrator ls --since 7d` lists executions",
+        hint=f"did you mean suite={printable(near)}?" if near else LISTS_EXECUTIONS,
     )
 
 
@@ -95,12 +98,12 @@ def parse_filter(text: str) -> ExecutionFilter:
         name, separator, value = part.partition("=")
         if name.startswith(_LABEL):
             labels.append(part.removeprefix(_LABEL))
-        elif separator and name in _FIELDS:
-            values.setdefault(_FIELDS[name], set()).add(value)
+        elif separator and name in FILTER_FIELDS:
+            values.setdefault(FILTER_FIELDS[name], set()).add(value)
         else:
             raise UsageError(
                 f"{printable(part)!r} does not choose an execution",
-                hint=f"FIELD=VALUE with a field of {', '.join(_FIELDS)} or label.KEY",
+                hint=f"FIELD=VALUE with a field of {', '.join(FILTER_FIELDS)} or label.KEY",
             )
     _check_values(values)
     chosen = {field: frozenset(wanted) for field, wanted in values.items()}
@@ -117,7 +120,7 @@ def _check_values(values: dict[str, set[str]]) -> None:
         "artifact-status": ArtifactStatus,
     }
     for name, choices in known.items():
-        for value in sorted(values.get(_FIELDS[name], set()).difference(choices)):
+        for value in sorted(values.get(FILTER_FIELDS[name], set()).difference(choices)):
             raise UsageError(
                 f"no execution has {name}={printable(value)}",
                 hint=f"{name} is one of {', '.join(choices)}",

@@ -83,6 +83,10 @@ class Response(NamedTuple):
     body: bytes
     seconds: float
 
+    def header(self, name: str, default: str = "") -> str:
+        """Return a header by its name in lower case, or the default where there is none."""
+        return self.headers.get(name, default)
+
 
 class Sleep(NamedTuple):
     """A task yields this to be resumed after so many seconds; other tasks go on meanwhile."""

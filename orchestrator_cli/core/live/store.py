@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator_cli.core.base.errors import ConflictError, NotFoundError
@@ -13,6 +14,7 @@ from orchestrator_cli.core.s3.checksum import sha256
 from orchestrator_cli.core.s3.operations.put import (
     ServerTraits,
     compare_and_swap,
+    create_or_find,
     put_object_if_absent,
 )
 from orchestrator_cli.core.s3.operations.read import head_object
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 STATE_TYPE = "application/json"
 # Whatever a log's bytes are, a browser that is led to a segment only saves them.
 SEGMENT_TYPE = "application/octet-stream"
-_CREATE_ATTEMPTS = 5
 
 
 class LiveStore(Protocol):
@@ -105,21 +106,16 @@ def put_segment(
     """
     key = live_segment_key(execution_id, log, segment.offset)
     digest, metadata = bytes.fromhex(segment.sha256), segment.to_user_metadata()
-    for _ in range(_CREATE_ATTEMPTS):
-        if not server.creates_atomically:
-            found = yield from find_segment(execution_id, log, segment.offset)
-            if found is not None:
-                return found
-        try:
-            yield from put_object_if_absent(server, key, data, SEGMENT_TYPE, digest, metadata)
-        except ConflictError:
-            # Somebody was first, or it is our own write whose response was lost.
-            found = yield from find_segment(execution_id, log, segment.offset)
-            if found is not None:
-                return found
-        else:
-            return segment
-    raise ConflictError(f"upload of {printable(key)}: the key appears and disappears")
+    find = partial(find_segment, execution_id, log, segment.offset)
+
+    def create() -> Operation[Segment]:
+        found = None if server.creates_atomically else (yield from find())
+        if found is not None:
+            return found
+        yield from put_object_if_absent(server, key, data, SEGMENT_TYPE, digest, metadata)
+        return segment
+
+    return (yield from create_or_find(f"upload of {printable(key)}", create, find))
 
 
 def write_state(

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol
 
 from orchestrator_cli.core.live.writer import LiveWriter
+from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
 
 # What is read while S3 takes nothing is in the final log only, from here on.
 _MOST_WAITING_BYTES = 64 * 1024 * 1024
 # So long the stream's end waits for the last segments, so that a reader sees these first.
 _MOMENT_SECONDS = 1.0
-
-
-class _Stream(Protocol):
-    def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill a buffer as far as there is data; 0 at the end, None where nothing is there yet."""
-        ...
-
-    def fileno(self) -> int:
-        """Return the descriptor to wait for where nothing is there yet."""
-        ...
 
 
 class WaitingBytes:
@@ -68,7 +58,7 @@ class LiveStream:
     A stream that is left before its end has no end marker.
     """
 
-    def __init__(self, stream: _Stream, waiting: WaitingBytes, writer: LiveWriter) -> None:
+    def __init__(self, stream: BinaryStream, waiting: WaitingBytes, writer: LiveWriter) -> None:
         self._stream = stream
         self._waiting = waiting
         self._writer = writer

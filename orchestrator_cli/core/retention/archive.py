@@ -21,6 +21,7 @@ from orchestrator_cli.core.executions.keys import (
     execution_prefix,
     parse_artifact_key,
 )
+from orchestrator_cli.core.executions.listings.executions import ListedFile
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations.object_head import parse_http_date
 from orchestrator_cli.core.s3.operations.read import head_object
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 RESTORE_DAYS = 7
 _EXPIRY = r'expiry-date="([^"]+)"'
-File = tuple[str, ObjectSummary]
 
 
 def is_archived(listed: ObjectSummary) -> bool:
@@ -60,12 +60,12 @@ def parse_restore(header: str | None) -> RestoreState | None:
     return RestoreState('ongoing-request="true"' in header, expires_at)
 
 
-def list_with_restore_status(store: ArtifactStore, execution_id: str) -> Iterator[File]:
+def list_with_restore_status(store: ArtifactStore, execution_id: str) -> Iterator[ListedFile]:
     """Yield (path, object) of an execution with the state of restores, metadata.json included."""
-    yield from with_restore_status(store, _list(store, execution_id))
+    return with_restore_status(store, _list(store, execution_id))
 
 
-def _list(store: ArtifactStore, execution_id: str) -> Iterator[File]:
+def _list(store: ArtifactStore, execution_id: str) -> Iterator[ListedFile]:
     prefix = execution_prefix(execution_id)
     for listed in store.list_objects(prefix, with_restore=True):
         parsed = parse_artifact_key(listed.key)
@@ -75,13 +75,13 @@ def _list(store: ArtifactStore, execution_id: str) -> Iterator[File]:
             yield METADATA_NAME, listed
 
 
-def with_restore_status(store: ArtifactStore, files: Iterable[File]) -> Iterator[File]:
+def with_restore_status(store: ArtifactStore, files: Iterable[ListedFile]) -> Iterator[ListedFile]:
     """Yield the files with the state of restores, by a HEAD each where the listing lacks it.
 
     AWS lists it for every object that has one.
     """
 
-    def unknown(file: File) -> bool:
+    def unknown(file: ListedFile) -> bool:
         return is_archived(file[1]) and file[1].restore is None and not store.clients.is_aws
 
     for asking, run in groupby(files, key=unknown):
@@ -91,7 +91,7 @@ def with_restore_status(store: ArtifactStore, files: Iterable[File]) -> Iterator
         yield from run
 
 
-def _ask_restore_status(file: File) -> Operation[File]:
+def _ask_restore_status(file: ListedFile) -> Operation[ListedFile]:
     path, listed = file
     head = yield from head_object(listed.key)
     return path, listed._replace(restore=parse_restore(head.restore))

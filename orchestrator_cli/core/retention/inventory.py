@@ -95,7 +95,7 @@ class BucketInventory:
 
     def read_file(self, key: str) -> Iterator[bytes]:
         """Yield the bytes of a list in pieces. Raises NotFoundError."""
-        size_bytes = self._store.size_of(key)
+        size_bytes = self._store.head_fast(key).size_bytes
         for offset in range(0, size_bytes, _READ_BYTES):
             yield bytes(self._store.get_range(key, offset, min(_READ_BYTES, size_bytes - offset)))
 

@@ -23,10 +23,13 @@ from orchestrator_cli.core.executions.record.repository import read_executions
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
 from orchestrator_cli.core.retention.inventory import InventoryObject
-from orchestrator_cli.core.s3.bucket.multipart import IncompleteUpload, MultipartUploads
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations.listing import ListQuery, list_objects
-from orchestrator_cli.core.s3.operations.multipart import list_parts
+from orchestrator_cli.core.s3.operations.multipart import (
+    IncompleteUpload,
+    list_multipart_uploads,
+    list_parts,
+)
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
 
@@ -134,13 +137,13 @@ def list_unfinished(
     store: ArtifactStore, is_meant: Callable[[str], bool], prefix: str
 ) -> list[ExecutionUsage]:
     """Return what the parts of unfinished uploads hold, by execution, in time order."""
-    uploads = MultipartUploads(store)
 
     def meant(upload: IncompleteUpload) -> bool:
         execution_id = key_execution_id(upload.key)
         return execution_id is not None and is_meant(execution_id)
 
-    found = store.map_operations(map(_measure, filter(meant, uploads.list_uploads(prefix))))
+    uploads = store.run(list_multipart_uploads(store.server, prefix))
+    found = store.map_operations(map(_measure, filter(meant, uploads)))
     ordered = sorted((one for one in found if one is not None), key=itemgetter(0))
     return list(merge_same_execution(ordered))
 

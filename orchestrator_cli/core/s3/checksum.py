@@ -102,6 +102,39 @@ def read_range(source: RandomAccessReader, offset_bytes: int, size_bytes: int) -
         yield chunk
 
 
+class PartHasher:
+    """The digests of bytes that pass by, cut into parts of these sizes."""
+
+    def __init__(self, sizes_bytes: Iterable[int], algorithms: Iterable[str]) -> None:
+        self._sizes = iter(sizes_bytes)
+        self._digests: dict[str, list[bytes]] = {name: [] for name in algorithms}
+        self._begin_part()
+
+    def _begin_part(self) -> None:
+        self._has_begun = False
+        self._left = next(self._sizes, 0)
+        self._hashes = {name: create_hash(name) for name in self._digests}
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Add the next bytes; those behind the last part do not count."""
+        view = memoryview(data)
+        while view and self._left:
+            piece, view = view[: self._left], view[self._left :]
+            for digest in self._hashes.values():
+                digest.update(piece)
+            self._has_begun = True
+            self._left -= len(piece)
+            if not self._left:
+                for name, digest in self._hashes.items():
+                    self._digests[name].append(digest.digest())
+                self._begin_part()
+
+    def digests(self, algorithm: str) -> list[bytes]:
+        """Return the binary digests of the parts so far, the last of which may be cut short."""
+        rest = [self._hashes[algorithm].digest()] if self._has_begun else []
+        return [*self._digests[algorithm], *rest]
+
+
 class BytesReader:
     """Bytes in memory, read at offsets."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from orchestrator_cli.core.s3.checksum import RandomAccessReader, composite, hash_range, parse_etag
@@ -57,37 +56,6 @@ def compute_checksum_like(
             hash_range(source, algorithm, part.offset_bytes, part.size_bytes)
             for part in plan_parts(size_bytes, like.schedule)
         ],
-    )
-
-
-def content_equals(
-    source: RandomAccessReader,
-    size_bytes: int,
-    head: ObjectMetadata,
-    open_stored: Callable[[], RandomAccessReader],
-    known: StoredChecksum | None = None,
-) -> bool:
-    """Return True if a stored object holds exactly these bytes.
-
-    `known` is a checksum of the local bytes that is there already. Where S3 holds nothing that
-    can be recomputed, as for an object of another tool, the stored bytes are read back.
-    """
-    same = matches_stored(source, size_bytes, head, known)
-    if same is None:
-        local = hash_range(source, "sha256", 0, size_bytes)
-        return local == hash_range(open_stored(), "sha256", 0, size_bytes)
-    return same
-
-
-def begins_with_stored(
-    source: RandomAccessReader,
-    size_bytes: int,
-    head: ObjectMetadata,
-    open_stored: Callable[[], RandomAccessReader],
-) -> bool:
-    """Return True if a stored object holds the first of these bytes and not all of them."""
-    return head.size_bytes < size_bytes and content_equals(
-        source, head.size_bytes, head, open_stored
     )
 
 

@@ -112,6 +112,8 @@ _UNEXPLAINED = ErrorMeaning(
 )
 
 NO_SUCH_UPLOAD = "NoSuchUpload"
+# Of an empty object there is no range at all.
+INVALID_RANGE = "InvalidRange"
 # Ceph names the key of an upload that has ended; where nothing says a code, the status is one.
 _ENDED_UPLOAD_CODES = frozenset({NO_SUCH_UPLOAD, "NoSuchKey", "404"})
 EXPIRED_CODES = frozenset(

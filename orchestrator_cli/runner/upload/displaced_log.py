@@ -6,7 +6,7 @@ from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_name
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.compare import begins_with_stored
+from orchestrator_cli.core.s3.operations.put import has_content
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.spooled_source import SpooledSource
@@ -37,10 +37,9 @@ def _stored_beginning(run: SpooledRun, store: ArtifactStore, path: str) -> int |
     head = store.head_for_compare(key)
     source = SpooledSource(run, live_log_name(path))
     try:
-        if head is None or not begins_with_stored(
-            source, source.size_bytes, head, lambda: store.open_object(key)
-        ):
+        if head is None or head.size_bytes >= source.size_bytes:
             return None
+        is_beginning = store.run(has_content(head, source, head.size_bytes))
     finally:
         source.close()
-    return head.size_bytes
+    return head.size_bytes if is_beginning else None

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, suppress_unless_fatal
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import CLOCK_SKEW, first_execution_id, last_execution_id
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
@@ -198,12 +198,9 @@ class UsageSource:
 def _read_rules(store: ArtifactStore) -> tuple[Configuration, str]:
     from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
 
-    try:
+    with suppress_unless_fatal(OrchestratorError):
         return BucketLifecycle(store).read(), "the bucket has no rules"
-    except OrchestratorError as error:
-        if error.is_fatal:
-            raise
-        return Configuration(), "the bucket's rules cannot be read"
+    return Configuration(), "the bucket's rules cannot be read"
 
 
 def _window(since: datetime | None, until: datetime) -> Callable[[str], bool]:

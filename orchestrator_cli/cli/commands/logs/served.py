@@ -11,7 +11,7 @@ from orchestrator_cli.cli.commands.logs.live import (
     wait_for_names,
     with_line_number,
 )
-from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.base.errors import NotFoundError, suppress_unless_fatal
 from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLog, ServedLogFollower
@@ -119,12 +119,9 @@ class ServedLogs:
         return start
 
     def _size_of(self, log: str) -> int | None:
-        try:
+        with suppress_unless_fatal(NotFoundError):
             return self._server.read(self._execution_id, log, 0, 0).size_bytes
-        except NotFoundError as error:
-            if error.is_fatal:
-                raise
-            return None
+        return None
 
     def _is_running(self) -> bool:
         return self._source.read_record(self._execution_id).get("status") == "running"

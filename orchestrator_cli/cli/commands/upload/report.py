@@ -58,13 +58,13 @@ def _json_text(name: str) -> str:
 def show_destination(app: App, result: UploadResult, as_json: bool) -> None:
     """Print where a file would go."""
     from orchestrator_cli.core.base.text import printable
+    from orchestrator_cli.core.executions.content_type import content_type_of
     from orchestrator_cli.core.s3.types import PutOutcome
-    from orchestrator_cli.core.transfer.upload.plan import guess_content_type
 
     if result.key is None or result.error is not None:
         report_result(app, result, as_json)
     elif as_json:
-        content_type = guess_content_type(result.path or "")
+        content_type = content_type_of(result.path or "")
         outcome = str(result.outcome) if result.outcome else None
         app.output.record({**_record(result, outcome), "content_type": content_type})
     else:

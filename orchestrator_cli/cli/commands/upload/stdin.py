@@ -48,13 +48,14 @@ def store_stdin(
 
 
 def _plan(execution_id: str, name: str) -> PlannedFile:
+    from orchestrator_cli.core.executions.content_type import content_type_of
     from orchestrator_cli.core.executions.keys import artifact_key
     from orchestrator_cli.core.executions.placement import storage_path_for
-    from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type
+    from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 
     path = storage_path_for(name)
     key = artifact_key(execution_id, path)
-    return PlannedFile("-", path, key, 0, guess_content_type(path))
+    return PlannedFile("-", path, key, 0, content_type_of(path))
 
 
 def _upload(

@@ -86,9 +86,11 @@ class Cleaner:
                 continue
             if item.key in current.stored and is_due(item, self._rules, now):
                 work = partial(self._remove, current, item, now)
-                yield self._engine.parts.submit(_COMPARING_BYTES, partial(_only, work))
+                yield self._engine.parts.submit(_COMPARING_BYTES, work)
 
-    def _remove(self, current: SyncPass, item: PlannedFile, now: datetime) -> SyncEvent | None:
+    def _remove(
+        self, current: SyncPass, item: PlannedFile, now: datetime, _: object
+    ) -> SyncEvent | None:
         execution = current.execution
         file, source = cast("TreeFile", item.file), item.source
         try:
@@ -118,7 +120,3 @@ def _not_removed(
     message = told or str(error)
     failure = OrchestratorError(f"cannot delete {printable(source)}: {message}")
     return SyncEvent(str(source), SyncState.NOT_DELETED, execution, path, error=failure)
-
-
-def _only(work: Callable[[], SyncEvent | None], _: object) -> SyncEvent | None:
-    return work()

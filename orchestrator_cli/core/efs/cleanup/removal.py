@@ -19,6 +19,7 @@ from orchestrator_cli.core.files.tree import Tree, TreeFile
 from orchestrator_cli.core.files.walk import Entry, kind_of, walk
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import FdReader
+from orchestrator_cli.core.s3.operations.put import compare_object
 from orchestrator_cli.core.s3.types import PutOutcome
 
 # Returns True if a file or directory has been kept for long enough, by its present status.
@@ -49,7 +50,7 @@ def remove_stored_file(store: ArtifactStore, source: TreeFile, key: str, is_due:
             if not is_due(before):
                 return Removal.CHANGED
             try:
-                outcome = store.compare(key, FdReader(file.fileno()), before.st_size)
+                outcome = store.run(compare_object(key, FdReader(file.fileno()), before.st_size))
             except EOFError:
                 return Removal.CHANGED
             if outcome is not PutOutcome.IDENTICAL:

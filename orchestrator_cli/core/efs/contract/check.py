@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,8 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.contract.offline import is_bench_id
 from orchestrator_cli.core.efs.contract.record import BenchRecord, PromisedFile, read_record
 from orchestrator_cli.core.efs.tree import RECORD_NAME, BenchExecution, plan_execution
+from orchestrator_cli.core.s3.checksum import hash_range
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile, SkippedPath
-
-_PIECE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +89,11 @@ def _difference(file: PromisedFile, item: PlannedFile) -> str | None:
         digest = _sha256(item)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    except IntegrityError:
+        return "it changed while it was read"
     return None if digest == file.sha256 else "promised with another SHA-256 than it has"
 
 
 def _sha256(item: PlannedFile) -> str:
-    digest = hashlib.sha256()
-    if item.file is not None:
-        with item.file.open() as file:
-            while data := file.read(_PIECE_BYTES):
-                digest.update(data)
-    return digest.hexdigest()
+    with item.open() as file:
+        return hash_range(file, "sha256", 0, file.size_bytes).hex()

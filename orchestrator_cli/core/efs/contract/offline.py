@@ -17,16 +17,11 @@ from orchestrator_cli.core.efs.contract.record import (
     BenchRecord,
     PromisedFile,
     read_record,
+    undeclared,
     write_record,
 )
 from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions, plan_execution
-from orchestrator_cli.core.executions.ids import execution_time
-from orchestrator_cli.core.executions.record.metadata import (
-    ExecutionMetadata,
-    Result,
-    RunnerType,
-    build_metadata,
-)
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
 from orchestrator_cli.core.files.tree import Tree, TreeFile
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 
@@ -88,14 +83,7 @@ def finish_offline(
     """
     execution = _find(root, execution_id)
     try:
-        record = read_record(execution) or BenchRecord(
-            build_metadata(
-                execution_id=execution_id,
-                runner_type=RunnerType.ONPREM,
-                bench_id=execution.bench_id,
-                started_at=execution_time(execution_id),
-            )
-        )
+        record = read_record(execution) or BenchRecord(undeclared(execution))
         finished = record.finished(result, ended_at, tuple(_present(execution)))
         if finished != record:
             write_record(execution, finished)

@@ -84,6 +84,16 @@ class BenchRecord:
         return json.dumps(self.to_dict(), ensure_ascii=True, indent=2).encode() + b"\n"
 
 
+def undeclared(execution: BenchExecution) -> ExecutionMetadata:
+    """Return what the directory of an execution says of it, where the bench says nothing."""
+    return build_metadata(
+        execution_id=execution.execution_id,
+        runner_type=RunnerType.ONPREM,
+        bench_id=execution.bench_id,
+        started_at=execution_time(execution.execution_id),
+    )
+
+
 def _as_json(file: PromisedFile) -> dict[str, Any]:
     fields = {"path": file.path, "size_bytes": file.size_bytes, "sha256": file.sha256}
     return {name: value for name, value in fields.items() if value is not None}

@@ -8,6 +8,7 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UnavailableError,
     UnsupportedError,
+    suppress_unless_fatal,
 )
 from orchestrator_cli.core.executions.doctor.checker import POLICY_CODES, Finding, Verdict
 from orchestrator_cli.core.executions.doctor.scratch import FIRST, NO_UPLOAD, TEXT, Scratch
@@ -92,11 +93,8 @@ def write_object(scratch: Scratch, key: str) -> Finding:
 
 def read_object(scratch: Scratch, key: str) -> Finding:
     """Read a scratch object, whether it is there or not."""
-    try:
+    with suppress_unless_fatal(NotFoundError):
         scratch.store.get(key)
-    except NotFoundError as error:
-        if error.code == "NoSuchBucket":
-            raise
     return Verdict.OK, "allowed"
 
 

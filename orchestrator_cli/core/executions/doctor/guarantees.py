@@ -19,6 +19,7 @@ from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.s3.bucket.presign import presign_get
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256, to_base64
 from orchestrator_cli.core.s3.compare import best_stored_checksum
+from orchestrator_cli.core.s3.operations.multipart import list_multipart_uploads, list_parts
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 
 # --- create-only writes ----------------------------------------------------------------------
@@ -36,7 +37,7 @@ def put_twice(scratch: Scratch) -> Finding:
             Verdict.DEGRADED,
             f"If-None-Match is ignored, a second write wins: look first; {races}",
         )
-    if not store.creates_atomically:
+    if not store.server.creates_atomically:
         return Verdict.DEGRADED, f"If-None-Match is not implemented: look first (HEAD); {races}"
     if not scratch.put_is_refused(key, SECOND):
         detail = "If-None-Match is ignored: of two versions the tool takes its own, later one back"
@@ -52,7 +53,7 @@ def swap_twice(scratch: Scratch) -> Finding:
     etag = store.get(key).etag
     store.compare_and_swap(key, SECOND, etag, TEXT)
     races = "two updates of metadata.json at once may lose one"
-    if not store.swaps_atomically:
+    if not store.server.swaps_atomically:
         return Verdict.DEGRADED, f"If-Match is always refused: look first, and again after; {races}"
     try:
         store.compare_and_swap(key, FIRST, etag, TEXT)
@@ -65,10 +66,9 @@ def complete_twice(scratch: Scratch) -> Finding:
     """Complete a multipart upload whose key is taken."""
     store, key = scratch.store, scratch.key("create-only-complete")
     store.put_if_absent(key, FIRST, TEXT, listed_etag="")
-    upload_id, part = scratch.begin_upload(key, SECOND)
     refused = False
     try:
-        scratch.multipart.complete(key, upload_id, [part], len(SECOND))
+        scratch.upload_in_parts(key, SECOND)
     except ConflictError:
         refused = True
     if not refused or store.get(key).content != FIRST:
@@ -102,8 +102,7 @@ def put_wrong_md5(scratch: Scratch) -> Finding:
 def read_composite(scratch: Scratch) -> Finding:
     """Look for the checksum of an object that was stored in parts."""
     key = scratch.key("composite")
-    upload_id, part = scratch.begin_upload(key, FIRST)
-    scratch.multipart.complete(key, upload_id, [part], len(FIRST))
+    scratch.upload_in_parts(key, FIRST)
     stored = best_stored_checksum(scratch.store.head(key))
     if stored is not None and stored.checksum == composite("sha256", [sha256(FIRST)]):
         return Verdict.OK, "SHA-256 over the parts"
@@ -121,13 +120,13 @@ def find_upload(scratch: Scratch) -> Finding:
     key = scratch.key("listed")
     upload_id = scratch.begin_upload(key, FIRST)[0] if scratch.can_upload else None
     try:
-        found = [upload.upload_id for upload in scratch.multipart.list_uploads(key)]
+        uploads = scratch.store.run(list_multipart_uploads(scratch.store.server, key))
     except UnsupportedError as error:
         return (
             Verdict.DEGRADED,
             f"not implemented ({error.code}): an interrupted upload begins anew",
         )
-    if upload_id is None or upload_id in found:
+    if upload_id is None or upload_id in [one.upload_id for one in uploads]:
         return Verdict.OK, "an interrupted upload can be resumed"
     return Verdict.DEGRADED, "an upload is not in the list: an interrupted one begins anew"
 
@@ -137,14 +136,14 @@ def find_part(scratch: Scratch) -> Finding:
     key = scratch.key("parts")
     if not scratch.can_upload:
         try:
-            scratch.multipart.list_parts(key, NO_UPLOAD)
+            scratch.store.run(list_parts(key, NO_UPLOAD))
         except (AccessError, UnavailableError):
             raise
         except OrchestratorError:
             pass
         return Verdict.OK, "allowed; whether they have checksums was not tried"
     upload_id, _ = scratch.begin_upload(key, FIRST)
-    listed = scratch.multipart.list_parts(key, upload_id).get(1)
+    listed = scratch.store.run(list_parts(key, upload_id)).get(1)
     if listed is not None and listed.sha256 == to_base64(sha256(FIRST)):
         return Verdict.OK, "SHA-256"
     if listed is not None and listed.etag == md5(FIRST).hex():

@@ -16,9 +16,16 @@ from orchestrator_cli.core.executions.keys import (
     live_prefix,
 )
 from orchestrator_cli.core.http.transport import Request
-from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads, PartDigests, StoredPart
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, sha256
+from orchestrator_cli.core.s3.operations.multipart import (
+    PartDigests,
+    StoredPart,
+    abort_multipart_upload,
+    complete_multipart_upload,
+    create_multipart_upload,
+    upload_part,
+)
 from orchestrator_cli.core.s3.part_plan import DOUBLING, Part
 
 FIRST, SECOND = b"orchestrator doctor: first", b"orchestrator doctor: second"
@@ -62,11 +69,6 @@ class Scratch:
         """Return True where a scratch object can be removed again."""
         return any(key.startswith(prefix) for prefix in self.deletable)
 
-    @property
-    def multipart(self) -> MultipartUploads:
-        """The multipart requests of the store."""
-        return MultipartUploads(self.store)
-
     def key(self, name: str) -> str:
         """Return a scratch key among the artifacts."""
         return artifact_key(self.execution_id, f"artifacts/custom/doctor/{name}")
@@ -80,7 +82,7 @@ class Scratch:
 
     def put_is_refused(self, key: str, body: bytes, **parameters: Any) -> bool:
         """Send a create-only put that must fail; return True where the server refuses it."""
-        if self.store.creates_atomically:
+        if self.store.server.creates_atomically:
             parameters["IfNoneMatch"] = "*"
         put = self.store.clients.boto.put_object
         try:
@@ -98,23 +100,31 @@ class Scratch:
     def fetch(self, url: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         """Send a GET without credentials; return the status and the body."""
         response = self.store.clients.transport.send(Request("GET", url, headers or {}))
-        return response.status, bytes(response.body)
+        return response.status, response.body
 
     def begin_upload(self, key: str, body: bytes) -> tuple[str, StoredPart]:
         """Begin a multipart upload and send its only part; return the upload id and the part."""
-        upload_id = self.multipart.create(key, TEXT, DOUBLING)
+        upload_id = self.store.run(create_multipart_upload(key, TEXT, DOUBLING))
         self._uploads.append((key, upload_id))
         return upload_id, self.send_part(key, upload_id, body)
 
+    def upload_in_parts(self, key: str, body: bytes) -> None:
+        """Store an object by a multipart upload. Raises ConflictError where the key is taken."""
+        upload_id, part = self.begin_upload(key, body)
+        server = self.store.server
+        self.store.run(complete_multipart_upload(server, key, upload_id, [part], len(body)))
+
     def send_part(self, key: str, upload_id: str, body: bytes) -> StoredPart:
         """Send the first part of an upload. Raises NotFoundError where there is no such upload."""
-        digests = PartDigests(sha256(body), md5(body))
-        return self.multipart.upload_part(key, upload_id, Part(1, 0, len(body)), body, digests)
+        part, digests = Part(1, 0, len(body)), PartDigests(sha256(body), md5(body))
+        server = self.store.server
+        return self.store.run(upload_part(server, key, upload_id, part, body, digests))
 
     def clean_up(self) -> None:
         """Remove everything that the probes stored."""
         for key, upload_id in self._uploads:
-            self.multipart.abort_best_effort(key, upload_id)
+            with contextlib.suppress(OrchestratorError):
+                self.store.run(abort_multipart_upload(key, upload_id))
         for prefix in sorted(self.deletable):
             with contextlib.suppress(OrchestratorError):
                 for listed in list(self.store.list_objects(prefix)):

@@ -6,10 +6,16 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.ids import CLOCK_SKEW, is_execution_id, is_execution_id_prefix
+from orchestrator_cli.core.executions.ids import (
+    CLOCK_SKEW,
+    LATEST,
+    is_execution_id,
+    is_execution_id_prefix,
+)
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     execution_prefix,
@@ -24,12 +30,18 @@ _LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
 # No ULID begins with more than 7.
 _AFTER_ALL_EXECUTIONS = EXECUTIONS_PREFIX + "8"
 _LISTINGS_AT_ONCE = 8
-_LISTS_EXECUTIONS = "`orchestrator ls --since 7d` lists executions"
+LISTS_EXECUTIONS = "`orchestrator ls --since 7d` lists executions"
+# The path of a file below its execution, and what a listing says of it.
+ListedFile = tuple[str, ObjectSummary]
 
 
-def list_files(store: ObjectReader, execution_id: str) -> Iterator[tuple[str, ObjectSummary]]:
-    """Yield (path, object) of an execution's files in key order; foreign keys are left out."""
-    for listed in store.list_objects(execution_prefix(execution_id)):
+def list_files(store: ObjectReader, execution_id: str) -> Iterator[ListedFile]:
+    """Yield an execution's files in key order; foreign keys are left out."""
+    return _files(store.list_objects(execution_prefix(execution_id)))
+
+
+def _files(objects: Iterable[ObjectSummary]) -> Iterator[ListedFile]:
+    for listed in objects:
         parsed = parse_artifact_key(listed.key)
         if parsed is not None:
             yield parsed[1], listed
@@ -37,29 +49,25 @@ def list_files(store: ObjectReader, execution_id: str) -> Iterator[tuple[str, Ob
 
 def list_all_files(
     store: ObjectReader, execution_id: str, with_restore: bool = False
-) -> Iterator[tuple[str, ObjectSummary]]:
+) -> Iterator[ListedFile]:
     """Yield what `list_files` does. Raises NotFoundError where there is no such execution."""
-    exists = False
-    prefix = execution_prefix(execution_id)
-    for listed in store.list_objects(prefix, with_restore=with_restore):
-        exists = True
-        parsed = parse_artifact_key(listed.key)
-        if parsed is not None:
-            yield parsed[1], listed
-    if not exists:
+    objects = store.list_objects(execution_prefix(execution_id), with_restore=with_restore)
+    first = next(objects, None)
+    if first is None:
         raise no_such_execution(store, execution_id)
+    yield from _files(chain([first], objects))
 
 
 def check_exists(store: ObjectReader, execution_id: str) -> None:
     """Raise NotFoundError where nothing is stored of the execution."""
-    if next(iter(store.list_objects(execution_prefix(execution_id))), None) is None:
+    if next(store.list_objects(execution_prefix(execution_id), at_once=1), None) is None:
         raise no_such_execution(store, execution_id)
 
 
 def no_such_execution(store: ObjectReader, execution_id: str) -> NotFoundError:
     """Return the error for an execution that is not there."""
     return NotFoundError(
-        f"no such execution: {execution_id} in {store.location}", hint=_LISTS_EXECUTIONS
+        f"no such execution: {execution_id} in {store.location}", hint=LISTS_EXECUTIONS
     )
 
 
@@ -79,7 +87,7 @@ def what_an_id_can_be(text: str) -> str:
 def no_such_prefix(store: ObjectReader, prefix: str) -> NotFoundError:
     """Return the error for the start of no execution's id."""
     return NotFoundError(
-        f"no execution id starts with {prefix} in {store.location}", hint=_LISTS_EXECUTIONS
+        f"no execution id starts with {prefix} in {store.location}", hint=LISTS_EXECUTIONS
     )
 
 
@@ -136,7 +144,7 @@ def resolve_execution_id(store: ObjectReader, text: str, now: datetime) -> str:
 
     Raises NotFoundError, and UsageError for a prefix of several.
     """
-    if text == "@latest":
+    if text == LATEST:
         return _latest_execution_id(store, now)
     folded = text.upper()
     if is_execution_id(folded):

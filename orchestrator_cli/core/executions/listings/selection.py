@@ -8,14 +8,12 @@ from fnmatch import fnmatchcase
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
-from orchestrator_cli.core.executions.listings.executions import list_all_files
+from orchestrator_cli.core.executions.listings.executions import ListedFile, list_all_files
 from orchestrator_cli.core.executions.placement import log_storage_path, storage_path_for
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.operations.listing import ListQuery
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
-
-ListedFile = tuple[str, ObjectSummary]
 
 
 def select_files(

@@ -12,6 +12,7 @@ from orchestrator_cli.core.base.errors import (
     IntegrityError,
     NotFoundError,
     UsageError,
+    suppress_unless_fatal,
 )
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import (
@@ -20,7 +21,11 @@ from orchestrator_cli.core.executions.keys import (
     execution_prefix,
     parse_artifact_key,
 )
-from orchestrator_cli.core.executions.listings.executions import list_files, no_such_execution
+from orchestrator_cli.core.executions.listings.executions import (
+    check_exists,
+    list_files,
+    no_such_execution,
+)
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.part_plan import MIB
@@ -125,12 +130,9 @@ def open_log_with_prefix(
 
 def _look(store: ObjectReader, execution_id: str, name: str, look: Callable[[str], Found]) -> Found:
     key = _key_of(execution_id, name)
-    try:
-        if key is not None:
+    if key is not None:
+        with suppress_unless_fatal(NotFoundError):
             return look(key)
-    except NotFoundError as error:
-        if error.is_fatal:
-            raise
     raise no_such_log(store, execution_id, name)
 
 
@@ -144,7 +146,8 @@ def _key_of(execution_id: str, name: str) -> str | None:
 
 def no_such_log(store: ObjectReader, execution_id: str, name: str | None) -> NotFoundError:
     """Return the error for a log that is not there, with the name that was probably meant."""
-    _check_execution(store, execution_id)
+    # The answer to a mere look-up does not tell a missing bucket.
+    check_exists(store, execution_id)
     if name is None:
         message = f"no log in {execution_id}"
     else:
@@ -163,12 +166,6 @@ def _nearest_name(store: ObjectReader, execution_id: str, name: str) -> str | No
     paths = [path for path, _ in islice(list_files(store, execution_id), _NEAR_NAMES)]
     known = [*_DEFAULT_ORDER, *LOG_NAMES, *paths]
     return next(iter(difflib.get_close_matches(name, known, 1)), None)
-
-
-def _check_execution(store: ObjectReader, execution_id: str) -> None:
-    # The answer to a mere look-up does not tell a missing bucket.
-    if next(store.list_objects(execution_prefix(execution_id), at_once=1), None) is None:
-        raise no_such_execution(store, execution_id)
 
 
 def tail_offset(

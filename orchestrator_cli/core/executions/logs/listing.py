@@ -15,6 +15,7 @@ from orchestrator_cli.core.executions.keys import (
     key_execution_id,
     parse_artifact_key,
 )
+from orchestrator_cli.core.executions.listings.executions import check_exists
 from orchestrator_cli.core.executions.logs.finding import LOGS_FOLDER, log_name, no_such_log
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
@@ -65,10 +66,10 @@ def list_logs_of(store: ObjectReader, execution_id: str, name: str = "") -> Exec
         found = log_name((parse_artifact_key(listed.key) or ("", ""))[1])
         if found and (not name or found == wanted):
             logs[found] = listed
-    if not logs and (
-        name or next(store.list_objects(execution_prefix(execution_id)), None) is None
-    ):
-        raise no_such_log(store, execution_id, name or None)
+    if not logs and name:
+        raise no_such_log(store, execution_id, name)
+    if not logs:
+        check_exists(store, execution_id)
     return ExecutionLogs(execution_id, logs)
 
 

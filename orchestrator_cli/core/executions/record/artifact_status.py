@@ -22,8 +22,8 @@ from orchestrator_cli.core.executions.record.metadata import (
     UnfinishedUpload,
 )
 from orchestrator_cli.core.executions.record.status_probe import MAX_METADATA_BYTES
-from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.operations.multipart import list_multipart_uploads
 
 # Leaves room for the rest of the record. What does not fit is told by the command alone.
 _MAX_FAILURES_BYTES = 64 * 1024
@@ -115,11 +115,12 @@ def list_incomplete_uploads(store: ArtifactStore, metadata: ExecutionMetadata) -
     """
     stored = {artifact.path for artifact in metadata.artifacts or []}
     try:
-        uploads = MultipartUploads(store).list_uploads(execution_prefix(metadata.execution_id))
-        parsed = [parse_artifact_key(upload.key) for upload in uploads]
+        prefix = execution_prefix(metadata.execution_id)
+        uploads = store.run(list_multipart_uploads(store.server, prefix))
     except OrchestratorError:
         # Those without the permission to list uploads may finish all the same.
         return []
+    parsed = [parse_artifact_key(upload.key) for upload in uploads]
     begun = {item[1] for item in parsed if item and item[0] == metadata.execution_id}
     return sorted(path for path in begun - stored if not _is_stored(store, metadata, path))
 

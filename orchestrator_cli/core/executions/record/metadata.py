@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from orchestrator_cli.core.base.errors import IntegrityError, UsageError
+from orchestrator_cli.core.base.quantities import rfc3339
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark
@@ -32,10 +33,6 @@ def _to_utc(value: datetime) -> datetime:
         return value.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("the time is before year 1 or after year 9999 in UTC") from error
-
-
-def _rfc3339(value: datetime) -> str:
-    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _canonical_checksum(text: str) -> str:
@@ -60,7 +57,7 @@ def _canonical_id(text: str) -> str:
 
 
 UtcTime = Annotated[
-    AwareDatetime, AfterValidator(_to_utc), PlainSerializer(_rfc3339, when_used="json")
+    AwareDatetime, AfterValidator(_to_utc), PlainSerializer(rfc3339, when_used="json")
 ]
 Text = Annotated[str, AfterValidator(_encodable)]
 ExecutionId = Annotated[str, AfterValidator(_canonical_id)]

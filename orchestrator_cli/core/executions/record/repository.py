@@ -168,9 +168,9 @@ def update_metadata(
         # does where the server cannot swap, and somebody may have overwritten ours.
         with contextlib.suppress(ConflictError):
             store.compare_and_swap(metadata_key(execution_id), content, current.etag, JSON_TYPE)
-            if store.swaps_atomically:
+            if store.server.swaps_atomically:
                 return _with_history(store, parse_metadata(content, execution_id))
-        store.retry.wait_jitter(at_least=0 if store.swaps_atomically else 2)
+        store.retry.wait_jitter(at_least=0 if store.server.swaps_atomically else 2)
     raise ConflictError(
         f"metadata.json of {execution_id} keeps changing", hint="run the same command again"
     )

@@ -131,8 +131,6 @@ def read_raw_record(store: ObjectReader, execution_id: str) -> dict[str, Any]:
 def may_be_running(store: ObjectReader, execution_id: str) -> bool:
     """Return False where the record says that the execution is finished. Raises NotFoundError."""
     try:
-        content = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES).content
-        record = parse_json(content)
-    except (IntegrityError, ValueError):
+        return read_raw_record(store, execution_id).get("status") != "completed"
+    except IntegrityError:
         return True
-    return not isinstance(record, dict) or record.get("status") != "completed"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.base.errors import NotFoundError, suppress_unless_fatal
 from orchestrator_cli.core.executions.ids import execution_time
 
 Found = TypeVar("Found")
@@ -25,10 +25,7 @@ def retry_if_new(
     """
     young = abs(now - execution_time(execution_id)) < _YOUNG
     for _ in range(_LOOKS if young else 0):
-        try:
+        with suppress_unless_fatal(NotFoundError):
             return read()
-        except NotFoundError as error:
-            if error.is_fatal:
-                raise
-            wait(_LOOK_SECONDS)
+        wait(_LOOK_SECONDS)
     return read()

@@ -8,14 +8,13 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
-from orchestrator_cli.core.executions.keys import execution_prefix, key_execution_id
+from orchestrator_cli.core.gateway.client.file_index import split_key
 from orchestrator_cli.core.gateway.client.server_request import (
     HINTS,
     ServerRequest,
     incompatible_server,
     parse_answer,
 )
-from orchestrator_cli.core.gateway.client.signed_request import SignedRequest
 from orchestrator_cli.core.gateway.client.signed_urls import SignedUrl, SignedUrls
 from orchestrator_cli.core.http.transport import Request, Response, Task
 from orchestrator_cli.core.s3.operations.request import (
@@ -42,16 +41,17 @@ class UrlRequest:
     is_retried: bool = True
 
 
-GatewayRequest = ServerRequest | UrlRequest | SignedRequest | S3Request
+GatewayRequest = ServerRequest | UrlRequest | S3Request
 
 
 class GatewayCodec:
     """Sends the token to the server, and to nobody else.
 
-    An S3Request reads an object: it goes to a URL that the server is asked for, unless one is kept.
+    An S3Request without a presigned URL reads an object: the server is asked for one, unless one
+    is kept.
     """
 
-    request_types = (ServerRequest, UrlRequest, SignedRequest, S3Request)
+    request_types = (ServerRequest, UrlRequest, S3Request)
 
     def __init__(self, base_url: str, token: str | None, urls: SignedUrls) -> None:
         self._base_url = base_url
@@ -64,10 +64,10 @@ class GatewayCodec:
         """Return the HTTP request; for an S3Request it may ask the server for a URL first."""
         if isinstance(request, ServerRequest):
             return self._ask(request)
-        if isinstance(request, SignedRequest):
-            return http_request(request.request, request.url, request.request.headers)
         if isinstance(request, UrlRequest):
             return self._get(_path_of(request.key))
+        if request.presigned_url is not None:
+            return http_request(request, request.presigned_url, request.headers)
         signed = self._urls.get(request.key)
         if signed is None:
             asked = UrlRequest(request.key, request.what)
@@ -82,15 +82,14 @@ class GatewayCodec:
             return parse_answer(response, request.what)
         if isinstance(request, UrlRequest):
             return self._parse_url(request, response)
-        sent = request.request if isinstance(request, SignedRequest) else request
         try:
-            accepted = accept_response(sent, response)
+            accepted = accept_response(request, response)
         except AccessError as error:
             error.hint = HINTS["storage-access"]
-            # Of a signed request only who sends it knows how to get another URL.
-            error.retryable = sent is request and self._urls.refuse(sent.key)
+            # Where the URL came with the request, only who sends it knows how to get another.
+            error.retryable = request.presigned_url is None and self._urls.refuse(request.key)
             raise
-        self._urls.accept(sent.key)
+        self._urls.accept(request.key)
         return accepted
 
     def _get(self, path: str) -> Request:
@@ -120,10 +119,7 @@ class GatewayCodec:
 
 
 def _path_of(key: str) -> str:
-    execution_id = key_execution_id(key)
-    if execution_id is None:
-        raise ValueError(f"not a key of an execution: {key!r}")
-    path = key.removeprefix(execution_prefix(execution_id))
+    execution_id, path = split_key(key)
     return f"/executions/{execution_id}/artifacts/{quote(path)}"
 
 

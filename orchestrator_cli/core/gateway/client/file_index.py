@@ -30,7 +30,7 @@ class FileIndex:
 
     def head(self, key: str, *, with_checksum: bool = False) -> Operation[ObjectMetadata]:
         """Look an object up; S3's own checksum comes in any case. Raises NotFoundError."""
-        execution_id, path = _parse(key)
+        execution_id, path = split_key(key)
         request = ServerRequest(
             f"/executions/{execution_id}/files/{quote(path)}", f"look-up of {printable(key)}"
         )
@@ -45,7 +45,7 @@ class FileIndex:
 
     def list_page(self, query: ListQuery, token: str | None = None) -> Operation[ListPage]:
         """List one page of an execution's files. Raises NotFoundError for no such execution."""
-        execution_id, prefix = _parse(query.prefix)
+        execution_id, prefix = split_key(query.prefix)
         if query.start_after or query.delimiter:
             raise ValueError("a server lists the files of an execution from their beginning")
         asked = {
@@ -90,8 +90,8 @@ class FileIndex:
             self._urls.put(key, SignedUrl.of(url, is_certain=is_certain))
 
 
-def _parse(key: str) -> tuple[str, str]:
-    """Return the execution id of a key or prefix, and what follows."""
+def split_key(key: str) -> tuple[str, str]:
+    """Return the execution id of a key or prefix, and what follows. Raises ValueError."""
     execution_id = key_execution_id(key)
     if execution_id is None:
         raise ValueError(f"not a key of an execution: {key!r}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.quantities import rfc3339
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import (
@@ -22,35 +23,29 @@ from orchestrator_cli.core.executions.ids import (
 )
 from orchestrator_cli.core.executions.keys import key_execution_id
 from orchestrator_cli.core.executions.listings.executions import (
+    LISTS_EXECUTIONS,
+    ListedFile,
     ambiguous_prefix,
     list_all_files,
     no_such_prefix,
     not_an_id,
 )
-from orchestrator_cli.core.executions.selector import parse_filter
+from orchestrator_cli.core.executions.selector import FILTER_FIELDS, LATEST_WINDOW, parse_filter
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
-from orchestrator_cli.core.transfer.download.source import ExecutionWindow, File, FoundExecution
+from orchestrator_cli.core.transfer.download.source import ExecutionWindow, FoundExecution
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
-_LOOKED_BACK = timedelta(days=366)
 _PAGE = 1000
 _ULID_CHARACTERS = 26
 # The fields of a filter as the server calls them.
-_FIELDS = {
-    "result": "results",
-    "suite": "suites",
-    "bench": "bench_ids",
-    "runner_type": "runner_types",
-    "reservation": "reservation_ids",
-    "artifact_status": "artifact_statuses",
-}
+_FIELDS = {name.replace("-", "_"): field for name, field in FILTER_FIELDS.items()}
 
 
 class GatewaySource:
@@ -77,13 +72,13 @@ class GatewaySource:
     def _latest(self, text: str, now: datetime) -> str:
         wanted = ExecutionFilter() if text == LATEST else parse_filter(text.partition(":")[2])
         # As without a server, one whose metadata cannot be read may be the latest.
-        window = ExecutionWindow(now - _LOOKED_BACK, None, 1, wanted, now)
+        window = ExecutionWindow(now - LATEST_WINDOW, None, 1, wanted, now)
         for execution_id, item, _ in self.select(window, judges=False):
             if wanted.takes_everything or not isinstance(item, OrchestratorError):
                 return execution_id
         raise NotFoundError(
             f"no execution of the last year is {printable(text)} in {self.objects.location}",
-            hint="`orchestrator ls --since 7d` lists executions",
+            hint=LISTS_EXECUTIONS,
         )
 
     def _with_prefix(self, prefix: str, now: datetime) -> str:
@@ -127,7 +122,7 @@ class GatewaySource:
 
     # --- files ---------------------------------------------------------------------------
 
-    def list_files(self, execution_id: str) -> Iterator[File]:
+    def list_files(self, execution_id: str) -> Iterator[ListedFile]:
         """Yield (path, object) with the state of restores, which the server tells."""
         return list_all_files(self.objects, execution_id)
 
@@ -149,7 +144,7 @@ class ServerLinks:
     def __init__(self, connection: GatewayConnection) -> None:
         self._connection = connection
 
-    def expiry(self, files: list[File]) -> UrlExpiry:
+    def expiry(self, files: list[ListedFile]) -> UrlExpiry:
         """Return when the first of the URLs of these files ends."""
         expiries = [self._connection.signed_url(listed.key).expiry for _, listed in files]
         return min(expiries, key=lambda expiry: expiry.expires_at)
@@ -164,18 +159,14 @@ def _fields(window: ExecutionWindow) -> dict[str, Any]:
     wanted = window.wanted
     limit = min(window.limit or _PAGE, _PAGE)
     fields: dict[str, Any] = {
-        "since": _rfc3339(window.since),
+        "since": rfc3339(window.since),
         "order": "newest",
         "limit": str(limit),
         "label": [f"{name}={value}" for name, value in wanted.labels.items()],
     }
     if window.until is not None:
-        fields["until"] = _rfc3339(window.until)
+        fields["until"] = rfc3339(window.until)
     return fields | {name: sorted(getattr(wanted, of)) for name, of in _FIELDS.items()}
-
-
-def _rfc3339(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _parse_judged(told: Mapping[str, Any]) -> tuple[ExecutionMetadata, str | None]:

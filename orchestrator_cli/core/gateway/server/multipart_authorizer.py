@@ -18,10 +18,14 @@ from orchestrator_cli.core.gateway.server.put_signer import (
     checked_content_type,
     storage_place,
 )
-from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads, StoredPart
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.compare import StoredChecksum
+from orchestrator_cli.core.s3.operations.multipart import (
+    StoredPart,
+    create_multipart_upload,
+    list_parts,
+)
 from orchestrator_cli.core.s3.part_plan import is_valid_part_plan, part_plan_for, plan_parts
 from orchestrator_cli.core.s3.types import Checksum
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
@@ -45,8 +49,8 @@ class MultipartAuthorizer:
         path, key = storage_place(execution_id, path)
         if not is_valid_part_plan(schedule):
             raise UsageError(f"not a part schedule: {printable(schedule)!r}")
-        uploads = MultipartUploads(self.store)
-        return uploads.create(key, checked_content_type(content_type, path), schedule)
+        checked_type = checked_content_type(content_type, path)
+        return self.store.run(create_multipart_upload(key, checked_type, schedule))
 
     def presign_parts(
         self,
@@ -84,8 +88,8 @@ class MultipartAuthorizer:
         the parts are others, NotFoundError where the upload has ended; the owner then looks again.
         """
         path, key = storage_place(execution_id, path)
-        uploads = MultipartUploads(self.store)
-        parts = _select_parts(path, size_bytes, uploads.list_parts(key, upload_id))
+        stored = self.store.run(list_parts(key, upload_id))
+        parts = _select_parts(path, size_bytes, stored)
         _verify_composite(path, parts, checksums)
         target = DirectTarget(self.store)
         try:

@@ -6,12 +6,11 @@ the storage keeps what a later request has to prove.
 
 from __future__ import annotations
 
-import itertools
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, suppress_unless_fatal
 from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable, without_secrets
 from orchestrator_cli.core.gateway.error_kinds import kind_of_error
@@ -32,7 +31,6 @@ from orchestrator_cli.core.gateway.server.put_signer import (
     storage_place,
 )
 from orchestrator_cli.core.gateway.server.version_receipts import VersionReceipts
-from orchestrator_cli.core.s3.bucket.multipart import MultipartUploads
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.compare import (
@@ -40,6 +38,8 @@ from orchestrator_cli.core.s3.compare import (
     SHA256_METADATA,
     best_stored_checksum,
 )
+from orchestrator_cli.core.s3.operations import multipart
+from orchestrator_cli.core.s3.operations.multipart import list_multipart_uploads, list_parts
 from orchestrator_cli.core.s3.operations.version_conflict import delete_if_not_oldest_version
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import ObjectMetadata, PutOutcome
@@ -127,36 +127,30 @@ class UploadAuthorizer:
         return clients.run(delete_if_not_oldest_version(key, version_id))
 
     def _list_unfinished(self, key: str) -> list[IncompleteUpload]:
-        uploads = MultipartUploads(self.store)
-        try:
-            own = (one for one in uploads.list_uploads(key) if one.key == key)
-            newest = sorted(own, key=lambda one: one.initiated_at, reverse=True)
-        except OrchestratorError as error:
-            if error.is_fatal:
-                raise
-            # Without the permission, or a server that lists, only resuming is lost.
-            return []
+        uploads: list[multipart.IncompleteUpload] = []
+        # Without the permission, or a server that lists, only resuming is lost.
+        with suppress_unless_fatal(OrchestratorError):
+            uploads = self.store.run(list_multipart_uploads(self.store.server, key))
+        own = [one for one in uploads if one.key == key]
+        own.sort(key=lambda one: one.initiated_at, reverse=True)
         found = []
-        for one in itertools.islice(newest, MAX_UNFINISHED_UPLOADS):
-            try:
-                parts = uploads.list_parts(key, one.upload_id) if one.accepts_sha256 else {}
-            except OrchestratorError as error:
-                if error.is_fatal:
-                    raise
-                # It ended between the two calls, or the server won't say.
-                continue
-            found.append(
-                IncompleteUpload(
-                    upload_id=one.upload_id,
-                    initiated_at=one.initiated_at,
-                    accepts_sha256=one.accepts_sha256,
-                    parts=[
-                        StoredPart.model_validate(part, from_attributes=True)
-                        for part in parts.values()
-                    ],
-                )
-            )
+        for one in own[:MAX_UNFINISHED_UPLOADS]:
+            # It may have ended between the two calls, or the server won't say.
+            with suppress_unless_fatal(OrchestratorError):
+                found.append(self._describe(one))
         return found
+
+    def _describe(self, upload: multipart.IncompleteUpload) -> IncompleteUpload:
+        listed = list_parts(upload.key, upload.upload_id)
+        parts = self.store.run(listed) if upload.accepts_sha256 else {}
+        return IncompleteUpload(
+            upload_id=upload.upload_id,
+            initiated_at=upload.initiated_at,
+            accepts_sha256=upload.accepts_sha256,
+            parts=[
+                StoredPart.model_validate(part, from_attributes=True) for part in parts.values()
+            ],
+        )
 
 
 def _check_offer(execution_id: str, offer: FileOffer) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, suppress_unless_fatal
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import sha256
@@ -56,13 +56,10 @@ class VersionReceipts:
             raise UsageError(f"{printable(key)}: the receipt is not that of this version")
 
     def _is_versioned(self) -> bool:
-        try:
+        with suppress_unless_fatal(OrchestratorError):
             return self._clients.run(_is_versioned())
-        except OrchestratorError as error:
-            if error.is_fatal:
-                raise
-            # It costs one more header to be on the safe side.
-            return True
+        # It costs one more header to be on the safe side.
+        return True
 
 
 def _head_version(key: str, version_id: str) -> Operation[ObjectMetadata]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.core.s3.checksum import composite, create_hash
+from itertools import count
+
+from orchestrator_cli.core.s3.checksum import PartHasher, composite, create_hash
 from orchestrator_cli.core.s3.compare import best_stored_checksum
 from orchestrator_cli.core.s3.part_plan import DOUBLING, part_bytes
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
@@ -16,29 +18,12 @@ class GrowingDigests:
 
     def __init__(self) -> None:
         self._whole = create_hash("sha256")
-        self._parts: dict[str, list[bytes]] = {name: [] for name in _PART_ALGORITHMS}
-        self._begin_part()
-
-    def _begin_part(self) -> None:
-        self._part = {name: create_hash(name) for name in _PART_ALGORITHMS}
-        self._left = part_bytes(len(self._parts["sha256"]) + 1)
+        self._parts = PartHasher(map(part_bytes, count(1)), _PART_ALGORITHMS)
 
     def update(self, data: bytes | memoryview) -> None:
         """Add the next bytes."""
-        view = memoryview(data)
-        self._whole.update(view)
-        while view:
-            piece, view = view[: self._left], view[self._left :]
-            for part in self._part.values():
-                part.update(piece)
-            self._left -= len(piece)
-            if not self._left:
-                self._end_part()
-
-    def _end_part(self) -> None:
-        for name, part in self._part.items():
-            self._parts[name].append(part.digest())
-        self._begin_part()
+        self._whole.update(data)
+        self._parts.update(data)
 
     def differ(self, head: ObjectMetadata) -> bool:
         """Return True where a stored object has other bytes than those that have passed.
@@ -49,15 +34,7 @@ class GrowingDigests:
         if stored is None or stored.schedule not in (None, DOUBLING):
             return False
         algorithm = stored.checksum.algorithm
-        if stored.schedule is None:
-            if algorithm != "sha256":
-                return False
-            own = Checksum(algorithm, self._whole.hexdigest())
-        else:
-            rest = [self._part[algorithm].digest()] if self._left_of_part else []
-            own = composite(algorithm, [*self._parts[algorithm], *rest])
-        return own != stored.checksum
-
-    @property
-    def _left_of_part(self) -> bool:
-        return self._left < part_bytes(len(self._parts["sha256"]) + 1)
+        if stored.schedule is not None:
+            return stored.checksum != composite(algorithm, self._parts.digests(algorithm))
+        own = Checksum("sha256", self._whole.hexdigest())
+        return algorithm == "sha256" and stored.checksum != own

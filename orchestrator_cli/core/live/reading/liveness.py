@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.errors import (
+    NotFoundError,
+    OrchestratorError,
+    suppress_unless_fatal,
+)
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
 from orchestrator_cli.core.executions.record.repository import read_or_error
@@ -45,13 +49,10 @@ def find_liveness(metadata: ExecutionMetadata) -> Operation[Liveness | None]:
     """Return whether the writer of a running execution is there; None where nothing tells."""
     if metadata.status is not Status.RUNNING:
         return None
-    try:
+    stored = None
+    # Nobody is called lost for want of an answer.
+    with suppress_unless_fatal(OrchestratorError):
         stored = yield from read_state(metadata.execution_id)
-    except OrchestratorError as error:
-        if error.is_fatal:
-            raise
-        # Nobody is called lost for want of an answer.
-        return None
     return None if stored is None else liveness(stored.age_seconds)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.base.errors import NotFoundError, suppress_unless_fatal
 from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.executions.keys import live_segment_key
 from orchestrator_cli.core.live.reading.listing import ListedSegment, list_segments
@@ -121,10 +121,7 @@ def read_segment(
     Its bytes are compared with their checksum.
     """
     key = live_segment_key(execution_id, log, offset)
-    try:
+    with suppress_unless_fatal(NotFoundError):
         head, data = yield from get_object_with_head(key, MAX_SEGMENT_BYTES)
-    except NotFoundError as error:
-        if error.is_fatal:
-            raise
-        return None
-    return Segment.from_head(offset, head), data
+        return Segment.from_head(offset, head), data
+    return None

@@ -21,8 +21,8 @@ from orchestrator_cli.core.live.reading.listing import list_live_logs, list_segm
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
 from orchestrator_cli.core.live.state import read_state
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.checksum import create_hash, hash_range
-from orchestrator_cli.core.s3.operations.read import get_object
+from orchestrator_cli.core.s3.checksum import create_hash
+from orchestrator_cli.core.s3.operations.read import get_object, hash_stored_range
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
@@ -146,7 +146,7 @@ def _store(
         digest.update(chunk.data)
     if head.size_bytes < reader.offset:
         return PutOutcome.CONFLICT, False
-    stored = hash_range(store.open_object(key), "sha256", 0, reader.offset)
+    stored = store.run(hash_stored_range(key, "sha256", 0, reader.offset))
     if stored != digest.digest():
         return PutOutcome.CONFLICT, False
     return PutOutcome.IDENTICAL, head.size_bytes > reader.offset

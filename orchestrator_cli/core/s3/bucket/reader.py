@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError, OrchestratorError
 from orchestrator_cli.core.http.transport import Cancelled, Task
-from orchestrator_cli.core.s3.checksum import RandomAccessReader
+from orchestrator_cli.core.s3.error_codes import INVALID_RANGE
 from orchestrator_cli.core.s3.operations.listing import (
     ListingProgress,
     ListPage,
@@ -145,10 +145,6 @@ class ObjectReader:
         """Look an object up, without S3's own checksum. Raises NotFoundError."""
         return self.run(self.index.head(key))
 
-    def size_of(self, key: str) -> int:
-        """Return an object's size in bytes. Raises NotFoundError."""
-        return self.head_fast(key).size_bytes
-
     def exists(self, key: str) -> bool:
         """Return True if there is such an object."""
         try:
@@ -162,9 +158,8 @@ class ObjectReader:
         try:
             return self.run(get_prefix(key, size_bytes))
         except OrchestratorError as error:
-            if error.code != "InvalidRange":
+            if error.code != INVALID_RANGE:
                 raise
-        # It is empty.
         return self.head_fast(key), memoryview(b"")
 
     def get(self, key: str, max_bytes: int | None = None) -> ObjectContent:
@@ -179,10 +174,6 @@ class ObjectReader:
     ) -> memoryview:
         """Read a range of an object, as a view of `into` if given; shorter where it ends."""
         return self.connection.run(get_range(key, offset_bytes, size_bytes, into))
-
-    def open_object(self, key: str) -> RandomAccessReader:
-        """Return a stored object as something that reads at an offset."""
-        return _StoredObject(self, key)
 
     def list_objects(
         self,
@@ -231,15 +222,3 @@ class ObjectReader:
             if page.next_token is None:
                 return
             page = self.run(self.index.list_page(query, page.next_token))
-
-
-class _StoredObject:
-    """A stored object, read at offsets."""
-
-    def __init__(self, store: ObjectReader, key: str) -> None:
-        self._store = store
-        self._key = key
-
-    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Return up to `size_bytes` bytes from an offset."""
-        return bytes(self._store.get_range(self._key, offset_bytes, size_bytes))

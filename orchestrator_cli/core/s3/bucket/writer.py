@@ -5,22 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.s3.bucket.reader import BucketIndex, ObjectReader
-from orchestrator_cli.core.s3.checksum import RandomAccessReader
-from orchestrator_cli.core.s3.compare import StoredChecksum
-from orchestrator_cli.core.s3.operations.put import (
-    MD5_PAYS_BYTES,
-    ServerTraits,
-    compare_and_swap,
-    compare_object,
-    put_if_absent,
-    verify_etag,
-)
+from orchestrator_cli.core.s3.operations.put import ServerTraits, compare_and_swap, put_if_absent
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.connection.session import S3Session
-
-__all__ = ["MD5_PAYS_BYTES", "ArtifactStore", "verify_etag"]
 
 
 class ArtifactStore(ObjectReader):
@@ -46,37 +35,12 @@ class ArtifactStore(ObjectReader):
         """
         return self.clients.run(put_if_absent(self.server, key, data, content_type, listed_etag))
 
-    def compare(
-        self,
-        key: str,
-        source: RandomAccessReader,
-        size_bytes: int,
-        known: StoredChecksum | None = None,
-    ) -> PutOutcome | None:
-        """Compare local bytes with a stored object; None where there is no object."""
-        return self.clients.run(compare_object(key, source, size_bytes, known))
-
     def compare_and_swap(self, key: str, data: bytes, etag: str, content_type: str) -> str:
         """Replace an object only if it still has this ETag; return its new one.
 
         Raises ConflictError.
 
         Where the server refuses every condition, the object is looked at right before instead, and
-        `swaps_atomically` is False from then on.
+        `server.swaps_atomically` is False from then on.
         """
         return self.clients.run(compare_and_swap(self.server, key, data, etag, content_type))
-
-    @property
-    def swaps_atomically(self) -> bool:
-        """Whether an update can be made to depend on the ETag that was read."""
-        return self.server.swaps_atomically
-
-    @property
-    def creates_atomically(self) -> bool:
-        """Whether the server implements If-None-Match; else each key is looked up right before."""
-        return self.server.creates_atomically
-
-    @property
-    def verified_by_server(self) -> bool:
-        """Whether the server is known to verify SHA-256 on arrival; else Content-MD5 goes along."""
-        return self.server.verifies_sha256

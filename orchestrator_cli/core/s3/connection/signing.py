@@ -7,12 +7,7 @@ from typing import Protocol
 
 from orchestrator_cli.core.http.transport import Request, Response, Task
 from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
-from orchestrator_cli.core.s3.operations.request import (
-    S3Request,
-    S3Response,
-    accept_response,
-    sign_request,
-)
+from orchestrator_cli.core.s3.operations.request import S3Request, accept_response, sign_request
 from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 
@@ -46,6 +41,6 @@ class SigningCodec:
         demanded = self._demands.headers(request.method, request.key, request.query)
         return sign_request(request, self._signer.bucket_url, key, datetime.now(UTC), demanded)
 
-    def decode(self, request: S3Request, response: Response) -> S3Response:
+    def decode(self, request: S3Request, response: Response) -> Response:
         """Return a successful response. Raises the error of any other one."""
         return accept_response(request, response)

@@ -124,9 +124,13 @@ def _parse_page(page: XmlElement, query: ListQuery, token: str | None) -> ListPa
     if not all(name.startswith(query.prefix) for name in listed.names):
         raise page.unexpected()
     if following is not None and following in ("", token):
-        # It would be the same page for ever.
-        raise OrchestratorError(f"{query.what}: the server does not say how it goes on")
+        raise endless_listing(query.what)
     return listed
+
+
+def endless_listing(what: str) -> OrchestratorError:
+    """Return the error for a listing whose next page would be the same one for ever."""
+    return OrchestratorError(f"{what}: the server does not say how it goes on")
 
 
 def _parse_object(item: XmlElement, decode: Callable[[str], str]) -> ObjectSummary:

@@ -14,18 +14,21 @@ from orchestrator_cli.core.base.errors import (
     UnsupportedError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.http.transport import Body
+from orchestrator_cli.core.http.transport import Body, Response
 from orchestrator_cli.core.s3.checksum import to_base64
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
 from orchestrator_cli.core.s3.error_codes import NO_SUCH_UPLOAD, ended_upload_error, is_ended_upload
-from orchestrator_cli.core.s3.operations.listing import document_request, name_decoder
+from orchestrator_cli.core.s3.operations.listing import (
+    document_request,
+    endless_listing,
+    name_decoder,
+)
 from orchestrator_cli.core.s3.operations.put import ServerTraits, verify_etag
 from orchestrator_cli.core.s3.operations.read import head_for_compare
 from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
     Operation,
     S3Request,
-    S3Response,
     SignedBody,
     fetch,
     require_etag,
@@ -68,40 +71,36 @@ class StoredPart(NamedTuple):
     sha256: str | None
 
 
-class UploadsPage(NamedTuple):
-    """One page of incomplete uploads. `next_markers` ask for the next one; None on the last."""
-
-    uploads: list[IncompleteUpload]
-    next_markers: dict[str, str] | None
-
-
-def list_multipart_uploads(
-    server: ServerTraits, prefix: str, markers: dict[str, str]
-) -> Operation[UploadsPage]:
-    """List one page of the incomplete uploads under a key prefix."""
+def list_multipart_uploads(server: ServerTraits, prefix: str) -> Operation[list[IncompleteUpload]]:
+    """List the incomplete uploads under a key prefix."""
     what = f"look for unfinished uploads of {printable(prefix)}"
-    query = {"uploads": "", "prefix": prefix, "encoding-type": "url", **markers}
     parse = document_parser(what, "ListMultipartUploads")
-    request = document_request("GET", "", what, query)
-    try:
-        page = yield from fetch(
-            request, lambda response: _parse_uploads(parse(response), server.is_aws)
-        )
-    except NotFoundError as error:
-        # What rclone answers where there is none.
-        if error.code != NO_SUCH_UPLOAD:
-            raise
-        return UploadsPage([], None)
-    following = page.next_markers
-    if following is not None and (
-        following == markers or following["key-marker"] < markers.get("key-marker", "")
-    ):
-        # It would be the same page for ever.
-        raise OrchestratorError(f"{what}: the server does not say how it goes on")
-    return page
+    uploads: list[IncompleteUpload] = []
+    markers: dict[str, str] = {}
+    while True:
+        query = {"uploads": "", "prefix": prefix, "encoding-type": "url", **markers}
+        request = document_request("GET", "", what, query)
+        try:
+            found, following = yield from fetch(
+                request, lambda response: _parse_uploads(parse(response), server.is_aws)
+            )
+        except NotFoundError as error:
+            # What rclone answers where there is none.
+            if error.code != NO_SUCH_UPLOAD:
+                raise
+            return uploads
+        uploads += found
+        if following is None:
+            return uploads
+        if following == markers or following["key-marker"] < markers.get("key-marker", ""):
+            raise endless_listing(what)
+        markers = following
 
 
-def _parse_uploads(page: XmlElement, is_aws: bool) -> UploadsPage:
+def _parse_uploads(
+    page: XmlElement, is_aws: bool
+) -> tuple[list[IncompleteUpload], dict[str, str] | None]:
+    """Return the uploads of a page, and the markers that ask for the next one."""
     decode = name_decoder(page)
     # Servers that keep no checksums do not name the algorithm.
     unsaid = "" if is_aws else "SHA256"
@@ -115,14 +114,11 @@ def _parse_uploads(page: XmlElement, is_aws: bool) -> UploadsPage:
         for item in page.children("Upload")
     ]
     if not page.flag("IsTruncated"):
-        return UploadsPage(uploads, None)
-    return UploadsPage(
-        uploads,
-        {
-            "key-marker": decode(page.text("NextKeyMarker")),
-            "upload-id-marker": page.text("NextUploadIdMarker"),
-        },
-    )
+        return uploads, None
+    return uploads, {
+        "key-marker": decode(page.text("NextKeyMarker")),
+        "upload-id-marker": page.text("NextUploadIdMarker"),
+    }
 
 
 def create_multipart_upload(
@@ -170,8 +166,7 @@ def list_parts(key: str, upload_id: str) -> Operation[dict[int, StoredPart]]:
         if following is None:
             return parts
         if following <= marker:
-            # It would go on for ever.
-            raise OrchestratorError(f"{what}: the server does not say how it goes on")
+            raise endless_listing(what)
         marker = following
 
 
@@ -200,7 +195,7 @@ def upload_part(
     if digests.md5 is not None:
         headers["content-md5"] = to_base64(digests.md5)
 
-    def parse(response: S3Response) -> StoredPart:
+    def parse(response: Response) -> StoredPart:
         echoed = response.header("x-amz-checksum-sha256") == checksum
         server.checks_sha256 = echoed
         etag = require_etag(response, what)
@@ -209,13 +204,6 @@ def upload_part(
         # A server that gives no checksum of a part takes none when the upload is completed.
         return StoredPart(part.number, part.size_bytes, etag, checksum if echoed else None)
 
-    def before_retry(error: OrchestratorError) -> Operation[None]:
-        # Some servers answer 500 for an upload that is gone: asking is cheaper than sending the
-        # part five times more. A server that asks for fewer requests has said why.
-        answered = isinstance(error, UnavailableError) and error.code is not None
-        if answered and not error.is_throttled:
-            yield from _check_in_progress(key, upload_id)
-
     request = S3Request(
         "PUT",
         key,
@@ -223,9 +211,26 @@ def upload_part(
         query={"partNumber": str(part.number), "uploadId": upload_id},
         headers=headers,
         body=SignedBody(body, part.size_bytes, digests.sha256.hex()),
-        before_retry=before_retry,
+        before_retry=look_before_retry(lambda: _check_in_progress(key, upload_id)),
     )
     return (yield from fetch(request, parse))
+
+
+def look_before_retry(
+    check: Callable[[], Operation[None]],
+) -> Callable[[OrchestratorError], Operation[None]]:
+    """Return what runs before a part is sent again: a check that its upload has not ended.
+
+    Some servers answer 500 for an upload that is gone, and asking is cheaper than sending the part
+    five times more. A server that asks for fewer requests has said why.
+    """
+
+    def before_retry(error: OrchestratorError) -> Operation[None]:
+        answered = isinstance(error, UnavailableError) and error.code is not None
+        if answered and not error.is_throttled:
+            yield from check()
+
+    return before_retry
 
 
 def _check_in_progress(key: str, upload_id: str) -> Operation[None]:

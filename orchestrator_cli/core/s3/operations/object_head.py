@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.s3.checksum import parse_s3_checksum
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
-from orchestrator_cli.core.s3.operations.request import S3Response, unexpected_response
+from orchestrator_cli.core.s3.operations.request import unexpected_response
 from orchestrator_cli.core.s3.types import ObjectMetadata
 
 _METADATA_HEADER = "x-amz-meta-"
@@ -18,7 +19,7 @@ _MAX_DATE_CHARACTERS = 60
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
-def parse_head(key: str, response: S3Response, size_bytes: int) -> ObjectMetadata:
+def parse_head(key: str, response: Response, size_bytes: int) -> ObjectMetadata:
     """Parse the headers. Raises UnavailableError where one is missing that every S3 sends."""
     try:
         last_modified = parse_http_date(response.header("last-modified"))
@@ -37,7 +38,7 @@ def parse_head(key: str, response: S3Response, size_bytes: int) -> ObjectMetadat
     )
 
 
-def parse_age_seconds(response: S3Response) -> float | None:
+def parse_age_seconds(response: Response) -> float | None:
     """Return an object's age at the time of the response, by S3's clock; None where it is missing.
 
     Both times are whole seconds.

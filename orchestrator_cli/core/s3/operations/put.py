@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, UnsupportedError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
     RandomAccessReader,
-    create_hash,
     hash_range,
     md5,
     parse_etag,
@@ -18,22 +19,22 @@ from orchestrator_cli.core.s3.checksum import (
     to_base64,
 )
 from orchestrator_cli.core.s3.compare import SHA256_METADATA, StoredChecksum, matches_stored
-from orchestrator_cli.core.s3.operations.read import get_object, get_range, head_for_compare
+from orchestrator_cli.core.s3.operations.read import get_object, hash_stored_range, head_for_compare
 from orchestrator_cli.core.s3.operations.request import (
     Operation,
     S3Request,
-    S3Response,
     SignedBody,
     require_etag,
 )
 from orchestrator_cli.core.s3.operations.version_conflict import delete_if_not_oldest_version
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 
+T = TypeVar("T")
+
 # Sending this little is cheaper than a look-up at AWS.
 _SMALL_BODY_BYTES = 64 * 1024
 # Computing the MD5 of this little is cheaper than a look-up. Other ETags decide nothing.
 MD5_PAYS_BYTES = 64 * 1024
-_READ_BACK_BYTES = 4 * 1024 * 1024
 _CREATE_ATTEMPTS = 5
 
 
@@ -89,32 +90,31 @@ def put_if_absent(
         existing = yield from compare_object(key, source, len(data), known)
         if existing is not None:
             return existing, checksum
-    outcome = yield from create_or_compare(
-        f"upload of {printable(key)}",
-        lambda: put_object_if_absent(server, key, data, content_type, digest),
-        lambda: compare_object(key, source, len(data), known),
-    )
+
+    def create() -> Operation[PutOutcome]:
+        yield from put_object_if_absent(server, key, data, content_type, digest)
+        return PutOutcome.CREATED
+
+    compare = partial(compare_object, key, source, len(data), known)
+    outcome = yield from create_or_find(f"upload of {printable(key)}", create, compare)
     return outcome, checksum
 
 
-def create_or_compare(
-    what: str,
-    create: Callable[[], Operation[object]],
-    compare: Callable[[], Operation[PutOutcome | None]],
-) -> Operation[PutOutcome]:
-    """Create an object, or compare with the one that has its key.
+def create_or_find(
+    what: str, create: Callable[[], Operation[T]], find: Callable[[], Operation[T | None]]
+) -> Operation[T]:
+    """Create an object, or find the one that has its key; return what either does.
 
-    `create` raises ConflictError where the key is taken; `compare` returns None where it is free.
+    `create` raises ConflictError where the key is taken; `find` returns None where it is free.
     """
     for _ in range(_CREATE_ATTEMPTS):
         try:
-            yield from create()
-            return PutOutcome.CREATED
+            return (yield from create())
         except ConflictError:
             # Either somebody was first, or it is our own write whose response was lost.
-            outcome = yield from compare()
-        if outcome is not None:
-            return outcome
+            found = yield from find()
+        if found is not None:
+            return found
     raise ConflictError(f"{what}: the key appears and disappears")
 
 
@@ -156,16 +156,9 @@ def has_content(
     """
     same = matches_stored(source, size_bytes, head, known)
     if same is None:
-        same = hash_range(source, "sha256", 0, size_bytes) == (yield from _hash_object(head))
+        local = hash_range(source, "sha256", 0, size_bytes)
+        same = local == (yield from hash_stored_range(head.key, "sha256", 0, size_bytes))
     return same
-
-
-def _hash_object(head: ObjectMetadata) -> Operation[bytes]:
-    """Read an object back and return its SHA-256."""
-    digest = create_hash("sha256")
-    for offset in range(0, head.size_bytes, _READ_BACK_BYTES):
-        digest.update((yield from get_range(head.key, offset, _READ_BACK_BYTES)))
-    return digest.digest()
 
 
 def put_object_if_absent(
@@ -185,7 +178,7 @@ def put_object_if_absent(
     condition = {"if-none-match": "*"} if server.creates_atomically else {}
     request = _put_request(server, key, data, content_type, digest, condition, metadata)
     try:
-        response: S3Response = yield request
+        response: Response = yield request
     except UnsupportedError as error:
         if not condition:
             raise
@@ -257,7 +250,7 @@ def _put_request(
         # Verified by every server known, also by those that ignore the SHA-256.
         headers["content-md5"] = to_base64(md5(data))
 
-    def check(response: S3Response) -> None:
+    def check(response: Response) -> None:
         require_etag(response, what)
 
     body = SignedBody(data, len(data), digest.hex())

@@ -13,8 +13,10 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.checksum import sha256
+from orchestrator_cli.core.http.transport import Response
+from orchestrator_cli.core.s3.checksum import create_hash, sha256
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
+from orchestrator_cli.core.s3.error_codes import INVALID_RANGE
 from orchestrator_cli.core.s3.operations.object_head import (
     SHA256_HEADER,
     parse_age_seconds,
@@ -24,7 +26,6 @@ from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
     Operation,
     S3Request,
-    S3Response,
     Sink,
     fetch,
     require_etag,
@@ -39,6 +40,7 @@ _SIZE = re.compile(r"[0-9]{1,18}")
 _UNEXPLAINED_CODES = frozenset({"", "400", "403"})
 # An object that is read whole is a record, or a file of at most one part.
 _MAX_WHOLE_BYTES = 64 * 1024 * 1024
+_READ_BACK_BYTES = 4 * 1024 * 1024
 
 
 class ObjectContent(NamedTuple):
@@ -57,7 +59,7 @@ def head_object(key: str, *, with_checksum: bool = False) -> Operation[ObjectMet
     what = f"look-up of {printable(key)}"
     headers = {"x-amz-checksum-mode": "ENABLED"} if with_checksum else {}
 
-    def parse(response: S3Response) -> ObjectMetadata:
+    def parse(response: Response) -> ObjectMetadata:
         size = response.header("content-length")
         if _SIZE.fullmatch(size) is None:
             raise unexpected_response(what)
@@ -81,8 +83,7 @@ def _explain_refusal(key: str, what: str) -> Operation[None]:
     try:
         yield _range_request(key, what, 0, 1)
     except OrchestratorError as error:
-        # Of an empty object there is no such range.
-        if error.code != "InvalidRange":
+        if error.code != INVALID_RANGE:
             raise
 
 
@@ -111,23 +112,18 @@ def get_object(key: str, max_bytes: int | None = None) -> Operation[ObjectConten
     if max_bytes is not None:
         request = _range_request(key, what, 0, max_bytes + 1)
 
-    def parse(response: S3Response) -> ObjectContent:
+    def parse(response: Response) -> ObjectContent:
         if max_bytes is not None and len(response.body) > max_bytes:
             raise IntegrityError(f"{what}: it is larger than {max_bytes:,} bytes")
-        require_etag(response, what)
-        recorded = response.headers.get(SHA256_HEADER)
         # The content may be changed and written back.
-        if recorded is not None and recorded != sha256(response.body).hex():
-            message = f"{what}: the bytes received do not match their checksum"
-            raise IntegrityError(message, retryable=True)
+        _check_content(response, what)
         age = parse_age_seconds(response)
-        return ObjectContent(bytes(response.body), response.header("etag"), age)
+        return ObjectContent(response.body, response.header("etag"), age)
 
     try:
         return (yield from fetch(request, parse))
     except OrchestratorError as error:
-        # Of an empty object there is no such range.
-        if max_bytes is None or error.code != "InvalidRange":
+        if max_bytes is None or error.code != INVALID_RANGE:
             raise
     return (yield from get_object(key))
 
@@ -153,28 +149,21 @@ def get_object_with_head(key: str, max_bytes: int) -> Operation[tuple[ObjectMeta
     """
     what = f"read of {printable(key)}"
 
-    def parse(response: S3Response) -> tuple[ObjectMetadata, bytes]:
-        require_etag(response, what)
-        recorded = response.headers.get(SHA256_HEADER)
-        if recorded is not None and recorded != sha256(response.body).hex():
-            message = f"{what}: the bytes received do not match their checksum"
-            raise IntegrityError(message, retryable=True)
-        return parse_head(key, response, len(response.body)), bytes(response.body)
+    def parse(response: Response) -> tuple[ObjectMetadata, bytes]:
+        _check_content(response, what)
+        return parse_head(key, response, len(response.body)), response.body
 
-    request = S3Request(
-        "GET", key, what, max_body_bytes=max_bytes, total_timeout_seconds=timeout_for(max_bytes)
-    )
-    return (yield from fetch(request, parse))
+    return (yield from fetch(_whole_request(key, what, max_bytes), parse))
 
 
 def get_prefix(key: str, size_bytes: int) -> Operation[tuple[ObjectMetadata, memoryview]]:
     """Look an object up and read its first bytes, in one request. Raises NotFoundError.
 
-    Of an empty object it raises an error of the code InvalidRange.
+    Of an empty object it raises an error of the code INVALID_RANGE.
     """
     what = f"read of {printable(key)}"
 
-    def parse(response: S3Response) -> tuple[ObjectMetadata, memoryview]:
+    def parse(response: Response) -> tuple[ObjectMetadata, memoryview]:
         total = _check_range(response, what, 0, size_bytes, len(response.body))
         return parse_head(key, response, total), memoryview(response.body)
 
@@ -236,14 +225,30 @@ def stream_range(
     return received
 
 
-def _whole_request(key: str, what: str) -> S3Request:
+def hash_stored_range(
+    key: str, algorithm: str, offset_bytes: int, size_bytes: int
+) -> Operation[bytes]:
+    """Read a range of an object back and return its binary digest."""
+    digest = create_hash(algorithm)
+    end = offset_bytes + size_bytes
+    for offset in range(offset_bytes, end, _READ_BACK_BYTES):
+        digest.update((yield from get_range(key, offset, min(_READ_BACK_BYTES, end - offset))))
+    return digest.digest()
+
+
+def _whole_request(key: str, what: str, max_bytes: int = _MAX_WHOLE_BYTES) -> S3Request:
     return S3Request(
-        "GET",
-        key,
-        what,
-        max_body_bytes=_MAX_WHOLE_BYTES,
-        total_timeout_seconds=timeout_for(_MAX_WHOLE_BYTES),
+        "GET", key, what, max_body_bytes=max_bytes, total_timeout_seconds=timeout_for(max_bytes)
     )
+
+
+def _check_content(response: Response, what: str) -> None:
+    """Raise IntegrityError where the bytes do not match the SHA-256 in their metadata, if any."""
+    require_etag(response, what)
+    recorded = response.headers.get(SHA256_HEADER)
+    if recorded is not None and recorded != sha256(response.body).hex():
+        message = f"{what}: the bytes received do not match their checksum"
+        raise IntegrityError(message, retryable=True)
 
 
 def _range_request(key: str, what: str, offset_bytes: int, size_bytes: int) -> S3Request:
@@ -257,7 +262,7 @@ def _range_request(key: str, what: str, offset_bytes: int, size_bytes: int) -> S
 
 
 def _check_range(
-    response: S3Response, what: str, offset_bytes: int, size_bytes: int, received_bytes: int
+    response: Response, what: str, offset_bytes: int, size_bytes: int, received_bytes: int
 ) -> int:
     """Return an object's size once a partial response is whole.
 

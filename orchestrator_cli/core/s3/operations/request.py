@@ -61,23 +61,7 @@ class SignedBody(NamedTuple):
 NO_BODY = SignedBody.of(b"")
 
 
-class S3Response(NamedTuple):
-    """A successful response. The names of `headers` are in lower case.
-
-    `seconds` is the time from when the request began to be sent to the response's first byte.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes | bytearray | memoryview = b""
-    seconds: float = 0.0
-
-    def header(self, name: str, default: str = "") -> str:
-        """Return a header by its name in lower case, or the default where there is none."""
-        return self.headers.get(name, default)
-
-
-def _believe(response: S3Response) -> None:
+def _believe(response: Response) -> None:
     """Accept a response as it is."""
 
 
@@ -111,6 +95,7 @@ class S3Request:
     believed; the request is then retried as after any other error.
     `open_sink` is called before each try and returns what takes the body; without it the body is
     collected, up to `max_body_bytes`.
+    `presigned_url` is where it goes if a server has signed it, with its headers as they are.
     `total_timeout_seconds` is for a response that is small; without it hours may go by.
     For `what`, `before_retry` and `is_retried` see `OperationRequest`.
     """
@@ -121,20 +106,21 @@ class S3Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: SignedBody = NO_BODY
-    check: Callable[[S3Response], object] = _believe
+    check: Callable[[Response], object] = _believe
     open_sink: Callable[[], Sink] | None = None
     max_body_bytes: int = MAX_BODY_BYTES
+    presigned_url: str | None = None
     total_timeout_seconds: float | None = None
     before_retry: Callable[[OrchestratorError], Operation[None]] | None = None
     is_retried: bool = True
 
 
-# It is sent a response for a request (S3Response for an S3Request), nothing for a Sleep, and its
+# It is sent a response for a request (of HTTP for an S3Request), nothing for a Sleep, and its
 # result for a Waitable.
 Operation = Generator[OperationRequest | Sleep | Waitable, Any, T]
 
 
-def fetch(request: S3Request, parse: Callable[[S3Response], T]) -> Operation[T]:
+def fetch(request: S3Request, parse: Callable[[Response], T]) -> Operation[T]:
     """Send a request and return its parsed response; one that cannot be parsed is retried."""
     parsed: list[T] = []
     request.check = lambda response: parsed.append(parse(response))
@@ -178,14 +164,13 @@ def http_request(request: S3Request, url: str, headers: Mapping[str, str]) -> Re
     )
 
 
-def accept_response(request: S3Request, response: Response) -> S3Response:
+def accept_response(request: S3Request, response: Response) -> Response:
     """Return a successful response of S3. Raises the error of any other one."""
     if not 200 <= response.status < 300:
         action = action_of_request(request.method, request.key, request.query)
         raise error_from_response(response, request.what, action)
-    accepted = S3Response(response.status, response.headers, response.body, response.seconds)
-    request.check(accepted)
-    return accepted
+    request.check(response)
+    return response
 
 
 def error_from_response(
@@ -236,7 +221,7 @@ def _retry_after(response: Response) -> float | None:
     return float(text) if re.fullmatch(_SECONDS, text) else None
 
 
-def require_etag(response: S3Response, what: str) -> str:
+def require_etag(response: Response, what: str) -> str:
     """Return the ETag without quotes. Raises UnavailableError for a response that is not S3's.
 
     Every S3 sends an MD5, or something else along with its request id. What answers 200 to

@@ -5,7 +5,7 @@ The oldest version wins; later ones are deleted by whoever wrote them.
 
 from __future__ import annotations
 
-from orchestrator_cli.core.base.errors import AccessError, OrchestratorError
+from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, suppress_unless_fatal
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.transport import Sleep
 from orchestrator_cli.core.s3.operations.listing import list_live_versions
@@ -28,11 +28,8 @@ def delete_if_not_oldest_version(key: str, version_id: str) -> Operation[bool]:
         return False
     if not live or live[-1] == version_id:
         return False
-    try:
+    with suppress_unless_fatal(OrchestratorError):
         yield from delete_object(key, version_id)
-    except OrchestratorError as error:
-        if error.is_fatal:
-            raise
     yield from _wait_for_others(key)
     return True
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import UnavailableError
+from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.s3.errors import error_from_s3, parse_error_body
-from orchestrator_cli.core.s3.operations.request import S3Response, unexpected_response
+from orchestrator_cli.core.s3.operations.request import unexpected_response
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -89,7 +90,7 @@ class XmlElement:
         return unexpected_response(self._what)
 
 
-def document_parser(what: str, root: str) -> Callable[[S3Response], XmlElement]:
+def document_parser(what: str, root: str) -> Callable[[Response], XmlElement]:
     """Return a parser of responses whose root element's name begins so.
 
     Servers differ in whether it ends in Result or Response.
@@ -97,7 +98,7 @@ def document_parser(what: str, root: str) -> Callable[[S3Response], XmlElement]:
     return lambda response: parse_document(response, what, root)
 
 
-def parse_document(response: S3Response, what: str, root: str) -> XmlElement:
+def parse_document(response: Response, what: str, root: str) -> XmlElement:
     """Parse an XML response whose root's name begins so.
 
     S3 may begin to answer 200 before it knows that it fails: an error in its place is raised.
@@ -105,9 +106,7 @@ def parse_document(response: S3Response, what: str, root: str) -> XmlElement:
     element = _parse_limited(response.body, what)
     namespace, brace, name = element.tag.rpartition("}")
     if name == "Error":
-        told = parse_error_body(
-            _DEFAULT_ERROR_STATUS, bytes(response.body).decode("utf-8", "replace")
-        )
+        told = parse_error_body(_DEFAULT_ERROR_STATUS, response.body.decode("utf-8", "replace"))
         status = _STATUSES.get(told.code, _DEFAULT_ERROR_STATUS)
         raise error_from_s3(told._replace(status=status), what)
     if not name.startswith(root):
@@ -115,10 +114,10 @@ def parse_document(response: S3Response, what: str, root: str) -> XmlElement:
     return XmlElement(element, namespace + brace, what)
 
 
-def _parse_limited(body: bytes | bytearray | memoryview, what: str) -> Element:
+def _parse_limited(body: bytes, what: str) -> Element:
     from xml.etree import ElementTree as ET
 
-    if len(body) > MAX_DOCUMENT_BYTES or bytes(body).count(b"<") > _MAX_TAGS:
+    if len(body) > MAX_DOCUMENT_BYTES or body.count(b"<") > _MAX_TAGS:
         raise unexpected_response(what)
     try:
         # Bounded above; expat refuses entities that explode.

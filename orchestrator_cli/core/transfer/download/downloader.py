@@ -20,10 +20,12 @@ from orchestrator_cli.core.base.errors import (
     PartialFailureError,
 )
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.listings.executions import ListedFile
 from orchestrator_cli.core.files.checks import UnsafeFileError
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
-from orchestrator_cli.core.s3.checksum import FdReader, RandomAccessReader
-from orchestrator_cli.core.s3.compare import best_stored_checksum, content_equals
+from orchestrator_cli.core.s3.checksum import FdReader
+from orchestrator_cli.core.s3.compare import best_stored_checksum
+from orchestrator_cli.core.s3.operations.put import has_content
 from orchestrator_cli.core.s3.operations.read import get_object_if_checksum_matches
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
@@ -45,10 +47,6 @@ _ELSEWHERE = "choose another directory"
 _SEE_TO_THAT = "see to that, then run the same command again: it fetches what is missing"
 # Files up to here are fetched in one request and need no resuming.
 _WHOLE_BYTES = 1024 * 1024
-
-
-# A path below its execution, and what a listing says of it.
-File = tuple[str, ObjectSummary]
 
 
 class DownloadResult(NamedTuple):
@@ -123,7 +121,7 @@ class Downloader:
         self._overwrite = overwrite
         self._check_readable = check_readable
 
-    def run(self, files: Iterable[File]) -> DownloadSummary:
+    def run(self, files: Iterable[ListedFile]) -> DownloadSummary:
         """Download (path, object) pairs; a failing file is a result, not an exception.
 
         Raises errors that are fatal, such as a disk that takes no more. A NotFoundError of `files`
@@ -138,7 +136,7 @@ class Downloader:
             raise missing[0]
         return summary
 
-    def _download(self, file: File) -> Operation[DownloadResult]:
+    def _download(self, file: ListedFile) -> Operation[DownloadResult]:
         path, listed = file
         try:
             self._check_readable(listed, path)
@@ -206,13 +204,7 @@ class Downloader:
         if opened is None:
             return False
         with opened as source:
-            return self._content_equals(source, source.size_bytes, head)
-
-    def _content_equals(
-        self, source: RandomAccessReader, size_bytes: int, head: ObjectMetadata
-    ) -> bool:
-        opened = partial(self._store.open_object, head.key)
-        return content_equals(source, size_bytes, head, opened)
+            return self._store.run(has_content(head, source, source.size_bytes))
 
     # --- fetching ------------------------------------------------------------------------
 
@@ -273,7 +265,8 @@ class Downloader:
         return [self._store.get_range(head.key, start_bytes, left)] if left else []
 
     def _verified(self, head: ObjectMetadata, arrived: PartialFile) -> bool:
-        return self._content_equals(FdReader(arrived.file.fileno()), arrived.size_bytes, head)
+        source = FdReader(arrived.file.fileno())
+        return self._store.run(has_content(head, source, arrived.size_bytes))
 
     def _rename_into_place(
         self, arrived: PartialFile, place: Destination, head: ObjectMetadata
@@ -289,7 +282,7 @@ class Downloader:
         return PutOutcome.CREATED
 
 
-def _collecting(files: Iterable[File], missing: list[NotFoundError]) -> Iterator[File]:
+def _collecting(files: Iterable[ListedFile], missing: list[NotFoundError]) -> Iterator[ListedFile]:
     try:
         yield from files
     except NotFoundError as error:

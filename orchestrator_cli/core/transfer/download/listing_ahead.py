@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 
 from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.base.merging import merge
-from orchestrator_cli.core.s3.types import ObjectSummary
-
-File = tuple[str, ObjectSummary]
+from orchestrator_cli.core.base.merging import merge, raise_errors
+from orchestrator_cli.core.executions.listings.executions import ListedFile
 
 # Files pass between the threads in batches: one by one would cost more than listing them. At most
 # about 32 batches are in memory.
@@ -17,22 +15,22 @@ _BATCH_FILES = 256
 
 
 def list_ahead(
-    files: Iterator[File], on_listed: Callable[[int, int], None], stop: CancelToken
-) -> Iterator[File]:
+    files: Iterator[ListedFile], on_listed: Callable[[int, int], None], stop: CancelToken
+) -> Iterator[ListedFile]:
     """Yield the files in their order; a thread lists further ones meanwhile.
 
     `on_listed` is told how many files there are, and of how many bytes, once the last is listed,
     before the last batch is yielded. What listing raises, as of a pattern that matches nothing, is
     raised behind the files that it found. `stop` ends the listing when the caller leaves.
     """
-    for batch in merge([lambda: _batches(files, on_listed)], stop):
-        if isinstance(batch, Exception):
-            raise batch
+    for batch in raise_errors(merge([lambda: _batches(files, on_listed)], stop)):
         yield from batch
 
 
-def _batches(files: Iterator[File], on_listed: Callable[[int, int], None]) -> Iterator[list[File]]:
-    batch: list[File] = []
+def _batches(
+    files: Iterator[ListedFile], on_listed: Callable[[int, int], None]
+) -> Iterator[list[ListedFile]]:
+    batch: list[ListedFile] = []
     count = size_bytes = 0
     failure: OrchestratorError | None = None
     try:

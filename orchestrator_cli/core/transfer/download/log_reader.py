@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
 from functools import partial
-from typing import Generic, NoReturn, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from orchestrator_cli.core.base.cancellation import bind_token, current_token
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
+from orchestrator_cli.core.base.merging import Handover, raise_errors
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.operations.read import get_object
@@ -35,8 +34,6 @@ READ_BYTES = MIB
 # So many are held in memory at once as the loop has in flight.
 _SMALL_BYTES = 96 * 1024
 _LARGE_LOGS_AT_ONCE = 32
-# How long a thread that has to wait for its reader does not look whether it is still wanted.
-_POLL_SECONDS = 0.2
 
 
 def read_log(store: ObjectReader, log: ObjectSummary) -> Iterator[bytes | memoryview]:
@@ -78,54 +75,14 @@ def work_in_order(
             try:
                 stored = yield from get_object(log.stored.key)
             except OrchestratorError as error:
-                return log, map(_raise, [error])
+                return log, raise_errors([error])
             return log, work(log, [stored.content])
-        parts: _Parts[Part] = _Parts(cancelled)
-        executor.submit(parts.make, lambda: work(log, read_log(store, log.stored)))
-        return log, parts.take()
+        parts: Handover[Part] = Handover(cancelled, 1)
+        executor.submit(parts.run, lambda: work(log, read_log(store, log.stored)))
+        return log, raise_errors(parts.take())
 
     try:
         yield from store.map_operations(map(begin, logs))
     finally:
         cancelled.set()
         executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _raise(error: OrchestratorError) -> NoReturn:
-    raise error
-
-
-class _Parts(Generic[Part]):
-    """The parts of one item, handed from the thread that makes them to the one that takes them."""
-
-    def __init__(self, cancelled: threading.Event) -> None:
-        self._cancelled = cancelled
-        self._queue: queue.Queue[list[Part] | Exception] = queue.Queue(1)
-
-    def make(self, work: Callable[[], Iterator[Part]]) -> None:
-        try:
-            with closing(work()) as parts:  # type: ignore[type-var]
-                for part in parts:
-                    if not self._put([part]):
-                        return
-            self._put([])
-        except Exception as error:  # noqa: BLE001 - raised again where the parts are taken
-            self._put(error)
-
-    def _put(self, parts: list[Part] | Exception) -> bool:
-        while not self._cancelled.is_set():
-            try:
-                self._queue.put(parts, timeout=_POLL_SECONDS)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def take(self) -> Iterator[Part]:
-        while True:
-            made = self._queue.get()
-            if isinstance(made, Exception):
-                raise made
-            if not made:
-                return
-            yield made[0]

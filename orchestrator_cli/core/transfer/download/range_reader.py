@@ -10,7 +10,7 @@ from orchestrator_cli.core.base.memory_limiter import BufferPool
 from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
-from orchestrator_cli.core.s3.checksum import composite, create_hash
+from orchestrator_cli.core.s3.checksum import PartHasher, composite
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.part_plan import MIB, plan_parts
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
@@ -101,42 +101,26 @@ def hash_aside(blocks: Iterable[memoryview], digests: StreamHasher) -> Iterator[
 
 
 class StreamHasher:
-    """The digests of bytes that pass by: of all of them, or of each part of a schedule."""
+    """Hashes an object that passes by, in the form of a stored checksum and of others like it."""
 
     def __init__(self, like: StoredChecksum, size_bytes: int, algorithms: set[str]) -> None:
         self._schedule = like.schedule
         self._algorithms = algorithms
-        self._digests: dict[str, list[bytes]] = {name: [] for name in self._algorithms}
         parts = plan_parts(size_bytes, like.schedule) if like.schedule else ()
-        self._sizes = iter([part.size_bytes for part in parts] or [size_bytes])
-        self._begin_part()
-
-    def _begin_part(self) -> None:
-        self._left = next(self._sizes, 0)
-        self._hashes = {name: create_hash(name) for name in self._algorithms}
+        self._parts = PartHasher([part.size_bytes for part in parts] or [size_bytes], algorithms)
 
     def update(self, block: memoryview) -> None:
         """Add the next bytes."""
-        while block and self._left:
-            piece = block[: self._left]
-            for digest in self._hashes.values():
-                digest.update(piece)
-            self._left -= len(piece)
-            block = block[len(piece) :]
-            if not self._left:
-                for name, digest in self._hashes.items():
-                    self._digests[name].append(digest.digest())
-                self._begin_part()
+        self._parts.update(block)
 
     def matches(self, stored: StoredChecksum | None) -> bool:
         """Return True if a stored checksum is that of the bytes that have passed."""
         if stored is None or stored.schedule != self._schedule:
             return False
         algorithm = stored.checksum.algorithm
-        digests = self._digests.get(algorithm)
-        if not digests:
+        if algorithm not in self._algorithms:
             return False
-        own = composite(algorithm, digests)
+        digests = self._parts.digests(algorithm)
         if self._schedule is None:
-            own = Checksum(algorithm, digests[0].hex())
-        return own == stored.checksum
+            return stored.checksum == Checksum(algorithm, b"".join(digests).hex())
+        return stored.checksum == composite(algorithm, digests)

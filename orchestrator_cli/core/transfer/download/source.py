@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.ids import is_execution_id
-from orchestrator_cli.core.executions.listings.executions import list_all_files, list_execution_ids
+from orchestrator_cli.core.executions.listings.executions import (
+    ListedFile,
+    list_all_files,
+    list_execution_ids,
+)
 from orchestrator_cli.core.retention.archive import (
     ArchiveInspector,
     explain_archived_errors,
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 
-File = tuple[str, ObjectSummary]
 # An execution's id, its record or why it cannot be read, and, of one that is running, whether its
 # writer is `alive`, `silent` or `lost`; None where nothing tells.
 FoundExecution = tuple[str, "ExecutionMetadata | OrchestratorError", str | None]
@@ -48,7 +51,7 @@ class ExecutionWindow(NamedTuple):
 class Links(Protocol):
     """Makes URLs of files that work without credentials until they expire."""
 
-    def expiry(self, files: list[File]) -> UrlExpiry:
+    def expiry(self, files: list[ListedFile]) -> UrlExpiry:
         """Return when the URLs of these files end."""
         ...
 
@@ -92,7 +95,7 @@ class ExecutionSource(Protocol):
         """
         ...
 
-    def list_files(self, execution_id: str) -> Iterator[File]:
+    def list_files(self, execution_id: str) -> Iterator[ListedFile]:
         """Yield (path, object) with the state of restores. Raises NotFoundError."""
         ...
 
@@ -183,7 +186,7 @@ class BucketSource:
         # Nothing is read ahead that will not be shown; one that cannot be read counts too.
         return itertools.islice(ids, window.limit) if window.wanted.takes_everything else ids
 
-    def list_files(self, execution_id: str) -> Iterator[File]:
+    def list_files(self, execution_id: str) -> Iterator[ListedFile]:
         """Yield (path, object) with the state of restores."""
         files = list_all_files(self._store, execution_id, with_restore=True)
         return with_restore_status(self._store, files)
@@ -218,7 +221,7 @@ class _SignedLinks:
         self._expiry = expiry
         self._inline = inline
 
-    def expiry(self, files: list[File]) -> UrlExpiry:
+    def expiry(self, files: list[ListedFile]) -> UrlExpiry:
         """Return when the URLs end."""
         return self._expiry
 

@@ -14,16 +14,14 @@ from orchestrator_cli.core.executions.listings.executions import list_files
 from orchestrator_cli.core.executions.record.manifest import ManifestDigest, manifest_sha256
 from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.checksum import composite, create_hash
+from orchestrator_cli.core.s3.checksum import composite
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.operations.put import has_content
-from orchestrator_cli.core.s3.operations.read import get_range, head_for_compare
+from orchestrator_cli.core.s3.operations.read import hash_stored_range, head_for_compare
 from orchestrator_cli.core.s3.operations.request import Operation
-from orchestrator_cli.core.s3.part_plan import MIB, Part, plan_parts
+from orchestrator_cli.core.s3.part_plan import plan_parts
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, ObjectSummary
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, SkippedPath
-
-_READ_BYTES = 4 * MIB
 
 
 class Finding(StrEnum):
@@ -117,21 +115,13 @@ def read_back_checksum(head: ObjectMetadata, like: StoredChecksum) -> Operation[
     """Read an object and return its checksum in the form of a stored one."""
     algorithm = like.checksum.algorithm
     if like.schedule is None:
-        digest = yield from _hash_part(head.key, algorithm, Part(1, 0, head.size_bytes))
+        digest = yield from hash_stored_range(head.key, algorithm, 0, head.size_bytes)
         return Checksum(algorithm, digest.hex())
     digests: list[bytes] = []
-    for part in plan_parts(head.size_bytes, like.schedule):
-        digest = yield from _hash_part(head.key, algorithm, part)
+    for _, offset_bytes, size_bytes in plan_parts(head.size_bytes, like.schedule):
+        digest = yield from hash_stored_range(head.key, algorithm, offset_bytes, size_bytes)
         digests.append(digest)
     return composite(algorithm, digests)
-
-
-def _hash_part(key: str, algorithm: str, part: Part) -> Operation[bytes]:
-    digest = create_hash(algorithm)
-    for offset in range(0, part.size_bytes, _READ_BYTES):
-        size_bytes = min(_READ_BYTES, part.size_bytes - offset)
-        digest.update((yield from get_range(key, part.offset_bytes + offset, size_bytes)))
-    return digest.digest()
 
 
 def verify_local(store: ArtifactStore, plan: Iterable[PlanItem]) -> Iterator[VerifyResult]:

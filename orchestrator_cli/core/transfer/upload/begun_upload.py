@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain, islice
 
+from orchestrator_cli.core.base.quantities import rfc3339
 from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS, UploadMark
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
 
@@ -28,8 +29,7 @@ class BegunUpload:
     """
 
     def __init__(self, upload_id: str, now: datetime, selection: str = "") -> None:
-        began_at = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self.mark = UploadMark(upload_id, began_at, (), selection=selection)
+        self.mark = UploadMark(upload_id, rfc3339(now), (), selection=selection)
         self._missing: set[str] = set()
         self._stored_count = 0
         self._others: list[UploadMark] = []

@@ -5,7 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 
-from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.errors import (
+    ConflictError,
+    NotFoundError,
+    OrchestratorError,
+    suppress_unless_fatal,
+)
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key, parse_artifact_key
 from orchestrator_cli.core.executions.logs.finding import log_name
@@ -27,7 +32,11 @@ from orchestrator_cli.core.s3.operations.multipart import (
     upload_part,
 )
 from orchestrator_cli.core.s3.operations.put import compare_object, put_if_absent
-from orchestrator_cli.core.s3.operations.read import head_for_compare, head_object
+from orchestrator_cli.core.s3.operations.read import (
+    hash_stored_range,
+    head_for_compare,
+    head_object,
+)
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
@@ -92,22 +101,19 @@ class DirectTarget:
         """Compare local bytes with a stored object; None where there is no object."""
         return compare_object(key, source, size_bytes, known)
 
-    def open_object(self, key: str) -> RandomAccessReader:
-        """Return a stored object to be read back."""
-        return self._store.open_object(key)
+    def hash_stored_range(self, key: str, offset_bytes: int, size_bytes: int) -> Operation[bytes]:
+        """Read a range of an object back and return its SHA-256."""
+        return hash_stored_range(key, "sha256", offset_bytes, size_bytes)
 
     # --- multipart uploads ---------------------------------------------------------------
 
     def find_incomplete_uploads(self, key: str) -> Operation[list[FoundUpload]]:
         """Return a key's incomplete multipart uploads, the fullest first."""
         found: list[FoundUpload] = []
-        try:
+        uploads: list[IncompleteUpload] = []
+        # Without the permission, or a server that lists, only resuming is lost.
+        with suppress_unless_fatal(OrchestratorError):
             uploads = yield from self._list_uploads(key)
-        except OrchestratorError as error:
-            if error.is_fatal:
-                raise
-            # Without the permission, or a server that lists, only resuming is lost.
-            return []
         for upload in uploads:
             # An upload that ends between the two calls is simply no candidate.
             with contextlib.suppress(NotFoundError):
@@ -149,12 +155,9 @@ class DirectTarget:
         free. It is no lock: one that was interrupted does not end.
         """
         for _ in range(_LOOKS_AT_OTHERS):
-            try:
+            found: list[IncompleteUpload] = []
+            with suppress_unless_fatal(OrchestratorError):
                 found = yield from self._list_uploads(key)
-            except OrchestratorError as error:
-                if error.is_fatal:
-                    raise
-                return
             found.sort(key=lambda one: (one.initiated_at, one.upload_id))
             if upload_id not in [one.upload_id for one in found[1:]]:
                 return
@@ -184,13 +187,8 @@ class DirectTarget:
 
     def _list_uploads(self, key: str) -> Operation[list[IncompleteUpload]]:
         """Return the incomplete uploads of exactly this key."""
-        found: list[IncompleteUpload] = []
-        markers: dict[str, str] | None = {}
-        while markers is not None:
-            page = yield from list_multipart_uploads(self._server, key, markers)
-            found += [one for one in page.uploads if one.key == key]
-            markers = page.next_markers
-        return found
+        found = yield from list_multipart_uploads(self._server, key)
+        return [one for one in found if one.key == key]
 
 
 def _list_parts(upload: IncompleteUpload) -> Operation[dict[int, StoredPart]]:

@@ -23,9 +23,6 @@ from orchestrator_cli.core.files.tree import NamedFile, Openable, Tree, TreeFile
 from orchestrator_cli.core.files.walk import Entry, walk
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 
-# Callers know it by this name.
-guess_content_type = content_type_of
-
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
@@ -234,7 +231,7 @@ def _plan_file(
         key = artifact_key(execution_id, path)
     except UsageError as error:
         return SkippedPath(source, error.message, error)
-    return PlannedFile(source, path, key, status.st_size, guess_content_type(path), file)
+    return PlannedFile(source, path, key, status.st_size, content_type_of(path), file)
 
 
 def unreadable(path: str | Path, error: OSError) -> SkippedPath:

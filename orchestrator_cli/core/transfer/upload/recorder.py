@@ -9,7 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from orchestrator_cli.core.base.cancellation import run_cancellable
-from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.errors import (
+    InterruptedByUser,
+    NotFoundError,
+    OrchestratorError,
+    suppress_unless_fatal,
+)
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
@@ -71,11 +76,8 @@ class UploadRecorder:
             if self._is_marked:
                 return
             self._is_marked = True
-            try:
+            with suppress_unless_fatal(OrchestratorError):
                 self._session.begin(self._begun.mark)
-            except OrchestratorError as error:
-                if error.is_fatal or isinstance(error, InterruptedByUser):
-                    raise
 
     def add(self, result: UploadResult) -> None:
         """Add the result of one file."""

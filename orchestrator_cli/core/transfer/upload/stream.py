@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.log_indexing import LogIndexing
@@ -37,12 +36,11 @@ def upload_stream(
         if error.is_fatal:
             engine.observer.failed(error)
             raise
-        result = failed(item, error, upload.count)
+        result = failed(item, error, upload.session.count)
     else:
-        stored = StoredChecksum(checksum) if checksum else None
-        result = done(item, upload.size_bytes, outcome, stored, upload.count)
+        result = done(item, upload.size_bytes, outcome, checksum, upload.session.count)
     engine.observer.uploaded(result, None)
     if indexing is not None and result.outcome is PutOutcome.CREATED:
-        indexing.log, indexing.times_ms = upload.completed, arrivals.times_ms
+        indexing.log, indexing.times_ms = upload.session.completed, arrivals.times_ms
         indexing.store_at_once(engine)
     return result

@@ -66,8 +66,11 @@ class UploadTarget(Protocol):
         """Compare local bytes with a stored object; None where there is no object."""
         ...
 
-    def open_object(self, key: str) -> RandomAccessReader:
-        """Return a stored object to be read back. Raises where an upload may not read."""
+    def hash_stored_range(self, key: str, offset_bytes: int, size_bytes: int) -> Operation[bytes]:
+        """Read a range of an object back and return its SHA-256.
+
+        Raises OrchestratorError where an upload may not read.
+        """
         ...
 
     def find_incomplete_uploads(self, key: str) -> Operation[list[FoundUpload]]:

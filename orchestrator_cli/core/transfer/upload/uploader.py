@@ -15,10 +15,9 @@ from orchestrator_cli.core.base.errors import (
     PartialFailureError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
+from orchestrator_cli.core.s3.types import Checksum, PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.log_indexing import LogIndexing
 from orchestrator_cli.core.transfer.upload.parts.key_look import KeyLook
@@ -193,7 +192,7 @@ class Uploader:
                 yield self._engine.run_read(partial(indexing.add_all, data))
         self._engine.on_bytes(len(data))
         sent = len(data) if outcome is PutOutcome.CREATED else 0
-        return done(item, len(data), outcome, StoredChecksum(checksum), TransferStats(0, sent))
+        return done(item, len(data), outcome, checksum, TransferStats(0, sent))
 
     def _upload_large(self, item: PlannedFile, indexing: LogIndexing | None) -> UploadResult:
         with item.open() as source:
@@ -215,11 +214,10 @@ class Uploader:
             except OrchestratorError as error:
                 if self._is_fatal(error):
                     raise
-                return failed(item, error, upload.count)
+                return failed(item, error, upload.session.count)
             if indexing is not None:
-                indexing.log = upload.completed
-            stored = StoredChecksum(checksum) if checksum else None
-            return done(item, source.size_bytes, outcome, stored, upload.count)
+                indexing.log = upload.session.completed
+            return done(item, source.size_bytes, outcome, checksum, upload.session.count)
 
 
 def _read_unchanged(item: PlannedFile) -> bytes:
@@ -242,7 +240,7 @@ def done(
     item: PlannedFile,
     size_bytes: int,
     outcome: PutOutcome,
-    stored: StoredChecksum | None,
+    checksum: Checksum | None,
     count: TransferStats,
 ) -> UploadResult:
     """Return the result for a file whose key holds something now; a conflict is an error."""
@@ -260,7 +258,7 @@ def done(
         outcome=outcome,
         resumed_bytes=count.resumed_bytes,
         sent_bytes=count.sent_bytes,
-        checksum=stored.checksum if stored else None,
+        checksum=checksum,
         error=error,
     )
 

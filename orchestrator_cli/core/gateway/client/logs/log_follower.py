@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UnavailableError
+from orchestrator_cli.core.base.errors import (
+    IntegrityError,
+    NotFoundError,
+    UnavailableError,
+    suppress_unless_fatal,
+)
 from orchestrator_cli.core.executions.logs.finding import open_log_with_prefix
 from orchestrator_cli.core.gateway.client.logs.log_server import LogServer, ServedPart
 from orchestrator_cli.core.live.reading.digests import GrowingDigests
@@ -85,12 +90,9 @@ class ServedLogFollower:
 
     def _read(self) -> ServedPart | None:
         """Return what comes next; None where there is no such log as yet."""
-        try:
+        part = None
+        with suppress_unless_fatal(NotFoundError):
             part = self._log.read(self._offset, waits=self._has_looked)
-        except NotFoundError as error:
-            if error.is_fatal:
-                raise
-            part = None
         self._reachability.note_reached()
         if part is None:
             self._check_running()

@@ -57,7 +57,7 @@ class LogServer:
 def _as_part(response: Response) -> ServedPart:
     headers = response.headers
     chunk = LiveChunk(
-        int(headers["x-log-offset"]), bytes(response.body), int(headers.get("x-log-line", 0))
+        int(headers["x-log-offset"]), response.body, int(headers.get("x-log-line", 0))
     )
     state = headers["x-log-state"]
     return ServedPart(chunk, int(headers["x-log-size"]), state == "final", state == "lost")

@@ -10,17 +10,16 @@ from orchestrator_cli.core.base.errors import (
     ConflictError,
     NotFoundError,
     OrchestratorError,
-    UnavailableError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.client.signed_request import fetch_signed
+from orchestrator_cli.core.gateway.client.file_index import split_key
 from orchestrator_cli.core.gateway.client.uploads.execution_uploads import (
     ExecutionUploads,
     FileAnswer,
 )
 from orchestrator_cli.core.gateway.client.uploads.offer_batcher import OfferBatcher
 from orchestrator_cli.core.gateway.messages import SignedPut
-from orchestrator_cli.core.http.transport import Body
+from orchestrator_cli.core.http.transport import Body, Response
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
     RandomAccessReader,
@@ -30,13 +29,13 @@ from orchestrator_cli.core.s3.checksum import (
 )
 from orchestrator_cli.core.s3.compare import StoredChecksum, matches_stored
 from orchestrator_cli.core.s3.error_codes import ended_upload_error
-from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
-from orchestrator_cli.core.s3.operations.put import create_or_compare, verify_etag
+from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart, look_before_retry
+from orchestrator_cli.core.s3.operations.put import create_or_find, verify_etag
 from orchestrator_cli.core.s3.operations.request import (
     Operation,
     S3Request,
-    S3Response,
     SignedBody,
+    fetch,
     require_etag,
 )
 from orchestrator_cli.core.s3.part_plan import Part
@@ -71,7 +70,7 @@ class GatewayTarget:
     ) -> Operation[tuple[PutOutcome, Checksum]]:
         """Offer a small file, and send it where the server says so."""
         digests = PartDigests(sha256(data), None if self.verifies_sha256 else md5(data))
-        offer = {"path": path_of(key), "size_bytes": len(data), "content_type": content_type}
+        offer = {"path": split_key(key)[1], "size_bytes": len(data), "content_type": content_type}
         offer |= _hex_digests(digests)
         checksum = Checksum("sha256", digests.sha256.hex())
         answer = yield from self._batcher.check_file(offer)
@@ -81,18 +80,19 @@ class GatewayTarget:
             answer = yield from self._batcher.check_file(offer)
             return _compare(key, BytesReader(data), len(data), answer)
 
-        def create() -> Operation[None]:
+        def create() -> Operation[PutOutcome]:
             try:
                 yield from self._put(key, data, digests, answer.put)
             except AccessError:
                 # The URL may have expired while this machine slept.
                 yield from compare()
                 yield from self._put(key, data, digests, answer.put)
+            return PutOutcome.CREATED
 
         outcome = _compare(key, BytesReader(data), len(data), answer)
         if outcome is None:
             what = f"upload of {printable(key)}"
-            outcome = yield from create_or_compare(what, create, compare)
+            outcome = yield from create_or_find(what, create, compare)
         return outcome, checksum
 
     def _put(
@@ -104,39 +104,41 @@ class GatewayTarget:
             # What was stored a moment ago is gone again, or the other way round.
             raise ConflictError(f"{what}: it has to be offered again")
         body = SignedBody(data, len(data), digests.sha256.hex())
-        request = S3Request("PUT", "", what, headers=signed.headers, body=body)
+        request = S3Request(
+            "PUT", "", what, headers=signed.headers, body=body, presigned_url=signed.url
+        )
         # Sending it again would only meet what was stored.
-        arrived = yield from self._send(signed.url, request, digests, is_final=True)
+        arrived = yield from self._send(request, digests, is_final=True)
         version_id = arrived.header("x-amz-version-id", "null")
         if version_id == "null" or signed.receipt is None or self._is_echoed(arrived, digests):
             return
-        if (yield from self._uploads.resolve(path_of(key), version_id, signed.receipt)):
+        if (yield from self._uploads.resolve(split_key(key)[1], version_id, signed.receipt)):
             raise ConflictError(f"{what}: somebody else was first")
 
     def _send(
-        self, url: str, request: S3Request, digests: PartDigests, *, is_final: bool
-    ) -> Operation[S3Response]:
-        """Send a body to a signed URL, and believe what tells that these bytes have arrived.
+        self, request: S3Request, digests: PartDigests, *, is_final: bool
+    ) -> Operation[Response]:
+        """Send a body to its signed URL, and believe what tells that these bytes have arrived.
 
         `is_final` says that to send other bytes again cannot help: what is stored whole stays.
         """
 
-        def parse(response: S3Response) -> S3Response:
+        def parse(response: Response) -> Response:
             etag = require_etag(response, request.what)
             self._checks_sha256 = self._is_echoed(response, digests)
             if not self._checks_sha256:
                 verify_etag(etag, digests.md5, request.what, retryable=not is_final)
             return response
 
-        return (yield from fetch_signed(url, request, parse))
+        return (yield from fetch(request, parse))
 
     @staticmethod
-    def _is_echoed(response: S3Response, digests: PartDigests) -> bool:
+    def _is_echoed(response: Response, digests: PartDigests) -> bool:
         return response.header("x-amz-checksum-sha256") == to_base64(digests.sha256)
 
     def put_index(self, key: str, index: bytes, tail: bytes) -> list[Operation[object]]:
         """Return the operation that sends a log's index; the server reads its last bytes itself."""
-        return [self._uploads.put_index(path_of(key), index)]
+        return [self._uploads.put_index(split_key(key)[1], index)]
 
     # --- what is stored ------------------------------------------------------------------
 
@@ -161,12 +163,12 @@ class GatewayTarget:
         """Compare local bytes with a stored object; None where there is no object."""
         return _compare(key, source, size_bytes, (yield from self._look(key)), known)
 
-    def open_object(self, key: str) -> RandomAccessReader:
+    def hash_stored_range(self, key: str, offset_bytes: int, size_bytes: int) -> Operation[bytes]:
         """Refuse: an upload may not read."""
         raise _cannot_compare(key)
 
     def _look(self, key: str) -> Operation[FileAnswer]:
-        return self._uploads.check_file({"path": path_of(key), "size_bytes": None})
+        return self._uploads.check_file({"path": split_key(key)[1], "size_bytes": None})
 
     # --- multipart uploads ---------------------------------------------------------------
 
@@ -177,7 +179,7 @@ class GatewayTarget:
 
     def create_multipart(self, key: str, content_type: str, schedule: str) -> Operation[str]:
         """Begin a multipart upload and return its upload id."""
-        return self._uploads.create_multipart(path_of(key), content_type, schedule)
+        return self._uploads.create_multipart(split_key(key)[1], content_type, schedule)
 
     def upload_part(
         self, key: str, upload_id: str, part: Part, body: Body, digests: PartDigests
@@ -194,24 +196,17 @@ class GatewayTarget:
     ) -> Operation[StoredPart]:
         what = f"upload of {printable(key)}, part {part.number}"
         offer = {"number": part.number, "size_bytes": part.size_bytes, **_hex_digests(digests)}
-        signed = yield from self._uploads.presign_part(path_of(key), upload_id, offer, what)
-
-        def before_retry(error: OrchestratorError) -> Operation[None]:
-            # Some servers answer 500 for an upload that is gone: asking is cheaper than sending
-            # the part five times more. A server that asks for fewer requests has said why.
-            answered = isinstance(error, UnavailableError) and error.code is not None
-            if answered and not error.is_throttled:
-                yield from self._check_in_progress(key, upload_id)
-
+        signed = yield from self._uploads.presign_part(split_key(key)[1], upload_id, offer, what)
         request = S3Request(
             "PUT",
             "",
             what,
             headers=signed.headers,
             body=SignedBody(body, part.size_bytes, digests.sha256.hex()),
-            before_retry=before_retry,
+            presigned_url=signed.url,
+            before_retry=look_before_retry(lambda: self._check_in_progress(key, upload_id)),
         )
-        arrived = yield from self._send(signed.url, request, digests, is_final=False)
+        arrived = yield from self._send(request, digests, is_final=False)
         etag = arrived.header("etag").strip('"')
         return StoredPart(part.number, part.size_bytes, etag, to_base64(digests.sha256))
 
@@ -227,7 +222,7 @@ class GatewayTarget:
         """Make the object from its parts, only if the key is free."""
         found = [composite_from_parts(algorithm, parts) for algorithm in ("sha256", "md5")]
         checksums = [one for one in found if one is not None]
-        return self._uploads.complete(path_of(key), upload_id, size_bytes, checksums)
+        return self._uploads.complete(split_key(key)[1], upload_id, size_bytes, checksums)
 
     def abort(self, key: str, upload_id: str) -> Operation[None]:
         """Do nothing: the server ends what cannot complete."""
@@ -265,8 +260,3 @@ def _cannot_compare(key: str) -> OrchestratorError:
 def _hex_digests(digests: PartDigests) -> dict[str, Any]:
     found = {"sha256": digests.sha256.hex()}
     return found | ({"md5": digests.md5.hex()} if digests.md5 else {})
-
-
-def path_of(key: str) -> str:
-    """Return the path of a file's key."""
-    return key.split("/", 2)[2]

@@ -50,8 +50,8 @@ class TransferStats:
 class MultipartSession:
     """What the upload of a file and that of a stream have in common.
 
-    `checksums` are those of the local parts, whichever upload they are sent to. `completed` is the
-    completed object.
+    `checksums` are those of the local parts, whichever upload they are sent to. `count` is what was
+    found and sent. `completed` is the completed object.
     """
 
     def __init__(

@@ -17,13 +17,12 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.compare import StoredChecksum, compute_checksum_like
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part, part_plan_for, plan_parts
-from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
+from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 from orchestrator_cli.core.transfer.upload.parts.key_look import KeyLook
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     MultipartSession,
-    TransferStats,
     is_concurrent_change,
 )
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import PartWatch, holds, unwatched
@@ -55,18 +54,8 @@ class MultipartUploader:
         self.plan = {
             part.number: part for part in plan_parts(self.source.size_bytes, self.schedule)
         }
-        self._session = MultipartSession(self.engine, self.target, self.key, self.watch)
-        self._checksums = self._session.checksums
-
-    @property
-    def count(self) -> TransferStats:
-        """The bytes that were found and sent."""
-        return self._session.count
-
-    @property
-    def completed(self) -> ObjectMetadata | None:
-        """The completed object; None where the upload was not completed."""
-        return self._session.completed
+        self.session = MultipartSession(self.engine, self.target, self.key, self.watch)
+        self._checksums = self.session.checksums
 
     def run(self) -> tuple[PutOutcome, Checksum | None]:
         """Store the file. Raises the library's exceptions; conflict is an outcome, not an error."""
@@ -77,10 +66,10 @@ class MultipartUploader:
             if outcome is not None:
                 return outcome, None
             preparing = self.engine.run_aside(self.before_storing)
-            upload_id, stored = self._session.resume_or_create(
+            upload_id, stored = self.session.resume_or_create(
                 look.uploads(), self.content_type, self.schedule, self._all_match
             )
-            self._session.resume(upload_id, stored.values())
+            self.session.resume(upload_id, stored.values())
             try:
                 return PutOutcome.CREATED, self._finish(upload_id, stored, preparing)
             except OrchestratorError as error:
@@ -89,7 +78,7 @@ class MultipartUploader:
                 if not is_concurrent_change(error):
                     raise
                 if isinstance(error, ConflictError):
-                    self._session.abort(upload_id)
+                    self.session.abort(upload_id)
             finally:
                 wait([preparing])
         raise UnavailableError(
@@ -102,7 +91,7 @@ class MultipartUploader:
         own = self._checksums.composite("sha256", len(self.plan))
         known = StoredChecksum(own, self.schedule) if own else None
         size_bytes = self.source.size_bytes
-        return self._session.run(self.target.compare(self.key, self.source, size_bytes, known))
+        return self.session.run(self.target.compare(self.key, self.source, size_bytes, known))
 
     # --- what is there already -----------------------------------------------------------
 
@@ -135,18 +124,18 @@ class MultipartUploader:
         parts = [*stored.values(), *sent]
         size_bytes = self.source.size_bytes
         preparing.result()
-        return self._session.complete(upload_id, parts, size_bytes, self._own_checksum)
+        return self.session.complete(upload_id, parts, size_bytes, self._own_checksum)
 
     def _send(self, upload_id: str, part: Part, reservation: MemoryReservation) -> StoredPart:
         with_md5 = not self.target.verifies_sha256
         if part.size_bytes > BASE_PART_BYTES:
             digests = self._digest(part, with_md5)
             source = FilePartReader(self.source, part, reservation)
-            return self._session.send(upload_id, part, source, digests)
+            return self.session.send(upload_id, part, source, digests)
         body = BufferedPart(self.source, part, reservation, self.engine.buffers)
         try:
             digests = self._checksums.add_data(part, body.view(), with_md5)
-            return self._session.send(upload_id, part, body, digests)
+            return self.session.send(upload_id, part, body, digests)
         finally:
             body.release()
 

@@ -20,7 +20,6 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.checksum import hash_range
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
 from orchestrator_cli.core.s3.part_plan import (
@@ -37,7 +36,6 @@ from orchestrator_cli.core.transfer.upload.parts.key_look import KeyLook
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     FOREIGN_PART_CODES,
     MultipartSession,
-    TransferStats,
     is_concurrent_change,
 )
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import PartWatch, holds, unwatched
@@ -75,20 +73,10 @@ class StreamUpload:
         self._target = target
         self._key = key
         self._content_type = content_type
-        self._session = MultipartSession(engine, target, key, watch)
-        self._checksums = self._session.checksums
+        self.session = MultipartSession(engine, target, key, watch)
+        self._checksums = self.session.checksums
         self._lost: OrchestratorError | None = None
         self.size_bytes = 0
-
-    @property
-    def count(self) -> TransferStats:
-        """The bytes that were found and sent."""
-        return self._session.count
-
-    @property
-    def completed(self) -> ObjectMetadata | None:
-        """The completed object; None where the parts were not completed."""
-        return self._session.completed
 
     def run(self, stream: BinaryStream) -> tuple[PutOutcome, Checksum | None]:
         """Store the stream to its end. Conflict is an outcome, not an error."""
@@ -122,13 +110,13 @@ class StreamUpload:
     def _store_small(self, piece: StreamPart) -> tuple[PutOutcome, Checksum | None]:
         with closing(piece):
             data = piece.read_at(0, piece.part.size_bytes)
-        outcome, checksum = self._session.run(
+        outcome, checksum = self.session.run(
             self._target.put_if_absent(self._key, data, self._content_type)
         )
         self._engine.on_bytes(len(data))
         if outcome is PutOutcome.CREATED:
             self._watch(piece.part)(data)
-            self.count.add_sent(len(data))
+            self.session.count.add_sent(len(data))
         return outcome, checksum
 
     # --- the key is free -----------------------------------------------------------------
@@ -136,7 +124,7 @@ class StreamUpload:
     def _store_parts(
         self, found: list[FoundUpload], ahead: deque[StreamPart], rest: Iterator[StreamPart]
     ) -> tuple[PutOutcome, Checksum | None]:
-        upload_id, known = self._session.resume_or_create(
+        upload_id, known = self.session.resume_or_create(
             found,
             self._content_type,
             DOUBLING,
@@ -150,13 +138,13 @@ class StreamUpload:
                 # The next one is in memory too while it is read.
                 group.wait_for_room(_MOST_AHEAD)
             parts = group.results()
-            checksum = self._session.complete(upload_id, parts, self.size_bytes, self._own_checksum)
+            checksum = self.session.complete(upload_id, parts, self.size_bytes, self._own_checksum)
         except OrchestratorError as error:
             in_the_way = error.code in _OTHER_PARTS_CODES
             if not (is_concurrent_change(error) or (known and in_the_way)):
                 raise
             if in_the_way or isinstance(error, ConflictError):
-                self._session.abort(upload_id)
+                self.session.abort(upload_id)
             # Parts that still wait for their turn are hashed: they cannot be read again.
             self._lost = error
             group.wait()
@@ -210,11 +198,11 @@ class StreamUpload:
         if self._lost is not None:
             raise self._lost
         if stored is not None and stored.size_bytes == part.size_bytes and holds(stored, digests):
-            self._session.resume(upload_id, [stored])
+            self.session.resume(upload_id, [stored])
             return stored
         local = Part(part.number, 0, part.size_bytes)
         body = FilePartReader(piece, local) if piece.data is None else piece.data
-        return self._session.send(upload_id, part, body, digests)
+        return self.session.send(upload_id, part, body, digests)
 
     def _digest(self, piece: StreamPart, with_md5: bool) -> PartDigests:
         known = self._checksums.get(piece.part.number)
@@ -229,7 +217,7 @@ class StreamUpload:
         self, pieces: Iterator[StreamPart], error: OrchestratorError
     ) -> tuple[PutOutcome, Checksum | None]:
         """Read the stream to its end and compare it with what somebody else completed."""
-        head = self._session.run(self._target.head_for_compare(self._key))
+        head = self.session.run(self._target.head_for_compare(self._key))
         if head is None:
             given_up = error.code in _OTHER_PARTS_CODES
             reason = "holds parts of other content" if given_up else "was ended elsewhere"
@@ -251,7 +239,6 @@ class StreamUpload:
 
     def _reads_back_alike(self) -> bool:
         """Compare the stored bytes with the parts' digests: the stream cannot be read again."""
-        source = self._target.open_object(self._key)
         for part in plan_parts(self.size_bytes, DOUBLING):
             own = self._checksums.get(part.number)
             if own is None:
@@ -260,8 +247,7 @@ class StreamUpload:
                     f"upload of {printable(self._key)}: somebody else stored this key meanwhile",
                     hint="run the same command again: it compares, or resumes",
                 )
-            stored = hash_range(source, "sha256", part.offset_bytes, part.size_bytes)
-            if own.sha256 != stored:
+            if own.sha256 != self._hash_stored(part):
                 return False
         return True
 
@@ -286,16 +272,18 @@ class StreamUpload:
 
     def _same_bytes(self, stored_size_bytes: int, pieces: Iterator[StreamPart]) -> bool:
         """Compare with the stored bytes; the stream is read to its end whatever they are."""
-        source = self._target.open_object(self._key)
         same = True
         for piece in closing_each(pieces):
             part = piece.part
             if not same or part.offset_bytes + part.size_bytes > stored_size_bytes:
                 same = False
                 continue
-            stored = hash_range(source, "sha256", part.offset_bytes, part.size_bytes)
-            same = stored == self._digest(piece, with_md5=False).sha256
+            same = self._hash_stored(part) == self._digest(piece, with_md5=False).sha256
         return same
+
+    def _hash_stored(self, part: Part) -> bytes:
+        read = self._target.hash_stored_range(self._key, part.offset_bytes, part.size_bytes)
+        return self.session.run(read)
 
     def _own_checksum(self, stored: StoredChecksum) -> Checksum | None:
         if stored.schedule != DOUBLING:

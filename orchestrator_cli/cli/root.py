@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from typing import Any
 
 import click
 
@@ -17,7 +17,6 @@ from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.cli.usage_errors.usage_text import CONFIG_FILE_KEY, HintedUsageError
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets
-from orchestrator_cli.core.s3.demands import BucketDemands
 
 
 @click.group(
@@ -70,20 +69,7 @@ from orchestrator_cli.core.s3.demands import BucketDemands
     help="Show the versions and the endpoint, and exit.",
 )
 @click.pass_context
-def cli(
-    ctx: click.Context,
-    bucket: str | None,
-    profile: str | None,
-    region: str | None,
-    endpoint_url: str | None,
-    ui_url: str | None,
-    color: str,
-    patience: timedelta | None,
-    demands: BucketDemands,
-    quiet: bool,
-    verbose: bool,
-    debug: bool,
-) -> None:
+def cli(ctx: click.Context, /, quiet: bool, verbose: bool, **settings: Any) -> None:
     """Keep, find and share the output of test runs in S3.
 
     Every execution has a ULID; its logs and artifacts are immutable objects under
@@ -93,23 +79,10 @@ def cli(
     """
     if quiet and verbose:
         raise HintedUsageError("--quiet and --verbose exclude each other.", "leave out one of them")
-    verbosity = int(verbose) - int(quiet)
-    settings = Settings(
-        bucket=bucket,
-        profile=profile,
-        region=region,
-        endpoint_url=endpoint_url,
-        ui_url=ui_url,
-        color=color,
-        verbosity=verbosity,
-        debug=debug,
-        patience=patience,
-        demands=demands,
-        problem=ctx.meta.get(PROBLEM_KEY),
-    )
     # The run's own App, which also has to know about --debug when all this has ended.
-    app = ctx.ensure_object(App)
-    app.settings = settings
+    ctx.ensure_object(App).settings = Settings(
+        verbosity=int(verbose) - int(quiet), problem=ctx.meta.get(PROBLEM_KEY), **settings
+    )
 
 
 def _print_version(ctx: click.Context, wanted: bool) -> None:

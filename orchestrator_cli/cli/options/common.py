@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -119,3 +120,9 @@ def window_options(since: str) -> Callable[[F], F]:
         return function
 
     return add
+
+
+def check_window(since: datetime | None, until: datetime | None) -> None:
+    """Raise UsageError for a window that ends before it begins."""
+    if since is not None and until is not None and until < since:
+        raise click.UsageError("--until is before --since.")

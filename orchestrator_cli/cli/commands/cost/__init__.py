@@ -6,18 +6,19 @@ It must not know how usage is counted or priced.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.cost.options import CostOptions
 from orchestrator_cli.cli.options import (
     Example,
     command,
     complete_execution_id,
     concurrency_option,
+    gather_options,
     json_option,
     window_options,
 )
@@ -81,20 +82,9 @@ _FIELDS = {"suite": "test_suite", "runner-type": "runner_type"}
     help="Read an S3 Inventory instead of listing: s3://…/manifest.json or a local path.",
 )
 @concurrency_option
+@gather_options(CostOptions)
 @pass_app
-def cost(
-    app: App,
-    execution_ids: tuple[str, ...],
-    since: datetime | None,
-    until: datetime | None,
-    by: str,
-    as_json: bool,
-    as_csv: bool,
-    price_file: Path | None,
-    price_region: str | None,
-    inventory: str | None,
-    concurrency: int,
-) -> None:
+def cost(app: App, options: CostOptions) -> None:
     """Show what executions cost to store each month, now and once archived.
 
     The objects below executions/ are counted, by size and storage class, unfinished uploads, and
@@ -120,17 +110,13 @@ def cost(
     from orchestrator_cli.cli.commands.cost.report import Report, choose_prices
     from orchestrator_cli.cli.commands.cost.usage_source import UsageSource
 
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other.")
-    if execution_ids and (since or until):
-        raise click.UsageError("--since and --until go without ID.")
-    if since and until and until < since:
-        raise click.UsageError("--until is before --since.")
-    usage_source = UsageSource(app, concurrency, inventory)
-    prices = choose_prices(app, price_file, price_region or usage_source.region)
-    report = Report(app, by, prices, usage_source.rules, as_json, as_csv)
-    usages = usage_source.read(execution_ids, since, until)
-    _print_groups(app, usage_source, report, by, usages)
+    options.check()
+    usage_source = UsageSource(app, options.concurrency, options.inventory)
+    region = options.price_region or usage_source.region
+    prices = choose_prices(app, options.price_file, region)
+    report = Report(app, options, prices, usage_source.rules)
+    usages = usage_source.read(options.execution_ids, options.since, options.until)
+    _print_groups(app, usage_source, report, options.by, usages)
     report.end(usage_source.inventory_time)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.cost.options import CostOptions
 from orchestrator_cli.cli.commands.cost.usage_source import Rules
 from orchestrator_cli.cli.output import human_dollars, human_size
 from orchestrator_cli.cli.output.table import Column, Table, table
@@ -73,15 +74,13 @@ def choose_prices(app: App, file: Path | None, region: str) -> Prices:
 class Report:
     """Prints groups as they come, and keeps nothing but the sum."""
 
-    def __init__(
-        self, app: App, by: str, prices: Prices, rules: Rules, as_json: bool, as_csv: bool
-    ) -> None:
+    def __init__(self, app: App, options: CostOptions, prices: Prices, rules: Rules) -> None:
         self._output = app.output
-        self._by = by
+        self._by = by = options.by
         self._prices = prices
         self._rules = rules
-        self._as_json = as_json
-        self._as_csv = as_csv
+        self._as_json = options.as_json
+        self._as_csv = options.as_csv
         self._total = Usage()
         self._begun = False
         group = Column(by.upper(), cut=by != "execution", least=12)
@@ -105,11 +104,8 @@ class Report:
 
     def end(self, inventory_time: datetime | None) -> None:
         """Print the total, and what the numbers rest on."""
-        untiered, estimate = (
-            self._estimate(self._total),
-            self._estimate(self._total, with_tiers=True),
-        )
-        discount = untiered.now - estimate.now
+        estimate = self._estimate(self._total, with_tiers=True)
+        discount = self._estimate(self._total).now - estimate.now
         if self._as_json:
             self._output.json(self._total_record(estimate, discount, inventory_time))
         elif self._as_csv:

@@ -6,7 +6,6 @@ It must not know how a log is read or followed.
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,26 +13,24 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.logs.options import LogsOptions
 from orchestrator_cli.cli.options import (
     DURATION,
     Example,
     WholeNumber,
     command,
     complete_id_or_log,
+    gather_options,
     split_id,
 )
-from orchestrator_cli.cli.options.search_options import (
-    NO_MATCH_EXIT_CODE,
-    SearchOptions,
-    search_options,
-)
-from orchestrator_cli.cli.options.via_options import Via, read_via_option
-from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
+from orchestrator_cli.cli.options.search_options import NO_MATCH_EXIT_CODE, search_options
+from orchestrator_cli.cli.options.via_options import read_via_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.source import LogSource
     from orchestrator_cli.cli.commands.logs.view import LogView
-    from orchestrator_cli.core.live.reading.heartbeat import Patience
+    from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
+    from orchestrator_cli.core.transfer.download.source import ExecutionSource
 
 # What a terminal without a pager gets of a long log.
 _TERMINAL_LINES = 1000
@@ -108,23 +105,9 @@ _TERMINAL_BYTES = 1024 * 1024
 @click.option("--overwrite", is_flag=True, help="Replace a file that has other content.")
 @click.option("--strip-ansi", is_flag=True, help="Remove colours and other escape sequences.")
 @read_via_option
+@gather_options(LogsOptions)
 @pass_app
-def logs(
-    app: App,
-    arguments: tuple[str, ...],
-    tail: int | None,
-    follow: bool,
-    gone_after: timedelta | None,
-    show_all: bool,
-    all_logs: bool,
-    line_numbers: bool,
-    patterns: tuple[str, ...],
-    search: SearchOptions,
-    output: Path | None,
-    overwrite: bool,
-    strip_ansi: bool,
-    via: Via | None,
-) -> None:
+def logs(app: App, options: LogsOptions) -> None:
     """Print a log.
 
     NAME is runner, bench, stdout or stderr, or the path of any file of the execution. Without NAME,
@@ -150,47 +133,25 @@ def logs(
     and printed in pieces. As with grep, the exit code is 1 where no line matches.
     """
     from orchestrator_cli.cli.commands.logs.source import LogSource
-    from orchestrator_cli.cli.commands.logs.view import LogView
 
-    text, arguments = split_id(arguments)
-    if len(arguments) > 1 or (arguments and all_logs):
-        raise HintedUsageError(
-            "One NAME at a time, and none with --all-logs.", "--all-logs alone prints all of them"
-        )
-    if not patterns and not search.is_default:
-        raise click.UsageError("-i, -F, -A, -B, -C and -c go with --grep.")
-    if not follow and gone_after is not None:
-        raise click.UsageError("--gone-after goes with --follow.")
-    view = LogView(
-        pattern=search.compile(patterns) if patterns else None,
-        context=search.context if patterns else None,
-        count=search.counts,
-        numbers=line_numbers,
-        last=tail,
-        without_ansi=strip_ansi,
-    )
-    source = app.source(via)
-    shown = LogSource(app, source, app.resolve(text, source), arguments, with_prefix=all_logs)
-    if via is not None:
-        from orchestrator_cli.core.gateway.client.source import GatewaySource
-
-        shown.server = source.log_server if isinstance(source, GatewaySource) else None
-    if follow:
-        shown.patience = _patience(gone_after)
-    shown.names = arguments or _names(shown)
-    _write(shown, view, output if output != Path("-") else None, overwrite, show_all)
-    if patterns and not view.has_match:
+    text, names = split_id(options.arguments)
+    options.check(names)
+    view = options.view()
+    source = app.source(options.via)
+    shown = LogSource(app, source, app.resolve(text, source), options.patience(), options.all_logs)
+    if options.via is not None:
+        shown.server = _log_server(source)
+    shown.names = names or _names(shown)
+    _write(shown, view, options)
+    if options.patterns and not view.has_match:
         sys.stdout.flush()
         sys.exit(NO_MATCH_EXIT_CODE)
 
 
-def _patience(gone_after: timedelta | None) -> Patience:
-    """Return when to give the writer up: never where somebody watches a terminal."""
-    from orchestrator_cli.core.live.reading.heartbeat import Patience
-    from orchestrator_cli.core.live.state import GONE_AFTER_SECONDS
+def _log_server(source: ExecutionSource) -> LogServer | None:
+    from orchestrator_cli.core.gateway.client.source import GatewaySource
 
-    seconds = GONE_AFTER_SECONDS if gone_after is None else gone_after.total_seconds()
-    return Patience(seconds, has_no_end=sys.stderr.isatty())
+    return source.log_server if isinstance(source, GatewaySource) else None
 
 
 def _names(shown: LogSource) -> tuple[str, ...]:
@@ -224,9 +185,8 @@ def _choice(sizes: dict[str, int], first: str, has_failed: bool) -> str:
     return f"this is {first}{why}" + (f"; there is also {', '.join(others)}" if others else "")
 
 
-def _write(
-    logs: LogSource, view: LogView, output: Path | None, overwrite: bool, show_all: bool
-) -> None:
+def _write(shown: LogSource, view: LogView, options: LogsOptions) -> None:
+    """Write the logs to where the options say: a file, the pager, or standard output."""
     from orchestrator_cli.cli.commands.logs.target import (
         find_pager,
         write_file,
@@ -234,23 +194,22 @@ def _write(
         write_stdout,
     )
 
-    if output is not None:
-        write_file(logs.render(view), output, overwrite)
+    if options.file is not None:
+        write_file(shown.render(view), options.file, options.overwrite)
         return
     pager = None
-    is_long = logs.patience is None and not show_all and view.last is None
-    if logs.app.output.is_terminal and is_long:
+    if shown.app.output.is_terminal and options.may_page:
         pager = find_pager()
-        if pager is None and logs.size_bytes() > _TERMINAL_BYTES:
+        if pager is None and shown.size_bytes() > _TERMINAL_BYTES:
             view.last = _TERMINAL_LINES
-            logs.app.output.note(f"the last {view.last:,} lines; --all shows everything")
-    blocks = logs.render(view)
+            shown.app.output.note(f"the last {view.last:,} lines; --all shows everything")
+    blocks = shown.render(view)
     # What cannot be read is said before the pager takes the terminal.
     first = next(blocks, None)
     if first is None:
         return
-    shown = chain([first], blocks)
+    rest = chain([first], blocks)
     if pager is None:
-        write_stdout(shown)
+        write_stdout(rest)
     else:
-        write_pager(shown, pager)
+        write_pager(rest, pager)

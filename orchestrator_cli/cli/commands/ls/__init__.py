@@ -6,7 +6,6 @@ It must not know how the bucket is listed.
 from __future__ import annotations
 
 import shlex
-from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,29 +13,26 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.ls.files import list_execution_files
+from orchestrator_cli.cli.commands.ls.options import LsOptions
 from orchestrator_cli.cli.options import (
     Example,
     WholeNumber,
     already,
     command,
     complete_id_and_file,
+    gather_options,
     json_option,
     window_options,
 )
-from orchestrator_cli.cli.options.execution_id import split_path
 from orchestrator_cli.cli.options.filter_options import filter_options
-from orchestrator_cli.cli.options.via_options import Via, read_via_option
-from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
+from orchestrator_cli.cli.options.via_options import read_via_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output.execution_table import ExecutionTable
-    from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.transfer.download.source import ExecutionSource, ExecutionWindow
 
-_DEFAULT_WINDOW = timedelta(days=1)
-# Of a few executions nobody knows when they began.
-_LIMITED_WINDOW = timedelta(days=366)
+# Of so many executions the suites are looked at, for one that was probably meant.
 _LOOKED_AT_FOR_SUITES = 500
 
 
@@ -70,19 +66,9 @@ _LOOKED_AT_FOR_SUITES = 500
 @already("-l", "-a", "-1", "-R", "-t", "--long", "--recursive", "--human-readable", "--summarize")
 @read_via_option
 @json_option
+@gather_options(LsOptions)
 @pass_app
-def ls(
-    app: App,
-    arguments: tuple[str, ...],
-    since: datetime | None,
-    until: datetime | None,
-    limit: int | None,
-    wanted: ExecutionFilter,
-    tree: bool,
-    null: bool,
-    via: Via | None,
-    as_json: bool,
-) -> None:
+def ls(app: App, options: LsOptions) -> None:
     """List executions, the newest first, or the files of one.
 
     Without ID, lists the executions that began in the time window; how long that takes depends on
@@ -100,40 +86,13 @@ def ls(
     Times without a zone are local on a terminal, in what is typed and in what is shown; where
     standard output is a pipe or a file, and in JSON, they are UTC.
     """
-    from orchestrator_cli.core.transfer.download.source import ExecutionWindow
-
-    if arguments and "=" in arguments[0] and not arguments[0].startswith("@"):
-        raise HintedUsageError(
-            f"not an execution id: {arguments[0]!r}.", f"a label: --label {arguments[0]}"
-        )
-    style = _style(null=null, json=as_json, tree=tree)
-    arguments = _without_bucket(split_path(arguments), app.settings.bucket)
-    if arguments:
-        if since or until or limit or not wanted.takes_everything:
-            raise click.UsageError("A time window, a limit and filters go without ID.")
-        list_execution_files(app, app.source(via), arguments[0], arguments[1:], style)
-        return
-    if tree:
-        raise click.UsageError("--tree goes with ID.")
-    since = since or app.now() - (_LIMITED_WINDOW if limit else _DEFAULT_WINDOW)
-    if until is not None and until < since:
-        raise click.UsageError("--until is before --since.")
-    window = ExecutionWindow(since, until, limit, wanted, app.now())
-    _list_executions(app, app.source(via), window, style)
-
-
-def _without_bucket(arguments: tuple[str, ...], bucket: str | None) -> tuple[str, ...]:
-    """Return the arguments without a URL of all executions, as users of `aws s3 ls` give it."""
-    everything = ("executions", f"s3://{bucket}", f"s3://{bucket}/executions")
-    is_all = len(arguments) == 1 and arguments[0].rstrip("/") in everything
-    return () if is_all else arguments
-
-
-def _style(**given: bool) -> str:
-    chosen = [name for name, is_given in given.items() if is_given]
-    if len(chosen) > 1:
-        raise click.UsageError("Of --null, --json and --tree, only one can be given.")
-    return chosen[0] if chosen else "table"
+    style = options.style()
+    places = options.places(app.settings.bucket)
+    options.check(has_id=bool(places))
+    if places:
+        list_execution_files(app, app.source(options.via), places[0], places[1:], style)
+    else:
+        _list_executions(app, app.source(options.via), options.window(app.now()), style)
 
 
 def _list_executions(

@@ -71,12 +71,12 @@ def _run(arguments: list[str]) -> int:
     except (BrokenStdout, BrokenPipeError):
         raise
     except (KeyboardInterrupt, click.Abort, InterruptedByUser):
-        return report_interrupted(arguments, app)
+        end_at_once(report_interrupted(arguments, app))
     except click.ClickException as error:
         return report_usage(error, arguments)
     except OrchestratorError as error:
         return report_error(error, arguments, app)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         if was_interrupted():
-            return report_interrupted(arguments, app)
+            end_at_once(report_interrupted(arguments, app))
         return report_unexpected(error, arguments, app)

@@ -17,7 +17,6 @@ from orchestrator_cli.core.base.errors import (
     InterruptedByUser,
     OrchestratorError,
     PartialFailureError,
-    UsageError,
 )
 from orchestrator_cli.core.base.text import printable, without_secrets
 
@@ -37,7 +36,7 @@ def report_usage(error: click.ClickException, arguments: list[str]) -> int:
 
         _print_error(f"error: {describe_usage_error(error)}")
         _print_error(f"hint: {without_secrets(usage_hint(error, arguments))}")
-    return UsageError.exit_code if error.exit_code == 2 else error.exit_code
+    return error.exit_code
 
 
 def report_error(error: OrchestratorError, arguments: list[str], app: App) -> int:

@@ -143,6 +143,7 @@ def _is_local(word: str) -> bool:
 
 
 def _report(app: App, result: DownloadResult, as_json: bool) -> None:
+    from orchestrator_cli.cli.output import human_error
     from orchestrator_cli.core.base.text import printable
 
     outcome = str(result.outcome) if result.outcome else "failed"
@@ -159,7 +160,6 @@ def _report(app: App, result: DownloadResult, as_json: bool) -> None:
             }
         )
     if result.error is not None:
-        request = f" [request id {result.error.request_id}]" if result.error.request_id else ""
-        app.output.failure(f"{printable(result.path)}: {result.error.message}{request}")
+        app.output.failure(f"{printable(result.path)}: {human_error(result.error)}")
     else:
         app.output.detail(f"{outcome}: {printable(result.destination)}")

@@ -93,12 +93,13 @@ def _findings(
 
 
 def _report(app: App, verified: VerifyResult, as_json: bool) -> None:
+    from orchestrator_cli.cli.output import json_name
     from orchestrator_cli.core.base.text import printable
 
     if as_json:
         app.output.record(
             {
-                "path": verified.path.encode("utf-8", "backslashreplace").decode(),
+                "path": json_name(verified.path),
                 "finding": str(verified.finding),
                 "detail": verified.detail,
                 "size_bytes": verified.size_bytes,

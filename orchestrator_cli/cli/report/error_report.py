@@ -12,6 +12,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.environment import debug_from_environment
+from orchestrator_cli.cli.output.units import human_error
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
     InterruptedByUser,
@@ -43,8 +44,7 @@ def report_error(error: OrchestratorError, arguments: list[str], app: App) -> in
     """Say what failed, and what to do next."""
     _finish_output()
     _trace(error, arguments, app)
-    detail = f" [request id {printable(error.request_id)}]" if error.request_id else ""
-    _say_error(app, f"{error.message}{detail}")
+    _say_error(app, human_error(error))
     resumes = app.resumes and error.retryable
     hint = _hint(error, resumes)
     if hint:

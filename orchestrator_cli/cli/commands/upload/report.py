@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def report_result(app: App, result: UploadResult, as_json: bool) -> None:
     """Print the result of a file."""
+    from orchestrator_cli.cli.output import human_error
     from orchestrator_cli.core.base.text import printable
 
     outcome = _outcome(result)
@@ -22,8 +23,7 @@ def report_result(app: App, result: UploadResult, as_json: bool) -> None:
     if outcome == "skipped":
         app.output.warn(f"skipped {printable(result.source)}: {result.skip_reason}")
     elif result.error is not None:
-        request = f" [request id {result.error.request_id}]" if result.error.request_id else ""
-        app.output.failure(f"{printable(result.source)}: {result.error.message}{request}")
+        app.output.failure(f"{printable(result.source)}: {human_error(result.error)}")
     else:
         app.output.detail(f"{outcome}: {printable(result.path)}")
 
@@ -35,9 +35,11 @@ def _outcome(result: UploadResult) -> str:
 
 
 def _record(result: UploadResult, outcome: str | None) -> dict[str, Any]:
+    from orchestrator_cli.cli.output import json_name
+
     error = result.error
     return {
-        "source": _json_text(result.source),
+        "source": json_name(result.source),
         "path": result.path,
         "key": result.key,
         "size_bytes": result.size_bytes,
@@ -50,21 +52,16 @@ def _record(result: UploadResult, outcome: str | None) -> dict[str, Any]:
     }
 
 
-def _json_text(name: str) -> str:
-    # JSON is Unicode; a file name need not be.
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
 def show_destination(app: App, result: UploadResult, as_json: bool) -> None:
     """Print where a file would go."""
     from orchestrator_cli.core.base.text import printable
+    from orchestrator_cli.core.executions.content_type import content_type_of
     from orchestrator_cli.core.s3.types import PutOutcome
-    from orchestrator_cli.core.transfer.upload.plan import guess_content_type
 
     if result.key is None or result.error is not None:
         report_result(app, result, as_json)
     elif as_json:
-        content_type = guess_content_type(result.path or "")
+        content_type = content_type_of(result.path or "")
         outcome = str(result.outcome) if result.outcome else None
         app.output.record({**_record(result, outcome), "content_type": content_type})
     else:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import LOG_NAMES, artifact_key, live_log_path
-from orchestrator_cli.core.transfer.upload.plan import PlannedFile, guess_content_type
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.runner.run_record import RunStart
 from orchestrator_cli.runner.spool import LOGS_NAME, RUN_LOGS, RUNNER_LOG, Spool
 
@@ -113,7 +114,7 @@ class SpooledRun:
         key = artifact_key(self.start.execution_id, path)
         source = self.spool.directory / LOGS_NAME / self._file_name(name)
         size_bytes = file.stat().st_size
-        return PlannedFile(str(source), path, key, size_bytes, guess_content_type(path), file)
+        return PlannedFile(str(source), path, key, size_bytes, content_type_of(path), file)
 
     def open_log(self, name: str) -> SpoolLog:
         """Open a log of the spool for appending, or make it."""

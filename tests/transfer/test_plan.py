@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.files.directory import Directory, Found
@@ -22,7 +23,6 @@ from orchestrator_cli.core.transfer.upload.plan import (
     PlanItem,
     PlannedFile,
     SkippedPath,
-    guess_content_type,
     plan_upload,
 )
 from tests.files.flipping import flipping
@@ -578,11 +578,11 @@ def test_a_single_file_can_be_excluded(make_tree: MakeTree) -> None:
     ],
 )
 def test_content_type(path: str, content_type: str) -> None:
-    assert guess_content_type(path) == content_type
+    assert content_type_of(path) == content_type
 
 
 @given(st.lists(names, min_size=1, max_size=3).map("/".join))
 def test_every_name_has_a_content_type_that_is_a_header(path: str) -> None:
     for name in (path, f"{path}.log:x", f"a.{path}", f"{path}.data:,"):
-        assert guess_content_type(name).isascii()
-        assert "/" in guess_content_type(name)
+        assert content_type_of(name).isascii()
+        assert "/" in content_type_of(name)

@@ -23,9 +23,6 @@ from orchestrator_cli.core.files.tree import NamedFile, Openable, Tree, TreeFile
 from orchestrator_cli.core.files.walk import Entry, walk
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 
-# Callers know it by this name.
-guess_content_type = content_type_of
-
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
@@ -91,6 +88,15 @@ def plan_upload(
         else:
             yield from _plan_root(execution_id, file, selection, name, hidden)
     yield from hidden.told()
+
+
+def plan_stream(execution_id: str, name: str) -> PlannedFile:
+    """Return standard input, or another stream, as a file: its name decides where it goes.
+
+    Raises UsageError for a name that cannot be stored.
+    """
+    path = storage_path_for(name)
+    return PlannedFile("-", path, artifact_key(execution_id, path), 0, content_type_of(path))
 
 
 def _plan_root(
@@ -234,7 +240,7 @@ def _plan_file(
         key = artifact_key(execution_id, path)
     except UsageError as error:
         return SkippedPath(source, error.message, error)
-    return PlannedFile(source, path, key, status.st_size, guess_content_type(path), file)
+    return PlannedFile(source, path, key, status.st_size, content_type_of(path), file)
 
 
 def unreadable(path: str | Path, error: OSError) -> SkippedPath:

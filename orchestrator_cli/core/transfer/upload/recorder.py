@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.cancellation import run_cancellable
 from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError, OrchestratorError
@@ -14,10 +15,13 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
-from orchestrator_cli.core.transfer.upload.plan import PlanItem
+from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
 from orchestrator_cli.core.transfer.upload.session import UploadSession
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
 
 # A user who interrupts does not wait for a storage that is away.
 _GOODBYE_SECONDS = 3.0
@@ -150,6 +154,30 @@ def upload_on_record(
         summary = uploader.run(recorder.begin(items))
     recorder.record(all_stored=not summary.failures)
     return summary
+
+
+def upload_stream_on_record(
+    engine: AbstractContextManager[TransferEngine],
+    target: UploadTarget,
+    recorder: UploadRecorder,
+    item: PlannedFile,
+    stream: AbstractContextManager[BinaryStream],
+    read_failures: Callable[[], set[str]],
+) -> UploadResult:
+    """Upload a stream, as `upload_on_record` does files; a failure is in the result.
+
+    The stream is opened once the record was read. Raises errors that concern all files.
+    """
+    from orchestrator_cli.core.transfer.upload.stream import upload_stream
+
+    recorder.known_failures = read_failures()
+    with recorder.early_end_recorded(), engine as running, stream as opened:
+        recorder.begin([item])
+        recorder.before_storing()
+        result = upload_stream(running, target, item, opened)
+    recorder.add(result)
+    recorder.record(all_stored=result.stored)
+    return result
 
 
 def _why(error: BaseException) -> str:

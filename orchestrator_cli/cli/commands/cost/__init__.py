@@ -25,11 +25,10 @@ from orchestrator_cli.cli.options import (
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.cost.report import Report
-    from orchestrator_cli.cli.commands.cost.usage_source import UsageSource
+    from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.retention.billing import Usage
     from orchestrator_cli.core.retention.usage import ExecutionUsage
-
-_FIELDS = {"suite": "test_suite", "runner-type": "runner_type"}
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
 @command(
@@ -107,25 +106,31 @@ def cost(app: App, options: CostOptions) -> None:
     with a price by storage class, regions.R.transition_per_1000 likewise, regions.R.put_per_1000,
     and regions.R.standard_tiers, a list of [from so many GiB, price].
     """
+    from orchestrator_cli.cli.commands.cost import source
     from orchestrator_cli.cli.commands.cost.report import Report, choose_prices
-    from orchestrator_cli.cli.commands.cost.usage_source import UsageSource
+    from orchestrator_cli.core.retention.usage_source import UsageSource
 
     options.check()
-    usage_source = UsageSource(app, options.concurrency, options.inventory)
-    region = options.price_region or usage_source.region
-    prices = choose_prices(app, options.price_file, region)
+    store, now = source.open_store(app, options), app.now()
+    inventory = source.open_inventory(app, options)
+    prices = choose_prices(app, options, store)
+    usage_source = UsageSource(store, inventory, now, app.output.warn, options.concurrency)
     report = Report(app, options, prices, usage_source.rules)
-    usages = usage_source.read(options.execution_ids, options.since, options.until)
-    _print_groups(app, usage_source, report, options.by, usages)
+    ids, since = source.resolve_ids(app, options, store), source.window_start(options, now)
+    _print_groups(app, options, store, report, usage_source.read(ids, since, options.until))
     report.end(usage_source.inventory_time)
 
 
 def _print_groups(
-    app: App, usage_source: UsageSource, report: Report, by: str, usages: Iterator[ExecutionUsage]
+    app: App,
+    options: CostOptions,
+    store: ArtifactStore | None,
+    report: Report,
+    usages: Iterator[ExecutionUsage],
 ) -> None:
     from orchestrator_cli.core.retention.usage import sum_groups
 
-    if by == "execution":
+    if options.by == "execution":
         for execution_id, usage in usages:
             report.count(usage)
             report.print_group(execution_id, usage)
@@ -139,16 +144,25 @@ def _print_groups(
                 progress.add_bytes(usage.size_bytes)
                 yield execution_id, usage
 
-        groups = sum_groups(_named(usage_source, by, counted()))
+        groups = sum_groups(_named(app, options, store, counted()))
     for name in sorted(groups, key=lambda name: (name is None, name or "")):
         report.print_group(name, groups[name])
 
 
 def _named(
-    usage_source: UsageSource, by: str, usages: Iterator[ExecutionUsage]
+    app: App,
+    options: CostOptions,
+    store: ArtifactStore | None,
+    usages: Iterator[ExecutionUsage],
 ) -> Iterator[tuple[str | None, Usage]]:
-    if by == "class":
+    """Yield the usages, each with the name of its group."""
+    from orchestrator_cli.core.retention.usage import label_by_field
+
+    def warn(execution_id: str, error: OrchestratorError) -> None:
+        app.output.warn(f"{execution_id}: {error.message}")
+
+    if store is None or options.field is None:
         for _, usage in usages:
             yield from usage.split_by_storage_class()
-        return
-    yield from usage_source.label_by_field(usages, _FIELDS[by])
+    else:
+        yield from label_by_field(store, usages, options.field, warn)

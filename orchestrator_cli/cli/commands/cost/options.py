@@ -10,6 +10,8 @@ import click
 
 from orchestrator_cli.cli.options import check_window
 
+_FIELDS = {"suite": "test_suite", "runner-type": "runner_type"}
+
 
 class CostOptions(NamedTuple):
     """What the command line says, by the names of its options."""
@@ -24,6 +26,11 @@ class CostOptions(NamedTuple):
     price_region: str | None
     inventory: str | None
     concurrency: int
+
+    @property
+    def field(self) -> str | None:
+        """The field of an execution's metadata to add up by; None for what a listing tells."""
+        return _FIELDS.get(self.by)
 
     def check(self) -> None:
         """Raise UsageError for options that do not go together."""

@@ -13,12 +13,12 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
     RESUMES,
     Example,
-    already,
     command,
     complete_id_or_file,
     concurrency_option,
     gather_options,
     json_option,
+    no_op_options,
     split_id,
 )
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
@@ -63,7 +63,7 @@ class DownloadOptions(NamedTuple):
     help="The directory to download to.  [default: ./ID]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace local files that differ.")
-@already("-r", "-R", "-P", "--recursive", "--progress")
+@no_op_options("-r", "-R", "-P", "--recursive", "--progress")
 @concurrency_option
 @read_via_option
 @json_option

@@ -103,7 +103,7 @@ def _finish_in_bucket(app: App, options: FinishOptions) -> None:
     from orchestrator_cli.core.executions.record.repository import finish_execution
 
     check_may_write(options.execution_id, options.yes)
-    app.check_ui_url()
+    app.pages.check()
     store = app.store()
     resolved = app.resolve_id(options.execution_id, store)
     metadata = finish_execution(
@@ -117,7 +117,7 @@ def _finish_in_bucket(app: App, options: FinishOptions) -> None:
     count = human_count(metadata.artifact_count, "file")
     size = human_size(metadata.artifact_bytes)
     app.output.note(f"finished {resolved}: {metadata.result}, {count}, {size}")
-    app.note_page(resolved)
+    app.pages.note(resolved)
 
 
 def _finish_offline(app: App, options: FinishOptions) -> None:

@@ -37,7 +37,7 @@ def open(app: App, execution_id: str, log: str | None) -> None:  # noqa: A001 - 
     check_exists(store, resolved)
     if log and not name:
         raise no_such_log(store, resolved, log)
-    page = app.page_url(resolved, name)
+    page = app.pages.url(resolved, name)
     if page is None:
         raise UsageError(
             "--ui-url is not set",

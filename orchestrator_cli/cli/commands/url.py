@@ -173,7 +173,7 @@ def _print_pages(app: App, execution_id: str, names: Sequence[str], style: str) 
     if not all(logs):
         raise click.UsageError("--ui: a page is an execution's or a log's.")
     for log in logs or [""]:
-        page = app.page_url(execution_id, log)
+        page = app.pages.url(execution_id, log)
         if page is None:
             raise UsageError("--ui-url is not set", hint="it is where `serve` has its pages")
         title = f"{log} of {execution_id}" if log else f"execution {execution_id}"

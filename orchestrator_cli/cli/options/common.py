@@ -38,10 +38,10 @@ def json_option(function: F) -> F:
     )(function)
 
 
-def already(*names: str) -> Callable[[F], F]:
+def no_op_options(*names: str) -> Callable[[F], F]:
     """Accept options of other programs for what the command does anyway."""
     return click.option(
-        "asked_anyway",
+        "no_op",
         *names,
         is_flag=True,
         hidden=True,

@@ -22,10 +22,10 @@ from orchestrator_cli.cli.commands.grep.options import LOG_NAMES, GrepOptions
 from orchestrator_cli.cli.commands.grep.report import Failures, Log, Printer
 from orchestrator_cli.cli.options import (
     Example,
-    already,
     command,
     gather_options,
     json_option,
+    no_op_options,
     window_options,
 )
 from orchestrator_cli.cli.options.execution_id import complete_pattern_and_ids, split_path
@@ -104,7 +104,7 @@ def _refuse_inverted(words: Sequence[str]) -> click.UsageError | None:
 @click.option(
     "-q", "--quiet", is_flag=True, help="Print nothing; the exit code says whether a line matches."
 )
-@already("-r", "-R", "-n", "-E", "-P", "-H", "-s", "--recursive", "--line-number")
+@no_op_options("-r", "-R", "-n", "-E", "-P", "-H", "-s", "--recursive", "--line-number")
 @json_option
 @gather_options(GrepOptions)
 @pass_app

@@ -62,11 +62,13 @@ class ServedLogs:
         if self._has_noted:
             return
         self._has_noted = True
-        metadata, judged = self._source.read(self._execution_id)
+        metadata, liveness = self._source.read(self._execution_id)
         what = "is still running" if metadata.status == "running" else "has ended without this log"
-        if judged in (Liveness.SILENT, Liveness.LOST):
+        if liveness in (Liveness.SILENT, Liveness.LOST):
             what = (
-                "has shown no sign of life for a while" if judged == Liveness.SILENT else "is lost"
+                "has shown no sign of life for a while"
+                if liveness == Liveness.SILENT
+                else "is lost"
             )
         self._app.output.note(f"{self._execution_id} {what}; this is what is stored of it so far")
 
@@ -86,7 +88,7 @@ class ServedLogs:
         """Return a log from its beginning or its last lines on, to its end once that has come."""
         log = self._log(_log_of(name) or name)
         start = 0 if lines is None else log.tail_offset(log.size_bytes() or 0, lines)
-        follower = ServedLogFollower(log, start, self._patience, self._tell, self._is_running)
+        follower = ServedLogFollower(log, start, self._patience, self._on_notice, self._is_running)
         return with_line_number(note_expired(self._app, name, lines, follower.chunks()))
 
     def _log(self, name: str) -> ServedLog:
@@ -95,10 +97,10 @@ class ServedLogs:
     def _is_running(self) -> bool:
         return self._source.read_record(self._execution_id).get("status") == "running"
 
-    def _tell(self, notice: Notice, seconds: float) -> None:
-        told = NOTICES[notice]
+    def _on_notice(self, notice: Notice, seconds: float) -> None:
+        text = NOTICES[notice]
         self._app.output.note(
-            told.format(seconds=seconds, id=self._execution_id, server="the server")
+            text.format(seconds=seconds, id=self._execution_id, server="the server")
         )
 
 

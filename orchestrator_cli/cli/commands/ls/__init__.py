@@ -17,11 +17,11 @@ from orchestrator_cli.cli.commands.ls.options import LsOptions
 from orchestrator_cli.cli.options import (
     Example,
     WholeNumber,
-    already,
     command,
     complete_id_and_file,
     gather_options,
     json_option,
+    no_op_options,
     window_options,
 )
 from orchestrator_cli.cli.options.filter_options import filter_options
@@ -63,7 +63,9 @@ _LOOKED_AT_FOR_SUITES = 500
 @click.option(
     "-0", "--null", is_flag=True, help="Print only ids or paths, each followed by a NUL byte."
 )
-@already("-l", "-a", "-1", "-R", "-t", "--long", "--recursive", "--human-readable", "--summarize")
+@no_op_options(
+    "-l", "-a", "-1", "-R", "-t", "--long", "--recursive", "--human-readable", "--summarize"
+)
 @read_via_option
 @json_option
 @gather_options(LsOptions)
@@ -105,11 +107,13 @@ def _list_executions(
     table = ExecutionTable(app.output, source.console_bucket)
     shown = 0
     try:
-        for execution_id, item, judged in source.select(window, judges=style != "null"):
+        for execution_id, item, liveness in source.select(
+            window, looks_up_liveness=style != "null"
+        ):
             if isinstance(item, OrchestratorError):
                 app.output.warn(f"{execution_id}: {item.message}")
                 continue
-            _print_execution(app, table, item, judged, style)
+            _print_execution(app, table, item, liveness, style)
             shown += 1
             if shown == window.limit:
                 break
@@ -137,13 +141,13 @@ def _nearest_suite(source: ExecutionSource, window: ExecutionWindow) -> str | No
     from orchestrator_cli.core.executions.filters import ExecutionFilter, nearest_suite
 
     newest = window._replace(wanted=ExecutionFilter(), limit=_LOOKED_AT_FOR_SUITES)
-    found = islice(source.select(newest, judges=False), newest.limit)
+    found = islice(source.select(newest, looks_up_liveness=False), newest.limit)
     items = (item for _, item, _ in found if not isinstance(item, OrchestratorError))
     return nearest_suite(window.wanted, (item.test_suite for item in items))
 
 
 def _print_execution(
-    app: App, table: ExecutionTable, item: ExecutionMetadata, judged: str | None, style: str
+    app: App, table: ExecutionTable, item: ExecutionMetadata, liveness: str | None, style: str
 ) -> None:
     from orchestrator_cli.core.live.reading.liveness import with_liveness
 
@@ -153,6 +157,6 @@ def _print_execution(
         record = item.to_dict()
         # The manifest is `ls ID --json`; here it would make lines of 100 KiB.
         record.pop("artifacts")
-        app.output.json(with_liveness(record, judged))
+        app.output.json(with_liveness(record, liveness))
     else:
-        table.add(item, judged)
+        table.add(item, liveness)

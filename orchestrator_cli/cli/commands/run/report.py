@@ -25,9 +25,9 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
             f"finished {execution_id}: {end.result}, {end.summary}; {outcome.summary} stored"
         )
         if end.result == "pass":
-            app.note_page(execution_id)
+            app.pages.note(execution_id)
         else:
-            page = app.page_url_or_warn(execution_id)
+            page = app.pages.url_or_warn(execution_id)
             app.output.note(f"to see why: {page or _command_line(app, 'logs', execution_id)}")
     else:
         app.output.warn(f"not everything of {execution_id} is stored: {outcome.summary}")

@@ -94,4 +94,4 @@ def report_end(app: App, summary: UploadSummary, execution_id: str, if_no_files:
         f"{summary.created:,} created, {summary.identical:,} identical{sent}"
     )
     if not summary.is_preview:
-        app.note_page(execution_id)
+        app.pages.note(execution_id)

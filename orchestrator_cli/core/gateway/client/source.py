@@ -78,7 +78,7 @@ class GatewaySource:
         wanted = ExecutionFilter() if text == LATEST else parse_filter(text.partition(":")[2])
         # As without a server, one whose metadata cannot be read may be the latest.
         window = ExecutionWindow(now - _LOOKED_BACK, None, 1, wanted, now)
-        for execution_id, item, _ in self.select(window, judges=False):
+        for execution_id, item, _ in self.select(window, looks_up_liveness=False):
             if wanted.takes_everything or not isinstance(item, OrchestratorError):
                 return execution_id
         raise NotFoundError(
@@ -93,7 +93,7 @@ class GatewaySource:
         last = min(execution_time(prefix.ljust(_ULID_CHARACTERS, "Z")), now + CLOCK_SKEW)
         found: list[str] = []
         window = ExecutionWindow(min(first, last), last, None, ExecutionFilter(), now)
-        for execution_id, _, _ in self.select(window, judges=False):
+        for execution_id, _, _ in self.select(window, looks_up_liveness=False):
             found += [execution_id] if execution_id.startswith(prefix) else []
             if len(found) > 1:
                 raise ambiguous_prefix(prefix, found)
@@ -110,9 +110,11 @@ class GatewaySource:
         """Return the validated metadata and the liveness. Raises NotFoundError."""
         what = f"look-up of execution {execution_id}"
         request = ServerRequest(f"/executions/{execution_id}", what)
-        return self._connection.run(ask(request, _parse_judged))
+        return self._connection.run(ask(request, _parse_with_liveness))
 
-    def select(self, window: ExecutionWindow, *, judges: bool) -> Iterator[FoundExecution]:
+    def select(
+        self, window: ExecutionWindow, *, looks_up_liveness: bool
+    ) -> Iterator[FoundExecution]:
         """Yield the executions that are wanted, the newest first."""
         fields = _fields(window)
         while True:
@@ -178,20 +180,20 @@ def _rfc3339(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _parse_judged(told: Mapping[str, Any]) -> tuple[ExecutionMetadata, str | None]:
+def _parse_with_liveness(told: Mapping[str, Any]) -> tuple[ExecutionMetadata, str | None]:
     """Return a record and the liveness that the server has put beside it."""
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
     record = dict(told)
-    judged = record.pop("liveness", None)
-    return ExecutionMetadata.model_validate(record), None if judged is None else str(judged)
+    liveness = record.pop("liveness", None)
+    return ExecutionMetadata.model_validate(record), None if liveness is None else str(liveness)
 
 
 def _parse_page(told: Mapping[str, Any]) -> tuple[list[FoundExecution], str | None]:
     found: list[FoundExecution] = []
     for record in told["executions"]:
-        metadata, judged = _parse_judged(record)
-        found.append((metadata.execution_id, metadata, judged))
+        metadata, liveness = _parse_with_liveness(record)
+        found.append((metadata.execution_id, metadata, liveness))
     found.extend(
         (str(one["execution_id"]), OrchestratorError(printable(one["error"])), None)
         for one in told["unreadable"]

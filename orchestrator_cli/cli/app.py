@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.cli.connections import AHEAD, Connections
-from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
-from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import without_secrets
 

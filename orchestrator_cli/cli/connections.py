@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.cli.environment import VIA_TOKEN_VARIABLE
-from orchestrator_cli.cli.settings import Settings
+from orchestrator_cli.cli.configuration.environment import VIA_TOKEN_VARIABLE
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 

@@ -8,7 +8,8 @@ from typing import NoReturn
 import click
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.environment import is_completing
+from orchestrator_cli.cli.configuration.environment import is_completing
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.cli.lazy_group import COMMANDS, BrokenStdout
 from orchestrator_cli.cli.process import (
     end_at_once,
@@ -24,7 +25,6 @@ from orchestrator_cli.cli.report.error_report import (
     report_usage,
 )
 from orchestrator_cli.cli.root import cli
-from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.cli.utf8_mode import ensure_utf8_mode
 from orchestrator_cli.core.base.errors import CannotWriteError, InterruptedByUser, OrchestratorError
 

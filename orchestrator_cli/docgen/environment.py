@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator_cli.cli.environment import VIA_TOKEN_VARIABLE
+from orchestrator_cli.cli.configuration.environment import VIA_TOKEN_VARIABLE
 from orchestrator_cli.cli.options import EXECUTION_ID_ENVVAR
 from orchestrator_cli.docgen.command_tree import CommandReference
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.settings import Settings
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from tests.conftest import RunCommand
 from tests.support.executions import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.environment import completion_path
+from orchestrator_cli.cli.configuration.environment import completion_path
 from orchestrator_cli.cli.options import Example, command
 from orchestrator_cli.core.base.errors import CannotWriteError
 from orchestrator_cli.core.base.text import printable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.environment import has_browser
+from orchestrator_cli.cli.configuration.environment import has_browser
 from orchestrator_cli.cli.options import Example, command, execution_id_argument
 from orchestrator_cli.core.base.errors import UsageError
 

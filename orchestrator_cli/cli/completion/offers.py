@@ -16,8 +16,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.environment import global_setting
-from orchestrator_cli.cli.settings import Settings
+from orchestrator_cli.cli.configuration.environment import global_setting
+from orchestrator_cli.cli.configuration.settings import Settings
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError

@@ -3,7 +3,7 @@
 It must not know what any command does; it reads no variable but that of the execution.
 """
 
-from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_ENVVAR
 from orchestrator_cli.cli.options.command import (
     RESUMES,
     Command,

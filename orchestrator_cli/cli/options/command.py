@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_ENVVAR
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 from orchestrator_cli.core.base.errors import EXIT_CODES
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_ENVVAR
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 # What other programs call the newest.

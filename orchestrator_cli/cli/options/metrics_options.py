@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.environment import state_home
+from orchestrator_cli.cli.configuration.environment import state_home
+from orchestrator_cli.cli.configuration.settings import GO_ON_WITHOUT_SETTINGS
 from orchestrator_cli.cli.options.common import F
-from orchestrator_cli.cli.settings import GO_ON_WITHOUT_SETTINGS
 from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from orchestrator_cli.cli.environment import variable
+from orchestrator_cli.cli.configuration.environment import variable
 
 VIA_VARIABLE = "ORCHESTRATOR_VIA"
 _TOKEN_HELP = "A file with the token for --via.  [default: ORCHESTRATOR_VIA_TOKEN]"

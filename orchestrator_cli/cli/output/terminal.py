@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_cli.cli.environment import terminal_columns
+from orchestrator_cli.cli.configuration.environment import terminal_columns
 from orchestrator_cli.cli.output.hyperlinks import knows_links
 from orchestrator_cli.cli.output.progress import LineProgress, Progress, live_progress
 from orchestrator_cli.cli.output.units import human_time, rfc3339

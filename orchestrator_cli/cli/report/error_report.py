@@ -11,7 +11,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.environment import debug_from_environment
+from orchestrator_cli.cli.configuration.environment import debug_from_environment
 from orchestrator_cli.cli.standard_error import print_error
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,

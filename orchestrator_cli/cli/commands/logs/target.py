@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from orchestrator_cli.cli.environment import pager_command, pager_environment
+from orchestrator_cli.cli.configuration.environment import pager_command, pager_environment
 from orchestrator_cli.core.base.errors import CannotWriteError, ConflictError
 from orchestrator_cli.core.base.text import printable
 

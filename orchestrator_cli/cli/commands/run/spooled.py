@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.run.report import report_run
-from orchestrator_cli.cli.environment import spool_roots
+from orchestrator_cli.cli.configuration.environment import spool_roots
 from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:

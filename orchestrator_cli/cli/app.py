@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_VARIABLE
 from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.cli.connections import AHEAD, Connections
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
@@ -92,9 +92,9 @@ class App:
         try:
             return source.resolve(text, self.now())
         except UsageError as error:
-            if text != os.environ.get(EXECUTION_ID_ENVVAR):
+            if text != os.environ.get(EXECUTION_ID_VARIABLE):
                 raise
-            raise UsageError(f"{EXECUTION_ID_ENVVAR}: {error.message}", hint=error.hint) from None
+            raise UsageError(f"{EXECUTION_ID_VARIABLE}: {error.message}", hint=error.hint) from None
 
     @cached_property
     def connections(self) -> Connections:
@@ -124,7 +124,7 @@ class App:
 
     def command_environment(self, execution_id: str) -> dict[str, str]:
         """Return the environment of a command that `run` runs: ours, and which execution it is."""
-        return {**os.environ, **self.settings.variables(), EXECUTION_ID_ENVVAR: execution_id}
+        return {**os.environ, **self.settings.variables(), EXECUTION_ID_VARIABLE: execution_id}
 
     def storable_labels(self, labels: dict[str, str]) -> dict[str, str]:
         """Return labels with secrets masked, and warn of each one."""

@@ -1,9 +1,9 @@
 """Options and arguments: the classes of commands, the types of options, and shared options.
 
-It must not know what any command does; it reads no variable but that of the execution.
+It must not know what any command does.
 """
 
-from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_VARIABLE
 from orchestrator_cli.cli.options.command import (
     RESUMES,
     Command,
@@ -15,6 +15,7 @@ from orchestrator_cli.cli.options.command import (
 )
 from orchestrator_cli.cli.options.common import (
     F,
+    add_options,
     check_may_write,
     check_window,
     concurrency_option,
@@ -42,7 +43,7 @@ from orchestrator_cli.cli.options.types import DURATION, INSTANT, LABEL, RESULT,
 
 __all__ = [
     "DURATION",
-    "EXECUTION_ID_ENVVAR",
+    "EXECUTION_ID_VARIABLE",
     "INSTANT",
     "LABEL",
     "RESULT",
@@ -54,6 +55,7 @@ __all__ = [
     "F",
     "OncePerOption",
     "WholeNumber",
+    "add_options",
     "check_may_write",
     "check_window",
     "command",

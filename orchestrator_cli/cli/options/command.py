@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_VARIABLE
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 from orchestrator_cli.core.base.errors import EXIT_CODES
 
@@ -176,7 +176,7 @@ def _with_id(text: str, params: Sequence[click.Parameter]) -> str:
         return text
     # Where it may be left out, everything is meant.
     is_needed = any(metavar.startswith("ID") for metavar in taken)
-    preset = f" Left out, it is that of {EXECUTION_ID_ENVVAR}." if is_needed else ""
+    preset = f" Left out, it is that of {EXECUTION_ID_VARIABLE}." if is_needed else ""
     return f"{inspect.cleandoc(text)}\n\n{_WHAT_AN_ID_IS}{preset}"
 
 

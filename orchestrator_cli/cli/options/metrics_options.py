@@ -11,7 +11,7 @@ import click
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.configuration.environment import state_home
 from orchestrator_cli.cli.configuration.settings import GO_ON_WITHOUT_SETTINGS
-from orchestrator_cli.cli.options.common import F
+from orchestrator_cli.cli.options.common import F, add_options
 from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 def metrics_options(function: F) -> F:
     """Add --metrics-…; what the command counts is handed over when it ends, however it ends."""
-    for option in (
+    options = (
         _metrics_option(
-            "--metrics-otlp",
-            lambda app, metrics, url: metrics.to_receiver(url, app.connections.ca_bundle(url)),
-            metavar="URL",
-            help="Send this command's metrics to this OTLP receiver; `env`: to the one that "
-            "OpenTelemetry's own variables name.",
+            "--metrics-file",
+            lambda app, metrics, path: metrics.to_file(path),
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Add this command's metrics to this file, for Prometheus. See "
+            "orchestrator-metrics(7).",
         ),
         _metrics_option(
             "--metrics-push",
@@ -38,15 +38,14 @@ def metrics_options(function: F) -> F:
             "earlier commands.",
         ),
         _metrics_option(
-            "--metrics-file",
-            lambda app, metrics, path: metrics.to_file(path),
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="Add this command's metrics to this file, for Prometheus. See "
-            "orchestrator-metrics(7).",
+            "--metrics-otlp",
+            lambda app, metrics, url: metrics.to_receiver(url, app.connections.ca_bundle(url)),
+            metavar="URL",
+            help="Send this command's metrics to this OTLP receiver; `env`: to the one that "
+            "OpenTelemetry's own variables name.",
         ),
-    ):
-        function = option(function)
-    return function
+    )
+    return add_options(function, options)
 
 
 def _metrics_option(

@@ -123,3 +123,4 @@ class ResultType(click.Choice[str]):
 
 
 RESULT = ResultType()
+RUNNER_TYPE = click.Choice(["ec2", "eks", "onprem"])

@@ -87,7 +87,13 @@ def _parse_viewers(
         5: "credentials missing",
     },
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on.",
+)
 @click.option(
     "--port",
     type=WholeNumber(0, 65535),

@@ -97,7 +97,7 @@ class UrlOptions(NamedTuple):
 @click.option("--inline", is_flag=True, help="Let HTML, SVG, XML and scripts run in the browser.")
 @click.option(
     "--limit",
-    type=WholeNumber(min=0),
+    type=WholeNumber(0),
     default=25,
     metavar="N",
     show_default=True,

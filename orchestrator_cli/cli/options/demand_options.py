@@ -27,7 +27,9 @@ _OPTIONS = (
     click.option(
         "--storage-class",
         type=click.Choice(STORAGE_CLASSES),
-        help="The storage class of what is stored.",
+        metavar="CLASS",
+        help=f"The storage class of what is stored: {', '.join(STORAGE_CLASSES[:-1])} or "
+        f"{STORAGE_CLASSES[-1]}.",
     ),
     click.option(
         "--tag",

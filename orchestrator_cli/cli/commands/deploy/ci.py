@@ -11,10 +11,16 @@ from orchestrator_cli.cli.commands.deploy.target import bucket_target
 from orchestrator_cli.cli.options import Example, F, add_options, command
 
 _OPTIONS = (
-    click.option("--package", required=True, help="The wheel that pip installs: a URL or a path."),
+    click.option(
+        "--package",
+        metavar="WHEEL",
+        required=True,
+        help="The wheel that pip installs: a URL or a path.",
+    ),
     click.option("--suite", metavar="S", help="The test suite."),
     click.option(
         "--artifacts",
+        metavar="DIR",
         default="results",
         show_default=True,
         help="The directory of the workspace that is stored at the end.",

@@ -12,7 +12,7 @@ from orchestrator_cli.cli.options import F, WholeNumber, add_options
 if TYPE_CHECKING:
     from orchestrator_cli.core.retention.lifecycle.policy import Rule
 
-_DAYS = WholeNumber(min=0)
+_DAYS = WholeNumber(0)
 _OPTIONS = (
     click.option(
         "--archive-after",
@@ -48,7 +48,7 @@ _OPTIONS = (
     ),
     click.option(
         "--noncurrent-days",
-        type=WholeNumber(min=1),
+        type=WholeNumber(1),
         default=30,
         show_default=True,
         metavar="DAYS",

@@ -65,7 +65,7 @@ _TERMINAL_BYTES = 1024 * 1024
 @click.option(
     "-n",
     "--tail",
-    type=WholeNumber(min=0),
+    type=WholeNumber(0),
     metavar="N",
     help="Print only the last N lines of the output.",
 )
@@ -117,15 +117,15 @@ def logs(app: App, options: LogsOptions) -> None:
     and a closed pipe ends the transfer. What was read to its end is compared with its stored
     checksum.
 
-    The log of a test that still runs is printed as far as it is stored, which is said on standard
-    error. --follow goes on from there: it needs no more than to read the bucket, ends with the log,
-    and compares what it has printed with the log that is stored then. Once nothing has been heard
-    of the writer for 90 s it says so; after --gone-after it ends with 3, unless standard error is a
-    terminal. Of a log that rests there is a sign of life every 35 s, so that less than 40s may give
-    up a writer that is there. A follower asks S3 once a second, seldom where the log is quiet: at
-    most $0.0015 an hour for each log, $0.0022 where it is written every second. With --via the
-    server judges the writer: it calls it lost after five minutes, so that a shorter --gone-after
-    means no less, and knows the four named logs only.
+    The log of a test that still runs is printed as far as it is stored, and a line on standard
+    error says so. --follow goes on from there until the log ends, and then compares what it has
+    printed with the log that is stored; it needs only the right to read the bucket. Once nothing
+    has been heard of the writer for 90 s it says so; after --gone-after it exits with 3, unless
+    standard error is a terminal. A log that rests has a sign of life every 35 s, so --gone-after
+    below 40s may give up a writer that is still there. A follower asks S3 once a second, and seldom
+    while the log is quiet: that costs at most $0.0015 an hour for each log, $0.0022 where it is
+    written every second. With --via, the server decides whether the writer is lost, after five
+    minutes: a shorter --gone-after changes nothing, and only the four named logs can be followed.
 
     --grep searches the text without escape sequences and line endings. Text is UTF-8; a line that
     is not valid UTF-8 is searched as Latin-1 as well. The time grows only with the size of the log,

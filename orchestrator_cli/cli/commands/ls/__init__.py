@@ -55,9 +55,7 @@ _LOOKED_AT_FOR_SUITES = 500
     "arguments", metavar="[ID [PATTERN…]]", nargs=-1, shell_complete=complete_id_and_file
 )
 @window_options("1d ago; with -n, a year")
-@click.option(
-    "-n", "--limit", type=WholeNumber(min=1), metavar="N", help="List at most the newest N."
-)
+@click.option("-n", "--limit", type=WholeNumber(1), metavar="N", help="List at most the newest N.")
 @filter_options
 @click.option("--tree", is_flag=True, help="With ID: draw its files as a tree.")
 @click.option(

@@ -8,22 +8,23 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_VARIABLE
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.cli.connections import AHEAD, Connections
-from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
-from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from orchestrator_cli.cli.metrics_setup import Measuring
+    from orchestrator_cli.cli.metrics_setup import CommandMetrics
     from orchestrator_cli.cli.options.via_options import Via
     from orchestrator_cli.cli.output import Output
+    from orchestrator_cli.cli.page_links import PageLinks
     from orchestrator_cli.cli.waiting_notice import WaitingNotice
     from orchestrator_cli.core.base.retry import RetryPolicy
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
@@ -46,7 +47,7 @@ class App:
         """Take the global options, which may not be known yet."""
         self.settings = settings or Settings()
         self.is_completing = is_completing
-        self.measuring: Measuring | None = None
+        self.metrics: CommandMetrics | None = None
         self.resumes = False
         self.says_waiting = True
         self._waiting: WaitingNotice | None = None
@@ -91,9 +92,9 @@ class App:
         try:
             return source.resolve(text, self.now())
         except UsageError as error:
-            if text != os.environ.get(EXECUTION_ID_ENVVAR):
+            if text != os.environ.get(EXECUTION_ID_VARIABLE):
                 raise
-            raise UsageError(f"{EXECUTION_ID_ENVVAR}: {error.message}", hint=error.hint) from None
+            raise UsageError(f"{EXECUTION_ID_VARIABLE}: {error.message}", hint=error.hint) from None
 
     @cached_property
     def connections(self) -> Connections:
@@ -101,14 +102,14 @@ class App:
         return Connections(self.settings, os.environ, self._on_retry)
 
     def store(
-        self, concurrency: int = AHEAD, limit_rate: int | None = None, *, patient: bool = True
+        self, concurrency: int = AHEAD, limit_rate: int | None = None, *, retries: bool = True
     ) -> ArtifactStore:
-        """Build the store; an impatient one sends no request twice.
+        """Build the store; without `retries` it sends no request twice.
 
         Raises UsageError where no bucket is configured.
         """
-        store = self.connections.store(concurrency, limit_rate, patient=patient)
-        if patient and self.says_waiting:
+        store = self.connections.store(concurrency, limit_rate, retries=retries)
+        if retries and self.says_waiting:
             self._say_waiting(store.retry, store.clients.endpoint_url)
         return store
 
@@ -123,7 +124,7 @@ class App:
 
     def command_environment(self, execution_id: str) -> dict[str, str]:
         """Return the environment of a command that `run` runs: ours, and which execution it is."""
-        return {**os.environ, **self.settings.variables(), EXECUTION_ID_ENVVAR: execution_id}
+        return {**os.environ, **self.settings.variables(), EXECUTION_ID_VARIABLE: execution_id}
 
     def storable_labels(self, labels: dict[str, str]) -> dict[str, str]:
         """Return labels with secrets masked, and warn of each one."""
@@ -137,42 +138,18 @@ class App:
             )
         return masked
 
-    def page_url(self, execution_id: str, log: str = "") -> str | None:
-        """Return where people see an execution, or a log of it; None where nothing is configured.
+    @property
+    def pages(self) -> PageLinks:
+        """The links to the pages of `serve`."""
+        from orchestrator_cli.cli.page_links import PageLinks
 
-        Raises UsageError.
-        """
-        if not self.settings.ui_url:
-            return None
-        from orchestrator_cli.core.executions.links import page_url
-        from orchestrator_cli.core.http.url import parse_service_url
-
-        base = parse_service_url(self.settings.ui_url, "--ui-url", "https://tests.example.com")
-        return page_url(base.url, execution_id, log)
-
-    def check_ui_url(self) -> None:
-        """Raise UsageError for a --ui-url that is none, before anything is done."""
-        _ = self.page_url("")
-
-    def page_url_or_warn(self, execution_id: str) -> str | None:
-        """Return the page as `page_url` does, but warn of an invalid URL instead of raising."""
-        from orchestrator_cli.core.base.errors import UsageError
-
-        try:
-            return self.page_url(execution_id)
-        except UsageError as error:
-            # What is stored is stored.
-            self.output.warn(error.message)
-            return None
-
-    def note_page(self, execution_id: str) -> None:
-        """Say where people see an execution, where that is configured."""
-        page = self.page_url_or_warn(execution_id)
-        if page:
-            self.output.note(page)
+        return PageLinks(self.settings.ui_url, self.output)
 
     def engine(
-        self, connection: Connection, concurrency: int, on_bytes: Any = lambda size: None
+        self,
+        connection: Connection,
+        concurrency: int,
+        on_bytes: Callable[[int], None] = lambda size: None,
     ) -> TransferEngine:
         """Build the threads and the memory budget of a transfer."""
         from orchestrator_cli.core.transfer.engine import TransferEngine
@@ -182,20 +159,20 @@ class App:
     @property
     def meter(self) -> MetricsRecorder | None:
         """The metrics recorder, where metrics were asked for."""
-        return self.measuring.meter if self.measuring is not None else None
+        return self.metrics.meter if self.metrics is not None else None
 
-    def measure(self, command: str) -> Measuring:
+    def enable_metrics(self, command: str) -> CommandMetrics:
         """Start the metrics of a command, with their destinations."""
-        if self.measuring is None:
-            from orchestrator_cli.cli.metrics_setup import Measuring
+        if self.metrics is None:
+            from orchestrator_cli.cli.metrics_setup import CommandMetrics
 
-            self.measuring = Measuring(command, os.environ, self.output.warn)
-        return self.measuring
+            self.metrics = CommandMetrics(command, os.environ, self.output.warn)
+        return self.metrics
 
     def write_metrics(self) -> None:
         """Export the metrics since the last time; a failure is only a warning."""
-        if self.measuring is not None:
-            self.measuring.export()
+        if self.metrics is not None:
+            self.metrics.export()
 
     def source(self, via: Via | None, concurrency: int = AHEAD) -> ExecutionSource:
         """Build what executions are read from: the bucket, or a server."""
@@ -205,7 +182,7 @@ class App:
             return GatewaySource(self.gateway(via, concurrency))
         from orchestrator_cli.core.transfer.download.source import BucketSource
 
-        return BucketSource(self.store(concurrency), self.now(), _read_judged)
+        return BucketSource(self.store(concurrency), self.now(), _read_with_liveness)
 
     def gateway(
         self, via: Via, concurrency: int = AHEAD, limit_rate: int | None = None
@@ -227,10 +204,10 @@ class App:
 pass_app = click.make_pass_decorator(App)
 
 
-def _read_judged(
-    store: ArtifactStore, ids: Iterable[str], is_judged: Callable[[ExecutionMetadata], bool]
+def _read_with_liveness(
+    store: ArtifactStore, ids: Iterable[str], is_asked: Callable[[ExecutionMetadata], bool]
 ) -> Iterator[FoundExecution]:
     # Most commands read no record whole.
     from orchestrator_cli.core.live.reading.liveness import read_with_liveness
 
-    return read_with_liveness(store, ids, is_judged)
+    return read_with_liveness(store, ids, is_asked)

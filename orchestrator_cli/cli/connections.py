@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.cli.environment import VIA_TOKEN_VARIABLE
-from orchestrator_cli.cli.settings import Settings
+from orchestrator_cli.cli.configuration.environment import VIA_TOKEN_VARIABLE
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 
@@ -87,8 +87,8 @@ class Connections:
             check_small_file("AWS_CA_BUNDLE", bundle)
         return bundle or None
 
-    def store(self, concurrency: int, limit_rate: int | None, *, patient: bool) -> ArtifactStore:
-        """Build the store; an impatient one sends no request twice. Raises UsageError."""
+    def store(self, concurrency: int, limit_rate: int | None, *, retries: bool) -> ArtifactStore:
+        """Build the store; without `retries` it sends no request twice. Raises UsageError."""
         from orchestrator_cli.core.base.rate_limiter import RateLimiter
         from orchestrator_cli.core.base.retry import RetryPolicy
         from orchestrator_cli.core.http.proxy import proxy_variables
@@ -105,7 +105,7 @@ class Connections:
             proxies=proxy_variables(self._environment),
             demands=self._settings.demands,
         )
-        retry = self._retry_policy() if patient else RetryPolicy(attempts=1, patience_seconds=0)
+        retry = self._retry_policy() if retries else RetryPolicy(attempts=1, patience_seconds=0)
         rate_limit = RateLimiter(limit_rate) if limit_rate else None
         return ArtifactStore(S3Session(settings, retry, rate_limit))
 

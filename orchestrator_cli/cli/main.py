@@ -9,7 +9,8 @@ from typing import NoReturn
 import click
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.environment import is_completing
+from orchestrator_cli.cli.configuration.environment import is_completing
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.cli.lazy_group import COMMANDS, BrokenStdout
 from orchestrator_cli.cli.process import (
     end_at_once,
@@ -25,7 +26,6 @@ from orchestrator_cli.cli.report.error_report import (
     report_usage,
 )
 from orchestrator_cli.cli.root import cli
-from orchestrator_cli.cli.settings import Settings
 from orchestrator_cli.cli.utf8_mode import ensure_utf8_mode
 from orchestrator_cli.core.base.errors import CannotWriteError, InterruptedByUser, OrchestratorError
 
@@ -76,12 +76,12 @@ def _run(arguments: list[str]) -> int:
     except (BrokenStdout, BrokenPipeError):
         raise
     except (KeyboardInterrupt, click.Abort, InterruptedByUser):
-        return report_interrupted(arguments, app)
+        end_at_once(report_interrupted(arguments, app))
     except click.ClickException as error:
         return report_usage(error, arguments)
     except OrchestratorError as error:
         return report_error(error, arguments, app)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         if was_interrupted():
-            return report_interrupted(arguments, app)
+            end_at_once(report_interrupted(arguments, app))
         return report_unexpected(error, arguments, app)

@@ -28,7 +28,7 @@ _CERTIFICATES = ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "OTEL_EXPORTER_OTLP_C
 _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 
 
-class Measuring:
+class CommandMetrics:
     """The counts of one command and their destinations. `warn` tells the user of trouble."""
 
     def __init__(

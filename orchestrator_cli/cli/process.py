@@ -11,7 +11,6 @@ import threading
 from typing import NoReturn, TextIO
 
 from orchestrator_cli.core.base.descriptors import WaitingWriter, occupy_closed_descriptors
-from orchestrator_cli.core.base.errors import InterruptedByUser
 
 # More than metadata.json ever has.
 _LONGEST_LINE_BYTES = 1024 * 1024
@@ -84,13 +83,12 @@ def prepare_signals() -> None:
 
 def flush_and_exit(code: int) -> NoReturn:
     """Write the remaining output and end."""
-    if code != InterruptedByUser.exit_code:
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        except OSError:
-            # Python would try it again, and make exit code 120 of that.
-            end_at_once(code)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        # Python would try it again, and make exit code 120 of that.
+        end_at_once(code)
     if code:
         # Threads may still wait for an answer; nobody needs it any more.
         end_at_once(code)

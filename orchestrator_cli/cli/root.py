@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from typing import Any
 
 import click
 
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.configuration.config_file import config_file, load_config
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.cli.lazy_group import PROBLEM_KEY, LazyGroup
 from orchestrator_cli.cli.options.demand_options import demand_options
 from orchestrator_cli.cli.options.types import DURATION
 from orchestrator_cli.cli.options.variables import option_names_of
-from orchestrator_cli.cli.settings import Settings
-from orchestrator_cli.cli.settings.config_file import config_file, load_config
 from orchestrator_cli.cli.usage_errors.usage_text import CONFIG_FILE_KEY, HintedUsageError
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets
-from orchestrator_cli.core.s3.demands import BucketDemands
 
 
 @click.group(
@@ -70,20 +69,7 @@ from orchestrator_cli.core.s3.demands import BucketDemands
     help="Show the versions and the endpoint, and exit.",
 )
 @click.pass_context
-def cli(
-    ctx: click.Context,
-    bucket: str | None,
-    profile: str | None,
-    region: str | None,
-    endpoint_url: str | None,
-    ui_url: str | None,
-    color: str,
-    patience: timedelta | None,
-    demands: BucketDemands,
-    quiet: bool,
-    verbose: bool,
-    debug: bool,
-) -> None:
+def cli(ctx: click.Context, /, quiet: bool, verbose: bool, **settings: Any) -> None:
     """Keep, find and share the output of test runs in S3.
 
     Every execution has a ULID; its logs and artifacts are immutable objects under
@@ -93,23 +79,10 @@ def cli(
     """
     if quiet and verbose:
         raise HintedUsageError("--quiet and --verbose exclude each other.", "leave out one of them")
-    verbosity = int(verbose) - int(quiet)
-    settings = Settings(
-        bucket=bucket,
-        profile=profile,
-        region=region,
-        endpoint_url=endpoint_url,
-        ui_url=ui_url,
-        color=color,
-        verbosity=verbosity,
-        debug=debug,
-        patience=patience,
-        demands=demands,
-        problem=ctx.meta.get(PROBLEM_KEY),
-    )
     # The run's own App, which also has to know about --debug when all this has ended.
-    app = ctx.ensure_object(App)
-    app.settings = settings
+    ctx.ensure_object(App).settings = Settings(
+        verbosity=int(verbose) - int(quiet), problem=ctx.meta.get(PROBLEM_KEY), **settings
+    )
 
 
 def _print_version(ctx: click.Context, wanted: bool) -> None:
@@ -118,7 +91,7 @@ def _print_version(ctx: click.Context, wanted: bool) -> None:
         return
     import platform
 
-    from orchestrator_cli.cli.settings.aws_settings import aws_setting
+    from orchestrator_cli.cli.configuration.aws_settings import aws_setting
     from orchestrator_cli.core.http.curl.version import curl_version
 
     names = ("bucket", "profile", "region", "endpoint_url")

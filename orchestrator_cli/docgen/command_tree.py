@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import click
 
+from orchestrator_cli.cli.options import WholeNumber
+
 PROGRAM = "orchestrator"
 
 
@@ -132,8 +134,6 @@ def _option(option: click.Option, context: click.Context) -> Parameter:
 def _metavar(option: click.Option, context: click.Context) -> str:
     if option.is_flag or option.count:
         return ""
-    if option.metavar is None and isinstance(option.type, click.IntRange):
-        return "N"
     return option.make_metavar(context)
 
 
@@ -141,18 +141,12 @@ def _notes(option: click.Option, context: click.Context) -> Iterator[str]:
     default = option.get_help_extra(context).get("default")
     if default:
         yield f"default: {default}"
-    if isinstance(option.type, click.IntRange):
-        yield _range(option.type)
+    if isinstance(option.type, WholeNumber):
+        yield option.type.bounds
     if option.required:
         yield "required"
     if option.multiple:
         yield "can be given more than once"
-
-
-def _range(numbers: click.IntRange) -> str:
-    if numbers.max is None:
-        return f"at least {numbers.min}"
-    return f"at most {numbers.max}" if numbers.min is None else f"{numbers.min} to {numbers.max}"
 
 
 def _environment(parameter: click.Parameter, context: click.Context) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator_cli.cli.environment import VIA_TOKEN_VARIABLE
-from orchestrator_cli.cli.options import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.configuration.environment import VIA_TOKEN_VARIABLE
+from orchestrator_cli.cli.options import EXECUTION_ID_VARIABLE
 from orchestrator_cli.docgen.command_tree import CommandReference
 
 
@@ -18,7 +18,7 @@ class Variable:
 
 
 _EXECUTION_ID = Variable(
-    EXECUTION_ID_ENVVAR, "The execution that a command is about where `ID` is left out."
+    EXECUTION_ID_VARIABLE, "The execution that a command is about where `ID` is left out."
 )
 _VIA_TOKEN = Variable(
     VIA_TOKEN_VARIABLE, "The token that `upload --via` shows its server; not on the command line."

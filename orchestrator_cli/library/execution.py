@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,12 +11,10 @@ from pathlib import Path
 
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.links import sign_file_url
 from orchestrator_cli.core.executions.listings.executions import list_files
 from orchestrator_cli.core.executions.listings.selection import select_files
-from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
 from orchestrator_cli.core.executions.record.repository import finish_execution, read_execution
 from orchestrator_cli.core.files.path_filter import PathFilter
@@ -30,10 +29,13 @@ from orchestrator_cli.core.transfer.download.range_reader import iter_object_ver
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload, selection_text
 from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
-from orchestrator_cli.core.transfer.upload.plan import PlannedFile, plan_upload
-from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder, upload_on_record
+from orchestrator_cli.core.transfer.upload.plan import plan_stream, plan_upload
+from orchestrator_cli.core.transfer.upload.recorder import (
+    UploadRecorder,
+    upload_on_record,
+    upload_stream_on_record,
+)
 from orchestrator_cli.core.transfer.upload.session import DirectSession
-from orchestrator_cli.core.transfer.upload.stream import upload_stream
 from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
 
 _RESULTS = ", ".join(Result)
@@ -108,19 +110,17 @@ class Execution:
         `name` is a path as in a directory that is uploaded: `stdout.log` goes to `logs/`. A failure
         is `error` of what is returned, and on record.
         """
-        path = storage_path_for(name)
-        key = artifact_key(self.id, path)
-        item = PlannedFile("-", path, key, 0, content_type_of(path))
+        item = plan_stream(self.id, name)
         session = DirectSession(self._store, self.id)
-        recorder = UploadRecorder(session, lambda: session, (path,), _begun())
-        recorder.read_failures(datetime.now(UTC))
-        with recorder.early_end_recorded(), TransferEngine(self._store) as engine:
-            recorder.begin([item])
-            recorder.before_storing()
-            result = upload_stream(engine, session.target, item, stream)
-        recorder.add(result)
-        recorder.record(all_stored=result.stored)
-        return result
+        recorder = UploadRecorder(session, lambda: session, (item.path,), _begun())
+        return upload_stream_on_record(
+            TransferEngine(self._store),
+            session.target,
+            recorder,
+            item,
+            contextlib.nullcontext(stream),
+            datetime.now(UTC),
+        )
 
     def finish(self, result: str, *, tree_is_stored: bool = False) -> ExecutionMetadata:
         """Record how the test ended, `pass`, `fail` or `error`, and return the record.

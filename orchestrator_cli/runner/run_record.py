@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
+
 _MAX_COMMAND_CHARACTERS = 4096
 
 
@@ -93,19 +95,39 @@ class RunOutcome:
 
     `stored` says that the spool holds nothing that S3 lacks; where it does, `resumes` says whether
     to try again can help, and `displaced` are files of the spool, by their path in the execution,
-    where something else is stored for ever. `problems` are lines for the user, one a file.
+    where something else is stored for ever. `needs_fix` says that somebody has to put something
+    right before that. `problems` are lines for the user, one a file.
     `measured` are counts for whoever writes the metrics, in the form that
     `MetricsSnapshot.from_list` takes.
     """
 
     stored: bool = False
     resumes: bool = True
+    needs_fix: bool = False
     summary: str = ""
     problems: list[str] = field(default_factory=list)
     exit_code: int = 0
     displaced: dict[str, str] = field(default_factory=dict)
     artifacts_failed: bool = False
     measured: list[Any] | None = None
+
+    @classmethod
+    def of_error(cls, error: OrchestratorError | OSError) -> RunOutcome:
+        """Return the outcome of an error that ends all uploads."""
+        if isinstance(error, OSError):
+            # This machine's fault: too few descriptors, a full disk.
+            return cls.of_failure(error.strerror or str(error))
+        return cls(
+            summary=error.message,
+            exit_code=error.exit_code,
+            resumes=not isinstance(error, ConflictError),
+            needs_fix=error.needs_fix,
+        )
+
+    @classmethod
+    def of_failure(cls, summary: str) -> RunOutcome:
+        """Return the outcome of a failure that may pass, and is not S3's."""
+        return cls(summary=summary, exit_code=OrchestratorError.exit_code)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready form."""

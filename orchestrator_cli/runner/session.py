@@ -189,8 +189,7 @@ class Session:
             # What the command has left free may be enough now.
             self._start_uploader()
         if self._uploading is None:
-            reason = "no process that stores could be started"
-            return RunOutcome(summary=reason, exit_code=1)
+            return RunOutcome.of_failure("no process that stores could be started")
         self._uploading.begin()
         self._uploading.send_end(end)
         supervisor.wait_uploader(self._uploading, self.say_slow)

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 
 from orchestrator_cli.core.base.descriptors import write_all
+from orchestrator_cli.core.base.errors import UnavailableError
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
 from orchestrator_cli.runner.upload.run_uploader import RunUploader
 
@@ -60,7 +61,7 @@ class UploaderProcess:
         while data := os.read(self._status, 65536):
             text += data
         if not text:
-            return RunOutcome(summary="the process that stores was killed", exit_code=1)
+            return RunOutcome.of_failure("the process that stores was killed")
         return RunOutcome(**json.loads(text))
 
     def _write(self, data: bytes) -> None:
@@ -140,7 +141,7 @@ def _work(upload: RunUploader, control: int, status: int, died: RunEnd, timeout:
         if reason:
             upload.stop()
             worker.join(_GOODBYE_SECONDS)
-    outcome = outcomes[0] if outcomes else RunOutcome(exit_code=9)
+    outcome = outcomes[0] if outcomes else RunOutcome(exit_code=UnavailableError.exit_code)
     if reason and not outcome.stored:
         outcome.summary = reason
     outcome.measured = upload.measured()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.settings import Settings
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.record.repository import update_metadata
 from tests.conftest import RunCommand

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.settings import Settings
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from tests.conftest import RunCommand
 from tests.support.executions import (
@@ -251,7 +251,7 @@ def test_an_execution_that_cannot_be_read_is_a_warning(
         (["@latest", "--since", "2d"], "go without ID"),
         (["@latest", "--suite", "x"], "go without ID"),
         (["@latest", "-n", "1"], "go without ID"),
-        (["-n", "0"], "0 is not in the range"),
+        (["-n", "0"], "0 is not at least 1"),
         (["--label", "branch"], "is not KEY=VALUE"),
         (["--label", "a=1", "--label", "a=2"], "cannot have two values"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator_cli.cli.options import (
     DURATION,
-    EXECUTION_ID_ENVVAR,
+    EXECUTION_ID_VARIABLE,
     INSTANT,
     LABEL,
     SIZE,
@@ -305,14 +305,14 @@ def test_the_id_is_the_first_argument_or_the_variable(
     expected: tuple[str, tuple[str, ...]],
 ) -> None:
     if preset is not None:
-        monkeypatch.setenv(EXECUTION_ID_ENVVAR, preset)
+        monkeypatch.setenv(EXECUTION_ID_VARIABLE, preset)
     assert split_id(arguments) == expected
 
 
 def test_an_id_that_is_nowhere_is_a_usage_error_that_names_the_variable() -> None:
-    with pytest.raises(click.UsageError, match=EXECUTION_ID_ENVVAR):
+    with pytest.raises(click.UsageError, match=EXECUTION_ID_VARIABLE):
         split_id(())
-    with pytest.raises(click.UsageError, match=f"'results/' is not one.*{EXECUTION_ID_ENVVAR}"):
+    with pytest.raises(click.UsageError, match=f"'results/' is not one.*{EXECUTION_ID_VARIABLE}"):
         split_id(("results/",))
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.settings import Settings
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.executions.record.history import write_history
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
 from orchestrator_cli.core.executions.record.repository import (

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.settings import Settings
+from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.base.errors import AccessError
 from orchestrator_cli.core.executions.ids import first_execution_id
 from orchestrator_cli.core.executions.keys import execution_prefix

@@ -12,7 +12,8 @@ from orchestrator_cli.core.base.errors import UnavailableError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import live_segment_key
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
-from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLog, ServedLogFollower
+from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLogFollower
+from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.gateway.client.source import GatewaySource
 from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
 from tests.conftest import RunCommand

@@ -15,7 +15,7 @@ from orchestrator_cli.core.live.state import (
     Liveness,
     LiveState,
     LogPosition,
-    liveness,
+    liveness_after,
     parse_state,
     read_state,
 )
@@ -87,10 +87,10 @@ def test_what_is_no_state_is_refused(content: bytes) -> None:
 
 
 def test_liveness_follows_from_the_age() -> None:
-    assert [liveness(age) for age in (0, 90, 91, 300, 301)] == [
+    assert [liveness_after(age) for age in (0, 90, 91, 300, 301)] == [
         Liveness.ALIVE, Liveness.ALIVE, Liveness.SILENT, Liveness.SILENT, Liveness.LOST,
     ]  # fmt: skip
-    assert liveness(200, gone_after_seconds=100) is Liveness.LOST
+    assert liveness_after(200, gone_after_seconds=100) is Liveness.LOST
 
 
 def test_state_in_s3_has_an_age_by_the_clock_of_s3(bucket: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator_cli.cli.metrics_setup import Measuring
+from orchestrator_cli.cli.metrics_setup import CommandMetrics
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.metrics.delivery import DeliveryQueue, Exporter, PartialSuccess
 from orchestrator_cli.core.metrics.registry import RETRIES, MetricsSnapshot
@@ -71,15 +71,15 @@ def test_what_a_library_raises_is_not_repeated() -> None:
 
 def test_a_destination_that_fails_takes_nothing_from_another(tmp_path: Path) -> None:
     warnings: list[str] = []
-    measuring = Measuring("upload", {}, warnings.append)
+    metrics = CommandMetrics("upload", {}, warnings.append)
     late, early = tmp_path / "late" / "a.prom", tmp_path / "b.prom"
-    measuring.to_file(late)
-    measuring.to_file(early)
+    metrics.to_file(late)
+    metrics.to_file(early)
     for _ in range(3):
-        measuring.meter.retry(UnavailableError("away"))
-        measuring.export()
+        metrics.meter.retry(UnavailableError("away"))
+        metrics.export()
     late.parent.mkdir()
-    measuring.export()
+    metrics.export()
     for file in (late, early):
         series = (RETRIES.name, (("command", "upload"), ("reason", "unavailable")))
         assert parse_samples(file.read_text())[series] == 3

@@ -12,7 +12,7 @@ from orchestrator_cli.core.base.errors import AccessError
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
 from orchestrator_cli.core.live.reading.follower import poll_seconds
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
-from orchestrator_cli.core.live.state import Liveness, StoredState, liveness, read_state
+from orchestrator_cli.core.live.state import Liveness, StoredState, liveness_after, read_state
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 # What is kept of a log's end: whoever listens has read what was before.
@@ -151,7 +151,7 @@ class GrowingLog:
             self._judge(found)
 
     def _judge(self, found: StoredState) -> None:
-        is_lost = liveness(found.age_seconds) is Liveness.LOST
+        is_lost = liveness_after(found.age_seconds) is Liveness.LOST
         self.state = LogState.LOST if is_lost else LogState.GROWING
 
 

@@ -14,7 +14,11 @@ from orchestrator_cli.core.executions.ids import is_execution_id
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.listings.newest import NewestIds
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
-from orchestrator_cli.core.live.reading.liveness import Judged, read_with_liveness, with_liveness
+from orchestrator_cli.core.live.reading.liveness import (
+    ExecutionWithLiveness,
+    read_with_liveness,
+    with_liveness,
+)
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 
 
@@ -60,8 +64,8 @@ def _ids(
 
 def _read(
     store: ObjectReader, ids: list[str], asked: ExecutionSelection, spent: int
-) -> Iterator[Judged]:
-    """Read executions in the given order: all of them, or as many as the requests allow."""
+) -> Iterator[ExecutionWithLiveness]:
+    """Read executions in the order given: all of them, or as many as the requests allow."""
     if asked.max_requests is None:
         yield from read_with_liveness(store, ids, asked.filter.matches)
         return

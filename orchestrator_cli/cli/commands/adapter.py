@@ -62,7 +62,7 @@ def check(app: App, directory: Path, as_json: bool) -> None:
         if isinstance(execution, BenchExecution)
         for remark in check_execution(execution)
     ]
-    _tell(app, remarks, as_json)
+    _print_remarks(app, remarks, as_json)
     wrong = sum(not remark.is_note for remark in remarks)
     if wrong:
         what = "finding" if wrong == 1 else "findings"
@@ -71,7 +71,7 @@ def check(app: App, directory: Path, as_json: bool) -> None:
         )
 
 
-def _tell(app: App, remarks: list[Remark], as_json: bool) -> None:
+def _print_remarks(app: App, remarks: list[Remark], as_json: bool) -> None:
     for remark in remarks:
         if as_json:
             level = "note" if remark.is_note else "error"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.environment import completion_path
+from orchestrator_cli.cli.configuration.environment import completion_path
 from orchestrator_cli.cli.options import Example, command
 from orchestrator_cli.core.base.errors import CannotWriteError
 from orchestrator_cli.core.base.text import printable
@@ -41,6 +39,7 @@ def completion(app: App, ctx: click.Context, shell: str, install: bool) -> None:
     answer. --install writes to the directory of this user's completions.
     """
     from orchestrator_cli.cli.completion.shells import render_script
+    from orchestrator_cli.core.files.new_file import write_atomically
 
     script = render_script(ctx.find_root().command, shell)
     if not install:
@@ -48,21 +47,10 @@ def completion(app: App, ctx: click.Context, shell: str, install: bool) -> None:
         return
     path = completion_path(shell)
     try:
-        _write(path, script)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, [script.encode()], replace=True)
     except OSError as error:
         raise CannotWriteError(f"cannot write {printable(path)}: {error.strerror}") from error
     app.output.note(f"written to {path}")
     for line in _THEN[shell].format(path=path, parent=path.parent).splitlines():
         app.output.note(line)
-
-
-def _write(path: Path, text: str) -> None:
-    from orchestrator_cli.core.files.directory import Directory
-    from orchestrator_cli.core.files.new_file import create_atomically, write_all
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        Directory.open_root(path.parent) as directory,
-        create_atomically(directory, path.name, replace=True, durable=False) as file,
-    ):
-        write_all(file, text.encode())

@@ -11,9 +11,9 @@ import click
 from click.core import ParameterSource
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.environment import aws_variable, own_variables
+from orchestrator_cli.cli.configuration.aws_settings import aws_setting, credentials_source
+from orchestrator_cli.cli.configuration.environment import aws_variable, own_variables
 from orchestrator_cli.cli.options import CommandGroup, Example, command, json_option
-from orchestrator_cli.cli.settings.aws_settings import aws_setting, credentials_source
 from orchestrator_cli.cli.usage_errors.usage_text import CONFIG_FILE_KEY, variable_of
 from orchestrator_cli.core.base.quantities import format_duration
 from orchestrator_cli.core.base.retry import PATIENCE_SECONDS

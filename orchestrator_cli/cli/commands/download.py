@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -12,18 +13,32 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import (
     RESUMES,
     Example,
-    already,
     command,
     complete_id_or_file,
     concurrency_option,
+    gather_options,
     json_option,
+    no_op_options,
     split_id,
 )
 from orchestrator_cli.cli.options.via_options import Via, read_via_option
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.transfer.download.downloader import DownloadResult
+    from orchestrator_cli.core.executions.listings.executions import ListedFile
+    from orchestrator_cli.core.transfer.download.downloader import DownloadResult, DownloadSummary
+    from orchestrator_cli.core.transfer.download.source import ExecutionSource
+
+
+class DownloadOptions(NamedTuple):
+    """What the command line says, by the names of its options."""
+
+    arguments: tuple[str, ...]
+    directory: Path | None
+    overwrite: bool
+    concurrency: int
+    via: Via | None
+    as_json: bool
 
 
 @command(
@@ -49,20 +64,13 @@ if TYPE_CHECKING:
     help="The directory to download to.  [default: ./ID]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace local files that differ.")
-@already("-r", "-R", "-P", "--recursive", "--progress")
+@no_op_options("-r", "-R", "-P", "--recursive", "--progress")
 @concurrency_option
 @read_via_option
 @json_option
+@gather_options(DownloadOptions)
 @pass_app
-def download(
-    app: App,
-    arguments: tuple[str, ...],
-    directory: Path | None,
-    overwrite: bool,
-    concurrency: int,
-    via: Via | None,
-    as_json: bool,
-) -> None:
+def download(app: App, options: DownloadOptions) -> None:
     """Download files and verify them.
 
     Every file is compared with its stored checksum before it gets its name. Repeating an
@@ -72,35 +80,15 @@ def download(
     """
     from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.executions.listings.selection import select_files
-    from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
-    from orchestrator_cli.core.transfer.download.downloader import Downloader
-    from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
 
     app.resumes = True
-    text, patterns = split_id(arguments)
-    _refuse_local_paths(text, patterns, directory)
-    source = app.source(via, concurrency)
+    text, patterns = split_id(options.arguments)
+    _refuse_local_paths(text, patterns, options.directory)
+    source = app.source(options.via, options.concurrency)
     execution_id = app.resolve(text, source)
-    target = directory or Path(execution_id)
-    place = DownloadDirectory(target, is_named=directory is not None)
-
-    with (
-        app.output.failures_at_the_end(),
-        app.output.progress("downloading") as progress,
-        app.engine(source.objects, concurrency, progress.add_bytes) as engine,
-    ):
-
-        def on_result(result: DownloadResult) -> None:
-            is_new = result.outcome == "created"
-            spared = result.resumed_bytes if is_new else result.size_bytes
-            progress.add_file(spared)
-            _report(app, result, as_json)
-
-        found = select_files(source.objects, execution_id, patterns)
-        files = list_ahead(found, progress.expect, source.objects.retry.stop.child())
-        summary = Downloader(
-            engine, source.objects, place, on_result, overwrite, source.check_readable
-        ).run(files)
+    target = options.directory or Path(execution_id)
+    files = select_files(source.objects, execution_id, patterns)
+    summary = _download(app, options, source, files, target)
     error = summary.error()
     if error is not None:
         raise error
@@ -108,6 +96,36 @@ def download(
         f"downloaded to {target}: {human_count(summary.created, 'file')}, "
         f"{human_size(summary.received_bytes)} received, {summary.identical:,} identical"
     )
+
+
+def _download(
+    app: App,
+    options: DownloadOptions,
+    source: ExecutionSource,
+    files: Iterator[ListedFile],
+    target: Path,
+) -> DownloadSummary:
+    """Download the files with progress; a failing file is told and counted, and ends no other."""
+    from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
+    from orchestrator_cli.core.transfer.download.downloader import Downloader
+    from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
+
+    def on_result(result: DownloadResult) -> None:
+        is_new = result.outcome == "created"
+        progress.add_file(result.resumed_bytes if is_new else result.size_bytes)
+        _report(app, result, options.as_json)
+
+    place = DownloadDirectory(target, is_named=options.directory is not None)
+    objects, overwrite = source.objects, options.overwrite
+    with (
+        app.output.failures_at_the_end(),
+        app.output.progress("downloading") as progress,
+        app.engine(objects, options.concurrency, progress.add_bytes) as transfers,
+    ):
+        downloader = Downloader(
+            transfers, objects, place, on_result, overwrite, source.check_readable
+        )
+        return downloader.run(list_ahead(files, progress.expect, objects.retry.stop.child()))
 
 
 def _refuse_local_paths(text: str, patterns: tuple[str, ...], directory: Path | None) -> None:
@@ -126,6 +144,7 @@ def _is_local(word: str) -> bool:
 
 
 def _report(app: App, result: DownloadResult, as_json: bool) -> None:
+    from orchestrator_cli.cli.output import human_error
     from orchestrator_cli.core.base.text import printable
 
     outcome = str(result.outcome) if result.outcome else "failed"
@@ -142,7 +161,6 @@ def _report(app: App, result: DownloadResult, as_json: bool) -> None:
             }
         )
     if result.error is not None:
-        request = f" [request id {result.error.request_id}]" if result.error.request_id else ""
-        app.output.failure(f"{printable(result.path)}: {result.error.message}{request}")
+        app.output.failure(f"{printable(result.path)}: {human_error(result.error)}")
     else:
         app.output.detail(f"{outcome}: {printable(result.destination)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -14,6 +14,7 @@ from orchestrator_cli.cli.options import (
     check_may_write,
     command,
     execution_id_argument,
+    gather_options,
     json_option,
     write_to_latest_option,
 )
@@ -21,11 +22,23 @@ from orchestrator_cli.cli.options.offline_options import root_option
 from orchestrator_cli.cli.report.job_summary import summarize_execution
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 # So many files that are missing are named; `show --json` has more.
 _NAMED = 10
+
+
+class FinishOptions(NamedTuple):
+    """What the command line says, by the names of its options."""
+
+    execution_id: str
+    result: str
+    tree_stored: bool
+    offline: bool
+    root: Path
+    yes: bool
+    as_json: bool
 
 
 @command(
@@ -61,17 +74,9 @@ _NAMED = 10
 @root_option
 @write_to_latest_option
 @json_option
+@gather_options(FinishOptions)
 @pass_app
-def finish(
-    app: App,
-    execution_id: str,
-    result: str,
-    tree_stored: bool,
-    offline: bool,
-    root: Path,
-    yes: bool,
-    as_json: bool,
-) -> None:
+def finish(app: App, options: FinishOptions) -> None:
     """Finish an execution: write its result and manifest.
 
     It writes a line of the history too. The artifact status becomes complete only when every file
@@ -86,42 +91,48 @@ def finish(
     the execution's execution.json below ROOT; `sync-efs` records the result, and stays with
     artifact_error where one of these files is missing by then.
     """
+    if options.offline:
+        _finish_offline(app, options)
+    else:
+        _finish_in_bucket(app, options)
+
+
+def _finish_in_bucket(app: App, options: FinishOptions) -> None:
     from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.executions.record.metadata import Result
     from orchestrator_cli.core.executions.record.repository import finish_execution
 
-    if offline:
-        _finish_offline(app, root, execution_id, Result(result), as_json)
-        return
-    check_may_write(execution_id, yes)
-    app.check_ui_url()
+    check_may_write(options.execution_id, options.yes)
+    app.pages.check()
     store = app.store()
-    resolved = app.resolve_id(execution_id, store)
+    resolved = app.resolve_id(options.execution_id, store)
     metadata = finish_execution(
-        store, resolved, Result(result), app.now(), tree_is_stored=tree_stored
+        store, resolved, Result(options.result), app.now(), tree_is_stored=options.tree_stored
     )
     _explain_status(app, store, metadata)
     summarize_execution(app, metadata)
-    if as_json:
+    if options.as_json:
         app.output.json(metadata.to_dict())
         return
     count = human_count(metadata.artifact_count, "file")
     size = human_size(metadata.artifact_bytes)
     app.output.note(f"finished {resolved}: {metadata.result}, {count}, {size}")
-    app.note_page(resolved)
+    app.pages.note(resolved)
 
 
-def _finish_offline(app: App, root: Path, execution_id: str, result: Result, as_json: bool) -> None:
+def _finish_offline(app: App, options: FinishOptions) -> None:
     from orchestrator_cli.cli.output import human_count
     from orchestrator_cli.core.efs.contract.offline import finish_offline
     from orchestrator_cli.core.executions.ids import parse_execution_id
+    from orchestrator_cli.core.executions.record.metadata import Result
 
-    record = finish_offline(root, parse_execution_id(execution_id), result, app.now())
-    if as_json:
+    result, execution_id = Result(options.result), parse_execution_id(options.execution_id)
+    record = finish_offline(options.root, execution_id, result, app.now())
+    if options.as_json:
         app.output.json(record.to_dict())
         return
     count = human_count(len(record.files or ()), "file")
-    app.output.note(f"finished {record.declared.execution_id}: {result}, {count} for sync-efs")
+    app.output.note(f"finished {execution_id}: {result}, {count} for sync-efs")
 
 
 def _explain_status(app: App, store: ArtifactStore, metadata: ExecutionMetadata) -> None:

@@ -67,7 +67,7 @@ def new(
     from orchestrator_cli.core.executions.record.metadata import build_metadata
     from orchestrator_cli.core.executions.record.repository import create_execution
 
-    app.check_ui_url()
+    app.pages.check()
     if offline and declared["bench_id"] is not None:
         declared["runner_type"] = declared["runner_type"] or "onprem"
     metadata = build_metadata(
@@ -78,7 +78,7 @@ def new(
     )
     _print_made(app, created, as_json)
     if not as_json:
-        page = None if offline else app.page_url(created.execution_id)
+        page = None if offline else app.pages.url(created.execution_id)
         if page:
             app.output.note(page)
 

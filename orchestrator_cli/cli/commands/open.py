@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.environment import has_browser
+from orchestrator_cli.cli.configuration.environment import has_browser
 from orchestrator_cli.cli.options import Example, command, execution_id_argument
 from orchestrator_cli.core.base.errors import UsageError
 
@@ -37,7 +37,7 @@ def open(app: App, execution_id: str, log: str | None) -> None:  # noqa: A001 - 
     check_exists(store, resolved)
     if log and not name:
         raise no_such_log(store, resolved, log)
-    page = app.page_url(resolved, name)
+    page = app.pages.url(resolved, name)
     if page is None:
         raise UsageError(
             "--ui-url is not set",

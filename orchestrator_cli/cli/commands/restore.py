@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -18,6 +18,7 @@ from orchestrator_cli.cli.options import (
     complete_id_or_file,
     concurrency_option,
     confirm,
+    gather_options,
     json_option,
     split_id,
     yes_option,
@@ -27,6 +28,19 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.retention.restore import RestoreItem, RestorePlan
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+
+
+class RestoreOptions(NamedTuple):
+    """What the command line says, by the names of its options."""
+
+    arguments: tuple[str, ...]
+    tier: str
+    days: int
+    wait: bool
+    timeout: timedelta | None
+    yes: bool
+    concurrency: int
+    as_json: bool
 
 
 @command(
@@ -65,18 +79,9 @@ if TYPE_CHECKING:
 @yes_option
 @concurrency_option
 @json_option
+@gather_options(RestoreOptions)
 @pass_app
-def restore(
-    app: App,
-    arguments: tuple[str, ...],
-    tier: str,
-    days: int,
-    wait: bool,
-    timeout: timedelta | None,
-    yes: bool,
-    concurrency: int,
-    as_json: bool,
-) -> None:
+def restore(app: App, options: RestoreOptions) -> None:
     """Make archived files readable for some days.
 
     S3 makes copies that can be read, and removes them after --days; the archived files stay. The
@@ -88,18 +93,18 @@ def restore(
     """
     from orchestrator_cli.core.retention.restore import plan_restore
 
-    if timeout is not None and not wait:
+    if options.timeout is not None and not options.wait:
         raise click.UsageError("--timeout goes with --wait.")
-    text, patterns = split_id(arguments)
-    store = app.store(concurrency)
+    text, patterns = split_id(options.arguments)
+    store = app.store(options.concurrency)
     execution_id = app.resolve_id(text, store)
-    plan = plan_restore(store, execution_id, patterns, tier, days)
+    plan = plan_restore(store, execution_id, patterns, options.tier, options.days)
     _say_plan(app, plan)
     if plan.needed:
-        confirm("Restore them?", yes)
+        confirm("Restore them?", options.yes)
     items = _request(app, store, plan)
-    late = _wait(app, store, execution_id, items, timeout) if wait else None
-    _report(app, items, as_json)
+    late = _wait(app, store, execution_id, items, options.timeout) if options.wait else None
+    _report(app, items, options.as_json)
     if late is not None:
         raise late
 

@@ -72,7 +72,7 @@ def salvage(app: App, execution_id: str, older_than: timedelta, yes: bool, as_js
         for log in done.logs:
             app.output.line(_line(log))
         app.output.note(f"finished {resolved}: {done.metadata.result}")
-        app.note_page(resolved)
+        app.pages.note(resolved)
     _raise_failures(done.logs)
 
 

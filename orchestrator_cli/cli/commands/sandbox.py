@@ -33,7 +33,9 @@ _MARK_BASH = f'[[ $PS1 == "{_MARK}"* ]] || PS1="{_MARK}$PS1"'
     },
     context_settings={"allow_interspersed_args": False},
 )
-@click.option("--bucket", default=DEFAULT_BUCKET, show_default=True, help="The bucket to make.")
+@click.option(
+    "--bucket", metavar="B", default=DEFAULT_BUCKET, show_default=True, help="The bucket to make."
+)
 @click.argument(
     "argv",
     metavar="[-- CMD …]",

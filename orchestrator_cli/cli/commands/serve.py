@@ -9,17 +9,48 @@ import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.options import DURATION, Example, WholeNumber, command
+from orchestrator_cli.cli.options import DURATION, Example, WholeNumber, command, gather_options
 from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.api.metrics import ServerMetrics
     from orchestrator_cli.api.services import Services
+
+
+class ServeOptions(NamedTuple):
+    """What the command line says, by the names of its options."""
+
+    host: str
+    port: int
+    tokens: Path | None
+    new_token: str | None
+    scope: str
+    bench: str | None
+    execution: str | None
+    valid_for: timedelta | None
+    expires_in: timedelta
+    concurrency: int
+    deadline: timedelta
+    viewers: dict[str, str]
+
+    def check(self) -> None:
+        """Raise UsageError for options that do not go together, or a server open to everybody."""
+        if self.new_token is not None:
+            return
+        if self.scope != "read" or self.bench or self.execution or self.valid_for:
+            raise click.UsageError(
+                "--scope, --bench, --execution and --valid-for go with --new-token."
+            )
+        if self.tokens is None and not _is_loopback(self.host):
+            raise UsageError(
+                f"{self.host} is not loopback, and there are no tokens",
+                hint="make one with --new-token NAME, and name its file with --tokens",
+            )
 
 
 def _parse_viewers(
@@ -56,7 +87,13 @@ def _parse_viewers(
         5: "credentials missing",
     },
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on.",
+)
 @click.option(
     "--port",
     type=WholeNumber(0, 65535),
@@ -114,22 +151,9 @@ def _parse_viewers(
     help="On the pages, link files whose names end so to a viewer, which gets the address of the "
     "file behind its own. Such an address reads the files of one execution for some hours.",
 )
+@gather_options(ServeOptions)
 @pass_app
-def serve(
-    app: App,
-    host: str,
-    port: int,
-    tokens: Path | None,
-    new_token: str | None,
-    scope: str,
-    bench: str | None,
-    execution: str | None,
-    valid_for: timedelta | None,
-    expires_in: timedelta,
-    concurrency: int,
-    deadline: timedelta,
-    viewers: dict[str, str],
-) -> None:
+def serve(app: App, options: ServeOptions) -> None:
     """Serve executions, files and logs over HTTP, and take uploads.
 
     Open /ui/ in a browser; programs read /docs or /openapi.json. The server keeps no state: any
@@ -141,36 +165,23 @@ def serve(
     `orchestrator upload --via` does. See orchestrator-api(7).
     """
     app.says_waiting = False
-    if new_token is not None:
-        _make_token(app, new_token, scope, bench, execution, valid_for)
-        return
-    if scope != "read" or bench or execution or valid_for:
-        raise click.UsageError("--scope, --bench, --execution and --valid-for go with --new-token.")
-    if tokens is None and not _is_loopback(host):
-        raise UsageError(
-            f"{host} is not loopback, and there are no tokens",
-            hint="make one with --new-token NAME, and name its file with --tokens",
-        )
-    _serve(app, host, port, tokens, expires_in, concurrency, deadline, viewers)
+    options.check()
+    if options.new_token is not None:
+        _make_token(app, options.new_token, options)
+    else:
+        _serve(app, options)
 
 
-def _make_token(
-    app: App,
-    name: str,
-    scope: str,
-    bench: str | None,
-    execution: str | None,
-    valid_for: timedelta | None,
-) -> None:
+def _make_token(app: App, name: str, options: ServeOptions) -> None:
     from orchestrator_cli.api.guard.auth import TokenScope, new_token
     from orchestrator_cli.core.executions.ids import parse_execution_id
 
+    execution = parse_execution_id(options.execution) if options.execution else None
     try:
-        until = app.now() + valid_for if valid_for else None
+        until = app.now() + options.valid_for if options.valid_for else None
     except OverflowError as error:
         raise UsageError("--valid-for is too long") from error
-    bounds = TokenScope(scope, bench, parse_execution_id(execution) if execution else None, until)
-    token, line = new_token(name, bounds)
+    token, line = new_token(name, TokenScope(options.scope, options.bench, execution, until))
     click.echo(line)
     click.echo(token, err=True)
 
@@ -182,16 +193,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _serve(
-    app: App,
-    host: str,
-    port: int,
-    tokens: Path | None,
-    expires_in: timedelta,
-    concurrency: int,
-    deadline: timedelta,
-    viewers: dict[str, str],
-) -> None:
+def _serve(app: App, options: ServeOptions) -> None:
     try:
         from orchestrator_cli.api.app import make_app
         from orchestrator_cli.api.guard.limits import HEAD_SECONDS
@@ -206,19 +208,14 @@ def _serve(
         ) from error
     from orchestrator_cli.api.guard.token_file import TokenFile
 
-    metrics = ServerMetrics()
-    seconds = deadline.total_seconds()
-    known = TokenFile(tokens, app.now, partial(_report_tokens, metrics))
-    services = _make_services(app, expires_in, concurrency, metrics)
-    services.viewers = viewers
-    services.most_wait_seconds = min(services.most_wait_seconds, seconds / 2)
-    strangers = Strangers()
+    metrics, strangers, seconds = ServerMetrics(), Strangers(), options.deadline.total_seconds()
+    known = TokenFile(options.tokens, app.now, partial(_report_tokens, metrics))
+    services = _make_services(app, options, metrics)
     guarded = RequestGuardMiddleware(make_app(services), known, strangers, _log, seconds, metrics)
-    listening = open_socket(host, port)
-    address = f"[{host}]" if ":" in host else host
-    app.output.note(
-        f"serving on http://{address}:{listening.getsockname()[1]} (pages at /ui/, API at /docs)"
-    )
+    listening = open_socket(options.host, options.port)
+    address = f"[{options.host}]" if ":" in options.host else options.host
+    port = listening.getsockname()[1]
+    app.output.note(f"serving on http://{address}:{port} (pages at /ui/, API at /docs)")
     try:
         serve_app(guarded, listening, strangers, min(HEAD_SECONDS, seconds))
     finally:
@@ -229,9 +226,7 @@ def _serve(
         os._exit(0)
 
 
-def _make_services(
-    app: App, expires_in: timedelta, concurrency: int, metrics: ServerMetrics
-) -> Services:
+def _make_services(app: App, options: ServeOptions, metrics: ServerMetrics) -> Services:
     from orchestrator_cli.api.reads.read_service import ReadService
     from orchestrator_cli.api.services import Services
     from orchestrator_cli.api.upload_service import UploadService
@@ -239,17 +234,21 @@ def _make_services(
     from orchestrator_cli.core.gateway.server.put_signer import PutSigner
     from orchestrator_cli.core.s3.bucket.presign import Presigner
 
-    store = app.store(concurrency)
-    presigner, seconds = Presigner(store), int(expires_in.total_seconds())
+    store = app.store(options.concurrency)
+    presigner, seconds = Presigner(store), int(options.expires_in.total_seconds())
     puts = PutSigner(store, presigner, app.now, seconds)
     # Raises where URLs cannot work for so long.
     puts.expiry()
-    return Services(
+    services = Services(
         ReadService(store, presigner, app.now, seconds),
         UploadService(store, puts),
-        BoundedWorkerPool(concurrency, 4 * concurrency),
+        BoundedWorkerPool(options.concurrency, 4 * options.concurrency),
         metrics,
     )
+    services.viewers = options.viewers
+    deadline = options.deadline.total_seconds()
+    services.most_wait_seconds = min(services.most_wait_seconds, deadline / 2)
+    return services
 
 
 def _report_tokens(metrics: ServerMetrics, valid: int, problem: str | None) -> None:

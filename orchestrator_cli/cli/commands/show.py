@@ -12,7 +12,7 @@ from orchestrator_cli.cli.options.via_options import Via, read_via_option
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
-_TOLD_LATER = (
+_LAST_FIELDS = (
     "execution_id",
     "status",
     "liveness",
@@ -25,8 +25,8 @@ _TOLD_LATER = (
     "manifest_sha256",
     "schema_version",
 )
-_TOLD = {
-    *_TOLD_LATER,
+_KNOWN_FIELDS = {
+    *_LAST_FIELDS,
     "result",
     "test_suite",
     "started_at",
@@ -68,32 +68,32 @@ def show(app: App, execution_id: str, via: Via | None, as_json: bool) -> None:
     from orchestrator_cli.core.live.reading.liveness import with_liveness
 
     source = app.source(via)
-    metadata, judged = source.read(app.resolve(execution_id, source))
-    record = with_liveness(metadata.to_dict(), judged)
+    metadata, liveness = source.read(app.resolve(execution_id, source))
+    record = with_liveness(metadata.to_dict(), liveness)
     if as_json:
         app.output.json(record)
         return
     columns = Column("FIELD", width=15, wrap=True, least=8), Column("VALUE", wrap=True, least=26)
     with table(app.output, *columns, header=False) as shown:
-        for name, text in _told_first(app, metadata, judged):
+        for name, text in _first_rows(app, metadata, liveness):
             shown.row(name, text, result=str(metadata.result) if name == "result" else None)
-        for name in (*_TOLD_LATER, *sorted(record.keys() - _TOLD)):
-            if name == "liveness" and judged is None:
+        for name in (*_LAST_FIELDS, *sorted(record.keys() - _KNOWN_FIELDS)):
+            if name == "liveness" and liveness is None:
                 continue
             # A newer version, or something else, may have written fields of any name.
             shown.row(printable(name).replace("_", " "), _text(name, record.get(name)))
 
 
-def _told_first(
-    app: App, metadata: ExecutionMetadata, judged: str | None
+def _first_rows(
+    app: App, metadata: ExecutionMetadata, liveness: str | None
 ) -> Iterator[tuple[str, str]]:
     from orchestrator_cli.cli.output import human_count, human_duration, human_size
     from orchestrator_cli.cli.output.execution_table import result_word
     from orchestrator_cli.core.base.text import printable
 
     started, ended = metadata.started_at, metadata.ended_at
-    yield "result", result_word(metadata, judged)
-    page = app.page_url_or_warn(metadata.execution_id)
+    yield "result", result_word(metadata, liveness)
+    page = app.pages.url_or_warn(metadata.execution_id)
     if page:
         yield "page", page
     yield "suite", printable(metadata.test_suite or "-")

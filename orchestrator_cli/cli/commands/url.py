@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -16,6 +16,7 @@ from orchestrator_cli.cli.options import (
     WholeNumber,
     command,
     complete_id_or_file,
+    gather_options,
     json_option,
     split_id,
 )
@@ -23,8 +24,37 @@ from orchestrator_cli.cli.options.via_options import Via, read_via_option
 from orchestrator_cli.cli.output.comment_markup import MARKUPS
 
 if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.listings.executions import ListedFile
     from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
     from orchestrator_cli.core.s3.types import ObjectSummary
+    from orchestrator_cli.core.transfer.download.source import Links
+
+
+class UrlOptions(NamedTuple):
+    """What the command line says, by the names of its options."""
+
+    arguments: tuple[str, ...]
+    expires_in: timedelta
+    require_ttl: bool
+    given_style: str
+    ui: bool
+    inline: bool
+    limit: int
+    via: Via | None
+    as_json: bool
+
+    @property
+    def style(self) -> str:
+        """How URLs are printed: --json is --format json."""
+        return "json" if self.as_json else self.given_style
+
+    def check(self) -> None:
+        """Raise UsageError for what a server decides where URLs come from one."""
+        typed = click.get_current_context().get_parameter_source("expires_in")
+        if self.via is not None and (self.inline or typed is ParameterSource.COMMANDLINE):
+            raise click.UsageError(
+                "--expires-in and --inline go without --via: the server decides."
+            )
 
 
 @command(
@@ -55,7 +85,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--format",
-    "style",
+    "given_style",
     type=click.Choice(["text", "json", *MARKUPS]),
     default="text",
     show_default=True,
@@ -68,7 +98,7 @@ if TYPE_CHECKING:
 @click.option("--inline", is_flag=True, help="Let HTML, SVG, XML and scripts run in the browser.")
 @click.option(
     "--limit",
-    type=WholeNumber(min=0),
+    type=WholeNumber(0),
     default=25,
     metavar="N",
     show_default=True,
@@ -76,19 +106,9 @@ if TYPE_CHECKING:
 )
 @read_via_option
 @json_option
+@gather_options(UrlOptions)
 @pass_app
-def url(
-    app: App,
-    arguments: tuple[str, ...],
-    expires_in: timedelta,
-    require_ttl: bool,
-    style: str,
-    ui: bool,
-    inline: bool,
-    limit: int,
-    via: Via | None,
-    as_json: bool,
-) -> None:
+def url(app: App, options: UrlOptions) -> None:
     """Print presigned URLs.
 
     Anybody who has a URL can read its file until it expires, so treat it as a secret. It expires
@@ -106,42 +126,42 @@ def url(
     from orchestrator_cli.core.executions.listings.executions import check_exists
     from orchestrator_cli.core.executions.listings.selection import select_files
 
-    text, patterns = split_id(arguments)
-    source = app.source(via)
-    style = "json" if as_json else style
-    if ui:
+    text, patterns = split_id(options.arguments)
+    source = app.source(options.via)
+    if options.ui:
         execution_id = app.resolve(text, source)
         check_exists(source.objects, execution_id)
-        _print_pages(app, execution_id, patterns, style)
+        _print_pages(app, execution_id, patterns, options.style)
         return
-    _check_via(via, inline=inline)
-    links = source.links(int(expires_in.total_seconds()), inline=inline)
+    options.check()
+    # Before any request: it raises where no URL can be signed for so long.
+    links = source.links(int(options.expires_in.total_seconds()), inline=options.inline)
     execution_id = app.resolve(text, source)
     chosen = list(select_files(source.objects, execution_id, patterns))
     for path, listed in chosen:
         source.check_readable(listed, path)
-    if not chosen:
-        return
-    expiry = links.expiry(chosen)
-    _check_expiry(app, expiry, require_ttl)
-    total = len(chosen)
+    if chosen:
+        expiry = links.expiry(chosen)
+        _check_expiry(app, expiry, options.require_ttl)
+        _print_urls(app, options, execution_id, chosen, links)
+
+
+def _print_urls(
+    app: App, options: UrlOptions, execution_id: str, files: list[ListedFile], links: Links
+) -> None:
+    """Print the URL of each file; in a comment, after the page and up to --limit."""
+    style, shown, expiry = options.style, files, links.expiry(files)
     if style in MARKUPS:
-        chosen = sorted(chosen, key=_reading_order)[: limit or None]
+        shown = sorted(files, key=_reading_order)[: options.limit or None]
         if app.settings.ui_url:
             _print_pages(app, execution_id, (), style)
-    for path, listed in chosen:
+    for path, listed in shown:
         _print_url(app, path, listed, links.url(listed), expiry, style)
-    if total > len(chosen):
+    if len(shown) < len(files):
         markup = MARKUPS[style]
         command_line = markup.code(f"orchestrator url {execution_id}")
-        rest = f"and {total - len(chosen):,} more, see {command_line}"
+        rest = f"and {len(files) - len(shown):,} more, see {command_line}"
         app.output.line(markup.item(rest))
-
-
-def _check_via(via: Via | None, *, inline: bool) -> None:
-    typed = click.get_current_context().get_parameter_source("expires_in")
-    if via is not None and (inline or typed is ParameterSource.COMMANDLINE):
-        raise click.UsageError("--expires-in and --inline go without --via: the server decides.")
 
 
 def _print_pages(app: App, execution_id: str, names: Sequence[str], style: str) -> None:
@@ -154,7 +174,7 @@ def _print_pages(app: App, execution_id: str, names: Sequence[str], style: str) 
     if not all(logs):
         raise click.UsageError("--ui: a page is an execution's or a log's.")
     for log in logs or [""]:
-        page = app.page_url(execution_id, log)
+        page = app.pages.url(execution_id, log)
         if page is None:
             raise UsageError("--ui-url is not set", hint="it is where `serve` has its pages")
         title = f"{log} of {execution_id}" if log else f"execution {execution_id}"
@@ -165,7 +185,7 @@ def _print_pages(app: App, execution_id: str, names: Sequence[str], style: str) 
             app.output.line(markup.item(markup.link(title, page)) if markup else page)
 
 
-def _reading_order(item: tuple[str, ObjectSummary]) -> int:
+def _reading_order(item: ListedFile) -> int:
     """Sort what a reader looks at first to the front."""
     firsts = ("logs/", "artifacts/results.json", "artifacts/coverage.xml", "artifacts/screenshots/")
     return next((at for at, first in enumerate(firsts) if item[0].startswith(first)), len(firsts))

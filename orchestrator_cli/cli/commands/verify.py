@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from orchestrator_cli.cli.options import Example, command, json_option, split_id
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.transfer.download.verify import VerifyResult
 
 
@@ -44,47 +47,59 @@ def verify(
     would have skipped is named. Exit 7 where bytes differ, 3 where files are missing.
     """
     from orchestrator_cli.core.executions.record.repository import read_execution
-    from orchestrator_cli.core.files.path_filter import PathFilter
-    from orchestrator_cli.core.transfer.download.verify import verify_local, verify_stored
-    from orchestrator_cli.core.transfer.upload.plan import plan_upload
 
     text, rest = split_id(arguments)
     if len(rest) > 1:
         raise click.UsageError("One DIR at a time.")
     store = app.store()
-    execution_id = app.resolve_id(text, store)
-    metadata = read_execution(store, execution_id).metadata
-    if rest:
-        plan = plan_upload(execution_id, [Path(rest[0])], PathFilter(hidden=include_hidden))
-        findings = verify_local(store, plan)
-    else:
-        if metadata.manifest_sha256 is None:
-            app.output.warn("the execution is not finished: there is no manifest to compare with")
-        findings = verify_stored(store, metadata, read_back)
+    metadata = read_execution(store, app.resolve_id(text, store)).metadata
+    if not rest and metadata.manifest_sha256 is None:
+        app.output.warn("the execution is not finished: there is no manifest to compare with")
+    directory = Path(rest[0]) if rest else None
+    findings = _findings(store, metadata, directory, read_back, include_hidden)
     counts: Counter[str] = Counter()
     with app.output.failures_at_the_end(), app.output.progress("verifying") as progress:
-        if not rest and metadata.manifest_sha256 is not None:
+        if directory is None and metadata.manifest_sha256 is not None:
             size_bytes = metadata.artifact_bytes if read_back else None
             progress.expect(metadata.artifact_count, size_bytes)
         for verified in findings:
             counts[verified.finding] += 1
-            progress.add_bytes(verified.size_bytes if read_back or rest else 0)
+            progress.add_bytes(verified.size_bytes if read_back or directory else 0)
             progress.add_file()
             _report(app, verified, as_json)
     error = _verdict(counts)
     if error is not None:
         raise error
     skipped = f", {counts['skipped']:,} skipped" if counts["skipped"] else ""
-    app.output.note(f"verified {execution_id}: {counts['ok']:,} ok{skipped}")
+    app.output.note(f"verified {metadata.execution_id}: {counts['ok']:,} ok{skipped}")
+
+
+def _findings(
+    store: ArtifactStore,
+    metadata: ExecutionMetadata,
+    directory: Path | None,
+    read_back: bool,
+    include_hidden: bool,
+) -> Iterator[VerifyResult]:
+    """Yield what is found of each file: of those in a directory, or of those in the manifest."""
+    from orchestrator_cli.core.files.path_filter import PathFilter
+    from orchestrator_cli.core.transfer.download.verify import verify_local, verify_stored
+    from orchestrator_cli.core.transfer.upload.plan import plan_upload
+
+    if directory is None:
+        return verify_stored(store, metadata, read_back)
+    selection = PathFilter(hidden=include_hidden)
+    return verify_local(store, plan_upload(metadata.execution_id, [directory], selection))
 
 
 def _report(app: App, verified: VerifyResult, as_json: bool) -> None:
+    from orchestrator_cli.cli.output import json_name
     from orchestrator_cli.core.base.text import printable
 
     if as_json:
         app.output.record(
             {
-                "path": verified.path.encode("utf-8", "backslashreplace").decode(),
+                "path": json_name(verified.path),
                 "finding": str(verified.finding),
                 "detail": verified.detail,
                 "size_bytes": verified.size_bytes,

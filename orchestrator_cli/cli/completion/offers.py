@@ -16,8 +16,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.environment import global_setting
-from orchestrator_cli.cli.settings import Settings
+from orchestrator_cli.cli.configuration.environment import global_setting
+from orchestrator_cli.cli.configuration.settings import Settings
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
@@ -49,7 +49,7 @@ def execution_ids(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     from orchestrator_cli.core.executions.record.repository import read_executions
 
     app = _app(ctx)
-    store = app.store(patient=False)
+    store = app.store(retries=False)
     now = app.now()
     if incomplete.startswith("@"):
         is_begun = "@latest".startswith(incomplete)
@@ -83,7 +83,7 @@ def log_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     from orchestrator_cli.core.transfer.download.source import BucketSource
 
     app = _app(ctx)
-    store = app.store(patient=False)
+    store = app.store(retries=False)
     source = BucketSource(store, app.now())
     stored = list_logs(store, app.resolve_id(_given_id(ctx), store), source.read_record)
     return [
@@ -99,7 +99,7 @@ def file_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     from orchestrator_cli.core.executions.listings.executions import list_files
 
     app = _app(ctx)
-    store = app.store(patient=False)
+    store = app.store(retries=False)
     execution_id = app.resolve_id(_given_id(ctx), store)
     paths = (path for path, _ in list_files(store, execution_id) if path.startswith(incomplete))
     return [CompletionItem(path) for path in islice(paths, _MOST)]

@@ -1,9 +1,9 @@
 """Options and arguments: the classes of commands, the types of options, and shared options.
 
-It must not know what any command does; it reads no variable but that of the execution.
+It must not know what any command does.
 """
 
-from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_VARIABLE
 from orchestrator_cli.cli.options.command import (
     RESUMES,
     Command,
@@ -15,12 +15,14 @@ from orchestrator_cli.cli.options.command import (
 )
 from orchestrator_cli.cli.options.common import (
     F,
-    already,
+    add_options,
     check_may_write,
+    check_window,
     concurrency_option,
     confirm,
     gather_options,
     json_option,
+    no_op_options,
     window_options,
     write_to_latest_option,
     yes_option,
@@ -41,7 +43,7 @@ from orchestrator_cli.cli.options.types import DURATION, INSTANT, LABEL, RESULT,
 
 __all__ = [
     "DURATION",
-    "EXECUTION_ID_ENVVAR",
+    "EXECUTION_ID_VARIABLE",
     "INSTANT",
     "LABEL",
     "RESULT",
@@ -53,8 +55,9 @@ __all__ = [
     "F",
     "OncePerOption",
     "WholeNumber",
-    "already",
+    "add_options",
     "check_may_write",
+    "check_window",
     "command",
     "complete_command",
     "complete_execution_id",
@@ -70,6 +73,7 @@ __all__ = [
     "global_options",
     "is_preset_id",
     "json_option",
+    "no_op_options",
     "split_id",
     "window_options",
     "write_to_latest_option",

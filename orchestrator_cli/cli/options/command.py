@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_VARIABLE
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 from orchestrator_cli.core.base.errors import EXIT_CODES
 
@@ -41,11 +41,36 @@ class Example(NamedTuple):
     command: str
 
 
+class _HelpFormatter(click.HelpFormatter):
+    """Breaks no line inside a word such as --include-hidden, so that it can be copied."""
+
+    _HYPHEN = "\ue000"
+
+    def write(self, string: str) -> None:
+        """Write what is wrapped already."""
+        super().write(string.replace(self._HYPHEN, "-"))
+
+    def write_text(self, text: str) -> None:
+        """Wrap a text and write it."""
+        super().write_text(text.replace("-", self._HYPHEN))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
+        """Write a list of terms and what they mean, which is wrapped."""
+        kept = [(term, text.replace("-", self._HYPHEN)) for term, text in rows]
+        super().write_dl(kept, *args, **kwargs)
+
+
+class _HelpContext(click.Context):
+    formatter_class = _HelpFormatter
+
+
 class OncePerOption(click.Command):
     """A command that refuses an option given again where only one of its values could count.
 
     It knows the global options too, which may follow it: the root group moves them to the front.
     """
+
+    context_class = _HelpContext
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's parameters; while completing, the global options too."""
@@ -176,7 +201,7 @@ def _with_id(text: str, params: Sequence[click.Parameter]) -> str:
         return text
     # Where it may be left out, everything is meant.
     is_needed = any(metavar.startswith("ID") for metavar in taken)
-    preset = f" Left out, it is that of {EXECUTION_ID_ENVVAR}." if is_needed else ""
+    preset = f" Left out, it is that of {EXECUTION_ID_VARIABLE}." if is_needed else ""
     return f"{inspect.cleandoc(text)}\n\n{_WHAT_AN_ID_IS}{preset}"
 
 
@@ -207,9 +232,37 @@ def _format_epilog(
             if number:
                 formatter.write_paragraph()
             formatter.write(f"{'':>{formatter.current_indent}}# {example.text}\n")
-            formatter.write(f"{'':>{formatter.current_indent}}{example.command}\n")
+            for line in _fold(example.command, formatter.width - formatter.current_indent):
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
     with formatter.section("Exit codes"):
         formatter.write_dl([(str(code), text) for code, text in meanings.items()])
+
+
+def _fold(line: str, width: int) -> Iterator[str]:
+    """Yield a line for the shell, continued on others where it is wider than that."""
+    shown = ""
+    for words in _phrases(line):
+        if shown and len(shown) + len(words) + 3 > width:
+            yield f"{shown} \\"
+            shown = f"    {words}"
+        else:
+            shown = f"{shown} {words}" if shown else words
+    yield shown
+
+
+def _phrases(line: str) -> list[str]:
+    """Split a line at its spaces, but not inside quotes, nor between an option and its value."""
+    if "\n" in line:
+        # It is continued already.
+        return [line]
+    phrases: list[str] = []
+    for word in re.findall(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""", line):
+        last = phrases[-1] if phrases else ""
+        if last in (">", ">>") or (re.fullmatch(r"--\S+", last) and not word.startswith("-")):
+            phrases[-1] = f"{last} {word}"
+        else:
+            phrases.append(word)
+    return phrases
 
 
 def command(

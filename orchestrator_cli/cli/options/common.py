@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -13,6 +14,13 @@ from orchestrator_cli.cli.options.types import INSTANT, WholeNumber
 from orchestrator_cli.core.base.errors import InterruptedByUser, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def add_options(function: F, options: Sequence[Any]) -> F:
+    """Decorate a function with options, which the help then lists in this order."""
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def gather_options(group: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -37,10 +45,10 @@ def json_option(function: F) -> F:
     )(function)
 
 
-def already(*names: str) -> Callable[[F], F]:
+def no_op_options(*names: str) -> Callable[[F], F]:
     """Accept options of other programs for what the command does anyway."""
     return click.option(
-        "asked_anyway",
+        "no_op",
         *names,
         is_flag=True,
         hidden=True,
@@ -100,22 +108,23 @@ def concurrency_option(function: F) -> F:
 
 def window_options(since: str) -> Callable[[F], F]:
     """Add --since and --until; `since` says where the window begins by default."""
+    options = (
+        click.option(
+            "--since",
+            type=INSTANT,
+            help="The start of the window: 2d, yesterday, 14:30, monday, 2026-01-31, "
+            f"RFC 3339.  [default: {since}]",
+        ),
+        click.option(
+            "--until",
+            type=INSTANT,
+            help="The end of the window, in the same forms.  [default: now]",
+        ),
+    )
+    return lambda function: add_options(function, options)
 
-    def add(function: F) -> F:
-        for option in (
-            click.option(
-                "--until",
-                type=INSTANT,
-                help="The end of the window, in the same forms.  [default: now]",
-            ),
-            click.option(
-                "--since",
-                type=INSTANT,
-                help="The start of the window: 2d, yesterday, 14:30, monday, 2026-01-31, "
-                f"RFC 3339.  [default: {since}]",
-            ),
-        ):
-            function = option(function)
-        return function
 
-    return add
+def check_window(since: datetime | None, until: datetime | None) -> None:
+    """Raise UsageError for a window that ends before it begins."""
+    if since is not None and until is not None and until < since:
+        raise click.UsageError("--until is before --since.")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.options.common import F
-from orchestrator_cli.cli.options.types import LABEL
+from orchestrator_cli.cli.options.common import add_options
+from orchestrator_cli.cli.options.types import LABEL, RUNNER_TYPE
 
 _OPTIONS = (
     click.option("--suite", metavar="S", help="The test suite."),
-    click.option(
-        "--runner-type", type=click.Choice(["ec2", "eks", "onprem"]), help="Where the test runs."
-    ),
+    click.option("--runner-type", type=RUNNER_TYPE, help="Where the test runs."),
     click.option("--reservation-id", metavar="R", help="The reservation that the test runs under."),
     click.option("--bench-id", metavar="B", help="The bench that the test runs on; on-prem only."),
     click.option(
@@ -28,7 +27,7 @@ _OPTIONS = (
 )
 
 
-def declaration_options(function: F) -> F:
+def declaration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --suite and the like; the command gets `declared`, by the record's field names."""
 
     @functools.wraps(function)
@@ -53,7 +52,4 @@ def declaration_options(function: F) -> F:
             declared["labels"] = app.storable_labels(dict(labels))
         return function(*arguments, declared=declared, **others)
 
-    command: Any = with_declared
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command  # type: ignore[no-any-return]
+    return add_options(with_declared, _OPTIONS)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from orchestrator_cli.cli.options.common import F
+from orchestrator_cli.cli.options.common import add_options
 from orchestrator_cli.cli.options.types import LABEL
 from orchestrator_cli.core.s3.demands import WRITABLE_CLASSES, BucketDemands
 
@@ -26,7 +27,9 @@ _OPTIONS = (
     click.option(
         "--storage-class",
         type=click.Choice(WRITABLE_CLASSES),
-        help="The storage class of what is stored.",
+        metavar="CLASS",
+        help=f"The storage class of what is stored: {', '.join(WRITABLE_CLASSES[:-1])} or "
+        f"{WRITABLE_CLASSES[-1]}.",
     ),
     click.option(
         "--tag",
@@ -42,7 +45,7 @@ _OPTIONS = (
 )
 
 
-def demand_options(function: F) -> F:
+def demand_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options; the function is given them as `demands`."""
 
     @functools.wraps(function)
@@ -57,7 +60,4 @@ def demand_options(function: F) -> F:
         ).checked()
         return function(*args, demands=demands, **given)
 
-    command: Any = with_demands
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command  # type: ignore[no-any-return]
+    return add_options(with_demands, _OPTIONS)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from orchestrator_cli.cli.environment import EXECUTION_ID_ENVVAR
+from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_VARIABLE, variable
+from orchestrator_cli.cli.options.common import F
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 # What other programs call the newest.
 _NEWEST = {"head", "last", "latest", "newest", "@last", "@newest"}
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def complete_execution_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -35,7 +33,7 @@ def complete_id_or_log(ctx: click.Context, param: click.Parameter, incomplete: s
     from orchestrator_cli.cli.completion.offers import log_names
 
     given = ctx.params.get(str(param.name)) or ()
-    if given or os.environ.get(EXECUTION_ID_ENVVAR):
+    if given or variable(EXECUTION_ID_VARIABLE):
         return [*log_names(ctx, incomplete), *complete_file_name(ctx, param, incomplete)]
     return complete_execution_id(ctx, param, incomplete)
 
@@ -60,7 +58,7 @@ def complete_id_or_path(ctx: click.Context, param: click.Parameter, incomplete: 
 def complete_id_or_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
     """Complete an execution id first, its files after it."""
     given = ctx.params.get(str(param.name)) or ()
-    if given or os.environ.get(EXECUTION_ID_ENVVAR):
+    if given or variable(EXECUTION_ID_VARIABLE):
         return complete_file_name(ctx, param, incomplete)
     return complete_execution_id(ctx, param, incomplete)
 
@@ -84,7 +82,7 @@ def execution_id_argument(function: F) -> F:
     return click.argument(
         "execution_id",
         metavar="ID",
-        envvar=EXECUTION_ID_ENVVAR,
+        envvar=EXECUTION_ID_VARIABLE,
         shell_complete=complete_execution_id,
         callback=_drop_path,
     )(function)
@@ -96,7 +94,7 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     With the variable set, a first argument that could be a file as well belongs to the rest.
     Raises UsageError where there is no ID.
     """
-    preset = os.environ.get(EXECUTION_ID_ENVVAR)
+    preset = variable(EXECUTION_ID_VARIABLE)
     arguments = split_path(arguments)
     if arguments and _is_selector(arguments[0]):
         return arguments[0], arguments[1:]
@@ -114,7 +112,7 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
         )
     found = f" {arguments[0]!r} is not one." if arguments else ""
     raise HintedUsageError(
-        f"Missing argument 'ID'.{found} It comes first, or is set by {EXECUTION_ID_ENVVAR}.",
+        f"Missing argument 'ID'.{found} It comes first, or is set by {EXECUTION_ID_VARIABLE}.",
         _line_with_id(arguments),
     )
 
@@ -188,4 +186,4 @@ def _may_be_id(text: str) -> bool:
 
 def is_preset_id(execution_id: str) -> bool:
     """Return True if the execution is the one of the environment, as inside `run`."""
-    return os.environ.get(EXECUTION_ID_ENVVAR, "").upper() == execution_id
+    return (variable(EXECUTION_ID_VARIABLE) or "").upper() == execution_id

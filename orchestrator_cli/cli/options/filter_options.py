@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from orchestrator_cli.cli.options.types import LABEL, RESULT
+from orchestrator_cli.cli.options.common import add_options
+from orchestrator_cli.cli.options.types import LABEL, RESULT, RUNNER_TYPE
 
 _FILTERS = (
     click.option(
@@ -36,7 +37,7 @@ _FILTERS = (
     click.option(
         "--runner-type",
         "runner_types",
-        type=click.Choice(["ec2", "eks", "onprem"]),
+        type=RUNNER_TYPE,
         multiple=True,
         help="Only executions on this kind of runner.",
     ),
@@ -81,6 +82,4 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
         )
         return function(*args, wanted=wanted, **given)
 
-    for option in reversed(_FILTERS):
-        with_filter = option(with_filter)
-    return with_filter
+    return add_options(with_filter, _FILTERS)

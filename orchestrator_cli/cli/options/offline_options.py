@@ -15,6 +15,7 @@ def root_option(function: F) -> F:
     """Add --root, where benches leave their files."""
     return click.option(
         "--root",
+        metavar="DIR",
         type=click.Path(path_type=Path),
         default=DEFAULT_ROOT,
         show_default=True,

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from orchestrator_cli.cli.options.common import add_options
 from orchestrator_cli.cli.options.types import WholeNumber
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
     from orchestrator_cli.core.executions.logs.search import Context
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 # As grep has it.
 NO_MATCH_EXIT_CODE = 1
@@ -65,7 +64,7 @@ class SearchOptions(NamedTuple):
         return LinePattern(patterns, self.ignore_case, self.fixed_strings)
 
 
-def search_options(function: F) -> F:
+def search_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a search; the function is given them as `search`."""
 
     @functools.wraps(function)
@@ -81,6 +80,4 @@ def search_options(function: F) -> F:
         )
         return function(*args, search=search, **given)
 
-    for option in reversed(_OPTIONS):
-        with_search = option(with_search)
-    return with_search  # type: ignore[return-value]
+    return add_options(with_search, _OPTIONS)

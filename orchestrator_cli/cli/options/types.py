@@ -43,14 +43,29 @@ class SizeType(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-class WholeNumber(click.IntRange):
+class WholeNumber(click.ParamType[int]):
     """A whole number, between bounds. One that no count reaches is as good as the largest."""
 
     name = "whole number"
 
+    def __init__(self, least: int = 0, most: int | None = None) -> None:
+        self.least = least
+        self.most = most
+
+    @property
+    def bounds(self) -> str:
+        """Which numbers are taken, in words."""
+        return f"at least {self.least}" if self.most is None else f"{self.least} to {self.most}"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Parse a whole number."""
-        return min(super().convert(value, param, ctx), sys.maxsize)
+        try:
+            number = min(int(value), sys.maxsize)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if number < self.least or (self.most is not None and number > self.most):
+            self.fail(f"{number} is not {self.bounds}", param, ctx)
+        return number
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return what help shows in its place."""
@@ -123,3 +138,4 @@ class ResultType(click.Choice[str]):
 
 
 RESULT = ResultType()
+RUNNER_TYPE = click.Choice(["ec2", "eks", "onprem"])

@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from orchestrator_cli.cli.environment import variable
+from orchestrator_cli.cli.configuration.environment import (
+    VIA_TOKEN_VARIABLE,
+    VIA_VARIABLE,
+    variable,
+)
 
-VIA_VARIABLE = "ORCHESTRATOR_VIA"
-_TOKEN_HELP = "A file with the token for --via.  [default: ORCHESTRATOR_VIA_TOKEN]"
+_TOKEN_HELP = f"A file with the token for --via.  [default: {VIA_TOKEN_VARIABLE}]"
 
 
 class Via(NamedTuple):

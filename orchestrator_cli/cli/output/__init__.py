@@ -9,8 +9,10 @@ from orchestrator_cli.cli.output.units import (
     human_count,
     human_dollars,
     human_duration,
+    human_error,
     human_size,
     human_time,
+    json_name,
     rfc3339,
 )
 
@@ -20,7 +22,9 @@ __all__ = [
     "human_count",
     "human_dollars",
     "human_duration",
+    "human_error",
     "human_size",
     "human_time",
+    "json_name",
     "rfc3339",
 ]

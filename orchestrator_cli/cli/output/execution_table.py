@@ -48,22 +48,22 @@ class ExecutionTable(Table):
         self._output = output
         self._console_bucket = console_bucket
 
-    def add(self, item: ExecutionMetadata, judged: str | None = None) -> None:
-        """Print an execution; `judged` says whether the writer of a running one is there."""
+    def add(self, item: ExecutionMetadata, liveness: str | None = None) -> None:
+        """Print an execution; `liveness` says whether the writer of a running one is there."""
         link = None
         if self._console_bucket is not None:
             from orchestrator_cli.core.executions.keys import execution_prefix
 
             link = console_url(self._console_bucket, execution_prefix(item.execution_id))
-        result = result_word(item, judged)
+        result = result_word(item, liveness)
         row = _Row(item, self._output.time(item.started_at), result)
         self.row(*(cell(row) for _, cell in _COLUMNS), result=result, link=link)
 
 
-def result_word(item: ExecutionMetadata, judged: str | None) -> str:
+def result_word(item: ExecutionMetadata, liveness: str | None) -> str:
     """Return the result of an execution, or that it is running, or that its writer is lost."""
-    is_lost = judged == Liveness.LOST
-    return str(item.result or (judged if is_lost else item.status))
+    is_lost = liveness == Liveness.LOST
+    return str(item.result or (liveness if is_lost else item.status))
 
 
 # Numbers of an execution that is not finished are those of nothing yet.

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.output.units import human_duration, human_size
-from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:
     import rich.progress
@@ -219,13 +218,3 @@ def _repeating(action: Callable[[], None]) -> Iterator[None]:
         ended.set()
         thread.join()
         action()
-
-
-def tell(text: str) -> None:
-    """Write a line to standard error, after all that was written to standard output."""
-    # In one file or pipe both are read in their order. A closed one is met where it is written to.
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-    # Whatever a name holds; and nobody reading is no reason to stop.
-    with contextlib.suppress(OSError):
-        print(printable(text), file=sys.stderr, flush=True)

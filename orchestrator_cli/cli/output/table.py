@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator_cli.cli.environment import terminal_columns
+from orchestrator_cli.cli.configuration.environment import terminal_columns
 from orchestrator_cli.cli.output.terminal import RESULT_STYLES, Output
 
 if TYPE_CHECKING:

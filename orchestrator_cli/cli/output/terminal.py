@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_cli.cli.environment import terminal_columns
+from orchestrator_cli.cli.configuration.environment import terminal_columns
 from orchestrator_cli.cli.output.ci_step import find_ci_step
 from orchestrator_cli.cli.output.hyperlinks import knows_links
-from orchestrator_cli.cli.output.progress import LineProgress, Progress, live_progress, tell
+from orchestrator_cli.cli.output.progress import LineProgress, Progress, live_progress
 from orchestrator_cli.cli.output.units import human_time, rfc3339
+from orchestrator_cli.cli.standard_error import print_error_in_order
 from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Output:
         except OSError as error:
             if not isinstance(error, BrokenPipeError):
                 self.lost_output = True
-                tell(f"error: {error.filename}: {error.strerror}; the work goes on")
+                print_error_in_order(f"error: {error.filename}: {error.strerror}; the work goes on")
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def styled(self, text: str, result: str | None) -> str:
@@ -139,26 +140,26 @@ class Output:
     def note(self, text: str) -> None:
         """Say what happened, unless --quiet."""
         if self.verbosity >= 0:
-            self._tell(text)
+            self._print(text)
 
     def detail(self, text: str) -> None:
         """Say what happened, only with --verbose."""
         if self.verbosity > 0:
-            self._tell(text)
+            self._print(text)
 
     def say(self, text: str) -> None:
         """Say what --quiet does not silence, as it is."""
-        tell(text)
+        print_error_in_order(text)
 
     def warn(self, text: str) -> None:
         """Say what the user must know; --quiet does not silence it."""
-        self._tell(self.ci_step.warning(text) if self.ci_step else f"warning: {text}")
+        self._print(self.ci_step.warning(text) if self.ci_step else f"warning: {text}")
 
     def failure(self, text: str) -> None:
         """Say what failed; --quiet does not silence it."""
         if self._held is None:
             line = f"failed: {text}"
-            self._tell(self.ci_step.error(line) if self.ci_step else line)
+            self._print(self.ci_step.error(line) if self.ci_step else line)
         else:
             self._held.append(text)
 
@@ -181,7 +182,7 @@ class Output:
             shown = live_progress(what, self._colors(sys.stderr))
         else:
             shown = contextlib.nullcontext(
-                Progress(what) if self.verbosity < 0 else LineProgress(what, self._tell)
+                Progress(what) if self.verbosity < 0 else LineProgress(what, self._print)
             )
         with shown as progress, self._grouped(what):
             try:
@@ -197,14 +198,14 @@ class Output:
             yield
         finally:
             if self.ci_step is not None and self._group_is_open:
-                tell(self.ci_step.end_group())
+                print_error_in_order(self.ci_step.end_group())
             self._group, self._group_is_open = None, False
 
-    def _tell(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         if self.ci_step is not None and self._group is not None and not self._group_is_open:
             self._group_is_open = True
-            tell(self.ci_step.begin_group(self._group))
-        tell(text)
+            print_error_in_order(self.ci_step.begin_group(self._group))
+        print_error_in_order(text)
 
     def summarize(
         self, titles: Sequence[str], rows: Sequence[Sequence[str]], url: str | None = None

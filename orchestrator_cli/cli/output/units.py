@@ -11,13 +11,17 @@ from orchestrator_cli.core.base.quantities import format_size as human_size
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from orchestrator_cli.core.base.errors import OrchestratorError
+
 __all__ = [
     "human_age",
     "human_count",
     "human_dollars",
     "human_duration",
+    "human_error",
     "human_size",
     "human_time",
+    "json_name",
     "rfc3339",
 ]
 
@@ -47,6 +51,16 @@ def human_age(age: timedelta) -> str:
     if minutes < 60:
         return f"{minutes}m ago"
     return f"{minutes // 60}h ago" if minutes < 48 * 60 else f"{minutes // 1440}d ago"
+
+
+def human_error(error: OrchestratorError) -> str:
+    """Write an error's message, with the id that S3 gave the request where there is one."""
+    return f"{error.message} [request id {error.request_id}]" if error.request_id else error.message
+
+
+def json_name(name: str) -> str:
+    """Write a file name for JSON, which is Unicode; bytes that are no UTF-8 become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def human_time(instant: datetime | None) -> str:

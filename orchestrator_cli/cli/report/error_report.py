@@ -11,13 +11,13 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.environment import debug_from_environment
+from orchestrator_cli.cli.configuration.environment import debug_from_environment
+from orchestrator_cli.cli.standard_error import print_error
 from orchestrator_cli.core.base.errors import (
     RESUME_HINT,
     InterruptedByUser,
     OrchestratorError,
     PartialFailureError,
-    UsageError,
 )
 from orchestrator_cli.core.base.text import printable, without_secrets
 
@@ -29,35 +29,36 @@ def report_usage(error: click.ClickException, arguments: list[str]) -> int:
     _finish_output()
     if isinstance(error, NoArgsIsHelpError):
         for line in error.format_message().rstrip("\n").split("\n"):
-            _print_error(line)
+            print_error(line)
     else:
         # Long tables of what people type instead.
         from orchestrator_cli.cli.usage_errors.usage_hint import usage_hint
         from orchestrator_cli.cli.usage_errors.usage_text import describe_usage_error
 
-        _print_error(f"error: {describe_usage_error(error)}")
-        _print_error(f"hint: {without_secrets(usage_hint(error, arguments))}")
-    return UsageError.exit_code if error.exit_code == 2 else error.exit_code
+        print_error(f"error: {describe_usage_error(error)}")
+        print_error(f"hint: {without_secrets(usage_hint(error, arguments))}")
+    return error.exit_code
 
 
 def report_error(error: OrchestratorError, arguments: list[str], app: App) -> int:
     """Say what failed, and what to do next."""
+    from orchestrator_cli.cli.output.units import human_error
+
     _finish_output()
     _trace(error, arguments, app)
-    detail = f" [request id {printable(error.request_id)}]" if error.request_id else ""
-    _say_error(app, f"{error.message}{detail}")
+    _say_error(app, human_error(error))
     resumes = app.resumes and error.retryable
     hint = _hint(error, resumes)
     if hint:
-        _print_error(f"hint: {hint}")
+        print_error(f"hint: {hint}")
     if resumes:
-        _print_error(f"  {_command_line(arguments)}")
+        print_error(f"  {_command_line(arguments)}")
     return error.exit_code
 
 
 def _say_error(app: App, text: str) -> None:
     step = app.output.ci_step
-    _print_error(step.error(text) if step else f"error: {text}")
+    print_error(step.error(text) if step else f"error: {text}")
 
 
 def _hint(error: OrchestratorError, resumes: bool) -> str | None:
@@ -76,10 +77,10 @@ def report_unexpected(error: Exception, arguments: list[str], app: App) -> int:
     if isinstance(error, OSError) and error.strerror:
         # The machine's fault, such as a full disk behind standard output.
         where = f" {error.filename}:" if error.filename else ""
-        _print_error(f"error:{where} {error.strerror}")
+        print_error(f"error:{where} {error.strerror}")
     else:
-        _print_error(f"error: unexpected {type(error).__name__}: {without_secrets(str(error))}")
-        _print_error("hint: --debug shows where; please report it")
+        print_error(f"error: unexpected {type(error).__name__}: {without_secrets(str(error))}")
+        print_error("hint: --debug shows where; please report it")
     return OrchestratorError.exit_code
 
 
@@ -88,8 +89,8 @@ def report_interrupted(arguments: list[str], app: App) -> int:
     # A second signal must not wait for anything.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    _print_error(f"interrupted{'; what was stored is kept' if app.resumes else ''}. To go on:")
-    _print_error(f"  {_command_line(arguments)}")
+    print_error(f"interrupted{'; what was stored is kept' if app.resumes else ''}. To go on:")
+    print_error(f"  {_command_line(arguments)}")
     _finish_last_line()
     return InterruptedByUser.exit_code
 
@@ -124,9 +125,3 @@ def _trace(error: Exception, arguments: list[str], app: App) -> None:
             import traceback
 
             print(without_secrets("".join(traceback.format_exception(error))), file=sys.stderr)
-
-
-def _print_error(line: str) -> None:
-    # Standard error may be closed too; the exit code is what is left then.
-    with contextlib.suppress(OSError):
-        print(printable(line), file=sys.stderr, flush=True)

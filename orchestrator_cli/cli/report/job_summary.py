@@ -27,7 +27,7 @@ def summarize_execution(app: App, item: ExecutionMetadata) -> None:
         f"{item.artifact_count:,}",
         human_size(item.artifact_bytes),
     )
-    app.output.summarize(_EXECUTION, [row], app.page_url_or_warn(item.execution_id))
+    app.output.summarize(_EXECUTION, [row], app.pages.url_or_warn(item.execution_id))
     failures = [(failure.path, failure.error) for failure in item.failures]
     app.output.summarize(("not stored", "why"), failures)
 
@@ -39,7 +39,7 @@ def summarize_run(app: App, run: SpooledRun, end: RunEnd, outcome: RunOutcome) -
     execution_id = run.start.execution_id
     row = (execution_id, suite, str(end.result), end.summary, stored)
     titles = ("execution", "suite", "result", "how it ended", "stored")
-    app.output.summarize(titles, [row], app.page_url_or_warn(execution_id))
+    app.output.summarize(titles, [row], app.pages.url_or_warn(execution_id))
 
 
 def summarize_failures(app: App, summary: UploadSummary) -> None:

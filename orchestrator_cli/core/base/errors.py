@@ -44,12 +44,15 @@ class OrchestratorError(Exception):
     `is_fatal` says whether it concerns every object of this run, as credentials and the bucket do.
     `is_throttled` says that the server asks for fewer requests, and `retry_after_seconds` after
     how long it wants the next one.
+    `needs_fix` says whether repeating the command ends the same way until somebody has put right a
+    setting, the bucket, a permission or a record.
     `code` is S3's error code (`NoSuchKey`, `SlowDown`, …) where there was an answer.
     """
 
     exit_code = 1
     is_fatal = False
     is_throttled = False
+    needs_fix = False
     retry_after_seconds: float | None = None
 
     def __init__(
@@ -76,6 +79,7 @@ class UsageError(OrchestratorError):
     """The command, an option, a name or the configuration cannot be used as given."""
 
     exit_code = 2
+    needs_fix = True
 
 
 class CannotWriteError(OrchestratorError):
@@ -96,6 +100,7 @@ class NotFoundError(OrchestratorError):
     """No such execution, file or bucket."""
 
     exit_code = 4
+    needs_fix = True
 
 
 class AccessError(OrchestratorError):
@@ -105,6 +110,7 @@ class AccessError(OrchestratorError):
     """
 
     exit_code = 5
+    needs_fix = True
     action: str | None = None
 
 
@@ -118,6 +124,7 @@ class IntegrityError(OrchestratorError):
     """Bytes do not match their checksum, or a file changed while it was read."""
 
     exit_code = 7
+    needs_fix = True
 
 
 class ArchivedError(OrchestratorError):

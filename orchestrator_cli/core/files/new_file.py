@@ -7,7 +7,8 @@ import errno
 import io
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from orchestrator_cli.core.files.directory import Directory
 
@@ -53,6 +54,18 @@ def create_atomically(
         if waiting:
             with contextlib.suppress(OSError):
                 directory.remove_file(waiting)
+
+
+def write_atomically(
+    path: Path, blocks: Iterable[bytes | memoryview], *, replace: bool = False
+) -> None:
+    """Make a file of these blocks, as `create_atomically` does; a power cut may lose it."""
+    with (
+        Directory.open_root(path.parent) as directory,
+        create_atomically(directory, path.name, replace=replace, durable=False) as file,
+    ):
+        for block in blocks:
+            write_all(file, block)
 
 
 def _open_nameless(directory: Directory, mode: int) -> io.FileIO | None:

@@ -36,7 +36,7 @@ class Liveness(StrEnum):
     LOST = "lost"
 
 
-def liveness(age_seconds: float, gone_after_seconds: float = GONE_AFTER_SECONDS) -> Liveness:
+def liveness_after(age_seconds: float, gone_after_seconds: float = GONE_AFTER_SECONDS) -> Liveness:
     """Return what the age of a heartbeat tells, by S3's clock, of a log that has not ended."""
     if age_seconds > gone_after_seconds:
         return Liveness.LOST

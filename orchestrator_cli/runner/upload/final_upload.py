@@ -71,40 +71,33 @@ class FinalUpload:
             self._execution.create(self._connections.store())
             self._upload(end)
             metadata = self._finish(end)
-        except OrchestratorError as error:
-            outcome = self._failed(error.message, error.exit_code)
-            outcome.resumes = not isinstance(error, ConflictError)
-            return outcome
-        except OSError as error:
-            # This machine's fault: too few descriptors, a full disk.
-            return self._failed(error.strerror or str(error), 1)
+        except (OrchestratorError, OSError) as error:
+            return self._failed(RunOutcome.of_error(error))
         except Exception as error:  # noqa: BLE001 - the command's end must be told whatever happens
             # Libraries have names of their own for what this machine does not allow.
-            shortage = _find_shortage()
-            if shortage is not None:
-                return self._failed(shortage, 1)
-            return self._failed(f"unexpected {type(error).__name__}: {error}", 1)
+            reason = _find_shortage() or f"unexpected {type(error).__name__}: {error}"
+            return self._failed(RunOutcome.of_failure(reason))
         summary = f"{metadata.artifact_count:,} files, {format_size(metadata.artifact_bytes)}"
-        outcome = self._outcome(summary, self._results.exit_code)
-        outcome.stored = not self._results.left_in_spool
-        outcome.resumes = self._results.resumes
-        outcome.displaced = self._results.displaced
+        results = self._results
+        outcome = RunOutcome(
+            summary=summary,
+            exit_code=results.exit_code,
+            stored=not results.left_in_spool,
+            resumes=results.resumes,
+            displaced=results.displaced,
+        )
         if outcome.stored:
             self._run.spool.remove()
+        return self._with_problems(outcome)
+
+    def _failed(self, outcome: RunOutcome) -> RunOutcome:
+        self._run.log.write(f"not stored: {outcome.summary}")
+        return self._with_problems(outcome)
+
+    def _with_problems(self, outcome: RunOutcome) -> RunOutcome:
+        outcome.problems = self._results.problems
+        outcome.artifacts_failed = self._results.artifacts_failed
         return outcome
-
-    def _failed(self, summary: str, exit_code: int) -> RunOutcome:
-        self._run.log.write(f"not stored: {summary}")
-        return self._outcome(summary, exit_code)
-
-    def _outcome(self, summary: str, exit_code: int) -> RunOutcome:
-        results = self._results
-        return RunOutcome(
-            summary=summary,
-            exit_code=exit_code,
-            problems=results.problems,
-            artifacts_failed=results.artifacts_failed,
-        )
 
     # --- the files ---------------------------------------------------------------------------
 

@@ -54,10 +54,8 @@ class RunUploader:
         """Store what an earlier process has left, in place of `begin` and `finish`."""
         try:
             self._live.restore_spool()
-        except OrchestratorError as error:
-            return RunOutcome(summary=error.message, exit_code=error.exit_code)
-        except OSError as error:
-            return RunOutcome(summary=error.strerror or str(error), exit_code=1)
+        except (OrchestratorError, OSError) as error:
+            return RunOutcome.of_error(error)
         self._live.start(resumed=True)
         return self._finish(end)
 

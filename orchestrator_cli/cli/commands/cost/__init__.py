@@ -6,29 +6,29 @@ It must not know how usage is counted or priced.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.cost.options import CostOptions
 from orchestrator_cli.cli.options import (
     Example,
     command,
     complete_execution_id,
     concurrency_option,
+    gather_options,
     json_option,
     window_options,
 )
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.cost.report import Report
-    from orchestrator_cli.cli.commands.cost.usage_source import UsageSource
+    from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.retention.billing import Usage
     from orchestrator_cli.core.retention.usage import ExecutionUsage
-
-_FIELDS = {"suite": "test_suite", "runner-type": "runner_type"}
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
 @command(
@@ -81,20 +81,9 @@ _FIELDS = {"suite": "test_suite", "runner-type": "runner_type"}
     help="Read an S3 Inventory instead of listing: s3://…/manifest.json or a local path.",
 )
 @concurrency_option
+@gather_options(CostOptions)
 @pass_app
-def cost(
-    app: App,
-    execution_ids: tuple[str, ...],
-    since: datetime | None,
-    until: datetime | None,
-    by: str,
-    as_json: bool,
-    as_csv: bool,
-    price_file: Path | None,
-    price_region: str | None,
-    inventory: str | None,
-    concurrency: int,
-) -> None:
+def cost(app: App, options: CostOptions) -> None:
     """Show what executions cost to store each month, now and once archived.
 
     The objects below executions/ are counted, by size and storage class, unfinished uploads, and
@@ -117,29 +106,31 @@ def cost(
     with a price by storage class, regions.R.transition_per_1000 likewise, regions.R.put_per_1000,
     and regions.R.standard_tiers, a list of [from so many GiB, price].
     """
+    from orchestrator_cli.cli.commands.cost import source
     from orchestrator_cli.cli.commands.cost.report import Report, choose_prices
-    from orchestrator_cli.cli.commands.cost.usage_source import UsageSource
+    from orchestrator_cli.core.retention.usage_source import UsageSource
 
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other.")
-    if execution_ids and (since or until):
-        raise click.UsageError("--since and --until go without ID.")
-    if since and until and until < since:
-        raise click.UsageError("--until is before --since.")
-    usage_source = UsageSource(app, concurrency, inventory)
-    prices = choose_prices(app, price_file, price_region or usage_source.region)
-    report = Report(app, by, prices, usage_source.rules, as_json, as_csv)
-    usages = usage_source.read(execution_ids, since, until)
-    _print_groups(app, usage_source, report, by, usages)
+    options.check()
+    store, now = source.open_store(app, options), app.now()
+    inventory = source.open_inventory(app, options)
+    prices = choose_prices(app, options, store)
+    usage_source = UsageSource(store, inventory, now, app.output.warn, options.concurrency)
+    report = Report(app, options, prices, usage_source.rules)
+    ids, since = source.resolve_ids(app, options, store), source.window_start(options, now)
+    _print_groups(app, options, store, report, usage_source.read(ids, since, options.until))
     report.end(usage_source.inventory_time)
 
 
 def _print_groups(
-    app: App, usage_source: UsageSource, report: Report, by: str, usages: Iterator[ExecutionUsage]
+    app: App,
+    options: CostOptions,
+    store: ArtifactStore | None,
+    report: Report,
+    usages: Iterator[ExecutionUsage],
 ) -> None:
     from orchestrator_cli.core.retention.usage import sum_groups
 
-    if by == "execution":
+    if options.by == "execution":
         for execution_id, usage in usages:
             report.count(usage)
             report.print_group(execution_id, usage)
@@ -153,16 +144,25 @@ def _print_groups(
                 progress.add_bytes(usage.size_bytes)
                 yield execution_id, usage
 
-        groups = sum_groups(_named(usage_source, by, counted()))
+        groups = sum_groups(_named(app, options, store, counted()))
     for name in sorted(groups, key=lambda name: (name is None, name or "")):
         report.print_group(name, groups[name])
 
 
 def _named(
-    usage_source: UsageSource, by: str, usages: Iterator[ExecutionUsage]
+    app: App,
+    options: CostOptions,
+    store: ArtifactStore | None,
+    usages: Iterator[ExecutionUsage],
 ) -> Iterator[tuple[str | None, Usage]]:
-    if by == "class":
+    """Yield the usages, each with the name of its group."""
+    from orchestrator_cli.core.retention.usage import label_by_field
+
+    def warn(execution_id: str, error: OrchestratorError) -> None:
+        app.output.warn(f"{execution_id}: {error.message}")
+
+    if store is None or options.field is None:
         for _, usage in usages:
             yield from usage.split_by_storage_class()
-        return
-    yield from usage_source.label_by_field(usages, _FIELDS[by])
+    else:
+        yield from label_by_field(store, usages, options.field, warn)

@@ -7,15 +7,15 @@ import io
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.commands.cost.usage_source import Rules
+from orchestrator_cli.cli.commands.cost.options import CostOptions
 from orchestrator_cli.cli.output import human_dollars, human_size
 from orchestrator_cli.cli.output.table import Column, Table, table
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.retention.applied_rules import AppliedRules
 from orchestrator_cli.core.retention.billing import (
     MONTHS,
     CostEstimate,
@@ -31,6 +31,7 @@ from orchestrator_cli.core.retention.prices import (
     aws_prices,
     read_prices,
 )
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 _COLUMNS = (
     Column("FILES", right=True, rank=4),
@@ -42,7 +43,7 @@ _NOTHING = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
+class PricesInUse:
     """The prices in use, and what they are."""
 
     table: PriceTable
@@ -50,20 +51,23 @@ class Prices:
     prices: RegionPrices
 
 
-def choose_prices(app: App, file: Path | None, region: str) -> Prices:
+def choose_prices(app: App, options: CostOptions, store: ArtifactStore | None) -> PricesInUse:
     """Return a region's prices, from a file or from the package. Raises UsageError."""
+    file = options.price_file
+    bucket_region = store.clients.region if store is not None else app.settings.region
+    region = options.price_region or bucket_region or REFERENCE_REGION
     table = read_prices(file) if file else aws_prices()
     if region in table.regions:
-        return Prices(table, region, table.regions[region])
+        return PricesInUse(table, region, table.regions[region])
     if file is None:
         app.output.warn(
             f"no prices for {printable(region)}: those of {REFERENCE_REGION} are taken; "
             "--prices gives others"
         )
-        return Prices(table, REFERENCE_REGION, table.regions[REFERENCE_REGION])
+        return PricesInUse(table, REFERENCE_REGION, table.regions[REFERENCE_REGION])
     if len(table.regions) == 1:
         name, prices = next(iter(table.regions.items()))
-        return Prices(table, name, prices)
+        return PricesInUse(table, name, prices)
     known = ", ".join(printable(name) for name in table.regions)
     raise UsageError(
         f"{printable(file)} has no region {printable(region)}", hint=f"--region: one of {known}"
@@ -74,14 +78,14 @@ class Report:
     """Prints groups as they come, and keeps nothing but the sum."""
 
     def __init__(
-        self, app: App, by: str, prices: Prices, rules: Rules, as_json: bool, as_csv: bool
+        self, app: App, options: CostOptions, prices: PricesInUse, rules: AppliedRules
     ) -> None:
         self._output = app.output
-        self._by = by
+        self._by = by = options.by
         self._prices = prices
         self._rules = rules
-        self._as_json = as_json
-        self._as_csv = as_csv
+        self._as_json = options.as_json
+        self._as_csv = options.as_csv
         self._total = Usage()
         self._begun = False
         group = Column(by.upper(), cut=by != "execution", least=12)
@@ -105,11 +109,8 @@ class Report:
 
     def end(self, inventory_time: datetime | None) -> None:
         """Print the total, and what the numbers rest on."""
-        untiered, estimate = (
-            self._estimate(self._total),
-            self._estimate(self._total, with_tiers=True),
-        )
-        discount = untiered.now - estimate.now
+        estimate = self._estimate(self._total, with_tiers=True)
+        discount = self._estimate(self._total).now - estimate.now
         if self._as_json:
             self._output.json(self._total_record(estimate, discount, inventory_time))
         elif self._as_csv:

@@ -22,15 +22,25 @@ from orchestrator_cli.cli.options.offline_options import DEFAULT_ROOT
 )
 @click.option(
     "--root",
+    metavar="DIR",
     default=str(DEFAULT_ROOT),
     show_default=True,
     help="Where the EFS is mounted.",
 )
 @click.option("--bench", metavar="BENCH_ID", help="This bench only.")
-@click.option("--user", default="orchestrator", show_default=True, help="The user that runs it.")
-@click.option("--group", help="The group that may read and delete what benches have written.")
+@click.option(
+    "--user",
+    metavar="USER",
+    default="orchestrator",
+    show_default=True,
+    help="The user that runs it.",
+)
+@click.option(
+    "--group", metavar="GROUP", help="The group that may read and delete what benches have written."
+)
 @click.option(
     "--program",
+    metavar="PATH",
     default="/opt/orchestrator/bin/orchestrator",
     show_default=True,
     help="Where the command is installed.",

@@ -8,13 +8,19 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.deploy.target import bucket_target
-from orchestrator_cli.cli.options import Example, F, command
+from orchestrator_cli.cli.options import Example, F, add_options, command
 
 _OPTIONS = (
-    click.option("--package", required=True, help="The wheel that pip installs: a URL or a path."),
+    click.option(
+        "--package",
+        metavar="WHEEL",
+        required=True,
+        help="The wheel that pip installs: a URL or a path.",
+    ),
     click.option("--suite", metavar="S", help="The test suite."),
     click.option(
         "--artifacts",
+        metavar="DIR",
         default="results",
         show_default=True,
         help="The directory of the workspace that is stored at the end.",
@@ -29,10 +35,7 @@ _ROLE = click.option(
 
 
 def _job_options(function: F) -> F:
-    decorated: Any = function
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+    return add_options(function, _OPTIONS)
 
 
 def _example(system: str, file: str) -> tuple[Example, ...]:

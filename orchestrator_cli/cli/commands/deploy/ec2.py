@@ -26,7 +26,12 @@ from orchestrator_cli.cli.options import DURATION, Example, command
     ),
     exit_codes=(0, 2),
 )
-@click.option("--package", required=True, help="The wheel that pip installs: a URL or a path.")
+@click.option(
+    "--package",
+    metavar="WHEEL",
+    required=True,
+    help="The wheel that pip installs: a URL or a path.",
+)
 @click.option("--suite", metavar="S", help="The test suite.")
 @click.option(
     "--source",
@@ -37,6 +42,7 @@ from orchestrator_cli.cli.options import DURATION, Example, command
 @click.option("--setup", metavar="COMMAND", help="A shell command to run before CMD.")
 @click.option(
     "--artifacts",
+    metavar="DIR",
     default="results",
     show_default=True,
     help="The directory that is stored at the end.",

@@ -23,21 +23,30 @@ from orchestrator_cli.cli.options import DURATION, Example, command
 )
 @click.option(
     "--name",
+    metavar="NAME",
     default="tests",
     show_default=True,
     help="The service account, and the beginning of each Job's name.",
 )
-@click.option("--namespace", default="default", show_default=True, help="The namespace.")
+@click.option(
+    "--namespace", metavar="NAME", default="default", show_default=True, help="The namespace."
+)
 @click.option(
     "--role-arn",
     metavar="ARN",
     help="The IAM role of the service account. Without it, EKS Pod Identity has to name one.",
 )
-@click.option("--image", required=True, help="An image with this tool and sh.")
-@click.option("--test-image", required=True, help="An image with the tests and sh.")
+@click.option("--image", metavar="IMAGE", required=True, help="An image with this tool and sh.")
+@click.option(
+    "--test-image", metavar="IMAGE", required=True, help="An image with the tests and sh."
+)
 @click.option("--suite", metavar="S", help="The test suite.")
-@click.option("--cpu", default="2", show_default=True, help="The CPUs that the tests may use.")
-@click.option("--memory", default="4Gi", show_default=True, help="The memory of the tests.")
+@click.option(
+    "--cpu", metavar="N", default="2", show_default=True, help="The CPUs that the tests may use."
+)
+@click.option(
+    "--memory", metavar="SIZE", default="4Gi", show_default=True, help="The memory of the tests."
+)
 @click.option(
     "--hold",
     type=DURATION,

@@ -6,7 +6,7 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.deploy.target import bucket_target
-from orchestrator_cli.cli.options import Example, command
+from orchestrator_cli.cli.options import Example, WholeNumber, command
 
 
 @command(
@@ -26,26 +26,39 @@ from orchestrator_cli.cli.options import Example, command
 )
 @click.option(
     "--port",
-    type=click.IntRange(1, 65535),
+    type=WholeNumber(1, 65535),
     default=8080,
     show_default=True,
     help="systemd, nginx: the port on loopback that it listens on.",
 )
 @click.option(
-    "--user", default="orchestrator", show_default=True, help="systemd: the user that runs it."
+    "--user",
+    metavar="USER",
+    default="orchestrator",
+    show_default=True,
+    help="systemd: the user that runs it.",
 )
 @click.option(
     "--program",
+    metavar="PATH",
     default="/opt/orchestrator/bin/orchestrator",
     show_default=True,
     help="systemd: where the command is installed.",
 )
 @click.option("--server-name", metavar="HOST", help="nginx: the name that clients use.")
-@click.option("--image", help="kubernetes: an image with this tool; see `deploy image`.")
 @click.option(
-    "--name", default="orchestrator", show_default=True, help="kubernetes: what all is called."
+    "--image", metavar="IMAGE", help="kubernetes: an image with this tool; see `deploy image`."
 )
-@click.option("--namespace", default="default", show_default=True, help="kubernetes: where.")
+@click.option(
+    "--name",
+    metavar="NAME",
+    default="orchestrator",
+    show_default=True,
+    help="kubernetes: what all is called.",
+)
+@click.option(
+    "--namespace", metavar="NAME", default="default", show_default=True, help="kubernetes: where."
+)
 @click.option("--role-arn", metavar="ARN", help="kubernetes: the IAM role of the service account.")
 @click.argument("what", type=click.Choice(["systemd", "kubernetes", "nginx"]))
 @pass_app

@@ -11,22 +11,26 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.grep.options import LOG_NAMES, GrepOptions
 from orchestrator_cli.cli.commands.grep.report import Failures, Log, Printer
-from orchestrator_cli.cli.options import Example, already, command, json_option, window_options
+from orchestrator_cli.cli.options import (
+    Example,
+    command,
+    gather_options,
+    json_option,
+    no_op_options,
+    window_options,
+)
 from orchestrator_cli.cli.options.execution_id import complete_pattern_and_ids, split_path
 from orchestrator_cli.cli.options.filter_options import filter_options
-from orchestrator_cli.cli.options.search_options import (
-    NO_MATCH_EXIT_CODE,
-    SearchOptions,
-    search_options,
-)
+from orchestrator_cli.cli.options.search_options import NO_MATCH_EXIT_CODE, search_options
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
@@ -37,7 +41,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 _DEFAULT_WINDOW = timedelta(days=1)
-_LOG_NAMES = ("stdout", "stderr", "runner", "bench")
 _INVERTED = re.compile(r"-[a-zA-Z]*v[a-zA-Z]*|--invert-match")
 
 
@@ -89,7 +92,7 @@ def _refuse_inverted(words: Sequence[str]) -> click.UsageError | None:
 @click.option(
     "--log",
     "names",
-    type=click.Choice(_LOG_NAMES),
+    type=click.Choice(LOG_NAMES),
     multiple=True,
     help="Only the log of this name.  [default: all four]",
 )
@@ -101,22 +104,11 @@ def _refuse_inverted(words: Sequence[str]) -> click.UsageError | None:
 @click.option(
     "-q", "--quiet", is_flag=True, help="Print nothing; the exit code says whether a line matches."
 )
-@already("-r", "-R", "-n", "-E", "-P", "-H", "-s", "--recursive", "--line-number")
+@no_op_options("-r", "-R", "-n", "-E", "-P", "-H", "-s", "--recursive", "--line-number")
 @json_option
+@gather_options(GrepOptions)
 @pass_app
-def grep(
-    app: App,
-    arguments: tuple[str, ...],
-    patterns: tuple[str, ...],
-    since: datetime | None,
-    until: datetime | None,
-    names: tuple[str, ...],
-    wanted: ExecutionFilter,
-    search: SearchOptions,
-    files_with_matches: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def grep(app: App, options: GrepOptions) -> None:
     """Search the logs of many executions.
 
     Searches the logs of all executions that began in the time window, the newest first, or of those
@@ -129,23 +121,17 @@ def grep(
     it; on a terminal, escape sequences and control characters are left out. With -c, logs without a
     match are not printed. With --json, each line is one object.
     """
-    if files_with_matches and (search.counts or search.before_lines or search.after_lines):
-        raise click.UsageError("-l goes without -c, -A, -B and -C.")
-    patterns, places = (patterns, arguments) if patterns else (arguments[:1], arguments[1:])
-    if not patterns:
-        raise click.UsageError("Missing argument 'PATTERN'.")
-    if places and (since or until or not wanted.takes_everything):
-        raise click.UsageError("A time window and filters go without ID.")
+    options.check()
     store = app.store()
-    mode = "list" if files_with_matches or quiet else "count" if search.counts else "lines"
-    query = _Query(store, search.compile(patterns), search.context, mode)
-    printer = Printer(app, mode, as_json, quiet)
+    pattern = options.search.compile(options.all_patterns)
+    query = _Query(store, pattern, options.search.context, options.mode)
+    printer = Printer(app, options.mode, options.as_json, options.quiet)
     failures = Failures(app)
-    found = _named(app, store, places) if places else _in_window(app, store, since, until)
-    if not wanted.takes_everything:
-        found = _filter(store, found, wanted, failures)
-    _search(_logs(found, names or _LOG_NAMES), query, printer, failures)
-    if not (quiet and printer.has_match):
+    found = _executions(app, store, options)
+    if not options.wanted.takes_everything:
+        found = _filter(store, found, options.wanted, failures)
+    _search(_logs(found, options.names or LOG_NAMES), query, printer, failures)
+    if not (options.quiet and printer.has_match):
         failures.check()
     if not printer.has_match:
         sys.stdout.flush()
@@ -168,16 +154,15 @@ def _search(logs: Iterator[Log], query: _Query, printer: Printer, failures: Fail
                 return
 
 
-def _in_window(
-    app: App, store: ArtifactStore, since: datetime | None, until: datetime | None
-) -> Iterator[ExecutionLogs]:
-    """Return the executions that began in the time window. Raises UsageError."""
+def _executions(app: App, store: ArtifactStore, options: GrepOptions) -> Iterator[ExecutionLogs]:
+    """Return the executions that are named, or those that began in the time window."""
     from orchestrator_cli.core.executions.logs.listing import list_logs_newest_first
 
-    if until is not None and since is not None and until < since:
-        raise click.UsageError("--until is before --since.")
+    if options.places:
+        return _named(app, store, options.places)
     now = app.now()
-    return list_logs_newest_first(store, since or now - _DEFAULT_WINDOW, until, now)
+    since = options.since or now - _DEFAULT_WINDOW
+    return list_logs_newest_first(store, since, options.until, now)
 
 
 def _named(app: App, store: ArtifactStore, places: Sequence[str]) -> Iterator[ExecutionLogs]:
@@ -216,7 +201,7 @@ def _filter(
 
 def _logs(found: Iterator[ExecutionLogs], names: Sequence[str]) -> Iterator[Log]:
     for execution in found:
-        for name in _LOG_NAMES:
+        for name in LOG_NAMES:
             stored = execution.logs.get(name)
             if name in names and stored is not None and stored.size_bytes:
                 yield Log(execution.execution_id, name, stored)

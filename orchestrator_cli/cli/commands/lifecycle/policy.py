@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.options import WholeNumber
+from orchestrator_cli.cli.options import F, WholeNumber, add_options
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.retention.lifecycle.policy import Rule
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_DAYS = WholeNumber(min=0)
+_DAYS = WholeNumber(0)
 _OPTIONS = (
     click.option(
         "--archive-after",
@@ -51,7 +48,7 @@ _OPTIONS = (
     ),
     click.option(
         "--noncurrent-days",
-        type=WholeNumber(min=1),
+        type=WholeNumber(1),
         default=30,
         show_default=True,
         metavar="DAYS",
@@ -62,9 +59,7 @@ _OPTIONS = (
 
 def policy_options(function: F) -> F:
     """Add the options that `choose_rules` takes."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+    return add_options(function, _OPTIONS)
 
 
 def choose_rules(app: App, options: dict[str, Any]) -> tuple[Rule, ...]:

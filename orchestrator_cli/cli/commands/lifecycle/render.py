@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--object-lock",
-    type=(click.Choice(["governance", "compliance"]), WholeNumber(min=1)),
+    type=(click.Choice(["governance", "compliance"]), WholeNumber(1)),
     default=None,
     metavar="MODE DAYS",
     help="Lock every new version for some days; turns versioning on.",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.commands.lifecycle.policy import F, choose_rules, policy_options
-from orchestrator_cli.cli.options import Example, command, confirm, json_option, yes_option
+from orchestrator_cli.cli.commands.lifecycle.policy import choose_rules, policy_options
+from orchestrator_cli.cli.options import Example, F, command, confirm, json_option, yes_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle

@@ -6,7 +6,6 @@ It must not know how a log is read or followed.
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,26 +13,24 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.logs.options import LogsOptions
 from orchestrator_cli.cli.options import (
     DURATION,
     Example,
     WholeNumber,
     command,
     complete_id_or_log,
+    gather_options,
     split_id,
 )
-from orchestrator_cli.cli.options.search_options import (
-    NO_MATCH_EXIT_CODE,
-    SearchOptions,
-    search_options,
-)
-from orchestrator_cli.cli.options.via_options import Via, read_via_option
-from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
+from orchestrator_cli.cli.options.search_options import NO_MATCH_EXIT_CODE, search_options
+from orchestrator_cli.cli.options.via_options import read_via_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.source import LogSource
     from orchestrator_cli.cli.commands.logs.view import LogView
-    from orchestrator_cli.core.live.reading.heartbeat import Patience
+    from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
+    from orchestrator_cli.core.transfer.download.source import ExecutionSource
 
 # What a terminal without a pager gets of a long log.
 _TERMINAL_LINES = 1000
@@ -68,7 +65,7 @@ _TERMINAL_BYTES = 1024 * 1024
 @click.option(
     "-n",
     "--tail",
-    type=WholeNumber(min=0),
+    type=WholeNumber(0),
     metavar="N",
     help="Print only the last N lines of the output.",
 )
@@ -108,23 +105,9 @@ _TERMINAL_BYTES = 1024 * 1024
 @click.option("--overwrite", is_flag=True, help="Replace a file that has other content.")
 @click.option("--strip-ansi", is_flag=True, help="Remove colours and other escape sequences.")
 @read_via_option
+@gather_options(LogsOptions)
 @pass_app
-def logs(
-    app: App,
-    arguments: tuple[str, ...],
-    tail: int | None,
-    follow: bool,
-    gone_after: timedelta | None,
-    show_all: bool,
-    all_logs: bool,
-    line_numbers: bool,
-    patterns: tuple[str, ...],
-    search: SearchOptions,
-    output: Path | None,
-    overwrite: bool,
-    strip_ansi: bool,
-    via: Via | None,
-) -> None:
+def logs(app: App, options: LogsOptions) -> None:
     """Print a log.
 
     NAME is runner, bench, stdout or stderr, or the path of any file of the execution. Without NAME,
@@ -134,15 +117,15 @@ def logs(
     and a closed pipe ends the transfer. What was read to its end is compared with its stored
     checksum.
 
-    The log of a test that still runs is printed as far as it is stored, which is said on standard
-    error. --follow goes on from there: it needs no more than to read the bucket, ends with the log,
-    and compares what it has printed with the log that is stored then. Once nothing has been heard
-    of the writer for 90 s it says so; after --gone-after it ends with 3, unless standard error is a
-    terminal. Of a log that rests there is a sign of life every 35 s, so that less than 40s may give
-    up a writer that is there. A follower asks S3 once a second, seldom where the log is quiet: at
-    most $0.0015 an hour for each log, $0.0022 where it is written every second. With --via the
-    server judges the writer: it calls it lost after five minutes, so that a shorter --gone-after
-    means no less, and knows the four named logs only.
+    The log of a test that still runs is printed as far as it is stored, and a line on standard
+    error says so. --follow goes on from there until the log ends, and then compares what it has
+    printed with the log that is stored; it needs only the right to read the bucket. Once nothing
+    has been heard of the writer for 90 s it says so; after --gone-after it exits with 3, unless
+    standard error is a terminal. A log that rests has a sign of life every 35 s, so --gone-after
+    below 40s may give up a writer that is still there. A follower asks S3 once a second, and seldom
+    while the log is quiet: that costs at most $0.0015 an hour for each log, $0.0022 where it is
+    written every second. With --via, the server decides whether the writer is lost, after five
+    minutes: a shorter --gone-after changes nothing, and only the four named logs can be followed.
 
     --grep searches the text without escape sequences and line endings. Text is UTF-8; a line that
     is not valid UTF-8 is searched as Latin-1 as well. The time grows only with the size of the log,
@@ -150,47 +133,25 @@ def logs(
     and printed in pieces. As with grep, the exit code is 1 where no line matches.
     """
     from orchestrator_cli.cli.commands.logs.source import LogSource
-    from orchestrator_cli.cli.commands.logs.view import LogView
 
-    text, arguments = split_id(arguments)
-    if len(arguments) > 1 or (arguments and all_logs):
-        raise HintedUsageError(
-            "One NAME at a time, and none with --all-logs.", "--all-logs alone prints all of them"
-        )
-    if not patterns and not search.is_default:
-        raise click.UsageError("-i, -F, -A, -B, -C and -c go with --grep.")
-    if not follow and gone_after is not None:
-        raise click.UsageError("--gone-after goes with --follow.")
-    view = LogView(
-        pattern=search.compile(patterns) if patterns else None,
-        context=search.context if patterns else None,
-        count=search.counts,
-        numbers=line_numbers,
-        last=tail,
-        without_ansi=strip_ansi,
-    )
-    source = app.source(via)
-    shown = LogSource(app, source, app.resolve(text, source), arguments, with_prefix=all_logs)
-    if via is not None:
-        from orchestrator_cli.core.gateway.client.source import GatewaySource
-
-        shown.server = source.log_server if isinstance(source, GatewaySource) else None
-    if follow:
-        shown.patience = _patience(gone_after)
-    shown.names = arguments or _names(shown)
-    _write(shown, view, output if output != Path("-") else None, overwrite, show_all)
-    if patterns and not view.has_match:
+    text, names = split_id(options.arguments)
+    options.check(names)
+    view = options.view()
+    source = app.source(options.via)
+    shown = LogSource(app, source, app.resolve(text, source), options.patience(), options.all_logs)
+    if options.via is not None:
+        shown.server = _log_server(source)
+    shown.names = names or _names(shown)
+    _write(shown, view, options)
+    if options.patterns and not view.has_match:
         sys.stdout.flush()
         sys.exit(NO_MATCH_EXIT_CODE)
 
 
-def _patience(gone_after: timedelta | None) -> Patience:
-    """Return when to give the writer up: never where somebody watches a terminal."""
-    from orchestrator_cli.core.live.reading.heartbeat import Patience
-    from orchestrator_cli.core.live.state import GONE_AFTER_SECONDS
+def _log_server(source: ExecutionSource) -> LogServer | None:
+    from orchestrator_cli.core.gateway.client.source import GatewaySource
 
-    seconds = GONE_AFTER_SECONDS if gone_after is None else gone_after.total_seconds()
-    return Patience(seconds, has_no_end=sys.stderr.isatty())
+    return source.log_server if isinstance(source, GatewaySource) else None
 
 
 def _names(shown: LogSource) -> tuple[str, ...]:
@@ -224,9 +185,8 @@ def _choice(sizes: dict[str, int], first: str, has_failed: bool) -> str:
     return f"this is {first}{why}" + (f"; there is also {', '.join(others)}" if others else "")
 
 
-def _write(
-    logs: LogSource, view: LogView, output: Path | None, overwrite: bool, show_all: bool
-) -> None:
+def _write(shown: LogSource, view: LogView, options: LogsOptions) -> None:
+    """Write the logs to where the options say: a file, the pager, or standard output."""
     from orchestrator_cli.cli.commands.logs.target import (
         find_pager,
         write_file,
@@ -234,23 +194,22 @@ def _write(
         write_stdout,
     )
 
-    if output is not None:
-        write_file(logs.render(view), output, overwrite)
+    if options.file is not None:
+        write_file(shown.render(view), options.file, options.overwrite)
         return
     pager = None
-    is_long = logs.patience is None and not show_all and view.last is None
-    if logs.app.output.is_terminal and is_long:
+    if shown.app.output.is_terminal and options.may_page:
         pager = find_pager()
-        if pager is None and logs.size_bytes() > _TERMINAL_BYTES:
+        if pager is None and shown.size_bytes() > _TERMINAL_BYTES:
             view.last = _TERMINAL_LINES
-            logs.app.output.note(f"the last {view.last:,} lines; --all shows everything")
-    blocks = logs.render(view)
+            shown.app.output.note(f"the last {view.last:,} lines; --all shows everything")
+    blocks = shown.render(view)
     # What cannot be read is said before the pager takes the terminal.
     first = next(blocks, None)
     if first is None:
         return
-    shown = chain([first], blocks)
+    rest = chain([first], blocks)
     if pager is None:
-        write_stdout(shown)
+        write_stdout(rest)
     else:
-        write_pager(shown, pager)
+        write_pager(rest, pager)

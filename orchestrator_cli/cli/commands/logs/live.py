@@ -19,7 +19,7 @@ from orchestrator_cli.core.live.reading.heartbeat import Heartbeat, LivenessWatc
 from orchestrator_cli.core.live.reading.listing import list_live_logs
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
 from orchestrator_cli.core.live.reading.tail import join_last_lines
-from orchestrator_cli.core.live.state import Liveness, StoredState, liveness
+from orchestrator_cli.core.live.state import Liveness, StoredState, liveness_after
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.bucket.reader import ObjectReader
@@ -51,7 +51,7 @@ class LiveLogs:
         self._store = store
         self._execution_id = execution_id
         self._heartbeat = Heartbeat(store, execution_id)
-        self._watch = LivenessWatch(self._heartbeat, patience, self._tell)
+        self._watch = LivenessWatch(self._heartbeat, patience, self._on_notice)
         self._has_noted = False
 
     def names(self) -> dict[str, int]:
@@ -87,9 +87,9 @@ class LiveLogs:
         self._has_noted = True
         stored = self._state()
         what = "is still running"
-        if stored is not None and liveness(stored.age_seconds) is not Liveness.ALIVE:
+        if stored is not None and liveness_after(stored.age_seconds) is not Liveness.ALIVE:
             what = f"has shown no sign of life for {stored.age_seconds:,.0f} s"
-            if liveness(stored.age_seconds) is Liveness.LOST:
+            if liveness_after(stored.age_seconds) is Liveness.LOST:
                 what = f"is lost: it {what}"
         if not may_be_running(self._store, self._execution_id):
             what = "has ended without storing this log"
@@ -136,7 +136,7 @@ class LiveLogs:
         except (AccessError, NotFoundError):
             return False
 
-    def _tell(self, notice: Notice, seconds: float) -> None:
+    def _on_notice(self, notice: Notice, seconds: float) -> None:
         self._app.output.note(
             NOTICES[notice].format(seconds=seconds, id=self._execution_id, server="S3")
         )

@@ -11,11 +11,11 @@ from orchestrator_cli.cli.commands.logs.live import (
     wait_for_names,
     with_line_number,
 )
-from orchestrator_cli.core.base.errors import NotFoundError, suppress_unless_fatal
 from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.executions.placement import log_storage_path
-from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLog, ServedLogFollower
-from orchestrator_cli.core.gateway.client.logs.log_server import READ_BYTES, LogServer
+from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLogFollower
+from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
+from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.live.state import Liveness
@@ -44,7 +44,7 @@ class ServedLogs:
 
     def names(self) -> dict[str, int]:
         """Return how long each is by its name; {} where there is none to be read."""
-        sizes = {name: self._size_of(name) for name in _NAMES}
+        sizes = {name: self._log(name).size_bytes() for name in _NAMES}
         return {name: size for name, size in sizes.items() if size is not None}
 
     def wait_for_names(self) -> dict[str, int]:
@@ -55,81 +55,52 @@ class ServedLogs:
     def may_come(self, name: str) -> bool:
         """Return True if a log that is not stored is being written, or may be yet."""
         log = _log_of(name)
-        return log is not None and (self._size_of(log) is not None or self._is_running())
+        return log is not None and (self._log(log).size_bytes() is not None or self._is_running())
 
     def note_running(self) -> None:
         """Say, once, whether the execution is running, its writer lost, or the log not stored."""
         if self._has_noted:
             return
         self._has_noted = True
-        metadata, judged = self._source.read(self._execution_id)
+        metadata, liveness = self._source.read(self._execution_id)
         what = "is still running" if metadata.status == "running" else "has ended without this log"
-        if judged in (Liveness.SILENT, Liveness.LOST):
+        if liveness in (Liveness.SILENT, Liveness.LOST):
             what = (
-                "has shown no sign of life for a while" if judged == Liveness.SILENT else "is lost"
+                "has shown no sign of life for a while"
+                if liveness == Liveness.SILENT
+                else "is lost"
             )
         self._app.output.note(f"{self._execution_id} {what}; this is what is stored of it so far")
 
     def snapshot(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]] | None:
         """Return what there is of a log, or its last lines; None where there is nothing."""
-        log = _log_of(name)
-        size = None if log is None else self._size_of(log)
-        if log is None or size is None:
+        known = _log_of(name)
+        log = self._log(known) if known else None
+        size_bytes = log.size_bytes() if log else None
+        if log is None or size_bytes is None:
             return None
         self.note_running()
-        start = 0 if lines is None else self._tail(log, size, lines)
-        chunks = self._read(log, start, size)
+        start = 0 if lines is None else log.tail_offset(size_bytes, lines)
+        chunks = log.read_between(start, size_bytes)
         return with_line_number(note_expired(self._app, name, lines, chunks))
 
     def follow(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]]:
         """Return a log from its beginning or its last lines on, to its end once that has come."""
-        log = _log_of(name) or name
-        start = 0 if lines is None else self._tail(log, self._size_of(log) or 0, lines)
-        served = ServedLog(self._server, self._source.objects, self._execution_id, log)
-        follower = ServedLogFollower(served, start, self._patience, self._tell, self._is_running)
+        log = self._log(_log_of(name) or name)
+        start = 0 if lines is None else log.tail_offset(log.size_bytes() or 0, lines)
+        follower = ServedLogFollower(log, start, self._patience, self._on_notice, self._is_running)
         return with_line_number(note_expired(self._app, name, lines, follower.chunks()))
 
-    def _read(self, log: str, start: int, end: int) -> Iterator[LiveChunk]:
-        while start < end:
-            length = min(READ_BYTES, end - start)
-            chunk = self._server.read(self._execution_id, log, start, length).chunk
-            if not chunk.data:
-                return
-            yield chunk
-            start = chunk.end
-
-    def _tail(self, log: str, size: int, lines: int) -> int:
-        """Return where the last lines begin; one at the end without a newline counts."""
-        end, start = size, size
-        wanted = lines
-        while start > 0 and wanted > 0:
-            start = max(0, end - READ_BYTES)
-            chunk = self._server.read(self._execution_id, log, start, end - start).chunk
-            data = chunk.data
-            # The newline at the very end ends the last line and begins none.
-            position = len(data) - (end == size and data.endswith(b"\n"))
-            while (position := data.rfind(b"\n", 0, position)) >= 0:
-                wanted -= 1
-                if wanted == 0:
-                    return chunk.offset + position + 1
-            if chunk.offset > start:
-                # What comes before has expired.
-                return chunk.offset
-            end = start
-        return start
-
-    def _size_of(self, log: str) -> int | None:
-        with suppress_unless_fatal(NotFoundError):
-            return self._server.read(self._execution_id, log, 0, 0).size_bytes
-        return None
+    def _log(self, name: str) -> ServedLog:
+        return ServedLog(self._server, self._source.objects, self._execution_id, name)
 
     def _is_running(self) -> bool:
         return self._source.read_record(self._execution_id).get("status") == "running"
 
-    def _tell(self, notice: Notice, seconds: float) -> None:
-        told = NOTICES[notice]
+    def _on_notice(self, notice: Notice, seconds: float) -> None:
+        text = NOTICES[notice]
         self._app.output.note(
-            told.format(seconds=seconds, id=self._execution_id, server="the server")
+            text.format(seconds=seconds, id=self._execution_id, server="the server")
         )
 
 

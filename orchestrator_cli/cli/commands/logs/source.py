@@ -44,17 +44,16 @@ class LogSource:
         app: App,
         source: ExecutionSource,
         execution_id: str,
-        names: tuple[str, ...],
-        *,
+        patience: Patience | None,
         with_prefix: bool,
     ) -> None:
-        """Take the logs that were named; who names them later sets `names`."""
+        """Take an execution; `names` says later which of its logs to show."""
         self.app = app
         self.source = source
         self.execution_id = execution_id
-        self.names = names
+        self.patience = patience
         self.with_prefix = with_prefix
-        self.patience: Patience | None = None
+        self.names: tuple[str, ...] = ()
         self.server: LogServer | None = None
 
     @property

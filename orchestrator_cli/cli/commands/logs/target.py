@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from orchestrator_cli.cli.environment import pager_command, pager_environment
+from orchestrator_cli.cli.configuration.environment import pager_command, pager_environment
 from orchestrator_cli.core.base.errors import CannotWriteError, ConflictError
 from orchestrator_cli.core.base.text import printable
 
@@ -75,6 +75,8 @@ def write_file(blocks: Blocks, path: Path, overwrite: bool) -> None:
     Raises ConflictError where there is a file of other content, unless `overwrite`. What cannot be
     read leaves the file as it was.
     """
+    from orchestrator_cli.core.files.new_file import write_atomically
+
     try:
         status = path.stat() if path.exists() else None
         if status is not None and not stat.S_ISREG(status.st_mode):
@@ -83,7 +85,8 @@ def write_file(blocks: Blocks, path: Path, overwrite: bool) -> None:
         elif status is not None and not overwrite:
             _check_same(blocks, path)
         else:
-            _write_atomically(blocks, _replaced(path) if overwrite else path, overwrite)
+            target = _replaced(path) if overwrite else path
+            write_atomically(target, blocks, replace=overwrite)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
@@ -111,18 +114,6 @@ def _replaced(path: Path) -> Path:
     """
     is_our_link = path.is_symlink() and path.lstat().st_uid == os.geteuid()
     return path.resolve() if is_our_link else path
-
-
-def _write_atomically(blocks: Blocks, path: Path, overwrite: bool) -> None:
-    from orchestrator_cli.core.files.directory import Directory
-    from orchestrator_cli.core.files.new_file import create_atomically, write_all
-
-    with (
-        Directory.open_root(path.parent) as directory,
-        create_atomically(directory, path.name, replace=overwrite, durable=False) as file,
-    ):
-        for block in blocks:
-            write_all(file, block)
 
 
 def _check_same(blocks: Blocks, path: Path) -> None:

@@ -21,9 +21,8 @@ _GROUP_BORDER = b"--\n"
 class LogView:
     """Makes of a log's bytes what the options ask for.
 
-    `last` is how many lines of what is found are shown, and `first_number` that of the first line
-    which is there. `has_match` says afterwards whether any
-    line of any log matched.
+    `last` is how many lines of what is found are shown, and `first_number` the number of the first
+    line that is there. `has_match` says afterwards whether any line of any log matched.
     """
 
     pattern: LinePattern | None = None

@@ -6,7 +6,6 @@ It must not know how the bucket is listed.
 from __future__ import annotations
 
 import shlex
-from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,29 +13,26 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.ls.files import list_execution_files
+from orchestrator_cli.cli.commands.ls.options import LsOptions
 from orchestrator_cli.cli.options import (
     Example,
     WholeNumber,
-    already,
     command,
     complete_id_and_file,
+    gather_options,
     json_option,
+    no_op_options,
     window_options,
 )
-from orchestrator_cli.cli.options.execution_id import split_path
 from orchestrator_cli.cli.options.filter_options import filter_options
-from orchestrator_cli.cli.options.via_options import Via, read_via_option
-from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
+from orchestrator_cli.cli.options.via_options import read_via_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output.execution_table import ExecutionTable
-    from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.transfer.download.source import ExecutionSource, ExecutionWindow
 
-_DEFAULT_WINDOW = timedelta(days=1)
-# Of a few executions nobody knows when they began.
-_LIMITED_WINDOW = timedelta(days=366)
+# Of so many executions the suites are looked at, for one that was probably meant.
 _LOOKED_AT_FOR_SUITES = 500
 
 
@@ -59,30 +55,20 @@ _LOOKED_AT_FOR_SUITES = 500
     "arguments", metavar="[ID [PATTERN…]]", nargs=-1, shell_complete=complete_id_and_file
 )
 @window_options("1d ago; with -n, a year")
-@click.option(
-    "-n", "--limit", type=WholeNumber(min=1), metavar="N", help="List at most the newest N."
-)
+@click.option("-n", "--limit", type=WholeNumber(1), metavar="N", help="List at most the newest N.")
 @filter_options
 @click.option("--tree", is_flag=True, help="With ID: draw its files as a tree.")
 @click.option(
     "-0", "--null", is_flag=True, help="Print only ids or paths, each followed by a NUL byte."
 )
-@already("-l", "-a", "-1", "-R", "-t", "--long", "--recursive", "--human-readable", "--summarize")
+@no_op_options(
+    "-l", "-a", "-1", "-R", "-t", "--long", "--recursive", "--human-readable", "--summarize"
+)
 @read_via_option
 @json_option
+@gather_options(LsOptions)
 @pass_app
-def ls(
-    app: App,
-    arguments: tuple[str, ...],
-    since: datetime | None,
-    until: datetime | None,
-    limit: int | None,
-    wanted: ExecutionFilter,
-    tree: bool,
-    null: bool,
-    via: Via | None,
-    as_json: bool,
-) -> None:
+def ls(app: App, options: LsOptions) -> None:
     """List executions, the newest first, or the files of one.
 
     Without ID, lists the executions that began in the time window; how long that takes depends on
@@ -100,40 +86,13 @@ def ls(
     Times without a zone are local on a terminal, in what is typed and in what is shown; where
     standard output is a pipe or a file, and in JSON, they are UTC.
     """
-    from orchestrator_cli.core.transfer.download.source import ExecutionWindow
-
-    if arguments and "=" in arguments[0] and not arguments[0].startswith("@"):
-        raise HintedUsageError(
-            f"not an execution id: {arguments[0]!r}.", f"a label: --label {arguments[0]}"
-        )
-    style = _style(null=null, json=as_json, tree=tree)
-    arguments = _without_bucket(split_path(arguments), app.settings.bucket)
-    if arguments:
-        if since or until or limit or not wanted.takes_everything:
-            raise click.UsageError("A time window, a limit and filters go without ID.")
-        list_execution_files(app, app.source(via), arguments[0], arguments[1:], style)
-        return
-    if tree:
-        raise click.UsageError("--tree goes with ID.")
-    since = since or app.now() - (_LIMITED_WINDOW if limit else _DEFAULT_WINDOW)
-    if until is not None and until < since:
-        raise click.UsageError("--until is before --since.")
-    window = ExecutionWindow(since, until, limit, wanted, app.now())
-    _list_executions(app, app.source(via), window, style)
-
-
-def _without_bucket(arguments: tuple[str, ...], bucket: str | None) -> tuple[str, ...]:
-    """Return the arguments without a URL of all executions, as users of `aws s3 ls` give it."""
-    everything = ("executions", f"s3://{bucket}", f"s3://{bucket}/executions")
-    is_all = len(arguments) == 1 and arguments[0].rstrip("/") in everything
-    return () if is_all else arguments
-
-
-def _style(**given: bool) -> str:
-    chosen = [name for name, is_given in given.items() if is_given]
-    if len(chosen) > 1:
-        raise click.UsageError("Of --null, --json and --tree, only one can be given.")
-    return chosen[0] if chosen else "table"
+    style = options.style()
+    places = options.places(app.settings.bucket)
+    options.check(has_id=bool(places))
+    if places:
+        list_execution_files(app, app.source(options.via), places[0], places[1:], style)
+    else:
+        _list_executions(app, app.source(options.via), options.window(app.now()), style)
 
 
 def _list_executions(
@@ -146,11 +105,13 @@ def _list_executions(
     table = ExecutionTable(app.output, source.console_bucket)
     shown = 0
     try:
-        for execution_id, item, judged in source.select(window, judges=style != "null"):
+        for execution_id, item, liveness in source.select(
+            window, looks_up_liveness=style != "null"
+        ):
             if isinstance(item, OrchestratorError):
                 app.output.warn(f"{execution_id}: {item.message}")
                 continue
-            _print_execution(app, table, item, judged, style)
+            _print_execution(app, table, item, liveness, style)
             shown += 1
             if shown == window.limit:
                 break
@@ -178,13 +139,13 @@ def _nearest_suite(source: ExecutionSource, window: ExecutionWindow) -> str | No
     from orchestrator_cli.core.executions.filters import ExecutionFilter, nearest_suite
 
     newest = window._replace(wanted=ExecutionFilter(), limit=_LOOKED_AT_FOR_SUITES)
-    found = islice(source.select(newest, judges=False), newest.limit)
+    found = islice(source.select(newest, looks_up_liveness=False), newest.limit)
     items = (item for _, item, _ in found if not isinstance(item, OrchestratorError))
     return nearest_suite(window.wanted, (item.test_suite for item in items))
 
 
 def _print_execution(
-    app: App, table: ExecutionTable, item: ExecutionMetadata, judged: str | None, style: str
+    app: App, table: ExecutionTable, item: ExecutionMetadata, liveness: str | None, style: str
 ) -> None:
     from orchestrator_cli.core.live.reading.liveness import with_liveness
 
@@ -194,6 +155,6 @@ def _print_execution(
         record = item.to_dict()
         # The manifest is `ls ID --json`; here it would make lines of 100 KiB.
         record.pop("artifacts")
-        app.output.json(with_liveness(record, judged))
+        app.output.json(with_liveness(record, liveness))
     else:
-        table.add(item, judged)
+        table.add(item, liveness)

@@ -177,10 +177,11 @@ def run(app: App, options: RunOptions) -> None:
 
     Exits with CMD's own code, whether or not the uploads succeed: 128+n after signal n, 124 after
     --timeout, 127 where CMD is not found, 126 where it cannot be run. What could not be stored
-    stays in a spool directory, and the command that stores it later is printed. So it is where no
-    bucket is configured, or the config file or a global option's variable is broken: only a line
-    that is wrong, or a variable or setting of `run` itself, ends with 2 before CMD. CMD sees
-    ORCHESTRATOR_EXECUTION_ID; signals are passed on to its process group, which ends with it.
+    stays in a spool directory, and the command that stores it later is printed. That is also so
+    where no bucket is configured, or where the config file or the variable of a global option is
+    broken; only a wrong line, or a wrong variable or setting of `run` itself, exits with 2 before
+    CMD runs. CMD sees ORCHESTRATOR_EXECUTION_ID. Signals are passed on to its process group, which
+    ends with it.
 
     What is new of these logs, and of each --follow-file, goes to live/ of the bucket while CMD
     runs: `orchestrator logs -f` shows it from anywhere, and it outlives whatever kills this
@@ -203,8 +204,8 @@ def run(app: App, options: RunOptions) -> None:
     tokens known by their form, such as ghp_ and JWTs. --no-store-command stores no argument at all.
 
     What CMD prints is stored as it is. Standard output and standard error are copied separately, so
-    their lines may be interleaved differently than without
-    this tool; `sh -c 'CMD 2>&1'` keeps the order, in one log.
+    their lines may be interleaved differently than without this tool; `sh -c 'CMD 2>&1'` keeps the
+    order, in one log.
     """
     app.says_waiting = False
     options.check()

@@ -7,18 +7,11 @@ from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.report.job_summary import summarize_run
-from orchestrator_cli.core.base.errors import AccessError, IntegrityError, NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets
 
 if TYPE_CHECKING:
     from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
     from orchestrator_cli.runner.spool_log import SpooledRun
-
-# Storing it again ends the same way until somebody has put right a setting, a bucket, a
-# permission or a record that is not valid.
-_NEEDS_A_PERSON = frozenset(
-    kind.exit_code for kind in (UsageError, NotFoundError, AccessError, IntegrityError)
-)
 
 
 def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> None:
@@ -32,9 +25,9 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
             f"finished {execution_id}: {end.result}, {end.summary}; {outcome.summary} stored"
         )
         if end.result == "pass":
-            app.note_page(execution_id)
+            app.pages.note(execution_id)
         else:
-            page = app.page_url_or_warn(execution_id)
+            page = app.pages.url_or_warn(execution_id)
             app.output.note(f"to see why: {page or _command_line(app, 'logs', execution_id)}")
     else:
         app.output.warn(f"not everything of {execution_id} is stored: {outcome.summary}")
@@ -43,7 +36,7 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
             app.output.say(f"What is left is kept in {printable(directory)}; to resume cannot help")
         elif directory is not None:
             line = _command_line(app, "run", "--resume", str(directory))
-            first = ", once that is put right" if outcome.exit_code in _NEEDS_A_PERSON else ""
+            first = ", once that is put right" if outcome.needs_fix else ""
             _print_command(app, f"What is left is kept. To store it{first}:", line)
         for path, source in outcome.displaced.items():
             line = _command_line(app, "upload", execution_id, "-", "--name", _other_name(path))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.run.report import report_run
-from orchestrator_cli.cli.environment import spool_roots
+from orchestrator_cli.cli.configuration.environment import spool_roots
 from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def warn_of_settings(app: App) -> None:
     except UsageError as error:
         app.output.warn(f"{error.message}: nothing can be stored until that is put right")
     try:
-        app.check_ui_url()
+        app.pages.check()
     except UsageError as error:
         app.output.warn(f"{error.message}: no page is named")
         app.settings = app.settings._replace(ui_url=None)
@@ -63,7 +63,7 @@ def run_spooled(
     """Run the command, store its output, and end with its exit code."""
     from orchestrator_cli.runner.session import Session
 
-    page = app.page_url(run.start.execution_id)
+    page = app.pages.url(run.start.execution_id)
     app.output.note(f"execution {run.start.execution_id}" + (f": {page}" if page else ""))
     session = Session(
         run=run,
@@ -92,7 +92,7 @@ def to_milliseconds(instant: datetime) -> datetime:
 def _uploader(app: App, run: SpooledRun) -> RunUploader:
     from orchestrator_cli.runner.upload.run_uploader import create_run_uploader
 
-    return create_run_uploader(run, lambda patient: app.store(patient=patient), app.meter)
+    return create_run_uploader(run, lambda retries: app.store(retries=retries), app.meter)
 
 
 def _write_metrics(app: App, outcome: RunOutcome) -> None:

@@ -47,6 +47,7 @@ from orchestrator_cli.cli.options.offline_options import DEFAULT_ROOT
 )
 @click.option(
     "--root",
+    metavar="DIR",
     type=click.Path(path_type=Path),
     default=DEFAULT_ROOT,
     show_default=True,

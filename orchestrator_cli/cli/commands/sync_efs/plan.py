@@ -97,6 +97,7 @@ def print_plan(app: App, options: SyncOptions) -> None:
 def _print_file(
     app: App, options: SyncOptions, execution: BenchExecution, item: PlannedFile, due: bool
 ) -> None:
+    from orchestrator_cli.cli.output import json_name
     from orchestrator_cli.core.base.text import printable
 
     if not options.as_json:
@@ -107,7 +108,7 @@ def _print_file(
         {
             "bench_id": execution.bench_id,
             "execution_id": execution.execution_id,
-            "source": item.source.encode("utf-8", "backslashreplace").decode(),
+            "source": json_name(item.source),
             "path": item.path,
             "key": item.key,
             "size_bytes": item.size_bytes,

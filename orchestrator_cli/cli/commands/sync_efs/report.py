@@ -70,13 +70,14 @@ class SyncReporter:
 
 
 def _record(event: SyncEvent) -> dict[str, Any]:
+    from orchestrator_cli.cli.output import json_name
+
     execution = event.execution
     error = event.error
     return {
         "bench_id": execution.bench_id if execution else None,
         "execution_id": execution.execution_id if execution else None,
-        # JSON is Unicode; a file name need not be.
-        "source": event.source.encode("utf-8", "backslashreplace").decode(),
+        "source": json_name(event.source),
         "path": event.path,
         "size_bytes": event.size_bytes,
         "sent_bytes": event.sent_bytes,

@@ -17,13 +17,13 @@ from orchestrator_cli.cli.options import (
     RESUMES,
     SIZE,
     Example,
-    already,
     check_may_write,
     command,
     complete_id_or_path,
     concurrency_option,
     gather_options,
     json_option,
+    no_op_options,
     split_id,
     write_to_latest_option,
 )
@@ -83,7 +83,7 @@ from orchestrator_cli.cli.options.via_options import via_options
     "--exclude", metavar="GLOB", multiple=True, help="Leave out files and directories that match."
 )
 @click.option("--include-hidden", is_flag=True, help="Upload hidden files as well.")
-@already("-r", "-R", "-P", "--recursive", "--progress")
+@no_op_options("-r", "-R", "-P", "--recursive", "--progress")
 @concurrency_option
 @click.option("--limit-rate", type=SIZE, help="The most bytes a second, such as 512K or 5M.")
 @via_options("Upload through this `orchestrator serve`; no credentials are needed here.")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def report_result(app: App, result: UploadResult, as_json: bool) -> None:
     """Print the result of a file."""
+    from orchestrator_cli.cli.output import human_error
     from orchestrator_cli.core.base.text import printable
 
     outcome = _outcome(result)
@@ -22,8 +23,7 @@ def report_result(app: App, result: UploadResult, as_json: bool) -> None:
     if outcome == "skipped":
         app.output.warn(f"skipped {printable(result.source)}: {result.skip_reason}")
     elif result.error is not None:
-        request = f" [request id {result.error.request_id}]" if result.error.request_id else ""
-        app.output.failure(f"{printable(result.source)}: {result.error.message}{request}")
+        app.output.failure(f"{printable(result.source)}: {human_error(result.error)}")
     else:
         app.output.detail(f"{outcome}: {printable(result.path)}")
 
@@ -35,9 +35,11 @@ def _outcome(result: UploadResult) -> str:
 
 
 def _record(result: UploadResult, outcome: str | None) -> dict[str, Any]:
+    from orchestrator_cli.cli.output import json_name
+
     error = result.error
     return {
-        "source": _json_text(result.source),
+        "source": json_name(result.source),
         "path": result.path,
         "key": result.key,
         "size_bytes": result.size_bytes,
@@ -48,11 +50,6 @@ def _record(result: UploadResult, outcome: str | None) -> dict[str, Any]:
         "error": error.message if error else result.skip_reason,
         "exit_code": error.exit_code if error else 0,
     }
-
-
-def _json_text(name: str) -> str:
-    # JSON is Unicode; a file name need not be.
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def show_destination(app: App, result: UploadResult, as_json: bool) -> None:
@@ -97,4 +94,4 @@ def report_end(app: App, summary: UploadSummary, execution_id: str, if_no_files:
         f"{summary.created:,} created, {summary.identical:,} identical{sent}"
     )
     if not summary.is_preview:
-        app.note_page(execution_id)
+        app.pages.note(execution_id)

@@ -53,7 +53,7 @@ def open_session(
     if options.via is None:
         from orchestrator_cli.core.transfer.upload.session import DirectSession
 
-        store = app.store(options.concurrency, options.limit_rate, patient=execution_id is None)
+        store = app.store(options.concurrency, options.limit_rate, retries=execution_id is None)
         return DirectSession(store, execution_id or app.resolve_id(text, store))
     from orchestrator_cli.core.gateway.client.source import GatewaySource
     from orchestrator_cli.core.gateway.client.uploads.session import GatewaySession

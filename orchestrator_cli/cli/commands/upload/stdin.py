@@ -26,36 +26,20 @@ def store_stdin(
     reopen: Callable[[], UploadSession],
 ) -> None:
     """Store standard input under --name, or show where it would go. Raises what failed."""
+    from orchestrator_cli.core.transfer.upload.plan import plan_stream
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
 
-    item = _plan(session.execution_id, str(options.name))
+    item = plan_stream(session.execution_id, str(options.name))
     if options.dry_run:
         _preview(app, options, session, item)
         return
-    stdin: TextIO | None = sys.stdin
-    if stdin is None:
-        raise click.UsageError("Standard input is closed.")
     recorder = UploadRecorder(session, reopen, (item.path,), begin_upload(app))
-    recorder.read_failures(wait_since(app, session))
-    result = _upload(app, options, session, recorder, item, stdin)
+    result = _upload(app, options, session, recorder, item)
     summary = UploadSummary()
     summary.add(result)
-    recorder.add(result)
-    recorder.record(all_stored=result.stored)
     report_result(app, result, options.as_json)
     report_end(app, summary, session.execution_id, "ignore")
-
-
-def _plan(execution_id: str, name: str) -> PlannedFile:
-    from orchestrator_cli.core.executions.content_type import content_type_of
-    from orchestrator_cli.core.executions.keys import artifact_key
-    from orchestrator_cli.core.executions.placement import storage_path_for
-    from orchestrator_cli.core.transfer.upload.plan import PlannedFile
-
-    path = storage_path_for(name)
-    key = artifact_key(execution_id, path)
-    return PlannedFile("-", path, key, 0, content_type_of(path))
 
 
 def _upload(
@@ -64,20 +48,22 @@ def _upload(
     session: UploadSession,
     recorder: UploadRecorder,
     item: PlannedFile,
-    stdin: TextIO,
 ) -> UploadResult:
     from orchestrator_cli.cli.commands.upload.live_input import open_input
-    from orchestrator_cli.core.transfer.upload.stream import upload_stream
+    from orchestrator_cli.core.transfer.upload.recorder import upload_stream_on_record
 
-    with (
-        app.output.progress("uploading") as progress,
-        recorder.early_end_recorded(),
-        app.engine(session.connection, options.concurrency, progress.add_bytes) as engine,
-        open_input(app, session, item.path, stdin, live=options.live) as stream,
-    ):
-        recorder.begin([item])
-        recorder.before_storing()
-        result = upload_stream(engine, session.target, item, stream)
+    stdin: TextIO | None = sys.stdin
+    if stdin is None:
+        raise click.UsageError("Standard input is closed.")
+    with app.output.progress("uploading") as progress:
+        result = upload_stream_on_record(
+            app.engine(session.connection, options.concurrency, progress.add_bytes),
+            session.target,
+            recorder,
+            item,
+            open_input(app, session, item.path, stdin, live=options.live),
+            wait_since(app, session),
+        )
         progress.add_file()
     return result
 

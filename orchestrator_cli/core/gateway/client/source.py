@@ -73,7 +73,7 @@ class GatewaySource:
         wanted = ExecutionFilter() if text == LATEST else parse_filter(text.partition(":")[2])
         # As without a server, one whose metadata cannot be read may be the latest.
         window = ExecutionWindow(now - LATEST_WINDOW, None, 1, wanted, now)
-        for execution_id, item, _ in self.select(window, judges=False):
+        for execution_id, item, _ in self.select(window, looks_up_liveness=False):
             if wanted.takes_everything or not isinstance(item, OrchestratorError):
                 return execution_id
         raise NotFoundError(
@@ -88,7 +88,7 @@ class GatewaySource:
         last = min(execution_time(prefix.ljust(_ULID_CHARACTERS, "Z")), now + CLOCK_SKEW)
         found: list[str] = []
         window = ExecutionWindow(min(first, last), last, None, ExecutionFilter(), now)
-        for execution_id, _, _ in self.select(window, judges=False):
+        for execution_id, _, _ in self.select(window, looks_up_liveness=False):
             found += [execution_id] if execution_id.startswith(prefix) else []
             if len(found) > 1:
                 raise ambiguous_prefix(prefix, found)
@@ -105,9 +105,11 @@ class GatewaySource:
         """Return the validated metadata and the liveness. Raises NotFoundError."""
         what = f"look-up of execution {execution_id}"
         request = ServerRequest(f"/executions/{execution_id}", what)
-        return self._connection.run(ask(request, _parse_judged))
+        return self._connection.run(ask(request, _parse_with_liveness))
 
-    def select(self, window: ExecutionWindow, *, judges: bool) -> Iterator[FoundExecution]:
+    def select(
+        self, window: ExecutionWindow, *, looks_up_liveness: bool
+    ) -> Iterator[FoundExecution]:
         """Yield the executions that are wanted, the newest first."""
         fields = _fields(window)
         while True:
@@ -169,20 +171,20 @@ def _fields(window: ExecutionWindow) -> dict[str, Any]:
     return fields | {name: sorted(getattr(wanted, of)) for name, of in _FIELDS.items()}
 
 
-def _parse_judged(told: Mapping[str, Any]) -> tuple[ExecutionMetadata, str | None]:
+def _parse_with_liveness(told: Mapping[str, Any]) -> tuple[ExecutionMetadata, str | None]:
     """Return a record and the liveness that the server has put beside it."""
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
     record = dict(told)
-    judged = record.pop("liveness", None)
-    return ExecutionMetadata.model_validate(record), None if judged is None else str(judged)
+    liveness = record.pop("liveness", None)
+    return ExecutionMetadata.model_validate(record), None if liveness is None else str(liveness)
 
 
 def _parse_page(told: Mapping[str, Any]) -> tuple[list[FoundExecution], str | None]:
     found: list[FoundExecution] = []
     for record in told["executions"]:
-        metadata, judged = _parse_judged(record)
-        found.append((metadata.execution_id, metadata, judged))
+        metadata, liveness = _parse_with_liveness(record)
+        found.append((metadata.execution_id, metadata, liveness))
     found.extend(
         (str(one["execution_id"]), OrchestratorError(printable(one["error"])), None)
         for one in told["unreadable"]

@@ -11,7 +11,7 @@ from orchestrator_cli.core.live.state import (
     GONE_AFTER_SECONDS,
     Liveness,
     StoredState,
-    liveness,
+    liveness_after,
     read_state,
 )
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
@@ -87,7 +87,7 @@ class LivenessWatch:
         """
         stored = self._heartbeat.read()
         silent_seconds = quiet_seconds if stored is None else stored.age_seconds
-        now = liveness(silent_seconds, self.patience.gone_after_seconds)
+        now = liveness_after(silent_seconds, self.patience.gone_after_seconds)
         self.note(now, silent_seconds)
         return SignOfLife(now, silent_seconds, stored is not None and stored.state.ended)
 

@@ -13,34 +13,41 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
 from orchestrator_cli.core.executions.record.repository import read_or_error
-from orchestrator_cli.core.live.state import Liveness, liveness, read_state
+from orchestrator_cli.core.live.state import Liveness, liveness_after, read_state
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.operations.request import Operation
 
 # An execution's id, its record or why it cannot be read, and whether its writer is there.
-Judged = tuple[str, ExecutionMetadata | OrchestratorError, Liveness | None]
+ExecutionWithLiveness = tuple[str, ExecutionMetadata | OrchestratorError, Liveness | None]
 
 
 def read_with_liveness(
     store: ObjectReader,
     execution_ids: Iterable[str],
-    is_judged: Callable[[ExecutionMetadata], bool] = lambda metadata: True,
+    is_asked: Callable[[ExecutionMetadata], bool] = lambda metadata: True,
     at_once: int | None = None,
-) -> Iterator[Judged]:
+) -> Iterator[ExecutionWithLiveness]:
     """Yield the metadata of executions in the order given, and whether their writers are there.
 
-    The heartbeat is looked at only of those that are running and to be judged; the liveness of
-    others, and of those without one, is None. `at_once` is how many are read at once at most.
+    The heartbeat is looked up only of those that are running and for which `is_asked` is true; the
+    liveness of others, and of those without a heartbeat, is None. `at_once` is how many are read at
+    once at most.
     """
-    operations = (_read(execution_id, is_judged) for execution_id in execution_ids)
-    for execution_id, found, judged in store.map_operations(operations, at_once):
+    operations = (_read(execution_id, is_asked) for execution_id in execution_ids)
+    for execution_id, found, liveness in store.map_operations(operations, at_once):
         is_missing = isinstance(found, NotFoundError)
-        yield execution_id, no_such_execution(store, execution_id) if is_missing else found, judged
+        yield (
+            execution_id,
+            no_such_execution(store, execution_id) if is_missing else found,
+            liveness,
+        )
 
 
-def _read(execution_id: str, is_judged: Callable[[ExecutionMetadata], bool]) -> Operation[Judged]:
+def _read(
+    execution_id: str, is_asked: Callable[[ExecutionMetadata], bool]
+) -> Operation[ExecutionWithLiveness]:
     _, found = yield from read_or_error(execution_id)
-    if isinstance(found, OrchestratorError) or not is_judged(found):
+    if isinstance(found, OrchestratorError) or not is_asked(found):
         return execution_id, found, None
     return execution_id, found, (yield from find_liveness(found))
 
@@ -53,11 +60,11 @@ def find_liveness(metadata: ExecutionMetadata) -> Operation[Liveness | None]:
     # Nobody is called lost for want of an answer.
     with suppress_unless_fatal(OrchestratorError):
         stored = yield from read_state(metadata.execution_id)
-    return None if stored is None else liveness(stored.age_seconds)
+    return None if stored is None else liveness_after(stored.age_seconds)
 
 
-def with_liveness(record: dict[str, Any], judged: str | None) -> dict[str, Any]:
+def with_liveness(record: dict[str, Any], liveness: str | None) -> dict[str, Any]:
     """Return a JSON-ready record with the field `liveness` beside its status."""
     names = list(record)
     names.insert(names.index("status") + 1, "liveness")
-    return {name: judged if name == "liveness" else record[name] for name in names}
+    return {name: liveness if name == "liveness" else record[name] for name in names}

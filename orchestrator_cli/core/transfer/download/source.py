@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # An execution's id, its record or why it cannot be read, and, of one that is running, whether its
 # writer is `alive`, `silent` or `lost`; None where nothing tells.
 FoundExecution = tuple[str, "ExecutionMetadata | OrchestratorError", str | None]
-# Reads executions in the order given, and judges the liveness of those of which it is asked.
+# Reads executions in the order given, and looks up the liveness of those of which it is asked.
 ReadExecutions = Callable[
     [ArtifactStore, Iterable[str], Callable[["ExecutionMetadata"], bool]], Iterator[FoundExecution]
 ]
@@ -88,10 +88,12 @@ class ExecutionSource(Protocol):
         """Return the validated metadata and the liveness. Raises NotFoundError, IntegrityError."""
         ...
 
-    def select(self, window: ExecutionWindow, *, judges: bool) -> Iterator[FoundExecution]:
+    def select(
+        self, window: ExecutionWindow, *, looks_up_liveness: bool
+    ) -> Iterator[FoundExecution]:
         """Yield the executions that are wanted, the newest first, and errors of unreadable ones.
 
-        With `judges`, the liveness of those that are running comes along.
+        With `looks_up_liveness`, the liveness of those that are running comes along.
         """
         ...
 
@@ -159,19 +161,21 @@ class BucketSource:
 
     def read(self, execution_id: str) -> tuple[ExecutionMetadata, str | None]:
         """Return the validated metadata and the liveness."""
-        for _, item, judged in self._read(self._store, [execution_id], lambda metadata: True):
+        for _, item, liveness in self._read(self._store, [execution_id], lambda metadata: True):
             if not isinstance(item, OrchestratorError):
-                return item, judged
+                return item, liveness
             raise item
         raise NotFoundError(f"no execution {execution_id} in {self.objects.location}")
 
-    def select(self, window: ExecutionWindow, *, judges: bool) -> Iterator[FoundExecution]:
+    def select(
+        self, window: ExecutionWindow, *, looks_up_liveness: bool
+    ) -> Iterator[FoundExecution]:
         """Yield the executions that are wanted, the newest first."""
 
-        def is_judged(metadata: ExecutionMetadata) -> bool:
-            return judges and window.wanted.matches(metadata)
+        def is_asked(metadata: ExecutionMetadata) -> bool:
+            return looks_up_liveness and window.wanted.matches(metadata)
 
-        for found in self._read(self._store, self._ids(window), is_judged):
+        for found in self._read(self._store, self._ids(window), is_asked):
             if isinstance(found[1], OrchestratorError) or window.wanted.matches(found[1]):
                 yield found
 

@@ -90,6 +90,15 @@ def plan_upload(
     yield from hidden.told()
 
 
+def plan_stream(execution_id: str, name: str) -> PlannedFile:
+    """Return standard input, or another stream, as a file: its name decides where it goes.
+
+    Raises UsageError for a name that cannot be stored.
+    """
+    path = storage_path_for(name)
+    return PlannedFile("-", path, artifact_key(execution_id, path), 0, content_type_of(path))
+
+
 def _plan_root(
     execution_id: str,
     file: NamedFile,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.cancellation import run_cancellable
 from orchestrator_cli.core.base.errors import (
@@ -19,10 +21,13 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
-from orchestrator_cli.core.transfer.upload.plan import PlanItem
+from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
 from orchestrator_cli.core.transfer.upload.session import UploadSession
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
 
 # A user who interrupts does not wait for a storage that is away.
 _GOODBYE_SECONDS = 3.0
@@ -156,6 +161,30 @@ def upload_on_record(
         summary = uploader.run(recorder.begin(items))
     recorder.record(all_stored=not summary.failures)
     return summary
+
+
+def upload_stream_on_record(
+    engine: TransferEngine,
+    target: UploadTarget,
+    recorder: UploadRecorder,
+    item: PlannedFile,
+    stream: AbstractContextManager[BinaryStream],
+    now: datetime | None,
+) -> UploadResult:
+    """Upload a stream, as `upload_on_record` does files; a failure is in the result.
+
+    The stream is opened once the record was read. Raises errors that concern all files.
+    """
+    from orchestrator_cli.core.transfer.upload.stream import upload_stream
+
+    recorder.read_failures(now)
+    with recorder.early_end_recorded(), engine, stream as opened:
+        recorder.begin([item])
+        recorder.before_storing()
+        result = upload_stream(engine, target, item, opened)
+    recorder.add(result)
+    recorder.record(all_stored=result.stored)
+    return result
 
 
 def _why(error: BaseException) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from orchestrator_cli.core.base.errors import (
     IntegrityError,
@@ -11,34 +10,14 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     suppress_unless_fatal,
 )
-from orchestrator_cli.core.executions.logs.finding import open_log_with_prefix
-from orchestrator_cli.core.gateway.client.logs.log_server import LogServer, ServedPart
+from orchestrator_cli.core.gateway.client.logs.log_server import ServedPart
+from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.live.reading.digests import GrowingDigests
 from orchestrator_cli.core.live.reading.follower import WriterGoneError, poll_seconds
 from orchestrator_cli.core.live.reading.heartbeat import Notice, OnNotice, Patience
 from orchestrator_cli.core.live.reading.reachability import Reachability
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.live.state import GONE_AFTER_SECONDS
-from orchestrator_cli.core.s3.bucket.reader import ObjectReader
-from orchestrator_cli.core.s3.types import ObjectMetadata
-
-
-@dataclass(frozen=True, slots=True)
-class ServedLog:
-    """One log of one execution, as the server has it and as it is stored at last."""
-
-    server: LogServer
-    objects: ObjectReader
-    execution_id: str
-    name: str
-
-    def read(self, offset: int, *, waits: bool) -> ServedPart:
-        """Return what comes at an offset. Raises NotFoundError."""
-        return self.server.read(self.execution_id, self.name, offset, waits=waits)
-
-    def head(self) -> ObjectMetadata:
-        """Look the final object up. Raises NotFoundError."""
-        return open_log_with_prefix(self.objects, self.execution_id, self.name)[0]
 
 
 class ServedLogFollower:

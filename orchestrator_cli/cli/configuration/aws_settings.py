@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from orchestrator_cli.cli.settings.values import Settings
+from orchestrator_cli.cli.configuration.settings import Settings
 
 _CREDENTIAL_VARIABLES = {
     "AWS_WEB_IDENTITY_TOKEN_FILE": "web identity",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+from orchestrator_cli.cli.configuration.environment import config_home
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 
@@ -46,9 +47,7 @@ def config_file(path: str | None) -> str:
     """Return the file that is read: the one that was named, or the one of this user."""
     if path is not None:
         return path
-    base = os.environ.get("XDG_CONFIG_HOME")
-    # There may be no home at all, and "~" stays as it is then.
-    return os.path.join(base or os.path.expanduser("~/.config"), DEFAULT_CONFIG)
+    return os.path.join(config_home(), DEFAULT_CONFIG)
 
 
 def _checked(table: dict[str, Any], command: str, option_names: OptionNames) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
-EXECUTION_ID_ENVVAR = "ORCHESTRATOR_EXECUTION_ID"
+EXECUTION_ID_VARIABLE = "ORCHESTRATOR_EXECUTION_ID"
+VIA_VARIABLE = "ORCHESTRATOR_VIA"
 VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
 DEFAULT_SPOOL = "orchestrator/runs"
 
@@ -54,9 +55,13 @@ def completion_path(shell: str) -> Path:
         root = Path(named) if named else data / "bash-completion"
         return root / "completions" / "orchestrator"
     if shell == "fish":
-        config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-        return Path(config) / "fish" / "completions" / "orchestrator.fish"
+        return Path(config_home()) / "fish" / "completions" / "orchestrator.fish"
     return data / "zsh" / "site-functions" / "_orchestrator"
+
+
+def config_home() -> str:
+    """Return where programs have their config files; "~" stays where there is no home at all."""
+    return os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
 
 
 def aws_variable(names: tuple[str, ...]) -> tuple[str, str] | None:
@@ -65,7 +70,7 @@ def aws_variable(names: tuple[str, ...]) -> tuple[str, str] | None:
 
 
 def own_variables() -> dict[str, str]:
-    """Return the variables that are set of this program."""
+    """Return the variables of this program that are set."""
     return {name: text for name, text in os.environ.items() if name.startswith("ORCHESTRATOR_")}
 
 

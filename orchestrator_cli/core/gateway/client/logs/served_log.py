@@ -1,0 +1,70 @@
+"""One log of an execution, as a server has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.executions.logs.finding import open_log_with_prefix
+from orchestrator_cli.core.gateway.client.logs.log_server import READ_BYTES, LogServer, ServedPart
+from orchestrator_cli.core.live.reading.reader import LiveChunk
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.types import ObjectMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class ServedLog:
+    """One log of one execution, as the server has it and as it is stored at last."""
+
+    server: LogServer
+    objects: ObjectReader
+    execution_id: str
+    name: str
+
+    def read(self, offset: int, size_bytes: int = READ_BYTES, *, waits: bool = False) -> ServedPart:
+        """Return what comes at an offset. Raises NotFoundError."""
+        return self.server.read(self.execution_id, self.name, offset, size_bytes, waits=waits)
+
+    def head(self) -> ObjectMetadata:
+        """Look the final object up. Raises NotFoundError."""
+        return open_log_with_prefix(self.objects, self.execution_id, self.name)[0]
+
+    def size_bytes(self) -> int | None:
+        """Return how much of the log the server has; None where there is no such log."""
+        try:
+            return self.read(0, 0).size_bytes
+        except NotFoundError as error:
+            if error.is_fatal:
+                raise
+            return None
+
+    def read_between(self, start: int, end: int) -> Iterator[LiveChunk]:
+        """Yield the bytes from one offset to another, as far as they are there."""
+        while start < end:
+            chunk = self.read(start, min(READ_BYTES, end - start)).chunk
+            if not chunk.data:
+                return
+            yield chunk
+            start = chunk.end
+
+    def tail_offset(self, size_bytes: int, lines: int) -> int:
+        """Return the offset at which the last lines begin, or that of the first byte still there.
+
+        A last line without a newline counts.
+        """
+        end = start = size_bytes
+        while start > 0 and lines > 0:
+            start = max(0, end - READ_BYTES)
+            chunk = self.read(start, end - start).chunk
+            # The newline at the very end ends the last line and begins none.
+            position = len(chunk.data) - (end == size_bytes and chunk.data.endswith(b"\n"))
+            while (position := chunk.data.rfind(b"\n", 0, position)) >= 0:
+                lines -= 1
+                if lines == 0:
+                    return chunk.offset + position + 1
+            if chunk.offset > start:
+                # What comes before has expired.
+                return chunk.offset
+            end = start
+        return start

@@ -39,8 +39,9 @@ class CountedCrowd:
         self.requests: list[str] = []
         self.at_once = 0
         self.most_at_once = 0
+        self.awaited_at_once = 0
         self.fail_from: int | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
 
     def answer(self, call: Call) -> Answer:
         with self._lock:
@@ -48,6 +49,10 @@ class CountedCrowd:
             number = len(self.requests)
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
+            self._lock.notify_all()
+            # The first page is asked for alone.
+            if number > 1:
+                self._lock.wait_for(lambda: self.most_at_once >= self.awaited_at_once, 10)
         try:
             time.sleep(0.01)
             if self.fail_from is not None and number >= self.fail_from:
@@ -79,13 +84,14 @@ def many() -> CountedCrowd:
 
 @pytest.fixture
 def crowd(many: CountedCrowd) -> CountedCrowd:
-    many.requests, many.most_at_once, many.fail_from = [], 0, None
+    many.requests, many.most_at_once, many.awaited_at_once, many.fail_from = [], 0, 0, None
     return many
 
 
 def test_a_long_window_is_listed_several_pages_at_once(
     crowd: CountedCrowd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    crowd.awaited_at_once = 4
     with serving(crowd, tmp_path, monkeypatch) as (store, _):
         found = list(list_execution_ids(store, NOW - YEAR, None, NOW))
     assert len(found) == len(set(found)) == 30_000

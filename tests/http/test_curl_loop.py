@@ -255,11 +255,11 @@ def test_stopping_ends_all_at_once() -> None:
 
 
 def test_slow_responses_are_met_by_many_requests_in_one_round() -> None:
-    with load_server(0.3) as server, opened_loop() as loop:
+    with load_server(1.0) as server, opened_loop() as loop:
         started = time.monotonic()
         assert len(list(loop.run(get(f"{server.url}/{n}") for n in range(600)))) == 600
-        # 16 in the first round; 256 in each of three more; one may be lost to other work here.
-        assert time.monotonic() - started < 0.3 * 7
+        # 16 in the first round; 256 in each of three more; the rest is for other work here.
+        assert time.monotonic() - started < 7
     assert server.most_in_flight > 200
 
 

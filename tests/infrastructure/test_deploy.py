@@ -6,7 +6,6 @@ import configparser
 import json
 import re
 import shlex
-import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -245,9 +244,11 @@ def test_a_runner_may_do_what_it_does_and_no_more(
     cli("upload", execution_id, tmp_path / "large.bin").ok()
     cli("upload", execution_id, "-", "--name", "stdout.log", stdin=content(PART + 9, 2)).ok()
     cli("finish", execution_id, "--result", "pass").ok()
-    script = "import time; print('x', flush=True); time.sleep(1)"
-    cli_process.run("run", "--live", "0.2s", "--", sys.executable, "-c", script).ok()
-    assert any(call.key.startswith("live/") for call in recorder.calls("PutObject"))
+    script = f"echo x; until [ -e {tmp_path}/go ]; do sleep 0.05; done"
+    running = cli_process.start("run", "--live", "0.2s", "--", "sh", "-c", script)
+    recorder.wait_for(lambda made: any(one.key.startswith("live/") for one in made))
+    (tmp_path / "go").touch()
+    assert running.wait(60) == 0
     used = check_rights(recorder, policy, bucket)
     assert actions_of(policy) - used <= UNUSED
 

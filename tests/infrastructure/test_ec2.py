@@ -32,7 +32,14 @@ DIRECTORIES = ("/opt/", "/var/lib/orchestrator", "/etc/orchestrator", "/etc/syst
 STANDS_IN = """\
 #!/bin/bash
 echo "${0##*/} $*" >>"$CALLS"
-make() { mkdir -p "$1/bin"; ln -sf @programs@/{python,orchestrator} "$1/bin/"; }
+make() {
+  mkdir -p "$1/bin"
+  # A link to an environment's Python is not in that environment, from Python 3.13 on.
+  for name in python orchestrator; do
+    printf '#!/bin/sh\nexec %q "$@"\n' "@programs@/$name" >"$1/bin/$name"
+    chmod +x "$1/bin/$name"
+  done
+}
 case "${0##*/} $*" in
   python3*' -c '*) [[ ${0##*/} == "$PYTHON" ]] ;;
   python3*' -m venv '*) make "$3"; ln -sf "$0" "$3/bin/pip"; ln -sf "$0" "$3/bin/uv" ;;
@@ -55,11 +62,13 @@ class Instance:
     """A directory that stands for an instance's file system.
 
     `metadata` is where its metadata service listens, the only place then that has credentials.
+    `upload_timeout` is how long a run waits for S3 when its command has ended.
     """
 
     root: Path
     user_data: str
     metadata: str | None = None
+    upload_timeout: str = "60s"
 
     def boot(self, python: str) -> subprocess.CompletedProcess[str]:
         """Run the user data where this Python is new enough."""
@@ -99,7 +108,7 @@ class Instance:
     ) -> subprocess.CompletedProcess[str]:
         here: dict[str, str | None] = {
             "CALLS": str(self.path("calls")),
-            "ORCHESTRATOR_RUN_UPLOAD_TIMEOUT": "1s",
+            "ORCHESTRATOR_RUN_UPLOAD_TIMEOUT": self.upload_timeout,
             "PATH": f"{self.root}/programs:{os.environ['PATH']}",
             "PYTHON": python,
         }
@@ -197,6 +206,7 @@ def test_an_instance_ends_once_s3_is_back_and_not_before(
         subprocess.run([*git, *words], check=True)
     source = ("--source", f"file://{tmp_path}#v1", "--setup", "git log --format=%s; false")
     instance = make_instance(cli, tmp_path, *source, "--terminate", "--", "echo", "never")
+    instance.upload_timeout = "1s"
     # No Python is new enough here, as on Ubuntu 22.04.
     booted = instance.boot("none")
     instance.check()

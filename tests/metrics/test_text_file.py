@@ -112,9 +112,16 @@ def test_a_stream_is_measured(cli: RunCommand, bucket: str, file: Path) -> None:
     assert value(file, "artifact_size_bytes_sum", **created) == 3
 
 
-def test_a_run_counts_and_keeps_its_code(cli_process: Processes, bucket: str, file: Path) -> None:
-    line = ("run", "--metrics-file", str(file), "--", "sh", "-c", "echo out; sleep 2; exit 7")
-    cli_process.run(*line).expect(7)
+def test_a_run_counts_and_keeps_its_code(
+    cli_process: Processes, recorder: Proxy, bucket: str, file: Path, tmp_path: Path
+) -> None:
+    script = f"echo out; until [ -e {tmp_path}/go ]; do sleep 0.05; done; exit 7"
+    line = ("run", "--live", "0.2s", "--metrics-file", str(file), "--", "sh", "-c", script)
+    running = cli_process.start(*line)
+    # Its streams are read from then on.
+    recorder.wait_for(lambda made: any(one.key.startswith("live/") for one in made))
+    (tmp_path / "go").touch()
+    assert running.wait(60) == 7
     created = {"command": "run", "outcome": "created"}
     # Standard output, standard error and runner.log.
     assert value(file, "artifact_size_bytes_count", **created) == 3

@@ -72,7 +72,8 @@ def _as_request(request: requests.PreparedRequest, url: str) -> Request:
         headers,
         request.body if isinstance(request.body, bytes) else b"",
         max_body_bytes=_MAX_ANSWER_BYTES,
-        total_timeout_seconds=SEND_SECONDS,
+        # Whoever waits gives up before, and says so; this ends what is left behind then.
+        total_timeout_seconds=2 * SEND_SECONDS,
     )
 
 

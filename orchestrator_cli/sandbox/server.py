@@ -7,6 +7,7 @@ whatever killed the parent. The one line it prints is the port it was given by t
 from __future__ import annotations
 
 import ctypes
+import gc
 import io
 import os
 import resource
@@ -17,7 +18,7 @@ import traceback
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
-from flask import has_request_context, request
+from flask import Flask, has_request_context, request
 from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from moto.s3.models import FakeKey
 from werkzeug.serving import DechunkedInput, make_server
@@ -30,6 +31,12 @@ _ERROR = '<?xml version="1.0"?>\n<Error><Code>{}</Code><Message>{}</Message></Er
 # moto looks at a key and then writes it, in two steps: without this, two create-only writes at
 # once would both succeed, and a compare-and-swap could lose an update. S3 never does either.
 _one_at_a_time = threading.Lock()
+
+
+def _make_dates_cheap() -> None:
+    """Give moto's lists dates as they are: it would write each, parse it again, and write it."""
+    key_class: Any = FakeKey  # to a type checker, a property is no object
+    key_class.last_modified_ISO8601 = property(lambda key: key.last_modified.replace(microsecond=0))
 
 
 class _Content:
@@ -64,11 +71,20 @@ def _make_ranges_cheap() -> None:
     key_class.value = whole.getter(value)
 
 
+def _make_application() -> Flask:
+    """Return moto's S3, which debugs its requests unless it is told not to."""
+    application = create_backend_app("s3")
+    application.debug = False
+    # What moto raises is answered here, as it is where an application is being debugged.
+    application.config["PROPAGATE_EXCEPTIONS"] = True
+    return application
+
+
 class _Services:
     """S3; and from its first request on CloudFormation, where what moto needs is installed."""
 
     def __init__(self) -> None:
-        self._s3 = create_backend_app("s3")
+        self._s3 = _make_application()
         self._cloudformation: Any = None
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
@@ -137,16 +153,19 @@ class KeepAliveHandler(MotoRequestHandler):
         return status, [("Content-Type", "application/xml")], _ERROR.format(code, message).encode()
 
     def _send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
+        """Answer by a single write, since each costs as much as what moto does for a request."""
+        lines = [
+            f"{self.protocol_version} {status} {self.responses[status][0]}",
+            f"Date: {self.date_time_string()}",
+            *(f"{name}: {value}" for name, value in headers),
+        ]
         if not any(name.lower() == "content-length" for name, _ in headers):
-            self.send_header("Content-Length", str(len(body)))
+            lines.append(f"Content-Length: {len(body)}")
         if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD" and status not in _WITHOUT_BODY:
-            self.wfile.write(body)
+            lines.append("Connection: close")
+        has_body = self.command != "HEAD" and status not in _WITHOUT_BODY
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        self.wfile.write(head + body if has_body else head)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
         """Keep no access log; failures of moto itself go to standard error."""
@@ -179,10 +198,12 @@ def main() -> None:
     _die_with_parent()
     _allow_many_files()
     _make_ranges_cheap()
+    _make_dates_cheap()
     application = _Services()
     server = make_server(
         "127.0.0.1", 0, application, threaded=True, request_handler=KeepAliveHandler
     )
+    gc.freeze()
     os.write(1, b"%d\n" % server.port)
     # Nobody reads the pipe after this line, so nothing may write to it.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

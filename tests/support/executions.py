@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import http.client
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+
+from tests.support.plain import plain_s3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_HEADERS = {"ContentType": "Content-Type", "StorageClass": "x-amz-storage-class"}
 
 
 def make_id(instant: datetime | None = None, number: int = 0) -> str:
@@ -95,34 +95,34 @@ def put_finished_execution(s3: S3Client, bucket: str, files: Mapping[str, bytes]
 
 def put_metadata(s3: S3Client, bucket: str, execution_id: str, content: bytes) -> None:
     """Store these bytes as an execution's metadata.json."""
-    s3.put_object(Bucket=bucket, Key=f"executions/{execution_id}/metadata.json", Body=content)
+    put_keys(s3, bucket, [f"executions/{execution_id}/metadata.json"], content)
 
 
 def put_file(
-    s3: S3Client, bucket: str, execution_id: str, path: str, data: bytes, **options: Any
+    s3: S3Client, bucket: str, execution_id: str, path: str, data: bytes, **options: str
 ) -> str:
-    """Store a file as the project does and return its key; options are PutObject's."""
+    """Store a file as the project does and return its key; options are some of PutObject's."""
     key = f"executions/{execution_id}/{path}"
-    recorded = {"sha256": hashlib.sha256(data).hexdigest()}
-    s3.put_object(Bucket=bucket, Key=key, Body=data, **{"Metadata": recorded, **options})
+    headers = {_HEADERS[name]: value for name, value in options.items()}
+    headers["x-amz-meta-sha256"] = hashlib.sha256(data).hexdigest()
+    with plain_s3(s3) as plain:
+        plain.ask("PUT", bucket, key, body=data, headers=headers)
     return key
 
 
 def put_keys(s3: S3Client, bucket: str, keys: Iterable[str], body: bytes = b"{}") -> None:
-    """Store the same small object under many keys, unsigned: boto3 would take most of the time."""
-    server = urlsplit(s3.meta.endpoint_url).netloc
-    with contextlib.closing(http.client.HTTPConnection(server)) as connection:
+    """Store the same small object under many keys."""
+    with plain_s3(s3) as plain:
         for key in keys:
-            connection.request("PUT", f"/{bucket}/{quote(key)}", body)
-            with connection.getresponse() as answer:
-                assert answer.status == 200, answer.read()
+            plain.ask("PUT", bucket, key, body=body)
 
 
 def read_record(s3: S3Client, bucket: str, execution_id: str) -> dict[str, Any]:
     """Return what metadata.json holds."""
     key = f"executions/{execution_id}/metadata.json"
-    record: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-    return record
+    with plain_s3(s3) as plain:
+        record: dict[str, Any] = json.loads(plain.ask("GET", bucket, key))
+        return record
 
 
 def manifest_digest(files: Mapping[str, bytes]) -> str:

@@ -1,13 +1,14 @@
-"""What a bucket holds, read with boto3: the tests' independent witness."""
+"""What a bucket holds, read without the code under test: the tests' independent witness."""
 
 from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING
 
+from tests.support.plain import plain_s3
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 
 def make_client(environment: dict[str, str]) -> S3Client:
@@ -32,16 +33,15 @@ def make_client(environment: dict[str, str]) -> S3Client:
 
 def list_keys(s3: S3Client, bucket: str, prefix: str = "") -> list[str]:
     """Return the keys in S3's order."""
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return [found["Key"] for page in pages for found in page.get("Contents", [])]
+    with plain_s3(s3) as plain:
+        return list(plain.keys(bucket, prefix))
 
 
 def bucket_contents(s3: S3Client, bucket: str, prefix: str = "") -> dict[str, bytes]:
     """Return every object's bytes by its key."""
-    return {
-        key: s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        for key in list_keys(s3, bucket, prefix)
-    }
+    with plain_s3(s3) as plain:
+        keys = list(plain.keys(bucket, prefix))
+        return {key: plain.ask("GET", bucket, key) for key in keys}
 
 
 def unfinished_uploads(s3: S3Client, bucket: str) -> dict[str, str]:
@@ -53,7 +53,8 @@ def unfinished_uploads(s3: S3Client, bucket: str) -> dict[str, str]:
 def make_bucket(s3: S3Client) -> str:
     """Make a bucket with a name nobody else has."""
     bucket = f"test-{uuid.uuid4().hex}"
-    s3.create_bucket(Bucket=bucket)
+    with plain_s3(s3) as plain:
+        plain.ask("PUT", bucket)
     return bucket
 
 
@@ -62,8 +63,8 @@ def remove_bucket(s3: S3Client, bucket: str) -> None:
 
     Unfinished uploads go with their bucket.
     """
-    keys = list_keys(s3, bucket)
-    for start in range(0, len(keys), 1000):
-        doomed: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys[start : start + 1000]]
-        s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
-    s3.delete_bucket(Bucket=bucket)
+    with plain_s3(s3) as plain:
+        keys = list(plain.keys(bucket))
+        for start in range(0, len(keys), 1000):
+            plain.remove(bucket, keys[start : start + 1000])
+        plain.ask("DELETE", bucket)

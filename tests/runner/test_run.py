@@ -20,6 +20,7 @@ import pytest
 from tests.conftest import RunCommand
 from tests.support.commands_run import record, results, run_id, spools, stored
 from tests.support.executions import make_id
+from tests.support.forkserver import ForkServer
 from tests.support.running import Processes
 from tests.support.terminal import Terminal
 
@@ -47,12 +48,12 @@ def is_gone(pid: int) -> bool:
 
 
 def test_output_logs_artifacts_and_results_are_stored(
-    cli_process: Processes, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
+    forks: ForkServer, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
 ) -> None:
     tree = make_tree({"coverage.xml": "<c/>", "deep/shot.png": "png"})
     script = r"printf 'out\000\377'; printf 'err\n' >&2; exit 3"
     options = ("--suite", "smoke", "--label", "a=b", "--artifacts", tree)
-    result = cli_process.run("run", *options, "--", "sh", "-c", script).expect(3)
+    result = forks.run("run", *options, "--", "sh", "-c", script).expect(3)
     assert result.stdout == b"out\0\xff"
     assert b"err\n" in result.stderr
     assert b": fail, exit code 3; 6 files" in result.stderr
@@ -88,10 +89,10 @@ def test_output_logs_artifacts_and_results_are_stored(
 
 
 def test_runner_log_says_what_happened_and_no_secrets(
-    cli_process: Processes, s3: S3Client, bucket: str
+    forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
     environment = {"TOKEN": "hush-hush"}
-    result = cli_process.run("run", "--", "echo", "hello you", env=environment).ok()
+    result = forks.run("run", "--", "echo", "hello you", env=environment).ok()
     log = stored(s3, bucket, run_id(result))["logs/runner.log"].decode()
     assert all(
         re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in log.splitlines()
@@ -102,29 +103,29 @@ def test_runner_log_says_what_happened_and_no_secrets(
 
 
 def test_a_command_that_prints_nothing_leaves_empty_logs(
-    cli_process: Processes, s3: S3Client, bucket: str
+    forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
-    result = cli_process.run("run", "--", "true").ok()
+    result = forks.run("run", "--", "true").ok()
     files = stored(s3, bucket, run_id(result))
     assert (files["logs/stdout.log"], files["logs/stderr.log"]) == (b"", b"")
     assert results(files)["result"] == "pass"
 
 
 def test_results_that_the_command_wrote_are_its_own(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     script = f"mkdir {tmp_path}/a && echo mine > {tmp_path}/a/results.json"
-    result = cli_process.run("run", "--artifacts", tmp_path / "a", "--", "sh", "-c", script).ok()
+    result = forks.run("run", "--artifacts", tmp_path / "a", "--", "sh", "-c", script).ok()
     assert stored(s3, bucket, run_id(result))["artifacts/results.json"] == b"mine\n"
 
 
 def test_the_command_can_upload_to_its_own_execution(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "results.json").write_text("own")
     python = shlex.quote(sys.executable)
     script = f"{python} -m orchestrator_cli upload {tmp_path}/results.json"
-    result = cli_process.run(
+    result = forks.run(
         "--bucket", bucket, "run", "--", "sh", "-c", script, env={"ORCHESTRATOR_BUCKET": None}
     ).ok()
     files = stored(s3, bucket, run_id(result))
@@ -132,22 +133,22 @@ def test_the_command_can_upload_to_its_own_execution(
     assert spools() == []
 
 
-def test_an_id_is_made_or_used(cli_process: Processes, s3: S3Client, bucket: str) -> None:
+def test_an_id_is_made_or_used(forks: ForkServer, s3: S3Client, bucket: str) -> None:
     fresh, made = make_id(), make_id()
-    cli_process.run("new", "--id", made, "--suite", "s").ok()
+    forks.run("new", "--id", made, "--suite", "s").ok()
     for one in (fresh, made):
-        cli_process.run("-q", "run", "--id", one, "--", "echo", "x").ok()
+        forks.run("-q", "run", "--id", one, "--", "echo", "x").ok()
         assert stored(s3, bucket, one)["logs/stdout.log"] == b"x\n"
         assert record(s3, bucket, one)["run"]["command"] == ["echo", "x"]
     assert record(s3, bucket, made)["test_suite"] == "s"
 
 
 def test_the_logs_of_another_run_are_left_alone(
-    cli_process: Processes, s3: S3Client, bucket: str
+    forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
     one = make_id()
-    cli_process.run("-q", "run", "--id", one, "--", "echo", "first").ok()
-    second = cli_process.run("run", "--id", one, "--", "echo", "second").ok()
+    forks.run("-q", "run", "--id", one, "--", "echo", "first").ok()
+    second = forks.run("run", "--id", one, "--", "echo", "second").ok()
     assert second.stdout == b"second\n"
     assert b"the key holds other content" in second.stderr
     assert b"to resume cannot help" in second.stderr
@@ -155,18 +156,18 @@ def test_the_logs_of_another_run_are_left_alone(
     assert stored(s3, bucket, one)["logs/stdout.log"] == b"first\n"
     (left,) = spools()
     assert (left / "logs/stdout.log").read_bytes() == b"second\n"
-    again = cli_process.run("run", "--resume", left).expect(6)
+    again = forks.run("run", "--resume", left).expect(6)
     assert b"to resume cannot help" in again.stderr
 
 
 def test_an_artifact_that_cannot_be_stored_is_told_and_marked(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "good").write_text("x")
     (tree / "bad\nname").write_text("x")
-    result = cli_process.run("run", "--artifacts", tree, "--", "true").ok()
+    result = forks.run("run", "--artifacts", tree, "--", "true").ok()
     assert b"control characters" in result.stderr
     kept = record(s3, bucket, run_id(result))
     assert kept["artifact_status"] == "artifact_error"
@@ -175,11 +176,11 @@ def test_an_artifact_that_cannot_be_stored_is_told_and_marked(
 
 
 def test_an_artifact_that_was_never_made_is_said_and_recorded(
-    cli_process: Processes, s3: S3Client, bucket: str
+    forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
     os.mkfifo("fifo")
     made = ("--artifacts", "nowhere.xml", "--artifacts", "fifo")
-    result = cli_process.run("run", *made, "--", "true").ok()
+    result = forks.run("run", *made, "--", "true").ok()
     assert b"nowhere.xml: no such file" in result.stderr
     assert b"fifo: not a regular file" in result.stderr
     kept = record(s3, bucket, run_id(result))
@@ -189,26 +190,26 @@ def test_an_artifact_that_was_never_made_is_said_and_recorded(
     Path("nowhere.xml").write_text("<now/>")
     Path("fifo").unlink()
     Path("fifo").write_text("a file now")
-    cli_process.run("upload", run_id(result), "nowhere.xml", "fifo").ok()
+    forks.run("upload", run_id(result), "nowhere.xml", "fifo").ok()
     cleared = record(s3, bucket, run_id(result))
     assert (cleared["artifact_status"], cleared["failures"]) == ("complete", [])
 
 
 def test_an_artifact_that_may_be_missing_is_no_failure(
-    cli_process: Processes, s3: S3Client, bucket: str
+    forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
     options = ("--artifacts", "nowhere", "--if-no-artifacts", "ignore")
-    result = cli_process.run("run", *options, "--", "true").ok()
+    result = forks.run("run", *options, "--", "true").ok()
     assert b"nowhere" not in result.stderr
     assert record(s3, bucket, run_id(result))["artifact_status"] == "complete"
 
 
 def test_several_files_and_directories_are_stored_without_what_is_hidden(
-    cli_process: Processes, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
+    forks: ForkServer, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
 ) -> None:
     tree = make_tree({"a/one.txt": "1", "a/.env": "SECRET", "b/two.txt": "2", "report.xml": "<r/>"})
     options = [word for name in ("a", "b", "report.xml") for word in ("--artifacts", tree / name)]
-    result = cli_process.run("run", *options, "--", "true").ok()
+    result = forks.run("run", *options, "--", "true").ok()
     assert b".env: hidden" in result.stderr
     files = stored(s3, bucket, run_id(result))
     assert {path for path in files if path.startswith("artifacts/custom/")} == {
@@ -221,11 +222,11 @@ def test_several_files_and_directories_are_stored_without_what_is_hidden(
 
 
 def test_two_files_for_one_place_are_one_failure(
-    cli_process: Processes, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
+    forks: ForkServer, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
 ) -> None:
     tree = make_tree({"a/same.txt": "1", "b/same.txt": "2"})
     options = ("--artifacts", tree / "a", "--artifacts", tree / "b")
-    result = cli_process.run("run", *options, "--", "true").ok()
+    result = forks.run("run", *options, "--", "true").ok()
     assert b"same.txt: the key holds other content" in result.stderr
     kept = record(s3, bucket, run_id(result))
     assert kept["artifact_status"] == "artifact_error"
@@ -249,44 +250,44 @@ def test_the_exit_code_is_the_commands(
     code: int,
     result: str,
     summary: str,
-    cli_process: Processes,
+    forks: ForkServer,
     s3: S3Client,
     bucket: str,
 ) -> None:
-    ended = cli_process.run("run", "--", "sh", "-c", script).expect(code)
+    ended = forks.run("run", "--", "sh", "-c", script).expect(code)
     kept = record(s3, bucket, run_id(ended))
     assert (kept["result"], kept["run"]["summary"]) == (result, summary)
     assert kept["run"]["exit_code"] == code
 
 
 def test_a_command_that_cannot_start(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     plain = tmp_path / "plain"
     plain.write_text("")
-    missing = cli_process.run("run", "--", "no-such-command").expect(127)
+    missing = forks.run("run", "--", "no-such-command").expect(127)
     assert b"no-such-command: command not found" in missing.stderr
-    denied = cli_process.run("run", "--", plain).expect(126)
+    denied = forks.run("run", "--", plain).expect(126)
     for one in (missing, denied):
         assert record(s3, bucket, run_id(one))["result"] == "error"
         assert results(stored(s3, bucket, run_id(one)))["result"] == "error"
 
 
 def test_a_script_without_an_interpreter_runs_as_in_a_shell(
-    cli_process: Processes, bucket: str, tmp_path: Path
+    forks: ForkServer, bucket: str, tmp_path: Path
 ) -> None:
     script = tmp_path / "script"
     script.write_text('echo "got $1"; exit 4\n')
     script.chmod(0o755)
-    assert cli_process.run("run", "--", script, "it").expect(4).stdout == b"got it\n"
+    assert forks.run("run", "--", script, "it").expect(4).stdout == b"got it\n"
 
 
 def test_a_time_limit_ends_the_group_even_where_sigterm_is_ignored(
-    cli_process: Processes, s3: S3Client, bucket: str
+    forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
     script = "trap '' TERM; echo begun; while :; do sleep 1; done"
     limits = ("--timeout", "3s", "--kill-after", "200ms")
-    result = cli_process.run("run", *limits, "--", "sh", "-c", script).expect(124)
+    result = forks.run("run", *limits, "--", "sh", "-c", script).expect(124)
     assert result.stdout == b"begun\n"
     kept = record(s3, bucket, run_id(result))
     assert kept["result"] == "error"
@@ -323,11 +324,11 @@ def test_a_command_that_ignores_sigterm_goes_on(
     assert (process.returncode, out) == (0, b"done\n")
 
 
-def test_a_failed_run_names_the_command_that_shows_why(cli_process: Processes, bucket: str) -> None:
-    result = cli_process.run("run", "--", "sh", "-c", "echo because >&2; kill -9 $$").expect(137)
+def test_a_failed_run_names_the_command_that_shows_why(forks: ForkServer, bucket: str) -> None:
+    result = forks.run("run", "--", "sh", "-c", "echo because >&2; kill -9 $$").expect(137)
     (line,) = [line for line in result.err.splitlines() if line.startswith("to see why: ")]
     words = line.removeprefix("to see why: orchestrator ").split()
-    shown = cli_process.run(*words, "stderr").ok()
+    shown = forks.run(*words, "stderr").ok()
     assert words[-2:] == ["logs", run_id(result)]
     assert shown.stdout == b"because\n"
 
@@ -337,22 +338,20 @@ def test_a_failed_run_names_the_command_that_shows_why(cli_process: Processes, b
 
 @pytest.mark.parametrize("trap", ["", "trap '' TERM; "])
 def test_what_it_leaves_behind_ends_with_it(
-    trap: str, cli_process: Processes, s3: S3Client, bucket: str
+    trap: str, forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
     script = f"({trap}echo ready >&2; exec sleep 600) & echo $!; sleep 0.2; exit 5"
-    result = cli_process.run("run", "--", "sh", "-c", script).expect(5)
+    result = forks.run("run", "--", "sh", "-c", script).expect(5)
     pid = int(result.stdout)
     wait_for(lambda: is_gone(pid))
     assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == result.stdout
 
 
-def test_a_daemon_that_holds_the_streams_open_stops_nobody(
-    cli_process: Processes, bucket: str
-) -> None:
+def test_a_daemon_that_holds_the_streams_open_stops_nobody(forks: ForkServer, bucket: str) -> None:
     script = (
         "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"
     )
-    result = cli_process.run("run", "--", sys.executable, "-c", script).ok()
+    result = forks.run("run", "--", sys.executable, "-c", script).ok()
     os.kill(int(result.stdout), signal.SIGKILL)
 
 
@@ -404,11 +403,11 @@ def test_a_full_disk_behind_our_output_costs_neither_the_command_nor_the_log(
 
 
 def test_a_record_that_is_not_valid_has_to_be_put_right_before_a_run_is_stored(
-    cli_process: Processes, s3: S3Client, bucket: str
+    forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
     one = make_id()
     s3.put_object(Bucket=bucket, Key=f"executions/{one}/metadata.json", Body=b"{")
-    ran = cli_process.run("run", "--id", one, "--", "echo", "x").ok()
+    ran = forks.run("run", "--id", one, "--", "echo", "x").ok()
     assert ran.stdout == b"x\n"
     assert b"metadata.json of" in ran.stderr
     assert b"To store it, once that is put right:\n" in ran.stderr
@@ -554,8 +553,8 @@ def test_settings_are_looked_at_before_a_run_is_resumed(cli: RunCommand) -> None
     assert "no bucket" in cli("run", "--resume", ".").expect(2).err
 
 
-def test_show_says_how_it_ran(cli_process: Processes, cli: RunCommand, bucket: str) -> None:
-    execution_id = run_id(cli_process.run("run", "--", "echo", "a b").ok())
+def test_show_says_how_it_ran(forks: ForkServer, cli: RunCommand, bucket: str) -> None:
+    execution_id = run_id(forks.run("run", "--", "echo", "a b").ok())
     assert re.search(
         r"^run\texit code 0 after .* s on .*: echo 'a b'$",
         cli("show", execution_id).out,

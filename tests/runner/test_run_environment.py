@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import RunCommand
 from tests.runner.test_run import wait_for
 from tests.support.commands_run import printed_command, record, results, run_id, stored
+from tests.support.forkserver import ForkServer
 from tests.support.limits import (
     few_descriptors,
     few_processes,
@@ -40,14 +41,16 @@ def assert_ran(result: Result) -> None:
 
 
 @pytest.mark.parametrize("count", [6, 7, 8, 10, 13, 16, 18, 19, 20, 24, 48])
-def test_few_descriptors(count: int, cli_process: Processes, s3: S3Client, bucket: str) -> None:
+def test_few_descriptors(
+    count: int, cli_process: Processes, forks: ForkServer, s3: S3Client, bucket: str
+) -> None:
     result = cli_process.run("run", "--", *SCRIPT, command=few_descriptors(count))
     assert_ran(result)
     if b"nothing of this run is stored" in result.stderr:
         assert count < 48
     elif b"not everything" in result.stderr:
         assert count < 48
-        cli_process.run(*printed_command(result.stderr)).ok()
+        forks.run(*printed_command(result.stderr)).ok()
         assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
     else:
         assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
@@ -100,19 +103,19 @@ def _without_passwd() -> tuple[str, ...]:
     return (sys.executable, "-c", script)
 
 
-def test_a_home_that_cannot_be_used(cli_process: Processes, s3: S3Client, bucket: str) -> None:
+def test_a_home_that_cannot_be_used(forks: ForkServer, s3: S3Client, bucket: str) -> None:
     environment = {"HOME": "/dev/null/home", "TMPDIR": None}
-    result = cli_process.run("run", "--", *SCRIPT, env=environment)
+    result = forks.run("run", "--", *SCRIPT, env=environment)
     assert_ran(result)
     assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
 
 
 def test_no_place_for_the_spool_costs_the_logs_and_says_so(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "report.xml").write_text("<r/>")
     options = ("--spool", "/dev/null/spool", "--artifacts", tmp_path / "report.xml")
-    result = cli_process.run("run", *options, "--", *SCRIPT)
+    result = forks.run("run", *options, "--", *SCRIPT)
     assert_ran(result)
     assert b"/dev/null/spool: Not a directory: the output of CMD will not be stored" in (
         result.stderr
@@ -127,7 +130,7 @@ def test_no_place_for_the_spool_costs_the_logs_and_says_so(
 
 @pytest.mark.parametrize("made", ["by another", "a link", "open to others"])
 def test_a_place_that_somebody_else_prepared_is_not_used(
-    made: str, cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    made: str, forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     planted = tmp_path / f"orchestrator-{os.getuid()}"
     elsewhere = tmp_path / "elsewhere"
@@ -142,7 +145,7 @@ def test_a_place_that_somebody_else_prepared_is_not_used(
             pytest.skip("only root can make what belongs to another user")
         os.chown(planted, 54321, 54321)
     environment = {"HOME": "/dev/null/home", "TMPDIR": str(tmp_path)}
-    result = cli_process.run("run", "--", *SCRIPT, env=environment)
+    result = forks.run("run", "--", *SCRIPT, env=environment)
     assert_ran(result)
     assert b"the output of CMD will not be stored" in result.stderr
     assert list(elsewhere.iterdir()) == []
@@ -150,10 +153,10 @@ def test_a_place_that_somebody_else_prepared_is_not_used(
 
 
 def test_a_fallback_for_the_spool_is_ours_alone(
-    cli_process: Processes, bucket: str, tmp_path: Path
+    forks: ForkServer, bucket: str, tmp_path: Path
 ) -> None:
     environment = {"HOME": "/dev/null/home", "TMPDIR": str(tmp_path)}
-    cli_process.run("run", "--", "true", env=environment).ok()
+    forks.run("run", "--", "true", env=environment).ok()
     made = tmp_path / f"orchestrator-{os.getuid()}"
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
 
@@ -181,17 +184,17 @@ def test_a_directory_that_is_gone(cli_process: Processes, bucket: str, tmp_path:
 def test_settings_that_cannot_be_used_cost_the_storage_and_not_the_command(
     settings: dict[str, str | None],
     said: bytes,
-    cli_process: Processes,
+    forks: ForkServer,
     s3: S3Client,
     bucket: str,
 ) -> None:
     Path("broken.toml").write_text("bucket =")
     options = ("--suite", "smoke", "--metrics-push", "nowhere")
-    result = cli_process.run("run", *options, "--", *SCRIPT, env=settings)
+    result = forks.run("run", *options, "--", *SCRIPT, env=settings)
     assert_ran(result)
     assert result.stderr.count(said) == (1 if "AWS_PROFILE" in settings else 2)
     assert b"nothing is counted there" in result.stderr
-    cli_process.run(*printed_command(result.stderr)).ok()
+    forks.run(*printed_command(result.stderr)).ok()
     kept = record(s3, bucket, run_id(result))
     assert (kept["result"], kept["test_suite"], kept["artifact_status"]) == (
         "fail",

@@ -18,6 +18,7 @@ import pytest
 from tests.runner.test_run import wait_for
 from tests.support import faults
 from tests.support.commands_run import printed_command, record, run_id, spools, stored
+from tests.support.forkserver import ForkServer
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
 
@@ -35,10 +36,10 @@ def closed_port() -> str:
 
 
 def assert_resumes(
-    cli_process: Processes, s3: S3Client, bucket: str, stderr: bytes, stdout_log: bytes
+    forks: ForkServer, s3: S3Client, bucket: str, stderr: bytes, stdout_log: bytes
 ) -> dict[str, bytes]:
     """Run the printed command and return what is stored then."""
-    cli_process.run(*printed_command(stderr)).ok()
+    forks.run(*printed_command(stderr)).ok()
     assert spools() == []
     execution_id = run_id(stderr)
     files = stored(s3, bucket, execution_id)
@@ -52,17 +53,17 @@ def assert_resumes(
 
 
 def test_s3_down_from_start_to_end(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "shot.png").write_text("png")
     options = ("--suite", "s", "--artifacts", tmp_path)
-    result = cli_process.run(
+    result = forks.run(
         "run", *options, "--", "sh", "-c", "echo out; echo err >&2; exit 7",
         env={"AWS_ENDPOINT_URL": closed_port()},
     ).expect(7)  # fmt: skip
     assert result.stdout == b"out\n"
     assert b"connection refused" in result.stderr
-    files = assert_resumes(cli_process, s3, bucket, result.stderr, b"out\n")
+    files = assert_resumes(forks, s3, bucket, result.stderr, b"out\n")
     assert files["artifacts/screenshots/shot.png"] == b"png"
     kept = record(s3, bucket, run_id(result))
     assert (kept["result"], kept["test_suite"]) == ("fail", "s")
@@ -70,7 +71,12 @@ def test_s3_down_from_start_to_end(
 
 
 def test_s3_down_does_not_hold_the_command_back(
-    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+    cli_process: Processes,
+    forks: ForkServer,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    tmp_path: Path,
 ) -> None:
     """S3 takes a connection and falls silent; the command runs to its end meanwhile."""
     recorder.inject(faults.Stall(), times=None)
@@ -82,11 +88,16 @@ def test_s3_down_does_not_hold_the_command_back(
     assert (process.returncode, out) == (8, b"x\n")
     assert b"S3 took nothing for 1 s" in err
     recorder.heal()
-    assert_resumes(cli_process, s3, bucket, err, b"x\n")
+    assert_resumes(forks, s3, bucket, err, b"x\n")
 
 
 def test_s3_down_in_the_middle(
-    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+    cli_process: Processes,
+    forks: ForkServer,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    tmp_path: Path,
 ) -> None:
     """The first parts are stored while the command runs; then every connection is reset."""
     go = tmp_path / "go"
@@ -102,18 +113,18 @@ def test_s3_down_in_the_middle(
     out = (tmp_path / "out").read_bytes()
     assert out == bytes(20 * MIB) + b"end\n"
     recorder.heal()
-    assert_resumes(cli_process, s3, bucket, err, out)
+    assert_resumes(forks, s3, bucket, err, out)
 
 
 @pytest.mark.parametrize("key", ["runner.log$", "results.json$", "^history/"])
 def test_s3_down_at_the_end(
-    key: str, cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+    key: str, forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     recorder.inject(faults.ResetBefore(), key=key, times=None)
-    result = cli_process.run("run", "--", "echo", "x").ok()
+    result = forks.run("run", "--", "echo", "x").ok()
     assert result.stdout == b"x\n"
     recorder.heal()
-    assert_resumes(cli_process, s3, bucket, result.stderr, b"x\n")
+    assert_resumes(forks, s3, bucket, result.stderr, b"x\n")
 
 
 @pytest.mark.parametrize("fault", [faults.access_denied, faults.internal_error, faults.ResetBefore])
@@ -129,7 +140,7 @@ def test_what_one_key_refuses_is_recorded_of_that_file_alone(
     key: str,
     path: str,
     fault: Callable[[], faults.Fault],
-    cli_process: Processes,
+    forks: ForkServer,
     recorder: Proxy,
     s3: S3Client,
     bucket: str,
@@ -137,7 +148,7 @@ def test_what_one_key_refuses_is_recorded_of_that_file_alone(
 ) -> None:
     tree = make_tree({"one.txt": "1", "two.txt": "2", "three.txt": "3"})
     recorder.inject(fault(), key=key, times=None)
-    result = cli_process.run("run", "--artifacts", tree, "--", "echo", "x").ok()
+    result = forks.run("run", "--artifacts", tree, "--", "echo", "x").ok()
     kept = record(s3, bucket, run_id(result))
     assert (kept["status"], kept["artifact_status"]) == ("completed", "artifact_error")
     assert [one["path"] for one in kept["failures"]] == [path]
@@ -151,7 +162,7 @@ def test_what_one_key_refuses_is_recorded_of_that_file_alone(
     recorder.heal()
     # What is printed stores the rest, and clears the record.
     (line,) = [line for line in result.err.splitlines() if line.startswith("  orchestrator ")]
-    cli_process.run(*shlex.split(line)[1:]).ok()
+    forks.run(*shlex.split(line)[1:]).ok()
     assert spools() == []
     cleared = record(s3, bucket, run_id(result))
     assert (cleared["artifact_status"], cleared["failures"]) == ("complete", [])
@@ -159,17 +170,22 @@ def test_what_one_key_refuses_is_recorded_of_that_file_alone(
 
 
 def test_a_passing_fault_is_not_even_told(
-    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+    forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     recorder.inject(faults.internal_error(), times=2)
-    result = cli_process.run("run", "--", "echo", "x").ok()
+    result = forks.run("run", "--", "echo", "x").ok()
     assert b"warning" not in result.stderr
     assert spools() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_after_the_command_end_the_uploads(
-    number: signal.Signals, cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+    number: signal.Signals,
+    cli_process: Processes,
+    forks: ForkServer,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
 ) -> None:
     hold = faults.Hold("head")
     recorder.inject(hold, key="stdout.log$", times=None)
@@ -191,7 +207,7 @@ def test_signals_after_the_command_end_the_uploads(
     hold.released.set()
     recorder.heal()
     recorder.settle()
-    assert_resumes(cli_process, s3, bucket, err, b"x\n")
+    assert_resumes(forks, s3, bucket, err, b"x\n")
 
 
 def test_a_killed_runner_is_told_as_an_error(
@@ -234,7 +250,7 @@ def test_process_that_stores_is_not_waited_for_when_it_died_with_the_command(
 
 
 def test_what_a_power_cut_leaves_is_stored_later(
-    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+    cli_process: Processes, forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     """Everything dies at once: the runner, the process that stores, the command."""
     recorder.inject(faults.Stall(), times=None)
@@ -245,13 +261,13 @@ def test_what_a_power_cut_leaves_is_stored_later(
     pid = int(process.stdout.readline())
     (spool,) = spools()
     wait_for((spool / "logs/stdout.log").read_bytes)
-    busy = cli_process.run("run", "--resume", spool).expect(1)
+    busy = forks.run("run", "--resume", spool).expect(1)
     assert b"still under way" in busy.stderr
     os.killpg(process.pid, signal.SIGKILL)
     os.killpg(pid, signal.SIGKILL)
     process.wait()
     recorder.heal()
-    wait_for(lambda: cli_process.run("run", "--resume", spool).exit_code == 0)
+    wait_for(lambda: forks.run("run", "--resume", spool).exit_code == 0)
     kept = record(s3, bucket, spool.name)
     assert (kept["result"], kept["status"]) == ("error", "completed")
     assert stored(s3, bucket, spool.name)["logs/stdout.log"] == f"{pid}\n".encode()

@@ -15,6 +15,7 @@ from tests.conftest import RunCommand
 from tests.runner.test_run import wait_for
 from tests.support import faults
 from tests.support.commands_run import record, run_id, spools, stored
+from tests.support.forkserver import ForkServer
 from tests.support.live import inject_later_date
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.proxy import Proxy
@@ -39,9 +40,9 @@ def live_state(s3: S3Client, bucket: str, execution_id: str) -> LiveState:
 
 
 def test_logs_are_live_and_end_before_the_final_ones_are_there(
-    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+    forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
-    result = cli_process.run(*FAST, "--", "sh", "-c", TWICE).expect(3)
+    result = forks.run(*FAST, "--", "sh", "-c", TWICE).expect(3)
     execution_id = run_id(result)
     segments = live(s3, bucket, execution_id)
     assert len(segments) > 2
@@ -60,18 +61,18 @@ def test_logs_are_live_and_end_before_the_final_ones_are_there(
 
 
 def test_command_that_ends_at_once_and_one_that_wants_none_have_no_live_logs(
-    cli_process: Processes, recorder: Proxy
+    forks: ForkServer, recorder: Proxy
 ) -> None:
-    cli_process.run("run", "--", "true").ok()
-    cli_process.run("run", "--live", "off", "--", "sh", "-c", "echo one; sleep 1.5").ok()
+    forks.run("run", "--", "true").ok()
+    forks.run("run", "--live", "off", "--", "sh", "-c", "echo one; sleep 1.5").ok()
     assert [call.key for call in recorder.calls() if "live" in call.key] == []
 
 
 def test_role_without_live_keys_leaves_the_run_as_it_is(
-    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+    forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     recorder.inject(faults.access_denied(), key="live/", times=None)
-    result = cli_process.run(*FAST, "--", "sh", "-c", TWICE).expect(3)
+    result = forks.run(*FAST, "--", "sh", "-c", TWICE).expect(3)
     execution_id = run_id(result)
     files = stored(s3, bucket, execution_id)
     assert files["logs/stdout.log"] == b"one\ntwo\nend"
@@ -83,12 +84,12 @@ def test_role_without_live_keys_leaves_the_run_as_it_is(
 
 
 def test_segment_that_hangs_holds_up_neither_the_command_nor_the_final_logs(
-    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+    forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     hold = faults.Hold("head")
     recorder.inject(hold, "PutObject", key=f"live/.*/{OUT}", times=None)
     script = "echo one; sleep 0.7; head -c 20000000 /dev/zero; exit 3"
-    result = cli_process.run(*FAST, "--", "sh", "-c", script).expect(3)
+    result = forks.run(*FAST, "--", "sh", "-c", script).expect(3)
     assert hold.reached.is_set()
     files = stored(s3, bucket, run_id(result))
     assert len(files["logs/stdout.log"]) == 20_000_004
@@ -158,7 +159,7 @@ def test_killed_run_is_ended_by_the_process_that_stores(
 
 
 def test_resumed_run_takes_back_what_its_spool_has_lost(
-    cli_process: Processes, s3: S3Client, bucket: str
+    cli_process: Processes, forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
     """All are killed, as by a power cut that also takes what the disk had not yet."""
     spool = kill_ticking(cli_process, s3, bucket)
@@ -170,7 +171,7 @@ def test_resumed_run_takes_back_what_its_spool_has_lost(
     whole = log.read_bytes()
     # In the middle of a segment, so that part of one is taken back.
     os.truncate(log, 3)
-    wait_for(lambda: cli_process.run("run", "--resume", spool).exit_code == 0)
+    wait_for(lambda: forks.run("run", "--resume", spool).exit_code == 0)
     files = stored(s3, bucket, execution_id)
     final = files["logs/stdout.log"]
     assert whole.startswith(seen)
@@ -182,14 +183,14 @@ def test_resumed_run_takes_back_what_its_spool_has_lost(
 
 
 def test_resumed_run_stores_its_spool_where_live_segments_have_other_bytes(
-    cli_process: Processes, s3: S3Client, bucket: str
+    cli_process: Processes, forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
     spool = kill_ticking(cli_process, s3, bucket)
     execution_id = spool.name
     log = spool / "logs" / OUT
     log.write_bytes(b"other\n")
     seen = live(s3, bucket, execution_id)
-    wait_for(lambda: cli_process.run("run", "--resume", spool).exit_code == 0)
+    wait_for(lambda: forks.run("run", "--resume", spool).exit_code == 0)
     files = stored(s3, bucket, execution_id)
     assert files["logs/stdout.log"] == b"other\n"
     assert live(s3, bucket, execution_id) == seen
@@ -198,7 +199,12 @@ def test_resumed_run_stores_its_spool_where_live_segments_have_other_bytes(
 
 
 def test_resumed_run_keeps_what_its_salvaged_log_lacks(
-    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+    cli_process: Processes,
+    forks: ForkServer,
+    recorder: Proxy,
+    s3: S3Client,
+    bucket: str,
+    tmp_path: Path,
 ) -> None:
     spool = kill_ticking(cli_process, s3, bucket)
     execution_id = spool.name
@@ -207,10 +213,10 @@ def test_resumed_run_keeps_what_its_salvaged_log_lacks(
         more.write(b"not live yet\n")
     whole = log.read_bytes()
     inject_later_date(recorder, 3601)
-    wait_for(lambda: cli_process.run("salvage", execution_id).exit_code == 0)
+    wait_for(lambda: forks.run("salvage", execution_id).exit_code == 0)
     salvaged = stored(s3, bucket, execution_id)["logs/stdout.log"]
     assert len(salvaged) < len(whole)
-    result = cli_process.run("run", "--resume", spool).expect(6)
+    result = forks.run("run", "--resume", spool).expect(6)
     said = f"the stored log ends at byte {len(salvaged):,}, as when it was salvaged"
     assert said in result.err
     files = stored(s3, bucket, execution_id)
@@ -228,7 +234,7 @@ def test_resumed_run_keeps_what_its_salvaged_log_lacks(
     # What it says to type stores the whole.
     line = next(one for one in result.err.splitlines() if f"upload {execution_id} -" in one)
     words, _, source = line.partition(" <")
-    cli_process.run(*shlex.split(words)[1:], stdin=Path(source).read_bytes()).ok()
+    forks.run(*shlex.split(words)[1:], stdin=Path(source).read_bytes()).ok()
     assert stored(s3, bucket, execution_id)["artifacts/custom/whole-stdout.log"] == whole
 
 
@@ -236,7 +242,7 @@ def test_resumed_run_keeps_what_its_salvaged_log_lacks(
 
 
 def test_files_that_grow_are_logs_too(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """One is there before, one comes late and is replaced and cut short, one never comes."""
     early, late = tmp_path / "dut7.log", tmp_path / "serial: 2.txt"
@@ -248,7 +254,7 @@ def test_files_that_grow_are_logs_too(
     followed = (f"{early}:bench.log", f"{late}:custom/console.txt", tmp_path / "none.txt")
     options = [word for one in followed for word in ("--follow-file", one)]
     command = ("sh", "-c", script, "sh", early, late)
-    result = cli_process.run(*FAST, *options, "--", *command).ok()
+    result = forks.run(*FAST, *options, "--", *command).ok()
     assert b"none.txt: no such file or directory" in result.stderr
     execution_id = run_id(result)
     files = stored(s3, bucket, execution_id)
@@ -269,11 +275,11 @@ def test_files_that_grow_are_logs_too(
 
 
 def test_file_that_is_none_is_a_failure_of_its_own(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "fifo")
     options = ("--follow-file", tmp_path / "fifo", "--follow-file", f"{tmp_path}:bench.log")
-    result = cli_process.run("run", *options, "--", "true").ok()
+    result = forks.run("run", *options, "--", "true").ok()
     assert len(record(s3, bucket, run_id(result))["failures"]) == 2
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.commands_run import record, run_id, spools
+from tests.support.forkserver import ForkServer
 from tests.support.limits import needs_another_user
 from tests.support.running import Processes
 
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def test_secrets_of_the_command_line_are_not_stored(
-    cli_process: Processes, s3: S3Client, bucket: str
+    forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
     script = (
         "true --password hunter2 # DB_PASSWORD=hunter3 DB_PASS=hunter9 https://me:hunter4@host/"
     )
     words = ("sh", "-c", script, "--api-token=hunter5", "--secret", "hunter6", "X: hunter7")
     environment = {"MY_SECRET": "hunter7"}
-    result = cli_process.run("run", "--label", "token=hunter8", "--", *words, env=environment).ok()
+    result = forks.run("run", "--label", "token=hunter8", "--", *words, env=environment).ok()
     for found in s3.list_objects_v2(Bucket=bucket)["Contents"]:
         content = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()
         assert b"hunter" not in content, found["Key"]
@@ -36,11 +37,9 @@ def test_secrets_of_the_command_line_are_not_stored(
     assert command[3:] == ["--api-token=…", "--secret", "…", "X: …"]
 
 
-def test_the_command_is_not_stored_on_request(
-    cli_process: Processes, s3: S3Client, bucket: str
-) -> None:
+def test_the_command_is_not_stored_on_request(forks: ForkServer, s3: S3Client, bucket: str) -> None:
     line = ("run", "--no-store-command", "--", "no-such-command", "argument")
-    result = cli_process.run(*line).expect(127)
+    result = forks.run(*line).expect(127)
     assert b"no-such-command: command not found" in result.stderr
     for found in s3.list_objects_v2(Bucket=bucket)["Contents"]:
         content = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()
@@ -50,10 +49,10 @@ def test_the_command_is_not_stored_on_request(
 
 
 def test_the_printed_command_shows_no_password(
-    cli_process: Processes, closed_port: int, s3env: dict[str, str]
+    forks: ForkServer, closed_port: int, s3env: dict[str, str]
 ) -> None:
     url = f"http://me:hunter2@127.0.0.1:{closed_port}"
-    result = cli_process.run("--endpoint-url", url, "run", "--", "true").ok()
+    result = forks.run("--endpoint-url", url, "run", "--", "true").ok()
     assert b"--resume" in result.stderr
     assert b"hunter2" not in result.stderr
     (spool,) = spools()
@@ -64,18 +63,24 @@ def test_the_printed_command_shows_no_password(
 # --- resuming what somebody else made --------------------------------------------------------
 
 
-def _left_spool(cli_process: Processes, closed_port: int) -> Path:
+def _left_spool(forks: ForkServer, closed_port: int) -> Path:
     environment = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port}"}
-    cli_process.run("run", "--", "echo", "x", env=environment).ok()
+    forks.run("run", "--", "echo", "x", env=environment).ok()
     (spool,) = spools()
     return spool
 
 
 @pytest.mark.parametrize("trap", ["link to log", "hard link", "link to spool", "others may write"])
 def test_a_spool_that_others_may_have_changed_is_refused(
-    trap: str, cli_process: Processes, closed_port: int, s3: S3Client, bucket: str, tmp_path: Path
+    trap: str,
+    cli_process: Processes,
+    forks: ForkServer,
+    closed_port: int,
+    s3: S3Client,
+    bucket: str,
+    tmp_path: Path,
 ) -> None:
-    spool = _left_spool(cli_process, closed_port)
+    spool = _left_spool(forks, closed_port)
     secret = tmp_path / "secret"
     secret.write_text("hush")
     log = spool / "logs/stdout.log"
@@ -91,7 +96,7 @@ def test_a_spool_that_others_may_have_changed_is_refused(
         named.symlink_to(spool)
     else:
         (spool / "logs").chmod(0o777)
-    result = cli_process.run("run", "--resume", named).expect(2)
+    result = forks.run("run", "--resume", named).expect(2)
     assert "cannot be resumed" in result.err
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
     assert spool.exists()
@@ -99,15 +104,20 @@ def test_a_spool_that_others_may_have_changed_is_refused(
 
 @needs_another_user
 def test_the_spool_of_another_user_is_refused_whatever_it_names(
-    cli_process: Processes, closed_port: int, s3: S3Client, bucket: str, tmp_path: Path
+    cli_process: Processes,
+    forks: ForkServer,
+    closed_port: int,
+    s3: S3Client,
+    bucket: str,
+    tmp_path: Path,
 ) -> None:
-    spool = _left_spool(cli_process, closed_port)
+    spool = _left_spool(forks, closed_port)
     (tmp_path / "secret").write_text("hush")
     state = json.loads((spool / "run.json").read_text())
     state["start"]["artifacts"] = [str(tmp_path)]
     (spool / "run.json").write_text(json.dumps(state))
     for path in (spool, *spool.rglob("*")):
         os.chown(path, 54321, 54321)
-    result = cli_process.run("run", "--resume", spool).expect(2)
+    result = forks.run("run", "--resume", spool).expect(2)
     assert "it belongs to another user" in result.err
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0

@@ -17,6 +17,7 @@ from tests.support.engine import PART, content
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
 from tests.support.serving import Serve
+from tests.support.small_scale import PART_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -58,6 +59,7 @@ def check(exchange: Exchange) -> None:
 
 
 def test_every_request_carries_them(
+    small_parts: None,
     cli: RunCommand,
     cli_process: Processes,
     recorder: Proxy,
@@ -66,7 +68,7 @@ def test_every_request_carries_them(
     s3: S3Client,
     tmp_path: Path,
 ) -> None:
-    tree = make_tree({"stdout.log": "x\n", "big.bin": content(2 * PART + 1)})
+    tree = make_tree({"stdout.log": "x\n", "big.bin": content(2 * PART_BYTES + 1)})
     execution_id = cli("new", env=ENVIRONMENT).ok().out.strip()
     for line in (
         ("upload", execution_id, tree),
@@ -101,7 +103,7 @@ def test_an_upload_through_a_server_carries_the_server_s(
     for name in ENVIRONMENT:
         monkeypatch.delenv(name)
     recorder.clear()
-    tree = make_tree({"stdout.log": "x\n", "big.bin": content(2 * PART + 1)})
+    tree = make_tree({"stdout.log": "x\n", "big.bin": content(PART + 1)})
     cli("upload", execution_id, tree, *bench.via, env=bench.env).ok()
     stored = [one for one in recorder.exchanges if one.operation in MAKES]
     assert {one.operation for one in stored} == MAKES

@@ -22,7 +22,6 @@ from orchestrator_cli.core.executions.record.repository import (
 )
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
-from orchestrator_cli.core.s3.part_plan import DOUBLING
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
@@ -30,17 +29,21 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_upload import Multipa
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from tests.conftest import RunCommand
 from tests.support import faults, quirks
-from tests.support.engine import EXECUTION_ID, PART, content, key_of, new_execution, open_store
+from tests.support.engine import EXECUTION_ID, content, key_of, new_execution, open_store
 from tests.support.executions import read_record
 from tests.support.local_files import local_file
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.operations import Request
 from tests.support.proxy import Proxy
+from tests.support.small_scale import DOUBLING
+from tests.support.small_scale import PART_BYTES as PART
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MakeTree = Callable[[dict[str, bytes | str]], Path]
+
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 KEY = key_of("big.bin")
 SIZE = 2 * PART + 5

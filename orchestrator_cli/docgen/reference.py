@@ -15,7 +15,7 @@ from orchestrator_cli.infrastructure.target import bucket_arn
 
 _EXAMPLE_BUCKET = "test-results"
 _BEFORE_THE_COMMAND = (
-    "They come before the command. Every option has an environment variable: "
+    "They can be given before and after the command. Every option has an environment variable: "
     "`ORCHESTRATOR_<OPTION>` for these, `ORCHESTRATOR_<COMMAND>_<OPTION>` for those of a command, "
     "with `_` for `-`."
 )
@@ -27,7 +27,7 @@ def render_reference_page(
     exit_codes: Mapping[int, str],
     variables: Iterable[Variable],
 ) -> str:
-    """Return man/REFERENCE.md: what every command says of itself, readable on a forge."""
+    """Return man/REFERENCE.md: the help of every command, readable on a forge."""
     template = resources.files("orchestrator_cli.docgen").joinpath("text", "reference.md")
     return Template(template.read_text(encoding="utf-8")).substitute(
         reference=render_reference(program, commands),
@@ -122,6 +122,6 @@ def _cell(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    # A placeholder such as <id> is no HTML; inside `code` it stands as it is.
+    # Outside of `code`, a placeholder such as <id> would be read as HTML.
     pieces = text.split("`")
     return "`".join(p if i % 2 else p.replace("<", "&lt;") for i, p in enumerate(pieces))

@@ -1,4 +1,4 @@
-"""The application: routes over the library, and the errors of the library as problems."""
+"""The FastAPI application: all routes, and errors as problem responses."""
 
 from __future__ import annotations
 
@@ -27,12 +27,20 @@ from orchestrator_cli.api.worker_pool import BusyError
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
 
-_MODULES = (service_routes, read_routes, log_routes, upload_routes, live_upload_routes)
-_PAGES = (login, page_routes, file_routes)
+_MODULES = (
+    service_routes,
+    read_routes,
+    log_routes,
+    upload_routes,
+    live_upload_routes,
+    login,
+    page_routes,
+    file_routes,
+)
 
 
 def make_app(services: Services) -> FastAPI:
-    """Return the application, without what guards it."""
+    """Return the application without the guard middleware."""
     app = FastAPI(
         title="orchestrator",
         version=__version__,
@@ -46,7 +54,7 @@ def make_app(services: Services) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     _add_errors(app)
     _add_http_errors(app)
-    for module in (*_MODULES, *_PAGES):
+    for module in _MODULES:
         app.include_router(module.router)
     service_routes.add_documents(app, complete_document(app))
     return app
@@ -58,12 +66,12 @@ def _add_errors(app: FastAPI) -> None:
         return problem_from_error(error)
 
     @app.exception_handler(BusyError)
-    async def pool_is_busy(_request: Request, _error: BusyError) -> Response:
+    async def too_busy(_request: Request, _error: BusyError) -> Response:
         return busy()
 
     @app.exception_handler(ForbiddenError)
     async def forbidden(_request: Request, _error: ForbiddenError) -> Response:
-        return problem(403, "forbidden", "this token is for another bench's executions")
+        return problem(403, "forbidden", "this token is for executions of another bench")
 
 
 def _add_http_errors(app: FastAPI) -> None:
@@ -74,24 +82,21 @@ def _add_http_errors(app: FastAPI) -> None:
         return problem(400, "usage", printable(f"{where}: {first['msg']}"), exit_code=2)
 
     @app.exception_handler(HTTPException)
-    async def unserved(request: Request, error: HTTPException) -> Response:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = _allowed(app, request)
         if error.status_code == 404:
-            return problem(404, "not-found", "nothing is served there", exit_code=4)
+            return problem(404, "not-found", "there is no such page or endpoint", exit_code=4)
         if error.status_code == 400:
             return problem(400, "usage", str(error.detail), exit_code=2)
         return problem(error.status_code, "http", str(error.detail), headers)
 
 
 def _allowed(app: FastAPI, request: Request) -> str:
-    """Return the methods of a path; routes of one path name their own only."""
-    found: set[str] = set()
-    for route in (
-        *app.routes,
-        *(route for module in (*_MODULES, *_PAGES) for route in module.router.routes),
-    ):
+    """Return the methods of a path. Several routes may share it, each with methods of its own."""
+    methods: set[str] = set()
+    for route in (*app.routes, *(route for module in _MODULES for route in module.router.routes)):
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

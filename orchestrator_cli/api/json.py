@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 
 def encode(record: dict[str, Any]) -> bytes:
-    """Return a record as UTF-8; bytes that are no text are escaped."""
+    """Return a record as UTF-8. Surrogates, which UTF-8 cannot encode, are escaped."""
     text = json.dumps(record, ensure_ascii=False, default=_rfc3339)
     return text.encode("utf-8", "backslashreplace")
 
 
-def json_answer(record: dict[str, Any]) -> Response:
-    """Return a response that must not be cached."""
+def json_response(record: dict[str, Any]) -> Response:
+    """Return a JSON response that must not be cached."""
     return Response(encode(record), 200, {"Cache-Control": "no-store"}, "application/json")
 
 

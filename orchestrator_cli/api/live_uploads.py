@@ -1,4 +1,4 @@
-"""The service behind the live-log endpoints, by the library; nothing here knows HTTP."""
+"""The service behind the live-log endpoints. It does not know HTTP."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from orchestrator_cli.core.s3.types import PutOutcome
 
 @dataclass
 class LiveUploads:
-    """The live logs of one bucket, for those who may upload. Safe to share between threads.
+    """Reads and writes the live logs of one bucket. Safe to share between threads.
 
-    Each method takes an execution id as it was asked for, and the token that asks, or None; `check`
-    returns its canonical form. Raises what that raises.
+    Each method takes an execution id as the client wrote it, and the client's token or None.
+    `check` returns the canonical id, or raises an error that each method passes on.
     """
 
     store: ArtifactStore
@@ -39,7 +39,7 @@ class LiveUploads:
         """Return the heartbeat. Raises NotFoundError."""
         found = self._store(text, token).read_state()
         if found is None:
-            raise NotFoundError("nothing of it is live")
+            raise NotFoundError("the execution has no live logs")
         state = json.loads(found.state.to_json())
         return StateResponse(etag=found.etag, age_seconds=found.age_seconds, state=state)
 
@@ -49,9 +49,9 @@ class LiveUploads:
         """Replace the heartbeat. Raises ConflictError."""
         content = json.dumps(asked.state).encode()
         if len(content) > MAX_STATE_BYTES:
-            raise UsageError(f"a state has at most {MAX_STATE_BYTES:,} bytes")
+            raise UsageError(f"state: it is longer than {MAX_STATE_BYTES:,} bytes")
         if asked.etag is not None and not (asked.etag.isascii() and asked.etag.isprintable()):
-            raise UsageError("etag: it has characters that none has")
+            raise UsageError("etag: it has characters that no ETag has")
         try:
             state = parse_state(content, "state")
         except IntegrityError as error:
@@ -69,11 +69,11 @@ class LiveUploads:
     def put_segment(
         self, text: str, token: Token | None, log: str, segment: Segment, data: bytes
     ) -> PutSegmentResponse:
-        """Store a segment unless one is there."""
+        """Store a segment unless its offset is taken, and return the one that is stored."""
         if segment.size_bytes > MAX_SENT_SEGMENT_BYTES:
-            raise UsageError(f"a segment has at most {MAX_SENT_SEGMENT_BYTES:,} bytes")
+            raise UsageError(f"the segment is longer than {MAX_SENT_SEGMENT_BYTES:,} bytes")
         if sha256(data).hex() != segment.sha256:
-            raise UsageError("the bytes that arrived do not match their sha256")
+            raise UsageError("sha256: it does not match the bytes that arrived")
         stored = self._store(text, token).put_segment(log, segment, data)
         outcome = PutOutcome.CREATED
         if stored != segment:

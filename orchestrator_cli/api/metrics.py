@@ -18,46 +18,46 @@ from orchestrator_cli.core.metrics.registry import Kind, Metric
 REQUESTS = Metric(
     "orchestrator_http_requests_total",
     Kind.COUNTER,
-    "Requests answered, by the route's template, never by what was asked for.",
+    "Requests served, by the template of their route, such as /executions/{execution_id}.",
     ("method", "route", "status"),
 )
 SECONDS = Metric(
     "orchestrator_http_request_duration_seconds",
     Kind.HISTOGRAM,
-    "Seconds from a request's head to the end of its answer.",
+    "Seconds from the head of a request to the end of its response.",
     ("method", "route"),
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
 IN_FLIGHT = Metric(
     "orchestrator_http_requests_in_flight",
     Kind.GAUGE,
-    "Requests that are being answered, this one included.",
+    "Requests that are being served, including the one that reads this.",
     (),
 )
 TOKENS = Metric(
     "orchestrator_tokens",
     Kind.GAUGE,
-    "Tokens of the file of tokens; 0 while it cannot be read, or where the server needs none.",
+    "Valid lines of the file of tokens; 0 while it cannot be read, or if there is no such file.",
     (),
 )
 TOKEN_PROBLEM = Metric(
     "orchestrator_token_file_problem",
     Kind.GAUGE,
-    "1 while the file of tokens cannot be read, or has lines that are no tokens.",
+    "1 while the file of tokens cannot be read or has invalid lines, otherwise 0.",
     (),
 )
 SERVED = (REQUESTS, SECONDS, IN_FLIGHT, TOKENS, TOKEN_PROBLEM)
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-# A client may send any word as its method, and ask for any path.
+# All other methods share one label, because a client can make up any number of them.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _OTHER = "other"
 
 
 class ServerMetrics:
-    """Counts since the process began. Safe to share between threads."""
+    """The metrics of this process since it started. Safe to share between threads."""
 
     def __init__(self) -> None:
-        # In this format they would be a gauge more for each series.
+        # In the text format, each series would have a second one, `…_created`.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._requests = self._instrument(Counter, REQUESTS)
@@ -70,23 +70,23 @@ class ServerMetrics:
         return kind(metric.name, metric.meaning, metric.labels, registry=self._registry, **more)
 
     def begin_request(self) -> None:
-        """Count a request that has come."""
+        """Count a request that has arrived."""
         self._in_flight.inc()
 
     def end_request(
         self, method: str, route: str | None, status: int | None, seconds: float
     ) -> None:
-        """Count how a request ended: `route` None for none of ours, `status` None unanswered."""
+        """Count a request that has ended. `route` or `status` is None if there was none."""
         labels = (method if method in _METHODS else _OTHER, route or _OTHER)
         self._in_flight.dec()
         self._requests.labels(*labels, str(status) if status else "none").inc()
         self._seconds.labels(*labels).observe(seconds)
 
     def set_tokens(self, valid: int, has_problem: bool) -> None:
-        """Set how many tokens are valid, and whether something is wrong with their file."""
+        """Set how many tokens are valid, and whether their file has a problem."""
         self._tokens.set(valid)
         self._token_problem.set(has_problem)
 
     def exposition(self) -> bytes:
-        """Return everything in Prometheus' text format."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457); the type names the class of error, as an exit code does."""
+"""Errors as problem+json responses (RFC 9457). The type stands for the class of an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator_cli.core.gateway.error_kinds import PROBLEM_PREFIX, PROBLEM_TY
 
 RETRY_AFTER_SECONDS = 5
 
-# What went wrong between this server and the storage is no fault of the client's, and no defect.
+# Errors between this server and the storage are 502 and 503: not the client's fault, and no defect.
 _STATUSES: dict[str, int] = {
     "usage": 400,
     "not-found": 404,
@@ -25,11 +25,11 @@ _STATUSES: dict[str, int] = {
     "unexpected": 500,
 }
 _TITLES = {
-    "usage": "The request cannot be used as given",
+    "usage": "The request is not valid",
     "not-found": "No such execution or file",
     "storage-access": "The storage refuses this server's credentials",
     "conflict": "The key holds other content",
-    "integrity": "What is stored does not match its checksum or form",
+    "integrity": "The stored object does not match its checksum, or is not valid",
     "archived": "The file is archived: restore it first",
     "unavailable": "The storage is unavailable",
     "unauthenticated": "A valid bearer token is needed",
@@ -38,7 +38,7 @@ _TITLES = {
     "timeout": "The request took too long",
     "too-large": "The request is too large",
     "media-type": "The body is not JSON",
-    "http": "The request is not served",
+    "http": "The request is not accepted",
     "unexpected": "Unexpected error",
 }
 
@@ -46,7 +46,7 @@ _TITLES = {
 def problem(
     status: int, kind: str, detail: str, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
-    """Return a problem answer. What is None is left out."""
+    """Return a problem response. Fields of `more` that are None are left out."""
     body = {
         "type": PROBLEM_PREFIX + kind,
         "title": _TITLES[kind],
@@ -59,18 +59,18 @@ def problem(
 
 
 def busy(headers: dict[str, str] | None = None) -> Response:
-    """Return the answer for a request that comes while too many are being answered."""
+    """Return the response to a request that arrives while too many are being served."""
     retry = {"Retry-After": str(RETRY_AFTER_SECONDS), **(headers or {})}
     return problem(503, "busy", "too many requests at once", retry)
 
 
 def status_of_error(error: OrchestratorError) -> int:
-    """Return the HTTP status that stands for an error of the library."""
+    """Return the HTTP status of an error of the library."""
     return _STATUSES[kind_of_error(error)]
 
 
 def problem_from_error(error: OrchestratorError) -> Response:
-    """Return the answer for an error of the library."""
+    """Return the response for an error of the library."""
     kind, status = kind_of_error(error), status_of_error(error)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
     return problem(

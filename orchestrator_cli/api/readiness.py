@@ -1,4 +1,4 @@
-"""Check whether the storage answers, once every few seconds however many ask."""
+"""The readiness check: whether the storage responds, tried at most once every few seconds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable
 from orchestrator_cli.api.worker_pool import BoundedWorkerPool
 from orchestrator_cli.core.base.errors import OrchestratorError
 
-# For so long one look is the answer for everybody.
+# How long the result of a check is used.
 FRESH_SECONDS = 5.0
 
 
 class Readiness:
-    """Looks at the storage once for all who ask, in a thread that no other work waits for.
+    """Checks the storage once for all clients that ask, in a thread of its own.
 
-    Whoever asks needs no token, so that many may. Used from one event loop.
+    Asking needs no token, so it must be cheap however many ask. Used from one event loop.
     """
 
     def __init__(
@@ -25,19 +25,20 @@ class Readiness:
         self._check = check
         self._clock = clock
         self._pool = BoundedWorkerPool(threads=1, waiting=0)
-        self._look: asyncio.Task[OrchestratorError | None] | None = None
+        self._task: asyncio.Task[OrchestratorError | None] | None = None
         self._fresh_until = 0.0
 
     async def check(self) -> None:
-        """Raise what the last look raised; look again where it is not fresh."""
-        if self._look is None or (self._look.done() and self._clock() >= self._fresh_until):
-            self._look = asyncio.create_task(self._look_once())
-        # One client that leaves must not end the look of the others.
-        error = await asyncio.shield(self._look)
+        """Raise the error of the last check, if any. Check again if that is not fresh."""
+        last = self._task
+        if last is None or (last.done() and self._clock() >= self._fresh_until):
+            last = self._task = asyncio.create_task(self._check_once())
+        # A client that disconnects must not cancel the check that others wait for.
+        error = await asyncio.shield(last)
         if error is not None:
             raise error
 
-    async def _look_once(self) -> OrchestratorError | None:
+    async def _check_once(self) -> OrchestratorError | None:
         try:
             await self._pool.run(self._check)
         except OrchestratorError as error:
@@ -48,9 +49,9 @@ class Readiness:
 
     @property
     def busy(self) -> bool:
-        """Whether a look is under way."""
+        """True while a check is under way."""
         return self._pool.busy
 
     def close(self) -> None:
-        """Look no more."""
+        """End the thread."""
         self._pool.close()

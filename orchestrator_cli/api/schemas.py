@@ -1,4 +1,4 @@
-"""The answers as the OpenAPI document describes them, with examples."""
+"""The responses of the read endpoints, as the OpenAPI document describes them."""
 
 from __future__ import annotations
 
@@ -16,61 +16,67 @@ from orchestrator_cli.core.live.state import Liveness
 Id = Annotated[
     str,
     Path(
-        description="A ULID.",
+        description="The id of the execution, a ULID.",
         examples=[EXAMPLE_ID],
-        # The document says it; what is wrong with another one the library says better.
+        # For the document only. The library validates ids, and its messages are better.
         json_schema_extra={"pattern": "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"},
     ),
 ]
 Cursor = Annotated[
-    str | None, Query(description="next_cursor of the page before.", max_length=3000)
+    str | None, Query(description="The next_cursor of the previous page.", max_length=3000)
 ]
+_EXPIRY_CERTAIN = "False if the server's credentials, and with them the URL, may expire sooner."
 _URL = f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/logs/stdout.log?…"
 
 
 class Restore(BaseModel):
-    """A restore from an archive class."""
+    """A restore of a file from an archive class."""
 
     ongoing: bool
-    expires_at: datetime | None = Field(description="Until when the file can be read.")
+    expires_at: datetime | None = Field(description="When the restored copy is removed.")
 
 
 class File(BaseModel):
-    """A stored file and a URL that reads it without credentials until `expires_at`."""
+    """A stored file, with a URL that reads it without credentials until `expires_at`."""
 
     path: str = Field(examples=["logs/stdout.log"])
     size_bytes: int = Field(examples=[1234])
     checksum: str | None = Field(
-        description="As the manifest of a finished execution has it; null before.",
+        description="The checksum in the manifest; null until the execution is finished.",
         examples=["sha256:" + "0a" * 32],
     )
     content_type: str = Field(examples=["text/plain; charset=utf-8"])
     storage_class: str = Field(examples=["STANDARD"])
     restore: Restore | None = Field(
-        description="Of a file in an archive class: null where nothing was restored."
+        description="The restore of a file in an archive class; null if there is none."
     )
     etag: str = Field(examples=["098f6bcd4621d373cade4e832627b4f6"])
     last_modified: datetime
     url: str | None = Field(
-        description="Null for a file in an archive class: `orchestrator restore` brings it back.",
+        description="Null for a file in an archive class: restore it with `orchestrator restore`.",
         examples=[_URL],
     )
 
 
 class FileDetails(File):
-    """A stored file, with all that says how to recompute its checksum."""
+    """A stored file, with everything that is needed to recompute its checksum."""
 
     checksum: str | None = Field(
-        description="S3's own, where it keeps one.", examples=["sha256:" + "0a" * 32]
+        description="The checksum that S3 keeps; null if it keeps none.",
+        examples=["sha256:" + "0a" * 32],
     )
-    sha256: str | None = Field(description="As recorded with a file that was sent whole.")
-    part_schedule: str | None = Field(description="How a file of several parts was cut.")
-    expires_at: datetime = Field(description="When the URL ends.")
-    expiry_certain: bool = Field(description="False where the server's credentials may end sooner.")
+    sha256: str | None = Field(
+        description="The SHA-256 in the user metadata of a file that was uploaded in one request."
+    )
+    part_schedule: str | None = Field(
+        description="The part sizes of a file that was uploaded in several parts."
+    )
+    expires_at: datetime = Field(description="When the URL expires.")
+    expiry_certain: bool = Field(description=_EXPIRY_CERTAIN)
 
 
 class Record(BaseModel):
-    """What is stored as metadata.json, which `GET /executions/{execution_id}` reads."""
+    """The object metadata.json, whose content `GET /executions/{execution_id}` returns."""
 
     size_bytes: int
     etag: str
@@ -78,16 +84,19 @@ class Record(BaseModel):
 
 
 class FilePage(BaseModel):
-    """Some of an execution's files."""
+    """A page of an execution's files."""
 
     execution_id: str = Field(examples=[EXAMPLE_ID])
     artifacts: list[File]
     record: Record | None = Field(
-        description="On the page of a whole listing at whose place metadata.json comes."
+        description="The object metadata.json. It is on one page of a listing, in the order of "
+        "the keys; null on the others and in listings with `prefix`."
     )
-    expires_at: datetime = Field(description="When the URLs end.")
-    expiry_certain: bool = Field(description="False where the server's credentials may end sooner.")
-    next_cursor: str | None = Field(description="Ask again with it; null on the last page.")
+    expires_at: datetime = Field(description="When the URLs expire.")
+    expiry_certain: bool = Field(description=_EXPIRY_CERTAIN)
+    next_cursor: str | None = Field(
+        description="The `cursor` of the next page; null on the last page."
+    )
 
 
 class Unreadable(BaseModel):
@@ -97,29 +106,29 @@ class Unreadable(BaseModel):
     error: str
 
 
-class JudgedExecution(ExecutionMetadata):
-    """The metadata of an execution, and whether its writer is there."""
+class ExecutionWithLiveness(ExecutionMetadata):
+    """The metadata of an execution, and whether its writer is alive."""
 
     liveness: Liveness | None = Field(
-        description="Of a running execution whose logs are live: silent after 90 s without a sign "
-        "of life, lost after five minutes. Else null.",
+        description="For a running execution with live logs: `silent` after 90 seconds without a "
+        "sign of life from its writer, `lost` after five minutes. Otherwise null.",
         examples=[None],
     )
 
 
 class ExecutionPage(BaseModel):
-    """Executions of a time window, in the order asked for, without their manifests."""
+    """A page of the executions of a time window, without their manifests."""
 
-    executions: list[JudgedExecution]
+    executions: list[ExecutionWithLiveness]
     unreadable: list[Unreadable]
     next_cursor: str | None = Field(
-        description="Ask again with it; null on the last page. A page may be short, or empty, "
-        "and have a next one: only so many executions are looked at in one request."
+        description="The `cursor` of the next page; null on the last page. A page can be short or "
+        "empty and still have a next one, because one request reads a limited number of executions."
     )
 
 
 class Problem(BaseModel):
-    """RFC 9457."""
+    """An error, in the form of RFC 9457."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -129,7 +138,7 @@ class Problem(BaseModel):
     detail: str = Field(examples=[f"no such execution: {EXAMPLE_ID}"])
     exit_code: int | None = Field(default=None, examples=[4])
     hint: str | None = None
-    code: str | None = Field(default=None, description="S3's error code, where it answered.")
+    code: str | None = Field(default=None, description="The error code of S3, if it sent one.")
     request_id: str | None = None
 
 
@@ -139,22 +148,22 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "content": {PROBLEM_TYPE: {"schema": Problem.model_json_schema()}},
     }
     for status, text in {
-        400: "The request cannot be used as given.",
+        400: "The request is not valid.",
         401: "A valid bearer token is needed.",
-        403: "The token is for something else.",
-        404: "No such execution or file.",
-        409: "Archived: restore it first. Or the name is taken.",
-        413: "The body is too long, or has no length.",
+        403: "The token does not allow this request.",
+        404: "There is no such execution or file.",
+        409: "The file is archived and has to be restored, or its name is taken.",
+        413: "The body is too long, or has no Content-Length.",
         414: "The URL is too long.",
         415: "The body is not JSON.",
-        421: "Without tokens only localhost is served.",
+        421: "A server without tokens accepts requests to localhost only.",
         431: "The headers are too long.",
-        502: "The storage refuses, or what it holds is not valid.",
+        502: "The storage denies access, or what it holds is not valid.",
         503: "The storage is unavailable, or the server is busy; see Retry-After.",
         504: "The request took too long.",
     }.items()
 }
 REDIRECT: dict[int | str, dict[str, Any]] = {
-    307: {"description": "Location is a URL that works without a token until it expires."},
+    307: {"description": "`Location` is a URL that works without a token until it expires."},
     **ERRORS,
 }

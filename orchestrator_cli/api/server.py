@@ -1,4 +1,4 @@
-"""The server process: a socket, hypercorn, and the limits of a connection."""
+"""The server process: its socket, hypercorn, and the limits of a connection."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from orchestrator_cli.api.guard.strangers import ListeningSocket, Strangers
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 
-DRAIN_SECONDS = 30
-# How many connections are accepted before those that are there get their turn.
+_DRAIN_SECONDS = 30
+# How many connections are accepted in one turn of the event loop.
 _ACCEPTED_AT_ONCE = 32
-# Of one answer, the kernel keeps so much for a client that does not read; the rest waits here, and
-# is noticed. Linux doubles it.
+# How much of a response the kernel buffers for a client that does not read (Linux doubles it).
+# Beyond that, the guard notices that the client does not read.
 _SEND_BUFFER_BYTES = 256 * 1024
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Listen. Raises UsageError where the address cannot be had."""
+    """Return a listening socket. Raises UsageError if the address cannot be used."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"cannot listen on {printable(host)}:{port}: {reason}") from error
-    # What is accepted inherits these. Without the first, the body of an answer waits for the
-    # client to acknowledge its head, 40 ms on Linux.
+    # Accepted connections inherit these options. Without TCP_NODELAY, the body of a response waits
+    # until the client has acknowledged its head: 40 ms on Linux.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -46,7 +46,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 class _Config(Config):
-    """Settings of hypercorn with a socket that is there already."""
+    """The settings of hypercorn, with a socket that is open already."""
 
     listening: socket.socket
 
@@ -57,9 +57,9 @@ class _Config(Config):
 def serve_app(
     app: Any, listening: socket.socket, strangers: Strangers, head_seconds: float
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C, then finish what has begun."""
-    _allow_many_connections()
-    # It warns of each write to a connection that has ended.
+    """Serve until SIGTERM or Ctrl-C, then finish the requests that have begun."""
+    _raise_open_files_limit()
+    # asyncio warns of each write to a closed connection.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     config = _Config()
     config.listening = ListeningSocket(listening, strangers)
@@ -67,9 +67,9 @@ def serve_app(
     config.loglevel = "CRITICAL"
     config.include_server_header = False
     config.keep_alive_timeout = head_seconds
-    config.graceful_timeout = DRAIN_SECONDS
+    config.graceful_timeout = _DRAIN_SECONDS
     config.h11_max_incomplete_size = MAX_HEADER_BYTES
-    # It speaks HTTP/2 to whoever asks for it, and none of the limits here was made for that.
+    # Hypercorn offers HTTP/2, for which the limits here are not made: allow no stream.
     config.h2_max_concurrent_streams = 0
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(app, config))
@@ -81,23 +81,25 @@ async def _serve(app: Any, config: Config) -> None:
 
 
 def report_defects(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Report a defect, and nothing of a client that stalled: its request's line of log says so."""
-    if not _is_of_client(context.get("exception")):
+    """Report exceptions that are defects, and not those of a connection that was given up.
+
+    The log line of its request tells of the latter.
+    """
+    if not _is_connection_error(context.get("exception")):
         loop.default_exception_handler(context)
 
 
-def _is_of_client(error: BaseException | None) -> bool:
-    """Return True for what the server meets when it gives up a connection."""
+_CONNECTION_ERRORS = (OSError, LocalProtocolError, asyncio.CancelledError, ConnectionEndedError)
+
+
+def _is_connection_error(error: BaseException | None) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return all(map(_is_of_client, error.exceptions))
-    return isinstance(error, _OF_CLIENTS)
+        return all(map(_is_connection_error, error.exceptions))
+    return isinstance(error, _CONNECTION_ERRORS)
 
 
-_OF_CLIENTS = (OSError, LocalProtocolError, asyncio.CancelledError, ConnectionEndedError)
-
-
-def _allow_many_connections() -> None:
-    """Open as many files as the system lets us: clients that only wait must not use them up."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+def _raise_open_files_limit() -> None:
+    """Raise the soft limit on open files, so that idle connections do not exhaust it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""The services that the routes use, from the state of their application."""
+"""The services that the routes use. The application holds them in its state."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from orchestrator_cli.api.worker_pool import BoundedWorkerPool
 
 @dataclass
 class Services:
-    """The read and upload services of a bucket, their threads, and the metrics.
+    """The services of one bucket, the threads that they run in, and the metrics.
 
-    `most_wait_seconds` is how long a request may wait for more of a log. `viewers` are addresses
-    that the address of a file is put behind, by the end of the file's name.
+    `max_wait_seconds` is how long a request may wait for a log to grow. `viewers` are URLs of
+    external viewers by file suffix; the URL of a file is appended to them.
     """
 
     reads: ReadService
     uploads: UploadService
     workers: BoundedWorkerPool
     metrics: ServerMetrics
-    most_wait_seconds: float = 20.0
+    max_wait_seconds: float = 20.0
     viewers: dict[str, str] = field(default_factory=dict)
     readiness: Readiness = field(init=False)
     logs: LogService = field(init=False)
@@ -42,17 +42,17 @@ class Services:
         self.live_uploads = LiveUploads(self.uploads.store, self.uploads.check)
 
     def close(self) -> None:
-        """Drop queued work."""
+        """End the threads and drop queued work."""
         self.workers.close()
         self.readiness.close()
 
     @property
     def busy(self) -> bool:
-        """True while threads still work, even if their requests have ended."""
+        """True while a thread is working, even if its request has ended."""
         return self.workers.busy or self.readiness.busy
 
 
 def services_of(request: Request) -> Services:
-    """Return the services of the application that a request is for."""
+    """Return the services of the application that serves a request."""
     found: Services = request.app.state.services
     return found

@@ -1,8 +1,8 @@
-"""The service behind the upload endpoints, by the library; nothing here knows HTTP."""
+"""The service behind the upload endpoints. It does not know HTTP."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -30,8 +30,8 @@ from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 
-# Whoever stores a log sends its index right behind it.
-_INDEXED_WITHIN = timedelta(days=1)
+# A client sends the index of a log right after the log. Later on, nobody may add one.
+_MAX_INDEX_DELAY = timedelta(days=1)
 
 
 class ForbiddenError(Exception):
@@ -40,9 +40,9 @@ class ForbiddenError(Exception):
 
 @dataclass
 class UploadService:
-    """The upload side of one bucket. Safe to share between threads.
+    """Authorizes and records uploads to one bucket. Safe to share between threads.
 
-    Each method takes an execution id as it was asked for, and the token that asks, or None.
+    Each method takes an execution id as the client wrote it, and the client's token or None.
     """
 
     store: ArtifactStore
@@ -53,7 +53,7 @@ class UploadService:
         self._multipart = MultipartAuthorizer(self.store, self.puts)
 
     def terms(self, text: str, token: Token | None) -> messages.UploadTerms:
-        """Return what a client has to know before it begins."""
+        """Return what a client needs to know before it uploads."""
         metadata = self._read(text, token).metadata
         return messages.UploadTerms(
             execution_id=metadata.execution_id,
@@ -73,7 +73,7 @@ class UploadService:
     def check_files(
         self, text: str, token: Token | None, asked: messages.OfferFilesRequest
     ) -> messages.OfferFilesResponse:
-        """Say of each file what is to be done."""
+        """Return for each file whether it is stored and, if not, how to upload it."""
         execution_id = self.check(text, token)
         expiry = self.puts.expiry()
         return messages.OfferFilesResponse(
@@ -85,7 +85,10 @@ class UploadService:
     def resolve(
         self, text: str, token: Token | None, asked: messages.ResolveRequest
     ) -> messages.ResolveResponse:
-        """Say whether a version stays that was written where no condition is heeded."""
+        """Delete a version of a file if an older one exists; return whether it was deleted.
+
+        Needed for servers that ignore `If-None-Match` in versioned buckets.
+        """
         execution_id = self.check(text, token)
         _check_text("version_id", asked.version_id)
         withdrawn = self._files.resolve_version_conflict(
@@ -119,7 +122,7 @@ class UploadService:
     def complete(
         self, text: str, token: Token | None, asked: messages.CompleteRequest
     ) -> messages.CompleteResponse:
-        """Make the object from its parts."""
+        """Complete a multipart upload."""
         execution_id = self.check(text, token)
         _check_text("upload_id", asked.upload_id)
         checksums = [_composite(one) for one in asked.checksums]
@@ -132,19 +135,19 @@ class UploadService:
     def put_index(
         self, text: str, token: Token | None, name: str, content: bytes
     ) -> messages.IndexResponse:
-        """Keep the index of a log that is stored, unless there is one.
+        """Store the index of a stored log, unless it has one. Raises NotFoundError.
 
-        Nobody can tell from it alone whether it is right. So it is of this log only, whoever has
-        not just stored that has no part in it, and what is there stays. Raises NotFoundError.
+        The content of an index cannot be verified without reading the log. So the index must name
+        the size and ETag of the log, the log must be new, and a stored index is never replaced.
         """
         log = find_log(self.store, self.check(text, token), log_name(f"logs/{name}.log") or name)
-        if self.puts.now() - log.last_modified > _INDEXED_WITHIN:
+        if self.puts.now() - log.last_modified > _MAX_INDEX_DELAY:
             raise UsageError(
                 "the log was stored over a day ago", hint="`orchestrator index` makes its index"
             )
         index = parse_index(content, log.size_bytes, log.etag.strip('"'))
         if index is None:
-            raise UsageError("this is not the index of the log as it is stored")
+            raise UsageError("the body is not an index of the stored log")
         start = max(0, log.size_bytes - TAIL_BYTES)
         tail = self.store.get_range(log.key, start, TAIL_BYTES) if log.size_bytes else b""
         target = DirectTarget(self.store)
@@ -164,41 +167,46 @@ class UploadService:
     def record(
         self, text: str, token: Token | None, asked: record_messages.ResultsRequest
     ) -> record_messages.ResultsResponse:
-        """Record failures and resolved paths; extend the manifest of a finished execution.
+        """Record failed and resolved paths, and extend the manifest of a finished execution.
 
-        A file counts as resolved once it is stored, whatever the client says.
+        What the client reports is verified: a path is resolved only if its file is stored, and an
+        upload has ended only if each of its files is stored or recorded as a failure.
         """
-        known = self._read(text, token).metadata
-        execution_id = known.execution_id
-        failed = {_recorded(path): printable(error) for path, error in asked.failed.items()}
-        failing = {one.path for one in known.failures}
+        metadata = self._read(text, token).metadata
+        execution_id = metadata.execution_id
+        failed = {_valid_path(path): printable(error) for path, error in asked.failed.items()}
+        known_failures = {one.path for one in metadata.failures}
         resolved = {
             path
-            for path in map(_recorded, asked.resolved)
-            if path in failing and not self._is_missing(execution_id, path)
+            for path in map(_valid_path, asked.resolved)
+            if path in known_failures and not self._is_missing(execution_id, path)
         }
-        told = failing | failed.keys()
+        recorded = known_failures | failed.keys()
         ended = [
             one.upload_id
-            for one in known.unfinished_uploads
-            if one.upload_id in asked.ended and not self._lacks(execution_id, one.paths, told)
+            for one in metadata.unfinished_uploads
+            if one.upload_id in asked.ended
+            and self._are_stored(execution_id, (path for path in one.paths if path not in recorded))
         ]
-        metadata = record_upload_result(
+        updated = record_upload_result(
             self.store, execution_id, failed, resolved - failed.keys(), ended=ended
         )
         return record_messages.ResultsResponse(
-            artifact_status=metadata.artifact_status, failure_count=len(metadata.failures)
+            artifact_status=updated.artifact_status, failure_count=len(updated.failures)
         )
 
-    def _lacks(self, execution_id: str, paths: list[str], told: Collection[str]) -> bool:
-        """Say whether one of these files is not stored, and nobody was told so."""
-        keys = [execution_prefix(execution_id) + path for path in paths if path not in told]
+    def _are_stored(self, execution_id: str, paths: Iterable[str]) -> bool:
+        """Return True if all these paths are valid and their files are stored."""
+        keys = [execution_prefix(execution_id) + path for path in paths]
         if not all(map(parse_artifact_key, keys)):
-            return True
-        return None in list(self.store.map_operations(map(head_for_compare, keys)))
+            return False
+        return None not in list(self.store.map_operations(map(head_for_compare, keys)))
 
     def _is_missing(self, execution_id: str, path: str) -> bool:
-        """Return True if it is a file's path where nothing is stored; paths as typed are none."""
+        """Return True if nothing is stored at a path.
+
+        A path that cannot be stored, such as one on the client's disk, is not missing.
+        """
         key = execution_prefix(execution_id) + path
         return parse_artifact_key(key) is not None and not self.store.exists(key)
 
@@ -228,11 +236,11 @@ def _composite(text: str) -> Checksum:
 
 def _check_text(name: str, text: str) -> None:
     if not (text.isascii() and text.isprintable()):
-        raise UsageError(f"{name}: it has characters that none has")
+        raise UsageError(f"{name}: it has characters that are not printable ASCII")
 
 
-def _recorded(path: str) -> str:
-    """Return the path of a failure. A file that cannot be stored may have any name, escaped."""
+def _valid_path(path: str) -> str:
+    """Return the path of a failure. It may be one that cannot be stored. Raises UsageError."""
     if not 1 <= len(path) <= limits.MAX_FAILED_PATH_CHARACTERS:
         raise UsageError(f"a path has 1 to {limits.MAX_FAILED_PATH_CHARACTERS:,} characters")
     if any(ord(character) < 0x20 for character in path):

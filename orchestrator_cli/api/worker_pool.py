@@ -1,4 +1,4 @@
-"""The library's blocking work in a bounded number of threads."""
+"""A bounded pool of threads for the blocking calls of the library."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ T = TypeVar("T")
 
 
 class BusyError(Exception):
-    """The pool is busy, and no more work may wait for it."""
+    """The pool is busy, and its queue is full."""
 
 
 class BoundedWorkerPool:
-    """Threads, and a limit on what waits for them.
+    """A thread pool with a limit on queued work.
 
-    Work that nobody waits for any more is dropped where it has not begun. What has begun keeps its
-    place until it ends.
+    Queued work whose caller was cancelled is dropped. Work that has begun runs to its end and
+    counts until then.
     """
 
     def __init__(self, threads: int, waiting: int) -> None:
         self._threads = ThreadPoolExecutor(threads, "api")
-        self._most = threads + waiting
+        self._max_futures = threads + waiting
         self._lock = threading.Lock()
-        self._under_way: set[Future[Any]] = set()
+        self._futures: set[Future[Any]] = set()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run work in a thread. Raises BusyError at once where too much waits."""
+        """Run work in a thread. Raises BusyError at once if the queue is full."""
         return await asyncio.wrap_future(self._submit(work))
 
     async def run_read(self, work: Callable[[], T]) -> T:
-        """Run work that may end between two of its requests once nobody waits for it."""
+        """Run work that is stopped before its next S3 request if the caller is cancelled."""
         stop = CancelToken()
 
         def read() -> T:
@@ -53,22 +53,22 @@ class BoundedWorkerPool:
 
     def _submit(self, work: Callable[[], T]) -> Future[T]:
         with self._lock:
-            if len(self._under_way) >= self._most:
+            if len(self._futures) >= self._max_futures:
                 raise BusyError
             future = self._threads.submit(work)
-            self._under_way.add(future)
-        future.add_done_callback(self._forget)
+            self._futures.add(future)
+        future.add_done_callback(self._discard)
         return future
 
-    def _forget(self, future: Future[Any]) -> None:
+    def _discard(self, future: Future[Any]) -> None:
         with self._lock:
-            self._under_way.discard(future)
+            self._futures.discard(future)
 
     @property
     def busy(self) -> bool:
-        """True while work is under way, even if its requests have ended."""
-        return bool(self._under_way)
+        """True while work is queued or under way, even if its caller was cancelled."""
+        return bool(self._futures)
 
     def close(self) -> None:
-        """Drop queued work."""
+        """End the threads and drop queued work."""
         self._threads.shutdown(wait=False, cancel_futures=True)

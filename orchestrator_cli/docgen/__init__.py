@@ -1,4 +1,4 @@
-"""Writes man pages, completions and the reference from the commands themselves.
+"""Generates man pages, completions and the reference from the commands themselves.
 
-It is needed for development only and must not be imported by the program.
+It is a development tool, is not part of the wheel, and must not be imported by the program.
 """

@@ -27,7 +27,7 @@ from orchestrator_cli.docgen.pages.scale import render_scale_page
 
 CHART = Path("man", "benchmarks.svg")
 REFERENCE = Path("man", "REFERENCE.md")
-# A new page of section 7 has its line here, and its name among the overviews of manpages.py.
+# A new page of section 7 needs a line here, and its name in OVERVIEWS of manpages.py.
 PAGES = {
     manpages.API_PAGE: render_api_page,
     manpages.BENCHMARKS_PAGE: render_benchmarks_page,
@@ -65,7 +65,7 @@ def render_all() -> dict[Path, str]:
 
 
 def list_undocumented() -> list[str]:
-    """Return what lacks documentation in the commands."""
+    """Return a line for everything in the commands that is not documented."""
     return checks.list_undocumented([read_program(cli), *read_commands(cli)], EXIT_CODES)
 
 
@@ -76,7 +76,7 @@ def list_present(root: Path) -> list[Path]:
 
 
 def write(files: dict[Path, str], root: Path) -> None:
-    """Write the generated files and remove those of commands that are gone."""
+    """Write the generated files, and remove those that are not generated any more."""
     for path in list_present(root):
         if path not in files:
             (root / path).unlink()

@@ -1,4 +1,4 @@
-"""The bar chart of the benchmarks: seconds of each tool, for each kind of work."""
+"""The bar chart of the benchmarks: the seconds of each tool for each workload."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROW_HEIGHT = 18
 _BAR_HEIGHT = 12
 _TITLE_HEIGHT = 26
 _GAP = 10
-# The page behind it may be light or dark: the text follows, the bars are readable on both.
+# The page around the chart may be light or dark. The text adapts; the bars are readable on both.
 _STYLE = """\
 text { font: 12px sans-serif; fill: #24292f; }
 .title { font-weight: bold; }
@@ -37,9 +37,9 @@ def render_benchmarks_chart() -> str:
 
 
 def draw_chart(results: Sequence[Record]) -> str:
-    """Return a chart of the work that was done beside the server; less is better.
+    """Return a chart of the workloads that were measured near the server; less is better.
 
-    Bars are drawn to the scale of their own group: the slowest tool's fills the width.
+    Each group of bars has a scale of its own: the bar of its slowest tool fills the width.
     """
     shapes: list[str] = []
     top = _GAP
@@ -57,7 +57,7 @@ def draw_chart(results: Sequence[Record]) -> str:
 
 
 def _seconds(record: Record) -> dict[str, float]:
-    """Return the wall clock of each tool that is shown; nothing for work of another server."""
+    """Return the seconds of each tool in the chart; none if another server was used."""
     tools = record.get("tools", {}) if record["server"] == _SERVER else {}
     return {name: tools[name]["wall_seconds"] for name in _TOOLS if name in tools}
 

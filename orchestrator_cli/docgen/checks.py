@@ -1,4 +1,4 @@
-"""What is not documented, and which generated files are not as they should be."""
+"""Checks: commands that are not fully documented, and generated files that are out of date."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ DIFF_LINES = 12
 
 
 def list_undocumented(commands: Iterable[CommandReference], meanings: Container[int]) -> list[str]:
-    """Return one line for everything that a user would look for and not find."""
+    """Return a line for each help text, example and exit code that is missing."""
     return [problem for command in commands for problem in _problems(command, meanings)]
 
 
 def list_drift(wanted: Mapping[Path, str], root: Path, present: Iterable[Path] = ()) -> list[str]:
-    """Return a short diff for each file that is not as generated.
+    """Return a short diff for each file that is missing, out of date, or not generated any more.
 
-    `present` are the generated files on disk; one that is not wanted any more is named too.
+    `present` are the generated files on disk.
     """
     drift = [_difference(path, text, root) for path, text in sorted(wanted.items())]
-    left = [
+    stale = [
         f"{path}: belongs to no command any more" for path in sorted(present) if path not in wanted
     ]
-    return [entry for entry in drift if entry] + left
+    return [entry for entry in drift if entry] + stale
 
 
 def _problems(command: CommandReference, meanings: Container[int]) -> list[str]:

@@ -1,6 +1,6 @@
-"""The click tree as plain data: all that the pages are made from.
+"""The commands of click as plain data, from which the pages are made.
 
-Nothing here depends on the terminal, the environment or the day.
+The result does not depend on the terminal, the environment or the date.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PROGRAM = "orchestrator"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One option or argument: how it is written, what it does, where else it can come from."""
+    """One option or argument: how it is written, its help, and its environment variables."""
 
     names: tuple[str, ...]
     metavar: str
@@ -28,12 +28,12 @@ class Parameter:
 
     @property
     def main_name(self) -> str:
-        """The name to speak of it by: the first long one."""
+        """The name that texts use: the first long one."""
         return next((name for name in self.names if name.startswith("--")), self.names[0])
 
     @property
     def label(self) -> str:
-        """The way an option is written, `-n, --tail N`."""
+        """The option as it is written, such as `-n, --tail N`."""
         return " ".join(part for part in (", ".join(self.names), self.metavar) if part)
 
 
@@ -47,7 +47,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class CommandReference:
-    """Everything a page says about one command; `name` is empty for the program itself."""
+    """Everything that is documented of one command. `name` is "" for the program itself."""
 
     name: str
     usage: str
@@ -61,7 +61,7 @@ class CommandReference:
 
     @property
     def invocation(self) -> str:
-        """The words that start the command."""
+        """The words that are typed to run the command."""
         return f"{PROGRAM} {self.name}".rstrip()
 
     @property
@@ -71,12 +71,12 @@ class CommandReference:
 
 
 def read_program(root: click.Group) -> CommandReference:
-    """Return the reference of the program itself: its global options."""
+    """Return the reference of the program itself, with its global options."""
     return _read(root, _root_context(root), "")
 
 
 def read_commands(root: click.Group) -> tuple[CommandReference, ...]:
-    """Return the reference of every command that is not hidden, in the order of its help."""
+    """Return the reference of every command that is not hidden, in the order of the help."""
     return tuple(_walk(root, _root_context(root), ""))
 
 
@@ -154,9 +154,9 @@ def _environment(parameter: click.Parameter, context: click.Context) -> tuple[st
         return (parameter.envvar,)
     if parameter.envvar:
         return tuple(parameter.envvar)
-    # click would read these two as well, but nobody means to set them.
-    asks = {"--help", "--version"} & set(parameter.opts)
-    automatic = getattr(parameter, "allow_from_autoenv", False) and not asks
+    # click would read variables for these two as well, but they make no sense.
+    is_eager = {"--help", "--version"} & set(parameter.opts)
+    automatic = getattr(parameter, "allow_from_autoenv", False) and not is_eager
     if automatic and context.auto_envvar_prefix and parameter.name:
         return (f"{context.auto_envvar_prefix}_{parameter.name.upper()}",)
     return ()

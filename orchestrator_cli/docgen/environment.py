@@ -1,4 +1,4 @@
-"""The environment variables that every command reads."""
+"""The environment variables that all commands read."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Variable:
 
 
 _EXECUTION_ID = Variable(
-    EXECUTION_ID_VARIABLE, "The execution that a command is about where `ID` is left out."
+    EXECUTION_ID_VARIABLE, "The execution that a command uses if `ID` is left out."
 )
 _VIA_TOKEN = Variable(
-    VIA_TOKEN_VARIABLE, "The token that `upload --via` shows its server; not on the command line."
+    VIA_TOKEN_VARIABLE, "The token for the server of `--via`; no option takes the token itself."
 )
-# Those that boto3 reads are listed as far as people set them by hand.
+# Of the variables that boto3 reads, these are the ones that people set by hand.
 _STANDARD = (
     Variable("AWS_PROFILE", "The named profile of the AWS configuration files to use."),
     Variable("AWS_REGION, AWS_DEFAULT_REGION", "The region of the bucket."),
@@ -36,20 +36,20 @@ _STANDARD = (
         "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL",
         "The URL of an S3 other than AWS's; the first is preferred.",
     ),
-    Variable("AWS_CA_BUNDLE", "A file of CA certificates to trust in place of the usual ones."),
+    Variable("AWS_CA_BUNDLE", "A file of CA certificates to trust instead of the system's."),
     Variable(
         "HTTPS_PROXY, HTTP_PROXY, NO_PROXY",
-        "The proxy to use, `http://[USER:PASSWORD@]HOST:PORT`, and the hosts to reach without.",
+        "The proxy to use, `http://[USER:PASSWORD@]HOST:PORT`, and the hosts to reach without it.",
     ),
-    Variable("NO_COLOR", "Where set and not empty, nothing is coloured."),
-    Variable("FORCE_COLOR", "Where set and not empty, colour is used without a terminal too."),
+    Variable("NO_COLOR", "If set and not empty, output has no colours."),
+    Variable("FORCE_COLOR", "If set and not empty, output has colours without a terminal too."),
 )
 
 
 def global_variables(program: CommandReference) -> tuple[Variable, ...]:
-    """Return every variable that is not of one command alone, ours first."""
+    """Return every variable that does not belong to one command, our own first."""
     options = [
-        Variable(name, f"Stands for `{option.main_name}`.")
+        Variable(name, f"The same as `{option.main_name}`.")
         for option in program.options
         for name in option.environment
     ]

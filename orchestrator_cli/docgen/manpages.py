@@ -1,4 +1,4 @@
-"""The manual pages of section 1: one of the program, one of each command."""
+"""The manual pages of section 1: one for the program, and one for each command."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OVERVIEWS = tuple(
     )
 )
 _ENVIRONMENT = (
-    "The variables that stand for options are named with them above; what every command reads is "
+    "The variables of options are named with them above. Those that all commands read are "
     f"described in `{PROGRAM}(1)`."
 )
 
@@ -42,7 +42,7 @@ _ENVIRONMENT = (
 def render_command(
     command: CommandReference, version: str, meanings: Mapping[int, str], see_also: Iterable[str]
 ) -> str:
-    """Return the page of one command; `meanings` says what each exit code is."""
+    """Return the page of one command. `meanings` are those of the exit codes."""
     lines = _head(command, version)
     lines += _parameters("arguments", command.arguments)
     lines += _parameters("options", command.options)

@@ -1,6 +1,6 @@
-"""`python -m orchestrator_cli.docgen.picture COMMAND…`: run a command in a terminal and draw it.
+"""`python -m orchestrator_cli.docgen.picture COMMAND…`: draw the terminal output of a command.
 
-The SVG goes to standard output.
+The command runs in a pseudo-terminal. The picture is written to standard output as SVG.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ COLUMNS = 80
 
 
 def record(command: list[str]) -> str:
-    """Run a command in a terminal of 80 columns and return what it showed, escapes included."""
-    ours, theirs = pty.openpty()
+    """Return what a command writes to a terminal of 80 columns, with its escape sequences."""
+    master, slave = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
-    os.close(theirs)
-    shown = b""
-    while data := _read(ours):
-        shown += data
-    os.close(ours)
+    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    output = b""
+    while data := _read(master):
+        output += data
+    os.close(master)
     if process.wait() != 0:
-        raise SystemExit(f"{command[0]} ended with {process.returncode}")
-    return shown.decode(errors="replace").replace("\r\n", "\n")
+        raise SystemExit(f"{command[0]} exited with {process.returncode}")
+    return output.decode(errors="replace").replace("\r\n", "\n")
 
 
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 65536)
     except OSError:
-        # Linux says so where the last process that had the terminal has closed it.
+        # On Linux, reading fails once the last process has closed the terminal.
         return b""
 
 
-def draw(shown: str, title: str) -> str:
-    """Return a picture of a terminal that shows a text."""
+def draw(output: str, title: str) -> str:
+    """Return a picture of a terminal that shows the output, as SVG."""
     lines = []
-    for line in shown.split("\n"):
-        # What a progress bar has drawn over is not seen.
+    for line in output.split("\n"):
+        # Leave out what a progress bar has overwritten.
         last = line.rsplit("\r", 1)[-1]
         lines.append(last.rsplit("\x1b[2K", 1)[-1])
     console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True)

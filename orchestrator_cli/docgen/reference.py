@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from string import Template
 
 from orchestrator_cli.docgen.command_tree import CommandReference, Example, Parameter
 from orchestrator_cli.docgen.environment import Variable
+from orchestrator_cli.infrastructure.bucket_policy import BucketProtection, bucket_policy
+from orchestrator_cli.infrastructure.iam import key_arns
+from orchestrator_cli.infrastructure.target import bucket_arn
 
+_EXAMPLE_BUCKET = "test-results"
 _BEFORE_THE_COMMAND = (
-    "They come before the command. Every option has an environment variable: "
+    "They can be given before and after the command. Every option has an environment variable: "
     "`ORCHESTRATOR_<OPTION>` for these, `ORCHESTRATOR_<COMMAND>_<OPTION>` for those of a command, "
     "with `_` for `-`."
 )
@@ -22,10 +27,11 @@ def render_reference_page(
     exit_codes: Mapping[int, str],
     variables: Iterable[Variable],
 ) -> str:
-    """Return man/REFERENCE.md: what every command says of itself, readable on a forge."""
+    """Return man/REFERENCE.md: the help of every command, readable on a forge."""
     template = resources.files("orchestrator_cli.docgen").joinpath("text", "reference.md")
     return Template(template.read_text(encoding="utf-8")).substitute(
         reference=render_reference(program, commands),
+        write_once_policy=_write_once_policy(),
         exit_codes=render_exit_codes(exit_codes),
         environment=render_environment(variables),
     )
@@ -48,6 +54,11 @@ def render_environment(variables: Iterable[Variable]) -> str:
     """Return the table of environment variables."""
     rows = ((_codes(variable.name.split(", ")), variable.meaning) for variable in variables)
     return _table(("variable", "meaning"), rows)
+
+
+def _write_once_policy() -> str:
+    arn = key_arns(bucket_arn(_EXAMPLE_BUCKET, None))
+    return json.dumps(bucket_policy(BucketProtection(write_once=True), arn), indent=2)
 
 
 def _command(command: CommandReference) -> list[str]:
@@ -111,6 +122,6 @@ def _cell(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    # A placeholder such as <id> is no HTML; inside `code` it stands as it is.
+    # Outside of `code`, a placeholder such as <id> would be read as HTML.
     pieces = text.split("`")
     return "`".join(p if i % 2 else p.replace("<", "&lt;") for i, p in enumerate(pieces))

@@ -1,6 +1,7 @@
-"""CloudFormation for the sandbox: moto's, taught what `orchestrator lifecycle render` writes.
+"""CloudFormation for the sandbox: moto's, extended to what `orchestrator lifecycle render` needs.
 
-moto makes a template's bucket but leaves its rules, versioning and public-access block out.
+moto creates the bucket of a template, but ignores its lifecycle rules, versioning and public
+access block.
 """
 
 from __future__ import annotations
@@ -13,24 +14,27 @@ from moto.s3.models import FakeBucket, PublicAccessBlock
 
 
 def make_application() -> Any:
-    """Return the WSGI application. Raises ImportError where a part of moto is not installed."""
+    """Return moto's WSGI application. Raises ImportError if a package it needs is missing."""
     application = create_backend_app("cloudformation")
     for name in ("create_from_cloudformation_json", "update_from_cloudformation_json"):
-        setattr(FakeBucket, name, classmethod(_configuring(getattr(FakeBucket, name).__func__)))
+        moto_function = getattr(FakeBucket, name).__func__
+        setattr(FakeBucket, name, classmethod(_then_configure(moto_function)))
     return application
 
 
-def _configuring(made_by_moto: Any) -> Any:
+def _then_configure(moto_function: Any) -> Any:
+    """Return a function that makes a bucket as moto does, and configures it."""
+
     def make(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        bucket = made_by_moto(cls, *args, **kwargs)
-        given = next(one for one in (*args, *kwargs.values()) if _is_resource(one))
-        _configure(bucket, given.get("Properties", {}))
+        bucket = moto_function(cls, *args, **kwargs)
+        resource = next(one for one in (*args, *kwargs.values()) if _is_bucket_resource(one))
+        _configure(bucket, resource.get("Properties", {}))
         return bucket
 
     return make
 
 
-def _is_resource(value: Any) -> bool:
+def _is_bucket_resource(value: Any) -> bool:
     return isinstance(value, dict) and value.get("Type") == "AWS::S3::Bucket"
 
 
@@ -49,7 +53,7 @@ def _configure(bucket: Any, properties: dict[str, Any]) -> None:
 
 
 def _rule(rule: dict[str, Any]) -> dict[str, Any]:
-    """Return a template's rule as moto takes it from S3's XML."""
+    """Return a rule of a template in the form in which moto reads it from S3's XML."""
     expiration = dict(_renamed(rule, ("ExpirationInDays", "Days"), ("ExpirationDate", "Date")))
     expiration |= dict(_renamed(rule, ("ExpiredObjectDeleteMarker", "ExpiredObjectDeleteMarker")))
     names = ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")

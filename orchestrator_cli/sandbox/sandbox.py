@@ -1,4 +1,4 @@
-"""A throw-away S3 on loopback: moto's server in a process of its own, with a bucket in it."""
+"""Start and stop the sandbox: moto's server in a process of its own, with an empty bucket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 
 DEFAULT_BUCKET = "orchestrator-sandbox"
-# Settings that would lead a client away from the sandbox, or into someone's real account.
+# Settings that would lead a client to another server or to a real account.
 UNSET_VARIABLES = (
     "AWS_CA_BUNDLE",
     "AWS_DEFAULT_PROFILE",
@@ -51,11 +51,11 @@ class Sandbox:
     server: subprocess.Popen[bytes]
 
     def is_running(self) -> bool:
-        """Return whether the server still runs; only a fault or a signal ends it early."""
+        """Return whether the server is running. Only a crash or a signal ends it early."""
         return self.server.poll() is None
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that point any S3 client, and `orchestrator`, at the sandbox."""
+        """Return the variables that make `orchestrator` and other S3 clients use the sandbox."""
         no_proxy = _without_proxy(os.environ)
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
@@ -73,17 +73,17 @@ class Sandbox:
         }
 
     def full_environment(self) -> dict[str, str]:
-        """Return this process's environment with the sandbox's in place of any real account."""
+        """Return the environment of this process with the sandbox in place of a real account."""
         kept = {name: value for name, value in os.environ.items() if name not in UNSET_VARIABLES}
         return kept | self.environment()
 
 
 @contextmanager
 def start_sandbox(bucket: str = DEFAULT_BUCKET) -> Iterator[Sandbox]:
-    """Run a throw-away S3 with a bucket in it until the context ends.
+    """Run the server with an empty bucket until the context ends; its objects are lost then.
 
-    The server also ends when this process does, whatever ends it. What was stored is gone then.
-    Raises UsageError where moto is not installed or the name cannot be a bucket's.
+    The server also ends when this process ends, even by SIGKILL. Raises UsageError if moto is not
+    installed or the bucket name is not valid.
     """
     _check_bucket_name(bucket)
     _check_packages()
@@ -100,7 +100,7 @@ def start_sandbox(bucket: str = DEFAULT_BUCKET) -> Iterator[Sandbox]:
 def _check_bucket_name(bucket: str) -> None:
     if not _BUCKET_NAME.fullmatch(bucket):
         raise UsageError(
-            f"{printable(bucket)!r} cannot be the name of a bucket",
+            f"{printable(bucket)!r} is not a valid bucket name",
             hint="use 3 to 63 of: lower-case letters, digits, hyphens, dots",
         )
 
@@ -115,7 +115,7 @@ def _check_packages() -> None:
 
 
 def _start_server(log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start the server in a session of its own, so that Ctrl-C reaches it through us only."""
+    """Start the server in a session of its own, so that Ctrl-C does not reach it."""
     return subprocess.Popen(
         _server_command(),
         stdin=subprocess.PIPE,
@@ -128,22 +128,22 @@ def _start_server(log: IO[bytes]) -> subprocess.Popen[bytes]:
 
 def _server_command() -> list[str]:
     script = Path(__file__).with_name("server.py")
-    # By its path, so that it starts from any directory; -P keeps that path out of its imports.
+    # The script is run by its path, and -P keeps its directory out of the module search path.
     command = [sys.executable, "-P", "-W", "ignore", str(script)]
-    # The kernel ties the death signal to the thread that started the child, not to the process.
+    # The kernel sends this signal when the thread that started the child ends, not the process.
     if threading.current_thread() is threading.main_thread():
         command.append("--pdeathsig")
     return command
 
 
 def _server_environment(base: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment without settings that would change what moto does."""
+    """Return the environment without variables that would change the behaviour of moto."""
     kept = {name: value for name, value in base.items() if not name.startswith(("AWS_", "MOTO_"))}
     return kept | {"MOTO_DISABLE_GLOBAL_CORS": "true"}
 
 
 def _read_port(server: subprocess.Popen[bytes], log: IO[bytes]) -> int:
-    """Wait for the server's one line, which says the port the kernel gave it."""
+    """Wait for the only line that the server prints, which is its port."""
     output = cast("IO[bytes]", server.stdout)
     with selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)
@@ -151,12 +151,12 @@ def _read_port(server: subprocess.Popen[bytes], log: IO[bytes]) -> int:
     if line.strip().isdigit():
         return int(line)
     log.seek(0)
-    said = log.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-    raise OrchestratorError(f"the sandbox's server did not start: {printable(said[-1])}")
+    lines = log.read().decode(errors="replace").strip().splitlines() or ["it printed nothing"]
+    raise OrchestratorError(f"the sandbox's server did not start: {printable(lines[-1])}")
 
 
 def _make_bucket(port: int, bucket: str) -> None:
-    """Make the bucket with a plain request, because a boto3 client takes half a second to load."""
+    """Create the bucket by a plain request, because loading boto3 takes half a second."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_START_SECONDS)
     try:
         connection.request("PUT", f"/{bucket}")
@@ -164,11 +164,11 @@ def _make_bucket(port: int, bucket: str) -> None:
     finally:
         connection.close()
     if status != 200:
-        raise OrchestratorError(f"the sandbox answered {status} when asked to make {bucket!r}")
+        raise OrchestratorError(f"the sandbox could not create {bucket!r}: HTTP {status}")
 
 
 def _stop_server(server: subprocess.Popen[bytes]) -> None:
-    """End the server at once: it holds nothing that is worth a farewell."""
+    """Kill the server; it has nothing to save."""
     server.kill()
     for pipe in (server.stdin, server.stdout):
         if pipe is not None:
@@ -177,6 +177,6 @@ def _stop_server(server: subprocess.Popen[bytes]) -> None:
 
 
 def _without_proxy(base: Mapping[str, str]) -> str:
-    """Return the hosts that are reached without a proxy, the sandbox's address among them."""
+    """Return the value of NO_PROXY with the address of the sandbox added."""
     hosts = [*base.get("NO_PROXY", base.get("no_proxy", "")).split(","), "127.0.0.1"]
     return ",".join(dict.fromkeys(host.strip() for host in hosts if host.strip()))

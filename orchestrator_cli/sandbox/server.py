@@ -1,7 +1,7 @@
-"""The process behind `orchestrator_cli.sandbox.sandbox`: moto's S3 over HTTP/1.1 on loopback.
+"""The server process of the sandbox: moto's S3 over HTTP/1.1 on a loopback port.
 
-It is run by its path, with standard input as the lifeline: when that ends, so does the server,
-whatever killed the parent. The one line it prints is the port it was given by the kernel.
+It is run as a script. It prints its port, which the kernel has chosen, and exits when its standard
+input ends, so that it never outlives its parent.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _PR_SET_PDEATHSIG = 1
 _WITHOUT_BODY = frozenset({204, 304})
 _ERROR = '<?xml version="1.0"?>\n<Error><Code>{}</Code><Message>{}</Message></Error>'
 
-# moto looks at a key and then writes it, in two steps: without this, two create-only writes at
-# once would both succeed, and a compare-and-swap could lose an update. S3 never does either.
-_one_at_a_time = threading.Lock()
+# moto checks the condition of a write and then writes, in two steps. Without this lock, two
+# create-only writes could both succeed and a compare-and-swap could lose an update, unlike in S3.
+_request_lock = threading.Lock()
 
 
 def _make_dates_cheap() -> None:
@@ -39,8 +39,8 @@ def _make_dates_cheap() -> None:
     key_class.last_modified_ISO8601 = property(lambda key: key.last_modified.replace(microsecond=0))
 
 
-class _Content:
-    """The content of an object, of which moto takes slices."""
+class _SlicedContent:
+    """The content of an object, of which only the slices that moto takes are read."""
 
     def __init__(self, file: IO[bytes], size_bytes: int) -> None:
         self._file = file
@@ -58,15 +58,15 @@ class _Content:
 
 
 def _make_ranges_cheap() -> None:
-    """Let moto read of an object what a range asks for, and not all of it each time."""
-    key_class: Any = FakeKey  # to a type checker, a property is no object
+    """Make moto read only the requested range of an object, where it would read all of it."""
+    key_class: Any = FakeKey  # a type checker does not see that a property is an object
     whole = key_class.value
 
     def value(key: Any) -> Any:
         file = getattr(key, "_value_buffer", None)
         if file is None or not has_request_context() or "HTTP_RANGE" not in request.environ:
             return whole.__get__(key)
-        return _Content(file, key.contentsize)
+        return _SlicedContent(file, key.contentsize)
 
     key_class.value = whole.getter(value)
 
@@ -81,18 +81,18 @@ def _make_application() -> Flask:
 
 
 class _Services:
-    """S3; and from its first request on CloudFormation, where what moto needs is installed."""
+    """The WSGI application: S3, and CloudFormation once somebody asks for it."""
 
     def __init__(self) -> None:
         self._s3 = _make_application()
         self._cloudformation: Any = None
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """Serve a request; its signature says of which service it is."""
+        """Serve a request. Its signature names the service."""
         if "/cloudformation/aws4_request" not in environ.get("HTTP_AUTHORIZATION", ""):
             return self._s3(environ, start_response)
         if self._cloudformation is None:
-            # Some seconds, which nobody pays who does not ask for it.
+            # The import takes a few seconds, so it waits for the first request.
             from orchestrator_cli.sandbox.cloudformation import make_application
 
             self._cloudformation = make_application()
@@ -100,28 +100,28 @@ class _Services:
 
 
 class KeepAliveHandler(MotoRequestHandler):
-    """Answer many requests on one connection.
+    """Serves many requests on one connection.
 
-    Werkzeug's own handler closes after each, because it does not know whether the application
-    has read the body. This one reads the body first, so the next request always starts clean.
+    Werkzeug's own handler closes the connection after each response, because the application may
+    not have read the body. This one reads the body before it calls the application.
     """
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def run_wsgi(self) -> None:
-        """Serve one request; a body that ends early is dropped, as S3 drops it."""
+        """Serve one request. As with S3, a request with an incomplete body has no effect."""
         body = self._read_body()
         if body is None:
             self.close_connection = True
             return
-        status, headers, answer = self._call_moto(body)
-        self._send(status, headers, answer)
+        status, headers, content = self._call_moto(body)
+        self._send(status, headers, content)
 
     def _read_body(self) -> bytes | None:
-        """Return the whole body, or None where the client went away in the middle of it."""
+        """Return the whole body; None if the client closed the connection before its end."""
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            # Trailers may follow the last chunk, and nothing here reads those.
+            # Trailers may follow the last chunk and are not read, so the connection is unusable.
             self.close_connection = True
             return DechunkedInput(cast("IO[bytes]", self.rfile)).read()
         size = int(self.headers.get("Content-Length") or 0)
@@ -135,14 +135,14 @@ class KeepAliveHandler(MotoRequestHandler):
         environ["wsgi.input_terminated"] = True
         environ["CONTENT_LENGTH"] = str(len(body))
         try:
-            with _one_at_a_time:
+            with _request_lock:
                 chunks, status, headers = run_wsgi_app(self.server.app, environ, buffered=True)
             return int(status.split()[0]), list(headers), b"".join(chunks)
         except Exception as error:
-            return self._answer_failure(error)
+            return self._error_response(error)
 
-    def _answer_failure(self, error: Exception) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Answer as S3 would where moto raises; it does so for parts of an upload that is gone."""
+    def _error_response(self, error: Exception) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Return the response of S3 where moto raises, as it does for parts of an ended upload."""
         status, code, message = 500, "InternalError", "The sandbox failed on this request."
         if isinstance(error, KeyError) and "uploadId=" in self.path:
             status, code, message = 404, "NoSuchUpload", "The specified upload does not exist."
@@ -168,11 +168,11 @@ class KeepAliveHandler(MotoRequestHandler):
         self.wfile.write(head + body if has_body else head)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
-        """Keep no access log; failures of moto itself go to standard error."""
+        """Write no access log. Exceptions of moto go to standard error."""
 
 
-def _die_with_parent() -> None:
-    """End this process when standard input ends, and on Linux as soon as the parent is dead."""
+def _exit_with_parent() -> None:
+    """Exit when standard input ends and, on Linux, as soon as the parent is dead."""
     threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
     if sys.platform == "linux" and "--pdeathsig" in sys.argv:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -184,19 +184,19 @@ def _exit_at_end_of_input() -> None:
     os._exit(0)
 
 
-def _allow_many_files() -> None:
+def _raise_open_files_limit() -> None:
     """Raise the soft limit on open files: moto keeps one for each large part and object."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):  # macOS refuses “unlimited”; its own default will do
+    except (OSError, ValueError):  # macOS refuses “unlimited”; the default limit will do
         return
 
 
 def main() -> None:
     """Serve until standard input ends."""
-    _die_with_parent()
-    _allow_many_files()
+    _exit_with_parent()
+    _raise_open_files_limit()
     _make_ranges_cheap()
     _make_dates_cheap()
     application = _Services()
@@ -205,7 +205,7 @@ def main() -> None:
     )
     gc.freeze()
     os.write(1, b"%d\n" % server.port)
-    # Nobody reads the pipe after this line, so nothing may write to it.
+    # The parent reads only this line, so nothing else may be written to the pipe.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     server.serve_forever()
 

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator_cli.api.docs import examples
 from orchestrator_cli.api.reads.pagination import decode_cursor
-from orchestrator_cli.api.schemas import ExecutionPage, File, FilePage, JudgedExecution
+from orchestrator_cli.api.schemas import ExecutionPage, ExecutionWithLiveness, File, FilePage
 from orchestrator_cli.core.executions.record.metadata import Artifact, RunDetails
 from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
 from tests.support.benches import Tokens
@@ -85,9 +85,9 @@ def test_the_examples_lead_to_where_the_page_came_from(server: Server) -> None:
 
 
 def test_whole_answers_are_valid_and_have_every_field() -> None:
-    execution = JudgedExecution.model_validate(examples.EXECUTION)
+    execution = ExecutionWithLiveness.model_validate(examples.EXECUTION)
     assert execution.to_dict() == examples.EXECUTION
-    assert examples.EXECUTION.keys() == JudgedExecution.model_fields.keys()
+    assert examples.EXECUTION.keys() == ExecutionWithLiveness.model_fields.keys()
     assert examples.EXECUTION["run"].keys() == RunDetails.model_fields.keys()
     assert examples.EXECUTION["artifacts"][0].keys() == Artifact.model_fields.keys()
     listed = examples.EXECUTION_PAGE["executions"][0]

@@ -119,7 +119,7 @@ def test_log_of_a_lost_writer_and_one_that_is_not_there(
         assert b"? lost</span>" in server.get(path).data
     told = server.get(pages[1]).data
     assert f"orchestrator salvage {writer.execution_id}".encode() in told
-    assert b"its writer is gone" in told
+    assert b"its writer is lost" in told
     date.seconds = 0
     writer.write(b"two\n")
     again = server.get(f"{base}/stdout/bytes?offset=4&wait=20")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.api.reads.manifest_cache import Manifests
+from orchestrator_cli.api.reads.manifest_cache import ManifestCache
 from tests.support import faults
 from tests.support.engine import open_store
 from tests.support.executions import put_finished_execution, put_metadata, read_record
@@ -66,7 +66,7 @@ def test_a_page_that_does_not_reach_metadata_json_reads_it(
 
 def test_no_more_is_kept_than_may_be(recorder: Proxy, s3: S3Client, bucket: str) -> None:
     stored = [put_finished_execution(s3, bucket, {f"logs/{n}.log": b"x"}) for n in range(4)]
-    manifests = Manifests(open_store(bucket), most_lines=4)
+    manifests = ManifestCache(open_store(bucket), max_files=4)
     etags = {}
     for execution_id in stored:
         head = s3.head_object(Bucket=bucket, Key=f"executions/{execution_id}/metadata.json")
@@ -76,7 +76,7 @@ def test_no_more_is_kept_than_may_be(recorder: Proxy, s3: S3Client, bucket: str)
     def reads(*execution_ids: str) -> int:
         recorder.clear()
         for execution_id in execution_ids:
-            assert len(manifests.lines(execution_id, etags[execution_id])) == 1
+            assert len(manifests.files(execution_id, etags[execution_id])) == 1
         return len(recorder.calls("GetObject"))
 
     # A manifest counts as its lines and one.
@@ -89,7 +89,7 @@ def test_no_more_is_kept_than_may_be(recorder: Proxy, s3: S3Client, bucket: str)
     head = s3.head_object(Bucket=bucket, Key=f"executions/{large}/metadata.json")
     for _ in range(2):
         recorder.clear()
-        assert len(manifests.lines(large, head["ETag"].strip('"'))) == 9
+        assert len(manifests.files(large, head["ETag"].strip('"'))) == 9
         assert len(recorder.calls("GetObject")) == 1
     assert reads(fourth, fourth) == 1
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_cli.docgen.pages.benchmarks import place_results
+from orchestrator_cli.docgen.pages.benchmarks import fill_placeholders
 from tests.bench.measuring import CommandFailed, Figures, Run, run_command
 from tests.bench.options import OWN_SERVER, WORKLOADS
 from tests.bench.report import judge, write_json
@@ -149,26 +149,26 @@ def test_every_workload_has_its_place_on_the_page() -> None:
         for name in (*WORKLOADS, "scale-files", "scale-bytes")
         for server in ("sink", "sink, 50 ms away")
     ]
-    shown = place_results({"facts": {}, "results": results}, places)
+    shown = fill_placeholders({"facts": {}, "results": results}, places)
     assert shown.keys() == places
     assert "1.00     0.90–1.20    0.50  100" in shown["ls"]
     assert shown["ls"].count("s5cmd") == 2
     assert shown["beside"].splitlines()[0].split() == ["near", "50", "ms", "away"]
     assert shown["beside"].splitlines()[2].split() == ["serve", *("0.50x", "1.25x") * 2]
-    assert "not measured" in place_results({"facts": {}, "results": []}, places)["ls"]
-    with pytest.raises(ValueError, match="no place for ls"):
-        place_results({"facts": {}, "results": results}, places - {"ls"})
+    assert "not measured" in fill_placeholders({"facts": {}, "results": []}, places)["ls"]
+    with pytest.raises(ValueError, match="no placeholder for ls"):
+        fill_placeholders({"facts": {}, "results": results}, places - {"ls"})
 
 
 def test_the_page_shows_what_else_was_measured() -> None:
     figures = Figures.of([Run(1.0, 1.0, 1024)] * 2, [{"requests": 3.0}, {"requests": 5.0}])
     assert (figures.more, figures.runs) == ({"requests": 4.0}, 2)
     record = {"workload": "ls", "says": "x", "server": "y", "targets": []}
-    one = place_results(
+    one = fill_placeholders(
         {"facts": {}, "results": [record | {"tools": {"a": asdict(figures)}}]}, PAGE
     )
     assert "requests\n" in one["ls"]
     assert one["ls"].endswith("4.00")
     more = {"tools": {"a": asdict(OURS) | {"more": {"sent": 1, "kept": 2}}, "b": asdict(PEER)}}
-    lines = place_results({"facts": {}, "results": [record | more]}, PAGE)["ls"].splitlines()
+    lines = fill_placeholders({"facts": {}, "results": [record | more]}, PAGE)["ls"].splitlines()
     assert [line.split() for line in lines[-3:]] == [["a", "b"], ["sent", "1.00"], ["kept", "2.00"]]

@@ -1,4 +1,4 @@
 """The page at /docs and the OpenAPI document, made from the routes.
 
-It must not know how requests are answered.
+It must not know how requests are served.
 """

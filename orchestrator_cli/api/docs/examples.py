@@ -1,4 +1,4 @@
-"""Whole answers as examples, for the OpenAPI document and the page at /docs."""
+"""Complete example responses for the OpenAPI document and the page at /docs."""
 
 from __future__ import annotations
 

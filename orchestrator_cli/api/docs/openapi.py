@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, completed and corrected."""
+"""The OpenAPI document: the one that FastAPI generates, completed and corrected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from orchestrator_cli.api.docs.examples import EXECUTION, EXECUTION_PAGE, FILE_PAGE
 from orchestrator_cli.api.guard.request_checks import PROBE_PATHS
 
-# FastAPI would leave out what is null in them.
+# Added here, because FastAPI drops fields that are null from examples of a route.
 _EXAMPLES = {
     "/executions": EXECUTION_PAGE,
     "/executions/{execution_id}": EXECUTION,
@@ -19,7 +19,7 @@ _EXAMPLES = {
 _BEARER = {
     "type": "http",
     "scheme": "bearer",
-    "description": "Asked for where the server was started with `--tokens`.",
+    "description": "Needed if the server was started with `--tokens`.",
 }
 
 
@@ -27,7 +27,7 @@ def complete_document(app: FastAPI) -> dict[str, Any]:
     """Return the document of an application that has all its routes."""
     document = app.openapi()
     document["components"]["securitySchemes"] = {"bearer": _BEARER}
-    # Requests that are not valid are answered as any other that cannot be used: 400.
+    # FastAPI documents 422 for invalid requests; this server returns 400.
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
     for path, operations in document["paths"].items():
@@ -36,6 +36,6 @@ def complete_document(app: FastAPI) -> dict[str, Any]:
             if path not in PROBE_PATHS:
                 operation["security"] = [{"bearer": []}, {}]
     for path, example in _EXAMPLES.items():
-        answer = document["paths"][path]["get"]["responses"]["200"]
-        answer["content"]["application/json"]["example"] = example
+        response = document["paths"][path]["get"]["responses"]["200"]
+        response["content"]["application/json"]["example"] = example
     return document

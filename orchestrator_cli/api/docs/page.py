@@ -1,4 +1,4 @@
-"""The page at /docs: all in one file, so that it needs no network and no script."""
+"""The page at /docs: a single HTML file without scripts and other resources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ORDER = ("executions", "files", "uploads", "service")
 
 
 def render_docs(document: dict[str, Any], base: str, today: date) -> str:
-    """Return the page for an OpenAPI document; the examples ask `base` about yesterday."""
+    """Return the page of an OpenAPI document. Its examples use the server at the URL `base`."""
     title = escape(document["info"]["title"])
     return "".join(
         [
@@ -58,7 +58,7 @@ def _operation(document: dict[str, Any], method: str, path: str, operation: dict
         f"<h2><code>{method.upper()} {escape(path)}</code></h2>"
         f"<p>{escape(operation.get('description') or operation.get('summary', ''))}</p>"
         + (f"<table><tr><th>parameter<th>in<th>meaning</tr>{rows}</table>" if rows else "")
-        + _answer(document, operation)
+        + _response_example(document, operation)
     )
 
 
@@ -76,7 +76,7 @@ def _parameter(document: dict[str, Any], one: dict[str, Any]) -> str:
     return f"<tr><td><code>{name}</code><td>{where}<td>{escape(' '.join(meaning))}</tr>"
 
 
-def _answer(document: dict[str, Any], operation: dict[str, Any]) -> str:
+def _response_example(document: dict[str, Any], operation: dict[str, Any]) -> str:
     content = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
     if "example" not in content:
         return ""
@@ -91,7 +91,7 @@ def _answer(document: dict[str, Any], operation: dict[str, Any]) -> str:
 def _described(
     document: dict[str, Any], schema: dict[str, Any], before: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """Yield the fields of an answer of which more is to be said than their names say."""
+    """Yield the fields of a response that have a description."""
     for name, field in _resolve(document, schema).get("properties", {}).items():
         if "description" in field:
             yield before + name, field["description"]
@@ -107,7 +107,7 @@ def _resolve(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 
 def _errors(document: dict[str, Any]) -> str:
-    """Say what each status means: they are the same everywhere."""
+    """Return one table of all error statuses, which mean the same for each operation."""
     found: dict[str, str] = {}
     for _, _, operation in _ordered(document):
         for status, one in operation["responses"].items():
@@ -118,6 +118,6 @@ def _errors(document: dict[str, Any]) -> str:
     )
     return (
         "<h2>Errors</h2><p>An error is application/problem+json: <code>type</code> names its "
-        "kind, <code>detail</code> says what it is about, <code>hint</code> what to do.</p>"
+        "kind, <code>detail</code> says what failed, <code>hint</code> what to do about it.</p>"
         f"<table>{rows}</table>"
     )

@@ -1,4 +1,4 @@
-"""The guard that every request passes: tokens, limits, and one log line.
+"""Checks every request before the application sees it: tokens, limits, and one line of log.
 
 It must not know what is served.
 """

@@ -1,4 +1,4 @@
-"""Bearer tokens, their scopes, and their lines in the token file."""
+"""Bearer tokens: their scopes, and their lines in the file of tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator_cli.core.executions.ids import parse_execution_id
 
 SCOPES = ("read", "upload")
 _PREFIX = "orc_"
-# The paths that upload tokens are for.
+# The paths that an upload token may use.
 UPLOADS = re.compile(r"/executions/([^/]*)/(?:uploads|live)(/.*)?", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z0-9._:+-]+", re.ASCII)
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
@@ -22,9 +22,9 @@ TOKEN_FORM = "NAME SCOPE [bench=ID] [execution=ID] [until=TIME] sha256:HEX"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is kept: `name` says whose it is, in logs too.
+    """A token as the file has it: its hash, and a name that stands for it in logs.
 
-    `bench_id` and `execution_id` bound what an upload token is for; None is any.
+    `bench_id` and `execution_id` restrict an upload token; None means any.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Token:
     until: datetime | None = None
 
     def allows(self, method: str, path: str) -> bool:
-        """Return whether a request may be made: upload tokens upload, and do nothing else."""
+        """Return True if the token allows a request. Upload tokens allow nothing but uploads."""
         uploads = UPLOADS.fullmatch(path)
         if self.scope == "read":
             return uploads is None and method in ("GET", "HEAD", "OPTIONS")
@@ -44,7 +44,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class TokenScope:
-    """What a new token is for. Raises UsageError for bounds that its scope has not."""
+    """What a new token allows. Raises UsageError for restrictions that its scope cannot have."""
 
     scope: str = "read"
     bench_id: str | None = None
@@ -58,14 +58,14 @@ class TokenScope:
             raise UsageError("a token's bench has only letters, digits and . _ : + -")
 
     def words(self) -> list[str]:
-        """Return them as the file of tokens has them."""
+        """Return the words that stand for the scope in the file of tokens."""
         until = self.until and self.until.isoformat(timespec="seconds").replace("+00:00", "Z")
         named = {"bench": self.bench_id, "execution": self.execution_id, "until": until}
         return [self.scope, *(f"{name}={text}" for name, text in named.items() if text)]
 
 
 def new_token(name: str, bounds: TokenScope, randomness: bytes | None = None) -> tuple[str, str]:
-    """Return a fresh token, and the line that stands for it in the file of tokens."""
+    """Return a new token, and the line for it in the file of tokens."""
     if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
         raise UsageError("a token's name has only letters, digits, - and _")
     text = _PREFIX + (randomness or secrets.token_bytes(32)).hex()
@@ -74,14 +74,14 @@ def new_token(name: str, bounds: TokenScope, randomness: bytes | None = None) ->
 
 @dataclass(frozen=True, slots=True)
 class ParsedTokens:
-    """The tokens of a file, and the numbers of its lines that are none."""
+    """The tokens of a file, and the numbers of its invalid lines."""
 
     tokens: tuple[Token, ...]
     bad_lines: tuple[int, ...]
 
 
 def parse_tokens(text: str) -> ParsedTokens:
-    """Parse the file: a line a token, as `new_token` writes it; # begins a comment."""
+    """Parse the file: one token per line, as `new_token` returns it; # begins a comment."""
     tokens, bad_lines = [], []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
@@ -117,5 +117,5 @@ def _parse_line(words: list[str]) -> Token:
 
 
 def hash_token(token: str) -> str:
-    """Return the hash, in hexadecimal, that the file has in place of a token."""
+    """Return the SHA-256 of a token in hexadecimal, which the file has in its place."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,4 +1,4 @@
-"""One request and its answer on their way through the guard: what was sent, and who still waits."""
+"""The two directions of one exchange: reading the request's body, and sending the response."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from orchestrator_cli.api.guard.limits import (
 
 
 class ClientStalledError(Exception):
-    """The client does not read its answer."""
+    """The client does not read its response."""
 
 
 class ConnectionEndedError(BaseException):
-    """Ends what the server still does for a connection that has ended.
+    """Ends the server's task for a connection that is closed.
 
-    It would wait for ever for its turn to read a request that came behind the last one.
+    It would otherwise wait for ever for a pipelined request that is never read.
     """
 
 
 class ResponseRecorder:
-    """Sends the messages of an answer on, and remembers its status and size."""
+    """Passes the messages of a response on, and records its status and size."""
 
     def __init__(
         self, send: Send, headers: tuple[tuple[bytes, bytes], ...], send_seconds: float
@@ -40,12 +40,12 @@ class ResponseRecorder:
         self.status: int | None = None
         self.sent_bytes = 0
         self.error: str | None = None
-        # Until all of it is sent, by an answer that does not say that it closes the connection.
+        # False once the whole response is sent, unless it has `Connection: close`.
         self.ends_connection = True
         self._closes = False
 
     async def send(self, message: Message) -> None:
-        """Send one message. Raises ClientStalledError where the client does not take it."""
+        """Send one message. Raises ClientStalledError if the client does not accept it."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._closes = (b"connection", b"close") in message["headers"]
@@ -54,7 +54,7 @@ class ResponseRecorder:
             await self._send_body(message.get("body", b""), message.get("more_body", False))
 
     async def send_unless_begun(self, scope: Scope, response: Response) -> None:
-        """Send a whole response, unless one has begun."""
+        """Send a whole response, unless another one has begun."""
         if self.status is None:
             await response(scope, _receive_nothing, self.send)
 
@@ -82,10 +82,10 @@ async def _receive_nothing() -> Message:
 
 
 class RequestReader:
-    """Reads a request's body ahead of the application, and notices when the client leaves.
+    """Reads a request's body ahead of the application, and notices when the client disconnects.
 
-    A server closes the connection of a request that was answered before its body was read, and the
-    client may then never see the answer. So the rest of the body is read first, within limits.
+    If a response is sent before the body is read, the server closes the connection, and the client
+    may never see the response. So the rest of the body is read first, within limits.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -95,20 +95,20 @@ class RequestReader:
         self._client_left = False
 
     async def receive(self) -> Message:
-        """Return the next message, as the server's own `receive` does."""
+        """Return the next message, as the `receive` of ASGI does."""
         return await self._messages.get()
 
     async def wait_for_end(self) -> None:
-        """Wait until the body is read, but not for ever."""
+        """Wait until the body is read, but not longer than DISCARD_SECONDS."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DISCARD_SECONDS):
                 await self._has_ended.wait()
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
-        """Read ahead during the block, and cancel the block once the client has left.
+        """Read ahead during the block, and cancel the block if the client disconnects.
 
-        The cancellation ends with the block.
+        That cancellation is not passed on to the code after the block.
         """
         task = asyncio.current_task()
         reading = asyncio.create_task(self._read_ahead(task))

@@ -1,4 +1,4 @@
-"""The middleware around the application: access, limits, one log line, problems for failures."""
+"""The middleware around the application: access, limits, errors, metrics and one line of log."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from orchestrator_cli.api.guard.exchange import (
 )
 from orchestrator_cli.api.guard.limits import MAX_TARGET_BYTES, SEND_SECONDS
 from orchestrator_cli.api.guard.request_checks import PROBE_PATHS, check_request
-from orchestrator_cli.api.guard.security_headers import EVERY_ANSWER
+from orchestrator_cli.api.guard.security_headers import COMMON_HEADERS
 from orchestrator_cli.api.guard.strangers import Strangers
 from orchestrator_cli.api.guard.token_file import TokenFile
 from orchestrator_cli.api.metrics import ServerMetrics
 from orchestrator_cli.api.problems import busy, problem
 
-# Where a request's token is found in its scope.
+# Keys of a request's ASGI scope: its token, or None.
 TOKEN = "orchestrator.token"
-# The tokens that are valid now.
+# The file of tokens.
 TOKENS = "orchestrator.tokens"
-# And its method as it was asked: a HEAD is served as a GET.
+# The method that the client sent. A HEAD is served as a GET.
 ASKED_METHOD = "orchestrator.method"
 
 
 @dataclass
 class RequestGuardMiddleware:
-    """An ASGI application around another one. `log` takes one line of JSON.
+    """An ASGI application around another one. `log` is called with one line of JSON per request.
 
-    A request has to be here, and its answer to begin, within `deadline_seconds`.
+    A request has to arrive completely, and its response to begin, within `deadline_seconds`.
     """
 
     app: ASGIApp
@@ -60,7 +60,7 @@ class RequestGuardMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
-        answer = ResponseRecorder(send, EVERY_ANSWER, min(SEND_SECONDS, self.deadline_seconds))
+        answer = ResponseRecorder(send, COMMON_HEADERS, min(SEND_SECONDS, self.deadline_seconds))
         self.metrics.begin_request()
         refused, token = check_request(scope, self.tokens)
         inner = _inner_scope(scope, token, self.tokens)
@@ -70,7 +70,7 @@ class RequestGuardMiddleware:
                 await self._answer(app, inner, receive, answer)
         finally:
             seconds = time.monotonic() - began
-            # Routing leaves there which route it was.
+            # Starlette adds the matched route to the scope.
             route = getattr(inner.get("route"), "path", None)
             self.metrics.end_request(scope["method"], route, answer.status, seconds)
             self.log(_log_line(scope, answer, token, seconds))
@@ -79,7 +79,7 @@ class RequestGuardMiddleware:
 
     @contextlib.contextmanager
     def _admitted(self, scope: Scope, token: Token | None) -> Iterator[bool]:
-        """Yield whether a request may be answered, or too many without a token are already."""
+        """Yield False if a request has no token and too many such requests are being served."""
         if token is not None or not self.tokens.required:
             self.strangers.trust(scope["client"])
         elif scope["path"] not in PROBE_PATHS:
@@ -99,7 +99,7 @@ class RequestGuardMiddleware:
                 async def send(message: Message) -> None:
                     if answer.status is None:
                         await reader.wait_for_end()
-                        # From here on, the client has to take what it is sent.
+                        # From here on, the time limits of ResponseRecorder apply.
                         deadline.reschedule(None)
                     await answer.send(message)
 
@@ -111,7 +111,7 @@ class RequestGuardMiddleware:
             answer.error = type(error).__name__
             refused = problem(500, "unexpected", "unexpected error", exit_code=1)
             await answer.send_unless_begun(scope, refused)
-            # The server closes the connection of an answer that was not sent to its end.
+            # The server then closes the connection, because the response is incomplete.
             if isinstance(error, ClientStalledError):
                 raise
 
@@ -123,7 +123,7 @@ def _asks_to_close(scope: Scope) -> bool:
 
 
 def _inner_scope(scope: Scope, token: Token | None, tokens: TokenFile) -> dict[str, Any]:
-    """Return the scope as the application sees it: a HEAD is a GET whose body nobody sends."""
+    """Return the scope for the application. A HEAD becomes a GET; the server drops the body."""
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
     return {
         **scope,

@@ -1,4 +1,4 @@
-"""Check a request before the application sees it."""
+"""Decide whether a request is passed on to the application: its size, token, host and type."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from orchestrator_cli.api.guard.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, 
 from orchestrator_cli.api.guard.token_file import TokenFile
 from orchestrator_cli.api.problems import problem
 
-# They say whether the server works, to whoever asks.
+# Health checks, which need no token.
 PROBE_PATHS = frozenset({"/healthz", "/readyz"})
-# They tell nothing of what is stored, and a browser that opens them has no token to send.
+# These need no token: they show nothing of what is stored, and a browser has none to send.
 DOCUMENT_PATHS = frozenset({"/docs", "/openapi.json"})
-# Pages for people. Whoever is not logged in sees how to log in; a file's own link holds its right.
+# Pages for people. Without a login, all lead to the login page except these.
 PAGES = "/ui/"
 _OPEN_PAGES = frozenset({"/ui", "/ui/login", "/ui/logout"})
 _OPEN_FOLDERS = ("/ui/static/", "/a/")
 
 
 def check_request(scope: Scope, tokens: TokenFile) -> tuple[Response | None, Token | None]:
-    """Return the response that refuses a request, or None; and the token it came with."""
+    """Return the response that refuses a request, or None, and the token of the request."""
     headers = request_headers(scope)
     refused = _check_size(scope, headers)
     if refused is not None or scope["path"] in PROBE_PATHS:
@@ -50,7 +50,7 @@ def _is_open(path: str, method: str) -> bool:
 
 
 def _presented_token(method: str, headers: dict[str, str]) -> str | None:
-    """Return the token of the header, or a browser's, which is good for looking only."""
+    """Return the token of the header or of a cookie; a cookie counts for GET and HEAD only."""
     if "authorization" in headers:
         scheme, _, presented = headers["authorization"].partition(" ")
         return presented.strip() if scheme.lower() == "bearer" else None
@@ -58,9 +58,9 @@ def _presented_token(method: str, headers: dict[str, str]) -> str | None:
 
 
 def _ask_for_token(scope: Scope) -> Response:
-    """Refuse a program; lead a person to the login page, and from there back.
+    """Return 401 for the API, and a redirect to the login page for a page.
 
-    The way there is relative, as a proxy may serve us below any path.
+    The redirect is relative, because a proxy may serve the pages below any path.
     """
     if not scope["path"].startswith(PAGES):
         challenge = {"WWW-Authenticate": "Bearer"}
@@ -85,16 +85,16 @@ def _check_size(scope: Scope, headers: dict[str, str]) -> Response | None:
     if sum(len(name) + len(text) for name, text in scope["headers"]) > MAX_HEADER_BYTES:
         return problem(431, "too-large", f"headers have at most {MAX_HEADER_BYTES} bytes")
     length = headers.get("content-length", "0")
-    # Without a length nobody can say beforehand how much comes.
+    # A chunked body has no length that could be checked beforehand.
     if "transfer-encoding" in headers or (length.isdigit() and int(length) > MAX_BODY_BYTES):
         limit = f"a body has a Content-Length of {MAX_BODY_BYTES} bytes at most"
-        # Where a proxy has gone by another length, what follows is none of its client's requests.
+        # If a proxy has read another length, the bytes that follow are not a request: close.
         return problem(413, "too-large", limit, {"Connection": "close"})
     return None
 
 
 def _check_type(scope: Scope, headers: dict[str, str]) -> Response | None:
-    """Refuse what a web page could send from another site without asking first."""
+    """Refuse content types that a page of another site could send without a CORS preflight."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     uploads = UPLOADS.fullmatch(scope["path"])
     if scope["method"] != "POST" or not uploads or kind == "application/json":
@@ -103,12 +103,12 @@ def _check_type(scope: Scope, headers: dict[str, str]) -> Response | None:
 
 
 def _check_host(headers: dict[str, str]) -> Response | None:
-    """Refuse other names of this machine: a web page could have its own name lead here."""
+    """Refuse other host names, against DNS rebinding by the page of another site."""
     if is_loopback_host(headers):
         return None
     return problem(421, "http", "without tokens only localhost is served")
 
 
 def request_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers of a request by their names in lower case."""
+    """Return the headers of a request by their lower-case names."""
     return {name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]}

@@ -1,11 +1,11 @@
-"""The headers that tell a browser what an answer may do: some for all, and a policy for each kind.
+"""The headers that tell a browser what a response may do: a policy for each kind of response.
 
 https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Content-Security-Policy
 """
 
 from __future__ import annotations
 
-EVERY_ANSWER = (
+COMMON_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
@@ -18,7 +18,7 @@ PAGE_POLICY = (
 DOCS_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 )
-# What a test has left: it may run, shut off in an origin of its own.
+# A file that a test has stored: its scripts may run, isolated in an opaque origin.
 STORED_FILE_POLICY = (
     "sandbox allow-scripts; default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
     "base-uri 'none'; form-action 'none'"

@@ -1,4 +1,4 @@
-"""Who has shown no token: how many connections of theirs are open, and requests are answered."""
+"""Limits on clients without a token: how many connections and requests they may have."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _BACKLOG = 512
 
 
 class Strangers:
-    """The connections on which no valid token has come yet. Used from one event loop.
+    """The connections that have not sent a valid token yet. Used from one event loop.
 
-    A client with a token is one of them until its first request is read.
+    The connection of a client with a token belongs here until its first request is read.
     """
 
     def __init__(
@@ -23,13 +23,13 @@ class Strangers:
     ) -> None:
         self._max_connections = max_connections
         self._max_requests = max_requests
-        # Of whom nothing is known yet, and who asked without a token.
+        # Connections without a request yet, and those with a request without a token.
         self._new: dict[Any, socket.socket] = {}
         self._anonymous: dict[Any, socket.socket] = {}
         self._requests = 0
 
     def add(self, address: Any, connection: socket.socket) -> None:
-        """Take a new connection; where these are too many, end one, best of who has no token."""
+        """Add a connection. If there are too many, close one, an anonymous one if possible."""
         if self._is_full():
             self._new, self._anonymous = _open(self._new), _open(self._anonymous)
         if self._is_full():
@@ -41,18 +41,18 @@ class Strangers:
         return len(self._new) + len(self._anonymous) >= self._max_connections
 
     def trust(self, address: Any) -> None:
-        """Leave the connection from an address alone: a valid token has come on it."""
+        """Never close the connection from an address: it has sent a valid token."""
         self._new.pop(address, None)
         self._anonymous.pop(address, None)
 
     def distrust(self, address: Any) -> None:
-        """End the connection from an address before others: it asked without a token."""
+        """Close the connection from an address before others: it has sent no token."""
         if address in self._new:
             self._anonymous[address] = self._new.pop(address)
 
     @contextlib.contextmanager
     def request(self) -> Iterator[bool]:
-        """Count a request without a token; yield False where too many are being answered."""
+        """Count a request without a token; yield False if there are too many."""
         is_admitted = self._requests < self._max_requests
         self._requests += is_admitted
         try:
@@ -62,18 +62,18 @@ class Strangers:
 
 
 def _open(connections: dict[Any, socket.socket]) -> dict[Any, socket.socket]:
-    """Return those that are open: a closed socket has no descriptor."""
+    """Return the connections that are open; a closed socket has no descriptor."""
     return {address: one for address, one in connections.items() if one.fileno() >= 0}
 
 
 def _end(connection: socket.socket) -> None:
-    """End a connection under its server, which then meets the end of what was sent."""
+    """Shut a connection down. Its server task then reads the end of the stream and closes it."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
 
 class ListeningSocket(socket.socket):
-    """A listening socket whose connections begin as those of strangers."""
+    """A listening socket that adds each accepted connection to `Strangers`."""
 
     def __init__(self, listening: socket.socket, strangers: Strangers) -> None:
         super().__init__(listening.family, listening.type, listening.proto, listening.detach())
@@ -81,7 +81,7 @@ class ListeningSocket(socket.socket):
         self._strangers = strangers
 
     def listen(self, _backlog: int = 0) -> None:
-        """Listen. What the event loop names is how many it accepts in one turn, which are fewer."""
+        """Listen with a backlog of our own; asyncio passes the number of accepts per turn."""
         super().listen(_BACKLOG)
 
     def accept(self) -> tuple[socket.socket, Any]:

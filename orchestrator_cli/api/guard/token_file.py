@@ -1,4 +1,4 @@
-"""The file of tokens, read again whenever it changes, so that revoking a token needs no restart."""
+"""The file of tokens. It is read again when it changes, so revoking a token needs no restart."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.small_file import read_small_file
 
-# What identifies one state of a file. The time of the last status change is part of it, because
-# a program that keeps the time of the last change, as `cp -p` does, cannot keep that one.
-_State = tuple[int, int, int, int, int]
+# Identifies one version of the file. It contains the ctime, because programs such as `cp -p` can
+# keep the mtime of a changed file, but not its ctime.
+_Version = tuple[int, int, int, int, int]
 
 
 class TokenFile:
     """Knows which tokens are valid now. Safe to share between threads.
 
-    It fails closed: a line that is no token denies that token and leaves the others valid, and a
-    file that cannot be read denies everything. `report` is called with each state of the file
-    once it is read: how many tokens are valid, and what is wrong, or None.
+    It fails closed: an invalid line leaves only the other tokens valid, and a file that cannot be
+    read leaves none. `report` is called once for each version of the file, with the number of valid
+    tokens and what is wrong with the file, or None.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class TokenFile:
         now: Callable[[], datetime],
         report: Callable[[int, str | None], None] = lambda valid, problem: None,
     ) -> None:
-        """Read the file. Raises UsageError unless it has tokens and nothing else."""
+        """Read the file. Raises UsageError if it has no token or an invalid line."""
         self._path = path
         self._now = now
         self._report = report
         self._lock = threading.Lock()
         self._random = secrets.token_bytes(32)
-        self._state: _State | None = None
-        self._told: tuple[_State | None, str | None] | None = None
+        self._version: _Version | None = None
+        self._reported: tuple[_Version | None, str | None] | None = None
         self._tokens: tuple[Token, ...] = ()
         if path is not None:
             self._tokens = _check_whole(path, self._read(path))
@@ -57,11 +57,11 @@ class TokenFile:
 
     @property
     def required(self) -> bool:
-        """Whether a request needs a token."""
+        """True if requests need a token."""
         return self._path is not None
 
     def signing_key(self) -> bytes:
-        """Return a secret that all servers of this file of tokens have; random without a file."""
+        """Return a secret that all servers with this file share; without a file, a random one."""
         self._refresh()
         if not self._tokens:
             return self._random
@@ -69,9 +69,9 @@ class TokenFile:
         return hashlib.sha256(f"orchestrator links {hashes}".encode()).digest()
 
     def find(self, presented: str) -> Token | None:
-        """Return the token that was presented, unless it has ended.
+        """Return the token that was presented; None if it is unknown or has expired.
 
-        Every token is compared, in constant time.
+        It is compared with every token in constant time.
         """
         self._refresh()
         digest = hash_token(presented)
@@ -87,7 +87,7 @@ class TokenFile:
         if self._path is None:
             return
         with self._lock:
-            if self._state is not None and _state_of(self._path) == self._state:
+            if self._version is not None and _version_of(self._path) == self._version:
                 return
             self._tokens, problem = self._read_again(self._path)
             self._report_problem(problem)
@@ -97,7 +97,7 @@ class TokenFile:
         try:
             parsed = self._read(path)
         except UsageError as error:
-            self._state = None
+            self._version = None
             return (), f"{error.message}; every request is denied"
         if parsed.bad_lines:
             lines = ", ".join(map(str, parsed.bad_lines[:10]))
@@ -105,15 +105,15 @@ class TokenFile:
         return parsed.tokens, None
 
     def _report_problem(self, problem: str | None) -> None:
-        """Report, but not with every request while the file stays unreadable."""
-        told = (self._state, problem)
-        if told != self._told:
-            self._told = told
+        """Report a problem or None, but the same one only once for a version of the file."""
+        reported = (self._version, problem)
+        if reported != self._reported:
+            self._reported = reported
             self._report(len(self._tokens), problem)
 
     def _read(self, path: Path) -> ParsedTokens:
-        text, found = read_small_file(path)
-        self._state = _as_state(found)
+        text, stat = read_small_file(path)
+        self._version = _version(stat)
         return parse_tokens(text)
 
 
@@ -128,11 +128,11 @@ def _check_whole(path: Path, parsed: ParsedTokens) -> tuple[Token, ...]:
     return parsed.tokens
 
 
-def _state_of(path: Path) -> _State | None:
+def _version_of(path: Path) -> _Version | None:
     with suppress(OSError):
-        return _as_state(path.stat())
+        return _version(path.stat())
     return None
 
 
-def _as_state(found: os.stat_result) -> _State:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def _version(stat: os.stat_result) -> _Version:
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

@@ -1,4 +1,4 @@
-"""Logs, read in parts by byte offset.
+"""Reads stored and growing logs in parts, by byte offset, and searches them.
 
-It must not know HTTP, nor how they are shown.
+It must not know HTTP, nor how logs are shown.
 """

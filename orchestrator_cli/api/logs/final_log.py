@@ -1,4 +1,4 @@
-"""A log that is stored, read by byte offset; nothing here knows HTTP."""
+"""A stored log, read by byte offset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator_cli.core.s3.types import ObjectMetadata
 
 @dataclass(frozen=True, slots=True)
 class FinalLog:
-    """A log that is stored, and will not change."""
+    """A stored log, which does not change any more."""
 
     store: ArtifactStore
     head: ObjectMetadata
@@ -25,11 +25,11 @@ class FinalLog:
     index: LogIndex | None = None
 
     def read(self, offset: int, length: int, wait_seconds: float = 0.0) -> LogBytes:
-        """Return a part of it. Raises ArchivedError. There is nothing to wait for."""
+        """Return a part of the log. Raises ArchivedError. `wait_seconds` has no effect."""
         size = self.head.size_bytes
         start = max(0, size + offset) if offset < 0 else min(offset, size)
         wanted = min(length, MAX_READ_BYTES, size - start)
-        # To number its lines, what is before the part is read from the last point of the index on.
+        # To number the lines, read from the last indexed point before the part.
         point, line = self.index.point_before(start) if self.index else (start, None)
         before = start - point
         read = self._read(point, before + wanted) if before + wanted else memoryview(b"")
@@ -41,12 +41,12 @@ class FinalLog:
 
     @property
     def etag(self) -> str:
-        """What stands for the content, without quotes."""
+        """The ETag of the object, without quotes."""
         return self.head.etag.strip('"')
 
     def _read(self, offset: int, length: int) -> memoryview:
         with explain_archived_errors(self.store, self.head.key, self.now()):
             data = self.store.get_range(self.head.key, offset, length)
         if len(data) != length:
-            raise UnavailableError(f"read of {printable(self.head.key)}: the answer is incomplete")
+            raise UnavailableError(f"read of {printable(self.head.key)}: incomplete response")
         return data

@@ -1,4 +1,4 @@
-"""All that is stored of a log that is being written, as one stream; nothing here knows HTTP."""
+"""The content of a growing log, as far as it is stored, read block by block."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _STEP_SEGMENTS = 64
 
 
 class GrowingContent:
-    """Reads a log from its first byte that is left, a step at a time, so that who leaves ends it.
+    """Reads a log from its first byte that is still stored, one step at a time.
 
-    In memory are the segments of one step: 64 of them, or a MiB, or one that is larger.
+    Between steps the reader can stop. A step holds up to 64 segments or 1 MiB in memory, or one
+    larger segment.
     """
 
     def __init__(self, store: ObjectReader, execution_id: str, log: str) -> None:
@@ -27,11 +28,11 @@ class GrowingContent:
         self._segments = iter_segments(store, execution_id, log)
 
     def step(self) -> bytes:
-        """Return what comes next; b"" once nothing is left."""
+        """Return the next bytes; b"" at the end."""
         operations = (
             read_segment(self._execution_id, self._log, one.offset) for one in self._batch()
         )
-        # One may have expired since it was listed: nothing follows a gap.
+        # A segment may have expired since it was listed. The content ends at such a gap.
         found = takewhile(lambda read: read is not None, self._store.map_operations(operations))
         return b"".join(read[1] for read in found if read)
 

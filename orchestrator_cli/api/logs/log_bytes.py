@@ -1,4 +1,4 @@
-"""Logs that can be read in parts, and such a part; nothing here knows HTTP."""
+"""The interface of logs that are read in parts, and the type of such a part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_READ_BYTES = MIB
 
 
 class LogState(StrEnum):
-    """Whether more of a log may come: it is stored, it is being written, or its writer is gone."""
+    """Whether a log may grow: it is stored, it is being written, or its writer is lost."""
 
     FINAL = "final"
     GROWING = "growing"
@@ -21,11 +21,11 @@ class LogState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogBytes:
-    """A part of a log. `size_bytes` is the size of the whole log as far as it is known.
+    """A part of a log. `size_bytes` is the size of the whole log so far.
 
-    `line` is how many newlines are before the part, where that is known; `time_ms` is when about
-    its beginning arrived, in milliseconds since 1970, where somebody saw it. `etag` stands for the
-    whole log's content and is None while that may change.
+    `line` is the number of newlines before the part, and `time_ms` is about when its first byte
+    arrived, in milliseconds since 1970; both are None if unknown. `etag` is the ETag of the whole
+    log, None for a growing one.
     """
 
     offset: int
@@ -41,7 +41,7 @@ class LogSource(Protocol):
     """A log that can be read at any offset."""
 
     def read(self, offset: int, length: int, wait_seconds: float = 0.0) -> LogBytes:
-        """Return up to `length` bytes from an offset; a negative one counts from the end.
+        """Return up to `length` bytes from an offset; a negative offset counts from the end.
 
-        Where nothing is there yet and the log may grow, wait so long for more.
+        At the end of a growing log, an implementation may wait up to `wait_seconds` for more.
         """

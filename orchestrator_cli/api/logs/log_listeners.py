@@ -1,4 +1,4 @@
-"""Wait for more of a log: one poller serves all who wait."""
+"""Waits for growing logs: one poller for each log serves all clients that wait for it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class _Poller:
 
 
 class LogListeners:
-    """Waits for logs to grow, in the event loop: who waits takes none of the threads."""
+    """Waits for logs to grow. Clients wait in the event loop, so that they occupy no thread."""
 
     def __init__(self, workers: BoundedWorkerPool) -> None:
         self._workers = workers
         self._pollers: dict[GrowingLog, _Poller] = {}
 
     async def wait_for_more(self, log: GrowingLog, offset: int, seconds: float) -> None:
-        """Return once there is something at an offset, or the log's state changes, or in time."""
+        """Return once a log is longer than `offset` or has another state, or after `seconds`."""
         poller = self._pollers.get(log)
         if poller is None:
             poller = self._pollers[log] = _Poller(asyncio.create_task(self._poll(log)))
@@ -45,7 +45,7 @@ class LogListeners:
 
     async def _poll(self, log: GrowingLog) -> None:
         while True:
-            # What S3 refuses now, it may not refuse in a moment; nobody waits for ever.
+            # An error may be temporary, and nobody waits longer than `seconds` anyway.
             with contextlib.suppress(OrchestratorError, BusyError):
                 await self._workers.run_read(log.poll)
             poller = self._pollers[log]

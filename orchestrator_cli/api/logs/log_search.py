@@ -1,4 +1,4 @@
-"""A search through one log, a step at a time, so that it ends when nobody waits for it."""
+"""A search through one log in steps, so that it can be stopped between them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from orchestrator_cli.core.executions.logs.search import whole_lines
 from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.transfer.download.range_reader import iter_range
 
-# After so much, a step says how far it is.
+# A step without hits ends after this much, to report progress.
 _STEP_BYTES = 16 * MIB
 _MAX_TEXT_CHARACTERS = 400
 
 
 class SearchMode(StrEnum):
-    """What is searched for: a text as it is, an expression of RE2, or words that tell of errors."""
+    """What is searched for: a text, a regular expression (RE2), or lines that show an error."""
 
     TEXT = "text"
     REGEX = "regex"
@@ -32,7 +32,7 @@ class SearchMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """What to search for, where to begin, and how many lines to find."""
+    """What to search for, from which offset, and how many lines to find at most."""
 
     text: str
     mode: SearchMode
@@ -41,16 +41,16 @@ class SearchQuery:
     ignore_case: bool = True
 
     def pattern(self) -> LinePattern:
-        """Return what matches a line. Raises UsageError."""
+        """Return the pattern that matches lines. Raises UsageError if it is not valid."""
         if self.mode is SearchMode.ERRORS:
             return LinePattern([ERROR_PATTERN])
         return LinePattern([self.text], self.ignore_case, literal=self.mode is SearchMode.TEXT)
 
 
 class LogSearch:
-    """The records of one search: hits and progress, and at the end whether all was searched.
+    """Yields the records of one search: hits, progress, and at last whether it is complete.
 
-    Lines have numbers where the search begins at the log's first byte.
+    Hits have line numbers only if the search begins at the first byte of the log.
     """
 
     def __init__(self, log: LogSource, query: SearchQuery) -> None:
@@ -64,22 +64,22 @@ class LogSearch:
         self._left = query.limit
 
     def step(self) -> list[dict[str, Any]]:
-        """Return the next records; none once the last has been returned."""
+        """Return the next records; an empty list after the last one."""
         if self._left < 0:
             return []
         records: list[dict[str, Any]] = []
-        begun = self._offset
+        first = self._offset
         for block in self._blocks:
             records += self._hits(block)
             if self._left == 0:
                 return [*records, self._end(complete=False)]
-            if records or self._offset - begun >= _STEP_BYTES:
+            if records or self._offset - first >= _STEP_BYTES:
                 return [*records, {"read": self._offset, "size": self._size}]
         return [*records, self._end(complete=True)]
 
     def close(self) -> None:
-        """Read no more."""
-        # A step that nobody waits for any more may still be at it, and ends by itself.
+        """Stop reading."""
+        # A generator cannot be closed while a thread still runs a step; that ends by itself.
         with contextlib.suppress(ValueError):
             self._blocks.close()  # type: ignore[attr-defined]
 
@@ -98,7 +98,7 @@ class LogSearch:
                 self._line += block.count(b"\n", counted, start)
                 counted = start
                 hit["line"] = self._line
-            yield {**hit, "text": _shown(block[start:end])}
+            yield {**hit, "text": _plain_text(block[start:end])}
             if self._left == 0:
                 self._offset += end
                 return
@@ -120,28 +120,30 @@ def _blocks(log: LogSource, start: int, size: int) -> Iterator[bytes | memoryvie
         start += len(part.data)
 
 
-def _nearest_first(log: LogSource, start: int, size: int) -> Iterator[bytes | memoryview]:
-    """Yield as `_blocks` does, but read no further ahead than points of an index are apart."""
+def _small_block_first(log: LogSource, start: int, size: int) -> Iterator[bytes | memoryview]:
+    """Yield as `_blocks` does, but first a block as long as the points of an index are apart."""
     first = log.read(start, MAX_READ_BYTES).data
     yield first
     yield from _blocks(log, start + len(first), size)
 
 
-def _shown(line: bytes) -> str:
+def _plain_text(line: bytes) -> str:
     text = ESCAPE.sub(b"", line[: 4 * _MAX_TEXT_CHARACTERS]).decode("utf-8", "replace")
     return text.rstrip("\r\n")[:_MAX_TEXT_CHARACTERS]
 
 
-def find_line(log: LogSource, line: int, look: Callable[[int], tuple[int, int]]) -> int | None:
-    """Return where a line begins, counted from 0; None where the log has fewer lines.
+def find_line(
+    log: LogSource, line: int, point_before: Callable[[int], tuple[int, int]]
+) -> int | None:
+    """Return the offset of a line, numbered from 0; None if the log has fewer lines.
 
-    `look` gives a point at or before that line: (offset, newlines before it).
+    `point_before` returns a known position at or before a line: (offset, newlines before it).
     """
-    start, passed = look(line)
+    start, passed = point_before(line)
     size = log.read(start, 0).size_bytes
     if line == passed and start == 0:
         return 0
-    for block in _nearest_first(log, start, size):
+    for block in _small_block_first(log, start, size):
         content = bytes(block)
         count = content.count(b"\n")
         if passed + count < line:

@@ -1,4 +1,4 @@
-"""Reads of a log by byte offset, for whoever shows a part of it; nothing here knows HTTP."""
+"""The service that opens logs, stored or growing, and finds their indexes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from orchestrator_cli.api.logs.final_log import FinalLog
 from orchestrator_cli.api.logs.growing_log import GrowingLogs
 from orchestrator_cli.api.logs.log_bytes import LogSource
 from orchestrator_cli.api.logs.log_indexes import LogIndexes
+from orchestrator_cli.api.logs.log_names import parse_log_name
 from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.executions.ids import parse_execution_id
-from orchestrator_cli.core.executions.logs.finding import find_log, log_name
+from orchestrator_cli.core.executions.logs.finding import find_log
 from orchestrator_cli.core.executions.logs.index import LogIndex
-from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import ObjectMetadata
 from orchestrator_cli.core.transfer.download.log_index import read_tail
 
-# A final log never changes. It may be deleted or replaced by hand, and that shows after a while.
+# How long a HEAD of a log is cached. Stored logs never change, but may be deleted by hand.
 _HEAD_SECONDS = 60.0
 _MAX_HEADS = 1024
 
@@ -44,14 +44,14 @@ class LogService:
         self._heads: OrderedDict[tuple[str, str], tuple[float, ObjectMetadata]] = OrderedDict()
 
     def open(self, text: str, name: str) -> LogSource:
-        """Return a log by an execution's id and a log's name. Raises NotFoundError."""
+        """Return a log, stored or growing. Raises NotFoundError."""
         execution_id, short = _named(text, name)
         growing = self._growing.known(execution_id, f"{short}.log")
         if growing is not None:
             return growing
         try:
             head = self.head(text, name)
-            index = self._indexes.find(execution_id, short, head, computes=False)
+            index = self._indexes.find(execution_id, short, head, compute=False)
             return FinalLog(self._store, head, self._now, index)
         except NotFoundError as error:
             if not error.is_fatal:
@@ -61,23 +61,23 @@ class LogService:
             return growing
 
     def index(self, text: str, name: str) -> LogIndex | None:
-        """Return the index of a stored log, or make one where the log is small; else None."""
+        """Return the index of a stored log, computed if the log is small; None if there is none."""
         execution_id, short = _named(text, name)
         if self._growing.known(execution_id, f"{short}.log") is not None:
             return None
         try:
             head = self.head(text, name)
         except NotFoundError:
-            # It may grow; that it exists is seen where it is read.
+            # It may be a growing log, which has no index. `open` raises if there is no log.
             return None
-        return self._indexes.find(execution_id, short, head, computes=True)
+        return self._indexes.find(execution_id, short, head, compute=True)
 
     def stored_tail(self, text: str, name: str) -> bytes:
         """Return the end of a log that is stored apart from it; b"" if there is none."""
         return read_tail(self._store, *_named(text, name))
 
     def head(self, text: str, name: str) -> ObjectMetadata:
-        """Look up a stored log, and cache that: many of its parts are requested."""
+        """Return the metadata of a stored log. It is cached, because clients read many parts."""
         found = _named(text, name)
         with self._lock:
             until, head = self._heads.get(found, (0.0, None))
@@ -93,8 +93,9 @@ class LogService:
 
 
 def _named(text: str, name: str) -> tuple[str, str]:
-    """Return an execution's id and a log's name, `stdout`. Raises UsageError, NotFoundError."""
-    short = log_name(log_storage_path(name) or "")
-    if not short:
-        raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
+    """Return the execution's id and the log's short name, such as `stdout`.
+
+    Raises UsageError, NotFoundError.
+    """
+    short = parse_log_name(name)
     return parse_execution_id(text), short

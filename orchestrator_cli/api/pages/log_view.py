@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from orchestrator_cli.api.logs.log_names import parse_log_name
 from orchestrator_cli.api.logs.log_service import LogService
 from orchestrator_cli.api.pages.execution_list import (
     ExecutionRow,
@@ -12,11 +13,10 @@ from orchestrator_cli.api.pages.execution_list import (
 )
 from orchestrator_cli.api.pages.execution_view import last_lines, live_log_names, read_concurrently
 from orchestrator_cli.api.reads.read_service import ReadService
-from orchestrator_cli.core.base.errors import ArchivedError, NotFoundError
+from orchestrator_cli.core.base.errors import ArchivedError
 from orchestrator_cli.core.executions.ids import parse_execution_id
-from orchestrator_cli.core.executions.logs.finding import list_logs, log_name
+from orchestrator_cli.core.executions.logs.finding import list_logs
 from orchestrator_cli.core.executions.logs.index import TAIL_BYTES
-from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.executions.record.repository import read_execution
 from orchestrator_cli.core.retention.archive import ArchiveInspector
 
@@ -45,9 +45,7 @@ class LogView:
 def log_view(reads: ReadService, logs: LogService, text: str, name: str) -> LogView:
     """Read what the page of a log shows. Raises NotFoundError."""
     execution_id = parse_execution_id(text)
-    short = log_name(log_storage_path(name) or "")
-    if not short:
-        raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
+    short = parse_log_name(name)
     metadata = read_execution(reads.store, execution_id).metadata
     record, stored, live = read_concurrently(
         lambda: record_with_liveness(reads.store, metadata),

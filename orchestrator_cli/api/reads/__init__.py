@@ -1,4 +1,4 @@
-"""Reads of executions and their files, for the API and the pages.
+"""Reads executions and their files, for the API and the pages.
 
 It must not know HTTP.
 """

@@ -1,4 +1,4 @@
-"""A cache of manifests, which are read again and again to show executions."""
+"""A cache of manifests, which each listing of an execution's files needs."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from orchestrator_cli.core.base.errors import ArchivedError, IntegrityError, Not
 from orchestrator_cli.core.executions.record.repository import read_execution
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
-# At some 400 bytes each.
-MOST_LINES = 20_000
+# Files in all cached manifests together, at about 400 bytes each.
+_MAX_FILES = 20_000
 # Checksum and content type by path.
-LineReader = dict[str, tuple[str | None, str]]
+ManifestFiles = dict[str, tuple[str | None, str]]
 
 
-class Manifests:
-    """What manifests say of files. Safe to share between threads.
+class ManifestCache:
+    """Caches manifests by the ETag of their metadata.json. Safe to share between threads.
 
-    One is kept together with the ETag of its metadata.json, and serves again only where a listing
-    made for the present answer has the same ETag: what is answered is never out of date.
+    A cached manifest is used only if a listing made for the same response has its ETag, so it is
+    never out of date.
     """
 
-    def __init__(self, store: ArtifactStore, most_lines: int = MOST_LINES) -> None:
+    def __init__(self, store: ArtifactStore, max_files: int = _MAX_FILES) -> None:
         self._store = store
-        self._most_lines = most_lines
+        self._max_files = max_files
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[str, LineReader]] = OrderedDict()
-        self._lines = 0
+        self._cached: OrderedDict[str, tuple[str, ManifestFiles]] = OrderedDict()
+        self._size = 0
 
-    def lines(self, execution_id: str, listed_etag: str) -> LineReader:
-        """Return the lines, none where there is no valid manifest: the listing is the truth.
+    def files(self, execution_id: str, listed_etag: str) -> ManifestFiles:
+        """Return the files of a manifest; none if there is no valid manifest.
 
-        `listed_etag` is bare, and empty where no listing has told it.
+        `listed_etag` has no quotes, and is "" if no listing has told it.
         """
         with self._lock:
-            etag, lines = self._kept.get(execution_id, ("", {}))
+            etag, files = self._cached.get(execution_id, ("", {}))
             if etag and etag == listed_etag:
-                self._kept.move_to_end(execution_id)
-                return lines
+                self._cached.move_to_end(execution_id)
+                return files
         try:
             found = read_execution(self._store, execution_id)
         except (NotFoundError, IntegrityError, ArchivedError):
             return {}
-        lines = {
+        files = {
             one.path: (one.checksum, sys.intern(one.content_type))
             for one in found.metadata.artifacts or ()
         }
-        self._keep(execution_id, found.etag.strip('"'), lines)
-        return lines
+        self._add(execution_id, found.etag.strip('"'), files)
+        return files
 
-    def _keep(self, execution_id: str, etag: str, lines: LineReader) -> None:
+    def _add(self, execution_id: str, etag: str, files: ManifestFiles) -> None:
         with self._lock:
-            if execution_id in self._kept:
-                self._forget(execution_id)
-            self._kept[execution_id] = (etag, lines)
-            self._lines += _cost(lines)
-            while self._lines > self._most_lines:
-                self._forget(next(iter(self._kept)))
+            if execution_id in self._cached:
+                self._evict(execution_id)
+            self._cached[execution_id] = (etag, files)
+            self._size += _cost(files)
+            while self._size > self._max_files:
+                self._evict(next(iter(self._cached)))
 
-    def _forget(self, execution_id: str) -> None:
-        self._lines -= _cost(self._kept.pop(execution_id)[1])
+    def _evict(self, execution_id: str) -> None:
+        self._size -= _cost(self._cached.pop(execution_id)[1])
 
 
-def _cost(lines: LineReader) -> int:
-    return 1 + len(lines)
+def _cost(files: ManifestFiles) -> int:
+    return 1 + len(files)

@@ -1,4 +1,4 @@
-"""The service behind the read endpoints, by the library; nothing here knows HTTP."""
+"""The service behind the read endpoints. It does not know HTTP."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+from orchestrator_cli.api.logs.log_names import parse_log_name
 from orchestrator_cli.api.reads.execution_pages import list_executions
 from orchestrator_cli.api.reads.execution_query import ExecutionSelection
-from orchestrator_cli.api.reads.manifest_cache import Manifests
+from orchestrator_cli.api.reads.manifest_cache import ManifestCache
 from orchestrator_cli.api.reads.pagination import decode_cursor, encode_cursor
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.executions.content_type import content_type_of
@@ -25,8 +26,7 @@ from orchestrator_cli.core.executions.keys import (
 )
 from orchestrator_cli.core.executions.links import sign_file_url
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
-from orchestrator_cli.core.executions.logs.finding import find_log, tail_offset
-from orchestrator_cli.core.executions.placement import log_storage_path
+from orchestrator_cli.core.executions.logs.finding import LOGS_FOLDER, find_log, tail_offset
 from orchestrator_cli.core.executions.record.repository import read_execution
 from orchestrator_cli.core.live.reading.liveness import find_liveness, with_liveness
 from orchestrator_cli.core.retention.archive import (
@@ -41,36 +41,36 @@ from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 
 MAX_TAIL_BYTES = 4 * 1024 * 1024
-# Executions or keys looked at for one page; a filter may leave few of them.
-MAX_LOOKED_AT = 1000
-# What S3 lists at once.
-MAX_LISTED = 1000
-_LONGEST_WINDOW_SECONDS = 300
+# The most keys that are listed for one page; a pattern may match few of them.
+_MAX_SCANNED_KEYS = 10_000
+# The most keys that S3 returns in one listing.
+_MAX_LISTED = 1000
+_MAX_WINDOW_SECONDS = 300
 
 
 @dataclass
 class ReadService:
-    """The read side of one bucket. Safe to share between threads."""
+    """Reads executions and files of one bucket. Safe to share between threads."""
 
     store: ArtifactStore
     signer: Presigner
     now: Callable[[], datetime]
     expires_in_seconds: int
-    manifests: Manifests = field(init=False)
+    manifests: ManifestCache = field(init=False)
 
     def __post_init__(self) -> None:
-        self.manifests = Manifests(self.store)
+        self.manifests = ManifestCache(self.store)
 
     # --- executions ----------------------------------------------------------------------
 
     def execution(self, text: str) -> dict[str, Any]:
-        """Return the validated metadata."""
+        """Return the validated metadata of an execution, and its liveness."""
         metadata = read_execution(self.store, parse_execution_id(text)).metadata
-        judged = self.store.clients.run(find_liveness(metadata))
-        return with_liveness(metadata.to_dict(), judged)
+        liveness = self.store.clients.run(find_liveness(metadata))
+        return with_liveness(metadata.to_dict(), liveness)
 
     def executions(self, asked: ExecutionSelection) -> dict[str, Any]:
-        """Return a page of the executions of a time window that a filter takes."""
+        """Return a page of the executions of a time window that match a filter."""
         return list_executions(self.store, asked, self.now())
 
     # --- files ---------------------------------------------------------------------------
@@ -78,12 +78,12 @@ class ReadService:
     def files(
         self, text: str, prefix: str, glob: str | None, limit: int, cursor: str | None
     ) -> dict[str, Any]:
-        """Return a page of an execution's files with URLs."""
+        """Return a page of an execution's files, with presigned URLs."""
         execution_id = parse_execution_id(text)
         after = decode_cursor("files", cursor) if cursor else ""
         whole = execution_prefix(execution_id)
         # One more tells whether there is a next page.
-        at_once = limit + 1 if glob is None and limit < MAX_LISTED else None
+        at_once = limit + 1 if glob is None and limit < _MAX_LISTED else None
         start_after = whole + after if after else ""
         listed = self.store.list_objects(whole + prefix, start_after, True, at_once)
         first = next(listed, None)
@@ -93,7 +93,7 @@ class ReadService:
         page = _page(objects, glob, limit)
         expiry = self._expiry()
         types = (
-            self.manifests.lines(execution_id, page.record.etag if page.record else "")
+            self.manifests.files(execution_id, page.record.etag if page.record else "")
             if page.chosen
             else {}
         )
@@ -115,7 +115,7 @@ class ReadService:
         }
 
     def file(self, text: str, path: str) -> dict[str, Any]:
-        """Return one file, with what says how to recompute its checksum. Raises NotFoundError."""
+        """Return one file, with what is needed to recompute its checksum. Raises NotFoundError."""
         execution_id, head = self._head(text, path)
         listed = _summary(head)
         expiry = self._expiry()
@@ -131,7 +131,7 @@ class ReadService:
         }
 
     def file_url(self, text: str, path: str, method: str = "GET") -> str:
-        """Return a URL of one file, for GET or HEAD. Raises NotFoundError, ArchivedError."""
+        """Return a presigned GET or HEAD of one file. Raises NotFoundError, ArchivedError."""
         _, head = self._head(text, path)
         return self._url(head, path, method)
 
@@ -140,7 +140,7 @@ class ReadService:
         try:
             key = artifact_key(execution_id, path)
         except UsageError as error:
-            # Nothing can be stored under such a name.
+            # No file can be stored under such a path.
             raise NotFoundError(f"no such file in {execution_id}") from error
         try:
             return execution_id, self.store.head(key)
@@ -149,12 +149,12 @@ class ReadService:
             raise NotFoundError(f"no such file in {execution_id}", code=error.code) from error
 
     def log_url(self, text: str, name: str, method: str = "GET") -> str:
-        """Return a URL of a log, which a browser shows in place."""
-        return self.file_url(text, self._log_path(name), method)
+        """Return a presigned GET or HEAD of a log, which a browser shows in place."""
+        return self.file_url(text, _log_path(name), method)
 
     def log_tail(self, text: str, name: str, lines: int) -> bytes:
-        """Return the last lines of a log, 4 MiB of them at most."""
-        head = find_log(self.store, parse_execution_id(text), self._log_path(name))
+        """Return the last lines of a log, 4 MiB at most."""
+        head = find_log(self.store, parse_execution_id(text), _log_path(name))
         floor = max(0, head.size_bytes - MAX_TAIL_BYTES)
         start = tail_offset(self.store, head.key, head.size_bytes, lines, floor)
         if start >= head.size_bytes:
@@ -162,14 +162,8 @@ class ReadService:
         return bytes(self.store.get_range(head.key, start, head.size_bytes - start))
 
     def check_ready(self) -> None:
-        """Raise where the bucket cannot be listed."""
+        """Raise an OrchestratorError if the bucket cannot be listed."""
         next(self.store.list_objects(EXECUTIONS_PREFIX, at_once=1), None)
-
-    def _log_path(self, name: str) -> str:
-        path = log_storage_path(name)
-        if path is None:
-            raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
-        return path
 
     def _url(self, head: ObjectMetadata, path: str, method: str) -> str:
         ArchiveInspector(self.store, self.now()).check_readable(_summary(head), path)
@@ -177,9 +171,12 @@ class ReadService:
         return sign_file_url(self.signer, by, head.key, self._expiry(), method=method)
 
     def _expiry(self) -> UrlExpiry:
-        """Sign as of the last full window: within one, answers are the same and can be cached."""
+        """Return an expiry that counts from the last full window.
+
+        All URLs signed within one window are the same, so responses can be cached.
+        """
         now, asked = self.now(), self.expires_in_seconds
-        window = max(1, min(_LONGEST_WINDOW_SECONDS, asked // 4))
+        window = max(1, min(_MAX_WINDOW_SECONDS, asked // 4))
         signed_at = now - timedelta(
             seconds=int(now.timestamp()) % window, microseconds=now.microsecond
         )
@@ -192,11 +189,15 @@ class ReadService:
             raise no_such_execution(self.store, execution_id)
 
 
+def _log_path(name: str) -> str:
+    return f"{LOGS_FOLDER}{parse_log_name(name)}.log"
+
+
 @dataclass(slots=True)
 class _Page:
-    """The files of a page, the last path looked at, and whether there is more behind it.
+    """The files of a page, the last path that was listed, and whether more may follow.
 
-    `record` is metadata.json, where the listing has come that far.
+    `record` is metadata.json, if the page contains it.
     """
 
     chosen: list[tuple[str, ObjectSummary]] = field(default_factory=list)
@@ -247,7 +248,7 @@ def _page(objects: Iterator[ObjectSummary], glob: str | None, limit: int) -> _Pa
     page = _Page()
     for number, one in enumerate(objects):
         parsed = parse_artifact_key(one.key)
-        if (parsed and len(page.chosen) >= limit) or number >= MAX_LOOKED_AT * 10:
+        if (parsed and len(page.chosen) >= limit) or number >= _MAX_SCANNED_KEYS:
             page.more = True
             return page
         page.last = one.key.split("/", 2)[2]

@@ -1,4 +1,4 @@
-"""The endpoints: each takes a request apart, has a service do the work, and answers.
+"""The endpoints of the API: each parses a request, calls a service, and returns its response.
 
 They must not decide anything about what is stored.
 """

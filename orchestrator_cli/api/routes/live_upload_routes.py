@@ -1,4 +1,4 @@
-"""The endpoints that write live logs: a bench needs a token and no AWS key."""
+"""The endpoints through which a client without AWS credentials writes live logs."""
 
 from __future__ import annotations
 
@@ -34,28 +34,43 @@ LiveLogName = Annotated[
         examples=["stdout.log"],
     ),
 ]
-Offset = Annotated[int, Path(ge=0, le=MAX_LIVE_OFFSET, description="Of the first byte.")]
-Count = Annotated[int, Query(ge=0, le=MAX_LIVE_OFFSET)]
+Offset = Annotated[
+    int, Path(ge=0, le=MAX_LIVE_OFFSET, description="The offset of its first byte in the log.")
+]
 
 
 class SegmentFields(BaseModel):
-    """What is kept with the bytes of a segment."""
+    """The metadata of a segment."""
 
-    sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$", description="Of the body.")]
-    line: Annotated[int, Query(ge=0, le=MAX_LIVE_OFFSET, description="Newlines before it.")]
+    sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the body.")]
+    line: Annotated[
+        int, Query(ge=0, le=MAX_LIVE_OFFSET, description="The newlines before it in the log.")
+    ]
     t0_ms: Annotated[
-        int, Query(ge=0, le=MAX_LIVE_OFFSET, description="When its first byte arrived.")
+        int,
+        Query(
+            ge=0,
+            le=MAX_LIVE_OFFSET,
+            description="When its first byte arrived, in milliseconds since 1970.",
+        ),
     ]
     t1_ms: Annotated[
-        int, Query(ge=0, le=MAX_LIVE_OFFSET, description="When its last byte arrived.")
+        int,
+        Query(
+            ge=0,
+            le=MAX_LIVE_OFFSET,
+            description="When its last byte arrived, in milliseconds since 1970.",
+        ),
     ]
-    writer: Annotated[str, Query(pattern=r"^[0-9a-f]{32}$", description="Who writes.")]
+    writer: Annotated[
+        str, Query(pattern=r"^[0-9a-f]{32}$", description="The random id of the writer.")
+    ]
 
 
-async def _answer(
+async def _respond(
     request: Request, work: Callable[[LiveUploads, Token | None], BaseModel]
 ) -> Response:
-    """Do the work in a thread, to its end even where the client leaves; answer what it returns."""
+    """Return what `work` returns as JSON. It runs in a thread and is not cancelled."""
     services = services_of(request)
     token = cast("Token | None", request.scope.get(TOKEN))
 
@@ -69,13 +84,13 @@ async def _answer(
 @router.get("/state.json", response_model=StateResponse)
 async def get_live_state(request: Request, execution_id: Id) -> Response:
     """Return the heartbeat of an execution's live logs."""
-    return await _answer(request, lambda live, token: live.read_state(execution_id, token))
+    return await _respond(request, lambda live, token: live.read_state(execution_id, token))
 
 
 @router.put("/state.json", response_model=PutStateResponse)
 async def put_live_state(request: Request, execution_id: Id, asked: PutStateRequest) -> Response:
-    """Replace the heartbeat, where it is still the one that was read. Else it is a 409."""
-    return await _answer(request, lambda live, token: live.write_state(execution_id, token, asked))
+    """Replace the heartbeat, if it has not changed since it was read; otherwise 409."""
+    return await _respond(request, lambda live, token: live.write_state(execution_id, token, asked))
 
 
 @router.get("/{name:path}/{offset}", response_model=LiveSegment)
@@ -83,7 +98,7 @@ async def get_live_segment(
     request: Request, execution_id: Id, name: LiveLogName, offset: Offset
 ) -> Response:
     """Return the metadata of a segment, without its bytes."""
-    return await _answer(
+    return await _respond(
         request, lambda live, token: live.find_segment(execution_id, token, name, offset)
     )
 
@@ -93,7 +108,8 @@ async def get_live_segment(
     response_model=PutSegmentResponse,
     openapi_extra={
         "requestBody": {
-            "description": "Bytes of the log, at most 1 MiB; none says that the log ends here.",
+            "description": "Bytes of the log, 1 MiB at most. An empty body says that the log ends "
+            "at this offset.",
             "content": {"application/octet-stream": {}},
         }
     },
@@ -105,13 +121,13 @@ async def put_live_segment(
     offset: Offset,
     fields: Annotated[SegmentFields, Query()],
 ) -> Response:
-    """Store a piece of a log that is still being written, unless one is there already.
+    """Store a segment of a log that is still being written, unless one is stored at its offset.
 
-    It can be repeated. What is stored under an offset never changes: where that is something else,
-    the outcome is `conflict`, and `stored` says what is there.
+    The request can be repeated. A stored segment never changes: if it is another one, the outcome
+    is `conflict` and `stored` describes it.
     """
     data = await request.body()
     segment = Segment(offset, len(data), **fields.model_dump())
-    return await _answer(
+    return await _respond(
         request, lambda live, token: live.put_segment(execution_id, token, name, segment, data)
     )

@@ -10,34 +10,34 @@ from orchestrator_cli.core.base.errors import UsageError
 MAX_HITS = 10_000
 
 
-class LinePlace(BaseModel):
-    """Where a line is."""
+class LinePosition(BaseModel):
+    """The position of a line in a log."""
 
-    line: int = Field(examples=[4_000_000], description="Its number, from 1.")
-    offset: int = Field(examples=[268435456], description="Where it begins, in bytes.")
+    line: int = Field(examples=[4_000_000], description="The number of the line, from 1.")
+    offset: int = Field(examples=[268435456], description="The offset of its first byte.")
 
 
 class LogErrors(BaseModel):
-    """The lines that tell of an error, the first thousand."""
+    """The lines of a log that show an error, at most the first thousand."""
 
-    known: bool = Field(description="False where nobody has made an index of the log.")
-    errors: list[LinePlace]
-    searched_bytes: int = Field(description="Behind so many bytes, nobody has looked for errors.")
+    known: bool = Field(description="False if the log has no index and is too large to be read.")
+    errors: list[LinePosition]
+    searched_bytes: int = Field(description="How many bytes of the log were searched for errors.")
 
 
 class LogSearchQuery(BaseModel):
     """The query string of a search."""
 
-    q: str = Field(default="", max_length=1000, description="What to search for.")
+    q: str = Field(default="", max_length=1000, description="The text to search for.")
     mode: SearchMode = Field(
         default=SearchMode.TEXT,
-        description="q as it is, as an expression of RE2, or words that tell of errors.",
+        description="Search for q as text, for q as an RE2 regular expression, or for errors.",
     )
-    case: bool = Field(default=False, description="Tell upper from lower case.")
+    case: bool = Field(default=False, description="Distinguish upper and lower case.")
     start: int = Field(
-        default=0, ge=0, le=2**53, alias="from", description="Where to begin, in bytes."
+        default=0, ge=0, le=2**53, alias="from", description="The offset to search from."
     )
-    limit: int = Field(default=1000, ge=1, le=MAX_HITS, description="The most lines to find.")
+    limit: int = Field(default=1000, ge=1, le=MAX_HITS, description="The most lines to return.")
 
     def parsed(self) -> SearchQuery:
         """Return the parsed query. Raises UsageError."""

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from orchestrator_cli.api.json import encode, json_answer
+from orchestrator_cli.api.json import encode, json_response
 from orchestrator_cli.api.logs.final_log import FinalLog
 from orchestrator_cli.api.logs.growing_log import GrowingLog
 from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogBytes
 from orchestrator_cli.api.logs.log_search import LogSearch, find_line
-from orchestrator_cli.api.routes.log_messages import LinePlace, LogErrors, LogSearchQuery
+from orchestrator_cli.api.routes.log_messages import LinePosition, LogErrors, LogSearchQuery
 from orchestrator_cli.api.routes.read_routes import LogName
 from orchestrator_cli.api.schemas import ERRORS, Id
 from orchestrator_cli.api.services import Services, services_of
@@ -26,36 +26,39 @@ router = APIRouter(prefix="/executions/{execution_id}/logs/{name}", tags=["files
 Offset = Annotated[
     int,
     Query(
-        ge=-(2**53), le=2**53, description="Where to begin, in bytes; a negative one from the end."
+        ge=-(2**53), le=2**53, description="The first byte; a negative offset counts from the end."
     ),
 ]
 Length = Annotated[int, Query(ge=0, le=MAX_READ_BYTES, description="The most bytes to return.")]
 Wait = Annotated[
     float,
-    Query(ge=0, le=20, description="Of a log that grows: wait so many seconds for more of it."),
+    Query(
+        ge=0, le=20, description="For a growing log: wait up to this many seconds for new bytes."
+    ),
 ]
 _DEFAULT_LENGTH = 256 * 1024
-_PACKED_FROM_BYTES = 1000
+_MIN_GZIP_BYTES = 1000
 
 LineNumber = Annotated[int, Query(ge=1, le=2**53, description="The number of a line, from 1.")]
 _RECORDS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "A line of JSON for each line that is found: `offset`, `end`, `text`, and "
-        "`line` where all before it was read; one now and then with `read` and `size`; and a last "
-        "one with `complete`: whether the whole log was searched.",
+        "description": "One JSON object per line. A hit has `offset`, `end` and `text` of a line "
+        "and, if the search began at the first byte, its number `line`. An object with `read` and "
+        "`size` tells the progress. The last one has `complete`: whether the whole log was "
+        "searched.",
         "content": {"application/x-ndjson": {}},
     },
     **ERRORS,
 }
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The bytes. `X-Log-Offset` is where they begin, `X-Log-Size` the size of "
-        "the log as far as it is known, `X-Log-State` one of `final`, `growing` and `lost`, and "
-        "`X-Log-Line`, where that is known, how many newlines are before them, and `X-Log-Time` "
-        "about when they arrived. A final log has a strong ETag.",
+        "description": "The bytes. `X-Log-Offset` is the offset of the first one, `X-Log-Size` the "
+        "size of the log so far, and `X-Log-State` one of `final`, `growing` and `lost`. If they "
+        "are known, `X-Log-Line` is the number of newlines before the first byte, and `X-Log-Time` "
+        "about when it arrived. A final log has a strong ETag.",
         "content": {"application/octet-stream": {}},
     },
-    304: {"description": "The client has just that."},
+    304: {"description": "The client's copy is current."},
     **ERRORS,
 }
 
@@ -69,58 +72,58 @@ async def get_log_bytes(
     length: Length = _DEFAULT_LENGTH,
     wait: Wait = 0.0,
 ) -> Response:
-    """Return a part of a log, wherever it begins, without reading the rest."""
+    """Return a part of a log without reading the rest of it."""
     services = services_of(request)
     if wait and offset >= 0:
         log = await services.workers.run_read(lambda: services.logs.open(execution_id, name))
         if isinstance(log, GrowingLog):
-            seconds = min(wait, services.most_wait_seconds)
+            seconds = min(wait, services.max_wait_seconds)
             await services.listeners.wait_for_more(log, offset, seconds)
-    packs = "gzip" in request.headers.get("accept-encoding", "")
-    known = request.headers.get("if-none-match", "")
+    accepts_gzip = "gzip" in request.headers.get("accept-encoding", "")
+    if_none_match = request.headers.get("if-none-match", "")
 
-    def answer() -> Response:
+    def respond() -> Response:
         log = services.logs.open(execution_id, name)
-        # To say that nothing has changed, nothing need be read.
-        if isinstance(log, FinalLog) and known:
-            etag = _etag(log.etag, offset, length, packs)
-            if etag in [one.strip() for one in known.split(",")]:
+        # A 304 needs no read.
+        if isinstance(log, FinalLog) and if_none_match:
+            etag = _etag(log.etag, offset, length, accepts_gzip)
+            if etag in [one.strip() for one in if_none_match.split(",")]:
                 return Response(status_code=304, headers=_headers(etag))
         part = log.read(offset, length)
-        return _bytes_response(part, _etag(part.etag, offset, length, packs), packs)
+        return _bytes_response(part, _etag(part.etag, offset, length, accepts_gzip), accepts_gzip)
 
-    return await services.workers.run_read(answer)
+    return await services.workers.run_read(respond)
 
 
-@router.get("/lines", response_model=LinePlace, responses=ERRORS)
+@router.get("/lines", response_model=LinePosition, responses=ERRORS)
 async def get_line(request: Request, execution_id: Id, name: LogName, n: LineNumber) -> Response:
-    """Return where a line begins. Without an index (`orchestrator index`), it is counted."""
+    """Return the offset of a line. An index (see `orchestrator index`) makes this fast."""
     services = services_of(request)
 
     def find() -> dict[str, Any]:
         log, index = services.logs.open(execution_id, name), services.logs.index(execution_id, name)
-        look = index.point_before_line if index else lambda _: (0, 0)
-        offset = find_line(log, n - 1, look)
+        point_before = index.point_before_line if index else lambda _: (0, 0)
+        offset = find_line(log, n - 1, point_before)
         if offset is None:
             raise NotFoundError(f"the log has no line {n:,}")
         return {"line": n, "offset": offset}
 
-    return json_answer(await services.workers.run_read(find))
+    return json_response(await services.workers.run_read(find))
 
 
 @router.get("/search", response_class=Response, responses=_RECORDS)
 async def search_in_log(
     request: Request, execution_id: Id, name: LogName, query: Annotated[LogSearchQuery, Query()]
 ) -> Response:
-    """Search a whole log, and stream what is found as it is found.
+    """Search a log, and stream the lines that match as they are found.
 
-    It ends when the client leaves. With an index (`orchestrator index`), errors are known at once.
+    The search ends when the client disconnects.
     """
     services = services_of(request)
     search = await services.workers.run_read(
         lambda: LogSearch(services.logs.open(execution_id, name), query.parsed())
     )
-    # Said, because what says nothing is packed, and then waits until there is more of it.
+    # With a Content-Encoding, the gzip middleware does not buffer the stream.
     headers = {"Cache-Control": "no-store", "Content-Encoding": "identity"}
     records = _records(services, search)
     return StreamingResponse(records, headers=headers, media_type="application/x-ndjson")
@@ -128,17 +131,17 @@ async def search_in_log(
 
 @router.get("/errors", response_model=LogErrors, responses=ERRORS)
 async def get_errors(request: Request, execution_id: Id, name: LogName) -> Response:
-    """Return the lines that tell of an error, where that is known or the log is small."""
+    """Return the lines that show an error, if the log has an index or is small."""
     services = services_of(request)
 
-    def known() -> dict[str, Any]:
+    def read() -> dict[str, Any]:
         index = services.logs.index(execution_id, name)
         found = index.errors if index else []
         errors = [{"offset": offset, "line": line + 1} for offset, line in found]
         searched = index.searched_bytes if index else 0
         return {"known": index is not None, "errors": errors, "searched_bytes": searched}
 
-    return json_answer(await services.workers.run_read(known))
+    return json_response(await services.workers.run_read(read))
 
 
 async def _records(services: Services, search: LogSearch) -> AsyncIterator[bytes]:
@@ -146,13 +149,13 @@ async def _records(services: Services, search: LogSearch) -> AsyncIterator[bytes
         while records := await services.workers.run_read(search.step):
             yield b"".join(encode(record) + b"\n" for record in records)
     except OrchestratorError as error:
-        # The answer has begun; that its last record says `complete` tells that nothing is missing.
+        # The status is sent already, so the last record reports the error.
         yield encode({"complete": False, "error": without_secrets(error.message)}) + b"\n"
     finally:
         search.close()
 
 
-def _bytes_response(part: LogBytes, etag: str | None, packs: bool) -> Response:
+def _bytes_response(part: LogBytes, etag: str | None, accepts_gzip: bool) -> Response:
     headers = {
         **_headers(etag),
         "X-Log-Offset": str(part.offset),
@@ -166,17 +169,17 @@ def _bytes_response(part: LogBytes, etag: str | None, packs: bool) -> Response:
         arrived = datetime.fromtimestamp(part.time_ms / 1000, UTC)
         headers["X-Log-Time"] = arrived.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     content = part.data
-    if packs and len(content) >= _PACKED_FROM_BYTES:
+    if accepts_gzip and len(content) >= _MIN_GZIP_BYTES:
         content = _gzip(content)
     else:
-        # Said, because what says nothing is packed on its way, in the thread of all requests.
+        # Without a Content-Encoding, the gzip middleware would compress it in the event loop.
         headers["Content-Encoding"] = "identity"
     return Response(content, headers=headers, media_type="application/octet-stream")
 
 
-def _etag(content: str | None, offset: int, length: int, packs: bool) -> str | None:
-    """Return the tag of one part in one encoding; None of a log that still grows."""
-    return f'"{content}.{offset}.{length}{".gz" if packs else ""}"' if content else None
+def _etag(log_etag: str | None, offset: int, length: int, gzipped: bool) -> str | None:
+    """Return the ETag of a part in one encoding; None for a growing log."""
+    return f'"{log_etag}.{offset}.{length}{".gz" if gzipped else ""}"' if log_etag else None
 
 
 def _headers(etag: str | None) -> dict[str, str]:
@@ -187,5 +190,5 @@ def _headers(etag: str | None) -> dict[str, str]:
 
 
 def _gzip(content: memoryview | bytes) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    return packer.compress(content) + packer.flush()
+    compressor = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    return compressor.compress(content) + compressor.flush()

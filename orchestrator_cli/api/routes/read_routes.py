@@ -1,4 +1,4 @@
-"""The endpoints that read: executions, their files, and their logs."""
+"""The endpoints that read executions, their files and their logs."""
 
 from __future__ import annotations
 
@@ -20,46 +20,52 @@ from orchestrator_cli.api.schemas import (
     REDIRECT,
     Cursor,
     ExecutionPage,
+    ExecutionWithLiveness,
     FileDetails,
     FilePage,
     Id,
-    JudgedExecution,
 )
 from orchestrator_cli.api.services import Services, services_of
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 
 router = APIRouter()
 _EXECUTION = "/executions/{execution_id}"
-Prefix = Annotated[str, Query(description="Only paths that begin so: logs/", max_length=1024)]
-Glob = Annotated[
-    str | None, Query(description="Only paths that match; * also matches /.", max_length=256)
+Prefix = Annotated[
+    str, Query(description="Only paths with this prefix, such as logs/.", max_length=1024)
 ]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Files a page.")]
-FilePath = Annotated[str, Path(description="As listed.", max_length=1024)]
+Glob = Annotated[
+    str | None,
+    Query(description="Only paths that match this pattern; * also matches /.", max_length=256),
+]
+Limit = Annotated[int, Query(ge=1, le=1000, description="The most files in a page.")]
+FilePath = Annotated[
+    str, Path(description="The path of the file, as it is listed.", max_length=1024)
+]
 LogName = Annotated[str, Path(description="stdout, stderr, runner or bench.", max_length=64)]
 _TEXT = "text/plain; charset=utf-8"
-_AS_IT_IS = {
+_LOG_HEADERS = {
     "Content-Disposition": "inline",
     "Cache-Control": "no-store",
-    # Said, because what says nothing is packed, and then waits until there is more of it.
+    # With a Content-Encoding, the gzip middleware does not buffer the stream.
     "Content-Encoding": "identity",
 }
-_LOG_AS_TEXT = "With tail, or of a log that is still being written: what is stored of it."
+_LOG_AS_TEXT = "With `tail`, or for a log that is still being written: its text."
 Tail = Annotated[
-    int | None, Query(ge=0, le=100_000, description="The last N lines as text, 4 MiB at most.")
+    int | None,
+    Query(ge=0, le=100_000, description="Return the last N lines as text, 4 MiB at most."),
 ]
 
 
 @router.get("/executions", tags=["executions"], response_model=ExecutionPage, responses=ERRORS)
 async def list_executions(request: Request, query: Annotated[ExecutionQuery, Query()]) -> Response:
-    """List the executions of a time window, the oldest first or the newest first."""
-    return await _answer(request, lambda reads: reads.executions(query.selection(reads.now())))
+    """List the executions of a time window."""
+    return await _respond(request, lambda reads: reads.executions(query.selection(reads.now())))
 
 
-@router.get(_EXECUTION, tags=["executions"], response_model=JudgedExecution, responses=ERRORS)
+@router.get(_EXECUTION, tags=["executions"], response_model=ExecutionWithLiveness, responses=ERRORS)
 async def get_execution(request: Request, execution_id: Id) -> Response:
     """Return the validated metadata of an execution, its manifest included."""
-    return await _answer(request, lambda reads: reads.execution(execution_id))
+    return await _respond(request, lambda reads: reads.execution(execution_id))
 
 
 @router.get(f"{_EXECUTION}/artifacts", tags=["files"], response_model=FilePage, responses=ERRORS)
@@ -74,7 +80,7 @@ async def list_artifacts(
     """List an execution's files, logs included, with presigned URLs."""
     if not prefix.isprintable():
         raise UsageError("prefix: it has control characters")
-    return await _answer(
+    return await _respond(
         request, lambda reads: reads.files(execution_id, prefix, glob, limit, cursor)
     )
 
@@ -86,8 +92,8 @@ async def list_artifacts(
     responses=ERRORS,
 )
 async def get_file(request: Request, execution_id: Id, path: FilePath) -> Response:
-    """Say what is stored of one file, with a presigned URL."""
-    return await _answer(request, lambda reads: reads.file(execution_id, path))
+    """Return what is known of one file, with a presigned URL."""
+    return await _respond(request, lambda reads: reads.file(execution_id, path))
 
 
 @router.get(
@@ -98,7 +104,7 @@ async def get_file(request: Request, execution_id: Id, path: FilePath) -> Respon
     responses=REDIRECT,
 )
 async def get_artifact(request: Request, execution_id: Id, path: FilePath) -> Response:
-    """Redirect to one file."""
+    """Redirect to a presigned URL of one file."""
     method = request.scope[ASKED_METHOD]
     return await _redirect(request, lambda reads: reads.file_url(execution_id, path, method))
 
@@ -111,9 +117,10 @@ async def get_artifact(request: Request, execution_id: Id, path: FilePath) -> Re
     responses=REDIRECT | {200: {"description": _LOG_AS_TEXT, "content": {"text/plain": {}}}},
 )
 async def get_log(request: Request, execution_id: Id, name: LogName, tail: Tail = None) -> Response:
-    """Redirect to a log, which a browser shows in place; or return its last lines.
+    """Redirect to a presigned URL of a log, which a browser shows in place.
 
-    One that is still being written is sent as far as it is stored.
+    With `tail`, return its last lines instead. A log that is still being written is returned as
+    text, as far as it is stored.
     """
     services = services_of(request)
     method = request.scope[ASKED_METHOD]
@@ -121,36 +128,36 @@ async def get_log(request: Request, execution_id: Id, name: LogName, tail: Tail 
         lines = await services.workers.run_read(
             lambda: _last_lines(services, execution_id, name, tail)
         )
-        return Response(lines, headers=_AS_IT_IS, media_type=_TEXT)
+        return Response(lines, headers=_LOG_HEADERS, media_type=_TEXT)
     try:
         return await _redirect(request, lambda reads: reads.log_url(execution_id, name, method))
     except NotFoundError as error:
-        missing = error
+        not_found = error
     growing = await services.workers.run_read(
-        lambda: _growing(services, execution_id, name, missing)
+        lambda: _open_growing(services, execution_id, name, not_found)
     )
-    steps = _steps(services, growing.content()) if method == "GET" else ()
-    return StreamingResponse(steps, headers=_AS_IT_IS, media_type=_TEXT)
+    content = _iter_content(services, growing.content()) if method == "GET" else ()
+    return StreamingResponse(content, headers=_LOG_HEADERS, media_type=_TEXT)
 
 
 def _last_lines(services: Services, execution_id: str, name: str, lines: int) -> bytes:
     try:
         return services.reads.log_tail(execution_id, name, lines)
     except NotFoundError as error:
-        return _growing(services, execution_id, name, error).tail(lines, MAX_TAIL_BYTES)
+        return _open_growing(services, execution_id, name, error).tail(lines, MAX_TAIL_BYTES)
 
 
-def _growing(
-    services: Services, execution_id: str, name: str, missing: NotFoundError
+def _open_growing(
+    services: Services, execution_id: str, name: str, not_found: NotFoundError
 ) -> GrowingLog:
-    """Return a log that is being written, or raise why there is no other."""
-    log = None if missing.is_fatal else services.logs.open(execution_id, name)
+    """Return the live log in place of a stored one that was not found, or raise `not_found`."""
+    log = None if not_found.is_fatal else services.logs.open(execution_id, name)
     if isinstance(log, GrowingLog):
         return log
-    raise missing
+    raise not_found
 
 
-async def _steps(services: Services, content: GrowingContent) -> AsyncIterator[bytes]:
+async def _iter_content(services: Services, content: GrowingContent) -> AsyncIterator[bytes]:
     while data := await services.workers.run_read(content.step):
         yield data
 
@@ -159,20 +166,20 @@ async def _redirect(request: Request, work: Callable[[ReadService], str]) -> Res
     services = services_of(request)
     url = await services.workers.run_read(lambda: work(services.reads))
     response = RedirectResponse(url, 307, {"Cache-Control": "no-store"})
-    # As it was signed: encoding it anew could change it.
+    # RedirectResponse encodes the URL again, which could break its signature.
     response.headers["location"] = url
     return response
 
 
-async def _answer(request: Request, work: Callable[[ReadService], dict[str, Any]]) -> Response:
-    """Answer with what the work returns, or with 304 where the client has just that."""
+async def _respond(request: Request, work: Callable[[ReadService], dict[str, Any]]) -> Response:
+    """Return what `work` returns as JSON, or 304 if the client's copy is current."""
     services = services_of(request)
     content, etag = await services.workers.run_read(
         lambda: _with_etag(encode(work(services.reads)))
     )
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-    asked = request.headers.get("if-none-match", "")
-    if asked.strip() == "*" or etag in [one.strip() for one in asked.split(",")]:
+    if_none_match = request.headers.get("if-none-match", "")
+    if if_none_match.strip() == "*" or etag in map(str.strip, if_none_match.split(",")):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type="application/json")
 

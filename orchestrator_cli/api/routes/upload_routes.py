@@ -1,4 +1,4 @@
-"""The upload endpoints: a bench needs a token and no AWS key."""
+"""The endpoints through which a client without AWS credentials uploads files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from orchestrator_cli.core.gateway import messages, record_messages
 router = APIRouter(prefix="/executions/{execution_id}/uploads", tags=["uploads"], responses=ERRORS)
 
 
-async def _answer(
+async def _respond(
     request: Request, work: Callable[[UploadService, Token | None], BaseModel]
 ) -> Response:
-    """Do the work in a thread, to its end even where the client leaves; answer what it returns."""
+    """Return what `work` returns as JSON. It runs in a thread and is not cancelled."""
     services = services_of(request)
     token = cast("Token | None", request.scope.get(TOKEN))
 
@@ -36,20 +36,20 @@ async def _answer(
 
 @router.get("", response_model=messages.UploadTerms)
 async def get_upload_terms(request: Request, execution_id: Id) -> Response:
-    """Return what a client has to know before it uploads to an execution."""
-    return await _answer(request, lambda uploads, token: uploads.terms(execution_id, token))
+    """Return what a client needs to know before it uploads to an execution."""
+    return await _respond(request, lambda uploads, token: uploads.terms(execution_id, token))
 
 
 @router.post("", response_model=messages.OfferFilesResponse)
 async def offer_files(
     request: Request, execution_id: Id, asked: messages.OfferFilesRequest
 ) -> Response:
-    """Say of each file whether it is stored already, and if not how to send it.
+    """Return for each file whether it is stored already and, if not, how to upload it.
 
-    It changes nothing, and can be repeated. A 412 to the PUT means that somebody else was
-    first: ask again, to learn whether it was the same content.
+    The request changes nothing and can be repeated. If the PUT of a file returns 412, another
+    client was first: offer the file again, to learn whether it stored the same content.
     """
-    return await _answer(
+    return await _respond(
         request, lambda uploads, token: uploads.check_files(execution_id, token, asked)
     )
 
@@ -58,12 +58,13 @@ async def offer_files(
 async def resolve_version(
     request: Request, execution_id: Id, asked: messages.ResolveRequest
 ) -> Response:
-    """Say whether a file that was sent whole stays.
+    """Resolve a conflict of two versions of a file that was uploaded in one request.
 
-    Only to be asked where the answer to the PUT had an x-amz-version-id, and no checksum: such
-    a storage may have let two pass that began at the same moment. The later is taken back.
+    Needed only if the response to the PUT had an `x-amz-version-id` and no checksum: such a storage
+    ignores `If-None-Match`, and two uploads at the same moment may both have succeeded. The later
+    version is deleted.
     """
-    return await _answer(
+    return await _respond(
         request, lambda uploads, token: uploads.resolve(execution_id, token, asked)
     )
 
@@ -74,22 +75,24 @@ async def record_begun_upload(
 ) -> Response:
     """Record that an upload begins, before its first file is sent.
 
-    As long as no results say that it has ended, the execution is not complete: whoever uploads may
-    have been killed. It can be repeated.
+    Until `results` names the upload in `ended`, the execution is not complete, because the client
+    may have been killed. The request can be repeated.
     """
-    return await _answer(request, lambda uploads, token: uploads.begin(execution_id, token, asked))
+    return await _respond(request, lambda uploads, token: uploads.begin(execution_id, token, asked))
 
 
 @router.post("/results", response_model=record_messages.ResultsResponse)
 async def record_results(
     request: Request, execution_id: Id, asked: record_messages.ResultsRequest
 ) -> Response:
-    """Record how an upload ended: what failed, and what had failed and is stored now.
+    """Record the results of an upload: files that failed, and failed files that are stored now.
 
-    To be asked at the end of each upload, with nothing to record too: of a finished execution
-    it brings the manifest up to date. It can be repeated.
+    Send it at the end of each upload, even without such files: it also updates the manifest of a
+    finished execution. The request can be repeated.
     """
-    return await _answer(request, lambda uploads, token: uploads.record(execution_id, token, asked))
+    return await _respond(
+        request, lambda uploads, token: uploads.record(execution_id, token, asked)
+    )
 
 
 @router.put(
@@ -97,18 +100,20 @@ async def record_results(
     response_model=messages.IndexResponse,
     openapi_extra={
         "requestBody": {
-            "description": "The index as it is stored: packed JSON of this size and ETag.",
+            "description": "The index as it is stored: JSON compressed with gzip, with the size "
+            "and ETag of the log.",
             "content": {"application/octet-stream": {}},
         }
     },
 )
 async def put_log_index(request: Request, execution_id: Id, name: LogName) -> Response:
-    """Keep where lines and errors of a stored log are, unless that is known. It can be repeated.
+    """Store the index of a log, which says where its lines and errors are, unless it has one.
 
-    The pages find a line of a large log by it. Of what it says only its form is checked.
+    The pages use it to find a line of a large log. Only its form is checked. The request can be
+    repeated.
     """
     content = await request.body()
-    return await _answer(
+    return await _respond(
         request, lambda uploads, token: uploads.put_index(execution_id, token, name, content)
     )
 
@@ -117,16 +122,16 @@ async def put_log_index(request: Request, execution_id: Id, name: LogName) -> Re
 async def create_multipart_upload(
     request: Request, execution_id: Id, asked: messages.MultipartRequest
 ) -> Response:
-    """Begin a multipart upload of a large file, where no unfinished one can be resumed."""
-    return await _answer(
+    """Begin a multipart upload of a large file, if no unfinished one can be resumed."""
+    return await _respond(
         request, lambda uploads, token: uploads.create_multipart(execution_id, token, asked)
     )
 
 
 @router.post("/multipart/parts", response_model=messages.PartsResponse)
 async def offer_parts(request: Request, execution_id: Id, asked: messages.PartsRequest) -> Response:
-    """Return a URL for each part of a large file. It can be repeated."""
-    return await _answer(
+    """Return a URL for each part of a large file. The request can be repeated."""
+    return await _respond(
         request, lambda uploads, token: uploads.presign_parts(execution_id, token, asked)
     )
 
@@ -135,11 +140,11 @@ async def offer_parts(request: Request, execution_id: Id, asked: messages.PartsR
 async def complete_multipart_upload(
     request: Request, execution_id: Id, asked: messages.CompleteRequest
 ) -> Response:
-    """Make the file from its parts, only where nothing is stored under its name.
+    """Complete a multipart upload, if nothing is stored under the file's name.
 
-    A 404 or 409 means that somebody else ended the upload or took the name: offer the file
-    again, to learn what is stored now.
+    A 404 or 409 means that another client has ended the upload or stored a file under this name:
+    offer the file again, to learn what is stored now.
     """
-    return await _answer(
+    return await _respond(
         request, lambda uploads, token: uploads.complete(execution_id, token, asked)
     )

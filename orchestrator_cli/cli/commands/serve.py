@@ -247,7 +247,7 @@ def _make_services(app: App, options: ServeOptions, metrics: ServerMetrics) -> S
     )
     services.viewers = options.viewers
     deadline = options.deadline.total_seconds()
-    services.most_wait_seconds = min(services.most_wait_seconds, deadline / 2)
+    services.max_wait_seconds = min(services.max_wait_seconds, deadline / 2)
     return services
 
 

@@ -25,46 +25,46 @@ _EXAMPLE_STATE = {
 
 
 class LiveSegment(BaseModel):
-    """A stored segment: some bytes of a log, or its end where there are none."""
+    """A stored segment: some bytes of a log, or none at its end."""
 
     offset: Count
     size_bytes: Count = Field(examples=[4])
     sha256: Sha256
-    line: Count = Field(description="Newlines before it.")
-    t0_ms: Count = Field(description="When its first byte arrived, in ms since 1970.")
-    t1_ms: Count = Field(description="When its last byte arrived.")
+    line: Count = Field(description="The newlines before it in the log.")
+    t0_ms: Count = Field(description="When its first byte arrived, in milliseconds since 1970.")
+    t1_ms: Count = Field(description="When its last byte arrived, in milliseconds since 1970.")
     writer: Writer
 
 
 class PutSegmentResponse(BaseModel):
-    """What has become of a segment, and which one is stored there now."""
+    """The outcome of a write, and the segment that is stored."""
 
     outcome: PutOutcome
     stored: LiveSegment
 
 
 class PutStateRequest(BaseModel):
-    """A heartbeat that replaces one, or is the first."""
+    """A heartbeat, which replaces the stored one or is the first."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     etag: str | None = Field(
         max_length=1024,
-        description="As it was told with the one that is there; null for the first.",
+        description="The ETag of the heartbeat that is to be replaced; null for the first one.",
         examples=['"098f6bcd4621d373cade4e832627b4f6"'],
     )
     state: dict[str, Any] = Field(examples=[_EXAMPLE_STATE])
 
 
 class PutStateResponse(BaseModel):
-    """The heartbeat is stored."""
+    """The ETag of the stored heartbeat."""
 
     etag: str
 
 
 class StateResponse(BaseModel):
-    """The heartbeat as it is stored."""
+    """The stored heartbeat."""
 
     etag: str
-    age_seconds: float = Field(description="By the storage's clock.")
+    age_seconds: float = Field(description="Its age by the clock of the storage.")
     state: dict[str, Any] = Field(examples=[_EXAMPLE_STATE])

@@ -1,4 +1,4 @@
-"""The fields that several messages between a client and `orchestrator serve` have."""
+"""Fields that several messages between a client and `orchestrator serve` share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator_cli.core.executions.keys import MAX_KEY_BYTES
 from orchestrator_cli.core.s3.part_plan import MAX_OBJECT_BYTES, MAX_STREAM_BYTES
 
-# Of ASCII only: it becomes a header.
+# ASCII only, because it becomes a header.
 CONTENT_TYPE = r"^[A-Za-z0-9_!#$&^.+-]{1,100}/[A-Za-z0-9_!#$&^.+-]{1,100}(;[\x20-\x7e]{0,100})?$"
 EXAMPLE_ID = "01JAB3C4D5E6F7G8H9JKMNPQRS"
 
@@ -18,17 +18,17 @@ EXAMPLE_URL = (
 )
 EXAMPLE_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 SCHEDULE_MEANING = (
-    "`doubling-FIRST-COUNT`: parts of FIRST bytes, twice as large after each COUNT of them. "
+    "`doubling-FIRST-COUNT`: parts of FIRST bytes, doubled after every COUNT parts. "
     f"`fixed-SIZE`: parts of SIZE bytes, for files of more than {MAX_STREAM_BYTES:,} bytes. The "
-    "last part is what is left."
+    "last part may be smaller."
 )
 EXAMPLE_UPLOAD_ID = "2~VmVyeSBsb25nIHVwbG9hZCBpZA"
 
 Path = Annotated[
     str,
     Field(
-        description="Relative, as `upload` takes it: where it goes follows from it. Or as answered "
-        "here, which stays what it is.",
+        description="A path relative to the directory that is uploaded, or a path that a response "
+        "has returned. It determines where the file is stored.",
         min_length=1,
         max_length=MAX_KEY_BYTES,
         examples=["artifacts/custom/a.txt"],
@@ -39,7 +39,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=[EXAMPLE_SHA25
 Md5 = Annotated[
     str,
     Field(
-        description="Where `content_md5` says so.",
+        description="Required if `content_md5` is true.",
         pattern=r"^[0-9a-f]{32}$",
         examples=["098f6bcd4621d373cade4e832627b4f6"],
     ),
@@ -47,7 +47,7 @@ Md5 = Annotated[
 ContentType = Annotated[
     str,
     Field(
-        description="Left out, it follows from the name.",
+        description="If it is left out, the suffix of the name determines it.",
         max_length=300,
         pattern=CONTENT_TYPE,
         examples=["text/plain; charset=utf-8"],
@@ -59,12 +59,12 @@ Checksum = Annotated[
     Field(
         pattern="^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})-[1-9][0-9]{0,4}$",
         examples=[f"sha256:{EXAMPLE_SHA256}-3"],
-        description="With `-PARTS`.",
+        description="A composite checksum, which ends in the number of parts.",
     ),
 ]
 
 
 class StrictRequest(BaseModel):
-    """A request whose fields are all known and have exactly their types."""
+    """A request that is refused if it has unknown fields or fields of another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)

@@ -1,6 +1,6 @@
-"""What a client and `orchestrator serve` say to each other about the files of an upload.
+"""The messages between a client and `orchestrator serve` about the files of an upload.
 
-The server's OpenAPI document is made from these models; field descriptions are its text.
+The server's OpenAPI document is made from these models and their field descriptions.
 """
 
 from __future__ import annotations
@@ -31,35 +31,37 @@ from orchestrator_cli.core.gateway.record_messages import RecordedFailure
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, DOUBLING, MAX_PART_BYTES, MAX_PARTS
 from orchestrator_cli.core.s3.types import PutOutcome
 
+_EXPIRES_AT = "When the URLs expire. Send the same request again to get new ones."
+
 
 class FileOffer(StrictRequest):
-    """A file that the client has."""
+    """A file that the client wants to upload."""
 
     path: Path
-    size_bytes: Size | None = Field(description="Null for a stream, which goes by parts.")
+    size_bytes: Size | None = Field(description="Null for a stream, which is uploaded in parts.")
     sha256: Sha256 | None = Field(
         default=None,
-        description=f"Of the content; needed for a file of up to {BASE_PART_BYTES:,} bytes.",
+        description=f"The SHA-256 of the file; required up to {BASE_PART_BYTES:,} bytes.",
     )
     md5: Md5 | None = None
     content_type: ContentType | None = None
 
 
 class OfferFilesRequest(StrictRequest):
-    """Files to be stored."""
+    """The files that a client wants to upload."""
 
     files: list[FileOffer] = Field(min_length=1, max_length=MAX_FILES)
 
 
 class ResolveRequest(StrictRequest):
-    """A file that was sent whole."""
+    """A file that was uploaded in one request, to a storage that returned a version id."""
 
     path: Path
     version_id: Annotated[str, Field(min_length=1, max_length=1024, examples=["3HL4kqtJlcpXro"])]
     receipt: Annotated[
         str,
         Field(
-            description="As it came with the PUT that wrote this version.",
+            description="The `receipt` that came with the `put` of the file.",
             pattern=r"^[0-9a-f]{64}$",
             examples=["2b" * 32],
         ),
@@ -67,13 +69,16 @@ class ResolveRequest(StrictRequest):
 
 
 class ResolveResponse(BaseModel):
-    """Whether it was the first under its name."""
+    """Whether the uploaded version was the first one under its name."""
 
-    withdrawn: bool = Field(description="True: somebody else was first. Offer it again.")
+    withdrawn: bool = Field(
+        description="True if another version is older and this one was deleted: offer the file "
+        "again."
+    )
 
 
 class MultipartRequest(StrictRequest):
-    """A large file, or a stream."""
+    """A large file or a stream that is to be uploaded in parts."""
 
     path: Path
     part_schedule: str = Field(
@@ -85,7 +90,7 @@ class MultipartRequest(StrictRequest):
 
 
 class PartOffer(StrictRequest):
-    """A part that the client has."""
+    """A part that the client wants to upload."""
 
     number: int = Field(ge=1, le=MAX_PARTS, examples=[1])
     size_bytes: int = Field(ge=1, le=MAX_PART_BYTES, examples=[BASE_PART_BYTES])
@@ -94,7 +99,7 @@ class PartOffer(StrictRequest):
 
 
 class PartsRequest(StrictRequest):
-    """Parts to be sent."""
+    """The parts that a client wants to upload."""
 
     path: Path
     upload_id: UploadId
@@ -102,21 +107,21 @@ class PartsRequest(StrictRequest):
 
 
 class CompleteRequest(StrictRequest):
-    """A large file whose parts are all sent."""
+    """A file whose parts are all uploaded."""
 
     path: Path
     upload_id: UploadId
     size_bytes: Size
     checksums: list[Checksum] = Field(
-        description="Composite checksums over the parts: SHA-256, and MD5 where `content_md5` "
-        "says so.",
+        description="The composite checksums of the parts: SHA-256, and MD5 too if `content_md5` "
+        "is true.",
         min_length=1,
         max_length=2,
     )
 
 
 class UploadTerms(BaseModel):
-    """What a client has to know before it uploads."""
+    """What a client needs to know before it uploads."""
 
     execution_id: str = Field(examples=[EXAMPLE_ID])
     status: Status
@@ -125,43 +130,56 @@ class UploadTerms(BaseModel):
         default=None, description="Uploads that have begun and not ended."
     )
     content_md5: bool = Field(
-        description="Whether bodies need an MD5 too: the storage may not check SHA-256."
+        description="True if offers need an MD5 too, because the storage may not verify SHA-256."
     )
     base_part_bytes: int = Field(
-        ge=1, description="A file of up to so many bytes is sent whole.", examples=[BASE_PART_BYTES]
+        ge=1,
+        description="The size up to which a file is uploaded in one request.",
+        examples=[BASE_PART_BYTES],
     )
-    max_files: int = Field(ge=1, description="In one request.", examples=[MAX_FILES])
-    max_parts: int = Field(ge=1, description="In one request.", examples=[MAX_PART_OFFERS])
-    max_changes: int = Field(ge=1, description="In one record.", examples=[MAX_CHANGES])
+    max_files: int = Field(ge=1, description="The most files in one request.", examples=[MAX_FILES])
+    max_parts: int = Field(
+        ge=1, description="The most parts in one request.", examples=[MAX_PART_OFFERS]
+    )
+    max_changes: int = Field(
+        ge=1,
+        description="The most `failed`, `resolved` or `ended` entries in one request.",
+        examples=[MAX_CHANGES],
+    )
 
 
 class StoredFile(BaseModel):
-    """A stored file, with all that says how to recompute its checksum."""
+    """A stored file, with everything that is needed to recompute its checksum."""
 
     size_bytes: int
     etag: str
     content_type: str
     last_modified: datetime
-    sha256: str | None = Field(description="As recorded with a file that was sent whole.")
-    part_schedule: str | None = Field(
-        description="How a file of several parts was cut.", examples=[DOUBLING]
+    sha256: str | None = Field(
+        description="The SHA-256 in the user metadata of a file that was uploaded in one request."
     )
-    checksum: str | None = Field(description="S3's own.", examples=[f"sha256:{EXAMPLE_SHA256}"])
+    part_schedule: str | None = Field(
+        description="The part sizes of a file that was uploaded in several parts.",
+        examples=[DOUBLING],
+    )
+    checksum: str | None = Field(
+        description="The checksum that S3 keeps.", examples=[f"sha256:{EXAMPLE_SHA256}"]
+    )
 
 
 class SignedPut(BaseModel):
-    """A request that stores exactly what was offered, and only where nothing is stored yet."""
+    """A presigned PUT that stores exactly what was offered, and only if the name is free."""
 
     url: str = Field(
-        description="It works without a token until it expires.", examples=[EXAMPLE_URL]
+        description="A URL that works without a token until it expires.", examples=[EXAMPLE_URL]
     )
     headers: dict[str, str] = Field(
-        description="To be sent exactly so; they are signed.",
+        description="The headers to send, unchanged: they are signed.",
         examples=[{"if-none-match": "*", "content-length": "4"}],
     )
     receipt: str | None = Field(
         default=None,
-        description="To be shown by `/uploads/resolve`; null where that is not needed.",
+        description="What `/uploads/resolve` takes; null if that is not needed.",
     )
 
 
@@ -179,66 +197,70 @@ class IncompleteUpload(BaseModel):
 
     upload_id: str = Field(examples=[EXAMPLE_UPLOAD_ID])
     initiated_at: datetime
-    accepts_sha256: bool = Field(description="False where it cannot be gone on with.")
+    accepts_sha256: bool = Field(description="False if the upload cannot be resumed.")
     parts: list[StoredPart]
 
 
 class FileError(BaseModel):
-    """Why nothing can be said of a file, while the others are not concerned."""
+    """Why the storage could not be asked about one of the files."""
 
-    kind: str = Field(description="As in the `type` of a problem.", examples=["storage-access"])
+    kind: str = Field(
+        description="The last part of the `type` of a problem.", examples=["storage-access"]
+    )
     detail: str
-    code: str | None = Field(default=None, description="S3's error code, where it answered.")
+    code: str | None = Field(default=None, description="The error code of S3, if it sent one.")
     request_id: str | None = None
 
 
 class FileDecision(BaseModel):
-    """What is to be done about a file: nothing, compare it, send it whole, or by parts."""
+    """What the client is to do with a file: nothing, compare it, or upload it."""
 
-    path: str = Field(description="Where it goes.", examples=["artifacts/custom/a.txt"])
+    path: str = Field(
+        description="The path under which the file is stored.", examples=["artifacts/custom/a.txt"]
+    )
     outcome: PutOutcome | None = Field(
-        description="Null where it is not stored yet, and where only who has it can compare."
+        description="Null if the file is not stored, or if only the client can compare it."
     )
     stored: StoredFile | None
-    put: SignedPut | None = Field(description="For a file that is sent whole, and not stored yet.")
+    put: SignedPut | None = Field(description="The upload of a file in one request.")
     unfinished: list[IncompleteUpload] | None = Field(
-        description="For a file that is sent by parts, and not stored yet."
+        description="The unfinished uploads of a file that is uploaded in parts."
     )
     error: FileError | None = Field(
-        default=None, description="The storage could not be asked about this file."
+        default=None, description="Why the storage could not be asked about this file."
     )
 
 
 class OfferFilesResponse(BaseModel):
-    """What is to be done, in the order of the files."""
+    """What to do with each file, in the order of the request."""
 
     execution_id: str = Field(examples=[EXAMPLE_ID])
-    expires_at: datetime = Field(description="When the URLs end. Ask again then.")
+    expires_at: datetime = Field(description=_EXPIRES_AT)
     files: list[FileDecision]
 
 
 class MultipartResponse(BaseModel):
-    """A multipart upload."""
+    """The multipart upload that was begun."""
 
     upload_id: str = Field(examples=[EXAMPLE_UPLOAD_ID])
     part_schedule: str = Field(description=SCHEDULE_MEANING, examples=[DOUBLING])
 
 
 class PartsResponse(BaseModel):
-    """A request for each part, in their order."""
+    """A presigned PUT for each part, in the order of the request."""
 
-    expires_at: datetime = Field(description="When the URLs end. Ask again then.")
+    expires_at: datetime = Field(description=_EXPIRES_AT)
     parts: list[SignedPut]
 
 
 class CompleteResponse(BaseModel):
-    """The file is stored."""
+    """The outcome of a completed upload."""
 
     outcome: PutOutcome
     checksum: str | None = Field(examples=[f"sha256:{EXAMPLE_SHA256}-3"])
 
 
 class IndexResponse(BaseModel):
-    """The index is kept."""
+    """The index that was stored."""
 
-    line_count: int = Field(description="Newlines in the log.", examples=[4_000_000])
+    line_count: int = Field(description="The number of newlines in the log.", examples=[4_000_000])

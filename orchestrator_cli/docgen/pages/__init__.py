@@ -1,4 +1,4 @@
-"""Makes the manual pages of section 7: the texts of text/, with what only the code can say.
+"""Renders the manual pages of section 7: the texts of text/, filled in with values of the code.
 
-It must not know of commands and their options; those pages are made from the commands themselves.
+It must not know commands and options; their pages are made from the commands themselves.
 """

@@ -1,4 +1,4 @@
-"""The manual page of the bench-adapter contract: adapter.md with the code's own constants."""
+"""orchestrator-bench-adapter(7): the text of adapter.md with constants of the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manual page of the HTTP API: the text of api.md with the code's own constants."""
+"""orchestrator-api(7): the text of api.md with constants of the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manual page of benchmarks: the text of benchmarks.md with what was last measured."""
+"""orchestrator-benchmarks(7): the text of benchmarks.md with the last measured results."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _MISSING = "    not measured"
 
 
 def render_benchmarks_page(version: str) -> str:
-    """Return the page. Raises ValueError where the text has no place for what was measured."""
+    """Return the page. Raises ValueError for a workload without a placeholder in the text."""
     package = resources.files("orchestrator_cli.docgen")
     measured = json.loads(package.joinpath("text", "benchmarks.json").read_text(encoding="utf-8"))
     text = package.joinpath("text", "benchmarks.md").read_text(encoding="utf-8")
-    values = place_results(measured, set(Template(text).get_identifiers()))
+    values = fill_placeholders(measured, set(Template(text).get_identifiers()))
     return render_page(BENCHMARKS_PAGE, "benchmarks.md", values, version)
 
 
-def place_results(measured: Mapping[str, Any], places: set[str]) -> dict[str, str]:
-    """Return what stands at each of the text's places. Raises ValueError where one has none."""
+def fill_placeholders(measured: Mapping[str, Any], names: set[str]) -> dict[str, str]:
+    """Return a text for each placeholder. Raises ValueError for a workload without one."""
     results = measured["results"]
     values = {
         "machine": _literal(f"{name:14} {fact}" for name, fact in measured["facts"].items()),
@@ -38,16 +38,16 @@ def place_results(measured: Mapping[str, Any], places: set[str]) -> dict[str, st
         "boto3": _compare_boto3(results),
     }
     for record in results:
-        place = record["workload"].replace("-", "_")
-        shown = _describe(record)
-        values[place] = f"{values[place]}\n\n{shown}" if place in values else shown
-    if left := values.keys() - places:
-        raise ValueError(f"benchmarks.md has no place for {', '.join(sorted(left))}")
-    return dict.fromkeys(places, _MISSING) | values
+        name = record["workload"].replace("-", "_")
+        text = _describe(record)
+        values[name] = f"{values[name]}\n\n{text}" if name in values else text
+    if missing := values.keys() - names:
+        raise ValueError(f"benchmarks.md has no placeholder for {', '.join(sorted(missing))}")
+    return dict.fromkeys(names, _MISSING) | values
 
 
 def _compare_servers(results: Sequence[Record]) -> Iterator[str]:
-    """Yield a line for each workload: our wall clock and CPU beside s5cmd's, by distance."""
+    """Yield a line for each workload: the ratios of wall clock and CPU to s5cmd, by server."""
     cells: dict[str, dict[str, str]] = {}
     for record in results:
         tools = record.get("tools", {})
@@ -63,22 +63,22 @@ def _compare_servers(results: Sequence[Record]) -> Iterator[str]:
 
 
 def _compare_boto3(results: Sequence[Record]) -> str:
-    """Return a sentence on each workload that boto3 did beside the server."""
+    """Return a sentence for each workload that boto3 did near the server."""
     sentences = []
     for record in results:
         tools = record.get("tools", {})
         peers = [name for name in tools if name.startswith("boto3")]
         if _OURS in tools and peers and record["server"] in _NEAR:
-            told = ", ".join(
+            figures = ", ".join(
                 f"{name} {tools[name]['wall_seconds']:.2f} s and {tools[name]['cpu_seconds']:.2f} s"
                 for name in [_OURS, *peers]
             )
-            sentences.append(f"To {record['says']} took (wall clock and CPU): {told}.")
+            sentences.append(f"To {record['says']} took (wall clock and CPU): {figures}.")
     return " ".join(sentences) or "It was not measured."
 
 
 def _where(server: str) -> str:
-    """Return what sets a server apart from the others that are on this machine."""
+    """Return the distance of a server, `near` without one, or its name."""
     for name in _NEAR:
         if server.startswith(name):
             return server.removeprefix(name).removeprefix(", ") or "near"
@@ -117,7 +117,7 @@ def _compare_tools(tools: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _tell_more(tools: Mapping[str, Mapping[str, Any]], more: Iterable[str]) -> Iterator[str]:
-    """Yield what else was measured, a line each."""
+    """Yield a line for each additional figure."""
     yield ""
     yield f"{'':22}" + "".join(f"{name:>14}" for name in tools)
     for measure in more:
@@ -138,7 +138,7 @@ def _tell_rates(rates: Mapping[str, float]) -> Iterator[str]:
 
 
 def _tell_requests(record: Record) -> Iterator[str]:
-    """Yield the figures of a server; its CPU is that for one request."""
+    """Yield the figures of a server. The CPU time is that of one request."""
     yield f"{'':16}{'a second':>9}{'p50 ms':>8}{'p99 ms':>8}{'CPU ms':>8}"
     for name, one in record["requests"].items():
         yield (

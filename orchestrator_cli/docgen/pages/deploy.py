@@ -1,4 +1,4 @@
-"""The manual page of deployment: the text of deploy.md with the code's own constants."""
+"""orchestrator-deployment(7): the text of deploy.md with constants of the code."""
 
 from __future__ import annotations
 

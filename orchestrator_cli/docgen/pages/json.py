@@ -1,4 +1,4 @@
-"""The manual page of what commands print with --json, from the models themselves."""
+"""orchestrator-json(7): the text of json.md with the fields of the models of `--json`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TYPES = {
     "object": "object",
     "string": "text",
 }
-# Described on a page of their own.
+# Models that another page describes.
 _ELSEWHERE = {
     ExecutionMetadata: f"The content of `metadata.json`: see `{LAYOUT_PAGE}(7)`.",
     ListedExecution: "An execution: the content of `metadata.json`, without `artifacts`; see "
@@ -50,13 +50,14 @@ def _describe_kind(kind: type[BaseModel]) -> str:
 def _fields(
     schema: Mapping[str, Any], definitions: Mapping[str, Any], before: str = ""
 ) -> Iterator[str]:
-    """Yield a definition a field, those of an object within after the field that has it."""
+    """Yield a definition for each field, followed by those of the objects in it."""
     if "additionalProperties" in schema and "properties" not in schema:
         yield from _fields_of_value(schema["additionalProperties"], definitions, f"{before}NAME")
     for name, field in schema.get("properties", {}).items():
-        told = field.get("description", "")
-        kind = _words(field, definitions)
-        yield f"`{before}{name}`\n:   {kind[0].upper()}{kind[1:]}.{' ' if told else ''}{told}"
+        meaning = field.get("description", "")
+        kind = _type_in_words(field, definitions)
+        text = f"{kind[0].upper()}{kind[1:]}. {meaning}".rstrip()
+        yield f"`{before}{name}`\n:   {text}"
         yield from _fields_of_value(field, definitions, f"{before}{name}")
 
 
@@ -79,9 +80,9 @@ def _resolve(value: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mappin
     return found
 
 
-def _words(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+def _type_in_words(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if "anyOf" in field:
-        return _either(_words(one, definitions) for one in field["anyOf"])
+        return _either(_type_in_words(one, definitions) for one in field["anyOf"])
     if "enum" in field:
         return _either(f"`{value}`" for value in field["enum"])
     if "$ref" in field:
@@ -90,7 +91,7 @@ def _words(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return "time"
     if field["type"] == "array":
         items = field["items"]
-        return f"list of {_words(items, definitions)}s" if "type" in items else "list of objects"
+        return f"list of {_type_in_words(items, definitions) if 'type' in items else 'object'}s"
     return _TYPES[field["type"]]
 
 

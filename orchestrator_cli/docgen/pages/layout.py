@@ -1,4 +1,4 @@
-"""The manual page of the stored layout: the text of layout.md with the code's own constants."""
+"""orchestrator-layout(7): the text of layout.md with constants and fields of the code."""
 
 from __future__ import annotations
 

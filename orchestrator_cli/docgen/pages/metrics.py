@@ -1,4 +1,4 @@
-"""The manual page of metrics: the text of metrics.md with what the code really counts."""
+"""orchestrator-metrics(7): the text of metrics.md with the metrics of the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manual page of the Python library: the text of python.md with the public docstrings."""
+"""orchestrator-python(7): the text of python.md with the public docstrings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def render_python_page(version: str) -> str:
 
 
 def python_example() -> str:
-    """Return the examples of the page as the one program that they are."""
+    """Return the examples of the page, which together are one program."""
     text = (
         resources.files("orchestrator_cli.docgen").joinpath("text", "python.md").read_text("utf-8")
     )
@@ -69,7 +69,7 @@ def _docstring(one: Any) -> str:
 
 
 def _signature(function: Callable[..., Any]) -> str:
-    # As the source has it: a default value may be the whole environment or a lambda.
+    # From the source, because a default value may be an object without a readable repr.
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
     if not isinstance(node, ast.FunctionDef):
         raise TypeError(f"{function!r} is not a function")
@@ -82,6 +82,6 @@ def _fields(value: type) -> str:
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
     else:
-        # Of a pydantic model, or of a named tuple.
+        # A pydantic model or a named tuple.
         names = list(getattr(value, "model_fields", getattr(value, "_fields", ())))
     return f"{value.__name__}({', '.join(names)})"

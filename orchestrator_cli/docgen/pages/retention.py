@@ -1,4 +1,4 @@
-"""The manual page of retention: the text of retention.md with the code's own constants."""
+"""orchestrator-retention(7): the text of retention.md with rules and prices of the code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator_cli.core.retention.lifecycle.rule import describe_rule
 from orchestrator_cli.docgen.manpages import RETENTION_PAGE
 from orchestrator_cli.docgen.pages.template import render_page
 
-# Objects of how many KiB the table prices.
+# The object sizes in the table of prices.
 _SIZES_KIB = (4, 128, 1024, 10 * 1024)
 
 
@@ -60,7 +60,7 @@ def _life(policy: lifecycle.RetentionPolicy) -> str:
 
 
 def _share_of_standard() -> str:
-    """Return what a MiB costs in Deep Archive, as a share of what it costs in STANDARD."""
+    """Return what an object of 1 MiB costs in Deep Archive, as a fraction of its STANDARD price."""
     _, reference = prices.retrieval_prices(prices.REFERENCE_REGION)
     standard = float(reference.storage_per_gib_month["STANDARD"])
     return f"1/{standard / archived_per_gib_month(reference, 1024**2):.0f}"
@@ -74,7 +74,7 @@ def _rules(policy: lifecycle.RetentionPolicy) -> str:
 
 
 def archived_per_gib_month(reference: prices.RegionPrices, size_bytes: int) -> float:
-    """Return what a GiB costs a month in Deep Archive, in objects of one size."""
+    """Return the monthly price of a GiB in Deep Archive, stored in objects of this size."""
     storage = reference.storage_per_gib_month
     archived = float(storage[lifecycle.ARCHIVE_CLASS]) * (size_bytes + prices.ARCHIVE_INDEX_BYTES)
     return (archived + float(storage["STANDARD"]) * prices.ARCHIVE_NAME_BYTES) / size_bytes

@@ -1,4 +1,4 @@
-"""The manual page of one bucket's limits: the text of scale.md with the sums worked out."""
+"""orchestrator-scale(7): the text of scale.md with numbers computed from the code."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.docgen.manpages import SCALE_PAGE
 from orchestrator_cli.docgen.pages.template import render_page
 
-# What S3 promises for a prefix: docs.aws.amazon.com, "Optimizing Amazon S3 performance".
+# The request rates that S3 supports per prefix: docs.aws.amazon.com, "Optimizing Amazon S3
+# performance".
 WRITES_A_SECOND = 3500
 READS_A_SECOND = 5500
 
-# Requests of commands besides those for files; a test counts them.
+# The writes of each command apart from those of the files. A test counts them.
 NEW_WRITES = 1
 FINISH_WRITES = 2
-# The record says that an upload begins, and that it has ended.
+# `upload` records its beginning and its end.
 UPLOAD_WRITES = 2
-# A multipart upload is begun and completed.
+# CreateMultipartUpload and CompleteMultipartUpload.
 LARGE_WRITES = 2
 
 _FILES = 100
 _BENCHES = 500
 _TEST_MINUTES = 10
 _DAY_SECONDS = 86_400
-# Standard output and standard error, both of which never rest.
+# Standard output and standard error, each with a segment every 5 seconds.
 _LIVE_WRITES_A_SECOND = 2 / 5
 
 
@@ -68,7 +69,7 @@ def _shares(writes: int) -> str:
 
 
 def _share_line(benches: int, writes: int) -> str:
-    """Return what so many benches, which test all day, take of the rate of one range."""
+    """Return which fraction of the write rate of one prefix benches take that test all day."""
     tests_a_second = benches / (_TEST_MINUTES * 60)
     stored = tests_a_second * writes / WRITES_A_SECOND
     live = stored + benches * _LIVE_WRITES_A_SECOND / WRITES_A_SECOND

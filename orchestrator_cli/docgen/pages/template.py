@@ -1,4 +1,4 @@
-"""A page of section 7, made from a text of text/ in which `$names` stand for values."""
+"""Render a page of section 7 from a Markdown text in text/ with `$name` placeholders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator_cli.docgen.command_tree import PROGRAM
 
 
 def render_page(page: str, file: str, values: dict[str, str], version: str) -> str:
-    """Return the page in man(7). Raises KeyError for a name that has no value."""
+    """Return the page in man(7) format. Raises KeyError for a placeholder without a value."""
     source = resources.files("orchestrator_cli.docgen").joinpath("text", file)
     text = Template(source.read_text(encoding="utf-8")).substitute(values)
     lines = roff.title(page, 7, f"{PROGRAM} {version}")

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 class App:
     """What a command works with.
 
-    `resumes` is set by a command that goes on where it ended when it is run again; `says_waiting`
-    is taken away by one whose standard error is not its own.
+    A command sets `resumes` if it continues where it stopped when it is run again, and clears
+    `says_waiting` if its standard error belongs to somebody else, such as the command of `run`.
     """
 
     def __init__(self, settings: Settings | None = None, *, is_completing: bool = False) -> None:

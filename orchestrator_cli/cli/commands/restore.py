@@ -54,7 +54,7 @@ class RestoreOptions(NamedTuple):
     ),
     exit_codes=(0, 2, 3, 4, 5, 8, 9, 130),
     exit_meanings={
-        3: "some files could not be asked for; each is listed",
+        3: "the restore of some files could not be requested; each is listed",
         8: "with --wait: files are still archived after --timeout",
     },
 )
@@ -85,11 +85,11 @@ def restore(app: App, options: RestoreOptions) -> None:
     """Make archived files readable for some days.
 
     S3 makes copies that can be read, and removes them after --days; the archived files stay. The
-    command says first how much it would restore, how long that takes and about what it costs, and
-    asks. Repeating it is safe: files that are being restored, can be read or were never archived
-    are left alone. With --wait, it exits 8 where files are still archived after --timeout. PATTERN
-    is a path, the name of a log, a directory or a glob; without PATTERN, all files are meant. JSON
-    is one object for each file, on a line of its own.
+    command first says how much it would restore, how long that takes and about what it costs, and
+    asks for confirmation. Repeating it is safe: files that are being restored, can be read or were
+    never archived are left alone. With --wait, it exits 8 where files are still archived after
+    --timeout. PATTERN is a path, the name of a log, a directory or a glob; without PATTERN, all
+    files are meant. JSON is one object for each file, on a line of its own.
     """
     from orchestrator_cli.core.retention.restore import plan_restore
 
@@ -138,7 +138,7 @@ def _request(app: App, store: ArtifactStore, plan: RestorePlan) -> dict[str, Res
     from orchestrator_cli.core.retention.restore import request_restores
 
     items = {item.key: item for item in plan.items}
-    with app.output.progress("asking for") as progress:
+    with app.output.progress("requesting") as progress:
         progress.expect(len(plan.needed), plan.size_bytes)
         for item in request_restores(store, plan):
             items[item.key] = item
@@ -191,15 +191,15 @@ def _report(app: App, items: dict[str, RestoreItem], as_json: bool) -> None:
     app.output.note(f"{human_count(len(items), 'file')}: {said}")
     errors = [item.error for item in items.values() if item.error is not None]
     if errors:
-        # Where none could be asked for, for one reason, that is what the exit code says.
+        # Where none could be requested, for one reason, that is what the exit code says.
         kind: type[OrchestratorError] = PartialFailureError
         if not counts["requested"] and len({type(error) for error in errors}) == 1:
             kind = (
                 type(errors[0]) if isinstance(errors[0], AccessError | UnavailableError) else kind
             )
         raise kind(
-            f"{len(errors):,} of {len(items):,} files could not be asked for",
-            hint="run the same command again: it asks for what is missing",
+            f"the restore of {len(errors):,} of {len(items):,} files could not be requested",
+            hint="run the same command again: it requests what is missing",
         )
 
 

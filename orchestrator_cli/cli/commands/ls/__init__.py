@@ -74,7 +74,7 @@ def ls(app: App, options: LsOptions) -> None:
     Without ID, lists the executions that began in the time window; how long that takes depends on
     the window, not on how many executions there are in all. With ID, lists its files; PATTERN is a
     path, the name of a log, a directory or a glob. An option that is given several times matches
-    any of its values; of labels, all must be there. With --json, each line is one object.
+    any of its values; labels must all be there. With --json, each line is one object.
 
     On a terminal, a table has the columns that fit; in a pipe it has all of them, with tabs
     between, and no header.

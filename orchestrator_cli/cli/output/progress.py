@@ -20,6 +20,8 @@ PROGRESS_LINE_SECONDS = 5.0
 # A transfer that takes no longer needs no total.
 COUNT_AFTER_SECONDS = 0.5
 _LIVE_SECONDS = 0.125
+_EARLY_SECONDS = 30.0
+_EARLY_FRACTION = 0.05
 # From so many columns on there is room for a bar.
 _BAR_COLUMNS = 100
 
@@ -108,8 +110,9 @@ class Progress:
 
     def _seconds_left(self) -> float | None:
         fraction = self.fraction
-        # Too little is done to tell anything from it.
-        if fraction is None or fraction < 0.01 or self.seconds < 1:
+        # Bytes count when a whole part is stored: so little at the beginning tells nothing.
+        is_early = self.seconds < _EARLY_SECONDS and (fraction or 0) < _EARLY_FRACTION
+        if not fraction or is_early or self.seconds < 1:
             return None
         return self.seconds * (1 - fraction) / fraction
 

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.cli.output import Output, human_count, human_size, human_time, progress
+from orchestrator_cli.cli.output import (
+    Messages,
+    Output,
+    human_count,
+    human_size,
+    human_time,
+    progress,
+)
 from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
 from tests.support.running import Processes, strip_ansi
@@ -296,7 +303,7 @@ def written(stream: io.TextIOWrapper) -> bytes:
 def test_json_is_whole_and_harmless(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     stream = captured(monkeypatch, encoding)
     when = datetime(2026, 1, 31, 8, tzinfo=UTC)
-    Output("auto", 0, {}).json({HOSTILE: HOSTILE, "when": when, "path": Path("x")})
+    Output("auto", {}).json({HOSTILE: HOSTILE, "when": when, "path": Path("x")})
     line = written(stream).decode(encoding)
     assert line.count("\n") == 1
     assert not set(line) & set("\x1b\x9b\x07\r\u202e\u2066\u2028\x7f\udcff")
@@ -307,7 +314,7 @@ def test_json_is_whole_and_harmless(monkeypatch: pytest.MonkeyPatch, encoding: s
 @pytest.mark.parametrize("method", ["note", "detail", "warn", "failure"])
 def test_what_is_said_is_one_harmless_line(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     stream = captured(monkeypatch)
-    getattr(Output("auto", 1, {}), method)(HOSTILE)
+    getattr(Messages("auto", 1, {}), method)(HOSTILE)
     text = written(stream).decode()
     assert text.count("\n") == 1
     assert not set(text) & set("\x1b\x9b\x07\r\u202e\u2066\u2028\x7f\udcff")
@@ -316,7 +323,7 @@ def test_what_is_said_is_one_harmless_line(monkeypatch: pytest.MonkeyPatch, meth
 
 def test_quiet_keeps_warnings_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = captured(monkeypatch)
-    quiet = Output("auto", -1, {})
+    quiet = Messages("auto", -1, {})
     for method in (quiet.note, quiet.detail, quiet.warn, quiet.failure):
         method("x")
     assert written(stream) == b"warning: x\nfailed: x\n"
@@ -328,7 +335,7 @@ def test_saying_something_to_nobody_is_no_error(monkeypatch: pytest.MonkeyPatch)
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Gone())
-    Output("auto", 0, {}).warn("x")
+    Messages("auto", 0, {}).warn("x")
 
 
 # --- units -----------------------------------------------------------------------------------

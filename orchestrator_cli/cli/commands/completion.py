@@ -51,6 +51,6 @@ def completion(app: App, ctx: click.Context, shell: str, install: bool) -> None:
         write_atomically(path, [script.encode()], replace=True)
     except OSError as error:
         raise CannotWriteError(f"cannot write {printable(path)}: {error.strerror}") from error
-    app.output.note(f"written to {path}")
+    app.messages.note(f"written to {path}")
     for line in _THEN[shell].format(path=path, parent=path.parent).splitlines():
-        app.output.note(line)
+        app.messages.note(line)

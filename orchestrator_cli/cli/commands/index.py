@@ -42,4 +42,4 @@ def index(app: App, execution_id: str, as_json: bool) -> None:
             continue
         errors = human_count(log.error_count, "line") + " with errors"
         lines = human_count(log.line_count, "line")
-        app.output.note(f"{log.name}: {human_size(log.size_bytes)}, {lines}, {errors}")
+        app.messages.note(f"{log.name}: {human_size(log.size_bytes)}, {lines}, {errors}")

@@ -116,7 +116,7 @@ def _say_plan(app: App, plan: RestorePlan) -> None:
 
     if plan.needed:
         kept = human_count(plan.days, "day")
-        app.output.note(
+        app.messages.note(
             f"to restore: {human_count(len(plan.needed), 'file')}, {human_size(plan.size_bytes)}; "
             f"{plan.tier}, readable for {kept}; within {plan.within_hours} hours; "
             f"{format_estimate(plan.dollars)} "
@@ -131,14 +131,14 @@ def _say_plan(app: App, plan: RestorePlan) -> None:
     found = [f"{human_count(others[name], 'file')} {word}" for name, word in words.items()]
     left_alone = [text for text, name in zip(found, words, strict=True) if others[name]]
     if left_alone:
-        app.output.note(f"left alone: {', '.join(left_alone)}")
+        app.messages.note(f"left alone: {', '.join(left_alone)}")
 
 
 def _request(app: App, store: ArtifactStore, plan: RestorePlan) -> dict[str, RestoreItem]:
     from orchestrator_cli.core.retention.restore import request_restores
 
     items = {item.key: item for item in plan.items}
-    with app.output.progress("requesting") as progress:
+    with app.messages.progress("requesting") as progress:
         progress.expect(len(plan.needed), plan.size_bytes)
         for item in request_restores(store, plan):
             items[item.key] = item
@@ -163,7 +163,7 @@ def _wait(
     seconds = timeout.total_seconds() if timeout is not None else None
     found = wait_until_restored(store, execution_id, waiting, seconds, time.monotonic)
     try:
-        with app.output.progress("restored") as progress:
+        with app.messages.progress("restored") as progress:
             progress.expect(len(waiting), sum(item.size_bytes for item in waiting))
             for item in found:
                 items[item.key] = item
@@ -183,12 +183,12 @@ def _report(app: App, items: dict[str, RestoreItem], as_json: bool) -> None:
         if as_json:
             app.output.json(_record(item))
         if item.error is not None:
-            app.output.failure(f"{printable(item.path)}: {item.error.message}")
+            app.messages.failure(f"{printable(item.path)}: {item.error.message}")
         else:
-            app.output.detail(f"{item.outcome}: {printable(item.path)}")
+            app.messages.detail(f"{item.outcome}: {printable(item.path)}")
     counts = Counter(str(item.outcome) for item in items.values())
     said = ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
-    app.output.note(f"{human_count(len(items), 'file')}: {said}")
+    app.messages.note(f"{human_count(len(items), 'file')}: {said}")
     errors = [item.error for item in items.values() if item.error is not None]
     if errors:
         # Where none could be requested, for one reason, that is what the exit code says.

@@ -71,7 +71,7 @@ def salvage(app: App, execution_id: str, older_than: timedelta, yes: bool, as_js
     else:
         for log in done.logs:
             app.output.line(_line(log))
-        app.output.note(f"finished {resolved}: {done.metadata.result}")
+        app.messages.note(f"finished {resolved}: {done.metadata.result}")
         app.pages.note(resolved)
     _raise_failures(done.logs)
 

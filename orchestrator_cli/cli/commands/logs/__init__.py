@@ -173,7 +173,7 @@ def _names(shown: LogRenderer) -> tuple[str, ...]:
     if shown.with_prefix:
         return tuple(sizes)
     if sys.stderr.isatty():
-        shown.app.output.note(_choice(sizes, first, stored.has_failed))
+        shown.app.messages.note(_choice(sizes, first, stored.has_failed))
     return (first,)
 
 
@@ -204,7 +204,7 @@ def _write(shown: LogRenderer, log_filter: LogFilter, options: LogsOptions) -> N
         pager = find_pager()
         if pager is None and shown.size_bytes() > _TERMINAL_BYTES:
             log_filter.last = _TERMINAL_LINES
-            shown.app.output.note(f"the last {log_filter.last:,} lines; --all shows everything")
+            shown.app.messages.note(f"the last {log_filter.last:,} lines; --all shows everything")
     blocks = shown.render(log_filter)
     # What cannot be read is said before the pager takes the terminal.
     first = next(blocks, None)

@@ -109,7 +109,7 @@ def _list_executions(
             window, looks_up_liveness=style != "null"
         ):
             if isinstance(item, OrchestratorError):
-                app.output.warn(f"{execution_id}: {item.message}")
+                app.messages.warn(f"{execution_id}: {item.message}")
                 continue
             _print_execution(app, table, item, liveness, style)
             shown += 1
@@ -120,7 +120,7 @@ def _list_executions(
     if not shown:
         near = _nearest_option(source, window)
         meant = f"did you mean {near}?" if near else "--since widens it"
-        app.output.note(f"no such executions in this time window; {meant}")
+        app.messages.note(f"no such executions in this time window; {meant}")
 
 
 def _nearest_option(source: ExecutionSource, window: ExecutionWindow) -> str | None:

@@ -215,7 +215,7 @@ def run(app: App, options: RunOptions) -> None:
 
     open_missing_streams()
     # The spool may take the last descriptors, which later imports would need.
-    _ = app.output
+    _ = app.messages
     limits = options.limits()
     started_at = to_milliseconds(app.now())
     execution_id = build_metadata(
@@ -227,5 +227,5 @@ def run(app: App, options: RunOptions) -> None:
     warn_of_settings(app)
     start = describe_start(options, execution_id, started_at, environment)
     roots, is_named = spool_roots(options.spool), options.spool is not None
-    spooled = begin_run(roots, start, app.now, app.output.warn, named=is_named)
+    spooled = begin_run(roots, start, app.now, app.messages.warn, named=is_named)
     run_spooled(app, spooled, limits, options.argv, environment)

@@ -24,11 +24,11 @@ def warn_of_settings(app: App) -> None:
     try:
         _ = app.connections.bucket
     except UsageError as error:
-        app.output.warn(f"{error.message}: nothing can be stored until that is put right")
+        app.messages.warn(f"{error.message}: nothing can be stored until that is put right")
     try:
         app.pages.check()
     except UsageError as error:
-        app.output.warn(f"{error.message}: no page is named")
+        app.messages.warn(f"{error.message}: no page is named")
         app.settings = app.settings._replace(ui_url=None)
 
 
@@ -44,7 +44,7 @@ def run_spooled(
     from orchestrator_cli.runner.session import Session
 
     page = app.pages.url(run.start.execution_id)
-    app.output.note(f"execution {run.start.execution_id}" + (f": {page}" if page else ""))
+    app.messages.note(f"execution {run.start.execution_id}" + (f": {page}" if page else ""))
     session = Session(
         run=run,
         command=argv,
@@ -52,8 +52,8 @@ def run_spooled(
         limits=limits,
         environment=environment,
         clock=lambda: to_milliseconds(app.now()),
-        say=app.output.say,
-        say_slow=lambda: app.output.note("CMD has ended; its output is being stored"),
+        say=app.messages.say,
+        say_slow=lambda: app.messages.note("CMD has ended; its output is being stored"),
     )
     end, outcome = session.execute()
     _write_metrics(app, outcome)

@@ -59,7 +59,7 @@ def sync_once(app: App, options: SyncOptions) -> None:
     """Make one pass and tell its totals. Raises what failed in it."""
     reporter = SyncReporter(app, options.as_json)
     passes = Passes(app, options, reporter)
-    with app.output.failures_at_the_end(), app.output.progress("syncing") as progress:
+    with app.messages.failures_at_the_end(), app.messages.progress("syncing") as progress:
         progress.expect_later(lambda: list_sizes(options, app.now()))
         summary = passes.run_one(progress)
     reporter.summary(summary)

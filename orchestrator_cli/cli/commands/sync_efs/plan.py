@@ -85,7 +85,7 @@ def print_plan(app: App, options: SyncOptions) -> None:
     reporter, rules = SyncReporter(app, options.as_json), options.rules()
     for found in options.list_executions():
         if isinstance(found, SkippedPath):
-            app.output.warn(f"would skip {printable(found.source)}: {found.reason}")
+            app.messages.warn(f"would skip {printable(found.source)}: {found.reason}")
             continue
         for item in plan_sync(found, rules, app.now()):
             if isinstance(item, SyncEvent):

@@ -46,7 +46,7 @@ def store_paths(
         sizes = partial(_list_sizes, make_plan)
         summary = _upload(app, options, session, recorder, plan, sizes)
     for glob in selection.unmatched():
-        app.output.warn(f"nothing matches {glob}")
+        app.messages.warn(f"nothing matches {glob}")
     report_end(app, summary, session.execution_id, options.if_no_files_found)
 
 
@@ -70,7 +70,7 @@ def _upload(
         progress.add_file(result.size_bytes - result.sent_bytes)
         report_result(app, result, options.as_json)
 
-    with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
+    with app.messages.failures_at_the_end(), app.messages.progress("uploading") as progress:
         progress.expect_later(sizes)
         return upload_on_record(
             app.engine(session.connection, options.concurrency, progress.add_bytes),
@@ -89,7 +89,7 @@ def _preview(
 
     session.known_failures(wait_since(app, session))
     with (
-        app.output.failures_at_the_end(),
+        app.messages.failures_at_the_end(),
         app.engine(session.connection, options.concurrency) as engine,
     ):
         show = partial(show_destination, app, as_json=options.as_json)

@@ -55,7 +55,7 @@ def _upload(
     stdin: TextIO | None = sys.stdin
     if stdin is None:
         raise click.UsageError("Standard input is closed.")
-    with app.output.progress("uploading") as progress:
+    with app.messages.progress("uploading") as progress:
         result = upload_stream_on_record(
             app.engine(session.connection, options.concurrency, progress.add_bytes),
             session.target,

@@ -349,11 +349,11 @@ def test_saying_something_to_nobody_is_no_error(monkeypatch: pytest.MonkeyPatch)
         (5000 * 1024**4, "5000.0 TiB"),
     ],
 )  # fmt: skip
-def test_sizes(size_bytes: int, text: str) -> None:
+def test_sizes_are_written_in_binary_units(size_bytes: int, text: str) -> None:
     assert human_size(size_bytes) == text
 
 
-def test_counts_and_times() -> None:
+def test_counts_and_times_are_written_for_people() -> None:
     assert [human_count(count, "file") for count in (0, 1, 2000)] == [
         "0 files", "1 file", "2,000 files",
     ]  # fmt: skip

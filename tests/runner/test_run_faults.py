@@ -51,7 +51,7 @@ def assert_resumes(
     return files
 
 
-def test_s3_down_from_start_to_end(
+def test_s3_down_from_start_to_end_leaves_a_spool_that_resumes(
     cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "shot.png").write_text("png")
@@ -85,7 +85,7 @@ def test_s3_down_does_not_hold_the_command_back(
     assert_resumes(cli_process, s3, bucket, err, b"x\n")
 
 
-def test_s3_down_in_the_middle(
+def test_s3_down_in_the_middle_leaves_a_spool_that_resumes(
     cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """The first parts are stored while the command runs; then every connection is reset."""
@@ -106,7 +106,7 @@ def test_s3_down_in_the_middle(
 
 
 @pytest.mark.parametrize("key", ["runner.log$", "results.json$", "^history/"])
-def test_s3_down_at_the_end(
+def test_s3_down_at_the_end_leaves_a_spool_that_resumes(
     key: str, cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     recorder.inject(faults.ResetBefore(), key=key, times=None)

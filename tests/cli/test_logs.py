@@ -511,9 +511,7 @@ def test_a_misspelt_log_is_answered_with_the_nearest(
     assert f"hint: did you mean {meant}? `orchestrator ls" in result.err
 
 
-def test_an_execution_without_logs_is_told_from_a_missing_one(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
+def test_an_execution_without_logs_is_an_error(cli: RunCommand, s3: S3Client, bucket: str) -> None:
     execution_id = put_execution(s3, bucket)
     assert f"error: no log in {execution_id}\n" in cli("logs", execution_id).expect(4).err
 

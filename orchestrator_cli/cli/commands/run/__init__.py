@@ -13,8 +13,9 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.run.live_types import AUTO, FOLLOWED_FILE, LIVE
+from orchestrator_cli.cli.commands.run.options import RunOptions
 from orchestrator_cli.cli.commands.run.spooled import resume_run, run_spooled, warn_of_settings
-from orchestrator_cli.cli.commands.run.start import RunOptions, describe_start
+from orchestrator_cli.cli.commands.run.start import describe_start
 from orchestrator_cli.cli.configuration.environment import spool_roots
 from orchestrator_cli.cli.options import (
     DURATION,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.commands.sync_efs.plan import SyncOptions, list_sizes
+from orchestrator_cli.cli.commands.sync_efs.options import SyncOptions
+from orchestrator_cli.cli.commands.sync_efs.plan import list_sizes
 from orchestrator_cli.cli.commands.sync_efs.report import SyncReporter
 
 if TYPE_CHECKING:

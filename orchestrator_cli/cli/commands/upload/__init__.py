@@ -11,7 +11,8 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.upload.files import store_paths
-from orchestrator_cli.cli.commands.upload.session import UploadOptions, open_session
+from orchestrator_cli.cli.commands.upload.options import UploadOptions
+from orchestrator_cli.cli.commands.upload.session import open_session
 from orchestrator_cli.cli.commands.upload.stdin import store_stdin
 from orchestrator_cli.cli.options import (
     RESUMES,

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.upload.options import UploadOptions
 from orchestrator_cli.cli.commands.upload.paths import with_missing_paths
 from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
-from orchestrator_cli.cli.commands.upload.session import UploadOptions, begin_upload, wait_since
+from orchestrator_cli.cli.commands.upload.session import begin_upload, wait_since
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult

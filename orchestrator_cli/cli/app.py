@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from orchestrator_cli.cli.metrics_setup import CommandMetrics
     from orchestrator_cli.cli.options.via_options import Via
-    from orchestrator_cli.cli.output import Output
+    from orchestrator_cli.cli.output import Messages, Output
     from orchestrator_cli.cli.page_links import PageLinks
     from orchestrator_cli.cli.waiting_notice import WaitingNotice
     from orchestrator_cli.core.base.retry import RetryPolicy
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 class App:
     """What a command works with.
 
-    `resumes` is set by a command that goes on where it ended when it is run again; `says_waiting`
-    is taken away by one whose standard error is not its own.
+    A command sets `resumes` if it continues where it stopped when it is run again, and clears
+    `says_waiting` if its standard error belongs to somebody else, such as the command of `run`.
     """
 
     def __init__(self, settings: Settings | None = None, *, is_completing: bool = False) -> None:
@@ -54,10 +54,17 @@ class App:
 
     @cached_property
     def output(self) -> Output:
-        """The output for tables, notes and progress."""
+        """Standard output, for the data of a command."""
         from orchestrator_cli.cli.output import Output
 
-        return Output(self.settings.color, self.settings.verbosity, os.environ)
+        return Output(self.settings.color, os.environ)
+
+    @cached_property
+    def messages(self) -> Messages:
+        """Standard error, for notes, warnings, failures and progress."""
+        from orchestrator_cli.cli.output import Messages
+
+        return Messages(self.settings.color, self.settings.verbosity, os.environ)
 
     @property
     def lost_output(self) -> bool:
@@ -118,7 +125,7 @@ class App:
 
         context = click.get_current_context(silent=True)
         if self._waiting is None and context is not None:
-            self._waiting = WaitingNotice(retry, without_secrets(endpoint), self.output.note)
+            self._waiting = WaitingNotice(retry, without_secrets(endpoint), self.messages.note)
             self._waiting.start()
             context.call_on_close(self._waiting.end)
 
@@ -132,7 +139,7 @@ class App:
 
         masked = mask_labels(labels, os.environ)
         for name in [name for name, text in masked.items() if text != labels[name]]:
-            self.output.warn(
+            self.messages.warn(
                 f"label {name} looks like a secret, and everybody may read labels: "
                 "what looks so is stored as …"
             )
@@ -143,7 +150,7 @@ class App:
         """The links to the pages of `serve`."""
         from orchestrator_cli.cli.page_links import PageLinks
 
-        return PageLinks(self.settings.ui_url, self.output)
+        return PageLinks(self.settings.ui_url, self.messages)
 
     def engine(
         self,
@@ -166,7 +173,7 @@ class App:
         if self.metrics is None:
             from orchestrator_cli.cli.metrics_setup import CommandMetrics
 
-            self.metrics = CommandMetrics(command, os.environ, self.output.warn)
+            self.metrics = CommandMetrics(command, os.environ, self.messages.warn)
         return self.metrics
 
     def write_metrics(self) -> None:
@@ -190,7 +197,7 @@ class App:
         """Build the connection to a server, and warn where its token can be read on the way."""
         connection = self.connections.gateway(via, concurrency, limit_rate)
         if connection.sends_token_in_clear:
-            self.output.warn("the token goes to the server over plain HTTP; use https://")
+            self.messages.warn("the token goes to the server over plain HTTP; use https://")
         return connection
 
     def _on_retry(self, error: OrchestratorError) -> None:
@@ -198,7 +205,7 @@ class App:
             self.meter.retry(error)
         if self._waiting is not None:
             self._waiting.note_error(error)
-        self.output.detail(f"retrying: {error.message}")
+        self.messages.detail(f"retrying: {error.message}")
 
 
 pass_app = click.make_pass_decorator(App)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
-# Requests sent ahead where the answers are taken in order.
+# The most requests that are sent before the first of their answers is needed.
 AHEAD = 64
 
 
@@ -77,7 +77,7 @@ class Connections:
         return region
 
     def ca_bundle(self, url: str) -> str | None:
-        """Return the file of CAs to trust. Raises UsageError where HTTPS needs it, unreadable."""
+        """Return the file of CAs to trust. Raises UsageError where HTTPS cannot read it."""
         bundle = self._environment.get("AWS_CA_BUNDLE") or self._environment.get(
             "REQUESTS_CA_BUNDLE"
         )

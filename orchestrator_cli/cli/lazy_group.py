@@ -35,7 +35,7 @@ COMMANDS: dict[str, str] = {
     "open": "Open the page of an execution in the browser.",
     "download": "Download files and verify them.",
     "verify": "Check stored checksums, and local files against them.",
-    "index": "Note where lines and errors of logs are, for fast look-ups.",
+    "index": "Index the lines and errors of logs, for fast look-ups.",
     "sync-efs": "Store what benches left on EFS, then remove what is stored.",
     "lifecycle": "Archive and delete by age, with rules of the bucket.",
     "restore": "Bring archived files back for some days.",
@@ -47,7 +47,7 @@ COMMANDS: dict[str, str] = {
     "serve": "Serve executions and files over HTTP, and take uploads.",
     "config": "Show the settings in use, and where each comes from.",
     "schema": "Print the JSON Schema of what a command prints with --json.",
-    "completion": "Print what makes a shell complete this command.",
+    "completion": "Print the completion script of a shell.",
     "sandbox": "Start a throw-away S3 on this machine.",
 }
 
@@ -59,7 +59,7 @@ _WIDEST_HELP = 100
 
 
 class BrokenStdout(Exception):  # noqa: N818 - no fault
-    """The reader of standard output is gone. It is no OSError: click would exit with 1."""
+    """The reader of standard output is gone. This is no OSError, which click would exit with 1."""
 
 
 class LazyGroup(OncePerOption, click.Group):
@@ -88,7 +88,7 @@ class LazyGroup(OncePerOption, click.Group):
         return self._parse_line_alone(ctx, words)
 
     def _parse_line_alone(self, ctx: click.Context, words: list[str]) -> list[str]:
-        """Parse the line as if nothing else said anything; the command's own settings count."""
+        """Parse the line without the environment and the config file, but for the command's own."""
         kept = ctx.default_map, ctx.auto_envvar_prefix
         ctx.params.clear()
         ctx.default_map = ctx.auto_envvar_prefix = None

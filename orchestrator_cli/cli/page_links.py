@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator_cli.cli.output import Output
+    from orchestrator_cli.cli.output import Messages
 
 
 class PageLinks:
     """Makes the address of a page, where --ui-url is configured."""
 
-    def __init__(self, ui_url: str | None, output: Output) -> None:
+    def __init__(self, ui_url: str | None, messages: Messages) -> None:
         self._ui_url = ui_url
-        self._output = output
+        self._messages = messages
 
     def url(self, execution_id: str, log: str = "") -> str | None:
         """Return the page of an execution, or of a log of it; None where none is configured.
@@ -40,11 +40,11 @@ class PageLinks:
             return self.url(execution_id)
         except UsageError as error:
             # What is stored is stored.
-            self._output.warn(error.message)
+            self._messages.warn(error.message)
             return None
 
     def note(self, execution_id: str) -> None:
         """Print the page of an execution to standard error, where one is configured."""
         page = self.url_or_warn(execution_id)
         if page:
-            self._output.note(page)
+            self._messages.note(page)

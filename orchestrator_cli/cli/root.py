@@ -75,7 +75,7 @@ def cli(ctx: click.Context, /, quiet: bool, verbose: bool, **settings: Any) -> N
     Every execution has a ULID; its logs and artifacts are immutable objects under
     executions/<id>/. Credentials, region and endpoint come from the AWS configuration.
     Every option can be set as ORCHESTRATOR_<OPTION> or ORCHESTRATOR_<COMMAND>_<OPTION>; one that
-    may be repeated has a value a line there.
+    may be repeated takes one value a line there.
     """
     if quiet and verbose:
         raise HintedUsageError("--quiet and --verbose exclude each other.", "leave out one of them")

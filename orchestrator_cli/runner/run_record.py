@@ -134,6 +134,18 @@ class RunOutcome:
         return asdict(self)
 
 
+def to_milliseconds(instant: datetime) -> datetime:
+    """Cut an instant to what metadata.json keeps."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def unseen_end(start: RunStart, last_change: datetime) -> RunEnd:
+    """Return the end of a run that nobody saw end: it is when something was last written."""
+    seconds = (last_change - start.started_at).total_seconds()
+    ended_at = to_milliseconds(max(last_change, start.started_at))
+    return RunEnd(ended_at, max(0.0, round(seconds, 3)), error="the runner was killed")
+
+
 def run_details(start: RunStart, end: RunEnd | None) -> dict[str, Any]:
     """Return the field `run` of metadata.json; the end's values are None while it runs."""
     return {

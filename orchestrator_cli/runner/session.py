@@ -15,7 +15,7 @@ from typing import NoReturn
 from orchestrator_cli.runner.child import Child, start_child
 from orchestrator_cli.runner.output_copier import OutputTee
 from orchestrator_cli.runner.process import replace_by_command, start_failure
-from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
+from orchestrator_cli.runner.run_record import RunEnd, RunOutcome, unseen_end
 from orchestrator_cli.runner.signals import FORWARDED_SIGNALS, BlockedSignals, blocked_signals
 from orchestrator_cli.runner.spool import RUN_LOGS
 from orchestrator_cli.runner.spool_log import SpooledRun, SpoolLog
@@ -175,7 +175,7 @@ class Session:
     # --- the uploads -------------------------------------------------------------------------
 
     def _start_uploader(self) -> None:
-        died = RunEnd(self.run.start.started_at, 0, error="the runner was killed")
+        died = unseen_end(self.run.start, self.run.start.started_at)
         keep = self.run.spool.descriptors() | self.run.log.descriptors()
         timeout = self.limits.upload_timeout
         try:

@@ -1,19 +1,28 @@
-"""The logs in a spool while they are written, and their run."""
+"""A run and its logs in the spool: begun, written, and opened again by a later command."""
 
 from __future__ import annotations
 
 import io
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import LOG_NAMES, artifact_key, live_log_path
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
-from orchestrator_cli.runner.run_record import RunStart
-from orchestrator_cli.runner.spool import LOGS_NAME, RUN_LOGS, RUNNER_LOG, Spool
+from orchestrator_cli.runner.run_record import RunEnd, RunStart, unseen_end
+from orchestrator_cli.runner.spool import (
+    LOGS_NAME,
+    RUN_LOGS,
+    RUNNER_LOG,
+    Spool,
+    create_spool,
+    open_spool,
+)
 
 
 class SpoolLog:
@@ -125,3 +134,37 @@ class SpooledRun:
         if name in LOG_NAMES:
             return name
         return f"followed-{list(self.start.followed).index(name) + 1}"
+
+
+def begin_run(
+    roots: list[Path],
+    start: RunStart,
+    clock: Callable[[], datetime],
+    warn: Callable[[str], None],
+    *,
+    named: bool,
+) -> SpooledRun:
+    """Make the spool of a run below the first root that can be used; see `create_spool`.
+
+    The command runs without one, too: `warn` is told what will not be stored then.
+    """
+    spool = create_spool(roots, start.execution_id, named=named)
+    if spool.directory is None:
+        warn(f"no spool: {spool.problem}: the output of CMD will not be stored")
+    log = RunnerLog(spool, clock)
+    try:
+        spool.write_state(start, None)
+    except OSError as error:
+        warn(f"the spool cannot be written: {error.strerror}")
+    log.write(f"orchestrator {start.tool_version} on {start.host}: execution {start.execution_id}")
+    log.write(f"command: {shlex.join(start.command) or 'not stored'}")
+    return SpooledRun(start, spool, log)
+
+
+def open_run(directory: Path, clock: Callable[[], datetime]) -> tuple[SpooledRun, RunEnd]:
+    """Open what an earlier run has left, and return how it ended. Raises as `open_spool` does."""
+    spool = open_spool(directory)
+    start, end, log_closed = spool.read_state()
+    run = SpooledRun(start, spool, RunnerLog(spool, clock, closed=log_closed))
+    run.log.write("what is left is stored by a later command")
+    return run, end or unseen_end(start, datetime.fromtimestamp(spool.last_change(), UTC))

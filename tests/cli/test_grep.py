@@ -97,21 +97,21 @@ def test_lines_come_newest_first_with_where_they_are(cli: RunCommand, ids: list[
         (["--label", "a=1", "--label", "b=2"], [1]),
     ],
 )
-def test_what_is_searched(
+def test_the_window_and_the_filters_choose_what_is_searched(
     cli: RunCommand, ids: list[str], options: list[str], expected: list[int]
 ) -> None:
     result = cli("grep", "(?i)error", "-l", *options).expect(0 if expected else 1)
     assert [line[:26] for line in result.lines] == [ids[number] for number in expected]
 
 
-def test_only_which_logs_or_how_many(cli: RunCommand, ids: list[str]) -> None:
+def test_l_prints_which_logs_match_and_c_how_many_lines(cli: RunCommand, ids: list[str]) -> None:
     assert cli("grep", "-l", "fine").ok().lines == [f"{ids[2]}:stdout", f"{ids[1]}:stdout"]
     assert cli("grep", "-c", "[0-9]").ok().lines == [f"{ids[3]}:stdout:4"]
     assert cli("grep", "-c", "nowhere").expect(1).out == ""
     cli("grep", "-lc", "x").expect(2)
 
 
-def test_context(cli: RunCommand, ids: list[str]) -> None:
+def test_lines_around_a_match_are_marked_and_grouped(cli: RunCommand, ids: list[str]) -> None:
     assert cli("grep", "-F", "error 3", "-C", "1").ok().lines == [
         f"{ids[3]}-stdout-2-2",
         f"{ids[3]}:stdout:3:error 3",
@@ -153,7 +153,9 @@ def test_no_match_is_exit_code_1(cli: RunCommand, ids: list[str]) -> None:
     "arguments",
     [["("], [r"(a)\1"], [], ["x", "--since", "1h", "--until", "2h"], ["x", "--log", "stdot"]],
 )
-def test_usage_errors(cli: RunCommand, bucket: str, arguments: list[str]) -> None:
+def test_arguments_that_cannot_be_used_are_refused(
+    cli: RunCommand, bucket: str, arguments: list[str]
+) -> None:
     assert cli("grep", *arguments).expect(2).stdout == b""
 
 

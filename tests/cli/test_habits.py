@@ -59,7 +59,7 @@ def stored(s3: S3Client, bucket: str) -> str:
         "url ID stdout --expires-in 3600",
     ],
 )
-def test_it_works(cli: RunCommand, stored: str, line: str) -> None:
+def test_a_line_of_another_program_works(cli: RunCommand, stored: str, line: str) -> None:
     cli(*shlex.split(line.replace("ID", stored))).ok()
 
 

@@ -59,7 +59,7 @@ def refused(kind: click.ParamType[Any], value: object) -> str:
         (timedelta(hours=3), timedelta(hours=3)),
     ],
 )
-def test_duration(text: object, duration: timedelta) -> None:
+def test_a_duration_is_parsed(text: object, duration: timedelta) -> None:
     assert DURATION.convert(text, None, None) == duration
 
 
@@ -82,7 +82,7 @@ def test_duration(text: object, duration: timedelta) -> None:
         "٣",
     ],
 )
-def test_what_is_no_duration(text: object) -> None:
+def test_what_is_no_duration_is_refused(text: object) -> None:
     assert "is not a duration such as" in refused(DURATION, text)
 
 
@@ -117,7 +117,7 @@ def test_durations_add_up(number: int, unit: str) -> None:
         (5, 5),
     ],
 )
-def test_size(text: object, size: int) -> None:
+def test_a_size_is_parsed(text: object, size: int) -> None:
     assert SIZE.convert(text, None, None) == size
 
 
@@ -146,7 +146,7 @@ def test_size(text: object, size: int) -> None:
         True,
     ],
 )
-def test_what_is_no_size(text: object) -> None:
+def test_what_is_no_size_is_refused(text: object) -> None:
     assert "is not a size such as" in refused(SIZE, text)
 
 
@@ -171,7 +171,7 @@ def test_what_is_no_size(text: object) -> None:
         ),
     ],
 )
-def test_instant(text: object, instant: datetime) -> None:
+def test_an_instant_is_parsed(text: object, instant: datetime) -> None:
     converted = INSTANT.convert(text, None, None)
     assert converted == instant
     assert converted.tzinfo is UTC
@@ -240,7 +240,7 @@ def test_words_and_times_are_of_a_zone(text: str, instant: str) -> None:
         ("9999999999d", "too long"),
     ],
 )
-def test_what_is_no_instant(text: str, problem: str) -> None:
+def test_what_is_no_instant_is_refused(text: str, problem: str) -> None:
     assert problem in refused(INSTANT, text)
 
 
@@ -264,12 +264,12 @@ def test_no_value_is_worse_than_refused(kind: click.ParamType[Any], value: objec
     ("text", "label"),
     [("a=b", ("a", "b")), ("a=", ("a", "")), ("a=b=c", ("a", "b=c")), (("a", "b"), ("a", "b"))],
 )
-def test_label(text: object, label: tuple[str, str]) -> None:
+def test_a_label_is_parsed(text: object, label: tuple[str, str]) -> None:
     assert LABEL.convert(text, None, None) == label
 
 
 @pytest.mark.parametrize("text", ["", "a", "=", "=b"])
-def test_what_is_no_label(text: str) -> None:
+def test_what_is_no_label_is_refused(text: str) -> None:
     assert "is not KEY=VALUE" in refused(LABEL, text)
 
 

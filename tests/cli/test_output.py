@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator_cli.cli.output import Output, human_count, human_size, human_time, progress
+from orchestrator_cli.cli.output import (
+    Messages,
+    Output,
+    human_count,
+    human_size,
+    human_time,
+    progress,
+)
 from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
 from tests.support.running import Processes, strip_ansi
@@ -127,6 +134,8 @@ def test_a_pipe_sees_lines_and_no_carriage_return(
     ("files", "size", "spared", "seconds", "status"),
     [
         (0, 0, 0, 0.1, "moving: 0 of 4 files, 0 B of 4.0 MiB, 0 B/s"),
+        # A large part that has begun is not counted yet, so the time that is left would be wrong.
+        (3, 102400, 0, 8, "moving: 3 of 4 files, 100.0 KiB of 4.0 MiB, 12.5 KiB/s"),
         (1, MIB, 0, 2, "moving: 1 of 4 files, 1.0 MiB of 4.0 MiB, 512.0 KiB/s, 6s left"),
         # What was there already is done, and says nothing of how fast it goes.
         (3, MIB, 2 * MIB, 2, "moving: 3 of 4 files, 3.0 MiB of 4.0 MiB, 512.0 KiB/s, 1s left"),
@@ -294,7 +303,7 @@ def written(stream: io.TextIOWrapper) -> bytes:
 def test_json_is_whole_and_harmless(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     stream = captured(monkeypatch, encoding)
     when = datetime(2026, 1, 31, 8, tzinfo=UTC)
-    Output("auto", 0, {}).json({HOSTILE: HOSTILE, "when": when, "path": Path("x")})
+    Output("auto", {}).json({HOSTILE: HOSTILE, "when": when, "path": Path("x")})
     line = written(stream).decode(encoding)
     assert line.count("\n") == 1
     assert not set(line) & set("\x1b\x9b\x07\r\u202e\u2066\u2028\x7f\udcff")
@@ -305,7 +314,7 @@ def test_json_is_whole_and_harmless(monkeypatch: pytest.MonkeyPatch, encoding: s
 @pytest.mark.parametrize("method", ["note", "detail", "warn", "failure"])
 def test_what_is_said_is_one_harmless_line(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     stream = captured(monkeypatch)
-    getattr(Output("auto", 1, {}), method)(HOSTILE)
+    getattr(Messages("auto", 1, {}), method)(HOSTILE)
     text = written(stream).decode()
     assert text.count("\n") == 1
     assert not set(text) & set("\x1b\x9b\x07\r\u202e\u2066\u2028\x7f\udcff")
@@ -314,7 +323,7 @@ def test_what_is_said_is_one_harmless_line(monkeypatch: pytest.MonkeyPatch, meth
 
 def test_quiet_keeps_warnings_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = captured(monkeypatch)
-    quiet = Output("auto", -1, {})
+    quiet = Messages("auto", -1, {})
     for method in (quiet.note, quiet.detail, quiet.warn, quiet.failure):
         method("x")
     assert written(stream) == b"warning: x\nfailed: x\n"
@@ -326,7 +335,7 @@ def test_saying_something_to_nobody_is_no_error(monkeypatch: pytest.MonkeyPatch)
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Gone())
-    Output("auto", 0, {}).warn("x")
+    Messages("auto", 0, {}).warn("x")
 
 
 # --- units -----------------------------------------------------------------------------------
@@ -340,11 +349,11 @@ def test_saying_something_to_nobody_is_no_error(monkeypatch: pytest.MonkeyPatch)
         (5000 * 1024**4, "5000.0 TiB"),
     ],
 )  # fmt: skip
-def test_sizes(size_bytes: int, text: str) -> None:
+def test_sizes_are_written_in_binary_units(size_bytes: int, text: str) -> None:
     assert human_size(size_bytes) == text
 
 
-def test_counts_and_times() -> None:
+def test_counts_and_times_are_written_for_people() -> None:
     assert [human_count(count, "file") for count in (0, 1, 2000)] == [
         "0 files", "1 file", "2,000 files",
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.cli.output import Output
-from orchestrator_cli.cli.output.hyperlinks import console_url
+from orchestrator_cli.cli.output.colors_and_links import console_url
 from orchestrator_cli.cli.output.table import Column, table
 from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
@@ -104,7 +104,7 @@ def test_links_are_only_for_terminals_that_know_them(
 
     screen = Screen()
     monkeypatch.setattr(sys, "stdout", screen)
-    with table(Output("auto", 0, environment), Column("PATH", links=True)) as shown:
+    with table(Output("auto", environment), Column("PATH", links=True)) as shown:
         shown.row("a[b]", link=console_url("results", f"executions/{ID}/a[b]"))
     target = f"https://console.aws.amazon.com/s3/object/results?prefix=executions/{ID}/a%5Bb%5D"
     assert bool(re.search(rf"\x1b]8;[^;]*;{re.escape(target)}\x1b", screen.getvalue())) is links

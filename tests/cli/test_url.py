@@ -288,7 +288,9 @@ def test_credentials_that_last_are_no_matter(cli: RunCommand, execution: str) ->
     assert "warning" not in result.err
 
 
-def test_credentials_that_do_not_say_when_they_end(cli: RunCommand, execution: str) -> None:
+def test_credentials_that_do_not_say_when_they_end_are_warned_of(
+    cli: RunCommand, execution: str
+) -> None:
     result = cli("url", execution, "stdout", env=session()).ok()
     assert re.fullmatch(
         r"warning: the credentials are temporary; expires \S+Z or when they end\n", result.err
@@ -378,7 +380,7 @@ def test_a_pattern_of_nothing_prints_no_url(cli: RunCommand, execution: str) -> 
     assert f"no such file in {execution}: *.png, bad\\x1b[31m" in result.err
 
 
-def test_a_missing_execution_and_a_missing_bucket(cli: RunCommand, bucket: str) -> None:
+def test_a_missing_execution_and_a_missing_bucket_are_named(cli: RunCommand, bucket: str) -> None:
     assert "no such execution" in cli("url", make_id()).expect(4).err
     assert "no such bucket" in cli("--bucket", f"{bucket}-gone", "url", make_id()).expect(4).err
 

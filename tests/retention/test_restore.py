@@ -228,7 +228,7 @@ def test_a_server_without_restore_says_so(
 ) -> None:
     recorder.inject(Answer(501, "NotImplemented", "Not here."), "RestoreObject", times=None)
     result = cli("restore", execution_id, "--yes").expect(3)
-    assert "3 of 4 files could not be asked for" in result.err
+    assert "the restore of 3 of 4 files could not be requested" in result.err
     assert result.err.count("NotImplemented") == 3
 
 

@@ -41,7 +41,7 @@ def assert_ran(result: Result) -> None:
 
 
 @pytest.mark.parametrize("count", [6, 7, 8, 10, 13, 16, 18, 19, 20, 24, 48])
-def test_few_descriptors(
+def test_with_few_descriptors_the_command_runs(
     count: int, cli_process: Processes, forks: ForkServer, s3: S3Client, bucket: str
 ) -> None:
     result = cli_process.run("run", "--", *SCRIPT, command=few_descriptors(count))
@@ -58,7 +58,7 @@ def test_few_descriptors(
 
 @needs_another_user
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 64])
-def test_few_processes_and_threads(
+def test_with_few_processes_and_threads_the_command_runs(
     count: int, cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """Whatever is not stored is said; what has a spool is stored by the printed command."""
@@ -81,7 +81,7 @@ def test_few_processes_and_threads(
 # --- no home, no spool -----------------------------------------------------------------------
 
 
-def test_no_home_and_no_entry_of_the_user(
+def test_without_a_home_the_output_is_stored(
     cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """Without HOME, the home of the passwd entry counts; that is the container's case."""
@@ -103,7 +103,9 @@ def _without_passwd() -> tuple[str, ...]:
     return (sys.executable, "-c", script)
 
 
-def test_a_home_that_cannot_be_used(forks: ForkServer, s3: S3Client, bucket: str) -> None:
+def test_with_a_home_that_cannot_be_used_the_output_is_stored(
+    forks: ForkServer, s3: S3Client, bucket: str
+) -> None:
     environment = {"HOME": "/dev/null/home", "TMPDIR": None}
     result = forks.run("run", "--", *SCRIPT, env=environment)
     assert_ran(result)
@@ -161,7 +163,9 @@ def test_a_fallback_for_the_spool_is_ours_alone(
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
 
 
-def test_a_directory_that_is_gone(cli_process: Processes, bucket: str, tmp_path: Path) -> None:
+def test_in_a_directory_that_is_gone_the_command_runs(
+    cli_process: Processes, bucket: str, tmp_path: Path
+) -> None:
     script = f'mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir {tmp_path}/gone; exec "$@"'
     python = (sys.executable, "-m", "orchestrator_cli")
     line = ("run", "--artifacts", "report.xml", "--", *SCRIPT)

@@ -52,7 +52,7 @@ def assert_resumes(
     return files
 
 
-def test_s3_down_from_start_to_end(
+def test_s3_down_from_start_to_end_leaves_a_spool_that_resumes(
     forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "shot.png").write_text("png")
@@ -91,7 +91,7 @@ def test_s3_down_does_not_hold_the_command_back(
     assert_resumes(forks, s3, bucket, err, b"x\n")
 
 
-def test_s3_down_in_the_middle(
+def test_s3_down_in_the_middle_leaves_a_spool_that_resumes(
     cli_process: Processes,
     forks: ForkServer,
     recorder: Proxy,
@@ -117,7 +117,7 @@ def test_s3_down_in_the_middle(
 
 
 @pytest.mark.parametrize("key", ["runner.log$", "results.json$", "^history/"])
-def test_s3_down_at_the_end(
+def test_s3_down_at_the_end_leaves_a_spool_that_resumes(
     key: str, forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     recorder.inject(faults.ResetBefore(), key=key, times=None)

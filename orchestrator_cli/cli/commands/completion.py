@@ -1,4 +1,4 @@
-"""`orchestrator completion`: what makes a shell complete commands, IDs and names."""
+"""`orchestrator completion`: the script by which a shell completes commands, IDs and names."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _THEN = {
     exit_codes=(0, 2),
 )
 @click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
-@click.option("--install", is_flag=True, help="Write it to where the shell looks for it.")
+@click.option("--install", is_flag=True, help="Write it where the shell looks for it.")
 @click.pass_context
 @pass_app
 def completion(app: App, ctx: click.Context, shell: str, install: bool) -> None:
-    """Print what makes a shell complete this command.
+    """Print the completion script of a shell.
 
     Commands, options and their values are completed; IDs of the last two weeks with their suite,
-    result and age; the names of an execution's logs and files; local files; and, behind `--`, the
-    command to run. What is offered is asked from the bucket, once, and silently where it does not
-    answer. --install writes to the directory of this user's completions.
+    result and age; the names of an execution's logs and files; local files; and, after `--`, the
+    command to run. IDs and names come from the bucket, which is asked once; where it does not
+    answer, none are offered. --install writes to the directory of this user's completions.
     """
     from orchestrator_cli.cli.completion.shells import render_script
     from orchestrator_cli.core.files.new_file import write_atomically
@@ -51,6 +51,6 @@ def completion(app: App, ctx: click.Context, shell: str, install: bool) -> None:
         write_atomically(path, [script.encode()], replace=True)
     except OSError as error:
         raise CannotWriteError(f"cannot write {printable(path)}: {error.strerror}") from error
-    app.output.note(f"written to {path}")
+    app.messages.note(f"written to {path}")
     for line in _THEN[shell].format(path=path, parent=path.parent).splitlines():
-        app.output.note(line)
+        app.messages.note(line)

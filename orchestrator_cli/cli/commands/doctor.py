@@ -74,7 +74,7 @@ def doctor(app: App, as_json: bool) -> None:
     sys.stdout.flush()
     if error is not None:
         raise error
-    app.output.note(_all_clear(checks))
+    app.messages.note(_all_clear(checks))
 
 
 def _record(

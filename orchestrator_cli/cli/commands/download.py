@@ -92,7 +92,7 @@ def download(app: App, options: DownloadOptions) -> None:
     error = summary.error()
     if error is not None:
         raise error
-    app.output.note(
+    app.messages.note(
         f"downloaded to {target}: {human_count(summary.created, 'file')}, "
         f"{human_size(summary.received_bytes)} received, {summary.identical:,} identical"
     )
@@ -118,8 +118,8 @@ def _download(
     place = DownloadDirectory(target, is_named=options.directory is not None)
     objects, overwrite = source.objects, options.overwrite
     with (
-        app.output.failures_at_the_end(),
-        app.output.progress("downloading") as progress,
+        app.messages.failures_at_the_end(),
+        app.messages.progress("downloading") as progress,
         app.engine(objects, options.concurrency, progress.add_bytes) as transfers,
     ):
         downloader = Downloader(
@@ -161,6 +161,6 @@ def _report(app: App, result: DownloadResult, as_json: bool) -> None:
             }
         )
     if result.error is not None:
-        app.output.failure(f"{printable(result.path)}: {human_error(result.error)}")
+        app.messages.failure(f"{printable(result.path)}: {human_error(result.error)}")
     else:
-        app.output.detail(f"{outcome}: {printable(result.destination)}")
+        app.messages.detail(f"{outcome}: {printable(result.destination)}")

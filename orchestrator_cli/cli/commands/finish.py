@@ -116,7 +116,7 @@ def _finish_in_bucket(app: App, options: FinishOptions) -> None:
         return
     count = human_count(metadata.artifact_count, "file")
     size = human_size(metadata.artifact_bytes)
-    app.output.note(f"finished {resolved}: {metadata.result}, {count}, {size}")
+    app.messages.note(f"finished {resolved}: {metadata.result}, {count}, {size}")
     app.pages.note(resolved)
 
 
@@ -132,7 +132,7 @@ def _finish_offline(app: App, options: FinishOptions) -> None:
         app.output.json(record.to_dict())
         return
     count = human_count(len(record.files or ()), "file")
-    app.output.note(f"finished {execution_id}: {result}, {count} for sync-efs")
+    app.messages.note(f"finished {execution_id}: {result}, {count} for sync-efs")
 
 
 def _explain_status(app: App, store: ArtifactStore, metadata: ExecutionMetadata) -> None:
@@ -143,7 +143,7 @@ def _explain_status(app: App, store: ArtifactStore, metadata: ExecutionMetadata)
 
     if metadata.artifact_status is ArtifactStatus.ARTIFACT_ERROR:
         count = human_count(len(metadata.failures), "file")
-        app.output.warn(f"{count} could not be stored: see `orchestrator show`")
+        app.messages.warn(f"{count} could not be stored: see `orchestrator show`")
     elif metadata.artifact_status is ArtifactStatus.PENDING:
         _explain_pending(app, metadata, list_unfinished(store, metadata))
 
@@ -152,16 +152,16 @@ def _explain_pending(app: App, metadata: ExecutionMetadata, unfinished: list[str
     from orchestrator_cli.core.base.text import printable
 
     for path in unfinished[:_NAMED]:
-        app.output.warn(f"the upload of {printable(path)} is unfinished; it is not stored yet")
+        app.messages.warn(f"the upload of {printable(path)} is unfinished; it is not stored yet")
     if len(unfinished) > _NAMED:
-        app.output.warn(f"{len(unfinished) - _NAMED:,} more are unfinished")
+        app.messages.warn(f"{len(unfinished) - _NAMED:,} more are unfinished")
     for upload in metadata.unfinished_uploads:
         if upload.more:
             began = app.output.time(upload.began_at)
-            app.output.warn(f"an upload of many files that began at {began} has not ended")
+            app.messages.warn(f"an upload of many files that began at {began} has not ended")
     if unfinished or metadata.unfinished_uploads:
         return
     if metadata.run is not None and metadata.run.ended_at is None:
-        app.output.warn("`orchestrator run` has not ended: it may not have stored all it has")
+        app.messages.warn("`orchestrator run` has not ended: it may not have stored all it has")
     elif metadata.is_onprem:
-        app.output.note("the record stays pending until sync-efs has stored the bench's tree")
+        app.messages.note("the record stays pending until sync-efs has stored the bench's tree")

@@ -1,4 +1,4 @@
-"""`orchestrator index`: where lines and errors of logs are."""
+"""`orchestrator index`: the index of lines and errors of logs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from orchestrator_cli.cli.options import Example, command, execution_id_argument
 @json_option
 @pass_app
 def index(app: App, execution_id: str, as_json: bool) -> None:
-    """Note where lines and errors of an execution's logs are.
+    """Index the lines and errors of an execution's logs.
 
-    Whatever stores a log over 128 KiB notes that by itself. This command makes it anew, for logs
-    that came from elsewhere; each is read once.
-    What is computed lies below derived/: an index, by which the pages of `serve` find a line or an
-    error of a large log at once, and the log's last 64 KiB, which can be read where the log itself
-    is archived. Everything works without; repeating it is safe.
+    Commands that store a log over 128 KiB index it by themselves. This command makes the index
+    anew, for logs that came from elsewhere; it reads each log once.
+    The index lies below derived/, and the pages of `serve` find a line or an error of a large log
+    at once by it. The log's last 64 KiB are kept there too, and can be read where the log itself is
+    archived. Everything works without them; repeating the command is safe.
     """
     from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.transfer.download.log_index import index_execution
@@ -42,4 +42,4 @@ def index(app: App, execution_id: str, as_json: bool) -> None:
             continue
         errors = human_count(log.error_count, "line") + " with errors"
         lines = human_count(log.line_count, "line")
-        app.output.note(f"{log.name}: {human_size(log.size_bytes)}, {lines}, {errors}")
+        app.messages.note(f"{log.name}: {human_size(log.size_bytes)}, {lines}, {errors}")

@@ -80,7 +80,7 @@ def new(
     if not as_json:
         page = None if offline else app.pages.url(created.execution_id)
         if page:
-            app.output.note(page)
+            app.messages.note(page)
 
 
 def _print_made(app: App, made: ExecutionMetadata, as_json: bool) -> None:

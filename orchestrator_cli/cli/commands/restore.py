@@ -54,7 +54,7 @@ class RestoreOptions(NamedTuple):
     ),
     exit_codes=(0, 2, 3, 4, 5, 8, 9, 130),
     exit_meanings={
-        3: "some files could not be asked for; each is listed",
+        3: "the restore of some files could not be requested; each is listed",
         8: "with --wait: files are still archived after --timeout",
     },
 )
@@ -85,11 +85,11 @@ def restore(app: App, options: RestoreOptions) -> None:
     """Make archived files readable for some days.
 
     S3 makes copies that can be read, and removes them after --days; the archived files stay. The
-    command says first how much it would restore, how long that takes and about what it costs, and
-    asks. Repeating it is safe: files that are being restored, can be read or were never archived
-    are left alone. With --wait, it exits 8 where files are still archived after --timeout. PATTERN
-    is a path, the name of a log, a directory or a glob; without PATTERN, all files are meant. JSON
-    is one object for each file, on a line of its own.
+    command first says how much it would restore, how long that takes and about what it costs, and
+    asks for confirmation. Repeating it is safe: files that are being restored, can be read or were
+    never archived are left alone. With --wait, it exits 8 where files are still archived after
+    --timeout. PATTERN is a path, the name of a log, a directory or a glob; without PATTERN, all
+    files are meant. JSON is one object for each file, on a line of its own.
     """
     from orchestrator_cli.core.retention.restore import plan_restore
 
@@ -116,7 +116,7 @@ def _say_plan(app: App, plan: RestorePlan) -> None:
 
     if plan.needed:
         kept = human_count(plan.days, "day")
-        app.output.note(
+        app.messages.note(
             f"to restore: {human_count(len(plan.needed), 'file')}, {human_size(plan.size_bytes)}; "
             f"{plan.tier}, readable for {kept}; within {plan.within_hours} hours; "
             f"{format_estimate(plan.dollars)} "
@@ -131,14 +131,14 @@ def _say_plan(app: App, plan: RestorePlan) -> None:
     found = [f"{human_count(others[name], 'file')} {word}" for name, word in words.items()]
     left_alone = [text for text, name in zip(found, words, strict=True) if others[name]]
     if left_alone:
-        app.output.note(f"left alone: {', '.join(left_alone)}")
+        app.messages.note(f"left alone: {', '.join(left_alone)}")
 
 
 def _request(app: App, store: ArtifactStore, plan: RestorePlan) -> dict[str, RestoreItem]:
     from orchestrator_cli.core.retention.restore import request_restores
 
     items = {item.key: item for item in plan.items}
-    with app.output.progress("asking for") as progress:
+    with app.messages.progress("requesting") as progress:
         progress.expect(len(plan.needed), plan.size_bytes)
         for item in request_restores(store, plan):
             items[item.key] = item
@@ -163,7 +163,7 @@ def _wait(
     seconds = timeout.total_seconds() if timeout is not None else None
     found = wait_until_restored(store, execution_id, waiting, seconds, time.monotonic)
     try:
-        with app.output.progress("restored") as progress:
+        with app.messages.progress("restored") as progress:
             progress.expect(len(waiting), sum(item.size_bytes for item in waiting))
             for item in found:
                 items[item.key] = item
@@ -183,23 +183,23 @@ def _report(app: App, items: dict[str, RestoreItem], as_json: bool) -> None:
         if as_json:
             app.output.json(_record(item))
         if item.error is not None:
-            app.output.failure(f"{printable(item.path)}: {item.error.message}")
+            app.messages.failure(f"{printable(item.path)}: {item.error.message}")
         else:
-            app.output.detail(f"{item.outcome}: {printable(item.path)}")
+            app.messages.detail(f"{item.outcome}: {printable(item.path)}")
     counts = Counter(str(item.outcome) for item in items.values())
     said = ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
-    app.output.note(f"{human_count(len(items), 'file')}: {said}")
+    app.messages.note(f"{human_count(len(items), 'file')}: {said}")
     errors = [item.error for item in items.values() if item.error is not None]
     if errors:
-        # Where none could be asked for, for one reason, that is what the exit code says.
+        # Where none could be requested, for one reason, that is what the exit code says.
         kind: type[OrchestratorError] = PartialFailureError
         if not counts["requested"] and len({type(error) for error in errors}) == 1:
             kind = (
                 type(errors[0]) if isinstance(errors[0], AccessError | UnavailableError) else kind
             )
         raise kind(
-            f"{len(errors):,} of {len(items):,} files could not be asked for",
-            hint="run the same command again: it asks for what is missing",
+            f"the restore of {len(errors):,} of {len(items):,} files could not be requested",
+            hint="run the same command again: it requests what is missing",
         )
 
 

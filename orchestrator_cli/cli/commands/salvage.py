@@ -55,9 +55,9 @@ def salvage(app: App, execution_id: str, older_than: timedelta, yes: bool, as_js
 
     Stores each live log as far as it was written, and finishes the execution with the result error;
     its failures say at which byte a log ends. It is refused as long as the writer may come back:
-    `orchestrator run --resume` on its host stores all of the log. Once salvaged, a log is not
-    replaced any more: what its host has beyond it, --resume then keeps there, and says where. How
-    long the writer has been gone is told by S3's clock. Repeating the command is safe.
+    `orchestrator run --resume` on its host stores all of the log. Once salvaged, a log is never
+    replaced: what its host has beyond that stays there, and --resume says where. S3's clock tells
+    how long the writer has been gone. Repeating the command is safe.
     """
     from orchestrator_cli.core.live.reading import salvage as live_salvage
 
@@ -71,7 +71,7 @@ def salvage(app: App, execution_id: str, older_than: timedelta, yes: bool, as_js
     else:
         for log in done.logs:
             app.output.line(_line(log))
-        app.output.note(f"finished {resolved}: {done.metadata.result}")
+        app.messages.note(f"finished {resolved}: {done.metadata.result}")
         app.pages.note(resolved)
     _raise_failures(done.logs)
 

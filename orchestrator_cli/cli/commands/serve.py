@@ -215,7 +215,7 @@ def _serve(app: App, options: ServeOptions) -> None:
     listening = open_socket(options.host, options.port)
     address = f"[{options.host}]" if ":" in options.host else options.host
     port = listening.getsockname()[1]
-    app.output.note(f"serving on http://{address}:{port} (pages at /ui/, API at /docs)")
+    app.messages.note(f"serving on http://{address}:{port} (pages at /ui/, API at /docs)")
     try:
         serve_app(guarded, listening, strangers, min(HEAD_SECONDS, seconds))
     finally:

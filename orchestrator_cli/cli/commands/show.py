@@ -60,8 +60,8 @@ def show(app: App, execution_id: str, via: Via | None, as_json: bool) -> None:
 
     It begins with what people ask: the result, the suite, when and how long it ran, its files, and
     what could not be stored. The metadata is validated; --json prints it whole, manifest included.
-    Times are local on a terminal, and UTC elsewhere. Of an execution that is running, `liveness` is
-    derived from how long ago its writer was there: alive, silent or lost.
+    Times are local on a terminal, and UTC elsewhere. For an execution that is running, `liveness`
+    says whether its writer is alive, silent or lost: how long ago it gave the last sign of life.
     """
     from orchestrator_cli.cli.output.table import Column, table
     from orchestrator_cli.core.base.text import printable

@@ -202,16 +202,16 @@ def _check_expiry(app: App, expiry: UrlExpiry, require_ttl: bool) -> None:
                 f"the credentials end before the URL should, at {when}",
                 hint="use credentials that live longer, or a shorter --expires-in",
             )
-        app.output.warn(f"the credentials end early: expires {when}")
+        app.messages.warn(f"the credentials end early: expires {when}")
     elif not expiry.certain:
         if require_ttl:
             raise AccessError(
                 "the credentials are temporary and do not say when they end",
                 hint="set AWS_CREDENTIAL_EXPIRATION, or use a profile or role that says it",
             )
-        app.output.warn(f"the credentials are temporary; expires {when} or when they end")
+        app.messages.warn(f"the credentials are temporary; expires {when} or when they end")
     else:
-        app.output.note(f"expires {when}")
+        app.messages.note(f"expires {when}")
 
 
 def _print_url(

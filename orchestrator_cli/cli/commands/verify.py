@@ -54,11 +54,11 @@ def verify(
     store = app.store()
     metadata = read_execution(store, app.resolve_id(text, store)).metadata
     if not rest and metadata.manifest_sha256 is None:
-        app.output.warn("the execution is not finished: there is no manifest to compare with")
+        app.messages.warn("the execution is not finished: there is no manifest to compare with")
     directory = Path(rest[0]) if rest else None
     findings = _findings(store, metadata, directory, read_back, include_hidden)
     counts: Counter[str] = Counter()
-    with app.output.failures_at_the_end(), app.output.progress("verifying") as progress:
+    with app.messages.failures_at_the_end(), app.messages.progress("verifying") as progress:
         if directory is None and metadata.manifest_sha256 is not None:
             size_bytes = metadata.artifact_bytes if read_back else None
             progress.expect(metadata.artifact_count, size_bytes)
@@ -71,7 +71,7 @@ def verify(
     if error is not None:
         raise error
     skipped = f", {counts['skipped']:,} skipped" if counts["skipped"] else ""
-    app.output.note(f"verified {metadata.execution_id}: {counts['ok']:,} ok{skipped}")
+    app.messages.note(f"verified {metadata.execution_id}: {counts['ok']:,} ok{skipped}")
 
 
 def _findings(
@@ -106,11 +106,11 @@ def _report(app: App, verified: VerifyResult, as_json: bool) -> None:
             }
         )
     elif verified.finding == "ok":
-        app.output.detail(f"ok: {printable(verified.path)}: {verified.detail}")
+        app.messages.detail(f"ok: {printable(verified.path)}: {verified.detail}")
     elif verified.finding == "skipped":
-        app.output.warn(f"skipped {printable(verified.path)}: {verified.detail}")
+        app.messages.warn(f"skipped {printable(verified.path)}: {verified.detail}")
     else:
-        app.output.failure(f"{verified.finding}: {printable(verified.path)}: {verified.detail}")
+        app.messages.failure(f"{verified.finding}: {printable(verified.path)}: {verified.detail}")
 
 
 def _verdict(counts: Counter[str]) -> OrchestratorError | None:

@@ -103,7 +103,7 @@ class OncePerOption(click.Command):
                 raise click.UsageError(f"{param.opts[0]} is given more than once.", ctx)
 
     def _with_lists(self, defaults: Any) -> Any:
-        """Return the defaults, where one text for an option of several is a list of it."""
+        """Return the defaults; for an option that may be repeated, a single text becomes a list."""
         texts = {
             param.name: [defaults[param.name]]
             for param in self.params

@@ -62,6 +62,6 @@ def _metrics_option(
         except UsageError as error:
             if ctx.info_name not in GO_ON_WITHOUT_SETTINGS:
                 raise
-            app.output.warn(f"{name}: {error.message}: nothing is counted there")
+            app.messages.warn(f"{name}: {error.message}: nothing is counted there")
 
     return click.option(name, expose_value=False, callback=callback, **settings)

@@ -3,8 +3,9 @@
 It must not know any command, nor what is stored; it is the only room that imports rich.
 """
 
+from orchestrator_cli.cli.output.messages import Messages
 from orchestrator_cli.cli.output.progress import Progress
-from orchestrator_cli.cli.output.terminal import Output
+from orchestrator_cli.cli.output.standard_output import Output
 from orchestrator_cli.cli.output.units import (
     human_count,
     human_dollars,
@@ -17,6 +18,7 @@ from orchestrator_cli.cli.output.units import (
 )
 
 __all__ = [
+    "Messages",
     "Output",
     "Progress",
     "human_count",

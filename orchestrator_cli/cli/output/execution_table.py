@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator_cli.cli.output.hyperlinks import console_url
+from orchestrator_cli.cli.output.colors_and_links import console_url
+from orchestrator_cli.cli.output.standard_output import Output
 from orchestrator_cli.cli.output.table import Column, Table
-from orchestrator_cli.cli.output.terminal import Output
 from orchestrator_cli.cli.output.units import human_duration, human_size
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.live.state import Liveness

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     import rich.progress
 
 PROGRESS_LINE_SECONDS = 5.0
-# What takes no longer needs no total.
+# A transfer that takes no longer needs no total.
 COUNT_AFTER_SECONDS = 0.5
 _LIVE_SECONDS = 0.125
+_EARLY_SECONDS = 30.0
+_EARLY_FRACTION = 0.05
 # From so many columns on there is room for a bar.
 _BAR_COLUMNS = 100
 
@@ -28,7 +30,7 @@ class Progress:
     """Counts files and bytes; shows nothing.
 
     The totals are None until they are known. Bytes that need not be moved are counted apart: they
-    say how much is done, and nothing of how fast it goes.
+    count as done, but not for the rate.
     """
 
     def __init__(self, what: str) -> None:
@@ -61,9 +63,9 @@ class Progress:
         self.total_files, self.total_bytes = files, size_bytes
 
     def expect_later(self, sizes: Callable[[], Iterable[int]]) -> None:
-        """Say how to find out how much there is: the size of each file, asked in a thread.
+        """Take what lists the size of each file; a thread adds them up while others work.
 
-        Nobody asks where nothing is shown, or where all is done before.
+        It is not called where no progress is shown, or where all is done before.
         """
         self._sizes = sizes
 
@@ -108,8 +110,9 @@ class Progress:
 
     def _seconds_left(self) -> float | None:
         fraction = self.fraction
-        # Too little is done to tell anything from it.
-        if fraction is None or fraction < 0.01 or self.seconds < 1:
+        # Bytes count when a whole part is stored: so little at the beginning tells nothing.
+        is_early = self.seconds < _EARLY_SECONDS and (fraction or 0) < _EARLY_FRACTION
+        if not fraction or is_early or self.seconds < 1:
             return None
         return self.seconds * (1 - fraction) / fraction
 

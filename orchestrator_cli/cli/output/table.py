@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator_cli.cli.configuration.environment import terminal_columns
-from orchestrator_cli.cli.output.terminal import RESULT_STYLES, Output
+from orchestrator_cli.cli.output.standard_output import RESULT_STYLES, Output
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.cli.output.terminal import Output
+from orchestrator_cli.cli.output.standard_output import Output
 from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:

@@ -57,7 +57,7 @@ def report_error(error: OrchestratorError, arguments: list[str], app: App) -> in
 
 
 def _say_error(app: App, text: str) -> None:
-    step = app.output.ci_step
+    step = app.messages.ci_step
     print_error(step.error(text) if step else f"error: {text}")
 
 

@@ -27,9 +27,9 @@ def summarize_execution(app: App, item: ExecutionMetadata) -> None:
         f"{item.artifact_count:,}",
         human_size(item.artifact_bytes),
     )
-    app.output.summarize(_EXECUTION, [row], app.pages.url_or_warn(item.execution_id))
+    app.messages.summarize(_EXECUTION, [row], app.pages.url_or_warn(item.execution_id))
     failures = [(failure.path, failure.error) for failure in item.failures]
-    app.output.summarize(("not stored", "why"), failures)
+    app.messages.summarize(("not stored", "why"), failures)
 
 
 def summarize_run(app: App, run: SpooledRun, end: RunEnd, outcome: RunOutcome) -> None:
@@ -39,7 +39,7 @@ def summarize_run(app: App, run: SpooledRun, end: RunEnd, outcome: RunOutcome) -
     execution_id = run.start.execution_id
     row = (execution_id, suite, str(end.result), end.summary, stored)
     titles = ("execution", "suite", "result", "how it ended", "stored")
-    app.output.summarize(titles, [row], app.pages.url_or_warn(execution_id))
+    app.messages.summarize(titles, [row], app.pages.url_or_warn(execution_id))
 
 
 def summarize_failures(app: App, summary: UploadSummary) -> None:
@@ -48,4 +48,4 @@ def summarize_failures(app: App, summary: UploadSummary) -> None:
         (failure.source, failure.error.message if failure.error else "")
         for failure in summary.failures
     ]
-    app.output.summarize(("not stored", "why"), failures)
+    app.messages.summarize(("not stored", "why"), failures)

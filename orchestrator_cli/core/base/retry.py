@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 600.0
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 
-class Progress:
+class RequestProgress:
     """When the requests under one policy were first sent and last succeeded, by its clock."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class RetryPolicy:
     recover: Callable[[OrchestratorError], bool] = lambda error: False
     on_retry: Callable[[OrchestratorError], None] | None = None
     clock: Callable[[], float] = time.monotonic
-    progress: Progress = field(default_factory=Progress)
+    progress: RequestProgress = field(default_factory=RequestProgress)
 
     def call(self, request: Callable[[], T], what: str) -> T:
         """Send a request until it succeeds or its error is final.

@@ -114,7 +114,7 @@ def cost(app: App, options: CostOptions) -> None:
     store, now = source.open_store(app, options), app.now()
     inventory = source.open_inventory(app, options)
     prices = choose_prices(app, options, store)
-    usage_source = UsageSource(store, inventory, now, app.output.warn, options.concurrency)
+    usage_source = UsageSource(store, inventory, now, app.messages.warn, options.concurrency)
     report = Report(app, options, prices, usage_source.rules)
     ids, since = source.resolve_ids(app, options, store), source.window_start(options, now)
     _print_groups(app, options, store, report, usage_source.read(ids, since, options.until))
@@ -135,7 +135,7 @@ def _print_groups(
             report.count(usage)
             report.print_group(execution_id, usage)
         return
-    with app.output.progress("counting") as progress:
+    with app.messages.progress("counting") as progress:
 
         def counted() -> Iterator[ExecutionUsage]:
             for execution_id, usage in usages:
@@ -159,7 +159,7 @@ def _named(
     from orchestrator_cli.core.retention.usage import label_by_field
 
     def warn(execution_id: str, error: OrchestratorError) -> None:
-        app.output.warn(f"{execution_id}: {error.message}")
+        app.messages.warn(f"{execution_id}: {error.message}")
 
     if store is None or options.field is None:
         for _, usage in usages:

@@ -60,7 +60,7 @@ def choose_prices(app: App, options: CostOptions, store: ArtifactStore | None) -
     if region in table.regions:
         return PricesInUse(table, region, table.regions[region])
     if file is None:
-        app.output.warn(
+        app.messages.warn(
             f"no prices for {printable(region)}: those of {REFERENCE_REGION} are taken; "
             "--prices gives others"
         )
@@ -81,6 +81,7 @@ class Report:
         self, app: App, options: CostOptions, prices: PricesInUse, rules: AppliedRules
     ) -> None:
         self._output = app.output
+        self._messages = app.messages
         self._by = by = options.by
         self._prices = prices
         self._rules = rules
@@ -203,13 +204,13 @@ class Report:
     def _notes(self, inventory_time: datetime | None) -> None:
         unpriced = sorted(self._total.classes.keys() - self._prices.prices.storage_per_gib_month)
         for name in unpriced:
-            self._output.warn(f"no price for {printable(name)}: counted as STANDARD")
+            self._messages.warn(f"no price for {printable(name)}: counted as STANDARD")
         if not self._total.executions:
-            self._output.note("no such executions in this time window; --since widens it")
+            self._messages.note("no such executions in this time window; --since widens it")
         if inventory_time is not None:
-            self._output.note(f"inventory of {inventory_time:%Y-%m-%d %H:%M}Z")
+            self._messages.note(f"inventory of {inventory_time:%Y-%m-%d %H:%M}Z")
         table = self._prices.table
-        self._output.note(
+        self._messages.note(
             f"prices of {printable(self._prices.region)}, {printable(table.date)}, "
             f"{printable(table.source)}; archived by {self._rules.words}"
         )

@@ -24,7 +24,7 @@ def open_store(app: App, options: CostOptions) -> ArtifactStore | None:
     """Return the bucket; None where none is named and an inventory is enough."""
     needs_bucket = options.inventory is None or options.field is not None
     if not needs_bucket and not app.settings.bucket:
-        app.output.note("unfinished uploads are not counted: no bucket was named")
+        app.messages.note("unfinished uploads are not counted: no bucket was named")
         return None
     return app.store(options.concurrency)
 

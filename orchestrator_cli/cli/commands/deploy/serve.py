@@ -54,10 +54,14 @@ from orchestrator_cli.cli.options import Example, WholeNumber, command
     metavar="NAME",
     default="orchestrator",
     show_default=True,
-    help="kubernetes: what all is called.",
+    help="kubernetes: the name of everything.",
 )
 @click.option(
-    "--namespace", metavar="NAME", default="default", show_default=True, help="kubernetes: where."
+    "--namespace",
+    metavar="NAME",
+    default="default",
+    show_default=True,
+    help="kubernetes: the namespace.",
 )
 @click.option("--role-arn", metavar="ARN", help="kubernetes: the IAM role of the service account.")
 @click.argument("what", type=click.Choice(["systemd", "kubernetes", "nginx"]))

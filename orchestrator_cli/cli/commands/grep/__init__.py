@@ -86,7 +86,7 @@ def _refuse_inverted(words: Sequence[str]) -> click.UsageError | None:
     "patterns",
     metavar="PATTERN",
     multiple=True,
-    help="A pattern; of several, any. What follows are IDs only.",
+    help="A pattern; may be repeated, and any of them matches. Arguments are IDs then.",
 )
 @window_options("1d ago")
 @click.option(
@@ -113,7 +113,7 @@ def grep(app: App, options: GrepOptions) -> None:
 
     Searches the logs of all executions that began in the time window, the newest first, or of those
     that are named, and prints `ID:log:line:text` for each line that matches. An option that is
-    given several times matches any of its values; of labels, all must be there. Many logs are read
+    given several times matches any of its values; labels must all be there. Many logs are read
     at once, and none is written to disk.
 
     PATTERN is a regular expression of RE2, as for `orchestrator logs --grep`: it is searched for in

@@ -110,7 +110,7 @@ class Failures:
         """Say what failed."""
         self._count += 1
         self._hint = self._hint or error.hint
-        self._app.output.failure(f"{what}: {error.message}")
+        self._app.messages.failure(f"{what}: {error.message}")
 
     def check(self) -> None:
         """Raise PartialFailureError where anything failed."""

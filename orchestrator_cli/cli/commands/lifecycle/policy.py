@@ -75,5 +75,5 @@ def choose_rules(app: App, options: dict[str, Any]) -> tuple[Rule, ...]:
     policy = RetentionPolicy(**options)
     check_policy(policy, any_age)
     for warning in policy_warnings(policy):
-        app.output.warn(warning)
+        app.messages.warn(warning)
     return plan_rules(policy)

@@ -86,12 +86,12 @@ def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **po
         message = f"lifecycle rules differ from the policy: {ids}"
         raise PartialFailureError(message, hint="`orchestrator lifecycle apply` sets them")
     if not plan.changed:
-        app.output.note("nothing to change")
+        app.messages.note("nothing to change")
     if dropped:
         message = f"the rules are set, but {_dropped_message(dropped)}"
         raise PartialFailureError(message, hint=_DROPPED_HINT)
     if plan.changed:
-        app.output.note("the rules are set")
+        app.messages.note("the rules are set")
 
 
 @command(
@@ -118,7 +118,7 @@ def plan(app: App, /, strict: bool, as_json: bool, **policy: Any) -> None:
         _print_plan(app, planned)
     _warn(app, planned)
     if planned.size_filter_dropped:
-        app.output.warn(f"{_dropped_message(planned.size_filter_dropped)}. {_DROPPED_HINT}")
+        app.messages.warn(f"{_dropped_message(planned.size_filter_dropped)}. {_DROPPED_HINT}")
 
 
 @command(
@@ -145,7 +145,7 @@ def show(app: App, as_json: bool) -> None:
     whose = ["ours" if rule_id in OWNED_IDS else "foreign" for rule_id in ids]
     _print_rules(app, "WHOSE", zip(whose, ids, map(describe_rule, present.rules), strict=True))
     if not present.rules:
-        app.output.note("the bucket has no lifecycle rules")
+        app.messages.note("the bucket has no lifecycle rules")
 
 
 def _read_plan(
@@ -185,7 +185,9 @@ def _note_plan(app: App, plan: LifecyclePlan) -> None:
     from orchestrator_cli.core.base.text import printable
 
     for change in plan.changes:
-        app.output.note(f"{change.action} {printable(change.rule_id or '-')}: {_described(change)}")
+        app.messages.note(
+            f"{change.action} {printable(change.rule_id or '-')}: {_described(change)}"
+        )
 
 
 def _described(change: RuleChange) -> str:
@@ -199,7 +201,7 @@ def _warn(app: App, plan: LifecyclePlan) -> None:
     from orchestrator_cli.core.retention.lifecycle.configuration import list_overlaps
 
     for overlap in list_overlaps(plan.present):
-        app.output.warn(overlap)
+        app.messages.warn(overlap)
 
 
 def _dropped_message(rule_ids: tuple[str, ...]) -> str:
@@ -214,7 +216,7 @@ def _print_lost(app: App, lost: Configuration) -> None:
     import json
 
     record = json.dumps(_configuration_record(lost), default=str)
-    app.output.warn(f"the previous rules, to put back by hand: {record}")
+    app.messages.warn(f"the previous rules, to put back by hand: {record}")
 
 
 def _configuration_record(configuration: Configuration) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from orchestrator_cli.cli.options.search_options import NO_MATCH_EXIT_CODE, sear
 from orchestrator_cli.cli.options.via_options import read_via_option
 
 if TYPE_CHECKING:
-    from orchestrator_cli.cli.commands.logs.source import LogSource
-    from orchestrator_cli.cli.commands.logs.view import LogView
+    from orchestrator_cli.cli.commands.logs.log_filter import LogFilter
+    from orchestrator_cli.cli.commands.logs.renderer import LogRenderer
     from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
     from orchestrator_cli.core.transfer.download.source import ExecutionSource
 
@@ -132,18 +132,20 @@ def logs(app: App, options: LogsOptions) -> None:
     whatever REGEX is; RE2 has neither backreferences nor look-around. A line over 8 MiB is searched
     and printed in pieces. As with grep, the exit code is 1 where no line matches.
     """
-    from orchestrator_cli.cli.commands.logs.source import LogSource
+    from orchestrator_cli.cli.commands.logs.renderer import LogRenderer
 
     text, names = split_id(options.arguments)
     options.check(names)
-    view = options.view()
+    log_filter = options.log_filter()
     source = app.source(options.via)
-    shown = LogSource(app, source, app.resolve(text, source), options.patience(), options.all_logs)
+    shown = LogRenderer(
+        app, source, app.resolve(text, source), options.patience(), options.all_logs
+    )
     if options.via is not None:
         shown.server = _log_server(source)
     shown.names = names or _names(shown)
-    _write(shown, view, options)
-    if options.patterns and not view.has_match:
+    _write(shown, log_filter, options)
+    if options.patterns and not log_filter.has_match:
         sys.stdout.flush()
         sys.exit(NO_MATCH_EXIT_CODE)
 
@@ -154,7 +156,7 @@ def _log_server(source: ExecutionSource) -> LogServer | None:
     return source.log_server if isinstance(source, GatewaySource) else None
 
 
-def _names(shown: LogSource) -> tuple[str, ...]:
+def _names(shown: LogRenderer) -> tuple[str, ...]:
     """Return the names of the logs to show where none was named, and say what they are."""
     from orchestrator_cli.core.executions.logs.finding import first_log, no_such_log
 
@@ -171,7 +173,7 @@ def _names(shown: LogSource) -> tuple[str, ...]:
     if shown.with_prefix:
         return tuple(sizes)
     if sys.stderr.isatty():
-        shown.app.output.note(_choice(sizes, first, stored.has_failed))
+        shown.app.messages.note(_choice(sizes, first, stored.has_failed))
     return (first,)
 
 
@@ -185,7 +187,7 @@ def _choice(sizes: dict[str, int], first: str, has_failed: bool) -> str:
     return f"this is {first}{why}" + (f"; there is also {', '.join(others)}" if others else "")
 
 
-def _write(shown: LogSource, view: LogView, options: LogsOptions) -> None:
+def _write(shown: LogRenderer, log_filter: LogFilter, options: LogsOptions) -> None:
     """Write the logs to where the options say: a file, the pager, or standard output."""
     from orchestrator_cli.cli.commands.logs.target import (
         find_pager,
@@ -195,15 +197,15 @@ def _write(shown: LogSource, view: LogView, options: LogsOptions) -> None:
     )
 
     if options.file is not None:
-        write_file(shown.render(view), options.file, options.overwrite)
+        write_file(shown.render(log_filter), options.file, options.overwrite)
         return
     pager = None
     if shown.app.output.is_terminal and options.may_page:
         pager = find_pager()
         if pager is None and shown.size_bytes() > _TERMINAL_BYTES:
-            view.last = _TERMINAL_LINES
-            shown.app.output.note(f"the last {view.last:,} lines; --all shows everything")
-    blocks = shown.render(view)
+            log_filter.last = _TERMINAL_LINES
+            shown.app.messages.note(f"the last {log_filter.last:,} lines; --all shows everything")
+    blocks = shown.render(log_filter)
     # What cannot be read is said before the pager takes the terminal.
     first = next(blocks, None)
     if first is None:

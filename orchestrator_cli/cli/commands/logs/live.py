@@ -93,7 +93,7 @@ class LiveLogs:
                 what = f"is lost: it {what}"
         if not may_be_running(self._store, self._execution_id):
             what = "has ended without storing this log"
-        self._app.output.note(f"{self._execution_id} {what}; this is what is stored of it so far")
+        self._app.messages.note(f"{self._execution_id} {what}; this is what is stored of it so far")
 
     def snapshot(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]] | None:
         """Return what there is of a log, or its last lines; None where there is nothing."""
@@ -137,7 +137,7 @@ class LiveLogs:
             return False
 
     def _on_notice(self, notice: Notice, seconds: float) -> None:
-        self._app.output.note(
+        self._app.messages.note(
             NOTICES[notice].format(seconds=seconds, id=self._execution_id, server="S3")
         )
 
@@ -166,7 +166,7 @@ def note_expired(
     if first is None:
         return
     if first.offset and lines is None:
-        app.output.note(f"{name}: the first {first.offset:,} bytes have expired")
+        app.messages.note(f"{name}: the first {first.offset:,} bytes have expired")
     yield first
     yield from chunks
 

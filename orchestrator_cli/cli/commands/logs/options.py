@@ -14,7 +14,7 @@ from orchestrator_cli.cli.options.via_options import Via
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
-    from orchestrator_cli.cli.commands.logs.view import LogView
+    from orchestrator_cli.cli.commands.logs.log_filter import LogFilter
     from orchestrator_cli.core.live.reading.heartbeat import Patience
 
 
@@ -47,11 +47,11 @@ class LogsOptions(NamedTuple):
         if not self.follow and self.gone_after is not None:
             raise click.UsageError("--gone-after goes with --follow.")
 
-    def view(self) -> LogView:
+    def log_filter(self) -> LogFilter:
         """Return what is shown of each log. Raises UsageError for a pattern that is none."""
-        from orchestrator_cli.cli.commands.logs.view import LogView
+        from orchestrator_cli.cli.commands.logs.log_filter import LogFilter
 
-        return LogView(
+        return LogFilter(
             pattern=self.search.compile(self.patterns) if self.patterns else None,
             context=self.search.context if self.patterns else None,
             count=self.search.counts,

@@ -70,7 +70,7 @@ class ServedLogs:
                 if liveness == Liveness.SILENT
                 else "is lost"
             )
-        self._app.output.note(f"{self._execution_id} {what}; this is what is stored of it so far")
+        self._app.messages.note(f"{self._execution_id} {what}; this is what is stored of it so far")
 
     def snapshot(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]] | None:
         """Return what there is of a log, or its last lines; None where there is nothing."""
@@ -99,7 +99,7 @@ class ServedLogs:
 
     def _on_notice(self, notice: Notice, seconds: float) -> None:
         text = NOTICES[notice]
-        self._app.output.note(
+        self._app.messages.note(
             text.format(seconds=seconds, id=self._execution_id, server="the server")
         )
 

@@ -74,7 +74,7 @@ def ls(app: App, options: LsOptions) -> None:
     Without ID, lists the executions that began in the time window; how long that takes depends on
     the window, not on how many executions there are in all. With ID, lists its files; PATTERN is a
     path, the name of a log, a directory or a glob. An option that is given several times matches
-    any of its values; of labels, all must be there. With --json, each line is one object.
+    any of its values; labels must all be there. With --json, each line is one object.
 
     On a terminal, a table has the columns that fit; in a pipe it has all of them, with tabs
     between, and no header.
@@ -109,7 +109,7 @@ def _list_executions(
             window, looks_up_liveness=style != "null"
         ):
             if isinstance(item, OrchestratorError):
-                app.output.warn(f"{execution_id}: {item.message}")
+                app.messages.warn(f"{execution_id}: {item.message}")
                 continue
             _print_execution(app, table, item, liveness, style)
             shown += 1
@@ -120,7 +120,7 @@ def _list_executions(
     if not shown:
         near = _nearest_option(source, window)
         meant = f"did you mean {near}?" if near else "--since widens it"
-        app.output.note(f"no such executions in this time window; {meant}")
+        app.messages.note(f"no such executions in this time window; {meant}")
 
 
 def _nearest_option(source: ExecutionSource, window: ExecutionWindow) -> str | None:

@@ -23,7 +23,7 @@ def list_execution_files(
     files = _find(source, app.resolve(text, source), patterns)
     first = next(files, None)
     if first is None:
-        app.output.note("the execution has no files yet")
+        app.messages.note("the execution has no files yet")
         return
     found = itertools.chain([first], files)
     if style == "null":
@@ -55,7 +55,7 @@ def _print_names(files: Files) -> None:
 
 def _print_table(app: App, files: Files, console_bucket: str | None) -> None:
     from orchestrator_cli.cli.output import human_size
-    from orchestrator_cli.cli.output.hyperlinks import console_url
+    from orchestrator_cli.cli.output.colors_and_links import console_url
     from orchestrator_cli.cli.output.table import Column, table
     from orchestrator_cli.core.base.text import printable
 

@@ -13,14 +13,10 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.run.live_types import AUTO, FOLLOWED_FILE, LIVE
-from orchestrator_cli.cli.commands.run.spooled import (
-    make_spool,
-    resume_run,
-    run_spooled,
-    to_milliseconds,
-    warn_of_settings,
-)
-from orchestrator_cli.cli.commands.run.start import RunOptions, describe_start
+from orchestrator_cli.cli.commands.run.options import RunOptions
+from orchestrator_cli.cli.commands.run.spooled import resume_run, run_spooled, warn_of_settings
+from orchestrator_cli.cli.commands.run.start import describe_start
+from orchestrator_cli.cli.configuration.environment import spool_roots
 from orchestrator_cli.cli.options import (
     DURATION,
     Example,
@@ -215,10 +211,12 @@ def run(app: App, options: RunOptions) -> None:
         return
     from orchestrator_cli.core.executions.record.metadata import build_metadata
     from orchestrator_cli.runner.output_copier import open_missing_streams
+    from orchestrator_cli.runner.run_record import to_milliseconds
+    from orchestrator_cli.runner.spool_log import begin_run
 
     open_missing_streams()
     # The spool may take the last descriptors, which later imports would need.
-    _ = app.output
+    _ = app.messages
     limits = options.limits()
     started_at = to_milliseconds(app.now())
     execution_id = build_metadata(
@@ -229,5 +227,6 @@ def run(app: App, options: RunOptions) -> None:
     environment = app.command_environment(execution_id)
     warn_of_settings(app)
     start = describe_start(options, execution_id, started_at, environment)
-    spooled = make_spool(app, start, options.spool)
+    roots, is_named = spool_roots(options.spool), options.spool is not None
+    spooled = begin_run(roots, start, app.now, app.messages.warn, named=is_named)
     run_spooled(app, spooled, limits, options.argv, environment)

@@ -18,22 +18,24 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
     """Say what became of a run and of each file that is not stored."""
     execution_id = run.start.execution_id
     for problem in outcome.problems:
-        app.output.warn(problem)
+        app.messages.warn(problem)
     summarize_run(app, run, end, outcome)
     if outcome.stored:
-        app.output.note(
+        app.messages.note(
             f"finished {execution_id}: {end.result}, {end.summary}; {outcome.summary} stored"
         )
         if end.result == "pass":
             app.pages.note(execution_id)
         else:
             page = app.pages.url_or_warn(execution_id)
-            app.output.note(f"to see why: {page or _command_line(app, 'logs', execution_id)}")
+            app.messages.note(f"to see why: {page or _command_line(app, 'logs', execution_id)}")
     else:
-        app.output.warn(f"not everything of {execution_id} is stored: {outcome.summary}")
+        app.messages.warn(f"not everything of {execution_id} is stored: {outcome.summary}")
         directory = run.spool.directory
         if directory is not None and not outcome.resumes:
-            app.output.say(f"What is left is kept in {printable(directory)}; to resume cannot help")
+            app.messages.say(
+                f"What is left is kept in {printable(directory)}; to resume cannot help"
+            )
         elif directory is not None:
             line = _command_line(app, "run", "--resume", str(directory))
             first = ", once that is put right" if outcome.needs_fix else ""
@@ -52,11 +54,11 @@ def _other_name(path: str) -> str:
 
 
 def _print_command(app: App, text: str, line: str) -> None:
-    app.output.say(text)
-    app.output.say(f"  {line}")
+    app.messages.say(text)
+    app.messages.say(f"  {line}")
     endpoint_url = app.settings.endpoint_url
     if endpoint_url and without_secrets(endpoint_url) != endpoint_url:
-        app.output.say("with the user and password of the endpoint instead of the “…”")
+        app.messages.say("with the user and password of the endpoint instead of the “…”")
 
 
 def _command_line(app: App, *words: str) -> str:

@@ -1,22 +1,19 @@
-"""A run and its spool: made, run, and stored, now or by a later command."""
+"""A run whose output is stored while it runs, or by a later command."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.run.report import report_run
-from orchestrator_cli.cli.configuration.environment import spool_roots
 from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator_cli.runner.run_record import RunOutcome, RunStart
+    from orchestrator_cli.runner.run_record import RunOutcome
     from orchestrator_cli.runner.session import Limits
     from orchestrator_cli.runner.spool_log import SpooledRun
     from orchestrator_cli.runner.upload.run_uploader import RunUploader
@@ -27,30 +24,12 @@ def warn_of_settings(app: App) -> None:
     try:
         _ = app.connections.bucket
     except UsageError as error:
-        app.output.warn(f"{error.message}: nothing can be stored until that is put right")
+        app.messages.warn(f"{error.message}: nothing can be stored until that is put right")
     try:
         app.pages.check()
     except UsageError as error:
-        app.output.warn(f"{error.message}: no page is named")
+        app.messages.warn(f"{error.message}: no page is named")
         app.settings = app.settings._replace(ui_url=None)
-
-
-def make_spool(app: App, start: RunStart, named: Path | None) -> SpooledRun:
-    """Make the spool. CMD runs without one, too: what is not stored then is said once."""
-    from orchestrator_cli.runner.spool import create_spool
-    from orchestrator_cli.runner.spool_log import RunnerLog, SpooledRun
-
-    spool = create_spool(spool_roots(named), start.execution_id, named=named is not None)
-    if spool.directory is None:
-        app.output.warn(f"no spool: {spool.problem}: the output of CMD will not be stored")
-    log = RunnerLog(spool, app.now)
-    try:
-        spool.write_state(start, None)
-    except OSError as error:
-        app.output.warn(f"the spool cannot be written: {error.strerror}")
-    log.write(f"orchestrator {start.tool_version} on {start.host}: execution {start.execution_id}")
-    log.write(f"command: {shlex.join(start.command) or 'not stored'}")
-    return SpooledRun(start, spool, log)
 
 
 def run_spooled(
@@ -61,10 +40,11 @@ def run_spooled(
     environment: dict[str, str],
 ) -> NoReturn:
     """Run the command, store its output, and end with its exit code."""
+    from orchestrator_cli.runner.run_record import to_milliseconds
     from orchestrator_cli.runner.session import Session
 
     page = app.pages.url(run.start.execution_id)
-    app.output.note(f"execution {run.start.execution_id}" + (f": {page}" if page else ""))
+    app.messages.note(f"execution {run.start.execution_id}" + (f": {page}" if page else ""))
     session = Session(
         run=run,
         command=argv,
@@ -72,8 +52,8 @@ def run_spooled(
         limits=limits,
         environment=environment,
         clock=lambda: to_milliseconds(app.now()),
-        say=app.output.say,
-        say_slow=lambda: app.output.note("CMD has ended; its output is being stored"),
+        say=app.messages.say,
+        say_slow=lambda: app.messages.note("CMD has ended; its output is being stored"),
     )
     end, outcome = session.execute()
     _write_metrics(app, outcome)
@@ -82,11 +62,6 @@ def run_spooled(
         sys.stderr.flush()
     # A signal that came late must not change the code.
     os._exit(end.exit_code if end.exit_code is not None else 1)
-
-
-def to_milliseconds(instant: datetime) -> datetime:
-    """Cut an instant to what metadata.json keeps."""
-    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def _uploader(app: App, run: SpooledRun) -> RunUploader:
@@ -106,21 +81,9 @@ def _write_metrics(app: App, outcome: RunOutcome) -> None:
 
 def resume_run(app: App, directory: Path) -> None:
     """Store the output that an earlier run has left. Raises UsageError; exits with its outcome."""
-    from orchestrator_cli.runner.run_record import RunEnd
-    from orchestrator_cli.runner.spool import open_spool
-    from orchestrator_cli.runner.spool_log import RunnerLog, SpooledRun
+    from orchestrator_cli.runner.spool_log import open_run
 
-    spool = open_spool(directory)
-    start, end, log_closed = spool.read_state()
-    run = SpooledRun(start, spool, RunnerLog(spool, app.now, closed=log_closed))
-    if end is None:
-        changed = datetime.fromtimestamp(spool.last_change(), UTC)
-        end = RunEnd(
-            to_milliseconds(max(changed, start.started_at)),
-            max(0.0, round((changed - start.started_at).total_seconds(), 3)),
-            error="the runner was killed",
-        )
-    run.log.write("what is left is stored by a later command")
+    run, end = open_run(directory, app.now)
     outcome = _uploader(app, run).resume(end)
     report_run(app, run, outcome, end)
     if outcome.exit_code:

@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
+from orchestrator_cli.cli.commands.sync_efs.options import SyncOptions
 from orchestrator_cli.cli.commands.sync_efs.passes import sync_once, sync_until_stopped
-from orchestrator_cli.cli.commands.sync_efs.plan import SyncOptions, print_plan
+from orchestrator_cli.cli.commands.sync_efs.plan import print_plan
 from orchestrator_cli.cli.options import (
     DURATION,
     RESUMES,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.commands.sync_efs.plan import SyncOptions, list_sizes
+from orchestrator_cli.cli.commands.sync_efs.options import SyncOptions
+from orchestrator_cli.cli.commands.sync_efs.plan import list_sizes
 from orchestrator_cli.cli.commands.sync_efs.report import SyncReporter
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def sync_once(app: App, options: SyncOptions) -> None:
     """Make one pass and tell its totals. Raises what failed in it."""
     reporter = SyncReporter(app, options.as_json)
     passes = Passes(app, options, reporter)
-    with app.output.failures_at_the_end(), app.output.progress("syncing") as progress:
+    with app.messages.failures_at_the_end(), app.messages.progress("syncing") as progress:
         progress.expect_later(lambda: list_sizes(options, app.now()))
         summary = passes.run_one(progress)
     reporter.summary(summary)

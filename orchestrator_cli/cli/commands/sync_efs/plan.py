@@ -1,64 +1,18 @@
-"""The options of `sync-efs`, and what a pass would do by them, as far as S3 need not be asked."""
+"""What a pass of `sync-efs` would do, as far as S3 need not be asked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import click
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.sync_efs.options import SyncOptions
 from orchestrator_cli.cli.commands.sync_efs.report import SyncReporter
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.efs.rules import SyncRules
     from orchestrator_cli.core.efs.tree import BenchExecution
-    from orchestrator_cli.core.transfer.upload.plan import PlannedFile, SkippedPath
-
-
-class SyncOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
-
-    root: Path
-    bench: str | None
-    execution: str | None
-    settle: timedelta
-    log_settle: timedelta
-    retain: timedelta
-    keep: bool
-    watch: bool
-    interval: timedelta
-    dry_run: bool
-    concurrency: int
-    limit_rate: int | None
-    as_json: bool
-
-    def check(self) -> None:
-        """Raise UsageError for options that do not go together, or an --execution that is none."""
-        if self.watch and self.dry_run:
-            raise click.UsageError("--watch and --dry-run exclude each other.")
-        _ = self.execution_id
-
-    @property
-    def execution_id(self) -> str | None:
-        """The execution that alone is synced. Raises UsageError where it is no id."""
-        from orchestrator_cli.core.executions.ids import parse_execution_id
-
-        return parse_execution_id(self.execution) if self.execution else None
-
-    def rules(self) -> SyncRules:
-        """Return what is stored and deleted when."""
-        from orchestrator_cli.core.efs.rules import SyncRules
-
-        return SyncRules(self.settle, None if self.keep else self.retain, self.log_settle)
-
-    def list_executions(self) -> Iterator[BenchExecution | SkippedPath]:
-        """Yield all entries below the root. Raises NotFoundError where it cannot be read."""
-        from orchestrator_cli.core.efs.tree import list_bench_executions
-
-        return list_bench_executions(self.root, self.bench, self.execution_id)
+    from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 
 
 def list_sizes(options: SyncOptions, now: datetime) -> Iterator[int]:
@@ -85,7 +39,7 @@ def print_plan(app: App, options: SyncOptions) -> None:
     reporter, rules = SyncReporter(app, options.as_json), options.rules()
     for found in options.list_executions():
         if isinstance(found, SkippedPath):
-            app.output.warn(f"would skip {printable(found.source)}: {found.reason}")
+            app.messages.warn(f"would skip {printable(found.source)}: {found.reason}")
             continue
         for item in plan_sync(found, rules, app.now()):
             if isinstance(item, SyncEvent):

@@ -31,11 +31,11 @@ class SyncReporter:
             self._app.output.record(_record(event))
         source = printable(event.source)
         if event.error is not None:
-            self._app.output.failure(f"{source}: {event.error.message}")
+            self._app.messages.failure(f"{source}: {event.error.message}")
         elif event.detail is not None:
-            self._app.output.warn(f"skipped {source}: {event.detail}")
+            self._app.messages.warn(f"skipped {source}: {event.detail}")
         else:
-            self._app.output.detail(f"{event.state}: {source}")
+            self._app.messages.detail(f"{event.state}: {source}")
 
     def summary(self, summary: SyncSummary) -> None:
         """Print the totals of a pass, if it did anything or is the only one."""
@@ -54,11 +54,11 @@ class SyncReporter:
         )
         waiting = f"; {summary.settling:,} still being written" if summary.settling else ""
         if not self._is_old("", text + waiting):
-            self._app.output.note(text + waiting)
+            self._app.messages.note(text + waiting)
 
     def trouble(self, error: Any) -> None:
         """Print why a pass could not be made; the same only once until one succeeds."""
-        self._app.output.warn(f"{error}; trying again")
+        self._app.messages.warn(f"{error}; trying again")
 
     def _is_old(self, source: str, why: str) -> bool:
         if (source, why) in self._printed:

@@ -11,7 +11,8 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.upload.files import store_paths
-from orchestrator_cli.cli.commands.upload.session import UploadOptions, open_session
+from orchestrator_cli.cli.commands.upload.options import UploadOptions
+from orchestrator_cli.cli.commands.upload.session import open_session
 from orchestrator_cli.cli.commands.upload.stdin import store_stdin
 from orchestrator_cli.cli.options import (
     RESUMES,
@@ -116,11 +117,11 @@ def upload(app: App, options: UploadOptions) -> None:
     the command was killed. A PATH of - reads standard input, in bounded memory whatever its length.
 
     --dry-run reads and compares every file, and ends with the exit code that the upload would have,
-    as far as that can be told without storing: rights are not tried, and standard input is not
-    read.
+    as far as that can be told without storing: permissions are not tried, and standard input is
+    not read.
 
-    A GLOB is one of a .gitignore, but * also matches /: node_modules and node_modules/ are meant at
-    any depth, /build or ./build only directly below the directory that you give.
+    A GLOB is written as in a .gitignore, but * also matches /: node_modules and node_modules/ match
+    at any depth, /build or ./build only directly below the directory that you give.
 
     Below a directory, files and directories whose names begin with a dot, such as .env, .git/ and
     .ssh/, and links to them are left out unless --include-hidden is given. Links are followed only

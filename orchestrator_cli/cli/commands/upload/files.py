@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.upload.options import UploadOptions
 from orchestrator_cli.cli.commands.upload.paths import with_missing_paths
 from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
-from orchestrator_cli.cli.commands.upload.session import UploadOptions, begin_upload, wait_since
+from orchestrator_cli.cli.commands.upload.session import begin_upload, wait_since
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
@@ -46,7 +47,7 @@ def store_paths(
         sizes = partial(_list_sizes, make_plan)
         summary = _upload(app, options, session, recorder, plan, sizes)
     for glob in selection.unmatched():
-        app.output.warn(f"nothing matches {glob}")
+        app.messages.warn(f"nothing matches {glob}")
     report_end(app, summary, session.execution_id, options.if_no_files_found)
 
 
@@ -70,7 +71,7 @@ def _upload(
         progress.add_file(result.size_bytes - result.sent_bytes)
         report_result(app, result, options.as_json)
 
-    with app.output.failures_at_the_end(), app.output.progress("uploading") as progress:
+    with app.messages.failures_at_the_end(), app.messages.progress("uploading") as progress:
         progress.expect_later(sizes)
         return upload_on_record(
             app.engine(session.connection, options.concurrency, progress.add_bytes),
@@ -89,7 +90,7 @@ def _preview(
 
     session.known_failures(wait_since(app, session))
     with (
-        app.output.failures_at_the_end(),
+        app.messages.failures_at_the_end(),
         app.engine(session.connection, options.concurrency) as engine,
     ):
         show = partial(show_destination, app, as_json=options.as_json)

@@ -38,7 +38,7 @@ def open_input(
         LiveState(os.urandom(16).hex(), socket.gethostname(), os.getpid()),
         [SegmentedLog(live_log_name(path), waiting)],
         LiveSchedule(),
-        app.output.warn,
+        app.messages.warn,
     )
     # The buffered stream would wait for a buffer full of lines.
     raw = cast("BinaryStream", getattr(stdin.buffer, "raw", stdin.buffer))

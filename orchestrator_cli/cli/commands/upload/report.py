@@ -21,11 +21,11 @@ def report_result(app: App, result: UploadResult, as_json: bool) -> None:
     if as_json:
         app.output.record(_record(result, outcome))
     if outcome == "skipped":
-        app.output.warn(f"skipped {printable(result.source)}: {result.skip_reason}")
+        app.messages.warn(f"skipped {printable(result.source)}: {result.skip_reason}")
     elif result.error is not None:
-        app.output.failure(f"{printable(result.source)}: {human_error(result.error)}")
+        app.messages.failure(f"{printable(result.source)}: {human_error(result.error)}")
     else:
-        app.output.detail(f"{outcome}: {printable(result.path)}")
+        app.messages.detail(f"{outcome}: {printable(result.path)}")
 
 
 def _outcome(result: UploadResult) -> str:
@@ -84,11 +84,11 @@ def report_end(app: App, summary: UploadSummary, execution_id: str, if_no_files:
                 "no files found", hint="--if-no-files-found warn makes that a success"
             )
         if if_no_files == "warn":
-            app.output.warn("no files found")
+            app.messages.warn("no files found")
         return
     resumed = f", {human_size(summary.resumed_bytes)} resumed" if summary.resumed_bytes else ""
     sent = f"; {human_size(summary.sent_bytes)} sent{resumed}" if not summary.is_preview else ""
-    app.output.note(
+    app.messages.note(
         f"{'would upload' if summary.is_preview else 'uploaded'} to {execution_id}: "
         f"{human_count(summary.stored, 'file')}, {human_size(summary.stored_bytes)}: "
         f"{summary.created:,} created, {summary.identical:,} identical{sent}"

@@ -1,45 +1,18 @@
-"""The options of `upload`, and the session with the bucket or a server that they ask for."""
+"""The session with the bucket or a server that the options of `upload` ask for."""
 
 from __future__ import annotations
 
 import os
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
-
-import click
+from typing import TYPE_CHECKING
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.cli.commands.upload.paths import check_paths
+from orchestrator_cli.cli.commands.upload.options import UploadOptions
 from orchestrator_cli.cli.options import is_preset_id
-from orchestrator_cli.cli.options.via_options import Via
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
     from orchestrator_cli.core.transfer.upload.session import UploadSession
-
-
-class UploadOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
-
-    arguments: tuple[str, ...]
-    name: str | None
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    include_hidden: bool
-    concurrency: int
-    limit_rate: int | None
-    via: Via | None
-    live: bool
-    dry_run: bool
-    if_no_files_found: str
-    yes: bool
-    as_json: bool
-
-    def check(self, paths: tuple[str, ...]) -> None:
-        """Raise UsageError for paths and options that do not go together."""
-        check_paths(paths, self.name)
-        if self.live and paths != ("-",):
-            raise click.UsageError("--live goes with standard input (-).")
 
 
 def open_session(

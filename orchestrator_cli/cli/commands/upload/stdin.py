@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.upload.options import UploadOptions
 from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
-from orchestrator_cli.cli.commands.upload.session import UploadOptions, begin_upload, wait_since
+from orchestrator_cli.cli.commands.upload.session import begin_upload, wait_since
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
@@ -55,7 +56,7 @@ def _upload(
     stdin: TextIO | None = sys.stdin
     if stdin is None:
         raise click.UsageError("Standard input is closed.")
-    with app.output.progress("uploading") as progress:
+    with app.messages.progress("uploading") as progress:
         result = upload_stream_on_record(
             app.engine(session.connection, options.concurrency, progress.add_bytes),
             session.target,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.base.errors import NotFoundError, suppress_unless_fatal
 from orchestrator_cli.core.executions.logs.finding import open_log_with_prefix
 from orchestrator_cli.core.gateway.client.logs.log_server import READ_BYTES, LogServer, ServedPart
 from orchestrator_cli.core.live.reading.reader import LiveChunk
@@ -32,12 +32,9 @@ class ServedLog:
 
     def size_bytes(self) -> int | None:
         """Return how much of the log the server has; None where there is no such log."""
-        try:
+        with suppress_unless_fatal(NotFoundError):
             return self.read(0, 0).size_bytes
-        except NotFoundError as error:
-            if error.is_fatal:
-                raise
-            return None
+        return None
 
     def read_between(self, start: int, end: int) -> Iterator[LiveChunk]:
         """Yield the bytes from one offset to another, as far as they are there."""

@@ -1,14 +1,26 @@
-"""Whether a terminal makes links of the escape sequence OSC 8, and where they lead."""
+"""Whether a stream gets colours and the links of OSC 8, and where such a link leads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 # Terminals that say who they are; others would show nothing, or rubbish.
 _VARIABLES = ("KITTY_WINDOW_ID", "KONSOLE_VERSION", "WT_SESSION", "DOMTERM", "ALACRITTY_WINDOW_ID")
 _PROGRAMS = frozenset({"iTerm.app", "WezTerm", "vscode", "ghostty", "Hyper", "rio"})
 _FIRST_VTE = 5000
+
+
+def wants_colors(stream: Any, choice: str, environment: Mapping[str, str]) -> bool:
+    """Return True if a stream gets colours: as --color says, or NO_COLOR, FORCE_COLOR and TERM."""
+    if choice != "auto":
+        return choice == "always"
+    if environment.get("NO_COLOR"):
+        return False
+    if environment.get("FORCE_COLOR"):
+        return True
+    return bool(stream.isatty()) and environment.get("TERM") != "dumb"
 
 
 def knows_links(environment: Mapping[str, str]) -> bool:

@@ -18,7 +18,7 @@ _GROUP_BORDER = b"--\n"
 
 
 @dataclass
-class LogView:
+class LogFilter:
     """Makes of a log's bytes what the options ask for.
 
     `last` is how many lines of what is found are shown, and `first_number` the number of the first

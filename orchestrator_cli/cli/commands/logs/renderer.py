@@ -21,8 +21,8 @@ from orchestrator_cli.core.transfer.download.range_reader import iter_object_ver
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.live import LiveLogs
+    from orchestrator_cli.cli.commands.logs.log_filter import LogFilter
     from orchestrator_cli.cli.commands.logs.served import ServedLogs
-    from orchestrator_cli.cli.commands.logs.view import LogView
     from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
     from orchestrator_cli.core.live.reading.heartbeat import Patience
     from orchestrator_cli.core.live.reading.reader import LiveChunk
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Blocks = Iterator[bytes | memoryview]
 
 
-class LogSource:
+class LogRenderer:
     """One log after the other or, with `patience`, all of them as they are written.
 
     `server` reads those that are still being written; None where their objects can be read.
@@ -92,15 +92,15 @@ class LogSource:
         except NotFoundError:
             return self.live.names().get(name.removesuffix(".log"), 0)
 
-    def render(self, view: LogView) -> Blocks:
+    def render(self, log_filter: LogFilter) -> Blocks:
         """Yield what is shown of them."""
         if self.patience is None or len(self.names) == 1:
             for name in self.names:
-                yield from self._render_one(name, view)
+                yield from self._render_one(name, log_filter)
             return
-        yield from self._render_together(view)
+        yield from self._render_together(log_filter)
 
-    def _render_together(self, view: LogView) -> Iterator[bytes]:
+    def _render_together(self, log_filter: LogFilter) -> Iterator[bytes]:
         """Yield what comes of all; one that ends by an error does not end the others."""
         from orchestrator_cli.core.base.merging import merge
 
@@ -108,7 +108,7 @@ class LogSource:
         # Made before there are threads that would each make one.
         _ = self.live
         # Blocks are good until the next one only.
-        sources = [partial(map, bytes, self._render_one(name, view)) for name in self.names]
+        sources = [partial(map, bytes, self._render_one(name, log_filter)) for name in self.names]
         for item in merge(sources, self.store.retry.stop.child()):
             if isinstance(item, Exception):
                 failure = failure or item
@@ -117,41 +117,43 @@ class LogSource:
         if failure is not None:
             raise failure
 
-    def _render_one(self, name: str, view: LogView) -> Blocks:
+    def _render_one(self, name: str, log_filter: LogFilter) -> Blocks:
         width = max(map(len, self.names))
         prefix = f"{name:<{width}} | " if self.with_prefix else ""
-        shown, blocks = self._open(name, view)
+        shown, blocks = self._open(name, log_filter)
         yield from shown.render(blocks, prefix)
-        view.has_match = view.has_match or shown.has_match
+        log_filter.has_match = log_filter.has_match or shown.has_match
 
-    def _open(self, name: str, view: LogView) -> tuple[LogView, Blocks]:
-        """Return the bytes to show of a log, and the view that shows them."""
+    def _open(self, name: str, log_filter: LogFilter) -> tuple[LogFilter, Blocks]:
+        """Return the bytes to show of a log, and the filter that shows them."""
         try:
-            return replace(view), self._open_stored(name, view)
+            return replace(log_filter), self._open_stored(name, log_filter)
         except NotFoundError as error:
             if error.is_fatal:
                 raise
-            found = self._open_live(name, view)
+            found = self._open_live(name, log_filter)
             if found is None:
                 raise
             number, chunks = found
-            last = view.last if self.patience is None and view.needs_all_lines else None
-            shown = replace(view, last=last, first_number=number)
+            last = log_filter.last if self.patience is None and log_filter.needs_all_lines else None
+            shown = replace(log_filter, last=last, first_number=number)
             return shown, (chunk.data for chunk in chunks)
 
-    def _open_live(self, name: str, view: LogView) -> tuple[int, Iterator[LiveChunk]] | None:
+    def _open_live(
+        self, name: str, log_filter: LogFilter
+    ) -> tuple[int, Iterator[LiveChunk]] | None:
         """Return the number of the first line of a live log, and its bytes; None without one."""
         if self.patience is not None:
             if not self.live.may_come(name):
                 return None
-            return self.live.follow(name, view.last)
-        return self.live.snapshot(name, None if view.needs_all_lines else view.last)
+            return self.live.follow(name, log_filter.last)
+        return self.live.snapshot(name, None if log_filter.needs_all_lines else log_filter.last)
 
-    def _open_stored(self, name: str, view: LogView) -> Blocks:
+    def _open_stored(self, name: str, log_filter: LogFilter) -> Blocks:
         """Return the bytes of a log that is stored. Raises NotFoundError."""
-        if view.last is not None and not view.needs_all_lines:
+        if log_filter.last is not None and not log_filter.needs_all_lines:
             log = find_log(self.store, self.execution_id, name)
-            return self._explained(log, self._read_end(log, view.last))
+            return self._explained(log, self._read_end(log, log_filter.last))
         log, first = open_log_with_prefix(self.store, self.execution_id, name)
         return self._explained(log, iter_object_verified(self.store, log, first))
 

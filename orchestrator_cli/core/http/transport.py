@@ -5,7 +5,7 @@ Nothing here knows how a request is sent; see `curl.easy` and `curl.loop` for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Container, Generator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -70,6 +70,15 @@ class Request(NamedTuple):
         if self.is_idempotent is None:
             return self.method in IDEMPOTENT_METHODS
         return self.is_idempotent
+
+
+def lower_headers(headers: Mapping[str, str | bytes], without: Container[str]) -> dict[str, str]:
+    """Return the headers of another library's request as a Request has them, without some."""
+    return {
+        name.lower(): text.decode("latin-1") if isinstance(text, bytes) else str(text)
+        for name, text in headers.items()
+        if name.lower() not in without
+    }
 
 
 class Response(NamedTuple):

@@ -41,8 +41,8 @@ def list_executions(scratch: Scratch) -> Finding:
 
 def check_clock(scratch: Scratch) -> Finding:
     """Compare this machine's clock with the server's."""
-    answer = scratch.call("list_objects_v2", MaxKeys=1, Prefix=EXECUTIONS_PREFIX)
-    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    response = scratch.call("list_objects_v2", MaxKeys=1, Prefix=EXECUTIONS_PREFIX)
+    date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
     try:
         seconds = abs((scratch.now() - parse_http_date(date or "")).total_seconds())
     except ValueError:
@@ -116,13 +116,13 @@ def abort_upload(scratch: Scratch) -> Finding:
 def read_encryption(scratch: Scratch) -> Finding:
     """Find out which encryption the bucket has by default."""
     try:
-        answer = read_setting(
+        response = read_setting(
             scratch.store, "get_bucket_encryption", "ServerSideEncryptionConfiguration"
-        ).answer
+        ).response
     except OrchestratorError as error:
         none = "ServerSideEncryptionConfigurationNotFoundError"
         return without_setting(error, none, "none by default")
-    rules = answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
+    rules = response.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
     if not rules:
         return Verdict.INFO, "none by default"
     algorithm = rules[0].get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm")
@@ -132,12 +132,12 @@ def read_encryption(scratch: Scratch) -> Finding:
 def read_versioning(scratch: Scratch) -> Finding:
     """Find out whether the bucket keeps versions."""
     try:
-        answer = read_setting(
+        response = read_setting(
             scratch.store, "get_bucket_versioning", "VersioningConfiguration"
-        ).answer
+        ).response
     except OrchestratorError as error:
         return without_setting(error)
-    return Verdict.INFO, str(answer.get("Status", "off")).lower()
+    return Verdict.INFO, str(response.get("Status", "off")).lower()
 
 
 def without_setting(error: OrchestratorError, none_code: str = "", none: str = "") -> Finding:

@@ -88,8 +88,8 @@ class BucketLifecycle:
                 "version would lose",
                 hint="nothing was changed; change such rules with the server's own tools",
             )
-        minimum = setting.answer.get("TransitionDefaultMinimumObjectSize")
-        return Configuration(tuple(setting.answer.get("Rules", [])), minimum)
+        minimum = setting.response.get("TransitionDefaultMinimumObjectSize")
+        return Configuration(tuple(setting.response.get("Rules", [])), minimum)
 
     def apply(
         self, plan: LifecyclePlan, strict: bool, on_indeterminate: Callable[[Configuration], None]

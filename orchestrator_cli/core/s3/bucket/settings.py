@@ -14,7 +14,7 @@ _ELEMENT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 class BucketSetting(NamedTuple):
     """boto3's parsed response, and the names of all XML elements, of which boto3 may drop some."""
 
-    answer: dict[str, Any]
+    response: dict[str, Any]
     elements: frozenset[str]
 
 
@@ -38,10 +38,10 @@ def read_setting(store: ArtifactStore, operation: str, root: str, what: str = ""
     client.meta.events.register(event, note_elements)
     try:
         request = getattr(client, operation)
-        answer = store.retry.call(lambda: request(Bucket=store.bucket), what)
+        response = store.retry.call(lambda: request(Bucket=store.bucket), what)
     finally:
         client.meta.events.unregister(event, note_elements)
     # Some servers name the root after the operation.
     if found and found[0] not in (root, f"{name}Response", f"{name}Result", f"{name}Output"):
         raise UnsupportedError(f"{what}: the server has no such setting")
-    return BucketSetting(answer, frozenset(found))
+    return BucketSetting(response, frozenset(found))

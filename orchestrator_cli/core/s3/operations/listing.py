@@ -77,7 +77,7 @@ def list_objects(query: ListQuery, token: str | None = None) -> Operation[ListPa
     request = document_request("GET", "", what, {n: text for n, text in fields.items() if text})
     request.headers = asked
     parse = document_parser(what, "ListBucket")
-    return (yield from fetch(request, lambda answer: _parse_page(parse(answer), query, token)))
+    return (yield from fetch(request, lambda response: _parse_page(parse(response), query, token)))
 
 
 class ListingProgress:

@@ -39,13 +39,13 @@ class XmlElement:
         self._namespace = namespace
         self._what = what
 
-    def text(self, name: str, default: str = "") -> str:
-        """Return the text of a child, or the default where there is no such child."""
-        return self._element.findtext(self._namespace + name, default)
+    def text(self, name: str) -> str:
+        """Return the text of a child; "" where there is no such child."""
+        return self._element.findtext(self._namespace + name, "")
 
     def required(self, name: str) -> str:
         """Return the text of a child that S3 always sends."""
-        text = self._element.findtext(self._namespace + name)
+        text = self.text(name)
         if not text:
             raise self.unexpected()
         return text

@@ -11,7 +11,13 @@ from orchestrator_cli.core.base.errors import (
     suppress_unless_fatal,
 )
 from orchestrator_cli.core.executions.doctor.checker import POLICY_CODES, Finding, Verdict
-from orchestrator_cli.core.executions.doctor.scratch import FIRST, NO_UPLOAD, TEXT, Scratch
+from orchestrator_cli.core.executions.doctor.scratch import (
+    FIRST,
+    NO_UPLOAD,
+    TEXT,
+    Scratch,
+    only_denials_raised,
+)
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
 from orchestrator_cli.core.s3.bucket.settings import read_setting
 from orchestrator_cli.core.s3.operations.object_head import parse_http_date
@@ -82,12 +88,8 @@ def write_object(scratch: Scratch, key: str) -> Finding:
         scratch.store.put_if_absent(key, FIRST, TEXT, listed_etag="")
         return Verdict.OK, "allowed"
     # A part of an upload that does not exist needs the same permission, and stores nothing.
-    try:
+    with only_denials_raised():
         scratch.send_part(key, NO_UPLOAD, FIRST)
-    except (AccessError, UnavailableError):
-        raise
-    except OrchestratorError:
-        pass
     return Verdict.OK, "allowed; nothing was stored"
 
 
@@ -100,12 +102,8 @@ def read_object(scratch: Scratch, key: str) -> Finding:
 
 def abort_upload(scratch: Scratch) -> Finding:
     """Abort an upload that does not exist, which takes the same permission."""
-    try:
+    with only_denials_raised():
         scratch.call("abort_multipart_upload", Key=scratch.key("none"), UploadId=NO_UPLOAD)
-    except (AccessError, UnavailableError):
-        raise
-    except OrchestratorError:
-        pass
     scratch.can_abort = True
     return Verdict.OK, "allowed"
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, OrchestratorError
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ConflictError,
+    IntegrityError,
+    OrchestratorError,
+    UnavailableError,
+)
 from orchestrator_cli.core.executions.keys import (
     artifact_key,
     derived_prefix,
@@ -33,6 +39,20 @@ TEXT = "text/plain"
 # The id of an upload that does not exist: to use it takes a permission and changes nothing.
 NO_UPLOAD = "doctor-asks-whether-it-may-write"
 _REFUSED_CODES = frozenset({"InvalidDigest", "InvalidRequest"})
+
+
+@contextlib.contextmanager
+def only_denials_raised() -> Iterator[None]:
+    """Suppress the errors of a request that cannot succeed, but for those that deny it.
+
+    It tells a permission, and is about what does not exist. Raises AccessError, UnavailableError.
+    """
+    try:
+        yield
+    except (AccessError, UnavailableError):
+        raise
+    except OrchestratorError:
+        pass
 
 
 @dataclass

@@ -219,3 +219,12 @@ def is_ended_upload(error: OrchestratorError) -> bool:
 def ended_upload_error() -> NotFoundError:
     """Return the exception for an upload that turned out to have ended."""
     return NotFoundError("the upload was ended", code=NO_SUCH_UPLOAD)
+
+
+class NotS3Error(UnavailableError):
+    """The response is not S3's."""
+
+
+def unexpected_response(what: str) -> NotS3Error:
+    """Return the error for a response that no S3 gives."""
+    return NotS3Error(f"{what}: what answered is not S3", hint=NOT_S3_HINT, retryable=True)

@@ -8,12 +8,12 @@ from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.error_codes import unexpected_response
 from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
     Operation,
     S3Request,
     fetch,
-    unexpected_response,
 )
 from orchestrator_cli.core.s3.operations.xml_document import (
     MAX_DOCUMENT_BYTES,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import UnavailableError
 from orchestrator_cli.core.http.transport import Response
+from orchestrator_cli.core.s3.error_codes import unexpected_response
 from orchestrator_cli.core.s3.errors import error_from_s3, parse_error_body
-from orchestrator_cli.core.s3.operations.request import unexpected_response
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -22,6 +22,7 @@ from orchestrator_cli.core.executions.keys import (
     live_prefix,
 )
 from orchestrator_cli.core.http.transport import Request
+from orchestrator_cli.core.s3.bucket.settings import call_boto
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, sha256
 from orchestrator_cli.core.s3.operations.multipart import (
@@ -95,10 +96,7 @@ class Scratch:
 
     def call(self, operation: str, **parameters: Any) -> Any:
         """Send a request of boto3's client under the retry policy and return its answer."""
-        request = getattr(self.store.clients.boto, operation)
-        return self.store.retry.call(
-            lambda: request(Bucket=self.store.bucket, **parameters), operation.replace("_", " ")
-        )
+        return call_boto(self.store, operation, **parameters)
 
     def put_is_refused(self, key: str, body: bytes, **parameters: Any) -> bool:
         """Send a create-only put that must fail; return True where the server refuses it."""

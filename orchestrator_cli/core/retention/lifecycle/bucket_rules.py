@@ -28,7 +28,7 @@ from orchestrator_cli.core.retention.lifecycle.configuration import (
     same_configuration,
 )
 from orchestrator_cli.core.retention.lifecycle.rule import to_api_form
-from orchestrator_cli.core.s3.bucket.settings import read_setting
+from orchestrator_cli.core.s3.bucket.settings import call_boto, read_setting
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, to_base64
 
@@ -176,11 +176,8 @@ class BucketLifecycle:
             events.unregister(event, _add_md5)
 
     def _call(self, operation: str, what: str, **parameters: Any) -> Any:
-        request = getattr(self._store.clients.boto, operation)
-        return self._store.retry.call(
-            lambda: request(Bucket=self._store.bucket, **parameters),
-            f"{what} of the lifecycle rules of s3://{self._store.bucket}",
-        )
+        what = f"{what} of the lifecycle rules of s3://{self.name}"
+        return call_boto(self._store, operation, what, **parameters)
 
 
 def _add_md5(params: dict[str, Any], **_: Any) -> None:

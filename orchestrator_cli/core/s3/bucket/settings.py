@@ -1,4 +1,4 @@
-"""Read one setting of a bucket, such as its lifecycle rules or whether it keeps versions."""
+"""Settings of a bucket, such as its lifecycle rules, through boto3's client."""
 
 from __future__ import annotations
 
@@ -16,6 +16,17 @@ class BucketSetting(NamedTuple):
 
     response: dict[str, Any]
     elements: frozenset[str]
+
+
+def call_boto(store: ArtifactStore, operation: str, what: str = "", **parameters: Any) -> Any:
+    """Send a request of boto3's client about the bucket, by the retry policy.
+
+    Raises the library's exceptions.
+    """
+    request = getattr(store.clients.boto, operation)
+    return store.retry.call(
+        lambda: request(Bucket=store.bucket, **parameters), what or operation.replace("_", " ")
+    )
 
 
 def read_setting(store: ArtifactStore, operation: str, root: str, what: str = "") -> BucketSetting:
@@ -37,8 +48,7 @@ def read_setting(store: ArtifactStore, operation: str, root: str, what: str = ""
     event = f"before-parse.s3.{name}"
     client.meta.events.register(event, note_elements)
     try:
-        request = getattr(client, operation)
-        response = store.retry.call(lambda: request(Bucket=store.bucket), what)
+        response = call_boto(store, operation, what)
     finally:
         client.meta.events.unregister(event, note_elements)
     # Some servers name the root after the operation.

@@ -7,7 +7,6 @@ there is read right before, and what is there is read back right after.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -44,14 +43,6 @@ _KNOWN_ELEMENTS = frozenset(
 _READ_BACKS = 5
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyResult:
-    """What the server has now, and which of our rules it has without their size filter."""
-
-    kept: Configuration
-    size_filter_dropped: tuple[str, ...]
 
 
 class BucketLifecycle:
@@ -93,9 +84,10 @@ class BucketLifecycle:
 
     def apply(
         self, plan: LifecyclePlan, strict: bool, on_indeterminate: Callable[[Configuration], None]
-    ) -> ApplyResult:
+    ) -> tuple[str, ...]:
         """Write the rules of the plan; where the server keeps anything else, put the old ones back.
 
+        Returns the IDs of the rules that the server has without their size filter.
         `on_indeterminate` gets the previous configuration where it may not be back. Raises
         ConflictError where the bucket has changed since the plan was made, and where the server
         keeps other rules than it was sent.
@@ -111,7 +103,7 @@ class BucketLifecycle:
             on_indeterminate(plan.present)
             raise error.cause from error
 
-    def _apply(self, plan: LifecyclePlan, strict: bool) -> ApplyResult:
+    def _apply(self, plan: LifecyclePlan, strict: bool) -> tuple[str, ...]:
         failure: OrchestratorError | None = None
         try:
             self._write(plan.wanted)
@@ -127,7 +119,7 @@ class BucketLifecycle:
             failure = failure or _not_kept(difference)
             failure.hint = self._put_back(plan.present, kept, failure)
             raise failure
-        return ApplyResult(kept, difference.size_filter_dropped)
+        return difference.size_filter_dropped
 
     def _put_back(
         self, previous: Configuration, kept: Configuration, failure: OrchestratorError

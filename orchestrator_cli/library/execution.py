@@ -96,7 +96,7 @@ class Execution:
         recorder = UploadRecorder(session, lambda: session, names, begun)
         plan = plan_upload(self.id, roots, PathFilter(include, exclude, include_hidden))
         return upload_on_record(
-            TransferEngine(self._store),
+            TransferEngine(self._store.connection),
             session.target,
             recorder,
             plan,
@@ -114,7 +114,7 @@ class Execution:
         session = DirectSession(self._store, self.id)
         recorder = UploadRecorder(session, lambda: session, (item.path,), _begun())
         return upload_stream_on_record(
-            TransferEngine(self._store),
+            TransferEngine(self._store.connection),
             session.target,
             recorder,
             item,
@@ -164,7 +164,7 @@ class Execution:
         stop = self._store.retry.stop.child()
         found = select_files(self._store, self.id, patterns)
         files = list_ahead(found, lambda count, size_bytes: None, stop)
-        with TransferEngine(self._store) as engine:
+        with TransferEngine(self._store.connection) as engine:
             downloader = Downloader(
                 engine,
                 self._store,

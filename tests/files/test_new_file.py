@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator_cli.core.base.descriptors import write_all
 from orchestrator_cli.core.files import new_file
 from orchestrator_cli.core.files.directory import Directory
-from orchestrator_cli.core.files.new_file import create_atomically, give_name, write_all
+from orchestrator_cli.core.files.new_file import create_atomically, give_name
 
 
 @pytest.fixture(params=["nameless", "named", "no links"])
@@ -36,7 +37,7 @@ def test_a_file_gets_its_name_when_it_is_whole(
     opened: Directory, tmp_path: Path, replace: bool, durable: bool
 ) -> None:
     with create_atomically(opened, "a", replace=replace, durable=durable, mode=0o640) as file:
-        write_all(file, b"content" * 100_000)
+        write_all(file.fileno(), b"content" * 100_000)
         assert not (tmp_path / "a").exists()
     assert (tmp_path / "a").read_bytes() == b"content" * 100_000
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
@@ -51,14 +52,14 @@ def test_nothing_is_overwritten_unasked(opened: Directory, tmp_path: Path, plant
     else:
         (tmp_path / "a").symlink_to("other" if planted == "link" else "nowhere")
     with pytest.raises(FileExistsError), create_atomically(opened, "a") as file:
-        write_all(file, b"ours")
+        write_all(file.fileno(), b"ours")
     assert (tmp_path / "other").read_bytes() == b"other"
     assert sorted(os.listdir(tmp_path)) == ["a", "other"]
 
 
 def test_what_appears_meanwhile_is_not_overwritten(opened: Directory, tmp_path: Path) -> None:
     making = create_atomically(opened, "a")
-    write_all(making.__enter__(), b"ours")
+    write_all(making.__enter__().fileno(), b"ours")
     (tmp_path / "a").write_bytes(b"theirs")
     with pytest.raises(FileExistsError):
         making.__exit__(None, None, None)
@@ -70,7 +71,7 @@ def test_a_link_is_replaced_and_not_written_through(opened: Directory, tmp_path:
     (tmp_path / "other").write_bytes(b"other")
     (tmp_path / "a").symlink_to("other")
     with create_atomically(opened, "a", replace=True) as file:
-        write_all(file, b"ours")
+        write_all(file.fileno(), b"ours")
     assert (tmp_path / "other").read_bytes() == b"other"
     assert not (tmp_path / "a").is_symlink()
     assert (tmp_path / "a").read_bytes() == b"ours"
@@ -82,7 +83,7 @@ def test_a_failure_leaves_everything_as_it_was(opened: Directory, tmp_path: Path
 
     def fail() -> None:
         with create_atomically(opened, "a", replace=True) as file:
-            write_all(file, b"half")
+            write_all(file.fileno(), b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -93,7 +94,7 @@ def test_a_failure_leaves_everything_as_it_was(opened: Directory, tmp_path: Path
 
 def test_it_is_made_where_the_directory_is_now(opened: Directory, tmp_path: Path) -> None:
     with opened.make_directory("in") as inside, create_atomically(inside, "a") as file:
-        write_all(file, b"ours")
+        write_all(file.fileno(), b"ours")
         (tmp_path / "out").mkdir()
         (tmp_path / "in").rename(tmp_path / "moved")
         (tmp_path / "in").symlink_to("out")

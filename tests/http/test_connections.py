@@ -212,13 +212,6 @@ def test_a_post_is_not_sent_twice(
     assert caught.value.kind is Kind.BROKEN
 
 
-def test_a_post_that_may_be_sent_twice_is(transport: Transport) -> None:
-    with scripted(close_on_second, serve_on) as server:
-        transport.send(Request("GET", f"{server.url}/1"))
-        assert transport.send(Request("POST", f"{server.url}/2", is_idempotent=True)).status == 200
-    assert [one.target for one in server.requests] == ["/1", "/2", "/2"]
-
-
 def test_a_fresh_connection_that_is_closed_is_an_error(
     transport: Transport, tls: Certificate | None
 ) -> None:

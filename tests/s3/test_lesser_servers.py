@@ -76,13 +76,13 @@ def begin(s3: S3Client, bucket: str, key: str, pieces: list[bytes]) -> str:
 
 def upload_file(bucket: str, path: Path, store: ArtifactStore | None = None) -> PutOutcome:
     store = store or open_store(bucket)
-    with TransferEngine(store, 4) as engine, local_file(path) as source:
+    with TransferEngine(store.connection, 4) as engine, local_file(path) as source:
         return MultipartUploader(engine, DirectTarget(store), source, KEY, "text/plain").run()[0]
 
 
 def upload_pipe(bucket: str, data: bytes, store: ArtifactStore | None = None) -> PutOutcome:
     store = store or open_store(bucket)
-    with TransferEngine(store, 4) as engine:
+    with TransferEngine(store.connection, 4) as engine:
         return StreamUpload(engine, DirectTarget(store), KEY, "text/plain").run(io.BytesIO(data))[0]
 
 

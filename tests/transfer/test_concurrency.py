@@ -57,7 +57,7 @@ def at_once(work: Callable[[int], Any], threads: int) -> list[Any]:
 def store_with_two_buffers(bucket: str, path: Path) -> tuple[TransferEngine, PutOutcome]:
     """Upload a file with room for two parts in memory."""
     store = open_store(bucket)
-    engine = TransferEngine(store, 8, memory=MemoryLimiter(2 * PART))
+    engine = TransferEngine(store.connection, 8, memory=MemoryLimiter(2 * PART))
     with engine, local_file(path) as source:
         outcome, _ = MultipartUploader(engine, DirectTarget(store), source, KEY, TEXT).run()
     return engine, outcome
@@ -156,7 +156,10 @@ def test_many_writers_of_one_key(
         if size <= PART:
             return stores[number].put_if_absent(KEY, contents[number], TEXT)[0]
         target = DirectTarget(stores[number])
-        with TransferEngine(stores[number], 2) as engine, local_file(paths[number]) as source:
+        with (
+            TransferEngine(stores[number].connection, 2) as engine,
+            local_file(paths[number]) as source,
+        ):
             return MultipartUploader(engine, target, source, KEY, TEXT).run()[0]
 
     outcomes = at_once(upload, count)
@@ -180,7 +183,7 @@ def test_streams_and_files_of_one_key(
 
     def upload(number: int) -> PutOutcome:
         target = DirectTarget(stores[number])
-        with TransferEngine(stores[number], 2) as engine, local_file(path) as source:
+        with TransferEngine(stores[number].connection, 2) as engine, local_file(path) as source:
             if number % 2:
                 return StreamUpload(engine, target, KEY, TEXT).run(io.BytesIO(data))[0]
             return MultipartUploader(engine, target, source, KEY, TEXT).run()[0]
@@ -196,7 +199,7 @@ def test_streams_and_files_of_one_key(
 def test_work_that_was_dropped_does_not_keep_others_waiting(bucket: str) -> None:
     """`concurrent.futures.wait` would wait forever for what was cancelled in the queue."""
     memory = MemoryLimiter(IN_FLIGHT_BYTES)
-    engine = TransferEngine(open_store(bucket), 1, memory=memory)
+    engine = TransferEngine(open_store(bucket).connection, 1, memory=memory)
     inside, leave = threading.Event(), threading.Event()
 
     def block(number: int, _: MemoryReservation) -> None:
@@ -225,7 +228,7 @@ def test_a_store_serves_the_next_transfers_after_a_failure(bucket: str) -> None:
             ended.set()
             raise
 
-    failed, other = TransferEngine(store, 2), TransferEngine(store, 2)
+    failed, other = TransferEngine(store.connection, 2), TransferEngine(store.connection, 2)
     waiting = other.parts.submit(1, lambda _: store.retry.wait(1e-3))
     failed.parts.submit(1, wait_long)
     assert waits.wait(60)
@@ -243,17 +246,17 @@ def test_a_store_serves_the_next_transfers_after_a_failure(bucket: str) -> None:
 
 def test_stopping_the_store_stops_its_transfers(bucket: str) -> None:
     store = open_store(bucket)
-    with TransferEngine(store, 2) as engine:
+    with TransferEngine(store.connection, 2) as engine:
         waiting = engine.parts.submit(1, lambda _: store.retry.wait(600))
         store.retry.stop.set()
         with pytest.raises(InterruptedByUser):
             waiting.result(60)
     with pytest.raises(InterruptedByUser):
-        TransferEngine(store, 2).parts.submit(1, lambda _: None)
+        TransferEngine(store.connection, 2).parts.submit(1, lambda _: None)
 
 
 def test_the_first_failure_is_raised_while_others_work(bucket: str) -> None:
-    engine = TransferEngine(open_store(bucket), 4)
+    engine = TransferEngine(open_store(bucket).connection, 4)
     leave = threading.Event()
 
     def work(number: int, _: MemoryReservation) -> None:
@@ -278,7 +281,7 @@ def test_what_waits_behind_a_failure_is_dropped(bucket: str) -> None:
         done.append(number)
         raise AccessError("no")
 
-    with TransferEngine(open_store(bucket), 1) as engine:
+    with TransferEngine(open_store(bucket).connection, 1) as engine:
         with pytest.raises(AccessError):
             engine.parts.map(range(100), lambda number: 1, work)
         assert engine.parts.map(range(3), lambda number: 1, lambda number, _: number) == [
@@ -299,7 +302,7 @@ def test_answers_come_in_order(bucket: str) -> None:
             turn[number - 1].set()
         return number
 
-    with TransferEngine(open_store(bucket), 4) as engine:
+    with TransferEngine(open_store(bucket).connection, 4) as engine:
         assert engine.parts.map(range(4), lambda number: 1, work) == [0, 1, 2, 3]
 
 
@@ -315,7 +318,7 @@ def test_results_are_taken_as_soon_as_they_are_there(bucket: str) -> None:
                 future.set_exception(AccessError("no"))
             yield future
 
-    engine = TransferEngine(open_store(bucket), 1)
+    engine = TransferEngine(open_store(bucket).connection, 1)
     with engine, pytest.raises(AccessError):
         list(engine.parts.as_completed(futures()))
     assert started == [0, 1, 2, 3]
@@ -381,7 +384,7 @@ def test_a_failure_gives_its_budget_back(
     recorder.inject(faults.access_denied(), "UploadPart", nth=2, times=None)
     memory = MemoryLimiter(IN_FLIGHT_BYTES)
     store = open_store(bucket)
-    with TransferEngine(store, concurrency, memory=memory) as engine:
+    with TransferEngine(store.connection, concurrency, memory=memory) as engine:
         summary = Uploader(engine, DirectTarget(store), lambda result: None).run(plan)
     # The others are not stopped by it, and it gives back what it held.
     assert summary.failures
@@ -406,7 +409,7 @@ def test_results_come_from_one_thread(recorder: Proxy, bucket: str, tmp_path: Pa
     ]
     seen: list[tuple[threading.Thread, UploadResult]] = []
     store = open_store(bucket)
-    with TransferEngine(store, 8) as engine:
+    with TransferEngine(store.connection, 8) as engine:
         summary = Uploader(
             engine,
             DirectTarget(store),

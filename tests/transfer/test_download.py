@@ -78,7 +78,7 @@ def download(
     """Download the execution with the library; return the summary and the results by name."""
     store = open_store(bucket)
     results: list[DownloadResult] = []
-    with TransferEngine(store, 4) as engine:
+    with TransferEngine(store.connection, 4) as engine:
         files = select_files(store, EXECUTION_ID, [])
         place = DownloadDirectory(target)
         summary = Downloader(engine, store, place, results.append, overwrite).run(files)

@@ -183,7 +183,7 @@ def test_bytes_in_memory_are_bounded_by_the_budget(
     budget = RecordingBudget(2 * PART)
     store, key = open_store(bucket), key_of("big.bin")
     with (
-        TransferEngine(store, 16, memory=budget) as engine,
+        TransferEngine(store.connection, 16, memory=budget) as engine,
         Watched(path, budget) as source,
     ):
         upload = MultipartUploader(engine, DirectTarget(store), source, key, "text/plain")

@@ -53,7 +53,7 @@ def opened(
 ) -> Iterator[tuple[MultipartUploader, ArtifactStore]]:
     """Open a large upload of the file; its threads are done at the end."""
     store = open_store(bucket)
-    with TransferEngine(store, concurrency) as engine, local_file(path) as source:
+    with TransferEngine(store.connection, concurrency) as engine, local_file(path) as source:
         target = DirectTarget(store)
         yield MultipartUploader(engine, target, source, KEY, "application/octet-stream"), store
 

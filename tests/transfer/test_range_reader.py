@@ -25,9 +25,10 @@ NO_MD5 = "0123456789abcdef0123456789abcdef"
 
 
 class OneObject:
-    """A store of one object; `heads` counts the requests that need boto3."""
+    """A store of one object, and its connection; `heads` counts the look-ups."""
 
     def __init__(self, data: bytes, full: ObjectMetadata) -> None:
+        self.connection = self
         self._data = data
         self._full = full
         self.heads = 0

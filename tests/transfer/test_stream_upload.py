@@ -70,7 +70,7 @@ def run(
     bucket: str, stream: Dribble, pace: RateLimiter | None = None, concurrency: int = 4
 ) -> tuple[PutOutcome, StreamUpload]:
     store = open_store(bucket, pace=pace)
-    with TransferEngine(store, concurrency) as engine:
+    with TransferEngine(store.connection, concurrency) as engine:
         upload = StreamUpload(engine, DirectTarget(store), KEY, TEXT)
         return upload.run(stream)[0], upload
 
@@ -417,7 +417,7 @@ def test_a_refusal_is_told_although_an_earlier_part_stalls(recorder: Proxy, buck
     recorder.inject(faults.Stall(), "UploadPart", part_number=1, times=None)
     recorder.inject(faults.access_denied(), "UploadPart", part_number=4, times=None)
     store = open_store(bucket)
-    engine = TransferEngine(store, 4)
+    engine = TransferEngine(store.connection, 4)
     try:
         with pytest.raises(AccessError), engine:
             StreamUpload(engine, DirectTarget(store), KEY, TEXT).run(Dribble(DATA))
@@ -584,7 +584,7 @@ def test_a_part_that_was_never_hashed_is_no_conflict(s3: S3Client, bucket: str) 
     data = content(PART + 1)
     s3.put_object(Bucket=bucket, Key=KEY, Body=data)
     store = open_store(bucket)
-    with TransferEngine(store, 1) as engine:
+    with TransferEngine(store.connection, 1) as engine:
         upload = StreamUpload(engine, DirectTarget(store), KEY, TEXT)
         upload.size_bytes = len(data)
         lost = NotFoundError("the upload was ended", code="NoSuchUpload")

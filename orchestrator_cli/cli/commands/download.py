@@ -120,7 +120,7 @@ def _download(
     with (
         app.messages.failures_at_the_end(),
         app.messages.progress("downloading") as progress,
-        app.engine(objects, options.concurrency, progress.add_bytes) as transfers,
+        app.engine(objects.connection, options.concurrency, progress.add_bytes) as transfers,
     ):
         downloader = Downloader(
             transfers, objects, place, on_result, overwrite, source.check_readable

@@ -64,7 +64,7 @@ def salvage(app: App, execution_id: str, older_than: timedelta, yes: bool, as_js
     check_may_write(execution_id, yes)
     store = app.store(_PARTS_AT_ONCE)
     resolved = app.resolve_id(execution_id, store)
-    with app.engine(store, _PARTS_AT_ONCE) as engine:
+    with app.engine(store.connection, _PARTS_AT_ONCE) as engine:
         done = live_salvage.salvage(store, engine, resolved, older_than, app.now())
     if as_json:
         app.output.json(_record(resolved, done))

@@ -62,8 +62,8 @@ class MemoryReservation:
 class BufferPool:
     """Buffers of one size that are used again and again. Safe to share between threads.
 
-    Memory that is freed by one thread and taken by another piles up in the allocator: eight
-    buffers of 8 MiB had become 200 MiB with many threads.
+    Memory that is freed by one thread and taken by another piles up in the allocator: with many
+    threads eight buffers of 8 MiB take 200 MiB.
     """
 
     def __init__(self, size_bytes: int) -> None:

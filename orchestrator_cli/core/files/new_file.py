@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from orchestrator_cli.core.base.descriptors import write_all
 from orchestrator_cli.core.files.directory import Directory
 
 _NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC if hasattr(os, "O_TMPFILE") else None
@@ -65,7 +66,7 @@ def write_atomically(
         create_atomically(directory, path.name, replace=replace, durable=False) as file,
     ):
         for block in blocks:
-            write_all(file, block)
+            write_all(file.fileno(), block)
 
 
 def _open_nameless(directory: Directory, mode: int) -> io.FileIO | None:
@@ -107,13 +108,6 @@ def give_name(directory: Directory, name: str, new_name: str, replace: bool) -> 
         directory.rename(name, new_name)
     else:
         directory.remove_file(name)
-
-
-def write_all(file: io.FileIO, data: bytes | memoryview) -> None:
-    """Write all of the data. Raises OSError."""
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) :]
 
 
 def _waiting_name() -> str:

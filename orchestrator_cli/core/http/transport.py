@@ -5,7 +5,7 @@ Nothing here knows how a request is sent; see `curl.easy` and `curl.loop` for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Container, Generator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -51,8 +51,6 @@ class Request(NamedTuple):
     What the body or the sink raises ends the request and is raised by whoever sends it.
     `total_timeout_seconds` limits the whole request, for answers that are small: without it, a
     request may take as long as bytes keep moving.
-    `is_idempotent` says whether it may be sent again where a connection broke; by default the
-    method decides.
     """
 
     method: str
@@ -62,14 +60,20 @@ class Request(NamedTuple):
     sink: Callable[[bytes], object] | None = None
     max_body_bytes: int = MAX_BODY_BYTES
     total_timeout_seconds: float | None = None
-    is_idempotent: bool | None = None
 
     @property
-    def may_be_repeated(self) -> bool:
-        """True if sending it twice does no harm."""
-        if self.is_idempotent is None:
-            return self.method in IDEMPOTENT_METHODS
-        return self.is_idempotent
+    def is_idempotent(self) -> bool:
+        """Whether sending it twice does no harm, as after a connection broke."""
+        return self.method in IDEMPOTENT_METHODS
+
+
+def lower_headers(headers: Mapping[str, str | bytes], without: Container[str]) -> dict[str, str]:
+    """Return the headers of another library's request as a Request has them, without some."""
+    return {
+        name.lower(): text.decode("latin-1") if isinstance(text, bytes) else str(text)
+        for name, text in headers.items()
+        if name.lower() not in without
+    }
 
 
 class Response(NamedTuple):

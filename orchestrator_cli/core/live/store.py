@@ -57,7 +57,7 @@ class LiveStore(Protocol):
 
 
 class S3LiveStore:
-    """The live logs of one execution in a bucket."""
+    """The live logs of one execution in a bucket; see `LiveStore`."""
 
     max_segment_bytes = MAX_SEGMENT_BYTES
 
@@ -70,10 +70,7 @@ class S3LiveStore:
         return self._store.clients.run(read_state(self._execution_id))
 
     def write_state(self, state: LiveState, etag: str | None) -> str:
-        """Replace the heartbeat that has this ETag, or make the first one; return its new ETag.
-
-        Raises ConflictError where another one is there.
-        """
+        """Replace the heartbeat that has this ETag, or make the first one."""
         server, content = self._store.server, state.to_json()
         operation = write_state(server, self._execution_id, content, etag)
         return self._store.clients.run(operation)

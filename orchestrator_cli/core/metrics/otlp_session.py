@@ -13,7 +13,7 @@ import requests
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.curl.easy import EasyTransport
 from orchestrator_cli.core.http.curl.options import ClientOptions
-from orchestrator_cli.core.http.transport import Request, Response
+from orchestrator_cli.core.http.transport import Request, Response, lower_headers
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS
 from orchestrator_cli.core.s3.connection.session import USER_AGENT
 
@@ -61,15 +61,10 @@ class OtlpSession(requests.Session):
 
 
 def _as_request(request: requests.PreparedRequest, url: str) -> Request:
-    headers = {
-        name.lower(): text if isinstance(text, str) else text.decode("latin-1")
-        for name, text in request.headers.items()
-        if name.lower() not in _NOT_SENT
-    }
     return Request(
         str(request.method),
         url,
-        headers,
+        lower_headers(request.headers, _NOT_SENT),
         request.body if isinstance(request.body, bytes) else b"",
         max_body_bytes=_MAX_ANSWER_BYTES,
         # Whoever waits gives up before, and says so; this ends what is left behind then.

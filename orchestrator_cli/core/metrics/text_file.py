@@ -10,11 +10,12 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator_cli.core.base.descriptors import write_all
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.files.lock import lock_file
-from orchestrator_cli.core.files.new_file import create_atomically, write_all
+from orchestrator_cli.core.files.new_file import create_atomically
 from orchestrator_cli.core.metrics.registry import MetricsSnapshot
 from orchestrator_cli.core.metrics.totals import Totals, parse, render
 
@@ -34,7 +35,7 @@ def add_to_file(path: Path, snapshot: MetricsSnapshot) -> None:
             totals = read_totals(directory, path.name)
             totals.add(snapshot)
             with create_atomically(directory, path.name, replace=True) as file:
-                write_all(file, render(totals))
+                write_all(file.fileno(), render(totals))
     except OSError as error:
         raise OrchestratorError(f"cannot write {printable(path)}: {error.strerror}") from error
     except ValueError as error:

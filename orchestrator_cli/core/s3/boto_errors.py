@@ -10,14 +10,9 @@ from typing import Any
 from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    OrchestratorError,
-    UnavailableError,
-    UsageError,
-)
+from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable, without_urls
-from orchestrator_cli.core.s3.error_codes import NOT_S3_HINT, S3Error
+from orchestrator_cli.core.s3.error_codes import S3Error, unexpected_response
 from orchestrator_cli.core.s3.permissions import action_of_operation
 
 # Operations of STS and SSO, by which credentials are fetched.
@@ -57,8 +52,7 @@ def credential_operation(error: Exception) -> str | None:
 def setting_error(error: Exception, what: str) -> OrchestratorError | None:
     """Return the exception for unusable settings, or for a response that is not S3's."""
     if isinstance(error, ResponseParserError):
-        message = f"{what}: what answered is not S3"
-        return UnavailableError(message, hint=NOT_S3_HINT, retryable=True)
+        return unexpected_response(what)
     if isinstance(error, _SETTINGS):
         return UsageError(f"{what}: {without_urls(error)}".replace("\\n", " "), is_fatal=True)
     if isinstance(error, botocore.NoRegionError):

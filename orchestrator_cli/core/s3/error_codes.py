@@ -21,10 +21,10 @@ from orchestrator_cli.core.base.errors import (
 
 
 class S3Error(NamedTuple):
-    """An error answer of S3: HTTP status, error code, message and request id, where given.
+    """An error response of S3: HTTP status, error code, message and request id, where given.
 
-    `region` is the one that the answer says the bucket is in. `action` is the one that the request
-    needs, such as `s3:PutObject`.
+    `region` is the bucket's, where the response names it. `action` is what the request needs,
+    such as `s3:PutObject`.
     """
 
     status: int
@@ -203,7 +203,7 @@ _BY_STATUS: dict[int, ErrorMeaning] = {
 
 
 def error_meaning(status: int, code: str) -> ErrorMeaning:
-    """Return what an error answer means, by its code, or else by its status."""
+    """Return what an error response means, by its code, or else by its status."""
     if code in BY_CODE and status != 407:
         return BY_CODE[code]
     if status == 400 and code in ("", "400"):
@@ -219,3 +219,12 @@ def is_ended_upload(error: OrchestratorError) -> bool:
 def ended_upload_error() -> NotFoundError:
     """Return the exception for an upload that turned out to have ended."""
     return NotFoundError("the upload was ended", code=NO_SUCH_UPLOAD)
+
+
+class NotS3Error(UnavailableError):
+    """The response is not S3's."""
+
+
+def unexpected_response(what: str) -> NotS3Error:
+    """Return the error for a response that no S3 gives."""
+    return NotS3Error(f"{what}: what answered is not S3", hint=NOT_S3_HINT, retryable=True)

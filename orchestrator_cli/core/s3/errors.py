@@ -25,7 +25,6 @@ from orchestrator_cli.core.http.transport import (
 from orchestrator_cli.core.s3.error_codes import (
     CA_HINT,
     ENDPOINT_HINT,
-    NOT_S3_HINT,
     PROXY_HINT,
     SERVER_HINT,
     ErrorMeaning,
@@ -78,21 +77,21 @@ def _unescaped(text: str) -> str:
     return text
 
 
-def error_from_s3(answer: S3Error, what: str) -> OrchestratorError:
-    """Return the exception for an error answer.
+def error_from_s3(response: S3Error, what: str) -> OrchestratorError:
+    """Return the exception for an error response.
 
     `what` names the request and the object, as in "upload of executions/…/runner.log".
     """
     common = {
-        "request_id": without_urls(answer.request_id) if answer.request_id else None,
-        "code": without_urls(answer.code),
+        "request_id": without_urls(response.request_id) if response.request_id else None,
+        "code": without_urls(response.code),
     }
-    region = answer.region if re.fullmatch(_REGION, answer.region or "") else None
-    if answer.code in _REGION_CODES or (region and _names_region(answer)):
+    region = response.region if re.fullmatch(_REGION, response.region or "") else None
+    if response.code in _REGION_CODES or (region and _names_region(response)):
         return _wrong_region(region, what, common)
-    meaning = error_meaning(answer.status, answer.code)
+    meaning = error_meaning(response.status, response.code)
     error = meaning.kind(
-        _message(meaning, answer, what),
+        _message(meaning, response, what),
         hint=meaning.hint,
         retryable=meaning.retryable,
         is_fatal=meaning.is_fatal,
@@ -100,12 +99,12 @@ def error_from_s3(answer: S3Error, what: str) -> OrchestratorError:
     )
     error.is_throttled = meaning.is_throttled
     if isinstance(error, AccessError):
-        error.action = _refused_action(answer) if meaning.quotes_s3 else None
+        error.action = _refused_action(response) if meaning.quotes_s3 else None
     return error
 
 
-def _names_region(answer: S3Error) -> bool:
-    return answer.status in (301, 307) or answer.code == "AuthorizationHeaderMalformed"
+def _names_region(response: S3Error) -> bool:
+    return response.status in (301, 307) or response.code == "AuthorizationHeaderMalformed"
 
 
 def _wrong_region(region: str | None, what: str, common: dict[str, Any]) -> WrongRegionError:
@@ -116,35 +115,35 @@ def _wrong_region(region: str | None, what: str, common: dict[str, Any]) -> Wron
     return error
 
 
-def _message(meaning: ErrorMeaning, answer: S3Error, what: str) -> str:
-    code = "" if answer.code.isdecimal() else without_urls(answer.code)
-    message = f"{what}: {meaning.text.format(status=answer.status, code=code)}".rstrip()
-    said = _said(answer) if meaning.quotes_s3 else ""
-    action = _refused_action(answer) if issubclass(meaning.kind, AccessError) else None
+def _message(meaning: ErrorMeaning, response: S3Error, what: str) -> str:
+    code = "" if response.code.isdecimal() else without_urls(response.code)
+    message = f"{what}: {meaning.text.format(status=response.status, code=code)}".rstrip()
+    said = _said(response) if meaning.quotes_s3 else ""
+    action = _refused_action(response) if issubclass(meaning.kind, AccessError) else None
     # Other codes have words of their own for what is wrong, which is not the action.
-    is_named = meaning.quotes_s3 and (not said or answer.code == "AccessDenied")
+    is_named = meaning.quotes_s3 and (not said or response.code == "AccessDenied")
     if action and is_named and action not in said:
         message = f"{message} ({action})"
     return f"{message}: {said}" if said else message
 
 
-def _said(answer: S3Error) -> str:
+def _said(response: S3Error) -> str:
     """Return S3's own message, safe to show; "" where it only repeats the error code."""
     message, code = (
-        "".join(filter(str.isalnum, text)).lower() for text in (answer.message, answer.code)
+        "".join(filter(str.isalnum, text)).lower() for text in (response.message, response.code)
     )
-    if message == code or answer.code.isdecimal():
+    if message == code or response.code.isdecimal():
         return ""
-    return without_urls(without_secrets(answer.message[:_LONGEST_FIELD])).strip()
+    return without_urls(without_secrets(response.message[:_LONGEST_FIELD])).strip()
 
 
-def _refused_action(answer: S3Error) -> str | None:
+def _refused_action(response: S3Error) -> str | None:
     """Return the refused action: the one that S3 names, or else that of the request."""
-    named = re.search(_REFUSED_ACTION, answer.message)
-    return named[1] if named else answer.action
+    named = re.search(_REFUSED_ACTION, response.message)
+    return named[1] if named else response.action
 
 
-# --- no answer -------------------------------------------------------------------------------
+# --- no response -----------------------------------------------------------------------------
 
 
 class _Failure(NamedTuple):
@@ -200,39 +199,22 @@ def map_exception(error: Exception, what: str) -> Exception:
         return UsageError(f"{what}: {error}", hint=hint if error.header else None)
     if type(error).__module__.partition(".")[0] == "botocore":
         return _from_botocore(error, what)
-    return _not_s3(what) if _broke_over_answer(error) else error
-
-
-def _not_s3(what: str) -> UnavailableError:
-    return UnavailableError(f"{what}: what answered is not S3", hint=NOT_S3_HINT, retryable=True)
-
-
-def _broke_over_answer(error: Exception) -> bool:
-    """Return True if botocore failed to parse a response, as for a number that is none.
-
-    It has no exception of its own for that; its module `endpoint` sends requests and parses.
-    """
-    from traceback import walk_tb
-
-    return any(
-        frame.f_globals.get("__name__") == "botocore.endpoint"
-        for frame, _ in walk_tb(error.__traceback__)
-    )
+    return error
 
 
 def _from_botocore(error: Exception, what: str) -> OrchestratorError:
     from orchestrator_cli.core.s3 import boto_errors
 
-    answer = boto_errors.as_s3_error(error)
-    if answer is None:
+    response = boto_errors.as_s3_error(error)
+    if response is None:
         # Not a setting, so a provider of credentials failed: SSO, STS, a metadata service.
         return boto_errors.setting_error(error, what) or no_credentials(
             without_urls(error), retryable=boto_errors.can_pass(error)
         )
-    mapped = error_from_s3(answer, what)
+    mapped = error_from_s3(response, what)
     operation = boto_errors.credential_operation(error)
     if operation and not mapped.retryable and not isinstance(mapped, AccessError):
-        return no_credentials(f"{operation} answered {printable(answer.code)}: {_said(answer)}")
+        return no_credentials(f"{operation} answered {printable(response.code)}: {_said(response)}")
     return mapped
 
 

@@ -111,7 +111,7 @@ class RunConnections:
 
     def stream_engine(self, store: ArtifactStore) -> TransferEngine:
         """Return an engine for a stream, which `count` counts once it is stored."""
-        return TransferEngine(store, _CONCURRENCY, self.progress.advance)
+        return TransferEngine(store.connection, _CONCURRENCY, self.progress.advance)
 
     def count(self, result: UploadResult) -> None:
         """Count a file that was sent by a `stream_engine`."""

@@ -77,8 +77,7 @@ def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **po
     dropped = plan.size_filter_dropped
     if plan.changed and not check:
         confirm(f"Change the lifecycle rules of s3://{bucket.name}?", yes)
-        applied = bucket.apply(plan, strict, lambda lost: _print_lost(app, lost))
-        dropped = applied.size_filter_dropped
+        dropped = bucket.apply(plan, strict, lambda lost: _print_lost(app, lost))
     if as_json:
         app.output.json(_plan_record(bucket.name, plan, dropped))
     if check and plan.changed:

@@ -41,7 +41,7 @@ class Passes:
                 progress.add_file(event.size_bytes - event.sent_bytes)
             self._reporter.event(event)
 
-        with app.engine(self._store, options.concurrency, progress.add_bytes) as engine:
+        with app.engine(self._store.connection, options.concurrency, progress.add_bytes) as engine:
             sync = EfsSync(
                 engine,
                 self._store,

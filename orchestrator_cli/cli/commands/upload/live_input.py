@@ -49,10 +49,10 @@ def open_input(
 
 def _store(session: UploadSession) -> LiveStore:
     from orchestrator_cli.core.live.store import S3LiveStore
-    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+    from orchestrator_cli.core.transfer.upload.session import DirectSession
 
-    if isinstance(session.connection, ArtifactStore):
-        return S3LiveStore(session.connection, session.execution_id)
+    if isinstance(session, DirectSession):
+        return S3LiveStore(session.store, session.execution_id)
     from orchestrator_cli.core.gateway.client.logs.live_store import GatewayLiveStore
 
     return GatewayLiveStore(cast("GatewayConnection", session.connection), session.execution_id)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from orchestrator_cli.core.base.descriptors import write_all
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, UsageError
 from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.base.text import printable
@@ -20,7 +22,7 @@ from orchestrator_cli.core.executions.record.metadata import (
     Status,
     build_metadata,
 )
-from orchestrator_cli.core.files.new_file import create_atomically, write_all
+from orchestrator_cli.core.files.new_file import create_atomically
 
 # Some hundred thousand promised files; what is larger is no record.
 MAX_RECORD_BYTES = 32 * 1024 * 1024
@@ -105,24 +107,23 @@ def read_record(execution: BenchExecution) -> BenchRecord | None:
     Raises IntegrityError where that cannot be read or is not valid.
     """
     try:
-        with execution.tree.open_file((*execution.parts, RECORD_NAME)) as file:
-            content = bytearray()
-            while (data := file.read(1024 * 1024)) and len(content) <= MAX_RECORD_BYTES:
-                content += data
+        file = execution.tree.open_file((*execution.parts, RECORD_NAME))
+        with io.BufferedReader(file) as reader:
+            content = reader.read(MAX_RECORD_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _invalid(error.strerror or str(error)) from error
     if len(content) > MAX_RECORD_BYTES:
         raise _invalid(f"larger than {MAX_RECORD_BYTES:,} bytes")
-    return parse_record(bytes(content), execution)
+    return parse_record(content, execution)
 
 
 def write_record(execution: BenchExecution, record: BenchRecord) -> None:
     """Replace `execution.json`, in one step that survives a power cut. Raises OSError."""
     directory = execution.tree.directory(execution.parts)
     with create_atomically(directory, RECORD_NAME, replace=True) as file:
-        write_all(file, record.to_json())
+        write_all(file.fileno(), record.to_json())
 
 
 def parse_record(content: bytes, execution: BenchExecution) -> BenchRecord:

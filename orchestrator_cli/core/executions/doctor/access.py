@@ -11,7 +11,13 @@ from orchestrator_cli.core.base.errors import (
     suppress_unless_fatal,
 )
 from orchestrator_cli.core.executions.doctor.checker import POLICY_CODES, Finding, Verdict
-from orchestrator_cli.core.executions.doctor.scratch import FIRST, NO_UPLOAD, TEXT, Scratch
+from orchestrator_cli.core.executions.doctor.scratch import (
+    FIRST,
+    NO_UPLOAD,
+    TEXT,
+    Scratch,
+    only_denials_raised,
+)
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
 from orchestrator_cli.core.s3.bucket.settings import read_setting
 from orchestrator_cli.core.s3.operations.object_head import parse_http_date
@@ -41,8 +47,8 @@ def list_executions(scratch: Scratch) -> Finding:
 
 def check_clock(scratch: Scratch) -> Finding:
     """Compare this machine's clock with the server's."""
-    answer = scratch.call("list_objects_v2", MaxKeys=1, Prefix=EXECUTIONS_PREFIX)
-    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    response = scratch.call("list_objects_v2", MaxKeys=1, Prefix=EXECUTIONS_PREFIX)
+    date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
     try:
         seconds = abs((scratch.now() - parse_http_date(date or "")).total_seconds())
     except ValueError:
@@ -82,12 +88,8 @@ def write_object(scratch: Scratch, key: str) -> Finding:
         scratch.store.put_if_absent(key, FIRST, TEXT, listed_etag="")
         return Verdict.OK, "allowed"
     # A part of an upload that does not exist needs the same permission, and stores nothing.
-    try:
+    with only_denials_raised():
         scratch.send_part(key, NO_UPLOAD, FIRST)
-    except (AccessError, UnavailableError):
-        raise
-    except OrchestratorError:
-        pass
     return Verdict.OK, "allowed; nothing was stored"
 
 
@@ -100,12 +102,8 @@ def read_object(scratch: Scratch, key: str) -> Finding:
 
 def abort_upload(scratch: Scratch) -> Finding:
     """Abort an upload that does not exist, which takes the same permission."""
-    try:
+    with only_denials_raised():
         scratch.call("abort_multipart_upload", Key=scratch.key("none"), UploadId=NO_UPLOAD)
-    except (AccessError, UnavailableError):
-        raise
-    except OrchestratorError:
-        pass
     scratch.can_abort = True
     return Verdict.OK, "allowed"
 
@@ -116,13 +114,13 @@ def abort_upload(scratch: Scratch) -> Finding:
 def read_encryption(scratch: Scratch) -> Finding:
     """Find out which encryption the bucket has by default."""
     try:
-        answer = read_setting(
+        response = read_setting(
             scratch.store, "get_bucket_encryption", "ServerSideEncryptionConfiguration"
-        ).answer
+        ).response
     except OrchestratorError as error:
         none = "ServerSideEncryptionConfigurationNotFoundError"
         return without_setting(error, none, "none by default")
-    rules = answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
+    rules = response.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
     if not rules:
         return Verdict.INFO, "none by default"
     algorithm = rules[0].get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm")
@@ -132,12 +130,12 @@ def read_encryption(scratch: Scratch) -> Finding:
 def read_versioning(scratch: Scratch) -> Finding:
     """Find out whether the bucket keeps versions."""
     try:
-        answer = read_setting(
+        response = read_setting(
             scratch.store, "get_bucket_versioning", "VersioningConfiguration"
-        ).answer
+        ).response
     except OrchestratorError as error:
         return without_setting(error)
-    return Verdict.INFO, str(answer.get("Status", "off")).lower()
+    return Verdict.INFO, str(response.get("Status", "off")).lower()
 
 
 def without_setting(error: OrchestratorError, none_code: str = "", none: str = "") -> Finding:

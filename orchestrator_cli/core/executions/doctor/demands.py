@@ -27,8 +27,8 @@ _TAG = "s3:requestobjecttag/"
 def read_demands(scratch: Scratch) -> Finding:
     """Find out what the bucket's policy denies without, and which options give it."""
     try:
-        answer = read_setting(scratch.store, "get_bucket_policy", "Policy").answer
-        policy = parse_json(answer.get("Policy") or "{}")
+        response = read_setting(scratch.store, "get_bucket_policy", "Policy").response
+        policy = parse_json(response.get("Policy") or "{}")
     except OrchestratorError as error:
         return without_setting(error, "NoSuchBucketPolicy", "no policy")
     except ValueError:
@@ -46,12 +46,12 @@ def read_demands(scratch: Scratch) -> Finding:
 def read_payer(scratch: Scratch) -> Finding:
     """Find out who pays for requests."""
     try:
-        answer = read_setting(
+        response = read_setting(
             scratch.store, "get_bucket_request_payment", "RequestPaymentConfiguration"
-        ).answer
+        ).response
     except OrchestratorError as error:
         return without_setting(error)
-    if answer.get("Payer") == "Requester":
+    if response.get("Payer") == "Requester":
         return Verdict.INFO, "the requester: --request-payer requester says that you agree"
     return Verdict.INFO, "the bucket's owner"
 

@@ -6,15 +6,16 @@ they will meet. Only requests that must fail, such as one with a wrong checksum,
 
 from __future__ import annotations
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    ConflictError,
-    OrchestratorError,
-    UnavailableError,
-    UnsupportedError,
-)
+from orchestrator_cli.core.base.errors import ConflictError, UnsupportedError
 from orchestrator_cli.core.executions.doctor.checker import Finding, Verdict
-from orchestrator_cli.core.executions.doctor.scratch import FIRST, NO_UPLOAD, SECOND, TEXT, Scratch
+from orchestrator_cli.core.executions.doctor.scratch import (
+    FIRST,
+    NO_UPLOAD,
+    SECOND,
+    TEXT,
+    Scratch,
+    only_denials_raised,
+)
 from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.s3.bucket.presign import presign_get
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256, to_base64
@@ -135,12 +136,8 @@ def find_part(scratch: Scratch) -> Finding:
     """Look for the checksum of a part in the server's list."""
     key = scratch.key("parts")
     if not scratch.can_upload:
-        try:
+        with only_denials_raised():
             scratch.store.run(list_parts(key, NO_UPLOAD))
-        except (AccessError, UnavailableError):
-            raise
-        except OrchestratorError:
-            pass
         return Verdict.OK, "allowed; whether they have checksums was not tried"
     upload_id, _ = scratch.begin_upload(key, FIRST)
     listed = scratch.store.run(list_parts(key, upload_id)).get(1)

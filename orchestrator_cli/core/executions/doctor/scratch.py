@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, OrchestratorError
+from orchestrator_cli.core.base.errors import (
+    AccessError,
+    ConflictError,
+    IntegrityError,
+    OrchestratorError,
+    UnavailableError,
+)
 from orchestrator_cli.core.executions.keys import (
     artifact_key,
     derived_prefix,
@@ -16,6 +22,7 @@ from orchestrator_cli.core.executions.keys import (
     live_prefix,
 )
 from orchestrator_cli.core.http.transport import Request
+from orchestrator_cli.core.s3.bucket.settings import call_boto
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, sha256
 from orchestrator_cli.core.s3.operations.multipart import (
@@ -33,6 +40,20 @@ TEXT = "text/plain"
 # The id of an upload that does not exist: to use it takes a permission and changes nothing.
 NO_UPLOAD = "doctor-asks-whether-it-may-write"
 _REFUSED_CODES = frozenset({"InvalidDigest", "InvalidRequest"})
+
+
+@contextlib.contextmanager
+def only_denials_raised() -> Iterator[None]:
+    """Suppress the errors of a request that cannot succeed, but for those that deny it.
+
+    It tells a permission, and is about what does not exist. Raises AccessError, UnavailableError.
+    """
+    try:
+        yield
+    except (AccessError, UnavailableError):
+        raise
+    except OrchestratorError:
+        pass
 
 
 @dataclass
@@ -75,10 +96,7 @@ class Scratch:
 
     def call(self, operation: str, **parameters: Any) -> Any:
         """Send a request of boto3's client under the retry policy and return its answer."""
-        request = getattr(self.store.clients.boto, operation)
-        return self.store.retry.call(
-            lambda: request(Bucket=self.store.bucket, **parameters), operation.replace("_", " ")
-        )
+        return call_boto(self.store, operation, **parameters)
 
     def put_is_refused(self, key: str, body: bytes, **parameters: Any) -> bool:
         """Send a create-only put that must fail; return True where the server refuses it."""

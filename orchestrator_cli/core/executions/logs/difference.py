@@ -13,6 +13,7 @@ from orchestrator_cli.core.executions.logs.search import whole_lines
 
 # Of very long lines only the beginning is compared.
 _MAX_LINE_BYTES = 4096
+_LINES_BEFORE, _LINES_AFTER = 5, 15
 # Times, ids, addresses, paths and durations, which differ in every run.
 _VARYING = re.compile(
     rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
@@ -51,17 +52,15 @@ def compare_logs(
     first: Iterable[bytes | memoryview],
     second: Iterable[bytes | memoryview],
     max_lines: int,
-    before: int = 5,
-    after: int = 15,
 ) -> LogDifference:
     """Compare two logs line by line until they differ."""
-    held: deque[LineOfTwo] = deque(maxlen=before)
+    held: deque[LineOfTwo] = deque(maxlen=_LINES_BEFORE)
     pairs = zip_longest(_lines(first), _lines(second))
     number = 0
     for number, pair in enumerate(islice(pairs, max_lines), 1):
         line = _compare(number, *pair)
         if line.differs:
-            rest = enumerate(islice(pairs, after), number + 1)
+            rest = enumerate(islice(pairs, _LINES_AFTER), number + 1)
             following = [_compare(at, *pair_after) for at, pair_after in rest]
             return LogDifference([*held, line, *following], number, complete=True)
         held.append(line)

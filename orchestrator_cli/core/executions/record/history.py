@@ -8,11 +8,11 @@ from collections.abc import Callable
 from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.executions.keys import history_key
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.status_probe import SWAP_ATTEMPTS, keeps_changing
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import PutOutcome
 
 HISTORY_TYPE = "application/x-ndjson"
-_ATTEMPTS = 32
 _NOT_TOLD = ("artifacts", "unfinished_uploads", "tree_stored")
 
 
@@ -39,7 +39,7 @@ def write_history(
     outcome, _ = store.put_if_absent(key, history_line(metadata), HISTORY_TYPE)
     if outcome is not PutOutcome.CONFLICT:
         return
-    for _ in range(_ATTEMPTS):
+    for _ in range(SWAP_ATTEMPTS):
         stored = store.get(key)
         line = history_line(read_record())
         if stored.content == line:
@@ -50,7 +50,4 @@ def write_history(
             store.retry.wait_jitter()
         else:
             return
-    raise ConflictError(
-        f"the history line of {metadata.execution_id} keeps changing",
-        hint="run the same command again",
-    )
+    raise keeps_changing(f"the history line of {metadata.execution_id}")

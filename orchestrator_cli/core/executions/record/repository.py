@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from orchestrator_cli.core.base.errors import (
@@ -32,7 +33,12 @@ from orchestrator_cli.core.executions.record.metadata import (
     UnfinishedUpload,
     parse_metadata,
 )
-from orchestrator_cli.core.executions.record.status_probe import JSON_TYPE, MAX_METADATA_BYTES
+from orchestrator_cli.core.executions.record.status_probe import (
+    JSON_TYPE,
+    MAX_METADATA_BYTES,
+    SWAP_ATTEMPTS,
+    keeps_changing,
+)
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark, with_mark, without_marks
 from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -40,7 +46,6 @@ from orchestrator_cli.core.s3.operations.read import get_object
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import PutOutcome
 
-_SWAP_ATTEMPTS = 32
 _IDENTITY_FIELDS = ("reservation_id", "runner_type", "bench_id", "test_suite")
 
 
@@ -158,7 +163,7 @@ def update_metadata(
     the new record, or None to leave it as it is. It must not modify its argument, and made a second
     time it must change nothing.
     """
-    for _ in range(_SWAP_ATTEMPTS):
+    for _ in range(SWAP_ATTEMPTS):
         current = read_execution(store, execution_id)
         changed = change(current.metadata)
         if changed is None or serialise(changed) == serialise(current.metadata):
@@ -171,9 +176,7 @@ def update_metadata(
             if store.server.swaps_atomically:
                 return _with_history(store, parse_metadata(content, execution_id))
         store.retry.wait_jitter(at_least=0 if store.server.swaps_atomically else 2)
-    raise ConflictError(
-        f"metadata.json of {execution_id} keeps changing", hint="run the same command again"
-    )
+    raise keeps_changing(f"metadata.json of {execution_id}")
 
 
 def _with_history(store: ArtifactStore, metadata: ExecutionMetadata) -> ExecutionMetadata:
@@ -210,8 +213,7 @@ def record_upload_begun(store: ArtifactStore, execution_id: str, mark: UploadMar
         status = metadata.artifact_status
         if status is ArtifactStatus.COMPLETE:
             status = ArtifactStatus.PENDING
-        marks = [one.model_dump(mode="json") for one in metadata.unfinished_uploads]
-        return _with_marks(metadata, with_mark(marks, mark)).model_copy(
+        return _with_marks(metadata, partial(with_mark, mark=mark)).model_copy(
             update={"artifact_status": status, "tree_stored": is_tree_stored(metadata)}
         )
 
@@ -238,8 +240,7 @@ def record_upload_result(
         failures = kept + [Failure(path=path, error=error) for path, error in failed.items()]
         updated = metadata.model_copy(update={"failures": failures})
         if ended:
-            marks = [one.model_dump(mode="json") for one in updated.unfinished_uploads]
-            updated = _with_marks(updated, without_marks(marks, ended))
+            updated = _with_marks(updated, partial(without_marks, upload_ids=ended))
         return with_files(store, updated, tree_is_stored, resolved)
 
     return update_metadata(store, execution_id, change)
@@ -257,7 +258,11 @@ def record_tree_growing(store: ArtifactStore, execution_id: str) -> ExecutionMet
     return update_metadata(store, execution_id, change)
 
 
-def _with_marks(metadata: ExecutionMetadata, marks: list[Any]) -> ExecutionMetadata:
+def _with_marks(
+    metadata: ExecutionMetadata, change: Callable[[list[Any]], list[Any]]
+) -> ExecutionMetadata:
+    """Return the record with its unfinished uploads changed, which are given JSON-ready."""
+    marks = change([one.model_dump(mode="json") for one in metadata.unfinished_uploads])
     uploads = [UnfinishedUpload.model_validate(one) for one in marks]
     return metadata.model_copy(update={"unfinished_uploads": uploads})
 

@@ -21,7 +21,7 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 JSON_TYPE = "application/json"
 # The archive rule takes objects over 128 KiB, and metadata.json must never be archived.
 MAX_METADATA_BYTES = 128 * 1024
-_SWAP_ATTEMPTS = 32
+SWAP_ATTEMPTS = 32
 # The fields of every record of this version while its execution runs.
 _RUNNING = {
     "schema_version": 1,
@@ -84,7 +84,7 @@ def change_uploads(
 
     None where it must be done on the full record. `known` is the record as it was a moment ago.
     """
-    for _ in range(_SWAP_ATTEMPTS):
+    for _ in range(SWAP_ATTEMPTS):
         current = known or find_running(store, execution_id)
         if current is None:
             return None
@@ -104,9 +104,12 @@ def change_uploads(
             store.retry.wait_jitter()
         else:
             return RunningRecord(fields, etag)
-    raise ConflictError(
-        f"metadata.json of {execution_id} keeps changing", hint="run the same command again"
-    )
+    raise keeps_changing(f"metadata.json of {execution_id}")
+
+
+def keeps_changing(what: str) -> ConflictError:
+    """Return the error for an object that somebody else was always faster to swap."""
+    return ConflictError(f"{what} keeps changing", hint="run the same command again")
 
 
 def _serialise(fields: dict[str, Any]) -> bytes | None:

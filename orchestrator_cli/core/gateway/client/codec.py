@@ -13,7 +13,7 @@ from orchestrator_cli.core.gateway.client.server_request import (
     HINTS,
     ServerRequest,
     incompatible_server,
-    parse_answer,
+    parse_response,
 )
 from orchestrator_cli.core.gateway.client.signed_urls import SignedUrl, SignedUrls
 from orchestrator_cli.core.http.transport import Request, Response, Task
@@ -79,7 +79,7 @@ class GatewayCodec:
         if isinstance(request, ServerRequest):
             if request.is_raw and response.status == 200:
                 return response
-            return parse_answer(response, request.what)
+            return parse_response(response, request.what)
         if isinstance(request, UrlRequest):
             return self._parse_url(request, response)
         try:
@@ -109,7 +109,7 @@ class GatewayCodec:
 
     def _parse_url(self, request: UrlRequest, response: Response) -> SignedUrl:
         if response.status != _REDIRECT:
-            parse_answer(response, request.what)
+            parse_response(response, request.what)
         try:
             signed = SignedUrl.of(response.headers.get("location", ""))
         except ValueError as error:

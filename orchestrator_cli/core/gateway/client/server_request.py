@@ -1,4 +1,4 @@
-"""One request to an `orchestrator serve` and its answer; problems become the library's errors."""
+"""One request to an `orchestrator serve` and its response; problems become the library's errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ HINTS = {
 class ServerRequest:
     """One request to the server; with a `record` it is a POST, with `content` a PUT of bytes.
 
-    `replaces` makes it a PUT of the record. The answer to an `is_raw` one is taken as it is.
+    `replaces` makes it a PUT of the record. The response to an `is_raw` one is taken as it is.
     For `what`, `before_retry` and `is_retried` see `OperationRequest`.
     """
 
@@ -83,9 +83,9 @@ class ServerRequest:
 
 
 def ask(request: ServerRequest, parse: Callable[[Any], T]) -> Operation[T]:
-    """Ask the server, and return what `parse` makes of its answer.
+    """Ask the server, and return what `parse` makes of its response.
 
-    Raises UsageError where the answer is none of an `orchestrator serve` of this kind.
+    Raises UsageError where the response is none of an `orchestrator serve` of this kind.
     """
     record = yield request
     try:
@@ -95,14 +95,14 @@ def ask(request: ServerRequest, parse: Callable[[Any], T]) -> Operation[T]:
 
 
 def incompatible_server() -> OrchestratorError:
-    """Return the error for an answer that cannot be read."""
+    """Return the error for a response that cannot be read."""
     return UsageError(
         "what answered is no `orchestrator serve` that this release understands",
         hint="check --via, and whether the server is as new as this command",
     )
 
 
-def parse_answer(response: Response, what: str) -> dict[str, Any]:
+def parse_response(response: Response, what: str) -> dict[str, Any]:
     """Return what the server told. Raises its problem as the library's error."""
     try:
         record = parse_json(response.body)

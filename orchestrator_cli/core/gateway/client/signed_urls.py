@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -44,15 +43,14 @@ class SignedUrls:
     A URL is given away for half of its time: what is begun with it has to end as well.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[SignedUrl, float]] = {}
         self._refused: set[str] = set()
 
     def put(self, key: str, signed: SignedUrl) -> None:
         """Keep a URL that was signed just now."""
-        good_until = self._clock() + signed.expiry.expires_in_seconds / 2
+        good_until = time.monotonic() + signed.expiry.expires_in_seconds / 2
         with self._lock:
             self._kept.pop(key, None)
             if len(self._kept) >= _MAX_KEPT:
@@ -63,7 +61,7 @@ class SignedUrls:
         """Return a URL that works for a while, or None."""
         with self._lock:
             signed, good_until = self._kept.get(key, (None, 0.0))
-            return signed if self._clock() < good_until else None
+            return signed if time.monotonic() < good_until else None
 
     def refuse(self, key: str) -> bool:
         """Forget a URL that the storage refused; return True where another one may be taken.

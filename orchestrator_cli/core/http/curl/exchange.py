@@ -147,12 +147,12 @@ class Exchange:
         self.curl.setopt(pycurl.INFILESIZE_LARGE, size_bytes if has_body else -1)
 
     def _prepare_limits(self, request: Request) -> None:
-        limits = curl_options.total_timeout_milliseconds(request), request.may_be_repeated
+        limits = curl_options.total_timeout_milliseconds(request), request.is_idempotent
         if limits == self._limits:
             return
         self._limits = limits
         self.curl.setopt(pycurl.TIMEOUT_MS, limits[0])
-        if request.may_be_repeated:
+        if request.is_idempotent:
             self.curl.unsetopt(pycurl.PREREQFUNCTION)
         else:
             self.curl.setopt(pycurl.PREREQFUNCTION, self._allow_once)

@@ -7,7 +7,6 @@ there is read right before, and what is there is read back right after.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -28,7 +27,7 @@ from orchestrator_cli.core.retention.lifecycle.configuration import (
     same_configuration,
 )
 from orchestrator_cli.core.retention.lifecycle.rule import to_api_form
-from orchestrator_cli.core.s3.bucket.settings import read_setting
+from orchestrator_cli.core.s3.bucket.settings import call_boto, read_setting
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, to_base64
 
@@ -44,14 +43,6 @@ _KNOWN_ELEMENTS = frozenset(
 _READ_BACKS = 5
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyResult:
-    """What the server has now, and which of our rules it has without their size filter."""
-
-    kept: Configuration
-    size_filter_dropped: tuple[str, ...]
 
 
 class BucketLifecycle:
@@ -88,14 +79,15 @@ class BucketLifecycle:
                 "version would lose",
                 hint="nothing was changed; change such rules with the server's own tools",
             )
-        minimum = setting.answer.get("TransitionDefaultMinimumObjectSize")
-        return Configuration(tuple(setting.answer.get("Rules", [])), minimum)
+        minimum = setting.response.get("TransitionDefaultMinimumObjectSize")
+        return Configuration(tuple(setting.response.get("Rules", [])), minimum)
 
     def apply(
         self, plan: LifecyclePlan, strict: bool, on_indeterminate: Callable[[Configuration], None]
-    ) -> ApplyResult:
+    ) -> tuple[str, ...]:
         """Write the rules of the plan; where the server keeps anything else, put the old ones back.
 
+        Returns the IDs of the rules that the server has without their size filter.
         `on_indeterminate` gets the previous configuration where it may not be back. Raises
         ConflictError where the bucket has changed since the plan was made, and where the server
         keeps other rules than it was sent.
@@ -111,7 +103,7 @@ class BucketLifecycle:
             on_indeterminate(plan.present)
             raise error.cause from error
 
-    def _apply(self, plan: LifecyclePlan, strict: bool) -> ApplyResult:
+    def _apply(self, plan: LifecyclePlan, strict: bool) -> tuple[str, ...]:
         failure: OrchestratorError | None = None
         try:
             self._write(plan.wanted)
@@ -127,7 +119,7 @@ class BucketLifecycle:
             failure = failure or _not_kept(difference)
             failure.hint = self._put_back(plan.present, kept, failure)
             raise failure
-        return ApplyResult(kept, difference.size_filter_dropped)
+        return difference.size_filter_dropped
 
     def _put_back(
         self, previous: Configuration, kept: Configuration, failure: OrchestratorError
@@ -176,11 +168,8 @@ class BucketLifecycle:
             events.unregister(event, _add_md5)
 
     def _call(self, operation: str, what: str, **parameters: Any) -> Any:
-        request = getattr(self._store.clients.boto, operation)
-        return self._store.retry.call(
-            lambda: request(Bucket=self._store.bucket, **parameters),
-            f"{what} of the lifecycle rules of s3://{self._store.bucket}",
-        )
+        what = f"{what} of the lifecycle rules of s3://{self.name}"
+        return call_boto(self._store, operation, what, **parameters)
 
 
 def _add_md5(params: dict[str, Any], **_: Any) -> None:

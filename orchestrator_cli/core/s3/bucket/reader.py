@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError, OrchestratorError
-from orchestrator_cli.core.http.transport import Cancelled, Task
+from orchestrator_cli.core.http.transport import Cancelled
 from orchestrator_cli.core.s3.error_codes import INVALID_RANGE
 from orchestrator_cli.core.s3.operations.listing import (
     ListingProgress,
@@ -28,7 +27,6 @@ from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.retry import RetryPolicy
-    from orchestrator_cli.core.http.curl.loop import CurlLoop
     from orchestrator_cli.core.s3.connection.protocol import Connection
 
 __all__ = ["ObjectContent", "ObjectReader"]
@@ -96,16 +94,6 @@ class ObjectReader:
         """Run an operation and wait for its result."""
         return self.connection.run(operation)
 
-    def task(
-        self, operation: Operation[T], on_throttled: Callable[[], object] | None = None
-    ) -> Task[T]:
-        """Return an operation as a task for a loop."""
-        return self.connection.task(operation, on_throttled)
-
-    def loop(self, max_in_flight: int = 256, stop: CancelToken | None = None) -> CurlLoop:
-        """Return a loop for the thread that calls this; it is closed by the caller."""
-        return self.connection.loop(max_in_flight, stop)
-
     def map_operations(
         self, operations: Iterable[Operation[T]], at_once: int | None = None
     ) -> Iterator[T]:
@@ -122,16 +110,6 @@ class ObjectReader:
             raise InterruptedByUser("interrupted") from error
         finally:
             loop.close()
-
-    @property
-    def max_in_flight(self) -> int:
-        """The default for how many small requests a loop has in flight at most."""
-        return self.connection.max_in_flight
-
-    @property
-    def min_latency_seconds(self) -> float | None:
-        """Return how long the quickest response has taken so far; None before the first."""
-        return self.connection.min_latency_seconds
 
     def head(self, key: str) -> ObjectMetadata:
         """Look an object up, S3's own checksum included. Raises NotFoundError."""
@@ -167,13 +145,13 @@ class ObjectReader:
 
         An object of more than `max_bytes` is not read further, and is an IntegrityError.
         """
-        return self.connection.run(get_object(key, max_bytes))
+        return self.run(get_object(key, max_bytes))
 
     def get_range(
         self, key: str, offset_bytes: int, size_bytes: int, into: bytearray | None = None
     ) -> memoryview:
         """Read a range of an object, as a view of `into` if given; shorter where it ends."""
-        return self.connection.run(get_range(key, offset_bytes, size_bytes, into))
+        return self.run(get_range(key, offset_bytes, size_bytes, into))
 
     def list_objects(
         self,

@@ -1,4 +1,4 @@
-"""Read one setting of a bucket, such as its lifecycle rules or whether it keeps versions."""
+"""Settings of a bucket, such as its lifecycle rules, through boto3's client."""
 
 from __future__ import annotations
 
@@ -14,8 +14,19 @@ _ELEMENT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 class BucketSetting(NamedTuple):
     """boto3's parsed response, and the names of all XML elements, of which boto3 may drop some."""
 
-    answer: dict[str, Any]
+    response: dict[str, Any]
     elements: frozenset[str]
+
+
+def call_boto(store: ArtifactStore, operation: str, what: str = "", **parameters: Any) -> Any:
+    """Send a request of boto3's client about the bucket, by the retry policy.
+
+    Raises the library's exceptions.
+    """
+    request = getattr(store.clients.boto, operation)
+    return store.retry.call(
+        lambda: request(Bucket=store.bucket, **parameters), what or operation.replace("_", " ")
+    )
 
 
 def read_setting(store: ArtifactStore, operation: str, root: str, what: str = "") -> BucketSetting:
@@ -37,11 +48,10 @@ def read_setting(store: ArtifactStore, operation: str, root: str, what: str = ""
     event = f"before-parse.s3.{name}"
     client.meta.events.register(event, note_elements)
     try:
-        request = getattr(client, operation)
-        answer = store.retry.call(lambda: request(Bucket=store.bucket), what)
+        response = call_boto(store, operation, what)
     finally:
         client.meta.events.unregister(event, note_elements)
     # Some servers name the root after the operation.
     if found and found[0] not in (root, f"{name}Response", f"{name}Result", f"{name}Output"):
         raise UnsupportedError(f"{what}: the server has no such setting")
-    return BucketSetting(answer, frozenset(found))
+    return BucketSetting(response, frozenset(found))

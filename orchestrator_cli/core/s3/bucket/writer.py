@@ -13,10 +13,7 @@ if TYPE_CHECKING:
 
 
 class ArtifactStore(ObjectReader):
-    """The objects of one bucket. Safe to share between threads.
-
-    Every method raises the library's exceptions; requests that failed for a moment are retried.
-    """
+    """The objects of one bucket, for reading and writing. Safe to share between threads."""
 
     def __init__(self, clients: S3Session) -> None:
         super().__init__(clients, BucketIndex(clients.bucket))
@@ -27,20 +24,12 @@ class ArtifactStore(ObjectReader):
     def put_if_absent(
         self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
     ) -> tuple[PutOutcome, Checksum]:
-        """Write an object only if the key is free, in one PutObject.
-
-        Returns the outcome, never raises ConflictError for it, and the whole-object SHA-256.
-        `listed_etag` is what a listing said of the key: empty where it is free, None where nobody
-        looked.
-        """
+        """Write an object only if the key is free; see `operations.put`."""
         return self.clients.run(put_if_absent(self.server, key, data, content_type, listed_etag))
 
     def compare_and_swap(self, key: str, data: bytes, etag: str, content_type: str) -> str:
         """Replace an object only if it still has this ETag; return its new one.
 
         Raises ConflictError.
-
-        Where the server refuses every condition, the object is looked at right before instead, and
-        `server.swaps_atomically` is False from then on.
         """
         return self.clients.run(compare_and_swap(self.server, key, data, etag, content_type))

@@ -21,7 +21,7 @@ from botocore.credentials import (
     ProfileProviderBuilder,
 )
 from botocore.exceptions import EndpointConnectionError
-from botocore.parsers import ResponseParserError
+from botocore.parsers import ResponseParserError, ResponseParserFactory
 from botocore.session import Session
 from botocore.utils import (
     ContainerMetadataFetcher,
@@ -31,7 +31,12 @@ from botocore.utils import (
 
 from orchestrator_cli.core.http.curl.easy import EasyTransport
 from orchestrator_cli.core.http.curl.options import ClientOptions
-from orchestrator_cli.core.http.transport import Request, TransportError, TransportErrorKind
+from orchestrator_cli.core.http.transport import (
+    Request,
+    TransportError,
+    TransportErrorKind,
+    lower_headers,
+)
 from orchestrator_cli.core.s3.connection.credential_process import CredentialProcess
 
 # A thousand lifecycle rules or versions are about 1 MiB, with some thirty elements each. What is
@@ -60,22 +65,47 @@ class BotoTransport:
         """
         body = request.body or b""
         data = body.read() if hasattr(body, "read") else body
-        answer = self._http.send(
+        response = self._http.send(
             Request(
                 request.method,
                 request.url,
-                dict(_headers(request)),
+                lower_headers(request.headers, _NOT_SENT),
                 data.encode() if isinstance(data, str) else data,
                 max_body_bytes=_MAX_ANSWER_BYTES,
                 total_timeout_seconds=_LONGEST_SECONDS,
             )
         )
         # botocore takes these for an answer that was cut short, which is a server's 500.
-        has_entities = answer.status < 300 and b"<!DOCTYPE" in answer.body
-        if has_entities or answer.body.count(b"<") > _MAX_TAGS:
+        has_entities = response.status < 300 and b"<!DOCTYPE" in response.body
+        if has_entities or response.body.count(b"<") > _MAX_TAGS:
             raise ResponseParserError
-        headers: Any = answer.headers
-        return AWSResponse(request.url, answer.status, headers, _Raw(answer.body))
+        headers: Any = response.headers
+        return AWSResponse(request.url, response.status, headers, _Raw(response.body))
+
+
+class _Parsers(ResponseParserFactory):
+    """Makes parsers that say by botocore's own exception that a response is none of AWS's."""
+
+    def create_parser(self, protocol_name: str) -> Any:
+        """Return a parser of a protocol's responses."""
+        return _Parser(super().create_parser(protocol_name))
+
+
+class _Parser:
+    def __init__(self, parser: Any) -> None:
+        self._parser = parser
+
+    def parse(self, response: Any, shape: Any) -> Any:
+        """Parse a response. Raises ResponseParserError, as for a number that is none."""
+        try:
+            parsed = self._parser.parse(response, shape)
+            code = parsed.get("Error", {}).get("Code", "")
+        except Exception as error:
+            raise ResponseParserError from error
+        # What is an element in its place, botocore would look up.
+        if not isinstance(code, str):
+            raise ResponseParserError
+        return parsed
 
 
 class _Raw(io.BytesIO):
@@ -84,13 +114,6 @@ class _Raw(io.BytesIO):
     def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
         """Yield all of it."""
         yield self.read()
-
-
-def _headers(request: Any) -> Iterator[tuple[str, str]]:
-    for name, value in request.headers.items():
-        if name.lower() not in _NOT_SENT:
-            text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-            yield name.lower(), text
 
 
 def make_session(profile: str | None, region: str, options: ClientOptions) -> Session:
@@ -102,6 +125,7 @@ def make_session(profile: str | None, region: str, options: ClientOptions) -> Se
     session.set_config_variable("region", region)
     send: Any = BotoTransport(options).send
     session.register("before-send", send)
+    session.register_component("response_parser_factory", _Parsers())
     resolver = session.get_component("credential_provider")
     # The same providers serve a profile's credential_source.
     resolver.get_provider("iam-role").load = _instance_metadata(session, options).load

@@ -23,8 +23,9 @@ from orchestrator_cli.core.http.transport import (
     TransportErrorKind,
     Waitable,
 )
+from orchestrator_cli.core.s3.error_codes import NotS3Error
 from orchestrator_cli.core.s3.errors import map_exception
-from orchestrator_cli.core.s3.operations.request import NotS3Error, Operation, OperationRequest
+from orchestrator_cli.core.s3.operations.request import Operation, OperationRequest
 
 T = TypeVar("T")
 

@@ -8,12 +8,12 @@ from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.error_codes import unexpected_response
 from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
     Operation,
     S3Request,
     fetch,
-    unexpected_response,
 )
 from orchestrator_cli.core.s3.operations.xml_document import (
     MAX_DOCUMENT_BYTES,
@@ -77,7 +77,7 @@ def list_objects(query: ListQuery, token: str | None = None) -> Operation[ListPa
     request = document_request("GET", "", what, {n: text for n, text in fields.items() if text})
     request.headers = asked
     parse = document_parser(what, "ListBucket")
-    return (yield from fetch(request, lambda answer: _parse_page(parse(answer), query, token)))
+    return (yield from fetch(request, lambda response: _parse_page(parse(response), query, token)))
 
 
 class ListingProgress:

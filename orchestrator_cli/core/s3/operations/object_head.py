@@ -10,7 +10,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.s3.checksum import parse_s3_checksum
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
-from orchestrator_cli.core.s3.operations.request import unexpected_response
+from orchestrator_cli.core.s3.error_codes import unexpected_response
 from orchestrator_cli.core.s3.types import ObjectMetadata
 
 _METADATA_HEADER = "x-amz-meta-"

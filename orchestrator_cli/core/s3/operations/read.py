@@ -16,7 +16,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.s3.checksum import create_hash, sha256
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
-from orchestrator_cli.core.s3.error_codes import INVALID_RANGE
+from orchestrator_cli.core.s3.error_codes import INVALID_RANGE, unexpected_response
 from orchestrator_cli.core.s3.operations.object_head import (
     SHA256_HEADER,
     parse_age_seconds,
@@ -30,7 +30,6 @@ from orchestrator_cli.core.s3.operations.request import (
     fetch,
     require_etag,
     timeout_for,
-    unexpected_response,
 )
 from orchestrator_cli.core.s3.types import ObjectMetadata
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
+from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.transport import (
     MAX_BODY_BYTES,
@@ -25,7 +25,7 @@ from orchestrator_cli.core.http.transport import (
     Waitable,
 )
 from orchestrator_cli.core.s3.checksum import parse_etag, sha256
-from orchestrator_cli.core.s3.error_codes import NOT_S3_HINT
+from orchestrator_cli.core.s3.error_codes import NotS3Error, unexpected_response
 from orchestrator_cli.core.s3.errors import error_from_s3, parse_error_body
 from orchestrator_cli.core.s3.permissions import action_of_request
 from orchestrator_cli.core.s3.sigv4 import SigningKey, encode_key, encode_query, sign_headers
@@ -231,12 +231,3 @@ def require_etag(response: Response, what: str) -> str:
     if not etag or (parse_etag(etag) is None and not response.header("x-amz-request-id")):
         raise unexpected_response(what)
     return etag
-
-
-class NotS3Error(UnavailableError):
-    """The response is not S3's."""
-
-
-def unexpected_response(what: str) -> NotS3Error:
-    """Return the error for a response that no S3 gives."""
-    return NotS3Error(f"{what}: what answered is not S3", hint=NOT_S3_HINT, retryable=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import UnavailableError
 from orchestrator_cli.core.http.transport import Response
+from orchestrator_cli.core.s3.error_codes import unexpected_response
 from orchestrator_cli.core.s3.errors import error_from_s3, parse_error_body
-from orchestrator_cli.core.s3.operations.request import unexpected_response
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -39,13 +39,13 @@ class XmlElement:
         self._namespace = namespace
         self._what = what
 
-    def text(self, name: str, default: str = "") -> str:
-        """Return the text of a child, or the default where there is no such child."""
-        return self._element.findtext(self._namespace + name, default)
+    def text(self, name: str) -> str:
+        """Return the text of a child; "" where there is no such child."""
+        return self._element.findtext(self._namespace + name, "")
 
     def required(self, name: str) -> str:
         """Return the text of a child that S3 always sends."""
-        text = self._element.findtext(self._namespace + name)
+        text = self.text(name)
         if not text:
             raise self.unexpected()
         return text

@@ -6,9 +6,10 @@ import os
 import threading
 from pathlib import Path
 
+from orchestrator_cli.core.base.descriptors import write_all
 from orchestrator_cli.core.files.checks import Parts, UnsafeFileError, split_path
 from orchestrator_cli.core.files.directory import Directory, Kind
-from orchestrator_cli.core.files.new_file import NO_LINKS, create_atomically, write_all
+from orchestrator_cli.core.files.new_file import NO_LINKS, create_atomically
 from orchestrator_cli.core.files.tree import Tree, TreeFile
 from orchestrator_cli.core.files.walk import kind_of
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
@@ -77,7 +78,7 @@ class Destination:
         """
         try:
             with create_atomically(self.directory, self.name, durable=False) as file:
-                write_all(file, content)
+                write_all(file.fileno(), content)
         except FileExistsError:
             return False
         except OSError as error:

@@ -10,12 +10,13 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from orchestrator_cli.core.base.descriptors import write_all
 from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.checks import UnsafeFileError, same_file
 from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.files.lock import try_lock
-from orchestrator_cli.core.files.new_file import give_name, write_all
+from orchestrator_cli.core.files.new_file import give_name
 from orchestrator_cli.core.s3.compare import best_stored_checksum
 from orchestrator_cli.core.s3.types import ObjectMetadata
 from orchestrator_cli.core.transfer.download.destination import Destination
@@ -41,7 +42,7 @@ class PartialFile(NamedTuple):
     def append(self, data: bytes | memoryview) -> None:
         """Append data."""
         self.file.seek(0, os.SEEK_END)
-        write_all(self.file, data)
+        write_all(self.file.fileno(), data)
 
     def clear(self) -> None:
         """Discard what has arrived."""

@@ -46,7 +46,7 @@ def iter_range(
         return store.get_range(key, offset_bytes, size_bytes, buffer), buffer
 
     offsets = range(start_bytes, end_bytes, RANGE_BYTES)
-    is_near = (store.min_latency_seconds or 0.0) < _NEAR_SECONDS
+    is_near = (store.connection.min_latency_seconds or 0.0) < _NEAR_SECONDS
     readers, pending = (_NEAR_READERS, _MAX_PENDING) if is_near else (max_pending, max_pending)
     for block, buffer in ordered_map(read, offsets, readers, pending):
         yield block

@@ -63,15 +63,15 @@ class DirectSession:
 
     def __init__(self, store: ArtifactStore, execution_id: str) -> None:
         self.execution_id = execution_id
-        self.connection: Connection = store
+        self.connection: Connection = store.connection
         self.target: UploadTarget = DirectTarget(store)
         self.unfinished: Sequence[UploadMark] = ()
-        self._store = store
+        self.store = store
         self._running: RunningRecord | None = None
 
     def known_failures(self, now: datetime | None) -> set[str]:
         """Return the paths that could not be stored before."""
-        self._running = find_running(self._store, self.execution_id)
+        self._running = find_running(self.store, self.execution_id)
         if self._running is not None:
             self.unfinished = self._running.uploads
             return set()
@@ -81,21 +81,21 @@ class DirectSession:
         )
 
         if now is None:
-            execution = read_execution(self._store, self.execution_id)
+            execution = read_execution(self.store, self.execution_id)
         else:
-            execution = wait_for_execution(self._store, self.execution_id, now)
+            execution = wait_for_execution(self.store, self.execution_id, now)
         self.unfinished = [one.mark for one in execution.metadata.unfinished_uploads]
         return {item.path for item in execution.metadata.failures}
 
     def begin(self, mark: UploadMark) -> None:
         """Note in the metadata that an upload begins."""
         self._running = change_uploads(
-            self._store, self.execution_id, partial(with_mark, mark=mark), self._running
+            self.store, self.execution_id, partial(with_mark, mark=mark), self._running
         )
         if self._running is None:
             from orchestrator_cli.core.executions.record.repository import record_upload_begun
 
-            record_upload_begun(self._store, self.execution_id, mark)
+            record_upload_begun(self.store, self.execution_id, mark)
 
     def record(self, failed: dict[str, str], resolved: set[str], ended: set[str]) -> None:
         """Note in the metadata what the upload changed, and which uploads have ended."""
@@ -103,7 +103,7 @@ class DirectSession:
             return
         from orchestrator_cli.core.executions.record.repository import record_upload_result
 
-        record_upload_result(self._store, self.execution_id, failed, resolved, ended=ended)
+        record_upload_result(self.store, self.execution_id, failed, resolved, ended=ended)
 
     def _is_running_without(self, ended: set[str]) -> bool:
         """Remove the marks of ended uploads from the record of an execution that still runs.
@@ -115,4 +115,4 @@ class DirectSession:
         if known is not None and without(known.marks) == known.marks:
             # Nothing is to be written, so only reading tells.
             known = None
-        return change_uploads(self._store, self.execution_id, without, known) is not None
+        return change_uploads(self.store, self.execution_id, without, known) is not None

@@ -40,10 +40,7 @@ class GatewayLiveStore:
             return None
 
     def write_state(self, state: LiveState, etag: str | None) -> str:
-        """Replace the heartbeat that has this ETag, or make the first one; return its new ETag.
-
-        Raises ConflictError where another one is there.
-        """
+        """Replace the heartbeat that has this ETag, or make the first one."""
         record = {"etag": etag, "state": json.loads(state.to_json())}
         request = ServerRequest(
             f"{self._base}/state.json", "update of the heartbeat", record, replaces=True

@@ -153,6 +153,6 @@ def _memory(part: Part | StoredPart) -> int:
     """Return how many bytes of the memory limit a part takes.
 
     A large one is read in steps and holds less, but its connection and its thread hold memory too:
-    sixty of them had become 200 MiB.
+    200 MiB for sixty of them.
     """
     return min(part.size_bytes, BASE_PART_BYTES)

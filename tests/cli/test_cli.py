@@ -69,7 +69,7 @@ def test_the_help_of_a_command_ends_with_examples_and_exit_codes(
         )
 
 
-def test_version(cli: RunCommand) -> None:
+def test_version_says_what_a_report_needs(cli: RunCommand) -> None:
     ours, python, curl, endpoint = cli("--region", "eu-central-1", "--version").ok().lines
     assert ours == f"orchestrator {__version__}"
     assert python.startswith(f"python {platform.python_version()} on ")
@@ -296,7 +296,7 @@ def test_what_is_no_endpoint_is_a_usage_error(
 NO_KEYS = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
 
 
-def test_a_profile_that_is_not_there(cli: RunCommand, s3env: dict[str, str]) -> None:
+def test_a_profile_that_is_not_there_is_exit_5(cli: RunCommand, s3env: dict[str, str]) -> None:
     for result in (
         cli("--profile", "nobody", "ls").expect(5),
         cli("ls", env={"AWS_PROFILE": "nobody"}).expect(5),
@@ -318,7 +318,7 @@ def test_a_profile_gives_its_credentials(
     assert "Credential=from-profile/" in signed
 
 
-def test_no_credentials_at_all(cli: RunCommand, bucket: str) -> None:
+def test_without_credentials_every_command_is_exit_5(cli: RunCommand, bucket: str) -> None:
     for arguments in (["ls"], ["show", make_id()], ["url", make_id()], ["new"]):
         result = cli(*arguments, env=NO_KEYS).expect(5)
         assert result.stdout == b""
@@ -326,7 +326,7 @@ def test_no_credentials_at_all(cli: RunCommand, bucket: str) -> None:
         assert "AWS_ACCESS_KEY_ID" in result.err
 
 
-def test_half_of_a_key_pair(cli: RunCommand, bucket: str) -> None:
+def test_half_of_a_key_pair_is_no_credentials(cli: RunCommand, bucket: str) -> None:
     result = cli("ls", env={"AWS_SECRET_ACCESS_KEY": None}).expect(5)
     assert "credentials" in result.err
 
@@ -342,7 +342,7 @@ def test_half_of_a_key_pair(cli: RunCommand, bucket: str) -> None:
         (access_denied(), "access denied"),
     ],
 )
-def test_credentials_that_s3_refuses(
+def test_credentials_that_s3_refuses_are_exit_5_and_explained(
     cli: RunCommand, bucket: str, recorder: Proxy, fault: Fault, said: str
 ) -> None:
     recorder.inject(fault, times=None)
@@ -567,7 +567,7 @@ def test_a_closed_pipe_ends_quietly(
     assert process.stderr.read() == b""
 
 
-def test_head_in_a_shell(s3: S3Client, bucket: str) -> None:
+def test_head_in_a_shell_ends_it_quietly(s3: S3Client, bucket: str) -> None:
     execution_id = put_execution(s3, bucket)
     command = " ".join(COMMAND)
     script = f"set -o pipefail; {command} show {execution_id} | head -1"

@@ -104,14 +104,14 @@ def test_what_is_searched(
     assert [line[:26] for line in result.lines] == [ids[number] for number in expected]
 
 
-def test_only_which_logs_or_how_many(cli: RunCommand, ids: list[str]) -> None:
+def test_grep_prints_only_which_logs_or_how_many(cli: RunCommand, ids: list[str]) -> None:
     assert cli("grep", "-l", "fine").ok().lines == [f"{ids[2]}:stdout", f"{ids[1]}:stdout"]
     assert cli("grep", "-c", "[0-9]").ok().lines == [f"{ids[3]}:stdout:4"]
     assert cli("grep", "-c", "nowhere").expect(1).out == ""
     cli("grep", "-lc", "x").expect(2)
 
 
-def test_context(cli: RunCommand, ids: list[str]) -> None:
+def test_grep_prints_lines_around_a_match(cli: RunCommand, ids: list[str]) -> None:
     assert cli("grep", "-F", "error 3", "-C", "1").ok().lines == [
         f"{ids[3]}-stdout-2-2",
         f"{ids[3]}:stdout:3:error 3",
@@ -153,7 +153,7 @@ def test_no_match_is_exit_code_1(cli: RunCommand, ids: list[str]) -> None:
     "arguments",
     [["("], [r"(a)\1"], [], ["x", "--since", "1h", "--until", "2h"], ["x", "--log", "stdot"]],
 )
-def test_usage_errors(cli: RunCommand, bucket: str, arguments: list[str]) -> None:
+def test_wrong_usage_is_exit_2(cli: RunCommand, bucket: str, arguments: list[str]) -> None:
     assert cli("grep", *arguments).expect(2).stdout == b""
 
 

@@ -203,7 +203,7 @@ def test_the_execution_may_be_latest_or_a_prefix(cli: RunCommand, execution: str
         (b"a\rb\rc\nd\n", 1, b"d\n"),
     ],
 )
-def test_tail(
+def test_tail_prints_the_last_lines(
     cli: RunCommand, s3: S3Client, bucket: str, content: bytes, count: int, expected: bytes
 ) -> None:
     execution_id = put_execution(s3, bucket, files={"logs/stdout.log": content})
@@ -332,7 +332,9 @@ def searched(s3: S3Client, bucket: str) -> str:
         (["--grep", "error 3", "--grep", "R 9", "-iF"], [3, 9]),
     ],
 )
-def test_grep(cli: RunCommand, searched: str, options: list[str], expected: list[int]) -> None:
+def test_grep_prints_the_lines_that_match(
+    cli: RunCommand, searched: str, options: list[str], expected: list[int]
+) -> None:
     shown = b"".join(b"\x1b[31mERROR\x1b[0m %d \xff\n" % n for n in expected)
     assert cli("logs", searched, *options).ok().stdout == shown
 
@@ -356,7 +358,9 @@ def test_counting_matches(cli: RunCommand, searched: str) -> None:
     assert cli("logs", searched, "--grep", "ERROR", "-c", "--all-logs").ok().out == "stdout | 4\n"
 
 
-def test_lines_around_and_line_numbers(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_grep_prints_lines_around_and_line_numbers(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
     lines = [b"%d\n" % number for number in range(1, 20)] + [b"20"]
     execution_id = put_finished_execution(s3, bucket, {"logs/stdout.log": b"".join(lines)})
 
@@ -509,7 +513,7 @@ def test_a_misspelt_log_is_answered_with_the_nearest(
     assert f"hint: did you mean {meant}? `orchestrator ls" in result.err
 
 
-def test_an_execution_without_logs(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_an_execution_without_logs_is_exit_4(cli: RunCommand, s3: S3Client, bucket: str) -> None:
     execution_id = put_execution(s3, bucket)
     assert f"error: no log in {execution_id}\n" in cli("logs", execution_id).expect(4).err
 
@@ -536,7 +540,7 @@ def test_an_archived_log_has_to_be_restored(cli: RunCommand, s3: S3Client, bucke
 
 
 @pytest.mark.parametrize("arguments", [["--tail", "-1"], ["--tail", "x"], ["stdout", "stderr"]])
-def test_usage_errors(cli: RunCommand, execution: str, arguments: list[str]) -> None:
+def test_wrong_usage_is_exit_2(cli: RunCommand, execution: str, arguments: list[str]) -> None:
     assert cli("logs", execution, *arguments).expect(2).stdout == b""
     assert "missing argument 'ID'" in cli("logs").expect(2).err
 

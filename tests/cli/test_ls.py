@@ -209,7 +209,7 @@ def test_json_is_an_object_a_line_without_the_manifest(
         (["--suite", "smok"], []),
     ],
 )
-def test_filters(
+def test_filters_choose_executions(
     cli: RunCommand, finished: list[str], options: list[str], expected: list[int]
 ) -> None:
     result = cli("ls", "-0", *WINDOW, *options).ok()
@@ -256,7 +256,9 @@ def test_an_execution_that_cannot_be_read_is_a_warning(
         (["--label", "a=1", "--label", "a=2"], "cannot have two values"),
     ],
 )
-def test_usage_errors(cli: RunCommand, bucket: str, arguments: list[str], said: str) -> None:
+def test_wrong_usage_is_exit_2(
+    cli: RunCommand, bucket: str, arguments: list[str], said: str
+) -> None:
     result = cli("ls", *arguments).expect(2)
     assert result.stdout == b""
     assert said in result.err
@@ -282,7 +284,9 @@ def execution(s3: S3Client, bucket: str) -> str:
     return put_execution(s3, bucket, files=FILES)
 
 
-def test_files_as_text(cli: RunCommand, s3: S3Client, bucket: str, execution: str) -> None:
+def test_files_are_listed_with_size_and_time(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str
+) -> None:
     put_file(s3, bucket, execution, "logs/stderr.log", b"", StorageClass="DEEP_ARCHIVE")
     result = cli("ls", execution).ok()
     assert result.err == ""
@@ -296,7 +300,9 @@ def test_files_as_text(cli: RunCommand, s3: S3Client, bucket: str, execution: st
     ]
 
 
-def test_files_as_json(cli: RunCommand, s3: S3Client, bucket: str, execution: str) -> None:
+def test_files_are_listed_as_json(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str
+) -> None:
     records = cli("ls", "--json", execution).ok().json_lines()
     assert [record["path"] for record in records] == sorted(FILES, key=str.encode)
     for record in records:
@@ -312,7 +318,7 @@ def test_files_as_json(cli: RunCommand, s3: S3Client, bucket: str, execution: st
         }
 
 
-def test_files_with_nul_bytes_between(cli: RunCommand, execution: str) -> None:
+def test_files_are_listed_with_nul_bytes_between(cli: RunCommand, execution: str) -> None:
     expected = [*sorted(name.encode() for name in FILES), b""]
     assert cli("ls", "-0", execution).ok().stdout.split(b"\0") == expected
     assert cli("ls", "--null", execution.lower()).ok().stdout.split(b"\0") == expected
@@ -327,7 +333,7 @@ def test_an_execution_without_files_lists_nothing(
     assert (result.out, result.err) == ("", "the execution has no files yet\n")
 
 
-def test_the_files_that_a_pattern_matches(
+def test_a_pattern_chooses_files(
     cli: RunCommand, s3: S3Client, bucket: str, execution: str
 ) -> None:
     for pattern, path in (("stdout", "logs/stdout.log"), ("*.json", "artifacts/results.json")):
@@ -343,7 +349,7 @@ def test_the_files_that_a_pattern_matches(
     assert f"error: no such file in {execution}: nothing" in missing.err
 
 
-def test_files_as_a_tree(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_files_are_drawn_as_a_tree(cli: RunCommand, s3: S3Client, bucket: str) -> None:
     files = {"artifacts/custom/a/b.txt": b"x", "logs/runner.log": b"1"}
     execution_id = put_execution(s3, bucket, files=files)
     assert cli("ls", "--tree", execution_id).ok().lines == [
@@ -356,7 +362,7 @@ def test_files_as_a_tree(cli: RunCommand, s3: S3Client, bucket: str) -> None:
     ]
 
 
-def test_files_of_a_missing_execution(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_a_missing_execution_is_exit_4(cli: RunCommand, s3: S3Client, bucket: str) -> None:
     # One whose id begins the same has files.
     put_execution(s3, bucket, make_id(NOON, 1))
     missing = make_id(NOON, 2)

@@ -59,7 +59,7 @@ def refused(kind: click.ParamType[Any], value: object) -> str:
         (timedelta(hours=3), timedelta(hours=3)),
     ],
 )
-def test_duration(text: object, duration: timedelta) -> None:
+def test_a_duration_is_read(text: object, duration: timedelta) -> None:
     assert DURATION.convert(text, None, None) == duration
 
 
@@ -87,7 +87,7 @@ def test_what_is_no_duration(text: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["9999999999d", "9" * 400 + "s", "9" * 5000 + "w"])
-def test_a_duration_that_no_clock_holds(text: str) -> None:
+def test_a_duration_that_no_clock_holds_is_refused(text: str) -> None:
     assert "too long" in refused(DURATION, text)
 
 
@@ -117,7 +117,7 @@ def test_durations_add_up(number: int, unit: str) -> None:
         (5, 5),
     ],
 )
-def test_size(text: object, size: int) -> None:
+def test_a_size_is_read(text: object, size: int) -> None:
     assert SIZE.convert(text, None, None) == size
 
 
@@ -171,7 +171,7 @@ def test_what_is_no_size(text: object) -> None:
         ),
     ],
 )
-def test_instant(text: object, instant: datetime) -> None:
+def test_an_instant_is_read_as_utc(text: object, instant: datetime) -> None:
     converted = INSTANT.convert(text, None, None)
     assert converted == instant
     assert converted.tzinfo is UTC
@@ -264,7 +264,7 @@ def test_no_value_is_worse_than_refused(kind: click.ParamType[Any], value: objec
     ("text", "label"),
     [("a=b", ("a", "b")), ("a=", ("a", "")), ("a=b=c", ("a", "b=c")), (("a", "b"), ("a", "b"))],
 )
-def test_label(text: object, label: tuple[str, str]) -> None:
+def test_a_label_is_read(text: object, label: tuple[str, str]) -> None:
     assert LABEL.convert(text, None, None) == label
 
 

@@ -54,7 +54,7 @@ def failed(s3: S3Client, bucket: str) -> str:
         (["--color", "auto"], {"ORCHESTRATOR_COLOR": "always"}, False),
     ],
 )
-def test_colour_in_a_pipe(
+def test_a_pipe_is_coloured_only_where_that_is_asked_for(
     cli: RunCommand, failed: str, options: list[str], environment: dict[str, str], coloured: bool
 ) -> None:
     result = cli(*options, "ls", env=environment).ok()
@@ -74,7 +74,7 @@ def test_colour_in_a_pipe(
         (["--color", "never"], {}, False),
     ],
 )
-def test_colour_in_a_terminal(
+def test_a_terminal_is_coloured_unless_that_is_refused(
     terminal: OpenTerminal,
     failed: str,
     options: list[str],
@@ -340,7 +340,7 @@ def test_saying_something_to_nobody_is_no_error(monkeypatch: pytest.MonkeyPatch)
         (5000 * 1024**4, "5000.0 TiB"),
     ],
 )  # fmt: skip
-def test_sizes(size_bytes: int, text: str) -> None:
+def test_sizes_are_written_for_people(size_bytes: int, text: str) -> None:
     assert human_size(size_bytes) == text
 
 

@@ -148,7 +148,7 @@ def test_log_whose_beginning_has_expired_is_not_stored(
     assert not any(key.endswith("stdout.log") for key in bucket_contents(s3, bucket))
 
 
-def test_nothing_to_salvage(
+def test_where_nothing_can_be_salvaged_it_says_why(
     cli: RunCommand, s3: S3Client, bucket: str, out: LogWriter, date: LaterDate
 ) -> None:
     assert "has no live logs" in cli("salvage", out.execution_id).expect(4).err

@@ -378,7 +378,7 @@ def test_a_pattern_of_nothing_prints_no_url(cli: RunCommand, execution: str) -> 
     assert f"no such file in {execution}: *.png, bad\\x1b[31m" in result.err
 
 
-def test_a_missing_execution_and_a_missing_bucket(cli: RunCommand, bucket: str) -> None:
+def test_a_missing_execution_and_a_missing_bucket_are_exit_4(cli: RunCommand, bucket: str) -> None:
     assert "no such execution" in cli("url", make_id()).expect(4).err
     assert "no such bucket" in cli("--bucket", f"{bucket}-gone", "url", make_id()).expect(4).err
 

@@ -259,7 +259,7 @@ def test_the_exit_code_is_the_commands(
     assert kept["run"]["exit_code"] == code
 
 
-def test_a_command_that_cannot_start(
+def test_a_command_that_cannot_start_ends_as_in_a_shell_and_is_an_error(
     cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     plain = tmp_path / "plain"

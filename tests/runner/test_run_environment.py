@@ -40,7 +40,9 @@ def assert_ran(result: Result) -> None:
 
 
 @pytest.mark.parametrize("count", [6, 7, 8, 10, 13, 16, 18, 19, 20, 24, 48])
-def test_few_descriptors(count: int, cli_process: Processes, s3: S3Client, bucket: str) -> None:
+def test_with_few_descriptors_the_command_runs_all_the_same(
+    count: int, cli_process: Processes, s3: S3Client, bucket: str
+) -> None:
     result = cli_process.run("run", "--", *SCRIPT, command=few_descriptors(count))
     assert_ran(result)
     if b"nothing of this run is stored" in result.stderr:
@@ -55,7 +57,7 @@ def test_few_descriptors(count: int, cli_process: Processes, s3: S3Client, bucke
 
 @needs_another_user
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 64])
-def test_few_processes_and_threads(
+def test_with_few_processes_and_threads_the_command_runs_all_the_same(
     count: int, cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """Whatever is not stored is said; what has a spool is stored by the printed command."""
@@ -78,7 +80,7 @@ def test_few_processes_and_threads(
 # --- no home, no spool -----------------------------------------------------------------------
 
 
-def test_no_home_and_no_entry_of_the_user(
+def test_without_a_home_the_output_is_stored_all_the_same(
     cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """Without HOME, the home of the passwd entry counts; that is the container's case."""

@@ -85,7 +85,7 @@ def test_s3_down_does_not_hold_the_command_back(
     assert_resumes(cli_process, s3, bucket, err, b"x\n")
 
 
-def test_s3_down_in_the_middle(
+def test_a_run_resumes_after_s3_went_down_in_its_middle(
     cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """The first parts are stored while the command runs; then every connection is reset."""

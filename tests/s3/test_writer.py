@@ -266,7 +266,9 @@ def test_a_server_that_asks_for_less_is_asked_again_while_patience_lasts(
     assert list(bucket_contents(s3, bucket)) == [KEY]
 
 
-def test_nobody_listens(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nobody_listens_it_retries_and_is_unavailable(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
@@ -278,7 +280,7 @@ def test_nobody_listens(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(retried) == store.retry.attempts - 1
 
 
-def test_no_bucket(recorder: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_bucket_is_not_found(recorder: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFoundError, match="no such bucket") as caught:
         open_store("there-is-no-such-bucket").put_if_absent(KEY, DATA, TEXT)
     assert caught.value.exit_code == 4
@@ -419,7 +421,7 @@ def test_a_lost_answer_of_a_swap_is_told_by_reading_again(recorder: Proxy, bucke
 # --- reading -----------------------------------------------------------------------------
 
 
-def test_ranges(recorder: Proxy, bucket: str) -> None:
+def test_a_range_is_read_and_read_again_where_it_is_cut_short(recorder: Proxy, bucket: str) -> None:
     store = open_store(bucket)
     store.put_if_absent(KEY, DATA, TEXT)
     assert bytes(store.get_range(KEY, 1000, 50)) == DATA[1000:1050]

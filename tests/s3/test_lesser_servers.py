@@ -359,7 +359,7 @@ def test_where_every_condition_is_refused_an_update_is_looked_at_again(
 
     class Overwrite(faults.Fault):
         def request_head(self, waiting: object) -> None:
-            store.clients.boto.put_object(
+            store.session.boto.put_object(
                 Bucket=bucket,
                 Key=f"executions/{EXECUTION_ID}/metadata.json",
                 Body=current.content.replace(b'"labels": {}', b'"labels": {"theirs": "yes"}'),

@@ -127,7 +127,7 @@ def test_on_aws_a_body_is_not_sent_for_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A re-run must not send 2,000 files again to be told that each is there."""
-    assert store.clients.client_options  # made for this server's address, not for AWS's
+    assert store.session.client_options  # made for this server's address, not for AWS's
     monkeypatch.setattr(S3Session, "is_aws", True)
     data = content(size)
     assert store.put_if_absent(KEY, data, TEXT)[0] is PutOutcome.CREATED
@@ -440,16 +440,16 @@ def test_foreign_keys_do_not_stop_a_listing(s3: S3Client, bucket: str) -> None:
     assert listed == sorted(keys)
 
 
-# --- clients -----------------------------------------------------------------------------
+# --- session -----------------------------------------------------------------------------
 
 
 def test_clients_are_made_once_by_many_threads(s3env: dict[str, str]) -> None:
-    clients = S3Session(S3Settings(s3env["ORCHESTRATOR_BUCKET"], environment=s3env))
+    session = S3Session(S3Settings(s3env["ORCHESTRATOR_BUCKET"], environment=s3env))
     start = threading.Barrier(12)
 
     def ask(number: int) -> object:
         start.wait()
-        return getattr(clients, ("boto", "transport")[number % 2])
+        return getattr(session, ("boto", "transport")[number % 2])
 
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(ask, range(12)))

@@ -146,7 +146,7 @@ class GrowingLog:
         if self._store.head_for_compare(self._key) is not None:
             self.state = LogState.FINAL
             return
-        found = self._store.clients.run(read_state(self._execution_id))
+        found = self._store.session.run(read_state(self._execution_id))
         if found is not None:
             self._judge(found)
 
@@ -180,7 +180,7 @@ class GrowingLogs:
     def find(self, execution_id: str, log: str) -> GrowingLog | None:
         """Return a log that is still being written; None where there is none."""
         try:
-            found = self._store.clients.run(read_state(execution_id))
+            found = self._store.session.run(read_state(execution_id))
         except AccessError:
             # Who may not read what is live may serve what is stored.
             return None

@@ -59,7 +59,7 @@ class BucketLifecycle:
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
-        self._is_aws = store.clients.is_aws
+        self._is_aws = store.session.is_aws
         self.name = store.bucket
 
     def read(self) -> Configuration:
@@ -167,7 +167,7 @@ class BucketLifecycle:
         if configuration.default_minimum:
             minimum = configuration.default_minimum
             parameters["TransitionDefaultMinimumObjectSize"] = minimum
-        events = self._store.clients.boto.meta.events
+        events = self._store.session.boto.meta.events
         event = "before-call.s3.PutBucketLifecycleConfiguration"
         events.register(event, _add_md5)
         try:
@@ -176,7 +176,7 @@ class BucketLifecycle:
             events.unregister(event, _add_md5)
 
     def _call(self, operation: str, what: str, **parameters: Any) -> Any:
-        request = getattr(self._store.clients.boto, operation)
+        request = getattr(self._store.session.boto, operation)
         return self._store.retry.call(
             lambda: request(Bucket=self._store.bucket, **parameters),
             f"{what} of the lifecycle rules of s3://{self._store.bucket}",

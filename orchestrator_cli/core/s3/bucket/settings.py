@@ -24,7 +24,7 @@ def read_setting(store: ArtifactStore, operation: str, root: str, what: str = ""
     A server that does not know a setting may answer with a listing of the bucket, in which boto3
     finds no setting and no fault. Raises UnsupportedError then.
     """
-    client = store.clients.boto
+    client = store.session.boto
     what = what or operation.replace("_", " ")
     found: list[str] = []
 

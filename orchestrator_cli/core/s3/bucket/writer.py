@@ -18,11 +18,11 @@ class ArtifactStore(ObjectReader):
     Every method raises the library's exceptions; requests that failed for a moment are retried.
     """
 
-    def __init__(self, clients: S3Session) -> None:
-        super().__init__(clients, BucketIndex(clients.bucket))
-        self.clients = clients
-        self.bucket = clients.bucket
-        self.server = ServerTraits(clients)
+    def __init__(self, session: S3Session) -> None:
+        super().__init__(session, BucketIndex(session.bucket))
+        self.session = session
+        self.bucket = session.bucket
+        self.server = ServerTraits(session)
 
     def put_if_absent(
         self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
@@ -33,7 +33,7 @@ class ArtifactStore(ObjectReader):
         `listed_etag` is what a listing said of the key: empty where it is free, None where nobody
         looked.
         """
-        return self.clients.run(put_if_absent(self.server, key, data, content_type, listed_etag))
+        return self.session.run(put_if_absent(self.server, key, data, content_type, listed_etag))
 
     def compare_and_swap(self, key: str, data: bytes, etag: str, content_type: str) -> str:
         """Replace an object only if it still has this ETag; return its new one.
@@ -43,4 +43,4 @@ class ArtifactStore(ObjectReader):
         Where the server refuses every condition, the object is looked at right before instead, and
         `server.swaps_atomically` is False from then on.
         """
-        return self.clients.run(compare_and_swap(self.server, key, data, etag, content_type))
+        return self.session.run(compare_and_swap(self.server, key, data, etag, content_type))

@@ -117,7 +117,7 @@ class App:
         """
         store = self.connections.store(concurrency, limit_rate, retries=retries)
         if retries and self.says_waiting:
-            self._say_waiting(store.retry, store.clients.endpoint_url)
+            self._say_waiting(store.retry, store.session.endpoint_url)
         return store
 
     def _say_waiting(self, retry: RetryPolicy, endpoint: str) -> None:

@@ -181,7 +181,7 @@ class Execution:
         It ends no later than the credentials that sign it. Nothing is sent: whether there is such
         a file shows when the URL is used.
         """
-        lifetime = self._store.clients.credential_lifetime()
+        lifetime = self._store.session.credential_lifetime()
         seconds = int(expires_in.total_seconds())
         expiry = effective_expiry(seconds, lifetime, datetime.now(UTC))
         signer = Presigner(self._store)

@@ -145,7 +145,9 @@ def test_the_example_in_python_links_the_logs(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_examples_with_curl(server: Server, tokens: Tokens, failed: list[str]) -> None:
+def test_the_examples_with_curl_find_executions_and_logs(
+    server: Server, tokens: Tokens, failed: list[str]
+) -> None:
     page = page_of(server)
     find = "set -e\n" + example_under(page, "Find executions")
     found = re.findall(r'"execution_id": "(\w+)"', run(["bash", "-c", find], tokens.read))

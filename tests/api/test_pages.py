@@ -260,7 +260,7 @@ def test_stored_files_are_shown_without_any_right(
     assert replica.get(link).status == 403
 
 
-def test_lines_searches_and_errors_of_a_log(
+def test_the_api_serves_lines_searches_and_errors_of_a_log(
     recorder: Proxy, serve: Serve, cli: RunCommand, s3: S3Client, bucket: str
 ) -> None:
     lines = [b"%06d\n" % number for number in range(1, 300_001)]
@@ -309,7 +309,7 @@ def test_lines_searches_and_errors_of_a_log(
     assert other.get(f"{base}/bytes?offset=-7&length=7").headers["x-log-line"] == "299999"
 
 
-def test_two_executions_side_by_side(serve: Serve, s3: S3Client, bucket: str) -> None:
+def test_two_executions_are_compared_side_by_side(serve: Serve, s3: S3Client, bucket: str) -> None:
     first, second = (
         put_execution(
             s3,

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 HTTP2_REQUEST = b"\0\0\0\4\0\0\0\0\0" + b"\0\0\6\1\5\0\0\0\1\x82\x84A\x81\x1f\x86"
 
 
-def test_yesterdays_failures_and_their_logs(serve: Serve, s3: S3Client, bucket: str) -> None:
+def test_yesterdays_failures_are_found_with_their_logs(
+    serve: Serve, s3: S3Client, bucket: str
+) -> None:
     yesterday = datetime.now(UTC) - timedelta(days=1)
     day = yesterday.replace(hour=0, minute=0, second=0, microsecond=0)
     ended: dict[str, Any] = {"status": "completed", "artifact_status": "complete"}
@@ -66,7 +68,7 @@ def test_yesterdays_failures_and_their_logs(serve: Serve, s3: S3Client, bucket: 
     assert server.get(f"/executions/{failed[0]}").json()["test_suite"] == "smoke"
 
 
-def test_files_in_pages_with_urls_that_work(serve: Serve, s3: S3Client, bucket: str) -> None:
+def test_files_come_in_pages_with_urls_that_work(serve: Serve, s3: S3Client, bucket: str) -> None:
     names = [f"artifacts/custom/{n} ü+&%.txt" for n in range(5)] + ["logs/stdout.log"]
     files = {name: name.encode() for name in names}
     execution_id = put_execution(s3, bucket, files=files)
@@ -160,7 +162,9 @@ def shared(serve: Serve, s3: S3Client, bucket: str) -> tuple[Server, str]:
     return serve(), execution_id
 
 
-def test_tokens(serve: Serve, cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path) -> None:
+def test_a_token_is_asked_for_and_can_be_revoked(
+    serve: Serve, cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
+) -> None:
     made = cli("serve", "--new-token", "grafana").ok()
     token, file = made.err.strip(), tmp_path / "tokens"
     assert token not in made.out
@@ -201,7 +205,7 @@ def test_other_addresses_need_tokens(cli: RunCommand, bucket: str, tmp_path: Pat
     cli("serve", "--port", "0", "--tokens", tmp_path / "empty").expect(2)
 
 
-def test_hostile_requests(shared: tuple[Server, str]) -> None:
+def test_hostile_requests_are_refused_by_a_status_each(shared: tuple[Server, str]) -> None:
     server, _ = shared
     problem(server.get("/executions", headers={"Host": "evil.example"}), 421, "http")
     problem(server.get("/executions?suite=" + "x" * 9000), 414, "too-large")
@@ -233,7 +237,9 @@ def test_a_slow_client_is_dropped(serve: Serve) -> None:
     assert server.get("/healthz").status == 200
 
 
-def test_storage_that_is_away(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_that_is_away_is_answered_by_503(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")

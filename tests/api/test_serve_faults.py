@@ -24,7 +24,9 @@ def execution(s3: S3Client, bucket: str) -> str:
     return put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
 
 
-def test_a_storage_that_hangs(recorder: Proxy, serve: Serve, execution: str) -> None:
+def test_a_storage_that_hangs_is_answered_by_504_at_the_deadline(
+    recorder: Proxy, serve: Serve, execution: str
+) -> None:
     server = serve("--deadline", "1s")
     assert server.get(f"/executions/{execution}").status == 200
     recorder.inject(faults.Stall(), times=None)
@@ -41,7 +43,9 @@ def test_a_storage_that_hangs(recorder: Proxy, serve: Serve, execution: str) -> 
     assert any(one.status is None for one in recorder.exchanges)
 
 
-def test_a_storage_that_refuses(recorder: Proxy, serve: Serve, execution: str) -> None:
+def test_a_storage_that_refuses_is_answered_by_502_without_secrets(
+    recorder: Proxy, serve: Serve, execution: str
+) -> None:
     server = serve()
     for code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
         rule = recorder.inject(faults.Answer(403, code, "of s3cr3t?X-Amz-Signature=1"), times=None)
@@ -99,7 +103,9 @@ def _connects(port: int) -> bool:
     return False
 
 
-def test_a_body_that_never_comes(serve: Serve, tokens: Tokens, execution: str) -> None:
+def test_a_body_that_never_comes_is_waited_for_until_the_deadline(
+    serve: Serve, tokens: Tokens, execution: str
+) -> None:
     bench = make_bench(serve, tokens, "--deadline", "1s")
     head = (
         f"POST /executions/{execution}/uploads HTTP/1.1\r\nHost: localhost\r\n"
@@ -115,7 +121,7 @@ def test_a_body_that_never_comes(serve: Serve, tokens: Tokens, execution: str) -
     assert bench.server.get("/healthz").status == 200
 
 
-def test_no_token_and_no_url_in_the_log(bench: Bench, execution: str) -> None:
+def test_the_log_has_neither_tokens_nor_urls(bench: Bench, execution: str) -> None:
     path = f"/executions/{execution}/uploads"
     files = {"files": [{"path": "a", "size_bytes": 0, "sha256": "0" * 64}]}
     assert b"X-Amz-Signature" in bench.server.post(path, files, **bench.bearer).data

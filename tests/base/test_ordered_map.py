@@ -84,7 +84,7 @@ def test_work_is_done_at_the_same_time() -> None:
     assert list(answers) == [True] * 4
 
 
-def test_never_more_threads_than_ahead() -> None:
+def test_no_more_threads_run_than_are_pending() -> None:
     lock = threading.Lock()
     busy = [0]
     most = [0]

@@ -109,7 +109,7 @@ def test_what_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
-def test_this_tool_alone_against_the_sink(tmp_path: Path) -> None:
+def test_every_workload_ends_well_without_peers(tmp_path: Path) -> None:
     """Every workload ends well, without peers: they are not there in the tests.
 
     But `serve`, which has a test of its own.

@@ -100,7 +100,7 @@ def test_a_log_of_5_gib_opens_anywhere_at_once(
         assert memory_bytes(server.process.pid) - before < 64 * MIB
 
 
-def test_lines_of_any_length_and_content(
+def test_lines_of_any_length_and_content_are_shown(
     new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     border = 256 * 1024

@@ -569,7 +569,7 @@ def test_a_closed_pipe_ends_quietly(
     assert process.stderr.read() == b""
 
 
-def test_head_in_a_shell(s3: S3Client, bucket: str) -> None:
+def test_head_in_a_shell_ends_it_quietly(s3: S3Client, bucket: str) -> None:
     execution_id = put_execution(s3, bucket)
     command = " ".join(COMMAND)
     script = f"set -o pipefail; {command} show {execution_id} | head -1"

@@ -73,7 +73,7 @@ def only_execution(s3: S3Client, bucket: str) -> tuple[str, dict[str, bytes]]:
 # --- EC2 ---------------------------------------------------------------------------------
 
 
-def test_a_suite_on_an_instance(
+def test_a_suite_on_an_instance_is_stored_with_its_role(
     cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "test_door.py").write_text(SUITE)
@@ -142,7 +142,7 @@ def eks_environment(
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_job_with_its_sidecar(
+def test_a_job_ends_as_its_tests_and_its_sidecar_stores(
     cli: RunCommand,
     eks_environment: tuple[dict[str, str | None], str],
     recorder: Proxy,
@@ -230,7 +230,7 @@ def read_exec_start(unit: str) -> list[str]:
     return shlex.split(parser["Service"]["ExecStart"])
 
 
-def test_a_bench_under_a_supervisor(
+def test_a_bench_under_a_supervisor_is_stored_and_emptied(
     cli: RunCommand, cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     tree = BenchTree(tmp_path / "efs")

@@ -358,7 +358,9 @@ def test_counting_matches(cli: RunCommand, searched: str) -> None:
     assert cli("logs", searched, "--grep", "ERROR", "-c", "--all-logs").ok().out == "stdout | 4\n"
 
 
-def test_lines_around_and_line_numbers(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_grep_prints_lines_around_and_line_numbers(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
     lines = [b"%d\n" % number for number in range(1, 20)] + [b"20"]
     execution_id = put_finished_execution(s3, bucket, {"logs/stdout.log": b"".join(lines)})
 

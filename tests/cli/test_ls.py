@@ -333,7 +333,7 @@ def test_an_execution_without_files_lists_nothing(
     assert (result.out, result.err) == ("", "the execution has no files yet\n")
 
 
-def test_the_files_that_a_pattern_matches(
+def test_a_pattern_chooses_files(
     cli: RunCommand, s3: S3Client, bucket: str, execution: str
 ) -> None:
     for pattern, path in (("stdout", "logs/stdout.log"), ("*.json", "artifacts/results.json")):

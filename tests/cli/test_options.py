@@ -87,7 +87,7 @@ def test_what_is_no_duration_is_refused(text: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["9999999999d", "9" * 400 + "s", "9" * 5000 + "w"])
-def test_a_duration_that_no_clock_holds(text: str) -> None:
+def test_a_duration_that_no_clock_holds_is_refused(text: str) -> None:
     assert "too long" in refused(DURATION, text)
 
 

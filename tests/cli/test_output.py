@@ -61,7 +61,7 @@ def failed(s3: S3Client, bucket: str) -> str:
         (["--color", "auto"], {"ORCHESTRATOR_COLOR": "always"}, False),
     ],
 )
-def test_colour_in_a_pipe(
+def test_a_pipe_is_coloured_only_where_that_is_asked_for(
     cli: RunCommand, failed: str, options: list[str], environment: dict[str, str], coloured: bool
 ) -> None:
     result = cli(*options, "ls", env=environment).ok()
@@ -81,7 +81,7 @@ def test_colour_in_a_pipe(
         (["--color", "never"], {}, False),
     ],
 )
-def test_colour_in_a_terminal(
+def test_a_terminal_is_coloured_unless_that_is_refused(
     terminal: OpenTerminal,
     failed: str,
     options: list[str],

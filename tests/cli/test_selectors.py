@@ -40,7 +40,7 @@ def executions(s3: S3Client, bucket: str) -> list[str]:
         ("@latest:label.branch=main", 0),
     ],
 )
-def test_the_latest_that_is_like_that(
+def test_a_selector_chooses_the_latest_that_is_like_that(
     cli: RunCommand, executions: list[str], selector: str, expected: int
 ) -> None:
     assert cli("show", "--json", selector).ok().json()["execution_id"] == executions[expected]

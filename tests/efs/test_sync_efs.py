@@ -93,7 +93,7 @@ def test_a_finished_execution_gets_a_longer_manifest(
     assert record["artifact_status"] == "complete"
 
 
-def test_one_bench_or_one_execution(
+def test_only_the_named_bench_or_execution_is_synced(
     cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
 ) -> None:
     for bench in ("b1", "b2"):
@@ -671,7 +671,9 @@ def test_sigterm_ends_the_file_in_hand(
     ]
 
 
-def test_two_at_once(cli_process: Processes, tree: BenchTree, s3: S3Client, bucket: str) -> None:
+def test_two_syncs_at_once_store_and_delete_every_file(
+    cli_process: Processes, tree: BenchTree, s3: S3Client, bucket: str
+) -> None:
     names = [f"raw/d{number % 4}/{number}.txt" for number in range(80)]
     for name in names:
         tree.write(name, name.encode())

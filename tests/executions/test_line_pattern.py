@@ -51,7 +51,7 @@ TEXT = "ERROR 1\nfine\n\nan ERROR 2\r\ncafé\nÄÖÜ\nERROR 3".encode()
         ("nothing", []),
     ],
 )
-def test_lines_that_match(pattern: str, matching: list[str]) -> None:
+def test_a_pattern_finds_its_lines(pattern: str, matching: list[str]) -> None:
     assert found(TEXT, pattern) == [line.encode() for line in matching]
 
 

@@ -65,5 +65,5 @@ def test_what_is_no_record(s3: S3Client, bucket: str, execution: str, content: b
     assert find_running(open_store(bucket), execution) is None
 
 
-def test_an_execution_that_is_not_there(bucket: str) -> None:
+def test_an_execution_that_is_not_there_is_not_running(bucket: str) -> None:
     assert not find_running(open_store(bucket), "01J00000000000000000000000")

@@ -173,7 +173,7 @@ def test_a_tree_without_bottom_is_told_of_and_left(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["e"]
 
 
-def test_a_root_that_is_not_there(tmp_path: Path) -> None:
+def test_a_root_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Tree.named(tmp_path / "missing")
 
@@ -219,7 +219,7 @@ def test_what_vanishes_is_told_of(make_tree: MakeTree) -> None:
 # --- links -----------------------------------------------------------------------------------
 
 
-def test_where_links_lead(make_tree: MakeTree, tmp_path: Path) -> None:
+def test_each_link_is_told_by_where_it_leads(make_tree: MakeTree, tmp_path: Path) -> None:
     root = make_tree({"real/a.txt": "12", "sub/b.txt": "", "file": ""})
     (tmp_path / "outside.txt").write_bytes(SECRET)
     (tmp_path / "neighbour").mkdir()

@@ -55,7 +55,9 @@ def send(server: Server, put: Any, body: bytes) -> urllib3.BaseHTTPResponse:
     return server.http.request("PUT", put["url"], body=body, headers=put["headers"])
 
 
-def test_a_small_file(ask: Ask, server: Server, s3: S3Client, bucket: str, execution: str) -> None:
+def test_a_small_file_is_offered_sent_and_recorded(
+    ask: Ask, server: Server, s3: S3Client, bucket: str, execution: str
+) -> None:
     terms = server.get(f"/executions/{execution}/uploads").json()
     assert terms["base_part_bytes"] == PART
     files = [offer(), offer(b"log", "stdout.log", content_type="text/html")]
@@ -90,7 +92,9 @@ def test_a_small_file(ask: Ask, server: Server, s3: S3Client, bucket: str, execu
     assert recorded == {"artifact_status": "pending", "failure_count": 0}
 
 
-def test_a_large_file(ask: Ask, server: Server, s3: S3Client, bucket: str, execution: str) -> None:
+def test_a_large_file_goes_by_signed_parts(
+    ask: Ask, server: Server, s3: S3Client, bucket: str, execution: str
+) -> None:
     data = content(PART + 9)
     pieces = [data[:PART], data[PART:]]
     file = {"path": "big.bin", "size_bytes": len(data)}

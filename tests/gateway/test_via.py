@@ -108,7 +108,7 @@ def test_it_stores_what_a_direct_upload_stores(
     assert (record["artifact_status"], record["failures"]) == ("pending", [])
 
 
-def test_many_files_in_few_requests(
+def test_many_files_take_few_requests(
     cli: RunCommand, bench: Bench, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
 ) -> None:
     tree = make_tree({f"{number}.txt": str(number) for number in range(150)})
@@ -118,7 +118,7 @@ def test_many_files_in_few_requests(
     assert 1 <= len(offers) < 40
 
 
-def test_a_stream(
+def test_a_stream_is_stored_and_resumed_through_a_server(
     cli: RunCommand,
     server_forks: ForkServer,
     recorder: Proxy,
@@ -290,7 +290,7 @@ def test_another_replica_takes_over(
 
 
 @pytest.mark.parametrize("name", quirks.SERVERS)
-def test_lesser_storages(
+def test_lesser_storages_take_uploads_through_a_server(
     name: str,
     cli: RunCommand,
     recorder: Proxy,
@@ -553,7 +553,7 @@ def test_where_nothing_can_be_uploaded(
     assert "two words" not in attempt(2, *bench.via, "--via-token-file", tmp_path / "spoilt")
 
 
-def test_a_server_that_is_away(
+def test_a_server_that_is_away_is_exit_9(
     cli: RunCommand, make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)

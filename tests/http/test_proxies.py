@@ -86,7 +86,7 @@ def test_the_proxys_credentials_go_to_the_proxy_only(route: Route) -> None:
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
-def test_which_setting_names_the_proxy(name: str, make_transport: MakeTransport) -> None:
+def test_each_setting_of_a_proxy_is_heeded(name: str, make_transport: MakeTransport) -> None:
     with scripted(serve_on) as proxy:
         transport = make_transport(proxies={name: proxy.url.removeprefix("http://")})
         transport.send(Request("GET", f"http://{HOST}/a"))
@@ -132,7 +132,9 @@ def test_the_environment_is_not_read(
         ("http://s3.example.test/", "no/network", True),
     ],
 )
-def test_hosts_that_are_reached_without(url: str, no_proxy: str, is_proxied: bool) -> None:
+def test_no_proxy_names_hosts_that_are_reached_directly(
+    url: str, no_proxy: str, is_proxied: bool
+) -> None:
     settings = {"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": no_proxy}
     assert (proxy_for(url, settings) is not None) is is_proxied
 
@@ -222,7 +224,7 @@ def refused(make_transport: MakeTransport) -> Callable[[str, str], TransportErro
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_wants_other_credentials(
+def test_a_proxy_that_wants_other_credentials_is_a_final_error(
     scheme: str, refused: Callable[[str, str], TransportError]
 ) -> None:
     error = refused(scheme, "407 Proxy Authentication Required")
@@ -231,7 +233,9 @@ def test_a_proxy_that_wants_other_credentials(
     assert not error.is_retryable
 
 
-def test_a_proxy_that_lets_nobody_through(refused: Callable[[str, str], TransportError]) -> None:
+def test_a_proxy_that_lets_nobody_through_is_told_by_its_status(
+    refused: Callable[[str, str], TransportError],
+) -> None:
     error = refused("https", "403 Forbidden")
     assert (error.kind, error.proxy_status) == (Kind.PROXY_REFUSED, 403)
     assert "with status 403" in str(error)
@@ -242,7 +246,7 @@ def test_a_proxy_that_lets_nobody_through(refused: Callable[[str, str], Transpor
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_is_not_there(scheme: str, make_transport: MakeTransport) -> None:
+def test_a_proxy_that_is_not_there_is_named(scheme: str, make_transport: MakeTransport) -> None:
     with refusing_port() as port:
         proxy = with_credentials(f"http://127.0.0.1:{port}")
         transport = make_transport(proxies={f"{scheme}_proxy": proxy})
@@ -263,7 +267,9 @@ def test_a_proxy_whose_name_nobody_knows(make_transport: MakeTransport) -> None:
 @pytest.mark.parametrize(
     ("scheme", "kind"), [("http", Kind.STALLED), ("https", Kind.CONNECT_TIMEOUT)]
 )
-def test_a_proxy_that_says_nothing(scheme: str, kind: Kind, make_transport: MakeTransport) -> None:
+def test_a_proxy_that_says_nothing_is_given_up(
+    scheme: str, kind: Kind, make_transport: MakeTransport
+) -> None:
     with scripted(Peer.wait) as proxy:
         transport = make_transport(
             proxies={"all_proxy": proxy.url},
@@ -304,7 +310,7 @@ def test_the_certificate_of_a_proxy_is_looked_at(
         (b"\5\0\5\2\0\1\0\0\0\0\0\0", Kind.PROXY_REFUSED, False),
     ],
 )
-def test_a_socks_proxy_that_refuses(
+def test_a_socks_proxy_that_refuses_says_whether_to_retry(
     reply: bytes, kind: Kind, is_retryable: bool, make_transport: MakeTransport
 ) -> None:
     def refuse(peer: Peer) -> None:

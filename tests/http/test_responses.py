@@ -63,7 +63,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer(name: str, transport: Transport) -> None:
+def test_every_form_of_an_answer_is_read(name: str, transport: Transport) -> None:
     raw, body = ANSWERS[name]
     response = receive(transport, raw, None)
     assert response.body == body

@@ -29,14 +29,14 @@ def test_a_connection_that_is_refused(transport: Transport) -> None:
     assert error.is_retryable
 
 
-def test_a_host_without_an_address(transport: Transport) -> None:
+def test_a_host_without_an_address_is_an_error_of_resolving(transport: Transport) -> None:
     # A name that is too long for one: nobody is asked for it.
     error = failure(transport, f"https://{'a' * 64}.example/")
     assert error.kind is Kind.RESOLVE
     assert error.port == 443
 
 
-def test_a_certificate_that_nobody_trusts(
+def test_a_certificate_that_nobody_trusts_is_refused(
     make_transport: MakeTransport, certificate: Certificate
 ) -> None:
     transport = make_transport(ca_bundle=None)

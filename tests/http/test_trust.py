@@ -72,7 +72,7 @@ def test_a_ca_bundle_that_is_none_is_named(
     assert not error.is_retryable
 
 
-def test_a_server_that_does_not_speak_tls(transport: Transport) -> None:
+def test_a_server_that_does_not_speak_tls_is_named(transport: Transport) -> None:
     def plain(peer: Peer) -> None:
         peer.socket.recv(100)
         peer.answer(b"<html>use https</html>", "400 Bad Request")

@@ -96,7 +96,7 @@ def test_a_name_that_is_none(cli: RunCommand, bucket: str, table: str) -> None:
     assert result.out == ""
 
 
-def test_a_bucket_that_is_none(cli: RunCommand) -> None:
+def test_a_name_that_is_no_bucket_is_exit_2(cli: RunCommand) -> None:
     result = cli("--bucket", "it's", "history", "ddl").expect(2)
     assert "not a bucket name" in result.err
 

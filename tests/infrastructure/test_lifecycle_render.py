@@ -252,7 +252,7 @@ def test_rendering_asks_nothing_of_s3_and_checks_the_policy(cli: RunCommand) -> 
     assert cli("lifecycle", "render", env=nowhere).ok().err == ""
 
 
-def test_the_default_rules_by_the_letter() -> None:
+def test_the_default_rules_are_those_of_the_policy() -> None:
     archive, derived, executions, history, live = DEFAULT_RULES
     assert archive["Filter"] == {"And": {"Prefix": "executions/", "ObjectSizeGreaterThan": 131072}}
     assert archive["Transitions"] == [{"Days": 90, "StorageClass": "DEEP_ARCHIVE"}]

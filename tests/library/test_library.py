@@ -45,7 +45,7 @@ def results(tmp_path: Path) -> Path:
     return directory
 
 
-def test_the_life_of_an_execution(
+def test_an_execution_is_made_filled_finished_and_read(
     opened: Bucket, results: Path, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     execution = opened.new_execution(suite="smoke", labels={"branch": "main"})

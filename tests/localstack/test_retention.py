@@ -71,7 +71,7 @@ def test_what_was_altered_is_put_back(
     assert rule_ids(s3, bucket) == ["theirs"]
 
 
-def test_from_archive_to_reading(
+def test_what_is_archived_can_be_read_once_restored(
     s3: S3Client, bucket: str, cli: RunCommand, execution_id: str
 ) -> None:
     put_file(s3, bucket, execution_id, "logs/stdout.log", b"log\n", StorageClass="DEEP_ARCHIVE")

@@ -98,7 +98,7 @@ def uploaded(cli: RunCommand, execution_id: str, tree: Path) -> list[dict[str, o
     return cli("upload", execution_id, tree, "--json").ok().json_lines()
 
 
-def test_a_hundred_files_twice(
+def test_a_hundred_files_are_stored_once_however_often_sent(
     recorder: Proxy,
     s3: S3Client,
     bucket: str,

@@ -67,7 +67,7 @@ def test_what_is_read_through_signed_urls(
     assert empty.ok().out == ""
 
 
-def test_files_of_every_size(
+def test_files_of_every_size_arrive_although_bodies_are_damaged(
     cli: RunCommand,
     recorder: Proxy,
     bench: Bench,
@@ -187,7 +187,7 @@ def test_a_part_url_takes_its_part(
     assert send(put, pieces[0]).status == 404
 
 
-def test_the_head_of_what_a_redirect_leads_to(
+def test_a_redirect_works_for_get_and_head(
     server: Server, cli: RunCommand, execution_id: str, make_tree: Callable[..., Path]
 ) -> None:
     cli("upload", execution_id, make_tree({"stdout.log": "log"})).ok()

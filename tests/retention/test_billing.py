@@ -85,7 +85,7 @@ def bill_of(*objects: ObjectSummary, forecaster: LifecycleForecaster | None = No
 
 
 @pytest.mark.parametrize(("size", "standard", "deep"), SUMS)
-def test_a_month_of_one_object(size: int, standard: str, deep: str) -> None:
+def test_a_month_of_one_object_costs_what_aws_says(size: int, standard: str, deep: str) -> None:
     estimate = bill_of(stored(size))
     assert Fraction(estimate.now) == Fraction(standard) / KIB_PER_GB
     assert estimate.overhead == 0

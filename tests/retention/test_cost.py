@@ -105,7 +105,9 @@ def metadata_size(s3: S3Client, bucket: str, execution_id: str) -> int:
     return s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
 
 
-def test_one_execution_as_json(cli: RunCommand, s3: S3Client, bucket: str, execution: str) -> None:
+def test_the_cost_of_one_execution_is_exact_in_json(
+    cli: RunCommand, s3: S3Client, bucket: str, execution: str
+) -> None:
     record, total = cli("cost", execution, "--json").ok().json_lines()
     small = metadata_size(s3, bucket, execution)
     # (100 + 32) KiB × 0.00099 + 8 KiB × 0.023
@@ -152,7 +154,7 @@ def test_one_execution_as_json(cli: RunCommand, s3: S3Client, bucket: str, execu
     assert months[-1] == record["archived_dollars_per_month"]
 
 
-def test_one_execution_as_text(cli: RunCommand, execution: str) -> None:
+def test_the_cost_of_one_execution_is_printed(cli: RunCommand, execution: str) -> None:
     result = cli("cost", execution).ok()
     rows = [line.split() for line in result.lines[:2]]
     assert [row[0] for row in rows] == [execution, "total"]
@@ -261,7 +263,7 @@ def groups_of(cli: RunCommand, by: str) -> dict[Any, int]:
     return {one["group"]: one["executions"] for one in groups}
 
 
-def test_groups(cli: RunCommand, several: list[str]) -> None:
+def test_executions_are_added_up_by_any_group(cli: RunCommand, several: list[str]) -> None:
     assert groups_of(cli, "execution") == dict.fromkeys(several, 1)
     assert groups_of(cli, "suite") == {"smoke": 2, "=1+1\x1b[2J": 1, None: 1}
     assert groups_of(cli, "runner-type") == {"ec2": 2, "eks": 1, None: 1}
@@ -364,7 +366,7 @@ JSON = json.dumps(
 
 
 @pytest.mark.parametrize(("name", "text"), [("p.toml", TOML), ("p.json", JSON)])
-def test_prices_of_ones_own(
+def test_prices_of_ones_own_are_taken(
     cli: RunCommand, several: list[str], tmp_path: Path, name: str, text: str
 ) -> None:
     file = tmp_path / name
@@ -378,7 +380,7 @@ def test_prices_of_ones_own(
     assert "prices of lab, 2027-01-01, our contract" in result.err
 
 
-def test_prices_of_another_region(cli: RunCommand, several: list[str]) -> None:
+def test_prices_of_another_region_are_taken(cli: RunCommand, several: list[str]) -> None:
     record, total = cli("cost", several[3], "--json", "--region", "eu-central-1").ok().json_lines()
     expected = Fraction("0.0245") * 200 * KIB / GIB
     assert record["dollars_per_month"] == float(round(expected, 9))
@@ -407,7 +409,7 @@ def test_an_unknown_region_takes_the_reference_with_a_warning(
         (JSON.replace('"STANDARD": 1, ', ""), "storage_per_gib_month.STANDARD is missing"),
     ],
 )
-def test_a_file_that_is_no_price_table(
+def test_a_file_that_is_no_price_table_is_exit_2(
     cli: RunCommand, bucket: str, tmp_path: Path, text: str, said: str
 ) -> None:
     file = tmp_path / "prices.json"
@@ -417,7 +419,9 @@ def test_a_file_that_is_no_price_table(
     assert result.stdout == b""
 
 
-def test_a_region_that_the_file_lacks(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
+def test_a_region_that_the_file_lacks_is_exit_2(
+    cli: RunCommand, bucket: str, tmp_path: Path
+) -> None:
     file = tmp_path / "prices.toml"
     file.write_text(TOML + TOML[TOML.index("[regions.lab]") :].replace("lab", "other"))
     assert "one of lab, other" in cli("cost", "--prices", file).expect(2).err
@@ -437,13 +441,17 @@ def test_a_region_that_the_file_lacks(cli: RunCommand, bucket: str, tmp_path: Pa
         (["--inventory", "s3://only-a-bucket"], "not the URL of a manifest"),
     ],
 )
-def test_usage_errors(cli: RunCommand, bucket: str, arguments: list[str], said: str) -> None:
+def test_wrong_usage_is_exit_2(
+    cli: RunCommand, bucket: str, arguments: list[str], said: str
+) -> None:
     result = cli("cost", *arguments).expect(2)
     assert said in result.err
     assert result.stdout == b""
 
 
-def test_a_missing_execution_or_bucket(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_a_missing_execution_or_bucket_is_exit_4(
+    cli: RunCommand, s3: S3Client, bucket: str
+) -> None:
     missing = make_id(NOON)
     assert f"no such execution: {missing}" in cli("cost", missing).expect(4).err
     assert "no such bucket" in cli("--bucket", f"{bucket}-gone", "cost").expect(4).err

@@ -188,7 +188,7 @@ def test_a_window_and_ids_choose_from_it(cli: RunCommand, manifest: Path) -> Non
     assert "no such execution in the inventory" in cli(*options, missing).expect(4).err
 
 
-def test_classes_of_an_inventory(cli: RunCommand, manifest: Path) -> None:
+def test_an_inventory_is_added_up_by_class(cli: RunCommand, manifest: Path) -> None:
     *groups, total = (
         cli("cost", "--json", "--by", "class", "--inventory", manifest).ok().json_lines()
     )
@@ -216,7 +216,7 @@ def inventories(s3: S3Client) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("file_format", ["CSV", "Parquet"])
-def test_an_inventory_in_a_bucket_of_its_own(
+def test_an_inventory_in_a_bucket_of_its_own_is_read(
     cli: RunCommand,
     s3: S3Client,
     bucket: str,
@@ -291,11 +291,11 @@ def test_a_list_that_is_none(cli: RunCommand, tmp_path: Path, file_format: str) 
     assert "is not as its manifest says" in cli("cost", "--inventory", path).expect(7).err
 
 
-def test_a_manifest_that_is_not_there(cli: RunCommand, tmp_path: Path) -> None:
+def test_a_manifest_that_is_not_there_is_exit_4(cli: RunCommand, tmp_path: Path) -> None:
     assert "no-such" in cli("cost", "--inventory", tmp_path / "no-such").expect(4).err
 
 
-def test_a_manifest_that_never_ends(cli: RunCommand, tmp_path: Path) -> None:
+def test_a_manifest_that_never_ends_is_refused(cli: RunCommand, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "huge").touch()
     os.truncate(tmp_path / "huge", 1 << 40)

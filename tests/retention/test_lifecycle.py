@@ -342,7 +342,7 @@ def test_a_config_table_of_no_command_is_refused(
     cli("lifecycle", "plan", env={"ORCHESTRATOR_CONFIG": str(config)}).expect(2)
 
 
-def test_a_bucket_that_is_not_there(s3env: dict[str, str], cli: RunCommand) -> None:
+def test_a_bucket_that_is_not_there_is_exit_4(s3env: dict[str, str], cli: RunCommand) -> None:
     for name in ("plan", "show", "apply"):
         assert (
             "no such bucket" in cli("--bucket", "nowhere-at-all", "lifecycle", name).expect(4).err

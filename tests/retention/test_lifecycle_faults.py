@@ -268,7 +268,7 @@ class _SlowBucket:
 
     def __init__(self, stale: int) -> None:
         self.bucket = "b"
-        self.clients: Any = self
+        self.session: Any = self
         self.boto: Any = self
         self.meta: Any = self
         self.events: Any = self

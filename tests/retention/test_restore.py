@@ -152,7 +152,7 @@ def test_an_archived_metadata_json_comes_along(
 
 
 @pytest.mark.parametrize("name", ["@latest", "missing"])
-def test_no_such_execution(bucket: str, cli: RunCommand, name: str) -> None:
+def test_a_missing_execution_is_exit_4(bucket: str, cli: RunCommand, name: str) -> None:
     cli("restore", name if name == "@latest" else make_id(), "--yes").expect(4)
 
 

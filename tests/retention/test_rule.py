@@ -146,7 +146,9 @@ def test_a_plan_keeps_every_foreign_rule_and_is_done_once(
 
 
 @given(POLICIES, POLICIES)
-def test_from_any_policy_to_any_other(one: RetentionPolicy, two: RetentionPolicy) -> None:
+def test_any_policy_changes_to_any_other_as_from_none(
+    one: RetentionPolicy, two: RetentionPolicy
+) -> None:
     first = plan_changes(Configuration(), plan_rules(one)).wanted
     plan = plan_changes(first, plan_rules(two))
     assert same_configuration(plan.wanted, plan_changes(Configuration(), plan_rules(two)).wanted)

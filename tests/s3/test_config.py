@@ -131,7 +131,7 @@ def test_what_the_profile_says_is_what_botocore_reads(
 @pytest.mark.parametrize(
     "variables", [{"AWS_PROFILE": "nobody"}, {"AWS_DEFAULT_PROFILE": "nobody"}]
 )
-def test_a_profile_that_nobody_has_configured(
+def test_a_profile_that_nobody_has_configured_is_an_access_error(
     files: dict[str, str], variables: dict[str, str]
 ) -> None:
     with pytest.raises(AccessError, match="nobody"):
@@ -282,7 +282,7 @@ def test_what_needs_another_signature_is_said(bucket: str) -> None:
         ("https://example/s3", "auto", "https://example/s3/bucket"),
     ],
 )
-def test_an_endpoint_of_the_users_own(endpoint_url: str, style: str, url: str) -> None:
+def test_an_endpoint_of_the_users_own_is_not_aws(endpoint_url: str, style: str, url: str) -> None:
     found = resolve_endpoint(S3Config("bucket", "r", endpoint_url, addressing_style=style))
     assert found == BucketEndpoint(url, "r")
     assert not found.is_aws

@@ -38,7 +38,7 @@ NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
 # --- static keys -----------------------------------------------------------------------------
 
 
-def test_the_keys_of_the_environment() -> None:
+def test_the_keys_of_the_environment_are_taken_as_they_are() -> None:
     found = static_credentials(KEYS)
     assert found is not None
     assert found.get() == Credentials("AKID", "secret")
@@ -141,7 +141,7 @@ def test_a_refresh_that_fails_is_said_by_the_next_signature(endpoint: Credential
     assert chain.get().access_key_id.startswith("ASIATEST")
 
 
-def test_expired_on_arrival(endpoint: CredentialsEndpoint) -> None:
+def test_credentials_that_are_expired_on_arrival_are_refused(endpoint: CredentialsEndpoint) -> None:
     endpoint.lifetime = timedelta(hours=-1)
     with pytest.raises(AccessError, match="have expired already"):
         chain_credentials(None, "us-east-1", os.environ, ClientOptions).get()

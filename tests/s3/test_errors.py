@@ -433,13 +433,13 @@ def test_a_refusal_in_words_that_name_no_action_names_the_one_that_was_asked_for
         ("PATCH", "k", (), None),
     ],
 )
-def test_which_action_a_request_needs(
+def test_each_request_tells_which_action_it_needs(
     method: str, key: str, query: tuple[str, ...], action: str | None
 ) -> None:
     assert action_of_request(method, key, query) == action
 
 
-def test_which_action_an_operation_of_boto3_needs() -> None:
+def test_each_operation_of_boto3_tells_which_action_it_needs() -> None:
     assert action_of_operation("PutObject") == "s3:PutObject"
     assert action_of_operation("ListObjectsV2") == "s3:ListBucket"
     lifecycle = action_of_operation("GetBucketLifecycleConfiguration")
@@ -564,7 +564,7 @@ def test_a_refused_connection(closed_port: int) -> None:
             assert_unavailable(failure(request), words)
 
 
-def test_no_answer_in_time(silent_port: int) -> None:
+def test_no_answer_in_time_is_unavailable(silent_port: int) -> None:
     with make_clients(f"http://127.0.0.1:{silent_port}", timeout_seconds=0.05) as quick:
         for request in quick.requests.values():
             words = f"127.0.0.1:{silent_port} did not answer in time"
@@ -695,7 +695,9 @@ def test_a_server_without_tls_is_said_to_have_none() -> None:
         (botocore.MetadataRetrievalError(error_msg="http://169.254.170.2/?X-Amz-Date=1"), True),
     ],
 )
-def test_no_usable_credentials(error: Exception, retryable: bool) -> None:
+def test_credentials_that_cannot_be_had_are_an_access_error(
+    error: Exception, retryable: bool
+) -> None:
     translated = map_exception(error, "credentials")
     assert isinstance(translated, AccessError)
     assert translated.retryable is retryable

@@ -143,7 +143,9 @@ def test_other_content_is_a_conflict(
 
 
 @pytest.mark.parametrize("data", [b"", b"one", DATA[:PART], DATA], ids=len)
-def test_a_pipe(server: str, data: bytes, s3: S3Client, bucket: str) -> None:
+def test_a_pipe_has_the_three_outcomes_on_every_server(
+    server: str, data: bytes, s3: S3Client, bucket: str
+) -> None:
     assert upload_pipe(bucket, data) is PutOutcome.CREATED
     assert upload_pipe(bucket, data) is PutOutcome.IDENTICAL
     assert upload_pipe(bucket, data + b"more") is PutOutcome.CONFLICT
@@ -182,7 +184,7 @@ def test_an_upload_that_ends_between_listing_it_and_its_parts(
 
 
 @pytest.mark.parametrize("rest", [OTHER[2 * PART :], b""], ids=["other", "shorter"])
-def test_a_pipe_that_only_begins_as_an_interrupted_one(
+def test_a_pipe_that_only_begins_as_an_interrupted_one_is_stored_whole(
     server: str, rest: bytes, s3: S3Client, bucket: str
 ) -> None:
     """Ceph completes with all parts or not at all, rclone never replaces one: begin afresh."""
@@ -360,7 +362,7 @@ def test_where_every_condition_is_refused_an_update_is_looked_at_again(
 
     class Overwrite(faults.Fault):
         def request_head(self, waiting: object) -> None:
-            store.clients.boto.put_object(
+            store.session.boto.put_object(
                 Bucket=bucket,
                 Key=f"executions/{EXECUTION_ID}/metadata.json",
                 Body=current.content.replace(b'"labels": {}', b'"labels": {"theirs": "yes"}'),
@@ -395,7 +397,7 @@ def test_what_a_server_reads_from_an_archive_class_is_read(
 
 
 @pytest.mark.parametrize("arguments", [("ls",), ("show", EXECUTION_ID)], ids=lambda one: one[0])
-def test_a_ca_bundle_that_is_not_there(
+def test_a_ca_bundle_that_is_not_there_counts_for_tls_only(
     arguments: tuple[str, ...], cli: RunCommand, s3env: dict[str, str]
 ) -> None:
     nowhere = {"AWS_CA_BUNDLE": "/nowhere/ca.pem"}

@@ -127,7 +127,7 @@ def test_on_aws_a_body_is_not_sent_for_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A re-run must not send 2,000 files again to be told that each is there."""
-    assert store.clients.client_options  # made for this server's address, not for AWS's
+    assert store.session.client_options  # made for this server's address, not for AWS's
     monkeypatch.setattr(S3Session, "is_aws", True)
     data = content(size)
     assert store.put_if_absent(KEY, data, TEXT)[0] is PutOutcome.CREATED
@@ -266,7 +266,9 @@ def test_a_server_that_asks_for_less_is_asked_again_while_patience_lasts(
     assert list(bucket_contents(s3, bucket)) == [KEY]
 
 
-def test_nobody_listens(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nobody_listens_it_retries_and_is_unavailable(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
@@ -278,7 +280,7 @@ def test_nobody_listens(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(retried) == store.retry.attempts - 1
 
 
-def test_no_bucket(recorder: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_bucket_is_not_found(recorder: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFoundError, match="no such bucket") as caught:
         open_store("there-is-no-such-bucket").put_if_absent(KEY, DATA, TEXT)
     assert caught.value.exit_code == 4
@@ -419,7 +421,7 @@ def test_a_lost_answer_of_a_swap_is_told_by_reading_again(recorder: Proxy, bucke
 # --- reading -----------------------------------------------------------------------------
 
 
-def test_ranges(recorder: Proxy, bucket: str) -> None:
+def test_a_range_is_read_and_read_again_where_it_is_cut_short(recorder: Proxy, bucket: str) -> None:
     store = open_store(bucket)
     store.put_if_absent(KEY, DATA, TEXT)
     assert bytes(store.get_range(KEY, 1000, 50)) == DATA[1000:1050]
@@ -438,16 +440,16 @@ def test_foreign_keys_do_not_stop_a_listing(s3: S3Client, bucket: str) -> None:
     assert listed == sorted(keys)
 
 
-# --- clients -----------------------------------------------------------------------------
+# --- session -----------------------------------------------------------------------------
 
 
 def test_clients_are_made_once_by_many_threads(s3env: dict[str, str]) -> None:
-    clients = S3Session(S3Settings(s3env["ORCHESTRATOR_BUCKET"], environment=s3env))
+    session = S3Session(S3Settings(s3env["ORCHESTRATOR_BUCKET"], environment=s3env))
     start = threading.Barrier(12)
 
     def ask(number: int) -> object:
         start.wait()
-        return getattr(clients, ("boto", "transport")[number % 2])
+        return getattr(session, ("boto", "transport")[number % 2])
 
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(ask, range(12)))

@@ -71,7 +71,7 @@ def test_hosts_without_a_proxy_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert running.environment()["no_proxy"] == "internal.example,127.0.0.1"
 
 
-def test_another_bucket_and_options_of_the_command_itself(cli_process: Processes) -> None:
+def test_the_command_keeps_options_of_its_own(cli_process: Processes) -> None:
     echo = 'echo "$ORCHESTRATOR_BUCKET $@"'
     result = cli_process.run(
         "sandbox", "--bucket", "other", "sh", "-c", echo, "sh", "--bucket", "x"

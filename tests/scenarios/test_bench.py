@@ -177,7 +177,7 @@ def test_power_cuts_lose_nothing(
     assert not [path for path in root.rglob("raw/*/*") if path.is_file()]
 
 
-def test_a_flapping_endpoint_and_a_vanishing_mount(
+def test_a_watch_survives_a_flapping_endpoint_and_a_vanishing_mount(
     forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     chance = random.Random(f"{SEED} flapping")

@@ -91,7 +91,7 @@ def test_credentials_that_end_at_any_request_are_refreshed(
 
 
 @pytest.mark.parametrize("command", CASES)
-def test_lifetimes_of_seconds(
+def test_credentials_of_seconds_are_fetched_anew_in_time(
     bench: Bench, run: Run, endpoint: CredentialsEndpoint, command: str
 ) -> None:
     """Each answer of the endpoint is a new key, and the third ends the first."""
@@ -121,7 +121,7 @@ class Outage(Rule):
         return False
 
 
-def test_an_endpoint_that_is_down_for_a_moment(
+def test_an_endpoint_that_is_down_for_a_moment_is_asked_again(
     bench: Bench, run: Run, endpoint: CredentialsEndpoint
 ) -> None:
     case = CASES["upload-large"](bench)
@@ -149,7 +149,7 @@ def test_an_endpoint_that_stays_down_costs_nothing_that_was_stored(
     assert bench.proxy.request_bytes("UploadPart") == sent
 
 
-def test_refreshed_and_expired_all_the_same(
+def test_credentials_expired_on_arrival_are_exit_5_and_name_the_clock(
     bench: Bench, cli: RunCommand, endpoint: CredentialsEndpoint
 ) -> None:
     """So it looks where this machine's clock is ahead of the rest of the world."""
@@ -222,7 +222,7 @@ def test_the_clock_is_reported_once_for_many_files(
 
 
 @pytest.mark.parametrize("command", CASES)
-def test_no_credentials_at_all(bench: Bench, cli: RunCommand, command: str) -> None:
+def test_without_credentials_nothing_is_sent(bench: Bench, cli: RunCommand, command: str) -> None:
     case = CASES[command](bench)
     bench.proxy.clear()
     nobody = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}

@@ -361,7 +361,9 @@ def test_no_output_gives_access(bench: Bench, cli: RunCommand, command: str, lea
 
 
 @pytest.mark.parametrize("command", OPERATIONS)
-def test_no_server_at_all(bench: Bench, cli: RunCommand, command: str) -> None:
+def test_without_a_server_nothing_secret_is_printed(
+    bench: Bench, cli: RunCommand, command: str
+) -> None:
     case = CASES[command](bench)
     nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **SESSION}
     result = cli("-v", "--debug", *case.arguments, env=nowhere).expect(9)

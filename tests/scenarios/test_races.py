@@ -91,7 +91,7 @@ PLACES = {
     "meeting",
     [None, "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"],
 )
-def test_eight_processes_on_the_same_tree(
+def test_eight_processes_on_the_same_tree_all_succeed(
     bench: Bench, forks: ForkServer, make_tree: MakeTree, meeting: str | None
 ) -> None:
     """All succeed, each object is there once, and no multipart upload is left behind."""
@@ -118,7 +118,7 @@ def meeting_place(operation: str) -> str:
     return "runner.log$" if operation == "PutObject" else "large.bin$"
 
 
-def test_eight_streams_of_the_same_bytes(bench: Bench, forks: ForkServer) -> None:
+def test_eight_streams_of_the_same_bytes_all_succeed(bench: Bench, forks: ForkServer) -> None:
     content = bytes(range(256)) * 1200
     execution_id = bench.new_execution()
     bench.proxy.inject(Gather(WRITERS), "CompleteMultipartUpload", times=WRITERS)
@@ -134,7 +134,7 @@ def test_eight_streams_of_the_same_bytes(bench: Bench, forks: ForkServer) -> Non
 
 @pytest.mark.parametrize("source", ["file", "stream"])
 @pytest.mark.parametrize("size", SIZES)
-def test_eight_contents_for_one_key(
+def test_of_eight_contents_for_one_key_one_wins_whole(
     bench: Bench, forks: ForkServer, tmp_path: Path, size: str, source: str
 ) -> None:
     """Exactly one wins, whole; the others are told of the conflict."""
@@ -166,7 +166,7 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
-def test_one_id_for_several_new_executions(bench: Bench, forks: ForkServer) -> None:
+def test_of_several_new_executions_with_one_id_one_is_made(bench: Bench, forks: ForkServer) -> None:
     execution_id = bench.new_execution()
     bench.s3.delete_object(Bucket=bench.bucket, Key=f"executions/{execution_id}/metadata.json")
     bench.proxy.inject(Gather(WRITERS), "PutObject", times=WRITERS)
@@ -178,7 +178,7 @@ def test_one_id_for_several_new_executions(bench: Bench, forks: ForkServer) -> N
     assert record["test_suite"] == f"s{winner}"
 
 
-def test_two_results_for_one_execution(bench: Bench, forks: ForkServer) -> None:
+def test_of_two_results_for_one_execution_one_is_recorded(bench: Bench, forks: ForkServer) -> None:
     """One result is recorded, everywhere; who says the other is told."""
     execution_id = bench.new_execution({"artifacts/results.json": b"{}"})
     bench.proxy.inject(Gather(WRITERS), "PutObject", key="metadata.json$", times=WRITERS)
@@ -195,7 +195,7 @@ def test_two_results_for_one_execution(bench: Bench, forks: ForkServer) -> None:
 # --- metadata.json ---------------------------------------------------------------------------
 
 
-def test_sixteen_updates_of_the_metadata_at_once(bench: Bench) -> None:
+def test_sixteen_updates_of_the_metadata_at_once_are_all_kept(bench: Bench) -> None:
     """Compare-and-swap: all have read the same record before the first writes."""
     updates = 16
     execution_id = bench.new_execution()

@@ -105,7 +105,7 @@ def test_a_part_that_is_sent_again_is_read_again(
 # --- processes ---------------------------------------------------------------------------
 
 
-def test_two_processes_on_one_tree(
+def test_two_processes_on_one_tree_store_each_file_once(
     cli: RunCommand,
     cli_process: Processes,
     recorder: Proxy,
@@ -141,7 +141,7 @@ def test_two_processes_on_one_tree(
 
 @pytest.mark.parametrize("same", [True, False])
 @pytest.mark.parametrize("size", [1000, 2 * PART + 1], ids=["small", "large"])
-def test_many_writers_of_one_key(
+def test_of_many_writers_of_one_key_one_content_wins_whole(
     same: bool, size: int, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """Exactly one content wins, whole; who has other content learns of it."""
@@ -173,7 +173,7 @@ def test_many_writers_of_one_key(
     assert stored in contents
 
 
-def test_streams_and_files_of_one_key(
+def test_streams_and_files_of_one_key_make_one_object(
     recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     data = content(2 * PART + 1)

@@ -203,7 +203,9 @@ def test_a_file_that_differs_is_not_touched(
     assert leftovers(target) == []
 
 
-def test_a_file_that_appears_meanwhile(recorder: Proxy, bucket: str, tmp_path: Path) -> None:
+def test_a_file_that_appears_meanwhile_is_not_overwritten(
+    recorder: Proxy, bucket: str, tmp_path: Path
+) -> None:
     store_files(bucket, {"same.txt": DATA, "other.txt": DATA})
     target = tmp_path / "out"
     place = target / "artifacts/custom"
@@ -509,7 +511,7 @@ def test_a_link_in_the_place_of_the_partial_file_is_not_written_through(
     assert leftovers(tmp_path) == []
 
 
-def test_a_directory_in_the_place_of_the_file(bucket: str, tmp_path: Path) -> None:
+def test_a_directory_in_the_place_of_the_file_is_a_conflict(bucket: str, tmp_path: Path) -> None:
     store_files(bucket, {"a.txt": DATA, "b.txt": b"b"})
     (tmp_path / "artifacts/custom/a.txt").mkdir(parents=True)
     for overwrite in (False, True):
@@ -523,7 +525,9 @@ def test_a_directory_in_the_place_of_the_file(bucket: str, tmp_path: Path) -> No
     assert leftovers(tmp_path) == []
 
 
-def test_a_file_in_the_place_of_a_directory(bucket: str, tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_a_directory_fails_what_is_below(
+    bucket: str, tmp_path: Path
+) -> None:
     store_files(bucket, {"d/a.txt": DATA, "b.txt": b"b"})
     (tmp_path / "artifacts/custom").mkdir(parents=True)
     (tmp_path / "artifacts/custom/d").write_text("a file")
@@ -702,7 +706,9 @@ def test_what_concerns_all_files_ends_the_process_while_other_requests_stall(
     assert process.returncode == 4, err
 
 
-def test_no_such_execution(cli: RunCommand, s3env: dict[str, str], tmp_path: Path) -> None:
+def test_a_missing_execution_is_exit_4_and_makes_no_directory(
+    cli: RunCommand, s3env: dict[str, str], tmp_path: Path
+) -> None:
     result = cli("download", EXECUTION_ID, "-o", tmp_path / "out").expect(4)
     assert "no such execution" in result.err
     assert not (tmp_path / "out").exists()

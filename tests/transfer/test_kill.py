@@ -291,7 +291,7 @@ def test_a_signal_that_another_thread_takes_is_heard(
     assert b"interrupted" in err
 
 
-def test_an_interrupted_pipe(
+def test_an_interrupted_pipe_is_kept_and_resumed(
     cli: RunCommand,
     forks: ForkServer,
     recorder: Proxy,
@@ -358,7 +358,7 @@ def test_records_of_an_interrupted_upload_are_whole(
     assert len(lines) > 0
 
 
-def test_an_interruption_while_waiting_for_the_next_attempt(
+def test_a_signal_ends_the_wait_for_the_next_attempt(
     cli: RunCommand,
     cli_process: Processes,
     recorder: Proxy,
@@ -411,7 +411,7 @@ def catches(pid: int, number: signal.Signals) -> bool:
     return bool(int(mask, 16) & (1 << (number - 1)))
 
 
-def test_ctrl_c_in_a_terminal(
+def test_ctrl_c_in_a_terminal_prints_the_command_that_resumes(
     cli: RunCommand,
     terminal: Callable[..., Terminal],
     recorder: Proxy,

@@ -62,7 +62,7 @@ def measure(processes: Processes, *arguments: Argument, **options: Any) -> tuple
     return int(peak[1]) * 1024, int(descriptors[1])
 
 
-def test_a_long_stream(
+def test_a_long_stream_takes_bounded_memory(
     cli: RunCommand, cli_process: Processes, s3: S3Client, s3env: dict[str, str]
 ) -> None:
     size = 288 * MIB
@@ -80,7 +80,7 @@ def test_a_long_stream(
     assert s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == size
 
 
-def test_large_files_up_and_down(
+def test_large_files_take_bounded_memory_up_and_down(
     cli: RunCommand, cli_process: Processes, s3env: dict[str, str], tmp_path: Path
 ) -> None:
     """One of many parts, and many of one part: 320 MiB, at most 64 MiB of it in memory."""
@@ -101,7 +101,7 @@ def test_large_files_up_and_down(
     assert sorted(sizes) == [PART] * 20 + [20 * PART]
 
 
-def test_three_thousand_files(
+def test_three_thousand_files_take_the_memory_and_descriptors_of_a_hundred(
     cli: RunCommand,
     cli_process: Processes,
     s3env: dict[str, str],

@@ -534,7 +534,7 @@ def test_the_command_says_that_a_file_changed(
     assert "no longer written to" in result.err
 
 
-def test_large_and_small_files_side_by_side(
+def test_large_and_small_files_side_by_side_never_wait_for_each_other(
     cli: RunCommand,
     s3: S3Client,
     bucket: str,

@@ -368,7 +368,7 @@ def test_every_file_of_any_tree_is_planned_once(tree: set[tuple[str, ...]]) -> N
         ((), ("/c.log", "a.log/", "**/b.tmp"), ["a.log", "deep/c.log", "deep/d.tmp"]),
     ],
 )
-def test_selection(
+def test_a_selection_takes_what_its_globs_say(
     make_tree: MakeTree, include: tuple[str, ...], exclude: tuple[str, ...], taken: list[str]
 ) -> None:
     root = make_tree({"a.log": "", "b.tmp": "", "deep/c.log": "", "deep/d.tmp": ""})
@@ -577,7 +577,7 @@ def test_a_single_file_can_be_excluded(make_tree: MakeTree) -> None:
         ("a.unheard-of", "application/octet-stream"),
     ],
 )
-def test_content_type(path: str, content_type: str) -> None:
+def test_a_content_type_follows_from_the_name(path: str, content_type: str) -> None:
     assert content_type_of(path) == content_type
 
 

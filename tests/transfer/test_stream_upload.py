@@ -109,7 +109,7 @@ def sent_parts(recorder: Proxy) -> list[int]:
         (5 * PART, 5),
     ],
 )
-def test_a_stream_of_any_length(
+def test_a_stream_of_any_length_is_stored_in_parts_of_the_plan(
     size: int, parts: int, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     data = content(size)
@@ -460,7 +460,7 @@ def test_parts_too_large_for_memory_are_spooled(
         assert run(bucket, Dribble(stream))[0] is expected
 
 
-def test_a_spooled_stream_of_one_part(
+def test_a_spooled_stream_of_one_part_is_one_object(
     recorder: Proxy, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool_all(monkeypatch)
@@ -483,7 +483,9 @@ def test_spools_are_closed(recorder: Proxy, bucket: str, monkeypatch: pytest.Mon
     assert all(spool.closed for spool in opened)
 
 
-def test_a_paced_stream(recorder: Proxy, s3: S3Client, bucket: str) -> None:
+def test_a_paced_stream_is_sent_again_after_a_reset(
+    recorder: Proxy, s3: S3Client, bucket: str
+) -> None:
     pace = RateLimiter(1 << 40)
     recorder.inject(faults.ResetInside(PART // 4), "UploadPart")
     assert run(bucket, Dribble(DATA), pace=pace)[0] is PutOutcome.CREATED
@@ -519,7 +521,9 @@ def test_an_empty_pipe_is_an_empty_file(cli: RunCommand, s3: S3Client, bucket: s
 @pytest.mark.parametrize(
     "arguments", [("-",), ("-", "x.txt", "--name", "a"), ("-", "--name", "../x")]
 )
-def test_usage(cli: RunCommand, s3env: dict[str, str], arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_is_exit_2(
+    cli: RunCommand, s3env: dict[str, str], arguments: tuple[str, ...]
+) -> None:
     cli("upload", new_execution(cli), *arguments, stdin=b"x").expect(2)
 
 

@@ -267,7 +267,7 @@ def test_a_directory_that_goes_away_while_it_is_walked(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_an_unreadable_file(
+def test_an_unreadable_file_fails_and_the_others_are_stored(
     cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
 ) -> None:
     tree = make_tree({"a.txt": "a", "b.txt": "b"})
@@ -280,7 +280,7 @@ def test_an_unreadable_file(
 # --- choosing ----------------------------------------------------------------------------
 
 
-def test_include_and_exclude(
+def test_include_and_exclude_choose_files(
     cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
 ) -> None:
     tree = make_tree(dict.fromkeys(("a.txt", "a.tmp", "d/b.txt", "d/c.log", "d/e/f.txt"), "x"))
@@ -551,7 +551,9 @@ def test_the_endpoint_is_gone(
     assert f"orchestrator upload {execution} {tree}" in result.err
 
 
-def test_no_such_execution(cli: RunCommand, s3env: dict[str, str], make_tree: MakeTree) -> None:
+def test_a_missing_execution_is_exit_4(
+    cli: RunCommand, s3env: dict[str, str], make_tree: MakeTree
+) -> None:
     tree = make_tree({"a.txt": "x"})
     result = cli("upload", "01J00000000000000000000000", tree).expect(4)
     assert "no such execution" in result.err

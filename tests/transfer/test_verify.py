@@ -151,7 +151,7 @@ def test_a_running_execution_has_nothing_to_compare_with(
     assert result.err.endswith(f"verified {execution_id}: 1 ok\n")
 
 
-def test_a_manifest_that_was_tampered_with(
+def test_a_manifest_that_was_tampered_with_is_exit_7(
     cli: RunCommand, s3: S3Client, bucket: str, execution: str
 ) -> None:
     record = read_record(s3, bucket, execution)
@@ -243,7 +243,9 @@ def test_a_local_file_may_be_called_anything(cli: RunCommand, execution: str, tr
     assert [path for path, finding in findings(result).items() if finding != "ok"]
 
 
-def test_a_directory_that_is_not_there(cli: RunCommand, execution: str, tmp_path: Path) -> None:
+def test_a_directory_that_is_not_there_is_exit_3(
+    cli: RunCommand, execution: str, tmp_path: Path
+) -> None:
     result = cli("verify", execution, tmp_path / "gone").expect(3)
     assert "no such file" in result.err
 
@@ -260,7 +262,7 @@ def test_checking_moves_no_content(cli: RunCommand, execution: str, recorder: Pr
 # --- errors ----------------------------------------------------------------------------------
 
 
-def test_a_missing_execution_and_invalid_metadata(
+def test_a_missing_execution_is_exit_4_and_invalid_metadata_exit_7(
     cli: RunCommand, s3: S3Client, bucket: str, tree: Path
 ) -> None:
     missing = make_id()
@@ -280,6 +282,8 @@ def test_reading_an_archived_file_needs_its_restore(
     assert "archived" in cli("verify", execution_id, "--read").expect(8).err
 
 
-def test_usage_errors(cli: RunCommand, execution: str, tree: Path) -> None:
+def test_arguments_that_do_not_go_together_are_exit_2(
+    cli: RunCommand, execution: str, tree: Path
+) -> None:
     assert "one DIR at a time" in cli("verify", execution, tree, tree).expect(2).err
     assert "missing argument 'ID'" in cli("verify").expect(2).err

@@ -248,7 +248,7 @@ class ExecutionViewer:
     def _restore_note(self, one: ObjectSummary) -> str:
         if one.restore is not None and one.restore.ongoing:
             return "it is being restored"
-        region = self._store.clients.region
+        region = self._store.session.region
         return f"restoring it takes {restore_terms(region, one.storage_class, 1, one.size_bytes)}"
 
 

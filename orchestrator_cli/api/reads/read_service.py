@@ -66,7 +66,7 @@ class ReadService:
     def execution(self, text: str) -> dict[str, Any]:
         """Return the validated metadata of an execution, and its liveness."""
         metadata = read_execution(self.store, parse_execution_id(text)).metadata
-        liveness = self.store.clients.run(find_liveness(metadata))
+        liveness = self.store.session.run(find_liveness(metadata))
         return with_liveness(metadata.to_dict(), liveness)
 
     def executions(self, asked: ExecutionSelection) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class ReadService:
         signed_at = now - timedelta(
             seconds=int(now.timestamp()) % window, microseconds=now.microsecond
         )
-        return effective_expiry(asked, self.store.clients.credential_lifetime(), signed_at)
+        return effective_expiry(asked, self.store.session.credential_lifetime(), signed_at)
 
     def _check_exists(self, execution_id: str, known: bool = False) -> None:
         if known:

@@ -69,7 +69,7 @@ def doctor(app: App, as_json: bool) -> None:
             sys.stdout.flush()
     error = _summarize(checks)
     if as_json:
-        app.output.json(_record(store.bucket, store.clients.endpoint_url, checks, error))
+        app.output.json(_record(store.bucket, store.session.endpoint_url, checks, error))
     # The summary goes to standard error, and comes after the table also where both are one pipe.
     sys.stdout.flush()
     if error is not None:

@@ -32,7 +32,7 @@ def find_applied_rules(store: ArtifactStore | None) -> AppliedRules:
         return _default_rules("the bucket's rules cannot be read")
     if not configuration.rules:
         return _default_rules("the bucket has no rules")
-    retention = compile_rules(configuration, store.clients.is_aws)
+    retention = compile_rules(configuration, store.session.is_aws)
     words = "the bucket's lifecycle rules"
     if not retention.archives:
         words += ", which archive nothing"

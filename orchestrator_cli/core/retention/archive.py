@@ -82,7 +82,7 @@ def with_restore_status(store: ArtifactStore, files: Iterable[ListedFile]) -> It
     """
 
     def unknown(file: ListedFile) -> bool:
-        return is_archived(file[1]) and file[1].restore is None and not store.clients.is_aws
+        return is_archived(file[1]) and file[1].restore is None and not store.session.is_aws
 
     for asking, run in groupby(files, key=unknown):
         if asking:
@@ -128,7 +128,7 @@ class ArchiveInspector:
 
         So it is on Ceph, which knows no restoring.
         """
-        if self._store.clients.is_aws or listed.size_bytes == 0:
+        if self._store.session.is_aws or listed.size_bytes == 0:
             return False
         try:
             self._store.get_range(listed.key, 0, 1)
@@ -188,7 +188,7 @@ class ArchiveInspector:
             return Configuration()
 
     def _terms(self, listed: ObjectSummary) -> str:
-        return restore_terms(self._store.clients.region, listed.storage_class, 1, listed.size_bytes)
+        return restore_terms(self._store.session.region, listed.storage_class, 1, listed.size_bytes)
 
 
 def restore_terms(own_region: str, storage_class: str, count: int, size_bytes: int) -> str:

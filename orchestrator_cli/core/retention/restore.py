@@ -91,7 +91,7 @@ def plan_restore(
     ]
     chosen = filter_files(counted, execution_id, wanted)
     items = tuple(_item(path, listed) for path, listed in chosen)
-    region, prices = retrieval_prices(store.clients.region)
+    region, prices = retrieval_prices(store.session.region)
     needed = [item for item in items if item.outcome is RestoreOutcome.ARCHIVED]
     dollars = sum(
         price_retrieval(prices, item.storage_class, tier, 1, item.size_bytes, days)

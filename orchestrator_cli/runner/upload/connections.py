@@ -100,7 +100,7 @@ class RunConnections:
         """Return a store for live logs, whose writer backs off by itself. Raises as `store`."""
         store = self.store()
         policy = RetryPolicy(attempts=_LIVE_ATTEMPTS, patience_seconds=0, stop=store.retry.stop)
-        return ArtifactStore(S3Session(store.clients.settings, policy))
+        return ArtifactStore(S3Session(store.session.settings, policy))
 
     def engine(self, store: ArtifactStore) -> TransferEngine:
         """Return an engine for files, which counts them."""

@@ -54,7 +54,7 @@ class PricesInUse:
 def choose_prices(app: App, options: CostOptions, store: ArtifactStore | None) -> PricesInUse:
     """Return a region's prices, from a file or from the package. Raises UsageError."""
     file = options.price_file
-    bucket_region = store.clients.region if store is not None else app.settings.region
+    bucket_region = store.session.region if store is not None else app.settings.region
     region = options.price_region or bucket_region or REFERENCE_REGION
     table = read_prices(file) if file else aws_prices()
     if region in table.regions:

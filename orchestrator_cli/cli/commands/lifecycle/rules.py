@@ -155,7 +155,7 @@ def _read_plan(
 
     store = app.store()
     bucket = BucketLifecycle(store)
-    may_miss = not strict and not store.clients.is_aws
+    may_miss = not strict and not store.session.is_aws
     return bucket, plan_changes(bucket.read(), rules, may_miss)
 
 

@@ -30,7 +30,7 @@ _LARGEST_SKEW_SECONDS = 60
 
 def check_credentials(scratch: Scratch) -> Finding:
     """Find out whether the credentials end, and when."""
-    lifetime = scratch.store.clients.credential_lifetime()
+    lifetime = scratch.store.session.credential_lifetime()
     if lifetime.expires_at is not None:
         left = int((lifetime.expires_at - scratch.now()).total_seconds())
         return Verdict.OK, f"temporary, for another {left // 60} min"

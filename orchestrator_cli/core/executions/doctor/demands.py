@@ -36,7 +36,7 @@ def read_demands(scratch: Scratch) -> Finding:
     asked = list(dict.fromkeys(_asked_options(policy)))
     if not asked:
         return Verdict.INFO, "asks for none of the settings"
-    given = _given_options(scratch.store.clients.settings.demands)
+    given = _given_options(scratch.store.session.settings.demands)
     missing = [option for option in asked if option.partition(" ")[0] not in given]
     if missing:
         return Verdict.INFO, f"asks for {', '.join(asked)}; not set: {', '.join(missing)}"

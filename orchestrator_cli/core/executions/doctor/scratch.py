@@ -102,7 +102,7 @@ class Scratch:
         """Send a create-only put that must fail; return True where the server refuses it."""
         if self.store.server.creates_atomically:
             parameters["IfNoneMatch"] = "*"
-        put = self.store.clients.boto.put_object
+        put = self.store.session.boto.put_object
         try:
             self.store.retry.once(
                 lambda: put(Bucket=self.store.bucket, Key=key, Body=body, **parameters), "put"
@@ -117,7 +117,7 @@ class Scratch:
 
     def fetch(self, url: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         """Send a GET without credentials; return the status and the body."""
-        response = self.store.clients.transport.send(Request("GET", url, headers or {}))
+        response = self.store.session.transport.send(Request("GET", url, headers or {}))
         return response.status, response.body
 
     def begin_upload(self, key: str, body: bytes) -> tuple[str, StoredPart]:

@@ -30,7 +30,7 @@ class PutSigner:
 
     def expiry(self) -> UrlExpiry:
         """Return until when a URL signed now works."""
-        lifetime = self.store.clients.credential_lifetime()
+        lifetime = self.store.session.credential_lifetime()
         return effective_expiry(self.expires_in_seconds, lifetime, self.now())
 
     def sign(
@@ -44,7 +44,7 @@ class PutSigner:
 
         What the bucket demands of a request is among them.
         """
-        demanded = self.store.clients.settings.demands.headers("PUT", key, query or {})
+        demanded = self.store.session.settings.demands.headers("PUT", key, query or {})
         headers = {**headers, **demanded}
         signing_key = self.presigner.signing_key()
         url = self.presigner.sign(signing_key, key, expiry, query or {}, "PUT", headers)

@@ -50,7 +50,7 @@ class BucketLifecycle:
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
-        self._is_aws = store.clients.is_aws
+        self._is_aws = store.session.is_aws
         self.name = store.bucket
 
     def read(self) -> Configuration:
@@ -159,7 +159,7 @@ class BucketLifecycle:
         if configuration.default_minimum:
             minimum = configuration.default_minimum
             parameters["TransitionDefaultMinimumObjectSize"] = minimum
-        events = self._store.clients.boto.meta.events
+        events = self._store.session.boto.meta.events
         event = "before-call.s3.PutBucketLifecycleConfiguration"
         events.register(event, _add_md5)
         try:

@@ -53,15 +53,15 @@ def effective_expiry(asked_seconds: int, lifetime: CredentialLifetime, now: date
 
 def presign_get(store: ArtifactStore, key: str, expires_in_seconds: int, now: datetime) -> str:
     """Return a URL that reads an object without credentials. It is a secret until it expires."""
-    url = f"{store.clients.bucket_url}/{encode_key(key)}"
-    signing_key = store.clients.signing_key()
+    url = f"{store.session.bucket_url}/{encode_key(key)}"
+    signing_key = store.session.signing_key()
     query = _payer(store)
     return presign_url(signing_key, "GET", url, now, expires_in_seconds, query)
 
 
 def _payer(store: ArtifactStore) -> dict[str, str]:
     """Return the query field for a bucket whose requester pays: a link has no headers."""
-    pays = store.clients.settings.demands.requester_pays
+    pays = store.session.settings.demands.requester_pays
     return {"x-amz-request-payer": "requester"} if pays else {}
 
 
@@ -73,7 +73,7 @@ class Presigner:
 
     def signing_key(self) -> SigningKey:
         """Return the present credentials, which sign all URLs of one response."""
-        return self._store.clients.signing_key()
+        return self._store.session.signing_key()
 
     def sign(
         self,
@@ -90,5 +90,5 @@ class Presigner:
         """
         query = {**(query or {}), **(_payer(self._store) if method != "PUT" else {})}
         signed_at = expiry.expires_at - timedelta(seconds=expiry.expires_in_seconds)
-        url = f"{self._store.clients.bucket_url}/{encode_key(key)}"
+        url = f"{self._store.session.bucket_url}/{encode_key(key)}"
         return presign_url(by, method, url, signed_at, expiry.expires_in_seconds, query, headers)

@@ -23,7 +23,7 @@ def call_boto(store: ArtifactStore, operation: str, what: str = "", **parameters
 
     Raises the library's exceptions.
     """
-    request = getattr(store.clients.boto, operation)
+    request = getattr(store.session.boto, operation)
     return store.retry.call(
         lambda: request(Bucket=store.bucket, **parameters), what or operation.replace("_", " ")
     )
@@ -35,7 +35,7 @@ def read_setting(store: ArtifactStore, operation: str, root: str, what: str = ""
     A server that does not know a setting may answer with a listing of the bucket, in which boto3
     finds no setting and no fault. Raises UnsupportedError then.
     """
-    client = store.clients.boto
+    client = store.session.boto
     what = what or operation.replace("_", " ")
     found: list[str] = []
 

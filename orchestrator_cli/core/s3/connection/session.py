@@ -1,6 +1,6 @@
-"""The session of one bucket: its endpoint, its credentials, and the clients for it.
+"""The session of one bucket: its endpoint, its credentials, and what sends requests to it.
 
-Each client is made at its first use, so a command pays only for what it uses.
+What sends is made at its first use, so a command pays only for what it uses.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class S3Settings(NamedTuple):
 
 
 class S3Session:
-    """The clients of one bucket. Safe to share between threads."""
+    """Sends requests to one bucket. Safe to share between threads."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class S3Session:
         )
         self._endpoint = resolve_endpoint(self.config)
         self._credentials = self._find_credentials(settings.environment)
-        # Several threads may ask for the first client at once; making one is not thread-safe.
+        # Several threads may need the first transport at once; making one is not thread-safe.
         self._lock = threading.RLock()
         self._has_moved = False
         self._boto: BotoClient | None = None
@@ -184,7 +184,7 @@ class S3Session:
             config.profile, config.region, environment, lambda: self.client_options
         )
 
-    # --- clients --------------------------------------------------------------------------
+    # --- sending requests -----------------------------------------------------------------
 
     def run(self, operation: Operation[T]) -> T:
         """Run an operation and wait for its result. Raises the library's exceptions."""

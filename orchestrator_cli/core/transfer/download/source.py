@@ -142,7 +142,7 @@ class BucketSource:
     @property
     def console_bucket(self) -> str | None:
         """The bucket, where it is one of AWS."""
-        return self._store.bucket if self._store.clients.is_aws else None
+        return self._store.bucket if self._store.session.is_aws else None
 
     def resolve(self, text: str, now: datetime) -> str:
         """Return the execution id that a selector stands for."""
@@ -207,7 +207,7 @@ class BucketSource:
         """Return what signs URLs with the credentials of this moment."""
         from orchestrator_cli.core.s3.bucket.presign import effective_expiry
 
-        lifetime = self._store.clients.credential_lifetime()
+        lifetime = self._store.session.credential_lifetime()
         expiry = effective_expiry(expires_in_seconds, lifetime, self._now)
         return _SignedLinks(self._store, expiry, inline)
 

@@ -14,6 +14,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
+from orchestrator_cli.core.transfer.upload.look_ahead import LookAhead
 from orchestrator_cli.core.transfer.upload.plan import PlanItem
 from orchestrator_cli.core.transfer.upload.session import UploadSession
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
@@ -135,8 +136,8 @@ def upload_on_record(
 ) -> UploadSummary:
     """Upload everything; a failing file is a result, not an exception.
 
-    `read_failures` reads the paths that the record says could not be stored; the first large files
-    are looked up meanwhile. Raises errors that concern all files.
+    `read_failures` reads the paths that the record says could not be stored; the first files are
+    looked up meanwhile. Raises errors that concern all files.
     """
 
     def take(result: UploadResult) -> None:
@@ -144,9 +145,11 @@ def upload_on_record(
         on_result(result)
 
     with recorder.early_end_recorded(), engine as running:
-        uploader = Uploader(running, target, take, before_storing=recorder.before_storing)
-        items = uploader.look_ahead(plan)
-        recorder.known_failures = read_failures()
+        ahead = LookAhead(running, target)
+        recorder.known_failures, items = ahead.while_reading(read_failures, plan)
+        uploader = Uploader(
+            running, target, take, before_storing=recorder.before_storing, ahead=ahead
+        )
         summary = uploader.run(recorder.begin(items))
     recorder.record(all_stored=not summary.failures)
     return summary

@@ -95,7 +95,7 @@ def test_tasks_are_taken_only_when_they_can_begin() -> None:
             next(results)
             assert source.taken <= given + 8
         assert server.most_in_flight <= 8
-        results.close()  # type: ignore[attr-defined]
+        results.close()
         assert source.taken <= 58
 
 
@@ -122,7 +122,7 @@ def test_only_so_many_results_wait_for_the_first() -> None:
         assert next(results) == b"/slow"
         assert source.taken <= 4
         assert next(results) == b"/0"
-        results.close()  # type: ignore[attr-defined]
+        results.close()
 
 
 def test_a_sleep_holds_up_nobody_else() -> None:
@@ -206,7 +206,7 @@ def test_who_stops_taking_stops_the_work() -> None:
     with load_server() as server, opened_loop(max_in_flight=8) as loop:
         results = loop.run(task(server.url, number) for number in range(100))
         assert next(results) == 0
-        results.close()  # type: ignore[attr-defined]
+        results.close()
         assert loop.in_flight == 0
     assert sorted(closed) == list(range(8))
 

@@ -576,6 +576,26 @@ def test_large_files_are_looked_up_while_the_record_is_read_and_nothing_else_is_
     assert recorder.operations().keys() == {"GetObject", *looks}
 
 
+def test_files_are_listed_while_the_record_is_read_and_hashed_while_the_mark_is_written(
+    execution: str, cli_process: Processes, recorder: Proxy, make_tree: MakeTree
+) -> None:
+    tree = make_tree({f"{number:02}.txt": str(number) for number in range(40)})
+    reading, marking = faults.Hold("answer"), faults.Hold("answer")
+    recorder.inject(reading, "GetObject", key="metadata")
+    recorder.inject(marking, "PutObject", key="metadata")
+    process = cli_process.start("upload", execution, tree)
+    assert reading.reached.wait(30)
+    recorder.wait_for(lambda seen: "ListObjectsV2" in {one.operation for one in seen if one.status})
+    reading.released.set()
+    assert marking.reached.wait(30)
+    # Nothing is stored before it is known that the record says so.
+    assert recorder.operations()["PutObject"] == 1
+    marking.released.set()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert recorder.operations() == {"GetObject": 1, "ListObjectsV2": 1, "PutObject": 42}
+
+
 @pytest.mark.parametrize("stalling", ["PutObject", "UploadPart"])
 def test_what_concerns_all_files_ends_the_process_while_other_requests_stall(
     stalling: str,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property, partial
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
-from orchestrator_cli.core.base.cancellation import bind_token
+from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS, bind_token
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
 from orchestrator_cli.core.base.memory_limiter import BufferPool, MemoryLimiter
 from orchestrator_cli.core.http.curl.loop import CurlLoop
-from orchestrator_cli.core.http.transport import Cancelled
+from orchestrator_cli.core.http.transport import Cancelled, Task
 from orchestrator_cli.core.s3.connection.protocol import Connection
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
@@ -30,8 +31,9 @@ _PART_WORKERS = 16
 # A large file takes several round trips before its first part and after its last.
 _LARGE_FILES = 8
 _READERS = 2
-# Small requests beside the transfer of large files: two for each file.
-_ASIDE = 2 * _LARGE_FILES
+# Small requests beside the transfer of large files: two for each file. The record of the execution
+# and a listing go before them.
+_ASIDE = 2 * _LARGE_FILES + 2
 
 
 class UploadObserver(Protocol):
@@ -81,6 +83,7 @@ class TransferEngine:
         self.buffers = BufferPool(BASE_PART_BYTES)
         self._concurrency = concurrency
         self._held_bytes = 0
+        self._going_on: list[Generator[object]] = []
         # A token of its own: after a failure the connection serves the next transfers.
         self._stop = connection.retry.stop.child()
         workers = min(_PART_WORKERS, concurrency)
@@ -99,13 +102,31 @@ class TransferEngine:
 
         What one raises ends all. Raises InterruptedByUser when the work should stop.
         """
-        loop = self._loop
-        tasks = (self.connection.task(one, loop.throttled) for one in operations)
-        results = loop.run(tasks, self._may_begin)
+        results = self._loop.run(self._tasks(operations), self._may_begin)
         try:
             yield from results
         except Cancelled as error:
             raise InterruptedByUser("interrupted") from error
+
+    def run_until(self, work: Future[Any], operations: Iterable[Operation[object]]) -> None:
+        """Begin operations until work of another thread has ended; then they go on in `run`.
+
+        Only the first one begins unless the server is far away: each opens a connection of those
+        that `run` will need, and that takes several round trips then.
+        """
+        loop = self._loop
+        begun = itertools.count()
+        tasks = itertools.chain([_wait_for(work)], self._tasks(operations))
+        results = loop.run(tasks, lambda: not next(begun) or loop.is_far)
+        self._going_on.append(results)
+        try:
+            while not work.done():
+                next(results)
+        except Cancelled as error:
+            raise InterruptedByUser("interrupted") from error
+
+    def _tasks(self, operations: Iterable[Operation[T]]) -> Iterator[Task[T]]:
+        return (self.connection.task(one, self._loop.throttled) for one in operations)
 
     @contextlib.contextmanager
     def hold(self, size_bytes: int) -> Iterator[None]:
@@ -137,6 +158,19 @@ class TransferEngine:
             wait([future])
         return future
 
+    def has_ended(self, work: Future[Any], seconds: float | None = None) -> bool:
+        """Wait for work of another thread, for so long at most; return True once it has ended."""
+        if seconds is not None:
+            return not wait([work], seconds).not_done
+        while wait([work], SIGNAL_POLL_SECONDS).not_done:
+            pass
+        return True
+
+    def wait(self, work: Future[T]) -> T:
+        """Wait for work of another thread, and return or raise what it does."""
+        self.has_ended(work)
+        return work.result()
+
     def _submit(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
         if self._stop.is_set():
             raise InterruptedByUser("interrupted")
@@ -159,5 +193,12 @@ class TransferEngine:
         # Nobody waits for these small requests any more.
         self._stop.set()
         self._aside.shutdown(cancel_futures=True)
+        for results in self._going_on:
+            results.close()
         if "_loop" in self.__dict__:
             self._loop.close()
+
+
+def _wait_for(work: Future[T]) -> Task[T]:
+    result: T = yield work
+    return result

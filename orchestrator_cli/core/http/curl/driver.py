@@ -31,12 +31,12 @@ class Completion(NamedTuple):
 class _Active:
     """A request that is under way, and when something last moved in it."""
 
-    __slots__ = ("exchange", "moved_at", "progress", "sent_at", "tag")
+    __slots__ = ("began_at", "exchange", "moved_at", "progress", "sent_at", "tag")
 
-    def __init__(self, exchange: Exchange, tag: object, moved_at: float) -> None:
+    def __init__(self, exchange: Exchange, tag: object, began_at: float) -> None:
         self.exchange = exchange
         self.tag = tag
-        self.moved_at = moved_at
+        self.began_at = self.moved_at = began_at
         self.progress: tuple[int, ...] | None = None
         self.sent_at: float | None = None
 
@@ -78,6 +78,15 @@ class CurlDriver:
             if active.sent_at is None and active.exchange.is_sent():
                 active.sent_at = now
             return now - (active.sent_at or now)
+        return 0.0
+
+    def seconds_connecting(self) -> float:
+        """Return for how long the oldest request has been connecting; 0 where it is not."""
+        for active in self._active.values():
+            resolved_seconds = active.exchange.seconds_to_resolve()
+            if resolved_seconds is None:
+                return 0.0
+            return time.monotonic() - active.began_at - resolved_seconds
         return 0.0
 
     def start(self, request: Request, tag: object) -> None:

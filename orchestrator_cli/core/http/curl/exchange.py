@@ -104,6 +104,13 @@ class Exchange:
         self.is_paused = False
         self.curl.pause(pycurl.PAUSE_CONT)
 
+    def seconds_to_resolve(self) -> float | None:
+        """Return how long the server's name took, while it is being connected to; else None."""
+        curl = self.curl
+        if curl.getinfo(pycurl.REQUEST_SIZE) or not curl.getinfo(pycurl.NAMELOOKUP_TIME_T):
+            return None
+        return int(curl.getinfo(pycurl.NAMELOOKUP_TIME_T)) / 1e6
+
     def is_sent(self) -> bool:
         """Return True once the server has all of the request."""
         curl = self.curl

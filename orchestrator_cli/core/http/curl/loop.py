@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -29,6 +29,10 @@ T = TypeVar("T")
 _PACE = object()
 _LOOK = object()
 _LOOK_SECONDS = 0.01
+# Connecting to a server that is near takes less, with TLS, even on a busy machine.
+_FAR_SECONDS = 0.02
+# TCP and TLS take one each, as a request does.
+_CONNECT_ROUND_TRIPS = 2
 
 
 class CurlLoop:
@@ -63,6 +67,7 @@ class CurlLoop:
         self._was_throttled = False
         self._paces = False
         self._looks = False
+        self._is_far = False
         self._forget_stop = stop.add_callback(self._driver.wake) if stop else None
 
     @property
@@ -71,13 +76,18 @@ class CurlLoop:
         return self._driver.in_flight
 
     @property
+    def is_far(self) -> bool:
+        """Whether connecting to the server was seen to take long."""
+        return self._is_far
+
+    @property
     def limit(self) -> int:
         """How many requests may be in flight just now."""
         return self._controller.limit
 
     def run(
         self, tasks: Iterable[Task[T]], may_begin: Callable[[], bool] = lambda: True
-    ) -> Iterator[T]:
+    ) -> Generator[T]:
         """Yield what each task returns, as it ends; tasks are taken only when they can begin.
 
         While `may_begin` says no, as where too much memory is held, none is taken unless none is
@@ -86,7 +96,7 @@ class CurlLoop:
         """
         return self._drive(TaskRun(tasks, may_begin=may_begin))
 
-    def map_ordered(self, tasks: Iterable[Task[T]]) -> Iterator[T]:
+    def map_ordered(self, tasks: Iterable[Task[T]]) -> Generator[T]:
         """Yield results as `run` does, in the order of the tasks; at most `max_in_flight` wait."""
         return self._drive(TaskRun(tasks, window=self._most))
 
@@ -108,7 +118,7 @@ class CurlLoop:
             self._forget_stop()
         self._driver.close()
 
-    def _drive(self, run: TaskRun[T]) -> Iterator[T]:
+    def _drive(self, run: TaskRun[T]) -> Generator[T]:
         try:
             while not run.is_finished:
                 self._take_tasks(run)
@@ -144,11 +154,19 @@ class CurlLoop:
                 self._paces = False
             elif completion.tag is _LOOK:
                 self._looks = False
-                self._controller.on_no_response(self._driver.seconds_without_response())
+                self._look()
             else:
                 self._take_completion(completion)
         self._take_done()
         self._start_waiting()
+
+    def _look(self) -> None:
+        """See how long the oldest request has waited, where none has been answered yet."""
+        connecting = self._driver.seconds_connecting()
+        self._is_far |= connecting >= _FAR_SECONDS
+        self._controller.on_no_response(
+            connecting / _CONNECT_ROUND_TRIPS or self._driver.seconds_without_response()
+        )
 
     def _take_done(self) -> None:
         """Let the tasks go on whose work in other threads has ended."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from orchestrator_cli.core.base.errors import (
     ConflictError,
@@ -59,12 +59,13 @@ class DirectTarget:
         """Whether the server is known to verify SHA-256 on arrival."""
         return self._server.verifies_sha256
 
-    def listed_etags(self) -> Callable[[str], str]:
+    def listed_etags(self) -> StoredEtags:
         """Return the ETags of stored files, which are listed page by page as they are needed."""
-        return StoredEtags(self._list_page).etag_of
 
-    def _list_page(self, prefix: str, start_after: str, token: str | None) -> ListPage:
-        return self._store.run(list_objects(ListQuery(prefix, start_after), token))
+        def list_page(prefix: str, start_after: str, token: str | None) -> Operation[ListPage]:
+            return list_objects(ListQuery(prefix, start_after), token)
+
+        return StoredEtags(list_page, self._store.run)
 
     def put_if_absent(
         self, key: str, data: bytes, content_type: str, listed_etag: str | None = None

@@ -21,6 +21,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
+from orchestrator_cli.core.transfer.upload.look_ahead import LookAhead
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
 from orchestrator_cli.core.transfer.upload.session import UploadSession
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
@@ -147,7 +148,7 @@ def upload_on_record(
     """Upload everything; a failing file is a result, not an exception.
 
     With `now`, an execution whose id is only seconds old is waited for. While its record is read,
-    the first large files are looked up. Raises errors that concern all files.
+    the first files are looked up. Raises errors that concern all files.
     """
 
     def take(result: UploadResult) -> None:
@@ -155,9 +156,11 @@ def upload_on_record(
         on_result(result)
 
     with recorder.early_end_recorded(), engine:
-        uploader = Uploader(engine, target, take, before_storing=recorder.before_storing)
-        items = uploader.look_ahead(plan)
-        recorder.read_failures(now)
+        ahead = LookAhead(engine, target)
+        _, items = ahead.while_reading(lambda: recorder.read_failures(now), plan)
+        uploader = Uploader(
+            engine, target, take, before_storing=recorder.before_storing, ahead=ahead
+        )
         summary = uploader.run(recorder.begin(items))
     recorder.record(all_stored=not summary.failures)
     return summary

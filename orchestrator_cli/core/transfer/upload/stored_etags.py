@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from orchestrator_cli.core.s3.operations.listing import ListPage
+from orchestrator_cli.core.s3.operations.request import Operation
 
 # Lists a page under a prefix, behind a key or, with a token, after another page.
-ListPageBehind = Callable[[str, str, str | None], ListPage]
+ListPageBehind = Callable[[str, str, str | None], Operation[ListPage]]
 
 # Where files go, `executions/<id>/artifacts/custom/` for instance, has so many segments at most.
 _PLACE_SEGMENTS = 4
@@ -25,28 +26,28 @@ class _Cursor:
     """Reads a listing forwards and holds one page of it, which begins after the key `behind`."""
 
     behind: str
-    list_page: Callable[[str | None], ListPage]
+    list_page: Callable[[str | None], Operation[ListPage]]
     keys: list[str] = field(default_factory=list)
     etags: list[str] = field(default_factory=list)
     token: str | None = None
     has_begun: bool = False
 
-    def etag_of(self, key: str) -> str:
-        """Return the ETag of a key behind `behind`, or "" where nothing is stored there."""
-        while not self._covers(key):
-            self._next_page(key)
+    def find(self, key: str) -> str:
+        """Return the ETag of a key that it covers, or "" where nothing is stored there."""
         index = bisect_left(self.keys, key)
         return self.etags[index] if index < len(self.keys) and self.keys[index] == key else ""
 
-    def _covers(self, key: str) -> bool:
+    def covers(self, key: str) -> bool:
+        """Return True if the page that it holds tells of a key."""
         if not self.has_begun:
             return False
         return self.token is None or (bool(self.keys) and key <= self.keys[-1])
 
-    def _next_page(self, key: str) -> None:
+    def go_on(self) -> Operation[None]:
+        """Read the next page."""
         if self.has_begun and self.keys:
             self.behind = self.keys[-1]
-        page = self.list_page(self.token)
+        page = yield from self.list_page(self.token)
         self.has_begun, self.token = True, page.next_token
         self.keys = [one.key for one in page.objects]
         self.etags = [one.etag for one in page.objects]
@@ -55,12 +56,24 @@ class _Cursor:
 class StoredEtags:
     """The ETags of an execution's stored files, listed page by page on demand."""
 
-    def __init__(self, list_page: ListPageBehind) -> None:
+    def __init__(self, list_page: ListPageBehind, run: Callable[[Operation[None]], None]) -> None:
+        """`run` runs an operation and waits for its end."""
         self._list_page = list_page
+        self._run = run
         self._cursors: dict[str, _Cursor] = {}
 
     def etag_of(self, key: str) -> str:
         """Return the ETag of a key by the listing, or "" where nothing is stored there."""
+        cursor = self._cursor_for(key)
+        while not cursor.covers(key):
+            self._run(cursor.go_on())
+        return cursor.find(key)
+
+    def begin(self, key: str) -> Operation[None]:
+        """Read the page that tells of a key, before `etag_of` is asked for it."""
+        yield from self._cursor_for(key).go_on()
+
+    def _cursor_for(self, key: str) -> _Cursor:
         segments = key.split("/", _PLACE_SEGMENTS)
         place = key[: len(key) - len(segments[-1])]
         cursor = self._cursors.get(place)
@@ -68,4 +81,4 @@ class StoredEtags:
             # A proper prefix sorts before the key, and hardly anything lies between the two.
             cursor = _Cursor(key[:-1], partial(self._list_page, place, key[:-1]))
             self._cursors[place] = cursor
-        return cursor.etag_of(key)
+        return cursor

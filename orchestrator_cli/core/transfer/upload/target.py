@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from orchestrator_cli.core.http.transport import Body
@@ -12,6 +12,7 @@ from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPar
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
+from orchestrator_cli.core.transfer.upload.stored_etags import StoredEtags
 
 # An upload id, and the stored parts by number.
 FoundUpload = tuple[str, dict[int, StoredPart]]
@@ -28,7 +29,7 @@ class UploadTarget(Protocol):
         """Whether the storage is known to verify SHA-256 on arrival; else an MD5 goes along."""
         ...
 
-    def listed_etags(self) -> Callable[[str], str] | None:
+    def listed_etags(self) -> StoredEtags | None:
         """Return a look-up of ETags by keys in ascending order, with "" for a free key.
 
         None where the target looks at each key by itself.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,17 +21,13 @@ from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.log_indexing import LogIndexing
-from orchestrator_cli.core.transfer.upload.parts.key_look import KeyLook
+from orchestrator_cli.core.transfer.upload.look_ahead import LISTING_PAYS_FROM, LookAhead
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import TransferStats
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import unwatched
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile, SkippedPath
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
-# From so many files on, one listing per thousand keys is cheaper than a look-up per file.
-_LISTING_PAYS_FROM = 32
-# As many large files are under way at once.
-_LOOKS_AHEAD = 8
 # Hashing and reading so much takes longer than handing it to another thread.
 _READ_IN_THREAD_BYTES = 1024 * 1024
 
@@ -96,12 +93,14 @@ class Uploader:
         on_result: Callable[[UploadResult], None],
         etag_of: Callable[[str], str] | None = None,
         is_fatal: Callable[[OrchestratorError], bool] = lambda error: error.is_fatal,
-        before_storing: Callable[[], None] = lambda: None,
+        before_storing: Callable[[], None] | None = None,
+        ahead: LookAhead | None = None,
     ) -> None:
         """`etag_of` tells what a listing has shown of a key: its ETag, or nothing.
 
-        `is_fatal` tells which error of one file ends the whole upload. `before_storing` is called,
-        from several threads, before each file that S3 is not known to have.
+        `is_fatal` tells which error of one file ends the whole upload. `before_storing` is called
+        in other threads, and has returned before any file is stored that S3 is not known to have.
+        `ahead` is what was looked up of the first files.
         """
         self._engine = engine
         self._target = target
@@ -109,19 +108,8 @@ class Uploader:
         self._etag_of = etag_of
         self._is_fatal = is_fatal
         self._before_storing = before_storing
-        self._looks: dict[str, KeyLook] = {}
-
-    def look_ahead(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
-        """Begin to look up the keys of the first large files, and return the whole plan.
-
-        Nothing is stored by that: it can go on while the record of their execution is read.
-        """
-        items = iter(plan)
-        first = list(itertools.islice(items, _LOOKS_AHEAD))
-        for item in first:
-            if isinstance(item, PlannedFile) and item.size_bytes > BASE_PART_BYTES:
-                self._looks[item.key] = KeyLook(self._engine, self._target, item.key)
-        return itertools.chain(first, items)
+        self._ahead = ahead or LookAhead(engine, target)
+        self._prepared: Future[None] | None = None
 
     def run(self, plan: Iterable[PlanItem]) -> UploadSummary:
         """Upload everything; a failing file is a result, not an exception.
@@ -141,11 +129,12 @@ class Uploader:
 
     def _with_listing(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
         items = iter(plan)
-        if self._etag_of is not None:
+        if self._etag_of is not None or self._ahead.is_listing:
             return items
-        first = list(itertools.islice(items, _LISTING_PAYS_FROM))
-        if len(first) == _LISTING_PAYS_FROM:
-            self._etag_of = self._target.listed_etags()
+        first = list(itertools.islice(items, LISTING_PAYS_FROM))
+        if len(first) == LISTING_PAYS_FROM:
+            listed = self._target.listed_etags()
+            self._etag_of = None if listed is None else listed.etag_of
         return itertools.chain(first, items)
 
     def _upload(self, item: PlanItem) -> Operation[UploadResult]:
@@ -177,14 +166,14 @@ class Uploader:
     def _upload_small(
         self, item: PlannedFile, indexing: LogIndexing | None
     ) -> Operation[UploadResult]:
-        etag = None if self._etag_of is None else self._etag_of(item.key)
+        etag = yield from self._seen_etag(item.key)
         with self._engine.hold(item.size_bytes):
             if item.size_bytes < _READ_IN_THREAD_BYTES:
                 data = _read_unchanged(item)
             else:
                 data = yield self._engine.run_read(partial(_read_unchanged, item))
-            if not etag:
-                self._before_storing()
+            if not etag and self._before_storing is not None:
+                yield from self._prepare(self._before_storing)
             outcome, checksum = yield from self._target.put_if_absent(
                 item.key, data, item.content_type, etag
             )
@@ -193,6 +182,21 @@ class Uploader:
         self._engine.on_bytes(len(data))
         sent = len(data) if outcome is PutOutcome.CREATED else 0
         return done(item, len(data), outcome, checksum, TransferStats(0, sent))
+
+    def _seen_etag(self, key: str) -> Operation[str | None]:
+        """Return what was seen of a key: an ETag, "" where it is free, None where nobody looked."""
+        if self._etag_of is not None:
+            return self._etag_of(key)
+        return (yield from self._ahead.seen_etag(key))
+
+    def _prepare(self, prepare: Callable[[], None]) -> Operation[None]:
+        """Let `before_storing` do its work, once; other files are read and hashed meanwhile."""
+        if self._prepared is None:
+            self._prepared = self._engine.run_aside(prepare)
+        if self._prepared.done():
+            self._prepared.result()
+        else:
+            yield self._prepared
 
     def _upload_large(self, item: PlannedFile, indexing: LogIndexing | None) -> UploadResult:
         with item.open() as source:
@@ -206,8 +210,8 @@ class Uploader:
                 item.key,
                 item.content_type,
                 indexing.watch if indexing else unwatched,
-                self._before_storing,
-                self._looks.pop(item.key, None),
+                self._before_storing or (lambda: None),
+                self._ahead.take_large(item.key),
             )
             try:
                 outcome, checksum = upload.run()

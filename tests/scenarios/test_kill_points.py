@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.conftest import RunCommand
 from tests.support.forkserver import ForkServer
 from tests.support.killing import Killer, KillPoint
 from tests.support.objects import bucket_contents, unfinished_uploads
@@ -54,6 +55,7 @@ class Bench:
     """What the sequences of one batch share."""
 
     forks: ForkServer
+    cli: RunCommand
     proxy: Proxy
     s3: S3Client
     bucket: str
@@ -68,8 +70,13 @@ class Bench:
         self.proxy.heal()
         return result
 
+    def run_undisturbed(self, sequence: Sequence) -> None:
+        """Run the command to its end, in this process."""
+        self.cli(*sequence.arguments, stdin=sequence.stdin).ok()
+        self.proxy.settle()
+
     def new_execution(self) -> str:
-        return self.forks.run("new").ok().out.strip()
+        return self.cli("new").ok().out.strip()
 
     def stored(self, execution_id: str) -> dict[str, bytes]:
         """Return the execution's files by their path, without its metadata."""
@@ -80,8 +87,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str) -> Bench:
-    return Bench(forks, recorder, s3, bucket)
+def bench(forks: ForkServer, cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str) -> Bench:
+    return Bench(forks, cli, recorder, s3, bucket)
 
 
 Prepare = Callable[[Bench, Path, random.Random], Sequence]
@@ -119,7 +126,7 @@ def prepare_finish(bench: Bench, tmp_path: Path, chance: random.Random) -> Seque
     content = chance.randbytes(2 * PART_BYTES)
     expected = {"logs/stdout.log": content, "artifacts/results.json": b"{}"}
     for path, stdin in expected.items():
-        bench.forks.run("upload", execution_id, "-", "--name", path, stdin=stdin).ok()
+        bench.cli("upload", execution_id, "-", "--name", path, stdin=stdin).ok()
     bench.proxy.clear()
     return Sequence(execution_id, ("finish", execution_id, "--result", "pass"), expected)
 
@@ -153,7 +160,9 @@ def test_killed_anywhere_and_run_again(
 def _count_events(bench: Bench, sequence: Sequence) -> int:
     """Run once without killing, and return how many moments there are."""
     witness = Killer()
-    bench.run(sequence, witness).ok()
+    bench.proxy.inject(witness, times=None)
+    bench.run_undisturbed(sequence)
+    bench.proxy.heal()
     _check_done(bench, sequence)
     return witness.events
 
@@ -169,7 +178,7 @@ def _kill_and_finish(bench: Bench, sequence: Sequence, events: int, chance: rand
         _check_killed(bench, sequence, result, point, killer)
         _note_interrupted(bench.proxy, sequence, before)
         kills += killer.struck
-    bench.run(sequence, Killer()).ok()
+    bench.run_undisturbed(sequence)
     _check_done(bench, sequence)
     return kills
 
@@ -229,7 +238,7 @@ def _check_sent_once(proxy: Proxy, sequence: Sequence) -> None:
 
 
 def _check_finished(bench: Bench, sequence: Sequence) -> None:
-    metadata = json.loads(bench.forks.run("show", sequence.execution_id, "--json").ok().stdout)
+    metadata = json.loads(bench.cli("show", sequence.execution_id, "--json").ok().stdout)
     assert (metadata["status"], metadata["result"]) == ("completed", "pass")
     assert [one["path"] for one in metadata["artifacts"]] == sorted(sequence.expected)
     history = bucket_contents(bench.s3, bench.bucket, "history/")

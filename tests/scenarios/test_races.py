@@ -74,8 +74,8 @@ TREE = {
     "results.json": b"{}",
     "empty": b"",
     "screenshots/one.png": b"\x89PNG" * 300,
-    "large.bin": bytes(range(256)) * 1000,
-    "larger.bin": bytes(range(255, -1, -1)) * 1500,
+    "large.bin": bytes(range(256)) * 400,
+    "larger.bin": bytes(range(255, -1, -1)) * 700,
 }
 PLACES = {
     "runner.log": "logs/runner.log",
@@ -119,7 +119,7 @@ def meeting_place(operation: str) -> str:
 
 
 def test_eight_streams_of_the_same_bytes_all_succeed(bench: Bench, forks: ForkServer) -> None:
-    content = bytes(range(256)) * 1200
+    content = bytes(range(256)) * 700
     execution_id = bench.new_execution()
     bench.proxy.inject(Gather(WRITERS), "CompleteMultipartUpload", times=WRITERS)
     command = ("upload", execution_id, "-", "--name", "stdout.log")

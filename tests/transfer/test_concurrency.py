@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -26,14 +25,17 @@ from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.uploader import Uploader
 from tests.conftest import RunCommand
 from tests.support import faults
-from tests.support.engine import PART, content, key_of, new_execution, open_store
+from tests.support.engine import content, key_of, new_execution, open_store
+from tests.support.forkserver import ForkServer
 from tests.support.local_files import local_file
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.small_scale import PART_BYTES as PART
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 KEY = key_of("a.bin")
 TEXT = "text/plain; charset=utf-8"
@@ -107,7 +109,7 @@ def test_a_part_that_is_sent_again_is_read_again(
 
 def test_two_processes_on_one_tree_store_each_file_once(
     cli: RunCommand,
-    cli_process: Processes,
+    forks: ForkServer,
     recorder: Proxy,
     s3: S3Client,
     bucket: str,
@@ -118,12 +120,10 @@ def test_two_processes_on_one_tree_store_each_file_once(
     tree = make_tree(files)
     execution = new_execution(cli)
     recorder.clear()
-    running = [cli_process.start("upload", execution, tree, "--json") for _ in range(2)]
+    running = [forks.start("upload", execution, tree, "--json") for _ in range(2)]
     told: Counter[str] = Counter()
-    for process in running:
-        out, err = process.communicate(timeout=90)
-        assert process.returncode == 0, err
-        records = [json.loads(line) for line in out.splitlines()]
+    for child in running:
+        records = child.wait(90).ok().json_lines()
         told.update(one["key"] for one in records if one["outcome"] == "created")
     prefix = f"executions/{execution}/artifacts/custom/"
     assert bucket_contents(s3, bucket, prefix) == {prefix + n: data for n, data in files.items()}

@@ -17,12 +17,14 @@ import pytest
 
 from tests.conftest import RunCommand
 from tests.support import faults
-from tests.support.engine import MIB, PART, answered, content, impatient, key_of, new_execution
+from tests.support.engine import MIB, answered, content, impatient, key_of, new_execution
 from tests.support.executions import make_id, read_record
 from tests.support.faults import Fault
+from tests.support.forkserver import ForkServer
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
+from tests.support.small_scale import PART_BYTES as PART
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -365,6 +367,7 @@ def test_a_single_file_under_another_name(
 # --- what is said ------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("small_parts")
 def test_json_has_the_documented_fields(
     cli: RunCommand, execution: str, make_tree: MakeTree
 ) -> None:
@@ -395,6 +398,7 @@ def upload_json(cli: RunCommand, execution: str, tree: Path) -> list[Any]:
     return cli("upload", execution, tree, "--json").ok().json_lines()
 
 
+@pytest.mark.usefixtures("small_parts")
 def test_content_types_let_a_browser_show_things(
     cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
 ) -> None:
@@ -479,6 +483,7 @@ def test_an_upload_that_ends_early_is_on_record_until_it_is_repeated(
 # --- failures of the whole ---------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize(
     ("fault", "operation", "failing"),
     [
@@ -559,31 +564,31 @@ def test_a_missing_execution_is_exit_4(
     assert "no such execution" in result.err
 
 
+@pytest.mark.usefixtures("small_parts")
 def test_large_files_are_looked_up_while_the_record_is_read_and_nothing_else_is_done(
-    cli_process: Processes, recorder: Proxy, make_tree: MakeTree
+    forks: ForkServer, recorder: Proxy, make_tree: MakeTree
 ) -> None:
     execution = "01J00000000000000000000000"
     tree = make_tree({"a.txt": "x", "c.bin": content(2 * PART)})
     reading = faults.Hold("answer")
     recorder.inject(reading, "GetObject", key="metadata")
-    process = cli_process.start("upload", execution, tree)
+    child = forks.start("upload", execution, tree)
     assert reading.reached.wait(30)
     looks = {"HeadObject", "ListMultipartUploads"}
     recorder.wait_for(lambda seen: looks <= {one.operation for one in seen if one.status})
     reading.released.set()
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 4, err
+    child.wait(20).expect(4)
     assert recorder.operations().keys() == {"GetObject", *looks}
 
 
 def test_files_are_listed_while_the_record_is_read_and_hashed_while_the_mark_is_written(
-    execution: str, cli_process: Processes, recorder: Proxy, make_tree: MakeTree
+    execution: str, forks: ForkServer, recorder: Proxy, make_tree: MakeTree
 ) -> None:
     tree = make_tree({f"{number:02}.txt": str(number) for number in range(40)})
     reading, marking = faults.Hold("answer"), faults.Hold("answer")
     recorder.inject(reading, "GetObject", key="metadata")
     recorder.inject(marking, "PutObject", key="metadata")
-    process = cli_process.start("upload", execution, tree)
+    child = forks.start("upload", execution, tree)
     assert reading.reached.wait(30)
     recorder.wait_for(lambda seen: "ListObjectsV2" in {one.operation for one in seen if one.status})
     reading.released.set()
@@ -591,15 +596,15 @@ def test_files_are_listed_while_the_record_is_read_and_hashed_while_the_mark_is_
     # Nothing is stored before it is known that the record says so.
     assert recorder.operations()["PutObject"] == 1
     marking.released.set()
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
+    child.wait(60).ok()
     assert recorder.operations() == {"GetObject": 1, "ListObjectsV2": 1, "PutObject": 42}
 
 
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("stalling", ["PutObject", "UploadPart"])
 def test_what_concerns_all_files_ends_the_process_while_other_requests_stall(
     stalling: str,
-    cli_process: Processes,
+    forks: ForkServer,
     execution: str,
     recorder: Proxy,
     make_tree: MakeTree,
@@ -611,19 +616,18 @@ def test_what_concerns_all_files_ends_the_process_while_other_requests_stall(
     recorder.inject(refusal, "PutObject", key=r"b\.txt")
     recorder.inject(faults.Answer(404, "NoSuchBucket"), "PutObject", key=r"b\.txt")
     # Two threads: one part, or a.txt, stalls; the other parts wait for their turn.
-    process = cli_process.start("upload", execution, tree, "--concurrency", "2")
+    child = forks.start("upload", execution, tree, "--concurrency", "2")
     assert refusal.reached.wait(30)
     recorder.wait_for(lambda seen: stall.struck > 0)
     refusal.released.set()
-    _, err = process.communicate(timeout=20)  # a stalled request alone is given up after 60 s
-    assert process.returncode == 4, err
-    assert b"no such bucket" in err
+    result = child.wait(20).expect(4)  # a stalled request alone is given up after 60 s
+    assert "no such bucket" in result.err
 
 
 # --- the rate limit ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "names"), [(250_000, "abcdef"), (PART + 2 * MIB, "x")])
+@pytest.mark.parametrize(("size", "names"), [(250_000, "abcdef"), (10 * MIB, "x")])
 def test_limit_rate_limits(
     size: int,
     names: str,

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -44,6 +44,7 @@ from tests.support.engine import (
 )
 from tests.support.executions import put_keys
 from tests.support.faults import Fault
+from tests.support.forkserver import ForkServer
 from tests.support.proxy import Proxy
 from tests.support.running import Processes, Result
 
@@ -324,7 +325,7 @@ def test_a_damaged_beginning_is_fetched_again(
 
 def test_many_downloads_of_one_execution_at_once(
     cli: RunCommand,
-    cli_process: Processes,
+    server_forks: ForkServer,
     s3env: dict[str, str],
     make_tree: Callable[..., Path],
     tmp_path: Path,
@@ -334,29 +335,36 @@ def test_many_downloads_of_one_execution_at_once(
     execution = new_execution(cli)
     cli("upload", execution, make_tree(files)).ok()
     target = tmp_path / "out"
-    running = [cli_process.start("download", execution, "-o", target) for _ in range(3)]
-    for process in running:
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
+    running = [server_forks.start("download", execution, "-o", target) for _ in range(3)]
+    for child in running:
+        child.wait(60).ok()
     assert files_below(target) == {f"artifacts/custom/{n}": data for n, data in files.items()}
 
 
+class SmallPages(Fault):
+    """Lets a listing have no more than 350 keys a page."""
+
+    def request_head(self, waiting: Any) -> None:
+        waiting.path += "&max-keys=350"
+
+
 def test_what_is_listed_is_fetched_while_more_is_listed(
-    cli_process: Processes, s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
+    server_forks: ForkServer, s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
 ) -> None:
     names = [f"artifacts/custom/{number:04}" for number in range(300)]
     # What is no file of an execution fills the page, and is not fetched.
-    foreign = [f"z/../{number}" for number in range(701)]
+    foreign = [f"z/../{number}" for number in range(51)]
     prefix = execution_prefix(EXECUTION_ID)
     put_keys(s3, bucket, (f"{prefix}{name}" for name in [*names, *foreign]), b"x")
+    recorder.inject(SmallPages(), "ListObjectsV2", times=None)
     hold = faults.Hold("head")
     recorder.inject(hold, "ListObjectsV2", nth=2)
-    process = cli_process.start("download", EXECUTION_ID, "-o", tmp_path)
+    child = server_forks.start("download", EXECUTION_ID, "-o", tmp_path)
     recorder.wait_for(lambda seen: any(one.operation == "GetObject" for one in seen))
     hold.released.set()
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
+    child.wait(60).ok()
     assert files_below(tmp_path) == dict.fromkeys(names, b"x")
+    assert recorder.count("ListObjectsV2") == 2
 
 
 # --- hostile -----------------------------------------------------------------------------
@@ -577,7 +585,7 @@ def test_a_full_disk_is_one_clear_error_and_a_rerun_succeeds(
 
 def test_a_large_file_that_does_not_fit_goes_on_where_it_stopped(
     cli: RunCommand,
-    cli_process: Processes,
+    server_forks: ForkServer,
     recorder: Proxy,
     bucket: str,
     make_tree: Callable[..., Path],
@@ -587,10 +595,8 @@ def test_a_large_file_that_does_not_fit_goes_on_where_it_stopped(
     cli("upload", execution, make_tree({"big.bin": BIG})).ok()
     target = tmp_path / "small"
     with mounted(target, "-o", "size=6m"):
-        process = cli_process.start("download", execution, "-o", target)
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 1, err
-        assert err.count(b"No space left on device") == 1
+        full = server_forks.run("download", execution, "-o", target).expect(1)
+        assert full.err.count("No space left on device") == 1
         subprocess.run(["mount", "-o", "remount,size=64m", os.fspath(target)], check=True)
         # What it still had asked for ahead is not the next one's.
         recorder.outlast_clients()
@@ -686,7 +692,7 @@ def test_a_lasting_failure_has_its_exit_code_and_a_rerun_succeeds(
 
 def test_what_concerns_all_files_ends_the_process_while_other_requests_stall(
     cli: RunCommand,
-    cli_process: Processes,
+    server_forks: ForkServer,
     recorder: Proxy,
     bucket: str,
     make_tree: Callable[..., Path],
@@ -698,12 +704,11 @@ def test_what_concerns_all_files_ends_the_process_while_other_requests_stall(
     refusal = faults.Hold("head")
     recorder.inject(refusal, "GetObject", key="b.txt")
     recorder.inject(faults.Answer(404, "NoSuchBucket"), "GetObject", key="b.txt")
-    process = cli_process.start("download", execution, "-o", tmp_path / "out")
+    child = server_forks.start("download", execution, "-o", tmp_path / "out")
     assert refusal.reached.wait(30)
     recorder.wait_for(lambda seen: stall.struck > 0)
     refusal.released.set()
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 4, err
+    child.wait(20).expect(4)
 
 
 def test_a_missing_execution_is_exit_4_and_makes_no_directory(
@@ -716,7 +721,7 @@ def test_a_missing_execution_is_exit_4_and_makes_no_directory(
 
 def test_interrupted_downloads_go_on(
     cli: RunCommand,
-    cli_process: Processes,
+    server_forks: ForkServer,
     recorder: Proxy,
     bucket: str,
     make_tree: Callable[..., Path],
@@ -729,10 +734,10 @@ def test_interrupted_downloads_go_on(
     target = tmp_path / "out"
     recorder.clear()
     recorder.inject(FromByte(12 * MIB, faults.Stall()), "GetObject", times=None)
-    process = cli_process.start("download", execution, "-o", target)
+    child = server_forks.start("download", execution, "-o", target)
     wait_until(lambda: any(path.stat().st_size == 12 * MIB for path in parts_below(target)))
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=20)
+    child.signal(signal.SIGKILL)
+    child.wait(20)
     recorder.heal()
     recorder.clear()
     (part,) = parts_below(target)

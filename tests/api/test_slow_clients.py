@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from h11 import LocalProtocolError
 
+from orchestrator_cli.api.guard.anonymous_clients import AnonymousClients
 from orchestrator_cli.api.guard.limits import MAX_REQUESTS
-from orchestrator_cli.api.guard.strangers import Strangers
 from orchestrator_cli.api.server import report_defects
 from tests.support import faults
 from tests.support.benches import Tokens, make_bench
@@ -269,7 +269,7 @@ def test_anonymous_clients_that_do_not_read_block_nobody(
 
 
 def test_too_many_connections_close_anonymous_ones_first() -> None:
-    strangers = Strangers(max_connections=3)
+    anonymous = AnonymousClients(max_connections=3)
     with contextlib.ExitStack() as opened:
         ends = [socket.socketpair() for _ in range(7)]
         for pair in ends:
@@ -278,7 +278,7 @@ def test_too_many_connections_close_anonymous_ones_first() -> None:
                 end.setblocking(False)
 
         def add(number: int) -> None:
-            strangers.add(number, ends[number][0])
+            anonymous.add(number, ends[number][0])
 
         def ended(number: int) -> bool:
             with contextlib.suppress(BlockingIOError):
@@ -287,8 +287,8 @@ def test_too_many_connections_close_anonymous_ones_first() -> None:
 
         for number in range(3):
             add(number)
-        strangers.trust(0)
-        strangers.distrust(2)
+        anonymous.mark_authenticated(0)
+        anonymous.mark_anonymous(2)
         add(3)
         assert not any(map(ended, range(4)))
         add(4)

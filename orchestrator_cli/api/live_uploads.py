@@ -44,19 +44,19 @@ class LiveUploads:
         return StateResponse(etag=found.etag, age_seconds=found.age_seconds, state=state)
 
     def write_state(
-        self, text: str, token: Token | None, asked: PutStateRequest
+        self, text: str, token: Token | None, message: PutStateRequest
     ) -> PutStateResponse:
         """Replace the heartbeat. Raises ConflictError."""
-        content = json.dumps(asked.state).encode()
+        content = json.dumps(message.state).encode()
         if len(content) > MAX_STATE_BYTES:
             raise UsageError(f"state: it is longer than {MAX_STATE_BYTES:,} bytes")
-        if asked.etag is not None and not (asked.etag.isascii() and asked.etag.isprintable()):
+        if message.etag is not None and not (message.etag.isascii() and message.etag.isprintable()):
             raise UsageError("etag: it has characters that no ETag has")
         try:
             state = parse_state(content, "state")
         except IntegrityError as error:
             raise UsageError(error.message) from error
-        etag = self._store(text, token).write_state(state, asked.etag)
+        etag = self._store(text, token).write_state(state, message.etag)
         return PutStateResponse(etag=etag)
 
     def find_segment(self, text: str, token: Token | None, log: str, offset: int) -> LiveSegment:

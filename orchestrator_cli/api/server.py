@@ -13,9 +13,9 @@ from h11 import LocalProtocolError
 from hypercorn.asyncio import serve
 from hypercorn.config import Config, Sockets
 
+from orchestrator_cli.api.guard.anonymous_clients import AnonymousClients, ListeningSocket
 from orchestrator_cli.api.guard.exchange import ConnectionEndedError
 from orchestrator_cli.api.guard.limits import MAX_HEADER_BYTES, UNACKNOWLEDGED_SECONDS
-from orchestrator_cli.api.guard.strangers import ListeningSocket, Strangers
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 
@@ -55,14 +55,14 @@ class _Config(Config):
 
 
 def serve_app(
-    app: Any, listening: socket.socket, strangers: Strangers, head_seconds: float
+    app: Any, listening: socket.socket, anonymous: AnonymousClients, head_seconds: float
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests that have begun."""
     _raise_open_files_limit()
     # asyncio warns of each write to a closed connection.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     config = _Config()
-    config.listening = ListeningSocket(listening, strangers)
+    config.listening = ListeningSocket(listening, anonymous)
     config.backlog = _ACCEPTED_AT_ONCE
     config.loglevel = "CRITICAL"
     config.include_server_header = False

@@ -71,7 +71,7 @@ class UploadService:
         )
 
     def check_files(
-        self, text: str, token: Token | None, asked: messages.OfferFilesRequest
+        self, text: str, token: Token | None, message: messages.OfferFilesRequest
     ) -> messages.OfferFilesResponse:
         """Return for each file whether it is stored and, if not, how to upload it."""
         execution_id = self.check(text, token)
@@ -79,55 +79,55 @@ class UploadService:
         return messages.OfferFilesResponse(
             execution_id=execution_id,
             expires_at=expiry.expires_at,
-            files=self._files.check_files(execution_id, asked.files, expiry),
+            files=self._files.check_files(execution_id, message.files, expiry),
         )
 
     def resolve(
-        self, text: str, token: Token | None, asked: messages.ResolveRequest
+        self, text: str, token: Token | None, message: messages.ResolveRequest
     ) -> messages.ResolveResponse:
         """Delete a version of a file if an older one exists; return whether it was deleted.
 
         Needed for servers that ignore `If-None-Match` in versioned buckets.
         """
         execution_id = self.check(text, token)
-        _check_text("version_id", asked.version_id)
+        _check_text("version_id", message.version_id)
         withdrawn = self._files.resolve_version_conflict(
-            execution_id, asked.path, asked.version_id, asked.receipt
+            execution_id, message.path, message.version_id, message.receipt
         )
         return messages.ResolveResponse(withdrawn=withdrawn)
 
     def create_multipart(
-        self, text: str, token: Token | None, asked: messages.MultipartRequest
+        self, text: str, token: Token | None, message: messages.MultipartRequest
     ) -> messages.MultipartResponse:
         """Begin a multipart upload."""
         execution_id = self.check(text, token)
-        schedule = asked.part_schedule
+        schedule = message.part_schedule
         upload_id = self._multipart.create_multipart(
-            execution_id, asked.path, schedule, asked.content_type
+            execution_id, message.path, schedule, message.content_type
         )
         return messages.MultipartResponse(upload_id=upload_id, part_schedule=schedule)
 
     def presign_parts(
-        self, text: str, token: Token | None, asked: messages.PartsRequest
+        self, text: str, token: Token | None, message: messages.PartsRequest
     ) -> messages.PartsResponse:
         """Return a signed request for each part."""
         execution_id = self.check(text, token)
-        _check_text("upload_id", asked.upload_id)
+        _check_text("upload_id", message.upload_id)
         expiry = self.puts.expiry()
         signed = self._multipart.presign_parts(
-            execution_id, asked.path, asked.upload_id, asked.parts, expiry
+            execution_id, message.path, message.upload_id, message.parts, expiry
         )
         return messages.PartsResponse(expires_at=expiry.expires_at, parts=signed)
 
     def complete(
-        self, text: str, token: Token | None, asked: messages.CompleteRequest
+        self, text: str, token: Token | None, message: messages.CompleteRequest
     ) -> messages.CompleteResponse:
         """Complete a multipart upload."""
         execution_id = self.check(text, token)
-        _check_text("upload_id", asked.upload_id)
-        checksums = [_composite(one) for one in asked.checksums]
+        _check_text("upload_id", message.upload_id)
+        checksums = [_composite(one) for one in message.checksums]
         stored = self._multipart.complete(
-            execution_id, asked.path, asked.upload_id, asked.size_bytes, checksums
+            execution_id, message.path, message.upload_id, message.size_bytes, checksums
         )
         checksum = str(stored) if stored else None
         return messages.CompleteResponse(outcome=PutOutcome.CREATED, checksum=checksum)
@@ -156,16 +156,16 @@ class UploadService:
         return messages.IndexResponse(line_count=index.line_count)
 
     def begin(
-        self, text: str, token: Token | None, asked: record_messages.BegunUpload
+        self, text: str, token: Token | None, message: record_messages.BegunUpload
     ) -> record_messages.BegunResponse:
         """Record that an upload begins."""
         execution_id = self.check(text, token)
-        mark = UploadMark.of(asked.model_dump(mode="json")).shortened()
+        mark = UploadMark.of(message.model_dump(mode="json")).shortened()
         record_upload_begun(self.store, execution_id, mark)
         return record_messages.BegunResponse(upload_id=mark.upload_id)
 
     def record(
-        self, text: str, token: Token | None, asked: record_messages.ResultsRequest
+        self, text: str, token: Token | None, message: record_messages.ResultsRequest
     ) -> record_messages.ResultsResponse:
         """Record failed and resolved paths, and extend the manifest of a finished execution.
 
@@ -174,18 +174,18 @@ class UploadService:
         """
         metadata = self._read(text, token).metadata
         execution_id = metadata.execution_id
-        failed = {_valid_path(path): printable(error) for path, error in asked.failed.items()}
+        failed = {_valid_path(path): printable(error) for path, error in message.failed.items()}
         known_failures = {one.path for one in metadata.failures}
         resolved = {
             path
-            for path in map(_valid_path, asked.resolved)
+            for path in map(_valid_path, message.resolved)
             if path in known_failures and not self._is_missing(execution_id, path)
         }
         recorded = known_failures | failed.keys()
         ended = [
             one.upload_id
             for one in metadata.unfinished_uploads
-            if one.upload_id in asked.ended
+            if one.upload_id in message.ended
             and self._are_stored(execution_id, (path for path in one.paths if path not in recorded))
         ]
         updated = record_upload_result(

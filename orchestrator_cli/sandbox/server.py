@@ -75,7 +75,7 @@ def _make_application() -> Flask:
     """Return moto's S3, which debugs its requests unless it is told not to."""
     application = create_backend_app("s3")
     application.debug = False
-    # What moto raises is answered here, as it is where an application is being debugged.
+    # Exceptions of moto reach `_call_moto`, as when an application is debugged.
     application.config["PROPAGATE_EXCEPTIONS"] = True
     return application
 

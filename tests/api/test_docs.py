@@ -34,9 +34,9 @@ def server(serve: Serve, tokens: Tokens) -> Server:
 
 
 def page_of(server: Server, **headers: str) -> str:
-    answer = server.get("/docs", headers=headers)
-    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    return answer.data.decode()
+    response = server.get("/docs", headers=headers)
+    assert (response.status, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    return response.data.decode()
 
 
 def example_under(page: str, heading: str) -> str:
@@ -46,7 +46,7 @@ def example_under(page: str, heading: str) -> str:
     return html.unescape(found[1])
 
 
-def test_only_the_page_and_the_document_need_no_token(server: Server) -> None:
+def test_only_docs_and_openapi_need_no_token(server: Server) -> None:
     page = page_of(server)
     document = server.get("/openapi.json").json()
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
@@ -54,26 +54,26 @@ def test_only_the_page_and_the_document_need_no_token(server: Server) -> None:
         for method, operation in operations.items():
             assert f"<code>{method.upper()} {path}</code>" in page
             assert "422" not in operation["responses"]
-            answer = server.get(path.replace("{execution_id}", EXAMPLE_ID), method.upper())
+            response = server.get(path.replace("{execution_id}", EXAMPLE_ID), method.upper())
             if "security" in operation:
-                problem(answer, 401, "unauthenticated")
+                problem(response, 401, "unauthenticated")
             else:
-                assert answer.status == 200
+                assert response.status == 200
     for method in ("POST", "PUT", "OPTIONS"):
         problem(server.get("/docs", method), 401, "unauthenticated")
     assert server.get("/docs", "HEAD").status == 200
 
 
-def test_the_page_is_all_there_is(server: Server) -> None:
-    answer = server.get("/docs")
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert answer.headers["cache-control"] == "no-store"
-    page = answer.data.decode()
+def test_docs_is_one_file_without_scripts(server: Server) -> None:
+    response = server.get("/docs")
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert response.headers["cache-control"] == "no-store"
+    page = response.data.decode()
     assert not re.search(r"<script|<img|<link|(src|href)=.?(https?:|//)", page)
     assert re.findall(r'href="(.*?)"', page) == ["openapi.json"]
 
 
-def test_the_examples_lead_to_where_the_page_came_from(server: Server) -> None:
+def test_examples_use_the_url_of_the_request(server: Server) -> None:
     name = {"Host": "logs.example"}
     assert '"http://logs.example/executions?' in html.unescape(page_of(server, **name))
     # TLS ends at the load balancer, which says so.
@@ -84,7 +84,7 @@ def test_the_examples_lead_to_where_the_page_came_from(server: Server) -> None:
     assert "<script" not in page
 
 
-def test_whole_answers_are_valid_and_have_every_field() -> None:
+def test_example_responses_are_valid_and_complete() -> None:
     execution = ExecutionWithLiveness.model_validate(examples.EXECUTION)
     assert execution.to_dict() == examples.EXECUTION
     assert examples.EXECUTION.keys() == ExecutionWithLiveness.model_fields.keys()
@@ -100,7 +100,7 @@ def test_whole_answers_are_valid_and_have_every_field() -> None:
     assert examples.FILE_PAGE["artifacts"][0].keys() == File.model_fields.keys()
 
 
-def test_the_page_shows_answers_and_what_fields_mean(server: Server) -> None:
+def test_docs_shows_examples_and_describes_fields(server: Server) -> None:
     page = html.unescape(page_of(server))
     for shown in ('"test_suite": "smoke"', '"run": {', '"next_cursor": null', "Default: 100."):
         assert shown in page
@@ -133,7 +133,7 @@ def run(command: list[str], token: str, **more: str) -> str:
     return done.stdout
 
 
-def test_the_example_in_python_links_the_logs(
+def test_the_python_example_finds_the_logs(
     server: Server, tokens: Tokens, failed: list[str]
 ) -> None:
     script = example_under(page_of(server), "All of that in Python")

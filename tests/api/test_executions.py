@@ -33,12 +33,12 @@ def four(s3: S3Client, bucket: str) -> list[str]:
 
 
 def found(server: Server, query: str) -> list[str]:
-    answer = server.get(f"/executions?{query}")
-    assert answer.status == 200, answer.data
-    return [one["execution_id"] for one in answer.json()["executions"]]
+    response = server.get(f"/executions?{query}")
+    assert response.status == 200, response.data
+    return [one["execution_id"] for one in response.json()["executions"]]
 
 
-def test_filters_are_those_of_ls(serve: Serve, four: list[str]) -> None:
+def test_filters_match_what_ls_matches(serve: Serve, four: list[str]) -> None:
     server = serve()
     for query, expected in (
         ("result=fail", [1]),
@@ -62,7 +62,9 @@ def test_filters_are_those_of_ls(serve: Serve, four: list[str]) -> None:
 
 
 @pytest.mark.parametrize("order", ["oldest", "newest"])
-def test_pages_go_on_in_their_order(serve: Serve, s3: S3Client, bucket: str, order: str) -> None:
+def test_cursors_continue_in_both_orders(
+    serve: Serve, s3: S3Client, bucket: str, order: str
+) -> None:
     since = NOW - timedelta(days=40)
     ids = [put_execution(s3, bucket, make_id(NOW, number)) for number in range(3)]
     ids += [
@@ -79,12 +81,12 @@ def test_pages_go_on_in_their_order(serve: Serve, s3: S3Client, bucket: str, ord
         cursor = page["next_cursor"]
         if cursor:
             turned = {"oldest": "newest", "newest": "oldest"}[order]
-            answer = server.get(f"/executions?order={turned}&cursor={cursor}")
-            problem(answer, 400, "usage")
+            response = server.get(f"/executions?order={turned}&cursor={cursor}")
+            problem(response, 400, "usage")
     assert got == sorted(ids, reverse=order == "newest")
 
 
-def test_a_huge_record_is_one_unreadable_row(serve: Serve, s3: S3Client, bucket: str) -> None:
+def test_a_huge_record_is_listed_as_unreadable(serve: Serve, s3: S3Client, bucket: str) -> None:
     good = put_execution(s3, bucket, make_id(NOW, 1))
     huge = make_id(NOW, 2)
     put_metadata(s3, bucket, huge, b'{"execution_id": "' + b"x" * 20_000_000 + b'"}')

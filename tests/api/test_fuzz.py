@@ -44,7 +44,7 @@ ASKING = {
 
 @pytest.mark.parametrize("asking", ASKING)
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.value)
-def test_no_request_finds_a_defect(
+def test_no_generated_request_causes_a_server_error(
     mode: schemathesis.GenerationMode,
     asking: str,
     serve: Serve,

@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 LISTENERS = 50
 
 
-def test_growing_log_is_served_and_fifty_listeners_cost_what_one_costs(
+def test_fifty_followers_of_a_growing_log_cost_as_many_requests_as_one(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     writer = LogWriter(s3, bucket, put_execution(s3, bucket))
@@ -37,15 +37,16 @@ def test_growing_log_is_served_and_fifty_listeners_cost_what_one_costs(
         ("?offset=300001&length=700000", 300_001, 700_000),
         ("?offset=99999999", len(writer.written), 0),
     ):
-        answer = server.get(base + query)
-        assert (answer.status, answer.data) == (200, writer.written[offset : offset + length]), (
-            query
-        )
-        told = [answer.headers[f"x-log-{name}"] for name in ("offset", "size", "state", "line")]
-        times.append(answer.headers.get("x-log-time"))
+        response = server.get(base + query)
+        assert (response.status, response.data) == (
+            200,
+            writer.written[offset : offset + length],
+        ), query
+        told = [response.headers[f"x-log-{name}"] for name in ("offset", "size", "state", "line")]
+        times.append(response.headers.get("x-log-time"))
         line = writer.written[:offset].count(b"\n")
         assert told == [str(offset), str(len(writer.written)), "growing", str(line)], query
-        assert "etag" not in answer.headers
+        assert "etag" not in response.headers
     assert times[2:4] == ["1970-01-01T00:00:00.001Z", "1970-01-01T00:00:01.001Z"]
     end = len(writer.written)
     recorder.clear()
@@ -57,9 +58,9 @@ def test_growing_log_is_served_and_fifty_listeners_cost_what_one_costs(
         # A miss: somebody has looked, and waits.
         recorder.wait_for(lambda made: any(one.status == 404 for one in made))
         writer.write("größe".encode()[4:] + b"\n")
-        more = [answer.result() for answer in answers]
-    assert {answer.data for answer in more} == {writer.written[end:]}
-    assert {answer.headers["x-log-state"] for answer in more} == {"growing"}
+        more = [response.result() for response in answers]
+    assert {response.data for response in more} == {writer.written[end:]}
+    assert {response.headers["x-log-state"] for response in more} == {"growing"}
     assert set(recorder.operations()) == {"GetObject"}
     # Of the segment that came and of misses; a machine that is slow misses it more often.
     assert recorder.count() < LISTENERS / 2
@@ -74,7 +75,7 @@ def test_growing_log_is_served_and_fifty_listeners_cost_what_one_costs(
     assert "etag" in whole.headers
 
 
-def test_all_that_is_there_of_a_growing_log_is_one_text(
+def test_a_growing_log_is_returned_as_text(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     writer = LogWriter(s3, bucket, put_execution(s3, bucket))
@@ -83,13 +84,13 @@ def test_all_that_is_there_of_a_growing_log_is_one_text(
     writer.beat()
     server = serve()
     path = f"/executions/{writer.execution_id}/logs/stdout"
-    answer = server.get(path, redirect=False)
-    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
-    assert answer.data == writer.written
+    response = server.get(path, redirect=False)
+    assert (response.status, response.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert response.data == writer.written
     # Not one for each piece.
     assert recorder.count("ListObjectsV2") < 10
     head = server.get(path, "HEAD", redirect=False)
-    assert (head.status, head.headers["content-type"]) == (200, answer.headers["content-type"])
+    assert (head.status, head.headers["content-type"]) == (200, response.headers["content-type"])
     for count in (1, 3, 10_000):
         last = b"\n".join(writer.written.rsplit(b"\n", count)[1:])
         assert server.get(f"{path}?tail={count}").data == last
@@ -103,7 +104,7 @@ def test_all_that_is_there_of_a_growing_log_is_one_text(
     problem(server.get(f"/executions/{writer.execution_id}/logs/stderr"), 404, "not-found")
 
 
-def test_log_of_a_lost_writer_and_one_that_is_not_there(
+def test_logs_of_a_lost_writer_and_logs_that_do_not_exist(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     writer = LogWriter(s3, bucket, put_execution(s3, bucket))
@@ -112,8 +113,8 @@ def test_log_of_a_lost_writer_and_one_that_is_not_there(
     date = inject_later_date(recorder, 400)
     server = serve("--deadline", "2s")
     base = f"/executions/{writer.execution_id}/logs"
-    answer = server.get(f"{base}/stdout.log/bytes?offset=4&wait=20")
-    assert (answer.status, answer.data, answer.headers["x-log-state"]) == (200, b"", "lost")
+    response = server.get(f"{base}/stdout.log/bytes?offset=4&wait=20")
+    assert (response.status, response.data, response.headers["x-log-state"]) == (200, b"", "lost")
     pages = ("/ui/", f"/ui/executions/{writer.execution_id}")
     for path in pages:
         assert b"? lost</span>" in server.get(path).data

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LOG = b"".join(b"%07d\n" % number for number in range(400_000))
 
 
-def test_any_part_of_a_log_is_one_request(
+def test_reading_any_part_of_a_log_takes_one_request(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     files = {"logs/stdout.log": LOG, "logs/stderr.log": b""}
@@ -31,18 +31,18 @@ def test_any_part_of_a_log_is_one_request(
         ("?offset=99999999", len(LOG), 0),
         ("?length=0", 0, 0),
     ):
-        answer = server.get(f"{base}/stdout/bytes{query}")
-        assert (answer.status, answer.data) == (200, LOG[offset : offset + length]), query
-        told = [answer.headers[f"x-log-{name}"] for name in ("offset", "size", "state")]
+        response = server.get(f"{base}/stdout/bytes{query}")
+        assert (response.status, response.data) == (200, LOG[offset : offset + length]), query
+        told = [response.headers[f"x-log-{name}"] for name in ("offset", "size", "state")]
         assert told == [str(offset), str(len(LOG)), "final"]
-        assert answer.headers.get("x-log-line") == (None if offset else "0")
+        assert response.headers.get("x-log-line") == (None if offset else "0")
     # One look at the log and at its index, which it has not, serves for all of its parts; each
     # that is not empty is one read.
     assert recorder.operations() == {"GetObject": 5 + 1, "HeadObject": 1}
     assert server.get(f"{base}/stderr.log/bytes?offset=-5").headers["x-log-size"] == "0"
 
 
-def test_what_a_browser_has_is_neither_read_nor_sent_again(
+def test_an_unchanged_part_is_not_read_again(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     part = f"/executions/{put_execution(s3, bucket, files={'logs/stdout.log': LOG})}/logs/stdout"
@@ -63,11 +63,11 @@ def test_what_a_browser_has_is_neither_read_nor_sent_again(
     problem(server.get(part.replace("stdout", "nothing")), 404, "not-found")
 
 
-def test_an_archived_log_says_what_it_takes_to_read_it(
+def test_reading_an_archived_log_explains_the_restore(
     serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     execution_id = put_execution(s3, bucket)
     key = f"executions/{execution_id}/logs/stdout.log"
     s3.put_object(Bucket=bucket, Key=key, Body=b"x" * 5000, StorageClass="DEEP_ARCHIVE")
-    answer = serve().get(f"/executions/{execution_id}/logs/stdout/bytes")
-    assert "orchestrator restore" in problem(answer, 409, "archived")["hint"]
+    response = serve().get(f"/executions/{execution_id}/logs/stdout/bytes")
+    assert "orchestrator restore" in problem(response, 409, "archived")["hint"]

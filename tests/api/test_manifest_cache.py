@@ -64,7 +64,7 @@ def test_a_page_that_does_not_reach_metadata_json_reads_it(
     assert checksums(server, execution, query) == {"artifacts/custom/a.bin": OTHER}
 
 
-def test_no_more_is_kept_than_may_be(recorder: Proxy, s3: S3Client, bucket: str) -> None:
+def test_the_cache_is_bounded(recorder: Proxy, s3: S3Client, bucket: str) -> None:
     stored = [put_finished_execution(s3, bucket, {f"logs/{n}.log": b"x"}) for n in range(4)]
     manifests = ManifestCache(open_store(bucket), max_files=4)
     etags = {}
@@ -94,7 +94,7 @@ def test_no_more_is_kept_than_may_be(recorder: Proxy, s3: S3Client, bucket: str)
     assert reads(fourth, fourth) == 1
 
 
-def test_a_manifest_that_cannot_be_read(
+def test_an_unreadable_manifest_counts_as_empty(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str, execution: str
 ) -> None:
     server = serve()
@@ -102,5 +102,5 @@ def test_a_manifest_that_cannot_be_read(
     assert checksums(server, execution) == dict.fromkeys(FILES)
     # The files of an execution that is finished would look as if it were not.
     recorder.inject(faults.Answer(403, "AccessDenied"), "GetObject", times=None)
-    answer = server.get(f"/executions/{execution}/artifacts")
-    assert problem(answer, 502, "storage-access")["exit_code"] == 5
+    response = server.get(f"/executions/{execution}/artifacts")
+    assert problem(response, 502, "storage-access")["exit_code"] == 5

@@ -95,14 +95,14 @@ def test_a_browser_logs_in_and_sees_what_its_token_allows(
 
 
 @pytest.mark.parametrize("text", ["", "executions/x?y=1&z=%20", "../..//evil", "\r\nSet-Cookie: a"])
-def test_where_a_login_leads_is_below_the_pages(text: str) -> None:
+def test_login_redirects_only_below_the_pages(text: str) -> None:
     target = login._target(text)
     assert target.isascii()
     assert target.isprintable()
     assert " " not in target
 
 
-def test_a_list_takes_few_rounds_of_a_slow_storage(
+def test_a_list_takes_few_round_trips(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     now = datetime.now(UTC)
@@ -130,7 +130,7 @@ def test_a_list_takes_few_rounds_of_a_slow_storage(
     assert recorder.count() <= 60
 
 
-def test_the_list_is_bounded_filtered_and_in_the_address(
+def test_the_list_is_bounded_and_its_filters_are_in_the_url(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     now = datetime.now(UTC)
@@ -179,7 +179,7 @@ def test_the_list_is_bounded_filtered_and_in_the_address(
     assert server.get("/ui", redirect=False).headers["location"] == "./ui/"
 
 
-def test_the_page_of_an_execution_is_small_and_reaches_everything(
+def test_the_page_of_an_execution_is_small_and_links_everything(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     files = {f"artifacts/custom/deep/{number:03}.txt": b"" for number in range(130)}
@@ -226,7 +226,7 @@ def test_the_page_of_an_execution_is_small_and_reaches_everything(
     assert "&lt;img src=x onerror=alert(1)&gt;.html" in custom
 
 
-def test_stored_files_are_shown_without_any_right(
+def test_stored_files_are_served_in_a_sandbox(
     serve: Serve, tokens: Tokens, s3: S3Client, bucket: str
 ) -> None:
     body = b"<script>1</script>" * 70_000
@@ -238,9 +238,9 @@ def test_stored_files_are_shown_without_any_right(
     page = server.get(f"/ui/executions/{execution_id}", headers=bearer).data.decode()
     (signed,) = set(re.findall(r"a/([^/\"]+)/artifacts", page))
     link = f"/a/{signed}/artifacts/custom/r/index.html"
-    answer = server.get(link)
-    assert (answer.status, answer.data) == (200, body)
-    policy = answer.headers["content-security-policy"]
+    response = server.get(link)
+    assert (response.status, response.data) == (200, body)
+    policy = response.headers["content-security-policy"]
     assert policy.startswith("sandbox allow-scripts;")
     assert "allow-same-origin" not in policy
     assert server.get(f"/a/{signed}/artifacts/screenshots/a.svg").status == 200
@@ -271,9 +271,9 @@ def test_the_api_serves_lines_searches_and_errors_of_a_log(
     server = serve()
 
     def search(query: str) -> list[dict[str, Any]]:
-        answer = server.get(f"{base}/search?{query}")
-        assert answer.status == 200, answer.data
-        return [json.loads(line) for line in answer.data.splitlines()]
+        response = server.get(f"{base}/search?{query}")
+        assert response.status == 200, response.data
+        return [json.loads(line) for line in response.data.splitlines()]
 
     at = log.index(b"ERROR")
     hit = {"offset": at, "end": at + len(lines[249_999]), "line": 249_999}
@@ -356,7 +356,7 @@ def test_two_executions_are_compared_side_by_side(serve: Serve, s3: S3Client, bu
     )
 
 
-def test_what_is_vendored_is_what_it_says() -> None:
+def test_vendored_files_match_their_checksums() -> None:
     folder = Path(assets.__file__).parent
     listed = tomllib.loads((folder / "vendored.toml").read_text(encoding="utf-8"))["file"]
     for one in listed:

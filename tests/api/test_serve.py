@@ -94,12 +94,12 @@ def test_files_come_in_pages_with_urls_that_work(serve: Serve, s3: S3Client, buc
     assert redirect.status == 307
     whole = server.get(base)
     again = server.get(base, headers={"If-None-Match": whole.headers["etag"]})
-    # The URLs are signed anew every few minutes, and then it is another answer.
+    # The URLs are signed anew every few minutes, and then it is another response.
     assert again.status in (200, 304)
     metadata = server.get(f"/executions/{execution_id}")
     etag = {"If-None-Match": metadata.headers["etag"]}
-    answer = server.get(f"/executions/{execution_id}", headers=etag)
-    assert (answer.status, answer.data) == (304, b"")
+    response = server.get(f"/executions/{execution_id}", headers=etag)
+    assert (response.status, response.data) == (304, b"")
     packed = server.get(base, headers={"Accept-Encoding": "gzip"})
     assert packed.headers["content-encoding"] == "gzip"
 
@@ -118,8 +118,8 @@ def test_it_serves_on_ipv6(
     found = re.search(r"http://\[::1\]:\d+", told)
     assert found, told
     execution_id = put_execution(s3, bucket)
-    answer = urllib3.request("GET", f"{found[0]}/executions/{execution_id}", retries=False)
-    assert answer.json()["execution_id"] == execution_id
+    response = urllib3.request("GET", f"{found[0]}/executions/{execution_id}", retries=False)
+    assert response.json()["execution_id"] == execution_id
     process.send_signal(signal.SIGTERM)
     assert process.wait(WAIT) == 0
 
@@ -147,13 +147,13 @@ UNSERVED = [
 ]
 
 
-def test_what_cannot_be_served_is_aproblem(shared: tuple[Server, str]) -> None:
+def test_errors_are_problem_responses(shared: tuple[Server, str]) -> None:
     server, execution_id = shared
     for path, status, kind in UNSERVED:
-        answer = server.get(path.format(id=execution_id, other=make_id(number=7)))
-        body = problem(answer, status, kind)
+        response = server.get(path.format(id=execution_id, other=make_id(number=7)))
+        body = problem(response, status, kind)
         assert body["exit_code"] == {"usage": 2, "not-found": 4}[kind]
-        assert "x-injected" not in answer.headers
+        assert "x-injected" not in response.headers
 
 
 @pytest.fixture
@@ -176,9 +176,9 @@ def test_a_token_is_asked_for_and_can_be_revoked(
     assert server.get("/healthz").status == 200
     assert server.get("/readyz").status == 200
     for wrong in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {token}"}):
-        answer = server.get(f"/executions/{execution_id}", headers=wrong)
-        problem(answer, 401, "unauthenticated")
-        assert answer.headers["www-authenticate"] == "Bearer"
+        response = server.get(f"/executions/{execution_id}", headers=wrong)
+        problem(response, 401, "unauthenticated")
+        assert response.headers["www-authenticate"] == "Bearer"
     assert server.get(f"/executions/{execution_id}?secret=hush", headers=bearer).status == 200
     problem(server.get("/executions", "POST", headers=bearer), 403, "forbidden")
     other = cli("serve", "--new-token", "second").ok()
@@ -244,9 +244,9 @@ def test_a_storage_that_is_away_is_answered_by_503(
         port = unused.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     server = serve("--deadline", "50s")
-    answer = server.get("/executions")
-    assert problem(answer, 503, "unavailable")["exit_code"] == 9
-    assert int(answer.headers["retry-after"]) > 0
+    response = server.get("/executions")
+    assert problem(response, 503, "unavailable")["exit_code"] == 9
+    assert int(response.headers["retry-after"]) > 0
     assert server.get("/healthz").status == 200
 
 
@@ -258,9 +258,9 @@ def test_requests_are_counted_by_route(serve: Serve, s3: S3Client, bucket: str) 
     server = serve()
     for path in (f"/executions/{execution_id}", f"/executions/{make_id()}", "/nothing", "/healthz"):
         server.get(path)
-    answer = server.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    families = {one.name: one for one in text_string_to_metric_families(answer.data.decode())}
+    response = server.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = {one.name: one for one in text_string_to_metric_families(response.data.decode())}
     counted = {
         tuple(sample.labels[name] for name in ("method", "route", "status")): sample.value
         for sample in families["orchestrator_http_requests"].samples
@@ -285,6 +285,6 @@ def test_metrics_need_the_token_too(serve: Serve, cli: RunCommand, tmp_path: Pat
     server = serve("--tokens", str(file))
     assert server.get("/metrics").status == 401
     bearer = {"Authorization": f"Bearer {made.err.strip()}"}
-    answer = server.get("/metrics", headers=bearer)
-    assert answer.status == 200
-    assert b'status="401"' in answer.data
+    response = server.get("/metrics", headers=bearer)
+    assert response.status == 200
+    assert b'status="401"' in response.data

@@ -31,12 +31,12 @@ def test_a_storage_that_hangs_is_answered_by_504_at_the_deadline(
     assert server.get(f"/executions/{execution}").status == 200
     recorder.inject(faults.Stall(), times=None)
     files = {"files": [{"path": "a", "size_bytes": 0, "sha256": "0" * 64}]}
-    for answer in (
+    for response in (
         server.get(f"/executions/{execution}"),
         server.get(f"/executions/{execution}/artifacts"),
         server.post(f"/executions/{execution}/uploads", files),
     ):
-        problem(answer, 504, "timeout")
+        problem(response, 504, "timeout")
     assert server.get("/healthz").status == 200
     # Answers that nobody waits for any more do not keep it from ending.
     assert server.stop() == 0
@@ -59,7 +59,7 @@ def test_a_storage_that_refuses_is_answered_by_502_without_secrets(
     assert "X-Amz" not in "".join(server.log)
 
 
-def test_more_requests_than_it_takes(recorder: Proxy, serve: Serve, execution: str) -> None:
+def test_too_many_requests_are_refused(recorder: Proxy, serve: Serve, execution: str) -> None:
     server = serve("--concurrency", "1")
     hold = faults.Hold("head")
     recorder.inject(hold, "GetObject", times=None)
@@ -78,7 +78,7 @@ def test_more_requests_than_it_takes(recorder: Proxy, serve: Serve, execution: s
         assert sorted(one.result().status for one in asked) == [200] * 5 + [503]
 
 
-def test_it_ends_once_what_has_begun_is_answered(
+def test_it_finishes_begun_requests_before_it_exits(
     recorder: Proxy, serve: Serve, execution: str
 ) -> None:
     server = serve()
@@ -92,8 +92,8 @@ def test_it_ends_once_what_has_begun_is_answered(
         while _connects(server.port):
             assert not asked.done()
         hold.released.set()
-        answer = asked.result(WAIT)
-    assert (answer.status, answer.json()["execution_id"]) == (200, execution)
+        response = asked.result(WAIT)
+    assert (response.status, response.json()["execution_id"]) == (200, execution)
     assert server.wait() == 0
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def test_a_short_page_asks_for_no_more_than_it_needs(
+def test_a_short_page_lists_no_more_keys_than_needed(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     files = {f"artifacts/custom/{n}": b"" for n in range(5)}
@@ -39,7 +39,7 @@ def test_a_short_page_asks_for_no_more_than_it_needs(
     assert [one.request.query["max-keys"] for one in recorder.calls("ListObjectsV2")] == ["1", "1"]
 
 
-def test_a_cursor_is_good_on_every_replica(serve: Serve, s3: S3Client, bucket: str) -> None:
+def test_a_cursor_works_on_every_replica(serve: Serve, s3: S3Client, bucket: str) -> None:
     now = datetime.now(UTC) - timedelta(hours=1)
     ids = [put_execution(s3, bucket, make_id(now, number)) for number in range(5)]
     replicas = [serve(), serve()]

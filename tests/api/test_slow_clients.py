@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from h11 import LocalProtocolError
 
+from orchestrator_cli.api.guard.anonymous_clients import AnonymousClients
 from orchestrator_cli.api.guard.limits import MAX_REQUESTS
-from orchestrator_cli.api.guard.strangers import Strangers
 from orchestrator_cli.api.server import report_defects
 from tests.support import faults
 from tests.support.benches import Tokens, make_bench
@@ -33,7 +33,7 @@ LONG_LOG = LINE * 40_000
 
 @contextlib.contextmanager
 def asking(server: Server, path: str, received_bytes: int = 0) -> Iterator[socket.socket]:
-    """Send a request and leave its answer where it is; the client has gone after the block."""
+    """Send a request and leave its response where it is; the client has gone after the block."""
     with socket.socket() as client:
         if received_bytes:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, received_bytes)
@@ -52,7 +52,7 @@ def fresh_status(server: Server) -> int:
 
 
 def begin_of_answer(client: socket.socket) -> bytes:
-    """Return an answer's first bytes; none where the connection was closed instead."""
+    """Return a response's first bytes; none where the connection was closed instead."""
     with contextlib.suppress(ConnectionResetError):
         return client.recv(65536)[:12]
     return b""
@@ -71,7 +71,7 @@ def unanswered(server: Server, path: str) -> int:
     return sum(line["path"] == path and line["status"] is None for line in lines)
 
 
-def test_an_answer_waits_for_no_acknowledgement(serve: Serve) -> None:
+def test_a_response_does_not_wait_for_acknowledgements(serve: Serve) -> None:
     """On Linux that would take 40 ms, each time; the fastest tells, however busy the machine is."""
     server = serve()
     client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT)
@@ -86,7 +86,7 @@ def test_an_answer_waits_for_no_acknowledgement(serve: Serve) -> None:
     assert min(seconds[20:]) < 0.03
 
 
-def test_what_clients_that_have_gone_waited_for_is_not_begun(
+def test_queued_reads_of_disconnected_clients_are_dropped(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     held, *others = (
@@ -110,7 +110,7 @@ def test_what_clients_that_have_gone_waited_for_is_not_begun(
     assert asked == {f"executions/{held}/metadata.json", f"live/{held}/state.json"}
 
 
-def test_a_long_search_ends_when_its_client_has_gone(
+def test_a_search_ends_when_its_client_disconnects(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     now = datetime.now(UTC)
@@ -128,7 +128,7 @@ def test_a_long_search_ends_when_its_client_has_gone(
     assert len(recorder.calls("GetObject")) < 10
 
 
-def test_what_changes_something_is_done_to_its_end(
+def test_a_write_is_finished_after_its_client_disconnects(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str, tokens: Tokens
 ) -> None:
     execution_id = put_execution(s3, bucket)
@@ -150,7 +150,7 @@ def test_what_changes_something_is_done_to_its_end(
 
 @pytest.fixture
 def long_log(s3: S3Client, bucket: str) -> str:
-    """The path of an answer of 4 MiB."""
+    """The path of a response of 4 MiB."""
     execution_id = put_execution(s3, bucket, files={"logs/stdout.log": LONG_LOG})
     return f"/executions/{execution_id}/logs/stdout?tail=40000"
 
@@ -173,7 +173,7 @@ def test_a_client_that_does_not_read_is_dropped(serve: Serve, long_log: str) -> 
         (None, 1),
     ],
 )
-def test_a_client_that_was_given_up_is_no_defect(
+def test_a_dropped_client_is_not_reported_as_a_defect(
     error: BaseException | None, defects: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with contextlib.closing(asyncio.new_event_loop()) as loop:
@@ -185,19 +185,19 @@ def test_a_client_that_was_given_up_is_no_defect(
 def test_a_client_that_reads_slowly_gets_everything(serve: Serve, long_log: str) -> None:
     server = serve("--deadline", "2s")
     with asking(server, long_log, received_bytes=65536) as client:
-        answer = http.client.HTTPResponse(client)
-        answer.begin()
+        response = http.client.HTTPResponse(client)
+        response.begin()
         taken, begun = 0, time.monotonic()
         # Longer than the deadline, and than the time that a request may take to come.
         while time.monotonic() - begun < 5:
-            taken += len(answer.read(200_000))
+            taken += len(response.read(200_000))
             time.sleep(0.4)
-        taken += len(answer.read())
+        taken += len(response.read())
     assert taken == len(LONG_LOG)
 
 
 @pytest.mark.parametrize("begin", [b"", b"GET /healthz HTTP/1.1\r\nHost: local"], ids=["", "begun"])
-def test_connections_that_wait_keep_nobody_out(serve: Serve, begin: bytes) -> None:
+def test_idle_connections_keep_nobody_out(serve: Serve, begin: bytes) -> None:
     server = serve()
     with contextlib.ExitStack() as opened:
         for _ in range(300):
@@ -206,7 +206,7 @@ def test_connections_that_wait_keep_nobody_out(serve: Serve, begin: bytes) -> No
         assert [fresh_status(server) for _ in range(20)] == [200] * 20
 
 
-def test_a_head_that_comes_in_drops_is_cut_off(serve: Serve) -> None:
+def test_a_slowly_sent_head_is_cut_off(serve: Serve) -> None:
     server = serve("--deadline", "2s")
     with socket.create_connection(("127.0.0.1", server.port), WAIT) as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\n")
@@ -223,7 +223,7 @@ def test_a_head_that_comes_in_drops_is_cut_off(serve: Serve) -> None:
     pytest.fail("the server waits for ever")
 
 
-def test_many_who_need_no_token_starve_nobody(
+def test_requests_without_a_token_starve_nobody(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str, tokens: Tokens
 ) -> None:
     execution_id = put_execution(s3, bucket)
@@ -236,15 +236,15 @@ def test_many_who_need_no_token_starve_nobody(
         assert hold.reached.wait(WAIT)
         for path in ("/openapi.json", "/docs", "/healthz"):
             assert server.get(path).status == 200
-        answer = server.get(f"/executions/{execution_id}", headers=reader)
-        assert answer.status == 200
+        response = server.get(f"/executions/{execution_id}", headers=reader)
+        assert response.status == 200
         hold.released.set()
         assert {begin_of_answer(client) for client in asked} == {b"HTTP/1.1 200"}
     # One look for all of them.
     assert len(recorder.calls("ListObjectsV2")) <= 2
 
 
-def test_clients_without_a_token_that_do_not_read_hold_up_nobody(
+def test_anonymous_clients_that_do_not_read_block_nobody(
     serve: Serve, s3: S3Client, bucket: str, tokens: Tokens
 ) -> None:
     execution_id = put_execution(s3, bucket)
@@ -268,8 +268,8 @@ def test_clients_without_a_token_that_do_not_read_hold_up_nobody(
     assert server.get("/docs").status == 200
 
 
-def test_too_many_connections_end_those_that_showed_no_token() -> None:
-    strangers = Strangers(max_connections=3)
+def test_too_many_connections_close_anonymous_ones_first() -> None:
+    anonymous = AnonymousClients(max_connections=3)
     with contextlib.ExitStack() as opened:
         ends = [socket.socketpair() for _ in range(7)]
         for pair in ends:
@@ -278,7 +278,7 @@ def test_too_many_connections_end_those_that_showed_no_token() -> None:
                 end.setblocking(False)
 
         def add(number: int) -> None:
-            strangers.add(number, ends[number][0])
+            anonymous.add(number, ends[number][0])
 
         def ended(number: int) -> bool:
             with contextlib.suppress(BlockingIOError):
@@ -287,8 +287,8 @@ def test_too_many_connections_end_those_that_showed_no_token() -> None:
 
         for number in range(3):
             add(number)
-        strangers.trust(0)
-        strangers.distrust(2)
+        anonymous.mark_authenticated(0)
+        anonymous.mark_anonymous(2)
         add(3)
         assert not any(map(ended, range(4)))
         add(4)

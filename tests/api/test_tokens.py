@@ -23,7 +23,7 @@ def status(server: Server, token: str) -> int:
 
 
 def await_told(server: Server) -> list[str]:
-    """Return what the log says of the file of tokens; it may come after the answer."""
+    """Return what the log says of the file of tokens; it may come after the response."""
     deadline = time.monotonic() + WAIT
     while time.monotonic() < deadline:
         told = [line for line in server.log if '"event": "tokens"' in line]
@@ -38,7 +38,7 @@ def revoke(tokens: Tokens, name: str) -> None:
     tokens.file.write_text("".join(line for line in lines if not line.startswith(f"{name} ")))
 
 
-def test_a_bad_line_denies_itself_and_revokes_no_less(server: Server, tokens: Tokens) -> None:
+def test_an_invalid_line_leaves_the_other_tokens_valid(server: Server, tokens: Tokens) -> None:
     other = tokens.make("other")
     assert status(server, tokens.read) == status(server, other) == 200
     with tokens.file.open("a") as file:
@@ -57,7 +57,7 @@ def test_a_bad_line_denies_itself_and_revokes_no_less(server: Server, tokens: To
     assert "half" not in told
 
 
-def test_tokens_come_back_once_the_file_is_good(server: Server, tokens: Tokens) -> None:
+def test_tokens_are_valid_again_once_the_file_is_readable(server: Server, tokens: Tokens) -> None:
     content = tokens.file.read_text()
     tokens.file.unlink()
     assert status(server, tokens.read) == 401
@@ -82,7 +82,7 @@ def make_huge(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [make_fifo, make_endless, make_huge, Path.mkdir])
-def test_what_is_no_file_of_tokens_denies_everything(
+def test_an_unreadable_file_of_tokens_denies_everything(
     server: Server, tokens: Tokens, make: Callable[[Path], None]
 ) -> None:
     assert status(server, tokens.read) == 200
@@ -93,7 +93,7 @@ def test_what_is_no_file_of_tokens_denies_everything(
     assert "every request is denied" in told
 
 
-def test_a_token_is_revoked_even_if_size_and_time_stay(server: Server, tokens: Tokens) -> None:
+def test_a_token_is_revoked_even_if_size_and_mtime_stay(server: Server, tokens: Tokens) -> None:
     assert status(server, tokens.read) == 200
     before = tokens.file.stat()
     content = tokens.file.read_text()

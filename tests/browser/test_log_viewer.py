@@ -40,7 +40,7 @@ def memory_bytes(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def test_a_log_of_5_gib_opens_anywhere_at_once(
+def test_a_log_of_5_gib_opens_anywhere_fast(
     new_tab: OpenTab, serve: Serve, s3env: dict[str, str]
 ) -> None:
     execution_id, size = make_id(), 5 * 1024 * MIB
@@ -158,7 +158,7 @@ def test_lines_of_any_length_and_content_are_shown(
     assert tab.seen.problems == []
 
 
-def test_finding_out_why_a_run_failed_by_keyboard_alone(
+def test_the_first_error_is_found_by_keyboard(
     new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     lines = [b"%07d `tick`\n" % number for number in range(60_000)]
@@ -209,7 +209,7 @@ def test_finding_out_why_a_run_failed_by_keyboard_alone(
     assert tab.seen.problems == []
 
 
-def test_a_storage_that_is_slow_or_away_is_waited_for(
+def test_a_slow_or_unavailable_storage_is_waited_for(
     recorder: Proxy, new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     from tests.support.faults import Answer

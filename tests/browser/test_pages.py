@@ -38,7 +38,7 @@ const look = async (path) => {
 </script>"""
 
 
-def test_the_list_filters_goes_on_and_follows(
+def test_the_list_is_filtered_extended_and_updated(
     new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
 ) -> None:
     now = datetime.now(UTC)
@@ -95,7 +95,7 @@ def test_without_scripts_the_list_and_an_execution_can_be_read(
     assert tab.page.locator(".files tbody tr").count() == 70
 
 
-def test_nothing_that_is_stored_runs_in_a_page(
+def test_stored_scripts_do_not_run_in_a_page(
     new_tab: OpenTab, serve: Serve, tokens: Tokens, s3: S3Client, bucket: str
 ) -> None:
     name = "<img src=x onerror=parent.pwned=1>.html"
@@ -186,7 +186,9 @@ def test_it_works_below_a_path_behind_a_proxy(
     assert outside == []
 
 
-def test_nobody_is_shut_out(new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str) -> None:
+def test_the_pages_are_accessible(
+    new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
+) -> None:
     """Look at each page as axe does, in both themes, and for what is wider than a telephone."""
     from axe_playwright_python.sync_playwright import Axe
 

@@ -15,7 +15,7 @@ def record(server: str = "sink", **seconds: float) -> dict[str, Any]:
     return {"workload": "x", "says": "upload <all>", "server": server, "tools": tools}
 
 
-def test_bars_are_to_the_scale_of_the_slowest() -> None:
+def test_bars_are_scaled_to_the_slowest_tool() -> None:
     root = ET.fromstring(draw_chart([record(orchestrator=0.5, s5cmd=1.0, aws=2.0)]))
     widths = [int(bar.attrib["width"]) for bar in root.iter(f"{SVG}rect")]
     assert widths[2] == 2 * widths[1] == 4 * widths[0]
@@ -23,7 +23,7 @@ def test_bars_are_to_the_scale_of_the_slowest() -> None:
     assert texts == ["Upload <all>", "orchestrator", "0.50 s", "s5cmd", "1.00 s", "aws", "2.00 s"]
 
 
-def test_other_servers_and_work_without_a_peer_are_left_out() -> None:
+def test_other_servers_and_workloads_without_a_peer_are_left_out() -> None:
     alone = record(orchestrator=1.0)
     far = record("sink, 50 ms away", orchestrator=1.0, s5cmd=1.0)
     root = ET.fromstring(draw_chart([alone, far]))

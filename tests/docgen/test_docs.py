@@ -86,7 +86,7 @@ def test_readme_command_lines_parse() -> None:
 
 
 @pytest.mark.parametrize("line", ["orchestrator nonsense", "orchestrator ls --nonsense"])
-def test_a_line_that_no_command_takes_does_not_parse(line: str) -> None:
+def test_an_invalid_command_line_does_not_parse(line: str) -> None:
     with pytest.raises((AssertionError, click.UsageError)):
         list(parse_line(line))
 
@@ -193,7 +193,7 @@ def test_output_does_not_depend_on_the_environment(monkeypatch: pytest.MonkeyPat
     assert render_all() == expected
 
 
-def test_what_lacks_documentation_is_named() -> None:
+def test_missing_documentation_is_named() -> None:
     @click.group()
     def root() -> None:
         """Do things."""
@@ -227,7 +227,7 @@ def test_manual_page_is_plain_roff(page: Path) -> None:
         assert re.search(r"^\.SH EXIT STATUS$", text, re.MULTILINE)
 
 
-def test_roff_escapes_what_it_would_act_on() -> None:
+def test_text_is_escaped_for_roff() -> None:
     assert roff.inline(".TH `a-b` \\n “x”") == r"\&.TH \%\fBa\-b\fR \en \[u201C]x\[u201D]"
     assert roff.inline("'quoted' ~/x ^y") == r"\&\(aqquoted\(aq \(ti/x \(hay"
 

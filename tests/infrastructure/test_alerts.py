@@ -27,7 +27,7 @@ def rules(cli: RunCommand) -> list[dict[str, Any]]:
     return list(group["rules"])
 
 
-def test_the_rules_are_prometheus_rules(rules: list[dict[str, Any]]) -> None:
+def test_promtool_accepts_the_alert_rules(rules: list[dict[str, Any]]) -> None:
     assert len({rule["alert"] for rule in rules}) == len(rules) > 0
     for rule in rules:
         assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
@@ -39,7 +39,7 @@ def test_the_rules_are_prometheus_rules(rules: list[dict[str, Any]]) -> None:
         check_expression(rule["expr"])
 
 
-def test_a_summary_uses_only_labels_that_its_expression_keeps(
+def test_summaries_use_only_labels_of_their_expressions(
     rules: list[dict[str, Any]],
 ) -> None:
     for rule in rules:
@@ -48,7 +48,7 @@ def test_a_summary_uses_only_labels_that_its_expression_keeps(
         assert used <= kept_labels(parse(rule["expr"])), rule
 
 
-def test_the_dashboard_asks_for_its_source_and_has_its_own_panels(cli: RunCommand) -> None:
+def test_the_dashboard_asks_for_its_data_source(cli: RunCommand) -> None:
     board = json.loads(cli("deploy", "grafana").ok().out)
     (variable,) = board["templating"]["list"]
     assert (variable["name"], variable["type"]) == ("datasource", "datasource")
@@ -88,12 +88,12 @@ def test_every_metric_has_a_panel(cli: RunCommand) -> None:
         ("time() > bool 3", "time"),
     ],
 )
-def test_a_wrong_expression_would_be_found(expression: str, why: str) -> None:
+def test_a_wrong_expression_is_found(expression: str, why: str) -> None:
     with pytest.raises((AssertionError, ValueError), match=why):
         check_expression(expression)
 
 
-def test_the_names_are_those_of_the_exposition() -> None:
+def test_expressions_use_exported_metric_names() -> None:
     measured = MetricsSnapshot()
     for metric in METRICS:
         labels = tuple("x" for _ in metric.labels)

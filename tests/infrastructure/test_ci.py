@@ -63,7 +63,7 @@ def test_the_steps_pass_shellcheck(cli: RunCommand, bucket: str, system: str) ->
         check_shell(script, "sh")
 
 
-def test_the_token_of_a_job_is_what_its_role_trusts(cli: RunCommand, bucket: str) -> None:
+def test_the_job_requests_the_token_that_its_role_trusts(cli: RunCommand, bucket: str) -> None:
     words = ("--package", "w.whl", "--role-arn", ARN, "--", "true")
     workflow = yaml.safe_load(cli("deploy", "github", *words).ok().out)
     assert workflow["permissions"]["id-token"] == "write"
@@ -78,7 +78,7 @@ def test_the_token_of_a_job_is_what_its_role_trusts(cli: RunCommand, bucket: str
 
 
 @pytest.mark.parametrize("options", [(), ("--role-arn", ARN)], ids=["keys", "role"])
-def test_the_systems_take_their_files(
+def test_ci_systems_accept_their_files(
     cli: RunCommand, bucket: str, options: tuple[str, ...]
 ) -> None:
     words = ("--package", "w.whl", *options, "--", *COMMAND)
@@ -110,7 +110,7 @@ def run_step(script: str, shell: tuple[str, ...], cwd: Path, **variables: str) -
         ("jenkins", ("sh", "-xe", "-c"), {"RESULT": "fail"}, "fail"),
     ],
 )
-def test_a_job_ends_as_its_tests_do_and_is_stored_once_s3_is_back(
+def test_a_job_exits_as_its_tests_do_and_stores_once_s3_is_back(
     cli: RunCommand,
     recorder: Proxy,
     s3: S3Client,

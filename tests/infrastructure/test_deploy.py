@@ -70,7 +70,7 @@ def check_command_line(line: str) -> dict[str, Any]:
         return subcommand.make_context(name, arguments, parent=context).params
 
 
-def test_the_unit_watches(cli: RunCommand, bucket: str) -> None:
+def test_the_unit_watches_by_default(cli: RunCommand, bucket: str) -> None:
     unit = read_unit(cli("deploy", "systemd", "--bench", "b-7").ok().out)
     service = unit["Service"]
     options = check_command_line(service["ExecStart"])
@@ -96,7 +96,7 @@ def test_the_timer_starts_a_service_that_ends(cli: RunCommand, bucket: str) -> N
     assert "Install" not in service
 
 
-def test_the_units_pass_systemd_itself(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
     for number, options in enumerate(
         ((), ("--bench", "b-7", "--group", "bench-logs"), ("--timer", "5m"), ("--user", "root"))
     ):
@@ -135,7 +135,7 @@ def test_the_units_pass_systemd_itself(cli: RunCommand, bucket: str, tmp_path: P
         ("iam", "--role", "king"),
     ],
 )
-def test_what_would_break_a_file_is_refused(
+def test_values_that_would_break_a_file_are_refused(
     cli: RunCommand, bucket: str, arguments: tuple[str, ...]
 ) -> None:
     result = cli("deploy", *arguments).expect(2)
@@ -143,7 +143,7 @@ def test_what_would_break_a_file_is_refused(
     assert result.err
 
 
-def test_the_region_goes_into_the_files(cli: RunCommand, bucket: str) -> None:
+def test_the_files_contain_the_region(cli: RunCommand, bucket: str) -> None:
     named = cli("--region", "eu-central-1", "deploy", "systemd").ok()
     assert "AWS_REGION=eu-central-1" in named.out
     none: dict[str, str | None] = {"AWS_REGION": None, "AWS_DEFAULT_REGION": None}
@@ -233,7 +233,7 @@ def actions_of(policy: list[dict[str, Any]]) -> set[str]:
 UNUSED = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
 
 
-def test_a_runner_may_do_what_it_does_and_no_more(
+def test_a_runner_has_least_privilege(
     cli: RunCommand, cli_process: Processes, recorder: Proxy, bucket: str, tmp_path: Path
 ) -> None:
     policy = read_policy(cli, "runner")
@@ -253,7 +253,7 @@ def test_a_runner_may_do_what_it_does_and_no_more(
     assert actions_of(policy) - used <= UNUSED
 
 
-def test_a_bench_may_do_what_it_does(
+def test_a_bench_may_sync(
     cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     policy = read_policy(cli, "bench")
@@ -310,7 +310,7 @@ def test_doctor_finds_nothing_missing_from_a_writers_policy(
     assert cli("doctor", "--json").ok().json()["missing_actions"] == []
 
 
-def test_doctor_names_what_a_reader_may_not_do(
+def test_doctor_names_the_permissions_that_a_reader_lacks(
     cli: RunCommand, recorder: Proxy, bucket: str
 ) -> None:
     quirks.pretend(recorder, quirks.Server(Enforces(read_policy(cli, "reader"), bucket)))
@@ -377,7 +377,7 @@ def test_the_history_is_written_in_one_request_and_read_by_writers_alone(
     ("region", "partition"),
     [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
 )
-def test_arns_are_of_the_regions_partition(
+def test_arns_have_the_partition_of_the_region(
     cli: RunCommand, bucket: str, region: str, partition: str
 ) -> None:
     text = json.dumps(read_policy(cli, "runner", "--region", region))

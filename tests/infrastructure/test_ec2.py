@@ -149,7 +149,7 @@ def metadata() -> Iterator[tuple[str, list[str]]]:
         yield service
 
 
-def test_an_instance_brings_its_tests_and_stores_what_they_leave(
+def test_an_instance_fetches_and_runs_its_tests_and_stores_their_output(
     cli: RunCommand,
     recorder: Proxy,
     s3: S3Client,
@@ -193,7 +193,7 @@ def test_an_instance_brings_its_tests_and_stores_what_they_leave(
     assert not [line for line in asked if line.endswith(" 401")]
 
 
-def test_an_instance_ends_once_s3_is_back_and_not_before(
+def test_an_instance_shuts_down_only_after_s3_is_back(
     cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     recorder.inject(faults.ResetBefore(), times=None)
@@ -225,7 +225,7 @@ def test_an_instance_ends_once_s3_is_back_and_not_before(
     assert (record["result"], record["artifact_status"]) == ("error", "complete")
 
 
-def test_an_instance_waits_while_that_may_help_and_no_longer(
+def test_an_instance_retries_only_while_that_may_help(
     cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     recorder.inject(faults.access_denied(), "PutObject", key="artifacts/custom/b", times=None)
@@ -270,7 +270,7 @@ def test_user_data_passes_shellcheck(cli: RunCommand, bucket: str, source: str) 
     check_shell(out, "bash")
 
 
-def test_what_ec2_would_not_take_is_refused(cli: RunCommand, bucket: str) -> None:
+def test_user_data_that_ec2_would_refuse_is_refused(cli: RunCommand, bucket: str) -> None:
     options = ("deploy", "ec2", "--package", "w")
     assert "EC2 takes 16,384" in cli(*options, "--", "x" * 16000).expect(2).err
     for source in ("tests/", "s3://b-1", "s3://b-1/dir/", "--upload-pack=x", "ftp://x/y"):

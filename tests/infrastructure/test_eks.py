@@ -73,7 +73,7 @@ def run_pod(cli: RunCommand, bucket: str, tmp_path: Path) -> Iterator[RunPod]:
 # --- the manifests -----------------------------------------------------------------------
 
 
-def test_kubernetes_takes_the_manifests(cli: RunCommand, bucket: str) -> None:
+def test_kubernetes_accepts_the_manifests(cli: RunCommand, bucket: str) -> None:
     arn = "arn:aws:iam::123456789012:role/runner"
     out = cli("deploy", "eks", *EKS, "--role-arn", arn, "--suite", "x: y", "--", *HOSTILE).ok().out
     check_kubernetes(out)
@@ -92,7 +92,7 @@ def test_kubernetes_takes_the_manifests(cli: RunCommand, bucket: str) -> None:
         assert yaml.safe_load(out)["kind"] == kind
 
 
-def test_the_tests_get_no_role_and_no_rights(cli: RunCommand, bucket: str) -> None:
+def test_the_tests_get_no_role_and_no_privileges(cli: RunCommand, bucket: str) -> None:
     _, job = read_manifests(cli, "--cpu", "500m", "--memory", "1.5Gi")
     template = job["spec"]["template"]
     pod = template["spec"]
@@ -145,7 +145,7 @@ def stored(s3: S3Client, bucket: str, execution_id: str) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "fault", [faults.ResetBefore(), faults.access_denied()], ids=["away", "refuses"]
 )
-def test_a_pod_runs_and_stores_though_s3_takes_something_only_at_the_end(
+def test_a_pod_stores_once_s3_is_available(
     run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path, fault: faults.Fault
 ) -> None:
     recorder.inject(fault, times=None)
@@ -168,7 +168,7 @@ def test_a_pod_runs_and_stores_though_s3_takes_something_only_at_the_end(
     assert files["artifacts/custom/junit.xml"] == b"<x/>"
 
 
-def test_a_sidecar_that_is_killed_at_each_step_loses_nothing(
+def test_a_sidecar_killed_at_any_step_loses_nothing(
     run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """It has no id yet, waits for output, copies it, has seen its end, stores, has stored."""
@@ -207,7 +207,7 @@ WAITS = "import time; print('begun', flush=True); time.sleep(60)"
 
 
 @pytest.mark.parametrize("end", ["SIGTERM to the pod", "killed", "killed by its own signal"])
-def test_tests_that_did_not_come_to_their_end_are_an_error(
+def test_interrupted_tests_have_the_result_error(
     run_pod: RunPod, s3: S3Client, bucket: str, end: str
 ) -> None:
     kills_itself = "import os; print('begun', flush=True); os.kill(os.getpid(), 11)"
@@ -225,7 +225,7 @@ def test_tests_that_did_not_come_to_their_end_are_an_error(
     assert stored(s3, bucket, execution_id)["logs/stdout.log"] == b"begun\n"
 
 
-def test_what_s3_refuses_in_whatever_way_is_on_record_until_it_is_stored(
+def test_files_that_s3_refuses_are_recorded_until_they_are_stored(
     run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """A key for each way to be refused; the sidecar goes on as long as one is."""
@@ -265,7 +265,7 @@ def test_what_s3_refuses_in_whatever_way_is_on_record_until_it_is_stored(
     assert refused.keys() <= stored(s3, bucket, execution_id).keys()
 
 
-def test_a_pod_goes_on_while_that_may_help_and_no_longer(
+def test_a_pod_retries_only_while_that_may_help(
     run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """One file is refused for a while, one has a name that none can have, and a log is taken."""
@@ -296,7 +296,7 @@ def test_a_pod_goes_on_while_that_may_help_and_no_longer(
 
 
 @pytest.mark.parametrize("replacement", ["link", "link to nothing", "FIFO"])
-def test_logs_that_the_tests_replace_are_neither_followed_nor_waited_for(
+def test_logs_replaced_by_the_tests_are_not_read(
     run_pod: RunPod, s3: S3Client, bucket: str, tmp_path: Path, replacement: str
 ) -> None:
     secret = tmp_path / "token"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def test_the_columns_are_those_of_a_history_line() -> None:
+def test_the_columns_match_a_history_line() -> None:
     run = RunDetails(
         command=["true"],
         host="h",
@@ -70,7 +70,7 @@ def test_duckdb_reads_what_finish_and_run_write(
     assert 1 <= len(days) <= 2
 
 
-def test_athena_projects_its_partitions(cli: RunCommand, bucket: str) -> None:
+def test_athena_uses_partition_projection(cli: RunCommand, bucket: str) -> None:
     out = cli("history", "ddl", "--table", "ci.executions").ok().out
     assert out.startswith("CREATE EXTERNAL TABLE IF NOT EXISTS ci.executions (\n")
     assert "PARTITIONED BY (`date` string)" in out
@@ -90,7 +90,7 @@ def test_spark_finds_its_partitions(cli: RunCommand, bucket: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["", "a.b.c", "a b", "x;DROP", "1a", "a.", "ü"])
-def test_a_name_that_is_none(cli: RunCommand, bucket: str, table: str) -> None:
+def test_an_invalid_table_name_is_refused(cli: RunCommand, bucket: str, table: str) -> None:
     result = cli("history", "ddl", "--table", table).expect(2)
     assert "not a table name" in result.err
     assert result.out == ""

@@ -89,7 +89,7 @@ def _rule_of_hcl(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=range(len(OPTIONS)))
-def test_terraform_has_the_rules_of_the_json(cli: RunCommand, options: tuple[str, ...]) -> None:
+def test_terraform_has_the_same_rules_as_json(cli: RunCommand, options: tuple[str, ...]) -> None:
     body = read_hcl(render(cli, "terraform", *options))["aws_s3_bucket_lifecycle_configuration"]
     requests = json.loads(render(cli, "json", *options))
     wanted = requests["s3api put-bucket-lifecycle-configuration"]
@@ -99,7 +99,7 @@ def test_terraform_has_the_rules_of_the_json(cli: RunCommand, options: tuple[str
     assert body["bucket"] == "${aws_s3_bucket.orchestrator.id}"
 
 
-def test_terraform_has_what_was_asked_for_and_nothing_else(cli: RunCommand) -> None:
+def test_terraform_has_only_the_protection_that_was_asked_for(cli: RunCommand) -> None:
     assert sorted(read_hcl(render(cli, "terraform"))) == [
         "aws_s3_bucket",
         "aws_s3_bucket_lifecycle_configuration",
@@ -133,7 +133,7 @@ def test_terraform_has_what_was_asked_for_and_nothing_else(cli: RunCommand) -> N
 
 
 @pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed")
-def test_terraform_has_nothing_to_format(cli: RunCommand, tmp_path: Path) -> None:
+def test_terraform_is_formatted_as_by_terraform_fmt(cli: RunCommand, tmp_path: Path) -> None:
     for number, options in enumerate((*OPTIONS, *ROLES)):
         (tmp_path / f"{number}.tf").write_text(render(cli, "terraform", *options))
     command = ["terraform", "fmt", "-check", "-diff", str(tmp_path)]
@@ -141,14 +141,14 @@ def test_terraform_has_nothing_to_format(cli: RunCommand, tmp_path: Path) -> Non
     assert (formatted.returncode, formatted.stdout) == (0, "")
 
 
-def test_terraform_keeps_the_bucket_by_name_or_asks_for_one(cli: RunCommand) -> None:
+def test_terraform_has_a_variable_for_the_bucket(cli: RunCommand) -> None:
     named = read_terraform(render(cli, "terraform"))
     assert named["variable"] == [{"bucket": {"type": "string", "default": "results"}}]
     open_ = read_terraform(render(cli, "terraform", bucket=None))
     assert open_["variable"] == [{"bucket": {"type": "string"}}]
 
 
-def test_terraform_takes_names_as_text(cli: RunCommand) -> None:
+def test_terraform_does_not_interpolate_names(cli: RunCommand) -> None:
     text = render(cli, "terraform", "--kms-key", '${file("/etc/passwd")}%{if true}"')
     assert '"$${file(\\"/etc/passwd\\")}%%{if true}\\""' in text
 
@@ -195,7 +195,7 @@ def test_cloudformation_names_the_conditions_of_the_policy(cli: RunCommand) -> N
 
 
 @pytest.mark.parametrize("options", [OPTIONS[1], EVERYTHING], ids=["rules", "everything"])
-def test_a_deployed_template_gives_the_same_rules_as_apply(
+def test_a_deployed_template_sets_the_same_rules_as_apply(
     s3: S3Client, bucket: str, s3env: dict[str, str], cli: RunCommand, options: tuple[str, ...]
 ) -> None:
     deployed = f"{bucket}-stack"
@@ -221,7 +221,7 @@ def test_a_deployed_template_gives_the_same_rules_as_apply(
 # --- requests --------------------------------------------------------------------------------
 
 
-def test_each_request_can_be_sent_as_it_is(s3: S3Client, bucket: str, cli: RunCommand) -> None:
+def test_each_aws_cli_request_is_accepted(s3: S3Client, bucket: str, cli: RunCommand) -> None:
     requests = json.loads(render(cli, "json", *EVERYTHING[:5], bucket=bucket))
     assert list(requests) == [
         "s3api put-bucket-versioning",
@@ -236,7 +236,7 @@ def test_each_request_can_be_sent_as_it_is(s3: S3Client, bucket: str, cli: RunCo
     assert "differ" not in cli("lifecycle", "apply", "--check").expect(3).err
 
 
-def test_the_json_says_what_is_left_to_fill_in(cli: RunCommand) -> None:
+def test_the_json_has_placeholders_for_unknown_names(cli: RunCommand) -> None:
     requests = json.loads(render(cli, "json", *EVERYTHING, bucket=None))
     buckets = {given.get("Bucket") for given in requests.values()}
     assert buckets == {"BUCKET", None}
@@ -245,7 +245,7 @@ def test_the_json_says_what_is_left_to_fill_in(cli: RunCommand) -> None:
     assert lock["Rule"]["DefaultRetention"] == {"Mode": "GOVERNANCE", "Days": 30}
 
 
-def test_rendering_asks_nothing_of_s3_and_checks_the_policy(cli: RunCommand) -> None:
+def test_rendering_sends_no_request_and_checks_the_policy(cli: RunCommand) -> None:
     nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
     result = cli("lifecycle", "render", "--archive-after", "1", env=nowhere).expect(2)
     assert "30 to 90 days" in result.err

@@ -38,7 +38,7 @@ def test_the_unit_starts_a_server_with_tokens(cli: RunCommand, bucket: str, tmp_
     assert str(options["tokens"]) == "/etc/orchestrator/tokens"
 
 
-def test_kubernetes_takes_the_deployment(cli: RunCommand, bucket: str) -> None:
+def test_kubernetes_accepts_the_deployment(cli: RunCommand, bucket: str) -> None:
     arn = "arn:aws:iam::123456789012:role/reader"
     words = ("kubernetes", "--image", "r.example/o:1", "--role-arn", arn)
     account, deployment, service = check_kubernetes(cli("deploy", "serve", *words).ok().out)
@@ -140,7 +140,7 @@ def await_answer(http: urllib3.PoolManager, url: str) -> int:
             time.sleep(0.05)
 
 
-def test_what_is_missing_is_named(cli: RunCommand, bucket: str) -> None:
+def test_missing_options_are_named(cli: RunCommand, bucket: str) -> None:
     assert "--server-name" in cli("deploy", "serve", "nginx").expect(2).err
     assert "--image" in cli("deploy", "serve", "kubernetes").expect(2).err
     cli("deploy", "serve", "nginx", "--server-name", "a;b").expect(2)

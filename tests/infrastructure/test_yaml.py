@@ -21,19 +21,19 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4))
-def test_anything_is_read_back(document: dict[str, Any]) -> None:
+def test_any_data_is_read_back_unchanged(document: dict[str, Any]) -> None:
     assert yaml.safe_load(render_yaml(document)) == document
 
 
 @pytest.mark.parametrize(
     "text", ["a\nb\n", "a\n\nb\n", " a\nb\n", "a\nb", "a\n", "\n", "a\tb\nc\n"]
 )
-def test_lines_are_read_back(text: str) -> None:
+def test_multi_line_text_is_read_back_unchanged(text: str) -> None:
     assert yaml.safe_load(render_yaml({"a": [{"b": text}], "c": text})) == {
         "a": [{"b": text}],
         "c": text,
     }
 
 
-def test_a_script_stands_in_lines() -> None:
+def test_a_script_is_written_as_a_literal_block() -> None:
     assert render_yaml({"a": ["x\ny\n"]}) == "a:\n  - |\n    x\n    y\n"

@@ -52,7 +52,7 @@ def test_the_command_sees_a_working_bucket(cli_process: Processes) -> None:
     assert (result.exit_code, result.out, result.err) == (0, "stored\n", "")
 
 
-def test_nobodys_account_is_used(cli_process: Processes, tmp_path: Path) -> None:
+def test_no_real_account_is_used(cli_process: Processes, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("[default]\nendpoint_url = http://127.0.0.1:1\nregion = nowhere-1\n")
     mine = {name: "mine" for name in UNSET_VARIABLES if name != "AWS_CA_BUNDLE"}
@@ -94,7 +94,9 @@ def test_the_exit_code_is_the_commands(script: str, exit_code: int, cli_process:
     assert (result.exit_code, result.out, result.err) == (exit_code, "", "")
 
 
-def test_what_cannot_run_ends_as_in_a_shell(cli_process: Processes, tmp_path: Path) -> None:
+def test_a_command_that_cannot_run_exits_as_in_a_shell(
+    cli_process: Processes, tmp_path: Path
+) -> None:
     plain = tmp_path / "plain"
     plain.write_text("not a program")
     for command, exit_code in ((tmp_path / "none", 127), (plain, 126), (tmp_path, 126)):
@@ -104,7 +106,7 @@ def test_what_cannot_run_ends_as_in_a_shell(cli_process: Processes, tmp_path: Pa
         assert str(command) in result.err
 
 
-def test_input_and_sigpipe_are_the_commands_own(cli_process: Processes) -> None:
+def test_the_command_inherits_input_and_default_sigpipe(cli_process: Processes) -> None:
     result = cli_process.run("sandbox", "--", "sh", "-c", "cat; yes | head -1", stdin=b"given\n")
     assert (result.exit_code, result.out, result.err) == (0, "given\ny\n", "")
 
@@ -121,7 +123,7 @@ def test_a_signal_is_passed_on_once(number: signal.Signals, cli_process: Process
     assert_server_ends(connection)
 
 
-def test_a_command_that_a_signal_ends_takes_the_sandbox_with_it(cli_process: Processes) -> None:
+def test_the_sandbox_ends_if_a_signal_ends_the_command(cli_process: Processes) -> None:
     wait = 'echo "$AWS_ENDPOINT_URL"; exec sleep 600'
     process = cli_process.start("sandbox", "--", "sh", "-c", wait)
     assert process.stdout is not None
@@ -175,7 +177,7 @@ def test_an_ignored_hangup_stays_ignored(cli_process: Processes) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_is_the_normal_end(number: signal.Signals, cli_process: Processes) -> None:
+def test_a_signal_ends_it_normally(number: signal.Signals, cli_process: Processes) -> None:
     process = cli_process.start("sandbox")
     connection = connect(read_exports(process)["AWS_ENDPOINT_URL"])
     process.send_signal(number)
@@ -185,7 +187,7 @@ def test_a_signal_is_the_normal_end(number: signal.Signals, cli_process: Process
     assert_server_ends(connection)
 
 
-def test_ctrl_c_in_a_terminal_is_the_normal_end(terminal: Callable[..., Terminal]) -> None:
+def test_ctrl_c_ends_it_normally(terminal: Callable[..., Terminal]) -> None:
     session = terminal("sandbox", columns=200)
     connection = connect(session.read_until(rb"http://[\d.:]+")[0].decode())
     session.read_until(b"until Ctrl-C")
@@ -195,7 +197,7 @@ def test_ctrl_c_in_a_terminal_is_the_normal_end(terminal: Callable[..., Terminal
     assert_server_ends(connection)
 
 
-def test_a_shell_can_evaluate_what_is_printed(cli_process: Processes, tmp_path: Path) -> None:
+def test_a_shell_can_evaluate_the_output(cli_process: Processes, tmp_path: Path) -> None:
     process = cli_process.start("sandbox", "--bucket", "for-a-shell", stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -208,7 +210,7 @@ def test_a_shell_can_evaluate_what_is_printed(cli_process: Processes, tmp_path: 
     assert (result.exit_code, result.out, result.err) == (0, "stored\n", "")
 
 
-def test_the_end_of_the_server_is_noticed(cli_process: Processes) -> None:
+def test_a_crash_of_the_server_is_noticed(cli_process: Processes) -> None:
     code = (
         "from orchestrator_cli.cli import main as cli\n"
         "from orchestrator_cli.sandbox import sandbox\n"

@@ -42,8 +42,8 @@ def test_one_connection_serves_every_kind_of_request(sandbox: Sandbox, bucket: s
         headers = {"Authorization": "AWS sandbox:"}
         headers |= {name.replace("_", "-"): value for name, value in more.items()}
         connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
 
     assert ask("PUT", f"/{bucket}/big", big) == (200, b"")
     assert ask("PUT", f"/no-{bucket}/big", big)[0] == 404
@@ -63,7 +63,7 @@ def test_one_connection_serves_every_kind_of_request(sandbox: Sandbox, bucket: s
 
 
 @pytest.mark.parametrize("size_bytes", [10_000, 6 * MIB])
-def test_ranges_are_those_of_s3(bucket: str, s3: S3Client, size_bytes: int) -> None:
+def test_ranges_are_served_as_by_s3(bucket: str, s3: S3Client, size_bytes: int) -> None:
     body = os.urandom(size_bytes)
     last = size_bytes - 1
     s3.put_object(Bucket=bucket, Key="k", Body=body)
@@ -75,8 +75,8 @@ def test_ranges_are_those_of_s3(bucket: str, s3: S3Client, size_bytes: int) -> N
         (f"9000-{size_bytes * 2}", body[9000:], f"bytes 9000-{last}/{size_bytes}"),
         (f"-{size_bytes * 2}", body, f"bytes 0-{last}/{size_bytes}"),
     ):
-        answer = s3.get_object(Bucket=bucket, Key="k", Range=f"bytes={asked}")
-        assert (answer["Body"].read() == wanted, answer["ContentRange"]) == (True, served)
+        response = s3.get_object(Bucket=bucket, Key="k", Range=f"bytes={asked}")
+        assert (response["Body"].read() == wanted, response["ContentRange"]) == (True, served)
     assert s3.get_object(Bucket=bucket, Key="k", Range="bytes=9-5")["Body"].read() == body
     with pytest.raises(ClientError, match="InvalidRange"):
         s3.get_object(Bucket=bucket, Key="k", Range=f"bytes={size_bytes}-")
@@ -139,7 +139,7 @@ def try_put(s3: S3Client, **request: Any) -> bool:
     return True
 
 
-def test_of_many_create_only_writes_at_once_one_wins(
+def test_only_one_of_many_concurrent_creates_succeeds(
     sandbox: Sandbox, bucket: str, s3: S3Client
 ) -> None:
     size = 6 * MIB  # moto writes such a body to a file, which lets other threads run
@@ -178,7 +178,7 @@ def test_no_compare_and_swap_is_lost(bucket: str, s3: S3Client) -> None:
     assert s3.get_object(Bucket=bucket, Key="count")["Body"].read() == b"16"
 
 
-def test_a_part_of_an_upload_that_is_gone_is_no_such_upload(bucket: str, s3: S3Client) -> None:
+def test_a_part_of_an_ended_upload_is_refused(bucket: str, s3: S3Client) -> None:
     upload = s3.create_multipart_upload(Bucket=bucket, Key="gone")["UploadId"]
     s3.abort_multipart_upload(Bucket=bucket, Key="gone", UploadId=upload)
     with pytest.raises(ClientError) as refused:

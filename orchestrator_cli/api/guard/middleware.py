@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator_cli.api.guard.anonymous_clients import AnonymousClients
 from orchestrator_cli.api.guard.auth import Token
 from orchestrator_cli.api.guard.exchange import (
     ClientStalledError,
@@ -22,7 +23,6 @@ from orchestrator_cli.api.guard.exchange import (
 from orchestrator_cli.api.guard.limits import MAX_TARGET_BYTES, SEND_SECONDS
 from orchestrator_cli.api.guard.request_checks import PROBE_PATHS, check_request
 from orchestrator_cli.api.guard.security_headers import COMMON_HEADERS
-from orchestrator_cli.api.guard.strangers import Strangers
 from orchestrator_cli.api.guard.token_file import TokenFile
 from orchestrator_cli.api.metrics import ServerMetrics
 from orchestrator_cli.api.problems import busy, problem
@@ -44,7 +44,7 @@ class RequestGuardMiddleware:
 
     app: ASGIApp
     tokens: TokenFile
-    strangers: Strangers
+    anonymous: AnonymousClients
     log: Callable[[str], None]
     deadline_seconds: float
     metrics: ServerMetrics
@@ -60,57 +60,57 @@ class RequestGuardMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
-        answer = ResponseRecorder(send, COMMON_HEADERS, min(SEND_SECONDS, self.deadline_seconds))
+        response = ResponseRecorder(send, COMMON_HEADERS, min(SEND_SECONDS, self.deadline_seconds))
         self.metrics.begin_request()
         refused, token = check_request(scope, self.tokens)
         inner = _inner_scope(scope, token, self.tokens)
         try:
             with self._admitted(scope, token) as is_admitted:
                 app = (refused or self.app) if is_admitted else busy({"Connection": "close"})
-                await self._answer(app, inner, receive, answer)
+                await self._respond(app, inner, receive, response)
         finally:
             seconds = time.monotonic() - began
             # Starlette adds the matched route to the scope.
             route = getattr(inner.get("route"), "path", None)
-            self.metrics.end_request(scope["method"], route, answer.status, seconds)
-            self.log(_log_line(scope, answer, token, seconds))
-        if answer.ends_connection or _asks_to_close(scope):
+            self.metrics.end_request(scope["method"], route, response.status, seconds)
+            self.log(_log_line(scope, response, token, seconds))
+        if response.ends_connection or _asks_to_close(scope):
             raise ConnectionEndedError
 
     @contextlib.contextmanager
     def _admitted(self, scope: Scope, token: Token | None) -> Iterator[bool]:
         """Yield False if a request has no token and too many such requests are being served."""
         if token is not None or not self.tokens.required:
-            self.strangers.trust(scope["client"])
+            self.anonymous.mark_authenticated(scope["client"])
         elif scope["path"] not in PROBE_PATHS:
-            self.strangers.distrust(scope["client"])
-            with self.strangers.request() as is_admitted:
+            self.anonymous.mark_anonymous(scope["client"])
+            with self.anonymous.request() as is_admitted:
                 yield is_admitted
             return
         yield True
 
-    async def _answer(
-        self, app: ASGIApp, scope: Scope, receive: Receive, answer: ResponseRecorder
+    async def _respond(
+        self, app: ASGIApp, scope: Scope, receive: Receive, response: ResponseRecorder
     ) -> None:
         reader = RequestReader(receive)
         try:
             async with asyncio.timeout(self.deadline_seconds) as deadline, reader.reading():
 
                 async def send(message: Message) -> None:
-                    if answer.status is None:
+                    if response.status is None:
                         await reader.wait_for_end()
                         # From here on, the time limits of ResponseRecorder apply.
                         deadline.reschedule(None)
-                    await answer.send(message)
+                    await response.send(message)
 
                 await app(scope, reader.receive, send)
         except TimeoutError:
             refused = problem(504, "timeout", "the request took too long")
-            await answer.send_unless_begun(scope, refused)
+            await response.send_unless_begun(scope, refused)
         except Exception as error:
-            answer.error = type(error).__name__
+            response.error = type(error).__name__
             refused = problem(500, "unexpected", "unexpected error", exit_code=1)
-            await answer.send_unless_begun(scope, refused)
+            await response.send_unless_begun(scope, refused)
             # The server then closes the connection, because the response is incomplete.
             if isinstance(error, ClientStalledError):
                 raise
@@ -134,16 +134,16 @@ def _inner_scope(scope: Scope, token: Token | None, tokens: TokenFile) -> dict[s
     }
 
 
-def _log_line(scope: Scope, answer: ResponseRecorder, token: Token | None, seconds: float) -> str:
+def _log_line(scope: Scope, response: ResponseRecorder, token: Token | None, seconds: float) -> str:
     client = scope.get("client")
     record: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "method": scope["method"],
         "path": scope["raw_path"].decode("ascii", "replace")[:MAX_TARGET_BYTES],
-        "status": answer.status,
+        "status": response.status,
         "seconds": round(seconds, 4),
-        "bytes": answer.sent_bytes,
+        "bytes": response.sent_bytes,
         "client": client[0] if client else None,
         "token": token.name if token else None,
     }
-    return json.dumps(record | ({"error": answer.error} if answer.error else {}))
+    return json.dumps(record | ({"error": response.error} if response.error else {}))

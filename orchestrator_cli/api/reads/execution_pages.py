@@ -23,53 +23,53 @@ from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 
 
 def list_executions(
-    store: ObjectReader, asked: ExecutionSelection, now: datetime
+    store: ObjectReader, selection: ExecutionSelection, now: datetime
 ) -> dict[str, Any]:
     """Return a page of the executions of a time window that match a filter."""
-    ids = _ids(store, asked, now)
-    max_read = asked.limit if asked.filter.takes_everything else asked.max_read
+    ids = _ids(store, selection, now)
+    max_read = selection.limit if selection.filter.takes_everything else selection.max_read
     # One id more shows whether there is a next page.
     listed = list(itertools.islice(ids, max_read + 1))
     spent = ids.requests if isinstance(ids, NewestIds) else 0
     found, unreadable, last = [], [], None
-    for last, item, liveness in _read(store, listed[:max_read], asked, spent):
+    for last, item, liveness in _read(store, listed[:max_read], selection, spent):
         if isinstance(item, OrchestratorError):
             unreadable.append({"execution_id": last, "error": item.message})
-        elif asked.filter.matches(item):
+        elif selection.filter.matches(item):
             record = item.model_copy(update={"artifacts": None}).to_dict()
             record.pop("artifacts")
             found.append(with_liveness(record, liveness))
-        if len(found) + len(unreadable) >= asked.limit:
+        if len(found) + len(unreadable) >= selection.limit:
             break
     has_more = last is not None and last != listed[-1]
     return {
         "executions": found,
         "unreadable": unreadable,
-        "next_cursor": encode_cursor(asked.order, str(last)) if has_more else None,
+        "next_cursor": encode_cursor(selection.order, str(last)) if has_more else None,
     }
 
 
 def _ids(
-    store: ObjectReader, asked: ExecutionSelection, now: datetime
+    store: ObjectReader, selection: ExecutionSelection, now: datetime
 ) -> Iterator[str] | NewestIds:
     """Return the ids after the cursor. Raises UsageError for a cursor of the other order."""
-    last = decode_cursor(asked.order, asked.cursor) if asked.cursor else None
+    last = decode_cursor(selection.order, selection.cursor) if selection.cursor else None
     if last is not None and not is_execution_id(last):
         raise UsageError("not a cursor of this listing")
-    window = (store, asked.since, asked.until, now)
-    if asked.order is Order.NEWEST:
-        return NewestIds(*window, last, at_once=asked.max_requests is not None)
+    window = (store, selection.since, selection.until, now)
+    if selection.order is Order.NEWEST:
+        return NewestIds(*window, last, at_once=selection.max_requests is not None)
     return list_execution_ids(*window, last)
 
 
 def _read(
-    store: ObjectReader, ids: list[str], asked: ExecutionSelection, spent: int
+    store: ObjectReader, ids: list[str], selection: ExecutionSelection, spent: int
 ) -> Iterator[ExecutionWithLiveness]:
     """Read executions in the order given: all of them, or as many as the requests allow."""
-    if asked.max_requests is None:
-        yield from read_with_liveness(store, ids, asked.filter.matches)
+    if selection.max_requests is None:
+        yield from read_with_liveness(store, ids, selection.filter.matches)
         return
-    budget = _RequestBudget(asked.max_requests - spent, asked.filter.matches)
+    budget = _RequestBudget(selection.max_requests - spent, selection.filter.matches)
     # A running execution takes a second request, for its heartbeat, and which ones are running is
     # not known before. Reading in two rounds, each concurrent, leaves requests for those.
     half = budget.left // 2

@@ -69,9 +69,9 @@ class ReadService:
         liveness = self.store.session.run(find_liveness(metadata))
         return with_liveness(metadata.to_dict(), liveness)
 
-    def executions(self, asked: ExecutionSelection) -> dict[str, Any]:
+    def executions(self, selection: ExecutionSelection) -> dict[str, Any]:
         """Return a page of the executions of a time window that match a filter."""
-        return list_executions(self.store, asked, self.now())
+        return list_executions(self.store, selection, self.now())
 
     # --- files ---------------------------------------------------------------------------
 
@@ -175,12 +175,12 @@ class ReadService:
 
         All URLs signed within one window are the same, so responses can be cached.
         """
-        now, asked = self.now(), self.expires_in_seconds
-        window = max(1, min(_MAX_WINDOW_SECONDS, asked // 4))
+        now, seconds = self.now(), self.expires_in_seconds
+        window = max(1, min(_MAX_WINDOW_SECONDS, seconds // 4))
         signed_at = now - timedelta(
             seconds=int(now.timestamp()) % window, microseconds=now.microsecond
         )
-        return effective_expiry(asked, self.store.session.credential_lifetime(), signed_at)
+        return effective_expiry(seconds, self.store.session.credential_lifetime(), signed_at)
 
     def _check_exists(self, execution_id: str, known: bool = False) -> None:
         if known:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from orchestrator_cli.api.guard.auth import Token
-from orchestrator_cli.api.guard.middleware import TOKEN
-from orchestrator_cli.api.live_uploads import LiveUploads
+from orchestrator_cli.api.routes.upload_response import respond
 from orchestrator_cli.api.schemas import ERRORS, Id
-from orchestrator_cli.api.services import services_of
 from orchestrator_cli.core.executions.keys import MAX_KEY_BYTES, MAX_LIVE_OFFSET
 from orchestrator_cli.core.gateway.live_messages import (
     LiveSegment,
@@ -67,30 +63,21 @@ class SegmentFields(BaseModel):
     ]
 
 
-async def _respond(
-    request: Request, work: Callable[[LiveUploads, Token | None], BaseModel]
-) -> Response:
-    """Return what `work` returns as JSON. It runs in a thread and is not cancelled."""
-    services = services_of(request)
-    token = cast("Token | None", request.scope.get(TOKEN))
-
-    def encode() -> str:
-        return work(services.live_uploads, token).model_dump_json()
-
-    content = await services.workers.run(encode)
-    return Response(content, 200, {"Cache-Control": "no-store"}, "application/json")
-
-
 @router.get("/state.json", response_model=StateResponse)
 async def get_live_state(request: Request, execution_id: Id) -> Response:
     """Return the heartbeat of an execution's live logs."""
-    return await _respond(request, lambda live, token: live.read_state(execution_id, token))
+    return await respond(
+        request, lambda services, token: services.live_uploads.read_state(execution_id, token)
+    )
 
 
 @router.put("/state.json", response_model=PutStateResponse)
-async def put_live_state(request: Request, execution_id: Id, asked: PutStateRequest) -> Response:
+async def put_live_state(request: Request, execution_id: Id, message: PutStateRequest) -> Response:
     """Replace the heartbeat, if it has not changed since it was read; otherwise 409."""
-    return await _respond(request, lambda live, token: live.write_state(execution_id, token, asked))
+    return await respond(
+        request,
+        lambda services, token: services.live_uploads.write_state(execution_id, token, message),
+    )
 
 
 @router.get("/{name:path}/{offset}", response_model=LiveSegment)
@@ -98,8 +85,11 @@ async def get_live_segment(
     request: Request, execution_id: Id, name: LiveLogName, offset: Offset
 ) -> Response:
     """Return the metadata of a segment, without its bytes."""
-    return await _respond(
-        request, lambda live, token: live.find_segment(execution_id, token, name, offset)
+    return await respond(
+        request,
+        lambda services, token: services.live_uploads.find_segment(
+            execution_id, token, name, offset
+        ),
     )
 
 
@@ -128,6 +118,9 @@ async def put_live_segment(
     """
     data = await request.body()
     segment = Segment(offset, len(data), **fields.model_dump())
-    return await _respond(
-        request, lambda live, token: live.put_segment(execution_id, token, name, segment, data)
+    return await respond(
+        request,
+        lambda services, token: services.live_uploads.put_segment(
+            execution_id, token, name, segment, data
+        ),
     )

@@ -196,9 +196,9 @@ def _is_loopback(host: str) -> bool:
 def _serve(app: App, options: ServeOptions) -> None:
     try:
         from orchestrator_cli.api.app import make_app
+        from orchestrator_cli.api.guard.anonymous_clients import AnonymousClients
         from orchestrator_cli.api.guard.limits import HEAD_SECONDS
         from orchestrator_cli.api.guard.middleware import RequestGuardMiddleware
-        from orchestrator_cli.api.guard.strangers import Strangers
         from orchestrator_cli.api.metrics import ServerMetrics
         from orchestrator_cli.api.server import open_socket, serve_app
     except ImportError as error:
@@ -208,16 +208,20 @@ def _serve(app: App, options: ServeOptions) -> None:
         ) from error
     from orchestrator_cli.api.guard.token_file import TokenFile
 
-    metrics, strangers, seconds = ServerMetrics(), Strangers(), options.deadline.total_seconds()
+    metrics, anonymous, seconds = (
+        ServerMetrics(),
+        AnonymousClients(),
+        options.deadline.total_seconds(),
+    )
     known = TokenFile(options.tokens, app.now, partial(_report_tokens, metrics))
     services = _make_services(app, options, metrics)
-    guarded = RequestGuardMiddleware(make_app(services), known, strangers, _log, seconds, metrics)
+    guarded = RequestGuardMiddleware(make_app(services), known, anonymous, _log, seconds, metrics)
     listening = open_socket(options.host, options.port)
     address = f"[{options.host}]" if ":" in options.host else options.host
     port = listening.getsockname()[1]
     app.messages.note(f"serving on http://{address}:{port} (pages at /ui/, API at /docs)")
     try:
-        serve_app(guarded, listening, strangers, min(HEAD_SECONDS, seconds))
+        serve_app(guarded, listening, anonymous, min(HEAD_SECONDS, seconds))
     finally:
         services.close()
     if services.busy:

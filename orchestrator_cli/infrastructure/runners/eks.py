@@ -12,6 +12,12 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrator_cli.infrastructure.runners.eks_scripts import RELAY, SIDECAR, TESTS, with_hold
+from orchestrator_cli.infrastructure.runners.pods import (
+    CONTAINER_SECURITY,
+    POD_SECURITY,
+    PROGRAM_RESOURCES,
+    service_account,
+)
 from orchestrator_cli.infrastructure.target import BucketTarget, validate, validate_argument
 from orchestrator_cli.infrastructure.yaml import render_yaml
 
@@ -19,29 +25,8 @@ from orchestrator_cli.infrastructure.yaml import render_yaml
 GRACE_SECONDS = 600
 # Kubernetes deletes a finished Job and its pod after this long.
 KEEP_FINISHED_SECONDS = 24 * 3600
-# Any user but root. The images need no entry for it.
-USER_ID = 10001
 _STARTING_SECONDS = 300
 _TESTS = "tests"
-
-_CONTAINER_SECURITY = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "runAsNonRoot": True,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-_POD_SECURITY = {
-    "runAsNonRoot": True,
-    "runAsUser": USER_ID,
-    "runAsGroup": USER_ID,
-    # The group of the shared directories and of the token for the role.
-    "fsGroup": USER_ID,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-_TOOL_RESOURCES = {
-    "requests": {"cpu": "100m", "memory": "256Mi"},
-    "limits": {"cpu": "2", "memory": "1Gi"},
-}
 # The user has no home directory in the images, and many programs want one.
 _HOME = {"name": "HOME", "value": "/tmp"}  # noqa: S108 - private to the container
 
@@ -90,20 +75,9 @@ def render_eks(
     an EKS Pod Identity association. Native sidecars need Kubernetes 1.29 or newer. The Job has a
     `generateName`, so it is created with `kubectl create`.
     """
-    documents = {Part.ACCOUNT: _account(job, role_arn), Part.JOB: _job(target, job)}
+    account = service_account({"name": job.name, "namespace": job.namespace}, role_arn)
+    documents = {Part.ACCOUNT: account, Part.JOB: _job(target, job)}
     return render_yaml(*(documents[one] for one in documents if part in (Part.ALL, one)))
-
-
-def _account(job: JobSpec, role_arn: str | None) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"name": job.name, "namespace": job.namespace}
-    if role_arn is not None:
-        metadata["annotations"] = {"eks.amazonaws.com/role-arn": validate("role ARN", role_arn)}
-    return {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": metadata,
-        "automountServiceAccountToken": False,
-    }
 
 
 def _job(target: BucketTarget, job: JobSpec) -> dict[str, Any]:
@@ -130,7 +104,7 @@ def _pod(target: BucketTarget, job: JobSpec) -> dict[str, Any]:
         # Failed tests are not repeated: a second run is another Job and another execution.
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": _POD_SECURITY,
+        "securityContext": POD_SECURITY,
         "initContainers": [_sidecar(target, job)],
         "containers": [_tests(job)],
         "volumes": [
@@ -159,8 +133,8 @@ def _sidecar(target: BucketTarget, job: JobSpec) -> dict[str, Any]:
             "periodSeconds": 1,
             "failureThreshold": _STARTING_SECONDS,
         },
-        "resources": _TOOL_RESOURCES,
-        "securityContext": _CONTAINER_SECURITY,
+        "resources": PROGRAM_RESOURCES,
+        "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [
             _mount("artifacts", read_only=True),
             _mount("execution"),
@@ -178,7 +152,7 @@ def _tests(job: JobSpec) -> dict[str, Any]:
         "command": _verbatim("sh", "-c", script, _TESTS, *map(validate_argument, job.command)),
         "env": [_HOME],
         "resources": {"requests": limits, "limits": limits},
-        "securityContext": _CONTAINER_SECURITY,
+        "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [
             _mount("artifacts"),
             # The tests can read the id of their execution and cannot change it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.infrastructure.runners.eks import USER_ID
+from orchestrator_cli.infrastructure.runners.pods import USER_ID
 
 
 def render_dockerfile() -> str:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator_cli.infrastructure.runners.eks import USER_ID
+from orchestrator_cli.infrastructure.runners.pods import (
+    CONTAINER_SECURITY,
+    POD_SECURITY,
+    PROGRAM_RESOURCES,
+    service_account,
+)
 from orchestrator_cli.infrastructure.target import BucketTarget, validate
 from orchestrator_cli.infrastructure.yaml import render_yaml
 
@@ -27,8 +32,6 @@ class ServeSpec:
         validate("name", self.name)
         validate("name", self.namespace)
         validate("image", self.image)
-        if self.role_arn is not None:
-            validate("role ARN", self.role_arn)
 
 
 def render_serve_kubernetes(target: BucketTarget, spec: ServeSpec) -> str:
@@ -36,23 +39,12 @@ def render_serve_kubernetes(target: BucketTarget, spec: ServeSpec) -> str:
 
     It is called `orchestrator-tokens`, has one key, `tokens`, and is created by hand.
     """
-    return render_yaml(_account(spec), _deployment(target, spec), _service(spec))
+    account = service_account(_metadata(spec), spec.role_arn)
+    return render_yaml(account, _deployment(target, spec), _service(spec))
 
 
 def _metadata(spec: ServeSpec) -> dict[str, Any]:
     return {"name": spec.name, "namespace": spec.namespace, "labels": {"app": spec.name}}
-
-
-def _account(spec: ServeSpec) -> dict[str, Any]:
-    metadata = _metadata(spec)
-    if spec.role_arn is not None:
-        metadata["annotations"] = {"eks.amazonaws.com/role-arn": spec.role_arn}
-    return {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": metadata,
-        "automountServiceAccountToken": False,
-    }
 
 
 def _deployment(target: BucketTarget, spec: ServeSpec) -> dict[str, Any]:
@@ -74,13 +66,7 @@ def _pod(target: BucketTarget, spec: ServeSpec) -> dict[str, Any]:
         "serviceAccountName": spec.name,
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 60,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER_ID,
-            "runAsGroup": USER_ID,
-            "fsGroup": USER_ID,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": POD_SECURITY,
         "containers": [_container(target, spec)],
         "volumes": [
             {"name": "tokens", "secret": {"secretName": _TOKENS, "defaultMode": 0o440}},
@@ -105,15 +91,8 @@ def _container(target: BucketTarget, spec: ServeSpec) -> dict[str, Any]:
         # Fails while the bucket cannot be listed. A restart would not help, so it is no liveness
         # probe.
         "readinessProbe": _probe("/readyz", 10, 3),
-        "resources": {
-            "requests": {"cpu": "100m", "memory": "256Mi"},
-            "limits": {"cpu": "2", "memory": "1Gi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "resources": PROGRAM_RESOURCES,
+        "securityContext": {**CONTAINER_SECURITY, "readOnlyRootFilesystem": True},
         # Mounted as a directory: changes of a Secret do not reach a file mounted with subPath.
         "volumeMounts": [
             {"name": "tokens", "mountPath": "/tokens", "readOnly": True},

@@ -12,7 +12,7 @@ from orchestrator_cli.api.guard.limits import MAX_CONNECTIONS, MAX_REQUESTS
 _BACKLOG = 512
 
 
-class Strangers:
+class AnonymousClients:
     """The connections that have not sent a valid token yet. Used from one event loop.
 
     The connection of a client with a token belongs here until its first request is read.
@@ -40,12 +40,12 @@ class Strangers:
     def _is_full(self) -> bool:
         return len(self._new) + len(self._anonymous) >= self._max_connections
 
-    def trust(self, address: Any) -> None:
+    def mark_authenticated(self, address: Any) -> None:
         """Never close the connection from an address: it has sent a valid token."""
         self._new.pop(address, None)
         self._anonymous.pop(address, None)
 
-    def distrust(self, address: Any) -> None:
+    def mark_anonymous(self, address: Any) -> None:
         """Close the connection from an address before others: it has sent no token."""
         if address in self._new:
             self._anonymous[address] = self._new.pop(address)
@@ -73,12 +73,12 @@ def _end(connection: socket.socket) -> None:
 
 
 class ListeningSocket(socket.socket):
-    """A listening socket that adds each accepted connection to `Strangers`."""
+    """A listening socket that adds each accepted connection to `AnonymousClients`."""
 
-    def __init__(self, listening: socket.socket, strangers: Strangers) -> None:
+    def __init__(self, listening: socket.socket, anonymous: AnonymousClients) -> None:
         super().__init__(listening.family, listening.type, listening.proto, listening.detach())
         self.setblocking(False)
-        self._strangers = strangers
+        self._anonymous_clients = anonymous
 
     def listen(self, _backlog: int = 0) -> None:
         """Listen with a backlog of our own; asyncio passes the number of accepts per turn."""
@@ -87,5 +87,5 @@ class ListeningSocket(socket.socket):
     def accept(self) -> tuple[socket.socket, Any]:
         """Return the next connection and its address."""
         connection, address = super().accept()
-        self._strangers.add(address[:2], connection)
+        self._anonymous_clients.add(address[:2], connection)
         return connection, address

@@ -14,6 +14,7 @@ from orchestrator_cli.cli.options.command import (
     global_options,
 )
 from orchestrator_cli.cli.options.common import (
+    DEFAULT_WINDOW,
     F,
     add_options,
     check_may_write,
@@ -42,6 +43,7 @@ from orchestrator_cli.cli.options.execution_id import (
 from orchestrator_cli.cli.options.types import DURATION, INSTANT, LABEL, RESULT, SIZE, WholeNumber
 
 __all__ = [
+    "DEFAULT_WINDOW",
     "DURATION",
     "EXECUTION_ID_VARIABLE",
     "INSTANT",

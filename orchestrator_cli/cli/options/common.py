@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -14,6 +14,8 @@ from orchestrator_cli.cli.options.types import INSTANT, WholeNumber
 from orchestrator_cli.core.base.errors import InterruptedByUser, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+# How far back commands look for executions where nobody says it.
+DEFAULT_WINDOW = timedelta(days=1)
 
 
 def add_options(function: F, options: Sequence[Any]) -> F:

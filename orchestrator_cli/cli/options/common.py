@@ -6,16 +6,19 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import click
 
-from orchestrator_cli.cli.options.types import INSTANT, WholeNumber
+from orchestrator_cli.cli.options.types import INSTANT, SIZE, WholeNumber
 from orchestrator_cli.core.base.errors import InterruptedByUser, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 # How far back commands look for executions where nobody says it.
 DEFAULT_WINDOW = timedelta(days=1)
+# Where the EFS of the benches is mounted.
+DEFAULT_ROOT = Path("/mnt/bench-logs")
 
 
 def add_options(function: F, options: Sequence[Any]) -> F:
@@ -130,3 +133,22 @@ def check_window(since: datetime | None, until: datetime | None) -> None:
     """Raise UsageError for a window that ends before it begins."""
     if since is not None and until is not None and until < since:
         raise click.UsageError("--until is before --since.")
+
+
+def root_option(function: F) -> F:
+    """Add --root, where benches leave their files."""
+    return click.option(
+        "--root",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_ROOT,
+        show_default=True,
+        help="With --offline: where the EFS is mounted.",
+    )(function)
+
+
+def limit_rate_option(function: F) -> F:
+    """Add --limit-rate."""
+    return click.option(
+        "--limit-rate", type=SIZE, help="The most bytes a second, such as 512K or 5M."
+    )(function)

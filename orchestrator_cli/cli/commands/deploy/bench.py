@@ -6,8 +6,7 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.deploy.target import bucket_target
-from orchestrator_cli.cli.options import Example, command
-from orchestrator_cli.cli.options.offline_options import DEFAULT_ROOT
+from orchestrator_cli.cli.options import DEFAULT_ROOT, Example, command
 
 
 @command(

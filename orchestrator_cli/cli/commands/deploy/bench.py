@@ -22,7 +22,7 @@ from orchestrator_cli.cli.options import DEFAULT_ROOT, Example, command
 @click.option(
     "--root",
     metavar="DIR",
-    default=str(DEFAULT_ROOT),
+    default=DEFAULT_ROOT,
     show_default=True,
     help="Where the EFS is mounted.",
 )

@@ -43,8 +43,8 @@ class Connections:
         """The bucket. Raises UsageError where none is configured, or the settings are broken."""
         if self._settings.problem is not None:
             raise self._settings.problem
-        bucket = (self._settings.bucket or "").removeprefix("s3://").rstrip("/")
-        if not bucket:
+        bucket = self._settings.bucket_name
+        if bucket is None:
             raise UsageError(
                 "no bucket is configured",
                 hint="set ORCHESTRATOR_BUCKET or --bucket; without an account: "

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from orchestrator_cli.cli.configuration.environment import terminal_columns
+from orchestrator_cli.cli.configuration.option_names import name_variables
 from orchestrator_cli.cli.configuration.settings import GO_ON_WITHOUT_SETTINGS
 from orchestrator_cli.cli.options import OncePerOption, global_options
-from orchestrator_cli.cli.options.variables import name_variables
 from orchestrator_cli.cli.usage_errors.usage_text import (
     HintedUsageError,
     describe_usage_error,

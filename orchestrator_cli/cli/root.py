@@ -9,11 +9,11 @@ import click
 from orchestrator_cli import __version__
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.configuration.config_file import config_file, load_config
+from orchestrator_cli.cli.configuration.option_names import option_names_of
 from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.cli.lazy_group import PROBLEM_KEY, LazyGroup
 from orchestrator_cli.cli.options.demand_options import demand_options
 from orchestrator_cli.cli.options.types import DURATION
-from orchestrator_cli.cli.options.variables import option_names_of
 from orchestrator_cli.cli.usage_errors.usage_text import CONFIG_FILE_KEY, HintedUsageError
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable, without_secrets

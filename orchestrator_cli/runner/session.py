@@ -81,10 +81,10 @@ class Session:
         lasting = [*copiers, *([child.relay] if child.relay else [])]
         try:
             timeout, kill_after = self.limits.timeout, self.limits.kill_after
-            supervisor.await_child(child, timeout, kill_after, lasting)
+            supervisor.wait_child(child, timeout, kill_after, lasting)
             ended, seconds = self.clock(), time.monotonic() - began
             supervisor.terminate_group(child)
-            supervisor.await_copies(copiers)
+            supervisor.wait_copies(copiers)
             self._warn_of_lost_output(copiers)
         finally:
             if child.relay:

@@ -37,7 +37,7 @@ class Supervisor:
     timed_out: bool = False
     term_seen: bool = False
 
-    def await_child(
+    def wait_child(
         self,
         child: Child,
         timeout: float | None,
@@ -139,7 +139,7 @@ class Supervisor:
             self._reap()
         return True
 
-    def await_copies(self, copiers: Sequence[OutputTee]) -> None:
+    def wait_copies(self, copiers: Sequence[OutputTee]) -> None:
         """Wait until what the command wrote has been passed on, or the user has had enough."""
         for copier in copiers:
             copier.finish()

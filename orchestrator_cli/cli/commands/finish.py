@@ -16,9 +16,9 @@ from orchestrator_cli.cli.options import (
     execution_id_argument,
     gather_options,
     json_option,
+    root_option,
     write_to_latest_option,
 )
-from orchestrator_cli.cli.options.offline_options import root_option
 from orchestrator_cli.cli.report.job_summary import summarize_execution
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.options import Example, command, json_option
+from orchestrator_cli.cli.options import Example, command, json_option, root_option
 from orchestrator_cli.cli.options.declaration_options import declaration_options
-from orchestrator_cli.cli.options.offline_options import root_option
 from orchestrator_cli.core.base.errors import CannotWriteError
 
 if TYPE_CHECKING:

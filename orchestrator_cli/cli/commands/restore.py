@@ -30,6 +30,17 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
+# The outcomes of files as people read them.
+_WORDS = {
+    "archived": "archived",
+    "requested": "requested",
+    "restored": "can be read",
+    "ongoing": "under way",
+    "not-archived": "not archived",
+    "failed": "failed",
+}
+
+
 class RestoreOptions(NamedTuple):
     """What the command line says, by the names of its options."""
 
@@ -123,13 +134,15 @@ def _say_plan(app: App, plan: RestorePlan) -> None:
             f"(AWS prices in {plan.price_region}, {aws_prices().date})"
         )
     others = Counter(str(item.outcome) for item in plan.items if item not in set(plan.needed))
-    words = {
-        "restored": "can be read already",
-        "ongoing": "under way already",
-        "not-archived": "not archived",
-    }
-    found = [f"{human_count(others[name], 'file')} {word}" for name, word in words.items()]
-    left_alone = [text for text, name in zip(found, words, strict=True) if others[name]]
+    left_alone = [
+        f"{human_count(others[name], 'file')} {_WORDS[name]}{already}"
+        for name, already in (
+            ("restored", " already"),
+            ("ongoing", " already"),
+            ("not-archived", ""),
+        )
+        if others[name]
+    ]
     if left_alone:
         app.messages.note(f"left alone: {', '.join(left_alone)}")
 
@@ -187,7 +200,7 @@ def _report(app: App, items: dict[str, RestoreItem], as_json: bool) -> None:
         else:
             app.messages.detail(f"{item.outcome}: {printable(item.path)}")
     counts = Counter(str(item.outcome) for item in items.values())
-    said = ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
+    said = ", ".join(f"{count:,} {_WORDS[name]}" for name, count in sorted(counts.items()))
     app.messages.note(f"{human_count(len(items), 'file')}: {said}")
     errors = [item.error for item in items.values() if item.error is not None]
     if errors:

@@ -19,8 +19,9 @@ from click.shell_completion import (
     add_completion_class,
 )
 
+from orchestrator_cli.cli.configuration.environment import COMPLETE_VARIABLE
+
 PROGRAM = "orchestrator"
-COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"
 
 # click's own script lets the shell expand `*` and `$(…)` in a name, and takes `@latest` for two
 # words because bash breaks words at "@", ":" and "=".

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 EXECUTION_ID_VARIABLE = "ORCHESTRATOR_EXECUTION_ID"
 VIA_VARIABLE = "ORCHESTRATOR_VIA"
 VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
+# By which a shell asks for what it may offer.
+COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"
 DEFAULT_SPOOL = "orchestrator/runs"
 
 
@@ -42,7 +44,7 @@ def global_setting(name: str) -> str | None:
 
 def is_completing() -> bool:
     """Return True if a shell asks what it may offer, instead of running a command."""
-    return "_ORCHESTRATOR_COMPLETE" in os.environ
+    return COMPLETE_VARIABLE in os.environ
 
 
 def completion_path(shell: str) -> Path:

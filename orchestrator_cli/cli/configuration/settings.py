@@ -31,6 +31,11 @@ class Settings(NamedTuple):
     patience: timedelta | None = None
     problem: UsageError | None = None
 
+    @property
+    def bucket_name(self) -> str | None:
+        """The name of the bucket, which may be given as a URL; None without one."""
+        return (self.bucket or "").removeprefix("s3://").rstrip("/") or None
+
     def variables(self) -> dict[str, str]:
         """Return the variables that give another command the same bucket."""
         demands = self.demands

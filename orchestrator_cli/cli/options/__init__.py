@@ -5,15 +5,15 @@ It must not know what any command does.
 
 from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_VARIABLE
 from orchestrator_cli.cli.options.command import (
-    RESUMES,
     Command,
     CommandGroup,
-    Example,
     OncePerOption,
     command,
     global_options,
 )
 from orchestrator_cli.cli.options.common import (
+    DEFAULT_ROOT,
+    DEFAULT_WINDOW,
     F,
     add_options,
     check_may_write,
@@ -22,7 +22,9 @@ from orchestrator_cli.cli.options.common import (
     confirm,
     gather_options,
     json_option,
+    limit_rate_option,
     no_op_options,
+    root_option,
     window_options,
     write_to_latest_option,
     yes_option,
@@ -39,9 +41,12 @@ from orchestrator_cli.cli.options.execution_id import (
     is_preset_id,
     split_id,
 )
+from orchestrator_cli.cli.options.help import RESUMES, Example
 from orchestrator_cli.cli.options.types import DURATION, INSTANT, LABEL, RESULT, SIZE, WholeNumber
 
 __all__ = [
+    "DEFAULT_ROOT",
+    "DEFAULT_WINDOW",
     "DURATION",
     "EXECUTION_ID_VARIABLE",
     "INSTANT",
@@ -73,7 +78,9 @@ __all__ = [
     "global_options",
     "is_preset_id",
     "json_option",
+    "limit_rate_option",
     "no_op_options",
+    "root_option",
     "split_id",
     "window_options",
     "write_to_latest_option",

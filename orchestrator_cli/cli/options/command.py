@@ -1,67 +1,25 @@
-"""The classes of commands: global options, examples and exit codes in the help."""
+"""The classes of commands: which words of a line they take, and which they refuse."""
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_VARIABLE
+from orchestrator_cli.cli.options.help import (
+    Example,
+    HelpContext,
+    add_what_an_id_is,
+    explain_exit_codes,
+    write_epilog,
+)
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
-from orchestrator_cli.core.base.errors import EXIT_CODES
 
 if TYPE_CHECKING:
     from click.parser import _OptionParser
-
-
-# What the codes mean in a command that does not go on where it ended.
-_MEANINGS = EXIT_CODES | {
-    0: "done",
-    1: "unexpected error, or an output that cannot be written",
-    9: "storage unavailable after retries",
-    130: "interrupted",
-}
-RESUMES = {code: EXIT_CODES[code] for code in (9, 130)}
-_WHAT_AN_ID_IS = (
-    "ID is a ULID or the unique start of one, @latest, @latest:suite=S,result=fail for the newest "
-    "like that, or a URL of the execution."
-)
-# Any command may end so.
-_ALWAYS = {0, 1, 2, 130}
-
-
-class Example(NamedTuple):
-    """An example of a command: what it does, and the line to type."""
-
-    text: str
-    command: str
-
-
-class _HelpFormatter(click.HelpFormatter):
-    """Breaks no line inside a word such as --include-hidden, so that it can be copied."""
-
-    _HYPHEN = "\ue000"
-
-    def write(self, string: str) -> None:
-        """Write what is wrapped already."""
-        super().write(string.replace(self._HYPHEN, "-"))
-
-    def write_text(self, text: str) -> None:
-        """Wrap a text and write it."""
-        super().write_text(text.replace("-", self._HYPHEN))
-
-    def write_dl(self, rows: Iterable[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
-        """Write a list of terms and what they mean, which is wrapped."""
-        kept = [(term, text.replace("-", self._HYPHEN)) for term, text in rows]
-        super().write_dl(kept, *args, **kwargs)
-
-
-class _HelpContext(click.Context):
-    formatter_class = _HelpFormatter
 
 
 class OncePerOption(click.Command):
@@ -70,7 +28,7 @@ class OncePerOption(click.Command):
     It knows the global options too, which may follow it: the root group moves them to the front.
     """
 
-    context_class = _HelpContext
+    context_class = HelpContext
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's parameters; while completing, the global options too."""
@@ -160,10 +118,10 @@ class Command(OncePerOption):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.help = _with_id(self.help or "", self.params)
+        self.help = add_what_an_id_is(self.help or "", self.params)
         self._refuses = refuses
         self.examples = examples
-        self.exit_meanings = _meanings(exit_codes, exit_meanings)
+        self.exit_meanings = explain_exit_codes(exit_codes, exit_meanings)
         self.exit_codes = tuple(self.exit_meanings)
 
     def _check_words(self, ctx: click.Context, args: list[str]) -> None:
@@ -176,7 +134,7 @@ class Command(OncePerOption):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples and exit codes."""
-        _format_epilog(formatter, self.examples, self.exit_meanings)
+        write_epilog(formatter, self.examples, self.exit_meanings)
 
 
 class CommandGroup(Command, click.Group):
@@ -194,17 +152,6 @@ class CommandGroup(Command, click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _with_id(text: str, params: Sequence[click.Parameter]) -> str:
-    """Return the help with what an ID may be, where the command takes one."""
-    taken = [param.metavar or "" for param in params if isinstance(param, click.Argument)]
-    if not any(re.search(r"\bID\b", metavar) for metavar in taken):
-        return text
-    # Where it may be left out, everything is meant.
-    is_needed = any(metavar.startswith("ID") for metavar in taken)
-    preset = f" Left out, it is that of {EXECUTION_ID_VARIABLE}." if is_needed else ""
-    return f"{inspect.cleandoc(text)}\n\n{_WHAT_AN_ID_IS}{preset}"
-
-
 def _refuse_fields(words: Sequence[str]) -> None:
     """Refuse `--json FIELDS` as gh has it. Raises UsageError."""
     from orchestrator_cli.cli.usage_errors.option_habits import FIELD_HABITS
@@ -215,54 +162,6 @@ def _refuse_fields(words: Sequence[str]) -> None:
             raise HintedUsageError(
                 "--json takes no fields.", "pipe it to jq: `… --json | jq .result`"
             )
-
-
-def _meanings(codes: tuple[int, ...], special: Mapping[int, str] | None) -> dict[int, str]:
-    meanings = {**_MEANINGS, **(special or {})}
-    return {code: meanings[code] for code in sorted(_ALWAYS.union(codes))}
-
-
-def _format_epilog(
-    formatter: click.HelpFormatter,
-    examples: tuple[Example, ...],
-    meanings: Mapping[int, str],
-) -> None:
-    with formatter.section("Examples"):
-        for number, example in enumerate(examples):
-            if number:
-                formatter.write_paragraph()
-            formatter.write(f"{'':>{formatter.current_indent}}# {example.text}\n")
-            for line in _fold(example.command, formatter.width - formatter.current_indent):
-                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
-    with formatter.section("Exit codes"):
-        formatter.write_dl([(str(code), text) for code, text in meanings.items()])
-
-
-def _fold(line: str, width: int) -> Iterator[str]:
-    """Yield a line for the shell, continued on others where it is wider than that."""
-    shown = ""
-    for words in _phrases(line):
-        if shown and len(shown) + len(words) + 3 > width:
-            yield f"{shown} \\"
-            shown = f"    {words}"
-        else:
-            shown = f"{shown} {words}" if shown else words
-    yield shown
-
-
-def _phrases(line: str) -> list[str]:
-    """Split a line at its spaces, but not inside quotes, nor between an option and its value."""
-    if "\n" in line:
-        # It is continued already.
-        return [line]
-    phrases: list[str] = []
-    for word in re.findall(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""", line):
-        last = phrases[-1] if phrases else ""
-        if last in (">", ">>") or (re.fullmatch(r"--\S+", last) and not word.startswith("-")):
-            phrases[-1] = f"{last} {word}"
-        else:
-            phrases.append(word)
-    return phrases
 
 
 def command(

@@ -5,15 +5,22 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Any, TextIO, TypeVar
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from orchestrator_cli.cli.options.types import INSTANT, WholeNumber
+from orchestrator_cli.cli.options.types import INSTANT, SIZE, WholeNumber
 from orchestrator_cli.core.base.errors import InterruptedByUser, UsageError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 F = TypeVar("F", bound=Callable[..., Any])
+# How far back commands look for executions where nobody says it.
+DEFAULT_WINDOW = timedelta(days=1)
+# Where the EFS of the benches is mounted.
+DEFAULT_ROOT = "/mnt/bench-logs"
 
 
 def add_options(function: F, options: Sequence[Any]) -> F:
@@ -128,3 +135,30 @@ def check_window(since: datetime | None, until: datetime | None) -> None:
     """Raise UsageError for a window that ends before it begins."""
     if since is not None and until is not None and until < since:
         raise click.UsageError("--until is before --since.")
+
+
+def _as_path(_ctx: click.Context, _param: click.Parameter, value: str) -> Path:
+    # Not by click's type: most commands start without pathlib.
+    from pathlib import Path
+
+    return Path(value)
+
+
+def root_option(function: F) -> F:
+    """Add --root, where benches leave their files."""
+    return click.option(
+        "--root",
+        metavar="DIR",
+        type=click.Path(),
+        callback=_as_path,
+        default=DEFAULT_ROOT,
+        show_default=True,
+        help="With --offline: where the EFS is mounted.",
+    )(function)
+
+
+def limit_rate_option(function: F) -> F:
+    """Add --limit-rate."""
+    return click.option(
+        "--limit-rate", type=SIZE, help="The most bytes a second, such as 512K or 5M."
+    )(function)

@@ -6,8 +6,7 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.deploy.target import bucket_target
-from orchestrator_cli.cli.options import Example, command
-from orchestrator_cli.cli.options.offline_options import DEFAULT_ROOT
+from orchestrator_cli.cli.options import DEFAULT_ROOT, Example, command
 
 
 @command(
@@ -23,7 +22,7 @@ from orchestrator_cli.cli.options.offline_options import DEFAULT_ROOT
 @click.option(
     "--root",
     metavar="DIR",
-    default=str(DEFAULT_ROOT),
+    default=DEFAULT_ROOT,
     show_default=True,
     help="Where the EFS is mounted.",
 )

@@ -11,7 +11,6 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.grep.options import LOG_NAMES, GrepOptions
 from orchestrator_cli.cli.commands.grep.report import Failures, Log, Printer
 from orchestrator_cli.cli.options import (
+    DEFAULT_WINDOW,
     Example,
     command,
     gather_options,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.logs.search import Context, LogLine
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
-_DEFAULT_WINDOW = timedelta(days=1)
 _INVERTED = re.compile(r"-[a-zA-Z]*v[a-zA-Z]*|--invert-match")
 
 
@@ -161,7 +160,7 @@ def _executions(app: App, store: ArtifactStore, options: GrepOptions) -> Iterato
     if options.places:
         return _named(app, store, options.places)
     now = app.now()
-    since = options.since or now - _DEFAULT_WINDOW
+    since = options.since or now - DEFAULT_WINDOW
     return list_logs_newest_first(store, since, options.until, now)
 
 

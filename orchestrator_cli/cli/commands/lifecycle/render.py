@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.lifecycle.policy import choose_rules, policy_options
-from orchestrator_cli.cli.options import Example, WholeNumber, command
+from orchestrator_cli.cli.options import Example, WholeNumber, command, gather_options
 from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:
+    from orchestrator_cli.core.retention.lifecycle.policy import Rule
+    from orchestrator_cli.infrastructure.bucket_policy import BucketProtection
     from orchestrator_cli.infrastructure.roles import Access
+
+
+class RenderOptions(NamedTuple):
+    """What the command line says beside the retention policy, by the names of its options."""
+
+    style: str
+    versioning: bool
+    block_public_access: bool
+    encrypt: bool
+    kms_key: str | None
+    tls_only: bool
+    write_once: bool
+    object_lock: tuple[str, int] | None
+    efs_days: str | None
+    roles: bool
+    oidc_provider: str | None
+
+    def check(self) -> None:
+        """Raise UsageError for options that do not go together."""
+        if self.roles and self.style == "json":
+            raise UsageError(
+                "--roles goes with terraform and cloudformation",
+                hint="`orchestrator deploy iam` prints the policy of a role",
+            )
+        if self.oidc_provider and not self.roles:
+            raise click.UsageError("--oidc-provider goes with --roles.")
+
+    def protection(self) -> BucketProtection:
+        """Return what the bucket is asked to enforce."""
+        from orchestrator_cli.infrastructure.bucket_policy import BucketProtection
+
+        return BucketProtection(
+            versioning=self.versioning,
+            block_public_access=self.block_public_access,
+            kms_key=self.kms_key or ("" if self.encrypt else None),
+            tls_only=self.tls_only,
+            write_once=self.write_once,
+            object_lock=self.object_lock,
+            efs_days=int(self.efs_days) if self.efs_days else None,
+        )
 
 
 @command(
@@ -77,23 +119,9 @@ if TYPE_CHECKING:
     metavar="ARN",
     help="Let service accounts of this EKS cluster have the roles; EKS Pod Identity always can.",
 )
+@gather_options(RenderOptions)
 @pass_app
-def render(
-    app: App,
-    /,
-    style: str,
-    versioning: bool,
-    block_public_access: bool,
-    encrypt: bool,
-    kms_key: str | None,
-    tls_only: bool,
-    write_once: bool,
-    object_lock: tuple[str, int] | None,
-    efs_days: str | None,
-    roles: bool,
-    oidc_provider: str | None,
-    **policy: Any,
-) -> None:
+def render(app: App, /, options: RenderOptions, **policy: Any) -> None:
     """Print the rules as infrastructure as code.
 
     No request is sent. The bucket's name is filled in where --bucket gives it. The other options
@@ -104,45 +132,31 @@ def render(
     can be given to instances, by the instance profiles of the same names, and to pods. The bench's
     user has no access key yet.
     """
+    options.check()
+    rules = choose_rules(app, policy)
+    app.output.line(_render(app, options, rules), end="")
+
+
+def _render(app: App, options: RenderOptions, rules: tuple[Rule, ...]) -> str:
     from orchestrator_cli.infrastructure.aws_cli import render_aws_cli
-    from orchestrator_cli.infrastructure.bucket_policy import BucketProtection
     from orchestrator_cli.infrastructure.cloudformation import render_cloudformation
     from orchestrator_cli.infrastructure.terraform import render_terraform
 
-    if roles and style == "json":
-        raise UsageError(
-            "--roles goes with terraform and cloudformation",
-            hint="`orchestrator deploy iam` prints the policy of a role",
-        )
-    protection = BucketProtection(
-        versioning=versioning,
-        block_public_access=block_public_access,
-        kms_key=kms_key or ("" if encrypt else None),
-        tls_only=tls_only,
-        write_once=write_once,
-        object_lock=object_lock,
-        efs_days=int(efs_days) if efs_days else None,
-    )
-    rules = choose_rules(app, policy)
-    bucket = (app.settings.bucket or "").removeprefix("s3://").rstrip("/") or None
-    if oidc_provider and not roles:
-        raise click.UsageError("--oidc-provider goes with --roles.")
-    access = _access(app, kms_key, oidc_provider) if roles else None
-    if style == "terraform":
-        text = render_terraform(rules, bucket, protection, access)
-    elif style == "cloudformation":
-        text = render_cloudformation(rules, bucket, protection, access)
-    else:
-        text = render_aws_cli(rules, bucket, protection, app.settings.region)
-    app.output.line(text, end="")
+    bucket, protection = app.settings.bucket_name, options.protection()
+    if options.style == "json":
+        return render_aws_cli(rules, bucket, protection, app.settings.region)
+    access = _access(app, options) if options.roles else None
+    if options.style == "terraform":
+        return render_terraform(rules, bucket, protection, access)
+    return render_cloudformation(rules, bucket, protection, access)
 
 
-def _access(app: App, kms_key: str | None, oidc_provider: str | None) -> Access:
+def _access(app: App, options: RenderOptions) -> Access:
     """Return what the roles are made for; with a key of the bucket's own, they may use it."""
     from orchestrator_cli.infrastructure.roles import Access
     from orchestrator_cli.infrastructure.target import partition_of
 
     demands = app.settings.demands
-    if kms_key:
-        demands = demands._replace(kms_key=kms_key).checked()
-    return Access(demands, partition_of(app.settings.region), oidc_provider)
+    if options.kms_key:
+        demands = demands._replace(kms_key=options.kms_key).checked()
+    return Access(demands, partition_of(app.settings.region), options.oidc_provider)

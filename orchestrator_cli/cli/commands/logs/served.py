@@ -11,7 +11,7 @@ from orchestrator_cli.cli.commands.logs.live import (
     wait_for_names,
     with_line_number,
 )
-from orchestrator_cli.core.executions.logs.finding import log_name
+from orchestrator_cli.core.executions.logs.finding import DEFAULT_ORDER, log_name
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLogFollower
 from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
@@ -20,8 +20,6 @@ from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.live.state import Liveness
 from orchestrator_cli.core.transfer.download.source import ExecutionSource
-
-_NAMES = ("stdout", "runner", "bench", "stderr")
 
 
 class ServedLogs:
@@ -44,7 +42,7 @@ class ServedLogs:
 
     def names(self) -> dict[str, int]:
         """Return how long each is by its name; {} where there is none to be read."""
-        sizes = {name: self._log(name).size_bytes() for name in _NAMES}
+        sizes = {name: self._log(name).size_bytes() for name in DEFAULT_ORDER}
         return {name: size for name, size in sizes.items() if size is not None}
 
     def wait_for_names(self) -> dict[str, int]:

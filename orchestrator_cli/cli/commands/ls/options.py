@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from orchestrator_cli.cli.options import check_window
+from orchestrator_cli.cli.options import DEFAULT_WINDOW, check_window
 from orchestrator_cli.cli.options.execution_id import split_path
 from orchestrator_cli.cli.options.via_options import Via
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionFilter
     from orchestrator_cli.core.transfer.download.source import ExecutionWindow
 
-_DEFAULT_WINDOW = timedelta(days=1)
 # Of a few executions nobody knows when they began.
 _LIMITED_WINDOW = timedelta(days=366)
 
@@ -67,6 +66,6 @@ class LsOptions(NamedTuple):
         """Return which executions are wanted. Raises UsageError for a window without any."""
         from orchestrator_cli.core.transfer.download.source import ExecutionWindow
 
-        since = self.since or now - (_LIMITED_WINDOW if self.limit else _DEFAULT_WINDOW)
+        since = self.since or now - (_LIMITED_WINDOW if self.limit else DEFAULT_WINDOW)
         check_window(since, self.until)
         return ExecutionWindow(since, self.until, self.limit, self.wanted, now)

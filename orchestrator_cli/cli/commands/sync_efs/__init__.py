@@ -14,18 +14,18 @@ from orchestrator_cli.cli.commands.sync_efs.options import SyncOptions
 from orchestrator_cli.cli.commands.sync_efs.passes import sync_once, sync_until_stopped
 from orchestrator_cli.cli.commands.sync_efs.plan import print_plan
 from orchestrator_cli.cli.options import (
+    DEFAULT_ROOT,
     DURATION,
     RESUMES,
-    SIZE,
     Example,
     command,
     complete_execution_id,
     concurrency_option,
     gather_options,
     json_option,
+    limit_rate_option,
 )
 from orchestrator_cli.cli.options.metrics_options import metrics_options
-from orchestrator_cli.cli.options.offline_options import DEFAULT_ROOT
 
 
 @command(
@@ -97,7 +97,7 @@ from orchestrator_cli.cli.options.offline_options import DEFAULT_ROOT
     help="Say what would happen, as far as that is known without S3; change nothing.",
 )
 @concurrency_option
-@click.option("--limit-rate", type=SIZE, help="The most bytes a second, such as 512K or 5M.")
+@limit_rate_option
 @json_option
 @metrics_options
 @gather_options(SyncOptions)

@@ -16,7 +16,6 @@ from orchestrator_cli.cli.commands.upload.session import open_session
 from orchestrator_cli.cli.commands.upload.stdin import store_stdin
 from orchestrator_cli.cli.options import (
     RESUMES,
-    SIZE,
     Example,
     check_may_write,
     command,
@@ -24,6 +23,7 @@ from orchestrator_cli.cli.options import (
     concurrency_option,
     gather_options,
     json_option,
+    limit_rate_option,
     no_op_options,
     split_id,
     write_to_latest_option,
@@ -86,7 +86,7 @@ from orchestrator_cli.cli.options.via_options import via_options
 @click.option("--include-hidden", is_flag=True, help="Upload hidden files as well.")
 @no_op_options("-r", "-R", "-P", "--recursive", "--progress")
 @concurrency_option
-@click.option("--limit-rate", type=SIZE, help="The most bytes a second, such as 512K or 5M.")
+@limit_rate_option
 @via_options("Upload through this `orchestrator serve`; no credentials are needed here.")
 @click.option("--live", is_flag=True, help="Let `logs -f` follow standard input while it is read.")
 @click.option("--dry-run", is_flag=True, help="Print where each file would go; send nothing.")

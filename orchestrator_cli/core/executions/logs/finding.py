@@ -36,7 +36,7 @@ Found = TypeVar("Found")
 # Enough for many screens, little enough for a poor network.
 FIRST_BYTES = 256 * 1024
 LOGS_FOLDER = "logs/"
-_DEFAULT_ORDER = ("stdout", "runner", "bench", "stderr")
+DEFAULT_ORDER = ("stdout", "runner", "bench", "stderr")
 _ORDER_AFTER_FAILURE = ("stderr", "stdout", "runner", "bench")
 _TAIL_STEP_BYTES = 64 * 1024
 _LARGEST_TAIL_STEP_BYTES = 4 * MIB
@@ -79,7 +79,7 @@ def list_logs(
 
 
 def _order(has_failed: bool) -> tuple[str, ...]:
-    return _ORDER_AFTER_FAILURE if has_failed else _DEFAULT_ORDER
+    return _ORDER_AFTER_FAILURE if has_failed else DEFAULT_ORDER
 
 
 def first_log(sizes: Mapping[str, int]) -> str | None:
@@ -164,7 +164,7 @@ def _nearest_name(store: ObjectReader, execution_id: str, name: str) -> str | No
     import difflib
 
     paths = [path for path, _ in islice(list_files(store, execution_id), _NEAR_NAMES)]
-    known = [*_DEFAULT_ORDER, *LOG_NAMES, *paths]
+    known = [*DEFAULT_ORDER, *LOG_NAMES, *paths]
     return next(iter(difflib.get_close_matches(name, known, 1)), None)
 
 

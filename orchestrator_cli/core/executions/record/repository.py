@@ -40,7 +40,6 @@ from orchestrator_cli.core.executions.record.status_probe import (
     keeps_changing,
 )
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark, with_mark, without_marks
-from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations.read import get_object
 from orchestrator_cli.core.s3.operations.request import Operation
@@ -68,16 +67,6 @@ def read_execution(store: ArtifactStore, execution_id: str) -> StoredRecord:
             raise
         raise no_such_execution(store, execution_id) from error
     return StoredRecord(parse_metadata(stored.content, execution_id), stored.etag)
-
-
-def wait_for_execution(store: ArtifactStore, execution_id: str, now: datetime) -> StoredRecord:
-    """Return the validated metadata of an execution that may be in the making.
-
-    `run` makes it while its command runs already, so one whose id is young gets some seconds.
-    Raises NotFoundError, IntegrityError.
-    """
-    wait = store.retry.wait
-    return retry_if_new(lambda: read_execution(store, execution_id), execution_id, now, wait)
 
 
 def read_executions(

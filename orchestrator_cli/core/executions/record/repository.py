@@ -13,6 +13,7 @@ from orchestrator_cli.core.base.errors import (
     NotFoundError,
     OrchestratorError,
     UsageError,
+    suppress_unless_fatal,
 )
 from orchestrator_cli.core.executions.keys import MAX_METADATA_READ_BYTES, metadata_key
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
@@ -60,13 +61,10 @@ class StoredRecord(NamedTuple):
 
 def read_execution(store: ArtifactStore, execution_id: str) -> StoredRecord:
     """Return the validated metadata. Raises NotFoundError, IntegrityError."""
-    try:
+    with suppress_unless_fatal(NotFoundError):
         stored = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES)
-    except NotFoundError as error:
-        if error.is_fatal:
-            raise
-        raise no_such_execution(store, execution_id) from error
-    return StoredRecord(parse_metadata(stored.content, execution_id), stored.etag)
+        return StoredRecord(parse_metadata(stored.content, execution_id), stored.etag)
+    raise no_such_execution(store, execution_id)
 
 
 def read_executions(

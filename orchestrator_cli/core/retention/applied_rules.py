@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.errors import OrchestratorError, suppress_unless_fatal
 from orchestrator_cli.core.retention.forecast import Retention, compile_rules
 from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
 from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
@@ -24,11 +24,10 @@ def find_applied_rules(store: ArtifactStore | None) -> AppliedRules:
     """Return the bucket's rules; the default policy where it has none or they cannot be read."""
     if store is None:
         return _default_rules("no bucket was named")
-    try:
+    configuration = None
+    with suppress_unless_fatal(OrchestratorError):
         configuration = BucketLifecycle(store).read()
-    except OrchestratorError as error:
-        if error.is_fatal:
-            raise
+    if configuration is None:
         return _default_rules("the bucket's rules cannot be read")
     if not configuration.rules:
         return _default_rules("the bucket has no rules")

@@ -13,6 +13,7 @@ from orchestrator_cli.core.base.errors import (
     NotFoundError,
     OrchestratorError,
     UsageError,
+    suppress_unless_fatal,
 )
 from orchestrator_cli.core.executions.keys import MAX_METADATA_READ_BYTES, metadata_key
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
@@ -40,7 +41,6 @@ from orchestrator_cli.core.executions.record.status_probe import (
     keeps_changing,
 )
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark, with_mark, without_marks
-from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations.read import get_object
 from orchestrator_cli.core.s3.operations.request import Operation
@@ -61,23 +61,10 @@ class StoredRecord(NamedTuple):
 
 def read_execution(store: ArtifactStore, execution_id: str) -> StoredRecord:
     """Return the validated metadata. Raises NotFoundError, IntegrityError."""
-    try:
+    with suppress_unless_fatal(NotFoundError):
         stored = store.get(metadata_key(execution_id), MAX_METADATA_READ_BYTES)
-    except NotFoundError as error:
-        if error.is_fatal:
-            raise
-        raise no_such_execution(store, execution_id) from error
-    return StoredRecord(parse_metadata(stored.content, execution_id), stored.etag)
-
-
-def wait_for_execution(store: ArtifactStore, execution_id: str, now: datetime) -> StoredRecord:
-    """Return the validated metadata of an execution that may be in the making.
-
-    `run` makes it while its command runs already, so one whose id is young gets some seconds.
-    Raises NotFoundError, IntegrityError.
-    """
-    wait = store.retry.wait
-    return retry_if_new(lambda: read_execution(store, execution_id), execution_id, now, wait)
+        return StoredRecord(parse_metadata(stored.content, execution_id), stored.etag)
+    raise no_such_execution(store, execution_id)
 
 
 def read_executions(

@@ -17,13 +17,17 @@ _LOOK_SECONDS = 0.25
 
 
 def retry_if_new(
-    read: Callable[[], Found], execution_id: str, now: datetime, wait: Callable[[float], None]
+    read: Callable[[], Found],
+    execution_id: str,
+    now: datetime | None,
+    wait: Callable[[float], None],
 ) -> Found:
     """Return what `read` finds, waiting some seconds for it where the id is young.
 
+    `run` makes an execution while its command runs already. Without `now` nothing is waited for.
     Raises NotFoundError.
     """
-    young = abs(now - execution_time(execution_id)) < _YOUNG
+    young = now is not None and abs(now - execution_time(execution_id)) < _YOUNG
     for _ in range(_LOOKS if young else 0):
         with suppress_unless_fatal(NotFoundError):
             return read()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import AccessError, UsageError
 from orchestrator_cli.core.gateway.client.file_index import split_key
 from orchestrator_cli.core.gateway.client.server_request import (
     HINTS,
@@ -19,7 +18,7 @@ from orchestrator_cli.core.gateway.client.signed_urls import SignedUrl, SignedUr
 from orchestrator_cli.core.http.transport import Request, Response, Task
 from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
-    Operation,
+    BeforeRetry,
     S3Request,
     accept_response,
     http_request,
@@ -37,7 +36,7 @@ class UrlRequest:
 
     key: str
     what: str
-    before_retry: Callable[[OrchestratorError], Operation[None]] | None = None
+    before_retry: BeforeRetry | None = None
     is_retried: bool = True
 
 

@@ -17,7 +17,7 @@ from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.error_kinds import ERROR_KINDS, PROBLEM_PREFIX, PROBLEM_TYPE
 from orchestrator_cli.core.http.transport import Response
-from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.operations.request import BeforeRetry, Operation
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class ServerRequest:
     content: bytes | None = None
     replaces: bool = False
     is_raw: bool = False
-    before_retry: Callable[[OrchestratorError], Operation[None]] | None = None
+    before_retry: BeforeRetry | None = None
     is_retried: bool = True
 
     @property

@@ -98,14 +98,11 @@ class GatewaySource:
 
     def read_record(self, execution_id: str) -> dict[str, Any]:
         """Return the metadata as it is. Raises NotFoundError."""
-        what = f"look-up of execution {execution_id}"
-        return self._connection.run(ask(ServerRequest(f"/executions/{execution_id}", what), dict))
+        return self._connection.run(ask(_record_request(execution_id), dict))
 
     def read(self, execution_id: str) -> tuple[ExecutionMetadata, str | None]:
         """Return the validated metadata and the liveness. Raises NotFoundError."""
-        what = f"look-up of execution {execution_id}"
-        request = ServerRequest(f"/executions/{execution_id}", what)
-        return self._connection.run(ask(request, _parse_with_liveness))
+        return self._connection.run(ask(_record_request(execution_id), _parse_with_liveness))
 
     def select(
         self, window: ExecutionWindow, *, looks_up_liveness: bool
@@ -154,6 +151,10 @@ class ServerLinks:
     def url(self, listed: ObjectSummary) -> str:
         """Return the URL of one of these files. Raises ArchivedError."""
         return self._connection.signed_url(listed.key).url
+
+
+def _record_request(execution_id: str) -> ServerRequest:
+    return ServerRequest(f"/executions/{execution_id}", f"look-up of execution {execution_id}")
 
 
 def _fields(window: ExecutionWindow) -> dict[str, Any]:

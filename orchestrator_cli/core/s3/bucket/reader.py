@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.base.retry import RetryPolicy
     from orchestrator_cli.core.s3.connection.protocol import Connection
 
-__all__ = ["ObjectContent", "ObjectReader"]
 
 T = TypeVar("T")
 

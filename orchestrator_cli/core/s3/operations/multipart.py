@@ -27,6 +27,7 @@ from orchestrator_cli.core.s3.operations.put import ServerTraits, verify_etag
 from orchestrator_cli.core.s3.operations.read import head_for_compare
 from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
+    BeforeRetry,
     Operation,
     S3Request,
     SignedBody,
@@ -122,19 +123,13 @@ def _parse_uploads(
 
 
 def create_multipart_upload(
-    key: str, content_type: str, schedule: str, on_retry: Callable[[], object] = lambda: None
+    key: str, content_type: str, schedule: str, before_retry: BeforeRetry | None = None
 ) -> Operation[str]:
     """Begin a multipart upload and return its upload id.
 
-    `on_retry` is called where the request is sent again: it may have begun an upload whose id
-    never came back.
+    Where the request is sent again, it may have begun an upload whose id never came back.
     """
     what = f"start of the upload of {printable(key)}"
-
-    def before_retry(_: OrchestratorError) -> Operation[None]:
-        on_retry()
-        yield from ()
-
     request = S3Request(
         "POST",
         key,
@@ -216,9 +211,7 @@ def upload_part(
     return (yield from fetch(request, parse))
 
 
-def look_before_retry(
-    check: Callable[[], Operation[None]],
-) -> Callable[[OrchestratorError], Operation[None]]:
+def look_before_retry(check: Callable[[], Operation[None]]) -> BeforeRetry:
     """Return what runs before a part is sent again: a check that its upload has not ended.
 
     Some servers answer 500 for an upload that is gone, and asking is cheaper than sending the part

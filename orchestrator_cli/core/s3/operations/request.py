@@ -74,7 +74,7 @@ class OperationRequest(Protocol):
         ...
 
     @property
-    def before_retry(self) -> Callable[[OrchestratorError], Operation[None]] | None:
+    def before_retry(self) -> BeforeRetry | None:
         """A function that takes the error and returns an operation to run before the next attempt.
 
         An error of that operation is final.
@@ -111,13 +111,15 @@ class S3Request:
     max_body_bytes: int = MAX_BODY_BYTES
     presigned_url: str | None = None
     total_timeout_seconds: float | None = None
-    before_retry: Callable[[OrchestratorError], Operation[None]] | None = None
+    before_retry: BeforeRetry | None = None
     is_retried: bool = True
 
 
 # It is sent a response for a request (of HTTP for an S3Request), nothing for a Sleep, and its
 # result for a Waitable.
 Operation = Generator[OperationRequest | Sleep | Waitable, Any, T]
+# Takes the error, and returns an operation to run before the next try.
+BeforeRetry = Callable[[OrchestratorError], Operation[None]]
 
 
 def fetch(request: S3Request, parse: Callable[[Response], T]) -> Operation[T]:

@@ -125,11 +125,12 @@ class DirectTarget:
     def create_multipart(self, key: str, content_type: str, schedule: str) -> Operation[str]:
         """Begin a multipart upload and return its upload id."""
 
-        def on_retry() -> None:
+        def before_retry(_: OrchestratorError) -> Operation[None]:
             # One may have begun whose id never reached us.
             self._retried_creates.add(key)
+            yield from ()
 
-        return create_multipart_upload(key, content_type, schedule, on_retry)
+        return create_multipart_upload(key, content_type, schedule, before_retry)
 
     def upload_part(
         self, key: str, upload_id: str, part: Part, body: Body, digests: PartDigests

@@ -13,6 +13,7 @@ from orchestrator_cli.core.executions.record.status_probe import (
     find_running,
 )
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark, with_mark, without_marks
+from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.protocol import Connection
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
@@ -75,15 +76,10 @@ class DirectSession:
         if self._running is not None:
             self.unfinished = self._running.uploads
             return set()
-        from orchestrator_cli.core.executions.record.repository import (
-            read_execution,
-            wait_for_execution,
-        )
+        from orchestrator_cli.core.executions.record.repository import read_execution
 
-        if now is None:
-            execution = read_execution(self.store, self.execution_id)
-        else:
-            execution = wait_for_execution(self.store, self.execution_id, now)
+        read = partial(read_execution, self.store, self.execution_id)
+        execution = retry_if_new(read, self.execution_id, now, self.store.retry.wait)
         self.unfinished = [one.mark for one in execution.metadata.unfinished_uploads]
         return {item.path for item in execution.metadata.failures}
 

@@ -25,8 +25,6 @@ class GatewaySession:
 
     def known_failures(self, now: datetime | None) -> set[str]:
         """Return the paths that could not be stored before. Raises NotFoundError."""
-        if now is None:
-            return self._read_failures()
         wait = self.connection.retry.wait
         return retry_if_new(self._read_failures, self.execution_id, now, wait)
 

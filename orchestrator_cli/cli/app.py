@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.base.retry import RetryPolicy
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
-    from orchestrator_cli.core.metrics.registry import MetricsRecorder
+    from orchestrator_cli.core.metrics.recorder import MetricsRecorder
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.connection.protocol import Connection
     from orchestrator_cli.core.transfer.download.source import ExecutionSource, FoundExecution

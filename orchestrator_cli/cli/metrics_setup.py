@@ -14,7 +14,7 @@ from orchestrator_cli.core.http.proxy import proxy_variables
 from orchestrator_cli.core.http.url import ServiceUrl, is_plaintext, parse_service_url
 from orchestrator_cli.core.metrics.delivery import DeliveryQueue, Exporter
 from orchestrator_cli.core.metrics.extras import require_otlp, require_prometheus
-from orchestrator_cli.core.metrics.registry import MetricsRecorder
+from orchestrator_cli.core.metrics.recorder import MetricsRecorder
 from orchestrator_cli.core.metrics.text_file import add_to_file
 
 if TYPE_CHECKING:

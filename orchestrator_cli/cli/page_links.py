@@ -24,7 +24,7 @@ class PageLinks:
         """
         if not self._ui_url:
             return None
-        from orchestrator_cli.core.executions.links import page_url
+        from orchestrator_cli.core.executions.urls import page_url
         from orchestrator_cli.core.http.url import parse_service_url
 
         base = parse_service_url(self._ui_url, "--ui-url", "https://tests.example.com")

@@ -12,11 +12,11 @@ from pathlib import Path
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
-from orchestrator_cli.core.executions.links import sign_file_url
 from orchestrator_cli.core.executions.listings.executions import list_files
 from orchestrator_cli.core.executions.listings.selection import select_files
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
 from orchestrator_cli.core.executions.record.repository import finish_execution, read_execution
+from orchestrator_cli.core.executions.urls import sign_file_url
 from orchestrator_cli.core.files.path_filter import PathFilter
 from orchestrator_cli.core.retention.archive import ArchiveInspector
 from orchestrator_cli.core.s3.bucket.presign import Presigner, effective_expiry

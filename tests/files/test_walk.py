@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from orchestrator_cli.core.files.checks import UnsafeFileError
 from orchestrator_cli.core.files.directory import Directory, Kind
-from orchestrator_cli.core.files.links import Leads, LinkTarget, follow_link, open_through_links
 from orchestrator_cli.core.files.removal import remove_tree
+from orchestrator_cli.core.files.symlinks import Leads, LinkTarget, follow_link, open_through_links
 from orchestrator_cli.core.files.tree import MOST_DEEP, NamedFile, Tree
 from orchestrator_cli.core.files.walk import Entry, walk
 from tests.files.flipping import flipping

@@ -11,7 +11,8 @@ import promql_parser
 import pytest
 import yaml
 
-from orchestrator_cli.core.metrics.registry import METRICS, Kind, MetricsSnapshot
+from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
+from orchestrator_cli.core.metrics.registry import METRICS, Kind
 from orchestrator_cli.core.metrics.totals import Totals, render
 from tests.conftest import RunCommand
 from tests.support.promql import check_expression, kept_labels, parse, sample_names

@@ -7,7 +7,8 @@ from pathlib import Path
 from orchestrator_cli.cli.metrics_setup import CommandMetrics
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.metrics.delivery import DeliveryQueue, Exporter, PartialSuccess
-from orchestrator_cli.core.metrics.registry import RETRIES, MetricsSnapshot
+from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
+from orchestrator_cli.core.metrics.registry import RETRIES
 from tests.support.samples import parse_samples
 
 SERIES = (RETRIES.name, ("upload", "unavailable"))

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator_cli.core.base.errors import EXIT_CODES, REASONS, OrchestratorError
-from orchestrator_cli.core.metrics.registry import FAILURES, METRICS, SIZE, Kind, MetricsSnapshot
+from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
+from orchestrator_cli.core.metrics.registry import FAILURES, METRICS, SIZE, Kind
 from orchestrator_cli.core.metrics.text_file import add_to_file
 from orchestrator_cli.core.metrics.totals import Totals, parse, render
 from tests.conftest import RunCommand
@@ -231,7 +232,8 @@ def test_without_the_option_nothing_is_imported(
 ADD = """
 import sys
 from pathlib import Path
-from orchestrator_cli.core.metrics.registry import FAILURES, SIZE, MetricsSnapshot
+from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
+from orchestrator_cli.core.metrics.registry import FAILURES, SIZE
 from orchestrator_cli.core.metrics.text_file import add_to_file
 for _ in range(int(sys.argv[2])):
     measured = MetricsSnapshot()

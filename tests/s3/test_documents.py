@@ -20,11 +20,8 @@ from orchestrator_cli.core.s3.operations.listing import (
     list_live_versions,
     list_objects,
 )
-from orchestrator_cli.core.s3.operations.multipart import (
-    complete_multipart_upload,
-    list_multipart_uploads,
-    list_parts,
-)
+from orchestrator_cli.core.s3.operations.multipart import complete_multipart_upload
+from orchestrator_cli.core.s3.operations.multipart_listing import list_multipart_uploads, list_parts
 from orchestrator_cli.core.s3.operations.put import ServerTraits
 from orchestrator_cli.core.s3.operations.request import Operation
 from tests.support.canned import answer, canned

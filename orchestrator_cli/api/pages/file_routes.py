@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from orchestrator_cli.api.guard.middleware import TOKENS
 from orchestrator_cli.api.guard.security_headers import STORED_FILE_POLICY
-from orchestrator_cli.api.pages.links import check_files
+from orchestrator_cli.api.pages.signed_links import check_files
 from orchestrator_cli.api.services import Services, services_of
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.executions.content_type import content_type_of

@@ -15,9 +15,9 @@ from orchestrator_cli.api.pages.comparison import compare_executions
 from orchestrator_cli.api.pages.execution_list import list_page
 from orchestrator_cli.api.pages.execution_view import ExecutionViewer, PageQuery
 from orchestrator_cli.api.pages.failure import comparison_url, failure_url
-from orchestrator_cli.api.pages.links import sign_files
 from orchestrator_cli.api.pages.log_view import log_view
 from orchestrator_cli.api.pages.rendering import render_page
+from orchestrator_cli.api.pages.signed_links import sign_files
 from orchestrator_cli.api.problems import status_of_error
 from orchestrator_cli.api.services import Services, services_of
 from orchestrator_cli.api.worker_pool import BusyError

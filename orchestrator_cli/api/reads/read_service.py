@@ -24,10 +24,10 @@ from orchestrator_cli.core.executions.keys import (
     execution_prefix,
     parse_artifact_key,
 )
-from orchestrator_cli.core.executions.links import sign_file_url
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
 from orchestrator_cli.core.executions.logs.finding import LOGS_FOLDER, find_log, tail_offset
 from orchestrator_cli.core.executions.record.repository import read_execution
+from orchestrator_cli.core.executions.urls import sign_file_url
 from orchestrator_cli.core.live.reading.liveness import find_liveness, with_liveness
 from orchestrator_cli.core.retention.archive import (
     ArchiveInspector,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
-from orchestrator_cli.core.metrics.registry import MetricsSnapshot
+from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
 
 # How long a server may take, from the first connection to its answer.
 SEND_SECONDS = 5.0

@@ -36,13 +36,8 @@ from orchestrator_cli.core.metrics.delivery import (
     raise_for_rejection,
 )
 from orchestrator_cli.core.metrics.otlp_session import OtlpSession
-from orchestrator_cli.core.metrics.registry import (
-    METRICS,
-    Kind,
-    Metric,
-    MetricsSnapshot,
-    iter_series,
-)
+from orchestrator_cli.core.metrics.recorder import MetricsSnapshot, iter_series
+from orchestrator_cli.core.metrics.registry import METRICS, Kind, Metric
 from orchestrator_cli.core.s3.errors import map_exception
 
 _PATH = "/v1/metrics"

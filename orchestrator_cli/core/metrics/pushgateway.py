@@ -24,7 +24,7 @@ from orchestrator_cli.core.files.private import private_directory
 from orchestrator_cli.core.http.transport import Request, TransportError, TransportErrorKind
 from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, DeliveryQueue, raise_for_rejection
-from orchestrator_cli.core.metrics.registry import MetricsSnapshot
+from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
 from orchestrator_cli.core.metrics.text_file import add_to_file, locked, read_totals
 from orchestrator_cli.core.metrics.totals import registry_of
 from orchestrator_cli.core.s3.checksum import sha256

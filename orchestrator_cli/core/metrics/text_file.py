@@ -16,7 +16,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.files.lock import lock_file
 from orchestrator_cli.core.files.new_file import create_atomically
-from orchestrator_cli.core.metrics.registry import MetricsSnapshot
+from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
 from orchestrator_cli.core.metrics.totals import Totals, parse, render
 
 # A merge takes milliseconds; whoever holds the lock for longer hangs.

@@ -11,14 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_cli.core.metrics.registry import (
-    METRICS,
-    Kind,
-    Metric,
-    MetricsSnapshot,
-    Series,
-    iter_series,
-)
+from orchestrator_cli.core.metrics.recorder import MetricsSnapshot, Series, iter_series
+from orchestrator_cli.core.metrics.registry import METRICS, Kind, Metric
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

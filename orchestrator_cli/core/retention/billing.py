@@ -161,16 +161,17 @@ StoredBytesByClass = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """US dollars. The first four are a month's, the others are paid once.
+    """US dollars. The first five are a month's, the others are paid once.
 
-    `overhead` and `unfinished` are part of `now`. `after_archive` is when every move is made and
-    before anything expires. `commitment` is what minimum durations would still cost if everything
-    were deleted now.
+    `overhead` and `unfinished` are part of `now`, and `discount` is what volume prices have taken
+    off it. `after_archive` is when every move is made and before anything expires. `commitment` is
+    what minimum durations would still cost if everything were deleted now.
     """
 
     now: Decimal
     overhead: Decimal
     unfinished: Decimal
+    discount: Decimal
     after_archive: Decimal
     writes: Decimal
     transitions_paid: Decimal
@@ -190,10 +191,12 @@ def estimate_cost(
                 moved[change.target] = moved.get(change.target, 0) + numbers[0]
         writes = sum(used.writes for used in usage.classes.values())
         writes += usage.unfinished_uploads + usage.unfinished_parts
+        now = price_month(usage, prices, 0, aborts_uploads, with_tiers)
         return CostEstimate(
-            now=price_month(usage, prices, 0, aborts_uploads, with_tiers),
+            now=now,
             overhead=sum((_overhead(prices, *item) for item in counts.items()), ZERO),
             unfinished=usage.unfinished_bytes * per_byte(prices, STANDARD),
+            discount=price_month(usage, prices, 0, aborts_uploads) - now if with_tiers else ZERO,
             after_archive=_price_archived(usage, prices, aborts_uploads, with_tiers),
             writes=writes * prices.put_per_1000 / 1000,
             transitions_paid=_transitions(prices, counts),

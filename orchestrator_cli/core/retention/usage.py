@@ -25,7 +25,7 @@ from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retent
 from orchestrator_cli.core.retention.inventory import InventoryObject
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations.listing import ListQuery, list_objects
-from orchestrator_cli.core.s3.operations.multipart import (
+from orchestrator_cli.core.s3.operations.multipart_listing import (
     IncompleteUpload,
     list_multipart_uploads,
     list_parts,

@@ -15,7 +15,7 @@ from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.metrics.registry import MetricsRecorder
+    from orchestrator_cli.core.metrics.recorder import MetricsRecorder
 
 _CONCURRENCY = 16
 # The second attempt is for credentials that had expired.

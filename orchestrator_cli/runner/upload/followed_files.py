@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from orchestrator_cli.core.executions.keys import live_log_path
 from orchestrator_cli.core.files.checks import same_file
-from orchestrator_cli.core.files.links import open_through_links
+from orchestrator_cli.core.files.symlinks import open_through_links
 from orchestrator_cli.runner.spool_log import SpooledRun, SpoolLog
 
 _POLL_SECONDS = 0.25

@@ -15,7 +15,7 @@ from orchestrator_cli.core.live.writer import LiveWriter
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.connections import RunConnections
 from orchestrator_cli.runner.upload.run_execution import RunExecution
-from orchestrator_cli.runner.upload.spool_restore import restore_spool
+from orchestrator_cli.runner.upload.spool_recovery import restore_spool
 from orchestrator_cli.runner.upload.spooled_source import SpooledSource
 
 # How long the final uploads wait for the last segments, so that a reader sees these first.

@@ -19,7 +19,7 @@ from orchestrator_cli.runner.upload.log_streamer import LogStreamer
 from orchestrator_cli.runner.upload.run_execution import RunExecution
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.metrics.registry import MetricsRecorder
+    from orchestrator_cli.core.metrics.recorder import MetricsRecorder
 
 
 class RunUploader:

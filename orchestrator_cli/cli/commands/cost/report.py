@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from orchestrator_cli.cli.app import App
+from orchestrator_cli.cli.commands.cost.amounts import AMOUNTS
 from orchestrator_cli.cli.commands.cost.options import CostOptions
 from orchestrator_cli.cli.output import human_dollars, human_size
 from orchestrator_cli.cli.output.table import Column, Table, table
@@ -111,15 +112,14 @@ class Report:
     def end(self, inventory_time: datetime | None) -> None:
         """Print the total, and what the numbers rest on."""
         estimate = self._estimate(self._total, with_tiers=True)
-        discount = self._estimate(self._total).now - estimate.now
         if self._as_json:
-            self._output.json(self._total_record(estimate, discount, inventory_time))
+            self._output.json(self._total_record(estimate, inventory_time))
         elif self._as_csv:
             self._print_csv(None)
         elif self._total.executions:
             self._print_row("total", self._total, estimate)
             self._table.flush()
-            self._print_summary(estimate, discount)
+            self._print_summary(estimate)
         self._notes(inventory_time)
 
     def _estimate(self, usage: Usage, with_tiers: bool = False) -> CostEstimate:
@@ -146,24 +146,13 @@ class Report:
             writer.writerow(_cell(value) for value in record.values())
         self._output.line(text.getvalue(), end="")
 
-    def _print_summary(self, estimate: CostEstimate, discount: Decimal) -> None:
-        lines = (
-            ("stored now", estimate.now, "a month"),
-            ("of it archives' overhead", estimate.overhead, "a month"),
-            ("of it unfinished uploads", estimate.unfinished, "a month"),
-            ("volume discount, taken off", discount, "a month"),
-            ("when the rules have archived", estimate.after_archive, "a month"),
-            ("requests that wrote it, at least", estimate.writes, "once"),
-            ("transitions made", estimate.transitions_paid, "once"),
-            ("transitions to come", estimate.transitions_to_come, "once"),
-            ("minimum durations, if deleted now", estimate.commitment, "once"),
-        )
+    def _print_summary(self, estimate: CostEstimate) -> None:
         columns = (Column("", wrap=True, least=10), Column("", right=True), Column(""))
         self._output.line("")
         with table(self._output, *columns, header=False) as shown:
-            for label, amount, unit in lines:
-                if amount:
-                    shown.row(label, human_dollars(amount), unit)
+            for one in AMOUNTS:
+                if amount := one.of(estimate):
+                    shown.row(one.label, human_dollars(amount), one.unit)
         if estimate.now != estimate.after_archive or len(set(self._months())) > 1:
             self._chart()
 
@@ -186,11 +175,11 @@ class Report:
         ]
 
     def _total_record(
-        self, estimate: CostEstimate, discount: Decimal, inventory_time: datetime | None
+        self, estimate: CostEstimate, inventory_time: datetime | None
     ) -> dict[str, Any]:
         return _record("total", None, self._total, estimate) | {
             "storage": _classes(self._total),
-            "volume_discount_dollars_per_month": _number(discount),
+            "volume_discount_dollars_per_month": _number(estimate.discount),
             "dollars_per_month_to_come": [_number(amount) for amount in self._months()],
             "rules": self._rules.source,
             "prices": {
@@ -229,14 +218,7 @@ def _record(by: str, name: str | None, usage: Usage, estimate: CostEstimate) -> 
         "size_bytes": usage.size_bytes,
         "unfinished_uploads": usage.unfinished_uploads,
         "unfinished_bytes": usage.unfinished_bytes,
-        "dollars_per_month": _number(estimate.now),
-        "overhead_dollars_per_month": _number(estimate.overhead),
-        "unfinished_dollars_per_month": _number(estimate.unfinished),
-        "archived_dollars_per_month": _number(estimate.after_archive),
-        "request_dollars": _number(estimate.writes),
-        "transition_dollars_paid": _number(estimate.transitions_paid),
-        "transition_dollars_to_come": _number(estimate.transitions_to_come),
-        "minimum_duration_dollars": _number(estimate.commitment),
+        **{one.field: _number(one.of(estimate)) for one in AMOUNTS if one.field},
     }
 
 

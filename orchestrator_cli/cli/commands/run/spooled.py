@@ -72,7 +72,7 @@ def _uploader(app: App, run: SpooledRun) -> RunUploader:
 
 def _write_metrics(app: App, outcome: RunOutcome) -> None:
     if app.meter is not None and outcome.measured is not None:
-        from orchestrator_cli.core.metrics.registry import MetricsSnapshot
+        from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
 
         # It was counted in the process that stores.
         app.meter.restore(MetricsSnapshot.from_list(outcome.measured))

@@ -20,7 +20,7 @@ from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.s3.bucket.presign import presign_get
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256, to_base64
 from orchestrator_cli.core.s3.compare import best_stored_checksum
-from orchestrator_cli.core.s3.operations.multipart import list_multipart_uploads, list_parts
+from orchestrator_cli.core.s3.operations.multipart_listing import list_multipart_uploads, list_parts
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 
 # --- create-only writes ----------------------------------------------------------------------

@@ -27,12 +27,12 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, sha256
 from orchestrator_cli.core.s3.operations.multipart import (
     PartDigests,
-    StoredPart,
     abort_multipart_upload,
     complete_multipart_upload,
     create_multipart_upload,
     upload_part,
 )
+from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
 from orchestrator_cli.core.s3.part_plan import DOUBLING, Part
 
 FIRST, SECOND = b"orchestrator doctor: first", b"orchestrator doctor: second"

@@ -23,7 +23,7 @@ from orchestrator_cli.core.executions.record.metadata import (
 )
 from orchestrator_cli.core.executions.record.status_probe import MAX_METADATA_BYTES
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.operations.multipart import list_multipart_uploads
+from orchestrator_cli.core.s3.operations.multipart_listing import list_multipart_uploads
 
 # Leaves room for the rest of the record. What does not fit is told by the command alone.
 _MAX_FAILURES_BYTES = 64 * 1024

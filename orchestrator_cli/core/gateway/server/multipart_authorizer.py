@@ -21,11 +21,8 @@ from orchestrator_cli.core.gateway.server.put_signer import (
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.compare import StoredChecksum
-from orchestrator_cli.core.s3.operations.multipart import (
-    StoredPart,
-    create_multipart_upload,
-    list_parts,
-)
+from orchestrator_cli.core.s3.operations.multipart import create_multipart_upload
+from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart, list_parts
 from orchestrator_cli.core.s3.part_plan import is_valid_part_plan, part_plan_for, plan_parts
 from orchestrator_cli.core.s3.types import Checksum
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget

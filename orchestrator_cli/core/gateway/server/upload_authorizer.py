@@ -38,8 +38,8 @@ from orchestrator_cli.core.s3.compare import (
     SHA256_METADATA,
     best_stored_checksum,
 )
-from orchestrator_cli.core.s3.operations import multipart
-from orchestrator_cli.core.s3.operations.multipart import list_multipart_uploads, list_parts
+from orchestrator_cli.core.s3.operations import multipart_listing
+from orchestrator_cli.core.s3.operations.multipart_listing import list_multipart_uploads, list_parts
 from orchestrator_cli.core.s3.operations.version_conflict import delete_if_not_oldest_version
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import ObjectMetadata, PutOutcome
@@ -127,7 +127,7 @@ class UploadAuthorizer:
         return session.run(delete_if_not_oldest_version(key, version_id))
 
     def _list_unfinished(self, key: str) -> list[IncompleteUpload]:
-        uploads: list[multipart.IncompleteUpload] = []
+        uploads: list[multipart_listing.IncompleteUpload] = []
         # Without the permission, or a server that lists, only resuming is lost.
         with suppress_unless_fatal(OrchestratorError):
             uploads = self.store.run(list_multipart_uploads(self.store.server, key))
@@ -140,7 +140,7 @@ class UploadAuthorizer:
                 found.append(self._describe(one))
         return found
 
-    def _describe(self, upload: multipart.IncompleteUpload) -> IncompleteUpload:
+    def _describe(self, upload: multipart_listing.IncompleteUpload) -> IncompleteUpload:
         listed = list_parts(upload.key, upload.upload_id)
         parts = self.store.run(listed) if upload.accepts_sha256 else {}
         return IncompleteUpload(

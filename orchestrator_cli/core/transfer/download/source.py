@@ -216,7 +216,7 @@ class _SignedLinks:
     """Signs URLs of files."""
 
     def __init__(self, store: ArtifactStore, expiry: UrlExpiry, inline: bool) -> None:
-        from orchestrator_cli.core.executions.links import sign_file_url
+        from orchestrator_cli.core.executions.urls import sign_file_url
         from orchestrator_cli.core.s3.bucket.presign import Presigner
 
         self._sign = sign_file_url

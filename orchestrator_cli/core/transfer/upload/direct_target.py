@@ -21,15 +21,17 @@ from orchestrator_cli.core.s3.checksum import RandomAccessReader
 from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.operations.listing import ListPage, ListQuery, list_objects
 from orchestrator_cli.core.s3.operations.multipart import (
-    IncompleteUpload,
     PartDigests,
-    StoredPart,
     abort_multipart_upload,
     complete_multipart_upload,
     create_multipart_upload,
+    upload_part,
+)
+from orchestrator_cli.core.s3.operations.multipart_listing import (
+    IncompleteUpload,
+    StoredPart,
     list_multipart_uploads,
     list_parts,
-    upload_part,
 )
 from orchestrator_cli.core.s3.operations.put import compare_object, put_if_absent
 from orchestrator_cli.core.s3.operations.read import (

@@ -17,8 +17,8 @@ from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.files.checks import Parts
 from orchestrator_cli.core.files.directory import Kind
-from orchestrator_cli.core.files.links import Leads, follow_link
 from orchestrator_cli.core.files.path_filter import PathFilter
+from orchestrator_cli.core.files.symlinks import Leads, follow_link
 from orchestrator_cli.core.files.tree import NamedFile, Openable, Tree, TreeFile
 from orchestrator_cli.core.files.walk import Entry, walk
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile

@@ -8,7 +8,8 @@ from typing import Protocol
 from orchestrator_cli.core.http.transport import Body
 from orchestrator_cli.core.s3.checksum import RandomAccessReader
 from orchestrator_cli.core.s3.compare import StoredChecksum
-from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.operations.multipart import PartDigests
+from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome

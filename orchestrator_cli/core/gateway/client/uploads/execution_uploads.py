@@ -16,7 +16,7 @@ from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask, error_from_kind
 from orchestrator_cli.core.gateway.limits import MAX_ERROR_CHARACTERS
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
-from orchestrator_cli.core.s3.operations.multipart import StoredPart
+from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, PutOutcome
 from orchestrator_cli.core.transfer.upload.target import FoundUpload

@@ -29,7 +29,8 @@ from orchestrator_cli.core.s3.checksum import (
 )
 from orchestrator_cli.core.s3.compare import StoredChecksum, matches_stored
 from orchestrator_cli.core.s3.error_codes import ended_upload_error
-from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart, look_before_retry
+from orchestrator_cli.core.s3.operations.multipart import PartDigests, look_before_retry
+from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
 from orchestrator_cli.core.s3.operations.put import create_or_find, verify_etag
 from orchestrator_cli.core.s3.operations.request import (
     Operation,

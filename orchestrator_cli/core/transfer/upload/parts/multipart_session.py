@@ -11,7 +11,8 @@ from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
 from orchestrator_cli.core.http.transport import Body
 from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.error_codes import is_ended_upload
-from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.operations.multipart import PartDigests
+from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata

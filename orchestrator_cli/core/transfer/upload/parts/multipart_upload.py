@@ -15,7 +15,8 @@ from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, 
 from orchestrator_cli.core.base.memory_limiter import MemoryReservation
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.compare import StoredChecksum, compute_checksum_like
-from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.operations.multipart import PartDigests
+from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part, part_plan_for, plan_parts
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine

@@ -18,7 +18,8 @@ from orchestrator_cli.core.s3.checksum import (
     to_base64,
 )
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
-from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.operations.multipart import PartDigests
+from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 

@@ -21,7 +21,8 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
-from orchestrator_cli.core.s3.operations.multipart import PartDigests, StoredPart
+from orchestrator_cli.core.s3.operations.multipart import PartDigests
+from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
 from orchestrator_cli.core.s3.part_plan import (
     BASE_PART_BYTES,
     DOUBLING,

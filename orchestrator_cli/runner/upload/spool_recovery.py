@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.live.restore import missing_tail
+from orchestrator_cli.core.live.recovery import missing_tail
 from orchestrator_cli.core.live.state import read_state
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.runner.spool_log import SpooledRun

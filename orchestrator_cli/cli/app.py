@@ -159,8 +159,10 @@ class App:
         on_bytes: Callable[[int], None] = lambda size: None,
     ) -> TransferEngine:
         """Build the threads and the memory budget of a transfer."""
+        from orchestrator_cli.core.http.concurrency import raise_open_file_limit
         from orchestrator_cli.core.transfer.engine import TransferEngine
 
+        raise_open_file_limit(concurrency)
         return TransferEngine(connection, concurrency, on_bytes, observer=self.meter)
 
     @property

@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator_cli.core.http.concurrency import ConcurrencyController, open_file_limit
+from orchestrator_cli.core.http.concurrency import (
+    ConcurrencyController,
+    open_file_limit,
+    raise_open_file_limit,
+)
 
 
 class Clock:
@@ -50,7 +54,7 @@ def feed(
     return controller.limit
 
 
-@pytest.mark.parametrize(("seconds", "limit"), [(0.001, 16), (0.05, 166), (1.5, 256)])
+@pytest.mark.parametrize(("seconds", "limit"), [(0.001, 16), (0.05, 250), (1.5, 256)])
 def test_what_a_response_has_taken_before_says_how_many_to_begin_with(
     seconds: float, limit: int
 ) -> None:
@@ -58,7 +62,7 @@ def test_what_a_response_has_taken_before_says_how_many_to_begin_with(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "limit"), [(0.0001, 16), (0.02, 66), (0.05, 166), (0.3, 256), (1.5, 256)]
+    ("seconds", "limit"), [(0.0001, 16), (0.02, 100), (0.05, 250), (0.3, 256), (1.5, 256)]
 )
 def test_the_first_responses_say_how_many_fit_into_their_time(seconds: float, limit: int) -> None:
     controller = Clock().controller()
@@ -113,13 +117,13 @@ def test_a_server_that_says_slow_down_is_sent_half_as_many_once() -> None:
     clock.now += 0.1
     for _ in range(50):
         controller.on_throttled(0.05)
-    assert controller.limit == 83
+    assert controller.limit == 125
     # What was begun before does not count, and what comes later halves them again.
     for _ in range(6):
         clock.now += 0.1
         for _ in range(10):
             controller.on_throttled(0.05)
-    assert controller.limit < 42
+    assert controller.limit <= 62
 
 
 def test_then_requests_begin_at_a_pace() -> None:
@@ -244,3 +248,22 @@ def test_open_files_bound_how_many_there_are(monkeypatch: pytest.MonkeyPatch) ->
     for allowed, most in ((1024, 320), (70, 2), (10, 1), (resource.RLIM_INFINITY, 1 << 20)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, allowed=allowed: (allowed, allowed))
         assert open_file_limit() == most
+
+
+@pytest.mark.parametrize(
+    ("allowed", "most", "raised"),
+    [
+        (1024, 4096, 1600),
+        (256, 1000, 1000),
+        (2000, 4096, None),
+        (1024, resource.RLIM_INFINITY, 1600),
+    ],
+)
+def test_more_files_may_be_opened_as_far_as_the_system_allows(
+    monkeypatch: pytest.MonkeyPatch, allowed: int, most: int, raised: int | None
+) -> None:
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed, most))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limit: limits.append(limit))
+    raise_open_file_limit(512)
+    assert limits == ([] if raised is None else [(raised, most)])

@@ -246,7 +246,7 @@ def test_a_runner_has_least_privilege(
     cli("finish", execution_id, "--result", "pass").ok()
     script = f"echo x; until [ -e {tmp_path}/go ]; do sleep 0.05; done"
     running = cli_process.start("run", "--live", "0.2s", "--", "sh", "-c", script)
-    recorder.wait_for(lambda made: any(one.key.startswith("live/") for one in made))
+    recorder.wait_for(lambda made: any(one.key.startswith("live/") for one in made), 90)
     (tmp_path / "go").touch()
     assert running.wait(60) == 0
     used = check_rights(recorder, policy, bucket)

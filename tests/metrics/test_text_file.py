@@ -120,7 +120,7 @@ def test_a_run_counts_and_keeps_its_code(
     line = ("run", "--live", "0.2s", "--metrics-file", str(file), "--", "sh", "-c", script)
     running = cli_process.start(*line)
     # Its streams are read from then on.
-    recorder.wait_for(lambda made: any(one.key.startswith("live/") for one in made))
+    recorder.wait_for(lambda made: any(one.key.startswith("live/") for one in made), 90)
     (tmp_path / "go").touch()
     assert running.wait(60) == 7
     created = {"command": "run", "outcome": "created"}

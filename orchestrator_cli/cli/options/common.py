@@ -106,8 +106,8 @@ def concurrency_option(function: F) -> F:
     """Add --concurrency."""
     return click.option(
         "--concurrency",
-        type=WholeNumber(1, 256),
-        default=256,
+        type=WholeNumber(1, 512),
+        default=512,
         show_default=True,
         help="The most requests at once; fewer are sent where more would not be faster.",
     )(function)

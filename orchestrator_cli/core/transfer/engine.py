@@ -23,7 +23,8 @@ from orchestrator_cli.core.transfer.part_threads import PartThreads
 
 T = TypeVar("T")
 
-MAX_IN_FLIGHT = 256
+# A connection with TLS holds 100 KiB: so many leave a command under 100 MiB.
+MAX_IN_FLIGHT = 512
 # Six base parts. With the clients and the interpreter a command then stays under 100 MiB.
 IN_FLIGHT_BYTES = 6 * BASE_PART_BYTES
 # A part gives back its memory once it is sent; so many parts may be sent or wait for a response.

@@ -14,7 +14,7 @@ from typing import TypeVar
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from orchestrator_cli.core.transfer.engine import MAX_IN_FLIGHT, TransferEngine
+from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.parts.key_look import KeyLook
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
 from orchestrator_cli.core.transfer.upload.stored_etags import StoredEtags
@@ -26,6 +26,7 @@ T = TypeVar("T")
 LISTING_PAYS_FROM = 32
 # As many large files are under way at once.
 _LARGE_AHEAD = 8
+_SMALL_AHEAD = 256
 # A server that is near has answered by then, and a look would only have taken time.
 _NEAR_SECONDS = 0.01
 
@@ -52,7 +53,7 @@ class LookAhead:
             if isinstance(item, PlannedFile) and item.size_bytes > BASE_PART_BYTES:
                 self._large[item.key] = KeyLook(self._engine, self._target, item.key)
         if not self._engine.has_ended(reading, _NEAR_SECONDS):
-            first += islice(items, MAX_IN_FLIGHT)
+            first += islice(items, _SMALL_AHEAD)
             self._look_at_small(first, reading)
         return self._engine.wait(reading), chain(first, items)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import resource
 import socket
@@ -29,6 +30,9 @@ _ACCEPTED_AT_ONCE = 32
 # Of one answer, the kernel keeps so much for a client that does not read; the rest waits here, and
 # is noticed. Linux doubles it.
 _SEND_BUFFER_BYTES = 256 * 1024
+# A page of files is some thousand objects, none of which is in a cycle: to look for cycles after
+# every 700 of them takes a tenth of a request's time.
+_OBJECTS_UNTIL_COLLECTION = 50_000
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -63,6 +67,7 @@ def serve_app(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what has begun."""
     _allow_many_connections()
+    _collect_garbage_less()
     # It warns of each write to a connection that has ended.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     config = _Config()
@@ -105,3 +110,10 @@ def _allow_many_connections() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _collect_garbage_less() -> None:
+    """Leave alone what is loaded by now, which stays, and look at the rest less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_UNTIL_COLLECTION)

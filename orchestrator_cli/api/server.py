@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import resource
 import socket
@@ -59,6 +60,8 @@ def serve_app(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests that have begun."""
     _raise_open_files_limit()
+    # What is loaded by now stays: nobody has to look for cycles in it again.
+    gc.freeze()
     # asyncio warns of each write to a closed connection.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     config = _Config()

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class App:
-    """What a command works with.
+    """Everything that a command works with: settings, output, connections and metrics.
 
     A command sets `resumes` if it continues where it stopped when it is run again, and clears
     `says_waiting` if its standard error belongs to somebody else, such as the command of `run`.
@@ -184,7 +184,7 @@ class App:
             self.metrics.export()
 
     def source(self, via: Via | None, concurrency: int = AHEAD) -> ExecutionSource:
-        """Build what executions are read from: the bucket, or a server."""
+        """Build the source that executions are read from: the bucket, or a server."""
         if via is not None:
             from orchestrator_cli.core.gateway.client.source import GatewaySource
 

@@ -167,7 +167,7 @@ class LazyGroup(OncePerOption, click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Say where to begin."""
+        """Write where to begin."""
         with formatter.section("To begin"):
             formatter.write_dl(
                 [

@@ -29,7 +29,7 @@ _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 
 
 class CommandMetrics:
-    """The counts of one command and their destinations. `warn` tells the user of trouble."""
+    """The metrics of one command and their destinations. `warn` tells the user of trouble."""
 
     def __init__(
         self, command: str, environment: Mapping[str, str], warn: Callable[[str], None]
@@ -80,7 +80,7 @@ class CommandMetrics:
         self._exporters.append(Exporter(lambda snapshot: receiver().export(snapshot)))
 
     def export(self) -> None:
-        """Export what was counted since the last time; a failure is a warning only."""
+        """Export the metrics since the last export; a failure is only a warning."""
         snapshot = self.meter.drain()
         for exporter in self._exporters:
             problem = exporter.export(snapshot)

@@ -62,7 +62,7 @@ def was_interrupted() -> bool:
 
 
 def prepare_signals() -> None:
-    """Make SIGTERM and SIGHUP what Ctrl-C is; the second Ctrl-C ends at once."""
+    """Treat SIGTERM and SIGHUP as Ctrl-C; a second Ctrl-C ends at once."""
     _interrupted.clear()
 
     def interrupt(*_: object) -> None:
@@ -96,7 +96,7 @@ def flush_and_exit(code: int) -> NoReturn:
 
 
 def end_at_once(code: int) -> NoReturn:
-    """End without waiting for threads, and without flushing what cannot be written."""
+    """Exit without waiting for threads, and without flushing standard output."""
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     os._exit(code)

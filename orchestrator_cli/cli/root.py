@@ -86,7 +86,7 @@ def cli(ctx: click.Context, /, quiet: bool, verbose: bool, **settings: Any) -> N
 
 
 def _print_version(ctx: click.Context, wanted: bool) -> None:
-    """Print what a report of a fault needs: our version, Python's, libcurl's, and the endpoint."""
+    """Print the versions of this program, Python and libcurl, and the endpoint, for bug reports."""
     if not wanted or ctx.resilient_parsing:
         return
     import platform

@@ -109,7 +109,7 @@ class OutputTee(Copier):
         self._start()
 
     def finish(self) -> None:
-        """Copy what the stream holds now and end, even if another process holds it open."""
+        """Copy the rest of the stream and end, even if another process holds it open."""
         with contextlib.suppress(OSError):
             os.write(self._finish_write, b"x")
 

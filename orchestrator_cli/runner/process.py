@@ -65,13 +65,13 @@ def script_command(command: Sequence[str], error: OSError) -> list[str] | None:
 
 
 def start_failure(name: str, error: OSError) -> tuple[int, str]:
-    """Return a shell's exit code for a command that cannot be started, and what to say."""
+    """Return a shell's exit code for a command that cannot be started, and the message."""
     if isinstance(error, FileNotFoundError):
         return _NOT_FOUND, f"{printable(name)}: command not found"
     return _NOT_EXECUTABLE, f"{printable(name)}: {error.strerror}"
 
 
 def shell_code(status: int) -> int:
-    """Return what a shell makes of a wait status: 128+n after signal n."""
+    """Return a shell's exit code for a wait status: 128+n after signal n."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code

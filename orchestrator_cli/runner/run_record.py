@@ -135,7 +135,7 @@ class RunOutcome:
 
 
 def to_milliseconds(instant: datetime) -> datetime:
-    """Cut an instant to what metadata.json keeps."""
+    """Cut an instant to milliseconds, as metadata.json has it."""
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 

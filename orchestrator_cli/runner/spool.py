@@ -53,7 +53,7 @@ class Spool:
         self._logs = root.open_directory(LOGS_NAME) if root is not None else None
 
     def descriptors(self) -> set[int]:
-        """Return what a child process needs to own the directory as well."""
+        """Return the descriptors that a child process needs to own the directory as well."""
         return {one.fileno() for one in (self._root, self._logs) if one is not None}
 
     # --- logs --------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ class Spool:
         return log
 
     def log_file(self, name: str) -> TreeFile | None:
-        """Return what opens a log for reading; None where there is no such log."""
+        """Return a log as a file to read; None where there is no such log."""
         if self._logs is None or self._logs.find(name) is None:
             return None
         return TreeFile(Tree(self._logs), (name,))
@@ -122,7 +122,7 @@ class Spool:
         return max(times, default=0.0)
 
     def remove(self) -> None:
-        """Remove everything; what cannot be removed stays."""
+        """Remove the spool, as far as that is possible."""
         if self.directory is None or self._root is None:
             return
         with contextlib.suppress(OSError), Directory.open_root(self.directory.parent) as parent:
@@ -176,7 +176,7 @@ def _create_below(root: Path, parent: Directory, execution_id: str) -> Spool:
 
 
 def open_spool(path: Path) -> Spool:
-    """Open and lock what an earlier run has left.
+    """Open and lock the spool of an earlier run.
 
     Raises OrchestratorError while another process has it, and UsageError where anything in it may
     be another user's: what a run.json names would be read and stored with our rights.

@@ -26,7 +26,7 @@ from orchestrator_cli.runner.spool import (
 
 
 class SpoolLog:
-    """A log being spooled. Appending never fails: what finds no room is counted as lost."""
+    """A log being spooled. Appending never fails: bytes without room are counted as lost."""
 
     def __init__(self, spool: Spool, name: str) -> None:
         self.size_bytes = 0
@@ -69,7 +69,7 @@ class SpoolLog:
 
     @property
     def loss_message(self) -> str | None:
-        """What was lost, in words; None where all is there."""
+        """How many bytes were lost and why, as a message; None where all are there."""
         if not self.lost_bytes:
             return None
         return f"{self.lost_bytes:,} bytes after the first {self.size_bytes:,} lost: {self.problem}"
@@ -87,11 +87,11 @@ class RunnerLog:
 
     @property
     def loss_message(self) -> str | None:
-        """What was lost, in words; None where all is there."""
+        """How many bytes were lost and why, as a message; None where all are there."""
         return self._log.loss_message
 
     def descriptors(self) -> set[int]:
-        """Return what a child process needs to write to it as well."""
+        """Return the descriptors that a child process needs to write to it as well."""
         return self._log.descriptors()
 
     def write(self, text: str) -> None:
@@ -162,7 +162,7 @@ def begin_run(
 
 
 def open_run(directory: Path, clock: Callable[[], datetime]) -> tuple[SpooledRun, RunEnd]:
-    """Open what an earlier run has left, and return how it ended. Raises as `open_spool` does."""
+    """Open the spool of an earlier run, and return how it ended. Raises as `open_spool` does."""
     spool = open_spool(directory)
     start, end, log_closed = spool.read_state()
     run = SpooledRun(start, spool, RunnerLog(spool, clock, closed=log_closed))

@@ -120,7 +120,7 @@ class Supervisor:
         child.signal_group(signal.SIGCONT)
 
     def terminate_group(self, child: Child) -> None:
-        """End what the command left behind in its process group."""
+        """End the processes that the command left in its process group."""
         if not child.signal_group(signal.SIGTERM):
             return
         self.note("its process group outlives it: SIGTERM")
@@ -140,7 +140,7 @@ class Supervisor:
         return True
 
     def wait_copies(self, copiers: Sequence[OutputTee]) -> None:
-        """Wait until what the command wrote has been passed on, or the user has had enough."""
+        """Wait until the command's output has been passed on, or the user interrupts."""
         for copier in copiers:
             copier.finish()
         while not all(copier.is_done for copier in copiers):

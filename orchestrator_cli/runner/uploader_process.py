@@ -48,7 +48,7 @@ class UploaderProcess:
         os.waitpid(self.pid, 0)
 
     def send_end(self, end: RunEnd) -> None:
-        """Say how the command ended; the process then stores the rest and ends."""
+        """Send how the command ended; the process then stores the rest and ends."""
         self._write(json.dumps(end.to_dict()).encode() + b"\n")
 
     def stop(self) -> None:

@@ -122,7 +122,7 @@ def _config_origin(root: click.Context) -> str:
 
 
 def _tables(table: Mapping[str, Any], file: str, where: str = "") -> Iterator[_Setting]:
-    """Yield what the config file says of single commands."""
+    """Yield the settings of single commands in the config file."""
     for name, value in table.items():
         if isinstance(value, dict):
             yield from _tables(value, file, f"{where}.{name}".lstrip("."))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class DownloadOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
+    """The options of the command line, by their names."""
 
     arguments: tuple[str, ...]
     directory: Path | None
@@ -105,7 +105,7 @@ def _download(
     files: Iterator[ListedFile],
     target: Path,
 ) -> DownloadSummary:
-    """Download the files with progress; a failing file is told and counted, and ends no other."""
+    """Download the files with progress; a file that fails is reported, and ends no other."""
     from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
     from orchestrator_cli.core.transfer.download.downloader import Downloader
     from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
@@ -129,7 +129,7 @@ def _download(
 
 
 def _refuse_local_paths(text: str, patterns: tuple[str, ...], directory: Path | None) -> None:
-    """Refuse what can only be a directory to download to, which other programs take there."""
+    """Refuse a local directory among the patterns, where other programs take one."""
     local = next((word for word in patterns if _is_local(word)), None)
     if local is None or directory is not None:
         return

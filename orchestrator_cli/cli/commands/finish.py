@@ -30,7 +30,7 @@ _NAMED = 10
 
 
 class FinishOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
+    """The options of the command line, by their names."""
 
     execution_id: str
     result: str

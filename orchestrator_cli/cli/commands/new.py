@@ -83,7 +83,7 @@ def new(
 
 
 def _print_made(app: App, made: ExecutionMetadata, as_json: bool) -> None:
-    """Print the execution; where that fails, the error tells its id, which nobody would learn."""
+    """Print the execution; if that fails, the error tells its id, which would be lost otherwise."""
     try:
         if as_json:
             app.output.json(made.to_dict())

@@ -42,7 +42,7 @@ _WORDS = {
 
 
 class RestoreOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
+    """The options of the command line, by their names."""
 
     arguments: tuple[str, ...]
     tier: str
@@ -167,7 +167,7 @@ def _wait(
     items: dict[str, RestoreItem],
     timeout: timedelta | None,
 ) -> OrchestratorError | None:
-    """Wait, and note what can be read; return the error where some still cannot."""
+    """Wait, and note the files that can be read; return the error if some still cannot."""
     from orchestrator_cli.core.base.errors import ArchivedError
     from orchestrator_cli.core.retention.restore import RestoreOutcome, wait_until_restored
 

@@ -80,7 +80,7 @@ def _greet(running: Sandbox) -> None:
 
 
 def _prompt(shell: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what marks the prompt; a shell of which that is not known shows its own."""
+    """Return the variables that mark the prompt; none for a shell whose way is not known."""
     if shell == "bash":
         # Its start files set PS1 anew, so it is marked when a prompt is due.
         before = environment.get("PROMPT_COMMAND")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ServeOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
+    """The options of the command line, by their names."""
 
     host: str
     port: int

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class UrlOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
+    """The options of the command line, by their names."""
 
     arguments: tuple[str, ...]
     expires_in: timedelta
@@ -49,7 +49,7 @@ class UrlOptions(NamedTuple):
         return "json" if self.as_json else self.given_style
 
     def check(self) -> None:
-        """Raise UsageError for what a server decides where URLs come from one."""
+        """Raise UsageError for options that a server decides, if the URLs come from one."""
         typed = click.get_current_context().get_parameter_source("expires_in")
         if self.via is not None and (self.inline or typed is ParameterSource.COMMANDLINE):
             raise click.UsageError(
@@ -186,7 +186,7 @@ def _print_pages(app: App, execution_id: str, names: Sequence[str], style: str) 
 
 
 def _reading_order(item: ListedFile) -> int:
-    """Sort what a reader looks at first to the front."""
+    """Sort the files that a reader opens first to the front."""
     firsts = ("logs/", "artifacts/results.json", "artifacts/coverage.xml", "artifacts/screenshots/")
     return next((at for at, first in enumerate(firsts) if item[0].startswith(first)), len(firsts))
 

@@ -81,7 +81,7 @@ def _findings(
     read_back: bool,
     include_hidden: bool,
 ) -> Iterator[VerifyResult]:
-    """Yield what is found of each file: of those in a directory, or of those in the manifest."""
+    """Yield the result for each file of a directory, or of the manifest."""
     from orchestrator_cli.core.files.path_filter import PathFilter
     from orchestrator_cli.core.transfer.download.verify import verify_local, verify_stored
     from orchestrator_cli.core.transfer.upload.plan import plan_upload

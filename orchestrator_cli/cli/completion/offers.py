@@ -44,7 +44,7 @@ def _or_nothing(offer: Offer) -> Offer:
 
 @_or_nothing
 def execution_ids(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    """Return ids that start with what was typed, the newest first."""
+    """Return ids that start with the typed text, the newest first."""
     from orchestrator_cli.core.executions.listings.executions import list_execution_ids
     from orchestrator_cli.core.executions.record.repository import read_executions
 
@@ -64,7 +64,7 @@ def execution_ids(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def _describe(item: ExecutionMetadata | OrchestratorError, now: datetime) -> str | None:
-    """Return what tells one execution from another: its suite, its result and its age."""
+    """Return the suite, the result and the age of an execution, to tell it from others."""
     from orchestrator_cli.cli.output.units import human_age
     from orchestrator_cli.core.base.text import printable
 
@@ -95,7 +95,7 @@ def log_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 
 @_or_nothing
 def file_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    """Return the paths of the execution on the line that start with what was typed."""
+    """Return the paths of the execution on the line that start with the typed text."""
     from orchestrator_cli.core.executions.listings.executions import list_files
 
     app = _app(ctx)

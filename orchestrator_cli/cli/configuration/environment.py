@@ -43,7 +43,7 @@ def global_setting(name: str) -> str | None:
 
 
 def is_completing() -> bool:
-    """Return True if a shell asks what it may offer, instead of running a command."""
+    """Return True if a shell asks for completions, instead of running a command."""
     return COMPLETE_VARIABLE in os.environ
 
 
@@ -120,7 +120,7 @@ def spool_roots(named: Path | None) -> list[Path]:
 
 
 def state_home() -> Path:
-    """Return where programs keep what must last and is no document."""
+    """Return the directory where programs keep state that must last."""
     from pathlib import Path
 
     return Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))

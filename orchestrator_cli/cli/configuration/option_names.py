@@ -19,7 +19,7 @@ def option_names_of(command: click.Command) -> dict[str, str]:
 
 
 def name_variables(command_name: str, command: click.Command) -> None:
-    """Make the variable of an option follow from what people type, not from click's name."""
+    """Derive the variable of an option from the name that people type, not from click's name."""
     spelled = {name: typed for typed, name in option_names_of(command).items()}
     for param in command.params:
         typed = spelled.get(str(param.name), param.name)

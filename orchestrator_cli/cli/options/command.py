@@ -12,8 +12,8 @@ import click
 from orchestrator_cli.cli.options.help import (
     Example,
     HelpContext,
-    add_what_an_id_is,
     explain_exit_codes,
+    explain_id,
     write_epilog,
 )
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
@@ -118,7 +118,7 @@ class Command(OncePerOption):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.help = add_what_an_id_is(self.help or "", self.params)
+        self.help = explain_id(self.help or "", self.params)
         self._refuses = refuses
         self.examples = examples
         self.exit_meanings = explain_exit_codes(exit_codes, exit_meanings)

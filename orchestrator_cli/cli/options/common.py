@@ -53,7 +53,7 @@ def json_option(function: F) -> F:
 
 
 def no_op_options(*names: str) -> Callable[[F], F]:
-    """Accept options of other programs for what the command does anyway."""
+    """Accept options of other programs for things that the command does anyway."""
     return click.option(
         "no_op",
         *names,

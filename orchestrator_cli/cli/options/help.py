@@ -29,7 +29,7 @@ _ALWAYS = {0, 1, 2, 130}
 
 
 class Example(NamedTuple):
-    """An example of a command: what it does, and the line to type."""
+    """An example of a command: its purpose, and the line to type."""
 
     text: str
     command: str
@@ -41,7 +41,7 @@ class _HelpFormatter(click.HelpFormatter):
     _HYPHEN = "\ue000"
 
     def write(self, string: str) -> None:
-        """Write what is wrapped already."""
+        """Write text that is wrapped already."""
         super().write(string.replace(self._HYPHEN, "-"))
 
     def write_text(self, text: str) -> None:
@@ -49,7 +49,7 @@ class _HelpFormatter(click.HelpFormatter):
         super().write_text(text.replace("-", self._HYPHEN))
 
     def write_dl(self, rows: Iterable[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
-        """Write a list of terms and what they mean, which is wrapped."""
+        """Write a list of terms and their descriptions, wrapped."""
         kept = [(term, text.replace("-", self._HYPHEN)) for term, text in rows]
         super().write_dl(kept, *args, **kwargs)
 
@@ -60,8 +60,8 @@ class HelpContext(click.Context):
     formatter_class = _HelpFormatter
 
 
-def add_what_an_id_is(text: str, params: Sequence[click.Parameter]) -> str:
-    """Return the help with what an ID may be, where the command takes one."""
+def explain_id(text: str, params: Sequence[click.Parameter]) -> str:
+    """Return the help with an explanation of ID, if the command takes one."""
     taken = [param.metavar or "" for param in params if isinstance(param, click.Argument)]
     if not any(re.search(r"\bID\b", metavar) for metavar in taken):
         return text
@@ -72,7 +72,7 @@ def add_what_an_id_is(text: str, params: Sequence[click.Parameter]) -> str:
 
 
 def explain_exit_codes(codes: tuple[int, ...], special: Mapping[int, str] | None) -> dict[int, str]:
-    """Return what each exit code means in a command; `special` is what only it means by one."""
+    """Return the meaning of each exit code of a command; `special` has those of its own."""
     meanings = {**_MEANINGS, **(special or {})}
     return {code: meanings[code] for code in sorted(_ALWAYS.union(codes))}
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def metrics_options(function: F) -> F:
-    """Add --metrics-…; what the command counts is handed over when it ends, however it ends."""
+    """Add --metrics-…; the metrics are exported when the command ends, however it ends."""
     options = (
         _metrics_option(
             "--metrics-file",

@@ -47,7 +47,7 @@ class SearchOptions(NamedTuple):
 
     @property
     def is_default(self) -> bool:
-        """Whether none of them was given."""
+        """Whether no option of the search was given."""
         return self == SearchOptions(False, False, 0, 0, False)
 
     @property
@@ -58,7 +58,7 @@ class SearchOptions(NamedTuple):
         return Context(self.before_lines, self.after_lines)
 
     def compile(self, patterns: Sequence[str]) -> LinePattern:
-        """Return what finds any of the patterns. Raises UsageError."""
+        """Return a pattern that finds any of these. Raises UsageError."""
         from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
 
         return LinePattern(patterns, self.ignore_case, self.fixed_strings)

@@ -68,7 +68,7 @@ class WholeNumber(click.ParamType[int]):
         return number
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return what help shows in its place."""
+        """Return the placeholder that help shows."""
         return "N"
 
 
@@ -125,7 +125,7 @@ class ResultType(click.Choice[str]):
         super().__init__(["pass", "fail", "error"], case_sensitive=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Parse a result; what other programs call it is named in the error."""
+        """Parse a result; for the word of another program, the error names ours."""
         from orchestrator_cli.cli.usage_errors.option_habits import VALUE_HABITS
 
         if "," in str(value):

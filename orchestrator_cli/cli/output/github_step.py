@@ -65,6 +65,6 @@ class GithubStep:
 
 
 def annotation(kind: str, text: str) -> str:
-    """Return a workflow command; what would end it or begin another is escaped."""
+    """Return a workflow command; characters that would end it or begin another are escaped."""
     escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return f"::{kind} title=orchestrator::{escaped}"

@@ -15,7 +15,7 @@ from orchestrator_cli.core.base.text import printable
 
 
 class Messages:
-    """Tells the user what a command does. `verbosity`: -1 quiet, 0 normal, 1 verbose."""
+    """Prints messages for the user. `verbosity`: -1 quiet, 0 normal, 1 verbose."""
 
     def __init__(self, color: str, verbosity: int, environment: Mapping[str, str]) -> None:
         self._color = color
@@ -28,25 +28,25 @@ class Messages:
         self._group_is_open = False
 
     def note(self, text: str) -> None:
-        """Say what happened, unless --quiet."""
+        """Print a note, unless --quiet."""
         if self.verbosity >= 0:
             self._print(text)
 
     def detail(self, text: str) -> None:
-        """Say what happened, only with --verbose."""
+        """Print a note, only with --verbose."""
         if self.verbosity > 0:
             self._print(text)
 
     def say(self, text: str) -> None:
-        """Say what --quiet does not silence, as it is."""
+        """Print a line as it is, also with --quiet."""
         print_error_in_order(text)
 
     def warn(self, text: str) -> None:
-        """Say what the user must know; --quiet does not silence it."""
+        """Print a warning, also with --quiet."""
         self._print(self.ci_step.warning(text) if self.ci_step else f"warning: {text}")
 
     def failure(self, text: str) -> None:
-        """Say what failed; --quiet does not silence it."""
+        """Print a failure, also with --quiet."""
         if self._held is None:
             line = f"failed: {text}"
             self._print(self.ci_step.error(line) if self.ci_step else line)

@@ -59,7 +59,7 @@ class Progress:
         self._changed()
 
     def expect(self, files: int, size_bytes: int | None) -> None:
-        """Say how much there is."""
+        """Set the totals."""
         self.total_files, self.total_bytes = files, size_bytes
 
     def expect_later(self, sizes: Callable[[], Iterable[int]]) -> None:

@@ -33,7 +33,7 @@ _JSON_ESCAPED = "[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\u
 
 
 class Output:
-    """Standard output: what a command was asked for, as text, JSON or a drawing."""
+    """Standard output: the data of a command, as text, JSON or a drawing."""
 
     def __init__(self, color: str, environment: Mapping[str, str]) -> None:
         self._color = color
@@ -75,7 +75,7 @@ class Output:
         return _styled(text, style) if style and self._colors(sys.stdout) else text
 
     def draw(self, grid: RenderableType, width: int | None = None) -> str:
-        """Return what rich lays out, by default for the terminal's width, in colour if wanted."""
+        """Return what rich draws as text, as wide as the terminal by default, in colour if set."""
         from rich.console import Console
 
         # To a text: a console has its own mind about NO_COLOR, TERM and closed pipes.
@@ -120,7 +120,7 @@ class Output:
 
     @property
     def can_link(self) -> bool:
-        """Whether the terminal is one that is known to make links of OSC 8."""
+        """Whether the terminal is known to show links of OSC 8."""
         return self.is_terminal and self._colors(sys.stdout) and knows_links(self._environment)
 
     def _colors(self, stream: Any) -> bool:

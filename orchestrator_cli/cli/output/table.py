@@ -20,7 +20,7 @@ _ROWS_AT_ONCE = 50
 
 
 class Column(NamedTuple):
-    """A column, and what a narrow terminal does with it.
+    """A column, and how it gives way on a narrow terminal.
 
     Those of a higher `rank` are left out first; rank 0 is always shown. Text of any length may be
     `cut`, or wrapped inside the column, down to a width of `least`. `width` is what a column has
@@ -155,7 +155,7 @@ class Table:
 def table(
     output: Output, *columns: Column, header: bool = True, live: bool = False
 ) -> Iterator[Table]:
-    """Yield a table; what it was given is printed also where the block fails."""
+    """Yield a table; its rows are printed even if the block fails."""
     made = Table(output, columns, header=header, live=live)
     try:
         yield made

@@ -25,7 +25,7 @@ _LAST_LINE_SECONDS = 2.0
 
 
 def report_usage(error: click.ClickException, arguments: list[str]) -> int:
-    """Say what was typed wrongly."""
+    """Report a line that was typed wrongly."""
     _finish_output()
     if isinstance(error, NoArgsIsHelpError):
         for line in error.format_message().rstrip("\n").split("\n"):
@@ -41,7 +41,7 @@ def report_usage(error: click.ClickException, arguments: list[str]) -> int:
 
 
 def report_error(error: OrchestratorError, arguments: list[str], app: App) -> int:
-    """Say what failed, and what to do next."""
+    """Report an error, and what to do next."""
     from orchestrator_cli.cli.output.units import human_error
 
     _finish_output()
@@ -62,7 +62,7 @@ def _say_error(app: App, text: str) -> None:
 
 
 def _hint(error: OrchestratorError, resumes: bool) -> str | None:
-    """Return what to do next; that of a summary of failures says already how to go on."""
+    """Return what to do next; the hint of a summary of failures says already how to go on."""
     if resumes and not isinstance(error, PartialFailureError):
         return f"{error.hint}, then {RESUME_HINT}" if error.hint else RESUME_HINT
     if error.retryable and not error.hint:
@@ -71,7 +71,7 @@ def _hint(error: OrchestratorError, resumes: bool) -> str | None:
 
 
 def report_unexpected(error: Exception, arguments: list[str], app: App) -> int:
-    """Say what nobody foresaw."""
+    """Report an error that nobody foresaw."""
     _finish_output()
     _trace(error, arguments, app)
     if isinstance(error, OSError) and error.strerror:
@@ -85,7 +85,7 @@ def report_unexpected(error: Exception, arguments: list[str], app: App) -> int:
 
 
 def report_interrupted(arguments: list[str], app: App) -> int:
-    """Say how to go on, and of what stores or downloads that what is there is kept."""
+    """Report the interruption and how to go on, and that stored files are kept."""
     # A second signal must not wait for anything.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

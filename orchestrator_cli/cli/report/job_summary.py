@@ -17,7 +17,7 @@ _EXECUTION = ("execution", "suite", "result", "duration", "files", "size")
 
 
 def summarize_execution(app: App, item: ExecutionMetadata) -> None:
-    """Add a finished execution, and what of it could not be stored."""
+    """Add a finished execution, and its files that could not be stored."""
     lasted = item.ended_at - item.started_at if item.ended_at and item.started_at else None
     row = (
         item.execution_id,
@@ -33,7 +33,7 @@ def summarize_execution(app: App, item: ExecutionMetadata) -> None:
 
 
 def summarize_run(app: App, run: SpooledRun, end: RunEnd, outcome: RunOutcome) -> None:
-    """Add what `run` ran, how it ended, and whether its output is stored."""
+    """Add a run: how its command ended, and whether its output is stored."""
     suite = run.start.declared.get("test_suite") or "-"
     stored = outcome.summary if outcome.stored else f"not all: {outcome.summary}"
     execution_id = run.start.execution_id

@@ -221,5 +221,5 @@ VALUE_HABITS = {
 
 
 def option_for(typed: str, known: set[str]) -> str | None:
-    """Return what is typed, in a command with these options, for one of another program."""
+    """Return the first of the known options that does what an option of another program does."""
     return next((line for line in OPTION_HABITS.get(typed, ()) if line.split()[0] in known), None)

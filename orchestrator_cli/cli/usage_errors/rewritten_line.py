@@ -30,7 +30,7 @@ def options_of(command: click.Command, root: click.Command) -> dict[str, click.O
 
 
 def nearest_option(typed: str, known: dict[str, click.Option]) -> str | None:
-    """Return what is typed here for an option of another program, or for a misspelt one."""
+    """Return the option here for one of another program, or for a misspelt one."""
     count = _COUNT.fullmatch(typed)
     if count is not None:
         return next((f"{one} {count[1]}" for one in ("-n", "-C") if _has_value(one, known)), None)
@@ -44,7 +44,7 @@ def nearest_option(typed: str, known: dict[str, click.Option]) -> str | None:
 
 
 def rewrite_options(words: Sequence[str], known: dict[str, click.Option]) -> list[str]:
-    """Return the words with each option that the command lacks replaced by what it is here."""
+    """Return the words with each option that the command lacks replaced by its counterpart."""
     return list(_rewritten(list(words), known))
 
 

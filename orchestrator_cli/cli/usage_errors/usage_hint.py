@@ -26,7 +26,7 @@ _OPTION = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
 
 
 def usage_hint(error: click.ClickException, arguments: Sequence[str]) -> str:
-    """Return what to type, or the command that shows what can be typed."""
+    """Return the line to type, or the command that shows how to use it."""
     if isinstance(error, HintedUsageError) and error.hint:
         return error.hint
     context = error.ctx if isinstance(error, click.UsageError) else None
@@ -173,7 +173,7 @@ def _with_values(words: Sequence[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _example(error: click.ClickException, context: click.Context) -> str | None:
-    """Return a line of the command's help that has what the error speaks of."""
+    """Return the example of the command's help that has the option of the error."""
     param = error.param if isinstance(error, click.BadParameter) else None
     named = {*_OPTION.findall(error.message), *(param.opts if param is not None else ())}
     examples = [one.command for one in getattr(context.command, "examples", ())]

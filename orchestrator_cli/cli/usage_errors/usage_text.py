@@ -10,7 +10,7 @@ CONFIG_FILE_KEY = "orchestrator_cli.settings.config_file"
 
 
 class HintedUsageError(click.UsageError):
-    """A usage error that knows what to type instead."""
+    """A usage error with a hint of the line to type instead."""
 
     def __init__(self, message: str, hint: str, ctx: click.Context | None = None) -> None:
         super().__init__(message, ctx)
@@ -25,7 +25,7 @@ def is_of_settings(error: Exception) -> bool:
 
 
 def describe_usage_error(error: click.ClickException) -> str:
-    """Return what is wrong, as this program says it: without a capital and a full stop."""
+    """Return the message of a usage error, without a capital and a full stop."""
     if isinstance(error, click.MissingParameter):
         text = _describe_missing(error)
     elif isinstance(error, click.BadParameter):

@@ -119,7 +119,7 @@ class RunConnections:
             self._meter.uploaded(result, None)
 
     def measured(self) -> list[Any] | None:
-        """Return what was counted, where something counts."""
+        """Return the metrics since the last time; None where nothing is counted."""
         return self._meter.drain().to_list() if self._meter is not None else None
 
     def stop(self) -> None:

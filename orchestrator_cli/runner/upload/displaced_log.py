@@ -13,7 +13,7 @@ from orchestrator_cli.runner.upload.spooled_source import SpooledSource
 
 
 def explain_conflict(run: SpooledRun, store: ArtifactStore, result: UploadResult) -> UploadResult:
-    """Return an error that says so where the stored log is the beginning of the spooled one."""
+    """Return the result, whose error says so if the spooled log continues the stored one."""
     path = result.path or ""
     try:
         stored_bytes = _stored_beginning(run, store, path)

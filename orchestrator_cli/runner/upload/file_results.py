@@ -55,7 +55,7 @@ class FileResults:
             self.resumes = True
 
     def fail(self, path: str, reason: str, name: str | None = None) -> None:
-        """Add a failure: a file is not stored, or not whole. The record and the user are told."""
+        """Add a failure, for the record and the user: a file is not stored, or not whole."""
         self.failures[path] = reason
         self.problems.append(f"{name or path}: {reason}")
         self._write(f"failed: {name or path}: {reason}")

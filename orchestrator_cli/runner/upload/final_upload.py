@@ -63,7 +63,7 @@ class FinalUpload:
         self._run.log.write(text)
 
     def run(self, end: RunEnd) -> RunOutcome:
-        """Store everything and finish the execution. Never raises: its outcome must be told."""
+        """Store everything and finish the execution. Never raises: the outcome must be reported."""
         # It is lost whether or not S3 gets the rest.
         for path, loss in end.lost.items():
             self._results.fail(path, loss)
@@ -193,7 +193,7 @@ class FinalUpload:
         return metadata
 
     def _record_missing(self, end: RunEnd, error: OrchestratorError) -> None:
-        """Record what an error that concerns all files has left undone, if that can be written."""
+        """Record the files that an error of all files has left undone, if that can be written."""
         if self._connections.stopped or isinstance(error, ConflictError):
             return
         items = chain(self._remaining_logs([*self._run.log_names, RUNNER_LOG]), self._artifacts())
@@ -207,7 +207,7 @@ class FinalUpload:
 
 
 def _find_shortage() -> str | None:
-    """Return what this machine, or its limits for us, has too little of."""
+    """Return which resource this machine, or its limits for us, has too little of."""
     try:
         threading.Thread(target=lambda: None).start()
     except RuntimeError:

@@ -39,7 +39,7 @@ class FollowedFile:
             self._problem = None
 
     def loss_message(self) -> str | None:
-        """What the spool had no room for, in words; None where all is there."""
+        """How many bytes the spool had no room for, as a message; None where all are there."""
         return self._log.loss_message if self._log is not None else None
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class FollowedFiles:
                 self._thread.start()
 
     def end(self) -> None:
-        """Say that nothing is followed any more."""
+        """Stop following the files."""
         self._ended.set()
 
     def join(self) -> dict[str, str]:

@@ -38,7 +38,7 @@ class RunLiveLogs:
         self._thread: threading.Thread | None = None
 
     def restore_spool(self) -> None:
-        """Append to the spool what only live segments hold. Raises OrchestratorError, OSError."""
+        """Append to the spool the bytes that only live segments hold. Raises OSError too."""
         restore_spool(self._run, self._connections.store())
 
     def start(self, *, resumed: bool = False) -> None:
@@ -58,7 +58,7 @@ class RunLiveLogs:
             self._run.log.write("no thread can be started: live logs are off")
 
     def end(self) -> None:
-        """Say that the logs grow no more."""
+        """Stop, as the logs grow no more."""
         self._ended.set()
 
     def join(self) -> None:

@@ -82,7 +82,7 @@ class LogStreamer:
         self._started(self._thread)
 
     def end(self) -> None:
-        """Say that the logs grow no more; what waits for another attempt gives up."""
+        """Stop, as the logs grow no more: attempts that wait give up."""
         self._ended.set()
 
     def join(self) -> None:

@@ -51,7 +51,7 @@ class RunUploader:
         self._live.start()
 
     def resume(self, end: RunEnd) -> RunOutcome:
-        """Store what an earlier process has left, in place of `begin` and `finish`."""
+        """Store the spool that an earlier process has left, in place of `begin` and `finish`."""
         try:
             self._live.restore_spool()
         except (OrchestratorError, OSError) as error:
@@ -64,7 +64,7 @@ class RunUploader:
         self._final_upload.note(text)
 
     def finish(self, end: RunEnd) -> RunOutcome:
-        """Store what is not stored yet and finish the execution. Never raises."""
+        """Store the rest and finish the execution. Never raises."""
         self._files.end()
         losses = self._files.join()
         return self._finish(replace(end, lost={**end.lost, **losses}))
@@ -87,7 +87,7 @@ class RunUploader:
         self._streamer.end()
 
     def measured(self) -> list[Any] | None:
-        """Return what was counted, where something counts."""
+        """Return the metrics since the last time; None where nothing is counted."""
         return self._connections.measured()
 
 

@@ -13,7 +13,7 @@ from orchestrator_cli.runner.upload.spooled_source import SpooledSource
 
 
 def restore_spool(run: SpooledRun, store: ArtifactStore) -> None:
-    """Append to each spooled log what only its live segments hold.
+    """Append to each spooled log the bytes that only its live segments hold.
 
     Where that is not allowed, or they hold other bytes, a line in runner.log says so. Raises what
     may pass, and OSError: a final log that lacks bytes could not be mended.

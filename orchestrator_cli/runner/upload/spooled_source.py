@@ -28,7 +28,7 @@ class SpooledSource:
         return source.read_at(offset_bytes, size_bytes) if source is not None else b""
 
     def release(self, offset_bytes: int) -> None:
-        """Forget nothing: it takes no memory."""
+        """Do nothing: no memory is held."""
 
     def close(self) -> None:
         """Close the file."""

@@ -14,7 +14,7 @@ _FIELDS = {"suite": "test_suite", "runner-type": "runner_type"}
 
 
 class CostOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
+    """The options of the command line, by their names."""
 
     execution_ids: tuple[str, ...]
     since: datetime | None
@@ -29,7 +29,7 @@ class CostOptions(NamedTuple):
 
     @property
     def field(self) -> str | None:
-        """The field of an execution's metadata to add up by; None for what a listing tells."""
+        """The field of the metadata to group by; None for groups that a listing can tell."""
         return _FIELDS.get(self.by)
 
     def check(self) -> None:

@@ -45,7 +45,7 @@ _NOTHING = "-"
 
 @dataclass(frozen=True, slots=True)
 class PricesInUse:
-    """The prices in use, and what they are."""
+    """The prices of a region, and the table that they are from."""
 
     table: PriceTable
     region: str
@@ -110,7 +110,7 @@ class Report:
             self._print_row(self._label(name), usage, estimate)
 
     def end(self, inventory_time: datetime | None) -> None:
-        """Print the total, and what the numbers rest on."""
+        """Print the total, and the rules and prices that it is based on."""
         estimate = self._estimate(self._total, with_tiers=True)
         if self._as_json:
             self._output.json(self._total_record(estimate, inventory_time))

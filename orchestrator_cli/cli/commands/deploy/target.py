@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def bucket_target(app: App) -> BucketTarget:
-    """Return what was configured. Raises UsageError where one of the two is missing."""
+    """Return the configured bucket and region. Raises UsageError where one of them is missing."""
     from orchestrator_cli.infrastructure.target import BucketTarget
 
     return BucketTarget(app.connections.bucket, app.connections.region)

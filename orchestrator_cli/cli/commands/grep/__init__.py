@@ -208,7 +208,7 @@ def _logs(found: Iterator[ExecutionLogs], names: Sequence[str]) -> Iterator[Log]
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """What is asked of each log."""
+    """The search that is made in each log."""
 
     store: ArtifactStore
     pattern: LinePattern

@@ -18,7 +18,7 @@ LOG_NAMES = ("stdout", "stderr", "runner", "bench")
 
 
 class GrepOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
+    """The options of the command line, by their names."""
 
     arguments: tuple[str, ...]
     patterns: tuple[str, ...]
@@ -43,7 +43,7 @@ class GrepOptions(NamedTuple):
 
     @property
     def mode(self) -> str:
-        """What is found of a log: `lines`, how many there are (`count`), or only that (`list`)."""
+        """What is printed of a log: its `lines`, their `count`, or only its name (`list`)."""
         if self.files_with_matches or self.quiet:
             return "list"
         return "count" if self.search.counts else "lines"

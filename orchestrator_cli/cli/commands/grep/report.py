@@ -39,11 +39,11 @@ class Printer:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing that could still be found would make a difference."""
+        """Whether no further match would change the output."""
         return self._is_quiet and self.has_match
 
     def print(self, log: Log, part: Sequence[LogLine] | int) -> None:
-        """Print what was found in a log."""
+        """Print the matches in a log."""
         if part == 0:
             return
         self.has_match = True
@@ -92,14 +92,14 @@ def _record(line: LogLine) -> dict[str, object]:
 
 
 def _harmless(text: bytes) -> bytes:
-    """Return a line without what would change the colour or the place of the lines after it."""
+    """Return a line without characters that would change the colour or place of later lines."""
     from orchestrator_cli.core.executions.logs.ansi import ESCAPE
 
     return ESCAPE.sub(b"", text).translate(None, delete=_CONTROLS)
 
 
 class Failures:
-    """What could not be read; it is said at once, and makes the exit code in the end."""
+    """The logs that could not be read: each is reported at once, and they decide the exit code."""
 
     def __init__(self, app: App) -> None:
         self._app = app

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RenderOptions(NamedTuple):
-    """What the command line says beside the retention policy, by the names of its options."""
+    """The options of the command line beside the retention policy, by their names."""
 
     style: str
     versioning: bool
@@ -43,7 +43,7 @@ class RenderOptions(NamedTuple):
             raise click.UsageError("--oidc-provider goes with --roles.")
 
     def protection(self) -> BucketProtection:
-        """Return what the bucket is asked to enforce."""
+        """Return the protection that the bucket is asked for."""
         from orchestrator_cli.infrastructure.bucket_policy import BucketProtection
 
         return BucketProtection(
@@ -152,7 +152,7 @@ def _render(app: App, options: RenderOptions, rules: tuple[Rule, ...]) -> str:
 
 
 def _access(app: App, options: RenderOptions) -> Access:
-    """Return what the roles are made for; with a key of the bucket's own, they may use it."""
+    """Return the access that the roles give; with a KMS key of the bucket, they may use it."""
     from orchestrator_cli.infrastructure.roles import Access
     from orchestrator_cli.infrastructure.target import partition_of
 

@@ -165,7 +165,7 @@ def _print_plan(app: App, plan: LifecyclePlan) -> None:
 
 
 def _print_rules(app: App, first: str, rows: Iterable[tuple[str, str | None, str]]) -> None:
-    """Print a table of rules: what the first column says of each, its id, and what it does."""
+    """Print a table of rules: a first column, the id of each rule, and its effect."""
     from orchestrator_cli.cli.output.table import Column, table
     from orchestrator_cli.core.base.text import printable
 
@@ -180,7 +180,7 @@ def _print_rules(app: App, first: str, rows: Iterable[tuple[str, str | None, str
 
 
 def _note_plan(app: App, plan: LifecyclePlan) -> None:
-    """Say on standard error what would change, before somebody is asked."""
+    """Print the changes to standard error, before the user is asked."""
     from orchestrator_cli.core.base.text import printable
 
     for change in plan.changes:

@@ -157,7 +157,7 @@ def _log_server(source: ExecutionSource) -> LogServer | None:
 
 
 def _names(shown: LogRenderer) -> tuple[str, ...]:
-    """Return the names of the logs to show where none was named, and say what they are."""
+    """Return the names of the logs to show where none was named, and tell the user."""
     from orchestrator_cli.core.executions.logs.finding import first_log, no_such_log
 
     stored = shown.list_stored()

@@ -35,7 +35,7 @@ NOTICES = {
 
 
 def live_log_of(name: str) -> str | None:
-    """Return what a log is called while it is live; None where there is no such live log."""
+    """Return the name of a log while it is live; None where there is no such live log."""
     path = log_storage_path(name)
     log = path.removeprefix("logs/") if path else name
     return log if live_log_path(log) is not None else None
@@ -96,7 +96,7 @@ class LiveLogs:
         self._app.messages.note(f"{self._execution_id} {what}; this is what is stored of it so far")
 
     def snapshot(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]] | None:
-        """Return what there is of a log, or its last lines; None where there is nothing."""
+        """Return the log as it is now, or its last lines; None where there is no such log."""
         log = live_log_of(name)
         if log is None or not self._is_live(log):
             return None
@@ -161,7 +161,7 @@ def wait_for_names(
 def note_expired(
     app: App, name: str, lines: int | None, chunks: Iterator[LiveChunk]
 ) -> Iterator[LiveChunk]:
-    """Yield the chunks; where all lines were wanted, say what comes before the first of them."""
+    """Yield the chunks; where all lines were wanted, note how much of the log has expired."""
     first = next(chunks, None)
     if first is None:
         return

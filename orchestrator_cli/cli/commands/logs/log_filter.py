@@ -19,7 +19,7 @@ _GROUP_BORDER = b"--\n"
 
 @dataclass
 class LogFilter:
-    """Makes of a log's bytes what the options ask for.
+    """Turns the bytes of a log into the output that the options ask for.
 
     `last` is how many lines of what is found are shown, and `first_number` the number of the first
     line that is there. `has_match` says afterwards whether any line of any log matched.
@@ -40,7 +40,7 @@ class LogFilter:
         return self.pattern is not None or self.numbers
 
     def render(self, blocks: Blocks, prefix: str = "") -> Iterator[bytes | memoryview]:
-        """Yield what is shown of one log; each line begins with the prefix."""
+        """Yield the output for one log; each line begins with the prefix."""
         shown: Blocks = blocks
         if self.pattern is not None and self.count:
             shown = self._count(blocks, self.pattern)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LogsOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
+    """The options of the command line, by their names."""
 
     arguments: tuple[str, ...]
     tail: int | None
@@ -48,7 +48,7 @@ class LogsOptions(NamedTuple):
             raise click.UsageError("--gone-after goes with --follow.")
 
     def log_filter(self) -> LogFilter:
-        """Return what is shown of each log. Raises UsageError for a pattern that is none."""
+        """Return the filter of each log. Raises UsageError for a pattern that is not valid."""
         from orchestrator_cli.cli.commands.logs.log_filter import LogFilter
 
         return LogFilter(

@@ -58,7 +58,7 @@ class LogRenderer:
 
     @property
     def store(self) -> ObjectReader:
-        """What they are read from."""
+        """The objects that the logs are read from."""
         return self.source.objects
 
     @cached_property
@@ -93,7 +93,7 @@ class LogRenderer:
             return self.live.names().get(name.removesuffix(".log"), 0)
 
     def render(self, log_filter: LogFilter) -> Blocks:
-        """Yield what is shown of them."""
+        """Yield the output for all logs."""
         if self.patience is None or len(self.names) == 1:
             for name in self.names:
                 yield from self._render_one(name, log_filter)
@@ -101,7 +101,7 @@ class LogRenderer:
         yield from self._render_together(log_filter)
 
     def _render_together(self, log_filter: LogFilter) -> Iterator[bytes]:
-        """Yield what comes of all; one that ends by an error does not end the others."""
+        """Yield the output of all logs as it comes; an error of one does not end the others."""
         from orchestrator_cli.core.base.merging import merge
 
         failure: Exception | None = None

@@ -71,7 +71,7 @@ class ServedLogs:
         self._app.messages.note(f"{self._execution_id} {what}; this is what is stored of it so far")
 
     def snapshot(self, name: str, lines: int | None) -> tuple[int, Iterator[LiveChunk]] | None:
-        """Return what there is of a log, or its last lines; None where there is nothing."""
+        """Return the log as it is now, or its last lines; None where there is no such log."""
         known = _log_of(name)
         log = self._log(known) if known else None
         size_bytes = log.size_bytes() if log else None

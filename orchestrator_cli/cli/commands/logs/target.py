@@ -108,7 +108,7 @@ def _open_special(path: Path, status: os.stat_result) -> Iterator[BinaryIO]:
 
 
 def _replaced(path: Path) -> Path:
-    """Return what `--overwrite` replaces: where a link of ours leads, or else the name itself.
+    """Return the path that `--overwrite` replaces: the target of our own link, or the path itself.
 
     Somebody else's link may have been planted.
     """

@@ -21,7 +21,7 @@ _LIMITED_WINDOW = timedelta(days=366)
 
 
 class LsOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
+    """The options of the command line, by their names."""
 
     arguments: tuple[str, ...]
     since: datetime | None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RunOptions(NamedTuple):
-    """What the command line says, by the names of its options; `argv` is CMD."""
+    """The options of the command line, by their names; `argv` is CMD."""
 
     execution_id: str | None
     declared: dict[str, Any]

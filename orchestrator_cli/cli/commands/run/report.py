@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> None:
-    """Say what became of a run and of each file that is not stored."""
+    """Report how a run ended, and each file that is not stored."""
     execution_id = run.start.execution_id
     for problem in outcome.problems:
         app.messages.warn(problem)

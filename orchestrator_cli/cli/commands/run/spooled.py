@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def warn_of_settings(app: App) -> None:
-    """Say before CMD begins what cannot be used. CMD runs nevertheless."""
+    """Warn before CMD begins of settings that cannot be used. CMD runs nevertheless."""
     try:
         _ = app.connections.bucket
     except UsageError as error:

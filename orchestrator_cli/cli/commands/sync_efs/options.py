@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SyncOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
+    """The options of the command line, by their names."""
 
     root: Path
     bench: str | None
@@ -46,7 +46,7 @@ class SyncOptions(NamedTuple):
         return parse_execution_id(self.execution) if self.execution else None
 
     def rules(self) -> SyncRules:
-        """Return what is stored and deleted when."""
+        """Return the rules by which files are stored and deleted."""
         from orchestrator_cli.core.efs.rules import SyncRules
 
         return SyncRules(self.settle, None if self.keep else self.retain, self.log_settle)

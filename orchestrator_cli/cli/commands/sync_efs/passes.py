@@ -31,7 +31,7 @@ class Passes:
     def run_one(
         self, progress: Progress, stopping: Callable[[], bool] = lambda: False
     ) -> SyncSummary:
-        """Make a pass. Raises what concerns every file; failures of single files are counted."""
+        """Make a pass. Raises errors that concern every file; those of single files are counted."""
         from orchestrator_cli.core.efs.sync import EfsSync
 
         app, options = self._app, self._options
@@ -57,7 +57,7 @@ class Passes:
 
 
 def sync_once(app: App, options: SyncOptions) -> None:
-    """Make one pass and tell its totals. Raises what failed in it."""
+    """Make one pass and print its totals. Raises an error if anything failed in it."""
     reporter = SyncReporter(app, options.as_json)
     passes = Passes(app, options, reporter)
     with app.messages.failures_at_the_end(), app.messages.progress("syncing") as progress:

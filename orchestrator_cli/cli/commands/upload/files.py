@@ -28,7 +28,7 @@ def store_paths(
     reopen: Callable[[], UploadSession],
     paths: tuple[str, ...],
 ) -> None:
-    """Store files and directories, or show where they would go. Raises what failed."""
+    """Store files and directories, or show where they would go. Raises an error if any failed."""
     from orchestrator_cli.core.files.path_filter import PathFilter
     from orchestrator_cli.core.transfer.upload.begun_upload import selection_text
     from orchestrator_cli.core.transfer.upload.plan import plan_upload

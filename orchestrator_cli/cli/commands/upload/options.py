@@ -11,7 +11,7 @@ from orchestrator_cli.cli.options.via_options import Via
 
 
 class UploadOptions(NamedTuple):
-    """What the command line says, by the names of its options."""
+    """The options of the command line, by their names."""
 
     arguments: tuple[str, ...]
     name: str | None

@@ -37,7 +37,7 @@ def open_session(
 
 
 def begin_upload(app: App, selection: str = "") -> BegunUpload:
-    """Return what is known of an upload that begins, under an id of its own."""
+    """Return an upload that begins now, with an id of its own."""
     from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
 
     return BegunUpload(os.urandom(8).hex(), app.now(), selection)

@@ -26,7 +26,7 @@ def store_stdin(
     session: UploadSession,
     reopen: Callable[[], UploadSession],
 ) -> None:
-    """Store standard input under --name, or show where it would go. Raises what failed."""
+    """Store standard input under --name, or show where it would go. Raises its error."""
     from orchestrator_cli.core.transfer.upload.plan import plan_stream
     from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.uploader import UploadSummary

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestrator_cli.core.base.quantities import rfc3339
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import LOG_NAMES, artifact_key, live_log_path
@@ -97,7 +98,7 @@ class RunnerLog:
     def write(self, text: str) -> None:
         """Append one line, unless the log is closed: a log must not change while it is stored."""
         if not self.closed:
-            now = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            now = rfc3339(self._clock())
             self._log.append(f"{now} {printable(text)}\n".encode("utf-8", "backslashreplace"))
 
 

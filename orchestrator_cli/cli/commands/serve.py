@@ -16,6 +16,7 @@ import click
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.options import DURATION, Example, WholeNumber, command, gather_options
 from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.quantities import rfc3339
 
 if TYPE_CHECKING:
     from orchestrator_cli.api.metrics import ServerMetrics
@@ -258,7 +259,7 @@ def _make_services(app: App, options: ServeOptions, metrics: ServerMetrics) -> S
 def _report_tokens(metrics: ServerMetrics, valid: int, problem: str | None) -> None:
     metrics.set_tokens(valid, problem is not None)
     if problem is not None:
-        time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        time = rfc3339(datetime.now(UTC), "seconds")
         _log(json.dumps({"time": time, "event": "tokens", "error": problem, "valid": valid}))
 
 

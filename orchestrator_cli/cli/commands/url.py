@@ -192,10 +192,10 @@ def _reading_order(item: ListedFile) -> int:
 
 
 def _check_expiry(app: App, expiry: UrlExpiry, require_ttl: bool) -> None:
-    from orchestrator_cli.cli.output import rfc3339
+    from orchestrator_cli.cli.output import json_time
     from orchestrator_cli.core.base.errors import AccessError
 
-    when = rfc3339(expiry.expires_at)
+    when = json_time(expiry.expires_at)
     if expiry.limited_by_credentials:
         if require_ttl:
             raise AccessError(
@@ -217,10 +217,10 @@ def _check_expiry(app: App, expiry: UrlExpiry, require_ttl: bool) -> None:
 def _print_url(
     app: App, path: str, listed: ObjectSummary, signed: str, expiry: UrlExpiry, style: str
 ) -> None:
-    from orchestrator_cli.cli.output import human_size, rfc3339
+    from orchestrator_cli.cli.output import human_size, json_time
     from orchestrator_cli.core.base.text import printable
 
-    expires = rfc3339(expiry.expires_at)
+    expires = json_time(expiry.expires_at)
     # Whoever reads the comment with the link does not see what standard error said.
     doubt = "" if expiry.certain else " or earlier, when its credentials end"
     label = f"{human_size(listed.size_bytes)}, expires {expires}{doubt}"

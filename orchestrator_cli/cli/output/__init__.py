@@ -14,7 +14,7 @@ from orchestrator_cli.cli.output.units import (
     human_size,
     human_time,
     json_name,
-    rfc3339,
+    json_time,
 )
 
 __all__ = [
@@ -28,5 +28,5 @@ __all__ = [
     "human_size",
     "human_time",
     "json_name",
-    "rfc3339",
+    "json_time",
 ]

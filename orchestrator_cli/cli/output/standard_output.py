@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.cli.configuration.environment import terminal_columns
 from orchestrator_cli.cli.output.colors_and_links import knows_links, wants_colors
-from orchestrator_cli.cli.output.units import human_time, rfc3339
+from orchestrator_cli.cli.output.units import human_time, json_time
 from orchestrator_cli.cli.standard_error import print_error_in_order
 from orchestrator_cli.core.base.text import printable
 
@@ -140,4 +140,4 @@ def _is_utf8(stream: Any) -> bool:
 
 
 def _json_default(value: Any) -> Any:
-    return rfc3339(value) if isinstance(value, datetime) else printable(value)
+    return json_time(value) if isinstance(value, datetime) else printable(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.core.base.quantities import format_duration
+from orchestrator_cli.core.base.quantities import format_duration, rfc3339
 from orchestrator_cli.core.base.quantities import format_size as human_size
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = [
     "human_size",
     "human_time",
     "json_name",
-    "rfc3339",
+    "json_time",
 ]
 
 
@@ -68,6 +68,6 @@ def human_time(instant: datetime | None) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if instant else "-"
 
 
-def rfc3339(instant: datetime) -> str:
+def json_time(instant: datetime) -> str:
     """Write an instant for JSON."""
-    return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339(instant, "seconds")

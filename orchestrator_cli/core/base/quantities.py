@@ -57,9 +57,9 @@ def format_duration(duration: timedelta) -> str:
     return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
 
 
-def rfc3339(instant: datetime) -> str:
-    """Write an instant as 2026-01-31T08:00:00.000Z."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def rfc3339(instant: datetime, timespec: str = "milliseconds") -> str:
+    """Write an instant as 2026-01-31T08:00:00.000Z, or to the `seconds`."""
+    return instant.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def parse_instant(text: str, now: datetime, zone: tzinfo | None = UTC) -> datetime:

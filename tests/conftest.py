@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
+import importlib
 import itertools
 import os
 import socket
@@ -60,15 +62,33 @@ class NewUpload(Protocol):
     def __call__(self, *options: str) -> tuple[str, ...]: ...
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Leave garbage until a worker has its tests, and share the compiling of all among workers."""
+    worker = getattr(session.config, "workerinput", None)
+    if worker is not None:
+        gc.disable()
+        if session.config.args == ["tests"]:
+            _import_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+
+
+def _import_share(number: int, count: int) -> None:
+    """Import what no other worker imports now, and so compile it for all.
+
+    On a fresh clone, to rewrite the assertions of all tests takes longer than to collect them.
+    """
+    top = Path(__file__).parent
+    for path in sorted(top.glob("**/test_*.py"))[number::count]:
+        # Where it cannot be imported, collecting it says so.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(path.relative_to(top.parent).with_suffix("").parts))
+
+
 def pytest_collection_finish() -> None:
     """Leave thousands of tests and their modules, which stay, out of every garbage collection."""
-    gc.collect()
     gc.freeze()
-
-
-def pytest_unconfigure() -> None:
-    """Let the interpreter clear at its end what was left out."""
-    gc.unfreeze()
+    gc.enable()
+    # What was left out is cleared at the end of the interpreter, or a library tells of leaks.
+    atexit.register(gc.unfreeze)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -151,6 +151,19 @@ def test_a_file_is_removed_only_if_it_is_the_one_that_was_seen(
     assert not (place / "file").exists()
 
 
+def test_a_file_that_somebody_else_is_removing_is_gone_and_not_another(
+    opened: Directory, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A status that is asked for by name may be that of the file without its last name."""
+    seen = opened.stat("file")
+    with open(place / "file", "rb") as held:
+        (place / "file").unlink()
+        removed = os.fstat(held.fileno())
+        monkeypatch.setattr(Directory, "stat", lambda directory, name: removed)
+        with pytest.raises(FileNotFoundError):
+            opened.remove_file("file", expected=seen)
+
+
 def test_removing_a_link_leaves_what_it_leads_to(opened: Directory, place: Path) -> None:
     opened.remove_file("to-secret")
     assert (place.parent / "secret").read_bytes() == b"secret"

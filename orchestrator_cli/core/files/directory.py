@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 from collections.abc import Callable
@@ -157,7 +158,10 @@ class Directory:
 
     def remove_file(self, name: str, expected: os.stat_result | None = None) -> None:
         """Remove an entry other than a directory, if it is still the `expected` file."""
-        if expected is not None and not unchanged(self.stat(name), expected):
+        if expected is not None and not unchanged(found := self.stat(name), expected):
+            if expected.st_nlink and not found.st_nlink:
+                # Somebody else removed it between the look-up of its name and of its status.
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
             raise UnsafeFileError("it was replaced or written to meanwhile", name)
         os.unlink(check_name(name), dir_fd=self._descriptor)
 

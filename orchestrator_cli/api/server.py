@@ -60,7 +60,7 @@ def serve_app(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests that have begun."""
     _raise_open_files_limit()
-    # What is loaded by now stays: nobody has to look for cycles in it again.
+    # Modules stay loaded, so the garbage collector need not visit their objects again.
     gc.freeze()
     # asyncio warns of each write to a closed connection.
     logging.getLogger("asyncio").setLevel(logging.ERROR)

@@ -72,7 +72,7 @@ def _make_ranges_cheap() -> None:
 
 
 def _make_application() -> Flask:
-    """Return moto's S3, which debugs its requests unless it is told not to."""
+    """Return moto's S3 application, with Flask's debug mode off."""
     application = create_backend_app("s3")
     application.debug = False
     # Exceptions of moto reach `_call_moto`, as when an application is debugged.

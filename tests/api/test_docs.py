@@ -1,4 +1,4 @@
-"""The page at /docs and the OpenAPI document: what they say is so, and their examples work."""
+"""The page at /docs and the OpenAPI document are correct, and their examples work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOG = b"one\ntwo\n"
 
 @pytest.fixture
 def server(serve: Serve, tokens: Tokens) -> Server:
-    """A server that asks for a token, as all do that others can reach."""
+    """A server that needs a token."""
     return serve("--tokens", str(tokens.file))
 
 
@@ -40,7 +40,7 @@ def page_of(server: Server, **headers: str) -> str:
 
 
 def example_under(page: str, heading: str) -> str:
-    """Return the example below a heading, as somebody would copy it."""
+    """Return the example below a heading, as a reader would copy it."""
     found = re.search(rf"<h2>{heading}</h2>.*?<pre>(.*?)</pre>", page, re.DOTALL)
     assert found, heading
     return html.unescape(found[1])
@@ -76,7 +76,7 @@ def test_docs_is_one_file_without_scripts(server: Server) -> None:
 def test_examples_use_the_url_of_the_request(server: Server) -> None:
     name = {"Host": "logs.example"}
     assert '"http://logs.example/executions?' in html.unescape(page_of(server, **name))
-    # TLS ends at the load balancer, which says so.
+    # TLS ends at the load balancer, which sets this header.
     page = page_of(server, **name, **{"X-Forwarded-Proto": "https"})
     assert '"https://logs.example/executions?' in html.unescape(page)
     assert "http://logs" not in page
@@ -151,7 +151,7 @@ def test_the_examples_with_curl_find_executions_and_logs(
     page = page_of(server)
     find = "set -e\n" + example_under(page, "Find executions")
     found = re.findall(r'"execution_id": "(\w+)"', run(["bash", "-c", find], tokens.read))
-    # Three commands: yesterday, two days, and yesterday from the beginning: there is no CURSOR.
+    # Three commands: yesterday, two days, and yesterday again, because CURSOR is not set.
     assert found[:3] == found[-3:] == failed
     assert set(found[3:-3]) >= set(failed)
     link = "set -e\n" + example_under(page, "Link a log")

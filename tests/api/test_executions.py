@@ -25,7 +25,7 @@ KINDS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def four(s3: S3Client, bucket: str) -> list[str]:
-    """One execution of each kind, an hour apart, the last one the newest."""
+    """One execution of each kind, an hour apart, oldest first."""
     return [
         put_execution(s3, bucket, make_id(NOW - timedelta(hours=8 - number)), **kind)
         for number, kind in enumerate(KINDS)

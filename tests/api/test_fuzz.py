@@ -1,4 +1,4 @@
-"""The API against its own OpenAPI document: made-up requests of every kind, valid and not."""
+"""The API against its own OpenAPI document: generated requests, valid and invalid ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.serving import Serve
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# Another seed, and more of them: API_FUZZ_SEED=7 API_FUZZ_EXAMPLES=500.
+# To run other and more requests: API_FUZZ_SEED=7 API_FUZZ_EXAMPLES=500.
 SEED = int(os.environ.get("API_FUZZ_SEED", "1"))
 EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "4"))
 CHECKS = [
@@ -32,7 +32,7 @@ CHECKS = [
 ]
 
 
-# A token, if any, and what is answered to it at least.
+# Who asks, and the statuses that such requests must get at least once.
 ASKING = {
     "nobody": {"200", "400", "404"},
     "wrong": {"200", "401"},
@@ -63,7 +63,7 @@ def test_no_generated_request_causes_a_server_error(
         for found in schema.get_all_operations():
             assert isinstance(found, Ok)
             operation = found.ok()
-            # What takes nothing cannot be asked wrongly.
+            # An operation without parameters has no invalid requests.
             if operation.path_parameters or operation.query or operation.body:
                 _fuzz(operation.as_strategy(generation_mode=mode), execution, session)
     statuses = {line.partition('"status": ')[2][:3] for line in server.log if line[:1] == "{"}
@@ -82,7 +82,7 @@ def _fuzz(cases: Any, execution: str, session: requests.Session) -> None:
     @hypothesis.given(case=cases, real=st.booleans())
     def ask(case: Any, real: bool) -> None:
         if real and "execution_id" in (case.path_parameters or {}):
-            # A made-up id is hardly ever one that exists.
+            # A generated id hardly ever exists.
             case.path_parameters["execution_id"] = execution
         case.call_and_validate(session=session, checks=CHECKS, allow_redirects=False, timeout=60)
 

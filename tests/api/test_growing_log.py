@@ -1,4 +1,4 @@
-"""A log that is still being written, through `serve`: parts of it, and waiting for more."""
+"""`serve` reads parts of a log that is still being written, and waits for more of it."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def test_fifty_followers_of_a_growing_log_cost_as_many_requests_as_one(
         answers = [
             listeners.submit(server.get, f"{base}?offset={end}&wait=20") for _ in range(LISTENERS)
         ]
-        # A miss: somebody has looked, and waits.
+        # A miss: a client has polled, and waits.
         recorder.wait_for(lambda made: any(one.status == 404 for one in made))
         writer.write("größe".encode()[4:] + b"\n")
         more = [response.result() for response in answers]
     assert {response.data for response in more} == {writer.written[end:]}
     assert {response.headers["x-log-state"] for response in more} == {"growing"}
     assert set(recorder.operations()) == {"GetObject"}
-    # Of the segment that came and of misses; a machine that is slow misses it more often.
+    # One read of the new segment, and misses; a slow machine has more of them.
     assert recorder.count() < LISTENERS / 2
     writer.write(b"")
     writer.store(writer.written + b"what came too late to be live\n")
@@ -87,7 +87,7 @@ def test_a_growing_log_is_returned_as_text(
     response = server.get(path, redirect=False)
     assert (response.status, response.headers["content-type"]) == (200, "text/plain; charset=utf-8")
     assert response.data == writer.written
-    # Not one for each piece.
+    # Not one request for each segment.
     assert recorder.count("ListObjectsV2") < 10
     head = server.get(path, "HEAD", redirect=False)
     assert (head.status, head.headers["content-type"]) == (200, response.headers["content-type"])
@@ -96,7 +96,7 @@ def test_a_growing_log_is_returned_as_text(
         assert server.get(f"{path}?tail={count}").data == last
     assert server.get(f"{path}?tail=100000").data == writer.written
     assert server.get(f"{path}?tail=0").data == b""
-    # What cannot follow without a gap is left out.
+    # Everything after a gap is left out.
     s3.delete_object(Bucket=bucket, Key=live_segment_key(writer.execution_id, writer.log, 0))
     assert server.get(path).data == writer.written[len(lines[0]) :]
     page = server.get(f"/ui/executions/{writer.execution_id}/logs/stdout").data.decode()

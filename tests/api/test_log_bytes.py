@@ -1,4 +1,4 @@
-"""Parts of a log by byte offset: what is moved, and what is asked of the storage for it."""
+"""Parts of a log by byte offset: the bytes, and the requests to the storage."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_reading_any_part_of_a_log_takes_one_request(
         told = [response.headers[f"x-log-{name}"] for name in ("offset", "size", "state")]
         assert told == [str(offset), str(len(LOG)), "final"]
         assert response.headers.get("x-log-line") == (None if offset else "0")
-    # One look at the log and at its index, which it has not, serves for all of its parts; each
-    # that is not empty is one read.
+    # The log and its missing index are looked up once for all parts. Each part
+    # that is not empty takes one read.
     assert recorder.operations() == {"GetObject": 5 + 1, "HeadObject": 1}
     assert server.get(f"{base}/stderr.log/bytes?offset=-5").headers["x-log-size"] == "0"
 

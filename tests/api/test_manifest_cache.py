@@ -1,4 +1,4 @@
-"""What the server keeps of manifests: it saves requests, and is never what is out of date."""
+"""The cache of manifests saves requests and is never out of date."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def checksums(server: Server, execution_id: str, query: str = "") -> dict[str, A
 
 
 def change(s3: S3Client, bucket: str, execution_id: str) -> None:
-    """Change the manifest's first line, as nobody does, to something that is easily seen."""
+    """Change the first file of a manifest so that a test can see which version was used."""
     record = read_record(s3, bucket, execution_id)
     record["artifacts"][0]["checksum"] = OTHER
     put_metadata(s3, bucket, execution_id, json.dumps(record).encode())
@@ -79,12 +79,12 @@ def test_the_cache_is_bounded(recorder: Proxy, s3: S3Client, bucket: str) -> Non
             assert len(manifests.files(execution_id, etags[execution_id])) == 1
         return len(recorder.calls("GetObject"))
 
-    # A manifest counts as its lines and one.
+    # A manifest counts as the number of its files plus one.
     assert reads(first, second, first, second) == 2
     assert reads(first, third, first, third) == 1
     assert reads(second) == 1
     assert reads(third, second) == 0
-    # One that alone is too much does not stay either.
+    # A manifest that is larger than the cache is not kept either.
     large = put_finished_execution(s3, bucket, {f"artifacts/custom/{n}": b"" for n in range(9)})
     head = s3.head_object(Bucket=bucket, Key=f"executions/{large}/metadata.json")
     for _ in range(2):
@@ -100,7 +100,7 @@ def test_an_unreadable_manifest_counts_as_empty(
     server = serve()
     put_metadata(s3, bucket, execution, b"{}")
     assert checksums(server, execution) == dict.fromkeys(FILES)
-    # The files of an execution that is finished would look as if it were not.
+    # Otherwise, the files of a finished execution would look like those of a running one.
     recorder.inject(faults.Answer(403, "AccessDenied"), "GetObject", times=None)
     response = server.get(f"/executions/{execution}/artifacts")
     assert problem(response, 502, "storage-access")["exit_code"] == 5

@@ -1,4 +1,4 @@
-"""The pages as they are served: who may see them, what they ask of the storage, what they say."""
+"""The pages as they are served: access, requests to the storage, and content."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def log_in(server: Server, token: str, target: str = "", **headers: str) -> Any:
 
 
 def rows_of(page: str) -> list[str]:
-    """Return the executions that a list shows."""
+    """Return the ids of the executions in a list."""
     return re.findall(r'<tr id="(\w{26})"', page)
 
 
@@ -68,7 +68,7 @@ def test_a_browser_logs_in_and_sees_what_its_token_allows(
     cookie, _, rules = done.headers["set-cookie"].partition("; ")
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(rules.split("; "))
     assert "Secure" not in rules
-    # TLS ends at the load balancer; a cookie for loopback is none for another name.
+    # TLS ends at the load balancer. A cookie for loopback is not accepted under another name.
     outside = {"Host": "tests.example", "X-Forwarded-Proto": "https"}
     secure = log_in(server, tokens.read, **outside).headers["set-cookie"]
     assert secure.startswith("__Host-orchestrator=orc_")
@@ -80,7 +80,7 @@ def test_a_browser_logs_in_and_sees_what_its_token_allows(
     assert "default-src 'none'; script-src 'self'" in seen.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in seen.headers["content-security-policy"]
     assert server.get(f"/executions/{execution_id}", headers={"Cookie": cookie}).status == 200
-    # A cookie is sent by itself: it must not change anything.
+    # Browsers send cookies by themselves, so a cookie must not allow changes.
     upload = tokens.upload
     posted = server.post(f"/executions/{execution_id}/uploads", {}, Cookie=f"orchestrator={upload}")
     problem(posted, 401, "unauthenticated")
@@ -90,7 +90,7 @@ def test_a_browser_logs_in_and_sees_what_its_token_allows(
     out = server.get("/ui/logout", "POST", headers={"Cookie": cookie})
     assert "orchestrator=; Path=/; Max-Age=0" in out.headers["set-cookie"]
     assert tokens.read not in "".join(server.log)
-    # To take a long form apart would keep all others waiting.
+    # Parsing a long form would block all other requests.
     assert log_in(server, tokens.read, "&a=b" * 200_000).status == 413
 
 
@@ -118,13 +118,13 @@ def test_a_list_takes_few_round_trips(
     recorder.clear()
     with ThreadPoolExecutor(1) as threads:
         asked = threads.submit(server.get, "/ui/")
-        # None is answered until all of its round have come.
+        # No request of a round is answered until all of it have arrived.
         recorder.wait_for(lambda seen: len(seen) == 7)
         lists.released.set()
         recorder.wait_for(lambda seen: len(seen) == 7 + 26)
         reads.released.set()
         page = asked.result().data.decode()
-    # What cannot be read stands in its place.
+    # Unreadable executions are listed in their place.
     assert rows_of(page) == ids
     assert page.count("is-unreadable") == 2
     assert recorder.count() <= 60
@@ -206,7 +206,7 @@ def test_the_page_of_an_execution_is_small_and_links_everything(
     assert len(page) < 150 * 1024
     assert "<script>window" not in page
     assert "one\ntwo\nthr\ufffdee" in page
-    # An empty log is in nobody's way.
+    # Empty logs come last.
     assert page.index(">stdout<") < page.index(">stderr<")
     assert "files missing" in page
     seen: set[str] = set()
@@ -253,7 +253,7 @@ def test_stored_files_are_served_in_a_sandbox(
         assert server.get(bad).status == 403
     for bad in (f"/a/{signed}/metadata.json", f"/a/{signed}/../{other}/metadata.json"):
         assert server.get(bad).status in (403, 404)
-    # A replica has the same key; it is another one when the tokens are others.
+    # A replica with the same tokens has the same key.
     replica = serve("--tokens", str(tokens.file))
     assert replica.get(link).status == 200
     tokens.make("more")
@@ -288,7 +288,7 @@ def test_the_api_serves_lines_searches_and_errors_of_a_log(
     problem(server.get(f"{base}/search?q="), 400, "usage")
     assert server.get(f"{base}/lines?n=250000").json() == {"line": 250_000, "offset": at}
     problem(server.get(f"{base}/lines?n=300001"), 404, "not-found")
-    # Of a log of this size it is computed; then parts have line numbers too.
+    # The index of a log of this size is computed, and then its parts have line numbers.
     assert server.get(f"{base}/errors").json() == {
         "known": True,
         "errors": [{"offset": at, "line": 250_000}],
@@ -304,7 +304,7 @@ def test_the_api_serves_lines_searches_and_errors_of_a_log(
     other.get(f"{base}/bytes?length=0")
     recorder.clear()
     assert other.get(f"{base}/lines?n=250001").json()["offset"] == hit["end"]
-    # An index leads there in one step.
+    # With an index, one request is enough.
     assert recorder.operations() == {"GetObject": 1}
     assert other.get(f"{base}/bytes?offset=-7&length=7").headers["x-log-line"] == "299999"
 
@@ -332,7 +332,7 @@ def test_two_executions_are_compared_side_by_side(serve: Serve, s3: S3Client, bu
     assert "found 0 doors &lt;b&gt;" in differing[0]
     assert "found 1 doors &lt;b&gt;" in differing[0]
     assert "2 are the same, 3 differ." in page
-    # From one that failed, a click leads to what has changed since its suite passed.
+    # The page of a failed execution links to the comparison with the last one that passed.
     now = datetime.now(UTC)
     passed, _, failed = (
         put_execution(

@@ -1,4 +1,4 @@
-"""`orchestrator serve`: a real server process, asked by a real HTTP client."""
+"""`orchestrator serve` as a process, with requests by a real HTTP client."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_files_come_in_pages_with_urls_that_work(serve: Serve, s3: S3Client, buc
     assert redirect.status == 307
     whole = server.get(base)
     again = server.get(base, headers={"If-None-Match": whole.headers["etag"]})
-    # The URLs are signed anew every few minutes, and then it is another response.
+    # The response changes every few minutes, when the URLs are signed again.
     assert again.status in (200, 304)
     metadata = server.get(f"/executions/{execution_id}")
     etag = {"If-None-Match": metadata.headers["etag"]}
@@ -213,12 +213,12 @@ def test_hostile_requests_are_refused_by_a_status_each(shared: tuple[Server, str
     problem(server.get("/executions", "DELETE"), 405, "http")
     chunked = server.get("/executions", "POST", body=iter([b"0"]))
     assert problem(chunked, 413, "too-large")
-    # A proxy may have gone by another length: what follows would be somebody else's request.
+    # A proxy may have read another length, so the rest could be a request of another client.
     assert chunked.headers["connection"] == "close"
     with socket.create_connection(("127.0.0.1", server.port), WAIT) as client:
         client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + HTTP2_REQUEST)
         said = b"".join(iter(lambda: client.recv(65536), b""))
-    # It ends the connection, by a frame of type GOAWAY.
+    # The server closes the connection by a GOAWAY frame.
     assert b"\x00\x00\x08\x07\x00" in said
     assert server.get("/executions", headers={"X-Long": "x" * 30_000}).status == 431
     with contextlib.suppress(urllib3.exceptions.ProtocolError):
@@ -231,7 +231,7 @@ def test_a_slow_client_is_dropped(serve: Serve) -> None:
     for begin in (b"", b"GET /healthz HTTP/1.1\r\nHost: localh", b"GET /docs HTTP/1.1\r\n"):
         with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT) as slow:
             slow.sendall(begin)
-            # Waits until the server gives up; without a limit it never would.
+            # The server gives up at its time limit.
             with contextlib.suppress(ConnectionResetError):
                 assert slow.recv(1) == b""
     assert server.get("/healthz").status == 200

@@ -1,4 +1,4 @@
-"""The server on a bad day: its storage hangs, clients are slow or many, it is told to stop."""
+"""The server with a failing storage, slow or many clients, and at its end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_storage_that_hangs_is_answered_by_504_at_the_deadline(
     ):
         problem(response, 504, "timeout")
     assert server.get("/healthz").status == 200
-    # Answers that nobody waits for any more do not keep it from ending.
+    # Requests whose clients have left do not keep the server from ending.
     assert server.stop() == 0
     assert any(one.status is None for one in recorder.exchanges)
 
@@ -66,7 +66,7 @@ def test_too_many_requests_are_refused(recorder: Proxy, serve: Serve, execution:
     path = f"/executions/{execution}"
     with ThreadPoolExecutor(6) as clients:
         asked = [clients.submit(server.get, path) for _ in range(6)]
-        # One is worked on and four wait: whichever is the sixth is told to come again.
+        # One request is worked on and four wait, so the sixth is refused with 503.
         while not any(one.done() for one in asked):
             assert not hold.released.wait(0.05)
         assert hold.reached.wait(WAIT)
@@ -88,7 +88,7 @@ def test_it_finishes_begun_requests_before_it_exits(
         asked = client.submit(server.get, f"/executions/{execution}")
         assert hold.reached.wait(WAIT)
         server.ask_to_stop()
-        # It takes no others from then on.
+        # From now on it accepts no requests.
         while _connects(server.port):
             assert not asked.done()
         hold.released.set()
@@ -138,7 +138,7 @@ def test_the_log_has_neither_tokens_nor_urls(bench: Bench, execution: str) -> No
     reader = {"Authorization": f"Bearer {bench.tokens.read}"}
     problem(bench.server.post(path, files, **reader), 403, "forbidden")
     problem(bench.server.get(path, headers=reader), 403, "forbidden")
-    # Neither an encoded slash nor dots lead out of what a token is for.
+    # Neither an encoded slash nor dots lead out of the paths that a token allows.
     for outside in (
         f"{path}/..",
         f"{path}%2F..%2Fartifacts",

@@ -1,4 +1,4 @@
-"""The pages of the API: how much a page asks of the storage, and where the next one is had."""
+"""Pagination of the API: the requests of a page, and its cursor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_short_page_lists_no_more_keys_than_needed(
     asked: list[str | None] = []
     for query, count, more in (
         ("limit=2", 2, True),
-        # What is behind the last file, metadata.json, is no next page.
+        # metadata.json, which comes after the last file, is not a next page.
         ("limit=5", 5, False),
         ("limit=1000", 5, False),
         ("limit=2&glob=*/4", 1, False),

@@ -1,4 +1,4 @@
-"""The server and clients that have gone, that do not read, or that ask again and again."""
+"""The server with clients that disconnect, do not read, or send too many requests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LONG_LOG = LINE * 40_000
 
 @contextlib.contextmanager
 def asking(server: Server, path: str, received_bytes: int = 0) -> Iterator[socket.socket]:
-    """Send a request and leave its response where it is; the client has gone after the block."""
+    """Send a request without reading its response; disconnect after the block."""
     with socket.socket() as client:
         if received_bytes:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, received_bytes)
@@ -44,7 +44,7 @@ def asking(server: Server, path: str, received_bytes: int = 0) -> Iterator[socke
 
 
 def fresh_status(server: Server) -> int:
-    """Ask over a new connection, and close it."""
+    """Send a request over a new connection, and close it."""
     client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT)
     with contextlib.closing(client):
         client.request("GET", "/healthz")
@@ -52,7 +52,7 @@ def fresh_status(server: Server) -> int:
 
 
 def begin_of_answer(client: socket.socket) -> bytes:
-    """Return a response's first bytes; none where the connection was closed instead."""
+    """Return the first bytes of a response; b"" if the connection was closed instead."""
     with contextlib.suppress(ConnectionResetError):
         return client.recv(65536)[:12]
     return b""
@@ -66,13 +66,13 @@ def await_true(condition: Callable[[], bool]) -> None:
 
 
 def unanswered(server: Server, path: str) -> int:
-    """Return how many requests for a path were logged as not answered."""
+    """Return how many requests for a path were logged without a status."""
     lines = [json.loads(line) for line in server.log]
     return sum(line["path"] == path and line["status"] is None for line in lines)
 
 
 def test_a_response_does_not_wait_for_acknowledgements(serve: Serve) -> None:
-    """On Linux that would take 40 ms, each time; the fastest tells, however busy the machine is."""
+    """Waiting would take 40 ms on Linux; the fastest request shows it on a busy machine too."""
     server = serve()
     client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT)
     seconds = []
@@ -82,7 +82,7 @@ def test_a_response_does_not_wait_for_acknowledgements(serve: Serve) -> None:
         assert client.getresponse().read() == b'{"status": "ok"}'
         seconds.append(time.monotonic() - begun)
     client.close()
-    # The first few are acknowledged at once.
+    # Linux acknowledges the first few packets at once.
     assert min(seconds[20:]) < 0.03
 
 
@@ -123,7 +123,7 @@ def test_a_search_ends_when_its_client_disconnects(
         assert hold.reached.wait(WAIT)
     await_true(lambda: unanswered(server, path) == 1)
     hold.released.set()
-    # One thread does everything: when this is answered, the search has ended.
+    # There is one worker thread: a response means that the search has ended.
     assert server.get(f"/executions/{ids[-1]}").status == 200
     assert len(recorder.calls("GetObject")) < 10
 
@@ -165,7 +165,7 @@ def test_a_client_that_does_not_read_is_dropped(serve: Serve, long_log: str) -> 
 @pytest.mark.parametrize(
     ("error", "defects"),
     [
-        # What the server meets once the system has given up a client that acknowledged nothing.
+        # The error of a connection that the kernel has dropped.
         (TimeoutError(110, "Connection timed out"), 0),
         (ExceptionGroup("tasks", [LocalProtocolError("not in this state")]), 0),
         (asyncio.CancelledError(), 0),
@@ -188,7 +188,7 @@ def test_a_client_that_reads_slowly_gets_everything(serve: Serve, long_log: str)
         response = http.client.HTTPResponse(client)
         response.begin()
         taken, begun = 0, time.monotonic()
-        # Longer than the deadline, and than the time that a request may take to come.
+        # Longer than the deadline and the time limit for a request.
         while time.monotonic() - begun < 5:
             taken += len(response.read(200_000))
             time.sleep(0.4)
@@ -240,7 +240,7 @@ def test_requests_without_a_token_starve_nobody(
         assert response.status == 200
         hold.released.set()
         assert {begin_of_answer(client) for client in asked} == {b"HTTP/1.1 200"}
-    # One look for all of them.
+    # One check of the storage for all of them.
     assert len(recorder.calls("ListObjectsV2")) <= 2
 
 
@@ -252,7 +252,7 @@ def test_anonymous_clients_that_do_not_read_block_nobody(
     reader = {"Authorization": f"Bearer {tokens.read}"}
     asked = f"/executions/{execution_id}"
     assert server.get(asked, headers=reader).status == 200
-    # More than the kernel keeps for a client that does not read.
+    # More than the kernel buffers for a client that does not read.
     many = b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n" * 40
     with contextlib.ExitStack() as opened:
         for _ in range(MAX_REQUESTS + 8):
@@ -262,7 +262,7 @@ def test_anonymous_clients_that_do_not_read_block_nobody(
         await_true(lambda: any('"status": 503' in line for line in server.log))
         assert server.get("/healthz").status == 200
         assert server.get(asked, headers=reader).status == 200
-    # Only this one is left, and the server ends at once.
+    # Only this connection is left, and the server ends at once.
     alone = b"\norchestrator_http_requests_in_flight 1.0\n"
     await_true(lambda: alone in server.get("/metrics", headers=reader).data)
     assert server.get("/docs").status == 200
@@ -295,7 +295,7 @@ def test_too_many_connections_close_anonymous_ones_first() -> None:
         assert [number for number in range(5) if ended(number)] == [2]
         add(5)
         assert [number for number in range(6) if ended(number)] == [1, 2]
-        # One that its server has closed counts no more.
+        # A connection that the server has closed does not count.
         ends[3][0].close()
         add(6)
         assert not any(map(ended, (0, 4, 5, 6)))

@@ -1,4 +1,4 @@
-"""The file of tokens while the server runs: what is revoked ends, whatever state the file is in."""
+"""The file of tokens while the server runs: a revoked token is denied at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def status(server: Server, token: str) -> int:
 
 
 def await_told(server: Server) -> list[str]:
-    """Return what the log says of the file of tokens; it may come after the response."""
+    """Return the log lines about the file of tokens; they may come after the response."""
     deadline = time.monotonic() + WAIT
     while time.monotonic() < deadline:
         told = [line for line in server.log if '"event": "tokens"' in line]

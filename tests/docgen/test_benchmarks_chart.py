@@ -1,4 +1,4 @@
-"""The chart of the benchmarks shows what was measured, to scale, and nothing else."""
+"""The chart of the benchmarks shows the measured seconds, to scale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bash completion takes names from S3 as plain text, and knows what a word is."""
+"""The bash completion treats names from S3 as plain text, and splits words correctly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Complete = Callable[..., tuple[list[str], list[str]]]
 
 SCRIPT = Path(__file__).parents[2] / "completions" / "orchestrator.bash"
 BASH = shutil.which("bash")
-# What a shell has typed so far: its words as bash breaks them, and where the cursor is.
+# Calls the completion with the words as bash splits them, and the cursor at the end.
 DRIVER = """
 source {script}
 COMP_LINE=$1; shift
@@ -27,7 +27,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 
 def replaced(words: list[str]) -> str:
-    """Return what readline would replace: it leaves an "@" with its word, and none of "=:"."""
+    """Return the word that readline would replace: "@" is part of it, "=" and ":" end it."""
     if words[-1] in {"=", ":"}:
         return ""
     return ("@" if words[-2] == "@" else "") + words[-1].lstrip("\"'")
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.skipif(not supported(), reason="needs bash 4.4 or newer
 
 @pytest.fixture
 def complete(tmp_path: Path) -> Complete:
-    """Complete a line with a program in orchestrator's place that offers fixed values."""
+    """Complete a line with a fake orchestrator that offers fixed values."""
 
     def run(line: str, words: list[str], *offers: str) -> tuple[list[str], list[str]]:
         seen = tmp_path / "seen"

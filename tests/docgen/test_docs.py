@@ -1,4 +1,4 @@
-"""Every command is documented, what is generated is up to date, and what is documented works."""
+"""Every command is documented, generated files are up to date, and examples work."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ README_BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTI
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of what docgen writes."""
+    """A copy of the generated files."""
     for name in ("man", "completions"):
         shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path
@@ -132,7 +132,7 @@ def parse_command(arguments: list[str]) -> str:
 
 
 def check_values(command: click.Command, context: click.Context, values: dict[str, object]) -> None:
-    """Convert what options were given, but for paths, which need not exist here."""
+    """Convert the given options, except paths, which need not exist."""
     options = [option for option in command.params if isinstance(option, click.Option)]
     for option in options:
         if option.name in values and not isinstance(option.type, (click.Path, click.File)):

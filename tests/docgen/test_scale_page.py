@@ -1,4 +1,4 @@
-"""The sums of orchestrator-scale(7) begin with what commands really ask for."""
+"""orchestrator-scale(7) counts the requests that commands really send."""
 
 from __future__ import annotations
 

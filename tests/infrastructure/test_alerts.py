@@ -1,4 +1,4 @@
-"""`deploy alerts` and `deploy grafana`: valid files, over metrics that are really counted."""
+"""`deploy alerts` and `deploy grafana` print valid files about metrics that exist."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_promtool_accepts_the_alert_rules(rules: list[dict[str, Any]]) -> None:
     for rule in rules:
         assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
         assert re.fullmatch(r"[A-Z][A-Za-z]+", rule["alert"])
-        # The parser takes none of no length, Prometheus does.
+        # The parser refuses a duration of zero; Prometheus accepts it.
         assert rule["for"] == "0m" or promql_parser.parse_duration(rule["for"]) > timedelta(0)
         assert rule["labels"]["severity"] in {"info", "warning", "critical"}
         assert rule["annotations"]["summary"]

@@ -1,4 +1,4 @@
-"""`deploy github|gitlab|jenkins`: the steps of a job, run as a runner does."""
+"""`deploy github|gitlab|jenkins`: the steps of a job, run as a CI runner would."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROGRAM = """printf '%s\\n' "it's $1"; echo x >results/x; exit 3"""
 COMMAND = ["sh", "-c", PROGRAM, "sh", "$HOME a\\b"]
 README = Path(__file__).parents[2] / "README.md"
 ARN = "arn:aws:iam::123456789012:role/writer"
-# Stands for Python's venv and pip: the tool is there as it is here.
+# A fake python3: its virtual environment has the program under test.
 PYTHON = """\
 #!/bin/sh
 mkdir -p .orchestrator/bin
@@ -89,7 +89,7 @@ def test_ci_systems_accept_their_files(
 def run_step(script: str, shell: tuple[str, ...], cwd: Path, **variables: str) -> Any:
     here = {"PATH": f"{cwd}/programs:/usr/bin:/bin", **variables}
     if script.startswith("#!"):
-        # Jenkins starts such a script as it is.
+        # Jenkins executes a script with a #! line directly.
         shell = (*script.partition("\n")[0].removeprefix("#!").split(), "-c")
     return subprocess.run(
         [*shell, script],
@@ -140,7 +140,7 @@ def test_a_job_exits_as_its_tests_do_and_stores_once_s3_is_back(
     files = bucket_contents(s3, bucket, f"executions/{execution_id}/")
     assert files[f"executions/{execution_id}/logs/stdout.log"].decode() == tested.stdout
 
-    # Where the tool cannot be installed, nothing is stored and the tests run.
+    # If the program cannot be installed, nothing is stored, but the tests run.
     program.write_text("#!/bin/sh\nexit 1\n")
     assert "nothing will be stored" in run_step(begin, shell, tmp_path).stderr
     assert run_step(test, shell, tmp_path).returncode == 3

@@ -1,4 +1,4 @@
-"""`deploy`: files that the systems they are for take, and rights that are enough and needed."""
+"""`deploy`: systemd accepts the units, and the IAM policies are sufficient and minimal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.running import Processes
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# What S3's operations need, as IAM calls it.
+# The IAM actions that S3's operations need.
 ACTIONS = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "CompleteMultipartUpload": "s3:PutObject",
@@ -54,7 +54,7 @@ SECTIONS = {
 
 
 def read_unit(text: str) -> configparser.ConfigParser:
-    # A key may come again; the last counts here.
+    # A key may be repeated; this keeps the last one.
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(text)
@@ -62,7 +62,7 @@ def read_unit(text: str) -> configparser.ConfigParser:
 
 
 def check_command_line(line: str) -> dict[str, Any]:
-    """Parse what a unit starts, as the command itself would; return its options."""
+    """Return the options of the command that a unit starts, parsed by the command itself."""
     _, name, *arguments = shlex.split(line)
     with program.make_context("orchestrator", ["--bucket", "b-1", name, *arguments]) as context:
         subcommand = program.get_command(context, name)
@@ -168,7 +168,7 @@ def read_policy(cli: RunCommand, role: str, *options: str) -> list[dict[str, Any
 
 
 def is_met(condition: dict[str, Any], context: dict[str, str]) -> bool:
-    """Evaluate a condition as IAM does; `context` lacks the keys that a request has not."""
+    """Evaluate a condition as IAM does. `context` has only the keys of the request."""
     met = []
     for operator, keys in condition.items():
         for key, wanted in keys.items():
@@ -202,7 +202,7 @@ def is_allowed(
 
 
 def context_of(request: Request) -> dict[str, str]:
-    """Return what a policy can ask of a request."""
+    """Return the condition keys of a request."""
     context = {}
     if "prefix" in request.query:
         context["s3:prefix"] = request.query["prefix"]
@@ -215,7 +215,7 @@ def context_of(request: Request) -> dict[str, str]:
 
 
 def check_rights(recorder: Proxy, policy: list[dict[str, Any]], bucket: str) -> set[str]:
-    """Assert that every request was allowed; return the actions used."""
+    """Assert that every request was allowed, and return the actions that were used."""
     used = set()
     for exchange in recorder.calls():
         action = ACTIONS[exchange.operation]
@@ -229,7 +229,7 @@ def actions_of(policy: list[dict[str, Any]]) -> set[str]:
     return {action for statement in policy for action in statement["Action"]}
 
 
-# Resuming and clearing up need these: see the tests of those.
+# Only resuming and cleaning up need these, which other tests cover.
 UNUSED = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
 
 
@@ -289,7 +289,7 @@ def test_a_reader_writes_nothing(
 
 @dataclass
 class Enforces(quirks.Quirk):
-    """A policy decides what is answered, as IAM would."""
+    """A proxy before S3 that allows and denies requests by a policy, as IAM would."""
 
     policy: list[dict[str, Any]]
     bucket: str

@@ -1,4 +1,4 @@
-"""`deploy ec2`: the user data, run as an instance would, but for its packages and its end."""
+"""`deploy ec2`: the user data, run as on an instance, with fake packages and shutdown."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 DIRECTORIES = ("/opt/", "/var/lib/orchestrator", "/etc/orchestrator", "/etc/systemd/system")
-# Stand for the system's Python, which makes an environment with the tool as it is here, and for uv.
+# A fake system Python and uv, whose environments have the program under test.
 STANDS_IN = """\
 #!/bin/bash
 echo "${0##*/} $*" >>"$CALLS"
 make() {
   mkdir -p "$1/bin"
-  # A link to an environment's Python is not in that environment, from Python 3.13 on.
+  # From Python 3.13 on, a link to the Python of an environment does not belong to it.
   for name in python orchestrator; do
     printf '#!/bin/sh\nexec %q "$@"\n' "@programs@/$name" >"$1/bin/$name"
     chmod +x "$1/bin/$name"
@@ -59,7 +59,7 @@ PROGRAMS = "python3 python3.11 python3.12 python3.13 apt-get dnf systemctl shutd
 
 @dataclass
 class Instance:
-    """A directory that stands for an instance's file system.
+    """A directory in place of the file system of an instance.
 
     `metadata` is where its metadata service listens, the only place then that has credentials.
     `upload_timeout` is how long a run waits for S3 when its command has ended.
@@ -71,7 +71,7 @@ class Instance:
     upload_timeout: str = "60s"
 
     def boot(self, python: str) -> subprocess.CompletedProcess[str]:
-        """Run the user data where this Python is new enough."""
+        """Run the user data; only this Python is new enough."""
         programs = self.root / "programs"
         programs.mkdir(parents=True)
         text = STANDS_IN.replace("@programs@", str(Path(sys.executable).parent))
@@ -97,7 +97,7 @@ class Instance:
         return self._run(line, "none", dict(line.split("=", 1) for line in lines))
 
     def check(self) -> None:
-        """Check with their own tools the files that the instance has written."""
+        """Check the files that the instance has written with shellcheck and systemd."""
         for name in ("prepare", "store"):
             check_shell(self.path(f"var/lib/orchestrator/{name}").read_text(), "bash")
         unit = self.path("etc/systemd/system/orchestrator-spool.service")
@@ -128,7 +128,7 @@ class Instance:
         return self.root / name
 
     def calls(self) -> list[str]:
-        """Return what was asked of the system."""
+        """Return the system commands that were run."""
         return self.path("calls").read_text().splitlines()
 
 
@@ -144,7 +144,7 @@ def only_execution(s3: S3Client, bucket: str) -> str:
 
 @pytest.fixture
 def metadata() -> Iterator[tuple[str, list[str]]]:
-    """The address of a metadata service of version 2 only, and its requests."""
+    """The URL of a metadata service that supports version 2 only, and its requests."""
     with instance_metadata() as service:
         yield service
 
@@ -185,10 +185,10 @@ def test_an_instance_fetches_and_runs_its_tests_and_stores_their_output(
     assert files[f"{prefix}/logs/stdout.log"].decode() == "prepared\nit runs: $x\n👩 \n"
     assert files[f"{prefix}/artifacts/custom/more.txt"] == b"more\n"
     assert "systemctl start --no-block orchestrator-spool.service" in instance.calls()
-    # Without --terminate, the instance stays.
+    # Without --terminate, the instance keeps running.
     assert instance.start_unit().returncode == 0
     assert not [call for call in instance.calls() if call.startswith("shutdown")]
-    # All was done as the instance's role.
+    # Every request had the credentials of the role.
     assert {access_key_of(one.request) for one in recorder.calls()} == {"ASIAIMDS"}
     assert not [line for line in asked if line.endswith(" 401")]
 
@@ -207,7 +207,7 @@ def test_an_instance_shuts_down_only_after_s3_is_back(
     source = ("--source", f"file://{tmp_path}#v1", "--setup", "git log --format=%s; false")
     instance = make_instance(cli, tmp_path, *source, "--terminate", "--", "echo", "never")
     instance.upload_timeout = "1s"
-    # No Python is new enough here, as on Ubuntu 22.04.
+    # As on Ubuntu 22.04, no Python is new enough.
     booted = instance.boot("none")
     instance.check()
     assert booted.returncode == 128 + 9, booted.stderr
@@ -221,7 +221,7 @@ def test_an_instance_shuts_down_only_after_s3_is_back(
     record = read_record(s3, bucket, execution_id)
     log = bucket_contents(s3, bucket, f"executions/{execution_id}/logs/stdout.log")
     assert list(log.values()) == [b"x\n"]
-    # What could not be prepared is no failed test.
+    # A failed preparation is an error, not a failed test.
     assert (record["result"], record["artifact_status"]) == ("error", "complete")
 
 

@@ -1,4 +1,4 @@
-"""`deploy eks`: what Kubernetes takes, and what its containers do, tried as processes."""
+"""`deploy eks`: Kubernetes accepts the manifests, and the containers work as processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 KEEP_SECONDS = 24 * 3600
 EKS = ("--image", "r.example/o:1", "--test-image", "t@sha256:00")
-# As anybody might type it, some of which Kubernetes, YAML or a shell reads as something else.
+# A command with text that Kubernetes, YAML and shells could misread.
 HOSTILE = [
     "$",
     "$$",
@@ -50,7 +50,7 @@ RunPod = Callable[..., Pod]
 
 
 def read_manifests(cli: RunCommand, *options: str, command: list[str] | None = None) -> Any:
-    """Return the account and the job."""
+    """Return the ServiceAccount and the Job."""
     out = cli("deploy", "eks", *EKS, *options, "--", *(command or ["x"])).ok().out
     return tuple(yaml.safe_load_all(out))
 
@@ -111,7 +111,7 @@ def test_the_tests_get_no_role_and_no_privileges(cli: RunCommand, bucket: str) -
     tests = containers_of(job)["tests"]
     assert tests["resources"]["limits"] == {"cpu": "500m", "memory": "1.5Gi"}
     assert [one["name"] for one in tests["env"]] == ["HOME"]
-    # It cannot choose another execution to store its files in.
+    # The tests cannot choose another execution.
     writable = [one["name"] for one in tests["volumeMounts"] if not one.get("readOnly")]
     assert writable == ["artifacts", "output"]
 
@@ -171,7 +171,7 @@ def test_a_pod_stores_once_s3_is_available(
 def test_a_sidecar_killed_at_any_step_loses_nothing(
     run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
-    """It has no id yet, waits for output, copies it, has seen its end, stores, has stored."""
+    """The steps: making an id, waiting for output, copying it, seeing its end, storing, done."""
     os.mkfifo(tmp_path / "go")
     leaves = f"open('{tmp_path}/artifacts/a', 'w').write('a'); open('{tmp_path}/go').read()"
     pod = run_pod(f"print('out', flush=True); {leaves}; raise SystemExit(3)")
@@ -194,7 +194,7 @@ def test_a_sidecar_killed_at_any_step_loses_nothing(
     begins_again()
     recorder.heal()
     assert pod.wait("tests") == 3
-    # Started again by the kubelet when all is done, it does nothing more.
+    # Restarted by the kubelet when everything is stored, it does nothing.
     begins_again()
     pod.end_sidecar()
     record = read_record(s3, bucket, execution_id)
@@ -228,11 +228,11 @@ def test_interrupted_tests_have_the_result_error(
 def test_files_that_s3_refuses_are_recorded_until_they_are_stored(
     run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
-    """A key for each way to be refused; the sidecar goes on as long as one is."""
+    """One file for each kind of refusal; the sidecar retries as long as there is one."""
     refused = {f"artifacts/custom/{harm}": fault for harm, (fault, _) in HARMS.items()}
     for path, fault in refused.items():
         recorder.inject(fault(), "PutObject", key=f"{path}$", times=None)
-    # One of parts is refused at its very end.
+    # An upload in parts is refused at its completion.
     refused["artifacts/custom/parts"] = faults.access_denied
     recorder.inject(faults.access_denied(), "CompleteMultipartUpload", times=None)
     recorder.inject(VerifyDigests(), times=None)
@@ -248,15 +248,17 @@ def test_files_that_s3_refuses_are_recorded_until_they_are_stored(
         record = read_record(s3, bucket, execution_id)
         return record["artifact_status"], sorted(one["path"] for one in record["failures"])
 
-    # The tests begin before there is a record.
+    def history() -> list[tuple[str, int]]:
+        lines = map(json.loads, bucket_contents(s3, bucket, "history/").values())
+        return [(line["artifact_status"], line["failure_count"]) for line in lines]
+
+    # The tests begin before the record exists, and failures are recorded before it is finished.
     pod.wait_until(lambda: "metadata.json" in stored(s3, bucket, execution_id))
-    pod.wait_until(lambda: facts() == ("artifact_error", sorted(refused)))
+    pod.wait_until(lambda: history() == [("artifact_error", len(refused))])
+    assert facts() == ("artifact_error", sorted(refused))
     assert {f"artifacts/custom/{name}" for name in "az"} <= stored(s3, bucket, execution_id).keys()
     assert stored(s3, bucket, execution_id).keys().isdisjoint(refused)
     assert read_record(s3, bucket, execution_id)["result"] == "pass"
-    (line,) = bucket_contents(s3, bucket, "history/").values()
-    told = json.loads(line)
-    assert (told["artifact_status"], told["failure_count"]) == ("artifact_error", len(refused))
     assert not pod.path("execution/done").exists()
     recorder.heal()
     assert pod.wait("tests") == 0
@@ -268,7 +270,7 @@ def test_files_that_s3_refuses_are_recorded_until_they_are_stored(
 def test_a_pod_retries_only_while_that_may_help(
     run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
-    """One file is refused for a while, one has a name that none can have, and a log is taken."""
+    """One file is refused for a while, one has an invalid name, and one log exists already."""
     recorder.inject(faults.access_denied(), "PutObject", key="artifacts/custom/b", times=None)
     leaves = (
         f"for name in ('a', 'b', 'c\\n'): open('{tmp_path}/artifacts/' + name, 'w').write(name)"

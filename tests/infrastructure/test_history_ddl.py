@@ -1,4 +1,4 @@
-"""The history is a table: for DuckDB by querying it, for the others by their statements."""
+"""The history as a table: DuckDB queries it; for the others the statements are checked."""
 
 from __future__ import annotations
 

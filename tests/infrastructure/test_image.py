@@ -1,4 +1,4 @@
-"""`deploy image`: a Dockerfile whose steps are run here, but for Docker itself."""
+"""`deploy image`: the steps of the Dockerfile are run without Docker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules as infrastructure as code: valid, whole, and the same as `apply` sets."""
+"""`lifecycle render`: the output is valid, complete, and sets the same rules as `apply`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lifecycle render --roles`: roles with the rights of `deploy iam`, for those who need them."""
+"""`lifecycle render --roles`: roles with the policies of `deploy iam`, and who may assume them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def render(cli: RunCommand, style: str, *options: str) -> str:
 
 
 def policies(cli: RunCommand, bucket: str) -> dict[str, Any]:
-    """Return the policy of each role, as it is printed for one."""
+    """Return the policy of each role, as `deploy iam` prints it."""
     options = ("--bucket", bucket, "--sse-kms-key-id", KEY, "deploy", "iam", "--role")
     return {role: cli(*options, role).ok().json() for role in ("runner", "bench", "reader")}
 
 
 def trusted(document: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """Return who may take on a role, and how."""
+    """Return which principals may assume a role, and by which actions."""
     return [(one["Principal"], one["Action"]) for one in document["Statement"]]
 
 
@@ -72,7 +72,7 @@ def test_a_deployed_template_makes_the_roles(
         trust: Any = iam.get_role(RoleName="p-runner")["Role"]["AssumeRolePolicyDocument"]
         assert trust["Statement"][2]["Condition"] == {"StringEquals": TOKENS}
         assert [one["UserName"] for one in iam.list_users()["Users"]] == ["p-bench"]
-    # moto attaches none of these.
+    # moto does not attach these.
     resources = yaml.safe_load(template)["Resources"]
     attached = {
         name: one["Properties"]["ManagedPolicyArns"]
@@ -87,7 +87,7 @@ def test_a_deployed_template_makes_the_roles(
 
 
 def document_of_hcl(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a policy of Terraform in the form of IAM's JSON, but for lists of one."""
+    """Return a policy of Terraform as IAM's JSON, with all values as lists."""
     statements = []
     for one in body["statement"]:
         made = {"Sid": one["sid"], "Effect": one["effect"], "Action": one["actions"]}
@@ -106,7 +106,7 @@ def document_of_hcl(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_lists(policy: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the statements of a policy with lists where Terraform has them."""
+    """Return the statements of a policy with all values as lists, as Terraform has them."""
 
     def listed(value: Any) -> list[Any]:
         return value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""`deploy serve`: what keeps a server running, and stands before it."""
+"""`deploy serve`: the systemd unit, the Kubernetes manifests and the configuration of nginx."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_kubernetes_accepts_the_deployment(cli: RunCommand, bucket: str) -> None
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     (port,) = (one["containerPort"] for one in container["ports"])
     assert container["command"][2:6] == ["--host", "0.0.0.0", "--port", str(port)]
-    # A Secret that is mounted file by file is never updated.
+    # A Secret that is mounted with subPath is never updated.
     (mount,) = (one for one in container["volumeMounts"] if one["name"] == "tokens")
     assert "subPath" not in mount
 
@@ -61,7 +61,7 @@ def test_kubernetes_accepts_the_deployment(cli: RunCommand, bucket: str) -> None
 def test_tokens_of_a_secret_rotate_without_a_restart(
     serve: Serve, tokens: Tokens, tmp_path: Path
 ) -> None:
-    """The kubelet swaps a link to a directory, and the file's own name never changes."""
+    """The kubelet updates a Secret by swapping a link to a directory."""
     secret = tmp_path / "secret"
     for name in ("first", "second"):
         (secret / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What is written as YAML is read back as it was, by another program's reader."""
+"""Our YAML is read back unchanged by another YAML library."""
 
 from __future__ import annotations
 

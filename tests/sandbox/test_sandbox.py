@@ -1,4 +1,4 @@
-"""The sandbox: what it promises a command, a shell and whoever kills it."""
+"""The sandbox with a command, in a shell, and with signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever ends the program around it, no sandbox's server is left; the library's own promises."""
+"""The server of the sandbox ends with its parent, however that ends; the context manager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandbox's server keeps connections open, never mixes up requests, and writes like S3."""
+"""The server of the sandbox keeps connections alive and has the semantics of S3 for writes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_one_connection_serves_every_kind_of_request(sandbox: Sandbox, bucket: s
     first_socket = connection.sock
 
     def ask(method: str, path: str, body: bytes = b"", **more: str) -> tuple[int, bytes]:
-        # moto looks whether there is a signature, and no further.
+        # moto only checks that there is a signature.
         headers = {"Authorization": "AWS sandbox:"}
         headers |= {name.replace("_", "-"): value for name, value in more.items()}
         connection.request(method, path, body, headers)
@@ -129,7 +129,7 @@ def test_our_own_client_puts_gets_and_lists(bucket: str) -> None:
 
 
 def try_put(s3: S3Client, **request: Any) -> bool:
-    """Put an object; return False where its condition does not hold."""
+    """Put an object; return False if its condition fails."""
     try:
         s3.put_object(**request)
     except ClientError as error:

@@ -28,6 +28,7 @@ _READ_BYTES = MIB
 
 @router.get("/a/{signed}/{path:path}")
 async def get_file(request: Request, signed: str, path: str) -> Response:
+    """Return a stored file by a signed link."""
     services = services_of(request)
     key = request.scope[TOKENS].signing_key()
     execution_id = check_files(signed, services.reads.now(), key)

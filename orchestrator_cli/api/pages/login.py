@@ -30,12 +30,14 @@ _INSECURE = "Tokens are accepted over HTTPS or on this machine only."
 
 @router.get("/ui/static/{version}/{name:path}")
 async def get_asset(request: Request, version: str, name: str) -> Response:
+    """Return a script, style or icon."""
     accepts_gzip = "gzip" in request.headers.get("accept-encoding", "")
     return asset_response(version, name, accepts_gzip) or Response("not found", 404)
 
 
 @router.get("/ui/login")
 async def get_login(request: Request) -> Response:
+    """Show the login form."""
     token = cookie_token(request_headers(request.scope))
     tokens = cast("TokenFile", request.scope[TOKENS])
     has_expired = token != "" and tokens.required and tokens.find(token) is None
@@ -45,6 +47,7 @@ async def get_login(request: Request) -> Response:
 
 @router.post("/ui/login")
 async def log_in(request: Request) -> Response:
+    """Check a token and store it in a cookie."""
     body = await request.body()
     if len(body) > _MAX_FORM_BYTES:
         return _form(request, "", "That is not a token.", 413)
@@ -67,6 +70,7 @@ async def log_in(request: Request) -> Response:
 
 @router.post("/ui/logout")
 async def log_out(request: Request) -> Response:
+    """Delete the cookie."""
     headers = request_headers(request.scope)
     if headers.get("sec-fetch-site", "") not in _SAME_SITE:
         return Response("the form came from another site", 403)

@@ -32,11 +32,14 @@ _EXECUTION = "/ui/executions/{execution_id}"
 
 @router.get("/ui")
 async def get_root() -> Response:
+    """Redirect to the list of executions."""
     return RedirectResponse("./ui/", 307)
 
 
 @router.get("/ui/")
 async def get_executions(request: Request) -> Response:
+    """Show the list of executions."""
+
     def read(services: Services) -> dict[str, Any]:
         return {"page": list_page(services.reads, request.query_params)}
 
@@ -45,6 +48,7 @@ async def get_executions(request: Request) -> Response:
 
 @router.get(_EXECUTION)
 async def get_execution(request: Request, execution_id: str) -> Response:
+    """Show one execution."""
     params = request.query_params
     folder = params.get("dir", "").strip("/")[:1024]
     query = PageQuery(
@@ -63,6 +67,8 @@ async def get_execution(request: Request, execution_id: str) -> Response:
 
 @router.get(_EXECUTION + "/why")
 async def get_failure(request: Request, execution_id: str) -> Response:
+    """Redirect to the first error in an execution's logs."""
+
     def find(services: Services) -> Response:
         url = failure_url(services.reads, services.logs, execution_id)
         return RedirectResponse(f"../{url}", 303, {"Cache-Control": "no-store"})
@@ -72,6 +78,8 @@ async def get_failure(request: Request, execution_id: str) -> Response:
 
 @router.get(_EXECUTION + "/passed")
 async def get_comparison_with_passed(request: Request, execution_id: str) -> Response:
+    """Redirect to the comparison with the last execution of its suite that passed."""
+
     def find(services: Services) -> Response:
         url = comparison_url(services.reads, execution_id)
         return RedirectResponse(f"../../{url}", 303, {"Cache-Control": "no-store"})
@@ -81,6 +89,8 @@ async def get_comparison_with_passed(request: Request, execution_id: str) -> Res
 
 @router.get(_EXECUTION + "/logs/{name}")
 async def get_log_page(request: Request, execution_id: str, name: str) -> Response:
+    """Show one log."""
+
     def read(services: Services) -> dict[str, Any]:
         view = log_view(services.reads, services.logs, execution_id, name)
         return {"view": view, "modules": module_names("log/")}
@@ -90,6 +100,7 @@ async def get_log_page(request: Request, execution_id: str, name: str) -> Respon
 
 @router.get("/ui/compare/{first}/{second}")
 async def get_comparison(request: Request, first: str, second: str) -> Response:
+    """Show two executions side by side."""
     log = request.query_params.get("log", "")[:64]
 
     def read(services: Services) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // The lines with errors: finding them, and going to the first, next and previous one.
 
-import { addTick } from "./map.js";
+import { addTick } from "./scroll-bar.js";
 import { formatProgress, search } from "./search.js";
 
 // All errors of a log up to this size are found at once, those of a larger one as they are needed.

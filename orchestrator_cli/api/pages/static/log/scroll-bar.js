@@ -1,5 +1,6 @@
-// The scroll bar of the whole log. A browser can neither lay out 10 GiB nor count its lines, so the
-// bar scrolls an empty element of fixed height, and its position is a fraction of the log's bytes.
+// The scroll bar of the whole log, and the map beside it. A browser can neither lay out 10 GiB nor
+// count its lines, so the bar scrolls an empty element of fixed height, and its position is a
+// fraction of the log's bytes.
 
 const SETTLE_MS = 60;
 
@@ -40,4 +41,22 @@ export class ScrollBar {
       this.onMoved(this.element.scrollTop / Math.max(1, this.room));
     }, SETTLE_MS);
   }
+}
+
+// --- the map beside the bar: where in the log errors and search hits are ---
+
+const MAX_TICKS = 1000;
+
+// `kind` is the CSS class of the tick: error or hit.
+export function addTick(offset, size, kind) {
+  const map = document.getElementById("map");
+  if (map.childElementCount >= MAX_TICKS) return;
+  const tick = document.createElement("i");
+  tick.className = kind;
+  tick.style.top = `min(${(offset / Math.max(1, size)) * 100}%, 100% - 3px)`;
+  map.append(tick);
+}
+
+export function clearTicks(kind) {
+  for (const tick of document.querySelectorAll(`#map .${kind}`)) tick.remove();
 }

@@ -1,6 +1,6 @@
 // The search box and the list of its hits.
 
-import { addTick, clearTicks } from "./map.js";
+import { addTick, clearTicks } from "./scroll-bar.js";
 import { formatProgress, search } from "./search.js";
 
 const MAX_HITS = 500;

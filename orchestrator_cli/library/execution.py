@@ -27,15 +27,15 @@ from orchestrator_cli.core.transfer.download.downloader import Downloader, Downl
 from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
 from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload, selection_text
-from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
-from orchestrator_cli.core.transfer.upload.plan import plan_stream, plan_upload
-from orchestrator_cli.core.transfer.upload.recorder import (
+from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUpload, selection_text
+from orchestrator_cli.core.transfer.upload.on_record.recorder import (
     UploadRecorder,
     upload_on_record,
     upload_stream_on_record,
 )
-from orchestrator_cli.core.transfer.upload.session import DirectSession
+from orchestrator_cli.core.transfer.upload.on_record.session import DirectSession
+from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
+from orchestrator_cli.core.transfer.upload.plan import plan_stream, plan_upload
 from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
 
 _RESULTS = ", ".join(Result)

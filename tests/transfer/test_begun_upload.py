@@ -12,10 +12,10 @@ import pytest
 
 from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS, UploadMark, with_mark
 from orchestrator_cli.core.files.path_filter import PathFilter
-from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload, selection_text
+from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUpload, selection_text
+from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
+from orchestrator_cli.core.transfer.upload.on_record.session import DirectSession
 from orchestrator_cli.core.transfer.upload.plan import plan_upload
-from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
-from orchestrator_cli.core.transfer.upload.session import DirectSession
 from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.benches import Bench

@@ -1,4 +1,4 @@
-"""Gather what executions store: by listing in parallel, or from an inventory."""
+"""Count what each execution stores: from parallel listings, or from the lists of an inventory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read what executions store, to be priced: from a listing of the bucket, or from an inventory."""
+"""Choose where the usage of executions is read from, and how: a listing, or an inventory."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from orchestrator_cli.cli.commands.upload.session import begin_upload, wait_sinc
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
+    from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
+    from orchestrator_cli.core.transfer.upload.on_record.session import UploadSession
     from orchestrator_cli.core.transfer.upload.plan import PlanItem
-    from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
-    from orchestrator_cli.core.transfer.upload.session import UploadSession
     from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
 
 
@@ -30,9 +30,9 @@ def store_paths(
 ) -> None:
     """Store files and directories, or show where they would go. Raises an error if any failed."""
     from orchestrator_cli.core.files.path_filter import PathFilter
-    from orchestrator_cli.core.transfer.upload.begun_upload import selection_text
+    from orchestrator_cli.core.transfer.upload.on_record.begun_upload import selection_text
+    from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.plan import plan_upload
-    from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
 
     include, exclude, include_hidden = options.include, options.exclude, options.include_hidden
     selection = PathFilter(include, exclude, include_hidden)
@@ -65,7 +65,7 @@ def _upload(
     plan: Iterable[PlanItem],
     sizes: Callable[[], Iterator[int]],
 ) -> UploadSummary:
-    from orchestrator_cli.core.transfer.upload.recorder import upload_on_record
+    from orchestrator_cli.core.transfer.upload.on_record.recorder import upload_on_record
 
     def on_result(result: UploadResult) -> None:
         progress.add_file(result.size_bytes - result.sent_bytes)

@@ -13,8 +13,8 @@ from orchestrator_cli.cli.app import App
 if TYPE_CHECKING:
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.live.store import LiveStore
+    from orchestrator_cli.core.transfer.upload.on_record.session import UploadSession
     from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
-    from orchestrator_cli.core.transfer.upload.session import UploadSession
 
 
 @contextlib.contextmanager
@@ -49,7 +49,7 @@ def open_input(
 
 def _store(session: UploadSession) -> LiveStore:
     from orchestrator_cli.core.live.store import S3LiveStore
-    from orchestrator_cli.core.transfer.upload.session import DirectSession
+    from orchestrator_cli.core.transfer.upload.on_record.session import DirectSession
 
     if isinstance(session, DirectSession):
         return S3LiveStore(session.store, session.execution_id)

@@ -31,8 +31,8 @@ def check_paths(paths: tuple[str, ...], name: str | None) -> None:
 
 def with_missing_paths(plan: Iterable[PlanItem], if_no_files: str) -> Iterator[PlanItem]:
     """Yield the plan, with missing paths treated as --if-no-files-found says."""
+    from orchestrator_cli.core.transfer.upload.on_record.recorder import was_never_a_file
     from orchestrator_cli.core.transfer.upload.plan import SkippedPath
-    from orchestrator_cli.core.transfer.upload.recorder import was_never_a_file
 
     for item in plan:
         if (

@@ -11,8 +11,8 @@ from orchestrator_cli.cli.commands.upload.options import UploadOptions
 from orchestrator_cli.cli.options import is_preset_id
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
-    from orchestrator_cli.core.transfer.upload.session import UploadSession
+    from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUpload
+    from orchestrator_cli.core.transfer.upload.on_record.session import UploadSession
 
 
 def open_session(
@@ -24,7 +24,7 @@ def open_session(
     a second try then.
     """
     if options.via is None:
-        from orchestrator_cli.core.transfer.upload.session import DirectSession
+        from orchestrator_cli.core.transfer.upload.on_record.session import DirectSession
 
         store = app.store(options.concurrency, options.limit_rate, retries=execution_id is None)
         return DirectSession(store, execution_id or app.resolve_id(text, store))
@@ -38,7 +38,7 @@ def open_session(
 
 def begin_upload(app: App, selection: str = "") -> BegunUpload:
     """Return an upload that begins now, with an id of its own."""
-    from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
+    from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUpload
 
     return BegunUpload(os.urandom(8).hex(), app.now(), selection)
 

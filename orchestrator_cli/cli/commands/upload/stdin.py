@@ -15,9 +15,9 @@ from orchestrator_cli.cli.commands.upload.session import begin_upload, wait_sinc
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
+    from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
+    from orchestrator_cli.core.transfer.upload.on_record.session import UploadSession
     from orchestrator_cli.core.transfer.upload.plan import PlannedFile
-    from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
-    from orchestrator_cli.core.transfer.upload.session import UploadSession
 
 
 def store_stdin(
@@ -27,8 +27,8 @@ def store_stdin(
     reopen: Callable[[], UploadSession],
 ) -> None:
     """Store standard input under --name, or show where it would go. Raises its error."""
+    from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.plan import plan_stream
-    from orchestrator_cli.core.transfer.upload.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
 
     item = plan_stream(session.execution_id, str(options.name))
@@ -51,7 +51,7 @@ def _upload(
     item: PlannedFile,
 ) -> UploadResult:
     from orchestrator_cli.cli.commands.upload.live_input import open_input
-    from orchestrator_cli.core.transfer.upload.recorder import upload_stream_on_record
+    from orchestrator_cli.core.transfer.upload.on_record.recorder import upload_stream_on_record
 
     stdin: TextIO | None = sys.stdin
     if stdin is None:

@@ -3,7 +3,7 @@
 import { freshState, stateAfter } from "./ansi.js";
 import { CHUNK_BYTES, countNewlines } from "./bytes.js";
 import { drawRow, markRow, numberRow } from "./row.js";
-import { FOLD_BYTES, rowBoundaries } from "./rows.js";
+import { FOLD_BYTES, rowBoundaries } from "./row-boundaries.js";
 import { ScrollBar } from "./scroll-bar.js";
 
 const MAX_ROWS = 300;

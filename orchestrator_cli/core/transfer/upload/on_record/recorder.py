@@ -20,10 +20,10 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.begun_upload import BegunUpload
 from orchestrator_cli.core.transfer.upload.look_ahead import LookAhead
+from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUpload
+from orchestrator_cli.core.transfer.upload.on_record.session import UploadSession
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
-from orchestrator_cli.core.transfer.upload.session import UploadSession
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 # The CPU time that a request costs this process, which bounds how many fit into one response time.
-_REQUEST_SECONDS = 0.0002
+_REQUEST_SECONDS = 0.0003
 _FIRST_IN_FLIGHT = 16
 _WINDOW_SECONDS = 0.05
 # A process that uses less of one core than this is waiting for responses.
@@ -20,7 +20,10 @@ _BUSY = 0.5
 _WORTH = 1.15
 # The quickest response is quicker than most, so the limit may exceed what fits into it, up to this
 # factor. More would only open more connections, which is expensive on a busy machine.
-_SPREAD = 2.5
+_SPREAD = 4
+# Only the time of a response that is known is worth more connections: each costs as much as several
+# requests.
+_MOST_BY_DOUBLING = 256
 
 # The pace is changed once per interval, between these two, that has at least so many responses. The
 # rate at which the server admits requests is measured over the history.
@@ -148,7 +151,7 @@ class ConcurrencyController:
         has_use = self.limit < _SPREAD * self._fastest_lately / _REQUEST_SECONDS
         if has_use and not is_busy and rate > _WORTH * self._best_rate:
             self._best_rate = rate
-            self._set_limit(2 * self.limit)
+            self._set_limit(max(self.limit, min(2 * self.limit, _MOST_BY_DOUBLING)))
         self._ended = 0
         self._fastest_lately = math.inf
         self._window_began = now, cpu

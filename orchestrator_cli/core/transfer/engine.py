@@ -191,9 +191,10 @@ class TransferEngine:
         for executor in (self._files, self._readers):
             executor.shutdown(wait=error is None, cancel_futures=error is not None)
         self.parts.shutdown(cancel=error is not None)
-        # Nobody waits for these small requests any more.
+        # Nobody waits for these small requests any more. After a failure, not even for a look for
+        # credentials, which cannot be stopped.
         self._stop.set()
-        self._aside.shutdown(cancel_futures=True)
+        self._aside.shutdown(wait=error is None, cancel_futures=True)
         for results in self._going_on:
             results.close()
         if "_loop" in self.__dict__:

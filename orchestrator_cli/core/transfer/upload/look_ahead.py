@@ -26,7 +26,8 @@ T = TypeVar("T")
 LISTING_PAYS_FROM = 32
 # As many large files are under way at once.
 _LARGE_AHEAD = 8
-_SMALL_AHEAD = 256
+# Each costs a request, so that not all connections are opened ahead.
+_SMALL_AHEAD = 128
 # A server that is near has answered by then, and a look would only have taken time.
 _NEAR_SECONDS = 0.01
 

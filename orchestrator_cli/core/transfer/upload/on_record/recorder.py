@@ -114,6 +114,9 @@ class UploadRecorder:
             yield
         except BaseException as error:
             if self._has_begun:
+                # The mark may be under way in a thread that was told to stop.
+                if self._lock.acquire(timeout=_GOODBYE_SECONDS):
+                    self._lock.release()
                 is_interrupted = isinstance(error, InterruptedByUser | KeyboardInterrupt)
                 self._record_early_end(_why(error), _GOODBYE_SECONDS if is_interrupted else None)
             raise

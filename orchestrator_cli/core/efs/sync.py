@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, OrchestratorError
@@ -93,7 +94,7 @@ class EfsSync:
         self._recorder.check_owner(current)
         self._read_declared(current)
         is_finished = current.is_finished
-        self._uploader.run(current, self._plan(current))
+        self._upload(current)
         has_seen_all = not self._stopping()
         if has_seen_all:
             self._report_broken_promises(current)
@@ -122,6 +123,14 @@ class EfsSync:
             current.declared = None
             self._fail(current, printable(current.execution.directory / RECORD_NAME), error)
 
+    def _upload(self, current: SyncPass) -> None:
+        """Upload what is to be stored; the execution's record is made before the first file."""
+        items = self._plan(current)
+        first = next(items, None)
+        if first is not None:
+            self._recorder.before_storing(current, self._now())
+            self._uploader.run(current, chain([first], items))
+
     def _report_broken_promises(self, current: SyncPass) -> None:
         if current.declared is not None:
             for source, why in broken_promises(current, current.declared):
@@ -133,14 +142,13 @@ class EfsSync:
         self._emit(SyncEvent(source, SyncState.FAILED, current.execution, error=error))
 
     def _plan(self, current: SyncPass) -> Iterator[PlannedFile]:
-        """Yield the files to upload; makes the execution's record before the first one."""
+        """Yield the files to upload."""
         for item in plan_execution(current.execution):
             if self._stopping():
                 return
             if isinstance(item, SkippedPath):
                 self._skip(current, item)
             elif self._is_to_be_uploaded(current, item):
-                self._recorder.before_storing(current, self._now())
                 yield item
 
     def _is_to_be_uploaded(self, current: SyncPass, item: PlannedFile) -> bool:

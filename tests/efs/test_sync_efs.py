@@ -22,6 +22,7 @@ from tests.support import faults
 from tests.support.bench_tree import DAY, OLD_ID, OTHER_ID, BenchTree
 from tests.support.engine import PART, content, impatient
 from tests.support.executions import put_file, read_record
+from tests.support.forkserver import ForkServer
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.proxy import Proxy
 from tests.support.running import Processes
@@ -672,15 +673,14 @@ def test_sigterm_ends_the_file_in_hand(
 
 
 def test_two_syncs_at_once_store_and_delete_every_file(
-    cli_process: Processes, tree: BenchTree, s3: S3Client, bucket: str
+    forks: ForkServer, tree: BenchTree, s3: S3Client, bucket: str
 ) -> None:
     names = [f"raw/d{number % 4}/{number}.txt" for number in range(80)]
     for name in names:
         tree.write(name, name.encode())
-    running = [cli_process.start(*tree.arguments, "--retain", "0s") for _ in range(2)]
+    running = [forks.start(*tree.arguments, "--retain", "0s") for _ in range(2)]
     for process in running:
-        _, err = process.communicate(timeout=90)
-        assert process.returncode == 0, err
+        process.wait(90).expect(0)
     assert stored(s3, bucket) == {
         name.replace("raw", "artifacts/custom", 1): name.encode() for name in names
     }

@@ -19,6 +19,7 @@ from orchestrator_cli.core.metrics.registry import DURATION, METRICS, SIZE, Kind
 from tests.conftest import NewUpload, RunCommand
 from tests.support.certificates import make_certificate
 from tests.support.engine import new_execution
+from tests.support.forkserver import ForkServer
 from tests.support.otlp import PROTOBUF, parse_export, rejecting
 from tests.support.proxy import Proxy
 from tests.support.receiving import Answer, Receiver, receiving
@@ -121,11 +122,9 @@ def test_each_command_sends_its_own_counts(
     assert first.resource == second.resource
 
 
-def test_a_run_sends_and_keeps_its_code(
-    cli_process: Processes, bucket: str, receiver: Receiver
-) -> None:
+def test_a_run_sends_and_keeps_its_code(forks: ForkServer, bucket: str, receiver: Receiver) -> None:
     line = ("run", "--metrics-otlp", receiver.url, "--", "sh", "-c", "echo out; sleep 1.1; exit 7")
-    cli_process.run(*line).expect(7)
+    forks.run(*line).expect(7)
     export = parse_export(receiver.pushed[0])
     # Standard output, standard error and runner.log.
     assert export.point("artifact_size_bytes", command="run", outcome="created").count == 3
@@ -135,12 +134,12 @@ def test_a_run_sends_and_keeps_its_code(
 
 
 def test_a_watch_sends_what_each_pass_counted(
-    cli_process: Processes, receiver: Receiver, efs: Path
+    forks: ForkServer, receiver: Receiver, efs: Path
 ) -> None:
-    watching = cli_process.start(*watch(efs, "--metrics-otlp", receiver.url))
+    watching = forks.start(*watch(efs, "--metrics-otlp", receiver.url))
     receiver.wait_for(3)
-    watching.send_signal(signal.SIGTERM)
-    assert watching.wait(60) == 0
+    watching.signal(signal.SIGTERM)
+    watching.wait(60).expect(0)
     exports = list(map(parse_export, receiver.pushed))
     created = {"command": "sync-efs", "outcome": "created"}
     assert exports[0].point("artifact_size_bytes", **created).count == 1
@@ -149,13 +148,13 @@ def test_a_watch_sends_what_each_pass_counted(
 
 
 def test_a_watch_can_send_all_since_it_began(
-    cli_process: Processes, receiver: Receiver, efs: Path
+    forks: ForkServer, receiver: Receiver, efs: Path
 ) -> None:
     env = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "cumulative"}
-    watching = cli_process.start(*watch(efs, "--metrics-otlp", receiver.url), env=env)
+    watching = forks.start(*watch(efs, "--metrics-otlp", receiver.url), env=env)
     receiver.wait_for(3)
-    watching.send_signal(signal.SIGTERM)
-    assert watching.wait(60) == 0
+    watching.signal(signal.SIGTERM)
+    watching.wait(60).expect(0)
     created = {"command": "sync-efs", "outcome": "created"}
     points = [parse_export(one).point("artifact_size_bytes", **created) for one in receiver.pushed]
     assert {point.count for point in points} == {1}
@@ -222,13 +221,13 @@ def test_a_busy_receiver_is_asked_again(
     ("answer", "arrivals"), [(Answer(500), 2), (rejecting(1), 1)], ids=["refused", "partly"]
 )
 def test_a_watch_sends_again_what_was_not_taken(
-    cli_process: Processes, receiver: Receiver, efs: Path, answer: Answer, arrivals: int
+    forks: ForkServer, receiver: Receiver, efs: Path, answer: Answer, arrivals: int
 ) -> None:
     receiver.answers = [answer]
-    watching = cli_process.start(*watch(efs, "--metrics-otlp", receiver.url))
+    watching = forks.start(*watch(efs, "--metrics-otlp", receiver.url))
     receiver.wait_for(4)
-    watching.send_signal(signal.SIGTERM)
-    assert watching.wait(60) == 0
+    watching.signal(signal.SIGTERM)
+    watching.wait(60).expect(0)
     # By the protocol, what was taken in part is not sent again.
     sizes = ["artifact_size_bytes" in parse_export(one).metrics for one in receiver.pushed]
     assert sizes[:4] == [True] * arrivals + [False] * (4 - arrivals)

@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from orchestrator_cli.core.base.errors import REASONS
 from tests.conftest import NewUpload, RunCommand
 from tests.support.engine import new_execution
+from tests.support.forkserver import ForkServer
 from tests.support.proxy import Proxy
 from tests.support.receiving import Answer, Pushed, Receiver
 from tests.support.running import Processes, process_environment
@@ -120,36 +120,35 @@ def test_a_failed_upload_is_pushed_too(
 
 
 def test_a_run_pushes_and_keeps_its_code(
-    cli_process: Processes, bucket: str, receiver: Receiver
+    forks: ForkServer, bucket: str, receiver: Receiver
 ) -> None:
     line = ("run", "--metrics-push", receiver.url, "--", "sh", "-c", "echo out; exit 7")
-    cli_process.run(*line).expect(7)
+    forks.run(*line).expect(7)
     # Standard output, standard error and runner.log.
     assert created(receiver.pushed[0], "run") == 3
 
 
 def test_a_watch_pushes_after_each_pass(
-    cli: RunCommand, cli_process: Processes, bucket: str, receiver: Receiver, tmp_path: Path
+    cli: RunCommand, forks: ForkServer, bucket: str, receiver: Receiver, tmp_path: Path
 ) -> None:
     execution_id = new_execution(cli, "--bench-id", "bench-01")
     raw = tmp_path / "efs" / "bench-01" / execution_id / "raw"
     raw.mkdir(parents=True)
     (raw / "1.txt").write_text("one")
     line = ("sync-efs", "--root", str(tmp_path / "efs"), "--watch", "--settle", "0s", "--keep")
-    watching = cli_process.start(*line, "--interval", "50ms", "--metrics-push", receiver.url)
+    watching = forks.start(*line, "--interval", "50ms", "--metrics-push", receiver.url)
     receiver.wait_for(3)
-    watching.send_signal(signal.SIGTERM)
-    assert watching.wait(60) == 0
+    watching.signal(signal.SIGTERM)
+    watching.wait(60).expect(0)
     assert {created(pushed, "sync-efs") for pushed in receiver.pushed} == {1}
 
 
 def test_totals_only_grow_whoever_pushes(
-    cli_process: Processes, new_upload: NewUpload, receiver: Receiver
+    forks: ForkServer, new_upload: NewUpload, receiver: Receiver
 ) -> None:
     lines = [new_upload("--metrics-push", receiver.url) for _ in range(4)]
-    with ThreadPoolExecutor(4) as threads:
-        for result in threads.map(lambda line: cli_process.run(*line), lines):
-            assert b"warning" not in result.ok().stderr
+    for pushing in [forks.start(*line) for line in lines]:
+        assert "warning" not in pushing.wait().ok().err
     totals = [created(pushed) for pushed in receiver.pushed]
     assert totals == sorted(totals)
     assert totals[-1] == 4
@@ -202,16 +201,15 @@ def test_totals_that_cannot_be_locked_are_a_warning(
 
 
 def test_trouble_that_goes_on_is_told_once(
-    cli_process: Processes, bucket: str, receiver: Receiver, tmp_path: Path
+    forks: ForkServer, bucket: str, receiver: Receiver, tmp_path: Path
 ) -> None:
     receiver.answer = Answer(503)
     line = ("sync-efs", "--root", str(tmp_path), "--watch", "--interval", "50ms")
     (tmp_path / "bench-01").mkdir()
-    watching = cli_process.start(*line, "--metrics-push", receiver.url)
+    watching = forks.start(*line, "--metrics-push", receiver.url)
     receiver.wait_for(4)
-    watching.send_signal(signal.SIGTERM)
-    _, err = watching.communicate(timeout=60)
-    assert watching.returncode == 0
+    watching.signal(signal.SIGTERM)
+    err = watching.wait(60).expect(0).stderr
     assert err.count(b"answered 503") == 1
 
 

@@ -25,8 +25,9 @@ from tests.conftest import RunCommand
 from tests.files.flipping import flipping
 from tests.support import faults
 from tests.support.engine import PART, content, new_execution
+from tests.support.forkserver import ForkServer
 from tests.support.proxy import Proxy
-from tests.support.running import Processes, process_environment
+from tests.support.running import process_environment
 from tests.support.samples import Samples, parse_samples
 
 
@@ -114,15 +115,15 @@ def test_a_stream_is_measured(cli: RunCommand, bucket: str, file: Path) -> None:
 
 
 def test_a_run_counts_and_keeps_its_code(
-    cli_process: Processes, recorder: Proxy, bucket: str, file: Path, tmp_path: Path
+    forks: ForkServer, recorder: Proxy, bucket: str, file: Path, tmp_path: Path
 ) -> None:
     script = f"echo out; until [ -e {tmp_path}/go ]; do sleep 0.05; done; exit 7"
     line = ("run", "--live", "0.2s", "--metrics-file", str(file), "--", "sh", "-c", script)
-    running = cli_process.start(*line)
+    running = forks.start(*line)
     # Its streams are read from then on.
     recorder.wait_for(lambda made: any(one.key.startswith("live/") for one in made), 90)
     (tmp_path / "go").touch()
-    assert running.wait(60) == 7
+    running.wait(60).expect(7)
     created = {"command": "run", "outcome": "created"}
     # Standard output, standard error and runner.log.
     assert value(file, "artifact_size_bytes_count", **created) == 3
@@ -149,13 +150,13 @@ def test_a_sync_tells_its_backlog(cli: RunCommand, bucket: str, file: Path, tmp_
 
 
 def test_a_watch_writes_after_each_pass(
-    cli: RunCommand, cli_process: Processes, bucket: str, file: Path, tmp_path: Path
+    cli: RunCommand, forks: ForkServer, bucket: str, file: Path, tmp_path: Path
 ) -> None:
     execution_id = new_execution(cli, "--bench-id", "bench-01")
     raw = tmp_path / "efs" / "bench-01" / execution_id / "raw"
     raw.mkdir(parents=True)
     line = ("sync-efs", "--root", str(tmp_path / "efs"), "--watch", "--settle", "0s", "--keep")
-    watching = cli_process.start(*line, "--interval", "50ms", "--metrics-file", str(file))
+    watching = forks.start(*line, "--interval", "50ms", "--metrics-file", str(file))
     created = {"command": "sync-efs", "outcome": "created"}
     series = ("artifact_size_bytes_count", tuple(sorted(created.items())))
     for number in (1, 2):
@@ -166,8 +167,8 @@ def test_a_watch_writes_after_each_pass(
         while not file.exists() or samples(file).get(series) != number:
             assert time.monotonic() < given_up_at, file.exists() and samples(file)
             time.sleep(0.05)
-    watching.send_signal(signal.SIGTERM)
-    assert watching.wait(60) == 0
+    watching.signal(signal.SIGTERM)
+    watching.wait(60).expect(0)
     assert value(file, "artifact_size_bytes_count", **created) == 2
 
 

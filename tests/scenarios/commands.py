@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.connection import Exchange
 from tests.support.executions import make_id, put_execution
-from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
+from tests.support.objects import bucket_contents, unfinished_uploads
+from tests.support.plain import plain_s3
 from tests.support.proxy import Proxy
 from tests.support.running import Argument, Result
 from tests.support.secrets import check_no_secrets
@@ -93,9 +94,10 @@ class Bench:
 
     def history(self, execution_id: str) -> list[bytes]:
         """Return the history lines of an execution."""
-        keys = list_keys(self.s3, self.bucket, "history/")
-        found = [key for key in keys if key.endswith(f"/{execution_id}.json")]
-        return [self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in found]
+        with plain_s3(self.s3) as plain:
+            found = list(plain.keys(self.bucket, "history/"))
+            wanted = [key for key in found if key.endswith(f"/{execution_id}.json")]
+            return [plain.ask("GET", self.bucket, key) for key in wanted]
 
     def unfinished(self, case: Case) -> list[str]:
         """Return the keys of the execution's unfinished uploads."""
@@ -105,21 +107,12 @@ class Bench:
     def _put_execution(self, execution_id: str, files: dict[str, bytes]) -> str:
         small = {path: data for path, data in files.items() if len(data) <= PART_BYTES}
         put_execution(self.s3, self.bucket, execution_id, small)
-        for path in files.keys() - small.keys():
-            self._put_parts(f"executions/{execution_id}/{path}", files[path])
+        with plain_s3(self.s3) as plain:
+            for path in files.keys() - small.keys():
+                data = files[path]
+                parts = [data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES)]
+                plain.put_parts(self.bucket, f"executions/{execution_id}/{path}", parts, DOUBLING)
         return execution_id
-
-    def _put_parts(self, key: str, data: bytes) -> None:
-        """Store a file by parts, as the project does."""
-        upload: dict[str, Any] = {"Bucket": self.bucket, "Key": key}
-        begun = self.s3.create_multipart_upload(**upload, Metadata={"part-schedule": DOUBLING})
-        upload["UploadId"] = begun["UploadId"]
-        parts: list[Any] = []
-        for number, start in enumerate(range(0, len(data), PART_BYTES), 1):
-            body = data[start : start + PART_BYTES]
-            sent = self.s3.upload_part(**upload, PartNumber=number, Body=body)
-            parts.append({"PartNumber": number, "ETag": sent["ETag"]})
-        self.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
 
 
 # --- the commands ----------------------------------------------------------------------------

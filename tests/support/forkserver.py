@@ -205,10 +205,12 @@ def _receive(connection: socket.socket, message: bytes) -> bytes:
 def _end_of(pid: int, seconds: float) -> int:
     """Wait for a child and leave it as a zombie, so that its number stays its own."""
     deadline = time.monotonic() + seconds
+    pause_seconds = 0.002
     while (ended := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)) is None:
         if time.monotonic() > deadline:
             return _STILL_RUNNING
-        time.sleep(0.002)
+        time.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 1.2, 0.02)
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 

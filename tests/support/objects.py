@@ -46,8 +46,8 @@ def bucket_contents(s3: S3Client, bucket: str, prefix: str = "") -> dict[str, by
 
 def unfinished_uploads(s3: S3Client, bucket: str) -> dict[str, str]:
     """Return the key of every unfinished multipart upload by its upload id."""
-    listed = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
-    return {one["UploadId"]: one["Key"] for one in listed}
+    with plain_s3(s3) as plain:
+        return dict(plain.uploads(bucket))
 
 
 def make_bucket(s3: S3Client) -> str:

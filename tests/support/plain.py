@@ -62,6 +62,29 @@ class PlainS3:
             more = html.unescape(token[1].decode()) if token else ""
             query = f"{first}&continuation-token={quote(more, safe='')}" if more else ""
 
+    def uploads(self, bucket: str) -> Iterator[tuple[str, str]]:
+        """Yield the id and the key of each unfinished multipart upload."""
+        page = self.ask("GET", bucket, query="?uploads&encoding-type=url").decode()
+        for upload in re.findall(r"<Upload>(.*?)</Upload>", page, re.DOTALL):
+            key, name = (re.search(f"<{tag}>(.*?)<", upload) for tag in ("Key", "UploadId"))
+            assert key is not None
+            assert name is not None
+            yield html.unescape(name[1]), unquote(html.unescape(key[1]))
+
+    def put_parts(self, bucket: str, key: str, parts: Sequence[bytes], schedule: str) -> None:
+        """Store an object by parts, as the project does."""
+        headers = {"x-amz-meta-part-schedule": schedule}
+        begun = self.ask("POST", bucket, key, query="?uploads", headers=headers).decode()
+        upload_id = begun.partition("<UploadId>")[2].partition("<")[0]
+        listed = ""
+        for number, part in enumerate(parts, 1):
+            place = f"?partNumber={number}&uploadId={quote(upload_id)}"
+            self.ask("PUT", bucket, key, query=place, body=part)
+            etag = hashlib.md5(part, usedforsecurity=False).hexdigest()
+            listed += f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+        whole = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
+        self.ask("POST", bucket, key, query=f"?uploadId={quote(upload_id)}", body=whole)
+
     def remove(self, bucket: str, keys: Sequence[str]) -> None:
         """Remove up to 1,000 objects by one request."""
         named = "".join(f"<Object><Key>{escape(key, _ESCAPED)}</Key></Object>" for key in keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +22,9 @@ from tests.support import faults
 from tests.support.benches import Bench
 from tests.support.engine import key_of, new_execution, open_store
 from tests.support.executions import put_execution, read_record
+from tests.support.forkserver import ForkServer
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -101,7 +102,7 @@ def test_few_files_that_were_lost_are_cleared_by_whatever_stores_them(
 
 def test_an_upload_through_a_server_that_is_killed(
     cli: RunCommand,
-    cli_process: Processes,
+    server_forks: ForkServer,
     recorder: Proxy,
     bench: Bench,
     s3: S3Client,
@@ -111,7 +112,7 @@ def test_an_upload_through_a_server_that_is_killed(
     tree = make_tree({"a.txt": "a", "b.txt": "b"})
     execution = new_execution(cli)
     recorder.inject(faults.ResetAfter(), "PutObject", key="custom/b", times=None)
-    process = cli_process.start("upload", execution, tree, *bench.via, env=bench.env)
+    process = server_forks.start("upload", execution, tree, *bench.via, env=bench.env)
     recorder.wait_for(lambda seen: {"a.txt", "b.txt"} <= {one.key[-5:] for one in seen})
     key = key_of("a.txt", execution)
     recorder.wait_for(
@@ -119,7 +120,7 @@ def test_an_upload_through_a_server_that_is_killed(
             one.key == key and one.operation == "PutObject" and one.status for one in seen
         )
     )
-    process.kill()
+    process.signal(signal.SIGKILL)
     process.wait(20)
     recorder.settle()
     recorder.heal()

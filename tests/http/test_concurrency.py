@@ -54,11 +54,14 @@ def feed(
     return controller.limit
 
 
-@pytest.mark.parametrize(("seconds", "limit"), [(0.001, 16), (0.05, 166), (1.5, 256)])
+@pytest.mark.parametrize(
+    ("seconds", "limit"),
+    [(0.001, 16), (0.05, 166), (0.1, 256), (0.2, 256), (0.3, 500), (1.5, 512)],
+)
 def test_what_a_response_has_taken_before_says_how_many_to_begin_with(
     seconds: float, limit: int
 ) -> None:
-    assert Clock().controller(known_seconds=seconds).limit == limit
+    assert Clock().controller(512, known_seconds=seconds).limit == limit
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ _WORTH = 1.15
 # The quickest response is quicker than most, so the limit may exceed what fits into it, up to this
 # factor. More would only open more connections, which is expensive on a busy machine.
 _SPREAD = 4
-# Only the time of a response that is known is worth more connections: each costs as much as several
-# requests.
-_MOST_BY_DOUBLING = 256
+# A connection costs as much as several requests. More are worth it only where a response takes
+# longer than this, which is not this machine's doing.
+_USUAL_MOST = 256
+_SLOW_SECONDS = 0.15
 
 # The pace is changed once per interval, between these two, that has at least so many responses. The
 # rate at which the server admits requests is measured over the history.
@@ -81,8 +82,8 @@ class ConcurrencyController:
     ) -> None:
         """`known_seconds` is what a response has taken before; 0 where there was none."""
         self.max_in_flight = max_in_flight
-        enough = int(known_seconds / _REQUEST_SECONDS)
-        self.limit = max(1, min(max(_FIRST_IN_FLIGHT, enough), max_in_flight))
+        enough = max(_FIRST_IN_FLIGHT, _fitting(known_seconds))
+        self.limit = max(1, min(enough, max_in_flight))
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._fastest = math.inf
@@ -104,7 +105,7 @@ class ConcurrencyController:
 
     def on_no_response(self, seconds: float) -> None:
         """Note that the first request was sent so long ago and has no response yet."""
-        self._set_limit(max(self.limit, int(seconds / _REQUEST_SECONDS)))
+        self._set_limit(max(self.limit, _fitting(seconds)))
 
     def on_response(self, seconds: float) -> None:
         """Note the duration of a response that was not throttled."""
@@ -151,13 +152,19 @@ class ConcurrencyController:
         has_use = self.limit < _SPREAD * self._fastest_lately / _REQUEST_SECONDS
         if has_use and not is_busy and rate > _WORTH * self._best_rate:
             self._best_rate = rate
-            self._set_limit(max(self.limit, min(2 * self.limit, _MOST_BY_DOUBLING)))
+            self._set_limit(max(self.limit, min(2 * self.limit, _USUAL_MOST)))
         self._ended = 0
         self._fastest_lately = math.inf
         self._window_began = now, cpu
 
     def _set_limit(self, limit: int) -> None:
         self.limit = max(1, min(limit, self.max_in_flight))
+
+
+def _fitting(seconds: float) -> int:
+    """Return how many requests fit into the time of a response."""
+    beyond = int((seconds - _SLOW_SECONDS) / _REQUEST_SECONDS)
+    return max(min(int(seconds / _REQUEST_SECONDS), _USUAL_MOST), beyond)
 
 
 class Pace:

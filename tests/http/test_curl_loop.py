@@ -23,7 +23,7 @@ from orchestrator_cli.core.http.transport import (
     TransportError,
 )
 from tests.http.servers import Stop, load_server, refusing_port
-from tests.support.scripted import Peer, scripted
+from tests.support.scripted import Peer, scripted, serve_on
 
 
 @contextmanager
@@ -215,6 +215,29 @@ def test_another_run_may_begin_between_two_results() -> None:
         for body in loop.map_ordered(get(f"{server.url}/{number}") for number in range(20)):
             found += [body, *loop.map_ordered(get(f"{server.url}/{letter}") for letter in "xy")]
     assert found == [one for n in range(20) for one in (b"/%d" % n, b"/x", b"/y")]
+
+
+def test_another_run_waits_where_too_many_requests_of_the_first_are_in_flight() -> None:
+    release = Event()
+
+    def late(peer: Peer) -> None:
+        peer.request()
+        assert release.wait(30)
+        peer.answer()
+        serve_on(peer)
+
+    def slows_down(url: str) -> Task[bytes]:
+        body = yield from get(url)
+        loop.throttled()
+        release.set()
+        return body
+
+    with scripted(serve_on, late) as server, opened_loop() as loop:
+        tasks = [slows_down(f"{server.url}/0"), *[get(f"{server.url}/late") for _ in range(15)]]
+        results = loop.run(tasks)
+        assert next(results) == b"/0"
+        assert list(loop.run([get(f"{server.url}/x")])) == [b"/x"]
+        assert list(results) == [b""] * 15
 
 
 def test_the_source_of_tasks_may_use_the_loop_itself() -> None:

@@ -107,7 +107,8 @@ class CurlLoop:
                     raise run.failure
                 if run.has_result:
                     yield run.pop_result()
-                elif run.under_way:
+                elif not run.is_finished:
+                    # Where none of its tasks may begin yet, those of another run are in the way.
                     self._step()
         finally:
             self._end(run)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.metrics.recorder import MetricsRecorder
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-    from orchestrator_cli.core.s3.connection.protocol import Connection
+    from orchestrator_cli.core.s3.connection.connection import Connection
     from orchestrator_cli.core.transfer.download.source import ExecutionSource, FoundExecution
     from orchestrator_cli.core.transfer.engine import TransferEngine
 

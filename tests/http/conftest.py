@@ -11,7 +11,14 @@ import pytest
 from orchestrator_cli.core.http.curl.easy import EasyTransport
 from orchestrator_cli.core.http.curl.loop import CurlLoop
 from orchestrator_cli.core.http.curl.options import ClientOptions
-from orchestrator_cli.core.http.transport import RateLimit, StopToken, Transport
+from orchestrator_cli.core.http.transport import (
+    RateLimit,
+    Request,
+    Response,
+    StopToken,
+    Task,
+    Transport,
+)
 from tests.support.certificates import Certificate
 
 
@@ -28,7 +35,25 @@ def tls(request: pytest.FixtureRequest, certificate: Certificate) -> Certificate
     return certificate if request.param == "tls" else None
 
 
-TRANSPORTS: dict[str, Callable[..., Any]] = {"easy": EasyTransport, "loop": CurlLoop}
+class LoopTransport:
+    """Sends one request at a time by a loop."""
+
+    def __init__(self, options: ClientOptions, **settings: Any) -> None:
+        self._loop = CurlLoop(options, **settings)
+        self.close = self._loop.close
+
+    def send(self, request: Request) -> Response:
+        """Return the response to a request that is a task of its own."""
+        (response,) = self._loop.run([_only(request)])
+        return response
+
+
+def _only(request: Request) -> Task[Response]:
+    response: Response = yield request
+    return response
+
+
+TRANSPORTS: dict[str, Callable[..., Any]] = {"easy": EasyTransport, "loop": LoopTransport}
 
 
 @pytest.fixture(params=TRANSPORTS)

@@ -23,7 +23,7 @@ from orchestrator_cli.core.http.transport import (
     TransportError,
 )
 from tests.http.servers import Stop, load_server, refusing_port
-from tests.support.scripted import Peer, scripted
+from tests.support.scripted import Peer, scripted, serve_on
 
 
 @contextmanager
@@ -169,9 +169,8 @@ def test_what_a_task_raises_ends_all_others() -> None:
         with pytest.raises(ZeroDivisionError):
             list(loop.run(task(server.url, number) for number in range(100)))
         assert sorted(ended) == list(range(8))
-        assert loop.in_flight == 0
         # The loop itself goes on.
-        assert loop.send(Request("GET", f"{server.url}/a")).body == b"/a"
+        assert list(loop.run([get(f"{server.url}/a")])) == [b"/a"]
 
 
 def test_a_request_that_cannot_be_sent_is_its_tasks_failure() -> None:
@@ -188,7 +187,7 @@ def test_a_source_that_fails_ends_all() -> None:
     with load_server(0.01) as server, opened_loop() as loop:
         with pytest.raises(OSError, match="the listing broke"):
             list(loop.run(tasks()))
-        assert loop.in_flight == 0
+        assert list(loop.run([get(f"{server.url}/a")])) == [b"/a"]
 
 
 def test_who_stops_taking_stops_the_work() -> None:
@@ -207,7 +206,6 @@ def test_who_stops_taking_stops_the_work() -> None:
         results = loop.run(task(server.url, number) for number in range(100))
         assert next(results) == 0
         results.close()
-        assert loop.in_flight == 0
     assert sorted(closed) == list(range(8))
 
 
@@ -215,9 +213,31 @@ def test_another_run_may_begin_between_two_results() -> None:
     with load_server() as server, opened_loop(max_in_flight=4) as loop:
         found = []
         for body in loop.map_ordered(get(f"{server.url}/{number}") for number in range(20)):
-            found.append(body + loop.run_one(get(f"{server.url}/x")))
-            found += loop.run(get(f"{server.url}/{letter}") for letter in "y")
-    assert found == [one for n in range(20) for one in (b"/%d/x" % n, b"/y")]
+            found += [body, *loop.map_ordered(get(f"{server.url}/{letter}") for letter in "xy")]
+    assert found == [one for n in range(20) for one in (b"/%d" % n, b"/x", b"/y")]
+
+
+def test_another_run_waits_where_too_many_requests_of_the_first_are_in_flight() -> None:
+    release = Event()
+
+    def late(peer: Peer) -> None:
+        peer.request()
+        assert release.wait(30)
+        peer.answer()
+        serve_on(peer)
+
+    def slows_down(url: str) -> Task[bytes]:
+        body = yield from get(url)
+        loop.throttled()
+        release.set()
+        return body
+
+    with scripted(serve_on, late) as server, opened_loop() as loop:
+        tasks = [slows_down(f"{server.url}/0"), *[get(f"{server.url}/late") for _ in range(15)]]
+        results = loop.run(tasks)
+        assert next(results) == b"/0"
+        assert list(loop.run([get(f"{server.url}/x")])) == [b"/x"]
+        assert list(results) == [b""] * 15
 
 
 def test_the_source_of_tasks_may_use_the_loop_itself() -> None:
@@ -225,7 +245,7 @@ def test_the_source_of_tasks_may_use_the_loop_itself() -> None:
 
     def tasks() -> Iterator[Task[bytes]]:
         for page in range(5):
-            listed = loop.send(Request("GET", f"{server.url}/page{page}")).body
+            (listed,) = loop.run([get(f"{server.url}/page{page}")])
             for number in range(10):
                 yield get(f"{server.url}{listed.decode()}/{number}")
 
@@ -235,7 +255,7 @@ def test_the_source_of_tasks_may_use_the_loop_itself() -> None:
 
 
 def test_stopping_ends_all_at_once() -> None:
-    stop = Stop()
+    stop, dropped = Stop(), Event()
 
     def task(url: str) -> Task[None]:
         yield Request("GET", url)
@@ -244,13 +264,14 @@ def test_stopping_ends_all_at_once() -> None:
         peer.request()
         stop.set()
         peer.wait()
+        dropped.set()
 
     with scripted(silent) as server, opened_loop(stop=stop) as loop:
         started = time.monotonic()
         with pytest.raises(Cancelled):
             list(loop.run(task(server.url) for _ in range(8)))
         assert time.monotonic() - started < 5
-        assert loop.in_flight == 0
+        assert dropped.wait(30)
     assert stop.callbacks == 0
 
 

@@ -228,7 +228,8 @@ def test_a_proxy_that_wants_other_credentials_is_a_final_error(
     scheme: str, refused: Callable[[str, str], TransportError]
 ) -> None:
     error = refused(scheme, "407 Proxy Authentication Required")
-    assert (error.kind, error.proxy_status) == (Kind.PROXY_AUTH, 407)
+    assert error.kind is Kind.PROXY_AUTH
+    assert "with status 407" in str(error)
     assert "asks for credentials" in str(error)
     assert not error.is_retryable
 
@@ -237,11 +238,11 @@ def test_a_proxy_that_lets_nobody_through_is_told_by_its_status(
     refused: Callable[[str, str], TransportError],
 ) -> None:
     error = refused("https", "403 Forbidden")
-    assert (error.kind, error.proxy_status) == (Kind.PROXY_REFUSED, 403)
+    assert error.kind is Kind.PROXY_REFUSED
     assert "with status 403" in str(error)
     assert not error.is_retryable
     error = refused("https", "503 Service Unavailable")
-    assert error.proxy_status == 503
+    assert "with status 503" in str(error)
     assert error.is_retryable
 
 

@@ -95,9 +95,9 @@ def test_liveness_follows_from_the_age() -> None:
 
 def test_state_in_s3_has_an_age_by_the_clock_of_s3(bucket: str) -> None:
     store = open_store(bucket)
-    assert store.session.run(read_state(ID)) is None
+    assert store.run(read_state(ID)) is None
     store.put_if_absent(live_state_key(ID), STATE.to_json(), "application/json")
-    stored = store.session.run(read_state(ID))
+    stored = store.run(read_state(ID))
     assert stored is not None
     assert stored.state == STATE
     assert stored.etag.startswith('"')
@@ -106,4 +106,4 @@ def test_state_in_s3_has_an_age_by_the_clock_of_s3(bucket: str) -> None:
         live_state_key(ID), b" " * MAX_STATE_BYTES + STATE.to_json(), stored.etag, "text/plain"
     )
     with pytest.raises(IntegrityError, match="larger than"):
-        store.session.run(read_state(ID))
+        store.run(read_state(ID))

@@ -84,16 +84,21 @@ def test_role_without_live_keys_leaves_the_run_as_it_is(
 
 
 def test_segment_that_hangs_holds_up_neither_the_command_nor_the_final_logs(
-    forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str
+    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     hold = faults.Hold("head")
     recorder.inject(hold, "PutObject", key=f"live/.*/{OUT}", times=None)
-    script = "echo one; sleep 0.7; head -c 20000000 /dev/zero; exit 3"
-    result = forks.run(*FAST, "--", "sh", "-c", script).expect(3)
-    assert hold.reached.is_set()
-    files = stored(s3, bucket, run_id(result))
+    until_held = f"until [ -e {tmp_path}/held ]; do sleep 0.05; done"
+    script = f"echo one; {until_held}; head -c 20000000 /dev/zero; exit 3"
+    process = cli_process.start(*FAST, "--", "sh", "-c", script)
+    assert hold.reached.wait(60)
+    (spool,) = spools()
+    (tmp_path / "held").touch()
+    process.communicate(timeout=60)
+    assert process.returncode == 3
+    files = stored(s3, bucket, spool.name)
     assert len(files["logs/stdout.log"]) == 20_000_004
-    assert record(s3, bucket, run_id(result))["artifact_status"] == "complete"
+    assert record(s3, bucket, spool.name)["artifact_status"] == "complete"
     hold.released.set()
     recorder.heal()
     recorder.settle()

@@ -330,7 +330,7 @@ def test_an_endpoint_that_was_named_is_not_left() -> None:
 def test_a_request_is_signed_anew_for_the_region_that_s3_names() -> None:
     keys = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}
     moved = S3Session(S3Settings("bucket", region="us-east-1", environment=keys))
-    task = moved.task(get_object("executions/x/metadata.json"))
+    task = moved.connection.task(get_object("executions/x/metadata.json"))
     first = next(task)
     assert isinstance(first, Request)
     assert first.url.startswith("https://bucket.s3.us-east-1.amazonaws.com/")
@@ -357,7 +357,7 @@ def test_a_ca_bundle_that_never_comes_is_refused(tmp_path: Path) -> None:
     environment = {"AWS_CA_BUNDLE": str(tmp_path / "ca.pem")}
     session = S3Session(S3Settings("bucket", environment=environment))
     with pytest.raises(UsageError, match=r"AWS_CA_BUNDLE: .* is not a regular file"):
-        session.loop()
+        session.connection.loop()
 
 
 @pytest.mark.parametrize(

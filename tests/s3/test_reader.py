@@ -99,7 +99,7 @@ def test_an_object_may_end_before_the_range_does(
     "read",
     [
         lambda store: store.get(KEY),
-        lambda store: store.session.run(get_object_if_checksum_matches(KEY)),
+        lambda store: store.run(get_object_if_checksum_matches(KEY)),
         *READS.values(),
     ],
     ids=["whole", "verified", *READS],

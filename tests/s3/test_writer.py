@@ -449,7 +449,7 @@ def test_clients_are_made_once_by_many_threads(s3env: dict[str, str]) -> None:
 
     def ask(number: int) -> object:
         start.wait()
-        return getattr(session, ("boto", "transport")[number % 2])
+        return session.connection.transport if number % 2 else session.boto
 
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(ask, range(12)))

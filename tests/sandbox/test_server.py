@@ -124,7 +124,7 @@ def test_our_own_client_puts_gets_and_lists(bucket: str) -> None:
     assert bytes(store.get_range("x/1", 10, 10)) == body[10:20]
     assert store.get("x/1").content == body
     assert [found.key for found in store.list_objects("")] == ["x/1"]
-    store.session.run(delete_object("x/1"))
+    store.run(delete_object("x/1"))
     assert not store.exists("x/1")
 
 

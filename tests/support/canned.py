@@ -11,15 +11,8 @@ from orchestrator_cli.core.s3.connection.operation_runner import OperationRunner
 from orchestrator_cli.core.s3.connection.signing import SigningCodec
 from orchestrator_cli.core.s3.sigv4 import SigningKey
 
-
-@dataclass(frozen=True)
-class FixedSigner:
-    """Signs with the same key, for the same bucket."""
-
-    bucket_url: str = "http://s3.example.test/bucket"
-
-    def signing_key(self) -> SigningKey:
-        return SigningKey("AKIDEXAMPLE", "SECRETEXAMPLE", None, "us-east-1")
+_BUCKET_URL = "http://s3.example.test/bucket"
+_KEY = SigningKey("AKIDEXAMPLE", "SECRETEXAMPLE", None, "us-east-1")
 
 
 @dataclass
@@ -54,5 +47,5 @@ def canned(
     """Return a client that gets these answers, and what it sends goes to."""
     transport = Canned(list(answers))
     quick = RetryPolicy(attempts=3, first_wait_seconds=0, patience_seconds=0)
-    codec = SigningCodec(FixedSigner())
+    codec = SigningCodec(lambda: _BUCKET_URL, lambda: _KEY)
     return OperationRunner(codec, lambda: transport, retry or quick), transport

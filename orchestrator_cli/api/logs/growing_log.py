@@ -145,7 +145,7 @@ class GrowingLog:
         if self._store.head_for_compare(self._key) is not None:
             self.state = LogState.FINAL
             return
-        found = self._store.session.run(read_state(self._execution_id))
+        found = self._store.run(read_state(self._execution_id))
         if found is not None:
             self._set_liveness(found)
 
@@ -179,7 +179,7 @@ class GrowingLogs:
     def find(self, execution_id: str, log: str) -> GrowingLog | None:
         """Return a log that is being written, by its heartbeat; None if there is none."""
         try:
-            found = self._store.session.run(read_state(execution_id))
+            found = self._store.run(read_state(execution_id))
         except AccessError:
             # Credentials without access to live logs can still serve stored ones.
             return None

@@ -66,7 +66,7 @@ class ReadService:
     def execution(self, text: str) -> dict[str, Any]:
         """Return the validated metadata of an execution, and its liveness."""
         metadata = read_execution(self.store, parse_execution_id(text)).metadata
-        liveness = self.store.session.run(find_liveness(metadata))
+        liveness = self.store.run(find_liveness(metadata))
         return with_liveness(metadata.to_dict(), liveness)
 
     def executions(self, selection: ExecutionSelection) -> dict[str, Any]:

@@ -9,17 +9,49 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
-from orchestrator_cli.core.files.checks import (
-    UnsafeFileError,
-    check_owner,
-    check_regular,
-    same_file,
-)
+from orchestrator_cli.core.files.checks import check_owner, check_regular, same_file
 from orchestrator_cli.core.files.directory import Directory
 
-_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.05
 _ATTEMPTS = 16
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock a file or directory that is open; False where another process holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def open_locked(
+    directory: Directory,
+    name: str,
+    timeout_seconds: float,
+    pause: Callable[[float], None],
+    *,
+    open_file: Callable[[Directory, str], io.FileIO],
+    lock: Callable[[int], bool] = try_lock,
+) -> Iterator[io.FileIO]:
+    """Open a file and hold its lock. `open_file` is called again where the file was replaced.
+
+    Raises BlockingIOError where another process holds it for too long, and other OSError.
+    """
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        with open_file(directory, name) as file:
+            if not _await(partial(lock, file.fileno()), timeout_seconds, pause):
+                raise BlockingIOError("another process holds the lock")
+            # Whoever held the lock before may have removed the name since it was opened. Not
+            # for ever: there are file systems that number a file anew each time.
+            named = directory.find(name)
+            is_named = named is not None and same_file(named, os.fstat(file.fileno()))
+            if is_named or not attempts_left:
+                yield file
+                return
 
 
 @contextlib.contextmanager
@@ -34,14 +66,8 @@ def lock_file(
     Raises BlockingIOError where another process holds it for too long, and other OSError, also
     where the file is a link, no regular file, or another user's who may not write here anyway.
     """
-    for _ in range(_ATTEMPTS):
-        with _open(directory, name) as lock:
-            _await(lock, timeout_seconds, pause)
-            named = directory.find(name)
-            if named is not None and same_file(named, os.fstat(lock.fileno())):
-                yield
-                return
-    raise UnsafeFileError("it is replaced again and again", name)
+    with open_locked(directory, name, timeout_seconds, pause, open_file=_open):
+        yield
 
 
 def _open(directory: Directory, name: str) -> io.FileIO:
@@ -56,8 +82,12 @@ def _open(directory: Directory, name: str) -> io.FileIO:
     return directory.open_own_file(name, check=check)
 
 
-def _await(lock: io.FileIO, timeout_seconds: float, pause: Callable[[float], None]) -> None:
-    # Loaded here, since downloads only try a lock and never wait for one.
+def _await(
+    lock: Callable[[], bool], timeout_seconds: float, pause: Callable[[float], None]
+) -> bool:
+    if lock():
+        return True
+    # Loaded here, since hardly anybody has to wait.
     from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_fixed
 
     attempts = Retrying(
@@ -67,14 +97,4 @@ def _await(lock: io.FileIO, timeout_seconds: float, pause: Callable[[float], Non
         sleep=pause,
         retry_error_callback=lambda _: False,
     )
-    if not attempts(try_lock, lock.fileno()):
-        raise BlockingIOError("another process holds the lock")
-
-
-def try_lock(descriptor: int) -> bool:
-    """Lock a file or directory that is open; False where another process holds it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    return attempts(lock)

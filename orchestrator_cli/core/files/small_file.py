@@ -8,20 +8,18 @@ import stat
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 
-MAX_SETTINGS_BYTES = 1024 * 1024
+_MAX_SETTINGS_BYTES = 1024 * 1024
 # A bundle of certificates has some hundred KiB, AWS's files of thousands of profiles a few MiB.
 _MAX_LIBRARY_BYTES = 16 * 1024 * 1024
 
 
-def read_small_file(
-    path: str | os.PathLike[str], max_bytes: int = MAX_SETTINGS_BYTES
-) -> tuple[str, os.stat_result]:
+def read_small_file(path: str | os.PathLike[str]) -> tuple[str, os.stat_result]:
     """Return the text of a file, and what `fstat` said of it when it was opened.
 
-    A FIFO, a directory, a device that never ends, a file over `max_bytes` and one that is not UTF-8
-    are a UsageError, as is one that cannot be read.
+    A FIFO, a directory, a device that never ends, a file over a MiB and one that is not UTF-8 are a
+    UsageError, as is one that cannot be read.
     """
-    content, found = _read(path, max_bytes)
+    content, found = _read(path, _MAX_SETTINGS_BYTES)
     try:
         return content.decode(), found
     except UnicodeDecodeError as error:

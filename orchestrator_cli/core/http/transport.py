@@ -140,9 +140,8 @@ class TransportErrorKind(StrEnum):
 class TransportError(Exception):
     """A request got no whole response; the text says why, and names host, port and proxy.
 
-    `proxy` is the proxy's scheme, host and port, without its credentials. `proxy_status` is what an
-    HTTP proxy answered. `ca_file` is told where it matters. `is_retryable`: the same request may
-    succeed later; whether the server has acted on this one is not known.
+    `proxy` is the proxy's scheme, host and port, without its credentials. `is_retryable`: the same
+    request may succeed later; whether the server has acted on this one is not known.
     """
 
     message: str
@@ -150,8 +149,6 @@ class TransportError(Exception):
     host: str
     port: int
     proxy: str | None = None
-    proxy_status: int | None = None
-    ca_file: str | None = None
     is_retryable: bool = True
 
     def __str__(self) -> str:

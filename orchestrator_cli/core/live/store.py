@@ -67,22 +67,22 @@ class S3LiveStore:
 
     def read_state(self) -> StoredState | None:
         """Read the heartbeat; None where there is none. Raises IntegrityError."""
-        return self._store.session.run(read_state(self._execution_id))
+        return self._store.run(read_state(self._execution_id))
 
     def write_state(self, state: LiveState, etag: str | None) -> str:
         """Replace the heartbeat that has this ETag, or make the first one."""
         server, content = self._store.server, state.to_json()
         operation = write_state(server, self._execution_id, content, etag)
-        return self._store.session.run(operation)
+        return self._store.run(operation)
 
     def find_segment(self, log: str, offset: int) -> Segment | None:
         """Look up the segment at an offset; None where there is none. Raises IntegrityError."""
-        return self._store.session.run(find_segment(self._execution_id, log, offset))
+        return self._store.run(find_segment(self._execution_id, log, offset))
 
     def put_segment(self, log: str, segment: Segment, data: bytes) -> Segment:
         """Store a segment unless one is there; return the one that is there now."""
         operation = put_segment(self._store.server, self._execution_id, log, segment, data)
-        return self._store.session.run(operation)
+        return self._store.run(operation)
 
 
 def find_segment(execution_id: str, log: str, offset: int) -> Operation[Segment | None]:

@@ -15,7 +15,7 @@ from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorErr
 from orchestrator_cli.core.base.memory_limiter import BufferPool, MemoryLimiter
 from orchestrator_cli.core.http.curl.loop import CurlLoop
 from orchestrator_cli.core.http.transport import Cancelled, Task
-from orchestrator_cli.core.s3.connection.protocol import Connection
+from orchestrator_cli.core.s3.connection.connection import Connection
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import UploadResult

@@ -21,7 +21,7 @@ def restore_spool(run: SpooledRun, store: ArtifactStore) -> None:
     if run.start.live is None or run.spool.directory is None:
         return
     try:
-        if store.session.run(read_state(run.start.execution_id)) is not None:
+        if store.run(read_state(run.start.execution_id)) is not None:
             for name in run.log_names:
                 _restore(run, store, name)
     except OrchestratorError as error:

@@ -117,7 +117,7 @@ class Scratch:
 
     def fetch(self, url: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         """Send a GET without credentials; return the status and the body."""
-        response = self.store.session.transport.send(Request("GET", url, headers or {}))
+        response = self.store.connection.transport.send(Request("GET", url, headers or {}))
         return response.status, response.body
 
     def begin_upload(self, key: str, body: bytes) -> tuple[str, StoredPart]:

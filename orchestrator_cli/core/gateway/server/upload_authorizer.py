@@ -120,11 +120,10 @@ class UploadAuthorizer:
         which wrote this version, not long ago.
         """
         _, key = storage_place(execution_id, path)
-        session = self.store.session
-        if session.is_aws:
+        if self.store.session.is_aws:
             return False
         self._receipts.check(key, version_id, receipt)
-        return session.run(delete_if_not_oldest_version(key, version_id))
+        return self.store.run(delete_if_not_oldest_version(key, version_id))
 
     def _list_unfinished(self, key: str) -> list[IncompleteUpload]:
         uploads: list[multipart_listing.IncompleteUpload] = []

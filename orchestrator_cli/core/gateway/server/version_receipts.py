@@ -30,13 +30,13 @@ class VersionReceipts:
     """Checks receipts in one bucket. Safe to share between threads."""
 
     def __init__(self, store: ArtifactStore, now: Callable[[], datetime]) -> None:
-        self._session = store.session
+        self._store = store
         self._now = now
         self._known: tuple[datetime, bool] | None = None
 
     def are_needed(self) -> bool:
         """Return whether two PUTs at the same moment may both be stored, as two versions."""
-        if self._session.is_aws:
+        if self._store.session.is_aws:
             return False
         known = self._known
         if known is None or self._now() - known[0] > _VERSIONING_KNOWN_FOR:
@@ -49,7 +49,7 @@ class VersionReceipts:
 
     def check(self, key: str, version_id: str, receipt: str) -> None:
         """Raise UsageError unless this version was written with the receipt, not long ago."""
-        head = self._session.run(_head_version(key, version_id))
+        head = self._store.run(_head_version(key, version_id))
         recorded = head.metadata.get(_METADATA, "")
         is_recent = self._now() - head.last_modified < _GOOD_FOR
         if not is_recent or not hmac.compare_digest(recorded.encode(), _hash(receipt).encode()):
@@ -57,7 +57,7 @@ class VersionReceipts:
 
     def _is_versioned(self) -> bool:
         with suppress_unless_fatal(OrchestratorError):
-            return self._session.run(_is_versioned())
+            return self._store.run(_is_versioned())
         # It costs one more header to be on the safe side.
         return True
 

@@ -113,8 +113,6 @@ def make_error(
         host,
         port,
         proxy,
-        proxy_status=proxy_status,
-        ca_file=route.ca_file if kind in (Kind.CERTIFICATE, Kind.CA_FILE) else None,
         is_retryable=kind not in _FINAL,
     )
 

@@ -17,7 +17,6 @@ from orchestrator_cli.core.http.transport import (
     Cancelled,
     RateLimit,
     Request,
-    Response,
     Sleep,
     StopToken,
     Task,
@@ -71,19 +70,9 @@ class CurlLoop:
         self._forget_stop = stop.add_callback(self._driver.wake) if stop else None
 
     @property
-    def in_flight(self) -> int:
-        """How many requests are in flight."""
-        return self._driver.in_flight
-
-    @property
     def is_far(self) -> bool:
         """Whether connecting to the server was seen to take long."""
         return self._is_far
-
-    @property
-    def limit(self) -> int:
-        """How many requests may be in flight just now."""
-        return self._controller.limit
 
     def run(
         self, tasks: Iterable[Task[T]], may_begin: Callable[[], bool] = lambda: True
@@ -99,14 +88,6 @@ class CurlLoop:
     def map_ordered(self, tasks: Iterable[Task[T]]) -> Generator[T]:
         """Yield results as `run` does, in the order of the tasks; at most `max_in_flight` wait."""
         return self._drive(TaskRun(tasks, window=self._most))
-
-    def run_one(self, task: Task[T]) -> T:
-        """Run one task and return its result, without waiting for others that are under way."""
-        return next(self._drive(TaskRun([task], urgent=True)))
-
-    def send(self, request: Request) -> Response:
-        """Return the response to one request, whatever its status."""
-        return self.run_one(_only(request))
 
     def throttled(self) -> None:
         """Begin fewer requests. A task calls it when its response told it to slow down."""
@@ -126,13 +107,14 @@ class CurlLoop:
                     raise run.failure
                 if run.has_result:
                     yield run.pop_result()
-                elif run.under_way:
+                elif not run.is_finished:
+                    # Where none of its tasks may begin yet, those of another run are in the way.
                     self._step()
         finally:
             self._end(run)
 
     def _take_tasks(self, run: TaskRun[Any]) -> None:
-        while run.wants_task and (run.urgent or self._has_room()):
+        while run.wants_task and self._has_room():
             state = run.take()
             if state is None:
                 return
@@ -221,11 +203,8 @@ class CurlLoop:
             wanted.add_done_callback(partial(self._note_done, state))
             return
         state.request = wanted
-        if state.run.urgent:
-            self._start(state)
-        else:
-            self._waiting.append(state)
-            self._start_waiting()
+        self._waiting.append(state)
+        self._start_waiting()
 
     def _note_done(self, state: TaskState[Any], work: Waitable) -> None:
         self._done.append((state, work))
@@ -261,8 +240,3 @@ class CurlLoop:
             with contextlib.suppress(ValueError):
                 self._waiting.remove(state)
             state.task.close()
-
-
-def _only(request: Request) -> Task[Response]:
-    response: Response = yield request
-    return response

@@ -25,8 +25,7 @@ class TaskState(Generic[T]):
 class TaskRun(Generic[T]):
     """Tasks that are taken one by one. With a `window`, their results come in the same order.
 
-    No task is taken while so many results before it have not been given away. An `urgent` run
-    waits for no other.
+    No task is taken while so many results before it have not been given away.
     """
 
     def __init__(
@@ -34,10 +33,8 @@ class TaskRun(Generic[T]):
         tasks: Iterable[Task[T]],
         *,
         window: int | None = None,
-        urgent: bool = False,
         may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.urgent = urgent
         self.failure: BaseException | None = None
         self.under_way: set[TaskState[T]] = set()
         self._may_begin = may_begin

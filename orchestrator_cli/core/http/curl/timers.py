@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 
 class Timers:
     """Tags that expire, each after its own time."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._heap: list[tuple[float, int, object]] = []
         self._added = 0
 
     @property
     def next_at(self) -> float | None:
-        """When the next one expires, by the clock; None where there is none."""
+        """When the next one expires, by the monotonic clock; None where there is none."""
         return self._heap[0][0] if self._heap else None
 
     def add(self, tag: object, seconds: float) -> None:
         """Let a tag expire after so many seconds; those of the same time expire in this order."""
         self._added += 1
-        heapq.heappush(self._heap, (self._clock() + seconds, self._added, tag))
+        heapq.heappush(self._heap, (time.monotonic() + seconds, self._added, tag))
 
     def remove(self, tag: object) -> None:
         """Forget the timers of a tag."""
@@ -32,7 +31,7 @@ class Timers:
 
     def pop_expired(self) -> Iterator[object]:
         """Yield the tags whose time has come, the earliest first."""
-        now = self._clock()
+        now = time.monotonic()
         while self._heap and self._heap[0][0] <= now:
             yield heapq.heappop(self._heap)[2]
 

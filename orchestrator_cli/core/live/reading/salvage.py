@@ -102,12 +102,12 @@ def _silent_for(store: ArtifactStore, execution_id: str, names: list[str]) -> ti
 
     The last segments tell more exactly than the heartbeat when it ended.
     """
-    state = store.session.run(read_state(execution_id))
+    state = store.run(read_state(execution_id))
     keys = [
         live_segment_key(execution_id, log, list_segments(store, execution_id, log)[-1].offset)
         for log in names
     ]
-    ages = [store.session.run(get_object(key)).age_seconds or 0.0 for key in keys]
+    ages = [store.run(get_object(key)).age_seconds or 0.0 for key in keys]
     return timedelta(seconds=min(ages if state is None else [*ages, state.age_seconds]))
 
 

@@ -27,7 +27,7 @@ from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.retry import RetryPolicy
-    from orchestrator_cli.core.s3.connection.protocol import Connection
+    from orchestrator_cli.core.s3.connection.connection import Connection
 
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ class ArtifactStore(ObjectReader):
     """The objects of one bucket, for reading and writing. Safe to share between threads."""
 
     def __init__(self, session: S3Session) -> None:
-        super().__init__(session, BucketIndex(session.bucket))
+        super().__init__(session.connection, BucketIndex(session.bucket))
         self.session = session
         self.bucket = session.bucket
         self.server = ServerTraits(session)
@@ -25,11 +25,11 @@ class ArtifactStore(ObjectReader):
         self, key: str, data: bytes, content_type: str, listed_etag: str | None = None
     ) -> tuple[PutOutcome, Checksum]:
         """Write an object only if the key is free; see `operations.put`."""
-        return self.session.run(put_if_absent(self.server, key, data, content_type, listed_etag))
+        return self.run(put_if_absent(self.server, key, data, content_type, listed_etag))
 
     def compare_and_swap(self, key: str, data: bytes, etag: str, content_type: str) -> str:
         """Replace an object only if it still has this ETag; return its new one.
 
         Raises ConflictError.
         """
-        return self.session.run(compare_and_swap(self.server, key, data, etag, content_type))
+        return self.run(compare_and_swap(self.server, key, data, etag, content_type))

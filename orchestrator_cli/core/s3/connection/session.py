@@ -1,23 +1,20 @@
-"""The session of one bucket: its endpoint, its credentials, and what sends requests to it.
-
-What sends is made at its first use, so a command pays only for what it uses.
-"""
+"""The session of one bucket: where it is, by whose credentials, and the connection to it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator_cli import __version__
-from orchestrator_cli.core.base.cancellation import BoundToken, CancelToken
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.files.small_file import check_small_file
-from orchestrator_cli.core.http.transport import RateLimit, Task, Transport
+from orchestrator_cli.core.http.transport import RateLimit
 from orchestrator_cli.core.s3.connection.config import resolve_config
+from orchestrator_cli.core.s3.connection.connection import Connection
 from orchestrator_cli.core.s3.connection.credentials import (
     CredentialLifetime,
     CredentialProvider,
@@ -29,21 +26,16 @@ from orchestrator_cli.core.s3.connection.endpoint import (
     resolve_endpoint,
     service_host,
 )
-from orchestrator_cli.core.s3.connection.operation_runner import OperationRunner, map_request_error
 from orchestrator_cli.core.s3.connection.signing import SigningCodec
 from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 from orchestrator_cli.core.s3.error_codes import EXPIRED_CODES
 from orchestrator_cli.core.s3.errors import WrongRegionError
-from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client as BotoClient
 
-    from orchestrator_cli.core.http.curl.loop import CurlLoop
     from orchestrator_cli.core.http.curl.options import ClientOptions
-
-T = TypeVar("T")
 
 CONNECT_TIMEOUT_SECONDS = 10
 # How long a transfer may make no progress in either direction; not the limit of a whole transfer.
@@ -71,7 +63,7 @@ class S3Settings(NamedTuple):
 
 
 class S3Session:
-    """Sends requests to one bucket. Safe to share between threads."""
+    """Where one bucket is, and who asks it. Safe to share between threads."""
 
     def __init__(
         self,
@@ -85,10 +77,6 @@ class S3Session:
         """
         self.settings = settings
         self.bucket = settings.bucket
-        self.retry = replace(
-            retry or RetryPolicy(), map_error=map_request_error, recover=self._recover
-        )
-        self._rate_limit = rate_limit
         self.config = resolve_config(
             settings.bucket,
             settings.environment,
@@ -98,13 +86,17 @@ class S3Session:
         )
         self._endpoint = resolve_endpoint(self.config)
         self._credentials = self._find_credentials(settings.environment)
-        # Several threads may need the first transport at once; making one is not thread-safe.
+        # Several threads may need the first client at once; making one is not thread-safe.
         self._lock = threading.RLock()
         self._has_moved = False
         self._boto: BotoClient | None = None
-        self._transport: Transport | None = None
-        codec = SigningCodec(self, settings.demands)
-        self._runner = OperationRunner(codec, lambda: self.transport, self.retry)
+        self.connection = Connection(
+            SigningCodec(lambda: self.bucket_url, self.signing_key, settings.demands),
+            lambda: self.client_options,
+            replace(retry or RetryPolicy(), recover=self._recover),
+            max_in_flight=settings.concurrency,
+            rate_limit=rate_limit,
+        )
 
     # --- where the bucket is --------------------------------------------------------------
 
@@ -184,39 +176,7 @@ class S3Session:
             config.profile, config.region, environment, lambda: self.client_options
         )
 
-    # --- sending requests -----------------------------------------------------------------
-
-    def run(self, operation: Operation[T]) -> T:
-        """Run an operation and wait for its result. Raises the library's exceptions."""
-        return self._runner.run(operation)
-
-    def task(
-        self, operation: Operation[T], on_throttled: Callable[[], object] | None = None
-    ) -> Task[T]:
-        """Return an operation as a task for a loop: see `OperationRunner.task`."""
-        return self._runner.task(operation, on_throttled)
-
-    @property
-    def max_in_flight(self) -> int:
-        """The default for how many small requests a loop has in flight at most."""
-        return self.settings.concurrency
-
-    @property
-    def min_latency_seconds(self) -> float | None:
-        """How long the quickest response has taken so far; None before the first."""
-        return self._runner.min_latency_seconds
-
-    def loop(self, max_in_flight: int = 256, stop: CancelToken | None = None) -> CurlLoop:
-        """Return a loop for the thread that calls this; it is closed by the caller."""
-        from orchestrator_cli.core.http.curl.loop import CurlLoop
-
-        return CurlLoop(
-            self.client_options,
-            max_in_flight=max_in_flight,
-            stop=stop or self.retry.token,
-            rate_limit=self._rate_limit,
-            known_seconds=self.min_latency_seconds,
-        )
+    # --- how requests are sent -----------------------------------------------------------
 
     @property
     def client_options(self) -> ClientOptions:
@@ -231,17 +191,6 @@ class S3Session:
             connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
             stall_timeout_seconds=STALL_TIMEOUT_SECONDS,
         )
-
-    @property
-    def transport(self) -> Transport:
-        """Sends one request at a time, from any thread."""
-        with self._lock:
-            if self._transport is None:
-                from orchestrator_cli.core.http.curl.easy import EasyTransport
-
-                token = BoundToken(self.retry.stop)
-                self._transport = EasyTransport(self.client_options, token, self._rate_limit)
-            return self._transport
 
     @property
     def boto(self) -> BotoClient:

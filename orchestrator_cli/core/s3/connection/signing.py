@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
 
 from orchestrator_cli.core.http.transport import Request, Response, Task
 from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
@@ -11,35 +11,31 @@ from orchestrator_cli.core.s3.operations.request import S3Request, accept_respon
 from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 
-class Signer(Protocol):
-    """The bucket's URL and the key to sign with."""
-
-    @property
-    def bucket_url(self) -> str:
-        """The bucket's URL, without a slash at its end."""
-        ...
-
-    def signing_key(self) -> SigningKey:
-        """Return the credentials of this moment. Raises AccessError."""
-        ...
-
-
 class SigningCodec:
     """Signs requests about one bucket."""
 
     request_types = (S3Request,)
 
-    def __init__(self, signer: Signer, demands: BucketDemands = NO_DEMANDS) -> None:
-        """`demands` is what the bucket asks of every request."""
-        self._signer = signer
+    def __init__(
+        self,
+        bucket_url: Callable[[], str],
+        signing_key: Callable[[], SigningKey],
+        demands: BucketDemands = NO_DEMANDS,
+    ) -> None:
+        """Both are asked for each request, as the region and the credentials may change.
+
+        `demands` is what the bucket asks of every request.
+        """
+        self._bucket_url = bucket_url
+        self._signing_key = signing_key
         self._demands = demands
 
     def encode(self, request: S3Request) -> Task[Request]:
         """Return the request, signed for this moment."""
         yield from ()
-        key = self._signer.signing_key()
+        key = self._signing_key()
         demanded = self._demands.headers(request.method, request.key, request.query)
-        return sign_request(request, self._signer.bucket_url, key, datetime.now(UTC), demanded)
+        return sign_request(request, self._bucket_url(), key, datetime.now(UTC), demanded)
 
     def decode(self, request: S3Request, response: Response) -> Response:
         """Return a successful response. Raises the error of any other one."""

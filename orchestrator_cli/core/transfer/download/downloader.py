@@ -210,7 +210,7 @@ class Downloader:
 
     def _fetch(self, head: ObjectMetadata, place: Destination) -> tuple[PutOutcome, int]:
         """Fetch into a file of another name, verify, then name it; return the bytes resumed."""
-        with partial_file(head, place, self._store.retry.wait_jitter) as arrived:
+        with partial_file(head, place, self._store.retry.wait) as arrived:
             try:
                 outcome, resumed = self._finish_partial(head, arrived, place)
             except (ConflictError, IntegrityError):

@@ -15,15 +15,13 @@ from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.checks import UnsafeFileError, same_file
 from orchestrator_cli.core.files.directory import Directory
-from orchestrator_cli.core.files.lock import try_lock
+from orchestrator_cli.core.files.lock import open_locked, try_lock
 from orchestrator_cli.core.files.new_file import give_name
 from orchestrator_cli.core.s3.compare import best_stored_checksum
 from orchestrator_cli.core.s3.types import ObjectMetadata
 from orchestrator_cli.core.transfer.download.destination import Destination
 
-# With a wait of an eighth of a second on average, about a minute.
-_LOCK_ATTEMPTS = 480
-_OPEN_ATTEMPTS = 16
+_LOCK_SECONDS = 60.0
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
@@ -62,21 +60,21 @@ class PartialFile(NamedTuple):
 
 @contextlib.contextmanager
 def partial_file(
-    head: ObjectMetadata, destination: Destination, wait: Callable[[], None]
+    head: ObjectMetadata, destination: Destination, pause: Callable[[float], None]
 ) -> Iterator[PartialFile]:
     """Open and lock the partial file of an object; a crash leaves it there.
 
-    `wait` is called while another process has it. Raises ConflictError where that takes too long.
+    `pause` is called while another process has it. Raises ConflictError where that takes too long.
     """
     directory, name = destination.directory, _partial_name(head)
-    for attempts_left in reversed(range(_OPEN_ATTEMPTS)):
-        with _open(directory, name) as file:
-            _lock(file, destination, wait)
-            # Whoever held the lock before may have removed the name since it was opened. Not
-            # for ever: there are file systems that number a file anew each time.
-            if _has_name(file, directory, name) or not attempts_left:
-                yield PartialFile(file, directory, name)
-                return
+    opened = open_locked(directory, name, _LOCK_SECONDS, pause, open_file=_open, lock=_lock)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(opened)
+        except BlockingIOError as error:
+            path = printable(destination.path)
+            raise ConflictError(f"{path} is being downloaded by another process") from error
+        yield PartialFile(file, directory, name)
 
 
 def _open(directory: Directory, name: str) -> io.FileIO:
@@ -88,23 +86,14 @@ def _open(directory: Directory, name: str) -> io.FileIO:
         return directory.open_own_file(name)
 
 
-def _lock(file: io.FileIO, destination: Destination, wait: Callable[[], None]) -> None:
-    """Keep other processes from writing the same partial file; wait a while for them."""
-    for _ in range(_LOCK_ATTEMPTS):
-        try:
-            if try_lock(file.fileno()):
-                return
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            return
-        wait()
-    raise ConflictError(f"{printable(destination.path)} is being downloaded by another process")
-
-
-def _has_name(file: io.FileIO, directory: Directory, name: str) -> bool:
-    named = directory.find(name)
-    return named is not None and same_file(named, os.fstat(file.fileno()))
+def _lock(descriptor: int) -> bool:
+    """Lock a file, except where its file system knows no locks."""
+    try:
+        return try_lock(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return True
 
 
 def _partial_name(head: ObjectMetadata) -> str:

@@ -10,7 +10,7 @@ from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.uploads.execution_uploads import ExecutionUploads
 from orchestrator_cli.core.gateway.client.uploads.target import GatewayTarget
-from orchestrator_cli.core.s3.connection.protocol import Connection
+from orchestrator_cli.core.s3.connection.connection import Connection
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 

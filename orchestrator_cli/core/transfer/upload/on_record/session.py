@@ -15,7 +15,7 @@ from orchestrator_cli.core.executions.record.status_probe import (
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark, with_mark, without_marks
 from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.connection.protocol import Connection
+from orchestrator_cli.core.s3.connection.connection import Connection
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 

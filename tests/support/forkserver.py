@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from tests.support.running import Argument, Environment, Result, process_environment
+from tests.support.running import Argument, Environment, Result, process_environment, run_inside
 
 # No process ends with this code.
 _STILL_RUNNING = 1 << 16
@@ -260,8 +260,29 @@ def _import_everything(small_scale: bool, packages: list[str]) -> None:
             importlib.import_module(module.name)
     for name in ("tenacity", "botocore.credentials", "ulid", "xml.etree.ElementTree"):
         importlib.import_module(name)
+    _warm_up()
     gc.collect()
     gc.freeze()
+
+
+def _warm_up() -> None:
+    """Run commands in vain: what Python notes of code as it runs, each fork would note anew."""
+    from orchestrator_cli.cli.main import main
+
+    with socket.socket() as silent:
+        # Nobody listens there.
+        silent.bind(("127.0.0.1", 0))
+        settings = {
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing",
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "ORCHESTRATOR_BUCKET": "warm-up",
+        }
+        for arguments in (["upload", "--no-such-option"], ["new"]):
+            assert run_inside(main, arguments, env=settings).exit_code != 0
+    # It was found for these, and a fork may have another TMPDIR.
+    tempfile.tempdir = None
 
 
 if __name__ == "__main__":

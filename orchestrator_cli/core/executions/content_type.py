@@ -49,7 +49,13 @@ _ACTIVE_IMAGE = "image/svg+xml"
 
 def content_type_of(path: str) -> str:
     """Return the Content-Type for a file name, without its content."""
-    name = _ROTATION.sub("", path.rpartition("/")[2])
+    return _type_of_name(path.rpartition("/")[2])
+
+
+# A listing repeats a few names in many folders, and each file's type is needed twice for it.
+@lru_cache(maxsize=1024)
+def _type_of_name(name: str) -> str:
+    name = _ROTATION.sub("", name)
     suffix = file_suffix(name)
     if suffix in _TEXT_SUFFIXES or name.lower() in _TEXT_NAMES:
         return _TEXT

@@ -141,7 +141,10 @@ class _Request(NamedTuple):
         """Return the signature for a path; a bucket that is addressed in the host has none."""
         request = f"{self.method}\n{path or '/'}\n{self.query}\n{self.after_query}"
         text = self.before_digest + hashlib.sha256(request.encode()).hexdigest()
-        return hmac.digest(self.derived_key, text.encode(), "sha256").hex()
+        # hmac.digest() would set up the key for each URL.
+        signature = _keyed(self.derived_key).copy()
+        signature.update(text.encode())
+        return signature.hexdigest()
 
 
 def _request(
@@ -188,3 +191,8 @@ def _derived(key: SigningKey, day: str) -> bytes:
     for step in (day, key.region, key.service, "aws4_request"):
         derived = hmac.new(derived, step.encode(), hashlib.sha256).digest()
     return derived
+
+
+@lru_cache(maxsize=4)
+def _keyed(key: bytes) -> hmac.HMAC:
+    return hmac.new(key, digestmod=hashlib.sha256)

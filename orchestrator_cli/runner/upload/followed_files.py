@@ -92,11 +92,13 @@ class FollowedFiles:
             name: FollowedFile(run, name, path) for name, path in run.start.followed.items()
         }
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="files", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin, where there are any; without a thread they are copied at the end."""
         if self._files:
+            # From Python 3.13 on, a thread that was made before a fork cannot be started after it.
+            self._thread = threading.Thread(target=self._follow, name="files", daemon=True)
             with contextlib.suppress(RuntimeError):
                 self._thread.start()
 
@@ -106,7 +108,7 @@ class FollowedFiles:
 
     def join(self) -> dict[str, str]:
         """Copy the present content; return the losses by storage path."""
-        if self._thread.ident is not None:
+        if self._thread is not None and self._thread.ident is not None:
             self._thread.join()
         losses = {}
         for name, file in self._files.items():

@@ -75,10 +75,12 @@ class LogStreamer:
         self._execution = execution
         self._results = results
         self._ended = CancelToken()
-        self._thread = threading.Thread(target=self._stream_all, name="follow", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin, unless this machine allows no more threads."""
+        # From Python 3.13 on, a thread that was made before a fork cannot be started after it.
+        self._thread = threading.Thread(target=self._stream_all, name="follow", daemon=True)
         self._started(self._thread)
 
     def end(self) -> None:
@@ -87,7 +89,7 @@ class LogStreamer:
 
     def join(self) -> None:
         """Wait until it has ended."""
-        if self._thread.ident is not None:
+        if self._thread is not None and self._thread.ident is not None:
             self._thread.join()
 
     def _started(self, thread: threading.Thread) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shlex
@@ -166,6 +167,11 @@ def open_run(directory: Path, clock: Callable[[], datetime]) -> tuple[SpooledRun
     """Open the spool of an earlier run, and return how it ended. Raises as `open_spool` does."""
     spool = open_spool(directory)
     start, end, log_closed = spool.read_state()
+    if end is None:
+        end = unseen_end(start, datetime.fromtimestamp(spool.last_change(), UTC))
+        # The next command must find the same end, and not the time of what is written here.
+        with contextlib.suppress(OSError):
+            spool.write_state(start, end, log_closed=log_closed)
     run = SpooledRun(start, spool, RunnerLog(spool, clock, closed=log_closed))
     run.log.write("what is left is stored by a later command")
-    return run, end or unseen_end(start, datetime.fromtimestamp(spool.last_change(), UTC))
+    return run, end

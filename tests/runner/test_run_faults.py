@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -266,10 +267,16 @@ def test_what_a_power_cut_leaves_is_stored_later(
     os.killpg(process.pid, signal.SIGKILL)
     os.killpg(pid, signal.SIGKILL)
     process.wait()
+    died = datetime.now(UTC)
+    # A resume that stores nothing changes the spool, too.
+    recorder.heal()
+    recorder.inject(faults.access_denied(), times=None)
+    assert forks.run("run", "--resume", spool).exit_code != 0
     recorder.heal()
     wait_for(lambda: forks.run("run", "--resume", spool).exit_code == 0)
     kept = record(s3, bucket, spool.name)
     assert (kept["result"], kept["status"]) == ("error", "completed")
+    assert datetime.fromisoformat(kept["ended_at"]) <= died
     assert stored(s3, bucket, spool.name)["logs/stdout.log"] == f"{pid}\n".encode()
 
 

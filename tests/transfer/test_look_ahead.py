@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import socket
 import threading
 import time
@@ -14,7 +17,10 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.look_ahead import LookAhead
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
-from tests.support.engine import key_of, open_store
+from orchestrator_cli.core.transfer.upload.uploader import Uploader
+from tests.support import faults
+from tests.support.engine import MIB, key_of, open_store
+from tests.support.proxy import Proxy
 
 FILES = [
     PlannedFile(name, name, key_of(name), 1, "text/plain")
@@ -86,3 +92,46 @@ def test_connections_are_opened_ahead_only_where_that_takes_long(
             assert list(plan) == FILES
             assert ahead.is_listing
             assert len(server.connections) == connections
+
+
+class Gone:
+    """A file that is gone when it is opened."""
+
+    def open(self) -> io.FileIO:
+        raise FileNotFoundError(errno.ENOENT, "gone")
+
+    def stat(self) -> os.stat_result:
+        raise FileNotFoundError(errno.ENOENT, "gone")
+
+
+def test_files_that_wait_for_the_listing_count_as_held(bucket: str, recorder: Proxy) -> None:
+    """Otherwise hundreds would be read at once when it comes."""
+    listing, too_many = faults.Hold("answer"), threading.Event()
+    recorder.inject(listing, "ListObjectsV2")
+    taken: list[str] = []
+    taken_before_the_listing: list[str] = []
+
+    def plan() -> Iterator[PlannedFile]:
+        for number in range(600):
+            taken.append(f"{number:03}.bin")
+            if number > 250:
+                too_many.set()
+            yield PlannedFile(taken[-1], taken[-1], key_of(taken[-1]), MIB, "text/plain", Gone())
+
+    def release() -> None:
+        too_many.wait(1)
+        taken_before_the_listing.extend(taken)
+        listing.released.set()
+
+    releasing = threading.Thread(target=release)
+    store = open_store(bucket)
+    with TransferEngine(store.connection) as engine:
+        ahead = LookAhead(engine, DirectTarget(store))
+        _, items = ahead.while_reading(lambda: listing.reached.wait(30), plan())
+        releasing.start()
+        uploader = Uploader(engine, DirectTarget(store), lambda result: None, ahead=ahead)
+        summary = uploader.run(items)
+        releasing.join()
+    assert len(summary.failures) == 600
+    # Those that were looked at ahead, and no more than fit into the limit of memory.
+    assert len(taken_before_the_listing) < 250

@@ -166,8 +166,8 @@ class Uploader:
     def _upload_small(
         self, item: PlannedFile, indexing: LogIndexing | None
     ) -> Operation[UploadResult]:
-        etag = yield from self._seen_etag(item.key)
         with self._engine.hold(item.size_bytes):
+            etag = yield from self._seen_etag(item.key)
             if item.size_bytes < _READ_IN_THREAD_BYTES:
                 data = _read_unchanged(item)
             else:

@@ -92,6 +92,8 @@ class SocketWatch:
 
     def close(self) -> None:
         """Stop watching; the sockets are libcurl's."""
+        # A thread may still call `wake`, when the number is another file's.
+        self._wake_writer = -1
         self._selector.close()
         self._close_pipe()
 

@@ -13,6 +13,7 @@ import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.cost.options import CostOptions
+from orchestrator_cli.cli.connections import AHEAD
 from orchestrator_cli.cli.options import (
     Example,
     command,
@@ -114,7 +115,8 @@ def cost(app: App, options: CostOptions) -> None:
     store, now = source.open_store(app, options), app.now()
     inventory = source.open_inventory(app, options)
     prices = choose_prices(app, options, store)
-    usage_source = UsageSource(store, inventory, now, app.messages.warn, options.concurrency)
+    ahead = min(options.concurrency, AHEAD)
+    usage_source = UsageSource(store, inventory, now, app.messages.warn, ahead)
     report = Report(app, options, prices, usage_source.rules)
     ids, since = source.resolve_ids(app, options, store), source.window_start(options, now)
     _print_groups(app, options, store, report, usage_source.read(ids, since, options.until))

@@ -90,7 +90,7 @@ class FilePage(BaseModel):
     artifacts: list[File]
     record: Record | None = Field(
         description="The object metadata.json. It is on one page of a listing, in the order of "
-        "the keys; null on the others and in listings with `prefix`."
+        "the keys; null on the others and in listings whose `prefix` excludes it."
     )
     expires_at: datetime = Field(description="When the URLs expire.")
     expiry_certain: bool = Field(description=_EXPIRY_CERTAIN)

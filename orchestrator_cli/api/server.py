@@ -61,6 +61,7 @@ def serve_app(
     """Serve until SIGTERM or Ctrl-C, then finish the requests that have begun."""
     _raise_open_files_limit()
     # Modules stay loaded, so the garbage collector need not visit their objects again.
+    gc.collect()
     gc.freeze()
     # asyncio warns of each write to a closed connection.
     logging.getLogger("asyncio").setLevel(logging.ERROR)

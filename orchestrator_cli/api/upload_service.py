@@ -170,7 +170,7 @@ class UploadService:
         """Record failed and resolved paths, and extend the manifest of a finished execution.
 
         What the client reports is verified: a path is resolved only if its file is stored, and an
-        upload has ended only if each of its files is stored or recorded as a failure.
+        upload has ended only if each of its recorded paths is stored or recorded as a failure.
         """
         metadata = self._read(text, token).metadata
         execution_id = metadata.execution_id

@@ -20,7 +20,7 @@ class PageLinks:
     def url(self, execution_id: str, log: str = "") -> str | None:
         """Return the page of an execution, or of a log of it; None where none is configured.
 
-        Raises UsageError for a --ui-url that is none.
+        Raises UsageError for an invalid --ui-url.
         """
         if not self._ui_url:
             return None
@@ -31,7 +31,7 @@ class PageLinks:
         return page_url(base.url, execution_id, log)
 
     def check(self) -> None:
-        """Raise UsageError for a --ui-url that is none, before anything is done."""
+        """Raise UsageError for an invalid --ui-url, before anything is done."""
         _ = self.url("")
 
     def url_or_warn(self, execution_id: str) -> str | None:

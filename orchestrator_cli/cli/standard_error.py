@@ -1,4 +1,4 @@
-"""Lines of standard error, which a closed or lost one never stops the command for."""
+"""Print lines on standard error. If it is closed or lost, the command goes on."""
 
 from __future__ import annotations
 

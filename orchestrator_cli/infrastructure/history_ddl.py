@@ -17,7 +17,7 @@ from orchestrator_cli.core.executions.keys import HISTORY_PREFIX
 from orchestrator_cli.infrastructure.target import validate
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
-# Older than any execution that this tool has stored.
+# Older than any execution that this program has stored.
 _FIRST_DAY = "2020-01-01"
 
 

@@ -126,7 +126,7 @@ class RunOutcome:
 
     @classmethod
     def of_failure(cls, summary: str) -> RunOutcome:
-        """Return the outcome of a failure that may pass, and is not S3's."""
+        """Return the outcome of a failure of this machine, which may pass."""
         return cls(summary=summary, exit_code=OrchestratorError.exit_code)
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def to_milliseconds(instant: datetime) -> datetime:
 
 
 def unseen_end(start: RunStart, last_change: datetime) -> RunEnd:
-    """Return the end of a run that nobody saw end: it is when something was last written."""
+    """Return the end of a run whose end nobody saw: the time of the last change of its spool."""
     seconds = (last_change - start.started_at).total_seconds()
     ended_at = to_milliseconds(max(last_change, start.started_at))
     return RunEnd(ended_at, max(0.0, round(seconds, 3)), error="the runner was killed")

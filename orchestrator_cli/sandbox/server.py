@@ -34,8 +34,8 @@ _request_lock = threading.Lock()
 
 
 def _make_dates_cheap() -> None:
-    """Give moto's lists dates as they are: it would write each, parse it again, and write it."""
-    key_class: Any = FakeKey  # to a type checker, a property is no object
+    """Give moto's listings datetimes: it would format, parse and format each again."""
+    key_class: Any = FakeKey  # a type checker does not see that a property is an object
     key_class.last_modified_ISO8601 = property(lambda key: key.last_modified.replace(microsecond=0))
 
 

@@ -266,7 +266,7 @@ def _import_everything(small_scale: bool, packages: list[str]) -> None:
 
 
 def _warm_up() -> None:
-    """Run commands in vain: what Python notes of code as it runs, each fork would note anew."""
+    """Run two commands that fail, so that Python specialises their code once, not in each fork."""
     from orchestrator_cli.cli.main import main
 
     with socket.socket() as silent:
@@ -281,7 +281,7 @@ def _warm_up() -> None:
         }
         for arguments in (["upload", "--no-such-option"], ["new"]):
             assert run_inside(main, arguments, env=settings).exit_code != 0
-    # It was found for these, and a fork may have another TMPDIR.
+    # tempfile chose its directory under these settings; a fork may have another TMPDIR.
     tempfile.tempdir = None
 
 

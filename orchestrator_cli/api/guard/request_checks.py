@@ -17,7 +17,7 @@ from orchestrator_cli.api.problems import problem
 PROBE_PATHS = frozenset({"/healthz", "/readyz"})
 # These need no token: they show nothing of what is stored, and a browser has none to send.
 DOCUMENT_PATHS = frozenset({"/docs", "/openapi.json"})
-# Pages for people. Without a login, all lead to the login page except these.
+# Pages for people. Without a login they lead to the login page, except for the open ones below.
 PAGES = "/ui/"
 _OPEN_PAGES = frozenset({"/ui", "/ui/login", "/ui/logout"})
 _OPEN_FOLDERS = ("/ui/static/", "/a/")

@@ -20,7 +20,10 @@ class LinePosition(BaseModel):
 class LogErrors(BaseModel):
     """The lines of a log that show an error, at most the first thousand."""
 
-    known: bool = Field(description="False if the log has no index and is too large to be read.")
+    known: bool = Field(
+        description="False if the log has no index and none was computed: it is still being "
+        "written, is empty, or is too large."
+    )
     errors: list[LinePosition]
     searched_bytes: int = Field(description="How many bytes of the log were searched for errors.")
 

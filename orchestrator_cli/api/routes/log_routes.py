@@ -20,6 +20,7 @@ from orchestrator_cli.api.routes.read_routes import LogName
 from orchestrator_cli.api.schemas import ERRORS, Id
 from orchestrator_cli.api.services import Services, services_of
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.quantities import rfc3339
 from orchestrator_cli.core.base.text import without_secrets
 
 router = APIRouter(prefix="/executions/{execution_id}/logs/{name}", tags=["files"])
@@ -167,7 +168,7 @@ def _bytes_response(part: LogBytes, etag: str | None, accepts_gzip: bool) -> Res
         headers["X-Log-Line"] = str(part.line)
     if part.time_ms is not None:
         arrived = datetime.fromtimestamp(part.time_ms / 1000, UTC)
-        headers["X-Log-Time"] = arrived.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        headers["X-Log-Time"] = rfc3339(arrived)
     content = part.data
     if accepts_gzip and len(content) >= _MIN_GZIP_BYTES:
         content = _gzip(content)

@@ -120,11 +120,9 @@ def _download(
     with (
         app.messages.failures_at_the_end(),
         app.messages.progress("downloading") as progress,
-        app.engine(objects.connection, options.concurrency, progress.add_bytes) as transfers,
+        app.engine(objects.connection, options.concurrency, progress.add_bytes) as engine,
     ):
-        downloader = Downloader(
-            transfers, objects, place, on_result, overwrite, source.check_readable
-        )
+        downloader = Downloader(engine, objects, place, on_result, overwrite, source.check_readable)
         return downloader.run(list_ahead(files, progress.expect, objects.retry.stop.child()))
 
 

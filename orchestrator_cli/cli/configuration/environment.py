@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EXECUTION_ID_VARIABLE = "ORCHESTRATOR_EXECUTION_ID"
 VIA_VARIABLE = "ORCHESTRATOR_VIA"
 VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
-# By which a shell asks for what it may offer.
+# Set by a shell that asks for completions.
 COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"
 DEFAULT_SPOOL = "orchestrator/runs"
 

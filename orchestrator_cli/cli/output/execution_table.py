@@ -66,7 +66,7 @@ def result_word(item: ExecutionMetadata, liveness: str | None) -> str:
     return str(item.result or (liveness if is_lost else item.status))
 
 
-# Numbers of an execution that is not finished are those of nothing yet.
+# An execution has no file count and no size before it is finished.
 def _files(item: ExecutionMetadata) -> str:
     return f"{item.artifact_count:,}" if item.result is not None else "-"
 

@@ -6,7 +6,7 @@ import click
 from click.core import ParameterSource
 
 # Where the root context keeps which config file was read.
-CONFIG_FILE_KEY = "orchestrator_cli.settings.config_file"
+CONFIG_FILE_KEY = "orchestrator_cli.config_file"
 
 
 class HintedUsageError(click.UsageError):

@@ -1,4 +1,4 @@
-"""Links to files, with their content type and disposition, and links to pages."""
+"""URLs of files, with their content type and disposition, and URLs of pages."""
 
 from __future__ import annotations
 

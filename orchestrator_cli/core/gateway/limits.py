@@ -4,11 +4,11 @@ from __future__ import annotations
 
 MAX_FILES = 200
 MAX_PART_OFFERS = 500
-# Of a record: failures, resolved files and ended uploads, of each so many.
+# In one results request: the most failures, resolved files and ended uploads, each.
 MAX_CHANGES = 500
 MAX_ERROR_CHARACTERS = 1000
 # A file that cannot be stored may have any name, and some are longer than a key.
 MAX_FAILED_PATH_CHARACTERS = 4096
-# Of the unfinished uploads of one key; of more, the oldest are of no use.
+# Unfinished uploads returned for one key, newest first; older ones are left out.
 MAX_UNFINISHED_UPLOADS = 8
 MAX_SENT_SEGMENT_BYTES = 1024 * 1024

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Until how many seconds after the start, and the interval; the longer a log, the longer it is.
+# Seconds since the start, and the interval until then: the longer a log runs, the longer it is.
 _INTERVALS_SECONDS = ((60.0, 1.0), (600.0, 2.0), (float("inf"), 5.0))
 _JITTER = 0.2
 

@@ -67,7 +67,8 @@ def _as_request(request: requests.PreparedRequest, url: str) -> Request:
         lower_headers(request.headers, _NOT_SENT),
         request.body if isinstance(request.body, bytes) else b"",
         max_body_bytes=_MAX_ANSWER_BYTES,
-        # Whoever waits gives up before, and says so; this ends what is left behind then.
+        # The exporter's caller gives up after SEND_SECONDS and reports it; this later limit only
+        # ends the request that is left behind.
         total_timeout_seconds=2 * SEND_SECONDS,
     )
 

@@ -15,7 +15,7 @@ from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.storage_classes import ARCHIVE_CLASSES, STORAGE_CLASSES
 
-# metadata.json is read by every command.
+# No archives: metadata.json is read by every command.
 WRITABLE_CLASSES = tuple(name for name in STORAGE_CLASSES if name not in ARCHIVE_CLASSES)
 _MOST_TAGS = 10
 _OWNER = r"[0-9]{12}"

@@ -24,7 +24,7 @@ class StorageClass(NamedTuple):
 STANDARD = "STANDARD"
 DEEP_ARCHIVE = "DEEP_ARCHIVE"
 _KIB_128 = 128 * 1024
-# From warm to cold: S3 moves objects down this list only.
+# From warm to cold.
 _CLASSES = (
     StorageClass(STANDARD),
     StorageClass("REDUCED_REDUNDANCY"),
@@ -36,7 +36,8 @@ _CLASSES = (
     StorageClass(DEEP_ARCHIVE, minimum_days=180, is_archive=True),
 )
 STORAGE_CLASSES = {one.name: one for one in _CLASSES}
-COLDNESS = {name: step for step, name in enumerate(STORAGE_CLASSES)}
+# Lifecycle rules move objects to a colder class only, and none moves them to REDUCED_REDUNDANCY.
+COLDNESS = {name: step for step, name in enumerate(STORAGE_CLASSES) if name != "REDUCED_REDUNDANCY"}
 ARCHIVE_CLASSES = frozenset(one.name for one in _CLASSES if one.is_archive)
 
 

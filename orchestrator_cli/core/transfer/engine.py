@@ -32,8 +32,8 @@ _PART_WORKERS = 16
 # A large file takes several round trips before its first part and after its last.
 _LARGE_FILES = 8
 _READERS = 2
-# Small requests beside the transfer of large files: two for each file. The record of the execution
-# and a listing go before them.
+# Small requests beside the transfer of large files: two for each file. Two more read the record of
+# the execution and write the mark.
 _ASIDE = 2 * _LARGE_FILES + 2
 
 
@@ -112,7 +112,7 @@ class TransferEngine:
     def run_until(self, work: Future[Any], operations: Iterable[Operation[object]]) -> None:
         """Begin operations until work of another thread has ended; then they go on in `run`.
 
-        Only the first one begins unless the server is far away: each opens a connection of those
+        Only the first one begins unless the server is far away: each opens one of the connections
         that `run` will need, and that takes several round trips then.
         """
         loop = self._loop
@@ -156,7 +156,7 @@ class TransferEngine:
         """Send a small request or two in a thread, while the transfer of a large file goes on."""
         future = self._submit(self._aside, work)
         if self._concurrency == 1:
-            wait([future])
+            self.has_ended(future)
         return future
 
     def has_ended(self, work: Future[Any], seconds: float | None = None) -> bool:
@@ -191,8 +191,8 @@ class TransferEngine:
         for executor in (self._files, self._readers):
             executor.shutdown(wait=error is None, cancel_futures=error is not None)
         self.parts.shutdown(cancel=error is not None)
-        # Nobody waits for these small requests any more. After a failure, not even for a look for
-        # credentials, which cannot be stopped.
+        # Nobody waits for these small requests any more. After a failure, not even for a look-up
+        # of credentials, which cannot be stopped.
         self._stop.set()
         self._aside.shutdown(wait=error is None, cancel_futures=True)
         for results in self._going_on:

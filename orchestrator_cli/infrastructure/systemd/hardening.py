@@ -1,4 +1,4 @@
-"""The directives that every unit has: what no command of this tool needs is forbidden."""
+"""The directives of the units of this room: they forbid what no command of this program needs."""
 
 from __future__ import annotations
 

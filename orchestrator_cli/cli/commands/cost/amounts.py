@@ -1,4 +1,4 @@
-"""The amounts of an estimate that `cost` prints: a table, to which another is one entry more."""
+"""The amounts that `cost` prints, as a table: a new amount is a new entry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator_cli.core.retention.billing import CostEstimate
 
 
 class Amount(NamedTuple):
-    """An amount: what it is called, how often it is paid, its JSON field, which all groups have."""
+    """An amount: its label, how often it is paid, and its JSON field; None if no group has one."""
 
     label: str
     unit: str

@@ -36,7 +36,7 @@ from orchestrator_cli.cli.options import DURATION, Example, command
     metavar="ARN",
     help="The IAM role of the service account. Without it, EKS Pod Identity has to name one.",
 )
-@click.option("--image", metavar="IMAGE", required=True, help="An image with this tool and sh.")
+@click.option("--image", metavar="IMAGE", required=True, help="An image with this program and sh.")
 @click.option(
     "--test-image", metavar="IMAGE", required=True, help="An image with the tests and sh."
 )

@@ -17,7 +17,7 @@ from orchestrator_cli.cli.options import Example, command
 )
 @pass_app
 def image(app: App) -> None:
-    """Print a Dockerfile of an image with this tool.
+    """Print a Dockerfile of an image with this program.
 
     It is the image of the sidecar of `deploy eks`, and of the pods of `deploy serve`.
     """

@@ -47,7 +47,7 @@ from orchestrator_cli.cli.options import Example, WholeNumber, command
 )
 @click.option("--server-name", metavar="HOST", help="nginx: the name that clients use.")
 @click.option(
-    "--image", metavar="IMAGE", help="kubernetes: an image with this tool; see `deploy image`."
+    "--image", metavar="IMAGE", help="kubernetes: an image with this program; see `deploy image`."
 )
 @click.option(
     "--name",

@@ -33,7 +33,7 @@ class SyncOptions(NamedTuple):
     as_json: bool
 
     def check(self) -> None:
-        """Raise UsageError for options that do not go together, or an --execution that is none."""
+        """Raise UsageError for options that do not go together, or an invalid --execution."""
         if self.watch and self.dry_run:
             raise click.UsageError("--watch and --dry-run exclude each other.")
         _ = self.execution_id

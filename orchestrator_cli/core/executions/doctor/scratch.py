@@ -44,9 +44,10 @@ _REFUSED_CODES = frozenset({"InvalidDigest", "InvalidRequest"})
 
 @contextlib.contextmanager
 def only_denials_raised() -> Iterator[None]:
-    """Suppress the errors of a request that cannot succeed, but for those that deny it.
+    """Suppress all errors but AccessError and UnavailableError.
 
-    It tells a permission, and is about what does not exist. Raises AccessError, UnavailableError.
+    For a request about something that does not exist: whatever else it fails with, the permission
+    is there.
     """
     try:
         yield
@@ -95,7 +96,7 @@ class Scratch:
         return artifact_key(self.execution_id, f"artifacts/custom/doctor/{name}")
 
     def call(self, operation: str, **parameters: Any) -> Any:
-        """Send a request of boto3's client under the retry policy and return its answer."""
+        """Send a request of boto3's client under the retry policy and return its response."""
         return call_boto(self.store, operation, **parameters)
 
     def put_is_refused(self, key: str, body: bytes, **parameters: Any) -> bool:

@@ -78,8 +78,8 @@ def put_if_absent(
     """Write an object only if the key is free, in one PutObject.
 
     Returns the outcome, never raises ConflictError for it, and the whole-object SHA-256.
-    `listed_etag` is what a listing said of the key: empty where it is free, None where nobody
-    looked.
+    `listed_etag` is what a listing or a look-up said of the key: empty where it is free, None where
+    nobody looked.
     """
     digest = sha256(data)
     checksum = Checksum("sha256", digest.hex())

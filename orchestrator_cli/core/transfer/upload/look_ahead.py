@@ -1,6 +1,7 @@
 """Look up the first files of an upload while the record of their execution is read.
 
-Far away, each request would wait for the one before. Nothing is stored by looking.
+With a distant server, each request would otherwise wait for the one before. Nothing is stored by
+looking.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class LookAhead:
         self._engine.run_until(reading, looks)
 
     def _list(self, listed: StoredEtags, key: str) -> Operation[None]:
-        """Read the first page of a listing; what hinders that is met again, and told then."""
+        """Read the first page of a listing; `etag_of` meets an error again, and raises it."""
         listing = self._listing = Future()
         try:
             with suppress(OrchestratorError):
@@ -101,7 +102,7 @@ class LookAhead:
             listing.set_result(None)
 
     def _look(self, key: str) -> Operation[None]:
-        """Look at one key; where all are listed, it is for the connection that this opens."""
+        """Look at one key; where all are listed, this only opens a connection."""
         found = self._small[key] = Future()
         etag = None
         try:

@@ -142,12 +142,14 @@ class Pod:
     def kill(self, name: str) -> None:
         """Kill all processes of a container, as its end or the lack of memory does.
 
-        Those too that are started meanwhile, or whose parent has gone.
+        Those too that are started meanwhile, or whose parent has gone. They are stopped first, as
+        none lives to see the end of another.
         """
         while pids := _marked(self._mark(name)):
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            for number in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in pids:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
         self._running[name].wait(_SECONDS)
 
     def _mark(self, name: str) -> str:

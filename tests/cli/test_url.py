@@ -407,8 +407,9 @@ def test_signing_sends_nothing_but_the_listing(
     assert bucket_contents(s3, bucket) == stored
     # Nothing that reads the file without credentials goes anywhere but to standard output.
     assert "X-Amz" not in result.err
-    with pytest.raises(urllib.error.HTTPError, match=r"40[34]"):
+    with pytest.raises(urllib.error.HTTPError, match=r"40[34]") as refused:
         fetch(result.lines[0].replace("/artifacts/", "/artifact/"))
+    refused.value.close()
 
 
 def test_json_lines_stay_lines(cli: RunCommand, s3: S3Client, bucket: str) -> None:

@@ -92,7 +92,8 @@ def test_what_was_promised_and_is_missing_makes_the_record_say_so(
         ('{"files": [{"path": "a", "size_bytes": -1}]}', "files[0]: size_bytes"),
         ("[]", "not an object"),
         ("{", "not JSON"),
-        ("[" * 60_000, "not JSON: it is nested too deeply"),
+        # Some Pythons find it nested too deeply, others cut short.
+        ("[" * 60_000, "not JSON: "),
     ],
 )
 def test_files_are_stored_whatever_the_bench_says_of_them(

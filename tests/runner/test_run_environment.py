@@ -62,11 +62,12 @@ def test_with_few_processes_and_threads_the_command_runs(
     count: int, cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     """Whatever is not stored is said; what has a spool is stored by the printed command."""
+    command, user = few_processes(count)
     spool = tmp_path / "spool"
     spool.mkdir()
-    os.chown(spool, 54321, 54321)
+    os.chown(spool, user, user)
     line = ("run", "--spool", spool, "--", *SCRIPT)
-    result = cli_process.run(*line, command=few_processes(count))
+    result = cli_process.run(*line, command=command)
     assert_ran(result)
     left = list(spool.iterdir())
     if left:

@@ -16,9 +16,9 @@ import fcntl, os, resource, signal, sys
 {prepare}
 os.execvp(sys.argv[1], sys.argv[1:])
 """
-# A user that nobody is, who may read what the tests have made.
-_NOBODY = (
-    "--reuid=54321 --regid=54321 --clear-groups --inh-caps=+dac_override,+dac_read_search "
+# What a user that nobody is needs to read what the tests have made.
+_RIGHTS = (
+    "--clear-groups --inh-caps=+dac_override,+dac_read_search "
     "--ambient-caps=+dac_override,+dac_read_search"
 ).split()
 
@@ -43,13 +43,18 @@ def few_descriptors(count: int) -> tuple[str, ...]:
     return launched(f"resource.setrlimit({limit}, ({count}, {count}))")
 
 
-def few_processes(count: int) -> tuple[str, ...]:
-    """Return the command as a user who has no other process, with so many processes and threads."""
+def few_processes(count: int) -> tuple[tuple[str, ...], int]:
+    """Return the command as a user without other processes, and that user.
+
+    The limit is for all processes and threads of a user, those of tests beside this one too.
+    """
     limit = "resource.RLIMIT_NPROC"
     setpriv = shutil.which("setpriv") or "setpriv"
+    user = 100_000 + os.getpid() * 100 + count
     return launched(
-        f"resource.setrlimit({limit}, ({count}, {count}))", (setpriv, *_NOBODY, *COMMAND)
-    )
+        f"resource.setrlimit({limit}, ({count}, {count}))",
+        (setpriv, f"--reuid={user}", f"--regid={user}", *_RIGHTS, *COMMAND),
+    ), user
 
 
 def non_blocking(*numbers: int) -> tuple[str, ...]:

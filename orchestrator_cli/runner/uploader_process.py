@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from orchestrator_cli.core.base.descriptors import write_all
 from orchestrator_cli.core.base.errors import UnavailableError
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
+from orchestrator_cli.runner.threads import start_thread
 from orchestrator_cli.runner.upload.run_uploader import RunUploader
 
 _NICENESS = 10
@@ -129,12 +130,10 @@ def _work(upload: RunUploader, control: int, status: int, died: RunEnd, timeout:
         end = died
         upload.note(f"end: {died.summary}: the process that stores goes on alone")
     outcomes: list[RunOutcome] = []
-    worker = threading.Thread(target=lambda: outcomes.append(upload.finish(end)), daemon=True)
+    worker = start_thread(lambda: outcomes.append(upload.finish(end)), "finish")
     reason = None
-    try:
-        worker.start()
-    except RuntimeError:
-        # This machine allows no more threads: then nobody can interrupt it.
+    if worker is None:
+        # Then nobody can interrupt it.
         outcomes.append(upload.finish(end))
     else:
         reason = _wait(upload, worker, control if line else None, timeout)

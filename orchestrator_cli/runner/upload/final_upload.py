@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -33,6 +32,7 @@ from orchestrator_cli.core.transfer.upload.uploader import Uploader
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome, render_results
 from orchestrator_cli.runner.spool import RUNNER_LOG
 from orchestrator_cli.runner.spool_log import SpooledRun
+from orchestrator_cli.runner.threads import start_thread
 from orchestrator_cli.runner.upload.connections import RunConnections
 from orchestrator_cli.runner.upload.displaced_log import explain_conflict
 from orchestrator_cli.runner.upload.file_results import FileResults
@@ -208,9 +208,7 @@ class FinalUpload:
 
 def _find_shortage() -> str | None:
     """Return which resource this machine, or its limits for us, has too little of."""
-    try:
-        threading.Thread(target=lambda: None).start()
-    except RuntimeError:
+    if start_thread(lambda: None, "probe") is None:
         return "this machine allows no more threads"
     try:
         with contextlib.ExitStack() as opened:

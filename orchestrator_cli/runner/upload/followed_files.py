@@ -12,6 +12,7 @@ from orchestrator_cli.core.executions.keys import live_log_path
 from orchestrator_cli.core.files.checks import same_file
 from orchestrator_cli.core.files.symlinks import open_through_links
 from orchestrator_cli.runner.spool_log import SpooledRun, SpoolLog
+from orchestrator_cli.runner.threads import start_thread
 
 _POLL_SECONDS = 0.25
 _CHUNK_BYTES = 1024 * 1024
@@ -97,10 +98,7 @@ class FollowedFiles:
     def start(self) -> None:
         """Begin, where there are any; without a thread they are copied at the end."""
         if self._files:
-            # From Python 3.13 on, a thread that was made before a fork cannot be started after it.
-            self._thread = threading.Thread(target=self._follow, name="files", daemon=True)
-            with contextlib.suppress(RuntimeError):
-                self._thread.start()
+            self._thread = start_thread(self._follow, "files")
 
     def end(self) -> None:
         """Stop following the files."""
@@ -108,7 +106,7 @@ class FollowedFiles:
 
     def join(self) -> dict[str, str]:
         """Copy the present content; return the losses by storage path."""
-        if self._thread is not None and self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join()
         losses = {}
         for name, file in self._files.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from functools import partial
 
 from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import OrchestratorError
@@ -13,6 +14,7 @@ from orchestrator_cli.core.live.state import LiveState
 from orchestrator_cli.core.live.store import S3LiveStore
 from orchestrator_cli.core.live.writer import LiveWriter
 from orchestrator_cli.runner.spool_log import SpooledRun
+from orchestrator_cli.runner.threads import start_thread
 from orchestrator_cli.runner.upload.connections import RunConnections
 from orchestrator_cli.runner.upload.run_execution import RunExecution
 from orchestrator_cli.runner.upload.spool_recovery import restore_spool
@@ -48,13 +50,8 @@ class RunLiveLogs:
         """
         if self._run.start.live is None or self._run.spool.directory is None:
             return
-        self._thread = threading.Thread(
-            target=self._follow, args=(resumed,), name="live", daemon=True
-        )
-        try:
-            self._thread.start()
-        except RuntimeError:
-            self._thread = None
+        self._thread = start_thread(partial(self._follow, resumed), "live")
+        if self._thread is None:
             self._run.log.write("no thread can be started: live logs are off")
 
     def end(self) -> None:

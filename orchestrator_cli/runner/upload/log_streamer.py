@@ -6,6 +6,7 @@ import io
 import math
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
@@ -16,6 +17,7 @@ from orchestrator_cli.core.transfer.upload.parts.arrivals import Arrivals
 from orchestrator_cli.core.transfer.upload.stream import upload_stream
 from orchestrator_cli.runner.spool import RUN_LOGS
 from orchestrator_cli.runner.spool_log import SpooledRun
+from orchestrator_cli.runner.threads import start_thread
 from orchestrator_cli.runner.upload.connections import RunConnections
 from orchestrator_cli.runner.upload.file_results import FileResults
 from orchestrator_cli.runner.upload.run_execution import RunExecution
@@ -79,9 +81,7 @@ class LogStreamer:
 
     def start(self) -> None:
         """Begin, unless this machine allows no more threads."""
-        # From Python 3.13 on, a thread that was made before a fork cannot be started after it.
-        self._thread = threading.Thread(target=self._stream_all, name="follow", daemon=True)
-        self._started(self._thread)
+        self._thread = self._start_thread(self._stream_all, "follow")
 
     def end(self) -> None:
         """Stop, as the logs grow no more: attempts that wait give up."""
@@ -89,16 +89,14 @@ class LogStreamer:
 
     def join(self) -> None:
         """Wait until it has ended."""
-        if self._thread is not None and self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join()
 
-    def _started(self, thread: threading.Thread) -> bool:
-        try:
-            thread.start()
-        except RuntimeError:
+    def _start_thread(self, work: Callable[[], object], name: str) -> threading.Thread | None:
+        thread = start_thread(work, name)
+        if thread is None:
             self._run.log.write("no thread can be started: logs are stored at the end")
-            return False
-        return True
+        return thread
 
     def _stream_all(self) -> None:
         if not self._retry("the execution", self._create_execution):
@@ -106,10 +104,10 @@ class LogStreamer:
         if self._run.spool.directory is None:
             return
         logs = [
-            threading.Thread(target=self._retry, args=(name, self._uploads(name)), daemon=True)
+            self._start_thread(partial(self._retry, name, self._uploads(name)), name)
             for name in RUN_LOGS
         ]
-        for log in [log for log in logs if self._started(log)]:
+        for log in filter(None, logs):
             log.join()
 
     def _retry(self, what: str, work: Callable[[], None]) -> bool:

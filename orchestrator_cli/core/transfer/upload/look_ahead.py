@@ -24,10 +24,10 @@ from orchestrator_cli.core.transfer.upload.target import UploadTarget
 T = TypeVar("T")
 
 # From so many files on, one listing per thousand keys is cheaper than a look-up per file.
-LISTING_PAYS_FROM = 32
+_LISTING_PAYS_FROM = 32
 # As many large files are under way at once.
 _LARGE_AHEAD = 8
-# Each costs a request, so that not all connections are opened ahead.
+# Each costs a request, so only some connections are opened ahead.
 _SMALL_AHEAD = 128
 # A server that is near has answered by then, and a look would only have taken time.
 _NEAR_SECONDS = 0.01
@@ -68,6 +68,16 @@ class LookAhead:
         """Whether `seen_etag` tells of every key, by a listing."""
         return self._listed is not None
 
+    def list_where_it_pays(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
+        """Let `seen_etag` list what is stored if there are many files; return the whole plan."""
+        items = iter(plan)
+        if self.is_listing:
+            return items
+        first = list(islice(items, _LISTING_PAYS_FROM))
+        if len(first) == _LISTING_PAYS_FROM:
+            self._listed = self._target.listed_etags()
+        return chain(first, items)
+
     def seen_etag(self, key: str) -> Operation[str | None]:
         """Return a small file's stored ETag, "" where the key is free, None where nobody looked."""
         look = self._small.pop(key, None)
@@ -87,7 +97,7 @@ class LookAhead:
         if listed is None or not keys:
             return
         looks: Iterable[Operation[None]] = map(self._look, keys)
-        if len(keys) >= LISTING_PAYS_FROM:
+        if len(keys) >= _LISTING_PAYS_FROM:
             self._listed = listed
             looks = chain([self._list(listed, keys[0])], looks)
         self._engine.run_until(reading, looks)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +20,7 @@ from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.log_indexing import LogIndexing
-from orchestrator_cli.core.transfer.upload.look_ahead import LISTING_PAYS_FROM, LookAhead
+from orchestrator_cli.core.transfer.upload.look_ahead import LookAhead
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import TransferStats
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import unwatched
@@ -117,7 +116,7 @@ class Uploader:
         Raises errors that are fatal: nothing else would fare better.
         """
         summary = UploadSummary()
-        items = self._with_listing(plan)
+        items = plan if self._etag_of is not None else self._ahead.list_where_it_pays(plan)
         try:
             for result in self._engine.run(map(self._upload, items)):
                 summary.add(result)
@@ -126,16 +125,6 @@ class Uploader:
             self._engine.observer.failed(error)
             raise
         return summary
-
-    def _with_listing(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
-        items = iter(plan)
-        if self._etag_of is not None or self._ahead.is_listing:
-            return items
-        first = list(itertools.islice(items, LISTING_PAYS_FROM))
-        if len(first) == LISTING_PAYS_FROM:
-            listed = self._target.listed_etags()
-            self._etag_of = None if listed is None else listed.etag_of
-        return itertools.chain(first, items)
 
     def _upload(self, item: PlanItem) -> Operation[UploadResult]:
         if isinstance(item, SkippedPath):

@@ -18,7 +18,7 @@ from orchestrator_cli.core.metrics.delivery import SEND_SECONDS
 from orchestrator_cli.core.s3.connection.session import USER_AGENT
 
 # More than any that is understood.
-_MAX_ANSWER_BYTES = 64 * 1024
+_MAX_RESPONSE_BYTES = 64 * 1024
 # libcurl says these itself.
 _NOT_SENT = frozenset({"content-length", "accept-encoding", "connection"})
 
@@ -66,7 +66,7 @@ def _as_request(request: requests.PreparedRequest, url: str) -> Request:
         url,
         lower_headers(request.headers, _NOT_SENT),
         request.body if isinstance(request.body, bytes) else b"",
-        max_body_bytes=_MAX_ANSWER_BYTES,
+        max_body_bytes=_MAX_RESPONSE_BYTES,
         # The exporter's caller gives up after SEND_SECONDS and reports it; this later limit only
         # ends the request that is left behind.
         total_timeout_seconds=2 * SEND_SECONDS,

@@ -41,7 +41,7 @@ from orchestrator_cli.core.s3.connection.credential_process import CredentialPro
 
 # A thousand lifecycle rules or versions are about 1 MiB, with some thirty elements each. What is
 # nested deeper would take minutes and a GiB to parse.
-_MAX_ANSWER_BYTES = 8 * 1024 * 1024
+_MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 _MAX_TAGS = 100_000
 _LONGEST_SECONDS = 60.0
 # libcurl decides itself whether to wait before a body.
@@ -71,7 +71,7 @@ class BotoTransport:
                 request.url,
                 lower_headers(request.headers, _NOT_SENT),
                 data.encode() if isinstance(data, str) else data,
-                max_body_bytes=_MAX_ANSWER_BYTES,
+                max_body_bytes=_MAX_RESPONSE_BYTES,
                 total_timeout_seconds=_LONGEST_SECONDS,
             )
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import CredentialRetrievalError
 
-_MAX_ANSWER_BYTES = 1024 * 1024
+_MAX_OUTPUT_BYTES = 1024 * 1024
 # It may have to ask somebody for a code, or for a touch of a key.
 LONGEST_SECONDS = 300.0
 
@@ -54,10 +54,10 @@ class CredentialProcess(subprocess.Popen[bytes]):
 
 def _take(stream: Any, found: bytearray) -> bool:
     """Read available output; return False at its end. Raises CredentialRetrievalError."""
-    data = stream.read1(_MAX_ANSWER_BYTES)
+    data = stream.read1(_MAX_OUTPUT_BYTES)
     found += data
-    if len(found) > _MAX_ANSWER_BYTES:
-        raise _failed(f"wrote more than {_MAX_ANSWER_BYTES:,} bytes")
+    if len(found) > _MAX_OUTPUT_BYTES:
+        raise _failed(f"wrote more than {_MAX_OUTPUT_BYTES:,} bytes")
     return bool(data)
 
 

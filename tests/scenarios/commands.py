@@ -204,8 +204,9 @@ def _run_undisturbed(bench: Bench, command: str, run: Run) -> list[tuple[Target,
 
 def key_pattern(target: Target, case: Case) -> str:
     """Return the regular expression of the target's key in another execution."""
-    day, name = r"date=[0-9-]+", re.escape(target.key).replace("ID", case.execution_id)
-    return f"^{name.replace('DAY', day)}$"
+    # The id comes last, as it may have the letters of DAY in it.
+    name = re.escape(target.key).replace("DAY", "date=[0-9-]+")
+    return f"^{name.replace('ID', case.execution_id)}$"
 
 
 def _general(key: str, case: Case) -> str:

@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -22,7 +22,15 @@ from tests.support.forkserver import ForkServer, run_fork_server
 from tests.support.objects import make_bucket, make_client, remove_bucket
 from tests.support.proxy import Proxy, run_proxy
 from tests.support.receiving import Receiver, receiving
-from tests.support.running import Argument, Environment, Processes, Result, run_inside
+from tests.support.running import (
+    Argument,
+    Environment,
+    NewUpload,
+    Processes,
+    Result,
+    RunCommand,
+    run_inside,
+)
 from tests.support.serving import Serve, serving
 from tests.support.small_scale import MIN_PART_BYTES, shrink
 from tests.support.terminal import Terminal, open_terminal
@@ -46,20 +54,6 @@ _FOREIGN_VARIABLES = frozenset(
     "LANGUAGE LESS LINES NO_COLOR NO_PROXY PAGER REQUESTS_CA_BUNDLE SSL_CERT_DIR SSL_CERT_FILE "
     "TERM all_proxy http_proxy https_proxy no_proxy".split()
 )
-
-
-class RunCommand(Protocol):
-    """The `cli` fixture."""
-
-    def __call__(
-        self, *arguments: Argument, stdin: bytes = b"", env: Environment | None = None
-    ) -> Result: ...
-
-
-class NewUpload(Protocol):
-    """The `new_upload` fixture."""
-
-    def __call__(self, *options: str) -> tuple[str, ...]: ...
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

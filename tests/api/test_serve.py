@@ -15,9 +15,8 @@ import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 from tests.support.serving import WAIT, Serve, Server, problem
 
 if TYPE_CHECKING:

@@ -21,13 +21,12 @@ from orchestrator_cli import __version__
 from orchestrator_cli.cli import waiting_notice
 from orchestrator_cli.cli.main import COMMANDS
 from orchestrator_cli.core.base.errors import EXIT_CODES
-from tests.conftest import RunCommand
 from tests.support.engine import impatient
 from tests.support.executions import make_id, put_execution, put_file
 from tests.support.faults import Answer, Fault, Stall, access_denied, wrong_credentials
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.proxy import Proxy
-from tests.support.running import COMMAND, Processes, process_environment
+from tests.support.running import COMMAND, Processes, RunCommand, process_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

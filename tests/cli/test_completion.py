@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution, put_keys
 from tests.support.faults import access_denied
 from tests.support.proxy import Proxy
-from tests.support.running import COMMAND
+from tests.support.running import COMMAND, RunCommand
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import RunCommand
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 from tests.support.terminal import Terminal
 
 

@@ -15,7 +15,6 @@ from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.record.repository import update_metadata
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.executions import (
     make_id,
@@ -28,6 +27,7 @@ from tests.support.executions import (
 )
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

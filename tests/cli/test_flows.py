@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.conftest import RunCommand
 from tests.support.bench_tree import OLD_ID, BenchTree
 from tests.support.cloud_identity import ROLE, instance_metadata, pod_identity_agent, token_service
 from tests.support.executions import read_record
 from tests.support.objects import bucket_contents
 from tests.support.pod import Pod
 from tests.support.proxy import Proxy
-from tests.support.running import COMMAND, Processes, process_environment
+from tests.support.running import COMMAND, Processes, RunCommand, process_environment
 from tests.support.session_credentials import access_key_of
 
 if TYPE_CHECKING:

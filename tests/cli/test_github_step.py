@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.executions import (
     make_id,
     manifest_digest,
@@ -19,7 +18,7 @@ from tests.support.executions import (
 )
 from tests.support.faults import access_denied
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,8 @@ import pytest
 
 from orchestrator_cli.cli.main import COMMANDS
 from orchestrator_cli.cli.usage_errors.command_habits import COMMAND_HABITS
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.sandbox.sandbox import Sandbox
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution, put_keys
 from tests.support.objects import list_keys, make_bucket
-from tests.support.running import Result
+from tests.support.running import Result, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
 from tests.support.faults import access_denied
 from tests.support.live import LogWriter, inject_later_date
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 from tests.support.serving import Serve
 
 if TYPE_CHECKING:

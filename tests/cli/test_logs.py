@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.core.executions.logs.finding import FIRST_BYTES
-from tests.conftest import RunCommand
 from tests.support.executions import (
     make_id,
     put_execution,
@@ -28,7 +27,7 @@ from tests.support.objects import make_bucket, remove_bucket
 from tests.support.operations import Request
 from tests.support.proxy import Proxy
 from tests.support.rules import Rule
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ import pytest
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
-from tests.conftest import RunCommand
 from tests.support.executions import (
     make_id,
     make_record,
@@ -25,6 +24,7 @@ from tests.support.executions import (
 )
 from tests.support.objects import make_bucket, remove_bucket
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -23,9 +23,8 @@ from orchestrator_cli.cli.output import (
     human_time,
     progress,
 )
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
-from tests.support.running import Processes, strip_ansi
+from tests.support.running import Processes, RunCommand, strip_ansi
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -14,13 +14,12 @@ from orchestrator_cli.api.upload_service import UploadService
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.gateway.server.put_signer import PutSigner
 from orchestrator_cli.core.s3.bucket.presign import Presigner
-from tests.conftest import RunCommand
 from tests.support.benches import Bench
 from tests.support.engine import open_store
 from tests.support.executions import put_execution
 from tests.support.faults import Answer
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

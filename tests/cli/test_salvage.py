@@ -13,11 +13,11 @@ import pytest
 
 from orchestrator_cli.core.executions.keys import live_segment_key, live_state_key
 from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES
-from tests.conftest import RunCommand
 from tests.support.executions import put_execution, put_file
 from tests.support.live import LaterDate, LogWriter, inject_later_date
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -15,8 +15,8 @@ import pytest
 from orchestrator_cli.cli.main import COMMANDS
 from orchestrator_cli.cli.main import cli as program
 from orchestrator_cli.cli.schemas.commands import OUTPUTS
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, make_record, put_execution, put_keys, put_metadata
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ import pytest
 from orchestrator_cli.cli.output import Output
 from orchestrator_cli.cli.output.colors_and_links import console_url
 from orchestrator_cli.cli.output.table import Column, table
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
-from tests.support.running import strip_ansi
+from tests.support.running import RunCommand, strip_ansi
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:

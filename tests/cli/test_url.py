@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution, put_file, put_keys
 from tests.support.objects import bucket_contents, make_bucket, remove_bucket
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -19,13 +19,13 @@ from orchestrator_cli.core.efs.tree import (
 )
 from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
-from tests.conftest import RunCommand
 from tests.files.flipping import flipping
 from tests.support import faults
 from tests.support.bench_tree import OLD_ID, OTHER_ID, BenchTree
 from tests.support.engine import PART, content
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.bench_tree import DAY, OLD_ID, BenchTree
 from tests.support.engine import impatient
 from tests.support.executions import read_record
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

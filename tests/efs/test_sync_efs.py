@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.files.directory import Directory
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.bench_tree import DAY, OLD_ID, OTHER_ID, BenchTree
 from tests.support.engine import PART, content, impatient
@@ -25,7 +24,7 @@ from tests.support.executions import put_file, read_record
 from tests.support.forkserver import ForkServer
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

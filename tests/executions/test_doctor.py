@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support import faults, quirks
 from tests.support.connection import Connection
 from tests.support.engine import PART, content, impatient
@@ -18,6 +17,7 @@ from tests.support.lifecycles import put_rules
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.operations import Request
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

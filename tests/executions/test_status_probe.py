@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.executions.record.status_probe import find_running
-from tests.conftest import RunCommand
 from tests.support.engine import open_store
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

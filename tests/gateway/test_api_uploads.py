@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import urllib3
 
-from tests.conftest import RunCommand
 from tests.support.engine import PART, content, key_of
 from tests.support.executions import make_id, put_execution, read_record
 from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
+from tests.support.running import RunCommand
 from tests.support.serving import Serve, Server, problem
 
 if TYPE_CHECKING:

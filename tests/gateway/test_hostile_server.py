@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.benches import bench_environment
 from tests.support.executions import make_id
+from tests.support.running import RunCommand
 from tests.support.scripted import Peer, scripted
 
 ID = make_id()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.core.executions.keys import metadata_key
-from tests.conftest import RunCommand
 from tests.support import faults, quirks
 from tests.support.benches import Bench, Tokens, bench_environment, make_bench
 from tests.support.engine import PART, answered, content, impatient, key_of, new_execution
@@ -20,6 +19,7 @@ from tests.support.executions import make_id, put_execution, read_record
 from tests.support.forkserver import ForkServer
 from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
 from tests.support.proxy import Proxy, run_proxy
+from tests.support.running import RunCommand
 from tests.support.serving import Serve
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.benches import Bench
 from tests.support.engine import PART, impatient
 from tests.support.lasting_failures import SMALL, Place, Stores, check_all, check_truth, upload
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -16,12 +16,12 @@ from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLogFoll
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.gateway.client.source import GatewaySource
 from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
-from tests.conftest import RunCommand
 from tests.support.benches import Bench, Tokens, bench_environment, make_bench
 from tests.support.executions import put_execution
 from tests.support.faults import ResetBefore, slow_down
 from tests.support.live import Clock, LogWriter, inject_later_date
 from tests.support.proxy import Proxy, run_proxy
+from tests.support.running import RunCommand
 from tests.support.serving import Serve
 
 if TYPE_CHECKING:

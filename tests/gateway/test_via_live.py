@@ -17,7 +17,6 @@ from orchestrator_cli.core.executions.keys import live_log_prefix, live_prefix
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
 from orchestrator_cli.core.gateway.client.logs.live_store import GatewayLiveStore
 from orchestrator_cli.core.gateway.limits import MAX_SENT_SEGMENT_BYTES
-from tests.conftest import RunCommand
 from tests.live import writing
 from tests.live.writing import ID, OUT, stored_log, stored_state
 from tests.runner.test_run import wait_for
@@ -26,7 +25,7 @@ from tests.support.benches import Bench
 from tests.support.executions import put_execution
 from tests.support.objects import list_keys
 from tests.support.proxy import Proxy, run_proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 from tests.support.serving import problem
 
 if TYPE_CHECKING:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.benches import Bench, bench_environment
 from tests.support.engine import PART, content, impatient, key_of
 from tests.support.executions import make_id, put_execution
 from tests.support.live import LogWriter
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

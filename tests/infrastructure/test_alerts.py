@@ -14,8 +14,8 @@ import yaml
 from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
 from orchestrator_cli.core.metrics.registry import METRICS, Kind
 from orchestrator_cli.core.metrics.totals import Totals, render
-from tests.conftest import RunCommand
 from tests.support.promql import check_expression, kept_labels, parse, sample_names
+from tests.support.running import RunCommand
 from tests.support.samples import parse_samples
 
 _LABEL = re.compile(r"\$labels\.(\w+)")

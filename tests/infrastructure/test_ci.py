@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.executions import read_record
 from tests.support.objects import bucket_contents
 from tests.support.printed import check_ci, check_groovy, check_shell
 from tests.support.proxy import Proxy
-from tests.support.running import process_environment
+from tests.support.running import RunCommand, process_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

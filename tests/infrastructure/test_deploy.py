@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.cli.main import cli as program
-from tests.conftest import RunCommand
 from tests.support import quirks
 from tests.support.bench_tree import BenchTree
 from tests.support.connection import Connection
@@ -25,7 +24,7 @@ from tests.support.faults import Answered
 from tests.support.operations import Request
 from tests.support.printed import check_unit
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

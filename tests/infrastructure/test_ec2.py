@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.cloud_identity import instance_metadata
 from tests.support.executions import read_record
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.printed import check_shell, check_unit
 from tests.support.proxy import Proxy
-from tests.support.running import process_environment
+from tests.support.running import RunCommand, process_environment
 from tests.support.session_credentials import access_key_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.executions import read_record
 from tests.support.lasting_failures import HARMS
@@ -22,6 +21,7 @@ from tests.support.objects import bucket_contents
 from tests.support.pod import Pod, command_of, containers_of
 from tests.support.printed import check_kubernetes, check_shell
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 from tests.support.verifying import VerifyDigests
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ import pytest
 from orchestrator_cli.core.executions.record.history import history_line
 from orchestrator_cli.core.executions.record.metadata import RunDetails, build_metadata
 from orchestrator_cli.infrastructure.history_ddl import COLUMNS, RUN_COLUMNS, Dialect, render_table
-from tests.conftest import RunCommand
 from tests.support.objects import bucket_contents
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -6,9 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.conftest import RunCommand
 from tests.support.printed import check_dockerfile
-from tests.support.running import process_environment
+from tests.support.running import RunCommand, process_environment
 
 PIP = """\
 #!/bin/sh

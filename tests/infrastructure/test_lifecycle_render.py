@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
-from tests.conftest import RunCommand
 from tests.support.lifecycles import read_rules
 from tests.support.objects import remove_bucket
+from tests.support.running import RunCommand
 from tests.support.terraform import read_terraform
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from moto import mock_aws
 
-from tests.conftest import RunCommand
+from tests.support.running import RunCommand
 from tests.support.terraform import read_terraform
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"

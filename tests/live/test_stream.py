@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.executions.keys import live_prefix
 from orchestrator_cli.core.live.stream import WaitingBytes
-from tests.conftest import RunCommand
 from tests.live.writing import stored_log
 from tests.runner.test_run import wait_for
 from tests.support.objects import list_keys
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import urllib3
 
-from tests.conftest import RunCommand
 from tests.localstack.contents import PART, noise
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

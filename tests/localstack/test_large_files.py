@@ -12,7 +12,6 @@ import pytest
 
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
 from orchestrator_cli.core.s3.part_plan import DOUBLING
-from tests.conftest import RunCommand
 from tests.localstack.contents import (
     MIB,
     PART,
@@ -26,7 +25,7 @@ from tests.support.engine import answered
 from tests.support.faults import CorruptRequest, DropAnswer, Hold
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -14,11 +14,11 @@ from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.record.repository import update_metadata
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from tests.conftest import RunCommand
 from tests.localstack.contents import sha256_base64
 from tests.support.faults import CorruptRequest, DropAnswer
 from tests.support.objects import list_keys
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

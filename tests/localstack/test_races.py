@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.localstack.contents import PART, composite_base64, noise
 from tests.support.faults import Hold
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
-from tests.support.running import Processes, Result
+from tests.support.running import Processes, Result, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

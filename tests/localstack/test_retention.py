@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
-from tests.conftest import RunCommand
 from tests.support.executions import put_file
 from tests.support.lifecycles import PUT, Altered, foreign_rule, put_rules, read_rules, rule_ids
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.core.executions.keys import metadata_key
-from tests.conftest import RunCommand
 from tests.localstack.contents import noise, sha256_base64
 from tests.support.faults import CorruptRequest, DropAnswer
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

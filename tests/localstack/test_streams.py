@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.localstack.contents import PART, composite, composite_base64, noise, sha256_base64
 from tests.support.faults import CorruptRequest, Hold
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

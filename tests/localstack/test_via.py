@@ -12,12 +12,12 @@ import urllib3
 
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
 from orchestrator_cli.core.s3.part_plan import DOUBLING
-from tests.conftest import RunCommand
 from tests.localstack.contents import PART, composite, noise, parts_of, sha256_base64
 from tests.support.benches import Bench, bench_environment
 from tests.support.faults import CorruptRequest
 from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 from tests.support.serving import Serve, Server
 
 if TYPE_CHECKING:

@@ -16,14 +16,13 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 from orchestrator_cli.core.base.errors import REASONS
 from orchestrator_cli.core.metrics.registry import DURATION, METRICS, SIZE, Kind
-from tests.conftest import NewUpload, RunCommand
 from tests.support.certificates import make_certificate
 from tests.support.engine import new_execution
 from tests.support.forkserver import ForkServer
 from tests.support.otlp import PROTOBUF, parse_export, rejecting
 from tests.support.proxy import Proxy
 from tests.support.receiving import Answer, Receiver, receiving
-from tests.support.running import Processes
+from tests.support.running import NewUpload, Processes, RunCommand
 from tests.support.secrets import check_no_secrets
 
 SECRET = "correct-horse-battery"

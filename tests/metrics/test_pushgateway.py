@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator_cli.core.base.errors import REASONS
-from tests.conftest import NewUpload, RunCommand
 from tests.support.engine import new_execution
 from tests.support.forkserver import ForkServer
 from tests.support.proxy import Proxy
 from tests.support.receiving import Answer, Pushed, Receiver
-from tests.support.running import Processes, process_environment
+from tests.support.running import NewUpload, Processes, RunCommand, process_environment
 from tests.support.samples import parse_samples
 
 SECRET = "correct-horse-battery"

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.conftest import NewUpload, RunCommand
 from tests.support.certificates import make_certificate
 from tests.support.proxy import Proxy
 from tests.support.receiving import Answer, Receiver, dripping, receiving
-from tests.support.running import Processes
+from tests.support.running import NewUpload, Processes, RunCommand
 from tests.support.secrets import check_no_secrets
 
 SECRET = "correct-horse-battery"

@@ -21,13 +21,12 @@ from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
 from orchestrator_cli.core.metrics.registry import FAILURES, METRICS, SIZE, Kind
 from orchestrator_cli.core.metrics.text_file import add_to_file
 from orchestrator_cli.core.metrics.totals import Totals, parse, render
-from tests.conftest import RunCommand
 from tests.files.flipping import flipping
 from tests.support import faults
 from tests.support.engine import PART, content, new_execution
 from tests.support.forkserver import ForkServer
 from tests.support.proxy import Proxy
-from tests.support.running import process_environment
+from tests.support.running import RunCommand, process_environment
 from tests.support.samples import Samples, parse_samples
 
 

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution, put_file, put_keys
 from tests.support.faults import Answer
 from tests.support.objects import make_bucket, remove_bucket
 from tests.support.proxy import Proxy
-from tests.support.running import strip_ansi
+from tests.support.running import RunCommand, strip_ansi
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from urllib.parse import quote_plus
 import duckdb
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution
 from tests.support.objects import make_bucket, remove_bucket
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.faults import Answer, Answered, Fault, Waiting
 from tests.support.lifecycles import GET, OWNED, PUT, foreign_rule, put_rules, read_rules, rule_ids
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import pytest
 from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
 from orchestrator_cli.core.retention.lifecycle.configuration import plan_changes
 from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, plan_rules
-from tests.conftest import RunCommand
 from tests.support.faults import (
     Answer,
     Answered,
@@ -33,7 +32,7 @@ from tests.support.lifecycles import (
     rule_ids,
 )
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.executions import make_id, put_execution, put_file
 from tests.support.faults import (
     Answer,
@@ -23,6 +22,7 @@ from tests.support.faults import (
 )
 from tests.support.lifecycles import put_rules
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.commands_run import record, results, run_id, spools, stored
 from tests.support.executions import make_id
 from tests.support.forkserver import ForkServer
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.runner.test_run import wait_for
 from tests.support.commands_run import printed_command, record, results, run_id, stored
 from tests.support.forkserver import ForkServer
@@ -22,7 +21,7 @@ from tests.support.limits import (
     needs_another_user,
     non_blocking,
 )
-from tests.support.running import Processes, Result
+from tests.support.running import Processes, Result, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.executions.keys import live_log_prefix, live_prefix, live_state_key
 from orchestrator_cli.core.live.state import LiveState, parse_state
-from tests.conftest import RunCommand
 from tests.runner.test_run import wait_for
 from tests.support import faults
 from tests.support.commands_run import record, run_id, spools, stored
@@ -19,7 +18,7 @@ from tests.support.forkserver import ForkServer
 from tests.support.live import inject_later_date
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

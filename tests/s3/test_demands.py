@@ -10,12 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.benches import Tokens, make_bench
 from tests.support.connection import Exchange
 from tests.support.engine import PART, content
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 from tests.support.serving import Serve
 from tests.support.small_scale import PART_BYTES
 

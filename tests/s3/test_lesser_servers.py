@@ -27,7 +27,6 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
-from tests.conftest import RunCommand
 from tests.support import faults, quirks
 from tests.support.engine import EXECUTION_ID, content, key_of, new_execution, open_store
 from tests.support.executions import read_record
@@ -35,6 +34,7 @@ from tests.support.local_files import local_file
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.operations import Request
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 from tests.support.small_scale import DOUBLING
 from tests.support.small_scale import PART_BYTES as PART
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.scenarios.commands import (
     CASES,
     Bench,
@@ -27,7 +26,7 @@ from tests.support import faults
 from tests.support.operations import Request
 from tests.support.proxy import Proxy
 from tests.support.rules import Rule
-from tests.support.running import Result
+from tests.support.running import Result, RunCommand
 from tests.support.secrets import check_no_secrets
 from tests.support.session_credentials import (
     CredentialsEndpoint,

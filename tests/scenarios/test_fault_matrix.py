@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.scenarios.commands import (
     CASES,
     Bench,
@@ -35,7 +34,7 @@ from tests.support.forkserver import ForkServer
 from tests.support.operations import Request
 from tests.support.proxy import Proxy
 from tests.support.rules import Rule
-from tests.support.running import Result
+from tests.support.running import Result, RunCommand
 from tests.support.verifying import VerifyDigests
 
 if TYPE_CHECKING:

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.forkserver import ForkServer
 from tests.support.killing import Killer, KillPoint
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
-from tests.support.running import Argument, Result
+from tests.support.running import Argument, Result, RunCommand
 from tests.support.small_scale import PART_BYTES
 
 if TYPE_CHECKING:

@@ -19,14 +19,13 @@ import pytest
 
 from orchestrator_cli.core.executions.keys import live_log_prefix, live_state_key
 from orchestrator_cli.core.live.state import parse_state
-from tests.conftest import RunCommand
 from tests.runner.test_run import wait_for
 from tests.support.commands_run import record, spools, stored
 from tests.support.killing import Killer, KillPoint
 from tests.support.live import inject_later_date
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

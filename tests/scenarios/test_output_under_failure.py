@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.scenarios.commands import CASES, LARGE, Bench, Case, check_success
 from tests.support import faults
 from tests.support.executions import put_file
 from tests.support.forkserver import ForkServer
 from tests.support.proxy import Proxy
-from tests.support.running import Processes, Result
+from tests.support.running import Processes, Result, RunCommand
 from tests.support.secrets import check_no_secrets
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.record.repository import update_metadata
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
-from tests.conftest import RunCommand
 from tests.scenarios.commands import CASES, Bench, check_failure, check_success
 from tests.support import faults
 from tests.support.executions import read_record
@@ -30,7 +29,7 @@ from tests.support.gathering import Act, Gather
 from tests.support.objects import unfinished_uploads
 from tests.support.operations import Request
 from tests.support.proxy import Proxy
-from tests.support.running import Argument, Result
+from tests.support.running import Argument, Result, RunCommand
 from tests.support.secrets import check_no_secrets
 from tests.support.small_scale import PART_BYTES
 

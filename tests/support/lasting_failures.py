@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.bench_tree import BenchTree
 from tests.support.executions import read_record
 from tests.support.faults import Fault
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.proxy import Proxy
-from tests.support.running import Result
+from tests.support.running import Result, RunCommand
 from tests.support.verifying import VerifyDigests
 
 if TYPE_CHECKING:

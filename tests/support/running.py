@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "orchestrator_cli")
@@ -67,6 +67,20 @@ class Result:
             f"--- stderr\n{self.stderr.decode(errors='replace')[-4000:]}"
         )
         return self
+
+
+class RunCommand(Protocol):
+    """The `cli` fixture."""
+
+    def __call__(
+        self, *arguments: Argument, stdin: bytes = b"", env: Environment | None = None
+    ) -> Result: ...
+
+
+class NewUpload(Protocol):
+    """The `new_upload` fixture."""
+
+    def __call__(self, *options: str) -> tuple[str, ...]: ...
 
 
 def changed_environment(changes: Environment | None) -> dict[str, str]:

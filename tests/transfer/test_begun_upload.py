@@ -17,7 +17,6 @@ from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUp
 from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
 from orchestrator_cli.core.transfer.upload.on_record.session import DirectSession
 from orchestrator_cli.core.transfer.upload.plan import plan_upload
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.benches import Bench
 from tests.support.engine import key_of, new_execution, open_store
@@ -25,6 +24,7 @@ from tests.support.executions import put_execution, read_record
 from tests.support.forkserver import ForkServer
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

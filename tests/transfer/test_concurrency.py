@@ -23,13 +23,13 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_upload import Multipa
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.uploader import Uploader
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import content, key_of, new_execution, open_store
 from tests.support.forkserver import ForkServer
 from tests.support.local_files import local_file
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 from tests.support.small_scale import PART_BYTES as PART
 
 if TYPE_CHECKING:

@@ -28,7 +28,6 @@ from orchestrator_cli.core.transfer.download.downloader import (
     DownloadSummary,
 )
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from tests.conftest import NewUpload, RunCommand
 from tests.files.flipping import exchange, flipping
 from tests.support import faults
 from tests.support.engine import (
@@ -46,7 +45,7 @@ from tests.support.executions import put_keys
 from tests.support.faults import Fault
 from tests.support.forkserver import ForkServer
 from tests.support.proxy import Proxy
-from tests.support.running import Processes, Result
+from tests.support.running import NewUpload, Processes, Result, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

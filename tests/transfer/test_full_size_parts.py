@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.core.transfer.upload.parts import multipart_upload
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import MIB, PART, content, key_of, new_execution
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

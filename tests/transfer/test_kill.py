@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import PART as FULL_SIZE_PART
 from tests.support.engine import answered, content, key_of, new_execution
@@ -24,7 +23,7 @@ from tests.support.executions import read_record
 from tests.support.forkserver import Child, ForkServer
 from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 from tests.support.small_scale import PART_BYTES as PART
 from tests.support.terminal import Terminal
 

@@ -19,12 +19,12 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts import multipart_upload as resume_module
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import content, impatient, key_of, new_execution, open_store
 from tests.support.local_files import local_file
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 from tests.support.small_scale import PART_BYTES as PART
 
 if TYPE_CHECKING:

@@ -24,14 +24,13 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts import stream_parts as pieces_module
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import content, impatient, key_of, new_execution, open_store
 from tests.support.executions import make_id, read_record
 from tests.support.forkserver import ForkServer
 from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 from tests.support.small_scale import DOUBLING
 from tests.support.small_scale import PART_BYTES as PART
 

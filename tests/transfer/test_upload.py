@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support import faults
 from tests.support.engine import MIB, answered, content, impatient, key_of, new_execution
 from tests.support.executions import make_id, read_record
@@ -23,7 +22,7 @@ from tests.support.faults import Fault
 from tests.support.forkserver import ForkServer
 from tests.support.objects import bucket_contents, list_keys
 from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.running import Processes, RunCommand
 from tests.support.small_scale import PART_BYTES as PART
 
 if TYPE_CHECKING:

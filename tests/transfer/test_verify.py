@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RunCommand
 from tests.support.executions import (
     make_id,
     put_execution,
@@ -19,7 +18,7 @@ from tests.support.executions import (
 )
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
-from tests.support.running import Result
+from tests.support.running import Result, RunCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

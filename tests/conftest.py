@@ -17,7 +17,6 @@ import hypothesis
 import pytest
 
 from orchestrator_cli.sandbox.sandbox import Sandbox, start_sandbox
-from tests.support.benches import Bench, Tokens, make_bench
 from tests.support.forkserver import ForkServer, run_fork_server
 from tests.support.objects import make_bucket, make_client, remove_bucket
 from tests.support.proxy import Proxy, run_proxy
@@ -34,6 +33,7 @@ from tests.support.running import (
 from tests.support.serving import Serve, serving
 from tests.support.small_scale import MIN_PART_BYTES, shrink
 from tests.support.terminal import Terminal, open_terminal
+from tests.support.via import Tokens, Via, make_via
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -257,9 +257,9 @@ def tokens(cli: RunCommand, tmp_path: Path) -> Tokens:
 
 
 @pytest.fixture
-def bench(serve: Serve, tokens: Tokens) -> Bench:
-    """A bench and its server, which goes through `recorder` where that was asked for before."""
-    return make_bench(serve, tokens)
+def via(serve: Serve, tokens: Tokens) -> Via:
+    """A server with tokens, which reaches S3 through `recorder` where that was there before."""
+    return make_via(serve, tokens)
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_cli.api.pages import assets, login
-from tests.support.benches import Tokens
 from tests.support.executions import make_id, put_execution, put_file, put_metadata
 from tests.support.faults import Hold
 from tests.support.proxy import Proxy
 from tests.support.running import RunCommand
 from tests.support.serving import Serve, Server, problem
+from tests.support.via import Tokens
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import faults
-from tests.support.benches import Bench, Tokens, make_bench
 from tests.support.executions import put_execution
 from tests.support.proxy import Proxy
 from tests.support.serving import WAIT, Serve, problem
+from tests.support.via import Tokens, Via, make_via
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -106,47 +106,47 @@ def _connects(port: int) -> bool:
 def test_a_body_that_never_comes_is_waited_for_until_the_deadline(
     serve: Serve, tokens: Tokens, execution: str
 ) -> None:
-    bench = make_bench(serve, tokens, "--deadline", "1s")
+    via = make_via(serve, tokens, "--deadline", "1s")
     head = (
         f"POST /executions/{execution}/uploads HTTP/1.1\r\nHost: localhost\r\n"
         f"Authorization: Bearer {tokens.upload}\r\n"
         "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
     )
     for begin in (head, head + '{"files": ['):
-        with socket.create_connection(("127.0.0.1", bench.server.port), timeout=WAIT) as slow:
+        with socket.create_connection(("127.0.0.1", via.server.port), timeout=WAIT) as slow:
             slow.sendall(begin.encode())
             with contextlib.suppress(ConnectionResetError):
                 while slow.recv(4096):
                     pass
-    assert bench.server.get("/healthz").status == 200
+    assert via.server.get("/healthz").status == 200
 
 
-def test_the_log_has_neither_tokens_nor_urls(bench: Bench, execution: str) -> None:
+def test_the_log_has_neither_tokens_nor_urls(via: Via, execution: str) -> None:
     path = f"/executions/{execution}/uploads"
     files = {"files": [{"path": "a", "size_bytes": 0, "sha256": "0" * 64}]}
-    assert b"X-Amz-Signature" in bench.server.post(path, files, **bench.bearer).data
+    assert b"X-Amz-Signature" in via.server.post(path, files, **via.bearer).data
     for headers in ({"Authorization": "Bearer orc_wrong"}, {"Authorization": "orc_bare"}):
         problem(
-            bench.server.post(f"{path}?token=orc_query", files, **headers), 401, "unauthenticated"
+            via.server.post(f"{path}?token=orc_query", files, **headers), 401, "unauthenticated"
         )
-    problem(bench.server.get("/executions", headers=bench.bearer), 403, "forbidden")
+    problem(via.server.get("/executions", headers=via.bearer), 403, "forbidden")
     problem(
-        bench.server.get(f"/executions/{execution}/artifacts", headers=bench.bearer),
+        via.server.get(f"/executions/{execution}/artifacts", headers=via.bearer),
         403,
         "forbidden",
     )
-    reader = {"Authorization": f"Bearer {bench.tokens.read}"}
-    problem(bench.server.post(path, files, **reader), 403, "forbidden")
-    problem(bench.server.get(path, headers=reader), 403, "forbidden")
+    reader = {"Authorization": f"Bearer {via.tokens.read}"}
+    problem(via.server.post(path, files, **reader), 403, "forbidden")
+    problem(via.server.get(path, headers=reader), 403, "forbidden")
     # Neither an encoded slash nor dots lead out of the paths that a token allows.
     for outside in (
         f"{path}/..",
         f"{path}%2F..%2Fartifacts",
         f"/executions/{execution}/uploads/../artifacts",
     ):
-        assert bench.server.get(outside, headers=bench.bearer).status in (403, 404, 405)
-    assert bench.server.stop() == 0
-    log = "".join(bench.server.log)
+        assert via.server.get(outside, headers=via.bearer).status in (403, 404, 405)
+    assert via.server.stop() == 0
+    log = "".join(via.server.log)
     assert log.count('"token": "bench"') >= 3
     for secret in ("orc_", "X-Amz", "Traceback"):
         assert secret not in log

@@ -19,10 +19,10 @@ from orchestrator_cli.api.guard.anonymous_clients import AnonymousClients
 from orchestrator_cli.api.guard.limits import MAX_REQUESTS
 from orchestrator_cli.api.server import report_defects
 from tests.support import faults
-from tests.support.benches import Tokens, make_bench
 from tests.support.executions import make_id, put_execution, read_record
 from tests.support.proxy import Proxy
 from tests.support.serving import WAIT, Serve, Server
+from tests.support.via import Tokens, make_via
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -132,7 +132,7 @@ def test_a_write_is_finished_after_its_client_disconnects(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str, tokens: Tokens
 ) -> None:
     execution_id = put_execution(s3, bucket)
-    server = make_bench(serve, tokens).server
+    server = make_via(serve, tokens).server
     hold = faults.Hold("head")
     recorder.inject(hold, "GetObject")
     body = json.dumps({"failed": {"a.txt": "gone"}, "resolved": []})
@@ -227,7 +227,7 @@ def test_requests_without_a_token_starve_nobody(
     recorder: Proxy, serve: Serve, s3: S3Client, bucket: str, tokens: Tokens
 ) -> None:
     execution_id = put_execution(s3, bucket)
-    server = make_bench(serve, tokens, "--concurrency", "1").server
+    server = make_via(serve, tokens, "--concurrency", "1").server
     hold = faults.Hold("head")
     recorder.inject(hold, "ListObjectsV2", times=None)
     reader = {"Authorization": f"Bearer {tokens.read}"}
@@ -248,7 +248,7 @@ def test_anonymous_clients_that_do_not_read_block_nobody(
     serve: Serve, s3: S3Client, bucket: str, tokens: Tokens
 ) -> None:
     execution_id = put_execution(s3, bucket)
-    server = make_bench(serve, tokens).server
+    server = make_via(serve, tokens).server
     reader = {"Authorization": f"Bearer {tokens.read}"}
     asked = f"/executions/{execution_id}"
     assert server.get(asked, headers=reader).status == 200

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.benches import Tokens
 from tests.support.serving import WAIT, Serve, Server, problem
+from tests.support.via import Tokens
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from orchestrator_cli.api.upload_service import UploadService
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.gateway.server.put_signer import PutSigner
 from orchestrator_cli.core.s3.bucket.presign import Presigner
-from tests.support.benches import Bench
 from tests.support.engine import open_store
 from tests.support.executions import put_execution
 from tests.support.faults import Answer
 from tests.support.proxy import Proxy
 from tests.support.running import Processes, RunCommand
+from tests.support.via import Via
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -103,7 +103,7 @@ def test_what_stores_a_log_indexes_it(
     cli: RunCommand,
     cli_process: Processes,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     tmp_path: Path,
@@ -118,10 +118,10 @@ def test_what_stores_a_log_indexes_it(
     cli("upload", uploaded, str(log), str(tmp_path / "stderr.log")).ok()
     ran = cli_process.run("run", "--", "cat", str(log)).ok().err.split()
     sent = cli("new").ok().out.strip()
-    cli("upload", sent, str(log), *bench.via, env=bench.env).ok()
+    cli("upload", sent, str(log), *via.options, env=via.env).ok()
     piped = cli("new").ok().out.strip()
-    arguments = ("upload", piped, "-", "--name", "logs/stdout.log", *bench.via)
-    cli(*arguments, stdin=log.read_bytes(), env=bench.env).ok()
+    arguments = ("upload", piped, "-", "--name", "logs/stdout.log", *via.options)
+    cli(*arguments, stdin=log.read_bytes(), env=via.env).ok()
     executions = [uploaded, sent, fed, piped, next(word for word in ran if len(word) == 26)]
     for execution_id in executions:
         written = derived(s3, bucket, execution_id)
@@ -143,10 +143,10 @@ def test_what_stores_a_log_indexes_it(
     wrong = gzip.compress(json.dumps(json.loads(gzip.decompress(right)) | {"errors": []}).encode())
     for execution_id, body, status in ((sent, wrong, 200), (fed, right[:-1], 400), (fed, b"", 400)):
         path = f"/executions/{execution_id}/uploads/index/stdout"
-        assert bench.server.get(path, "PUT", body=body, headers=bench.bearer).status == status
+        assert via.server.get(path, "PUT", body=body, headers=via.bearer).status == status
     assert derived(s3, bucket, sent) == known
     path = f"/executions/{sent}/uploads/index/stderr"
-    assert bench.server.get(path, "PUT", body=right, headers=bench.bearer).status == 404
+    assert via.server.get(path, "PUT", body=right, headers=via.bearer).status == 404
     # Nor of one that was stored long ago, as by somebody else.
     tomorrow = datetime.now(UTC) + timedelta(days=1, hours=1)
     store = open_store(bucket)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.benches import bench_environment
 from tests.support.executions import make_id
 from tests.support.running import RunCommand
 from tests.support.scripted import Peer, scripted
+from tests.support.via import via_environment
 
 ID = make_id()
 TERMS = {
@@ -51,7 +51,7 @@ def test_terms_that_nobody_can_keep_are_no_servers(
 
     with scripted(answer_everything) as server:
         upload = ("upload", ID, tmp_path / "a.txt", "--via", server.url)
-        result = cli(*upload, env=bench_environment("token")).expect(2)
+        result = cli(*upload, env=via_environment("token")).expect(2)
     assert "is no `orchestrator serve`" in result.err
 
 
@@ -87,5 +87,5 @@ def test_a_list_of_files_that_nobody_can_read_is_no_servers(
 
     with scripted(answer_everything) as server:
         line = ("logs", ID, "--via", server.url)
-        result = cli(*line, env=bench_environment("token")).expect(2)
+        result = cli(*line, env=via_environment("token")).expect(2)
     assert "is no `orchestrator serve`" in result.err

@@ -12,19 +12,19 @@ from orchestrator_cli.core.gateway.client.uploads.target import GatewayTarget
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from tests.support.benches import Bench
 from tests.support.executions import put_execution
 from tests.support.objects import list_keys
+from tests.support.via import Via
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
 def test_a_file_that_the_server_refuses_costs_the_others_nothing(
-    bench: Bench, s3: S3Client, bucket: str
+    via: Via, s3: S3Client, bucket: str
 ) -> None:
     execution = put_execution(s3, bucket)
-    connection = GatewayConnection(ViaSettings(bench.url, bench.tokens.upload), RetryPolicy())
+    connection = GatewayConnection(ViaSettings(via.url, via.tokens.upload), RetryPolicy())
     target = GatewayTarget(ExecutionUploads(connection, execution))
 
     def store(name: str) -> Operation[tuple[str, PutOutcome | None]]:
@@ -41,5 +41,5 @@ def test_a_file_that_the_server_refuses_costs_the_others_nothing(
     assert found == {**dict.fromkeys(names, PutOutcome.CREATED), "../../x": None}
     assert len(list_keys(s3, bucket, f"executions/{execution}/artifacts/")) == 20
     # All were offered together, and then, as one could not be taken, one by one.
-    offers = [line for line in bench.server.log if "POST" in line and '/uploads"' in line]
+    offers = [line for line in via.server.log if "POST" in line and '/uploads"' in line]
     assert len(offers) <= 3 + len(names)

@@ -13,7 +13,6 @@ import pytest
 
 from orchestrator_cli.core.executions.keys import metadata_key
 from tests.support import faults, quirks
-from tests.support.benches import Bench, Tokens, bench_environment, make_bench
 from tests.support.engine import PART, answered, content, impatient, key_of, new_execution
 from tests.support.executions import make_id, put_execution, read_record
 from tests.support.forkserver import ForkServer
@@ -21,6 +20,7 @@ from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
 from tests.support.proxy import Proxy, run_proxy
 from tests.support.running import RunCommand
 from tests.support.serving import Serve
+from tests.support.via import Tokens, Via, make_via, via_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -54,7 +54,7 @@ def sent_parts(recorder: Proxy) -> list[int]:
 
 
 def test_it_stores_what_a_direct_upload_stores(
-    cli: RunCommand, recorder: Proxy, bench: Bench, s3: S3Client, bucket: str, make_tree: MakeTree
+    cli: RunCommand, recorder: Proxy, via: Via, s3: S3Client, bucket: str, make_tree: MakeTree
 ) -> None:
     tree = make_tree(
         {
@@ -67,7 +67,7 @@ def test_it_stores_what_a_direct_upload_stores(
         }
     )
     through, direct = new_execution(cli), new_execution(cli)
-    lines = cli("upload", through, tree, "--json", *bench.via, env=bench.env).ok()
+    lines = cli("upload", through, tree, "--json", *via.options, env=via.env).ok()
     expected = cli("upload", direct, tree, "--json").ok()
 
     def plain(records: list[Any]) -> list[Any]:
@@ -82,7 +82,7 @@ def test_it_stores_what_a_direct_upload_stores(
     assert cli("logs", through, "stdout").ok().out == "one\n"
 
     recorder.clear()
-    again = cli("upload", through, tree, "--json", *bench.via, env=bench.env).ok()
+    again = cli("upload", through, tree, "--json", *via.options, env=via.env).ok()
     assert {one["outcome"] for one in again.json_lines()} == {"identical"}
     assert recorder.operations()["UploadPart"] == 0
     assert {one.key for one in recorder.calls("PutObject")} == {metadata_key(through)}
@@ -90,7 +90,7 @@ def test_it_stores_what_a_direct_upload_stores(
     for name in ("stdout.log", "big.bin"):
         (tree / name).write_bytes(b"other" * (PART // 4))
     before = stored(s3, bucket, through)
-    conflict = cli("upload", through, tree, "--json", *bench.via, env=bench.env).expect(6)
+    conflict = cli("upload", through, tree, "--json", *via.options, env=via.env).expect(6)
     outcomes = {one["path"]: one["outcome"] for one in conflict.json_lines()}
     assert {path for path, outcome in outcomes.items() if outcome == "conflict"} == {
         "logs/stdout.log",
@@ -103,18 +103,18 @@ def test_it_stores_what_a_direct_upload_stores(
     # What is stored under these names, once more, is no conflict any more.
     (tree / "stdout.log").write_bytes(b"one\n")
     (tree / "big.bin").write_bytes(LARGE)
-    cli("upload", through, tree, *bench.via, env=bench.env).ok()
+    cli("upload", through, tree, *via.options, env=via.env).ok()
     record = read_record(s3, bucket, through)
     assert (record["artifact_status"], record["failures"]) == ("pending", [])
 
 
 def test_many_files_take_few_requests(
-    cli: RunCommand, bench: Bench, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
+    cli: RunCommand, via: Via, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
 ) -> None:
     tree = make_tree({f"{number}.txt": str(number) for number in range(150)})
-    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    cli("upload", execution, tree, *via.options, env=via.env).ok()
     assert len(stored(s3, bucket, execution)) == 150
-    offers = [line for line in bench.server.log if "POST" in line and '/uploads"' in line]
+    offers = [line for line in via.server.log if "POST" in line and '/uploads"' in line]
     assert 1 <= len(offers) < 40
 
 
@@ -122,51 +122,51 @@ def test_a_stream_is_stored_and_resumed_through_a_server(
     cli: RunCommand,
     server_forks: ForkServer,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution: str,
 ) -> None:
-    stream = ("upload", execution, "-", "--name", "stdout.log", "--json", *bench.via)
+    stream = ("upload", execution, "-", "--name", "stdout.log", "--json", *via.options)
     recorder.inject(faults.Answer(501, "NotImplemented"), "UploadPart", part_number=4, times=None)
-    server_forks.run(*stream, stdin=BIG, env=bench.env).expect(1)
+    server_forks.run(*stream, stdin=BIG, env=via.env).expect(1)
     recorder.heal()
     recorder.clear()
-    (line,) = cli(*stream, stdin=BIG, env=bench.env).ok().json_lines()
+    (line,) = cli(*stream, stdin=BIG, env=via.env).ok().json_lines()
     assert (line["outcome"], line["size_bytes"]) == ("created", len(BIG))
     assert line["resumed_bytes"] + line["sent_bytes"] == len(BIG)
     assert 4 in sent_parts(recorder)
     assert recorder.request_bytes("UploadPart") == line["sent_bytes"] < len(BIG)
     assert bucket_contents(s3, bucket, key_of("stdout.log", execution)).popitem()[1] == BIG
-    (again,) = cli(*stream, stdin=BIG, env=bench.env).ok().json_lines()
+    (again,) = cli(*stream, stdin=BIG, env=via.env).ok().json_lines()
     assert again["outcome"] == "identical"
-    short = ("upload", execution, "-", "--name", "x.txt", *bench.via)
-    cli(*short, stdin=b"short", env=bench.env).ok()
+    short = ("upload", execution, "-", "--name", "x.txt", *via.options)
+    cli(*short, stdin=b"short", env=via.env).ok()
     assert stored(s3, bucket, execution)["artifacts/custom/x.txt"][0] == b"short"
 
 
 def test_a_dry_run_compares_and_stores_nothing(
-    cli: RunCommand, bench: Bench, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
+    cli: RunCommand, via: Via, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
 ) -> None:
     tree = make_tree({"stdout.log": "x", "a.txt": "a"})
-    cli("upload", execution, tree / "a.txt", *bench.via, env=bench.env).ok()
-    upload = ("upload", execution, tree, *bench.via, "--dry-run", "--json")
-    lines = cli(*upload, env=bench.env).ok().json_lines()
+    cli("upload", execution, tree / "a.txt", *via.options, env=via.env).ok()
+    upload = ("upload", execution, tree, *via.options, "--dry-run", "--json")
+    lines = cli(*upload, env=via.env).ok().json_lines()
     assert {one["path"]: one["outcome"] for one in lines} == {
         "artifacts/custom/a.txt": "identical",
         "logs/stdout.log": "created",
     }
     (tree / "a.txt").write_text("b")
-    cli(*upload, env=bench.env).expect(6)
+    cli(*upload, env=via.env).expect(6)
     assert list(stored(s3, bucket, execution)) == ["artifacts/custom/a.txt"]
 
 
 def test_what_failed_is_recorded_and_mended(
-    cli: RunCommand, bench: Bench, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
+    cli: RunCommand, via: Via, s3: S3Client, bucket: str, execution: str, make_tree: MakeTree
 ) -> None:
     deep = "/".join(["d" * 200] * 6)
     tree = make_tree({"a.txt": "a", f"{deep}/b.txt": "b"})
-    failed = cli("upload", execution, tree, *bench.via, env=bench.env).expect(3)
+    failed = cli("upload", execution, tree, *via.options, env=via.env).expect(3)
     assert "longer than 1,024 bytes" in failed.err
     record = read_record(s3, bucket, execution)
     assert record["artifact_status"] == "artifact_error"
@@ -174,7 +174,7 @@ def test_what_failed_is_recorded_and_mended(
     cli("finish", execution, "--result", "pass").expect(0)
     shutil.rmtree(tree / ("d" * 200))
     (tree / "c.txt").write_text("c")
-    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    cli("upload", execution, tree, *via.options, env=via.env).ok()
     record = read_record(s3, bucket, execution)
     assert (record["artifact_status"], record["failures"]) == ("complete", [])
     # A finished execution takes more files, as directly, and its manifest has them.
@@ -185,7 +185,7 @@ def test_what_failed_is_recorded_and_mended(
 def test_a_file_that_cannot_be_looked_at_fails_alone(
     recorder: Proxy,
     cli: RunCommand,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution: str,
@@ -197,7 +197,7 @@ def test_a_file_that_cannot_be_looked_at_fails_alone(
     bad = key_of("7.txt", execution)
     recorder.inject(faults.Answer(status, code), "HeadObject", key=bad, times=None)
     recorder.inject(faults.Answer(status, code), "GetObject", key=bad, times=None)
-    cli("upload", execution, tree, *bench.via, env=bench.env).expect(3)
+    cli("upload", execution, tree, *via.options, env=via.env).expect(3)
     record = read_record(s3, bucket, execution)
     assert [one["path"] for one in record["failures"]] == ["artifacts/custom/7.txt"]
     stored = list_keys(s3, bucket, f"executions/{execution}/artifacts/")
@@ -211,7 +211,7 @@ def test_a_killed_upload_is_resumed(
     cli: RunCommand,
     server_forks: ForkServer,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution: str,
@@ -220,7 +220,7 @@ def test_a_killed_upload_is_resumed(
     file = make_tree({"big.bin": BIG}) / "big.bin"
     hold = faults.Hold("answer")
     recorder.inject(hold, "UploadPart", nth=3, times=None)
-    child = server_forks.start("upload", execution, file, *bench.via, env=bench.env)
+    child = server_forks.start("upload", execution, file, *via.options, env=via.env)
     assert hold.reached.wait(60)
     recorder.wait_for(lambda seen: answered(seen, "UploadPart") >= 2, 60)
     child.signal(signal.SIGKILL)
@@ -235,7 +235,7 @@ def test_a_killed_upload_is_resumed(
     assert len(there) >= 2
 
     recorder.clear()
-    (line,) = cli("upload", execution, file, "--json", *bench.via, env=bench.env).ok().json_lines()
+    (line,) = cli("upload", execution, file, "--json", *via.options, env=via.env).ok().json_lines()
     assert sent_parts(recorder) == sorted({1, 2, 3, 4} - there)
     assert line["resumed_bytes"] + line["sent_bytes"] == len(BIG)
     assert bucket_contents(s3, bucket, key) == {key: BIG}
@@ -243,24 +243,24 @@ def test_a_killed_upload_is_resumed(
 
 
 def test_interrupted_it_says_how_to_go_on(
-    server_forks: ForkServer, recorder: Proxy, bench: Bench, execution: str, make_tree: MakeTree
+    server_forks: ForkServer, recorder: Proxy, via: Via, execution: str, make_tree: MakeTree
 ) -> None:
     file = make_tree({"big.bin": LARGE}) / "big.bin"
     hold = faults.Hold("head")
     recorder.inject(hold, "UploadPart", times=None)
-    child = server_forks.start("upload", execution, file, *bench.via, env=bench.env)
+    child = server_forks.start("upload", execution, file, *via.options, env=via.env)
     assert hold.reached.wait(60)
     child.signal(signal.SIGINT)
     err = child.wait(60).expect(130).err
-    assert f"orchestrator upload {execution} {file} --via {bench.url}" in err
-    assert bench.tokens.upload not in err
+    assert f"orchestrator upload {execution} {file} --via {via.url}" in err
+    assert via.tokens.upload not in err
     hold.released.set()
 
 
 def test_another_replica_takes_over(
     server_forks: ForkServer,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     serve: Serve,
     tokens: Tokens,
     s3: S3Client,
@@ -269,16 +269,16 @@ def test_another_replica_takes_over(
     make_tree: MakeTree,
 ) -> None:
     file = make_tree({"big.bin": LARGE}) / "big.bin"
-    second = make_bench(serve, tokens)
+    second = make_via(serve, tokens)
     hold = faults.Hold("head")
     recorder.inject(hold, "UploadPart", times=None)
-    with run_proxy(bench.url) as balancer:
+    with run_proxy(via.url) as balancer:
         child = server_forks.start(
-            "upload", execution, file, "--via", balancer.endpoint_url, env=bench.env
+            "upload", execution, file, "--via", balancer.endpoint_url, env=via.env
         )
         assert hold.reached.wait(60)
         balancer.upstream = ("127.0.0.1", second.server.port)
-        assert bench.server.stop() == 0
+        assert via.server.stop() == 0
         hold.released.set()
         child.wait(90).expect(0)
     assert any("/uploads/multipart/complete" in line for line in second.server.log)
@@ -294,7 +294,7 @@ def test_lesser_storages_take_uploads_through_a_server(
     name: str,
     cli: RunCommand,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution: str,
@@ -303,20 +303,20 @@ def test_lesser_storages_take_uploads_through_a_server(
     quirks.pretend(recorder, quirks.SERVERS[name])
     files = {"a b+ü.txt": b"a", "empty.txt": b"", "big.bin": content(2 * PART + 9)}
     tree = make_tree(files)
-    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    cli("upload", execution, tree, *via.options, env=via.env).ok()
     assert {data for data, *_ in stored(s3, bucket, execution).values()} == set(files.values())
-    again = cli("upload", execution, tree, "--json", *bench.via, env=bench.env).ok()
+    again = cli("upload", execution, tree, "--json", *via.options, env=via.env).ok()
     assert {one["outcome"] for one in again.json_lines()} == {"identical"}
     (tree / "a b+ü.txt").write_bytes(b"b")
     (tree / "big.bin").write_bytes(content(2 * PART + 9, 1))
-    cli("upload", execution, tree, *bench.via, env=bench.env).expect(6)
+    cli("upload", execution, tree, *via.options, env=via.env).expect(6)
     assert {data for data, *_ in stored(s3, bucket, execution).values()} == set(files.values())
 
 
 def test_the_first_stays_in_a_versioned_bucket_that_heeds_no_condition(
     server_forks: ForkServer,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution: str,
@@ -328,7 +328,7 @@ def test_the_first_stays_in_a_versioned_bucket_that_heeds_no_condition(
     key = key_of("a.txt", execution)
     hold = faults.Hold("head")
     recorder.inject(hold, "PutObject", key="a.txt")
-    child = server_forks.start("upload", execution, file, *bench.via, env=bench.env)
+    child = server_forks.start("upload", execution, file, *via.options, env=via.env)
     assert hold.reached.wait(60)
     s3.put_object(Bucket=bucket, Key=key, Body=b"first")
     hold.released.set()
@@ -343,7 +343,7 @@ def test_the_first_stays_in_a_versioned_bucket_that_heeds_no_condition(
 def test_a_name_that_is_taken_while_parts_are_sent(
     server_forks: ForkServer,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution: str,
@@ -355,7 +355,7 @@ def test_a_name_that_is_taken_while_parts_are_sent(
     key = key_of("big.bin", execution)
     hold = faults.Hold("head")
     recorder.inject(hold, "UploadPart")
-    child = server_forks.start("upload", execution, file, *bench.via, env=bench.env)
+    child = server_forks.start("upload", execution, file, *via.options, env=via.env)
     assert hold.reached.wait(60)
     s3.put_object(Bucket=bucket, Key=key, Body=b"first")
     hold.released.set()
@@ -370,7 +370,7 @@ def test_a_name_that_is_taken_while_parts_are_sent(
 def test_what_answers_anything_with_a_page_has_stored_nothing(
     cli: RunCommand,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution: str,
@@ -380,11 +380,11 @@ def test_what_answers_anything_with_a_page_has_stored_nothing(
     impatient(monkeypatch)
     tree = make_tree({"a.txt": b"a"})
     recorder.inject(faults.LoginPage(), "PutObject", times=None)
-    result = cli("upload", execution, tree, *bench.via, env=bench.env).expect(9)
+    result = cli("upload", execution, tree, *via.options, env=via.env).expect(9)
     assert "what answered is not S3" in result.err
     assert stored(s3, bucket, execution) == {}
     recorder.heal()
-    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    cli("upload", execution, tree, *via.options, env=via.env).ok()
 
 
 @pytest.mark.parametrize(("other", "code"), [(b"mine", 0), (b"other", 6)])
@@ -393,7 +393,7 @@ def test_somebody_else_is_first(
     code: int,
     server_forks: ForkServer,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution: str,
@@ -403,7 +403,7 @@ def test_somebody_else_is_first(
     key = key_of("a.txt", execution)
     hold = faults.Hold("head")
     recorder.inject(hold, "PutObject", key="a.txt")
-    child = server_forks.start("upload", execution, file, "--json", *bench.via, env=bench.env)
+    child = server_forks.start("upload", execution, file, "--json", *via.options, env=via.env)
     assert hold.reached.wait(60)
     s3.put_object(Bucket=bucket, Key=key, Body=other)
     hold.released.set()
@@ -415,7 +415,7 @@ def test_somebody_else_is_first(
 def test_an_upload_that_somebody_ends(
     server_forks: ForkServer,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution: str,
@@ -427,7 +427,7 @@ def test_an_upload_that_somebody_ends(
     recorder.inject(hold, "UploadPart", part_number=1)
     # As some servers answer a part whose upload is gone.
     recorder.inject(faults.internal_error(), "UploadPart", part_number=1)
-    child = server_forks.start("upload", execution, file, *bench.via, env=bench.env)
+    child = server_forks.start("upload", execution, file, *via.options, env=via.env)
     assert hold.reached.wait(60)
     (upload_id,) = unfinished_uploads(s3, bucket)
     s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
@@ -444,18 +444,18 @@ def test_a_url_that_has_expired_is_asked_again(
     operation: str,
     cli: RunCommand,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     execution: str,
     make_tree: MakeTree,
 ) -> None:
     tree = make_tree({"a.txt": "a", "big.bin": LARGE})
     expired = faults.Answer(403, "AccessDenied", "Request has expired")
     recorder.inject(expired, operation)
-    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    cli("upload", execution, tree, *via.options, env=via.env).ok()
     recorder.inject(expired, operation, times=None)
     (tree / "c.txt").write_text("c")
     (tree / "other.bin").write_bytes(content(PART + 9, 1))
-    refused = cli("upload", execution, tree, *bench.via, env=bench.env)
+    refused = cli("upload", execution, tree, *via.options, env=via.env)
     # It may be the matter of this file alone.
     assert refused.exit_code in (3, 5)
     assert "access denied" in refused.err
@@ -467,7 +467,7 @@ def test_an_answer_that_is_lost(
     operation: str,
     cli: RunCommand,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution: str,
@@ -478,7 +478,7 @@ def test_an_answer_that_is_lost(
     files = {"a.txt": b"a", "big.bin": LARGE}
     tree = make_tree(files)
     recorder.inject(faults.DropAnswer(), operation, key="a.txt|big.bin")
-    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    cli("upload", execution, tree, *via.options, env=via.env).ok()
     assert {data for data, *_ in stored(s3, bucket, execution).values()} == set(files.values())
     assert unfinished_uploads(s3, bucket) == {}
 
@@ -486,7 +486,7 @@ def test_an_answer_that_is_lost(
 def test_a_body_that_arrives_damaged_is_sent_again(
     cli: RunCommand,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution: str,
@@ -495,7 +495,7 @@ def test_a_body_that_arrives_damaged_is_sent_again(
     # This storage checks nothing; the ETag that it answers tells.
     recorder.inject(faults.CorruptRequest(1000), "UploadPart", part_number=1)
     tree = make_tree({"big.bin": LARGE})
-    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    cli("upload", execution, tree, *via.options, env=via.env).ok()
     assert stored(s3, bucket, execution)["artifacts/custom/big.bin"][0] == LARGE
 
 
@@ -509,11 +509,11 @@ def test_who_may_upload(
     of_execution = tokens.make("one", "--scope", "upload", "--execution", own.lower())
     ended = tokens.make("ended", "--scope", "upload", "--valid-for", "1ms")
     later = tokens.make("later", "--scope", "upload", "--valid-for", "1h")
-    bench = make_bench(serve, tokens)
+    via = make_via(serve, tokens)
 
     def attempt(token: str | None, execution: str, code: int) -> str:
-        env = bench_environment(token)
-        return cli("upload", execution, file, *bench.via, env=env).expect(code).err
+        env = via_environment(token)
+        return cli("upload", execution, file, *via.options, env=env).expect(code).err
 
     for token in (None, "orc_unknown", ended):
         assert "no valid bearer token" in attempt(token, own, 5)
@@ -521,36 +521,36 @@ def test_who_may_upload(
     assert "executions of another bench" in attempt(of_bench, other, 5)
     assert f"uploads to {own} only" in attempt(of_execution, other, 5)
     assert [key for key in bucket_contents(s3, bucket) if key.endswith("a.txt")] == []
-    for token in (of_bench, of_execution, later, bench.tokens.upload):
+    for token in (of_bench, of_execution, later, via.tokens.upload):
         attempt(token, own, 0)
     file.with_name("token").write_text(of_bench + "\n")
     named = ("--via-token-file", file.with_name("token"))
-    cli("upload", own, file, *bench.via, *named, env=bench_environment("orc_unknown")).ok()
-    log = "".join(bench.server.log)
+    cli("upload", own, file, *via.options, *named, env=via_environment("orc_unknown")).ok()
+    log = "".join(via.server.log)
     assert '"token": "seven"' in log
     assert "orc_" not in log
 
 
 def test_where_nothing_can_be_uploaded(
-    cli: RunCommand, bench: Bench, s3env: dict[str, str], make_tree: MakeTree, tmp_path: Path
+    cli: RunCommand, via: Via, s3env: dict[str, str], make_tree: MakeTree, tmp_path: Path
 ) -> None:
     file = make_tree({"a.txt": "a"}) / "a.txt"
 
     def attempt(code: int, *options: Any, execution: str = make_id()) -> str:
-        return cli("upload", execution, file, *options, env=bench.env).expect(code).err
+        return cli("upload", execution, file, *options, env=via.env).expect(code).err
 
-    assert "no such execution" in attempt(4, *bench.via)
-    assert "--yes" in attempt(2, *bench.via, execution="@latest")
-    assert "for uploads only" in attempt(5, *bench.via, "--yes", execution="@latest")
+    assert "no such execution" in attempt(4, *via.options)
+    assert "--yes" in attempt(2, *via.options, execution="@latest")
+    assert "for uploads only" in attempt(5, *via.options, "--yes", execution="@latest")
     assert "--via" in attempt(2, "--via", s3env["AWS_ENDPOINT_URL"])
-    for url in ("ftp://host", "nonsense", "https://user:pass@host", f"{bench.url}?q=1", "http://"):
+    for url in ("ftp://host", "nonsense", "https://user:pass@host", f"{via.url}?q=1", "http://"):
         assert "pass" not in attempt(2, "--via", url)
-    attempt(2, *bench.via, "--via-token-file", tmp_path / "missing")
-    env = bench.env | {"AWS_CA_BUNDLE": "/nowhere.pem"}
+    attempt(2, *via.options, "--via-token-file", tmp_path / "missing")
+    env = via.env | {"AWS_CA_BUNDLE": "/nowhere.pem"}
     lacking = cli("upload", make_id(), file, "--via", "https://localhost:1", env=env).expect(2)
     assert "AWS_CA_BUNDLE: cannot read /nowhere.pem" in lacking.err
     (tmp_path / "spoilt").write_text("two words")
-    assert "two words" not in attempt(2, *bench.via, "--via-token-file", tmp_path / "spoilt")
+    assert "two words" not in attempt(2, *via.options, "--via-token-file", tmp_path / "spoilt")
 
 
 def test_a_server_that_is_away_is_exit_9(
@@ -560,6 +560,6 @@ def test_a_server_that_is_away_is_exit_9(
     file = make_tree({"a.txt": "a"}) / "a.txt"
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    away = cli("upload", make_id(), file, "--via", url, env=bench_environment("orc_x")).expect(9)
+    away = cli("upload", make_id(), file, "--via", url, env=via_environment("orc_x")).expect(9)
     assert "connection refused" in away.err
     assert f"--via {url}" in away.err

@@ -16,13 +16,13 @@ from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLogFoll
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.gateway.client.source import GatewaySource
 from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
-from tests.support.benches import Bench, Tokens, bench_environment, make_bench
 from tests.support.executions import put_execution
 from tests.support.faults import ResetBefore, slow_down
 from tests.support.live import Clock, LogWriter, inject_later_date
 from tests.support.proxy import Proxy, run_proxy
 from tests.support.running import RunCommand
 from tests.support.serving import Serve
+from tests.support.via import Tokens, Via, make_via, via_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -49,26 +49,26 @@ def out(s3: S3Client, bucket: str) -> LogWriter:
 
 
 @pytest.fixture
-def bench(recorder: Proxy, serve: Serve, tokens: Tokens) -> Bench:
+def via(recorder: Proxy, serve: Serve, tokens: Tokens) -> Via:
     """One whose server waits for no more than a second."""
-    return make_bench(serve, tokens, "--deadline", "2s")
+    return make_via(serve, tokens, "--deadline", "2s")
 
 
 @pytest.fixture
-def gateway(bench: Bench) -> Iterator[Proxy]:
+def gateway(via: Via) -> Iterator[Proxy]:
     """A proxy between a reader and the server."""
-    with run_proxy(bench.url) as proxy:
+    with run_proxy(via.url) as proxy:
         yield proxy
 
 
 class Following:
     """A follower in turned time, and what it has told."""
 
-    def __init__(self, gateway: Proxy, bench: Bench, out: LogWriter, patience: Patience) -> None:
+    def __init__(self, gateway: Proxy, via: Via, out: LogWriter, patience: Patience) -> None:
         self.clock = Clock()
         self.notices: list[Notice] = []
         policy = TurnedPolicy(attempts=1, patience_seconds=0, clock=self.clock, turned=self.clock)
-        settings = ViaSettings(gateway.endpoint_url, bench.tokens.read)
+        settings = ViaSettings(gateway.endpoint_url, via.tokens.read)
         source = GatewaySource(GatewayConnection(settings, policy))
         served = ServedLog(source.log_server, source.objects, out.execution_id, LOG)
         self._chunks = ServedLogFollower(
@@ -87,9 +87,9 @@ class Following:
 
 
 def test_no_byte_is_missed_while_the_server_or_its_s3_is_away(
-    recorder: Proxy, bench: Bench, gateway: Proxy, out: LogWriter
+    recorder: Proxy, via: Via, gateway: Proxy, out: LogWriter
 ) -> None:
-    following = Following(gateway, bench, out, Patience(60))
+    following = Following(gateway, via, out, Patience(60))
     assert following.next() == b"one\n"
     gateway.inject(ResetBefore(), times=None)
     out.write(b"two\n")
@@ -108,9 +108,9 @@ def test_no_byte_is_missed_while_the_server_or_its_s3_is_away(
 
 @pytest.mark.parametrize("has_no_end", [False, True])
 def test_server_that_stays_away_is_given_up_where_nobody_watches(
-    bench: Bench, gateway: Proxy, out: LogWriter, has_no_end: bool
+    via: Via, gateway: Proxy, out: LogWriter, has_no_end: bool
 ) -> None:
-    following = Following(gateway, bench, out, Patience(60, has_no_end))
+    following = Following(gateway, via, out, Patience(60, has_no_end))
     assert following.next() == b"one\n"
     gateway.inject(ResetBefore(), times=None)
     following.clock.at(1000, gateway.heal)
@@ -125,10 +125,10 @@ def test_server_that_stays_away_is_given_up_where_nobody_watches(
 
 
 def test_lost_writer_ends_it_and_one_that_is_back_does_not(
-    cli: RunCommand, recorder: Proxy, bench: Bench, out: LogWriter
+    cli: RunCommand, recorder: Proxy, via: Via, out: LogWriter
 ) -> None:
     date = inject_later_date(recorder, 301)
-    reader = {**bench_environment(bench.tokens.read), "ORCHESTRATOR_VIA": bench.url}
+    reader = {**via_environment(via.tokens.read), "ORCHESTRATOR_VIA": via.url}
     lost = cli("logs", "-f", out.execution_id, env=reader).expect(3)
     assert lost.out == "one\n"
     assert "stdout ends at byte 4 for now: its writer is lost" in lost.err
@@ -143,17 +143,17 @@ def test_lost_writer_ends_it_and_one_that_is_back_does_not(
     # Its heartbeat is back, and nothing else as yet.
     date.seconds = 0
     base = f"/executions/{out.execution_id}/logs/stdout/bytes"
-    headers = {"Authorization": f"Bearer {bench.tokens.read}"}
-    answer = bench.server.get(f"{base}?offset=4&wait=20", headers=headers)
+    headers = {"Authorization": f"Bearer {via.tokens.read}"}
+    answer = via.server.get(f"{base}?offset=4&wait=20", headers=headers)
     assert (answer.data, answer.headers["x-log-state"]) == (b"", "growing")
 
 
 def test_beginning_that_has_expired_is_told(
-    cli: RunCommand, bench: Bench, s3: S3Client, bucket: str, out: LogWriter
+    cli: RunCommand, via: Via, s3: S3Client, bucket: str, out: LogWriter
 ) -> None:
     out.write(b"two\n")
     s3.delete_object(Bucket=bucket, Key=live_segment_key(out.execution_id, LOG, 0))
-    reader = {**bench_environment(bench.tokens.read), "ORCHESTRATOR_VIA": bench.url}
+    reader = {**via_environment(via.tokens.read), "ORCHESTRATOR_VIA": via.url}
     for env in (None, reader):
         shown = cli("logs", out.execution_id, env=env).ok()
         assert (shown.out, "stdout: the first 4 bytes have expired" in shown.err) == ("two\n", True)

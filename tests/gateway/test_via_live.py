@@ -21,12 +21,12 @@ from tests.live import writing
 from tests.live.writing import ID, OUT, stored_log, stored_state
 from tests.runner.test_run import wait_for
 from tests.support import faults
-from tests.support.benches import Bench
 from tests.support.executions import put_execution
 from tests.support.objects import list_keys
 from tests.support.proxy import Proxy, run_proxy
 from tests.support.running import Processes, RunCommand
 from tests.support.serving import problem
+from tests.support.via import Via
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -47,18 +47,18 @@ def execution(s3: S3Client, bucket: str) -> str:
 
 
 @pytest.fixture
-def gateway(bench: Bench) -> Iterator[Proxy]:
-    """A proxy between the bench and its server."""
-    with run_proxy(bench.url) as proxy:
+def gateway(via: Via) -> Iterator[Proxy]:
+    """A proxy in front of the server."""
+    with run_proxy(via.url) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def remote(bench: Bench, gateway: Proxy, execution: str, tmp_path: Path) -> Iterator[writing.Bench]:
+def remote(via: Via, gateway: Proxy, execution: str, tmp_path: Path) -> Iterator[writing.LoggedRun]:
     """A writer that has a token only."""
-    settings = ViaSettings(gateway.endpoint_url, bench.tokens.upload)
+    settings = ViaSettings(gateway.endpoint_url, via.tokens.upload)
     connection = GatewayConnection(settings, RetryPolicy(attempts=1))
-    remote = writing.Bench(tmp_path / "remote", GatewayLiveStore(connection, execution))
+    remote = writing.LoggedRun(tmp_path / "remote", GatewayLiveStore(connection, execution))
     yield remote
     remote.close()
 
@@ -68,7 +68,7 @@ def line(number: int) -> bytes:
 
 
 def test_live_logs_are_whole_whatever_happens_on_the_way(
-    remote: writing.Bench, gateway: Proxy, s3: S3Client, bucket: str
+    remote: writing.LoggedRun, gateway: Proxy, s3: S3Client, bucket: str
 ) -> None:
     for fault in (faults.DropAnswer(), faults.ResetBefore(), faults.Answer(503, "SlowDown")):
         gateway.inject(fault, key="live", times=None, probability=0.1)
@@ -86,9 +86,9 @@ def test_live_logs_are_whole_whatever_happens_on_the_way(
 
 
 def test_fresh_heartbeat_of_a_direct_writer_fences_one_through_the_server(
-    remote: writing.Bench, bucket: str, s3: S3Client, tmp_path: Path
+    remote: writing.LoggedRun, bucket: str, s3: S3Client, tmp_path: Path
 ) -> None:
-    direct = writing.Bench(tmp_path / "direct", writing.s3_store(bucket), writer_id="b2" * 16)
+    direct = writing.LoggedRun(tmp_path / "direct", writing.s3_store(bucket), writer_id="b2" * 16)
     direct.append(b"mine\n")
     direct.writer.step()
     direct.close()
@@ -99,14 +99,14 @@ def test_fresh_heartbeat_of_a_direct_writer_fences_one_through_the_server(
 
 
 def test_pipe_is_live_through_a_server(
-    cli: RunCommand, cli_process: Processes, bench: Bench, s3: S3Client, bucket: str
+    cli: RunCommand, cli_process: Processes, via: Via, s3: S3Client, bucket: str
 ) -> None:
     execution_id = cli("new").ok().out.strip()
     name = "artifacts/custom/a b+ü?.log"
     process = cli_process.start(
-        *("upload", execution_id, "-", "--name", name, "--live", *bench.via),
+        *("upload", execution_id, "-", "--name", name, "--live", *via.options),
         stdin=subprocess.PIPE,
-        env=bench.env,
+        env=via.env,
     )
     assert process.stdin is not None
     process.stdin.write(DATA)
@@ -123,33 +123,31 @@ def test_pipe_is_live_through_a_server(
 # --- as any HTTP client meets them -----------------------------------------------------------
 
 
-def put(bench: Bench, path: str, body: bytes, **fields: Any) -> urllib3.BaseHTTPResponse:
-    token = {"Authorization": f"Bearer {fields.pop('token', bench.tokens.upload)}"}
+def put(via: Via, path: str, body: bytes, **fields: Any) -> urllib3.BaseHTTPResponse:
+    token = {"Authorization": f"Bearer {fields.pop('token', via.tokens.upload)}"}
     kind = {"Content-Type": fields.pop("kind", "application/octet-stream")}
     query = "&".join(f"{name}={value}" for name, value in fields.items())
     path = f"/executions/{path}{'?' if query else ''}{query}"
-    return bench.server.get(path, "PUT", body=body, headers=token | kind)
+    return via.server.get(path, "PUT", body=body, headers=token | kind)
 
 
-def test_segment_is_created_once(bench: Bench, execution: str, s3: S3Client, bucket: str) -> None:
+def test_segment_is_created_once(via: Via, execution: str, s3: S3Client, bucket: str) -> None:
     path = f"{execution.lower()}/live/{OUT}/0"
     for outcome in ("created", "identical"):
         # Ours, whatever it says of itself the second time.
-        told = put(bench, path, DATA, **FIELDS | {"t1_ms": len(outcome)}).json()
+        told = put(via, path, DATA, **FIELDS | {"t1_ms": len(outcome)}).json()
         assert told["outcome"] == outcome
         assert told["stored"] == {"offset": 0, "size_bytes": 4, **FIELDS, "t1_ms": 7}
     other = FIELDS | {"sha256": hashlib.sha256(b"two\n").hexdigest(), "writer": "b2" * 16}
-    told = put(bench, path, b"two\n", **other).json()
+    told = put(via, path, b"two\n", **other).json()
     assert (told["outcome"], told["stored"]["writer"]) == ("conflict", FIELDS["writer"])
     assert stored_log(s3, bucket).data == DATA
 
 
-def test_what_is_no_segment_is_refused(
-    bench: Bench, execution: str, s3: S3Client, bucket: str
-) -> None:
+def test_what_is_no_segment_is_refused(via: Via, execution: str, s3: S3Client, bucket: str) -> None:
     def refuse(path: str, status: int = 400, kind: str = "usage", **fields: Any) -> None:
         body = fields.pop("body", DATA)
-        problem(put(bench, f"{execution}/live/{path}", body, **FIELDS | fields), status, kind)
+        problem(put(via, f"{execution}/live/{path}", body, **FIELDS | fields), status, kind)
 
     refuse("stdout.log/0", body=b"other")
     refuse("stdout.log/0", 413, "too-large", body=b"x" * (MAX_SENT_SEGMENT_BYTES + 1))
@@ -161,24 +159,24 @@ def test_what_is_no_segment_is_refused(
 
 
 def test_only_who_may_upload_to_an_execution_writes_its_live_logs(
-    bench: Bench, execution: str, s3: S3Client, bucket: str
+    via: Via, execution: str, s3: S3Client, bucket: str
 ) -> None:
     path = f"{execution}/live/{OUT}/0"
-    other_bench = bench.tokens.make("other", "--scope", "upload", "--bench", "bench-9")
-    other_execution = bench.tokens.make(
+    other_bench = via.tokens.make("other", "--scope", "upload", "--bench", "bench-9")
+    other_execution = via.tokens.make(
         "one", "--scope", "upload", "--execution", "01JABCDEFGHJKMNPQRSTVWXYZ1"
     )
-    for token in (bench.tokens.read, other_bench, other_execution):
-        problem(put(bench, path, DATA, **FIELDS, token=token), 403, "forbidden")
-    reader = {"Authorization": f"Bearer {bench.tokens.read}"}
-    problem(bench.server.get(f"/executions/{path}", headers=reader), 403, "forbidden")
-    problem(put(bench, path, DATA, **FIELDS, token="none"), 401, "unauthenticated")
+    for token in (via.tokens.read, other_bench, other_execution):
+        problem(put(via, path, DATA, **FIELDS, token=token), 403, "forbidden")
+    reader = {"Authorization": f"Bearer {via.tokens.read}"}
+    problem(via.server.get(f"/executions/{path}", headers=reader), 403, "forbidden")
+    problem(put(via, path, DATA, **FIELDS, token="none"), 401, "unauthenticated")
     nobody = "01JABCDEFGHJKMNPQRSTVWXYZ1"
-    problem(put(bench, f"{nobody}/live/{OUT}/0", DATA, **FIELDS), 404, "not-found")
+    problem(put(via, f"{nobody}/live/{OUT}/0", DATA, **FIELDS), 404, "not-found")
     assert list_keys(s3, bucket, live_prefix(execution)) == []
 
 
-def test_heartbeat_is_compared_and_swapped(bench: Bench, execution: str) -> None:
+def test_heartbeat_is_compared_and_swapped(via: Via, execution: str) -> None:
     path = f"{execution}/live/state.json"
     state = {
         "version": 1, "writer": FIELDS["writer"], "epoch": 1, "host": "h", "pid": 1,
@@ -187,14 +185,14 @@ def test_heartbeat_is_compared_and_swapped(bench: Bench, execution: str) -> None
 
     def swap(etag: str | None, **changes: Any) -> urllib3.BaseHTTPResponse:
         body = json.dumps({"etag": etag, "state": state | changes}).encode()
-        return put(bench, path, body, kind="application/json")
+        return put(via, path, body, kind="application/json")
 
-    problem(bench.server.get(f"/executions/{path}", headers=bench.bearer), 404, "not-found")
+    problem(via.server.get(f"/executions/{path}", headers=via.bearer), 404, "not-found")
     first = swap(None).json()["etag"]
     problem(swap(None, epoch=2), 409, "conflict")
     second = swap(first, epoch=2).json()["etag"]
     problem(swap(first, epoch=3), 409, "conflict")
-    told = bench.server.get(f"/executions/{path}", headers=bench.bearer).json()
+    told = via.server.get(f"/executions/{path}", headers=via.bearer).json()
     assert (told["etag"], told["state"]) == (second, state | {"epoch": 2})
     assert 0 <= told["age_seconds"] < 60
     for wrong in ({"writer": "x"}, {"pid": "1"}, {"host": "x" * 300_000}, {"logs": {"x": 1}}):

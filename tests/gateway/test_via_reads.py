@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import faults
-from tests.support.benches import Bench, bench_environment
 from tests.support.engine import PART, content, impatient, key_of
 from tests.support.executions import make_id, put_execution
 from tests.support.live import LogWriter
 from tests.support.proxy import Proxy
 from tests.support.running import Processes, RunCommand
+from tests.support.via import Via, via_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -43,9 +43,9 @@ def execution(cli: RunCommand, make_tree: Callable[..., Path]) -> str:
 
 
 @pytest.fixture
-def reader(bench: Bench) -> Env:
+def reader(via: Via) -> Env:
     """The environment of somebody who may read, and whose only setting is the server."""
-    return {**bench_environment(bench.tokens.read), "ORCHESTRATOR_VIA": bench.url}
+    return {**via_environment(via.tokens.read), "ORCHESTRATOR_VIA": via.url}
 
 
 def test_what_is_read_is_what_credentials_read(
@@ -143,18 +143,18 @@ def test_an_archived_file_tells_its_whole_story(
 
 
 def test_who_may_read(
-    cli: RunCommand, bench: Bench, execution: str, monkeypatch: pytest.MonkeyPatch
+    cli: RunCommand, via: Via, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)
     for token, told in (
         (None, "no valid bearer token"),
-        (bench.tokens.upload, "for uploads only"),
+        (via.tokens.upload, "for uploads only"),
     ):
-        refused = cli("logs", execution, *bench.via, env=bench_environment(token)).expect(5)
+        refused = cli("logs", execution, *via.options, env=via_environment(token)).expect(5)
         assert told in refused.err
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    away = cli("ls", "--via", url, env=bench_environment("orc_x")).expect(9)
+    away = cli("ls", "--via", url, env=via_environment("orc_x")).expect(9)
     assert "connection refused" in away.err
 
 

@@ -16,8 +16,8 @@ from tests.live.writing import (
     ID,
     OUT,
     AgedStore,
-    Bench,
     Clock,
+    LoggedRun,
     s3_store,
     stored_log,
     stored_state,
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def bench(bucket: str, recorder: Proxy, tmp_path: Path) -> Iterator[Bench]:
-    """A bench whose requests go through the recording proxy."""
-    bench = Bench(tmp_path / "one", s3_store(bucket))
-    yield bench
-    bench.close()
+def logged(bucket: str, recorder: Proxy, tmp_path: Path) -> Iterator[LoggedRun]:
+    """A run whose requests go through the recording proxy."""
+    logged = LoggedRun(tmp_path / "one", s3_store(bucket))
+    yield logged
+    logged.close()
 
 
 def numbered(number: int) -> bytes:
@@ -60,10 +60,10 @@ def puts(recorder: Proxy) -> dict[str, int]:
 
 
 def test_minute_of_a_line_a_second_costs_what_is_promised(
-    bench: Bench, recorder: Proxy, s3: S3Client, bucket: str
+    logged: LoggedRun, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
-    bench.run(60, numbered)
-    bench.writer.finish(5)
+    logged.run(60, numbered)
+    logged.writer.finish(5)
     counts = puts(recorder)
     assert counts["segments"] <= 30
     assert counts["ends"] == 2
@@ -77,13 +77,15 @@ def test_minute_of_a_line_a_second_costs_what_is_promised(
     assert state.ended
     assert state.logs[OUT].offset == len(lines(60))
     assert state.logs[OUT].line == 60
-    assert bench.notes == []
+    assert logged.notes == []
 
 
-def test_ten_silent_minutes_cost_a_heartbeat_now_and_then(bench: Bench, recorder: Proxy) -> None:
-    bench.schedule = LiveSchedule()
-    bench.run(600)
-    bench.writer.finish(5)
+def test_ten_silent_minutes_cost_a_heartbeat_now_and_then(
+    logged: LoggedRun, recorder: Proxy
+) -> None:
+    logged.schedule = LiveSchedule()
+    logged.run(600)
+    logged.writer.finish(5)
     counts = puts(recorder)
     assert sum(counts.values()) <= 21
     assert counts["segments"] == 0
@@ -106,45 +108,45 @@ def test_waits_grow_with_the_log_and_are_never_the_same_for_a_fleet(
 
 
 def test_backlog_goes_in_the_largest_segments_back_to_back(
-    bench: Bench, s3: S3Client, bucket: str
+    logged: LoggedRun, s3: S3Client, bucket: str
 ) -> None:
     whole = b"x" * (2 * MAX_SEGMENT_BYTES - 1) + b"\n"
-    bench.append(whole + b"tail\n")
-    bench.writer.step()
+    logged.append(whole + b"tail\n")
+    logged.writer.step()
     assert stored_log(s3, bucket).sizes == [MAX_SEGMENT_BYTES, MAX_SEGMENT_BYTES, 5]
 
 
 def test_log_of_exactly_one_segment_has_no_empty_one_but_its_end(
-    bench: Bench, s3: S3Client, bucket: str
+    logged: LoggedRun, s3: S3Client, bucket: str
 ) -> None:
-    bench.append(b"x" * MAX_SEGMENT_BYTES)
-    bench.run(10)
-    bench.writer.finish(5)
+    logged.append(b"x" * MAX_SEGMENT_BYTES)
+    logged.run(10)
+    logged.writer.finish(5)
     stored = stored_log(s3, bucket)
     assert (stored.sizes, stored.ended) == ([MAX_SEGMENT_BYTES], True)
 
 
 def test_prompt_goes_with_the_next_interval_and_the_last_line_with_the_end(
-    bench: Bench, s3: S3Client, bucket: str
+    logged: LoggedRun, s3: S3Client, bucket: str
 ) -> None:
-    bench.append(b"first\npass")
-    bench.writer.step()
+    logged.append(b"first\npass")
+    logged.writer.step()
     assert stored_log(s3, bucket).sizes == [6]
-    bench.writer.step()
+    logged.writer.step()
     assert stored_log(s3, bucket).sizes == [6, 4]
-    bench.append(b"word: ")
-    bench.writer.finish(5)
+    logged.append(b"word: ")
+    logged.writer.finish(5)
     stored = stored_log(s3, bucket)
     assert (stored.data, stored.sizes, stored.ended) == (b"first\npassword: ", [6, 4, 6], True)
 
 
 def test_backlog_that_takes_too_long_is_left_to_the_final_log(
-    bench: Bench, s3: S3Client, bucket: str
+    logged: LoggedRun, s3: S3Client, bucket: str
 ) -> None:
-    bench.append(b"a\n")
-    bench.writer.step()
-    bench.append(b"b\n")
-    bench.writer.finish(0)
+    logged.append(b"a\n")
+    logged.writer.step()
+    logged.append(b"b\n")
+    logged.writer.finish(0)
     stored = stored_log(s3, bucket)
     assert (stored.data, stored.ended) == (b"a\n", True)
     assert stored_state(s3, bucket).ended
@@ -171,57 +173,57 @@ OUTAGES: dict[str, Callable[[Proxy], object]] = {
 
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
 def test_outage_leaves_no_gap_and_nothing_twice(
-    outage: Callable[[Proxy], object], bench: Bench, recorder: Proxy, s3: S3Client, bucket: str
+    outage: Callable[[Proxy], object], logged: LoggedRun, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     outage(recorder)
-    bench.run(120, numbered)
-    assert bench.writer.off is None
+    logged.run(120, numbered)
+    assert logged.writer.off is None
     recorder.heal()
-    bench.writer.finish(60)
+    logged.writer.finish(60)
     stored = stored_log(s3, bucket)
     assert (stored.data, stored.ended) == (lines(120), True)
     assert stored_state(s3, bucket).ended
-    assert bench.notes == []
+    assert logged.notes == []
 
 
 def test_waits_grow_while_s3_is_away_and_nothing_is_sent_twice_for_it(
-    bench: Bench, recorder: Proxy
+    logged: LoggedRun, recorder: Proxy
 ) -> None:
     recorder.inject(faults.ResetBefore(), times=None)
-    bench.run(600, numbered)
+    logged.run(600, numbered)
     # A full jitter of up to 30 s; at the interval of 2 s it would be 300.
     assert recorder.count() < 100
-    bench.writer.finish(5)
-    assert bench.writer.off is not None
-    assert "their end is not stored" in bench.notes[0]
+    logged.writer.finish(5)
+    assert logged.writer.off is not None
+    assert "their end is not stored" in logged.notes[0]
 
 
-def test_wrong_clock_changes_times_only(bench: Bench, s3: S3Client, bucket: str) -> None:
-    bench.clock.off_ms = -3_600_000
-    bench.run(10, numbered)
-    bench.clock.off_ms = 3_600_000
-    bench.run(10, numbered)
-    bench.writer.finish(5)
+def test_wrong_clock_changes_times_only(logged: LoggedRun, s3: S3Client, bucket: str) -> None:
+    logged.clock.off_ms = -3_600_000
+    logged.run(10, numbered)
+    logged.clock.off_ms = 3_600_000
+    logged.run(10, numbered)
+    logged.writer.finish(5)
     assert stored_log(s3, bucket).data == lines(10) * 2
 
 
 def test_refusal_turns_live_off_with_one_note(
-    bench: Bench, recorder: Proxy, s3: S3Client, bucket: str
+    logged: LoggedRun, recorder: Proxy, s3: S3Client, bucket: str
 ) -> None:
     recorder.inject(faults.access_denied(), "PutObject", key="live/", times=None)
-    bench.run(60, numbered)
-    bench.writer.finish(5)
+    logged.run(60, numbered)
+    logged.writer.finish(5)
     assert recorder.count("PutObject") == 1
-    assert len(bench.notes) == 1
-    assert "live logs are off: " in bench.notes[0]
+    assert len(logged.notes) == 1
+    assert "live logs are off: " in logged.notes[0]
 
 
-def test_file_that_becomes_shorter_turns_live_off(bench: Bench, bucket: str) -> None:
-    bench.append(b"one\n")
-    bench.writer.step()
-    (bench.directory / OUT).write_bytes(b"")
-    bench.writer.finish(5)
-    assert bench.notes == [
+def test_file_that_becomes_shorter_turns_live_off(logged: LoggedRun, bucket: str) -> None:
+    logged.append(b"one\n")
+    logged.writer.step()
+    (logged.directory / OUT).write_bytes(b"")
+    logged.writer.finish(5)
+    assert logged.notes == [
         "live logs are off: stdout.log is shorter than what is stored of it"
     ]  # fmt: skip
 
@@ -230,37 +232,37 @@ def test_file_that_becomes_shorter_turns_live_off(bench: Bench, bucket: str) -> 
 
 
 @pytest.fixture
-def other(bench: Bench, bucket: str, tmp_path: Path) -> Iterator[Bench]:
+def other(logged: LoggedRun, bucket: str, tmp_path: Path) -> Iterator[LoggedRun]:
     """Another writer of the same execution, in another process as it were."""
-    other = Bench(tmp_path / "two", s3_store(bucket), writer_id="b2" * 16, clock=bench.clock)
+    other = LoggedRun(tmp_path / "two", s3_store(bucket), writer_id="b2" * 16, clock=logged.clock)
     yield other
     other.close()
 
 
-def make_stale(bench: Bench) -> None:
+def make_stale(logged: LoggedRun) -> None:
     """Let the heartbeat that it finds be as old as if nobody had written one for long."""
-    assert isinstance(bench.store, AgedStore)
-    bench.store.age_seconds = 91
+    assert isinstance(logged.store, AgedStore)
+    logged.store.age_seconds = 91
 
 
 def test_fresh_heartbeat_fences_another_writer(
-    bench: Bench, other: Bench, s3: S3Client, bucket: str
+    logged: LoggedRun, other: LoggedRun, s3: S3Client, bucket: str
 ) -> None:
-    bench.append(b"mine\n")
-    bench.writer.step()
+    logged.append(b"mine\n")
+    logged.writer.step()
     other.append(b"theirs\n")
     assert other.writer.step() is None
     assert "process 42 on bench-7 writes them" in other.notes[0]
-    bench.append(b"too\n")
-    bench.writer.finish(5)
+    logged.append(b"too\n")
+    logged.writer.finish(5)
     assert stored_log(s3, bucket).data == b"mine\ntoo\n"
-    assert bench.notes == []
+    assert logged.notes == []
 
 
 def test_stale_heartbeat_is_taken_over_where_the_bytes_are_the_same(
-    bench: Bench, other: Bench, s3: S3Client, bucket: str
+    logged: LoggedRun, other: LoggedRun, s3: S3Client, bucket: str
 ) -> None:
-    bench.run(10, numbered)
+    logged.run(10, numbered)
     make_stale(other)
     other.append(lines(3))
     other.writer.step()
@@ -273,18 +275,18 @@ def test_stale_heartbeat_is_taken_over_where_the_bytes_are_the_same(
     state = stored_state(s3, bucket)
     assert (state.writer, state.epoch, state.ended) == (other.writer_id, 2, True)
     # The one that was there before hears of it with its next heartbeat.
-    bench.run(60)
-    assert len(bench.notes) == 1
-    assert "another writer" in bench.notes[0]
+    logged.run(60)
+    assert len(logged.notes) == 1
+    assert "another writer" in logged.notes[0]
     assert stored_log(s3, bucket).data == lines(20)
 
 
 @pytest.mark.parametrize("more", [b"", b"and more\n"])
 def test_other_bytes_are_not_taken_over(
-    more: bytes, bench: Bench, other: Bench, s3: S3Client, bucket: str
+    more: bytes, logged: LoggedRun, other: LoggedRun, s3: S3Client, bucket: str
 ) -> None:
-    bench.append(b"mine\n")
-    bench.writer.step()
+    logged.append(b"mine\n")
+    logged.writer.step()
     make_stale(other)
     other.append(b"this\n" + more)
     assert other.writer.step() is None
@@ -295,10 +297,10 @@ def test_other_bytes_are_not_taken_over(
 
 
 def test_shorter_log_does_not_end_what_is_stored(
-    bench: Bench, other: Bench, s3: S3Client, bucket: str
+    logged: LoggedRun, other: LoggedRun, s3: S3Client, bucket: str
 ) -> None:
-    bench.append(b"mine\n")
-    bench.writer.step()
+    logged.append(b"mine\n")
+    logged.writer.step()
     make_stale(other)
     other.append(b"mi")
     other.writer.step()
@@ -309,11 +311,11 @@ def test_shorter_log_does_not_end_what_is_stored(
 
 
 def test_same_writer_begins_again_at_once_and_goes_on_where_it_was(
-    bench: Bench, recorder: Proxy, tmp_path: Path, s3: S3Client, bucket: str
+    logged: LoggedRun, recorder: Proxy, tmp_path: Path, s3: S3Client, bucket: str
 ) -> None:
-    bench.run(10, numbered)
+    logged.run(10, numbered)
     recorder.clear()
-    again = Bench(bench.directory, bench.store, clock=Clock())
+    again = LoggedRun(logged.directory, logged.store, clock=Clock())
     again.append(b"and more\n")
     again.writer.step()
     again.writer.finish(5)
@@ -326,24 +328,30 @@ def test_same_writer_begins_again_at_once_and_goes_on_where_it_was(
     assert recorder.count("PutObject", live_segment_key(ID, OUT, 0)) == 0
 
 
-def test_segment_of_nobody_known_turns_live_off(bench: Bench, s3: S3Client, bucket: str) -> None:
+def test_segment_of_nobody_known_turns_live_off(
+    logged: LoggedRun, s3: S3Client, bucket: str
+) -> None:
     s3.put_object(Bucket=bucket, Key=live_segment_key(ID, OUT, 0), Body=b"foreign")
-    bench.append(b"mine\n")
-    assert bench.writer.step() is None
-    assert "is not a segment of a live log" in bench.notes[0]
+    logged.append(b"mine\n")
+    assert logged.writer.step() is None
+    assert "is not a segment of a live log" in logged.notes[0]
 
 
-def test_heartbeat_that_was_removed_is_made_again(bench: Bench, s3: S3Client, bucket: str) -> None:
-    bench.append(b"mine\n")
-    bench.writer.step()
+def test_heartbeat_that_was_removed_is_made_again(
+    logged: LoggedRun, s3: S3Client, bucket: str
+) -> None:
+    logged.append(b"mine\n")
+    logged.writer.step()
     s3.delete_object(Bucket=bucket, Key=live_state_key(ID))
-    bench.writer.finish(5)
+    logged.writer.finish(5)
     assert stored_state(s3, bucket).ended
-    assert bench.notes == []
+    assert logged.notes == []
 
 
-def test_defect_of_a_store_turns_live_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.store, "put_segment", None)
-    bench.append(b"one\n")
-    assert bench.writer.step() is None
-    assert bench.notes[0].startswith("live logs are off: unexpected TypeError")
+def test_defect_of_a_store_turns_live_off(
+    logged: LoggedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logged.store, "put_segment", None)
+    logged.append(b"one\n")
+    assert logged.writer.step() is None
+    assert logged.notes[0].startswith("live logs are off: unexpected TypeError")

@@ -47,7 +47,7 @@ class Clock:
 
 
 @dataclass
-class Bench:
+class LoggedRun:
     """Two logs in files and a writer of them; what happens is a function of the clock."""
 
     directory: Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.writing import Bench, s3_store, stored_log, stored_state
+from tests.live.writing import LoggedRun, s3_store, stored_log, stored_state
 from tests.support.faults import DropAnswer, slow_down
 from tests.support.proxy import Proxy
 
@@ -26,19 +26,19 @@ def test_lost_answers_and_a_takeover_leave_every_line_once(
 ) -> None:
     recorder.inject(DropAnswer(), "PutObject", key="live/", times=None, probability=0.3)
     recorder.inject(slow_down(), key="live/", times=None, probability=0.2)
-    first = Bench(tmp_path / "one", s3_store(bucket))
+    first = LoggedRun(tmp_path / "one", s3_store(bucket))
     first.run(100, line)
     assert first.writer.off is None
     store = s3_store(bucket)
     store.age_seconds = 91
-    second = Bench(tmp_path / "two", store, writer_id="b2" * 16)
+    second = LoggedRun(tmp_path / "two", store, writer_id="b2" * 16)
     second.append(b"".join(map(line, range(110))))
     second.run(60)
     recorder.heal()
     second.writer.finish(60)
     first.run(60)
-    for bench in (first, second):
-        bench.close()
+    for logged in (first, second):
+        logged.close()
     assert second.notes == []
     assert "another writer" in first.notes[0]
     stored, state = stored_log(s3, bucket), stored_state(s3, bucket)

@@ -13,12 +13,12 @@ import urllib3
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
 from orchestrator_cli.core.s3.part_plan import DOUBLING
 from tests.localstack.contents import PART, composite, noise, parts_of, sha256_base64
-from tests.support.benches import Bench, bench_environment
 from tests.support.faults import CorruptRequest
 from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
 from tests.support.proxy import Proxy
 from tests.support.running import RunCommand
 from tests.support.serving import Serve, Server
+from tests.support.via import Via, via_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -48,29 +48,29 @@ def server(serve: Serve) -> Server:
 
 def test_what_is_read_through_signed_urls(
     cli: RunCommand,
-    bench: Bench,
+    via: Via,
     execution_id: str,
     make_tree: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
     tree = make_tree({"stdout.log": b"one\ntwo\n", "big.bin": CONTENT, "empty.txt": b""})
     cli("upload", execution_id, tree).ok()
-    reader = bench_environment(bench.tokens.read)
+    reader = via_environment(via.tokens.read)
     for again in (False, True):
-        out = cli("download", execution_id, "-o", tmp_path / "out", *bench.via, env=reader).ok()
+        out = cli("download", execution_id, "-o", tmp_path / "out", *via.options, env=reader).ok()
         assert ("3 identical" in out.err) == again
     assert (tmp_path / "out/artifacts/custom/big.bin").read_bytes() == CONTENT
-    logs = ("logs", execution_id, "stdout", *bench.via)
+    logs = ("logs", execution_id, "stdout", *via.options)
     assert cli(*logs, env=reader).ok().out == "one\ntwo\n"
     assert cli(*logs, "--tail", "1", env=reader).ok().out == "two\n"
-    empty = cli("logs", execution_id, "artifacts/custom/empty.txt", *bench.via, env=reader)
+    empty = cli("logs", execution_id, "artifacts/custom/empty.txt", *via.options, env=reader)
     assert empty.ok().out == ""
 
 
 def test_files_of_every_size_arrive_although_bodies_are_damaged(
     cli: RunCommand,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution_id: str,
@@ -79,7 +79,7 @@ def test_files_of_every_size_arrive_although_bodies_are_damaged(
     recorder.inject(CorruptRequest(100), "PutObject", key="small")
     recorder.inject(CorruptRequest(100), "UploadPart", part_number=2)
     tree = make_tree({"small.bin": SMALL, "big.bin": CONTENT, "empty": b""})
-    run = cli("upload", execution_id, tree, "--json", *bench.via, env=bench.env).ok()
+    run = cli("upload", execution_id, tree, "--json", *via.options, env=via.env).ok()
     checksums = {one["path"].rpartition("/")[2]: one["checksum"] for one in run.json_lines()}
     assert checksums == {
         "small.bin": f"sha256:{digest(SMALL)}",
@@ -89,14 +89,14 @@ def test_files_of_every_size_arrive_although_bodies_are_damaged(
     prefix = f"executions/{execution_id}/artifacts/"
     assert sorted(bucket_contents(s3, bucket, prefix).values()) == sorted([SMALL, CONTENT, b""])
     cli("verify", execution_id, tree).ok()
-    again = cli("upload", execution_id, tree, "--json", *bench.via, env=bench.env).ok()
+    again = cli("upload", execution_id, tree, "--json", *via.options, env=via.env).ok()
     assert {one["outcome"] for one in again.json_lines()} == {"identical"}
 
 
 def test_it_goes_on_with_what_is_there(
     cli: RunCommand,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     execution_id: str,
@@ -121,7 +121,7 @@ def test_it_goes_on_with_what_is_there(
             )
     tree = make_tree({"big.bin": CONTENT})
     (line,) = (
-        cli("upload", execution_id, tree, "--json", *bench.via, env=bench.env).ok().json_lines()
+        cli("upload", execution_id, tree, "--json", *via.options, env=via.env).ok().json_lines()
     )
     assert (line["resumed_bytes"], line["checksum"]) == (2 * PART, composite(CONTENT))
     assert sorted(sent.part_number or 0 for sent in recorder.calls("UploadPart")) == [2, 4]

@@ -10,13 +10,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.benches import Tokens, make_bench
 from tests.support.connection import Exchange
 from tests.support.engine import PART, content
 from tests.support.proxy import Proxy
 from tests.support.running import Processes, RunCommand
 from tests.support.serving import Serve
 from tests.support.small_scale import PART_BYTES
+from tests.support.via import Tokens, make_via
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -98,12 +98,12 @@ def test_an_upload_through_a_server_carries_the_server_s(
     execution_id = cli("new").ok().out.strip()
     for name, text in ENVIRONMENT.items():
         monkeypatch.setenv(name, text)
-    bench = make_bench(serve, tokens)
+    via = make_via(serve, tokens)
     for name in ENVIRONMENT:
         monkeypatch.delenv(name)
     recorder.clear()
     tree = make_tree({"stdout.log": "x\n", "big.bin": content(PART + 1)})
-    cli("upload", execution_id, tree, *bench.via, env=bench.env).ok()
+    cli("upload", execution_id, tree, *via.options, env=via.env).ok()
     stored = [one for one in recorder.exchanges if one.operation in MAKES]
     assert {one.operation for one in stored} == MAKES
     for exchange in stored:

@@ -18,13 +18,13 @@ from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecor
 from orchestrator_cli.core.transfer.upload.on_record.session import DirectSession
 from orchestrator_cli.core.transfer.upload.plan import plan_upload
 from tests.support import faults
-from tests.support.benches import Bench
 from tests.support.engine import key_of, new_execution, open_store
 from tests.support.executions import put_execution, read_record
 from tests.support.forkserver import ForkServer
 from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
 from tests.support.running import RunCommand
+from tests.support.via import Via
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -104,7 +104,7 @@ def test_an_upload_through_a_server_that_is_killed(
     cli: RunCommand,
     server_forks: ForkServer,
     recorder: Proxy,
-    bench: Bench,
+    via: Via,
     s3: S3Client,
     bucket: str,
     make_tree: MakeTree,
@@ -112,7 +112,7 @@ def test_an_upload_through_a_server_that_is_killed(
     tree = make_tree({"a.txt": "a", "b.txt": "b"})
     execution = new_execution(cli)
     recorder.inject(faults.ResetAfter(), "PutObject", key="custom/b", times=None)
-    process = server_forks.start("upload", execution, tree, *bench.via, env=bench.env)
+    process = server_forks.start("upload", execution, tree, *via.options, env=via.env)
     recorder.wait_for(lambda seen: {"a.txt", "b.txt"} <= {one.key[-5:] for one in seen})
     key = key_of("a.txt", execution)
     recorder.wait_for(
@@ -126,27 +126,27 @@ def test_an_upload_through_a_server_that_is_killed(
     recorder.heal()
     cli("finish", execution, "--result", "pass").ok()
     assert status(s3, bucket, execution) == "pending"
-    cli("upload", execution, tree / "a.txt", *bench.via, env=bench.env).ok()
+    cli("upload", execution, tree / "a.txt", *via.options, env=via.env).ok()
     assert status(s3, bucket, execution) == "pending"
-    cli("upload", execution, tree, *bench.via, env=bench.env).ok()
+    cli("upload", execution, tree, *via.options, env=via.env).ok()
     assert status(s3, bucket, execution) == "complete"
 
 
-def post(bench: Bench, execution: str, what: str, record: dict[str, Any]) -> None:
+def post(via: Via, execution: str, what: str, record: dict[str, Any]) -> None:
     path = f"/executions/{execution}/uploads/{what}"
-    assert bench.server.post(path, record, **bench.bearer).status == 200
+    assert via.server.post(path, record, **via.bearer).status == 200
 
 
 def test_a_server_ends_no_upload_whose_files_are_not_there(
-    cli: RunCommand, bench: Bench, s3: S3Client, bucket: str
+    cli: RunCommand, via: Via, s3: S3Client, bucket: str
 ) -> None:
     execution = new_execution(cli)
     begun = {"upload_id": "0a" * 8, "began_at": "2026-01-31T08:00:00Z", "paths": ["logs/bench.log"]}
-    post(bench, execution, "begun", begun)
-    post(bench, execution, "results", {"ended": [begun["upload_id"]]})
+    post(via, execution, "begun", begun)
+    post(via, execution, "results", {"ended": [begun["upload_id"]]})
     (left,) = read_record(s3, bucket, execution)["unfinished_uploads"]
     assert left["paths"] == begun["paths"]
-    post(bench, execution, "results", {"ended": ["0a" * 8], "failed": {"logs/bench.log": "gone"}})
+    post(via, execution, "results", {"ended": ["0a" * 8], "failed": {"logs/bench.log": "gone"}})
     record = read_record(s3, bucket, execution)
     assert (record["unfinished_uploads"], record["artifact_status"]) == ([], "artifact_error")
 

@@ -1,4 +1,4 @@
-"""A bench: it has a token and the URL of a server, and nothing of AWS."""
+"""A machine with a token and the URL of a server, and without AWS credentials."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tests.support.serving import Serve, Server
 
-# Of a running test; a bench has none of them.
+# Of a running test; the machine has none of them.
 _OF_AWS = ("AWS_", "ORCHESTRATOR_BUCKET")
 
 
-def bench_environment(token: str | None) -> dict[str, str | None]:
-    """Return what changes the tests' environment into that of a bench."""
+def via_environment(token: str | None) -> dict[str, str | None]:
+    """Return what changes the tests' environment into that of a machine with only this token."""
     without: dict[str, str | None] = {name: None for name in os.environ if name.startswith(_OF_AWS)}
     # A client that looked for credentials would find these, and fail.
     broken = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing"}
@@ -32,27 +32,27 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """How a bench calls the command: `cli("upload", id, path, *bench.via, env=bench.env)`."""
+class Via:
+    """How a command goes through a server: `cli("upload", id, path, *via.options, env=via.env)`."""
 
     server: Server
     tokens: Tokens
     url: str
 
     @property
-    def via(self) -> tuple[str, str]:
+    def options(self) -> tuple[str, str]:
         return "--via", self.url
 
     @property
     def env(self) -> dict[str, str | None]:
-        return bench_environment(self.tokens.upload)
+        return via_environment(self.tokens.upload)
 
     @property
     def bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens.upload}"}
 
 
-def make_bench(serve: Serve, tokens: Tokens, *options: str) -> Bench:
-    """Start a server that asks for tokens, and return a bench of it."""
+def make_via(serve: Serve, tokens: Tokens, *options: str) -> Via:
+    """Start a server that asks for tokens, and return how to go through it."""
     server = serve("--tokens", str(tokens.file), *options)
-    return Bench(server, tokens, server.url)
+    return Via(server, tokens, server.url)

@@ -30,6 +30,7 @@ from tests.support.running import (
     RunCommand,
     run_inside,
 )
+from tests.support.scene import Scene, write_tree
 from tests.support.serving import Serve, serving
 from tests.support.small_scale import MIN_PART_BYTES, shrink
 from tests.support.terminal import Terminal, open_terminal
@@ -178,6 +179,12 @@ def cli() -> RunCommand:
 
 
 @pytest.fixture
+def scene(cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path) -> Scene:
+    """A fresh bucket behind a recording proxy, the command, and a directory for files."""
+    return Scene(cli, recorder, s3, bucket, tmp_path)
+
+
+@pytest.fixture
 def cli_process() -> Iterator[Processes]:
     """Run the command as a process: `.run(…)` to its end, `.start(…)` to signal it."""
     processes = Processes()
@@ -276,10 +283,6 @@ def make_tree(tmp_path: Path) -> Callable[[dict[str, bytes | str]], Path]:
     """Write files under a fresh directory from a mapping of path to content."""
 
     def make(files: dict[str, bytes | str], root: str = "tree") -> Path:
-        for name, content in files.items():
-            path = tmp_path / root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return tmp_path / root
+        return write_tree(tmp_path / root, files)
 
     return make

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,16 +21,10 @@ from orchestrator_cli.cli import waiting_notice
 from orchestrator_cli.cli.main import COMMANDS
 from orchestrator_cli.core.base.errors import EXIT_CODES
 from tests.support.engine import impatient
-from tests.support.executions import make_id, put_execution, put_file
+from tests.support.executions import make_id
 from tests.support.faults import Answer, Fault, Stall, access_denied, wrong_credentials
-from tests.support.objects import bucket_contents, list_keys
-from tests.support.proxy import Proxy
 from tests.support.running import COMMAND, Processes, RunCommand, process_environment
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-MakeTree = Callable[..., Path]
+from tests.support.scene import Scene
 
 
 @pytest.fixture
@@ -101,12 +94,10 @@ def test_usage_errors_say_what_and_where_to_look(
 # --- settings --------------------------------------------------------------------------------
 
 
-def test_no_bucket_is_a_usage_error_that_says_how_to_go_on(
-    cli: RunCommand, s3env: dict[str, str]
-) -> None:
+def test_no_bucket_is_a_usage_error_that_says_how_to_go_on(scene: Scene) -> None:
     for env in ({"ORCHESTRATOR_BUCKET": None}, {"ORCHESTRATOR_BUCKET": ""}):
         for arguments in (["new"], ["ls"], ["show", make_id()], ["upload", make_id(), "."]):
-            result = cli(*arguments, env=env).expect(2)
+            result = scene.cli(*arguments, env=env).expect(2)
             assert result.stdout == b""
             assert result.err.startswith("error: no bucket is configured\nhint: ")
             assert "ORCHESTRATOR_BUCKET" in result.err
@@ -122,17 +113,15 @@ def test_no_bucket_is_a_usage_error_that_says_how_to_go_on(
         ("x\x1b[31m", ""),
     ],
 )
-def test_what_cannot_be_a_bucket_is_a_usage_error(
-    cli: RunCommand, s3env: dict[str, str], name: str, said: str
-) -> None:
-    result = cli("--bucket", name, "ls").expect(2)
+def test_what_cannot_be_a_bucket_is_a_usage_error(scene: Scene, name: str, said: str) -> None:
+    result = scene.cli("--bucket", name, "ls").expect(2)
     assert said in result.err
     assert "\x1b" not in result.err
     assert "unexpected" not in result.err
 
 
-def test_a_bucket_may_be_written_as_a_url(cli: RunCommand, bucket: str) -> None:
-    cli("--bucket", f"s3://{bucket}/", "ls").ok()
+def test_a_bucket_may_be_written_as_a_url(scene: Scene) -> None:
+    scene.cli("--bucket", f"s3://{scene.bucket}/", "ls").ok()
 
 
 @pytest.fixture
@@ -146,15 +135,15 @@ def config(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(
-    cli: RunCommand, s3: S3Client, bucket: str, config: Callable[[str], Path]
+    scene: Scene, config: Callable[[str], Path]
 ) -> None:
-    execution_id = put_execution(s3, bucket, make_id(), {"logs/stdout.log": b"x"})
-    path = config(f'bucket = "{bucket}"\n[url]\nexpires-in = "3m"\n')
+    execution_id = scene.put_execution(make_id(), {"logs/stdout.log": b"x"})
+    path = config(f'bucket = "{scene.bucket}"\n[url]\nexpires-in = "3m"\n')
     file = {"ORCHESTRATOR_CONFIG": str(path), "ORCHESTRATOR_BUCKET": None}
     environment = {**file, "ORCHESTRATOR_URL_EXPIRES_IN": "2m"}
 
     def seconds(*options: str, env: dict[str, str | None] | None = None) -> int:
-        result = cli("url", execution_id, "--json", *options, env=env).ok()
+        result = scene.cli("url", execution_id, "--json", *options, env=env).ok()
         return int(result.json()["expires_in_seconds"])
 
     assert seconds("--expires-in", "1m", env=environment) == 60
@@ -164,79 +153,80 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(
 
 
 def test_the_bucket_comes_from_flag_environment_or_file(
-    cli: RunCommand, s3: S3Client, bucket: str, config: Callable[[str], Path]
+    scene: Scene, config: Callable[[str], Path]
 ) -> None:
     gone = config('bucket = "no-such-bucket-anywhere"\n')
-    assert "no such bucket" in cli("--config", gone, "ls", env={"ORCHESTRATOR_BUCKET": None}).err
-    cli("--config", gone, "ls").ok()
+    assert (
+        "no such bucket" in scene.cli("--config", gone, "ls", env={"ORCHESTRATOR_BUCKET": None}).err
+    )
+    scene.cli("--config", gone, "ls").ok()
     other = {"ORCHESTRATOR_BUCKET": "no-such-bucket-anywhere"}
-    cli("ls", env=other).expect(4)
-    cli("--bucket", bucket, "ls", env=other).ok()
-    good = config(f'bucket = "{bucket}"\n')
-    cli("--config", good, "ls", env={"ORCHESTRATOR_BUCKET": None}).ok()
+    scene.cli("ls", env=other).expect(4)
+    scene.cli("--bucket", scene.bucket, "ls", env=other).ok()
+    good = config(f'bucket = "{scene.bucket}"\n')
+    scene.cli("--config", good, "ls", env={"ORCHESTRATOR_BUCKET": None}).ok()
 
 
 @pytest.mark.parametrize("base", ["HOME", "XDG_CONFIG_HOME"])
-def test_the_config_file_has_its_place(
-    cli: RunCommand, bucket: str, tmp_path: Path, base: str
-) -> None:
-    directory = tmp_path / (".config" if base == "HOME" else "") / "orchestrator"
+def test_the_config_file_has_its_place(scene: Scene, base: str) -> None:
+    directory = scene.directory / (".config" if base == "HOME" else "") / "orchestrator"
     directory.mkdir(parents=True)
-    (directory / "config.toml").write_text(f'bucket = "{bucket}"\n')
-    env = {"ORCHESTRATOR_BUCKET": None, "ORCHESTRATOR_CONFIG": None, base: str(tmp_path)}
-    cli("ls", env=env).ok()
-    cli("ls", env={**env, base: str(tmp_path / "elsewhere")}).expect(2)
+    (directory / "config.toml").write_text(f'bucket = "{scene.bucket}"\n')
+    env = {"ORCHESTRATOR_BUCKET": None, "ORCHESTRATOR_CONFIG": None, base: str(scene.directory)}
+    scene.cli("ls", env=env).ok()
+    scene.cli("ls", env={**env, base: str(scene.directory / "elsewhere")}).expect(2)
 
 
 def test_options_are_configured_by_the_names_that_are_typed(
-    cli: RunCommand, s3: S3Client, bucket: str, config: Callable[[str], Path]
+    scene: Scene, config: Callable[[str], Path]
 ) -> None:
-    execution_id = put_execution(s3, bucket, make_id(), {"logs/stdout.log": b"x\ny\n"})
+    execution_id = scene.put_execution(make_id(), {"logs/stdout.log": b"x\ny\n"})
     path = config(
         "quiet = true\n[ls]\njson = true\nsince = 2020-01-01T00:00:00\nuntil = 2099-12-31\n"
         '[url]\nformat = "markdown"\n[logs]\ntail = 1\n[new]\nlabel = ["a=b", "c=d"]\n'
     )
     env = {"ORCHESTRATOR_CONFIG": str(path)}
-    assert cli("ls", env=env).ok().json()["execution_id"] == execution_id
-    result = cli("url", execution_id, env=env).ok()
+    assert scene.cli("ls", env=env).ok().json()["execution_id"] == execution_id
+    result = scene.cli("url", execution_id, env=env).ok()
     assert result.out.startswith("- [")
     assert result.err == ""
-    assert cli("logs", execution_id, env=env).ok().out == "y\n"
-    made = cli("new", "--json", env=env).ok().json()
+    assert scene.cli("logs", execution_id, env=env).ok().out == "y\n"
+    made = scene.cli("new", "--json", env=env).ok().json()
     assert made["labels"] == {"a": "b", "c": "d"}
 
 
-def test_variables_are_named_as_the_options_that_are_typed(
-    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    execution_id = put_execution(s3, bucket, make_id(), {"logs/stdout.log": b"x"})
-    out = tmp_path / "out"
-    assert cli("ls", env={"ORCHESTRATOR_LS_JSON": "1"}).ok().json()["execution_id"] == execution_id
-    result = cli("url", execution_id, env={"ORCHESTRATOR_URL_FORMAT": "jira"}).ok()
+def test_variables_are_named_as_the_options_that_are_typed(scene: Scene) -> None:
+    execution_id = scene.put_execution(make_id(), {"logs/stdout.log": b"x"})
+    out = scene.directory / "out"
+    assert (
+        scene.cli("ls", env={"ORCHESTRATOR_LS_JSON": "1"}).ok().json()["execution_id"]
+        == execution_id
+    )
+    result = scene.cli("url", execution_id, env={"ORCHESTRATOR_URL_FORMAT": "jira"}).ok()
     assert result.out.startswith("* [")
-    cli("download", execution_id, env={"ORCHESTRATOR_DOWNLOAD_OUTPUT": str(out)}).ok()
+    scene.cli("download", execution_id, env={"ORCHESTRATOR_DOWNLOAD_OUTPUT": str(out)}).ok()
     assert (out / "logs/stdout.log").read_bytes() == b"x"
-    made = cli("new", "--json", env={"ORCHESTRATOR_NEW_LABEL": "a=b\nc=d"}).ok().json()
+    made = scene.cli("new", "--json", env={"ORCHESTRATOR_NEW_LABEL": "a=b\nc=d"}).ok().json()
     assert made["labels"] == {"a": "b", "c": "d"}
 
 
-def test_the_variable_of_an_option_that_can_be_repeated_has_a_value_a_line(
-    cli: RunCommand, bucket: str
-) -> None:
+def test_the_variable_of_an_option_that_can_be_repeated_has_a_value_a_line(scene: Scene) -> None:
     labels = {"ORCHESTRATOR_NEW_LABEL": "why=it is late\nwho=me"}
-    made = [cli("new", "--suite", suite, env=labels).ok() for suite in ("two words", "two", "one")]
+    made = [
+        scene.cli("new", "--suite", suite, env=labels).ok() for suite in ("two words", "two", "one")
+    ]
     spaced, _, one = (result.out.strip() for result in made)
 
     def listed(suites: str) -> set[str]:
-        lines = cli("ls", "--json", env={"ORCHESTRATOR_LS_SUITE": suites}).ok().json_lines()
+        lines = scene.cli("ls", "--json", env={"ORCHESTRATOR_LS_SUITE": suites}).ok().json_lines()
         return {line["execution_id"] for line in lines}
 
     assert listed("two words") == {spaced}
     assert listed("two words\none") == {spaced, one}
-    kept = cli("show", spaced, "--json").ok().json()["labels"]
+    kept = scene.cli("show", spaced, "--json").ok().json()["labels"]
     assert kept == {"why": "it is late", "who": "me"}
     both = {"ORCHESTRATOR_LS_RESULT": "fail error"}
-    assert cli("ls", "--json", env=both).ok().out == ""
+    assert scene.cli("ls", "--json", env=both).ok().out == ""
 
 
 @pytest.mark.parametrize(
@@ -255,9 +245,9 @@ def test_the_variable_of_an_option_that_can_be_repeated_has_a_value_a_line(
     ],
 )
 def test_a_config_file_that_is_wrong_says_where(
-    cli: RunCommand, bucket: str, config: Callable[[str], Path], text: str, said: str
+    scene: Scene, config: Callable[[str], Path], text: str, said: str
 ) -> None:
-    result = cli("--config", config(text), "ls").expect(2)
+    result = scene.cli("--config", config(text), "ls").expect(2)
     assert result.stdout == b""
     assert said in result.err
     assert "\x1b" not in result.err
@@ -283,10 +273,8 @@ def test_the_endpoint_and_region_may_be_options(
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://", "127.0.0.1:9000", "ftp://x"])
-def test_what_is_no_endpoint_is_a_usage_error(
-    cli: RunCommand, s3env: dict[str, str], url: str
-) -> None:
-    result = cli("--endpoint-url", url, "ls").expect(2)
+def test_what_is_no_endpoint_is_a_usage_error(scene: Scene, url: str) -> None:
+    result = scene.cli("--endpoint-url", url, "ls").expect(2)
     assert "endpoint" in result.err
 
 
@@ -295,40 +283,36 @@ def test_what_is_no_endpoint_is_a_usage_error(
 NO_KEYS = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
 
 
-def test_a_profile_that_is_not_there_is_named(cli: RunCommand, s3env: dict[str, str]) -> None:
+def test_a_profile_that_is_not_there_is_named(scene: Scene) -> None:
     for result in (
-        cli("--profile", "nobody", "ls").expect(5),
-        cli("ls", env={"AWS_PROFILE": "nobody"}).expect(5),
-        cli("ls", env={"ORCHESTRATOR_PROFILE": "nobody"}).expect(5),
+        scene.cli("--profile", "nobody", "ls").expect(5),
+        scene.cli("ls", env={"AWS_PROFILE": "nobody"}).expect(5),
+        scene.cli("ls", env={"ORCHESTRATOR_PROFILE": "nobody"}).expect(5),
     ):
         assert result.stdout == b""
         assert "the profile 'nobody' is not configured" in result.err
         assert "AWS_PROFILE" in result.err
 
 
-def test_a_profile_gives_its_credentials(
-    cli: RunCommand, s3env: dict[str, str], tmp_path: Path, recorder: Proxy
-) -> None:
-    file = tmp_path / "credentials"
+def test_a_profile_gives_its_credentials(scene: Scene) -> None:
+    file = scene.directory / "credentials"
     file.write_text("[bench]\naws_access_key_id = from-profile\naws_secret_access_key = x\n")
     env = {**NO_KEYS, "AWS_SHARED_CREDENTIALS_FILE": str(file)}
-    cli("--profile", "bench", "ls", env=env).ok()
-    signed = recorder.calls()[0].request.headers["authorization"]
+    scene.cli("--profile", "bench", "ls", env=env).ok()
+    signed = scene.recorder.calls()[0].request.headers["authorization"]
     assert "Credential=from-profile/" in signed
 
 
-def test_no_credentials_are_an_access_error_that_says_how_to_set_them(
-    cli: RunCommand, bucket: str
-) -> None:
+def test_no_credentials_are_an_access_error_that_says_how_to_set_them(scene: Scene) -> None:
     for arguments in (["ls"], ["show", make_id()], ["url", make_id()], ["new"]):
-        result = cli(*arguments, env=NO_KEYS).expect(5)
+        result = scene.cli(*arguments, env=NO_KEYS).expect(5)
         assert result.stdout == b""
         assert "error: no AWS credentials found" in result.err
         assert "AWS_ACCESS_KEY_ID" in result.err
 
 
-def test_half_of_a_key_pair_is_an_access_error(cli: RunCommand, bucket: str) -> None:
-    result = cli("ls", env={"AWS_SECRET_ACCESS_KEY": None}).expect(5)
+def test_half_of_a_key_pair_is_an_access_error(scene: Scene) -> None:
+    result = scene.cli("ls", env={"AWS_SECRET_ACCESS_KEY": None}).expect(5)
     assert "credentials" in result.err
 
 
@@ -344,23 +328,23 @@ def test_half_of_a_key_pair_is_an_access_error(cli: RunCommand, bucket: str) -> 
     ],
 )
 def test_credentials_that_s3_refuses_are_an_access_error(
-    cli: RunCommand, bucket: str, recorder: Proxy, fault: Fault, said: str
+    scene: Scene, fault: Fault, said: str
 ) -> None:
-    recorder.inject(fault, times=None)
+    scene.recorder.inject(fault, times=None)
     # A listing, and the look-up of an object.
     for arguments in (["ls"], ["show", make_id()]):
-        recorder.clear()
-        result = cli(*arguments).expect(5)
+        scene.recorder.clear()
+        result = scene.cli(*arguments).expect(5)
         assert result.stdout == b""
         assert said in result.err
         assert "sandbox" not in result.err  # the secret
         # An answer without a body may be asked for once more to know the reason.
-        assert set(recorder.operations().values()) == {1}
+        assert set(scene.recorder.operations().values()) == {1}
 
 
-def test_the_request_id_is_passed_on(cli: RunCommand, bucket: str, recorder: Proxy) -> None:
-    recorder.inject(access_denied(), times=None)
-    result = cli("ls").expect(5)
+def test_the_request_id_is_passed_on(scene: Scene) -> None:
+    scene.recorder.inject(access_denied(), times=None)
+    result = scene.cli("ls").expect(5)
     lines = result.err.splitlines()
     assert lines[0].startswith("error: ")
     assert lines[0].endswith("[request id FAULT0000000001]")
@@ -371,8 +355,8 @@ def test_the_request_id_is_passed_on(cli: RunCommand, bucket: str, recorder: Pro
 # --- errors become codes ---------------------------------------------------------------------
 
 
-def test_a_missing_bucket_is_not_found(cli: RunCommand, bucket: str, make_tree: MakeTree) -> None:
-    tree = make_tree({"x.txt": "x"})
+def test_a_missing_bucket_is_not_found(scene: Scene) -> None:
+    tree = scene.write_tree({"x.txt": "x"})
     identity = make_id()
     for arguments in (
         ["new"], ["ls"], ["ls", identity], ["show", identity], ["logs", identity],
@@ -380,7 +364,7 @@ def test_a_missing_bucket_is_not_found(cli: RunCommand, bucket: str, make_tree: 
         ["upload", identity, tree], ["finish", identity, "--result", "pass"],
         ["show", "@latest"], ["show", identity[:5]],
     ):  # fmt: skip
-        result = cli("--bucket", f"{bucket}-gone", *arguments).expect(4)
+        result = scene.cli("--bucket", f"{scene.bucket}-gone", *arguments).expect(4)
         assert result.stdout == b""
         assert "no such bucket" in result.err
         # It came by an option.
@@ -388,13 +372,13 @@ def test_a_missing_bucket_is_not_found(cli: RunCommand, bucket: str, make_tree: 
 
 
 def test_an_endpoint_that_is_down_ends_in_bounded_time(
-    cli: RunCommand, s3env: dict[str, str], closed_port: str, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, closed_port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What starting takes, and a look, come on top: two seconds in all.
     assert waiting_notice.WAIT_SECONDS <= 1.2
     monkeypatch.setattr(waiting_notice, "WAIT_SECONDS", 0.01)
     started = time.monotonic()
-    result = cli("ls", "--since", "2d", env={"AWS_ENDPOINT_URL": closed_port}).expect(9)
+    result = scene.cli("ls", "--since", "2d", env={"AWS_ENDPOINT_URL": closed_port}).expect(9)
     assert time.monotonic() - started < 45
     assert result.stdout == b""
     waiting, error, hint = result.err.splitlines()
@@ -408,91 +392,85 @@ def test_an_endpoint_that_is_down_ends_in_bounded_time(
 
 
 def test_patience_says_how_long_a_busy_server_is_asked(
-    cli: RunCommand, recorder: Proxy, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    execution_id = cli("new").ok().out.strip()
+    execution_id = scene.cli("new").ok().out.strip()
     impatient(monkeypatch)
-    recorder.inject(Answer(503, "SlowDown"), times=None)
+    scene.recorder.inject(Answer(503, "SlowDown"), times=None)
     for seconds, at_least, at_most in (("0", 1, 1), ("0.05s", 2, 10_000)):
-        recorder.clear()
-        assert "SlowDown" in cli("--patience", seconds, "show", execution_id).expect(9).err
-        assert at_least <= recorder.count("GetObject") <= at_most
+        scene.recorder.clear()
+        assert "SlowDown" in scene.cli("--patience", seconds, "show", execution_id).expect(9).err
+        assert at_least <= scene.recorder.count("GetObject") <= at_most
 
 
-def test_retries_are_told_with_verbose(cli: RunCommand, bucket: str, recorder: Proxy) -> None:
-    recorder.inject(Answer(503, "SlowDown"), times=2)
-    quiet = cli("ls").ok()
+def test_retries_are_told_with_verbose(scene: Scene) -> None:
+    scene.recorder.inject(Answer(503, "SlowDown"), times=2)
+    quiet = scene.cli("ls").ok()
     assert "retrying" not in quiet.err
-    recorder.inject(Answer(503, "SlowDown"), times=2)
-    assert cli("-v", "ls").ok().err.count("retrying: ") == 2
+    scene.recorder.inject(Answer(503, "SlowDown"), times=2)
+    assert scene.cli("-v", "ls").ok().err.count("retrying: ") == 2
 
 
-def test_an_archived_file_cannot_be_downloaded(
-    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    execution_id = put_execution(s3, bucket)
-    put_file(s3, bucket, execution_id, "logs/stdout.log", b"x", StorageClass="DEEP_ARCHIVE")
-    result = cli("download", execution_id, "-o", tmp_path / "out").expect(8)
+def test_an_archived_file_cannot_be_downloaded(scene: Scene) -> None:
+    execution_id = scene.put_execution()
+    scene.put_file(execution_id, "logs/stdout.log", b"x", StorageClass="DEEP_ARCHIVE")
+    result = scene.cli("download", execution_id, "-o", scene.directory / "out").expect(8)
     assert "archived" in result.err
-    assert not list((tmp_path / "out").rglob("*.log"))
+    assert not list((scene.directory / "out").rglob("*.log"))
 
 
 def test_debug_adds_the_traceback_and_no_secret(
-    cli: RunCommand, bucket: str, recorder: Proxy, config: Callable[[str], Path]
+    scene: Scene, config: Callable[[str], Path]
 ) -> None:
-    recorder.inject(access_denied(), times=None)
-    plain = cli("ls").expect(5).err
+    scene.recorder.inject(access_denied(), times=None)
+    plain = scene.cli("ls").expect(5).err
     assert "Traceback" not in plain
     path = config("debug = true\n")
     for result in (
-        cli("--debug", "ls").expect(5),
-        cli("ls", env={"ORCHESTRATOR_DEBUG": "1"}).expect(5),
-        cli("--config", path, "ls").expect(5),
+        scene.cli("--debug", "ls").expect(5),
+        scene.cli("ls", env={"ORCHESTRATOR_DEBUG": "1"}).expect(5),
+        scene.cli("--config", path, "ls").expect(5),
     ):
         assert "Traceback (most recent call last)" in result.err
         assert result.err.endswith(plain)
         assert "Signature=" not in result.err
-    assert "Traceback" not in cli("ls", env={"ORCHESTRATOR_DEBUG": "0"}).expect(5).err
+    assert "Traceback" not in scene.cli("ls", env={"ORCHESTRATOR_DEBUG": "0"}).expect(5).err
 
 
-def test_what_nobody_expected_is_one_line(
-    cli: RunCommand, bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_nobody_expected_is_one_line(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("bad \x1b[31m luck")
 
     monkeypatch.setattr("orchestrator_cli.core.transfer.download.source.list_execution_ids", fail)
-    result = cli("ls").expect(1)
+    result = scene.cli("ls").expect(1)
     assert result.err.splitlines() == [
         "error: unexpected ZeroDivisionError: bad \\x1b[31m luck",
         "hint: --debug shows where; please report it",
     ]
-    assert "in fail" in cli("--debug", "ls").expect(1).err
+    assert "in fail" in scene.cli("--debug", "ls").expect(1).err
 
 
-def test_interrupting_says_how_to_go_on(
-    cli: RunCommand, bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupting_says_how_to_go_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
         "orchestrator_cli.core.transfer.download.source.list_execution_ids", interrupt
     )
-    result = cli("--bucket", bucket, "ls", "--suite", "two words").expect(130)
+    result = scene.cli("--bucket", scene.bucket, "ls", "--suite", "two words").expect(130)
     assert result.err.strip().splitlines() == [
         "interrupted. To go on:",
-        f"  orchestrator --bucket {bucket} ls --suite 'two words'",
+        f"  orchestrator --bucket {scene.bucket} ls --suite 'two words'",
     ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_command_that_waits(
-    cli_process: Processes, bucket: str, recorder: Proxy, number: signal.Signals
+    scene: Scene, cli_process: Processes, number: signal.Signals
 ) -> None:
-    recorder.inject(Stall(), "ListObjectsV2", times=None)
+    scene.recorder.inject(Stall(), "ListObjectsV2", times=None)
     process = cli_process.start("ls")
-    recorder.wait_for(lambda seen: len(seen) == 1)
+    scene.recorder.wait_for(lambda seen: len(seen) == 1)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -529,22 +507,22 @@ def test_a_signal_in_what_a_library_calls_back_is_an_interrupt(
 
 
 @pytest.mark.parametrize("spelling", ["prefix", "variable"])
-def test_every_command_takes_every_name_of_an_execution(
-    cli: RunCommand, s3: S3Client, bucket: str, make_tree: MakeTree, tmp_path: Path, spelling: str
-) -> None:
-    execution_id = put_execution(s3, bucket)
+def test_every_command_takes_every_name_of_an_execution(scene: Scene, spelling: str) -> None:
+    execution_id = scene.put_execution()
     name = [] if spelling == "variable" else [execution_id[:9].lower()]
     env = {"ORCHESTRATOR_EXECUTION_ID": execution_id if spelling == "variable" else None}
-    tree = make_tree({"stdout.log": "x\n"})
-    cli("upload", *name, tree, env=env).ok()
-    cli("finish", *name, "--result", "pass", env=env).ok()
-    assert cli("show", *name, "--json", env=env).ok().json()["execution_id"] == execution_id
-    assert cli("logs", *name, env=env).ok().out == "x\n"
-    assert f"/executions/{execution_id}/logs/stdout.log?" in cli("url", *name, env=env).ok().out
-    cli("verify", *name, tree, env=env).ok()
-    cli("download", *name, "-o", tmp_path / "out", env=env).ok()
-    assert (tmp_path / "out/logs/stdout.log").read_text() == "x\n"
-    assert list_keys(s3, bucket, "executions/") == [
+    tree = scene.write_tree({"stdout.log": "x\n"})
+    scene.cli("upload", *name, tree, env=env).ok()
+    scene.cli("finish", *name, "--result", "pass", env=env).ok()
+    assert scene.cli("show", *name, "--json", env=env).ok().json()["execution_id"] == execution_id
+    assert scene.cli("logs", *name, env=env).ok().out == "x\n"
+    assert (
+        f"/executions/{execution_id}/logs/stdout.log?" in scene.cli("url", *name, env=env).ok().out
+    )
+    scene.cli("verify", *name, tree, env=env).ok()
+    scene.cli("download", *name, "-o", scene.directory / "out", env=env).ok()
+    assert (scene.directory / "out/logs/stdout.log").read_text() == "x\n"
+    assert scene.list_keys("executions/") == [
         f"executions/{execution_id}/logs/stdout.log",
         f"executions/{execution_id}/metadata.json",
     ]
@@ -557,9 +535,9 @@ def test_every_command_takes_every_name_of_an_execution(
     "arguments", [["--help"], ["ls", "--help"], ["--color", "always", "ls"], ["show", "@latest"]]
 )
 def test_a_closed_pipe_ends_quietly(
-    s3: S3Client, bucket: str, cli_process: Processes, arguments: list[str]
+    scene: Scene, cli_process: Processes, arguments: list[str]
 ) -> None:
-    put_execution(s3, bucket, status="completed", result="pass")
+    scene.put_execution(status="completed", result="pass")
     process = cli_process.start(*arguments)
     assert process.stdout is not None
     process.stdout.close()
@@ -568,8 +546,8 @@ def test_a_closed_pipe_ends_quietly(
     assert process.stderr.read() == b""
 
 
-def test_head_in_a_shell_ends_it_quietly(s3: S3Client, bucket: str) -> None:
-    execution_id = put_execution(s3, bucket)
+def test_head_in_a_shell_ends_it_quietly(scene: Scene) -> None:
+    execution_id = scene.put_execution()
     command = " ".join(COMMAND)
     script = f"set -o pipefail; {command} show {execution_id} | head -1"
     finished = subprocess.run(
@@ -581,9 +559,9 @@ def test_head_in_a_shell_ends_it_quietly(s3: S3Client, bucket: str) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_behind_standard_output_is_one_clear_error(
-    s3: S3Client, bucket: str, cli_process: Processes
+    scene: Scene, cli_process: Processes
 ) -> None:
-    put_execution(s3, bucket)
+    scene.put_execution()
     with Path("/dev/full").open("wb") as full:
         process = cli_process.start("ls", stdout=full)
         _, err = process.communicate(timeout=60)
@@ -591,11 +569,9 @@ def test_a_full_disk_behind_standard_output_is_one_clear_error(
     assert err == b"error: standard output: No space left on device\n"
 
 
-def test_an_execution_whose_id_cannot_be_printed_is_named_by_the_error(
-    s3: S3Client, bucket: str
-) -> None:
+def test_an_execution_whose_id_cannot_be_printed_is_named_by_the_error(scene: Scene) -> None:
     finished = _in_shell(f"{' '.join(COMMAND)} new >&-")
-    (key,) = list_keys(s3, bucket, "executions/")
+    (key,) = scene.list_keys("executions/")
     made = key.split("/")[1]
     assert finished.returncode == 1
     assert finished.stderr.decode() == (
@@ -606,28 +582,28 @@ def test_an_execution_whose_id_cannot_be_printed_is_named_by_the_error(
 
 @pytest.mark.parametrize("closed", ["1>&-", "1>/dev/full"])
 def test_work_goes_on_where_it_cannot_be_printed_and_that_is_code_1(
-    closed: str, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, closed: str
 ) -> None:
-    execution_id = put_execution(s3, bucket)
+    execution_id = scene.put_execution()
     for number in range(3):
-        (tmp_path / f"{number}.txt").write_text(str(number))
-    finished = _in_shell(f"{' '.join(COMMAND)} upload {execution_id} {tmp_path} --json {closed}")
+        (scene.directory / f"{number}.txt").write_text(str(number))
+    finished = _in_shell(
+        f"{' '.join(COMMAND)} upload {execution_id} {scene.directory} --json {closed}"
+    )
     assert finished.returncode == 1
     assert finished.stderr.count(b"error: standard output: ") == 1
     assert b"3 created" in finished.stderr
     prefix = f"executions/{execution_id}/artifacts/"
-    assert s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] == 3
+    assert scene.s3.list_objects_v2(Bucket=scene.bucket, Prefix=prefix)["KeyCount"] == 3
 
 
-def test_a_closed_output_takes_nothing_and_a_closed_error_is_no_error(
-    s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x"})
+def test_a_closed_output_takes_nothing_and_a_closed_error_is_no_error(scene: Scene) -> None:
+    execution_id = scene.put_execution(files={"logs/stdout.log": b"x"})
     command = " ".join(COMMAND)
-    finished = _in_shell(f"{command} url {execution_id} 0<&- 2>&- >{tmp_path}/out")
+    finished = _in_shell(f"{command} url {execution_id} 0<&- 2>&- >{scene.directory}/out")
     assert finished.returncode == 0
     # What belongs to standard error does not turn up among the data.
-    assert (tmp_path / "out").read_text().startswith("http")
+    assert (scene.directory / "out").read_text().startswith("http")
     finished = _in_shell(f"{command} ls >&-")
     assert (finished.returncode, finished.stdout) == (1, b"")
     assert finished.stderr == b"error: standard output: Bad file descriptor\n"
@@ -657,10 +633,10 @@ def _in_shell(script: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def test_an_encoding_that_lacks_a_letter_stops_nothing(
-    s3: S3Client, bucket: str, cli_process: Processes
+    scene: Scene, cli_process: Processes
 ) -> None:
     files = {"artifacts/custom/\u00fc\U0001f600": b"x"}
-    execution_id = put_execution(s3, bucket, files=files, test_suite="ünï")
+    execution_id = scene.put_execution(files=files, test_suite="ünï")
     env = {"PYTHONIOENCODING": "ascii"}
     shown = cli_process.run("ls", execution_id, env=env).ok()
     assert shown.out.endswith("artifacts/custom/\\xfc\\U0001f600\n")
@@ -671,13 +647,13 @@ def test_an_encoding_that_lacks_a_letter_stops_nothing(
     assert exact.stdout == "artifacts/custom/\u00fc\U0001f600\0".encode()
 
 
-def test_a_command_leaves_other_objects_alone(cli: RunCommand, s3: S3Client, bucket: str) -> None:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x"})
-    stored = bucket_contents(s3, bucket)
+def test_a_command_leaves_other_objects_alone(scene: Scene) -> None:
+    execution_id = scene.put_execution(files={"logs/stdout.log": b"x"})
+    stored = scene.contents()
     for arguments in (["ls"], ["ls", execution_id], ["show", execution_id], ["logs", execution_id],
                       ["url", execution_id], ["verify", execution_id]):  # fmt: skip
-        cli(*arguments).ok()
-    assert bucket_contents(s3, bucket) == stored
+        scene.cli(*arguments).ok()
+    assert scene.contents() == stored
 
 
 def test_python_dash_m_is_the_same_program(cli_process: Processes) -> None:
@@ -700,24 +676,25 @@ def test_a_configuration_file_that_never_ends_is_an_error(cli: RunCommand, tmp_p
 # --- what fingers type -----------------------------------------------------------------------
 
 
-def test_global_options_may_follow_the_command(
-    cli: RunCommand, bucket: str, tmp_path: Path
-) -> None:
+def test_global_options_may_follow_the_command(scene: Scene) -> None:
     without = {"ORCHESTRATOR_BUCKET": None}
-    cli("ls", env=without).expect(2)
-    cli("ls", "--bucket", bucket, env=without).ok()
-    cli("ls", f"--bucket={bucket}", "-n", "1", "-v", env=without).ok()
-    (tmp_path / "settings.toml").write_text(f'bucket = "{bucket}"')
-    cli("ls", "--config", tmp_path / "settings.toml", env=without).ok()
-    assert "no such bucket" in cli("lifecycle", "show", "--bucket", f"{bucket}-gone").expect(4).err
+    scene.cli("ls", env=without).expect(2)
+    scene.cli("ls", "--bucket", scene.bucket, env=without).ok()
+    scene.cli("ls", f"--bucket={scene.bucket}", "-n", "1", "-v", env=without).ok()
+    (scene.directory / "settings.toml").write_text(f'bucket = "{scene.bucket}"')
+    scene.cli("ls", "--config", scene.directory / "settings.toml", env=without).ok()
+    assert (
+        "no such bucket"
+        in scene.cli("lifecycle", "show", "--bucket", f"{scene.bucket}-gone").expect(4).err
+    )
 
 
-def test_a_global_option_on_both_sides_is_given_twice(cli: RunCommand, bucket: str) -> None:
+def test_a_global_option_on_both_sides_is_given_twice(scene: Scene) -> None:
     for line in (
-        ["--bucket", bucket, "ls", "--bucket", bucket],
-        ["ls", "--bucket", bucket, "--bucket", bucket],
+        ["--bucket", scene.bucket, "ls", "--bucket", scene.bucket],
+        ["ls", "--bucket", scene.bucket, "--bucket", scene.bucket],
     ):
-        assert "--bucket is given more than once" in cli(*line).expect(2).err
+        assert "--bucket is given more than once" in scene.cli(*line).expect(2).err
 
 
 def test_options_of_what_is_run_stay_its_own(cli_process: Processes, bucket: str) -> None:

@@ -11,18 +11,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.executions import make_id, put_execution, put_keys
+from tests.support.executions import make_id, put_keys
 from tests.support.faults import access_denied
 from tests.support.proxy import Proxy
 from tests.support.running import COMMAND, RunCommand
+from tests.support.scene import Scene
 from tests.support.terminal import Terminal
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 OpenTerminal = Callable[..., Terminal]
 FILES = {
@@ -61,13 +58,13 @@ def complete(cli: RunCommand) -> Complete:
 
 
 @pytest.fixture
-def ids(s3: S3Client, bucket: str) -> list[str]:
+def ids(scene: Scene) -> list[str]:
     """Executions of ten days ago, of an hour ago and of now, the newest first."""
     now = datetime.now(UTC)
     times = [now, now - timedelta(hours=1), now - timedelta(days=10)]
-    put_execution(s3, bucket, make_id(now - timedelta(days=20)), FILES)
-    put_keys(s3, bucket, ["executions/zzz/x", "executions/[red]/x"])
-    return [put_execution(s3, bucket, make_id(one), FILES) for one in times]
+    scene.put_execution(make_id(now - timedelta(days=20)), FILES)
+    put_keys(scene.s3, scene.bucket, ["executions/zzz/x", "executions/[red]/x"])
+    return [scene.put_execution(make_id(one), FILES) for one in times]
 
 
 def test_commands_and_options_are_offered(complete: Complete) -> None:
@@ -88,9 +85,9 @@ def test_latest_is_offered_where_it_was_begun(complete: Complete, ids: list[str]
     assert "@latest" not in complete("show", "")
 
 
-def test_fifty_ids_are_enough(complete: Complete, s3: S3Client, bucket: str) -> None:
+def test_fifty_ids_are_enough(scene: Scene, complete: Complete) -> None:
     made = [make_id(number=number) for number in range(60)]
-    put_keys(s3, bucket, [f"executions/{one}/x" for one in made])
+    put_keys(scene.s3, scene.bucket, [f"executions/{one}/x" for one in made])
     assert complete("show", "") == sorted(made, reverse=True)[:50]
 
 
@@ -114,10 +111,10 @@ def test_a_second_file_name_is_offered_too(complete: Complete, ids: list[str]) -
     assert complete("url", ids[0], "logs/stdout.log", "art") == list(FILES)[:2]
 
 
-def test_foreign_names_are_not_offered(complete: Complete, s3: S3Client, bucket: str) -> None:
-    execution_id = put_execution(s3, bucket, files=FILES)
+def test_foreign_names_are_not_offered(scene: Scene, complete: Complete) -> None:
+    execution_id = scene.put_execution(files=FILES)
     prefix = f"executions/{execution_id}"
-    put_keys(s3, bucket, [f"{prefix}/a//b", f"{prefix}/../x", f"{prefix}/\x9b31mred"])
+    put_keys(scene.s3, scene.bucket, [f"{prefix}/a//b", f"{prefix}/../x", f"{prefix}/\x9b31mred"])
     assert complete("logs", execution_id, "") == ["stdout", *FILES]
 
 
@@ -139,15 +136,11 @@ def test_global_options_are_offered_after_the_command_too(complete: Complete) ->
     assert complete("sandbox", "--bucket") == ["--bucket", "--bucket-key"]
 
 
-def test_an_id_comes_with_its_suite_result_and_age(
-    complete: Complete, s3: S3Client, bucket: str
-) -> None:
+def test_an_id_comes_with_its_suite_result_and_age(scene: Scene, complete: Complete) -> None:
     now = datetime.now(UTC)
     old = now - timedelta(hours=3, minutes=5)
     started = old.strftime("%Y-%m-%dT%H:%M:%SZ")
-    first = put_execution(
-        s3,
-        bucket,
+    first = scene.put_execution(
         make_id(old),
         started_at=started,
         test_suite="smoke\x1b[31m",
@@ -205,23 +198,22 @@ def program(tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(BASH is None, reason="needs bash")
 def test_bash_completes_latest_and_shows_what_executions_were(
-    terminal: OpenTerminal, s3: S3Client, bucket: str, program: Path, tmp_path: Path
+    scene: Scene, terminal: OpenTerminal, program: Path
 ) -> None:
     now = datetime.now(UTC)
     ids = [
-        put_execution(
-            s3, bucket, make_id(now, number=number), FILES, test_suite=suite,
+        scene.put_execution(make_id(now, number=number), FILES, test_suite=suite,
             started_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
         for number, suite in enumerate(("smoke", "nightly"))
     ]  # fmt: skip
-    start = tmp_path / "bashrc"
+    start = scene.directory / "bashrc"
     start.write_text(
         "PS1='$ '; bind 'set bell-style none'; source <(orchestrator completion bash)\n"
     )
     env = {"PATH": f"{program.parent}:{os.environ['PATH']}", "INPUTRC": os.devnull}
     bash = (str(BASH), "--noprofile", "--rcfile", os.fspath(start), "-i")
-    screen = terminal(command=bash, env=env, columns=160, cwd=tmp_path)
+    screen = terminal(command=bash, env=env, columns=160, cwd=scene.directory)
     screen.read_until(rb"\$ $")
     screen.send(b"echo orchestrator; orchestrator logs @la\t")
     screen.read_until(rb"logs @latest ")
@@ -286,11 +278,9 @@ def test_zsh_completes_what_s3_holds(
     screen.wait()
 
 
-def test_the_config_file_counts(
-    complete: Complete, ids: list[str], bucket: str, tmp_path: Path
-) -> None:
-    config = tmp_path / "config.toml"
-    config.write_text(f'bucket = "{bucket}"\n')
+def test_the_config_file_counts(scene: Scene, complete: Complete, ids: list[str]) -> None:
+    config = scene.directory / "config.toml"
+    config.write_text(f'bucket = "{scene.bucket}"\n')
     env: dict[str, str | None] = {"ORCHESTRATOR_BUCKET": None}
     assert complete("show", "", env={**env, "ORCHESTRATOR_CONFIG": str(config)}) == ids
     assert complete("--config", str(config), "show", "", env=env) == ids

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-from tests.support.proxy import Proxy
 from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.terminal import Terminal
 
 
-def test_each_setting_says_where_it_comes_from(
-    cli: RunCommand, recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
-    config = tmp_path / "c.toml"
+def test_each_setting_says_where_it_comes_from(scene: Scene) -> None:
+    config = scene.directory / "c.toml"
     config.write_text(
         'color = "never"\n[upload]\nlimit-rate = "5M"\n[lifecycle.apply]\nstrict = true\n'
     )
     env = {"ORCHESTRATOR_VIA_TOKEN": "s3cret", "ORCHESTRATOR_LS_LIMIT": "5"}
     given = ("--config", config, "--profile", "p")
-    result = cli(*given, "config", "show", "--json", "-v", env=env).ok()
+    result = scene.cli(*given, "config", "show", "--json", "-v", env=env).ok()
     shown = {name: (one["value"], one["origin"]) for name, one in result.json().items()}
-    assert shown["bucket"] == (bucket, "ORCHESTRATOR_BUCKET")
+    assert shown["bucket"] == (scene.bucket, "ORCHESTRATOR_BUCKET")
     assert shown["profile"] == ("p", "--profile")
     assert shown["region"] == ("us-east-1", "AWS_REGION")
-    assert shown["endpoint-url"] == (recorder.endpoint_url, "AWS_ENDPOINT_URL")
+    assert shown["endpoint-url"] == (scene.recorder.endpoint_url, "AWS_ENDPOINT_URL")
     assert shown["color"] == ("never", str(config))
     assert shown["verbose"] == ("on", "--verbose")
     assert shown["quiet"] == ("off", "default")
@@ -34,9 +31,9 @@ def test_each_setting_says_where_it_comes_from(
     assert shown["[upload] limit-rate"] == ("5M", str(config))
     assert shown["[lifecycle.apply] strict"] == ("on", str(config))
     assert "s3cret" not in result.out
-    assert recorder.count() == 0
-    rows = [line.split("\t") for line in cli(*given, "config", "show", env=env).ok().lines]
-    assert ["bucket", bucket, "ORCHESTRATOR_BUCKET"] in rows
+    assert scene.recorder.count() == 0
+    rows = [line.split("\t") for line in scene.cli(*given, "config", "show", env=env).ok().lines]
+    assert ["bucket", scene.bucket, "ORCHESTRATOR_BUCKET"] in rows
 
 
 def test_without_settings_the_defaults_are_told(cli: RunCommand) -> None:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator_cli.cli.main import COMMANDS
-from tests.support.executions import make_id, put_execution
-from tests.support.objects import bucket_contents
+from tests.support.executions import make_id
 from tests.support.running import RunCommand
+from tests.support.scene import Scene
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-MakeTree = Callable[..., Path]
 ID = make_id()
 
 
@@ -59,9 +52,9 @@ ID = make_id()
     ],
 )
 def test_a_usage_error_says_what_is_wrong_and_what_to_type(
-    cli: RunCommand, bucket: str, typed: str, said: str, hint: str
+    scene: Scene, typed: str, said: str, hint: str
 ) -> None:
-    result = cli(*typed.replace("ID", ID).split()).expect(2)
+    result = scene.cli(*typed.replace("ID", ID).split()).expect(2)
     assert result.stdout == b""
     first, second = result.err.splitlines()
     assert first.startswith(f"error: {said}")
@@ -69,41 +62,37 @@ def test_a_usage_error_says_what_is_wrong_and_what_to_type(
     assert hint in second
 
 
-def test_a_bad_value_is_blamed_on_where_it_came_from(
-    cli: RunCommand, bucket: str, tmp_path: Path
-) -> None:
-    config = tmp_path / "c.toml"
+def test_a_bad_value_is_blamed_on_where_it_came_from(scene: Scene) -> None:
+    config = scene.directory / "c.toml"
     config.write_text('color = "red"\n[ls]\nlimit = "x"\n[run]\ntimeout = "1y"\n')
-    given = cli("upload", ID, ".", env={"ORCHESTRATOR_UPLOAD_LIMIT_RATE": "fast"}).expect(2)
+    given = scene.cli("upload", ID, ".", env={"ORCHESTRATOR_UPLOAD_LIMIT_RATE": "fast"}).expect(2)
     assert given.err.startswith("error: ORCHESTRATOR_UPLOAD_LIMIT_RATE: 'fast' is not a size")
-    color = cli("--config", config, "ls").expect(2)
+    color = scene.cli("--config", config, "ls").expect(2)
     assert color.err.startswith(f"error: {config}: color: 'red' is not one of")
     env = {"ORCHESTRATOR_COLOR": "never"}
     for command, line in (("ls", "[ls] limit: 'x' is"), ("run", "[run] timeout: '1y' is")):
-        said = cli("--config", config, command, env=env).expect(2).err
+        said = scene.cli("--config", config, command, env=env).expect(2).err
         assert said.startswith(f"error: {config}: {line}")
-    wrong_id = cli("show", env={"ORCHESTRATOR_EXECUTION_ID": "xyz"}).expect(2)
+    wrong_id = scene.cli("show", env={"ORCHESTRATOR_EXECUTION_ID": "xyz"}).expect(2)
     assert wrong_id.err.startswith("error: ORCHESTRATOR_EXECUTION_ID: not an execution id: 'xyz'")
     # What was typed is not blamed on a variable.
-    assert cli("show", "xyz").expect(2).err.startswith("error: not an execution id: 'xyz'")
+    assert scene.cli("show", "xyz").expect(2).err.startswith("error: not an execution id: 'xyz'")
 
 
-def test_a_missing_file_is_said_once(cli: RunCommand, s3: S3Client, bucket: str) -> None:
-    execution_id = put_execution(s3, bucket)
-    result = cli("upload", execution_id, "nowhere").expect(4)
+def test_a_missing_file_is_said_once(scene: Scene) -> None:
+    execution_id = scene.put_execution()
+    result = scene.cli("upload", execution_id, "nowhere").expect(4)
     assert result.err == "failed: nowhere: no such file\nerror: the file could not be stored\n"
-    assert list(bucket_contents(s3, bucket)) == [f"executions/{execution_id}/metadata.json"]
+    assert list(scene.contents()) == [f"executions/{execution_id}/metadata.json"]
 
 
-def test_an_output_that_cannot_be_written_is_code_1_everywhere(
-    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
-    (tmp_path / "file").write_text("")
-    inside_a_file = tmp_path / "file" / "x"
-    log = cli("logs", execution_id, "-o", inside_a_file).expect(1)
+def test_an_output_that_cannot_be_written_is_code_1_everywhere(scene: Scene) -> None:
+    execution_id = scene.put_execution(files={"logs/stdout.log": b"x\n"})
+    (scene.directory / "file").write_text("")
+    inside_a_file = scene.directory / "file" / "x"
+    log = scene.cli("logs", execution_id, "-o", inside_a_file).expect(1)
     assert log.err.splitlines()[-1].startswith(f"error: cannot write {inside_a_file}: ")
-    copy = cli("download", execution_id, "-o", inside_a_file).expect(1)
+    copy = scene.cli("download", execution_id, "-o", inside_a_file).expect(1)
     assert f"cannot write {inside_a_file}/logs/stdout.log: " in copy.err
     assert "it resumes" not in copy.err
 

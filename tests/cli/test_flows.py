@@ -17,22 +17,18 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.support.bench_tree import OLD_ID, BenchTree
 from tests.support.cloud_identity import ROLE, instance_metadata, pod_identity_agent, token_service
-from tests.support.executions import read_record
-from tests.support.objects import bucket_contents
 from tests.support.pod import Pod
 from tests.support.proxy import Proxy
-from tests.support.running import COMMAND, Processes, RunCommand, process_environment
+from tests.support.running import COMMAND, Processes, process_environment
+from tests.support.scene import Scene
 from tests.support.session_credentials import access_key_of
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 NO_KEYS: dict[str, str | None] = {
     "AWS_ACCESS_KEY_ID": None,
@@ -61,9 +57,9 @@ def wait_until(condition: Callable[[], Any], what: str) -> None:
         time.sleep(0.05)
 
 
-def only_execution(s3: S3Client, bucket: str) -> tuple[str, dict[str, bytes]]:
+def only_execution(scene: Scene) -> tuple[str, dict[str, bytes]]:
     """Return the id of the only execution, and its files by path."""
-    found = bucket_contents(s3, bucket, "executions/")
+    found = scene.contents("executions/")
     (execution_id,) = {key.split("/")[1] for key in found}
     prefix = f"executions/{execution_id}/"
     return execution_id, {key.removeprefix(prefix): data for key, data in found.items()}
@@ -73,10 +69,10 @@ def only_execution(s3: S3Client, bucket: str) -> tuple[str, dict[str, bytes]]:
 
 
 def test_a_suite_on_an_instance_is_stored_with_its_role(
-    cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, cli_process: Processes
 ) -> None:
-    (tmp_path / "test_door.py").write_text(SUITE)
-    (tmp_path / "results").mkdir()
+    (scene.directory / "test_door.py").write_text(SUITE)
+    (scene.directory / "results").mkdir()
     suite = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_door.py"]
     with instance_metadata() as (address, seen):
         environment = NO_KEYS | {
@@ -90,17 +86,17 @@ def test_a_suite_on_an_instance_is_stored_with_its_role(
             *("--junitxml", "results/junit.xml", "--log-file", "results/door.log"),
             *("--log-file-level", "INFO"),
             env=environment,
-            cwd=tmp_path,
+            cwd=scene.directory,
         ).expect(1)
     assert "1 failed, 1 passed" in result.out
-    execution_id, files = only_execution(s3, bucket)
+    execution_id, files = only_execution(scene)
     assert b"<testcase" in files["artifacts/custom/junit.xml"]
     assert b"open" in files["artifacts/custom/door.log"]
     assert files["logs/stdout.log"] == result.stdout
-    record = read_record(s3, bucket, execution_id)
+    record = scene.record(execution_id)
     assert (record["result"], record["runner_type"]) == ("fail", "ec2")
     assert record["artifact_status"] == "complete"
-    assert signers(recorder) == {"ASIAIMDS"}
+    assert signers(scene.recorder) == {"ASIAIMDS"}
     # Version 2 only: a session first, then what it opens.
     assert seen[0] == "PUT /latest/api/token 200"
     assert f"GET /latest/meta-data/iam/security-credentials/{ROLE} 200" in seen
@@ -142,33 +138,27 @@ def eks_environment(
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_job_ends_as_its_tests_and_its_sidecar_stores(
-    cli: RunCommand,
-    eks_environment: tuple[dict[str, str | None], str],
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    tmp_path: Path,
-    fails: bool,
+    scene: Scene, eks_environment: tuple[dict[str, str | None], str], fails: bool
 ) -> None:
     environment, access_key = eks_environment
-    script = f"echo from the tests; echo shot >{tmp_path}/artifacts/a.png; exit {int(fails)}"
+    script = f"echo from the tests; echo shot >{scene.directory}/artifacts/a.png; exit {int(fails)}"
     deploy = ("deploy", "eks", "--image", "tool:1", "--test-image", "tests:1", "--suite", "door")
-    _, job = yaml.safe_load_all(cli(*deploy, "--", "sh", "-c", script).ok().out)
-    pod = Pod(job, tmp_path, environment)
+    _, job = yaml.safe_load_all(scene.cli(*deploy, "--", "sh", "-c", script).ok().out)
+    pod = Pod(job, scene.directory, environment)
     try:
         execution_id = pod.start_all()
         assert pod.wait("tests") == int(fails)
         assert pod.end_sidecar() == 0, pod.told()
     finally:
         pod.close()
-    stored_id, files = only_execution(s3, bucket)
+    stored_id, files = only_execution(scene)
     assert stored_id == execution_id
     assert files["logs/stdout.log"] == b"from the tests\n"
     assert files["artifacts/screenshots/a.png"] == b"shot\n"
-    record = read_record(s3, bucket, execution_id)
+    record = scene.record(execution_id)
     assert record["result"] == ("fail" if fails else "pass")
     assert (record["runner_type"], record["test_suite"]) == ("eks", "door")
-    assert signers(recorder) == {access_key}
+    assert signers(scene.recorder) == {access_key}
 
 
 # --- on-prem -----------------------------------------------------------------------------
@@ -230,11 +220,11 @@ def read_exec_start(unit: str) -> list[str]:
 
 
 def test_a_bench_under_a_supervisor_is_stored_and_emptied(
-    cli: RunCommand, cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, cli_process: Processes
 ) -> None:
-    tree = BenchTree(tmp_path / "efs")
+    tree = BenchTree(scene.directory / "efs")
     tree.directory().mkdir(parents=True)
-    unit = cli("deploy", "systemd", "--root", tree.root, "--bench", "b1").ok().out
+    unit = scene.cli("deploy", "systemd", "--root", tree.root, "--bench", "b1").ok().out
     program, *arguments = read_exec_start(unit)
     assert program == "/opt/orchestrator/bin/orchestrator"
     process = cli_process.start(command=(sys.executable, "-c", _BENCH, str(tree.directory()), "40"))
@@ -248,7 +238,7 @@ def test_a_bench_under_a_supervisor_is_stored_and_emptied(
             wait_until(partial(supervisor.has_started_since, started), "it is not started again")
         assert process.wait(90) == 0
         wanted = {f"{prefix}{number}.txt" for number in range(40)}
-        wait_until(lambda: wanted <= bucket_contents(s3, bucket).keys(), "files are missing")
+        wait_until(lambda: wanted <= scene.contents().keys(), "files are missing")
         assert len(list((tree.directory() / "raw").iterdir())) == 40  # a week has not passed
         assert supervisor.stop() == 0
         supervisor = Supervisor([*command, "--retain", "0s"], process_environment(None))
@@ -257,22 +247,25 @@ def test_a_bench_under_a_supervisor_is_stored_and_emptied(
         code = supervisor.stop()
     assert code == 0
     for number in range(40):
-        data = bucket_contents(s3, bucket, f"{prefix}{number}.txt")[f"{prefix}{number}.txt"]
+        data = scene.contents(f"{prefix}{number}.txt")[f"{prefix}{number}.txt"]
         assert data == f"measurement {number}\n".encode() * 100
-    record = json.loads(bucket_contents(s3, bucket)[f"executions/{OLD_ID}/metadata.json"])
+    record = json.loads(scene.contents()[f"executions/{OLD_ID}/metadata.json"])
     assert (record["bench_id"], record["artifact_status"]) == ("b1", "pending")
 
 
-def test_what_writes_takes_latest_only_when_it_is_told_so(
-    cli: RunCommand, bucket: str, tmp_path: Path
-) -> None:
-    execution_id = cli("new").ok().out.strip()
-    (tmp_path / "a.txt").write_text("a")
-    for line in (["upload", "@latest", tmp_path / "a.txt"], ["finish", "@latest", "--result=pass"]):
-        refused = cli(*line).expect(2)
+def test_what_writes_takes_latest_only_when_it_is_told_so(scene: Scene) -> None:
+    execution_id = scene.cli("new").ok().out.strip()
+    (scene.directory / "a.txt").write_text("a")
+    for line in (
+        ["upload", "@latest", scene.directory / "a.txt"],
+        ["finish", "@latest", "--result=pass"],
+    ):
+        refused = scene.cli(*line).expect(2)
         assert "error: @latest may be another execution" in refused.err
         assert "--yes" in refused.err
-    assert cli("ls", execution_id).ok().out == ""
-    cli("upload", "@latest", tmp_path / "a.txt", "--yes").ok()
-    cli("finish", "--yes", "--result", "pass", env={"ORCHESTRATOR_EXECUTION_ID": "@latest"}).ok()
-    assert cli("show", execution_id, "--json").ok().json()["artifact_count"] == 1
+    assert scene.cli("ls", execution_id).ok().out == ""
+    scene.cli("upload", "@latest", scene.directory / "a.txt", "--yes").ok()
+    scene.cli(
+        "finish", "--yes", "--result", "pass", env={"ORCHESTRATOR_EXECUTION_ID": "@latest"}
+    ).ok()
+    assert scene.cli("show", execution_id, "--json").ok().json()["artifact_count"] == 1

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.executions import make_id, put_execution
-from tests.support.running import RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-MakeTree = Callable[..., Path]
+from tests.support.executions import make_id
+from tests.support.scene import Scene
 
 
 @pytest.fixture
@@ -26,13 +19,11 @@ def summary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
-def test_an_upload_folds_its_files_and_annotates_its_failures(
-    cli: RunCommand, s3: S3Client, bucket: str, make_tree: MakeTree, summary: Path
-) -> None:
+def test_an_upload_folds_its_files_and_annotates_its_failures(scene: Scene, summary: Path) -> None:
     stored = {"artifacts/custom/100%.txt": b"other"}
-    execution_id = put_execution(s3, bucket, files=stored)
-    tree = make_tree({"100%.txt": "x", "b.txt": "b"})
-    result = cli("-v", "upload", execution_id, tree).expect(6)
+    execution_id = scene.put_execution(files=stored)
+    tree = scene.write_tree({"100%.txt": "x", "b.txt": "b"})
+    result = scene.cli("-v", "upload", execution_id, tree).expect(6)
     lines = result.err.splitlines()
     assert lines[:3] == ["::group::uploading", "created: artifacts/custom/b.txt", "::endgroup::"]
     assert lines[3].startswith(f"::error title=orchestrator::failed: {tree}/100%25.txt: ")
@@ -40,16 +31,14 @@ def test_an_upload_folds_its_files_and_annotates_its_failures(
     assert summary.read_text().startswith("| not stored | why |\n| --- | --- |\n| ")
     assert "100%.txt" in summary.read_text()
     # Where nothing is said of the files, there is nothing to fold.
-    assert "::group::" not in cli("upload", execution_id, tree / "b.txt").ok().err
+    assert "::group::" not in scene.cli("upload", execution_id, tree / "b.txt").ok().err
 
 
-def test_finish_and_run_tell_the_summary_how_it_ended(
-    cli: RunCommand, s3: S3Client, bucket: str, summary: Path
-) -> None:
-    execution_id = put_execution(
-        s3, bucket, make_id(), {"logs/stdout.log": b"x" * 2048}, test_suite="a|b<c>"
+def test_finish_and_run_tell_the_summary_how_it_ended(scene: Scene, summary: Path) -> None:
+    execution_id = scene.put_execution(
+        make_id(), {"logs/stdout.log": b"x" * 2048}, test_suite="a|b<c>"
     )
-    cli("finish", execution_id, "--result", "fail").ok()
+    scene.cli("finish", execution_id, "--result", "fail").ok()
     title, _, row = summary.read_text().splitlines()[:3]
     assert title == "| execution | suite | result | duration | files | size |"
     cells = row.split(" | ")
@@ -58,20 +47,20 @@ def test_finish_and_run_tell_the_summary_how_it_ended(
     assert cells[4:] == ["1", "2.0 KiB |"]
 
 
-def test_a_usage_error_is_an_annotation_only_in_github(
-    cli: RunCommand, bucket: str, summary: Path
-) -> None:
+def test_a_usage_error_is_an_annotation_only_in_github(scene: Scene, summary: Path) -> None:
     missing = ("show", make_id())
-    assert cli(*missing).expect(4).err.startswith("::error title=orchestrator::no such execution")
+    assert (
+        scene.cli(*missing)
+        .expect(4)
+        .err.startswith("::error title=orchestrator::no such execution")
+    )
     outside = {"GITHUB_ACTIONS": None}
-    assert cli(*missing, env=outside).expect(4).err.startswith("error: no such execution")
+    assert scene.cli(*missing, env=outside).expect(4).err.startswith("error: no such execution")
     assert not summary.exists()
 
 
-def test_a_summary_that_cannot_be_written_is_a_warning(
-    cli: RunCommand, s3: S3Client, bucket: str, summary: Path
-) -> None:
-    execution_id = put_execution(s3, bucket)
+def test_a_summary_that_cannot_be_written_is_a_warning(scene: Scene, summary: Path) -> None:
+    execution_id = scene.put_execution()
     summary.mkdir()
-    result = cli("finish", execution_id, "--result", "pass").ok()
+    result = scene.cli("finish", execution_id, "--result", "pass").ok()
     assert "::warning title=orchestrator::cannot write the step's summary" in result.err

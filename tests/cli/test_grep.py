@@ -8,22 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.executions import (
-    make_id,
-    manifest_digest,
-    put_execution,
-    put_file,
-    put_keys,
-    put_metadata,
-)
+from tests.support.executions import make_id, manifest_digest, put_keys, put_metadata
 from tests.support.faults import access_denied
-from tests.support.proxy import Proxy
 from tests.support.running import Processes, RunCommand
+from tests.support.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from mypy_boto3_s3 import S3Client
 
     from tests.support.terminal import Terminal
 
@@ -43,7 +34,7 @@ def ago(**span: float) -> str:
 
 
 @pytest.fixture
-def ids(s3: S3Client, bucket: str) -> list[str]:
+def ids(scene: Scene) -> list[str]:
     """Four executions, the oldest first, each with more of what is searched for."""
     made = [ago(days=3), ago(hours=20), ago(hours=2), ago(minutes=1)]
     files: list[dict[str, bytes]] = [
@@ -60,7 +51,7 @@ def ids(s3: S3Client, bucket: str) -> list[str]:
     ]
     for execution_id, stored, more in zip(made, files, fields, strict=True):
         ended = FINISHED if more else {}
-        put_execution(s3, bucket, execution_id, stored, **ended, **more)
+        scene.put_execution(execution_id, stored, **ended, **more)
     return made
 
 
@@ -152,20 +143,18 @@ def test_no_match_is_exit_code_1(cli: RunCommand, ids: list[str]) -> None:
     "arguments",
     [["("], [r"(a)\1"], [], ["x", "--since", "1h", "--until", "2h"], ["x", "--log", "stdot"]],
 )
-def test_arguments_that_cannot_be_used_are_refused(
-    cli: RunCommand, bucket: str, arguments: list[str]
-) -> None:
-    assert cli("grep", *arguments).expect(2).stdout == b""
+def test_arguments_that_cannot_be_used_are_refused(scene: Scene, arguments: list[str]) -> None:
+    assert scene.cli("grep", *arguments).expect(2).stdout == b""
 
 
 def test_a_log_that_cannot_be_read_is_said_and_the_others_are_searched(
-    cli: RunCommand, s3: S3Client, bucket: str, ids: list[str], recorder: Proxy
+    scene: Scene, ids: list[str]
 ) -> None:
     archived = make_id(datetime.now(UTC) - timedelta(hours=1), 1)
-    put_execution(s3, bucket, archived)
-    put_file(s3, bucket, archived, "logs/stdout.log", b"ERROR", StorageClass="DEEP_ARCHIVE")
-    recorder.inject(access_denied(), key=f"executions/{ids[2]}/logs/stderr.log")
-    result = cli("grep", "ERROR").expect(3)
+    scene.put_execution(archived)
+    scene.put_file(archived, "logs/stdout.log", b"ERROR", StorageClass="DEEP_ARCHIVE")
+    scene.recorder.inject(access_denied(), key=f"executions/{ids[2]}/logs/stderr.log")
+    result = scene.cli("grep", "ERROR").expect(3)
     assert result.lines[0].startswith(f"{ids[1]}:stdout:2:an ")
     assert f"failed: {archived}: stdout: " in result.err
     assert "archived" in result.err
@@ -174,35 +163,35 @@ def test_a_log_that_cannot_be_read_is_said_and_the_others_are_searched(
 
 
 def test_a_record_that_cannot_be_read_is_said_where_it_matters(
-    cli: RunCommand, s3: S3Client, bucket: str, ids: list[str]
+    scene: Scene, ids: list[str]
 ) -> None:
     broken = make_id(datetime.now(UTC), 7)
-    put_metadata(s3, bucket, broken, b"{")
-    put_file(s3, bucket, broken, "logs/stdout.log", b"caf\n")
-    assert cli("grep", "caf", "-c").ok().lines == [f"{broken}:stdout:1", f"{ids[2]}:stderr:1"]
-    result = cli("grep", "caf", "-c", "--result", "error").expect(3)
+    put_metadata(scene.s3, scene.bucket, broken, b"{")
+    scene.put_file(broken, "logs/stdout.log", b"caf\n")
+    assert scene.cli("grep", "caf", "-c").ok().lines == [f"{broken}:stdout:1", f"{ids[2]}:stderr:1"]
+    result = scene.cli("grep", "caf", "-c", "--result", "error").expect(3)
     assert result.lines == [f"{ids[2]}:stderr:1"]
     assert f"failed: {broken}: metadata.json: " in result.err
 
 
-def test_a_missing_bucket_is_named(cli: RunCommand, bucket: str) -> None:
-    assert "no such bucket" in cli("--bucket", f"{bucket}-gone", "grep", "x").expect(4).err
+def test_a_missing_bucket_is_named(scene: Scene) -> None:
+    assert (
+        "no such bucket" in scene.cli("--bucket", f"{scene.bucket}-gone", "grep", "x").expect(4).err
+    )
 
 
-def test_thousands_of_other_files_are_passed_by(
-    cli: RunCommand, s3: S3Client, bucket: str, ids: list[str], recorder: Proxy
-) -> None:
+def test_thousands_of_other_files_are_passed_by(scene: Scene, ids: list[str]) -> None:
     folder = f"executions/{ids[1]}/artifacts/custom"
-    put_keys(s3, bucket, (f"{folder}/{number:05}" for number in range(2500)))
-    assert len(cli("grep", "-l", "(?i)error", "--until", "10h").ok().lines) == 1
-    assert recorder.count("ListObjectsV2") < 6
+    put_keys(scene.s3, scene.bucket, (f"{folder}/{number:05}" for number in range(2500)))
+    assert len(scene.cli("grep", "-l", "(?i)error", "--until", "10h").ok().lines) == 1
+    assert scene.recorder.count("ListObjectsV2") < 6
 
 
-def test_a_large_log_is_read_in_pieces(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_a_large_log_is_read_in_pieces(scene: Scene) -> None:
     lines = [b"%07d\n" % number for number in range(400_000)]
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"".join(lines)})
-    put_execution(s3, bucket, ago(minutes=1), {"logs/stdout.log": b"99999\n"})
-    found = cli("grep", "99999$", "--log", "stdout").ok().lines
+    execution_id = scene.put_execution(files={"logs/stdout.log": b"".join(lines)})
+    scene.put_execution(ago(minutes=1), {"logs/stdout.log": b"99999\n"})
+    found = scene.cli("grep", "99999$", "--log", "stdout").ok().lines
     assert found[:4] == [
         f"{execution_id}:stdout:{number + 1}:{number:07}"
         for number in (99999, 199999, 299999, 399999)
@@ -210,10 +199,8 @@ def test_a_large_log_is_read_in_pieces(cli: RunCommand, s3: S3Client, bucket: st
     assert found[4].endswith(":stdout:1:99999")
 
 
-def test_head_ends_it_quietly(
-    s3: S3Client, bucket: str, ids: list[str], cli_process: Processes
-) -> None:
-    put_execution(s3, bucket, make_id(), {"logs/stdout.log": b"ERROR\n" * 500_000})
+def test_head_ends_it_quietly(scene: Scene, ids: list[str], cli_process: Processes) -> None:
+    scene.put_execution(make_id(), {"logs/stdout.log": b"ERROR\n" * 500_000})
     process = cli_process.start("grep", "ERROR")
     assert process.stdout is not None
     with subprocess.Popen(["head", "-1"], stdin=process.stdout, stdout=subprocess.PIPE) as head:

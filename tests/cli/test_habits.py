@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator_cli.cli.main import COMMANDS
 from orchestrator_cli.cli.usage_errors.command_habits import COMMAND_HABITS
-from tests.support.executions import make_id, put_execution
+from tests.support.executions import make_id
 from tests.support.running import Processes, RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 ID = make_id()
 URL = f"s3://test/executions/{ID}"
 
 
 @pytest.fixture
-def stored(s3: S3Client, bucket: str) -> str:
+def stored(scene: Scene) -> str:
     logs = {"logs/stdout.log": b"one\nERROR two\n", "logs/stderr.log": b"ERROR\n"}
     record = {"status": "completed", "result": "pass", "test_suite": "smoke"}
-    put_execution(s3, bucket, make_id(number=9), files={"logs/stdout.log": b"ERROR\n"}, **record)
-    return put_execution(s3, bucket, files=logs, labels={"branch": "main"}, **record)
+    scene.put_execution(make_id(number=9), files={"logs/stdout.log": b"ERROR\n"}, **record)
+    return scene.put_execution(files=logs, labels={"branch": "main"}, **record)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +131,9 @@ def test_a_line_of_another_program_works(cli: RunCommand, stored: str, line: str
         ("upgrade", "`pip install --upgrade"),
     ],
 )
-def test_what_to_type_is_said(cli: RunCommand, bucket: str, typed: str, said: str) -> None:
+def test_what_to_type_is_said(scene: Scene, typed: str, said: str) -> None:
     line, expected = (text.replace("URL", URL).replace("#", ID) for text in (typed, said))
-    result = cli(*shlex.split(line)).expect(2)
+    result = scene.cli(*shlex.split(line)).expect(2)
     assert (result.out, len(result.err.splitlines())) == ("", 2)
     assert expected in result.err
 
@@ -183,16 +179,16 @@ def test_a_suite_that_is_nearly_right_is_named(cli: RunCommand, stored: str) -> 
     assert "suite's newest, @latest:suite=smoke\n" in cli("logs", "smoke").expect(2).err
 
 
-def test_the_value_of_an_unknown_option_is_no_count(cli: RunCommand, bucket: str) -> None:
-    err = cli("--timeout", "-5", "ls").expect(2).err
+def test_the_value_of_an_unknown_option_is_no_count(scene: Scene) -> None:
+    err = scene.cli("--timeout", "-5", "ls").expect(2).err
     assert err.startswith("error: no such option '--timeout'\nhint: it has --")
 
 
 def test_a_program_may_have_any_name(
-    cli_process: Processes, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, cli_process: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "list"
+    program = scene.directory / "list"
     program.write_text("#!/bin/sh\necho listed\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", f"{scene.directory}:/usr/bin:/bin")
     assert cli_process.run("run", "-q", "--", "list").ok().out == "listed\n"

@@ -15,6 +15,7 @@ from orchestrator_cli.sandbox.sandbox import Sandbox
 from tests.support.executions import make_id, put_execution, put_keys
 from tests.support.objects import list_keys, make_bucket
 from tests.support.running import Result, RunCommand
+from tests.support.scene import Scene
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -95,11 +96,11 @@ def post_object(bucket_url: str, key: str) -> None:
 
 
 @pytest.fixture
-def run(cli: RunCommand, s3env: dict[str, str], hostile: str) -> RunCommand:
+def run(scene: Scene, hostile: str) -> RunCommand:
     """Run a command on that bucket, and look at all it writes."""
 
     def run(*arguments: str | Path, **options: object) -> Result:
-        result = cli("--bucket", hostile, *arguments, **options)  # type: ignore[arg-type]
+        result = scene.cli("--bucket", hostile, *arguments, **options)  # type: ignore[arg-type]
         # A tab is between cells; a test of the cells finds one that is inside.
         assert raw(result.out) <= {"\t"}
         assert raw(result.err) == set()
@@ -131,10 +132,8 @@ def test_files_are_listed(run: RunCommand) -> None:
     assert [record["path"] for record in run("ls", "--json", ID).ok().json_lines()] == list(USUAL)
 
 
-def test_names_for_scripts_are_the_bytes_themselves(
-    cli: RunCommand, s3env: object, hostile: str
-) -> None:
-    result = cli("--bucket", hostile, "ls", "-0", ID).ok()
+def test_names_for_scripts_are_the_bytes_themselves(scene: Scene, hostile: str) -> None:
+    result = scene.cli("--bucket", hostile, "ls", "-0", ID).ok()
     assert result.out.split("\0") == [*USUAL, ""]
 
 
@@ -175,18 +174,16 @@ def files_below(directory: Path) -> Iterator[Path]:
     return (path for path in directory.rglob("*") if not path.is_dir())
 
 
-def test_an_upload_and_the_manifest_see_only_files(
-    cli: RunCommand, s3: S3Client, s3env: dict[str, str], hostile: str, tmp_path: Path
-) -> None:
-    other = put_execution(s3, hostile, make_id(number=8), {"logs/stdout.log": b"x"})
+def test_an_upload_and_the_manifest_see_only_files(scene: Scene, hostile: str) -> None:
+    other = put_execution(scene.s3, hostile, make_id(number=8), {"logs/stdout.log": b"x"})
     put_keys(
-        s3,
+        scene.s3,
         hostile,
         [key.replace(ID, other) for key in FOREIGN if f"{ID}/" in key and "\n" not in key],
     )
-    (tmp_path / "more.txt").write_text("more")
-    cli("--bucket", hostile, "upload", other, tmp_path / "more.txt").ok()
-    result = cli("--bucket", hostile, "finish", other, "--result", "pass", "--json").ok()
+    (scene.directory / "more.txt").write_text("more")
+    scene.cli("--bucket", hostile, "upload", other, scene.directory / "more.txt").ok()
+    result = scene.cli("--bucket", hostile, "finish", other, "--result", "pass", "--json").ok()
     assert raw(result.out) == set()
     manifest = [artifact["path"] for artifact in result.json()["artifacts"]]
     assert manifest == ["artifacts/custom/more.txt", "logs/stdout.log"]

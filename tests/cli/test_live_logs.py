@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.executions import make_id, put_execution
+from tests.support.executions import make_id
 from tests.support.faults import access_denied
 from tests.support.live import LogWriter, inject_later_date
 from tests.support.proxy import Proxy
 from tests.support.running import Processes, RunCommand
+from tests.support.scene import Scene
 from tests.support.serving import Serve
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 WAIT = 30
 
 
 @pytest.fixture
-def out(s3: S3Client, bucket: str) -> LogWriter:
+def out(scene: Scene) -> LogWriter:
     """Standard output of an execution that runs."""
-    return LogWriter(s3, bucket, put_execution(s3, bucket))
+    return LogWriter(scene.s3, scene.bucket, scene.put_execution())
 
 
 @pytest.fixture
-def err(s3: S3Client, bucket: str, out: LogWriter) -> LogWriter:
+def err(scene: Scene, out: LogWriter) -> LogWriter:
     """Standard error of the same."""
-    return LogWriter(s3, bucket, out.execution_id, "stderr.log")
+    return LogWriter(scene.s3, scene.bucket, out.execution_id, "stderr.log")
 
 
 def test_running_log_is_shown_as_far_as_it_is_there(
@@ -59,35 +56,36 @@ def test_running_log_is_shown_as_far_as_it_is_there(
     assert (stored.out, stored.err) == ("stored\n", "")
 
 
-def test_lost_writer_is_said(cli: RunCommand, out: LogWriter, recorder: Proxy) -> None:
+def test_lost_writer_is_said(scene: Scene, out: LogWriter) -> None:
     out.write(b"one\n")
     out.beat()
-    date = inject_later_date(recorder, 100)
-    silent = cli("logs", out.execution_id).ok()
+    date = inject_later_date(scene.recorder, 100)
+    silent = scene.cli("logs", out.execution_id).ok()
     assert silent.stdout == b"one\n"
     assert "has shown no sign of life for 10" in silent.err
     date.seconds = 400
-    assert "is lost: it has shown no sign of life for 40" in cli("logs", out.execution_id).ok().err
+    assert (
+        "is lost: it has shown no sign of life for 40"
+        in scene.cli("logs", out.execution_id).ok().err
+    )
 
 
-def test_all_logs_are_followed_to_their_ends(
-    cli: RunCommand, out: LogWriter, err: LogWriter, recorder: Proxy
-) -> None:
+def test_all_logs_are_followed_to_their_ends(scene: Scene, out: LogWriter, err: LogWriter) -> None:
     out.write("größe\nhal".encode())
     err.write(b"bad\n", b"worse\n", b"")
     out.beat(err)
     # A role that may only read is enough.
-    recorder.inject(access_denied(), "PutObject", times=None)
+    scene.recorder.inject(access_denied(), "PutObject", times=None)
 
     def end() -> None:
-        recorder.wait_for(lambda seen: any(one.operation == "HeadObject" for one in seen))
+        scene.recorder.wait_for(lambda seen: any(one.operation == "HeadObject" for one in seen))
         out.write(b"f a line\n", b"last", b"")
         out.store(out.written + b" word")
         err.store()
 
     ending = threading.Thread(target=end)
     ending.start()
-    result = cli("logs", "-f", out.execution_id, "--all-logs").ok()
+    result = scene.cli("logs", "-f", out.execution_id, "--all-logs").ok()
     ending.join(WAIT)
     lines = result.out.splitlines()
     assert [line for line in lines if line.startswith("stdout | ")] == [
@@ -98,56 +96,52 @@ def test_all_logs_are_followed_to_their_ends(
     assert [line for line in lines if "stderr" in line] == ["stderr | bad", "stderr | worse"]
     assert len(lines) == 5
     assert result.err == ""
-    assert recorder.count("PutObject") == 0
+    assert scene.recorder.count("PutObject") == 0
 
 
-def test_followed_log_is_filtered_and_numbered(
-    cli: RunCommand, out: LogWriter, recorder: Proxy
-) -> None:
+def test_followed_log_is_filtered_and_numbered(scene: Scene, out: LogWriter) -> None:
     out.write(b"ERROR 1\nfine\n", b"ERROR 2\nfine\n", b"ER")
     out.beat()
 
     def end() -> None:
         seen = 3
-        recorder.wait_for(lambda made: sum(one.operation == "GetObject" for one in made) > seen)
+        scene.recorder.wait_for(
+            lambda made: sum(one.operation == "GetObject" for one in made) > seen
+        )
         out.write(b"ROR 3\n", b"")
         out.store()
 
     ending = threading.Thread(target=end)
     ending.start()
     options = ("-n", "3", "-N", "--grep", "ERROR")
-    result = cli("logs", "-f", out.execution_id, "stdout", *options).ok()
+    result = scene.cli("logs", "-f", out.execution_id, "stdout", *options).ok()
     ending.join(WAIT)
     assert result.out == "3:ERROR 2\n5:ERROR 3\n"
 
 
-def test_writer_that_is_gone_ends_it_with_3(
-    cli: RunCommand, out: LogWriter, recorder: Proxy
-) -> None:
+def test_writer_that_is_gone_ends_it_with_3(scene: Scene, out: LogWriter) -> None:
     out.write(b"one\ntw")
     out.beat()
-    inject_later_date(recorder, 400)
-    result = cli("logs", "-f", out.execution_id, "--gone-after", "1s").expect(3)
+    inject_later_date(scene.recorder, 400)
+    result = scene.cli("logs", "-f", out.execution_id, "--gone-after", "1s").expect(3)
     assert result.stdout == b"one\ntw"
     told = result.err.splitlines()
     assert told[0].startswith("error: stdout.log ends at byte 6 for now: its writer has shown no")
     assert f"`orchestrator salvage {out.execution_id}`" in told[1]
 
 
-def test_following_what_has_ended_or_is_not_there(
-    cli: RunCommand, s3: S3Client, bucket: str, recorder: Proxy
-) -> None:
-    ended = put_execution(
-        s3, bucket, files={"logs/stdout.log": b"one\ntwo\n"}, status="completed", result="pass"
+def test_following_what_has_ended_or_is_not_there(scene: Scene) -> None:
+    ended = scene.put_execution(
+        files={"logs/stdout.log": b"one\ntwo\n"}, status="completed", result="pass"
     )
-    assert cli("logs", "-f", ended, "-n", "1").ok().stdout == b"two\n"
-    assert not any(call.key.startswith("live/") for call in recorder.calls())
-    assert "no such log" in cli("logs", "-f", ended, "stderr").expect(4).err
-    assert "no such log" in cli("logs", "-f", ended, "nothing").expect(4).err
+    assert scene.cli("logs", "-f", ended, "-n", "1").ok().stdout == b"two\n"
+    assert not any(call.key.startswith("live/") for call in scene.recorder.calls())
+    assert "no such log" in scene.cli("logs", "-f", ended, "stderr").expect(4).err
+    assert "no such log" in scene.cli("logs", "-f", ended, "nothing").expect(4).err
     old = make_id().replace("0", "1", 1)
     for name in ((), ("stdout",)):
-        assert "no such execution" in cli("logs", "-f", f"00{old[2:]}", *name).expect(4).err
-    assert "--follow" in cli("logs", ended, "--gone-after", "9s").expect(2).err
+        assert "no such execution" in scene.cli("logs", "-f", f"00{old[2:]}", *name).expect(4).err
+    assert "--follow" in scene.cli("logs", ended, "--gone-after", "9s").expect(2).err
 
 
 def test_interrupted_follower_ends_with_130(
@@ -162,19 +156,17 @@ def test_interrupted_follower_ends_with_130(
     assert process.wait(WAIT) == 130
 
 
-def test_lost_execution_is_told_from_one_that_runs(
-    cli: RunCommand, s3: S3Client, bucket: str, recorder: Proxy, serve: Serve
-) -> None:
+def test_lost_execution_is_told_from_one_that_runs(scene: Scene, serve: Serve) -> None:
     ids = [make_id(number=number) for number in range(5)]
     finished, lost, never_live, damaged, other = ids
     for execution_id in (lost, never_live, damaged):
-        put_execution(s3, bucket, execution_id)
-    put_execution(s3, bucket, finished, status="completed", result="pass")
-    put_execution(s3, bucket, other, test_suite="other")
+        scene.put_execution(execution_id)
+    scene.put_execution(finished, status="completed", result="pass")
+    scene.put_execution(other, test_suite="other")
     for execution_id in (finished, lost, other):
-        LogWriter(s3, bucket, execution_id).beat()
-    s3.put_object(Bucket=bucket, Key=f"live/{damaged}/state.json", Body=b"{}")
-    date = inject_later_date(recorder, 400)
+        LogWriter(scene.s3, scene.bucket, execution_id).beat()
+    scene.s3.put_object(Bucket=scene.bucket, Key=f"live/{damaged}/state.json", Body=b"{}")
+    date = inject_later_date(scene.recorder, 400)
     expected = dict.fromkeys(ids) | {lost: "lost", other: "lost"}
     server = serve()
     for seconds, word, shown in (
@@ -184,18 +176,18 @@ def test_lost_execution_is_told_from_one_that_runs(
     ):
         date.seconds = seconds
         expected |= {lost: word, other: word}
-        listed = cli("ls", "--json").ok().json_lines()
+        listed = scene.cli("ls", "--json").ok().json_lines()
         assert {one["execution_id"]: one["liveness"] for one in listed} == expected
         assert list(listed[0])[list(listed[0]).index("status") + 1] == "liveness"
-        rows = {line.split()[0]: line.split()[3] for line in cli("ls").ok().lines}
+        rows = {line.split()[0]: line.split()[3] for line in scene.cli("ls").ok().lines}
         assert rows == dict.fromkeys(ids, "running") | {finished: "pass", lost: shown, other: shown}
-        assert cli("show", lost, "--json").ok().json()["liveness"] == word
-        assert f"liveness\t{word}" in cli("show", lost).ok().lines
+        assert scene.cli("show", lost, "--json").ok().json()["liveness"] == word
+        assert f"liveness\t{word}" in scene.cli("show", lost).ok().lines
         page = server.get("/executions").json()["executions"]
         assert {one["execution_id"]: one["liveness"] for one in page} == expected
         assert server.get(f"/executions/{lost}").json()["liveness"] == word
-    assert not any(line.startswith("liveness") for line in cli("show", finished).ok().lines)
-    recorder.clear()
-    cli("ls", "--suite", "other").ok()
-    looked_at = [call.key for call in recorder.calls() if call.key.startswith("live/")]
+    assert not any(line.startswith("liveness") for line in scene.cli("show", finished).ok().lines)
+    scene.recorder.clear()
+    scene.cli("ls", "--suite", "other").ok()
+    looked_at = [call.key for call in scene.recorder.calls() if call.key.startswith("live/")]
     assert looked_at == [f"live/{other}/state.json"]

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tests.support.objects import list_keys
 from tests.support.running import Processes
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 # What a locale of ISO 8859-1 does to Python, without need of one.
 NOT_UTF8 = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -18,10 +14,8 @@ ID = "01JZ0000000000000000000000"
 OTHER_ID = "01JZ0000000000000000000001"
 
 
-def test_names_are_utf8_in_a_locale_that_is_not(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    tree, out = tmp_path / "tree", tmp_path / "out"
+def test_names_are_utf8_in_a_locale_that_is_not(scene: Scene, cli_process: Processes) -> None:
+    tree, out = scene.directory / "tree", scene.directory / "out"
     (tree / "größe").mkdir(parents=True)
     (tree / "größe" / "é.txt").write_text("1")
     (tree / os.fsdecode(b"latin-\xe9")).write_text("2")
@@ -35,13 +29,13 @@ def test_names_are_utf8_in_a_locale_that_is_not(
     run("upload", ID, tree, exit_code=3)
     run("upload", ID, tree / "größe" / "é.txt", "--name", "ü.txt")
     stored = {"größe/é.txt", "ü.txt"}
-    keys = {key.rpartition("/custom/")[2] for key in list_keys(s3, bucket) if "custom" in key}
+    keys = {key.rpartition("/custom/")[2] for key in scene.list_keys() if "custom" in key}
     assert keys == stored
-    raw = tmp_path / "efs" / "b1" / OTHER_ID / "raw"
+    raw = scene.directory / "efs" / "b1" / OTHER_ID / "raw"
     (raw / "größe").mkdir(parents=True)
     (raw / "größe" / "é.txt").write_text("1")
-    run("sync-efs", "--root", tmp_path / "efs", "--settle", "0s")
-    assert f"executions/{OTHER_ID}/artifacts/custom/größe/é.txt" in list_keys(s3, bucket)
+    run("sync-efs", "--root", scene.directory / "efs", "--settle", "0s")
+    assert f"executions/{OTHER_ID}/artifacts/custom/größe/é.txt" in scene.list_keys()
     run("download", ID, "artifacts/custom/*ö*/é.txt", "-o", out)
     assert (out / "artifacts" / "custom" / "größe" / "é.txt").read_text() == "1"
     assert "artifacts/custom/größe/é.txt".encode() in run("ls", ID)

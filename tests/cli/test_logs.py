@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.core.executions.logs.finding import FIRST_BYTES
-from tests.support.executions import (
-    make_id,
-    put_execution,
-    put_file,
-    put_finished_execution,
-    put_metadata,
-)
+from tests.support.executions import make_id, put_finished_execution, put_metadata
 from tests.support.faults import Stall
 from tests.support.limits import needs_another_user
 from tests.support.objects import make_bucket, remove_bucket
@@ -28,6 +22,7 @@ from tests.support.operations import Request
 from tests.support.proxy import Proxy
 from tests.support.rules import Rule
 from tests.support.running import Processes, RunCommand
+from tests.support.scene import Scene
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -45,8 +40,8 @@ COLOURED = (
 
 
 @pytest.fixture
-def execution(s3: S3Client, bucket: str) -> str:
-    return put_finished_execution(s3, bucket, {"logs/stdout.log": COLOURED})
+def execution(scene: Scene) -> str:
+    return scene.put_finished_execution({"logs/stdout.log": COLOURED})
 
 
 # --- bytes pass unchanged --------------------------------------------------------------------
@@ -58,18 +53,16 @@ def test_bytes_are_passed_on_unchanged(cli: RunCommand, execution: str) -> None:
     assert result.stderr == b""
 
 
-def test_a_small_log_costs_one_request(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str, recorder: Proxy
-) -> None:
-    assert cli("logs", execution, "stdout").ok().stdout == COLOURED
-    assert recorder.operations() == {"GetObject": 1}
+def test_a_small_log_costs_one_request(scene: Scene, execution: str) -> None:
+    assert scene.cli("logs", execution, "stdout").ok().stdout == COLOURED
+    assert scene.recorder.operations() == {"GetObject": 1}
     key = f"executions/{execution}/logs/stderr.log"
     for size, ranges in ((0, 1), (FIRST_BYTES, 1), (FIRST_BYTES + 1, 2)):
         content = bytes(size)
-        s3.put_object(Bucket=bucket, Key=key, Body=content)
-        recorder.clear()
-        assert cli("logs", execution, "stderr").ok().stdout == content
-        assert recorder.count("GetObject") == ranges
+        scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=content)
+        scene.recorder.clear()
+        assert scene.cli("logs", execution, "stderr").ok().stdout == content
+        assert scene.recorder.count("GetObject") == ranges
 
 
 def test_stripping_escapes_leaves_the_rest(cli: RunCommand, execution: str) -> None:
@@ -96,19 +89,17 @@ def test_stripping_escapes_leaves_the_rest(cli: RunCommand, execution: str) -> N
     ],
 )
 def test_the_default_is_the_first_log_that_is_not_empty(
-    cli: RunCommand, s3: S3Client, bucket: str, sizes: dict[str, int], result: str, expected: str
+    scene: Scene, sizes: dict[str, int], result: str, expected: str
 ) -> None:
     files = {f"logs/{name}.log": name.encode() * size for name, size in sizes.items()}
-    execution_id = put_execution(s3, bucket, files=files, status="completed", result=result)
-    shown = cli("logs", execution_id).ok()
+    execution_id = scene.put_execution(files=files, status="completed", result=result)
+    shown = scene.cli("logs", execution_id).ok()
     assert (shown.out, shown.err) == (expected * sizes[expected], "")
 
 
-def test_a_terminal_is_told_which_log_it_is_shown(
-    s3: S3Client, bucket: str, terminal: OpenTerminal
-) -> None:
+def test_a_terminal_is_told_which_log_it_is_shown(scene: Scene, terminal: OpenTerminal) -> None:
     files = {"logs/stdout.log": b"x" * 2048, "logs/runner.log": b"", "logs/stderr.log": b"bad\n"}
-    execution_id = put_execution(s3, bucket, files=files, status="completed", result="fail")
+    execution_id = scene.put_execution(files=files, status="completed", result="fail")
     screen = terminal("logs", execution_id, env={"PAGER": ""})
     assert screen.wait() == 0
     assert screen.output == (
@@ -119,44 +110,42 @@ def test_a_terminal_is_told_which_log_it_is_shown(
     assert (named.wait(), named.output) == (0, b"bad\r\n")
 
 
-def test_of_an_execution_that_runs_it_is_said(cli: RunCommand, s3: S3Client, bucket: str) -> None:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"so far\n"})
-    result = cli("logs", execution_id).ok()
+def test_of_an_execution_that_runs_it_is_said(scene: Scene) -> None:
+    execution_id = scene.put_execution(files={"logs/stdout.log": b"so far\n"})
+    result = scene.cli("logs", execution_id).ok()
     assert result.out == "so far\n"
     assert result.err == f"{execution_id} is still running; this is what is stored of it so far\n"
-    assert cli("--quiet", "logs", execution_id).ok().err == ""
+    assert scene.cli("--quiet", "logs", execution_id).ok().err == ""
 
 
 @pytest.mark.parametrize("record", [b"not JSON", b"[]", b"[" * 100_000, None])
-def test_a_log_is_shown_whatever_its_record_is(
-    cli: RunCommand, s3: S3Client, bucket: str, record: bytes | None
-) -> None:
+def test_a_log_is_shown_whatever_its_record_is(scene: Scene, record: bytes | None) -> None:
     execution_id = make_id()
     if record is not None:
-        put_metadata(s3, bucket, execution_id, record)
-    put_file(s3, bucket, execution_id, "logs/runner.log", b"shown\n")
-    assert cli("logs", execution_id).ok().out == "shown\n"
+        put_metadata(scene.s3, scene.bucket, execution_id, record)
+    scene.put_file(execution_id, "logs/runner.log", b"shown\n")
+    assert scene.cli("logs", execution_id).ok().out == "shown\n"
 
 
-def test_all_logs_are_shown_one_after_the_other(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_all_logs_are_shown_one_after_the_other(scene: Scene) -> None:
     files = {"logs/stdout.log": b"a\n\nb", "logs/stderr.log": b"E 1\nx\n", "logs/runner.log": b""}
-    execution_id = put_finished_execution(s3, bucket, files)
-    assert cli("logs", execution_id, "--all-logs").ok().lines == [
+    execution_id = scene.put_finished_execution(files)
+    assert scene.cli("logs", execution_id, "--all-logs").ok().lines == [
         "stdout | a",
         "stdout | ",
         "stdout | b",
         "stderr | E 1",
         "stderr | x",
     ]
-    assert cli("logs", execution_id, "--all-logs", "-n", "1").ok().lines == [
+    assert scene.cli("logs", execution_id, "--all-logs", "-n", "1").ok().lines == [
         "stdout | b",
         "stderr | x",
     ]
-    assert cli("logs", execution_id, "--all-logs", "--grep", "E|b", "-N").ok().lines == [
+    assert scene.cli("logs", execution_id, "--all-logs", "--grep", "E|b", "-N").ok().lines == [
         "stdout | 3:b",
         "stderr | 1:E 1",
     ]
-    cli("logs", execution_id, "stdout", "--all-logs").expect(2)
+    scene.cli("logs", execution_id, "stdout", "--all-logs").expect(2)
 
 
 @pytest.mark.parametrize(
@@ -168,13 +157,11 @@ def test_all_logs_are_shown_one_after_the_other(cli: RunCommand, s3: S3Client, b
         ("artifacts/custom/[red] a&b?.txt", "artifacts/custom/[red] a&b?.txt"),
     ],
 )
-def test_a_name_or_a_path_chooses(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str, name: str, path: str
-) -> None:
-    put_file(s3, bucket, execution, path, b"chosen\n")
-    assert cli("logs", execution, name).ok().out == "chosen\n"
+def test_a_name_or_a_path_chooses(scene: Scene, execution: str, name: str, path: str) -> None:
+    scene.put_file(execution, path, b"chosen\n")
+    assert scene.cli("logs", execution, name).ok().out == "chosen\n"
     environment = {"ORCHESTRATOR_EXECUTION_ID": execution}
-    assert cli("logs", name, env=environment).ok().out == "chosen\n"
+    assert scene.cli("logs", name, env=environment).ok().out == "chosen\n"
 
 
 def test_the_execution_may_be_latest_or_a_prefix(cli: RunCommand, execution: str) -> None:
@@ -203,19 +190,19 @@ def test_the_execution_may_be_latest_or_a_prefix(cli: RunCommand, execution: str
     ],
 )
 def test_tail_prints_the_last_lines(
-    cli: RunCommand, s3: S3Client, bucket: str, content: bytes, count: int, expected: bytes
+    scene: Scene, content: bytes, count: int, expected: bytes
 ) -> None:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": content})
-    assert cli("logs", execution_id, "--tail", str(count)).ok().stdout == expected
+    execution_id = scene.put_execution(files={"logs/stdout.log": content})
+    assert scene.cli("logs", execution_id, "--tail", str(count)).ok().stdout == expected
 
 
-def test_tail_crosses_the_steps_it_reads_in(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_tail_crosses_the_steps_it_reads_in(scene: Scene) -> None:
     # Lines end exactly at, before and behind what is read at once.
     line = b"x" * 1023 + b"\n"
     content = line * (64 + 256 + 2)
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": content})
+    execution_id = scene.put_execution(files={"logs/stdout.log": content})
     for count in (63, 64, 65, 320, 321, 322):
-        assert cli("logs", execution_id, "-n", str(count)).ok().stdout == line * count
+        assert scene.cli("logs", execution_id, "-n", str(count)).ok().stdout == line * count
 
 
 @pytest.fixture(scope="module")
@@ -233,11 +220,11 @@ END = b"\n1\n2\n3\n4\n5\n"
 
 
 def test_the_end_of_a_large_log_moves_less_than_a_mebibyte(
-    cli: RunCommand, large: tuple[str, str], recorder: Proxy
+    scene: Scene, large: tuple[str, str]
 ) -> None:
     bucket, execution_id = large
-    assert cli("--bucket", bucket, "logs", execution_id, "--tail", "5").ok().stdout == END[1:]
-    assert 0 < recorder.response_bytes() < MIB
+    assert scene.cli("--bucket", bucket, "logs", execution_id, "--tail", "5").ok().stdout == END[1:]
+    assert 0 < scene.recorder.response_bytes() < MIB
 
 
 # Runs the command and says how much memory it took. A child of this small process, because what
@@ -252,10 +239,10 @@ sys.exit(code)
 
 
 def test_a_line_of_100_mb_passes_whole_in_bounded_memory(
-    s3env: dict[str, str], cli_process: Processes, large: tuple[str, str], tmp_path: Path
+    scene: Scene, cli_process: Processes, large: tuple[str, str]
 ) -> None:
     bucket, execution_id = large
-    output = tmp_path / "log"
+    output = scene.directory / "log"
     measured = (sys.executable, "-c", MEASURED)
     with output.open("wb") as file:
         process = cli_process.start(
@@ -273,7 +260,7 @@ def test_a_line_of_100_mb_passes_whole_in_bounded_memory(
 
 
 def test_head_ends_quietly_and_the_transfer_with_it(
-    s3env: dict[str, str], large: tuple[str, str], recorder: Proxy, cli_process: Processes
+    scene: Scene, large: tuple[str, str], cli_process: Processes
 ) -> None:
     bucket, execution_id = large
     process = cli_process.start("--bucket", bucket, "logs", execution_id)
@@ -284,8 +271,8 @@ def test_head_ends_quietly_and_the_transfer_with_it(
     assert process.wait(60) == 0
     assert process.stderr is not None
     assert process.stderr.read() == b""
-    recorder.settle()
-    assert recorder.response_bytes() < 40 * MIB
+    scene.recorder.settle()
+    assert scene.recorder.response_bytes() < 40 * MIB
 
 
 class BehindTheFirstRange(Rule):
@@ -312,9 +299,9 @@ def test_head_does_not_wait_for_what_was_read_ahead(
 
 
 @pytest.fixture
-def searched(s3: S3Client, bucket: str) -> str:
+def searched(scene: Scene) -> str:
     lines = [b"\x1b[31mERROR\x1b[0m %d \xff\n" % n if n % 3 == 0 else b"fine\n" for n in range(10)]
-    return put_finished_execution(s3, bucket, {"logs/stdout.log": b"".join(lines)})
+    return scene.put_finished_execution({"logs/stdout.log": b"".join(lines)})
 
 
 @pytest.mark.parametrize(
@@ -357,23 +344,21 @@ def test_counting_matches(cli: RunCommand, searched: str) -> None:
     assert cli("logs", searched, "--grep", "ERROR", "-c", "--all-logs").ok().out == "stdout | 4\n"
 
 
-def test_grep_prints_lines_around_and_line_numbers(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
+def test_grep_prints_lines_around_and_line_numbers(scene: Scene) -> None:
     lines = [b"%d\n" % number for number in range(1, 20)] + [b"20"]
-    execution_id = put_finished_execution(s3, bucket, {"logs/stdout.log": b"".join(lines)})
+    execution_id = scene.put_finished_execution({"logs/stdout.log": b"".join(lines)})
 
     def search(*options: str) -> list[str]:
-        return cli("logs", execution_id, "--grep", "^(3|6|12|20)$", *options).ok().lines
+        return scene.cli("logs", execution_id, "--grep", "^(3|6|12|20)$", *options).ok().lines
 
     assert search("-N") == ["3:3", "6:6", "12:12", "20:20"]
     assert search("-C", "1") == [*"234567", "--", "11", "12", "13", "--", "19", "20"]
     assert search("-A", "1", "-N")[:6] == ["3:3", "4-4", "--", "6:6", "7-7", "--"]
     assert search("-B", "1", "-C", "0", "-N")[:5] == ["2-2", "3:3", "--", "5-5", "6:6"]
     assert search("-C", "1", "-n", "2") == ["19", "20"]
-    numbered = cli("logs", execution_id, "-N", "-n", "2").ok().out
+    numbered = scene.cli("logs", execution_id, "-N", "-n", "2").ok().out
     assert numbered == "19:19\n20:20\n"
-    assert cli("logs", execution_id, "-N").ok().lines[:2] == ["1:1", "2:2"]
+    assert scene.cli("logs", execution_id, "-N").ok().lines[:2] == ["1:1", "2:2"]
 
 
 @pytest.mark.parametrize("pattern", ["(", "[", "a{9999}", r"(a)\1", "a(?=b)"])
@@ -392,89 +377,79 @@ def test_options_of_a_search_need_one(cli: RunCommand, execution: str) -> None:
 # --- into a file -----------------------------------------------------------------------------
 
 
-def test_output_goes_into_a_file(cli: RunCommand, execution: str, tmp_path: Path) -> None:
-    output = tmp_path / "run.log"
-    result = cli("logs", execution, "-o", output).ok()
+def test_output_goes_into_a_file(scene: Scene, execution: str) -> None:
+    output = scene.directory / "run.log"
+    result = scene.cli("logs", execution, "-o", output).ok()
     assert (result.stdout, result.stderr) == (b"", b"")
     assert output.read_bytes() == COLOURED
-    assert [one.name for one in tmp_path.iterdir()] == ["run.log"]
-    assert cli("logs", execution, "-o", "-").ok().stdout == COLOURED
+    assert [one.name for one in scene.directory.iterdir()] == ["run.log"]
+    assert scene.cli("logs", execution, "-o", "-").ok().stdout == COLOURED
 
 
 @pytest.mark.parametrize("other", [b"", b"x", COLOURED[:-1], COLOURED + b"\n", COLOURED * 2])
 def test_a_file_of_other_content_is_replaced_only_when_asked(
-    cli: RunCommand, execution: str, tmp_path: Path, other: bytes
+    scene: Scene, execution: str, other: bytes
 ) -> None:
-    output = tmp_path / "run.log"
+    output = scene.directory / "run.log"
     output.write_bytes(other)
-    result = cli("logs", execution, "-o", output).expect(6)
+    result = scene.cli("logs", execution, "-o", output).expect(6)
     assert "run.log exists with other content; nothing was changed" in result.err
     assert "--overwrite" in result.err
     assert output.read_bytes() == other
-    cli("logs", execution, "-o", output, "--overwrite").ok()
+    scene.cli("logs", execution, "-o", output, "--overwrite").ok()
     assert output.read_bytes() == COLOURED
     # The same content again is no conflict.
-    cli("logs", execution, "-o", output).ok()
+    scene.cli("logs", execution, "-o", output).ok()
 
 
-def test_a_link_is_kept_and_what_it_names_is_written(
-    cli: RunCommand, execution: str, tmp_path: Path
-) -> None:
-    output, link = tmp_path / "run.log", tmp_path / "link"
+def test_a_link_is_kept_and_what_it_names_is_written(scene: Scene, execution: str) -> None:
+    output, link = scene.directory / "run.log", scene.directory / "link"
     output.write_text("old")
     link.symlink_to("run.log")
-    cli("logs", execution, "-o", link, "--overwrite").ok()
+    scene.cli("logs", execution, "-o", link, "--overwrite").ok()
     assert link.is_symlink()
     assert output.read_bytes() == COLOURED
 
 
 @needs_another_user
-def test_a_link_of_another_user_is_replaced_and_not_followed(
-    cli: RunCommand, execution: str, tmp_path: Path
-) -> None:
-    target, link = tmp_path / "target", tmp_path / "run.log"
+def test_a_link_of_another_user_is_replaced_and_not_followed(scene: Scene, execution: str) -> None:
+    target, link = scene.directory / "target", scene.directory / "run.log"
     target.write_text("kept")
     link.symlink_to(target)
     os.lchown(link, 54321, 54321)
-    cli("logs", execution, "-o", link).expect(6)
-    cli("logs", execution, "-o", link, "--overwrite").ok()
+    scene.cli("logs", execution, "-o", link).expect(6)
+    scene.cli("logs", execution, "-o", link, "--overwrite").ok()
     assert target.read_text() == "kept"
     assert not link.is_symlink()
     assert link.read_bytes() == COLOURED
 
 
-def test_an_empty_log_makes_an_empty_file(
-    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b""})
-    assert cli("logs", execution_id).ok().stdout == b""
-    cli("logs", execution_id, "-o", tmp_path / "empty").ok()
-    assert (tmp_path / "empty").read_bytes() == b""
+def test_an_empty_log_makes_an_empty_file(scene: Scene) -> None:
+    execution_id = scene.put_execution(files={"logs/stdout.log": b""})
+    assert scene.cli("logs", execution_id).ok().stdout == b""
+    scene.cli("logs", execution_id, "-o", scene.directory / "empty").ok()
+    assert (scene.directory / "empty").read_bytes() == b""
 
 
-def test_a_file_that_cannot_be_written_is_one_clear_error(
-    cli: RunCommand, execution: str, tmp_path: Path
-) -> None:
-    result = cli("logs", execution, "-o", tmp_path / "no\x1b" / "run.log").expect(1)
+def test_a_file_that_cannot_be_written_is_one_clear_error(scene: Scene, execution: str) -> None:
+    result = scene.cli("logs", execution, "-o", scene.directory / "no\x1b" / "run.log").expect(1)
     assert result.err.startswith("error: cannot write ")
     assert result.err.endswith("no\\x1b/run.log: No such file or directory\n")
     assert result.err.count("\n") == 1
-    full = cli("logs", execution, "-o", "/dev/full").expect(1)
+    full = scene.cli("logs", execution, "-o", "/dev/full").expect(1)
     assert full.err == "error: cannot write /dev/full: No space left on device\n"
-    cli("logs", execution, "-o", "/dev/null").ok()
-    assert "is a directory" in cli("logs", execution, "-o", tmp_path).expect(2).err
+    scene.cli("logs", execution, "-o", "/dev/null").ok()
+    assert "is a directory" in scene.cli("logs", execution, "-o", scene.directory).expect(2).err
 
 
-def test_a_log_that_cannot_be_read_leaves_the_file_alone(
-    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    output = tmp_path / "run.log"
+def test_a_log_that_cannot_be_read_leaves_the_file_alone(scene: Scene) -> None:
+    output = scene.directory / "run.log"
     output.write_text("kept")
-    execution_id = put_execution(s3, bucket)
-    put_file(s3, bucket, execution_id, "logs/stdout.log", b"x", StorageClass="DEEP_ARCHIVE")
+    execution_id = scene.put_execution()
+    scene.put_file(execution_id, "logs/stdout.log", b"x", StorageClass="DEEP_ARCHIVE")
     for option in ([], ["--overwrite"]):
-        cli("logs", execution_id, "-o", output, *option).expect(8)
-        cli("logs", make_id(), "-o", output, *option).expect(4)
+        scene.cli("logs", execution_id, "-o", output, *option).expect(8)
+        scene.cli("logs", make_id(), "-o", output, *option).expect(4)
         assert output.read_text() == "kept"
 
 
@@ -504,35 +479,38 @@ def test_a_missing_log_is_named(cli: RunCommand, execution: str, name: str) -> N
     ],
 )
 def test_a_misspelt_log_is_answered_with_the_nearest(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str, name: str, meant: str
+    scene: Scene, execution: str, name: str, meant: str
 ) -> None:
-    put_file(s3, bucket, execution, "artifacts/custom/serial.log", b"x")
-    result = cli("logs", execution, name).expect(4)
+    scene.put_file(execution, "artifacts/custom/serial.log", b"x")
+    result = scene.cli("logs", execution, name).expect(4)
     assert f"error: no such log in {execution}: {name}\n" in result.err
     assert f"hint: did you mean {meant}? `orchestrator ls" in result.err
 
 
-def test_an_execution_without_logs_is_an_error(cli: RunCommand, s3: S3Client, bucket: str) -> None:
-    execution_id = put_execution(s3, bucket)
-    assert f"error: no log in {execution_id}\n" in cli("logs", execution_id).expect(4).err
+def test_an_execution_without_logs_is_an_error(scene: Scene) -> None:
+    execution_id = scene.put_execution()
+    assert f"error: no log in {execution_id}\n" in scene.cli("logs", execution_id).expect(4).err
 
 
-def test_a_missing_execution_is_named(cli: RunCommand, bucket: str) -> None:
+def test_a_missing_execution_is_named(scene: Scene) -> None:
     missing = make_id()
     for arguments in ([missing], [missing, "stdout"], [missing, "../x"]):
-        result = cli("logs", *arguments).expect(4)
-        assert f"error: no such execution: {missing} in s3://{bucket}" in result.err
+        result = scene.cli("logs", *arguments).expect(4)
+        assert f"error: no such execution: {missing} in s3://{scene.bucket}" in result.err
 
 
-def test_a_missing_bucket_is_named(cli: RunCommand, bucket: str) -> None:
-    assert "no such bucket" in cli("--bucket", f"{bucket}-gone", "logs", make_id()).expect(4).err
+def test_a_missing_bucket_is_named(scene: Scene) -> None:
+    assert (
+        "no such bucket"
+        in scene.cli("--bucket", f"{scene.bucket}-gone", "logs", make_id()).expect(4).err
+    )
 
 
-def test_an_archived_log_has_to_be_restored(cli: RunCommand, s3: S3Client, bucket: str) -> None:
-    execution_id = put_execution(s3, bucket)
-    put_file(s3, bucket, execution_id, "logs/stdout.log", b"x\n" * 9, StorageClass="DEEP_ARCHIVE")
+def test_an_archived_log_has_to_be_restored(scene: Scene) -> None:
+    execution_id = scene.put_execution()
+    scene.put_file(execution_id, "logs/stdout.log", b"x\n" * 9, StorageClass="DEEP_ARCHIVE")
     for options in ([], ["--tail", "1"], ["--grep", "x"]):
-        result = cli("logs", execution_id, *options).expect(8)
+        result = scene.cli("logs", execution_id, *options).expect(8)
         assert result.stdout == b""
         assert "archived" in result.err
         assert "restore" in result.err
@@ -565,20 +543,18 @@ def test_a_log_opens_in_the_pager(execution: str, terminal: OpenTerminal, tmp_pa
 
 
 def test_leaving_the_pager_early_ends_quietly(
-    large: tuple[str, str], recorder: Proxy, terminal: OpenTerminal, tmp_path: Path
+    scene: Scene, large: tuple[str, str], terminal: OpenTerminal
 ) -> None:
     bucket, execution_id = large
-    pager = make_pager(tmp_path, "head -1")
+    pager = make_pager(scene.directory, "head -1")
     screen = terminal("--bucket", bucket, "logs", execution_id, "stdout", env={"PAGER": pager})
     assert screen.wait() == 0
     assert screen.output == b"first\r\n"
-    recorder.settle()
-    assert recorder.response_bytes() < 40 * MIB
+    scene.recorder.settle()
+    assert scene.recorder.response_bytes() < 40 * MIB
 
 
-def test_ctrl_c_is_the_pagers(
-    large: tuple[str, str], recorder: Proxy, terminal: OpenTerminal, tmp_path: Path
-) -> None:
+def test_ctrl_c_is_the_pagers(scene: Scene, large: tuple[str, str], terminal: OpenTerminal) -> None:
     bucket, execution_id = large
     # It waits for a key after Ctrl-C, as less does, while the rest of the log waits for it.
     body = (
@@ -591,7 +567,7 @@ def test_ctrl_c_is_the_pagers(
         "logs",
         execution_id,
         "stdout",
-        env={"PAGER": make_pager(tmp_path, body)},
+        env={"PAGER": make_pager(scene.directory, body)},
     )
     screen.read_until(b"first")
     # A shell that is just about to read runs its trap after the line that it reads.
@@ -613,10 +589,10 @@ def test_without_a_pager_a_short_log_is_shown_whole(
 
 
 def test_without_a_pager_a_long_log_is_cut_and_says_so(
-    s3: S3Client, bucket: str, terminal: OpenTerminal
+    scene: Scene, terminal: OpenTerminal
 ) -> None:
     lines = [b"%07d\n" % number for number in range(140_000)]
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"".join(lines)})
+    execution_id = scene.put_execution(files={"logs/stdout.log": b"".join(lines)})
     # One that cannot be read names none.
     screen = terminal("logs", execution_id, "stdout", env={"PAGER": 'less "x'})
     assert screen.wait() == 0

@@ -14,17 +14,11 @@ import pytest
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
-from tests.support.executions import (
-    make_id,
-    make_record,
-    put_execution,
-    put_file,
-    put_keys,
-    put_metadata,
-)
+from tests.support.executions import make_id, make_record, put_execution, put_keys, put_metadata
 from tests.support.objects import make_bucket, remove_bucket
 from tests.support.proxy import Proxy
 from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -50,25 +44,21 @@ def crowded(s3: S3Client) -> Iterator[tuple[str, list[str]]]:
     remove_bucket(s3, bucket)
 
 
-def test_requests_follow_the_window(
-    cli: RunCommand, crowded: tuple[str, list[str]], recorder: Proxy
-) -> None:
+def test_requests_follow_the_window(scene: Scene, crowded: tuple[str, list[str]]) -> None:
     bucket, inside = crowded
-    result = cli("--bucket", bucket, "ls", "-0", *WINDOW).ok()
+    result = scene.cli("--bucket", bucket, "ls", "-0", *WINDOW).ok()
     assert result.stdout == b"".join(one.encode() + b"\0" for one in reversed(inside))
     assert result.err == ""
-    assert recorder.operations() == {"ListObjectsV2": 1, "GetObject": 3}
+    assert scene.recorder.operations() == {"ListObjectsV2": 1, "GetObject": 3}
 
 
-def test_an_empty_window_costs_one_request(
-    cli: RunCommand, crowded: tuple[str, list[str]], recorder: Proxy
-) -> None:
+def test_an_empty_window_costs_one_request(scene: Scene, crowded: tuple[str, list[str]]) -> None:
     for window in (("--since", "2026-01-10", "--until", "2026-01-12"), ("--since", "1h")):
-        recorder.clear()
-        result = cli("--bucket", crowded[0], "ls", *window).ok()
+        scene.recorder.clear()
+        result = scene.cli("--bucket", crowded[0], "ls", *window).ok()
         assert result.stdout == b""
         assert result.err == "no such executions in this time window; --since widens it\n"
-        assert recorder.operations() == {"ListObjectsV2": 1}
+        assert scene.recorder.operations() == {"ListObjectsV2": 1}
 
 
 def test_an_open_window_ends_with_the_last_execution(
@@ -91,48 +81,61 @@ def test_a_long_window_costs_a_request_a_thousand(
 # --- executions ------------------------------------------------------------------------------
 
 
-def test_the_window_includes_its_ends(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_the_window_includes_its_ends(scene: Scene) -> None:
     tick = timedelta(milliseconds=1)
     times = [NOON - tick, NOON, NOON + tick, NOON + 2 * tick]
     # The smallest and the largest id of a millisecond.
     ids = [make_id(instant, number) for instant in times for number in (0, 2**80 - 1)]
     for one in ids:
-        put_execution(s3, bucket, one)
+        scene.put_execution(one)
     since, until = NOON.isoformat(), (NOON + tick).isoformat()
-    result = cli("ls", "-0", "--since", since, "--until", until).ok()
+    result = scene.cli("ls", "-0", "--since", since, "--until", until).ok()
     assert result.out.split("\0") == [*reversed(ids[2:6]), ""]
 
 
-def test_the_default_is_the_last_day(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_the_default_is_the_last_day(scene: Scene) -> None:
     now = datetime.now(UTC)
     ids = [make_id(now - timedelta(hours=hours)) for hours in (25, 23, 0)]
     for one in ids:
-        put_execution(s3, bucket, one)
+        scene.put_execution(one)
     newest_first = ids[::-1]
-    assert cli("ls", "-0").ok().out.split("\0") == [*newest_first[:2], ""]
-    assert cli("ls", "-0", "--since", "2d").ok().out.split("\0") == [*newest_first, ""]
+    assert scene.cli("ls", "-0").ok().out.split("\0") == [*newest_first[:2], ""]
+    assert scene.cli("ls", "-0", "--since", "2d").ok().out.split("\0") == [*newest_first, ""]
     # It is about executions, whatever other commands take from the environment.
     env = {"ORCHESTRATOR_EXECUTION_ID": ids[0]}
-    assert cli("ls", "-0", env=env).ok().out.split("\0") == [*newest_first[:2], ""]
+    assert scene.cli("ls", "-0", env=env).ok().out.split("\0") == [*newest_first[:2], ""]
     # A few are looked for in a longer time.
-    assert cli("ls", "-0", "-n", "3").ok().out.split("\0") == [*newest_first, ""]
-    assert cli("ls", "-0", "-n", "9" * 30).ok().out.split("\0") == [*newest_first, ""]
+    assert scene.cli("ls", "-0", "-n", "3").ok().out.split("\0") == [*newest_first, ""]
+    assert scene.cli("ls", "-0", "-n", "9" * 30).ok().out.split("\0") == [*newest_first, ""]
 
 
 @pytest.fixture
-def finished(s3: S3Client, bucket: str) -> list[str]:
+def finished(scene: Scene) -> list[str]:
     """A passed, a failed and a running execution, one after the other."""
-    passed = put_execution(
-        s3, bucket, make_id(NOON, 1), test_suite="smoke", status="completed", result="pass",
-        artifact_status="complete", artifact_count=1234, artifact_bytes=1536, artifacts=[],
-        bench_id="hil-07", runner_type="onprem", reservation_id="R1",
-        labels={"branch": "main", "fw": "1.2"}, ended_at="2026-01-31T09:02:03Z",
-    )  # fmt: skip
-    failed = put_execution(
-        s3, bucket, make_id(NOON, 2), test_suite="nightly", status="completed", result="fail",
-        artifact_status="artifact_error", artifact_count=0, artifact_bytes=0, started_at=None,
-    )  # fmt: skip
-    running = put_execution(s3, bucket, make_id(NOON, 3), test_suite="smoke")
+    passed = scene.put_execution(
+        make_id(NOON, 1),
+        test_suite="smoke",
+        status="completed",
+        result="pass",
+        artifact_status="complete",
+        artifact_count=1234,
+        artifact_bytes=1536,
+        artifacts=[],
+        bench_id="hil-07",
+        runner_type="onprem",
+        reservation_id="R1",
+        labels={"branch": "main", "fw": "1.2"},
+        ended_at="2026-01-31T09:02:03Z",
+    )
+    failed = scene.put_execution(
+        make_id(NOON, 2),
+        test_suite="nightly",
+        status="completed",
+        result="fail",
+        artifact_status="artifact_error",
+        started_at=None,
+    )
+    running = scene.put_execution(make_id(NOON, 3), test_suite="smoke")
     return [running, failed, passed]
 
 
@@ -149,13 +152,11 @@ def test_text_is_a_line_each(cli: RunCommand, finished: list[str]) -> None:
     assert "\x1b" not in result.out
 
 
-def test_a_limit_reads_no_more_than_it_shows(
-    cli: RunCommand, crowded: tuple[str, list[str]], recorder: Proxy
-) -> None:
+def test_a_limit_reads_no_more_than_it_shows(scene: Scene, crowded: tuple[str, list[str]]) -> None:
     bucket, inside = crowded
-    result = cli("--bucket", bucket, "ls", "-0", "-n", "2", *WINDOW).ok()
+    result = scene.cli("--bucket", bucket, "ls", "-0", "-n", "2", *WINDOW).ok()
     assert result.out.split("\0") == [*inside[:0:-1], ""]
-    assert recorder.count("GetObject") == 2
+    assert scene.recorder.count("GetObject") == 2
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
@@ -216,19 +217,17 @@ def test_filters_choose_executions(
     assert result.out.split("\0") == [*(finished[one] for one in expected), ""]
 
 
-def test_an_execution_that_cannot_be_read_is_a_warning(
-    cli: RunCommand, s3: S3Client, bucket: str, finished: list[str]
-) -> None:
+def test_an_execution_that_cannot_be_read_is_a_warning(scene: Scene, finished: list[str]) -> None:
     broken, bare, archived = (make_id(NOON, number) for number in (10, 11, 12))
-    put_metadata(s3, bucket, broken, b'{"labels": {"\\u001b[31m": 1}}')
-    put_file(s3, bucket, bare, "logs/stdout.log", b"x")
-    s3.put_object(
-        Bucket=bucket,
+    put_metadata(scene.s3, scene.bucket, broken, b'{"labels": {"\\u001b[31m": 1}}')
+    scene.put_file(bare, "logs/stdout.log", b"x")
+    scene.s3.put_object(
+        Bucket=scene.bucket,
         Key=f"executions/{archived}/metadata.json",
         Body=json.dumps(make_record(archived)).encode(),
         StorageClass="DEEP_ARCHIVE",
     )
-    result = cli("--quiet", "ls", *WINDOW).ok()
+    result = scene.cli("--quiet", "ls", *WINDOW).ok()
     assert [line[:26] for line in result.lines] == finished
     warnings = result.err.splitlines()
     assert [line[: len("warning: ") + 26] for line in warnings] == [
@@ -257,16 +256,16 @@ def test_an_execution_that_cannot_be_read_is_a_warning(
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused(
-    cli: RunCommand, bucket: str, arguments: list[str], said: str
+    scene: Scene, arguments: list[str], said: str
 ) -> None:
-    result = cli("ls", *arguments).expect(2)
+    result = scene.cli("ls", *arguments).expect(2)
     assert result.stdout == b""
     assert said in result.err
 
 
-def test_a_missing_bucket_is_named(cli: RunCommand, bucket: str) -> None:
+def test_a_missing_bucket_is_named(scene: Scene) -> None:
     for arguments in (["ls"], ["ls", make_id()]):
-        result = cli("--bucket", f"{bucket}-gone", *arguments).expect(4)
+        result = scene.cli("--bucket", f"{scene.bucket}-gone", *arguments).expect(4)
         assert "no such bucket" in result.err
 
 
@@ -280,15 +279,13 @@ FILES = {
 
 
 @pytest.fixture
-def execution(s3: S3Client, bucket: str) -> str:
-    return put_execution(s3, bucket, files=FILES)
+def execution(scene: Scene) -> str:
+    return scene.put_execution(files=FILES)
 
 
-def test_files_are_listed_as_text(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str
-) -> None:
-    put_file(s3, bucket, execution, "logs/stderr.log", b"", StorageClass="DEEP_ARCHIVE")
-    result = cli("ls", execution).ok()
+def test_files_are_listed_as_text(scene: Scene, execution: str) -> None:
+    scene.put_file(execution, "logs/stderr.log", b"", StorageClass="DEEP_ARCHIVE")
+    result = scene.cli("ls", execution).ok()
     assert result.err == ""
     cells = [line.split("\t") for line in result.lines]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", when) for _, when, _ in cells)
@@ -300,13 +297,11 @@ def test_files_are_listed_as_text(
     ]
 
 
-def test_files_are_listed_as_json(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str
-) -> None:
-    records = cli("ls", "--json", execution).ok().json_lines()
+def test_files_are_listed_as_json(scene: Scene, execution: str) -> None:
+    records = scene.cli("ls", "--json", execution).ok().json_lines()
     assert [record["path"] for record in records] == sorted(FILES, key=str.encode)
     for record in records:
-        head = s3.head_object(Bucket=bucket, Key=record["key"])
+        head = scene.s3.head_object(Bucket=scene.bucket, Key=record["key"])
         assert record == {
             "path": record["path"],
             "key": f"executions/{execution}/{record['path']}",
@@ -326,33 +321,29 @@ def test_files_are_listed_with_nul_bytes_between(cli: RunCommand, execution: str
     assert cli("ls", "-0", execution[:-1]).ok().stdout.split(b"\0") == expected
 
 
-def test_an_execution_without_files_lists_nothing(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
-    result = cli("ls", put_execution(s3, bucket)).ok()
+def test_an_execution_without_files_lists_nothing(scene: Scene) -> None:
+    result = scene.cli("ls", scene.put_execution()).ok()
     assert (result.out, result.err) == ("", "the execution has no files yet\n")
 
 
-def test_a_pattern_chooses_files(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str
-) -> None:
+def test_a_pattern_chooses_files(scene: Scene, execution: str) -> None:
     for pattern, path in (("stdout", "logs/stdout.log"), ("*.json", "artifacts/results.json")):
-        assert cli("ls", "-0", execution, pattern).ok().stdout == f"{path}\0".encode()
-    below = cli("ls", "-0", f"{execution}/logs/").ok()
-    assert below.stdout == cli("ls", "-0", execution, "logs/").ok().stdout
-    assert cli("logs", f"{execution}/stdout").ok().stdout == FILES["logs/stdout.log"]
-    both = cli("ls", execution, "logs/", "results.json").ok()
+        assert scene.cli("ls", "-0", execution, pattern).ok().stdout == f"{path}\0".encode()
+    below = scene.cli("ls", "-0", f"{execution}/logs/").ok()
+    assert below.stdout == scene.cli("ls", "-0", execution, "logs/").ok().stdout
+    assert scene.cli("logs", f"{execution}/stdout").ok().stdout == FILES["logs/stdout.log"]
+    both = scene.cli("ls", execution, "logs/", "results.json").ok()
     assert [line.split("\t")[2] for line in both.lines] == [
         "artifacts/results.json", "logs/stdout.log",
     ]  # fmt: skip
-    missing = cli("ls", execution, "logs/", "nothing").expect(4)
+    missing = scene.cli("ls", execution, "logs/", "nothing").expect(4)
     assert f"error: no such file in {execution}: nothing" in missing.err
 
 
-def test_files_are_drawn_as_a_tree(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_files_are_drawn_as_a_tree(scene: Scene) -> None:
     files = {"artifacts/custom/a/b.txt": b"x", "logs/runner.log": b"1"}
-    execution_id = put_execution(s3, bucket, files=files)
-    assert cli("ls", "--tree", execution_id).ok().lines == [
+    execution_id = scene.put_execution(files=files)
+    assert scene.cli("ls", "--tree", execution_id).ok().lines == [
         "artifacts/",
         "\u2514\u2500\u2500 custom/",
         "    \u2514\u2500\u2500 a/",
@@ -362,15 +353,13 @@ def test_files_are_drawn_as_a_tree(cli: RunCommand, s3: S3Client, bucket: str) -
     ]
 
 
-def test_files_of_a_missing_execution_are_an_error(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
+def test_files_of_a_missing_execution_are_an_error(scene: Scene) -> None:
     # One whose id begins the same has files.
-    put_execution(s3, bucket, make_id(NOON, 1))
+    scene.put_execution(make_id(NOON, 1))
     missing = make_id(NOON, 2)
-    result = cli("ls", missing).expect(4)
+    result = scene.cli("ls", missing).expect(4)
     assert result.stdout == b""
-    assert f"error: no such execution: {missing} in s3://{bucket}" in result.err
+    assert f"error: no such execution: {missing} in s3://{scene.bucket}" in result.err
 
 
 def test_a_filter_in_the_config_file_is_a_text_or_a_list(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -23,23 +23,20 @@ from orchestrator_cli.cli.output import (
     human_time,
     progress,
 )
-from tests.support.executions import make_id, put_execution
+from tests.support.executions import make_id
 from tests.support.running import Processes, RunCommand, strip_ansi
+from tests.support.scene import Scene
 from tests.support.terminal import Terminal
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
 OpenTerminal = Callable[..., Terminal]
-MakeTree = Callable[..., Path]
 MIB = 1024 * 1024
 RED = b"\x1b[31m"
 
 
 @pytest.fixture
-def failed(s3: S3Client, bucket: str) -> str:
+def failed(scene: Scene) -> str:
     """A failed execution, of which the listing is red."""
-    return put_execution(s3, bucket, status="completed", result="fail", ended_at=None)
+    return scene.put_execution(status="completed", result="fail", ended_at=None)
 
 
 # --- colour ----------------------------------------------------------------------------------
@@ -97,29 +94,23 @@ def test_a_terminal_is_coloured_unless_that_is_refused(
     assert len(shown) == 3
 
 
-def test_log_bytes_are_never_coloured_or_stripped(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": RED + b"red"})
+def test_log_bytes_are_never_coloured_or_stripped(scene: Scene) -> None:
+    execution_id = scene.put_execution(files={"logs/stdout.log": RED + b"red"})
     for color in ("always", "never"):
-        assert cli("--color", color, "logs", execution_id).ok().stdout == RED + b"red"
+        assert scene.cli("--color", color, "logs", execution_id).ok().stdout == RED + b"red"
 
 
 # --- progress --------------------------------------------------------------------------------
 
 
 def test_a_pipe_sees_lines_and_no_carriage_return(
-    cli: RunCommand,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "PROGRESS_LINE_SECONDS", 0.0)
-    tree = make_tree({f"{number}.txt": "x" * 100 for number in range(5)})
+    tree = scene.write_tree({f"{number}.txt": "x" * 100 for number in range(5)})
     for options in ([], ["--color", "always"]):
-        execution_id = put_execution(s3, bucket, make_id(number=len(options)))
-        result = cli(*options, "upload", execution_id, tree).ok()
+        execution_id = scene.put_execution(make_id(number=len(options)))
+        result = scene.cli(*options, "upload", execution_id, tree).ok()
         assert result.stdout == b""
         assert b"\r" not in result.stderr
         assert b"\x1b" not in result.stderr
@@ -191,9 +182,9 @@ def test_the_total_is_found_out_only_where_it_takes_longer(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("columns", [40, 120])
 def test_live_progress_fits_the_terminal(
-    terminal: OpenTerminal, s3: S3Client, bucket: str, columns: int
+    scene: Scene, terminal: OpenTerminal, columns: int
 ) -> None:
-    execution_id = put_execution(s3, bucket, files={"artifacts/custom/x.txt": b"x" * 2000})
+    execution_id = scene.put_execution(files={"artifacts/custom/x.txt": b"x" * 2000})
     screen = terminal("download", execution_id, columns=columns)
     assert screen.wait() == 0
     frames = re.split(r"[\r\n]", strip_ansi(screen.output.decode()))
@@ -203,27 +194,19 @@ def test_live_progress_fits_the_terminal(
     assert all(len(frame) <= columns for frame in shown)
 
 
-def test_quiet_shows_no_progress(
-    cli: RunCommand,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_quiet_shows_no_progress(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PROGRESS_LINE_SECONDS", 0.0)
-    tree = make_tree({"x.txt": "x"})
-    execution_id = put_execution(s3, bucket)
-    result = cli("-q", "upload", execution_id, tree).ok()
+    tree = scene.write_tree({"x.txt": "x"})
+    execution_id = scene.put_execution()
+    result = scene.cli("-q", "upload", execution_id, tree).ok()
     assert (result.stdout, result.stderr) == (b"", b"")
-    verbose = cli("-v", "upload", execution_id, tree).ok()
+    verbose = scene.cli("-v", "upload", execution_id, tree).ok()
     assert "identical: artifacts/custom/x.txt\n" in verbose.err
 
 
-def test_a_terminal_sees_a_live_line_that_goes_away(
-    terminal: OpenTerminal, s3: S3Client, bucket: str, make_tree: MakeTree
-) -> None:
-    execution_id = put_execution(s3, bucket)
-    screen = terminal("upload", execution_id, make_tree({"x.txt": "x"}))
+def test_a_terminal_sees_a_live_line_that_goes_away(scene: Scene, terminal: OpenTerminal) -> None:
+    execution_id = scene.put_execution()
+    screen = terminal("upload", execution_id, scene.write_tree({"x.txt": "x"}))
     assert screen.wait() == 0
     assert b"uploading: " in screen.output
     assert screen.output.endswith(b"sent\r\n")
@@ -232,19 +215,14 @@ def test_a_terminal_sees_a_live_line_that_goes_away(
 
 @pytest.mark.parametrize("command", ["upload", "download"])
 def test_json_goes_to_its_file_and_progress_to_the_terminal(
-    terminal: OpenTerminal,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-    tmp_path: Path,
-    command: str,
+    scene: Scene, terminal: OpenTerminal, command: str
 ) -> None:
-    execution_id = put_execution(s3, bucket, files={"artifacts/custom/x.txt": b"x"})
-    where = make_tree({"x.txt": "x"}) if command == "upload" else "--output=out"
-    with (tmp_path / "out.json").open("wb") as file:
+    execution_id = scene.put_execution(files={"artifacts/custom/x.txt": b"x"})
+    where = scene.write_tree({"x.txt": "x"}) if command == "upload" else "--output=out"
+    with (scene.directory / "out.json").open("wb") as file:
         screen = terminal(command, execution_id, where, "--json", stdout=file.fileno())
         assert screen.wait() == 0
-    record = json.loads((tmp_path / "out.json").read_bytes())
+    record = json.loads((scene.directory / "out.json").read_bytes())
     assert record["path"] == "artifacts/custom/x.txt"
     assert b'"path"' not in screen.output
     assert f"{command}ing: ".encode() in screen.output
@@ -253,25 +231,23 @@ def test_json_goes_to_its_file_and_progress_to_the_terminal(
 # --- nobody reads ----------------------------------------------------------------------------
 
 
-def test_work_goes_on_although_nobody_reads_about_it(
-    cli_process: Processes, s3: S3Client, bucket: str, make_tree: MakeTree
-) -> None:
-    execution_id = put_execution(s3, bucket)
-    tree = make_tree({f"{number}.txt": "x" for number in range(30)})
+def test_work_goes_on_although_nobody_reads_about_it(scene: Scene, cli_process: Processes) -> None:
+    execution_id = scene.put_execution()
+    tree = scene.write_tree({f"{number}.txt": "x" for number in range(30)})
     process = cli_process.start("-v", "upload", execution_id, tree, "--json")
     for stream in (process.stdout, process.stderr):
         assert stream is not None
         stream.close()
     assert process.wait(60) == 0
     prefix = f"executions/{execution_id}/artifacts/"
-    assert s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] == 30
+    assert scene.s3.list_objects_v2(Bucket=scene.bucket, Prefix=prefix)["KeyCount"] == 30
 
 
 def test_a_failure_keeps_its_code_although_nobody_reads_about_it(
-    cli_process: Processes, s3: S3Client, bucket: str, make_tree: MakeTree
+    scene: Scene, cli_process: Processes
 ) -> None:
-    execution_id = put_execution(s3, bucket, files={"artifacts/custom/x.txt": b"other"})
-    tree = make_tree({"x.txt": "x"})
+    execution_id = scene.put_execution(files={"artifacts/custom/x.txt": b"other"})
+    tree = scene.write_tree({"x.txt": "x"})
     process = cli_process.start("upload", execution_id, tree, "--json")
     for stream in (process.stdout, process.stderr):
         assert stream is not None

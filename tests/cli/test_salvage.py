@@ -6,27 +6,22 @@ import gzip
 import json
 import random
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
 
 from orchestrator_cli.core.executions.keys import live_segment_key, live_state_key
 from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES
-from tests.support.executions import put_execution, put_file
 from tests.support.live import LaterDate, LogWriter, inject_later_date
-from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
 from tests.support.running import RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 
 @pytest.fixture
-def out(s3: S3Client, bucket: str) -> LogWriter:
+def out(scene: Scene) -> LogWriter:
     """Standard output of an execution that runs."""
-    return LogWriter(s3, bucket, put_execution(s3, bucket))
+    return LogWriter(scene.s3, scene.bucket, scene.put_execution())
 
 
 @pytest.fixture
@@ -35,37 +30,37 @@ def date(recorder: Proxy) -> LaterDate:
 
 
 def test_lost_logs_are_kept_as_far_as_they_reach(
-    cli: RunCommand, s3: S3Client, bucket: str, out: LogWriter, date: LaterDate
+    scene: Scene, out: LogWriter, date: LaterDate
 ) -> None:
     execution_id = out.execution_id
-    err = LogWriter(s3, bucket, execution_id, "stderr.log")
-    console = LogWriter(s3, bucket, execution_id, "artifacts/custom/console.txt")
+    err = LogWriter(scene.s3, scene.bucket, execution_id, "stderr.log")
+    console = LogWriter(scene.s3, scene.bucket, execution_id, "artifacts/custom/console.txt")
     # Of segments as large as they may be, the final object has parts.
     out.write(random.Random(1).randbytes(MAX_SEGMENT_BYTES), b"one\n", b"tw")
     err.write(b"bad\n", b"")
     console.write(b"> ")
     out.beat(err, console)
     date.seconds = 3000
-    before = bucket_contents(s3, bucket)
-    refused = cli("salvage", execution_id).expect(6)
+    before = scene.contents()
+    refused = scene.cli("salvage", execution_id).expect(6)
     assert f"error: the writer of {execution_id} was there 3,00" in refused.err
     assert "--older-than" in refused.err
-    assert bucket_contents(s3, bucket) == before
+    assert scene.contents() == before
     date.seconds = 3601
     size = len(out.written)
-    done = cli("salvage", execution_id).ok()
+    done = scene.cli("salvage", execution_id).ok()
     assert done.out.splitlines() == [
         "artifacts/custom/console.txt: created, 2 bytes; it ends there",
         "logs/stderr.log: created, 4 bytes; whole",
         f"logs/stdout.log: created, {size:,} bytes; it ends there",
     ]
     assert done.err == f"finished {execution_id}: error\n"
-    after = bucket_contents(s3, bucket)
+    after = scene.contents()
     whole = f"executions/{execution_id}/"
     assert after[whole + "logs/stdout.log"] == out.written
     assert after[whole + "logs/stderr.log"] == b"bad\n"
     assert after[whole + "artifacts/custom/console.txt"] == b"> "
-    record = cli("show", execution_id, "--json").ok().json()
+    record = scene.cli("show", execution_id, "--json").ok().json()
     assert (record["status"], record["result"], record["liveness"]) == ("completed", "error", None)
     assert (record["artifact_status"], record["artifact_count"]) == ("artifact_error", 3)
     assert record["failures"] == [
@@ -78,27 +73,27 @@ def test_lost_logs_are_kept_as_far_as_they_reach(
     assert [point["time_ms"] for point in index["points"]] == [1] * 8 + [1001]
     assert after[f"derived/{execution_id}/tail/stdout.log"] == out.written[-65536:]
     assert [key for key in after if key.startswith("derived/")][2:] == []
-    again = cli("salvage", execution_id, "--json").ok().json()
-    jsonschema.validate(again, cli("schema", "salvage").ok().json())
+    again = scene.cli("salvage", execution_id, "--json").ok().json()
+    jsonschema.validate(again, scene.cli("schema", "salvage").ok().json())
     assert {log["path"]: log["outcome"] for log in again["logs"]} == dict.fromkeys(
         ("artifacts/custom/console.txt", "logs/stderr.log", "logs/stdout.log"), "identical"
     )
-    assert bucket_contents(s3, bucket) == after
+    assert scene.contents() == after
 
 
 def test_stored_log_that_goes_on_is_left_and_another_is_a_conflict(
-    cli: RunCommand, s3: S3Client, bucket: str, out: LogWriter, date: LaterDate
+    scene: Scene, out: LogWriter, date: LaterDate
 ) -> None:
-    err = LogWriter(s3, bucket, out.execution_id, "stderr.log")
+    err = LogWriter(scene.s3, scene.bucket, out.execution_id, "stderr.log")
     out.write(b"one\n")
     err.write(b"one\n")
     # Without a heartbeat, the last segments tell how long ago the writer was there.
-    put_file(s3, bucket, out.execution_id, "logs/stdout.log", b"one\nand more\n")
-    put_file(s3, bucket, out.execution_id, "logs/stderr.log", b"two\nand more\n")
+    scene.put_file(out.execution_id, "logs/stdout.log", b"one\nand more\n")
+    scene.put_file(out.execution_id, "logs/stderr.log", b"two\nand more\n")
     date.seconds = 60
-    assert "was there 6" in cli("salvage", out.execution_id).expect(6).err
+    assert "was there 6" in scene.cli("salvage", out.execution_id).expect(6).err
     date.seconds = 3601
-    result = cli("salvage", out.execution_id).expect(6)
+    result = scene.cli("salvage", out.execution_id).expect(6)
     assert "logs/stdout.log: identical, 4 bytes" in result.out
     assert "logs/stderr.log: conflict, 4 bytes" in result.out
     assert "error: logs/stderr.log: the key holds other content" in result.err
@@ -120,39 +115,37 @@ def test_a_finished_record_learns_of_logs_that_it_did_not_have(
     assert cli("show", out.execution_id, "--json").ok().json() == record
 
 
-def test_execution_ended_when_its_last_bytes_came(
-    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, out: LogWriter
-) -> None:
+def test_execution_ended_when_its_last_bytes_came(scene: Scene, out: LogWriter) -> None:
     """Its heartbeat may be older than these."""
     now = datetime.now(UTC)
     started_at = (now - timedelta(days=1)).isoformat()
-    put_execution(s3, bucket, out.execution_id, started_at=started_at)
+    scene.put_execution(out.execution_id, started_at=started_at)
     out.write(b"one\n")
     out.beat()
-    inject_later_date(recorder, 4000, "logs/")
-    inject_later_date(recorder, 8000, "state.json")
-    cli("salvage", out.execution_id).ok()
-    record = cli("show", out.execution_id, "--json").ok().json()
+    inject_later_date(scene.recorder, 4000, "logs/")
+    inject_later_date(scene.recorder, 8000, "state.json")
+    scene.cli("salvage", out.execution_id).ok()
+    record = scene.cli("show", out.execution_id, "--json").ok().json()
     ended_at = datetime.fromisoformat(record["ended_at"])
     assert 3000 < (now - ended_at).total_seconds() < 5000
 
 
 def test_log_whose_beginning_has_expired_is_not_stored(
-    cli: RunCommand, s3: S3Client, bucket: str, out: LogWriter, date: LaterDate
+    scene: Scene, out: LogWriter, date: LaterDate
 ) -> None:
     out.write(b"one\n", b"two\n")
-    s3.delete_object(Bucket=bucket, Key=live_segment_key(out.execution_id, out.log, 0))
-    assert "its first 4 bytes have expired" in cli("salvage", out.execution_id).expect(4).err
-    record = cli("show", out.execution_id, "--json").ok().json()
+    scene.s3.delete_object(Bucket=scene.bucket, Key=live_segment_key(out.execution_id, out.log, 0))
+    assert "its first 4 bytes have expired" in scene.cli("salvage", out.execution_id).expect(4).err
+    record = scene.cli("show", out.execution_id, "--json").ok().json()
     assert record["failures"][0]["error"] == "its first 4 bytes have expired"
-    assert not any(key.endswith("stdout.log") for key in bucket_contents(s3, bucket))
+    assert not any(key.endswith("stdout.log") for key in scene.contents())
 
 
 def test_an_execution_with_nothing_to_salvage_is_refused(
-    cli: RunCommand, s3: S3Client, bucket: str, out: LogWriter, date: LaterDate
+    scene: Scene, out: LogWriter, date: LaterDate
 ) -> None:
-    assert "has no live logs" in cli("salvage", out.execution_id).expect(4).err
+    assert "has no live logs" in scene.cli("salvage", out.execution_id).expect(4).err
     out.write(b"one\n")
-    s3.put_object(Bucket=bucket, Key=live_state_key(out.execution_id), Body=b"{}")
-    assert "state.json is not valid" in cli("salvage", out.execution_id).expect(7).err
-    assert "--yes" in cli("salvage", "@latest").expect(2).err
+    scene.s3.put_object(Bucket=scene.bucket, Key=live_state_key(out.execution_id), Body=b"{}")
+    assert "state.json is not valid" in scene.cli("salvage", out.execution_id).expect(7).err
+    assert "--yes" in scene.cli("salvage", "@latest").expect(2).err

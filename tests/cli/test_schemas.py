@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import jsonschema
@@ -15,13 +13,10 @@ import pytest
 from orchestrator_cli.cli.main import COMMANDS
 from orchestrator_cli.cli.main import cli as program
 from orchestrator_cli.cli.schemas.commands import OUTPUTS
-from tests.support.executions import make_id, put_execution
+from tests.support.executions import make_id
 from tests.support.running import RunCommand
+from tests.support.scene import Scene
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-MakeTree = Callable[..., Path]
 OLD = datetime.now(UTC) - timedelta(days=3)
 
 
@@ -78,16 +73,11 @@ def test_every_command_with_json_has_a_schema() -> None:
 
 
 def test_what_writes_and_reads_executions_prints_what_is_specified(
-    checked: Checked,
-    cli: RunCommand,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-    tmp_path: Path,
+    scene: Scene, checked: Checked
 ) -> None:
-    tree = make_tree({"stdout.log": "one\ntwo ERROR\n", "a.txt": "a", "b.txt": "b"})
-    (tree / "leads-away").symlink_to(tmp_path)
-    execution_id = put_execution(s3, bucket, make_id(), {"artifacts/custom/b.txt": b"other"})
+    tree = scene.write_tree({"stdout.log": "one\ntwo ERROR\n", "a.txt": "a", "b.txt": "b"})
+    (tree / "leads-away").symlink_to(scene.directory)
+    execution_id = scene.put_execution(make_id(), {"artifacts/custom/b.txt": b"other"})
     checked("new", "--suite", "x", "--label", "a=b")
     checked("upload", execution_id, str(tree / "a.txt"), "--dry-run")
     checked("upload", execution_id, str(tree), "nowhere", exit_code=3)
@@ -98,8 +88,8 @@ def test_what_writes_and_reads_executions_prints_what_is_specified(
     checked("show", execution_id)
     checked("url", execution_id)
     checked("url", execution_id, "--ui", "--ui-url", "https://results.example.com")
-    checked("download", execution_id, "-o", str(tmp_path / "copy"))
-    checked("download", execution_id, "-o", str(tmp_path / "copy"))
+    checked("download", execution_id, "-o", str(scene.directory / "copy"))
+    checked("download", execution_id, "-o", str(scene.directory / "copy"))
     checked("verify", execution_id)
     checked("verify", execution_id, str(tree), exit_code=7)
     checked("index", execution_id)
@@ -119,17 +109,17 @@ def test_what_is_said_of_the_bucket_is_what_is_specified(checked: Checked, bucke
     checked("doctor", exit_code=3)
 
 
-def test_what_benches_left_is_told_as_specified(
-    checked: Checked, bucket: str, tmp_path: Path
-) -> None:
-    bench = tmp_path / "bench-1"
+def test_what_benches_left_is_told_as_specified(scene: Scene, checked: Checked) -> None:
+    bench = scene.directory / "bench-1"
     bench.mkdir()
-    options = ("--root", str(tmp_path), "--settle", "0")
-    checked("new", "--offline", "--bench-id", "bench-1", "--root", str(tmp_path))
+    options = ("--root", str(scene.directory), "--settle", "0")
+    checked("new", "--offline", "--bench-id", "bench-1", "--root", str(scene.directory))
     (directory,) = bench.iterdir()
     (directory / "raw" / "stdout.log").write_text("x")
     (directory / "raw" / "a.bin").write_text("x")
-    checked("finish", directory.name, "--result", "pass", "--offline", "--root", str(tmp_path))
+    checked(
+        "finish", directory.name, "--result", "pass", "--offline", "--root", str(scene.directory)
+    )
     other = bench / make_id(number=9)
     other.mkdir()
     checked("adapter check", str(other), exit_code=3)

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.support.executions import make_id, put_execution
-from tests.support.proxy import Proxy
+from tests.support.executions import make_id
 from tests.support.running import RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 
 @pytest.fixture
-def executions(s3: S3Client, bucket: str) -> list[str]:
+def executions(scene: Scene) -> list[str]:
     """The newest first: a smoke test that runs, one that failed, another that passed."""
     now = datetime.now(UTC)
     ids = [make_id(now - timedelta(hours=hours)) for hours in (1, 30, 400)]
     done: dict[str, Any] = {"status": "completed", "test_suite": "smoke"}
-    put_execution(s3, bucket, ids[0], test_suite="smoke", labels={"branch": "main"})
-    put_execution(s3, bucket, ids[1], **done, result="fail", bench_id="hil-07")
-    put_execution(s3, bucket, ids[2], **done, result="pass", runner_type="ec2")
+    scene.put_execution(ids[0], test_suite="smoke", labels={"branch": "main"})
+    scene.put_execution(ids[1], **done, result="fail", bench_id="hil-07")
+    scene.put_execution(ids[2], **done, result="pass", runner_type="ec2")
     return ids
 
 
@@ -47,40 +43,36 @@ def test_a_selector_chooses_the_latest_that_is_like_that(
 
 
 @pytest.mark.parametrize("rest", ["", "/", "/logs/stdout.log"])
-def test_a_url_stands_for_its_execution(
-    cli: RunCommand, bucket: str, executions: list[str], rest: str
-) -> None:
-    url = f"s3://{bucket}/executions/{executions[1]}{rest}"
-    assert cli("show", "--json", url).ok().json()["execution_id"] == executions[1]
+def test_a_url_stands_for_its_execution(scene: Scene, executions: list[str], rest: str) -> None:
+    url = f"s3://{scene.bucket}/executions/{executions[1]}{rest}"
+    assert scene.cli("show", "--json", url).ok().json()["execution_id"] == executions[1]
 
 
-def test_a_place_in_an_execution_is_that_file(
-    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
+def test_a_place_in_an_execution_is_that_file(scene: Scene) -> None:
     logs = {"logs/stdout.log": b"out\n", "logs/stderr.log": b"err\n"}
-    execution_id = put_execution(s3, bucket, files=logs)
+    execution_id = scene.put_execution(files=logs)
     stored = f"executions/{execution_id}/logs/stderr.log"
     places = [
-        f"s3://{bucket}/{stored}",
+        f"s3://{scene.bucket}/{stored}",
         stored,
         f"{execution_id}/stderr",
         "@latest/stderr.log",
-        f"https://{bucket}.s3.eu-central-1.amazonaws.com/{stored}?X-Amz-Signature=a/b",
+        f"https://{scene.bucket}.s3.eu-central-1.amazonaws.com/{stored}?X-Amz-Signature=a/b",
         f"https://tests.example.com/ui/executions/{execution_id}/logs/stderr#L3",
     ]
-    assert [cli("logs", place).ok().stdout for place in places] == [b"err\n"] * len(places)
+    assert [scene.cli("logs", place).ok().stdout for place in places] == [b"err\n"] * len(places)
     # It must not be the whole execution that is downloaded or listed.
-    cli("download", places[0], "-o", tmp_path).ok()
-    assert [path.name for path in tmp_path.rglob("*.log")] == ["stderr.log"]
-    listed = cli("ls", f"s3://{bucket}/executions/{execution_id}/logs/stderr.log", "-0").ok()
+    scene.cli("download", places[0], "-o", scene.directory).ok()
+    assert [path.name for path in scene.directory.rglob("*.log")] == ["stderr.log"]
+    listed = scene.cli(
+        "ls", f"s3://{scene.bucket}/executions/{execution_id}/logs/stderr.log", "-0"
+    ).ok()
     assert listed.out == "logs/stderr.log\0"
 
 
-def test_ls_lists_executions_where_the_url_is_of_all(
-    cli: RunCommand, bucket: str, executions: list[str]
-) -> None:
-    for everything in (f"s3://{bucket}", f"s3://{bucket}/executions/", "executions/"):
-        assert cli("ls", everything, "-n", "1", "-0").ok().out == f"{executions[0]}\0"
+def test_ls_lists_executions_where_the_url_is_of_all(scene: Scene, executions: list[str]) -> None:
+    for everything in (f"s3://{scene.bucket}", f"s3://{scene.bucket}/executions/", "executions/"):
+        assert scene.cli("ls", everything, "-n", "1", "-0").ok().out == f"{executions[0]}\0"
 
 
 def test_a_slash_may_follow_an_id_or_its_start(cli: RunCommand, executions: list[str]) -> None:
@@ -88,13 +80,11 @@ def test_a_slash_may_follow_an_id_or_its_start(cli: RunCommand, executions: list
         assert cli("show", "--json", text).ok().json()["execution_id"] == executions[1]
 
 
-def test_a_url_and_an_id_with_a_slash_cost_no_listing(
-    cli: RunCommand, bucket: str, executions: list[str], recorder: Proxy
-) -> None:
-    for text in (f"{executions[1]}/", f"s3://{bucket}/executions/{executions[1]}/"):
-        recorder.clear()
-        cli("show", text).ok()
-        assert recorder.operations() == {"GetObject": 1}
+def test_a_url_and_an_id_with_a_slash_cost_no_listing(scene: Scene, executions: list[str]) -> None:
+    for text in (f"{executions[1]}/", f"s3://{scene.bucket}/executions/{executions[1]}/"):
+        scene.recorder.clear()
+        scene.cli("show", text).ok()
+        assert scene.recorder.operations() == {"GetObject": 1}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +126,7 @@ def test_what_writes_takes_the_latest_only_with_yes(cli: RunCommand, executions:
     assert cli("show", "--json", executions[0]).ok().json()["result"] == "pass"
 
 
-def test_an_upload_without_id_says_so(cli: RunCommand, bucket: str) -> None:
-    result = cli("upload", "results/").expect(2)
+def test_an_upload_without_id_says_so(scene: Scene) -> None:
+    result = scene.cli("upload", "results/").expect(2)
     assert "missing argument 'ID'. 'results/' is not one." in result.err
     assert "ORCHESTRATOR_EXECUTION_ID" in result.err

@@ -6,27 +6,21 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.support.executions import make_id, make_record, put_execution, put_keys, put_metadata
-from tests.support.objects import bucket_contents
-from tests.support.proxy import Proxy
+from tests.support.executions import make_id, make_record, put_keys, put_metadata
 from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.terminal import Terminal
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 CHECKSUM = "sha256:" + "0" * 64
 ARTIFACT = {"path": "logs/x", "size_bytes": 1, "checksum": CHECKSUM, "content_type": "text/plain"}
 
 
-def test_text_names_every_field(cli: RunCommand, s3: S3Client, bucket: str) -> None:
-    execution_id = put_execution(
-        s3, bucket,
-        test_suite="smoke",
+def test_text_names_every_field(scene: Scene) -> None:
+    execution_id = scene.put_execution(test_suite="smoke",
         status="completed",
         result="pass",
         artifact_status="artifact_error",
@@ -37,7 +31,7 @@ def test_text_names_every_field(cli: RunCommand, s3: S3Client, bucket: str) -> N
         failures=[{"path": "a", "error": "no"}, {"path": "b", "error": "no"}],
         labels={"b": "2", "a": "1"},
     )  # fmt: skip
-    result = cli("show", execution_id).ok()
+    result = scene.cli("show", execution_id).ok()
     assert result.err == ""
     assert [tuple(line.split("\t")) for line in result.lines] == [
         ("result", "pass"),
@@ -60,18 +54,16 @@ def test_text_names_every_field(cli: RunCommand, s3: S3Client, bucket: str) -> N
     ]
 
 
-def test_json_is_the_whole_record(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_json_is_the_whole_record(scene: Scene) -> None:
     fields: dict[str, Any] = {"artifacts": [ARTIFACT], "of_a_newer_version": {"deep": [1, None]}}
-    execution_id = put_execution(s3, bucket, **fields)
-    result = cli("show", "--json", execution_id).ok()
+    execution_id = scene.put_execution(**fields)
+    result = scene.cli("show", "--json", execution_id).ok()
     assert result.out.count("\n") == 1
     assert result.json() == make_record(execution_id, **fields) | {"liveness": None}
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_what_others_wrote_never_reaches_the_terminal_raw(
-    cli: RunCommand, s3: S3Client, bucket: str, options: list[str]
-) -> None:
+def test_what_others_wrote_never_reaches_the_terminal_raw(scene: Scene, options: list[str]) -> None:
     bad = "\x1b[31m[red]\x9b31m\u202e\u2028\x07\r\n\x7f"
     fields: dict[str, Any] = {
         "labels": {bad: bad},
@@ -79,8 +71,8 @@ def test_what_others_wrote_never_reaches_the_terminal_raw(
         "failures": [{"path": bad, "error": bad}],
         f"field{bad}": bad,
     }
-    execution_id = put_execution(s3, bucket, **fields)
-    result = cli("show", *options, execution_id).ok()
+    execution_id = scene.put_execution(**fields)
+    result = scene.cli("show", *options, execution_id).ok()
     assert set(result.out) & set(bad) <= set("[31mred]\n")
     assert len(result.lines) == (1 if options else 18)
     if options:
@@ -91,11 +83,11 @@ def test_what_others_wrote_never_reaches_the_terminal_raw(
 
 
 @pytest.fixture
-def three(s3: S3Client, bucket: str) -> list[str]:
+def three(scene: Scene) -> list[str]:
     """Executions of two hours ago, one hour ago and now."""
     now = datetime.now(UTC)
     return [
-        put_execution(s3, bucket, make_id(now - timedelta(hours=hours), number=hours))
+        scene.put_execution(make_id(now - timedelta(hours=hours), number=hours))
         for hours in (2, 1, 0)
     ]
 
@@ -127,53 +119,51 @@ def test_a_prefix_of_several_is_refused_with_their_ids(cli: RunCommand, three: l
 
 
 @pytest.mark.parametrize("text", ["nonsense", "", "../x", "8", "@first", "01ARZ3NDEKI", "[red]"])
-def test_what_is_no_id_is_a_usage_error(cli: RunCommand, bucket: str, text: str) -> None:
-    assert "not an execution id" in cli("show", text).expect(2).err
+def test_what_is_no_id_is_a_usage_error(scene: Scene, text: str) -> None:
+    assert "not an execution id" in scene.cli("show", text).expect(2).err
 
 
-def test_a_prefix_of_none_and_the_latest_of_none_are_not_found(
-    cli: RunCommand, bucket: str
-) -> None:
-    assert "no execution id starts with 01" in cli("show", "01").expect(4).err
-    assert "no execution of the last year" in cli("show", "@latest").expect(4).err
+def test_a_prefix_of_none_and_the_latest_of_none_are_not_found(scene: Scene) -> None:
+    assert "no execution id starts with 01" in scene.cli("show", "01").expect(4).err
+    assert "no execution of the last year" in scene.cli("show", "@latest").expect(4).err
 
 
-def test_latest_goes_back_as_far_as_a_year(cli: RunCommand, s3: S3Client, bucket: str) -> None:
-    old = put_execution(s3, bucket, make_id(datetime.now(UTC) - timedelta(days=300)))
-    assert shown_id(cli, "@latest") == old
+def test_latest_goes_back_as_far_as_a_year(scene: Scene) -> None:
+    old = scene.put_execution(make_id(datetime.now(UTC) - timedelta(days=300)))
+    assert shown_id(scene.cli, "@latest") == old
 
 
-def test_foreign_keys_are_never_the_latest_or_a_prefix(
-    cli: RunCommand, s3: S3Client, bucket: str, three: list[str]
-) -> None:
+def test_foreign_keys_are_never_the_latest_or_a_prefix(scene: Scene, three: list[str]) -> None:
     far = make_id(datetime.now(UTC) + timedelta(days=3650))
     prefix = three[2][:-1]
-    put_keys(s3, bucket, [f"executions/{far}/x", f"executions/{prefix}/x", "executions/zz/x"])
-    assert shown_id(cli, "@latest") == three[2]
-    assert shown_id(cli, prefix) == three[2]
+    put_keys(
+        scene.s3, scene.bucket, [f"executions/{far}/x", f"executions/{prefix}/x", "executions/zz/x"]
+    )
+    assert shown_id(scene.cli, "@latest") == three[2]
+    assert shown_id(scene.cli, prefix) == three[2]
 
 
 def test_latest_costs_one_listing_where_something_ran_within_the_hour(
-    cli: RunCommand, three: list[str], recorder: Proxy
+    scene: Scene, three: list[str]
 ) -> None:
-    assert shown_id(cli, "@latest") == three[2]
+    assert shown_id(scene.cli, "@latest") == three[2]
     # The record, and the heartbeat of one that is running.
-    assert recorder.operations() == {"ListObjectsV2": 1, "GetObject": 2}
+    assert scene.recorder.operations() == {"ListObjectsV2": 1, "GetObject": 2}
 
 
 # --- errors ----------------------------------------------------------------------------------
 
 
-def test_a_missing_execution_is_named(cli: RunCommand, bucket: str) -> None:
+def test_a_missing_execution_is_named(scene: Scene) -> None:
     execution_id = make_id()
-    result = cli("show", execution_id).expect(4)
+    result = scene.cli("show", execution_id).expect(4)
     assert result.stdout == b""
-    assert f"error: no such execution: {execution_id} in s3://{bucket}" in result.err
+    assert f"error: no such execution: {execution_id} in s3://{scene.bucket}" in result.err
     assert "orchestrator ls" in result.err
 
 
-def test_a_missing_bucket_is_named(cli: RunCommand, bucket: str) -> None:
-    result = cli("--bucket", f"{bucket}-gone", "show", make_id()).expect(4)
+def test_a_missing_bucket_is_named(scene: Scene) -> None:
+    result = scene.cli("--bucket", f"{scene.bucket}-gone", "show", make_id()).expect(4)
     assert "no such bucket" in result.err
 
 
@@ -194,49 +184,43 @@ def test_a_missing_bucket_is_named(cli: RunCommand, bucket: str) -> None:
     ],
 )
 def test_metadata_that_is_not_valid_is_an_integrity_error(
-    cli: RunCommand, s3: S3Client, bucket: str, content: bytes | dict[str, Any], said: str
+    scene: Scene, content: bytes | dict[str, Any], said: str
 ) -> None:
     execution_id = make_id()
     if not isinstance(content, bytes):
         content = json.dumps(make_record(execution_id) | content).encode()
-    put_metadata(s3, bucket, execution_id, content)
-    stored = bucket_contents(s3, bucket)
-    result = cli("show", execution_id).expect(7)
+    put_metadata(scene.s3, scene.bucket, execution_id, content)
+    stored = scene.contents()
+    result = scene.cli("show", execution_id).expect(7)
     assert result.stdout == b""
     assert f"error: metadata.json of {execution_id} is not valid" in result.err
     assert said in result.err
     assert "\x1b" not in result.err
     assert result.err.count("\n") == 2
-    assert bucket_contents(s3, bucket) == stored
+    assert scene.contents() == stored
 
 
-def test_the_record_of_another_execution_is_an_integrity_error(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
+def test_the_record_of_another_execution_is_an_integrity_error(scene: Scene) -> None:
     one, other = make_id(number=1), make_id(number=2)
-    put_metadata(s3, bucket, one, json.dumps(make_record(other)).encode())
-    assert f"names another execution: {other}" in cli("show", one).expect(7).err
+    put_metadata(scene.s3, scene.bucket, one, json.dumps(make_record(other)).encode())
+    assert f"names another execution: {other}" in scene.cli("show", one).expect(7).err
 
 
-def test_archived_metadata_is_said_to_be_archived(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
+def test_archived_metadata_is_said_to_be_archived(scene: Scene) -> None:
     execution_id = make_id()
     key = f"executions/{execution_id}/metadata.json"
     content = json.dumps(make_record(execution_id)).encode()
-    s3.put_object(Bucket=bucket, Key=key, Body=content, StorageClass="DEEP_ARCHIVE")
-    result = cli("show", execution_id).expect(8)
+    scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=content, StorageClass="DEEP_ARCHIVE")
+    result = scene.cli("show", execution_id).expect(8)
     assert "archived" in result.err
     assert "restore" in result.err
 
 
-def test_a_terminal_is_shown_local_times(
-    terminal: Callable[..., Terminal], cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
-    execution_id = put_execution(s3, bucket)
+def test_a_terminal_is_shown_local_times(scene: Scene, terminal: Callable[..., Terminal]) -> None:
+    execution_id = scene.put_execution()
     screen = terminal("show", execution_id, env={"TZ": "Asia/Tokyo"})
     assert screen.wait() == 0
     # 08:00 UTC.
     assert re.search(rb"started +2026-01-31 17:00:00\r", screen.output)
     assert re.search(rb"ended +-\r", screen.output)
-    assert re.search("started\t2026-01-31.08:00:00", cli("show", execution_id).ok().out)
+    assert re.search("started\t2026-01-31.08:00:00", scene.cli("show", execution_id).ok().out)

@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.executions import make_id, put_execution, put_file, put_keys
-from tests.support.objects import bucket_contents, make_bucket, remove_bucket
-from tests.support.proxy import Proxy
+from tests.support.executions import make_id, put_execution, put_keys
+from tests.support.objects import make_bucket, remove_bucket
 from tests.support.running import RunCommand
+from tests.support.scene import Scene
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,8 +33,8 @@ FIRSTS = ("logs/runner.log", "logs/stderr.log", "artifacts/results.json")
 
 
 @pytest.fixture
-def execution(s3: S3Client, bucket: str) -> str:
-    return put_execution(s3, bucket, files=FILES)
+def execution(scene: Scene) -> str:
+    return scene.put_execution(files=FILES)
 
 
 def fetch(url: str) -> bytes:
@@ -114,33 +114,28 @@ def test_patterns_choose(
         ("*x*", ["artifacts/custom/[x].log", "artifacts/custom/axb", "artifacts/custom/x.log"]),
     ],
 )
-def test_an_exact_name_wins_over_a_glob(
-    cli: RunCommand,
-    s3: S3Client,
-    bucket: str,
-    pattern: str,
-    expected: list[str],
-    tmp_path: Path,
-) -> None:
+def test_an_exact_name_wins_over_a_glob(scene: Scene, pattern: str, expected: list[str]) -> None:
     names = ["a?b", "axb", "*", "[x].log", "x.log", "sub", "sub/a"]
     files = {f"artifacts/custom/{name}": b"x" for name in names}
-    execution_id = put_execution(s3, bucket, files=files)
-    listed = cli("url", execution_id, pattern, "--json").ok().json_lines()
+    execution_id = scene.put_execution(files=files)
+    listed = scene.cli("url", execution_id, pattern, "--json").ok().json_lines()
     assert [record["path"] for record in listed] == expected
-    fetched = cli("download", execution_id, pattern, "--json", "-o", tmp_path).ok().json_lines()
+    fetched = (
+        scene.cli("download", execution_id, pattern, "--json", "-o", scene.directory)
+        .ok()
+        .json_lines()
+    )
     assert sorted(record["path"] for record in fetched) == expected
     # What else is asked for is given as well, and nothing twice.
-    more = cli("url", execution_id, pattern, "*.log", pattern, "--json").ok().json_lines()
+    more = scene.cli("url", execution_id, pattern, "*.log", pattern, "--json").ok().json_lines()
     assert [record["path"] for record in more] == sorted(
         {*expected, "artifacts/custom/[x].log", "artifacts/custom/x.log"}
     )
 
 
-def test_a_name_costs_no_listing_of_all_files(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str, recorder: Proxy
-) -> None:
-    cli("url", execution, "stdout", "artifacts/results.json").ok()
-    asked = [call.request.query.get("max-keys") for call in recorder.calls()]
+def test_a_name_costs_no_listing_of_all_files(scene: Scene, execution: str) -> None:
+    scene.cli("url", execution, "stdout", "artifacts/results.json").ok()
+    asked = [call.request.query.get("max-keys") for call in scene.recorder.calls()]
     assert set(asked) == {"1"}
 
 
@@ -157,9 +152,9 @@ HOSTILE = [
 ]
 
 
-def test_markdown_names_are_only_names(cli: RunCommand, s3: S3Client, bucket: str) -> None:
-    execution_id = put_execution(s3, bucket, files=dict.fromkeys(HOSTILE, b"x" * 2048))
-    lines = cli("url", execution_id, "--format", "markdown").ok().lines
+def test_markdown_names_are_only_names(scene: Scene) -> None:
+    execution_id = scene.put_execution(files=dict.fromkeys(HOSTILE, b"x" * 2048))
+    lines = scene.cli("url", execution_id, "--format", "markdown").ok().lines
     matches = [
         re.fullmatch(r"- \[((?:[^\\\[\]]|\\.)*)\]\(<([^<>]+)>\) \(2.0 KiB, expires \S+Z\)", line)
         for line in lines
@@ -170,9 +165,9 @@ def test_markdown_names_are_only_names(cli: RunCommand, s3: S3Client, bucket: st
     assert all(re.search(rf"(?<!\\){re.escape(one)}", lines[0][3:60]) is None for one in "`*_<#@!|")
 
 
-def test_jira_names_are_only_names(cli: RunCommand, s3: S3Client, bucket: str) -> None:
-    execution_id = put_execution(s3, bucket, files=dict.fromkeys(HOSTILE, b"x"))
-    lines = cli("url", execution_id, "--format", "jira").ok().lines
+def test_jira_names_are_only_names(scene: Scene) -> None:
+    execution_id = scene.put_execution(files=dict.fromkeys(HOSTILE, b"x"))
+    lines = scene.cli("url", execution_id, "--format", "jira").ok().lines
     matches = [
         re.fullmatch(r"\* \[((?:[^\\|\[\]{}]|\\.)*)\|([^|\]]+)\] \(1 B, expires \S+Z\)", line)
         for line in lines
@@ -201,20 +196,20 @@ def crowded(s3: S3Client) -> Iterator[tuple[str, str]]:
     ],
 )
 def test_a_comment_about_thousands_of_files_has_a_sane_length(
-    cli: RunCommand, crowded: tuple[str, str], s3env: dict[str, str], style: str, more: str
+    scene: Scene, crowded: tuple[str, str], style: str, more: str
 ) -> None:
     bucket, execution_id = crowded
     url = ("--bucket", bucket, "url", execution_id)
-    result = cli(*url, "--format", style, "--limit", "20").ok()
+    result = scene.cli(*url, "--format", style, "--limit", "20").ok()
     assert [name in line for name, line in zip(FIRSTS, result.lines, strict=False)] == [True] * 3
     assert len(result.lines) == 21
     assert result.lines[-1] == more.format(execution_id)
-    default = cli(*url, "--format", style).ok()
+    default = scene.cli(*url, "--format", style).ok()
     # What a comment on GitHub may have.
     assert len(default.out) < 65_536
     assert len(default.lines) == 26
-    assert len(cli(*url, "--format", style, "--limit", "0").ok().lines) == 1200
-    assert len(cli(*url).ok().lines) == 1200
+    assert len(scene.cli(*url, "--format", style, "--limit", "0").ok().lines) == 1200
+    assert len(scene.cli(*url).ok().lines) == 1200
 
 
 # --- what a browser makes of it --------------------------------------------------------------
@@ -237,12 +232,12 @@ HTML = b"<script>alert(1)</script>"
     ],
 )
 def test_a_link_states_the_type_of_the_name_whatever_was_stored(
-    cli: RunCommand, s3: S3Client, bucket: str, path: str, content_type: str, is_shown: bool
+    scene: Scene, path: str, content_type: str, is_shown: bool
 ) -> None:
-    execution_id = put_execution(s3, bucket)
-    put_file(s3, bucket, execution_id, path, HTML, ContentType="text/html")
+    execution_id = scene.put_execution()
+    scene.put_file(execution_id, path, HTML, ContentType="text/html")
     for option, shown in ([], is_shown), (["--inline"], True):
-        link = cli("url", execution_id, path, *option).ok().out.strip()
+        link = scene.cli("url", execution_id, path, *option).ok().out.strip()
         with urllib.request.urlopen(link, timeout=30) as answer:
             assert answer.read() == HTML
             assert answer.headers["content-type"] == content_type
@@ -380,31 +375,30 @@ def test_a_pattern_of_nothing_prints_no_url(cli: RunCommand, execution: str) -> 
     assert f"no such file in {execution}: *.png, bad\\x1b[31m" in result.err
 
 
-def test_a_missing_execution_and_a_missing_bucket_are_named(cli: RunCommand, bucket: str) -> None:
-    assert "no such execution" in cli("url", make_id()).expect(4).err
-    assert "no such bucket" in cli("--bucket", f"{bucket}-gone", "url", make_id()).expect(4).err
+def test_a_missing_execution_and_a_missing_bucket_are_named(scene: Scene) -> None:
+    assert "no such execution" in scene.cli("url", make_id()).expect(4).err
+    assert (
+        "no such bucket"
+        in scene.cli("--bucket", f"{scene.bucket}-gone", "url", make_id()).expect(4).err
+    )
 
 
-def test_an_archived_file_has_to_be_restored(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str
-) -> None:
+def test_an_archived_file_has_to_be_restored(scene: Scene, execution: str) -> None:
     path = "artifacts/custom/old.bin"
-    key = put_file(s3, bucket, execution, path, b"old", StorageClass="DEEP_ARCHIVE")
-    result = cli("url", execution, path).expect(8)
+    key = scene.put_file(execution, path, b"old", StorageClass="DEEP_ARCHIVE")
+    result = scene.cli("url", execution, path).expect(8)
     assert result.stdout == b""
     assert f"{path} is archived in DEEP_ARCHIVE" in result.err
     assert "restore" in result.err
-    s3.restore_object(Bucket=bucket, Key=key, RestoreRequest={"Days": 1})
-    assert fetch(cli("url", execution, path).ok().out.strip()) == b"old"
+    scene.s3.restore_object(Bucket=scene.bucket, Key=key, RestoreRequest={"Days": 1})
+    assert fetch(scene.cli("url", execution, path).ok().out.strip()) == b"old"
 
 
-def test_signing_sends_nothing_but_the_listing(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str, recorder: Proxy
-) -> None:
-    stored = bucket_contents(s3, bucket)
-    result = cli("url", execution).ok()
-    assert recorder.operations() == {"ListObjectsV2": 1}
-    assert bucket_contents(s3, bucket) == stored
+def test_signing_sends_nothing_but_the_listing(scene: Scene, execution: str) -> None:
+    stored = scene.contents()
+    result = scene.cli("url", execution).ok()
+    assert scene.recorder.operations() == {"ListObjectsV2": 1}
+    assert scene.contents() == stored
     # Nothing that reads the file without credentials goes anywhere but to standard output.
     assert "X-Amz" not in result.err
     with pytest.raises(urllib.error.HTTPError, match=r"40[34]") as refused:
@@ -412,9 +406,9 @@ def test_signing_sends_nothing_but_the_listing(
     refused.value.close()
 
 
-def test_json_lines_stay_lines(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_json_lines_stay_lines(scene: Scene) -> None:
     name = "artifacts/custom/\u2028\u202e.txt"
-    execution_id = put_execution(s3, bucket, files={name: b"x"})
-    result = cli("url", execution_id, "--json").ok()
+    execution_id = scene.put_execution(files={name: b"x"})
+    result = scene.cli("url", execution_id, "--json").ok()
     assert result.out.isascii()
     assert json.loads(result.out)["path"] == name

@@ -7,7 +7,6 @@ import sys
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 import pytest
@@ -23,12 +22,7 @@ from orchestrator_cli import (
     open_bucket,
 )
 from tests.support import faults
-from tests.support.executions import read_record
-from tests.support.objects import bucket_contents
-from tests.support.proxy import Proxy
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 
 @pytest.fixture
@@ -46,7 +40,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_an_execution_is_made_filled_finished_and_read(
-    opened: Bucket, results: Path, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, opened: Bucket, results: Path
 ) -> None:
     execution = opened.new_execution(suite="smoke", labels={"branch": "main"})
     assert execution.upload(results).created == 2
@@ -54,12 +48,12 @@ def test_an_execution_is_made_filled_finished_and_read(
     assert execution.upload_stream(BytesIO(b"from a pipe\n"), "stderr.log").stored
     finished = execution.finish("fail")
     assert (finished.result, finished.artifact_status) == ("fail", "complete")
-    assert finished.to_dict() == read_record(s3, bucket, execution.id)
+    assert finished.to_dict() == scene.record(execution.id)
     paths = [file.path for file in execution.files()]
     assert paths == ["artifacts/screenshots/last.png", "logs/stderr.log", "logs/stdout.log"]
     assert b"".join(execution.read("logs/stdout.log")) == b"step 1\nERROR\n"
-    assert execution.download(tmp_path / "copy", "logs/*").created == 2
-    assert (tmp_path / "copy/logs/stderr.log").read_bytes() == b"from a pipe\n"
+    assert execution.download(scene.directory / "copy", "logs/*").created == 2
+    assert (scene.directory / "copy/logs/stderr.log").read_bytes() == b"from a pipe\n"
     link = execution.presign("logs/stdout.log", timedelta(minutes=5))
     with urlopen(link.url) as answer:
         assert answer.read() == b"step 1\nERROR\n"
@@ -79,14 +73,16 @@ def test_executions_are_found_again(opened: Bucket) -> None:
 
 
 def test_a_record_that_is_not_valid_is_left_out_and_one_that_cannot_be_had_is_not(
-    recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene,
 ) -> None:
-    opened = open_bucket(bucket)
+    opened = open_bucket(scene.bucket)
     valid, broken = opened.new_execution(), opened.new_execution()
     key = f"executions/{broken.id}/metadata.json"
-    s3.put_object(Bucket=bucket, Key=key, Body=b"not a record")
+    scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"not a record")
     assert [one.execution_id for one in opened.executions()] == [valid.id]
-    recorder.inject(faults.access_denied(), "GetObject", key=f"{valid.id}/metadata", times=None)
+    scene.recorder.inject(
+        faults.access_denied(), "GetObject", key=f"{valid.id}/metadata", times=None
+    )
     with pytest.raises(AccessError):
         list(opened.executions())
 
@@ -110,31 +106,33 @@ def test_what_is_not_there_is_said(opened: Bucket) -> None:
 
 
 def test_a_file_that_fails_is_a_result_and_on_record(
-    opened: Bucket, results: Path, recorder: Proxy, bucket: str
+    scene: Scene, opened: Bucket, results: Path
 ) -> None:
-    execution = open_bucket(bucket).new_execution()
-    recorder.inject(faults.access_denied(), "PutObject", key=r"last\.png", times=None)
+    execution = open_bucket(scene.bucket).new_execution()
+    scene.recorder.inject(faults.access_denied(), "PutObject", key=r"last\.png", times=None)
     summary = execution.upload(results)
     assert summary.created == 1
     assert [type(failure.error) for failure in summary.failures] == [AccessError]
     record = execution.finish("pass")
     assert record.artifact_status == "artifact_error"
     assert [one.path for one in record.failures] == ["artifacts/screenshots/last.png"]
-    recorder.heal()
+    scene.recorder.heal()
     execution.upload(results)
     assert execution.metadata().artifact_status == "complete"
 
 
 def test_what_ends_an_upload_is_raised_and_on_record(
-    opened: Bucket, results: Path, recorder: Proxy, bucket: str
+    scene: Scene, opened: Bucket, results: Path
 ) -> None:
-    execution = open_bucket(bucket).new_execution()
-    recorder.inject(faults.wrong_credentials(), "PutObject", key=r"artifacts/|logs/", times=None)
+    execution = open_bucket(scene.bucket).new_execution()
+    scene.recorder.inject(
+        faults.wrong_credentials(), "PutObject", key=r"artifacts/|logs/", times=None
+    )
     with pytest.raises(AccessError, match="does not know the access key"):
         execution.upload(results)
     with pytest.raises(AccessError, match="does not know the access key"):
         execution.upload_stream(BytesIO(b"from a pipe"), "stderr.log")
-    recorder.heal()
+    scene.recorder.heal()
     failures = execution.metadata().failures
     assert {one.error.partition(":")[0] for one in failures} == {"not stored"}
     assert {one.path for one in failures} >= {"logs/stdout.log", "logs/stderr.log"}
@@ -150,14 +148,12 @@ def test_a_result_that_there_is_not_is_refused(opened: Bucket) -> None:
     assert execution.metadata().result is None
 
 
-def test_nothing_is_written_for_a_file_that_was_never_there(
-    opened: Bucket, tmp_path: Path, s3: S3Client, bucket: str
-) -> None:
+def test_nothing_is_written_for_a_file_that_was_never_there(scene: Scene, opened: Bucket) -> None:
     execution = opened.new_execution()
-    summary = execution.upload(tmp_path / "reslts")
+    summary = execution.upload(scene.directory / "reslts")
     assert [type(failure.error) for failure in summary.failures] == [NotFoundError]
     assert execution.metadata().failures == []
-    assert list(bucket_contents(s3, bucket)) == [f"executions/{execution.id}/metadata.json"]
+    assert list(scene.contents()) == [f"executions/{execution.id}/metadata.json"]
 
 
 def test_the_names_are_typed_and_cost_nothing_until_used() -> None:

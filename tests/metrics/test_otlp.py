@@ -17,12 +17,11 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 from orchestrator_cli.core.base.errors import REASONS
 from orchestrator_cli.core.metrics.registry import DURATION, METRICS, SIZE, Kind
 from tests.support.certificates import make_certificate
-from tests.support.engine import new_execution
 from tests.support.forkserver import ForkServer
 from tests.support.otlp import PROTOBUF, parse_export, rejecting
-from tests.support.proxy import Proxy
 from tests.support.receiving import Answer, Receiver, receiving
 from tests.support.running import NewUpload, Processes, RunCommand
+from tests.support.scene import Scene
 from tests.support.secrets import check_no_secrets
 
 SECRET = "correct-horse-battery"
@@ -31,13 +30,13 @@ SECONDS = "orchestrator_cli.core.metrics.otlp.SEND_SECONDS"
 
 
 @pytest.fixture
-def efs(cli: RunCommand, bucket: str, tmp_path: Path) -> Path:
+def efs(scene: Scene) -> Path:
     """A mount with one file to sync."""
-    execution_id = new_execution(cli, "--bench-id", "bench-01")
-    raw = tmp_path / "efs" / "bench-01" / execution_id / "raw"
+    execution_id = scene.new_execution("--bench-id", "bench-01")
+    raw = scene.directory / "efs" / "bench-01" / execution_id / "raw"
     raw.mkdir(parents=True)
     (raw / "1.txt").write_text("one")
-    return tmp_path / "efs"
+    return scene.directory / "efs"
 
 
 def watch(efs: Path, *options: str) -> tuple[str, ...]:
@@ -297,12 +296,12 @@ def test_the_standard_variable_decides_which_ca(
 
 @pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.exporter.otlp.proto.http"])
 def test_a_missing_extra_is_told_before_anything_is_sent(
-    cli: RunCommand, recorder: Proxy, monkeypatch: pytest.MonkeyPatch, missing: str
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     for name in [name for name in sys.modules if name.startswith(f"{missing}.")]:
         monkeypatch.delitem(sys.modules, name)
-    before = recorder.count()
-    result = cli("upload", "@latest", ".", "--metrics-otlp", "env").expect(2)
+    before = scene.recorder.count()
+    result = scene.cli("upload", "@latest", ".", "--metrics-otlp", "env").expect(2)
     assert "pip install 'orchestrator-cli[otlp]'" in result.err
-    assert recorder.count() == before
+    assert scene.recorder.count() == before

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator_cli.core.base.errors import REASONS
-from tests.support.engine import new_execution
 from tests.support.forkserver import ForkServer
-from tests.support.proxy import Proxy
 from tests.support.receiving import Answer, Pushed, Receiver
 from tests.support.running import NewUpload, Processes, RunCommand, process_environment
 from tests.support.samples import parse_samples
+from tests.support.scene import Scene
 
 SECRET = "correct-horse-battery"
 
@@ -128,13 +127,21 @@ def test_a_run_pushes_and_keeps_its_code(
 
 
 def test_a_watch_pushes_after_each_pass(
-    cli: RunCommand, forks: ForkServer, bucket: str, receiver: Receiver, tmp_path: Path
+    scene: Scene, forks: ForkServer, receiver: Receiver
 ) -> None:
-    execution_id = new_execution(cli, "--bench-id", "bench-01")
-    raw = tmp_path / "efs" / "bench-01" / execution_id / "raw"
+    execution_id = scene.new_execution("--bench-id", "bench-01")
+    raw = scene.directory / "efs" / "bench-01" / execution_id / "raw"
     raw.mkdir(parents=True)
     (raw / "1.txt").write_text("one")
-    line = ("sync-efs", "--root", str(tmp_path / "efs"), "--watch", "--settle", "0s", "--keep")
+    line = (
+        "sync-efs",
+        "--root",
+        str(scene.directory / "efs"),
+        "--watch",
+        "--settle",
+        "0s",
+        "--keep",
+    )
     watching = forks.start(*line, "--interval", "50ms", "--metrics-push", receiver.url)
     receiver.wait_for(3)
     watching.signal(signal.SIGTERM)
@@ -200,11 +207,11 @@ def test_totals_that_cannot_be_locked_are_a_warning(
 
 
 def test_trouble_that_goes_on_is_told_once(
-    forks: ForkServer, bucket: str, receiver: Receiver, tmp_path: Path
+    scene: Scene, forks: ForkServer, receiver: Receiver
 ) -> None:
     receiver.answer = Answer(503)
-    line = ("sync-efs", "--root", str(tmp_path), "--watch", "--interval", "50ms")
-    (tmp_path / "bench-01").mkdir()
+    line = ("sync-efs", "--root", str(scene.directory), "--watch", "--interval", "50ms")
+    (scene.directory / "bench-01").mkdir()
     watching = forks.start(*line, "--metrics-push", receiver.url)
     receiver.wait_for(4)
     watching.signal(signal.SIGTERM)
@@ -227,10 +234,10 @@ def test_totals_that_cannot_be_kept_are_not_pushed(
 
 
 def test_the_line_that_resumes_leaves_the_password_out(
-    cli: RunCommand, cli_process: Processes, bucket: str, receiver: Receiver
+    scene: Scene, cli_process: Processes, receiver: Receiver
 ) -> None:
     url = f"http://bench:{SECRET}@{receiver.netloc}"
-    line = ("upload", new_execution(cli), "-", "--name", "stdout.log", "--metrics-push", url)
+    line = ("upload", scene.new_execution(), "-", "--name", "stdout.log", "--metrics-push", url)
     uploading = cli_process.start(*line, stdin=subprocess.PIPE)
     assert uploading.stdin is not None
     uploading.stdin.write(b"some output\n" * 100_000)
@@ -245,13 +252,13 @@ def test_the_line_that_resumes_leaves_the_password_out(
 
 
 def test_a_missing_extra_is_told_before_anything_is_sent(
-    cli: RunCommand, recorder: Proxy, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
 ) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    before = recorder.count()
-    result = cli("upload", "@latest", ".", "--metrics-push", receiver.url).expect(2)
+    before = scene.recorder.count()
+    result = scene.cli("upload", "@latest", ".", "--metrics-push", receiver.url).expect(2)
     assert "pip install 'orchestrator-cli[metrics]'" in result.err
-    assert recorder.count() == before
+    assert scene.recorder.count() == before
 
 
 def test_pushing_needs_nothing_of_opentelemetry(new_upload: NewUpload, receiver: Receiver) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support.certificates import make_certificate
-from tests.support.proxy import Proxy
 from tests.support.receiving import Answer, Receiver, dripping, receiving
 from tests.support.running import NewUpload, Processes, RunCommand
+from tests.support.scene import Scene
 from tests.support.secrets import check_no_secrets
 
 SECRET = "correct-horse-battery"
@@ -185,11 +185,11 @@ def test_a_proxy_is_used_and_an_open_password_is_told(
     ],
 )
 def test_a_url_that_cannot_be_used_is_told_before_anything_is_sent(
-    cli: RunCommand, recorder: Proxy, kind: Kind, url: str
+    scene: Scene, kind: Kind, url: str
 ) -> None:
-    before = recorder.count()
+    before = scene.recorder.count()
     line = ("--debug", "upload", "@latest", ".", kind.option, url.format(SECRET))
-    result = cli(*line).expect(2)
+    result = scene.cli(*line).expect(2)
     assert f"error: {kind.option}: " in result.err
     check_no_secrets(result, SECRET)
-    assert recorder.count() == before
+    assert scene.recorder.count() == before

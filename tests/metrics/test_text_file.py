@@ -23,11 +23,11 @@ from orchestrator_cli.core.metrics.text_file import add_to_file
 from orchestrator_cli.core.metrics.totals import Totals, parse, render
 from tests.files.flipping import flipping
 from tests.support import faults
-from tests.support.engine import PART, content, new_execution
+from tests.support.engine import PART, content
 from tests.support.forkserver import ForkServer
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand, process_environment
+from tests.support.running import process_environment
 from tests.support.samples import Samples, parse_samples
+from tests.support.scene import Scene
 
 
 def samples(path: Path) -> Samples:
@@ -48,15 +48,13 @@ def _directory(file: Path) -> None:
     file.parent.mkdir()
 
 
-def test_an_upload_counts_its_files(
-    cli: RunCommand, bucket: str, file: Path, make_tree: object, tmp_path: Path
-) -> None:
-    tree = tmp_path / "tree"
+def test_an_upload_counts_its_files(scene: Scene, file: Path) -> None:
+    tree = scene.directory / "tree"
     tree.mkdir()
     for number in range(3):
         (tree / f"{number}.txt").write_bytes(b"x" * 2000)
-    execution_id = new_execution(cli)
-    cli("upload", execution_id, tree, "--metrics-file", file).ok()
+    execution_id = scene.new_execution()
+    scene.cli("upload", execution_id, tree, "--metrics-file", file).ok()
     created = {"command": "upload", "outcome": "created"}
     assert value(file, "artifact_size_bytes_count", **created) == 3
     assert value(file, "artifact_size_bytes_sum", **created) == 6000
@@ -68,60 +66,60 @@ def test_an_upload_counts_its_files(
     for reason in REASONS.values():
         assert value(file, "artifact_failures_total", command="upload", reason=reason) == 0
 
-    cli("upload", execution_id, tree, env={"ORCHESTRATOR_UPLOAD_METRICS_FILE": str(file)}).ok()
+    scene.cli(
+        "upload", execution_id, tree, env={"ORCHESTRATOR_UPLOAD_METRICS_FILE": str(file)}
+    ).ok()
     assert value(file, "artifact_size_bytes_count", **created) == 3
     again = {"command": "upload", "outcome": "identical"}
     assert value(file, "artifact_size_bytes_count", **again) == 3
 
 
-def test_runs_add_up(cli: RunCommand, bucket: str, file: Path, tmp_path: Path) -> None:
-    execution_id = new_execution(cli)
+def test_runs_add_up(scene: Scene, file: Path) -> None:
+    execution_id = scene.new_execution()
     for number in range(2):
-        source = tmp_path / f"{number}.txt"
+        source = scene.directory / f"{number}.txt"
         source.write_text("new")
-        cli("upload", execution_id, source, "--metrics-file", file).ok()
+        scene.cli("upload", execution_id, source, "--metrics-file", file).ok()
     created = {"command": "upload", "outcome": "created"}
     assert value(file, "artifact_upload_duration_count", **created) == 2
     assert value(file, "artifact_upload_duration_bucket", le="+Inf", **created) == 2
 
 
-def test_failures_count_by_reason(cli: RunCommand, bucket: str, file: Path, tmp_path: Path) -> None:
-    execution_id = new_execution(cli)
-    source = tmp_path / "a.txt"
+def test_failures_count_by_reason(scene: Scene, file: Path) -> None:
+    execution_id = scene.new_execution()
+    source = scene.directory / "a.txt"
     source.write_text("one")
-    cli("upload", execution_id, source).ok()
+    scene.cli("upload", execution_id, source).ok()
     source.write_text("two")
-    cli("upload", execution_id, source, "--metrics-file", file).expect(6)
+    scene.cli("upload", execution_id, source, "--metrics-file", file).expect(6)
     assert value(file, "artifact_failures_total", command="upload", reason="conflict") == 1
     assert str(source) not in file.read_text()
 
 
-def test_retries_are_counted(cli: RunCommand, recorder: Proxy, file: Path, tmp_path: Path) -> None:
-    execution_id = new_execution(cli)
-    source = tmp_path / "a.txt"
+def test_retries_are_counted(scene: Scene, file: Path) -> None:
+    execution_id = scene.new_execution()
+    source = scene.directory / "a.txt"
     source.write_text("one")
-    recorder.inject(faults.slow_down(), "PutObject")
-    cli("upload", execution_id, source, "--metrics-file", file).ok()
+    scene.recorder.inject(faults.slow_down(), "PutObject")
+    scene.cli("upload", execution_id, source, "--metrics-file", file).ok()
     assert value(file, "artifact_retries_total", command="upload", reason="unavailable") == 1
 
 
-def test_a_stream_is_measured(cli: RunCommand, bucket: str, file: Path) -> None:
-    execution_id = new_execution(cli)
+def test_a_stream_is_measured(scene: Scene, file: Path) -> None:
+    execution_id = scene.new_execution()
     name = ("--name", "stdout.log", "--metrics-file", file)
-    cli("upload", execution_id, "-", *name, stdin=b"abc").ok()
+    scene.cli("upload", execution_id, "-", *name, stdin=b"abc").ok()
     created = {"command": "upload", "outcome": "created"}
     assert value(file, "artifact_size_bytes_sum", **created) == 3
 
 
-def test_a_run_counts_and_keeps_its_code(
-    forks: ForkServer, recorder: Proxy, bucket: str, file: Path, tmp_path: Path
-) -> None:
-    script = f"echo out; until [ -e {tmp_path}/go ]; do sleep 0.05; done; exit 7"
+def test_a_run_counts_and_keeps_its_code(scene: Scene, forks: ForkServer, file: Path) -> None:
+    script = f"echo out; until [ -e {scene.directory}/go ]; do sleep 0.05; done; exit 7"
     line = ("run", "--live", "0.2s", "--metrics-file", str(file), "--", "sh", "-c", script)
     running = forks.start(*line)
     # Its streams are read from then on.
-    recorder.wait_for(lambda made: any(one.key.startswith("live/") for one in made), 90)
-    (tmp_path / "go").touch()
+    scene.recorder.wait_for(lambda made: any(one.key.startswith("live/") for one in made), 90)
+    (scene.directory / "go").touch()
     running.wait(60).expect(7)
     created = {"command": "run", "outcome": "created"}
     # Standard output, standard error and runner.log.
@@ -130,38 +128,44 @@ def test_a_run_counts_and_keeps_its_code(
     assert value(file, "artifact_upload_duration_count", **created) <= 1
 
 
-def test_a_sync_tells_its_backlog(cli: RunCommand, bucket: str, file: Path, tmp_path: Path) -> None:
-    execution_id = new_execution(cli, "--bench-id", "bench-01")
-    raw = tmp_path / "efs" / "bench-01" / execution_id / "raw"
+def test_a_sync_tells_its_backlog(scene: Scene, file: Path) -> None:
+    execution_id = scene.new_execution("--bench-id", "bench-01")
+    raw = scene.directory / "efs" / "bench-01" / execution_id / "raw"
     raw.mkdir(parents=True)
     (raw / "old.txt").write_text("old")
     (raw / "fresh.txt").write_text("fresh")
-    line = ("sync-efs", "--root", tmp_path / "efs", "--keep", "--metrics-file", file)
-    cli(*line, "--settle", "1d").ok()
+    line = ("sync-efs", "--root", scene.directory / "efs", "--keep", "--metrics-file", file)
+    scene.cli(*line, "--settle", "1d").ok()
     assert value(file, "efs_sync_backlog_files") == 2
     assert value(file, "efs_sync_last_pass_timestamp_seconds") > 1_700_000_000
     assert not any(name.startswith("artifact_size") for name, _ in samples(file))
     # A gauge is replaced.
-    cli(*line, "--settle", "0s").ok()
+    scene.cli(*line, "--settle", "0s").ok()
     assert value(file, "efs_sync_backlog_files") == 0
     created = {"command": "sync-efs", "outcome": "created"}
     assert value(file, "artifact_size_bytes_count", **created) == 2
 
 
-def test_a_watch_writes_after_each_pass(
-    cli: RunCommand, forks: ForkServer, bucket: str, file: Path, tmp_path: Path
-) -> None:
-    execution_id = new_execution(cli, "--bench-id", "bench-01")
-    raw = tmp_path / "efs" / "bench-01" / execution_id / "raw"
+def test_a_watch_writes_after_each_pass(scene: Scene, forks: ForkServer, file: Path) -> None:
+    execution_id = scene.new_execution("--bench-id", "bench-01")
+    raw = scene.directory / "efs" / "bench-01" / execution_id / "raw"
     raw.mkdir(parents=True)
-    line = ("sync-efs", "--root", str(tmp_path / "efs"), "--watch", "--settle", "0s", "--keep")
+    line = (
+        "sync-efs",
+        "--root",
+        str(scene.directory / "efs"),
+        "--watch",
+        "--settle",
+        "0s",
+        "--keep",
+    )
     watching = forks.start(*line, "--interval", "50ms", "--metrics-file", str(file))
     created = {"command": "sync-efs", "outcome": "created"}
     series = ("artifact_size_bytes_count", tuple(sorted(created.items())))
     for number in (1, 2):
         # Renamed into place, so that no pass finds it half written.
-        (tmp_path / "new").write_text("new")
-        (tmp_path / "new").rename(raw / f"{number}.txt")
+        (scene.directory / "new").write_text("new")
+        (scene.directory / "new").rename(raw / f"{number}.txt")
         given_up_at = time.monotonic() + 60
         while not file.exists() or samples(file).get(series) != number:
             assert time.monotonic() < given_up_at, file.exists() and samples(file)
@@ -182,40 +186,34 @@ def test_a_watch_writes_after_each_pass(
         b"{\n",
     ],
 )
-def test_a_foreign_file_is_left_and_told(
-    cli: RunCommand, bucket: str, file: Path, tmp_path: Path, damaged: bytes
-) -> None:
+def test_a_foreign_file_is_left_and_told(scene: Scene, file: Path, damaged: bytes) -> None:
     file.write_bytes(damaged)
-    source = tmp_path / "a.txt"
+    source = scene.directory / "a.txt"
     source.write_text("one")
-    result = cli("upload", new_execution(cli), source, "--metrics-file", file).ok()
+    result = scene.cli("upload", scene.new_execution(), source, "--metrics-file", file).ok()
     assert f"warning: metrics: {file} holds what this tool did not write" in result.err
     assert file.read_bytes() == damaged
 
 
-def test_a_file_that_cannot_be_written_changes_no_exit_code(
-    cli: RunCommand, bucket: str, tmp_path: Path
-) -> None:
-    source = tmp_path / "a.txt"
+def test_a_file_that_cannot_be_written_changes_no_exit_code(scene: Scene) -> None:
+    source = scene.directory / "a.txt"
     source.write_text("one")
-    nowhere = tmp_path / "missing" / "a.prom"
-    result = cli("upload", new_execution(cli), source, "--metrics-file", nowhere).ok()
+    nowhere = scene.directory / "missing" / "a.prom"
+    result = scene.cli("upload", scene.new_execution(), source, "--metrics-file", nowhere).ok()
     assert f"warning: metrics: cannot write {nowhere}: No such file" in result.err
 
 
 def test_a_missing_extra_is_told_before_anything_is_sent(
-    cli: RunCommand, recorder: Proxy, file: Path, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    before = recorder.count()
-    result = cli("upload", "@latest", ".", "--metrics-file", file).expect(2)
+    before = scene.recorder.count()
+    result = scene.cli("upload", "@latest", ".", "--metrics-file", file).expect(2)
     assert "pip install 'orchestrator-cli[metrics]'" in result.err
-    assert recorder.count() == before
+    assert scene.recorder.count() == before
 
 
-def test_without_the_option_nothing_is_imported(
-    cli: RunCommand, bucket: str, tmp_path: Path
-) -> None:
+def test_without_the_option_nothing_is_imported(scene: Scene) -> None:
     probe = (
         "import sys; from orchestrator_cli.cli.main import main\n"
         "try: main(['upload', sys.argv[1], '.'])\n"
@@ -224,9 +222,11 @@ def test_without_the_option_nothing_is_imported(
         "loaded = heavy & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
-    (tmp_path / "a.txt").write_text("one")
-    line = [sys.executable, "-c", probe, new_execution(cli)]
-    subprocess.run(line, env=process_environment(None), check=True, timeout=100, cwd=tmp_path)
+    (scene.directory / "a.txt").write_text("one")
+    line = [sys.executable, "-c", probe, scene.new_execution()]
+    subprocess.run(
+        line, env=process_environment(None), check=True, timeout=100, cwd=scene.directory
+    )
 
 
 ADD = """
@@ -346,14 +346,12 @@ def test_names_and_reasons_are_closed() -> None:
         assert not set(metric.labels) - {"command", "outcome", "reason"}
 
 
-def test_resumed_bytes_are_counted(
-    cli: RunCommand, recorder: Proxy, file: Path, tmp_path: Path
-) -> None:
-    source = tmp_path / "large.bin"
+def test_resumed_bytes_are_counted(scene: Scene, file: Path) -> None:
+    source = scene.directory / "large.bin"
     source.write_bytes(content(2 * PART + 5))
-    execution_id = new_execution(cli)
-    recorder.inject(faults.access_denied(), "CompleteMultipartUpload")
-    cli("upload", execution_id, source, "--metrics-file", file).expect(5)
+    execution_id = scene.new_execution()
+    scene.recorder.inject(faults.access_denied(), "CompleteMultipartUpload")
+    scene.cli("upload", execution_id, source, "--metrics-file", file).expect(5)
     assert value(file, "artifact_failures_total", command="upload", reason="access") == 1
-    cli("upload", execution_id, source, "--metrics-file", file).ok()
+    scene.cli("upload", execution_id, source, "--metrics-file", file).ok()
     assert value(file, "artifact_resumed_bytes_total", command="upload") == 2 * PART + 5

@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,13 +13,9 @@ from tests.support import faults, quirks
 from tests.support.connection import Connection
 from tests.support.engine import PART, content, impatient
 from tests.support.lifecycles import put_rules
-from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.operations import Request
 from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 # What the server behind the proxy, moto, does not give.
 MOTO_LACKS = {
@@ -60,18 +55,16 @@ DEGRADED = {
 
 
 @pytest.mark.parametrize("server", quirks.SERVERS)
-def test_it_tells_what_a_server_lacks(
-    server: str, cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str
-) -> None:
-    quirks.pretend(recorder, quirks.SERVERS[server])
-    result = cli("doctor", "--json").expect(3)
+def test_it_tells_what_a_server_lacks(scene: Scene, server: str) -> None:
+    quirks.pretend(scene.recorder, quirks.SERVERS[server])
+    result = scene.cli("doctor", "--json").expect(3)
     found = result.json()
     assert found["guaranteed"] is False
     assert names(found, "degraded") == DEGRADED[server]
     assert not names(found, "does-not-work")
     assert all(name in result.err for name in DEGRADED[server])
-    assert bucket_contents(s3, bucket) == {}
-    assert unfinished_uploads(s3, bucket) == {}
+    assert scene.contents() == {}
+    assert scene.unfinished_uploads() == {}
 
 
 class ImplementsNoCondition(quirks.Quirk):
@@ -82,36 +75,32 @@ class ImplementsNoCondition(quirks.Quirk):
             raise faults.Answered(501, NOT_IMPLEMENTED, {})
 
 
-def test_it_looks_first_where_no_condition_is_implemented(
-    cli: RunCommand, recorder: Proxy, tmp_path: Path
-) -> None:
-    quirks.pretend(recorder, quirks.Server(ImplementsNoCondition()))
-    found = cli("doctor", "--json").expect(3).json()
+def test_it_looks_first_where_no_condition_is_implemented(scene: Scene) -> None:
+    quirks.pretend(scene.recorder, quirks.Server(ImplementsNoCondition()))
+    found = scene.cli("doctor", "--json").expect(3).json()
     assert names(found, "degraded") == MOTO_LACKS | {"create-only put", "create-only complete"}
     assert "look first (HEAD)" in detail(found, "create-only put")
-    execution_id = cli("new").ok().out.strip()
-    small, large = tmp_path / "small.txt", tmp_path / "large.bin"
+    execution_id = scene.cli("new").ok().out.strip()
+    small, large = scene.directory / "small.txt", scene.directory / "large.bin"
     small.write_text("one")
     large.write_bytes(content(PART + 5))
     for _ in range(2):
-        cli("upload", execution_id, small, large).ok()
+        scene.cli("upload", execution_id, small, large).ok()
     small.write_text("two")
     large.write_bytes(content(PART + 5, seed=1))
-    cli("upload", execution_id, small).expect(6)
-    cli("upload", execution_id, large).expect(6)
+    scene.cli("upload", execution_id, small).expect(6)
+    scene.cli("upload", execution_id, large).expect(6)
 
 
 @pytest.mark.parametrize("code", ["NotImplemented", ""])
-def test_a_server_that_lists_no_uploads_begins_them_anew(
-    code: str, cli: RunCommand, recorder: Proxy, tmp_path: Path
-) -> None:
-    recorder.inject(faults.Answer(501, code, ""), "ListMultipartUploads", times=None)
-    found = cli("doctor", "--json").expect(3).json()
+def test_a_server_that_lists_no_uploads_begins_them_anew(scene: Scene, code: str) -> None:
+    scene.recorder.inject(faults.Answer(501, code, ""), "ListMultipartUploads", times=None)
+    found = scene.cli("doctor", "--json").expect(3).json()
     assert names(found, "degraded") == MOTO_LACKS | {"unfinished uploads listed"}
     assert "begins anew" in detail(found, "unfinished uploads listed")
-    (tmp_path / "large.bin").write_bytes(content(PART + 5))
-    execution_id = cli("new").ok().out.strip()
-    cli("upload", execution_id, tmp_path / "large.bin").ok()
+    (scene.directory / "large.bin").write_bytes(content(PART + 5))
+    execution_id = scene.cli("new").ok().out.strip()
+    scene.cli("upload", execution_id, scene.directory / "large.bin").ok()
 
 
 class TakesNoChecksum(quirks.KeepsNoChecksums):
@@ -123,16 +112,14 @@ class TakesNoChecksum(quirks.KeepsNoChecksums):
             raise faults.Answered(400, b"<Error><Code>MalformedXML</Code></Error>", {})
 
 
-def test_no_checksum_is_named_to_a_server_that_gave_none(
-    cli: RunCommand, recorder: Proxy, tmp_path: Path
-) -> None:
-    quirks.pretend(recorder, quirks.Server(TakesNoChecksum()))
-    found = cli("doctor", "--json").expect(3).json()
+def test_no_checksum_is_named_to_a_server_that_gave_none(scene: Scene) -> None:
+    quirks.pretend(scene.recorder, quirks.Server(TakesNoChecksum()))
+    found = scene.cli("doctor", "--json").expect(3).json()
     assert not names(found, "does-not-work")
-    (tmp_path / "large.bin").write_bytes(content(PART + 5))
-    execution_id = cli("new").ok().out.strip()
-    cli("upload", execution_id, tmp_path / "large.bin").ok()
-    cli("upload", execution_id, "-", "--name", "stdout.log", stdin=content(PART + 5)).ok()
+    (scene.directory / "large.bin").write_bytes(content(PART + 5))
+    execution_id = scene.cli("new").ok().out.strip()
+    scene.cli("upload", execution_id, scene.directory / "large.bin").ok()
+    scene.cli("upload", execution_id, "-", "--name", "stdout.log", stdin=content(PART + 5)).ok()
 
 
 @dataclass
@@ -148,19 +135,21 @@ class AnswersAListing(quirks.Quirk):
             )
 
 
-def test_a_listing_is_not_taken_for_settings(cli: RunCommand, recorder: Proxy) -> None:
-    quirks.pretend(recorder, quirks.Server(AnswersAListing()))
-    found = cli("doctor", "--json").expect(3).json()
+def test_a_listing_is_not_taken_for_settings(scene: Scene) -> None:
+    quirks.pretend(scene.recorder, quirks.Server(AnswersAListing()))
+    found = scene.cli("doctor", "--json").expect(3).json()
     for name in ("lifecycle", "versioning", "encryption"):
         assert detail(found, name) == "this server has none"
 
 
-def test_rules_that_would_archive_the_metadata_are_told(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
+def test_rules_that_would_archive_the_metadata_are_told(scene: Scene) -> None:
     moves = [{"Days": 90, "StorageClass": "DEEP_ARCHIVE"}]
-    put_rules(s3, bucket, {"ID": "all", "Status": "Enabled", "Filter": {}, "Transitions": moves})
-    result = cli("doctor", "--json").expect(9)
+    put_rules(
+        scene.s3,
+        scene.bucket,
+        {"ID": "all", "Status": "Enabled", "Filter": {}, "Transitions": moves},
+    )
+    result = scene.cli("doctor", "--json").expect(9)
     assert names(result.json(), "does-not-work") == {"lifecycle"}
     assert "all would archive metadata.json" in detail(result.json(), "lifecycle")
 
@@ -169,15 +158,13 @@ def test_rules_that_would_archive_the_metadata_are_told(
 
 
 @pytest.mark.parametrize("status", [301, 308, 400])
-def test_a_failure_is_no_lesser_guarantee(
-    status: int, cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str
-) -> None:
-    recorder.inject(faults.Answer(status, "Odd"), "CompleteMultipartUpload", times=None)
-    result = cli("doctor", "--json").expect(9)
+def test_a_failure_is_no_lesser_guarantee(scene: Scene, status: int) -> None:
+    scene.recorder.inject(faults.Answer(status, "Odd"), "CompleteMultipartUpload", times=None)
+    result = scene.cli("doctor", "--json").expect(9)
     broken = {"create-only complete", "checksum of multipart objects"}
     assert names(result.json(), "does-not-work") == broken
     assert "does not work here: create-only complete" in result.err
-    assert unfinished_uploads(s3, bucket) == {}
+    assert scene.unfinished_uploads() == {}
 
 
 @pytest.mark.parametrize(
@@ -189,16 +176,11 @@ def test_a_failure_is_no_lesser_guarantee(
     ],
 )
 def test_what_little_depends_on_is_told_as_little(
-    operation: str,
-    exit_code: int,
-    told: str,
-    cli: RunCommand,
-    recorder: Proxy,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, operation: str, exit_code: int, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)
-    recorder.inject(faults.internal_error(), operation, times=None)
-    result = cli("doctor", "--json")
+    scene.recorder.inject(faults.internal_error(), operation, times=None)
+    result = scene.cli("doctor", "--json")
     assert result.exit_code == exit_code
     assert names(result.json(), "does-not-work") == names(result.json(), "denied") == set()
     assert [check for check in result.json()["checks"] if told in check["detail"]]
@@ -206,22 +188,18 @@ def test_what_little_depends_on_is_told_as_little(
 
 
 @pytest.mark.parametrize("status", [301, 308])
-def test_nothing_else_is_tried_where_listing_fails(
-    status: int, cli: RunCommand, recorder: Proxy
-) -> None:
-    recorder.inject(faults.Answer(status, "Odd"), times=None)
-    found = cli("doctor", "--json").expect(9).json()
+def test_nothing_else_is_tried_where_listing_fails(scene: Scene, status: int) -> None:
+    scene.recorder.inject(faults.Answer(status, "Odd"), times=None)
+    found = scene.cli("doctor", "--json").expect(9).json()
     assert verdicts(found) == {"credentials": "ok", "list objects": "does-not-work"}
 
 
 # --- permissions -----------------------------------------------------------------------------
 
 
-def test_it_asks_for_no_policy_where_the_credentials_are_wrong(
-    cli: RunCommand, recorder: Proxy
-) -> None:
-    recorder.inject(faults.wrong_credentials(), times=None)
-    result = cli("doctor", "--json").expect(5)
+def test_it_asks_for_no_policy_where_the_credentials_are_wrong(scene: Scene) -> None:
+    scene.recorder.inject(faults.wrong_credentials(), times=None)
+    result = scene.cli("doctor", "--json").expect(5)
     assert result.json()["missing_actions"] == []
     assert "S3 does not know the access key" in result.err
 
@@ -249,34 +227,32 @@ ACTIONS = {
 @pytest.mark.parametrize("deleting", [True, False], ids=["deleting", "not-deleting"])
 @pytest.mark.parametrize("action", ACTIONS)
 def test_it_names_the_action_that_was_refused_and_no_other(
-    action: str, deleting: bool, cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, action: str, deleting: bool
 ) -> None:
-    deny(recorder, *ACTIONS[action])
+    deny(scene.recorder, *ACTIONS[action])
     if not deleting:
-        deny(recorder, "DeleteObject")
-    result = cli("doctor", "--json").expect(5)
+        deny(scene.recorder, "DeleteObject")
+    result = scene.cli("doctor", "--json").expect(5)
     assert result.json()["missing_actions"] == [action]
     assert f"access is missing: {action}" in result.err
-    assert bucket_contents(s3, bucket) == {}
-    assert unfinished_uploads(s3, bucket) == {}
+    assert scene.contents() == {}
+    assert scene.unfinished_uploads() == {}
 
 
-def test_nothing_is_stored_where_it_could_not_be_removed(
-    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str
-) -> None:
-    deny(recorder, "DeleteObject")
-    result = cli("doctor", "--json").ok()
-    assert bucket_contents(s3, bucket) == {}
-    assert "PutObject" not in {call.operation for call in recorder.calls()}
+def test_nothing_is_stored_where_it_could_not_be_removed(scene: Scene) -> None:
+    deny(scene.recorder, "DeleteObject")
+    result = scene.cli("doctor", "--json").ok()
+    assert scene.contents() == {}
+    assert "PutObject" not in {call.operation for call in scene.recorder.calls()}
     assert result.json()["guaranteed"] is False
     assert {"create-only put", "compare-and-swap"} <= names(result.json(), "skipped")
     assert "not tried" in result.err
 
 
 @pytest.mark.parametrize("prefix", ["live/", "derived/", "history/"])
-def test_it_tries_each_part_of_the_bucket(prefix: str, cli: RunCommand, recorder: Proxy) -> None:
-    deny(recorder, *ACTIONS["s3:PutObject"], key=f"^{prefix}")
-    assert f"s3:PutObject on {prefix}*" in cli("doctor").expect(5).err
+def test_it_tries_each_part_of_the_bucket(scene: Scene, prefix: str) -> None:
+    deny(scene.recorder, *ACTIONS["s3:PutObject"], key=f"^{prefix}")
+    assert f"s3:PutObject on {prefix}*" in scene.cli("doctor").expect(5).err
 
 
 class WantsAPrecondition(quirks.Quirk):
@@ -288,9 +264,9 @@ class WantsAPrecondition(quirks.Quirk):
             raise faults.Answered(403, b"<Error><Code>AccessDenied</Code></Error>", {})
 
 
-def test_a_policy_that_asks_for_conditions_misses_nothing(cli: RunCommand, recorder: Proxy) -> None:
-    quirks.pretend(recorder, quirks.Server(WantsAPrecondition()))
-    found = cli("doctor", "--json").expect(3).json()
+def test_a_policy_that_asks_for_conditions_misses_nothing(scene: Scene) -> None:
+    quirks.pretend(scene.recorder, quirks.Server(WantsAPrecondition()))
+    found = scene.cli("doctor", "--json").expect(3).json()
     assert found["missing_actions"] == []
     assert names(found, "degraded") == MOTO_LACKS
 
@@ -313,10 +289,12 @@ def test_the_verdict_comes_after_the_table_in_one_pipe(bucket: str) -> None:
     assert hint.startswith("hint: ")
 
 
-def test_it_leaves_no_versions(cli: RunCommand, s3: S3Client, bucket: str) -> None:
-    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    cli("doctor").expect(3)
-    left = s3.list_object_versions(Bucket=bucket)
+def test_it_leaves_no_versions(scene: Scene) -> None:
+    scene.s3.put_bucket_versioning(
+        Bucket=scene.bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
+    scene.cli("doctor").expect(3)
+    left = scene.s3.list_object_versions(Bucket=scene.bucket)
     assert not left.get("Versions")
     assert not left.get("DeleteMarkers")
 
@@ -338,8 +316,6 @@ class _Dated(faults.Fault):
         ("Thu, 01 Jan 1970 00:00:00", "s away from the server's"),
     ],
 )
-def test_a_date_that_no_server_sends_is_no_clock(
-    cli: RunCommand, recorder: Proxy, date: str, told: str
-) -> None:
-    recorder.inject(_Dated(date), "ListObjectsV2", times=None)
-    assert told in detail(cli("doctor", "--json").json(), "clock")
+def test_a_date_that_no_server_sends_is_no_clock(scene: Scene, date: str, told: str) -> None:
+    scene.recorder.inject(_Dated(date), "ListObjectsV2", times=None)
+    assert told in detail(scene.cli("doctor", "--json").json(), "clock")

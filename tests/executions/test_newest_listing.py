@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,27 +11,22 @@ from orchestrator_cli.core.executions.listings import newest
 from orchestrator_cli.core.executions.listings.newest import NewestIds
 from tests.support.engine import open_store
 from tests.support.executions import make_id, put_keys
-from tests.support.proxy import Proxy
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 
-def test_a_crowded_time_is_not_listed_whole(
-    recorder: Proxy, s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crowded_time_is_not_listed_whole(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(newest, "_PAGE_IDS", 20)
     now = datetime.now(UTC)
     crowd = [make_id(now - timedelta(minutes=1, seconds=n * 9), n) for n in range(300)]
     alone = [make_id(now - timedelta(days=days)) for days in (0, 40)]
     at_once = [make_id(now - timedelta(days=50), n) for n in range(40)]
     ids = sorted([*crowd, *alone, *at_once], reverse=True)
-    put_keys(s3, bucket, [f"executions/{one}/metadata.json" for one in ids])
-    store = open_store(bucket)
+    put_keys(scene.s3, scene.bucket, [f"executions/{one}/metadata.json" for one in ids])
+    store = open_store(scene.bucket)
     since = now - timedelta(days=400)
-    recorder.clear()
+    scene.recorder.clear()
     first = NewestIds(store, since, None, now)
     assert list(islice(first, 10)) == ids[:10]
-    assert recorder.count() == first.requests < 8
+    assert scene.recorder.count() == first.requests < 8
     assert list(NewestIds(store, since, None, now)) == ids
     assert list(NewestIds(store, since, None, now, ids[150])) == ids[151:]

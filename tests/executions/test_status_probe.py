@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -11,9 +11,7 @@ from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.executions.record.status_probe import find_running
 from tests.support.engine import open_store
 from tests.support.running import RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 
 @pytest.fixture
@@ -21,20 +19,20 @@ def execution(cli: RunCommand) -> str:
     return cli("new").ok().out.strip()
 
 
-def change(s3: S3Client, bucket: str, execution: str, changes: dict[str, Any]) -> None:
+def change(scene: Scene, execution: str, changes: dict[str, Any]) -> None:
     key = metadata_key(execution)
-    record = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    record = json.loads(scene.s3.get_object(Bucket=scene.bucket, Key=key)["Body"].read())
     record = {name: value for name, value in (record | changes).items() if value != "absent"}
-    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(record).encode())
+    scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=json.dumps(record).encode())
 
 
 def test_a_fresh_execution_runs(bucket: str, execution: str) -> None:
     assert find_running(open_store(bucket), execution) is not None
 
 
-def test_fields_of_a_newer_version_do_not_matter(s3: S3Client, bucket: str, execution: str) -> None:
-    change(s3, bucket, execution, {"new_field": [1]})
-    assert find_running(open_store(bucket), execution) is not None
+def test_fields_of_a_newer_version_do_not_matter(scene: Scene, execution: str) -> None:
+    change(scene, execution, {"new_field": [1]})
+    assert find_running(open_store(scene.bucket), execution) is not None
 
 
 @pytest.mark.parametrize(
@@ -53,16 +51,16 @@ def test_fields_of_a_newer_version_do_not_matter(s3: S3Client, bucket: str, exec
     ],
 )
 def test_everything_else_is_looked_at_in_full(
-    s3: S3Client, bucket: str, execution: str, changes: dict[str, Any]
+    scene: Scene, execution: str, changes: dict[str, Any]
 ) -> None:
-    change(s3, bucket, execution, changes)
-    assert find_running(open_store(bucket), execution) is None
+    change(scene, execution, changes)
+    assert find_running(open_store(scene.bucket), execution) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_record(s3: S3Client, bucket: str, execution: str, content: bytes) -> None:
-    s3.put_object(Bucket=bucket, Key=metadata_key(execution), Body=content)
-    assert find_running(open_store(bucket), execution) is None
+def test_what_is_no_record(scene: Scene, execution: str, content: bytes) -> None:
+    scene.s3.put_object(Bucket=scene.bucket, Key=metadata_key(execution), Body=content)
+    assert find_running(open_store(scene.bucket), execution) is None
 
 
 def test_an_execution_that_is_not_there_is_not_running(bucket: str) -> None:

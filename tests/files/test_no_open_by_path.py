@@ -6,7 +6,7 @@ import ast
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 import orchestrator_cli
 from tests.support.bench_tree import BenchTree
 from tests.support.engine import PART, content
-from tests.support.running import RunCommand
+from tests.support.scene import Scene
 
 PACKAGE = Path(orchestrator_cli.__file__).parent
 ROOMS = ("core/efs", "core/live", "core/metrics", "core/transfer", "runner")
@@ -118,9 +118,6 @@ def watch() -> Watch:
     return Watch()
 
 
-MakeTree = Callable[[dict[str, bytes | str]], Path]
-
-
 def test_such_paths_would_be_seen(watch: Watch, tmp_path: Path) -> None:
     with watch.below(tmp_path) as found:
         (tmp_path / "a").write_bytes(b"")
@@ -129,44 +126,38 @@ def test_such_paths_would_be_seen(watch: Watch, tmp_path: Path) -> None:
     assert [event for event, _ in found] == ["open", "os.rename", "os.rename", "os.remove"]
 
 
-def test_upload_and_download_and_verify_reach_no_file_by_path(
-    watch: Watch, cli: RunCommand, bucket: str, make_tree: MakeTree, tmp_path: Path
-) -> None:
-    tree = make_tree({"deep/er/a.txt": "a", "large": content(PART + 5), "b/c": "c"})
+def test_upload_and_download_and_verify_reach_no_file_by_path(scene: Scene, watch: Watch) -> None:
+    tree = scene.write_tree({"deep/er/a.txt": "a", "large": content(PART + 5), "b/c": "c"})
     (tree / "link").symlink_to("deep/er/a.txt")
-    execution = cli("new").ok().out.strip()
-    out = tmp_path / "out"
+    execution = scene.cli("new").ok().out.strip()
+    out = scene.directory / "out"
     with watch.below(tree) as found:
-        cli("upload", execution, tree).ok()
-        cli("verify", execution, tree).ok()
+        scene.cli("upload", execution, tree).ok()
+        scene.cli("verify", execution, tree).ok()
     assert found == []
     with watch.below(out) as found:
-        cli("download", execution, "-o", out).ok()
-        cli("download", execution, "-o", out, "--overwrite").ok()
+        scene.cli("download", execution, "-o", out).ok()
+        scene.cli("download", execution, "-o", out, "--overwrite").ok()
     assert found == []
 
 
-def test_a_sync_reaches_no_file_by_path(
-    watch: Watch, cli: RunCommand, bucket: str, tmp_path: Path
-) -> None:
-    tree = BenchTree(tmp_path / "efs")
+def test_a_sync_reaches_no_file_by_path(scene: Scene, watch: Watch) -> None:
+    tree = BenchTree(scene.directory / "efs")
     tree.write("raw/deep/a.txt", b"a")
     tree.write("temp/deep/c")
     with watch.below(tree.root) as found:
-        cli(*tree.arguments, "--retain", "0s").ok()
+        scene.cli(*tree.arguments, "--retain", "0s").ok()
     assert found == []
     assert tree.names() == {"b1"}
 
 
-def test_metrics_reach_no_file_by_path(
-    watch: Watch, cli: RunCommand, bucket: str, make_tree: MakeTree, tmp_path: Path
-) -> None:
-    execution = cli("new").ok().out.strip()
-    (tmp_path / "shared").mkdir()
-    file = tmp_path / "shared" / "orchestrator.prom"
-    tree = make_tree({"a": "a"})
-    with watch.below(tmp_path / "shared") as found:
+def test_metrics_reach_no_file_by_path(scene: Scene, watch: Watch) -> None:
+    execution = scene.cli("new").ok().out.strip()
+    (scene.directory / "shared").mkdir()
+    file = scene.directory / "shared" / "orchestrator.prom"
+    tree = scene.write_tree({"a": "a"})
+    with watch.below(scene.directory / "shared") as found:
         for _ in range(2):
-            cli("upload", execution, tree, "--metrics-file", file).ok()
+            scene.cli("upload", execution, tree, "--metrics-file", file).ok()
     assert found == []
     assert file.exists()

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.executions import make_id, put_execution, put_file, put_keys
+from tests.support.executions import make_id, put_keys
 from tests.support.faults import Answer
 from tests.support.objects import make_bucket, remove_bucket
-from tests.support.proxy import Proxy
 from tests.support.running import RunCommand, strip_ansi
+from tests.support.scene import Scene
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -52,15 +52,13 @@ def crowded(s3: S3Client) -> Iterator[tuple[str, list[str]]]:
     remove_bucket(s3, bucket)
 
 
-def test_requests_follow_the_window(
-    cli: RunCommand, crowded: tuple[str, list[str]], recorder: Proxy
-) -> None:
+def test_requests_follow_the_window(scene: Scene, crowded: tuple[str, list[str]]) -> None:
     bucket, inside = crowded
-    result = cli("--bucket", bucket, "cost", "--json", *WINDOW).ok()
+    result = scene.cli("--bucket", bucket, "cost", "--json", *WINDOW).ok()
     *groups, total = result.json_lines()
     assert [one["group"] for one in groups] == inside
     assert (total["executions"], total["objects"], total["size_bytes"]) == (300, 600, 1200)
-    assert recorder.operations() == {
+    assert scene.recorder.operations() == {
         # Below executions/, and below live/.
         "ListObjectsV2": 2,
         "ListMultipartUploads": 1,
@@ -69,46 +67,46 @@ def test_requests_follow_the_window(
 
 
 def test_the_whole_history_costs_about_a_request_a_thousand(
-    cli: RunCommand, crowded: tuple[str, list[str]], recorder: Proxy
+    scene: Scene, crowded: tuple[str, list[str]]
 ) -> None:
     options = ("--since", "2020-01-01", "--by", "class", "--json")
-    group, total = cli("--bucket", crowded[0], "cost", *options).ok().json_lines()
+    group, total = scene.cli("--bucket", crowded[0], "cost", *options).ok().json_lines()
     assert group["group"] == "STANDARD"
     for record in (group, total):
         assert (record["executions"], record["objects"]) == (1000, 2000)
         assert record["dollars_per_month"] == standard(4000)
-    assert 3 <= recorder.count("ListObjectsV2") <= 6
+    assert 3 <= scene.recorder.count("ListObjectsV2") <= 6
 
 
 # --- what is counted -------------------------------------------------------------------------
 
 
 @pytest.fixture
-def execution(s3: S3Client, bucket: str) -> str:
+def execution(scene: Scene) -> str:
     """One with 1 MiB in STANDARD, 100 KiB in Deep Archive, and an unfinished upload of 5 MiB."""
-    execution_id = put_execution(s3, bucket, make_id(NOON), test_suite="smoke", runner_type="ec2")
-    put_file(s3, bucket, execution_id, "logs/stdout.log", bytes(1024 * KIB))
-    put_file(
-        s3, bucket, execution_id, "logs/old.log", bytes(100 * KIB), StorageClass="DEEP_ARCHIVE"
-    )
+    execution_id = scene.put_execution(make_id(NOON), test_suite="smoke", runner_type="ec2")
+    scene.put_file(execution_id, "logs/stdout.log", bytes(1024 * KIB))
+    scene.put_file(execution_id, "logs/old.log", bytes(100 * KIB), StorageClass="DEEP_ARCHIVE")
     key = f"executions/{execution_id}/artifacts/custom/big"
-    begun = s3.create_multipart_upload(Bucket=bucket, Key=key)
-    s3.upload_part(
-        Bucket=bucket, Key=key, UploadId=begun["UploadId"], PartNumber=1, Body=bytes(5 * 1024 * KIB)
+    begun = scene.s3.create_multipart_upload(Bucket=scene.bucket, Key=key)
+    scene.s3.upload_part(
+        Bucket=scene.bucket,
+        Key=key,
+        UploadId=begun["UploadId"],
+        PartNumber=1,
+        Body=bytes(5 * 1024 * KIB),
     )
     return execution_id
 
 
-def metadata_size(s3: S3Client, bucket: str, execution_id: str) -> int:
+def metadata_size(scene: Scene, execution_id: str) -> int:
     key = f"executions/{execution_id}/metadata.json"
-    return s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
+    return scene.s3.head_object(Bucket=scene.bucket, Key=key)["ContentLength"]
 
 
-def test_the_cost_of_one_execution_is_exact_in_json(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str
-) -> None:
-    record, total = cli("cost", execution, "--json").ok().json_lines()
-    small = metadata_size(s3, bucket, execution)
+def test_the_cost_of_one_execution_is_exact_in_json(scene: Scene, execution: str) -> None:
+    record, total = scene.cli("cost", execution, "--json").ok().json_lines()
+    small = metadata_size(scene, execution)
     # (100 + 32) KiB × 0.00099 + 8 KiB × 0.023
     deep = (132 * KIB * Fraction("0.00099") + 8 * KIB * Fraction("0.023")) / GIB
     overhead = (32 * KIB * Fraction("0.00099") + 8 * KIB * Fraction("0.023")) / GIB
@@ -187,41 +185,41 @@ def test_csv_has_a_header_and_no_total(cli: RunCommand, execution: str) -> None:
     assert "e-" not in rows[0]["overhead_dollars_per_month"]
 
 
-def test_nothing_is_a_header_a_total_or_a_word(cli: RunCommand, bucket: str) -> None:
-    assert cli("cost").ok().out == ""
-    assert "no such executions in this time window" in cli("cost").err
-    assert cli("cost", "--csv").ok().out.startswith("by,group,executions,")
-    (total,) = cli("cost", "--json").ok().json_lines()
+def test_nothing_is_a_header_a_total_or_a_word(scene: Scene) -> None:
+    assert scene.cli("cost").ok().out == ""
+    assert "no such executions in this time window" in scene.cli("cost").err
+    assert scene.cli("cost", "--csv").ok().out.startswith("by,group,executions,")
+    (total,) = scene.cli("cost", "--json").ok().json_lines()
     assert (total["by"], total["executions"], total["dollars_per_month"]) == ("total", 0, 0)
 
 
-def test_an_execution_of_nothing_but_an_unfinished_upload_counts(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
+def test_an_execution_of_nothing_but_an_unfinished_upload_counts(scene: Scene) -> None:
     first, second, third = (make_id(NOON, number) for number in range(3))
     for one in (first, third):
-        put_file(s3, bucket, one, "logs/stdout.log", b"x")
+        scene.put_file(one, "logs/stdout.log", b"x")
     outside = make_id(NOON - timedelta(days=3))
     for one in (second, outside):
-        s3.create_multipart_upload(Bucket=bucket, Key=f"executions/{one}/artifacts/custom/x")
-    *groups, total = cli("cost", "--json", *WINDOW).ok().json_lines()
+        scene.s3.create_multipart_upload(
+            Bucket=scene.bucket, Key=f"executions/{one}/artifacts/custom/x"
+        )
+    *groups, total = scene.cli("cost", "--json", *WINDOW).ok().json_lines()
     assert [one["group"] for one in groups] == [first, second, third]
     assert total["unfinished_uploads"] == 1
-    assert cli("cost", second, "--json").ok().json_lines()[0]["objects"] == 0
+    assert scene.cli("cost", second, "--json").ok().json_lines()[0]["objects"] == 0
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_live_segments_count_for_the_week_that_they_are_kept(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str, named: bool
+    scene: Scene, execution: str, named: bool
 ) -> None:
     arguments = (execution,) if named else WINDOW
-    before, _ = cli("cost", *arguments, "--json").ok().json_lines()
+    before, _ = scene.cli("cost", *arguments, "--json").ok().json_lines()
     outside = make_id(NOON - timedelta(days=3))
     for one in (execution, outside, "foreign"):
         for offset in (0, 1000):
             key = f"live/{one}/logs/stdout.log/{offset:020d}"
-            s3.put_object(Bucket=bucket, Key=key, Body=bytes(1000 * KIB))
-    now, total = cli("cost", *arguments, "--json").ok().json_lines()
+            scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=bytes(1000 * KIB))
+    now, total = scene.cli("cost", *arguments, "--json").ok().json_lines()
     assert (now["group"], total["executions"]) == (execution, 1)
     assert now["objects"] == before["objects"] + 2
     assert now["size_bytes"] == before["size_bytes"] + 2000 * KIB
@@ -230,13 +228,11 @@ def test_live_segments_count_for_the_week_that_they_are_kept(
     assert months[0] - months[1] == pytest.approx(gone, abs=2e-9)
 
 
-def test_an_end_alone_means_the_30_days_before_it(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
+def test_an_end_alone_means_the_30_days_before_it(scene: Scene) -> None:
     inside, outside = (make_id(NOON - timedelta(days=days)) for days in (29, 31))
     for one in (inside, outside):
-        put_file(s3, bucket, one, "logs/stdout.log", b"x")
-    *groups, _ = cli("cost", "--json", "--until", NOON.isoformat()).ok().json_lines()
+        scene.put_file(one, "logs/stdout.log", b"x")
+    *groups, _ = scene.cli("cost", "--json", "--until", NOON.isoformat()).ok().json_lines()
     assert [one["group"] for one in groups] == [inside]
 
 
@@ -244,14 +240,14 @@ def test_an_end_alone_means_the_30_days_before_it(
 
 
 @pytest.fixture
-def several(s3: S3Client, bucket: str) -> list[str]:
+def several(scene: Scene) -> list[str]:
     """Two of one suite, one of another whose name a spreadsheet would run, one without metadata."""
     ids = [make_id(NOON, number) for number in range(4)]
-    put_execution(s3, bucket, ids[0], test_suite="smoke", runner_type="ec2")
-    put_execution(s3, bucket, ids[1], test_suite="smoke", runner_type="eks")
-    put_execution(s3, bucket, ids[2], test_suite="=1+1\x1b[2J", runner_type="ec2")
+    scene.put_execution(ids[0], test_suite="smoke", runner_type="ec2")
+    scene.put_execution(ids[1], test_suite="smoke", runner_type="eks")
+    scene.put_execution(ids[2], test_suite="=1+1\x1b[2J", runner_type="ec2")
     for one in ids:
-        put_file(s3, bucket, one, "logs/stdout.log", bytes(200 * KIB))
+        scene.put_file(one, "logs/stdout.log", bytes(200 * KIB))
     return ids
 
 
@@ -290,16 +286,16 @@ def test_unfinished_uploads_are_a_class_of_their_own(cli: RunCommand, execution:
 # --- rules -----------------------------------------------------------------------------------
 
 
-def put_rule(s3: S3Client, bucket: str, **actions: Any) -> None:
+def put_rule(scene: Scene, **actions: Any) -> None:
     rule: Any = {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": "executions/"}, **actions}
-    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
+    scene.s3.put_bucket_lifecycle_configuration(
+        Bucket=scene.bucket, LifecycleConfiguration={"Rules": [rule]}
+    )
 
 
-def test_the_buckets_own_rules_are_applied(
-    cli: RunCommand, s3: S3Client, bucket: str, several: list[str]
-) -> None:
-    put_rule(s3, bucket, Transitions=[{"Days": 30, "StorageClass": "GLACIER"}])
-    result = cli("cost", several[3], "--json").ok()
+def test_the_buckets_own_rules_are_applied(scene: Scene, several: list[str]) -> None:
+    put_rule(scene, Transitions=[{"Days": 30, "StorageClass": "GLACIER"}])
+    result = scene.cli("cost", several[3], "--json").ok()
     record, total = result.json_lines()
     assert total["rules"] == "bucket"
     # (200 + 32) KiB × 0.0036 + 8 KiB × 0.023
@@ -309,11 +305,9 @@ def test_the_buckets_own_rules_are_applied(
     assert "archived by the bucket's lifecycle rules\n" in result.err
 
 
-def test_rules_that_archive_nothing_are_said_to(
-    cli: RunCommand, s3: S3Client, bucket: str, several: list[str]
-) -> None:
-    put_rule(s3, bucket, Expiration={"Days": 45})
-    result = cli("cost", several[3], "--json").ok()
+def test_rules_that_archive_nothing_are_said_to(scene: Scene, several: list[str]) -> None:
+    put_rule(scene, Expiration={"Days": 45})
+    result = scene.cli("cost", several[3], "--json").ok()
     record, total = result.json_lines()
     assert record["archived_dollars_per_month"] == record["dollars_per_month"]
     assert "which archive nothing" in result.err
@@ -323,12 +317,10 @@ def test_rules_that_archive_nothing_are_said_to(
     )
 
 
-def test_what_may_not_be_read_is_said_and_the_rest_counted(
-    cli: RunCommand, execution: str, recorder: Proxy
-) -> None:
+def test_what_may_not_be_read_is_said_and_the_rest_counted(scene: Scene, execution: str) -> None:
     for operation in ("GetBucketLifecycleConfiguration", "ListMultipartUploads"):
-        recorder.inject(Answer(403, "AccessDenied"), operation, times=None)
-    result = cli("cost", execution, "--json").ok()
+        scene.recorder.inject(Answer(403, "AccessDenied"), operation, times=None)
+    result = scene.cli("cost", execution, "--json").ok()
     record, total = result.json_lines()
     assert (record["objects"], record["unfinished_bytes"]) == (3, 0)
     assert total["rules"] == "default"
@@ -408,23 +400,19 @@ def test_an_unknown_region_takes_the_reference_with_a_warning(
         (JSON.replace('"STANDARD": 1, ', ""), "storage_per_gib_month.STANDARD is missing"),
     ],
 )
-def test_a_file_that_is_no_price_table_is_exit_2(
-    cli: RunCommand, bucket: str, tmp_path: Path, text: str, said: str
-) -> None:
-    file = tmp_path / "prices.json"
+def test_a_file_that_is_no_price_table_is_exit_2(scene: Scene, text: str, said: str) -> None:
+    file = scene.directory / "prices.json"
     file.write_text(text)
-    result = cli("cost", "--prices", file).expect(2)
+    result = scene.cli("cost", "--prices", file).expect(2)
     assert said in result.err
     assert result.stdout == b""
 
 
-def test_a_region_that_the_file_lacks_is_exit_2(
-    cli: RunCommand, bucket: str, tmp_path: Path
-) -> None:
-    file = tmp_path / "prices.toml"
+def test_a_region_that_the_file_lacks_is_exit_2(scene: Scene) -> None:
+    file = scene.directory / "prices.toml"
     file.write_text(TOML + TOML[TOML.index("[regions.lab]") :].replace("lab", "other"))
-    assert "one of lab, other" in cli("cost", "--prices", file).expect(2).err
-    assert cli("cost", "--prices", tmp_path / "missing").expect(2).err
+    assert "one of lab, other" in scene.cli("cost", "--prices", file).expect(2).err
+    assert scene.cli("cost", "--prices", scene.directory / "missing").expect(2).err
 
 
 # --- usage -----------------------------------------------------------------------------------
@@ -440,20 +428,16 @@ def test_a_region_that_the_file_lacks_is_exit_2(
         (["--inventory", "s3://only-a-bucket"], "not the URL of a manifest"),
     ],
 )
-def test_wrong_usage_is_exit_2(
-    cli: RunCommand, bucket: str, arguments: list[str], said: str
-) -> None:
-    result = cli("cost", *arguments).expect(2)
+def test_wrong_usage_is_exit_2(scene: Scene, arguments: list[str], said: str) -> None:
+    result = scene.cli("cost", *arguments).expect(2)
     assert said in result.err
     assert result.stdout == b""
 
 
-def test_a_missing_execution_or_bucket_is_exit_4(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
+def test_a_missing_execution_or_bucket_is_exit_4(scene: Scene) -> None:
     missing = make_id(NOON)
-    assert f"no such execution: {missing}" in cli("cost", missing).expect(4).err
-    assert "no such bucket" in cli("--bucket", f"{bucket}-gone", "cost").expect(4).err
+    assert f"no such execution: {missing}" in scene.cli("cost", missing).expect(4).err
+    assert "no such bucket" in scene.cli("--bucket", f"{scene.bucket}-gone", "cost").expect(4).err
 
 
 def test_ids_may_be_short_repeated_and_in_any_order(cli: RunCommand, several: list[str]) -> None:

@@ -18,10 +18,10 @@ from urllib.parse import quote_plus
 import duckdb
 import pytest
 
-from tests.support.executions import make_id, put_execution
+from tests.support.executions import make_id
 from tests.support.objects import make_bucket, remove_bucket
-from tests.support.proxy import Proxy
 from tests.support.running import RunCommand
+from tests.support.scene import Scene
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -217,38 +217,30 @@ def inventories(s3: S3Client) -> Iterator[str]:
 
 @pytest.mark.parametrize("file_format", ["CSV", "Parquet"])
 def test_an_inventory_in_a_bucket_of_its_own_is_read(
-    cli: RunCommand,
-    s3: S3Client,
-    bucket: str,
-    inventories: str,
-    tmp_path: Path,
-    recorder: Proxy,
-    file_format: str,
+    scene: Scene, inventories: str, file_format: str
 ) -> None:
-    files = make_files(file_format, tmp_path)
+    files = make_files(file_format, scene.directory)
     for key, data in files.items():
-        s3.put_object(Bucket=inventories, Key=key, Body=data)
-    content = make_manifest(files, file_format, sourceBucket=bucket)
-    s3.put_object(Bucket=inventories, Key="stored/manifest.json", Body=content)
-    upload = {"Bucket": bucket, "Key": f"executions/{FIRST}/artifacts/custom/big"}
-    s3.create_multipart_upload(**upload)  # type: ignore[arg-type]
-    put_execution(s3, bucket, FIRST, test_suite="smoke")
-    put_execution(s3, bucket, SECOND, test_suite="smoke")
+        scene.s3.put_object(Bucket=inventories, Key=key, Body=data)
+    content = make_manifest(files, file_format, sourceBucket=scene.bucket)
+    scene.s3.put_object(Bucket=inventories, Key="stored/manifest.json", Body=content)
+    upload = {"Bucket": scene.bucket, "Key": f"executions/{FIRST}/artifacts/custom/big"}
+    scene.s3.create_multipart_upload(**upload)  # type: ignore[arg-type]
+    scene.put_execution(FIRST, test_suite="smoke")
+    scene.put_execution(SECOND, test_suite="smoke")
     url = f"s3://{inventories}/stored/manifest.json"
-    recorder.clear()
-    result = cli("cost", "--json", "--inventory", url).ok()
+    scene.recorder.clear()
+    result = scene.cli("cost", "--json", "--inventory", url).ok()
     check(result.json_lines())
     assert result.json_lines()[0]["unfinished_uploads"] == 1
-    assert recorder.count("ListObjectsV2") == 0
-    *groups, _ = cli("cost", "--json", "--by", "suite", "--inventory", url).ok().json_lines()
+    assert scene.recorder.count("ListObjectsV2") == 0
+    *groups, _ = scene.cli("cost", "--json", "--by", "suite", "--inventory", url).ok().json_lines()
     assert [(one["group"], one["executions"]) for one in groups] == [("smoke", 2)]
 
 
-def test_an_inventory_of_another_bucket_is_refused(
-    cli: RunCommand, bucket: str, manifest: Path
-) -> None:
-    result = cli("cost", "--inventory", manifest).expect(2)
-    assert f"the inventory is of s3://stored, not of s3://{bucket}" in result.err
+def test_an_inventory_of_another_bucket_is_refused(scene: Scene, manifest: Path) -> None:
+    result = scene.cli("cost", "--inventory", manifest).expect(2)
+    assert f"the inventory is of s3://stored, not of s3://{scene.bucket}" in result.err
 
 
 # --- what is wrong ---------------------------------------------------------------------------

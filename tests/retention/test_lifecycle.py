@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.support.faults import Answer, Answered, Fault, Waiting
 from tests.support.lifecycles import GET, OWNED, PUT, foreign_rule, put_rules, read_rules, rule_ids
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.terminal import Terminal
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 TAG = {"Key": "team", "Value": "bench"}
 CLEANING = {
@@ -60,17 +56,19 @@ DEFAULT_RULES = [
 # --- apply -----------------------------------------------------------------------------------
 
 
-def test_apply_sets_the_default_rules(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    result = cli("lifecycle", "apply", "--yes").expect(3)
+def test_apply_sets_the_default_rules(scene: Scene) -> None:
+    result = scene.cli("lifecycle", "apply", "--yes").expect(3)
     assert result.out == ""
     assert result.err.count("the rules are set") == 1
     assert "error: the rules are set, but this server" in result.err
-    assert read_rules(s3, bucket) == DEFAULT_RULES
-    [sent] = recorder.calls(PUT)
-    record = cli("--bucket", f"s3://{bucket}/", "lifecycle", "apply", "--json").expect(3).json()
-    assert (record["bucket"], record["changed"]) == (bucket, False)
+    assert read_rules(scene.s3, scene.bucket) == DEFAULT_RULES
+    [sent] = scene.recorder.calls(PUT)
+    record = (
+        scene.cli("--bucket", f"s3://{scene.bucket}/", "lifecycle", "apply", "--json")
+        .expect(3)
+        .json()
+    )
+    assert (record["bucket"], record["changed"]) == (scene.bucket, False)
     assert record["size_filter_dropped"] == ["orchestrator-archive"]
     assert b"<ObjectSizeGreaterThan>131072</ObjectSizeGreaterThan>" in sent.request_body
     sizes = sent.request.headers["x-amz-transition-default-minimum-object-size"]
@@ -79,41 +77,37 @@ def test_apply_sets_the_default_rules(
 
 
 def test_a_server_that_drops_the_size_filter_keeps_the_rules_and_is_no_success(
-    s3: S3Client, bucket: str, cli: RunCommand
+    scene: Scene,
 ) -> None:
-    result = cli("--quiet", "lifecycle", "apply", "--yes").expect(3)
+    result = scene.cli("--quiet", "lifecycle", "apply", "--yes").expect(3)
     assert result.err.startswith(
         "error: the rules are set, but this server keeps orchestrator-archive WITHOUT its size"
     )
     assert "metadata.json" in result.err
-    assert rule_ids(s3, bucket) == OWNED
+    assert rule_ids(scene.s3, scene.bucket) == OWNED
 
 
 @pytest.mark.parametrize("before", [[], [foreign_rule()]], ids=["none", "foreign"])
-def test_strict_takes_no_such_server(
-    s3: S3Client, bucket: str, cli: RunCommand, before: list[Any]
-) -> None:
+def test_strict_takes_no_such_server(scene: Scene, before: list[Any]) -> None:
     if before:
-        put_rules(s3, bucket, *before)
-    result = cli("lifecycle", "apply", "--yes", "--strict").expect(6)
+        put_rules(scene.s3, scene.bucket, *before)
+    result = scene.cli("lifecycle", "apply", "--yes", "--strict").expect(6)
     assert "orchestrator-archive: without its size filter" in result.err
     assert "hint: the previous rules were put back" in result.err
-    assert read_rules(s3, bucket) == before
+    assert read_rules(scene.s3, scene.bucket) == before
 
 
-def test_repeating_changes_nothing(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    cli("lifecycle", "apply", "--yes").expect(3)
-    before = read_rules(s3, bucket)
-    recorder.clear()
-    result = cli("lifecycle", "apply").expect(3)
+def test_repeating_changes_nothing(scene: Scene) -> None:
+    scene.cli("lifecycle", "apply", "--yes").expect(3)
+    before = read_rules(scene.s3, scene.bucket)
+    scene.recorder.clear()
+    result = scene.cli("lifecycle", "apply").expect(3)
     assert "nothing to change" in result.err
-    assert recorder.count(PUT) == 0
-    assert read_rules(s3, bucket) == before
+    assert scene.recorder.count(PUT) == 0
+    assert read_rules(scene.s3, scene.bucket) == before
 
 
-def test_rules_of_others_stay_as_they_are(s3: S3Client, bucket: str, cli: RunCommand) -> None:
+def test_rules_of_others_stay_as_they_are(scene: Scene) -> None:
     theirs = [
         foreign_rule("a-tagged", Filter={"Tag": TAG}, Expiration={"Days": 9}),
         foreign_rule("b-disabled", Status="Disabled", Expiration={"Days": 1}),
@@ -127,28 +121,28 @@ def test_rules_of_others_stay_as_they_are(s3: S3Client, bucket: str, cli: RunCom
             ],
         },
     ]
-    put_rules(s3, bucket, *theirs)
-    before = read_rules(s3, bucket)
-    cli("lifecycle", "apply", "--yes").expect(3)
+    put_rules(scene.s3, scene.bucket, *theirs)
+    before = read_rules(scene.s3, scene.bucket)
+    scene.cli("lifecycle", "apply", "--yes").expect(3)
     # AWS takes the old form of a filter only where no rule has the new one.
     before[2]["Filter"] = {"Prefix": before[2].pop("Prefix")}
-    assert read_rules(s3, bucket) == before + DEFAULT_RULES
-    cli("lifecycle", "apply", "--yes", "--archive-after", "30").expect(3)
-    assert read_rules(s3, bucket)[:3] == before
+    assert read_rules(scene.s3, scene.bucket) == before + DEFAULT_RULES
+    scene.cli("lifecycle", "apply", "--yes", "--archive-after", "30").expect(3)
+    assert read_rules(scene.s3, scene.bucket)[:3] == before
 
 
-def test_options_make_other_rules_and_remove_those_not_wanted(
-    s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    put_rules(s3, bucket, foreign_rule())
-    cli("lifecycle", "apply", "--yes", "--archive-after", "45", "--expire-after", "400").expect(3)
-    rules = {rule["ID"]: rule for rule in read_rules(s3, bucket)}
+def test_options_make_other_rules_and_remove_those_not_wanted(scene: Scene) -> None:
+    put_rules(scene.s3, scene.bucket, foreign_rule())
+    scene.cli(
+        "lifecycle", "apply", "--yes", "--archive-after", "45", "--expire-after", "400"
+    ).expect(3)
+    rules = {rule["ID"]: rule for rule in read_rules(scene.s3, scene.bucket)}
     assert rules["orchestrator-archive"]["Transitions"][0]["Days"] == 45
     assert rules["orchestrator-executions"]["Expiration"] == {"Days": 400}
 
     arguments = ("--archive-after", "0", "--override-policy", "--metadata-days", "0")
-    cli("lifecycle", "apply", "--yes", *arguments, "--noncurrent-days", "1").ok()
-    rules = {rule["ID"]: rule for rule in read_rules(s3, bucket)}
+    scene.cli("lifecycle", "apply", "--yes", *arguments, "--noncurrent-days", "1").ok()
+    rules = {rule["ID"]: rule for rule in read_rules(scene.s3, scene.bucket)}
     assert sorted(rules) == [*OWNED[1:], "theirs"]
     assert rules["orchestrator-history"]["Expiration"] == {"ExpiredObjectDeleteMarker": True}
     assert rules["orchestrator-live"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
@@ -164,99 +158,101 @@ def test_options_make_other_rules_and_remove_those_not_wanted(
     ],
 )
 def test_a_policy_that_is_not_allowed_is_refused(
-    recorder: Proxy, cli: RunCommand, arguments: tuple[str, ...], message: str
+    scene: Scene, arguments: tuple[str, ...], message: str
 ) -> None:
-    assert message in cli("lifecycle", "apply", "--yes", *arguments).expect(2).err
-    assert recorder.count() == 0
+    assert message in scene.cli("lifecycle", "apply", "--yes", *arguments).expect(2).err
+    assert scene.recorder.count() == 0
 
 
-def test_deleting_from_deep_archive_early_is_warned_of(bucket: str, cli: RunCommand) -> None:
-    early = cli("lifecycle", "plan", "--expire-after", "200").ok()
+def test_deleting_from_deep_archive_early_is_warned_of(scene: Scene) -> None:
+    early = scene.cli("lifecycle", "plan", "--expire-after", "200").ok()
     assert "deleting after 200 days costs as much as after 270" in early.err
-    assert "warning" not in cli("lifecycle", "plan", "--expire-after", "270").ok().err
+    assert "warning" not in scene.cli("lifecycle", "plan", "--expire-after", "270").ok().err
 
 
-def test_overlapping_rules_are_warned_of(s3: S3Client, bucket: str, cli: RunCommand) -> None:
-    put_rules(s3, bucket, foreign_rule("everything", "", Expiration={"Days": 60}), foreign_rule())
-    result = cli("lifecycle", "apply", "--yes").expect(3)
+def test_overlapping_rules_are_warned_of(scene: Scene) -> None:
+    put_rules(
+        scene.s3,
+        scene.bucket,
+        foreign_rule("everything", "", Expiration={"Days": 60}),
+        foreign_rule(),
+    )
+    result = scene.cli("lifecycle", "apply", "--yes").expect(3)
     warning = "rule everything of others also acts on derived/, executions/, history/, live/"
     assert f"warning: {warning}" in result.err
     assert "S3 takes the earlier deletion and the cheaper class" in result.err
     assert "rule theirs" not in result.err
 
 
-def test_a_thousand_rules_are_all_there_may_be(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
+def test_a_thousand_rules_are_all_there_may_be(scene: Scene) -> None:
     theirs = [foreign_rule(f"r{number:04}", f"p{number}/") for number in range(996)]
-    put_rules(s3, bucket, *theirs)
-    result = cli("lifecycle", "apply", "--yes").expect(2)
+    put_rules(scene.s3, scene.bucket, *theirs)
+    result = scene.cli("lifecycle", "apply", "--yes").expect(2)
     assert "996 rules of others; with 5 of ours it would have more than S3's 1,000" in result.err
-    assert recorder.count(PUT) == 0
+    assert scene.recorder.count(PUT) == 0
 
-    put_rules(s3, bucket, *theirs[:995])
-    cli("--quiet", "lifecycle", "apply", "--yes").expect(3)
-    assert len(read_rules(s3, bucket)) == 1000
+    put_rules(scene.s3, scene.bucket, *theirs[:995])
+    scene.cli("--quiet", "lifecycle", "apply", "--yes").expect(3)
+    assert len(read_rules(scene.s3, scene.bucket)) == 1000
 
 
 # --- asking ----------------------------------------------------------------------------------
 
 
-def test_without_a_terminal_a_change_needs_yes(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    result = cli("lifecycle", "apply").expect(2)
+def test_without_a_terminal_a_change_needs_yes(scene: Scene) -> None:
+    result = scene.cli("lifecycle", "apply").expect(2)
     assert "hint: --yes does it without asking" in result.err
-    assert recorder.count(PUT) == 0
-    assert read_rules(s3, bucket) == []
+    assert scene.recorder.count(PUT) == 0
+    assert read_rules(scene.s3, scene.bucket) == []
 
 
-def test_on_a_terminal_it_asks(
-    s3: S3Client, bucket: str, terminal: Callable[..., Terminal]
-) -> None:
+def test_on_a_terminal_it_asks(scene: Scene, terminal: Callable[..., Terminal]) -> None:
     no = terminal("lifecycle", "apply", columns=160)
     no.read_until(rb"add orchestrator-archive: ")
     no.read_until(rb"\[y/N\]: ")
     no.send(b"n\n")
     assert no.wait() == 130
-    assert read_rules(s3, bucket) == []
+    assert read_rules(scene.s3, scene.bucket) == []
 
     yes = terminal("lifecycle", "apply", columns=160)
     yes.read_until(rb"\[y/N\]: ")
     yes.send(b"y\n")
     assert yes.wait() == 3
-    assert rule_ids(s3, bucket) == OWNED
+    assert rule_ids(scene.s3, scene.bucket) == OWNED
 
 
 # --- check, plan, show -----------------------------------------------------------------------
 
 
-def test_check_exits_3_on_drift_and_changes_nothing(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    assert "orchestrator-archive" in cli("lifecycle", "apply", "--check", "--yes").expect(3).err
-    assert recorder.count(PUT) == 0
-    cli("lifecycle", "apply", "--yes").expect(3)
-    cli("lifecycle", "apply", "--check").expect(3)
-    cli("lifecycle", "apply", "--check", "--archive-after", "89").expect(3)
+def test_check_exits_3_on_drift_and_changes_nothing(scene: Scene) -> None:
+    assert (
+        "orchestrator-archive" in scene.cli("lifecycle", "apply", "--check", "--yes").expect(3).err
+    )
+    assert scene.recorder.count(PUT) == 0
+    scene.cli("lifecycle", "apply", "--yes").expect(3)
+    scene.cli("lifecycle", "apply", "--check").expect(3)
+    scene.cli("lifecycle", "apply", "--check", "--archive-after", "89").expect(3)
 
-    changed = read_rules(s3, bucket)
+    changed = read_rules(scene.s3, scene.bucket)
     changed[3]["Status"] = "Disabled"
-    put_rules(s3, bucket, *changed)
-    result = cli("lifecycle", "apply", "--check", "--json").expect(3)
+    put_rules(scene.s3, scene.bucket, *changed)
+    result = scene.cli("lifecycle", "apply", "--check", "--json").expect(3)
     actions = {change["rule_id"]: change["action"] for change in result.json()["changes"]}
     assert actions == dict(
         zip(OWNED, ["no-size-filter", "keep", "keep", "change", "keep"], strict=True)
     )
-    assert read_rules(s3, bucket) == changed
-    cli("lifecycle", "apply", "--yes").expect(3)
-    assert read_rules(s3, bucket) == DEFAULT_RULES
+    assert read_rules(scene.s3, scene.bucket) == changed
+    scene.cli("lifecycle", "apply", "--yes").expect(3)
+    assert read_rules(scene.s3, scene.bucket) == DEFAULT_RULES
 
 
-def test_check_complains_of_a_dropped_size_filter(bucket: str, cli: RunCommand) -> None:
-    cli("lifecycle", "apply", "--yes").expect(3)
-    assert "WITHOUT its size filter" in cli("lifecycle", "apply", "--check").expect(3).err
-    assert "orchestrator-archive" in cli("lifecycle", "apply", "--check", "--strict").expect(3).err
+def test_check_complains_of_a_dropped_size_filter(scene: Scene) -> None:
+    scene.cli("lifecycle", "apply", "--yes").expect(3)
+    assert "WITHOUT its size filter" in scene.cli("lifecycle", "apply", "--check").expect(3).err
+    assert (
+        "orchestrator-archive"
+        in scene.cli("lifecycle", "apply", "--check", "--strict").expect(3).err
+    )
 
 
 class _AnswersAListing(Fault):
@@ -270,48 +266,46 @@ class _AnswersAListing(Fault):
 @pytest.mark.parametrize("fault", [_AnswersAListing(), Answer(501, "NotImplemented")])
 @pytest.mark.parametrize("command", [("show",), ("plan",), ("apply", "--yes")])
 def test_a_server_without_lifecycle_is_said_to_have_none(
-    recorder: Proxy, bucket: str, cli: RunCommand, command: tuple[str, ...], fault: Fault
+    scene: Scene, command: tuple[str, ...], fault: Fault
 ) -> None:
-    recorder.inject(fault, GET, times=None)
-    result = cli("lifecycle", *command).expect(2)
+    scene.recorder.inject(fault, GET, times=None)
+    result = scene.cli("lifecycle", *command).expect(2)
     assert "this server has no lifecycle rules" in result.err
-    assert recorder.count(PUT) == 0
+    assert scene.recorder.count(PUT) == 0
 
 
-def test_plan_says_in_words_what_would_change(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    put_rules(s3, bucket, foreign_rule())
-    result = cli("lifecycle", "plan").ok()
+def test_plan_says_in_words_what_would_change(scene: Scene) -> None:
+    put_rules(scene.s3, scene.bucket, foreign_rule())
+    result = scene.cli("lifecycle", "plan").ok()
     assert [line.split()[:2] for line in result.lines] == [
         *(["add", rule_id] for rule_id in OWNED),
         ["foreign", "theirs"],
     ]
     assert "executions/ over 128 KiB: to DEEP_ARCHIVE after 90 days" in result.out
-    assert recorder.count(PUT) == 0
+    assert scene.recorder.count(PUT) == 0
 
-    record = cli("lifecycle", "plan", "--json").ok().json()
-    assert (record["bucket"], record["changed"], record["overlaps"]) == (bucket, True, [])
+    record = scene.cli("lifecycle", "plan", "--json").ok().json()
+    assert (record["bucket"], record["changed"], record["overlaps"]) == (scene.bucket, True, [])
     archive = record["changes"][0]
     assert archive["before"] is None
     assert archive["after"]["Filter"]["And"]["ObjectSizeGreaterThan"] == 128 * 1024
-    assert read_rules(s3, bucket) == [foreign_rule()]
+    assert read_rules(scene.s3, scene.bucket) == [foreign_rule()]
 
 
-def test_show_tells_ours_from_those_of_others(s3: S3Client, bucket: str, cli: RunCommand) -> None:
-    none = cli("lifecycle", "show").ok()
+def test_show_tells_ours_from_those_of_others(scene: Scene) -> None:
+    none = scene.cli("lifecycle", "show").ok()
     assert (none.out, none.err) == ("", "the bucket has no lifecycle rules\n")
-    put_rules(s3, bucket, foreign_rule())
-    cli("lifecycle", "apply", "--yes").expect(3)
-    rows = {line.split()[1]: line.split()[0] for line in cli("lifecycle", "show").ok().lines}
+    put_rules(scene.s3, scene.bucket, foreign_rule())
+    scene.cli("lifecycle", "apply", "--yes").expect(3)
+    rows = {line.split()[1]: line.split()[0] for line in scene.cli("lifecycle", "show").ok().lines}
     assert rows == {"theirs": "foreign", **dict.fromkeys(OWNED, "ours")}
-    record = cli("lifecycle", "show", "--json").ok().json()
+    record = scene.cli("lifecycle", "show", "--json").ok().json()
     assert record["rules"] == [foreign_rule(), *DEFAULT_RULES]
 
 
-def test_a_name_in_a_rule_is_data(s3: S3Client, bucket: str, cli: RunCommand) -> None:
-    put_rules(s3, bucket, foreign_rule("evil\u202eid", "p\u2066x/"))
-    result = cli("lifecycle", "show").ok()
+def test_a_name_in_a_rule_is_data(scene: Scene) -> None:
+    put_rules(scene.s3, scene.bucket, foreign_rule("evil\u202eid", "p\u2066x/"))
+    result = scene.cli("lifecycle", "show").ok()
     assert "evil\\u202eid" in result.out
     assert "p\\u2066x/" in result.out
 
@@ -319,31 +313,28 @@ def test_a_name_in_a_rule_is_data(s3: S3Client, bucket: str, cli: RunCommand) ->
 # --- settings --------------------------------------------------------------------------------
 
 
-def test_options_come_from_the_environment_and_the_config_file(
-    bucket: str, cli: RunCommand, tmp_path: Any
-) -> None:
-    config = tmp_path / "config.toml"
+def test_options_come_from_the_environment_and_the_config_file(scene: Scene) -> None:
+    config = scene.directory / "config.toml"
     config.write_text("[lifecycle.plan]\narchive-after = 31\nmetadata-days = 32\n")
     environment = {
         "ORCHESTRATOR_CONFIG": str(config),
         "ORCHESTRATOR_LIFECYCLE_PLAN_METADATA_DAYS": "33",
     }
-    result = cli("lifecycle", "plan", env=environment).ok()
+    result = scene.cli("lifecycle", "plan", env=environment).ok()
     assert "to DEEP_ARCHIVE after 31 days" in result.out
     assert "history/: deleted after 33 days" in result.out
 
 
 @pytest.mark.parametrize("table", ["lifecycle.nothing", "lifecycle", "plan"])
-def test_a_config_table_of_no_command_is_refused(
-    bucket: str, cli: RunCommand, tmp_path: Any, table: str
-) -> None:
-    config = tmp_path / "config.toml"
+def test_a_config_table_of_no_command_is_refused(scene: Scene, table: str) -> None:
+    config = scene.directory / "config.toml"
     config.write_text(f"[{table}]\narchive-after = 31\n")
-    cli("lifecycle", "plan", env={"ORCHESTRATOR_CONFIG": str(config)}).expect(2)
+    scene.cli("lifecycle", "plan", env={"ORCHESTRATOR_CONFIG": str(config)}).expect(2)
 
 
-def test_a_bucket_that_is_not_there_is_exit_4(s3env: dict[str, str], cli: RunCommand) -> None:
+def test_a_bucket_that_is_not_there_is_exit_4(scene: Scene) -> None:
     for name in ("plan", "show", "apply"):
         assert (
-            "no such bucket" in cli("--bucket", "nowhere-at-all", "lifecycle", name).expect(4).err
+            "no such bucket"
+            in scene.cli("--bucket", "nowhere-at-all", "lifecycle", name).expect(4).err
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -31,11 +31,8 @@ from tests.support.lifecycles import (
     read_rules,
     rule_ids,
 )
-from tests.support.proxy import Proxy
-from tests.support.running import Processes, RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.running import Processes
+from tests.support.scene import Scene
 
 BEFORE = [foreign_rule("a"), foreign_rule("b", "other/", Expiration={"Days": 3650})]
 REFUSALS = [
@@ -47,11 +44,11 @@ REFUSALS = [
 
 
 @pytest.fixture(params=["none", "foreign"])
-def before(request: pytest.FixtureRequest, s3: S3Client, bucket: str) -> list[Any]:
+def before(scene: Scene, request: pytest.FixtureRequest) -> list[Any]:
     """What the bucket has before: no rules, or those of others."""
     if request.param == "none":
         return []
-    put_rules(s3, bucket, *BEFORE)
+    put_rules(scene.s3, scene.bucket, *BEFORE)
     return BEFORE
 
 
@@ -60,54 +57,46 @@ def before(request: pytest.FixtureRequest, s3: S3Client, bucket: str) -> list[An
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.code)
 def test_a_refusal_is_one_clear_error_and_changes_nothing(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand, before: list[Any], refusal: Answer
+    scene: Scene, before: list[Any], refusal: Answer
 ) -> None:
-    recorder.inject(refusal, PUT)
-    result = cli("--quiet", "lifecycle", "apply", "--yes").expect(1)
+    scene.recorder.inject(refusal, PUT)
+    result = scene.cli("--quiet", "lifecycle", "apply", "--yes").expect(1)
     error, hint = result.err.splitlines()
-    assert error.startswith(f"error: change of the lifecycle rules of s3://{bucket}: ")
+    assert error.startswith(f"error: change of the lifecycle rules of s3://{scene.bucket}: ")
     assert refusal.code in error
     assert refusal.message in error
     assert "FAULT0000000001" in error
     assert hint == "hint: nothing was changed"
-    assert recorder.count(PUT) == 1
-    assert read_rules(s3, bucket) == before
+    assert scene.recorder.count(PUT) == 1
+    assert read_rules(scene.s3, scene.bucket) == before
 
 
-def test_access_denied_is_exit_5(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand, before: list[Any]
-) -> None:
-    recorder.inject(access_denied(), PUT)
-    result = cli("--quiet", "lifecycle", "apply", "--yes").expect(5)
+def test_access_denied_is_exit_5(scene: Scene, before: list[Any]) -> None:
+    scene.recorder.inject(access_denied(), PUT)
+    result = scene.cli("--quiet", "lifecycle", "apply", "--yes").expect(5)
     assert "nothing was changed" in result.err
-    recorder.inject(access_denied(), GET)
-    cli("lifecycle", "plan").expect(5)
-    assert read_rules(s3, bucket) == before
+    scene.recorder.inject(access_denied(), GET)
+    scene.cli("lifecycle", "plan").expect(5)
+    assert read_rules(scene.s3, scene.bucket) == before
 
 
-def test_a_lost_answer_is_no_failure(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand, before: list[Any]
-) -> None:
-    recorder.inject(DropAnswer(), PUT)
-    cli("lifecycle", "apply", "--yes").expect(3)
-    assert rule_ids(s3, bucket) == [*(rule["ID"] for rule in before), *OWNED]
+def test_a_lost_answer_is_no_failure(scene: Scene, before: list[Any]) -> None:
+    scene.recorder.inject(DropAnswer(), PUT)
+    scene.cli("lifecycle", "apply", "--yes").expect(3)
+    assert rule_ids(scene.s3, scene.bucket) == [*(rule["ID"] for rule in before), *OWNED]
 
 
-def test_what_the_server_did_counts_more_than_its_answer(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    recorder.inject(Answer(400, "MalformedXML", forward=True), PUT)
-    cli("lifecycle", "apply", "--yes").expect(3)
-    assert rule_ids(s3, bucket) == OWNED
+def test_what_the_server_did_counts_more_than_its_answer(scene: Scene) -> None:
+    scene.recorder.inject(Answer(400, "MalformedXML", forward=True), PUT)
+    scene.cli("lifecycle", "apply", "--yes").expect(3)
+    assert rule_ids(scene.s3, scene.bucket) == OWNED
 
 
-def test_a_passing_fault_is_tried_again(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    recorder.inject(internal_error(), PUT)
-    recorder.inject(internal_error(), GET, nth=2)
-    cli("lifecycle", "apply", "--yes").expect(3)
-    assert rule_ids(s3, bucket) == OWNED
+def test_a_passing_fault_is_tried_again(scene: Scene) -> None:
+    scene.recorder.inject(internal_error(), PUT)
+    scene.recorder.inject(internal_error(), GET, nth=2)
+    scene.cli("lifecycle", "apply", "--yes").expect(3)
+    assert rule_ids(scene.s3, scene.bucket) == OWNED
 
 
 # --- altered ---------------------------------------------------------------------------------
@@ -123,41 +112,31 @@ ALTERATIONS = [
 
 @pytest.mark.parametrize(("sent", "kept", "named"), ALTERATIONS, ids=lambda value: str(value)[:20])
 def test_where_the_server_keeps_something_else_the_previous_rules_are_put_back(
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    cli: RunCommand,
-    sent: bytes,
-    kept: bytes,
-    named: str,
+    scene: Scene, sent: bytes, kept: bytes, named: str
 ) -> None:
-    put_rules(s3, bucket, *BEFORE)
-    recorder.inject(Altered(sent, kept), PUT)
-    result = cli("--quiet", "lifecycle", "apply", "--yes").expect(6)
+    put_rules(scene.s3, scene.bucket, *BEFORE)
+    scene.recorder.inject(Altered(sent, kept), PUT)
+    result = scene.cli("--quiet", "lifecycle", "apply", "--yes").expect(6)
     error, hint = result.err.splitlines()
     assert "the server does not keep the rules it was sent" in error
     assert named in error
     assert hint == "hint: the previous rules were put back"
-    assert read_rules(s3, bucket) == BEFORE
-    assert recorder.count(PUT) == 2
+    assert read_rules(scene.s3, scene.bucket) == BEFORE
+    assert scene.recorder.count(PUT) == 2
 
 
-def test_without_rules_before_none_are_left_behind(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    recorder.inject(Altered(b"<Days>90</Days>", b"<Days>91</Days>"), PUT)
-    cli("lifecycle", "apply", "--yes").expect(6)
-    assert read_rules(s3, bucket) == []
+def test_without_rules_before_none_are_left_behind(scene: Scene) -> None:
+    scene.recorder.inject(Altered(b"<Days>90</Days>", b"<Days>91</Days>"), PUT)
+    scene.cli("lifecycle", "apply", "--yes").expect(6)
+    assert read_rules(scene.s3, scene.bucket) == []
 
 
-def test_a_server_that_does_nothing_is_found_out(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand, before: list[Any]
-) -> None:
-    recorder.inject(_Forgets(), PUT)
-    result = cli("lifecycle", "apply", "--yes").expect(6)
+def test_a_server_that_does_nothing_is_found_out(scene: Scene, before: list[Any]) -> None:
+    scene.recorder.inject(_Forgets(), PUT)
+    result = scene.cli("lifecycle", "apply", "--yes").expect(6)
     assert "orchestrator-archive: is missing" in result.err
     assert "hint: nothing was changed" in result.err
-    assert read_rules(s3, bucket) == before
+    assert read_rules(scene.s3, scene.bucket) == before
 
 
 # --- lost ------------------------------------------------------------------------------------
@@ -174,18 +153,12 @@ def test_a_server_that_does_nothing_is_found_out(
     ids=["refused", "altered", "unreadable-after", "unreadable-at-the-end"],
 )
 def test_rules_that_may_be_lost_are_printed_whole(
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    cli: RunCommand,
-    fault: Fault,
-    operation: str,
-    nth: int,
+    scene: Scene, fault: Fault, operation: str, nth: int
 ) -> None:
-    put_rules(s3, bucket, *BEFORE)
-    recorder.inject(Altered(b"<Days>90</Days>", b"<Days>91</Days>"), PUT)
-    recorder.inject(fault, operation, nth=nth)
-    result = cli("--quiet", "lifecycle", "apply", "--yes")
+    put_rules(scene.s3, scene.bucket, *BEFORE)
+    scene.recorder.inject(Altered(b"<Days>90</Days>", b"<Days>91</Days>"), PUT)
+    scene.recorder.inject(fault, operation, nth=nth)
+    result = scene.cli("--quiet", "lifecycle", "apply", "--yes")
     assert result.exit_code in (5, 6)
     warning, error, hint = result.err.splitlines()
     assert warning.startswith("warning: the previous rules, to put back by hand: {")
@@ -194,48 +167,44 @@ def test_rules_that_may_be_lost_are_printed_whole(
     assert hint == "hint: the previous rules may be lost: they are printed above"
 
 
-def test_a_rule_with_a_part_that_would_be_lost_is_not_touched(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    put_rules(s3, bucket, *BEFORE)
+def test_a_rule_with_a_part_that_would_be_lost_is_not_touched(scene: Scene) -> None:
+    put_rules(scene.s3, scene.bucket, *BEFORE)
     future = (
         b"<LifecycleConfiguration><Rule><ID>a</ID><Status>Enabled</Status>"
         b"<Filter><ArchiveZone/></Filter></Rule></LifecycleConfiguration>"
     )
-    recorder.inject(Answers(future), GET, times=None)
-    result = cli("lifecycle", "apply", "--yes").expect(1)
+    scene.recorder.inject(Answers(future), GET, times=None)
+    result = scene.cli("lifecycle", "apply", "--yes").expect(1)
     assert "use ArchiveZone, which this version would lose" in result.err
-    assert recorder.count(PUT) == 0
-    assert read_rules(s3, bucket) == BEFORE
+    assert scene.recorder.count(PUT) == 0
+    assert read_rules(scene.s3, scene.bucket) == BEFORE
 
 
 def test_somebody_elses_change_meanwhile_is_a_conflict(
-    recorder: Proxy, s3: S3Client, bucket: str, cli_process: Processes
+    scene: Scene, cli_process: Processes
 ) -> None:
-    put_rules(s3, bucket, *BEFORE)
+    put_rules(scene.s3, scene.bucket, *BEFORE)
     hold = Hold("head")
-    recorder.inject(hold, GET, nth=2)
+    scene.recorder.inject(hold, GET, nth=2)
     process = cli_process.start("lifecycle", "apply", "--yes")
     assert hold.reached.wait(60)
-    put_rules(s3, bucket, *BEFORE, foreign_rule("newer", "newer/"))
+    put_rules(scene.s3, scene.bucket, *BEFORE, foreign_rule("newer", "newer/"))
     hold.released.set()
     _, error = process.communicate(timeout=60)
     assert process.returncode == 6
     assert b"have changed meanwhile" in error
-    assert rule_ids(s3, bucket) == ["a", "b", "newer"]
+    assert rule_ids(scene.s3, scene.bucket) == ["a", "b", "newer"]
 
 
-def test_the_default_minimum_of_a_bucket_is_sent_again(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
+def test_the_default_minimum_of_a_bucket_is_sent_again(scene: Scene) -> None:
     """It decides about rules of others; leaving it out would set it back."""
-    put_rules(s3, bucket, foreign_rule())
-    recorder.inject(_VariesByClass(), GET, times=2)
-    result = cli("lifecycle", "apply", "--yes").expect(6)
+    put_rules(scene.s3, scene.bucket, foreign_rule())
+    scene.recorder.inject(_VariesByClass(), GET, times=2)
+    result = scene.cli("lifecycle", "apply", "--yes").expect(6)
     # The sandbox's server cannot keep it, and that is noticed.
     assert "the default minimum size: kept as all_storage_classes_128K" in result.err
     name = "x-amz-transition-default-minimum-object-size"
-    sent = [call.request.headers[name] for call in recorder.calls(PUT)]
+    sent = [call.request.headers[name] for call in scene.recorder.calls(PUT)]
     assert sent == ["varies_by_storage_class"] * 2
 
 
@@ -342,10 +311,8 @@ class _Malformed(Fault):
     ],
     ids=["days", "date", "deep", "entities", "code"],
 )
-def test_an_answer_that_no_s3_sends_is_not_s3(
-    recorder: Proxy, cli: RunCommand, status: int, body: str
-) -> None:
+def test_an_answer_that_no_s3_sends_is_not_s3(scene: Scene, status: int, body: str) -> None:
     end = "</LifecycleConfiguration>" if status == 200 else ""
-    recorder.inject(_Malformed(status, body + end), GET, times=None)
-    result = cli("--patience", "0s", "lifecycle", "show").expect(9)
+    scene.recorder.inject(_Malformed(status, body + end), GET, times=None)
+    result = scene.cli("--patience", "0s", "lifecycle", "show").expect(9)
     assert "what answered is not S3" in result.err

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.support.connection import Exchange
 from tests.support.engine import PART, content
-from tests.support.proxy import Proxy
 from tests.support.running import Processes, RunCommand
+from tests.support.scene import Scene
 from tests.support.serving import Serve
 from tests.support.small_scale import PART_BYTES
 from tests.support.via import Tokens, make_via
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-MakeTree = Callable[..., Path]
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 OWNER = "123456789012"
 ENVIRONMENT = {
@@ -58,67 +52,59 @@ def check(exchange: Exchange) -> None:
 
 
 def test_every_request_carries_them(
-    small_parts: None,
-    cli: RunCommand,
-    cli_process: Processes,
-    recorder: Proxy,
-    bucket: str,
-    make_tree: MakeTree,
-    s3: S3Client,
-    tmp_path: Path,
+    scene: Scene, small_parts: None, cli_process: Processes
 ) -> None:
-    tree = make_tree({"stdout.log": "x\n", "big.bin": content(2 * PART_BYTES + 1)})
-    execution_id = cli("new", env=ENVIRONMENT).ok().out.strip()
+    tree = scene.write_tree({"stdout.log": "x\n", "big.bin": content(2 * PART_BYTES + 1)})
+    execution_id = scene.cli("new", env=ENVIRONMENT).ok().out.strip()
     for line in (
         ("upload", execution_id, tree),
         ("finish", execution_id, "--result", "pass"),
         ("verify", execution_id),
         ("logs", execution_id),
-        ("download", execution_id, "-o", tmp_path / "copy"),
+        ("download", execution_id, "-o", scene.directory / "copy"),
         ("ls", execution_id),
     ):
-        cli(*line, env=ENVIRONMENT).ok()
+        scene.cli(*line, env=ENVIRONMENT).ok()
     cli_process.run("run", "--suite", "x", "--", "true", env=ENVIRONMENT).ok()
-    made = {one.operation for one in recorder.exchanges}
+    made = {one.operation for one in scene.recorder.exchanges}
     assert {*MAKES, "UploadPart", "CompleteMultipartUpload", "GetObject", "HeadObject"} <= made
-    assert {one.key.split("/")[0] for one in recorder.calls("PutObject")} >= {
+    assert {one.key.split("/")[0] for one in scene.recorder.calls("PutObject")} >= {
         "executions",
         "history",
     }
-    for exchange in recorder.exchanges:
+    for exchange in scene.recorder.exchanges:
         check(exchange)
-    head = s3.head_object(Bucket=bucket, Key=f"executions/{execution_id}/artifacts/custom/big.bin")
+    head = scene.s3.head_object(
+        Bucket=scene.bucket, Key=f"executions/{execution_id}/artifacts/custom/big.bin"
+    )
     assert head["StorageClass"] == "INTELLIGENT_TIERING"
 
 
 def test_an_upload_through_a_server_carries_the_server_s(
-    cli: RunCommand, serve: Serve, tokens: Tokens, recorder: Proxy, bucket: str,
-    make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch, s3: S3Client,
-) -> None:  # fmt: skip
-    execution_id = cli("new").ok().out.strip()
+    scene: Scene, serve: Serve, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = scene.cli("new").ok().out.strip()
     for name, text in ENVIRONMENT.items():
         monkeypatch.setenv(name, text)
     via = make_via(serve, tokens)
     for name in ENVIRONMENT:
         monkeypatch.delenv(name)
-    recorder.clear()
-    tree = make_tree({"stdout.log": "x\n", "big.bin": content(PART + 1)})
-    cli("upload", execution_id, tree, *via.options, env=via.env).ok()
-    stored = [one for one in recorder.exchanges if one.operation in MAKES]
+    scene.recorder.clear()
+    tree = scene.write_tree({"stdout.log": "x\n", "big.bin": content(PART + 1)})
+    scene.cli("upload", execution_id, tree, *via.options, env=via.env).ok()
+    stored = [one for one in scene.recorder.exchanges if one.operation in MAKES]
     assert {one.operation for one in stored} == MAKES
     for exchange in stored:
         assert demanded(exchange) == OF_ALL | OF_OBJECTS
-    for exchange in recorder.calls("UploadPart"):
+    for exchange in scene.recorder.calls("UploadPart"):
         assert demanded(exchange) == OF_ALL
 
 
-def test_a_link_says_who_pays(
-    cli: RunCommand, recorder: Proxy, bucket: str, make_tree: MakeTree
-) -> None:
-    execution_id = cli("new").ok().out.strip()
-    cli("upload", execution_id, make_tree({"stdout.log": "x\n"})).ok()
+def test_a_link_says_who_pays(scene: Scene) -> None:
+    execution_id = scene.cli("new").ok().out.strip()
+    scene.cli("upload", execution_id, scene.write_tree({"stdout.log": "x\n"})).ok()
     for options, payer in ((("--request-payer", "requester"), ["requester"]), ((), None)):
-        (link,) = cli("url", execution_id, "stdout", *options).ok().lines
+        (link,) = scene.cli("url", execution_id, "stdout", *options).ok().lines
         assert parse_qs(urlsplit(link).query).get("x-amz-request-payer") == payer
 
 
@@ -133,10 +119,10 @@ def test_a_link_says_who_pays(
     ],
 )
 def test_what_s3_would_refuse_of_every_object_is_a_usage_error(
-    cli: RunCommand, recorder: Proxy, options: tuple[str, ...], said: str
+    scene: Scene, options: tuple[str, ...], said: str
 ) -> None:
-    assert said in cli("new", *options).expect(2).err
-    assert recorder.count() == 0
+    assert said in scene.cli("new", *options).expect(2).err
+    assert scene.recorder.count() == 0
 
 
 def deny(**condition: Any) -> dict[str, Any]:
@@ -145,7 +131,7 @@ def deny(**condition: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_doctor_says_what_the_policy_asks_for(cli: RunCommand, s3: S3Client, bucket: str) -> None:
+def test_doctor_says_what_the_policy_asks_for(scene: Scene) -> None:
     statements = [
         deny(StringNotEquals={"s3:x-amz-server-side-encryption": "aws:kms"}),
         deny(StringNotEquals={"s3:x-amz-storage-class": "INTELLIGENT_TIERING"}),
@@ -153,13 +139,13 @@ def test_doctor_says_what_the_policy_asks_for(cli: RunCommand, s3: S3Client, buc
         {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"},
     ]
     policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+    scene.s3.put_bucket_policy(Bucket=scene.bucket, Policy=policy)
     asked = "--sse-kms-key-id, --storage-class INTELLIGENT_TIERING, --tag cost-centre=VALUE"
-    found = cli("doctor", "--json").json()
+    found = scene.cli("doctor", "--json").json()
     (policy_check,) = [one for one in found["checks"] if one["name"] == "policy"]
     assert policy_check["verdict"] == "info"
     assert policy_check["detail"] == f"asks for {asked}; not set: {asked}"
-    found = cli("doctor", "--json", env=ENVIRONMENT).json()
+    found = scene.cli("doctor", "--json", env=ENVIRONMENT).json()
     (policy_check,) = [one for one in found["checks"] if one["name"] == "policy"]
     assert policy_check["detail"] == f"asks for {asked}, which is set"
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -28,20 +28,14 @@ from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from tests.support import faults, quirks
-from tests.support.engine import EXECUTION_ID, content, key_of, new_execution, open_store
-from tests.support.executions import read_record
+from tests.support.engine import EXECUTION_ID, content, key_of, open_store
 from tests.support.local_files import local_file
-from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.operations import Request
 from tests.support.proxy import Proxy
 from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.small_scale import DOUBLING
 from tests.support.small_scale import PART_BYTES as PART
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-MakeTree = Callable[[dict[str, bytes | str]], Path]
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 
@@ -64,13 +58,15 @@ def ceph(recorder: Proxy) -> None:
     quirks.pretend(recorder, quirks.CEPH)
 
 
-def begin(s3: S3Client, bucket: str, key: str, pieces: list[bytes]) -> str:
+def begin(scene: Scene, key: str, pieces: list[bytes]) -> str:
     """Leave an unfinished upload with these parts, as an interrupted run does."""
-    upload_id = s3.create_multipart_upload(
-        Bucket=bucket, Key=key, Metadata={"part-schedule": DOUBLING}
+    upload_id = scene.s3.create_multipart_upload(
+        Bucket=scene.bucket, Key=key, Metadata={"part-schedule": DOUBLING}
     )["UploadId"]
     for number, piece in enumerate(pieces, 1):
-        s3.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=piece)
+        scene.s3.upload_part(
+            Bucket=scene.bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=piece
+        )
     return upload_id
 
 
@@ -89,35 +85,33 @@ def upload_pipe(bucket: str, data: bytes, store: ArtifactStore | None = None) ->
 # --- whole flows -------------------------------------------------------------------------
 
 
-def test_an_execution_from_new_to_verify(
-    server: str, cli: RunCommand, recorder: Proxy, make_tree: MakeTree, tmp_path: Path
-) -> None:
+def test_an_execution_from_new_to_verify(scene: Scene, server: str) -> None:
     files: dict[str, bytes | str] = {name: f"content of {name}\n" * 9 for name in NAMES}
     files |= {"custom/empty": b"", "big.bin": DATA}
-    tree = make_tree(files)
-    execution = new_execution(cli)
-    assert {line["outcome"] for line in upload(cli, execution, tree)} == {"created"}
-    recorder.clear()
-    assert {line["outcome"] for line in upload(cli, execution, tree)} == {"identical"}
+    tree = scene.write_tree(files)
+    execution = scene.new_execution()
+    assert {line["outcome"] for line in upload(scene.cli, execution, tree)} == {"created"}
+    scene.recorder.clear()
+    assert {line["outcome"] for line in upload(scene.cli, execution, tree)} == {"identical"}
     # Nothing but the record, which says that an upload begins and has ended.
-    sent = {call.key for call in recorder.calls() if call.request_bytes}
+    sent = {call.key for call in scene.recorder.calls() if call.request_bytes}
     assert sent == {metadata_key(execution)}
 
-    cli("finish", execution, "--result", "pass").ok()
-    cli("finish", execution, "--result", "pass").ok()
-    cli("finish", execution, "--result", "fail").expect(6)
-    metadata = cli("show", execution, "--json").ok().json()
+    scene.cli("finish", execution, "--result", "pass").ok()
+    scene.cli("finish", execution, "--result", "pass").ok()
+    scene.cli("finish", execution, "--result", "fail").expect(6)
+    metadata = scene.cli("show", execution, "--json").ok().json()
     assert (metadata["status"], metadata["artifact_count"]) == ("completed", len(NAMES))
     assert all(item["checksum"] for item in metadata["artifacts"])
-    assert len(cli("ls", execution, "--json").ok().json_lines()) == len(NAMES)
-    assert cli("logs", execution, "--tail", "2").ok().out == "content of stdout.log\n" * 2
-    assert len(cli("url", execution).ok().lines) == len(NAMES)
+    assert len(scene.cli("ls", execution, "--json").ok().json_lines()) == len(NAMES)
+    assert scene.cli("logs", execution, "--tail", "2").ok().out == "content of stdout.log\n" * 2
+    assert len(scene.cli("url", execution).ok().lines) == len(NAMES)
 
-    cli("verify", execution).ok()
-    cli("verify", execution, "--read").ok()
-    cli("verify", execution, tree).ok()
-    target = tmp_path / "target"
-    cli("download", execution, "-o", target).ok()
+    scene.cli("verify", execution).ok()
+    scene.cli("verify", execution, "--read").ok()
+    scene.cli("verify", execution, tree).ok()
+    target = scene.directory / "target"
+    scene.cli("download", execution, "-o", target).ok()
     assert (target / "artifacts/custom/big.bin").read_bytes() == DATA
     assert sum(path.is_file() for path in target.rglob("*")) == len(NAMES)
 
@@ -127,122 +121,116 @@ def upload(cli: RunCommand, execution: str, tree: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_other_content_is_a_conflict(
-    server: str, name: str, cli: RunCommand, s3: S3Client, bucket: str, make_tree: MakeTree
-) -> None:
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree({name: DATA if name == "big.bin" else "one"})).ok()
-    before = bucket_contents(s3, bucket)
-    other = make_tree({name: OTHER if name == "big.bin" else "two"})
-    cli("upload", execution, other).expect(6)
-    after = bucket_contents(s3, bucket)
-    assert len(read_record(s3, bucket, execution)["failures"]) == 1
+def test_other_content_is_a_conflict(scene: Scene, server: str, name: str) -> None:
+    execution = scene.new_execution()
+    scene.cli(
+        "upload", execution, scene.write_tree({name: DATA if name == "big.bin" else "one"})
+    ).ok()
+    before = scene.contents()
+    other = scene.write_tree({name: OTHER if name == "big.bin" else "two"})
+    scene.cli("upload", execution, other).expect(6)
+    after = scene.contents()
+    assert len(scene.record(execution)["failures"]) == 1
     record = metadata_key(execution)
     assert after | {record: before[record]} == before
-    assert unfinished_uploads(s3, bucket) == {}
+    assert scene.unfinished_uploads() == {}
 
 
 @pytest.mark.parametrize("data", [b"", b"one", DATA[:PART], DATA], ids=len)
 def test_a_pipe_has_the_three_outcomes_on_every_server(
-    server: str, data: bytes, s3: S3Client, bucket: str
+    scene: Scene, server: str, data: bytes
 ) -> None:
-    assert upload_pipe(bucket, data) is PutOutcome.CREATED
-    assert upload_pipe(bucket, data) is PutOutcome.IDENTICAL
-    assert upload_pipe(bucket, data + b"more") is PutOutcome.CONFLICT
-    assert bucket_contents(s3, bucket) == {KEY: data}
-    assert unfinished_uploads(s3, bucket) == {}
+    assert upload_pipe(scene.bucket, data) is PutOutcome.CREATED
+    assert upload_pipe(scene.bucket, data) is PutOutcome.IDENTICAL
+    assert upload_pipe(scene.bucket, data + b"more") is PutOutcome.CONFLICT
+    assert scene.contents() == {KEY: data}
+    assert scene.unfinished_uploads() == {}
 
 
 @pytest.mark.parametrize("pipe", [False, True])
-def test_what_was_interrupted_is_resumed(
-    server: str, pipe: bool, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "big.bin"
+def test_what_was_interrupted_is_resumed(scene: Scene, server: str, pipe: bool) -> None:
+    path = scene.directory / "big.bin"
     path.write_bytes(DATA)
-    begin(s3, bucket, KEY, [DATA[:PART]])
-    outcome = upload_pipe(bucket, DATA) if pipe else upload_file(bucket, path)
+    begin(scene, KEY, [DATA[:PART]])
+    outcome = upload_pipe(scene.bucket, DATA) if pipe else upload_file(scene.bucket, path)
     assert outcome is PutOutcome.CREATED
-    assert recorder.request_bytes("UploadPart") == SIZE - PART
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
-    assert unfinished_uploads(s3, bucket) == {}
+    assert scene.recorder.request_bytes("UploadPart") == SIZE - PART
+    assert scene.contents() == {KEY: DATA}
+    assert scene.unfinished_uploads() == {}
 
 
-def test_an_upload_that_ends_between_listing_it_and_its_parts(
-    server: str, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "big.bin"
+def test_an_upload_that_ends_between_listing_it_and_its_parts(scene: Scene, server: str) -> None:
+    path = scene.directory / "big.bin"
     path.write_bytes(DATA)
-    upload_id = begin(s3, bucket, KEY, [DATA[:PART]])
+    upload_id = begin(scene, KEY, [DATA[:PART]])
 
     class Abort(faults.Fault):
         def request_head(self, waiting: object) -> None:
-            s3.abort_multipart_upload(Bucket=bucket, Key=KEY, UploadId=upload_id)
+            scene.s3.abort_multipart_upload(Bucket=scene.bucket, Key=KEY, UploadId=upload_id)
 
-    recorder.inject(Abort(), "ListParts")
-    assert upload_file(bucket, path) is PutOutcome.CREATED
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
+    scene.recorder.inject(Abort(), "ListParts")
+    assert upload_file(scene.bucket, path) is PutOutcome.CREATED
+    assert scene.contents() == {KEY: DATA}
 
 
 @pytest.mark.parametrize("rest", [OTHER[2 * PART :], b""], ids=["other", "shorter"])
 def test_a_pipe_that_only_begins_as_an_interrupted_one_is_stored_whole(
-    server: str, rest: bytes, s3: S3Client, bucket: str
+    scene: Scene, server: str, rest: bytes
 ) -> None:
     """Ceph completes with all parts or not at all, rclone never replaces one: begin afresh."""
     longer = [*(DATA[start : start + PART] for start in range(0, SIZE, PART)), b"and more"]
-    begin(s3, bucket, KEY, longer)
+    begin(scene, KEY, longer)
     data = DATA[: 2 * PART] + rest
     # Where no part differs, rclone completes with some of them.
     if server != "rclone" or rest:
         with pytest.raises(UnavailableError, match="holds parts of other content"):
-            upload_pipe(bucket, data)
-    assert upload_pipe(bucket, data) is PutOutcome.CREATED
-    assert bucket_contents(s3, bucket) == {KEY: data}
-    assert unfinished_uploads(s3, bucket) == {}
+            upload_pipe(scene.bucket, data)
+    assert upload_pipe(scene.bucket, data) is PutOutcome.CREATED
+    assert scene.contents() == {KEY: data}
+    assert scene.unfinished_uploads() == {}
 
 
 # --- several at once ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pipe", [False, True])
-def test_one_of_several_large_uploads_of_a_key_wins(
-    server: str, pipe: bool, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
+def test_one_of_several_large_uploads_of_a_key_wins(scene: Scene, server: str, pipe: bool) -> None:
     contents = [content(SIZE, number) for number in range(3)]
     for number, data in enumerate(contents):
-        (tmp_path / str(number)).write_bytes(data)
+        (scene.directory / str(number)).write_bytes(data)
 
     def run(number: int) -> PutOutcome:
         # With the product's own patience: they wait for each other.
-        store = ArtifactStore(S3Session(S3Settings(bucket, environment=os.environ)))
+        store = ArtifactStore(S3Session(S3Settings(scene.bucket, environment=os.environ)))
         if pipe:
-            return upload_pipe(bucket, contents[number], store)
-        return upload_file(bucket, tmp_path / str(number), store)
+            return upload_pipe(scene.bucket, contents[number], store)
+        return upload_file(scene.bucket, scene.directory / str(number), store)
 
     with ThreadPoolExecutor(3) as threads:
         outcomes = list(threads.map(run, range(3)))
-    (stored,) = bucket_contents(s3, bucket).values()
+    (stored,) = scene.contents().values()
     assert sorted(outcomes) == [PutOutcome.CONFLICT, PutOutcome.CONFLICT, PutOutcome.CREATED]
     assert stored == contents[outcomes.index(PutOutcome.CREATED)]
-    assert unfinished_uploads(s3, bucket) == {}
+    assert scene.unfinished_uploads() == {}
 
 
-def test_one_of_several_small_uploads_of_a_key_wins_in_a_versioned_bucket(
-    recorder: Proxy, s3: S3Client, bucket: str
-) -> None:
+def test_one_of_several_small_uploads_of_a_key_wins_in_a_versioned_bucket(scene: Scene) -> None:
     """Where no condition is heeded, the order of the versions tells who was first."""
-    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    quirks.pretend(recorder, quirks.CEPH_VERSIONED)
+    scene.s3.put_bucket_versioning(
+        Bucket=scene.bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
+    quirks.pretend(scene.recorder, quirks.CEPH_VERSIONED)
     everybody_has_looked = threading.Barrier(6)
 
     class Wait(faults.Fault):
         def request_head(self, waiting: object) -> None:
             everybody_has_looked.wait(30)
 
-    recorder.inject(Wait(), "PutObject", times=6)
+    scene.recorder.inject(Wait(), "PutObject", times=6)
 
     def run(number: int) -> PutOutcome:
         # Two each have the same content.
-        store = ArtifactStore(S3Session(S3Settings(bucket, environment=os.environ)))
+        store = ArtifactStore(S3Session(S3Settings(scene.bucket, environment=os.environ)))
         return store.put_if_absent(KEY, b"%d" % (number // 2), "text/plain")[0]
 
     with ThreadPoolExecutor(6) as threads:
@@ -252,60 +240,60 @@ def test_one_of_several_small_uploads_of_a_key_wins_in_a_versioned_bucket(
         PutOutcome.CREATED,
         PutOutcome.IDENTICAL,
     ]
-    assert bucket_contents(s3, bucket) == {KEY: b"%d" % (outcomes.index(PutOutcome.CREATED) // 2)}
-    assert remove_versions(s3, bucket) == 1
+    assert scene.contents() == {KEY: b"%d" % (outcomes.index(PutOutcome.CREATED) // 2)}
+    assert remove_versions(scene) == 1
 
 
-def test_what_was_deleted_does_not_count_as_first(
-    recorder: Proxy, s3: S3Client, bucket: str
-) -> None:
-    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    s3.put_object(Bucket=bucket, Key=KEY, Body=b"before")
-    s3.delete_object(Bucket=bucket, Key=KEY)
-    quirks.pretend(recorder, quirks.CEPH_VERSIONED)
-    assert open_store(bucket).put_if_absent(KEY, b"after", "text/plain")[0] is PutOutcome.CREATED
-    assert bucket_contents(s3, bucket) == {KEY: b"after"}
-    assert remove_versions(s3, bucket) == 2
+def test_what_was_deleted_does_not_count_as_first(scene: Scene) -> None:
+    scene.s3.put_bucket_versioning(
+        Bucket=scene.bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
+    scene.s3.put_object(Bucket=scene.bucket, Key=KEY, Body=b"before")
+    scene.s3.delete_object(Bucket=scene.bucket, Key=KEY)
+    quirks.pretend(scene.recorder, quirks.CEPH_VERSIONED)
+    assert (
+        open_store(scene.bucket).put_if_absent(KEY, b"after", "text/plain")[0] is PutOutcome.CREATED
+    )
+    assert scene.contents() == {KEY: b"after"}
+    assert remove_versions(scene) == 2
 
 
-def remove_versions(s3: S3Client, bucket: str) -> int:
+def remove_versions(scene: Scene) -> int:
     """Remove all versions and return how many there were, delete markers not counted."""
-    listed = s3.list_object_versions(Bucket=bucket)
+    listed = scene.s3.list_object_versions(Bucket=scene.bucket)
     for one in [*listed["Versions"], *listed.get("DeleteMarkers", [])]:
-        s3.delete_object(Bucket=bucket, Key=KEY, VersionId=one["VersionId"])
+        scene.s3.delete_object(Bucket=scene.bucket, Key=KEY, VersionId=one["VersionId"])
     return len(listed["Versions"])
 
 
 @pytest.mark.parametrize("pipe", [False, True])
 def test_who_is_overwritten_at_the_same_moment_is_told(
-    ceph: None, pipe: bool, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, ceph: None, pipe: bool
 ) -> None:
-    path = tmp_path / "big.bin"
+    path = scene.directory / "big.bin"
     path.write_bytes(DATA)
 
     class CompleteAnother(faults.Fault):
         def request_head(self, waiting: object) -> None:
-            upload_id = begin(s3, bucket, KEY, [OTHER[:PART], OTHER[PART : 2 * PART], OTHER[-5:]])
-            listed = s3.list_parts(Bucket=bucket, Key=KEY, UploadId=upload_id)["Parts"]
+            upload_id = begin(scene, KEY, [OTHER[:PART], OTHER[PART : 2 * PART], OTHER[-5:]])
+            listed = scene.s3.list_parts(Bucket=scene.bucket, Key=KEY, UploadId=upload_id)["Parts"]
             parts: Any = [{"PartNumber": one["PartNumber"], "ETag": one["ETag"]} for one in listed]
-            s3.complete_multipart_upload(
-                Bucket=bucket, Key=KEY, UploadId=upload_id, MultipartUpload={"Parts": parts}
+            scene.s3.complete_multipart_upload(
+                Bucket=scene.bucket, Key=KEY, UploadId=upload_id, MultipartUpload={"Parts": parts}
             )
 
     # The first look after completing, which is the only one that asks for checksums.
-    recorder.inject(CompleteAnother(), "HeadObject", nth=3)
-    outcome = upload_pipe(bucket, DATA) if pipe else upload_file(bucket, path)
-    assert recorder.count("CompleteMultipartUpload") == 1
+    scene.recorder.inject(CompleteAnother(), "HeadObject", nth=3)
+    outcome = upload_pipe(scene.bucket, DATA) if pipe else upload_file(scene.bucket, path)
+    assert scene.recorder.count("CompleteMultipartUpload") == 1
     assert outcome is PutOutcome.CONFLICT
-    assert bucket_contents(s3, bucket) == {KEY: OTHER}
+    assert scene.contents() == {KEY: OTHER}
 
 
-def test_an_upload_that_was_interrupted_is_waited_for_a_while_only(
-    recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "big.bin"
+def test_an_upload_that_was_interrupted_is_waited_for_a_while_only(scene: Scene) -> None:
+    path = scene.directory / "big.bin"
     path.write_bytes(DATA)
-    interrupted = begin(s3, bucket, KEY, [OTHER[:PART]]).encode()
+    interrupted = begin(scene, KEY, [OTHER[:PART]]).encode()
 
     class BegunEarlier(quirks.Quirk):
         def reply(self, request: Request, reply: quirks.Reply, connection: object) -> None:
@@ -314,11 +302,11 @@ def test_an_upload_that_was_interrupted_is_waited_for_a_while_only(
                 # The sandbox's server says of all uploads that they began in 2010.
                 reply.body = before + interrupted + after.replace(b">2010-", b">2009-", 1)
 
-    quirks.pretend(recorder, quirks.Server(BegunEarlier()))
-    assert upload_file(bucket, path) is PutOutcome.CREATED
-    assert recorder.count("ListMultipartUploads") == 1 + 16
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
-    assert unfinished_uploads(s3, bucket) == {}
+    quirks.pretend(scene.recorder, quirks.Server(BegunEarlier()))
+    assert upload_file(scene.bucket, path) is PutOutcome.CREATED
+    assert scene.recorder.count("ListMultipartUploads") == 1 + 16
+    assert scene.contents() == {KEY: DATA}
+    assert scene.unfinished_uploads() == {}
 
 
 # --- metadata.json -----------------------------------------------------------------------
@@ -351,26 +339,24 @@ def test_a_stale_update_is_refused(ceph: None, bucket: str) -> None:
     assert store.get(KEY).content == b"two"
 
 
-def test_where_every_condition_is_refused_an_update_is_looked_at_again(
-    recorder: Proxy, bucket: str
-) -> None:
+def test_where_every_condition_is_refused_an_update_is_looked_at_again(scene: Scene) -> None:
     """Somebody overwrites what was written without a condition: it is written once more."""
-    quirks.pretend(recorder, quirks.CEPH_VERSIONED)
-    store = open_store(bucket)
+    quirks.pretend(scene.recorder, quirks.CEPH_VERSIONED)
+    store = open_store(scene.bucket)
     create_execution(store, ExecutionMetadata(execution_id=EXECUTION_ID))
     current = store.get(f"executions/{EXECUTION_ID}/metadata.json")
 
     class Overwrite(faults.Fault):
         def request_head(self, waiting: object) -> None:
             store.session.boto.put_object(
-                Bucket=bucket,
+                Bucket=scene.bucket,
                 Key=f"executions/{EXECUTION_ID}/metadata.json",
                 Body=current.content.replace(b'"labels": {}', b'"labels": {"theirs": "yes"}'),
             )
 
     # Read; refused, look; refused, look; written; and then the look that finds it gone.
-    recorder.clear()
-    recorder.inject(Overwrite(), "GetObject", nth=4)
+    scene.recorder.clear()
+    scene.recorder.inject(Overwrite(), "GetObject", nth=4)
     updated = update_metadata(store, EXECUTION_ID, add_label("ours"))
     assert updated.labels == {"theirs": "yes", "ours": "yes"}
     assert read_execution(store, EXECUTION_ID).metadata.labels == updated.labels
@@ -380,17 +366,17 @@ def test_where_every_condition_is_refused_an_update_is_looked_at_again(
 # --- storage classes ---------------------------------------------------------------------
 
 
-def test_what_a_server_reads_from_an_archive_class_is_read(
-    recorder: Proxy, cli: RunCommand, make_tree: MakeTree, tmp_path: Path
-) -> None:
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree({"stdout.log": "hello\n", "a.bin": b"1234"})).ok()
-    quirks.pretend(recorder, quirks.Server(quirks.ServesArchived()))
-    assert "DEEP_ARCHIVE" in cli("ls", execution).ok().out
-    cli("download", execution, "-o", tmp_path / "target").ok()
-    assert (tmp_path / "target/artifacts/custom/a.bin").read_bytes() == b"1234"
-    assert len(cli("url", execution).ok().lines) == 2
-    assert cli("logs", execution, "--all").ok().out == "hello\n"
+def test_what_a_server_reads_from_an_archive_class_is_read(scene: Scene) -> None:
+    execution = scene.new_execution()
+    scene.cli(
+        "upload", execution, scene.write_tree({"stdout.log": "hello\n", "a.bin": b"1234"})
+    ).ok()
+    quirks.pretend(scene.recorder, quirks.Server(quirks.ServesArchived()))
+    assert "DEEP_ARCHIVE" in scene.cli("ls", execution).ok().out
+    scene.cli("download", execution, "-o", scene.directory / "target").ok()
+    assert (scene.directory / "target/artifacts/custom/a.bin").read_bytes() == b"1234"
+    assert len(scene.cli("url", execution).ok().lines) == 2
+    assert scene.cli("logs", execution, "--all").ok().out == "hello\n"
 
 
 # --- a private CA ------------------------------------------------------------------------

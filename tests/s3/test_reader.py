@@ -15,7 +15,7 @@ from orchestrator_cli.core.s3.operations.read import get_object_if_checksum_matc
 from orchestrator_cli.core.s3.types import PutOutcome
 from tests.support import faults
 from tests.support.engine import content, key_of, open_store
-from tests.support.proxy import Proxy
+from tests.support.scene import Scene
 from tests.support.scripted import Peer, scripted
 
 KEY = key_of("a.txt")
@@ -104,13 +104,11 @@ def test_an_object_may_end_before_the_range_does(
     ],
     ids=["whole", "verified", *READS],
 )
-def test_a_login_page_is_no_object(
-    read: Callable[[ArtifactStore], object], recorder: Proxy, bucket: str
-) -> None:
+def test_a_login_page_is_no_object(scene: Scene, read: Callable[[ArtifactStore], object]) -> None:
     """It must not be taken for what somebody else wrote, with advice to restore a version."""
-    store = open_store(bucket)
+    store = open_store(scene.bucket)
     store.put_if_absent(KEY, DATA, TEXT)
-    recorder.inject(faults.LoginPage(), "GetObject", times=None)
+    scene.recorder.inject(faults.LoginPage(), "GetObject", times=None)
     with pytest.raises(UnavailableError, match="what answered is not S3"):
         read(store)
 
@@ -126,14 +124,14 @@ def test_a_login_page_is_no_object(
     ],
 )
 def test_a_portals_ok_to_a_file_is_not_believed(
-    headers: dict[str, str], is_believed: bool, recorder: Proxy, bucket: str
+    scene: Scene, headers: dict[str, str], is_believed: bool
 ) -> None:
     class Portal(faults.Fault):
         def request_head(self, waiting: faults.Waiting) -> None:
             raise faults.Answered(200, b"", headers)
 
-    store = open_store(bucket)
-    recorder.inject(Portal(), "PutObject", times=None)
+    store = open_store(scene.bucket)
+    scene.recorder.inject(Portal(), "PutObject", times=None)
     if is_believed:
         assert store.put_if_absent(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
     else:
@@ -159,12 +157,10 @@ def test_a_server_that_sends_a_byte_at_a_time_does_not_hold_anybody(
             store.get(KEY)
 
 
-def test_a_server_that_asks_for_less_is_given_the_rest_that_it_wants(
-    recorder: Proxy, bucket: str
-) -> None:
+def test_a_server_that_asks_for_less_is_given_the_rest_that_it_wants(scene: Scene) -> None:
     told: list[OrchestratorError] = []
-    store = open_store(bucket, on_retry=told.append)
-    recorder.inject(replace(faults.slow_down(), headers={"Retry-After": "0"}), "PutObject")
+    store = open_store(scene.bucket, on_retry=told.append)
+    scene.recorder.inject(replace(faults.slow_down(), headers={"Retry-After": "0"}), "PutObject")
     assert store.put_if_absent(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
     (error,) = told
     assert error.is_throttled

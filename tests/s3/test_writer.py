@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,12 +32,9 @@ from orchestrator_cli.core.s3.types import PutOutcome
 from tests.support import faults
 from tests.support.engine import PATIENCE_SECONDS, content, key_of, open_store, set_patience
 from tests.support.faults import Fault
-from tests.support.objects import bucket_contents
 from tests.support.proxy import Proxy
+from tests.support.scene import Scene
 from tests.support.scripted import Peer, scripted
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 KEY = key_of("a.txt")
 DATA = content(300_000)
@@ -47,9 +43,9 @@ TEXT = "text/plain; charset=utf-8"
 
 
 @pytest.fixture(params=["unverified", "verified"])
-def store(request: pytest.FixtureRequest, recorder: Proxy, bucket: str) -> ArtifactStore:
+def store(scene: Scene, request: pytest.FixtureRequest) -> ArtifactStore:
     """A store that has found its server to verify SHA-256 on arrival, or not to."""
-    opened = open_store(bucket)
+    opened = open_store(scene.bucket)
     opened.server.checks_sha256 = request.param == "verified"
     return opened
 
@@ -57,20 +53,18 @@ def store(request: pytest.FixtureRequest, recorder: Proxy, bucket: str) -> Artif
 # --- three outcomes ----------------------------------------------------------------------
 
 
-def test_a_free_key_is_created(
-    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
-) -> None:
+def test_a_free_key_is_created(scene: Scene, store: ArtifactStore) -> None:
     outcome, checksum = store.put_if_absent(KEY, DATA, TEXT)
     assert outcome is PutOutcome.CREATED
     assert str(checksum) == f"sha256:{sha256(DATA).hex()}"
-    head = s3.head_object(Bucket=bucket, Key=KEY)
+    head = scene.s3.head_object(Bucket=scene.bucket, Key=KEY)
     assert head["ContentType"] == TEXT
     assert {name.lower(): value for name, value in head["Metadata"].items()} == {
         "sha256": checksum.hex_digest
     }
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
-    assert recorder.request_bytes("PutObject") == len(DATA)
-    sent = recorder.calls("PutObject")[0].request.headers
+    assert scene.contents() == {KEY: DATA}
+    assert scene.recorder.request_bytes("PutObject") == len(DATA)
+    sent = scene.recorder.calls("PutObject")[0].request.headers
     assert sent["if-none-match"] == "*"
     assert "x-amz-checksum-sha256" in sent
 
@@ -84,18 +78,16 @@ def test_the_same_bytes_are_identical_and_not_sent(store: ArtifactStore, recorde
     assert recorder.request_bytes() == 0
 
 
-def test_other_bytes_are_a_conflict_and_change_nothing(
-    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
-) -> None:
+def test_other_bytes_are_a_conflict_and_change_nothing(scene: Scene, store: ArtifactStore) -> None:
     store.put_if_absent(KEY, DATA, TEXT)
-    before = s3.head_object(Bucket=bucket, Key=KEY)
+    before = scene.s3.head_object(Bucket=scene.bucket, Key=KEY)
     for other in (OTHER, DATA[:-1], DATA + b"x", b""):
         assert store.put_if_absent(KEY, other, TEXT)[0] is PutOutcome.CONFLICT
         # Nor where somebody was first between looking and writing.
         assert store.put_if_absent(KEY, other, TEXT, listed_etag="")[0] is PutOutcome.CONFLICT
-    after = s3.head_object(Bucket=bucket, Key=KEY)
+    after = scene.s3.head_object(Bucket=scene.bucket, Key=KEY)
     assert (after["LastModified"], after["ETag"]) == (before["LastModified"], before["ETag"])
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
+    assert scene.contents() == {KEY: DATA}
 
 
 def test_a_listing_that_has_become_stale_costs_a_look_up(
@@ -110,12 +102,12 @@ def test_a_listing_that_has_become_stale_costs_a_look_up(
 
 
 def test_an_object_of_another_tool_is_compared_by_its_etag(
-    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, store: ArtifactStore
 ) -> None:
-    s3.put_object(Bucket=bucket, Key=KEY, Body=DATA)
+    scene.s3.put_object(Bucket=scene.bucket, Key=KEY, Body=DATA)
     assert store.put_if_absent(KEY, DATA, TEXT)[0] is PutOutcome.IDENTICAL
     assert store.put_if_absent(KEY, OTHER, TEXT)[0] is PutOutcome.CONFLICT
-    assert recorder.response_bytes("GetObject") == 0
+    assert scene.recorder.response_bytes("GetObject") == 0
 
 
 @pytest.mark.parametrize(("size", "puts"), [(1000, 1), (100_000, 0)])
@@ -155,37 +147,35 @@ PASSING: dict[str, Callable[[], Fault]] = {
 
 
 def test_what_can_pass_is_sent_again_with_its_whole_body(
-    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, store: ArtifactStore
 ) -> None:
     for name, fault in PASSING.items():
-        rule = recorder.inject(fault(), "PutObject", key=f"{name}$", times=2)
+        rule = scene.recorder.inject(fault(), "PutObject", key=f"{name}$", times=2)
         key = key_of(name)
         assert store.put_if_absent(key, DATA, TEXT)[0] is PutOutcome.CREATED, name
         assert rule.struck == 2, name
-        assert recorder.count("PutObject", key) == 3, name
-        assert recorder.calls("PutObject", key)[-1].request_bytes == len(DATA), name
-    assert bucket_contents(s3, bucket) == {key_of(name): DATA for name in PASSING}
+        assert scene.recorder.count("PutObject", key) == 3, name
+        assert scene.recorder.calls("PutObject", key)[-1].request_bytes == len(DATA), name
+    assert scene.contents() == {key_of(name): DATA for name in PASSING}
 
 
-def test_a_look_up_that_can_pass_is_repeated(recorder: Proxy, bucket: str) -> None:
-    store = open_store(bucket)
+def test_a_look_up_that_can_pass_is_repeated(scene: Scene) -> None:
+    store = open_store(scene.bucket)
     store.put_if_absent(KEY, DATA, TEXT)
     for name in ("500", "503", "429", "reset before the body"):
-        rule = recorder.inject(PASSING[name](), "HeadObject")
+        rule = scene.recorder.inject(PASSING[name](), "HeadObject")
         assert store.put_if_absent(KEY, DATA, TEXT)[0] is PutOutcome.IDENTICAL, name
         assert rule.struck == 1, name
 
 
-def test_a_lost_answer_is_our_own_write(
-    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
-) -> None:
-    recorder.inject(faults.DropAnswer(), "PutObject")
+def test_a_lost_answer_is_our_own_write(scene: Scene, store: ArtifactStore) -> None:
+    scene.recorder.inject(faults.DropAnswer(), "PutObject")
     outcome, _ = store.put_if_absent(KEY, DATA, TEXT)
     assert outcome is PutOutcome.IDENTICAL
-    first, second = recorder.calls("PutObject")
+    first, second = scene.recorder.calls("PutObject")
     assert (first.server_status, first.status) == (200, None)
     assert second.status == 412
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
+    assert scene.contents() == {KEY: DATA}
 
 
 def test_a_key_that_vanishes_after_a_412_is_created(store: ArtifactStore, recorder: Proxy) -> None:
@@ -194,14 +184,14 @@ def test_a_key_that_vanishes_after_a_412_is_created(store: ArtifactStore, record
     assert recorder.count("PutObject") == 2
 
 
-def test_a_paced_body_is_sent_again_from_its_start(recorder: Proxy, bucket: str) -> None:
-    store = open_store(bucket, pace=RateLimiter(1 << 40))
-    recorder.inject(faults.ResetInside(200_000), "PutObject", times=2)
+def test_a_paced_body_is_sent_again_from_its_start(scene: Scene) -> None:
+    store = open_store(scene.bucket, pace=RateLimiter(1 << 40))
+    scene.recorder.inject(faults.ResetInside(200_000), "PutObject", times=2)
     assert store.put_if_absent(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
-    assert recorder.calls("PutObject")[-1].request_bytes == len(DATA)
+    assert scene.recorder.calls("PutObject")[-1].request_bytes == len(DATA)
 
 
-def test_a_paced_body_waits_once_for_each_byte(recorder: Proxy, bucket: str) -> None:
+def test_a_paced_body_waits_once_for_each_byte(scene: Scene) -> None:
     """Signing must not read the body through the limit as well: half the rate would be left."""
     reserved: list[int] = []
 
@@ -210,7 +200,7 @@ def test_a_paced_body_waits_once_for_each_byte(recorder: Proxy, bucket: str) -> 
             reserved.append(size_bytes)
             return 0.0
 
-    open_store(bucket, pace=Noting(1)).put_if_absent(KEY, DATA, TEXT)
+    open_store(scene.bucket, pace=Noting(1)).put_if_absent(KEY, DATA, TEXT)
     assert sum(reserved) == len(DATA)
 
 
@@ -237,33 +227,33 @@ def test_a_refusal_is_final(
     assert hint in str(caught.value.hint)
 
 
-def test_retries_end(store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str) -> None:
-    recorder.inject(faults.internal_error(), "PutObject", times=None)
+def test_retries_end(scene: Scene, store: ArtifactStore) -> None:
+    scene.recorder.inject(faults.internal_error(), "PutObject", times=None)
     with pytest.raises(UnavailableError) as caught:
         store.put_if_absent(KEY, DATA, TEXT)
-    assert recorder.count("PutObject") == store.retry.attempts
+    assert scene.recorder.count("PutObject") == store.retry.attempts
     assert caught.value.exit_code == 9
     assert "InternalError" in caught.value.message
     # It is this object's failure, and no reason to give the others up.
     assert not caught.value.is_fatal
-    assert bucket_contents(s3, bucket) == {}
+    assert scene.contents() == {}
 
 
 def test_a_server_that_asks_for_less_is_asked_again_while_patience_lasts(
-    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, store: ArtifactStore
 ) -> None:
     many = 3 * store.retry.attempts
-    busy = recorder.inject(faults.slow_down(), "PutObject", times=many)
+    busy = scene.recorder.inject(faults.slow_down(), "PutObject", times=many)
     # So much that no load of this machine uses it up.
     set_patience(store, 60)
     assert store.put_if_absent(KEY, DATA, TEXT)[0] is PutOutcome.CREATED
     assert busy.struck == many
     set_patience(store, PATIENCE_SECONDS)
-    recorder.inject(faults.slow_down(), "PutObject", times=None)
+    scene.recorder.inject(faults.slow_down(), "PutObject", times=None)
     with pytest.raises(UnavailableError, match="SlowDown"):
         store.put_if_absent(key_of("b.txt"), DATA, TEXT, listed_etag="")
-    recorder.heal()
-    assert list(bucket_contents(s3, bucket)) == [KEY]
+    scene.recorder.heal()
+    assert list(scene.contents()) == [KEY]
 
 
 def test_where_nobody_listens_it_retries_and_is_unavailable(
@@ -286,38 +276,38 @@ def test_a_missing_bucket_is_not_found(recorder: Proxy, monkeypatch: pytest.Monk
     assert caught.value.exit_code == 4
 
 
-def test_damage_on_the_way_is_noticed(recorder: Proxy, bucket: str) -> None:
+def test_damage_on_the_way_is_noticed(scene: Scene) -> None:
     """The sandbox's server verifies nothing on arrival, and so only its ETag tells."""
-    recorder.inject(faults.CorruptRequest(1234), "PutObject")
+    scene.recorder.inject(faults.CorruptRequest(1234), "PutObject")
     with pytest.raises(IntegrityError) as caught:
-        open_store(bucket).put_if_absent(KEY, DATA, TEXT)
+        open_store(scene.bucket).put_if_absent(KEY, DATA, TEXT)
     assert caught.value.exit_code == 7
 
 
-def test_stopping_ends_the_waiting_for_the_next_attempt(recorder: Proxy, bucket: str) -> None:
+def test_stopping_ends_the_waiting_for_the_next_attempt(scene: Scene) -> None:
     stopping: list[ArtifactStore] = []
-    stopping.append(open_store(bucket, on_retry=lambda error: stopping[0].retry.stop.set()))
-    recorder.inject(faults.slow_down(), "PutObject", times=None)
+    stopping.append(open_store(scene.bucket, on_retry=lambda error: stopping[0].retry.stop.set()))
+    scene.recorder.inject(faults.slow_down(), "PutObject", times=None)
     with pytest.raises(InterruptedByUser):
         stopping[0].put_if_absent(KEY, DATA, TEXT)
-    assert recorder.count("PutObject") == 1
+    assert scene.recorder.count("PutObject") == 1
     with pytest.raises(InterruptedByUser):
         stopping[0].head(KEY)
 
 
 def test_what_answers_anything_with_a_page_has_stored_nothing(
-    store: ArtifactStore, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, store: ArtifactStore
 ) -> None:
-    rule = recorder.inject(faults.LoginPage(), "PutObject", times=None)
+    rule = scene.recorder.inject(faults.LoginPage(), "PutObject", times=None)
     with pytest.raises(UnavailableError, match="what answered is not S3") as caught:
         store.put_if_absent(KEY, DATA, TEXT, listed_etag="")
     assert caught.value.exit_code == 9
     assert rule.struck == store.retry.attempts
-    recorder.heal()
-    assert bucket_contents(s3, bucket) == {}
-    recorder.inject(faults.LoginPage(), "PutObject")
+    scene.recorder.heal()
+    assert scene.contents() == {}
+    scene.recorder.inject(faults.LoginPage(), "PutObject")
     assert store.put_if_absent(KEY, DATA, TEXT, listed_etag="")[0] is PutOutcome.CREATED
-    recorder.inject(faults.LoginPage(), "PutObject", times=None)
+    scene.recorder.inject(faults.LoginPage(), "PutObject", times=None)
     with pytest.raises(UnavailableError, match="what answered is not S3"):
         store.compare_and_swap(KEY, b"two", store.get(KEY).etag, TEXT)
 
@@ -371,35 +361,35 @@ def test_a_look_up_that_lacks_what_every_s3_says(
     ],
 )
 def test_why_a_look_up_was_refused_is_asked(
-    fault: Callable[[], Fault], code: str, words: str, recorder: Proxy, bucket: str
+    scene: Scene, fault: Callable[[], Fault], code: str, words: str
 ) -> None:
-    recorder.inject(fault(), times=None)
+    scene.recorder.inject(fault(), times=None)
     with pytest.raises(AccessError, match=words) as caught:
-        open_store(bucket).head(KEY)
+        open_store(scene.bucket).head(KEY)
     assert caught.value.code == code
     assert caught.value.request_id == "FAULT0000000001"
-    assert recorder.operations() == {"HeadObject": 1, "GetObject": 1}
-    assert recorder.calls("GetObject")[0].request.headers["range"] == "bytes=0-0"
+    assert scene.recorder.operations() == {"HeadObject": 1, "GetObject": 1}
+    assert scene.recorder.calls("GetObject")[0].request.headers["range"] == "bytes=0-0"
 
 
 @pytest.mark.parametrize("data", [DATA, b""])
 def test_a_look_up_that_is_refused_while_reading_is_not_is_repeated(
-    data: bytes, recorder: Proxy, bucket: str
+    scene: Scene, data: bytes
 ) -> None:
     """As where another thread has refreshed what had expired."""
-    store = open_store(bucket)
+    store = open_store(scene.bucket)
     store.put_if_absent(KEY, data, TEXT)
-    recorder.clear()
-    recorder.inject(faults.Answer(400, "ExpiredToken"), "HeadObject")
+    scene.recorder.clear()
+    scene.recorder.inject(faults.Answer(400, "ExpiredToken"), "HeadObject")
     assert store.head(KEY).size_bytes == len(data)
-    assert recorder.operations() == {"HeadObject": 2, "GetObject": 1}
+    assert scene.recorder.operations() == {"HeadObject": 2, "GetObject": 1}
 
 
 # --- compare-and-swap --------------------------------------------------------------------
 
 
-def test_compare_and_swap(recorder: Proxy, bucket: str) -> None:
-    store = open_store(bucket)
+def test_compare_and_swap(scene: Scene) -> None:
+    store = open_store(scene.bucket)
     store.put_if_absent(KEY, b"one", TEXT)
     etag = store.get(KEY).etag
     store.compare_and_swap(KEY, b"two", etag, TEXT)
@@ -408,11 +398,11 @@ def test_compare_and_swap(recorder: Proxy, bucket: str) -> None:
     assert store.get(KEY).content == b"two"
 
 
-def test_a_lost_answer_of_a_swap_is_told_by_reading_again(recorder: Proxy, bucket: str) -> None:
-    store = open_store(bucket)
+def test_a_lost_answer_of_a_swap_is_told_by_reading_again(scene: Scene) -> None:
+    store = open_store(scene.bucket)
     store.put_if_absent(KEY, b"one", TEXT)
     etag = store.get(KEY).etag
-    recorder.inject(faults.DropAnswer(), "PutObject")
+    scene.recorder.inject(faults.DropAnswer(), "PutObject")
     with pytest.raises(ConflictError):
         store.compare_and_swap(KEY, b"two", etag, TEXT)
     assert store.get(KEY).content == b"two"
@@ -421,22 +411,22 @@ def test_a_lost_answer_of_a_swap_is_told_by_reading_again(recorder: Proxy, bucke
 # --- reading -----------------------------------------------------------------------------
 
 
-def test_a_range_is_read_and_read_again_where_it_is_cut_short(recorder: Proxy, bucket: str) -> None:
-    store = open_store(bucket)
+def test_a_range_is_read_and_read_again_where_it_is_cut_short(scene: Scene) -> None:
+    store = open_store(scene.bucket)
     store.put_if_absent(KEY, DATA, TEXT)
     assert bytes(store.get_range(KEY, 1000, 50)) == DATA[1000:1050]
     assert bytes(store.get_range(KEY, len(DATA) - 10, 50)) == DATA[-10:]
-    recorder.clear()
-    recorder.inject(faults.TruncateAnswer(1000), "GetObject")
+    scene.recorder.clear()
+    scene.recorder.inject(faults.TruncateAnswer(1000), "GetObject")
     assert bytes(store.get_range(KEY, 0, len(DATA))) == DATA
-    assert recorder.count("GetObject") == 2
+    assert scene.recorder.count("GetObject") == 2
 
 
-def test_foreign_keys_do_not_stop_a_listing(s3: S3Client, bucket: str) -> None:
+def test_foreign_keys_do_not_stop_a_listing(scene: Scene) -> None:
     keys = [f"executions//{name}" for name in ("a", "b//c", "./d", "../e", "f/")]
     for key in keys:
-        s3.put_object(Bucket=bucket, Key=key, Body=b"")
-    listed = [found.key for found in open_store(bucket).list_objects("executions/")]
+        scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"")
+    listed = [found.key for found in open_store(scene.bucket).list_objects("executions/")]
     assert listed == sorted(keys)
 
 

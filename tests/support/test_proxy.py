@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 from tests.support import faults
-from tests.support.objects import bucket_contents, make_client
+from tests.support.objects import make_client
 from tests.support.proxy import Proxy
+from tests.support.scene import Scene
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,27 +47,25 @@ class Plain:
 
 
 @pytest.fixture
-def plain(recorder: Proxy, bucket: str) -> Plain:
-    return Plain(recorder, bucket)
+def plain(scene: Scene) -> Plain:
+    return Plain(scene.recorder, scene.bucket)
 
 
-def test_an_upload_passes_unchanged_and_is_recorded(
-    recorder: Proxy, through: S3Client, s3: S3Client, bucket: str
-) -> None:
+def test_an_upload_passes_unchanged_and_is_recorded(scene: Scene, through: S3Client) -> None:
     body = os.urandom(6 * MIB)
-    upload = through.create_multipart_upload(Bucket=bucket, Key="a b/ü")["UploadId"]
-    part: dict[str, Any] = {"Bucket": bucket, "Key": "a b/ü", "UploadId": upload}
+    upload = through.create_multipart_upload(Bucket=scene.bucket, Key="a b/ü")["UploadId"]
+    part: dict[str, Any] = {"Bucket": scene.bucket, "Key": "a b/ü", "UploadId": upload}
     tags = [
         through.upload_part(**part, PartNumber=number, Body=piece)["ETag"]
         for number, piece in ((1, body), (2, b"tail"))
     ]
     parts: Any = [{"ETag": tag, "PartNumber": number} for number, tag in enumerate(tags, 1)]
     through.complete_multipart_upload(**part, MultipartUpload={"Parts": parts})
-    assert through.get_object(Bucket=bucket, Key="a b/ü")["Body"].read() == body + b"tail"
-    through.head_object(Bucket=bucket, Key="a b/ü")
-    assert [found["Key"] for found in through.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert through.get_object(Bucket=scene.bucket, Key="a b/ü")["Body"].read() == body + b"tail"
+    through.head_object(Bucket=scene.bucket, Key="a b/ü")
+    assert [found["Key"] for found in through.list_objects_v2(Bucket=scene.bucket)["Contents"]]
 
-    assert [(one.operation, one.status) for one in recorder.calls()] == [
+    assert [(one.operation, one.status) for one in scene.recorder.calls()] == [
         ("CreateMultipartUpload", 200),
         ("UploadPart", 200),
         ("UploadPart", 200),
@@ -75,28 +74,31 @@ def test_an_upload_passes_unchanged_and_is_recorded(
         ("HeadObject", 200),
         ("ListObjectsV2", 200),
     ]
-    assert [one.part_number for one in recorder.calls("UploadPart")] == [1, 2]
-    assert recorder.request_bytes("UploadPart", "a b/ü") == len(body) + 4
-    assert recorder.response_bytes("GetObject") == len(body) + 4
+    assert [one.part_number for one in scene.recorder.calls("UploadPart")] == [1, 2]
+    assert scene.recorder.request_bytes("UploadPart", "a b/ü") == len(body) + 4
+    assert scene.recorder.response_bytes("GetObject") == len(body) + 4
     assert (
-        b"<PartNumber>2</PartNumber>" in recorder.calls("CompleteMultipartUpload")[0].request_body
+        b"<PartNumber>2</PartNumber>"
+        in scene.recorder.calls("CompleteMultipartUpload")[0].request_body
     )
-    assert bucket_contents(s3, bucket) == {"a b/ü": body + b"tail"}
+    assert scene.contents() == {"a b/ü": body + b"tail"}
 
 
-def test_operations_have_their_names(recorder: Proxy, through: S3Client, bucket: str) -> None:
-    through.put_object(Bucket=bucket, Key="k", Body=b"x")
-    through.copy_object(Bucket=bucket, Key="c", CopySource={"Bucket": bucket, "Key": "k"})
+def test_operations_have_their_names(scene: Scene, through: S3Client) -> None:
+    through.put_object(Bucket=scene.bucket, Key="k", Body=b"x")
+    through.copy_object(
+        Bucket=scene.bucket, Key="c", CopySource={"Bucket": scene.bucket, "Key": "k"}
+    )
     through.put_object_tagging(
-        Bucket=bucket, Key="k", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]}
+        Bucket=scene.bucket, Key="k", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]}
     )
-    through.list_multipart_uploads(Bucket=bucket)
-    through.list_objects(Bucket=bucket)
-    through.head_bucket(Bucket=bucket)
-    through.get_bucket_location(Bucket=bucket)
-    through.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k"}]})
-    through.delete_object(Bucket=bucket, Key="c")
-    assert [one.operation for one in recorder.calls()] == [
+    through.list_multipart_uploads(Bucket=scene.bucket)
+    through.list_objects(Bucket=scene.bucket)
+    through.head_bucket(Bucket=scene.bucket)
+    through.get_bucket_location(Bucket=scene.bucket)
+    through.delete_objects(Bucket=scene.bucket, Delete={"Objects": [{"Key": "k"}]})
+    through.delete_object(Bucket=scene.bucket, Key="c")
+    assert [one.operation for one in scene.recorder.calls()] == [
         "PutObject",
         "CopyObject",
         "PutObjectTagging",
@@ -123,22 +125,16 @@ def test_operations_have_their_names(recorder: Proxy, through: S3Client, bucket:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_an_error_is_answered_and_the_server_hears_nothing(
-    recorder: Proxy,
-    through: S3Client,
-    s3: S3Client,
-    bucket: str,
-    fault: faults.Fault,
-    status: int,
-    code: str,
+    scene: Scene, through: S3Client, fault: faults.Fault, status: int, code: str
 ) -> None:
-    recorder.inject(fault, "PutObject", key="^k$")
+    scene.recorder.inject(fault, "PutObject", key="^k$")
     with pytest.raises(ClientError) as refused:
-        through.put_object(Bucket=bucket, Key="k", Body=BODY)
+        through.put_object(Bucket=scene.bucket, Key="k", Body=BODY)
     assert refused.value.response["Error"]["Code"] == code
-    assert recorder.calls("PutObject")[0].status == status
-    assert bucket_contents(s3, bucket) == {}
-    through.put_object(Bucket=bucket, Key="k", Body=BODY)  # the rule strikes once
-    assert bucket_contents(s3, bucket) == {"k": BODY}
+    assert scene.recorder.calls("PutObject")[0].status == status
+    assert scene.contents() == {}
+    through.put_object(Bucket=scene.bucket, Key="k", Body=BODY)  # the rule strikes once
+    assert scene.contents() == {"k": BODY}
 
 
 def test_a_put_that_expects_nothing_is_answered_after_its_body(
@@ -150,19 +146,17 @@ def test_a_put_that_expects_nothing_is_answered_after_its_body(
     assert recorder.calls()[0].request_bytes == len(BODY)
 
 
-def test_completing_can_fail_inside_a_200(
-    recorder: Proxy, through: S3Client, s3: S3Client, bucket: str
-) -> None:
-    recorder.inject(faults.error_in_200(), "CompleteMultipartUpload")
-    upload = through.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
-    part: dict[str, Any] = {"Bucket": bucket, "Key": "k", "UploadId": upload}
+def test_completing_can_fail_inside_a_200(scene: Scene, through: S3Client) -> None:
+    scene.recorder.inject(faults.error_in_200(), "CompleteMultipartUpload")
+    upload = through.create_multipart_upload(Bucket=scene.bucket, Key="k")["UploadId"]
+    part: dict[str, Any] = {"Bucket": scene.bucket, "Key": "k", "UploadId": upload}
     tag = through.upload_part(**part, PartNumber=1, Body=b"x")["ETag"]
     with pytest.raises(ClientError):  # botocore knows this trick of S3's
         through.complete_multipart_upload(
             **part, MultipartUpload={"Parts": [{"ETag": tag, "PartNumber": 1}]}
         )
-    assert recorder.calls("CompleteMultipartUpload")[0].status == 200
-    assert bucket_contents(s3, bucket) == {}
+    assert scene.recorder.calls("CompleteMultipartUpload")[0].status == 200
+    assert scene.contents() == {}
 
 
 @pytest.mark.parametrize(
@@ -176,35 +170,31 @@ def test_completing_can_fail_inside_a_200(
     ids=lambda value: type(value).__name__,
 )
 def test_a_reset_strikes_at_its_moment(
-    recorder: Proxy, plain: Plain, s3: S3Client, bucket: str, fault: faults.Fault, is_stored: bool
+    scene: Scene, plain: Plain, fault: faults.Fault, is_stored: bool
 ) -> None:
-    recorder.inject(fault, "PutObject")
+    scene.recorder.inject(fault, "PutObject")
     with pytest.raises(ProtocolError):
         plain.put("k")
-    recorder.settle()
-    assert recorder.calls("PutObject")[0].status is None
-    assert bucket_contents(s3, bucket) == ({"k": BODY} if is_stored else {})
+    scene.recorder.settle()
+    assert scene.recorder.calls("PutObject")[0].status is None
+    assert scene.contents() == ({"k": BODY} if is_stored else {})
     assert plain.put("k") == 200
 
 
-def test_an_empty_request_is_reset_before_the_server_acts(
-    recorder: Proxy, through: S3Client, s3: S3Client, bucket: str
-) -> None:
-    recorder.inject(faults.ResetAfter(), "DeleteObject")
-    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+def test_an_empty_request_is_reset_before_the_server_acts(scene: Scene, through: S3Client) -> None:
+    scene.recorder.inject(faults.ResetAfter(), "DeleteObject")
+    scene.s3.put_object(Bucket=scene.bucket, Key="k", Body=b"x")
     with pytest.raises(Exception, match="Connection"):
-        through.delete_object(Bucket=bucket, Key="k")
-    assert bucket_contents(s3, bucket) == {"k": b"x"}
+        through.delete_object(Bucket=scene.bucket, Key="k")
+    assert scene.contents() == {"k": b"x"}
 
 
-def test_bytes_are_corrupted_both_ways(
-    recorder: Proxy, plain: Plain, s3: S3Client, bucket: str
-) -> None:
-    recorder.inject(faults.CorruptRequest(MIB + 5), "PutObject")
+def test_bytes_are_corrupted_both_ways(scene: Scene, plain: Plain) -> None:
+    scene.recorder.inject(faults.CorruptRequest(MIB + 5), "PutObject")
     plain.put("up")
     plain.put("down")
-    recorder.inject(faults.CorruptAnswer(MIB + 5), "GetObject", key="down")
-    for found in (bucket_contents(s3, bucket)["up"], plain.get("down")):
+    scene.recorder.inject(faults.CorruptAnswer(MIB + 5), "GetObject", key="down")
+    for found in (scene.contents()["up"], plain.get("down")):
         changed = [
             at for at, pair in enumerate(zip(found, BODY, strict=True)) if pair[0] != pair[1]
         ]
@@ -245,42 +235,40 @@ def test_a_throttle_slows_the_body(recorder: Proxy, plain: Plain) -> None:
     assert time.monotonic() - started >= 0.5
 
 
-def test_a_held_request_waits_for_the_test(
-    recorder: Proxy, plain: Plain, s3: S3Client, bucket: str
-) -> None:
+def test_a_held_request_waits_for_the_test(scene: Scene, plain: Plain) -> None:
     hold = faults.Hold("end")
-    recorder.inject(hold, "PutObject", key="held")
+    scene.recorder.inject(hold, "PutObject", key="held")
     statuses: list[int] = []
     client = threading.Thread(target=lambda: statuses.append(plain.put("held")))
     client.start()
     assert hold.reached.wait(30)
-    assert bucket_contents(s3, bucket) == {}
-    assert recorder.calls("PutObject")[0].request_bytes == len(BODY)
+    assert scene.contents() == {}
+    assert scene.recorder.calls("PutObject")[0].request_bytes == len(BODY)
     hold.released.set()
     client.join(30)
     assert statuses == [200]
 
 
-def test_rules_choose_by_key_part_and_turn(recorder: Proxy, through: S3Client, bucket: str) -> None:
-    recorder.inject(faults.slow_down(), "PutObject", key=r"\.log$", nth=2, times=2)
-    recorder.inject(faults.slow_down(), "UploadPart", part_number=3, times=None)
+def test_rules_choose_by_key_part_and_turn(scene: Scene, through: S3Client) -> None:
+    scene.recorder.inject(faults.slow_down(), "PutObject", key=r"\.log$", nth=2, times=2)
+    scene.recorder.inject(faults.slow_down(), "UploadPart", part_number=3, times=None)
 
     def succeeds(key: str) -> bool:
         try:
-            through.put_object(Bucket=bucket, Key=key, Body=b"x")
+            through.put_object(Bucket=scene.bucket, Key=key, Body=b"x")
         except ClientError:
             return False
         return True
 
     keys = ["a.log", "b.txt", "c.log", "d.log", "e.log"]
     assert [succeeds(key) for key in keys] == [True, True, False, False, True]
-    upload = through.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
-    part: dict[str, Any] = {"Bucket": bucket, "Key": "k", "UploadId": upload, "Body": b"x"}
+    upload = through.create_multipart_upload(Bucket=scene.bucket, Key="k")["UploadId"]
+    part: dict[str, Any] = {"Bucket": scene.bucket, "Key": "k", "UploadId": upload, "Body": b"x"}
     through.upload_part(**part, PartNumber=2)
     for _ in range(3):
         with pytest.raises(ClientError):
             through.upload_part(**part, PartNumber=3)
-    recorder.heal()
+    scene.recorder.heal()
     through.upload_part(**part, PartNumber=3)
 
 

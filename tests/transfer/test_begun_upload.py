@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -18,19 +18,12 @@ from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecor
 from orchestrator_cli.core.transfer.upload.on_record.session import DirectSession
 from orchestrator_cli.core.transfer.upload.plan import plan_upload
 from tests.support import faults
-from tests.support.engine import key_of, new_execution, open_store
-from tests.support.executions import put_execution, read_record
+from tests.support.engine import key_of, open_store
 from tests.support.forkserver import ForkServer
-from tests.support.objects import bucket_contents
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.via import Via
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
 NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
-MakeTree = Callable[..., Path]
 
 
 def lose_upload(bucket: str, execution: str, root: Path, include: tuple[str, ...] = ()) -> None:
@@ -44,92 +37,81 @@ def lose_upload(bucket: str, execution: str, root: Path, include: tuple[str, ...
     recorder.before_storing()
 
 
-def status(s3: S3Client, bucket: str, execution: str) -> str:
+def status(scene: Scene, execution: str) -> str:
     """Return what the record says of the files, once the history is seen to say the same."""
-    record = read_record(s3, bucket, execution)
-    for content in bucket_contents(s3, bucket, "history/").values():
+    record = scene.record(execution)
+    for content in scene.contents("history/").values():
         assert json.loads(content)["artifact_status"] == record["artifact_status"]
     return str(record["artifact_status"])
 
 
 @pytest.mark.parametrize("finished_before", [False, True])
 def test_a_lost_upload_of_many_files_keeps_an_execution_from_being_complete(
-    cli: RunCommand,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-    monkeypatch: pytest.MonkeyPatch,
-    finished_before: bool,
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, finished_before: bool
 ) -> None:
     """Whatever others store or finish, until the same files are stored under whatever name."""
-    tree = make_tree({f"d/{number:03}.txt": str(number) for number in range(MAX_PATHS + 20)})
-    other = make_tree({f"{number:03}.log": "x" for number in range(MAX_PATHS + 20)}, root="other")
-    execution = new_execution(cli)
+    tree = scene.write_tree({f"d/{number:03}.txt": str(number) for number in range(MAX_PATHS + 20)})
+    other = scene.write_tree(
+        {f"{number:03}.log": "x" for number in range(MAX_PATHS + 20)}, root="other"
+    )
+    execution = scene.new_execution()
     if finished_before:
-        cli("finish", execution, "--result", "pass").ok()
-        assert status(s3, bucket, execution) == "complete"
-    lose_upload(bucket, execution, tree)
-    finished = cli("finish", execution, "--result", "pass").ok()
-    assert status(s3, bucket, execution) == "pending"
+        scene.cli("finish", execution, "--result", "pass").ok()
+        assert status(scene, execution) == "complete"
+    lose_upload(scene.bucket, execution, tree)
+    finished = scene.cli("finish", execution, "--result", "pass").ok()
+    assert status(scene, execution) == "pending"
     assert "artifacts/custom/d/000.txt is unfinished" in finished.err
     assert "an upload of many files that began at 2026-01-31" in finished.err
-    assert "artifacts/custom/d/000.txt and more, since" in cli("show", execution).ok().out
-    cli("upload", execution, other).ok()
-    cli("upload", execution, tree, "--include", "d/0*").ok()
+    assert "artifacts/custom/d/000.txt and more, since" in scene.cli("show", execution).ok().out
+    scene.cli("upload", execution, other).ok()
+    scene.cli("upload", execution, tree, "--include", "d/0*").ok()
     # All that the record can name is stored now, but not all that was tried.
-    assert status(s3, bucket, execution) == "pending"
+    assert status(scene, execution) == "pending"
     monkeypatch.chdir(tree)
-    cli("upload", execution, ".").ok()
-    assert status(s3, bucket, execution) == "complete"
-    assert read_record(s3, bucket, execution)["unfinished_uploads"] == []
+    scene.cli("upload", execution, ".").ok()
+    assert status(scene, execution) == "complete"
+    assert scene.record(execution)["unfinished_uploads"] == []
 
 
-def test_few_files_that_were_lost_are_cleared_by_whatever_stores_them(
-    cli: RunCommand, s3: S3Client, bucket: str, make_tree: MakeTree
-) -> None:
-    tree = make_tree({"a.txt": "a", "b.txt": "b", "stdout.log": "c"})
-    execution = put_execution(s3, bucket, runner_type="onprem", bench_id="b1")
-    cli("finish", execution, "--result", "pass", "--tree-stored").ok()
-    lose_upload(bucket, execution, tree)
-    assert status(s3, bucket, execution) == "pending"
+def test_few_files_that_were_lost_are_cleared_by_whatever_stores_them(scene: Scene) -> None:
+    tree = scene.write_tree({"a.txt": "a", "b.txt": "b", "stdout.log": "c"})
+    execution = scene.put_execution(runner_type="onprem", bench_id="b1")
+    scene.cli("finish", execution, "--result", "pass", "--tree-stored").ok()
+    lose_upload(scene.bucket, execution, tree)
+    assert status(scene, execution) == "pending"
     for number, name in enumerate(["b.txt", "stdout.log"]):
-        cli("upload", execution, tree / name).ok()
-        assert status(s3, bucket, execution) == "pending", number
-    cli("upload", execution, "-", "--name", "a.txt", stdin=b"a").ok()
+        scene.cli("upload", execution, tree / name).ok()
+        assert status(scene, execution) == "pending", number
+    scene.cli("upload", execution, "-", "--name", "a.txt", stdin=b"a").ok()
     # The bench's tree has not been forgotten meanwhile.
-    assert status(s3, bucket, execution) == "complete"
+    assert status(scene, execution) == "complete"
 
 
 def test_an_upload_through_a_server_that_is_killed(
-    cli: RunCommand,
-    server_forks: ForkServer,
-    recorder: Proxy,
-    via: Via,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
+    scene: Scene, server_forks: ForkServer, via: Via
 ) -> None:
-    tree = make_tree({"a.txt": "a", "b.txt": "b"})
-    execution = new_execution(cli)
-    recorder.inject(faults.ResetAfter(), "PutObject", key="custom/b", times=None)
+    tree = scene.write_tree({"a.txt": "a", "b.txt": "b"})
+    execution = scene.new_execution()
+    scene.recorder.inject(faults.ResetAfter(), "PutObject", key="custom/b", times=None)
     process = server_forks.start("upload", execution, tree, *via.options, env=via.env)
-    recorder.wait_for(lambda seen: {"a.txt", "b.txt"} <= {one.key[-5:] for one in seen})
+    scene.recorder.wait_for(lambda seen: {"a.txt", "b.txt"} <= {one.key[-5:] for one in seen})
     key = key_of("a.txt", execution)
-    recorder.wait_for(
+    scene.recorder.wait_for(
         lambda seen: any(
             one.key == key and one.operation == "PutObject" and one.status for one in seen
         )
     )
     process.signal(signal.SIGKILL)
     process.wait(20)
-    recorder.settle()
-    recorder.heal()
-    cli("finish", execution, "--result", "pass").ok()
-    assert status(s3, bucket, execution) == "pending"
-    cli("upload", execution, tree / "a.txt", *via.options, env=via.env).ok()
-    assert status(s3, bucket, execution) == "pending"
-    cli("upload", execution, tree, *via.options, env=via.env).ok()
-    assert status(s3, bucket, execution) == "complete"
+    scene.recorder.settle()
+    scene.recorder.heal()
+    scene.cli("finish", execution, "--result", "pass").ok()
+    assert status(scene, execution) == "pending"
+    scene.cli("upload", execution, tree / "a.txt", *via.options, env=via.env).ok()
+    assert status(scene, execution) == "pending"
+    scene.cli("upload", execution, tree, *via.options, env=via.env).ok()
+    assert status(scene, execution) == "complete"
 
 
 def post(via: Via, execution: str, what: str, record: dict[str, Any]) -> None:
@@ -137,17 +119,15 @@ def post(via: Via, execution: str, what: str, record: dict[str, Any]) -> None:
     assert via.server.post(path, record, **via.bearer).status == 200
 
 
-def test_a_server_ends_no_upload_whose_files_are_not_there(
-    cli: RunCommand, via: Via, s3: S3Client, bucket: str
-) -> None:
-    execution = new_execution(cli)
+def test_a_server_ends_no_upload_whose_files_are_not_there(scene: Scene, via: Via) -> None:
+    execution = scene.new_execution()
     begun = {"upload_id": "0a" * 8, "began_at": "2026-01-31T08:00:00Z", "paths": ["logs/bench.log"]}
     post(via, execution, "begun", begun)
     post(via, execution, "results", {"ended": [begun["upload_id"]]})
-    (left,) = read_record(s3, bucket, execution)["unfinished_uploads"]
+    (left,) = scene.record(execution)["unfinished_uploads"]
     assert left["paths"] == begun["paths"]
     post(via, execution, "results", {"ended": ["0a" * 8], "failed": {"logs/bench.log": "gone"}})
-    record = read_record(s3, bucket, execution)
+    record = scene.record(execution)
     assert (record["unfinished_uploads"], record["artifact_status"]) == ([], "artifact_error")
 
 

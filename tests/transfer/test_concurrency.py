@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -24,16 +24,11 @@ from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUplo
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.uploader import Uploader
 from tests.support import faults
-from tests.support.engine import content, key_of, new_execution, open_store
+from tests.support.engine import content, key_of, open_store
 from tests.support.forkserver import ForkServer
 from tests.support.local_files import local_file
-from tests.support.objects import bucket_contents, unfinished_uploads
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.small_scale import PART_BYTES as PART
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 
@@ -65,18 +60,16 @@ def store_with_two_buffers(bucket: str, path: Path) -> tuple[TransferEngine, Put
     return engine, outcome
 
 
-def test_a_part_that_waits_for_its_answer_makes_room(
-    s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
-) -> None:
-    path = tmp_path / "a.bin"
+def test_a_part_that_waits_for_its_answer_makes_room(scene: Scene) -> None:
+    path = scene.directory / "a.bin"
     path.write_bytes(content(5 * PART))
     held = faults.Hold("answer")
-    recorder.inject(held, "UploadPart", times=None)
+    scene.recorder.inject(held, "UploadPart", times=None)
     with ThreadPoolExecutor(1) as pool:
-        storing = pool.submit(store_with_two_buffers, bucket, path)
+        storing = pool.submit(store_with_two_buffers, scene.bucket, path)
         try:
             # None has been answered yet.
-            recorder.wait_for(
+            scene.recorder.wait_for(
                 lambda all_of_them: (
                     sum(one.request_bytes for one in all_of_them if one.operation == "UploadPart")
                     == 5 * PART
@@ -87,53 +80,46 @@ def test_a_part_that_waits_for_its_answer_makes_room(
         engine, outcome = storing.result()
     assert outcome is PutOutcome.CREATED
     assert len(engine.buffers._free) <= 2
-    assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
+    assert scene.s3.get_object(Bucket=scene.bucket, Key=KEY)["Body"].read() == path.read_bytes()
 
 
-def test_a_part_that_is_sent_again_is_read_again(
-    s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
-) -> None:
+def test_a_part_that_is_sent_again_is_read_again(scene: Scene) -> None:
     """Its buffer has served another part by then."""
-    path = tmp_path / "a.bin"
+    path = scene.directory / "a.bin"
     path.write_bytes(content(5 * PART))
-    recorder.inject(faults.DropAnswer(), "UploadPart", times=5)
-    engine, outcome = store_with_two_buffers(bucket, path)
+    scene.recorder.inject(faults.DropAnswer(), "UploadPart", times=5)
+    engine, outcome = store_with_two_buffers(scene.bucket, path)
     assert outcome is PutOutcome.CREATED
-    assert recorder.count("UploadPart") == 10
+    assert scene.recorder.count("UploadPart") == 10
     assert len(engine.buffers._free) <= 2
-    assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == path.read_bytes()
+    assert scene.s3.get_object(Bucket=scene.bucket, Key=KEY)["Body"].read() == path.read_bytes()
 
 
 # --- processes ---------------------------------------------------------------------------
 
 
-def test_two_processes_on_one_tree_store_each_file_once(
-    cli: RunCommand,
-    forks: ForkServer,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    make_tree: Callable[..., Path],
-) -> None:
+def test_two_processes_on_one_tree_store_each_file_once(scene: Scene, forks: ForkServer) -> None:
     files = {f"d{number % 3}/{number:03}.txt": content(number, number) for number in range(150)}
     files |= {f"{number}.bin": content(2 * PART + number, number) for number in range(2)}
-    tree = make_tree(files)
-    execution = new_execution(cli)
-    recorder.clear()
+    tree = scene.write_tree(files)
+    execution = scene.new_execution()
+    scene.recorder.clear()
     running = [forks.start("upload", execution, tree, "--json") for _ in range(2)]
     told: Counter[str] = Counter()
     for child in running:
         records = child.wait(90).ok().json_lines()
         told.update(one["key"] for one in records if one["outcome"] == "created")
     prefix = f"executions/{execution}/artifacts/custom/"
-    assert bucket_contents(s3, bucket, prefix) == {prefix + n: data for n, data in files.items()}
+    assert scene.contents(prefix) == {prefix + n: data for n, data in files.items()}
     # Each object came into being once.
-    created = Counter(one.key for one in recorder.calls("PutObject") if one.server_status == 200)
+    created = Counter(
+        one.key for one in scene.recorder.calls("PutObject") if one.server_status == 200
+    )
     assert {key: n for key, n in created.items() if n > 1 and key.startswith(prefix)} == {}
     # Two may complete the same upload, and S3 answers both that it is done.
     assert told.keys() == {prefix + name for name in files}
     assert {key for key, n in told.items() if n > 1 and not key.endswith(".bin")} == set()
-    assert unfinished_uploads(s3, bucket) == {}
+    assert scene.unfinished_uploads() == {}
 
 
 # --- one key -----------------------------------------------------------------------------
@@ -142,15 +128,15 @@ def test_two_processes_on_one_tree_store_each_file_once(
 @pytest.mark.parametrize("same", [True, False])
 @pytest.mark.parametrize("size", [1000, 2 * PART + 1], ids=["small", "large"])
 def test_of_many_writers_of_one_key_one_content_wins_whole(
-    same: bool, size: int, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, same: bool, size: int
 ) -> None:
     """Exactly one content wins, whole; who has other content learns of it."""
     count = 6
     contents = [content(size, 0 if same else number) for number in range(count)]
-    paths = [tmp_path / str(number) for number in range(count)]
+    paths = [scene.directory / str(number) for number in range(count)]
     for path, data in zip(paths, contents, strict=True):
         path.write_bytes(data)
-    stores = [open_store(bucket) for _ in range(count)]
+    stores = [open_store(scene.bucket) for _ in range(count)]
 
     def upload(number: int) -> PutOutcome:
         if size <= PART:
@@ -163,7 +149,7 @@ def test_of_many_writers_of_one_key_one_content_wins_whole(
             return MultipartUploader(engine, target, source, KEY, TEXT).run()[0]
 
     outcomes = at_once(upload, count)
-    stored = bucket_contents(s3, bucket)[KEY]
+    stored = scene.contents()[KEY]
     for outcome, data in zip(outcomes, contents, strict=True):
         expected = (
             {PutOutcome.CREATED, PutOutcome.IDENTICAL} if data == stored else {PutOutcome.CONFLICT}
@@ -175,13 +161,11 @@ def test_of_many_writers_of_one_key_one_content_wins_whole(
     assert stored in contents
 
 
-def test_streams_and_files_of_one_key_make_one_object(
-    recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
+def test_streams_and_files_of_one_key_make_one_object(scene: Scene) -> None:
     data = content(2 * PART + 1)
-    path = tmp_path / "a.bin"
+    path = scene.directory / "a.bin"
     path.write_bytes(data)
-    stores = [open_store(bucket) for _ in range(4)]
+    stores = [open_store(scene.bucket) for _ in range(4)]
 
     def upload(number: int) -> PutOutcome:
         target = DirectTarget(stores[number])
@@ -192,7 +176,7 @@ def test_streams_and_files_of_one_key_make_one_object(
 
     outcomes = at_once(upload, 4)
     assert set(outcomes) <= {PutOutcome.CREATED, PutOutcome.IDENTICAL}
-    assert bucket_contents(s3, bucket) == {KEY: data}
+    assert scene.contents() == {KEY: data}
 
 
 # --- threads, failures, interruptions ----------------------------------------------------
@@ -366,26 +350,24 @@ def test_the_budget_bounds_what_is_in_flight() -> None:
 
 @pytest.mark.parametrize("size", [1000, PART, 2 * PART + 1])
 @pytest.mark.parametrize("concurrency", [1, 3])
-def test_a_failure_gives_its_budget_back(
-    size: int, concurrency: int, recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
+def test_a_failure_gives_its_budget_back(scene: Scene, size: int, concurrency: int) -> None:
     for number in range(5):
-        (tmp_path / str(number)).write_bytes(content(size, number))
+        (scene.directory / str(number)).write_bytes(content(size, number))
     plan = [
         PlannedFile(
-            str(tmp_path / str(n)),
+            str(scene.directory / str(n)),
             f"artifacts/custom/{n}",
             key_of(str(n)),
             size,
             TEXT,
-            NamedFile(tmp_path / str(n)),
+            NamedFile(scene.directory / str(n)),
         )
         for n in range(5)
     ]
-    recorder.inject(faults.access_denied(), "PutObject", nth=2, times=None)
-    recorder.inject(faults.access_denied(), "UploadPart", nth=2, times=None)
+    scene.recorder.inject(faults.access_denied(), "PutObject", nth=2, times=None)
+    scene.recorder.inject(faults.access_denied(), "UploadPart", nth=2, times=None)
     memory = MemoryLimiter(IN_FLIGHT_BYTES)
-    store = open_store(bucket)
+    store = open_store(scene.bucket)
     with TransferEngine(store.connection, concurrency, memory=memory) as engine:
         summary = Uploader(engine, DirectTarget(store), lambda result: None).run(plan)
     # The others are not stopped by it, and it gives back what it held.
@@ -395,22 +377,22 @@ def test_a_failure_gives_its_budget_back(
     assert taken == IN_FLIGHT_BYTES
 
 
-def test_results_come_from_one_thread(recorder: Proxy, bucket: str, tmp_path: Path) -> None:
+def test_results_come_from_one_thread(scene: Scene) -> None:
     for number in range(40):
-        (tmp_path / str(number)).write_bytes(b"x" * number)
+        (scene.directory / str(number)).write_bytes(b"x" * number)
     plan = [
         PlannedFile(
-            str(tmp_path / str(n)),
+            str(scene.directory / str(n)),
             f"artifacts/custom/{n}",
             key_of(str(n)),
             n,
             TEXT,
-            NamedFile(tmp_path / str(n)),
+            NamedFile(scene.directory / str(n)),
         )
         for n in range(40)
     ]
     seen: list[tuple[threading.Thread, UploadResult]] = []
-    store = open_store(bucket)
+    store = open_store(scene.bucket)
     with TransferEngine(store.connection, 8) as engine:
         summary = Uploader(
             engine,
@@ -423,20 +405,14 @@ def test_results_come_from_one_thread(recorder: Proxy, bucket: str, tmp_path: Pa
     assert summary.sent_bytes == summary.stored_bytes == sum(range(40))
 
 
-def test_one_path_from_two_roots_is_stored_once(
-    cli: RunCommand,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    make_tree: Callable[..., Path],
-) -> None:
+def test_one_path_from_two_roots_is_stored_once(scene: Scene) -> None:
     """Both are planned before either is stored: the listing tells of neither."""
     common = {f"{number}.txt": b"x" for number in range(40)}
-    one = make_tree(common | {"same.txt": b"same", "other.txt": b"one"}, root="one")
-    two = make_tree({"same.txt": b"same", "other.txt": b"two"}, root="two")
-    execution = new_execution(cli)
-    cli("upload", execution, one, two).expect(6)
+    one = scene.write_tree(common | {"same.txt": b"same", "other.txt": b"one"}, root="one")
+    two = scene.write_tree({"same.txt": b"same", "other.txt": b"two"}, root="two")
+    execution = scene.new_execution()
+    scene.cli("upload", execution, one, two).expect(6)
     prefix = f"executions/{execution}/artifacts/custom/"
-    stored = bucket_contents(s3, bucket, prefix)
+    stored = scene.contents(prefix)
     assert stored[f"{prefix}same.txt"] == b"same"
     assert stored[f"{prefix}other.txt"] in (b"one", b"two")

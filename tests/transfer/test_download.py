@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -38,17 +38,13 @@ from tests.support.engine import (
     content,
     impatient,
     key_of,
-    new_execution,
     open_store,
 )
 from tests.support.executions import put_keys
 from tests.support.faults import Fault
 from tests.support.forkserver import ForkServer
-from tests.support.proxy import Proxy
 from tests.support.running import NewUpload, Processes, Result, RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 TEXT = "text/plain; charset=utf-8"
 DATA = content(200_000)
@@ -106,23 +102,23 @@ def files_below(target: Path) -> dict[str, bytes]:
 # --- the plain case ----------------------------------------------------------------------
 
 
-def test_an_execution_makes_the_round_trip(
-    cli: RunCommand, recorder: Proxy, make_tree: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_an_execution_makes_the_round_trip(scene: Scene) -> None:
     files = {f"d{number % 5}/{number:03}.txt": content(number * 10, number) for number in range(80)}
     files |= {"empty": b"", "part.bin": content(PART), "big.bin": BIG, "stdout.log": b"log\n"}
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree(files)).ok()
-    recorder.clear()
-    target = tmp_path / "out"
-    result = cli("download", execution, "-o", target, "--json").ok()
+    execution = scene.new_execution()
+    scene.cli("upload", execution, scene.write_tree(files)).ok()
+    scene.recorder.clear()
+    target = scene.directory / "out"
+    result = scene.cli("download", execution, "-o", target, "--json").ok()
     found = files_below(target)
     assert found.pop("logs/stdout.log") == b"log\n"
     del files["stdout.log"]
     assert found == {f"artifacts/custom/{name}": data for name, data in files.items()}
     assert leftovers(target) == []
     # Every byte once.
-    assert recorder.response_bytes("GetObject") == sum(map(len, files.values())) + len(b"log\n")
+    assert scene.recorder.response_bytes("GetObject") == sum(map(len, files.values())) + len(
+        b"log\n"
+    )
     lines = {Path(line["path"]).name: line for line in result.json_lines()}
     assert len(lines) == 84
     assert lines["big.bin"].keys() == FIELDS
@@ -139,75 +135,76 @@ def test_an_execution_makes_the_round_trip(
 
 @pytest.mark.parametrize("nameless", [True, False])
 def test_small_files_are_whole_or_not_there(
-    nameless: bool, recorder: Proxy, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, nameless: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one request, whether the system has files without a name or not."""
-    store_files(bucket, {"a.txt": DATA, "empty": b""})
+    store_files(scene.bucket, {"a.txt": DATA, "empty": b""})
     if not nameless:
         monkeypatch.setattr("orchestrator_cli.core.files.new_file._NAMELESS", None)
-    recorder.clear()
-    summary, _ = download(bucket, tmp_path)
+    scene.recorder.clear()
+    summary, _ = download(scene.bucket, scene.directory)
     assert exit_code(summary) == 0
-    assert files_below(tmp_path) == {"artifacts/custom/a.txt": DATA, "artifacts/custom/empty": b""}
-    assert recorder.count("GetObject") == 2
-    assert recorder.count("HeadObject") == 0
-    assert leftovers(tmp_path) == []
-    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "artifacts/custom").iterdir()}
-    (tmp_path / "own").touch()
-    assert modes == {(tmp_path / "own").stat().st_mode & 0o777}
+    assert files_below(scene.directory) == {
+        "artifacts/custom/a.txt": DATA,
+        "artifacts/custom/empty": b"",
+    }
+    assert scene.recorder.count("GetObject") == 2
+    assert scene.recorder.count("HeadObject") == 0
+    assert leftovers(scene.directory) == []
+    modes = {
+        path.stat().st_mode & 0o777 for path in (scene.directory / "artifacts/custom").iterdir()
+    }
+    (scene.directory / "own").touch()
+    assert modes == {(scene.directory / "own").stat().st_mode & 0o777}
 
 
-def test_files_get_the_mode_that_the_user_gives_to_files(bucket: str, tmp_path: Path) -> None:
-    store_files(bucket, {"a.txt": DATA})
+def test_files_get_the_mode_that_the_user_gives_to_files(scene: Scene) -> None:
+    store_files(scene.bucket, {"a.txt": DATA})
     before = os.umask(0o027)
     try:
-        download(bucket, tmp_path / "out")
+        download(scene.bucket, scene.directory / "out")
     finally:
         os.umask(before)
-    assert (tmp_path / "out/artifacts/custom/a.txt").stat().st_mode & 0o777 == 0o640
+    assert (scene.directory / "out/artifacts/custom/a.txt").stat().st_mode & 0o777 == 0o640
 
 
-def test_the_same_file_is_left_alone(recorder: Proxy, bucket: str, tmp_path: Path) -> None:
-    store_files(bucket, {"a.txt": DATA})
-    target = tmp_path / "out"
-    download(bucket, target)
+def test_the_same_file_is_left_alone(scene: Scene) -> None:
+    store_files(scene.bucket, {"a.txt": DATA})
+    target = scene.directory / "out"
+    download(scene.bucket, target)
     file = target / "artifacts/custom/a.txt"
     os.utime(file, ns=(1, 1))
     before = file.stat()
-    recorder.clear()
+    scene.recorder.clear()
     for overwrite in (False, True):
-        _, results = download(bucket, target, overwrite)
+        _, results = download(scene.bucket, target, overwrite)
         assert results["a.txt"].outcome is PutOutcome.IDENTICAL
         after = file.stat()
         assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
-    assert recorder.response_bytes("GetObject") == 0
+    assert scene.recorder.response_bytes("GetObject") == 0
 
 
 @pytest.mark.parametrize("data", [b"", DATA[:-1], DATA + b"x", b"x" * len(DATA)])
-def test_a_file_that_differs_is_not_touched(
-    data: bytes, recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
-    store_files(bucket, {"a.txt": DATA, "b.txt": b"b"})
-    target = tmp_path / "out"
+def test_a_file_that_differs_is_not_touched(scene: Scene, data: bytes) -> None:
+    store_files(scene.bucket, {"a.txt": DATA, "b.txt": b"b"})
+    target = scene.directory / "out"
     file = target / "artifacts/custom/a.txt"
     file.parent.mkdir(parents=True)
     file.write_bytes(data)
-    summary, results = download(bucket, target)
+    summary, results = download(scene.bucket, target)
     assert exit_code(summary) == 6
     assert file.read_bytes() == data
-    assert recorder.count("GetObject", key_of("a.txt")) == 0
+    assert scene.recorder.count("GetObject", key_of("a.txt")) == 0
     assert results["b.txt"].outcome is PutOutcome.CREATED
-    summary, results = download(bucket, target, overwrite=True)
+    summary, results = download(scene.bucket, target, overwrite=True)
     assert exit_code(summary) == 0
     assert file.read_bytes() == DATA
     assert leftovers(target) == []
 
 
-def test_a_file_that_appears_meanwhile_is_not_overwritten(
-    recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
-    store_files(bucket, {"same.txt": DATA, "other.txt": DATA})
-    target = tmp_path / "out"
+def test_a_file_that_appears_meanwhile_is_not_overwritten(scene: Scene) -> None:
+    store_files(scene.bucket, {"same.txt": DATA, "other.txt": DATA})
+    target = scene.directory / "out"
     place = target / "artifacts/custom"
 
     once = threading.Lock()
@@ -221,8 +218,8 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(
                     (place / "same.txt").write_bytes(DATA)
                     (place / "other.txt").write_bytes(b"other")
 
-    recorder.inject(Appear(), "GetObject", times=None)
-    summary, results = download(bucket, target)
+    scene.recorder.inject(Appear(), "GetObject", times=None)
+    summary, results = download(scene.bucket, target)
     assert exit_code(summary) == 6
     assert results["same.txt"].outcome is PutOutcome.IDENTICAL
     assert results["other.txt"].outcome is None
@@ -230,33 +227,31 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(
     assert leftovers(target) == []
 
 
-def test_a_pattern_without_a_file_does_not_stop_the_others(
-    cli: RunCommand, recorder: Proxy, make_tree: Callable[..., Path], tmp_path: Path
-) -> None:
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree({"a.txt": "a", "b.txt": "b"})).ok()
-    result = cli("download", execution, "*/a.txt", "none.txt", "-o", tmp_path / "out").expect(4)
+def test_a_pattern_without_a_file_does_not_stop_the_others(scene: Scene) -> None:
+    execution = scene.new_execution()
+    scene.cli("upload", execution, scene.write_tree({"a.txt": "a", "b.txt": "b"})).ok()
+    result = scene.cli(
+        "download", execution, "*/a.txt", "none.txt", "-o", scene.directory / "out"
+    ).expect(4)
     assert "none.txt" in result.err
-    assert files_below(tmp_path / "out") == {"artifacts/custom/a.txt": b"a"}
+    assert files_below(scene.directory / "out") == {"artifacts/custom/a.txt": b"a"}
 
 
 # --- integrity ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", [DATA, BIG], ids=["small", "large"])
-def test_a_corrupt_byte_never_gets_the_name(
-    data: bytes, recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
-    store_files(bucket, {"a.bin": data, "b.txt": b"b"})
-    recorder.inject(faults.CorruptAnswer(1234), "GetObject", key="a.bin", times=None)
-    target = tmp_path / "out"
-    summary, results = download(bucket, target)
-    recorder.heal()
+def test_a_corrupt_byte_never_gets_the_name(scene: Scene, data: bytes) -> None:
+    store_files(scene.bucket, {"a.bin": data, "b.txt": b"b"})
+    scene.recorder.inject(faults.CorruptAnswer(1234), "GetObject", key="a.bin", times=None)
+    target = scene.directory / "out"
+    summary, results = download(scene.bucket, target)
+    scene.recorder.heal()
     assert exit_code(summary) == 7
     assert results["b.txt"].outcome is PutOutcome.CREATED
     # Neither under its name nor kept for the next run to build on.
     assert files_below(target) == {"artifacts/custom/b.txt": b"b"}
-    summary, _ = download(bucket, target)
+    summary, _ = download(scene.bucket, target)
     assert exit_code(summary) == 0
     assert (target / "artifacts/custom/a.bin").read_bytes() == data
 
@@ -271,69 +266,59 @@ def test_a_corrupt_byte_never_gets_the_name(
         faults.DropAnswer,
     ],
 )
-def test_what_can_pass_passes(
-    fault: Callable[[], Fault], recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
-    store_files(bucket, {"a.txt": DATA, "big.bin": BIG})
-    rule = recorder.inject(fault(), "GetObject", times=3)
-    summary, _ = download(bucket, tmp_path)
+def test_what_can_pass_passes(scene: Scene, fault: Callable[[], Fault]) -> None:
+    store_files(scene.bucket, {"a.txt": DATA, "big.bin": BIG})
+    rule = scene.recorder.inject(fault(), "GetObject", times=3)
+    summary, _ = download(scene.bucket, scene.directory)
     assert exit_code(summary) == 0
     assert rule.struck == 3
-    assert (tmp_path / "artifacts/custom/a.txt").read_bytes() == DATA
-    assert (tmp_path / "artifacts/custom/big.bin").read_bytes() == BIG
+    assert (scene.directory / "artifacts/custom/a.txt").read_bytes() == DATA
+    assert (scene.directory / "artifacts/custom/big.bin").read_bytes() == BIG
 
 
 # --- resuming ----------------------------------------------------------------------------
 
 
-def test_a_lasting_failure_keeps_what_arrived(recorder: Proxy, bucket: str, tmp_path: Path) -> None:
-    store_files(bucket, {"big.bin": BIG})
-    recorder.clear()
-    recorder.inject(FromByte(8 * MIB, faults.access_denied()), "GetObject", times=None)
-    assert exit_code(download(bucket, tmp_path)[0]) == AccessError.exit_code
-    (name,) = leftovers(tmp_path)
-    there = (tmp_path / "artifacts/custom" / name).read_bytes()
+def test_a_lasting_failure_keeps_what_arrived(scene: Scene) -> None:
+    store_files(scene.bucket, {"big.bin": BIG})
+    scene.recorder.clear()
+    scene.recorder.inject(FromByte(8 * MIB, faults.access_denied()), "GetObject", times=None)
+    assert exit_code(download(scene.bucket, scene.directory)[0]) == AccessError.exit_code
+    (name,) = leftovers(scene.directory)
+    there = (scene.directory / "artifacts/custom" / name).read_bytes()
     assert there == BIG[: 8 * MIB]
-    recorder.heal()
-    recorder.clear()
-    _, results = download(bucket, tmp_path)
+    scene.recorder.heal()
+    scene.recorder.clear()
+    _, results = download(scene.bucket, scene.directory)
     assert results["big.bin"].resumed_bytes == len(there)
-    assert recorder.response_bytes("GetObject") == len(BIG) - len(there)
-    assert (tmp_path / "artifacts/custom/big.bin").read_bytes() == BIG
-    assert leftovers(tmp_path) == []
+    assert scene.recorder.response_bytes("GetObject") == len(BIG) - len(there)
+    assert (scene.directory / "artifacts/custom/big.bin").read_bytes() == BIG
+    assert leftovers(scene.directory) == []
 
 
 @pytest.mark.parametrize("data", [MEDIUM, BIG], ids=["medium", "large"])
 @pytest.mark.parametrize("damage", ["zeros", "too long", "empty"])
-def test_a_damaged_beginning_is_fetched_again(
-    damage: str, data: bytes, recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
+def test_a_damaged_beginning_is_fetched_again(scene: Scene, damage: str, data: bytes) -> None:
     """A power cut leaves lengths without their bytes; the next run has to be right."""
-    store_files(bucket, {"a.bin": data})
-    recorder.inject(faults.access_denied(), "GetObject", times=None)
-    assert exit_code(download(bucket, tmp_path)[0]) == AccessError.exit_code
-    (name,) = leftovers(tmp_path)
-    part = tmp_path / "artifacts/custom" / name
+    store_files(scene.bucket, {"a.bin": data})
+    scene.recorder.inject(faults.access_denied(), "GetObject", times=None)
+    assert exit_code(download(scene.bucket, scene.directory)[0]) == AccessError.exit_code
+    (name,) = leftovers(scene.directory)
+    part = scene.directory / "artifacts/custom" / name
     part.write_bytes({"zeros": bytes(1000), "too long": data + b"x", "empty": b""}[damage])
-    recorder.heal()
-    summary, results = download(bucket, tmp_path)
+    scene.recorder.heal()
+    summary, results = download(scene.bucket, scene.directory)
     assert exit_code(summary) == 0
     assert results["a.bin"].resumed_bytes == 0
-    assert files_below(tmp_path) == {"artifacts/custom/a.bin": data}
+    assert files_below(scene.directory) == {"artifacts/custom/a.bin": data}
 
 
-def test_many_downloads_of_one_execution_at_once(
-    cli: RunCommand,
-    server_forks: ForkServer,
-    s3env: dict[str, str],
-    make_tree: Callable[..., Path],
-    tmp_path: Path,
-) -> None:
+def test_many_downloads_of_one_execution_at_once(scene: Scene, server_forks: ForkServer) -> None:
     files = {f"{number:02}.txt": content(number * 100, number) for number in range(40)}
     files["big.bin"] = BIG
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree(files)).ok()
-    target = tmp_path / "out"
+    execution = scene.new_execution()
+    scene.cli("upload", execution, scene.write_tree(files)).ok()
+    target = scene.directory / "out"
     running = [server_forks.start("download", execution, "-o", target) for _ in range(3)]
     for child in running:
         child.wait(60).ok()
@@ -348,31 +333,29 @@ class SmallPages(Fault):
 
 
 def test_what_is_listed_is_fetched_while_more_is_listed(
-    server_forks: ForkServer, s3: S3Client, bucket: str, recorder: Proxy, tmp_path: Path
+    scene: Scene, server_forks: ForkServer
 ) -> None:
     names = [f"artifacts/custom/{number:04}" for number in range(300)]
     # What is no file of an execution fills the page, and is not fetched.
     foreign = [f"z/../{number}" for number in range(51)]
     prefix = execution_prefix(EXECUTION_ID)
-    put_keys(s3, bucket, (f"{prefix}{name}" for name in [*names, *foreign]), b"x")
-    recorder.inject(SmallPages(), "ListObjectsV2", times=None)
+    put_keys(scene.s3, scene.bucket, (f"{prefix}{name}" for name in [*names, *foreign]), b"x")
+    scene.recorder.inject(SmallPages(), "ListObjectsV2", times=None)
     hold = faults.Hold("head")
-    recorder.inject(hold, "ListObjectsV2", nth=2)
-    child = server_forks.start("download", EXECUTION_ID, "-o", tmp_path)
-    recorder.wait_for(lambda seen: any(one.operation == "GetObject" for one in seen))
+    scene.recorder.inject(hold, "ListObjectsV2", nth=2)
+    child = server_forks.start("download", EXECUTION_ID, "-o", scene.directory)
+    scene.recorder.wait_for(lambda seen: any(one.operation == "GetObject" for one in seen))
     hold.released.set()
     child.wait(60).ok()
-    assert files_below(tmp_path) == dict.fromkeys(names, b"x")
-    assert recorder.count("ListObjectsV2") == 2
+    assert files_below(scene.directory) == dict.fromkeys(names, b"x")
+    assert scene.recorder.count("ListObjectsV2") == 2
 
 
 # --- hostile -----------------------------------------------------------------------------
 
 
-def test_hostile_keys_are_never_written_outside(
-    cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    execution = new_execution(cli)
+def test_hostile_keys_are_never_written_outside(scene: Scene) -> None:
+    execution = scene.new_execution()
     prefix = execution_prefix(execution)
     for name in (
         "../../../outside.txt",
@@ -384,31 +367,29 @@ def test_hostile_keys_are_never_written_outside(
         "artifacts/custom/esc\x1b[2Joutside.txt",
         "artifacts/custom/good.txt",
     ):
-        s3.put_object(Bucket=bucket, Key=prefix + name, Body=b"x")
-    target = tmp_path / "a/b/out"
-    result = cli("download", execution, "-o", target).ok()
-    assert files_below(tmp_path) == {"a/b/out/artifacts/custom/good.txt": b"x"}
+        scene.s3.put_object(Bucket=scene.bucket, Key=prefix + name, Body=b"x")
+    target = scene.directory / "a/b/out"
+    result = scene.cli("download", execution, "-o", target).ok()
+    assert files_below(scene.directory) == {"a/b/out/artifacts/custom/good.txt": b"x"}
     assert "\x1b" not in result.err
     for name in (f"{prefix}artifacts/custom/esc\x1b[2Joutside.txt", f"{prefix}/etc/outside.txt"):
-        s3.delete_object(Bucket=bucket, Key=name)
+        scene.s3.delete_object(Bucket=scene.bucket, Key=name)
 
 
 @pytest.mark.parametrize("depth", ["artifacts", "artifacts/custom"])
-def test_a_link_inside_the_target_leads_nowhere(
-    depth: str, recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
-    store_files(bucket, {"a.txt": DATA, "deep/er/b.txt": DATA})
-    outside, target = tmp_path / "outside", tmp_path / "out"
+def test_a_link_inside_the_target_leads_nowhere(scene: Scene, depth: str) -> None:
+    store_files(scene.bucket, {"a.txt": DATA, "deep/er/b.txt": DATA})
+    outside, target = scene.directory / "outside", scene.directory / "out"
     outside.mkdir()
     (target / depth).parent.mkdir(parents=True)
     (target / depth).symlink_to(outside)
-    recorder.clear()
-    summary, results = download(bucket, target)
+    scene.recorder.clear()
+    summary, results = download(scene.bucket, target)
     assert exit_code(summary) == 1
     assert "not a directory, or a link" in str(results["a.txt"].error)
     # Not a file, and not a directory either.
     assert list(outside.iterdir()) == []
-    assert recorder.count("GetObject") == 0
+    assert scene.recorder.count("GetObject") == 0
 
 
 class SwapOnce(Fault):
@@ -433,38 +414,36 @@ class SwapOnce(Fault):
 @pytest.mark.parametrize("swapped", ["out", "out/artifacts", "out/artifacts/custom/d"])
 @pytest.mark.parametrize("size", [100, len(MEDIUM)])
 def test_a_directory_that_becomes_a_link_is_no_place_for_the_rest(
-    swapped: str, size: int, recorder: Proxy, bucket: str, tmp_path: Path
+    scene: Scene, swapped: str, size: int
 ) -> None:
     count = 60 if size == 100 else 12
-    store_files(bucket, {f"d/{number}": content(size, number) for number in range(count)})
-    outside = tmp_path / "outside"
+    store_files(scene.bucket, {f"d/{number}": content(size, number) for number in range(count)})
+    outside = scene.directory / "outside"
     (outside / "artifacts/custom/d").mkdir(parents=True)
     (outside / "custom/d").mkdir(parents=True)
     before = sorted(outside.rglob("*"))
-    (tmp_path / "out/artifacts/custom/d").mkdir(parents=True)
-    recorder.inject(SwapOnce(tmp_path / swapped, outside), "GetObject", times=None)
-    summary, results = download(bucket, tmp_path / "out")
+    (scene.directory / "out/artifacts/custom/d").mkdir(parents=True)
+    scene.recorder.inject(SwapOnce(scene.directory / swapped, outside), "GetObject", times=None)
+    summary, results = download(scene.bucket, scene.directory / "out")
     created = {name for name, result in results.items() if result.outcome is not None}
     assert exit_code(summary) == (3 if created else 1)
     assert sorted(outside.rglob("*")) == before
     assert len(created) < 20
-    assert created <= {path.name for path in (tmp_path / "moved").rglob("*")}
+    assert created <= {path.name for path in (scene.directory / "moved").rglob("*")}
 
 
-def test_a_directory_that_is_now_and_then_a_link_lets_nothing_out(
-    bucket: str, tmp_path: Path
-) -> None:
-    store_files(bucket, {f"d/{number}": content(100, number) for number in range(40)})
-    outside = tmp_path / "outside"
+def test_a_directory_that_is_now_and_then_a_link_lets_nothing_out(scene: Scene) -> None:
+    store_files(scene.bucket, {f"d/{number}": content(100, number) for number in range(40)})
+    outside = scene.directory / "outside"
     outside.mkdir(mode=0o700)
-    custom = tmp_path / "out/artifacts/custom"
+    custom = scene.directory / "out/artifacts/custom"
     (custom / "d").mkdir(parents=True)
     (custom / "link").symlink_to(outside)
     created = refused = tries = 0
     with flipping(custom, "d", "link"):
         while tries < 8 or not (created and refused):
             tries += 1
-            _, results = download(bucket, tmp_path / "out", overwrite=True)
+            _, results = download(scene.bucket, scene.directory / "out", overwrite=True)
             created += sum(result.outcome is not None for result in results.values())
             refused += sum(result.outcome is None for result in results.values())
             assert os.listdir(outside) == []
@@ -483,62 +462,56 @@ def test_a_link_in_the_place_of_the_directory_that_nobody_has_named_is_refused(
     cli("download", line[1], "-o", line[1]).ok()
 
 
-def test_a_link_in_the_place_of_the_file_is_not_written_through(
-    bucket: str, tmp_path: Path
-) -> None:
-    store_files(bucket, {"a.txt": DATA})
-    victim, target = tmp_path / "victim.txt", tmp_path / "out"
+def test_a_link_in_the_place_of_the_file_is_not_written_through(scene: Scene) -> None:
+    store_files(scene.bucket, {"a.txt": DATA})
+    victim, target = scene.directory / "victim.txt", scene.directory / "out"
     victim.write_bytes(b"mine")
     file = target / "artifacts/custom/a.txt"
     file.parent.mkdir(parents=True)
     file.symlink_to(victim)
-    assert exit_code(download(bucket, target)[0]) == 6
-    assert exit_code(download(bucket, target, overwrite=True)[0]) == 0
+    assert exit_code(download(scene.bucket, target)[0]) == 6
+    assert exit_code(download(scene.bucket, target, overwrite=True)[0]) == 0
     assert victim.read_bytes() == b"mine"
     assert not file.is_symlink()
     assert file.read_bytes() == DATA
 
 
-def test_a_link_in_the_place_of_the_partial_file_is_not_written_through(
-    recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
-    store_files(bucket, {"a.txt": MEDIUM})
-    recorder.inject(faults.access_denied(), "GetObject", times=None)
-    assert exit_code(download(bucket, tmp_path)[0]) == AccessError.exit_code
-    (name,) = leftovers(tmp_path)
-    part, victim = tmp_path / "artifacts/custom" / name, tmp_path / "victim"
+def test_a_link_in_the_place_of_the_partial_file_is_not_written_through(scene: Scene) -> None:
+    store_files(scene.bucket, {"a.txt": MEDIUM})
+    scene.recorder.inject(faults.access_denied(), "GetObject", times=None)
+    assert exit_code(download(scene.bucket, scene.directory)[0]) == AccessError.exit_code
+    (name,) = leftovers(scene.directory)
+    part, victim = scene.directory / "artifacts/custom" / name, scene.directory / "victim"
     part.unlink()
     victim.write_bytes(b"")
     part.symlink_to(victim)
-    recorder.heal()
-    summary, _ = download(bucket, tmp_path)
+    scene.recorder.heal()
+    summary, _ = download(scene.bucket, scene.directory)
     assert exit_code(summary) == 0
     assert victim.read_bytes() == b""
-    assert (tmp_path / "artifacts/custom/a.txt").read_bytes() == MEDIUM
-    assert leftovers(tmp_path) == []
+    assert (scene.directory / "artifacts/custom/a.txt").read_bytes() == MEDIUM
+    assert leftovers(scene.directory) == []
 
 
-def test_a_directory_in_the_place_of_the_file_is_a_conflict(bucket: str, tmp_path: Path) -> None:
-    store_files(bucket, {"a.txt": DATA, "b.txt": b"b"})
-    (tmp_path / "artifacts/custom/a.txt").mkdir(parents=True)
+def test_a_directory_in_the_place_of_the_file_is_a_conflict(scene: Scene) -> None:
+    store_files(scene.bucket, {"a.txt": DATA, "b.txt": b"b"})
+    (scene.directory / "artifacts/custom/a.txt").mkdir(parents=True)
     for overwrite in (False, True):
-        summary, results = download(bucket, tmp_path, overwrite)
+        summary, results = download(scene.bucket, scene.directory, overwrite)
         assert exit_code(summary) == 6
         assert "is a directory" in str(results["a.txt"].error)
         error = summary.error()
         assert error is not None
         assert error.hint == "choose another directory"
-    assert (tmp_path / "artifacts/custom/b.txt").read_bytes() == b"b"
-    assert leftovers(tmp_path) == []
+    assert (scene.directory / "artifacts/custom/b.txt").read_bytes() == b"b"
+    assert leftovers(scene.directory) == []
 
 
-def test_a_file_in_the_place_of_a_directory_fails_what_is_below(
-    bucket: str, tmp_path: Path
-) -> None:
-    store_files(bucket, {"d/a.txt": DATA, "b.txt": b"b"})
-    (tmp_path / "artifacts/custom").mkdir(parents=True)
-    (tmp_path / "artifacts/custom/d").write_text("a file")
-    summary, _ = download(bucket, tmp_path, overwrite=True)
+def test_a_file_in_the_place_of_a_directory_fails_what_is_below(scene: Scene) -> None:
+    store_files(scene.bucket, {"d/a.txt": DATA, "b.txt": b"b"})
+    (scene.directory / "artifacts/custom").mkdir(parents=True)
+    (scene.directory / "artifacts/custom/d").write_text("a file")
+    summary, _ = download(scene.bucket, scene.directory, overwrite=True)
     error = summary.error()
     assert error is not None
     assert (error.exit_code, error.hint, error.retryable) == (3, "choose another directory", False)
@@ -563,94 +536,81 @@ def mounted(directory: Path, *options: str) -> Iterator[None]:
         subprocess.run(["umount", os.fspath(directory)], check=True)
 
 
-def test_a_full_disk_is_one_clear_error_and_a_rerun_succeeds(
-    cli: RunCommand, bucket: str, make_tree: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_full_disk_is_one_clear_error_and_a_rerun_succeeds(scene: Scene) -> None:
     files = {f"{number:02}.bin": content(MIB, number) for number in range(20)}
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree(files)).ok()
-    target = tmp_path / "small"
+    execution = scene.new_execution()
+    scene.cli("upload", execution, scene.write_tree(files)).ok()
+    target = scene.directory / "small"
     with mounted(target, "-o", "size=6m"):
-        result = cli("download", execution, "-o", target).expect(1)
+        result = scene.cli("download", execution, "-o", target).expect(1)
         assert result.err.count("No space left on device") == 1
         assert "the same command again" in result.err
         assert "unexpected" not in result.err
         for file in target.rglob("*.bin"):
             assert file.read_bytes() == files[file.name]
         subprocess.run(["mount", "-o", "remount,size=64m", os.fspath(target)], check=True)
-        cli("download", execution, "-o", target).ok()
+        scene.cli("download", execution, "-o", target).ok()
         assert files_below(target) == {f"artifacts/custom/{n}": d for n, d in files.items()}
 
 
 def test_a_large_file_that_does_not_fit_goes_on_where_it_stopped(
-    cli: RunCommand,
-    server_forks: ForkServer,
-    recorder: Proxy,
-    bucket: str,
-    make_tree: Callable[..., Path],
-    tmp_path: Path,
+    scene: Scene, server_forks: ForkServer
 ) -> None:
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree({"big.bin": BIG})).ok()
-    target = tmp_path / "small"
+    execution = scene.new_execution()
+    scene.cli("upload", execution, scene.write_tree({"big.bin": BIG})).ok()
+    target = scene.directory / "small"
     with mounted(target, "-o", "size=6m"):
         full = server_forks.run("download", execution, "-o", target).expect(1)
         assert full.err.count("No space left on device") == 1
         subprocess.run(["mount", "-o", "remount,size=64m", os.fspath(target)], check=True)
         # What it still had asked for ahead is not the next one's.
-        recorder.outlast_clients()
-        recorder.clear()
-        (line,) = cli("download", execution, "-o", target, "--json").ok().json_lines()
+        scene.recorder.outlast_clients()
+        scene.recorder.clear()
+        (line,) = scene.cli("download", execution, "-o", target, "--json").ok().json_lines()
         assert line["resumed_bytes"] >= 4 * MIB
-        assert recorder.response_bytes("GetObject") == len(BIG) - line["resumed_bytes"]
+        assert scene.recorder.response_bytes("GetObject") == len(BIG) - line["resumed_bytes"]
         assert files_below(target) == {"artifacts/custom/big.bin": BIG}
 
 
 def test_a_limit_on_the_size_of_files_fails_that_file_only(
-    cli: RunCommand,
-    cli_process: Processes,
-    s3env: dict[str, str],
-    make_tree: Callable[..., Path],
-    tmp_path: Path,
+    scene: Scene, cli_process: Processes
 ) -> None:
     """As on file systems that hold no file over 4 GiB."""
     files = {"big.bin": BIG, "a.txt": DATA}
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree(files)).ok()
+    execution = scene.new_execution()
+    scene.cli("upload", execution, scene.write_tree(files)).ok()
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (5 * MIB, resource.RLIM_INFINITY))
 
-    target = tmp_path / "out"
+    target = scene.directory / "out"
     process = cli_process.start("download", execution, "-o", target, preexec_fn=limit)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
     assert os.strerror(errno.EFBIG).encode() in err
     assert files_below(target / "artifacts/custom").keys() == {"a.txt", *leftovers(target)}
-    cli("download", execution, "-o", target).ok()
+    scene.cli("download", execution, "-o", target).ok()
     assert files_below(target) == {f"artifacts/custom/{n}": data for n, data in files.items()}
 
 
-def test_a_read_only_target(
-    cli: RunCommand, s3env: dict[str, str], make_tree: Callable[..., Path], tmp_path: Path
-) -> None:
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree({f"{number}.txt": "x" for number in range(9)})).ok()
-    target = tmp_path / "readonly"
+def test_a_read_only_target(scene: Scene) -> None:
+    execution = scene.new_execution()
+    scene.cli(
+        "upload", execution, scene.write_tree({f"{number}.txt": "x" for number in range(9)})
+    ).ok()
+    target = scene.directory / "readonly"
     with mounted(target, "-o", "ro"):
-        result = cli("download", execution, "-o", target).expect(1)
+        result = scene.cli("download", execution, "-o", target).expect(1)
     assert result.err.count(os.strerror(errno.EROFS)) == 1
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_target_that_may_not_be_written(
-    cli: RunCommand, s3env: dict[str, str], make_tree: Callable[..., Path], tmp_path: Path
-) -> None:
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree({"a.txt": "x"})).ok()
-    target = tmp_path / "readonly"
+def test_a_target_that_may_not_be_written(scene: Scene) -> None:
+    execution = scene.new_execution()
+    scene.cli("upload", execution, scene.write_tree({"a.txt": "x"})).ok()
+    target = scene.directory / "readonly"
     target.mkdir(mode=0o500)
-    assert "Permission denied" in cli("download", execution, "-o", target).expect(1).err
+    assert "Permission denied" in scene.cli("download", execution, "-o", target).expect(1).err
 
 
 # --- failures of the whole ---------------------------------------------------------------
@@ -666,85 +626,69 @@ def test_a_target_that_may_not_be_written(
     ],
 )
 def test_a_lasting_failure_has_its_exit_code_and_a_rerun_succeeds(
+    scene: Scene,
     fault: Callable[[], Fault],
     operation: str,
     code: int,
-    cli: RunCommand,
-    recorder: Proxy,
-    bucket: str,
-    make_tree: Callable[..., Path],
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     impatient(monkeypatch)
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree({"a.txt": "a", "big.bin": BIG})).ok()
-    recorder.inject(fault(), operation, times=None)
-    result: Result = cli("download", execution, "-o", tmp_path / "out").expect(code)
+    execution = scene.new_execution()
+    scene.cli("upload", execution, scene.write_tree({"a.txt": "a", "big.bin": BIG})).ok()
+    scene.recorder.inject(fault(), operation, times=None)
+    result: Result = scene.cli("download", execution, "-o", scene.directory / "out").expect(code)
     if code == 9:
         assert f"orchestrator download {execution}" in result.err
-    recorder.heal()
-    cli("download", execution, "-o", tmp_path / "out").ok()
+    scene.recorder.heal()
+    scene.cli("download", execution, "-o", scene.directory / "out").ok()
     expected = {"artifacts/custom/a.txt": b"a", "artifacts/custom/big.bin": BIG}
-    assert files_below(tmp_path / "out") == expected
+    assert files_below(scene.directory / "out") == expected
 
 
 def test_what_concerns_all_files_ends_the_process_while_other_requests_stall(
-    cli: RunCommand,
-    server_forks: ForkServer,
-    recorder: Proxy,
-    bucket: str,
-    make_tree: Callable[..., Path],
-    tmp_path: Path,
+    scene: Scene, server_forks: ForkServer
 ) -> None:
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree({"a.txt": "a", "b.txt": "b", "big.bin": BIG})).ok()
-    stall = recorder.inject(faults.Stall(), "GetObject", key="a.txt|big.bin", times=None)
+    execution = scene.new_execution()
+    scene.cli(
+        "upload", execution, scene.write_tree({"a.txt": "a", "b.txt": "b", "big.bin": BIG})
+    ).ok()
+    stall = scene.recorder.inject(faults.Stall(), "GetObject", key="a.txt|big.bin", times=None)
     refusal = faults.Hold("head")
-    recorder.inject(refusal, "GetObject", key="b.txt")
-    recorder.inject(faults.Answer(404, "NoSuchBucket"), "GetObject", key="b.txt")
-    child = server_forks.start("download", execution, "-o", tmp_path / "out")
+    scene.recorder.inject(refusal, "GetObject", key="b.txt")
+    scene.recorder.inject(faults.Answer(404, "NoSuchBucket"), "GetObject", key="b.txt")
+    child = server_forks.start("download", execution, "-o", scene.directory / "out")
     assert refusal.reached.wait(30)
-    recorder.wait_for(lambda seen: stall.struck > 0)
+    scene.recorder.wait_for(lambda seen: stall.struck > 0)
     refusal.released.set()
     child.wait(20).expect(4)
 
 
-def test_a_missing_execution_is_exit_4_and_makes_no_directory(
-    cli: RunCommand, s3env: dict[str, str], tmp_path: Path
-) -> None:
-    result = cli("download", EXECUTION_ID, "-o", tmp_path / "out").expect(4)
+def test_a_missing_execution_is_exit_4_and_makes_no_directory(scene: Scene) -> None:
+    result = scene.cli("download", EXECUTION_ID, "-o", scene.directory / "out").expect(4)
     assert "no such execution" in result.err
-    assert not (tmp_path / "out").exists()
+    assert not (scene.directory / "out").exists()
 
 
-def test_interrupted_downloads_go_on(
-    cli: RunCommand,
-    server_forks: ForkServer,
-    recorder: Proxy,
-    bucket: str,
-    make_tree: Callable[..., Path],
-    tmp_path: Path,
-) -> None:
+def test_interrupted_downloads_go_on(scene: Scene, server_forks: ForkServer) -> None:
     """SIGKILL, after the first ranges are on disk: only the rest is fetched again."""
     data = content(24 * MIB)
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree({"big.bin": data})).ok()
-    target = tmp_path / "out"
-    recorder.clear()
-    recorder.inject(FromByte(12 * MIB, faults.Stall()), "GetObject", times=None)
+    execution = scene.new_execution()
+    scene.cli("upload", execution, scene.write_tree({"big.bin": data})).ok()
+    target = scene.directory / "out"
+    scene.recorder.clear()
+    scene.recorder.inject(FromByte(12 * MIB, faults.Stall()), "GetObject", times=None)
     child = server_forks.start("download", execution, "-o", target)
     wait_until(lambda: any(path.stat().st_size == 12 * MIB for path in parts_below(target)))
     child.signal(signal.SIGKILL)
     child.wait(20)
-    recorder.heal()
-    recorder.clear()
+    scene.recorder.heal()
+    scene.recorder.clear()
     (part,) = parts_below(target)
     there = 12 * MIB
     assert part.read_bytes() == data[:there]
-    (line,) = cli("download", execution, "-o", target, "--json").ok().json_lines()
+    (line,) = scene.cli("download", execution, "-o", target, "--json").ok().json_lines()
     assert line["resumed_bytes"] == there
-    assert recorder.response_bytes("GetObject") == len(data) - there
+    assert scene.recorder.response_bytes("GetObject") == len(data) - there
     assert files_below(target) == {"artifacts/custom/big.bin": data}
 
 

@@ -20,7 +20,7 @@ from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.uploader import Uploader
 from tests.support import faults
 from tests.support.engine import MIB, key_of, open_store
-from tests.support.proxy import Proxy
+from tests.support.scene import Scene
 
 FILES = [
     PlannedFile(name, name, key_of(name), 1, "text/plain")
@@ -104,10 +104,10 @@ class Gone:
         raise FileNotFoundError(errno.ENOENT, "gone")
 
 
-def test_files_that_wait_for_the_listing_count_as_held(bucket: str, recorder: Proxy) -> None:
+def test_files_that_wait_for_the_listing_count_as_held(scene: Scene) -> None:
     """Otherwise hundreds would be read at once when it comes."""
     listing, too_many = faults.Hold("answer"), threading.Event()
-    recorder.inject(listing, "ListObjectsV2")
+    scene.recorder.inject(listing, "ListObjectsV2")
     taken: list[str] = []
     taken_before_the_listing: list[str] = []
 
@@ -124,7 +124,7 @@ def test_files_that_wait_for_the_listing_count_as_held(bucket: str, recorder: Pr
         listing.released.set()
 
     releasing = threading.Thread(target=release)
-    store = open_store(bucket)
+    store = open_store(scene.bucket)
     with TransferEngine(store.connection) as engine:
         ahead = LookAhead(engine, DirectTarget(store))
         _, items = ahead.while_reading(lambda: listing.reached.wait(30), plan())

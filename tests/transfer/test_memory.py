@@ -7,7 +7,6 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_upload import Multipa
 from tests.support.engine import MIB, PART, content, key_of, new_execution, open_store
 from tests.support.proxy import Proxy, run_proxy
 from tests.support.running import Argument, Processes, RunCommand
+from tests.support.scene import write_tree
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -101,15 +101,12 @@ def test_large_files_take_bounded_memory_up_and_down(
 
 
 def test_fifteen_hundred_files_take_the_memory_and_descriptors_of_a_hundred(
-    cli: RunCommand,
-    cli_process: Processes,
-    s3env: dict[str, str],
-    make_tree: Callable[..., Path],
-    tmp_path: Path,
+    cli: RunCommand, cli_process: Processes, s3env: dict[str, str], tmp_path: Path
 ) -> None:
-    few = make_tree({f"{n}.bin": content(4096, n) for n in range(100)}, root="few")
-    many = make_tree(
-        {f"{n % 10}/{n}.bin": n.to_bytes(4, "big") * 1024 for n in range(1500)}, root="many"
+    few = write_tree(tmp_path / "few", {f"{n}.bin": content(4096, n) for n in range(100)})
+    many = write_tree(
+        tmp_path / "many",
+        {f"{n % 10}/{n}.bin": n.to_bytes(4, "big") * 1024 for n in range(1500)},
     )
     execution = new_execution(cli)
 

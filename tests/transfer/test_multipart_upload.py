@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -20,15 +20,11 @@ from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts import multipart_upload as resume_module
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from tests.support import faults
-from tests.support.engine import content, impatient, key_of, new_execution, open_store
+from tests.support.engine import content, impatient, key_of, open_store
 from tests.support.local_files import local_file
-from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.small_scale import PART_BYTES as PART
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 
@@ -63,16 +59,18 @@ def run(bucket: str, path: Path) -> tuple[PutOutcome, MultipartUploader]:
         return upload.run()[0], upload
 
 
-def begin(s3: S3Client, bucket: str, pieces: dict[int, bytes]) -> str:
+def begin(scene: Scene, pieces: dict[int, bytes]) -> str:
     """Leave an unfinished upload with these parts, as an interrupted run does."""
-    upload_id = s3.create_multipart_upload(Bucket=bucket, Key=KEY)["UploadId"]
+    upload_id = scene.s3.create_multipart_upload(Bucket=scene.bucket, Key=KEY)["UploadId"]
     for number, piece in pieces.items():
-        s3.upload_part(Bucket=bucket, Key=KEY, UploadId=upload_id, PartNumber=number, Body=piece)
+        scene.s3.upload_part(
+            Bucket=scene.bucket, Key=KEY, UploadId=upload_id, PartNumber=number, Body=piece
+        )
     return upload_id
 
 
-def parts_of(s3: S3Client, bucket: str, upload_id: str) -> dict[int, str]:
-    listed = s3.list_parts(Bucket=bucket, Key=KEY, UploadId=upload_id).get("Parts", [])
+def parts_of(scene: Scene, upload_id: str) -> dict[int, str]:
+    listed = scene.s3.list_parts(Bucket=scene.bucket, Key=KEY, UploadId=upload_id).get("Parts", [])
     return {part["PartNumber"]: part["ETag"].strip('"') for part in listed}
 
 
@@ -83,18 +81,18 @@ def sent_parts(recorder: Proxy) -> list[int]:
 # --- parts and checksums -----------------------------------------------------------------
 
 
-def test_a_large_file_is_stored_by_parts(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
-    with opened(bucket, big) as (upload, _):
+def test_a_large_file_is_stored_by_parts(scene: Scene, big: Path) -> None:
+    with opened(scene.bucket, big) as (upload, _):
         outcome, checksum = upload.run()
     assert outcome is PutOutcome.CREATED
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
-    assert [one.request_bytes for one in recorder.calls("UploadPart")].count(PART) == 3
-    assert recorder.request_bytes("UploadPart") == SIZE
-    assert recorder.count("CompleteMultipartUpload") == 1
-    assert recorder.calls("CompleteMultipartUpload")[0].request.headers["if-none-match"] == "*"
-    head = s3.head_object(Bucket=bucket, Key=KEY)
+    assert scene.contents() == {KEY: DATA}
+    assert [one.request_bytes for one in scene.recorder.calls("UploadPart")].count(PART) == 3
+    assert scene.recorder.request_bytes("UploadPart") == SIZE
+    assert scene.recorder.count("CompleteMultipartUpload") == 1
+    assert (
+        scene.recorder.calls("CompleteMultipartUpload")[0].request.headers["if-none-match"] == "*"
+    )
+    head = scene.s3.head_object(Bucket=scene.bucket, Key=KEY)
     assert head["ETag"].strip('"') == str(composite("md5", map(md5, PIECES))).removeprefix("md5:")
     assert {name.lower(): value for name, value in head["Metadata"].items()} == {
         "part-schedule": upload.schedule
@@ -105,11 +103,11 @@ def test_a_large_file_is_stored_by_parts(
     assert (count.sent_bytes, count.resumed_bytes) == (SIZE, 0)
 
 
-def test_each_part_carries_its_checksum(recorder: Proxy, bucket: str, big: Path) -> None:
-    run(bucket, big)
+def test_each_part_carries_its_checksum(scene: Scene, big: Path) -> None:
+    run(scene.bucket, big)
     from orchestrator_cli.core.s3.checksum import to_base64
 
-    sent = {one.part_number: one.request for one in recorder.calls("UploadPart")}
+    sent = {one.part_number: one.request for one in scene.recorder.calls("UploadPart")}
     for number, piece in enumerate(PIECES, 1):
         expected = to_base64(sha256(piece))
         assert sent[number].headers["x-amz-checksum-sha256"] == expected
@@ -119,78 +117,76 @@ def test_each_part_carries_its_checksum(recorder: Proxy, bucket: str, big: Path)
         assert sent[number].headers["content-md5"] == to_base64(md5(piece))
 
 
-def test_parts_are_sent_while_it_is_noted_that_an_upload_begins(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
+def test_parts_are_sent_while_it_is_noted_that_an_upload_begins(scene: Scene, big: Path) -> None:
     """The parts become an object only once that is noted."""
 
     def fail_late() -> None:
-        recorder.wait_for(lambda seen: [one.operation for one in seen].count("UploadPart") == 4)
+        scene.recorder.wait_for(
+            lambda seen: [one.operation for one in seen].count("UploadPart") == 4
+        )
         raise UnavailableError("it cannot be noted")
 
-    with opened(bucket, big) as (upload, _):
+    with opened(scene.bucket, big) as (upload, _):
         upload.before_storing = fail_late
         with pytest.raises(UnavailableError, match="be noted"):
             upload.run()
-    assert recorder.count("CompleteMultipartUpload") == 0
-    assert bucket_contents(s3, bucket) == {}
+    assert scene.recorder.count("CompleteMultipartUpload") == 0
+    assert scene.contents() == {}
 
 
-def test_the_same_file_again_sends_nothing(recorder: Proxy, bucket: str, big: Path) -> None:
-    run(bucket, big)
-    recorder.clear()
-    outcome, upload = run(bucket, big)
+def test_the_same_file_again_sends_nothing(scene: Scene, big: Path) -> None:
+    run(scene.bucket, big)
+    scene.recorder.clear()
+    outcome, upload = run(scene.bucket, big)
     assert outcome is PutOutcome.IDENTICAL
-    assert recorder.request_bytes() == 0
-    assert recorder.operations().keys() == {"HeadObject", "ListMultipartUploads"}
+    assert scene.recorder.request_bytes() == 0
+    assert scene.recorder.operations().keys() == {"HeadObject", "ListMultipartUploads"}
     count = upload.session.count
     assert (count.sent_bytes, count.resumed_bytes) == (0, 0)
 
 
-def test_another_file_is_a_conflict(recorder: Proxy, s3: S3Client, bucket: str, big: Path) -> None:
-    run(bucket, big)
-    recorder.clear()
+def test_another_file_is_a_conflict(scene: Scene, big: Path) -> None:
+    run(scene.bucket, big)
+    scene.recorder.clear()
     for other in (OTHER, DATA[:-1], DATA[:-1] + b"\0"):
         big.write_bytes(other)
-        assert run(bucket, big)[0] is PutOutcome.CONFLICT
-    assert recorder.request_bytes() == 0
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
+        assert run(scene.bucket, big)[0] is PutOutcome.CONFLICT
+    assert scene.recorder.request_bytes() == 0
+    assert scene.contents() == {KEY: DATA}
 
 
 # --- resuming ----------------------------------------------------------------------------
 
 
-def test_only_what_s3_lacks_is_sent(recorder: Proxy, s3: S3Client, bucket: str, big: Path) -> None:
-    begin(s3, bucket, {1: PIECES[0], 3: PIECES[2]})
-    outcome, upload = run(bucket, big)
+def test_only_what_s3_lacks_is_sent(scene: Scene, big: Path) -> None:
+    begin(scene, {1: PIECES[0], 3: PIECES[2]})
+    outcome, upload = run(scene.bucket, big)
     assert outcome is PutOutcome.CREATED
-    assert sent_parts(recorder) == [2, 4]
-    assert recorder.request_bytes("UploadPart") == PART + 5
-    assert recorder.count("CreateMultipartUpload") == 0
+    assert sent_parts(scene.recorder) == [2, 4]
+    assert scene.recorder.request_bytes("UploadPart") == PART + 5
+    assert scene.recorder.count("CreateMultipartUpload") == 0
     count = upload.session.count
     assert (count.resumed_bytes, count.sent_bytes) == (
         2 * PART,
         PART + 5,
     )
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
-    assert unfinished_uploads(s3, bucket) == {}
+    assert scene.contents() == {KEY: DATA}
+    assert scene.unfinished_uploads() == {}
 
 
-def test_all_parts_are_there_and_only_completing_is_missing(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
-    begin(s3, bucket, dict(enumerate(PIECES, 1)))
-    assert run(bucket, big)[0] is PutOutcome.CREATED
-    assert recorder.count("UploadPart") == 0
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
+def test_all_parts_are_there_and_only_completing_is_missing(scene: Scene, big: Path) -> None:
+    begin(scene, dict(enumerate(PIECES, 1)))
+    assert run(scene.bucket, big)[0] is PutOutcome.CREATED
+    assert scene.recorder.count("UploadPart") == 0
+    assert scene.contents() == {KEY: DATA}
 
 
-def test_the_fullest_upload_is_taken(recorder: Proxy, s3: S3Client, bucket: str, big: Path) -> None:
-    begin(s3, bucket, {1: PIECES[0]})
-    begin(s3, bucket, {1: PIECES[0], 2: PIECES[1], 3: PIECES[2]})
-    begin(s3, bucket, {4: PIECES[3]})
-    assert run(bucket, big)[0] is PutOutcome.CREATED
-    assert sent_parts(recorder) == [4]
+def test_the_fullest_upload_is_taken(scene: Scene, big: Path) -> None:
+    begin(scene, {1: PIECES[0]})
+    begin(scene, {1: PIECES[0], 2: PIECES[1], 3: PIECES[2]})
+    begin(scene, {4: PIECES[3]})
+    assert run(scene.bucket, big)[0] is PutOutcome.CREATED
+    assert sent_parts(scene.recorder) == [4]
 
 
 FOREIGN: dict[str, dict[int, bytes]] = {
@@ -204,56 +200,56 @@ FOREIGN: dict[str, dict[int, bytes]] = {
 
 @pytest.mark.parametrize("foreign", FOREIGN)
 def test_an_upload_of_other_content_is_neither_trusted_nor_damaged(
-    foreign: str, recorder: Proxy, s3: S3Client, bucket: str, big: Path
+    scene: Scene, foreign: str, big: Path
 ) -> None:
-    upload_id = begin(s3, bucket, FOREIGN[foreign])
-    before = parts_of(s3, bucket, upload_id)
+    upload_id = begin(scene, FOREIGN[foreign])
+    before = parts_of(scene, upload_id)
     completing: list[dict[int, str]] = []
 
     class Look(faults.Fault):
         def request_head(self, waiting: object) -> None:
-            completing.append(parts_of(s3, bucket, upload_id))
+            completing.append(parts_of(scene, upload_id))
 
-    recorder.inject(Look(), "CompleteMultipartUpload")
-    outcome, upload = run(bucket, big)
+    scene.recorder.inject(Look(), "CompleteMultipartUpload")
+    outcome, upload = run(scene.bucket, big)
     assert outcome is PutOutcome.CREATED
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
+    assert scene.contents() == {KEY: DATA}
     # Only when the key is taken can it not be completed any more.
     assert completing == [before]
-    assert upload_id not in {one.request.query["uploadId"] for one in recorder.calls("UploadPart")}
+    assert upload_id not in {
+        one.request.query["uploadId"] for one in scene.recorder.calls("UploadPart")
+    }
     count = upload.session.count
     assert (count.resumed_bytes, count.sent_bytes) == (0, SIZE)
 
 
-def test_an_upload_of_a_longer_key_is_another_key(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
-    upload_id = s3.create_multipart_upload(Bucket=bucket, Key=KEY + "2")["UploadId"]
-    s3.upload_part(Bucket=bucket, Key=KEY + "2", UploadId=upload_id, PartNumber=1, Body=PIECES[0])
-    assert run(bucket, big)[0] is PutOutcome.CREATED
-    assert sent_parts(recorder) == [1, 2, 3, 4]
-    assert unfinished_uploads(s3, bucket) == {upload_id: KEY + "2"}
+def test_an_upload_of_a_longer_key_is_another_key(scene: Scene, big: Path) -> None:
+    upload_id = scene.s3.create_multipart_upload(Bucket=scene.bucket, Key=KEY + "2")["UploadId"]
+    scene.s3.upload_part(
+        Bucket=scene.bucket, Key=KEY + "2", UploadId=upload_id, PartNumber=1, Body=PIECES[0]
+    )
+    assert run(scene.bucket, big)[0] is PutOutcome.CREATED
+    assert sent_parts(scene.recorder) == [1, 2, 3, 4]
+    assert scene.unfinished_uploads() == {upload_id: KEY + "2"}
 
 
 @pytest.mark.parametrize("operation", ["ListMultipartUploads", "ListParts"])
 @pytest.mark.parametrize("fault", [faults.access_denied, faults.internal_error])
 def test_where_the_server_does_not_list_what_is_unfinished_only_resuming_is_lost(
+    scene: Scene,
     fault: Callable[[], faults.Fault],
     operation: str,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
     big: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     impatient(monkeypatch)
-    upload_id = begin(s3, bucket, {1: PIECES[0]})
-    recorder.inject(fault(), operation, times=None)
-    assert run(bucket, big)[0] is PutOutcome.CREATED
-    assert sent_parts(recorder) == [1, 2, 3, 4]
+    upload_id = begin(scene, {1: PIECES[0]})
+    scene.recorder.inject(fault(), operation, times=None)
+    assert run(scene.bucket, big)[0] is PutOutcome.CREATED
+    assert sent_parts(scene.recorder) == [1, 2, 3, 4]
     # What was seen is given up once the key is taken.
     left = {upload_id: KEY} if operation == "ListMultipartUploads" else {}
-    assert unfinished_uploads(s3, bucket) == left
+    assert scene.unfinished_uploads() == left
 
 
 # --- faults ------------------------------------------------------------------------------
@@ -277,131 +273,110 @@ def test_where_the_server_does_not_list_what_is_unfinished_only_resuming_is_lost
     ],
 )
 def test_what_can_pass_passes(
-    fault: Callable[[], faults.Fault],
-    operation: str,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    big: Path,
+    scene: Scene, fault: Callable[[], faults.Fault], operation: str, big: Path
 ) -> None:
-    rule = recorder.inject(fault(), operation, times=2)
-    outcome, upload = run(bucket, big)
+    rule = scene.recorder.inject(fault(), operation, times=2)
+    outcome, upload = run(scene.bucket, big)
     assert outcome is PutOutcome.CREATED
     assert rule.struck == 2
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
+    assert scene.contents() == {KEY: DATA}
     count = upload.session.count
     assert (count.resumed_bytes, count.sent_bytes) == (0, SIZE)
 
 
-def test_a_lost_answer_of_completing_is_our_own_object(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
-    recorder.inject(faults.DropAnswer(), "CompleteMultipartUpload")
-    assert run(bucket, big)[0] in (PutOutcome.CREATED, PutOutcome.IDENTICAL)
-    assert sent_parts(recorder) == [1, 2, 3, 4]
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
-    assert unfinished_uploads(s3, bucket) == {}
+def test_a_lost_answer_of_completing_is_our_own_object(scene: Scene, big: Path) -> None:
+    scene.recorder.inject(faults.DropAnswer(), "CompleteMultipartUpload")
+    assert run(scene.bucket, big)[0] in (PutOutcome.CREATED, PutOutcome.IDENTICAL)
+    assert sent_parts(scene.recorder) == [1, 2, 3, 4]
+    assert scene.contents() == {KEY: DATA}
+    assert scene.unfinished_uploads() == {}
 
 
-def test_an_upload_aborted_between_two_parts_begins_again(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
-    begin(s3, bucket, {1: PIECES[0]})
+def test_an_upload_aborted_between_two_parts_begins_again(scene: Scene, big: Path) -> None:
+    begin(scene, {1: PIECES[0]})
 
     class Abort(faults.Fault):
         def request_head(self, waiting: object) -> None:
-            for upload_id in unfinished_uploads(s3, bucket):
-                s3.abort_multipart_upload(Bucket=bucket, Key=KEY, UploadId=upload_id)
+            for upload_id in scene.unfinished_uploads():
+                scene.s3.abort_multipart_upload(Bucket=scene.bucket, Key=KEY, UploadId=upload_id)
 
-    recorder.inject(Abort(), "UploadPart", part_number=3)
-    outcome, upload = run(bucket, big)
+    scene.recorder.inject(Abort(), "UploadPart", part_number=3)
+    outcome, upload = run(scene.bucket, big)
     assert outcome is PutOutcome.CREATED
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
-    assert unfinished_uploads(s3, bucket) == {}
+    assert scene.contents() == {KEY: DATA}
+    assert scene.unfinished_uploads() == {}
     assert upload.session.count.sent_bytes >= SIZE
 
 
-def test_an_upload_that_is_aborted_again_and_again_is_given_up(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
+def test_an_upload_that_is_aborted_again_and_again_is_given_up(scene: Scene, big: Path) -> None:
     class Abort(faults.Fault):
         def request_head(self, waiting: object) -> None:
-            for upload_id in unfinished_uploads(s3, bucket):
-                s3.abort_multipart_upload(Bucket=bucket, Key=KEY, UploadId=upload_id)
+            for upload_id in scene.unfinished_uploads():
+                scene.s3.abort_multipart_upload(Bucket=scene.bucket, Key=KEY, UploadId=upload_id)
 
-    recorder.inject(Abort(), "CompleteMultipartUpload", times=None)
+    scene.recorder.inject(Abort(), "CompleteMultipartUpload", times=None)
     with pytest.raises(UnavailableError, match="ended elsewhere") as caught:
-        run(bucket, big)
+        run(scene.bucket, big)
     assert caught.value.exit_code == 9
-    assert recorder.count("CreateMultipartUpload") == resume_module._ATTEMPTS
+    assert scene.recorder.count("CreateMultipartUpload") == resume_module._ATTEMPTS
 
 
 @pytest.mark.parametrize(("winner", "outcome"), [(DATA, "identical"), (OTHER, "conflict")])
 @pytest.mark.parametrize("moment", ["UploadPart", "CompleteMultipartUpload"])
 def test_somebody_else_completes_first(
-    winner: bytes,
-    outcome: str,
-    moment: str,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    big: Path,
+    scene: Scene, winner: bytes, outcome: str, moment: str, big: Path
 ) -> None:
     class PutFirst(faults.Fault):
         def request_head(self, waiting: object) -> None:
-            s3.put_object(Bucket=bucket, Key=KEY, Body=winner)
+            scene.s3.put_object(Bucket=scene.bucket, Key=KEY, Body=winner)
 
-    recorder.inject(PutFirst(), moment)
-    assert run(bucket, big)[0] == outcome
-    assert bucket_contents(s3, bucket) == {KEY: winner}
-    assert unfinished_uploads(s3, bucket) == {}
+    scene.recorder.inject(PutFirst(), moment)
+    assert run(scene.bucket, big)[0] == outcome
+    assert scene.contents() == {KEY: winner}
+    assert scene.unfinished_uploads() == {}
 
 
 def test_a_server_that_ignores_the_condition_is_looked_at_right_before(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
+    scene: Scene, big: Path
 ) -> None:
     class PutFirst(faults.Fault):
         def request_head(self, waiting: object) -> None:
-            s3.put_object(Bucket=bucket, Key=KEY, Body=OTHER)
+            scene.s3.put_object(Bucket=scene.bucket, Key=KEY, Body=OTHER)
 
     class IgnoreCondition(faults.Fault):
         def request_head(self, waiting: Any) -> None:
             del waiting.headers["If-None-Match"]
 
-    recorder.inject(PutFirst(), "UploadPart", part_number=4)
-    recorder.inject(IgnoreCondition(), "CompleteMultipartUpload", times=None)
-    assert run(bucket, big)[0] is PutOutcome.CONFLICT
-    assert bucket_contents(s3, bucket) == {KEY: OTHER}
+    scene.recorder.inject(PutFirst(), "UploadPart", part_number=4)
+    scene.recorder.inject(IgnoreCondition(), "CompleteMultipartUpload", times=None)
+    assert run(scene.bucket, big)[0] is PutOutcome.CONFLICT
+    assert scene.contents() == {KEY: OTHER}
 
 
-def test_a_part_overwritten_by_somebody_else_is_not_completed(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
+def test_a_part_overwritten_by_somebody_else_is_not_completed(scene: Scene, big: Path) -> None:
     """Two that write into one upload: S3 answers InvalidPart, and nothing mixed is stored."""
 
     class Overwrite(faults.Fault):
         def request_head(self, waiting: object) -> None:
-            (upload_id,) = unfinished_uploads(s3, bucket)
-            s3.upload_part(
-                Bucket=bucket, Key=KEY, UploadId=upload_id, PartNumber=2, Body=OTHER[:PART]
+            (upload_id,) = scene.unfinished_uploads()
+            scene.s3.upload_part(
+                Bucket=scene.bucket, Key=KEY, UploadId=upload_id, PartNumber=2, Body=OTHER[:PART]
             )
 
-    recorder.inject(Overwrite(), "CompleteMultipartUpload")
-    outcome, upload = run(bucket, big)
+    scene.recorder.inject(Overwrite(), "CompleteMultipartUpload")
+    outcome, upload = run(scene.bucket, big)
     assert outcome is PutOutcome.CREATED
-    assert recorder.calls("CompleteMultipartUpload")[0].status == 400
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
+    assert scene.recorder.calls("CompleteMultipartUpload")[0].status == 400
+    assert scene.contents() == {KEY: DATA}
     assert upload.session.count.resumed_bytes == 0
 
 
-def test_parts_sent_before_a_race_are_not_counted_as_resumed(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
-    begin(s3, bucket, {1: PIECES[0]})
-    recorder.inject(faults.Answer(400, "InvalidPart"), "CompleteMultipartUpload")
-    outcome, upload = run(bucket, big)
+def test_parts_sent_before_a_race_are_not_counted_as_resumed(scene: Scene, big: Path) -> None:
+    begin(scene, {1: PIECES[0]})
+    scene.recorder.inject(faults.Answer(400, "InvalidPart"), "CompleteMultipartUpload")
+    outcome, upload = run(scene.bucket, big)
     assert outcome is PutOutcome.CREATED
-    assert sent_parts(recorder) == [2, 3, 4]
+    assert sent_parts(scene.recorder) == [2, 3, 4]
     count = upload.session.count
     assert (count.resumed_bytes, count.sent_bytes) == (
         PART,
@@ -409,16 +384,14 @@ def test_parts_sent_before_a_race_are_not_counted_as_resumed(
     )
 
 
-def test_what_the_server_made_of_it_is_checked(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
+def test_what_the_server_made_of_it_is_checked(scene: Scene, big: Path) -> None:
     class Replace(faults.Fault):
         def response_head(self, status: int, waiting: object) -> None:
-            s3.put_object(Bucket=bucket, Key=KEY, Body=OTHER)
+            scene.s3.put_object(Bucket=scene.bucket, Key=KEY, Body=OTHER)
 
-    recorder.inject(Replace(), "CompleteMultipartUpload")
+    scene.recorder.inject(Replace(), "CompleteMultipartUpload")
     with pytest.raises(IntegrityError) as caught:
-        run(bucket, big)
+        run(scene.bucket, big)
     assert caught.value.exit_code == 7
 
 
@@ -448,112 +421,94 @@ def replace(path: Path) -> None:
 @pytest.mark.parametrize("change", [truncate, grow, overwrite, replace])
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_a_file_that_changes_while_it_is_read_is_not_completed(
-    change: Callable[[Path], None],
-    concurrency: int,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    big: Path,
+    scene: Scene, change: Callable[[Path], None], concurrency: int, big: Path
 ) -> None:
     class Change(faults.Fault):
         def request_head(self, waiting: object) -> None:
             change(big)
 
-    recorder.inject(Change(), "UploadPart", part_number=1)
+    scene.recorder.inject(Change(), "UploadPart", part_number=1)
     with (
         pytest.raises(IntegrityError, match="changed while it was read") as caught,
-        opened(bucket, big, concurrency) as (upload, _),
+        opened(scene.bucket, big, concurrency) as (upload, _),
     ):
         upload.run()
     assert caught.value.exit_code == 7
-    assert recorder.count("CompleteMultipartUpload") == 0
-    assert bucket_contents(s3, bucket) == {}
+    assert scene.recorder.count("CompleteMultipartUpload") == 0
+    assert scene.contents() == {}
 
 
-def test_a_file_that_is_cut_while_it_is_compared(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
-    run(bucket, big)
+def test_a_file_that_is_cut_while_it_is_compared(scene: Scene, big: Path) -> None:
+    run(scene.bucket, big)
 
     class Cut(faults.Fault):
         def request_head(self, waiting: object) -> None:
             truncate(big)
 
-    recorder.inject(Cut(), "HeadObject")
+    scene.recorder.inject(Cut(), "HeadObject")
     with pytest.raises(IntegrityError, match="changed while it was read"):
-        run(bucket, big)
+        run(scene.bucket, big)
 
 
-def test_a_file_that_is_removed_has_its_last_chance(
-    recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
+def test_a_file_that_is_removed_has_its_last_chance(scene: Scene, big: Path) -> None:
     class Remove(faults.Fault):
         def request_head(self, waiting: object) -> None:
             big.unlink()
 
-    recorder.inject(Remove(), "UploadPart")
-    assert run(bucket, big)[0] is PutOutcome.CREATED
-    assert bucket_contents(s3, bucket) == {KEY: DATA}
+    scene.recorder.inject(Remove(), "UploadPart")
+    assert run(scene.bucket, big)[0] is PutOutcome.CREATED
+    assert scene.contents() == {KEY: DATA}
 
 
 # --- the command -------------------------------------------------------------------------
 
 
-def test_the_command_tells_resumed_and_sent_bytes(
-    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, big: Path
-) -> None:
-    execution = new_execution(cli)
+def test_the_command_tells_resumed_and_sent_bytes(scene: Scene, big: Path) -> None:
+    execution = scene.new_execution()
     key = key_of("big.bin", execution)
-    upload_id = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
-    s3.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=1, Body=PIECES[0])
-    (line,) = cli("upload", execution, big, "--json").ok().json_lines()
+    upload_id = scene.s3.create_multipart_upload(Bucket=scene.bucket, Key=key)["UploadId"]
+    scene.s3.upload_part(
+        Bucket=scene.bucket, Key=key, UploadId=upload_id, PartNumber=1, Body=PIECES[0]
+    )
+    (line,) = scene.cli("upload", execution, big, "--json").ok().json_lines()
     assert line["outcome"] == "created"
     assert line["resumed_bytes"] == PART
     assert line["sent_bytes"] == SIZE - PART
-    result = cli("upload", execution, big).ok()
+    result = scene.cli("upload", execution, big).ok()
     assert "1 identical; 0 B sent" in result.err
 
 
 def test_the_command_says_that_a_file_changed(
-    cli: RunCommand,
-    recorder: Proxy,
-    bucket: str,
-    big: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, big: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)
-    execution = new_execution(cli)
+    execution = scene.new_execution()
 
     class Change(faults.Fault):
         def request_head(self, waiting: object) -> None:
             grow(big)
 
-    recorder.inject(Change(), "UploadPart")
-    result = cli("upload", execution, big).expect(7)
+    scene.recorder.inject(Change(), "UploadPart")
+    result = scene.cli("upload", execution, big).expect(7)
     assert f"{big} changed while it was read; it was not stored" in result.err
     assert "no longer written to" in result.err
 
 
-def test_large_and_small_files_side_by_side_never_wait_for_each_other(
-    cli: RunCommand,
-    s3: S3Client,
-    bucket: str,
-    make_tree: Callable[..., Path],
-) -> None:
+def test_large_and_small_files_side_by_side_never_wait_for_each_other(scene: Scene) -> None:
     """Parts need the threads that small files use: neither may wait for the other forever."""
     files: dict[str, bytes] = {f"{number:02}.txt": b"x" * number for number in range(60)}
     files |= {f"{number:02}.bin": content(PART + number + 1, number) for number in range(3)}
-    execution = new_execution(cli)
-    cli("upload", execution, make_tree(files), "--concurrency", "2").ok()
+    execution = scene.new_execution()
+    scene.cli("upload", execution, scene.write_tree(files), "--concurrency", "2").ok()
     prefix = f"executions/{execution}/artifacts/custom/"
-    assert bucket_contents(s3, bucket, prefix) == {prefix + n: data for n, data in files.items()}
+    assert scene.contents(prefix) == {prefix + n: data for n, data in files.items()}
 
 
-def test_threads_are_gone_after_a_failure(recorder: Proxy, bucket: str, big: Path) -> None:
+def test_threads_are_gone_after_a_failure(scene: Scene, big: Path) -> None:
     before = set(threading.enumerate())
-    recorder.inject(faults.access_denied(), "UploadPart", part_number=2)
+    scene.recorder.inject(faults.access_denied(), "UploadPart", part_number=2)
     with pytest.raises(Exception, match="access denied"):
-        run(bucket, big)
+        run(scene.bucket, big)
     ours = [t for t in threading.enumerate() if t not in before and t.name.startswith("transfer")]
     for thread in ours:
         thread.join(20)

@@ -11,22 +11,18 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.support import faults
-from tests.support.engine import MIB, answered, content, impatient, key_of, new_execution
-from tests.support.executions import make_id, read_record
+from tests.support.engine import MIB, answered, content, impatient, key_of
+from tests.support.executions import make_id
 from tests.support.faults import Fault
 from tests.support.forkserver import ForkServer
-from tests.support.objects import bucket_contents, list_keys
-from tests.support.proxy import Proxy
 from tests.support.running import Processes, RunCommand
+from tests.support.scene import Scene
 from tests.support.small_scale import PART_BYTES as PART
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 MakeTree = Callable[..., Path]
 FIELDS = {
@@ -64,65 +60,43 @@ ODD_NAMES = (
 
 
 @pytest.fixture
-def execution(cli: RunCommand, recorder: Proxy) -> str:
+def execution(scene: Scene) -> str:
     """An execution in a fresh bucket; what it took to make it is not in the record."""
-    execution_id = new_execution(cli)
-    recorder.clear()
+    execution_id = scene.new_execution()
+    scene.recorder.clear()
     return execution_id
-
-
-def stored_files(s3: S3Client, bucket: str, execution_id: str) -> dict[str, bytes]:
-    """Return what is stored by its path in the execution, `metadata.json` left out."""
-    prefix = f"executions/{execution_id}/"
-    found = bucket_contents(s3, bucket, prefix)
-    del found[f"{prefix}metadata.json"]
-    return {key.removeprefix(prefix): data for key, data in found.items()}
 
 
 # --- directories -------------------------------------------------------------------------
 
 
-def test_a_directory_is_stored_once(
-    cli: RunCommand,
-    execution: str,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-) -> None:
+def test_a_directory_is_stored_once(scene: Scene, execution: str) -> None:
     files: dict[str, bytes | str] = {
         f"d{number % 7}/{number:03}.txt": content(number, number) for number in range(300)
     }
-    tree = make_tree(files)
-    cli("upload", execution, tree).ok()
+    tree = scene.write_tree(files)
+    scene.cli("upload", execution, tree).ok()
     # The record is written before the first file and after the last.
-    assert recorder.count("PutObject") == 302
-    assert recorder.count() == 300 + 2 + len(["the record is read", "listed"])
-    assert stored_files(s3, bucket, execution) == {
+    assert scene.recorder.count("PutObject") == 302
+    assert scene.recorder.count() == 300 + 2 + len(["the record is read", "listed"])
+    assert scene.files(execution) == {
         f"artifacts/custom/{name}": data for name, data in files.items()
     }
 
-    recorder.clear()
-    again = cli("upload", execution, tree, "--json").ok()
-    assert recorder.count("PutObject") == 0
-    assert recorder.request_bytes() == 0
+    scene.recorder.clear()
+    again = scene.cli("upload", execution, tree, "--json").ok()
+    assert scene.recorder.count("PutObject") == 0
+    assert scene.recorder.request_bytes() == 0
     assert {line["outcome"] for line in again.json_lines()} == {"identical"}
     assert {line["sent_bytes"] for line in again.json_lines()} == {0}
 
 
-def test_a_changed_file_is_a_conflict_and_the_rest_is_stored(
-    cli: RunCommand,
-    execution: str,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-) -> None:
-    tree = make_tree({"a.txt": "a", "b.txt": "b"})
-    cli("upload", execution, tree).ok()
-    make_tree({"a.txt": "changed", "c.txt": "c"})
-    result = cli("upload", execution, tree, "--json").expect(6)
-    assert stored_files(s3, bucket, execution) == {
+def test_a_changed_file_is_a_conflict_and_the_rest_is_stored(scene: Scene, execution: str) -> None:
+    tree = scene.write_tree({"a.txt": "a", "b.txt": "b"})
+    scene.cli("upload", execution, tree).ok()
+    scene.write_tree({"a.txt": "changed", "c.txt": "c"})
+    result = scene.cli("upload", execution, tree, "--json").expect(6)
+    assert scene.files(execution) == {
         "artifacts/custom/a.txt": b"a",
         "artifacts/custom/b.txt": b"b",
         "artifacts/custom/c.txt": b"c",
@@ -136,63 +110,48 @@ def test_a_changed_file_is_a_conflict_and_the_rest_is_stored(
     assert "another name" in result.err
 
 
-def test_hidden_files_are_left_out_and_that_is_said_once(
-    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
-) -> None:
-    tree = make_tree({"a.txt": "a", ".env": "TOKEN=1", ".git/config": "", "b/.netrc": ""})
+def test_hidden_files_are_left_out_and_that_is_said_once(scene: Scene, execution: str) -> None:
+    tree = scene.write_tree({"a.txt": "a", ".env": "TOKEN=1", ".git/config": "", "b/.netrc": ""})
     (tree / "environment").symlink_to(".env")
-    result = cli("upload", execution, tree).ok()
-    assert list(stored_files(s3, bucket, execution)) == ["artifacts/custom/a.txt"]
+    result = scene.cli("upload", execution, tree).ok()
+    assert list(scene.files(execution)) == ["artifacts/custom/a.txt"]
     said = [line for line in result.err.splitlines() if "skipped" in line]
     assert len(said) == 1
     also = ".git, .netrc, 1 more"
     assert said[0].endswith(
         f"{tree / '.env'}: hidden, and so are {also}; --include-hidden stores what is"
     )
-    assert cli("verify", execution, tree).ok().err.count(".env") == 1
+    assert scene.cli("verify", execution, tree).ok().err.count(".env") == 1
 
-    cli("upload", execution, tree, "--include-hidden").ok()
-    assert stored_files(s3, bucket, execution)["artifacts/custom/environment"] == b"TOKEN=1"
-    cli("verify", execution, tree, "--include-hidden").ok()
+    scene.cli("upload", execution, tree, "--include-hidden").ok()
+    assert scene.files(execution)["artifacts/custom/environment"] == b"TOKEN=1"
+    scene.cli("verify", execution, tree, "--include-hidden").ok()
 
 
-def test_odd_names_make_the_round_trip(
-    cli: RunCommand,
-    execution: str,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-    tmp_path: Path,
-) -> None:
+def test_odd_names_make_the_round_trip(scene: Scene, execution: str) -> None:
     files: dict[str, bytes | str] = {name: name.encode() for name in ODD_NAMES}
-    tree = make_tree(files)
-    cli("upload", execution, tree, "--include-hidden").ok()
+    tree = scene.write_tree(files)
+    scene.cli("upload", execution, tree, "--include-hidden").ok()
     expected = {f"artifacts/custom/{name}": data for name, data in files.items()}
-    assert stored_files(s3, bucket, execution) == expected
+    assert scene.files(execution) == expected
     # Both kinds of HEAD and GET must escape as the PUT did.
-    again = cli("upload", execution, tree, "--json", "--include-hidden").ok()
+    again = scene.cli("upload", execution, tree, "--json", "--include-hidden").ok()
     assert {line["outcome"] for line in again.json_lines()} == {"identical"}
-    cli("download", execution, "-o", tmp_path / "back").ok()
-    back = tmp_path / "back/artifacts/custom"
+    scene.cli("download", execution, "-o", scene.directory / "back").ok()
+    back = scene.directory / "back/artifacts/custom"
     assert {name: (back / name).read_bytes() for name in ODD_NAMES} == files
 
 
-def test_refused_names_are_listed_and_the_rest_is_stored(
-    cli: RunCommand,
-    execution: str,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-) -> None:
-    tree = make_tree({"good.txt": "good", "new\nline.txt": "x", "esc\x1b[31m.txt": "x"})
+def test_refused_names_are_listed_and_the_rest_is_stored(scene: Scene, execution: str) -> None:
+    tree = scene.write_tree({"good.txt": "good", "new\nline.txt": "x", "esc\x1b[31m.txt": "x"})
     long = tree / Path(*("d" * 250 for _ in range(4)))
     long.mkdir(parents=True)
     (long / "f").write_bytes(b"x")
     not_utf8 = os.fsencode(tree) + b"/\xff.txt"
     with open(not_utf8, "wb"):
         pass
-    result = cli("upload", execution, tree, "--json").expect(3)
-    assert stored_files(s3, bucket, execution) == {"artifacts/custom/good.txt": b"good"}
+    result = scene.cli("upload", execution, tree, "--json").expect(3)
+    assert scene.files(execution) == {"artifacts/custom/good.txt": b"good"}
     failed = [line for line in result.json_lines() if line["outcome"] == "failed"]
     assert len(failed) == 4
     assert {line["exit_code"] for line in failed} == {2}
@@ -204,15 +163,10 @@ def test_refused_names_are_listed_and_the_rest_is_stored(
 
 
 def test_special_files_and_links_that_lead_out_are_skipped_and_named(
-    cli: RunCommand,
-    execution: str,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-    tmp_path: Path,
+    scene: Scene, execution: str
 ) -> None:
-    tree = make_tree({"in/real.txt": "real"})
-    outside = make_tree({"secret.txt": "secret"}, root="outside")
+    tree = scene.write_tree({"in/real.txt": "real"})
+    outside = scene.write_tree({"secret.txt": "secret"}, root="outside")
     os.mkfifo(tree / "fifo")
     (tree / "inside.txt").symlink_to("in/real.txt")
     (tree / "out.txt").symlink_to(outside / "secret.txt")
@@ -222,9 +176,9 @@ def test_special_files_and_links_that_lead_out_are_skipped_and_named(
     with socket.socket(socket.AF_UNIX) as listener:
         os.chdir(tree)  # the path of a socket is short
         listener.bind("socket")
-        os.chdir(tmp_path)
-        result = cli("upload", execution, tree, "--json").ok()
-    assert stored_files(s3, bucket, execution) == {
+        os.chdir(scene.directory)
+        result = scene.cli("upload", execution, tree, "--json").ok()
+    assert scene.files(execution) == {
         "artifacts/custom/in/real.txt": b"real",
         "artifacts/custom/inside.txt": b"real",
     }
@@ -239,18 +193,11 @@ def test_special_files_and_links_that_lead_out_are_skipped_and_named(
         assert f"/{name}:" in result.err
 
 
-def test_a_directory_that_goes_away_while_it_is_walked(
-    cli: RunCommand,
-    execution: str,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-) -> None:
+def test_a_directory_that_goes_away_while_it_is_walked(scene: Scene, execution: str) -> None:
     """As unreadable as it gets, whoever runs the test: the files were planned and are gone."""
-    tree = make_tree({"a.txt": "a", "z/1.txt": "1", "z/2.txt": "2"})
+    tree = scene.write_tree({"a.txt": "a", "z/1.txt": "1", "z/2.txt": "2"})
     first = faults.Hold("head")
-    recorder.inject(first, "HeadObject", key=r"a\.txt$")
+    scene.recorder.inject(first, "HeadObject", key=r"a\.txt$")
 
     def remove() -> None:
         first.reached.wait(30)
@@ -260,53 +207,51 @@ def test_a_directory_that_goes_away_while_it_is_walked(
     helper = threading.Thread(target=remove)
     helper.start()
     # With one thread, what is behind the held file waits to be opened.
-    result = cli("upload", execution, tree, "--concurrency", "1").expect(3)
+    result = scene.cli("upload", execution, tree, "--concurrency", "1").expect(3)
     helper.join()
-    assert stored_files(s3, bucket, execution) == {"artifacts/custom/a.txt": b"a"}
+    assert scene.files(execution) == {"artifacts/custom/a.txt": b"a"}
     assert "cannot read" in result.err
     assert "2 of 3 files could not be stored" in result.err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_an_unreadable_file_fails_and_the_others_are_stored(
-    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
-) -> None:
-    tree = make_tree({"a.txt": "a", "b.txt": "b"})
+def test_an_unreadable_file_fails_and_the_others_are_stored(scene: Scene, execution: str) -> None:
+    tree = scene.write_tree({"a.txt": "a", "b.txt": "b"})
     (tree / "a.txt").chmod(0)
-    result = cli("upload", execution, tree).expect(3)
-    assert stored_files(s3, bucket, execution) == {"artifacts/custom/b.txt": b"b"}
+    result = scene.cli("upload", execution, tree).expect(3)
+    assert scene.files(execution) == {"artifacts/custom/b.txt": b"b"}
     assert "Permission denied" in result.err
 
 
 # --- choosing ----------------------------------------------------------------------------
 
 
-def test_include_and_exclude_choose_files(
-    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
-) -> None:
-    tree = make_tree(dict.fromkeys(("a.txt", "a.tmp", "d/b.txt", "d/c.log", "d/e/f.txt"), "x"))
-    done = cli(
+def test_include_and_exclude_choose_files(scene: Scene, execution: str) -> None:
+    tree = scene.write_tree(
+        dict.fromkeys(("a.txt", "a.tmp", "d/b.txt", "d/c.log", "d/e/f.txt"), "x")
+    )
+    done = scene.cli(
         "upload", execution, tree, "--include", "*.txt", "--exclude", "d/e/*", "--exclude", "g"
     )
     assert "warning: nothing matches g\n" in done.ok().err
     assert "nothing matches d/e" not in done.err
-    assert stored_files(s3, bucket, execution).keys() == {
+    assert scene.files(execution).keys() == {
         "artifacts/custom/a.txt",
         "artifacts/custom/d/b.txt",
     }
 
 
-def test_a_dry_run_says_what_the_upload_would_do(
-    cli: RunCommand, execution: str, s3: S3Client, bucket: str, recorder: Proxy, make_tree: MakeTree
-) -> None:
+def test_a_dry_run_says_what_the_upload_would_do(scene: Scene, execution: str) -> None:
     """Also for a conflict, a file of parts, an unreadable name, and nothing at all."""
     big = b"x" * (8 * 1024 * 1024 + 1)
-    tree = make_tree({"stdout.log": "x", "shot.png": "x", "big.bin": b"x" * 3000, "old.bin": big})
-    cli("upload", execution, tree / "old.bin").ok()
-    before = list_keys(s3, bucket)
-    recorder.clear()
-    plain = cli("upload", execution, tree, "--dry-run").ok()
-    as_json = cli("upload", execution, tree, "--dry-run", "--json").ok()
+    tree = scene.write_tree(
+        {"stdout.log": "x", "shot.png": "x", "big.bin": b"x" * 3000, "old.bin": big}
+    )
+    scene.cli("upload", execution, tree / "old.bin").ok()
+    before = scene.list_keys()
+    scene.recorder.clear()
+    plain = scene.cli("upload", execution, tree, "--dry-run").ok()
+    as_json = scene.cli("upload", execution, tree, "--dry-run", "--json").ok()
     prefix = f"executions/{execution}/"
     assert sorted(plain.lines) == [
         f"{tree}/big.bin -> {prefix}artifacts/custom/big.bin",
@@ -320,17 +265,19 @@ def test_a_dry_run_says_what_the_upload_would_do(
     assert (line["sent_bytes"], line["content_type"]) == (0, "application/octet-stream")
 
     (tree / "old.bin").write_bytes(big[:-1] + b"y")
-    conflict = cli("upload", execution, tree, "--dry-run").expect(6)
+    conflict = scene.cli("upload", execution, tree, "--dry-run").expect(6)
     assert "would not be stored" in conflict.err
     assert "run the same command again" not in conflict.err
     (tree / os.fsdecode(b"\xff")).write_text("x")
-    assert "not UTF-8" in cli("upload", execution, tree, "--dry-run").expect(3).err
-    (line,) = cli("upload", execution, tree / "nope", "--dry-run", "--json").expect(4).json_lines()
+    assert "not UTF-8" in scene.cli("upload", execution, tree, "--dry-run").expect(3).err
+    (line,) = (
+        scene.cli("upload", execution, tree / "nope", "--dry-run", "--json").expect(4).json_lines()
+    )
     assert (line["outcome"], line["exit_code"]) == ("failed", 4)
-    cli("upload", execution, tree, "--dry-run", "--include", "nothing").expect(4)
-    cli("upload", make_id(), tree, "--dry-run").expect(4)
-    assert not [call for call in recorder.calls() if call.request.method in ("PUT", "POST")]
-    assert list_keys(s3, bucket) == before
+    scene.cli("upload", execution, tree, "--dry-run", "--include", "nothing").expect(4)
+    scene.cli("upload", make_id(), tree, "--dry-run").expect(4)
+    assert not [call for call in scene.recorder.calls() if call.request.method in ("PUT", "POST")]
+    assert scene.list_keys() == before
 
 
 def test_both_streams_keep_their_order_in_one_pipe(
@@ -346,32 +293,28 @@ def test_both_streams_keep_their_order_in_one_pipe(
     assert error.startswith("error: ")
 
 
-def test_if_no_files_found(cli: RunCommand, execution: str, tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
+def test_if_no_files_found(scene: Scene, execution: str) -> None:
+    empty = scene.directory / "empty"
     empty.mkdir()
-    assert "no files found" in cli("upload", execution, empty).expect(4).err
-    warned = cli("upload", execution, empty, "--if-no-files-found", "warn").ok()
+    assert "no files found" in scene.cli("upload", execution, empty).expect(4).err
+    warned = scene.cli("upload", execution, empty, "--if-no-files-found", "warn").ok()
     assert "no files found" in warned.err
-    assert cli("upload", execution, empty, "--if-no-files-found", "ignore").ok().err == ""
+    assert scene.cli("upload", execution, empty, "--if-no-files-found", "ignore").ok().err == ""
 
 
-def test_a_single_file_under_another_name(
-    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
-) -> None:
-    file = make_tree({"out.bin": "x"}) / "out.bin"
-    cli("upload", execution, file, "--name", "logs/stdout.log").ok()
-    assert stored_files(s3, bucket, execution) == {"logs/stdout.log": b"x"}
+def test_a_single_file_under_another_name(scene: Scene, execution: str) -> None:
+    file = scene.write_tree({"out.bin": "x"}) / "out.bin"
+    scene.cli("upload", execution, file, "--name", "logs/stdout.log").ok()
+    assert scene.files(execution) == {"logs/stdout.log": b"x"}
 
 
 # --- what is said ------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_json_has_the_documented_fields(
-    cli: RunCommand, execution: str, make_tree: MakeTree
-) -> None:
-    tree = make_tree({"a.txt": "abc", "big.bin": content(PART + 1)})
-    by_name = {Path(x["source"]).name: x for x in upload_json(cli, execution, tree)}
+def test_json_has_the_documented_fields(scene: Scene, execution: str) -> None:
+    tree = scene.write_tree({"a.txt": "abc", "big.bin": content(PART + 1)})
+    by_name = {Path(x["source"]).name: x for x in upload_json(scene.cli, execution, tree)}
     assert by_name["a.txt"].keys() == FIELDS
     assert by_name["a.txt"] == {
         "source": f"{tree}/a.txt",
@@ -388,7 +331,7 @@ def test_json_has_the_documented_fields(
     assert by_name["big.bin"]["sent_bytes"] == PART + 1
     assert by_name["big.bin"]["resumed_bytes"] == 0
     assert by_name["big.bin"]["checksum"].endswith("-2")
-    again = upload_json(cli, execution, tree)
+    again = upload_json(scene.cli, execution, tree)
     assert {line["outcome"] for line in again} == {"identical"}
     assert {line["sent_bytes"] for line in again} == {0}
 
@@ -398,9 +341,7 @@ def upload_json(cli: RunCommand, execution: str, tree: Path) -> list[Any]:
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_content_types_let_a_browser_show_things(
-    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
-) -> None:
+def test_content_types_let_a_browser_show_things(scene: Scene, execution: str) -> None:
     expected = {
         "logs/stdout.log": "text/plain; charset=utf-8",
         "artifacts/results.json": "application/json",
@@ -411,72 +352,71 @@ def test_content_types_let_a_browser_show_things(
         "artifacts/traces/big.pcap": "application/vnd.tcpdump.pcap",
     }
     small: dict[str, bytes | str] = {Path(path).name: "x" for path in expected}
-    tree = make_tree(small | {"big.pcap": content(PART + 1)})
-    cli("upload", execution, tree).ok()
+    tree = scene.write_tree(small | {"big.pcap": content(PART + 1)})
+    scene.cli("upload", execution, tree).ok()
     found = {
-        path: s3.head_object(Bucket=bucket, Key=f"executions/{execution}/{path}")["ContentType"]
+        path: scene.s3.head_object(Bucket=scene.bucket, Key=f"executions/{execution}/{path}")[
+            "ContentType"
+        ]
         for path in expected
     }
     assert found == expected
 
 
 def test_nobody_reading_the_records_does_not_stop_the_upload(
-    cli_process: Processes, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
+    scene: Scene, cli_process: Processes, execution: str
 ) -> None:
-    tree = make_tree({f"{number:03}.txt": "x" * number for number in range(100)})
+    tree = scene.write_tree({f"{number:03}.txt": "x" * number for number in range(100)})
     reading, writing = os.pipe()
     os.close(reading)
     process = cli_process.start("upload", execution, tree, "--json", stdout=writing)
     os.close(writing)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert len(stored_files(s3, bucket, execution)) == 100
+    assert len(scene.files(execution)) == 100
 
 
-def test_a_path_that_is_missing_is_no_mark_on_the_execution(
-    cli: RunCommand, execution: str, s3: S3Client, bucket: str, make_tree: MakeTree
-) -> None:
-    tree = make_tree({"a.txt": "x"})
-    failed = cli("upload", execution, tree / "reslts").expect(4)
+def test_a_path_that_is_missing_is_no_mark_on_the_execution(scene: Scene, execution: str) -> None:
+    tree = scene.write_tree({"a.txt": "x"})
+    failed = scene.cli("upload", execution, tree / "reslts").expect(4)
     assert f"failed: {tree / 'reslts'}: no such file\n" in failed.err
-    assert cli("upload", execution, tree, tree / "reslts").expect(3).err.count("no such file") == 1
-    record = read_record(s3, bucket, execution)
+    assert (
+        scene.cli("upload", execution, tree, tree / "reslts").expect(3).err.count("no such file")
+        == 1
+    )
+    record = scene.record(execution)
     assert (record["artifact_status"], record["failures"]) == ("pending", [])
-    assert stored_files(s3, bucket, execution) == {"artifacts/custom/a.txt": b"x"}
-    warned = cli("upload", execution, tree / "none", "--if-no-files-found", "warn").ok()
+    assert scene.files(execution) == {"artifacts/custom/a.txt": b"x"}
+    warned = scene.cli("upload", execution, tree / "none", "--if-no-files-found", "warn").ok()
     assert f"skipped {tree / 'none'}: no such file" in warned.err
-    quiet = cli("upload", execution, tree / "none", "--if-no-files-found", "ignore").ok()
+    quiet = scene.cli("upload", execution, tree / "none", "--if-no-files-found", "ignore").ok()
     assert quiet.err == ""
 
 
 def test_an_upload_that_ends_early_is_on_record_until_it_is_repeated(
-    cli: RunCommand,
-    execution: str,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)
-    tree = make_tree({f"{number}.txt": "x" for number in range(5)})
-    recorder.inject(faults.Answer(404, "NoSuchBucket"), "PutObject", key=r"custom/3", times=None)
-    cli("upload", execution, tree).expect(4)
-    recorder.heal()
-    cli("finish", execution, "--result", "pass").ok()
-    record = read_record(s3, bucket, execution)
+    tree = scene.write_tree({f"{number}.txt": "x" for number in range(5)})
+    scene.recorder.inject(
+        faults.Answer(404, "NoSuchBucket"), "PutObject", key=r"custom/3", times=None
+    )
+    scene.cli("upload", execution, tree).expect(4)
+    scene.recorder.heal()
+    scene.cli("finish", execution, "--result", "pass").ok()
+    record = scene.record(execution)
     assert record["artifact_status"] == "artifact_error"
     # By where they go: the same files under another name clear it.
     failing = {one["path"] for one in record["failures"]}
     assert "artifacts/custom/3.txt" in failing
-    assert failing | set(stored_files(s3, bucket, execution)) == {
+    assert failing | set(scene.files(execution)) == {
         f"artifacts/custom/{number}.txt" for number in range(5)
     }
     monkeypatch.chdir(tree)
-    cli("upload", execution, ".").ok()
-    record = read_record(s3, bucket, execution)
+    scene.cli("upload", execution, ".").ok()
+    record = scene.record(execution)
     assert (record["artifact_status"], record["failures"]) == ("complete", [])
-    assert len(stored_files(s3, bucket, execution)) == 5
+    assert len(scene.files(execution)) == 5
 
 
 # --- failures of the whole ---------------------------------------------------------------
@@ -492,132 +432,124 @@ def test_an_upload_that_ends_early_is_on_record_until_it_is_repeated(
     ],
 )
 def test_a_lasting_failure_of_one_file_is_its_own_and_a_rerun_clears_it(
+    scene: Scene,
     fault: Callable[[], Fault],
     operation: str,
     failing: str,
-    cli: RunCommand,
     execution: str,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     impatient(monkeypatch)
     files = {"a.txt": b"x", "big.bin": content(PART + 1), "last.txt": b"z"}
-    tree = make_tree(files)
+    tree = scene.write_tree(files)
     # Not metadata.json: without it, nobody knows of the execution.
-    recorder.inject(fault(), operation, key=rf"custom/{failing}", times=None)
-    failed = cli("upload", execution, tree, "--json").expect(3)
+    scene.recorder.inject(fault(), operation, key=rf"custom/{failing}", times=None)
+    failed = scene.cli("upload", execution, tree, "--json").expect(3)
     outcomes = {Path(one["source"]).name: one["outcome"] for one in failed.json_lines()}
     assert outcomes == dict.fromkeys(files, "created") | {failing: "failed"}
     others = {f"artifacts/custom/{name}": data for name, data in files.items() if name != failing}
-    assert stored_files(s3, bucket, execution) == others
-    record = read_record(s3, bucket, execution)
+    assert scene.files(execution) == others
+    record = scene.record(execution)
     assert record["artifact_status"] == "artifact_error"
     assert [one["path"] for one in record["failures"]] == [f"artifacts/custom/{failing}"]
-    cli("finish", execution, "--result", "pass").ok()
-    assert read_record(s3, bucket, execution)["artifact_status"] == "artifact_error"
-    recorder.heal()
-    cli("upload", execution, tree).ok()
-    record = read_record(s3, bucket, execution)
+    scene.cli("finish", execution, "--result", "pass").ok()
+    assert scene.record(execution)["artifact_status"] == "artifact_error"
+    scene.recorder.heal()
+    scene.cli("upload", execution, tree).ok()
+    record = scene.record(execution)
     assert (record["artifact_status"], record["failures"]) == ("complete", [])
-    assert len(stored_files(s3, bucket, execution)) == len(files)
+    assert len(scene.files(execution)) == len(files)
 
 
 @pytest.mark.parametrize(
     ("fault", "code"), [(faults.access_denied, 5), (faults.slow_down, 9), (faults.ResetBefore, 9)]
 )
 def test_where_nothing_could_be_stored_the_exit_code_says_why(
+    scene: Scene,
     fault: Callable[[], Fault],
     code: int,
-    cli: RunCommand,
     execution: str,
-    recorder: Proxy,
-    make_tree: MakeTree,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     impatient(monkeypatch)
-    recorder.inject(fault(), "PutObject", key=r"custom/", times=None)
-    failed = cli("upload", execution, make_tree({"a.txt": "x", "b.txt": "y"})).expect(code)
+    scene.recorder.inject(fault(), "PutObject", key=r"custom/", times=None)
+    failed = scene.cli("upload", execution, scene.write_tree({"a.txt": "x", "b.txt": "y"})).expect(
+        code
+    )
     assert "2 of 2 files could not be stored" in failed.err
 
 
 def test_the_endpoint_is_gone(
-    cli: RunCommand, execution: str, make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    tree = make_tree({"a.txt": "x"})
-    result = cli("upload", execution, tree, env={"AWS_ENDPOINT_URL": url}).expect(9)
+    tree = scene.write_tree({"a.txt": "x"})
+    result = scene.cli("upload", execution, tree, env={"AWS_ENDPOINT_URL": url}).expect(9)
     assert "connection refused" in result.err
     assert f"orchestrator upload {execution} {tree}" in result.err
 
 
-def test_a_missing_execution_is_exit_4(
-    cli: RunCommand, s3env: dict[str, str], make_tree: MakeTree
-) -> None:
-    tree = make_tree({"a.txt": "x"})
-    result = cli("upload", "01J00000000000000000000000", tree).expect(4)
+def test_a_missing_execution_is_exit_4(scene: Scene) -> None:
+    tree = scene.write_tree({"a.txt": "x"})
+    result = scene.cli("upload", "01J00000000000000000000000", tree).expect(4)
     assert "no such execution" in result.err
 
 
 @pytest.mark.usefixtures("small_parts")
 def test_large_files_are_looked_up_while_the_record_is_read_and_nothing_else_is_done(
-    forks: ForkServer, recorder: Proxy, make_tree: MakeTree
+    scene: Scene, forks: ForkServer
 ) -> None:
     execution = "01J00000000000000000000000"
-    tree = make_tree({"a.txt": "x", "c.bin": content(2 * PART)})
+    tree = scene.write_tree({"a.txt": "x", "c.bin": content(2 * PART)})
     reading = faults.Hold("answer")
-    recorder.inject(reading, "GetObject", key="metadata")
+    scene.recorder.inject(reading, "GetObject", key="metadata")
     child = forks.start("upload", execution, tree)
     assert reading.reached.wait(30)
     looks = {"HeadObject", "ListMultipartUploads"}
-    recorder.wait_for(lambda seen: looks <= {one.operation for one in seen if one.status})
+    scene.recorder.wait_for(lambda seen: looks <= {one.operation for one in seen if one.status})
     reading.released.set()
     child.wait(20).expect(4)
-    assert recorder.operations().keys() == {"GetObject", *looks}
+    assert scene.recorder.operations().keys() == {"GetObject", *looks}
 
 
 def test_files_are_listed_while_the_record_is_read_and_hashed_while_the_mark_is_written(
-    execution: str, forks: ForkServer, recorder: Proxy, make_tree: MakeTree
+    scene: Scene, execution: str, forks: ForkServer
 ) -> None:
-    tree = make_tree({f"{number:02}.txt": str(number) for number in range(40)})
+    tree = scene.write_tree({f"{number:02}.txt": str(number) for number in range(40)})
     reading, marking = faults.Hold("answer"), faults.Hold("answer")
-    recorder.inject(reading, "GetObject", key="metadata")
-    recorder.inject(marking, "PutObject", key="metadata")
+    scene.recorder.inject(reading, "GetObject", key="metadata")
+    scene.recorder.inject(marking, "PutObject", key="metadata")
     child = forks.start("upload", execution, tree)
     assert reading.reached.wait(30)
-    recorder.wait_for(lambda seen: "ListObjectsV2" in {one.operation for one in seen if one.status})
+    scene.recorder.wait_for(
+        lambda seen: "ListObjectsV2" in {one.operation for one in seen if one.status}
+    )
     reading.released.set()
     assert marking.reached.wait(30)
     # Nothing is stored before it is known that the record says so.
-    assert recorder.operations()["PutObject"] == 1
+    assert scene.recorder.operations()["PutObject"] == 1
     marking.released.set()
     child.wait(60).ok()
-    assert recorder.operations() == {"GetObject": 1, "ListObjectsV2": 1, "PutObject": 42}
+    assert scene.recorder.operations() == {"GetObject": 1, "ListObjectsV2": 1, "PutObject": 42}
 
 
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("stalling", ["PutObject", "UploadPart"])
 def test_what_concerns_all_files_ends_the_process_while_other_requests_stall(
-    stalling: str,
-    forks: ForkServer,
-    execution: str,
-    recorder: Proxy,
-    make_tree: MakeTree,
+    scene: Scene, stalling: str, forks: ForkServer, execution: str
 ) -> None:
     """Threads that wait for an answer, or for a place in the queue, must not keep it alive."""
-    tree = make_tree({"a.txt": "x", "b.txt": "y", "c.bin": content(5 * PART)})
-    stall = recorder.inject(faults.Stall(), stalling, key=r"a\.txt|c\.bin", times=None)
+    tree = scene.write_tree({"a.txt": "x", "b.txt": "y", "c.bin": content(5 * PART)})
+    stall = scene.recorder.inject(faults.Stall(), stalling, key=r"a\.txt|c\.bin", times=None)
     refusal = faults.Hold("head")
-    recorder.inject(refusal, "PutObject", key=r"b\.txt")
-    recorder.inject(faults.Answer(404, "NoSuchBucket"), "PutObject", key=r"b\.txt")
+    scene.recorder.inject(refusal, "PutObject", key=r"b\.txt")
+    scene.recorder.inject(faults.Answer(404, "NoSuchBucket"), "PutObject", key=r"b\.txt")
     # Two threads: one part, or a.txt, stalls; the other parts wait for their turn.
     child = forks.start("upload", execution, tree, "--concurrency", "2")
     assert refusal.reached.wait(30)
-    recorder.wait_for(lambda seen: stall.struck > 0)
+    scene.recorder.wait_for(lambda seen: stall.struck > 0)
     refusal.released.set()
     result = child.wait(20).expect(4)  # a stalled request alone is given up after 60 s
     assert "no such bucket" in result.err
@@ -627,101 +559,84 @@ def test_what_concerns_all_files_ends_the_process_while_other_requests_stall(
 
 
 @pytest.mark.parametrize(("size", "names"), [(250_000, "abcdef"), (10 * MIB, "x")])
-def test_limit_rate_limits(
-    size: int,
-    names: str,
-    cli: RunCommand,
-    execution: str,
-    s3: S3Client,
-    bucket: str,
-    make_tree: MakeTree,
-) -> None:
+def test_limit_rate_limits(scene: Scene, size: int, names: str, execution: str) -> None:
     total = size * len(names)
-    tree = make_tree({f"{name}.bin": content(size) for name in names})
+    tree = scene.write_tree({f"{name}.bin": content(size) for name in names})
     rate = total // 2
     start = time.monotonic()
-    cli("upload", execution, tree, "--limit-rate", str(rate)).ok()
+    scene.cli("upload", execution, tree, "--limit-rate", str(rate)).ok()
     seconds = time.monotonic() - start
     # Two seconds but for the first slice of a tenth; never faster, whatever else slows it down.
     assert seconds > 1.7
-    assert sum(map(len, stored_files(s3, bucket, execution).values())) == total
+    assert sum(map(len, scene.files(execution).values())) == total
 
 
 # --- in a terminal and in a pipe ---------------------------------------------------------
 
 
-def test_progress_in_a_pipe_has_no_carriage_returns(
-    cli: RunCommand, execution: str, make_tree: MakeTree
-) -> None:
-    result = cli("-v", "upload", execution, make_tree({"a.txt": "x"})).ok()
+def test_progress_in_a_pipe_has_no_carriage_returns(scene: Scene, execution: str) -> None:
+    result = scene.cli("-v", "upload", execution, scene.write_tree({"a.txt": "x"})).ok()
     assert "\r" not in result.err + result.out
     assert "created: artifacts/custom/a.txt" in result.err
     assert result.out == ""
-    quiet = cli("-q", "upload", execution, make_tree({"a.txt": "x"})).ok()
+    quiet = scene.cli("-q", "upload", execution, scene.write_tree({"a.txt": "x"})).ok()
     assert quiet.err == quiet.out == ""
 
 
 def test_a_retry_is_told_with_verbose(
-    cli: RunCommand,
-    execution: str,
-    recorder: Proxy,
-    make_tree: MakeTree,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)
-    recorder.inject(faults.slow_down(), "PutObject")
-    result = cli("-v", "upload", execution, make_tree({"a.txt": "x"})).ok()
+    scene.recorder.inject(faults.slow_down(), "PutObject")
+    result = scene.cli("-v", "upload", execution, scene.write_tree({"a.txt": "x"})).ok()
     assert "retrying" in result.err
     assert "SlowDown" in result.err
-    assert answered(recorder.calls(), "PutObject") == 4
+    assert answered(scene.recorder.calls(), "PutObject") == 4
 
 
 def test_records_are_json_whatever_happens(
-    cli: RunCommand,
-    execution: str,
-    recorder: Proxy,
-    make_tree: MakeTree,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)
-    tree = make_tree({f"{number}.txt": "x" * number for number in range(20)})
-    recorder.inject(faults.access_denied(), "PutObject", key=r"custom/[5-9]", times=None)
-    result = cli("upload", execution, tree, "--json", "--concurrency", "1").expect(3)
+    tree = scene.write_tree({f"{number}.txt": "x" * number for number in range(20)})
+    scene.recorder.inject(faults.access_denied(), "PutObject", key=r"custom/[5-9]", times=None)
+    result = scene.cli("upload", execution, tree, "--json", "--concurrency", "1").expect(3)
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert sorted(line["outcome"] for line in lines) == ["created"] * 15 + ["failed"] * 5
 
 
-def test_an_empty_path_is_no_directory(cli: RunCommand, s3: S3Client, bucket: str) -> None:
-    execution = new_execution(cli)
+def test_an_empty_path_is_no_directory(scene: Scene) -> None:
+    execution = scene.new_execution()
     Path("stray.txt").write_text("x")
-    result = cli("upload", execution, "")
+    result = scene.cli("upload", execution, "")
     assert result.exit_code == 2
     assert result.stdout == b""
     assert b"empty PATH" in result.stderr
-    assert b"empty --name" in cli("upload", execution, "stray.txt", "--name", "").expect(2).stderr
-    assert list(bucket_contents(s3, bucket)) == [f"executions/{execution}/metadata.json"]
+    assert (
+        b"empty --name"
+        in scene.cli("upload", execution, "stray.txt", "--name", "").expect(2).stderr
+    )
+    assert list(scene.contents()) == [f"executions/{execution}/metadata.json"]
 
 
-def test_more_failures_than_the_record_can_hold(
-    cli: RunCommand, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
-) -> None:
+def test_more_failures_than_the_record_can_hold(scene: Scene) -> None:
     """They would make metadata.json so large that the archive rule took it."""
-    execution = new_execution(cli)
-    tree = make_tree({f"{number:04}-{'x' * 100}\x01": "" for number in range(1000)} | {"a": "a"})
-    result = cli("upload", execution, tree).expect(3)
+    execution = scene.new_execution()
+    tree = scene.write_tree(
+        {f"{number:04}-{'x' * 100}\x01": "" for number in range(1000)} | {"a": "a"}
+    )
+    result = scene.cli("upload", execution, tree).expect(3)
     assert "1,000 of 1,001 files could not be stored" in result.err
-    head = s3.head_object(Bucket=bucket, Key=f"executions/{execution}/metadata.json")
+    head = scene.s3.head_object(Bucket=scene.bucket, Key=f"executions/{execution}/metadata.json")
     assert head["ContentLength"] < 128 * 1024
-    record = cli("show", execution, "--json").ok().json()
+    record = scene.cli("show", execution, "--json").ok().json()
     assert record["artifact_status"] == "artifact_error"
     assert 100 < len(record["failures"]) < 1000
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/version"), reason="there is no /proc")
-def test_a_file_that_tells_no_size_is_not_stored_empty(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
-    execution = new_execution(cli)
-    result = cli("upload", execution, "/proc/version").expect(7)
+def test_a_file_that_tells_no_size_is_not_stored_empty(scene: Scene) -> None:
+    execution = scene.new_execution()
+    result = scene.cli("upload", execution, "/proc/version").expect(7)
     assert b"has content but tells no size" in result.stderr
-    assert stored_files(s3, bucket, execution) == {}
+    assert scene.files(execution) == {}

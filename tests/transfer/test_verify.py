@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.support.executions import (
-    make_id,
-    put_execution,
-    put_file,
-    put_finished_execution,
-    put_metadata,
-    read_record,
-)
-from tests.support.objects import bucket_contents
-from tests.support.proxy import Proxy
+from tests.support.executions import make_id, put_metadata
 from tests.support.running import Result, RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 MakeTree = Callable[..., Path]
 
@@ -45,13 +34,13 @@ def tree(make_tree: MakeTree) -> Path:
 
 
 @pytest.fixture
-def execution(s3: S3Client, bucket: str) -> str:
+def execution(scene: Scene) -> str:
     """A finished execution with what an upload of the tree stores."""
-    return put_finished_execution(s3, bucket, STORED)
+    return scene.put_finished_execution(STORED)
 
 
-def damage(s3: S3Client, bucket: str, execution: str, path: str, data: bytes = b"no") -> None:
-    put_file(s3, bucket, execution, path, data)
+def damage(scene: Scene, execution: str, path: str, data: bytes = b"no") -> None:
+    scene.put_file(execution, path, data)
 
 
 def findings(result: Result) -> dict[str, str]:
@@ -62,17 +51,15 @@ def findings(result: Result) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("options", [[], ["--read"]])
-def test_what_is_as_it_was_is_ok(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str, options: list[str]
-) -> None:
-    stored = bucket_contents(s3, bucket)
-    result = cli("verify", execution, *options).ok()
+def test_what_is_as_it_was_is_ok(scene: Scene, execution: str, options: list[str]) -> None:
+    stored = scene.contents()
+    result = scene.cli("verify", execution, *options).ok()
     assert result.stdout == b""
     assert result.err == f"verified {execution}: 4 ok\n"
-    assert bucket_contents(s3, bucket) == stored
-    verbose = cli("-v", "verify", execution.lower(), *options).ok()
+    assert scene.contents() == stored
+    verbose = scene.cli("-v", "verify", execution.lower(), *options).ok()
     assert verbose.err.count("ok: ") == 4
-    assert cli("--quiet", "verify", execution, *options).ok().err == ""
+    assert scene.cli("--quiet", "verify", execution, *options).ok().err == ""
 
 
 def test_json_is_an_object_a_file(cli: RunCommand, execution: str) -> None:
@@ -88,76 +75,68 @@ def test_json_is_an_object_a_file(cli: RunCommand, execution: str) -> None:
     assert all(record["detail"].startswith("sha256:") for record in records)
 
 
-def test_other_bytes_differ(cli: RunCommand, s3: S3Client, bucket: str, execution: str) -> None:
-    damage(s3, bucket, execution, "artifacts/results.json", b"[]")
-    result = cli("verify", execution).expect(7)
+def test_other_bytes_differ(scene: Scene, execution: str) -> None:
+    damage(scene, execution, "artifacts/results.json", b"[]")
+    result = scene.cli("verify", execution).expect(7)
     assert result.stdout == b""
     lines = result.err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("failed: differs: artifacts/results.json: stored sha256:")
     assert lines[1] == "error: 1 differs"
-    as_json = cli("verify", execution, "--json").expect(7)
+    as_json = scene.cli("verify", execution, "--json").expect(7)
     assert findings(as_json)["artifacts/results.json"] == "differs"
     assert list(findings(as_json).values()).count("ok") == 3
 
 
-def test_a_checksum_that_lies_is_found_by_reading(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str
-) -> None:
+def test_a_checksum_that_lies_is_found_by_reading(scene: Scene, execution: str) -> None:
     key = f"executions/{execution}/artifacts/results.json"
-    recorded = s3.head_object(Bucket=bucket, Key=key)["Metadata"]
-    s3.put_object(Bucket=bucket, Key=key, Body=b"[]", Metadata=recorded)
-    cli("verify", execution).ok()
-    result = cli("verify", execution, "--read").expect(7)
+    recorded = scene.s3.head_object(Bucket=scene.bucket, Key=key)["Metadata"]
+    scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"[]", Metadata=recorded)
+    scene.cli("verify", execution).ok()
+    result = scene.cli("verify", execution, "--read").expect(7)
     assert "the bytes read back do not match the checksum" in result.err
 
 
-def test_missing_and_unlisted_files_are_failures(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str
-) -> None:
-    s3.delete_object(Bucket=bucket, Key=f"executions/{execution}/logs/stdout.log")
-    damage(s3, bucket, execution, "artifacts/custom/new\u202e")
-    result = cli("verify", execution).expect(3)
+def test_missing_and_unlisted_files_are_failures(scene: Scene, execution: str) -> None:
+    scene.s3.delete_object(Bucket=scene.bucket, Key=f"executions/{execution}/logs/stdout.log")
+    damage(scene, execution, "artifacts/custom/new\u202e")
+    result = scene.cli("verify", execution).expect(3)
     assert "failed: missing: logs/stdout.log: in the manifest, not in S3" in result.err
     assert "failed: unlisted: artifacts/custom/new\\u202e: stored, but not in" in result.err
     assert "error: 1 missing, 1 unlisted\n" in result.err
     assert "the same upload again stores what is missing" in result.err
 
 
-def test_an_object_without_a_checksum_cannot_be_verified(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
-    execution_id = put_execution(s3, bucket)
+def test_an_object_without_a_checksum_cannot_be_verified(scene: Scene) -> None:
+    execution_id = scene.put_execution()
     key = f"executions/{execution_id}/artifacts/custom/foreign.bin"
-    upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
-    part = s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"x")
-    s3.complete_multipart_upload(
-        Bucket=bucket, Key=key, UploadId=upload,
+    upload = scene.s3.create_multipart_upload(Bucket=scene.bucket, Key=key)["UploadId"]
+    part = scene.s3.upload_part(
+        Bucket=scene.bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"x"
+    )
+    scene.s3.complete_multipart_upload(
+        Bucket=scene.bucket, Key=key, UploadId=upload,
         MultipartUpload={"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]},
     )  # fmt: skip
-    cli("finish", execution_id, "--result", "pass").ok()
-    assert read_record(s3, bucket, execution_id)["artifacts"][0]["checksum"] is None
-    result = cli("verify", execution_id, "--json").expect(3)
+    scene.cli("finish", execution_id, "--result", "pass").ok()
+    assert scene.record(execution_id)["artifacts"][0]["checksum"] is None
+    result = scene.cli("verify", execution_id, "--json").expect(3)
     assert findings(result) == {"artifacts/custom/foreign.bin": "unverifiable"}
 
 
-def test_a_running_execution_has_nothing_to_compare_with(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x"})
-    result = cli("verify", execution_id).ok()
+def test_a_running_execution_has_nothing_to_compare_with(scene: Scene) -> None:
+    execution_id = scene.put_execution(files={"logs/stdout.log": b"x"})
+    result = scene.cli("verify", execution_id).ok()
     assert "warning: the execution is not finished" in result.err
     assert result.err.endswith(f"verified {execution_id}: 1 ok\n")
 
 
-def test_a_manifest_that_was_tampered_with_is_exit_7(
-    cli: RunCommand, s3: S3Client, bucket: str, execution: str
-) -> None:
-    record = read_record(s3, bucket, execution)
+def test_a_manifest_that_was_tampered_with_is_exit_7(scene: Scene, execution: str) -> None:
+    record = scene.record(execution)
     gone = record["artifacts"].pop()
-    put_execution(s3, bucket, **record)
-    s3.delete_object(Bucket=bucket, Key=f"executions/{execution}/{gone['path']}")
-    result = cli("verify", execution).expect(7)
+    scene.put_execution(**record)
+    scene.s3.delete_object(Bucket=scene.bucket, Key=f"executions/{execution}/{gone['path']}")
+    result = scene.cli("verify", execution).expect(7)
     assert "differs: metadata.json: the manifest does not match its own digest" in result.err
 
 
@@ -165,10 +144,10 @@ def test_a_manifest_that_was_tampered_with_is_exit_7(
 
 
 @pytest.fixture
-def long_execution(s3: S3Client, bucket: str, cli: RunCommand, execution: str) -> str:
+def long_execution(scene: Scene, execution: str) -> str:
     """The execution as it would be had its manifest been too long to keep."""
-    record: dict[str, Any] = read_record(s3, bucket, execution) | {"artifacts": None}
-    put_execution(s3, bucket, **record)
+    record: dict[str, Any] = scene.record(execution) | {"artifacts": None}
+    scene.put_execution(**record)
     return execution
 
 
@@ -178,15 +157,15 @@ def test_the_digest_of_a_long_manifest_serves(cli: RunCommand, long_execution: s
 
 @pytest.mark.parametrize("change", ["missing", "unlisted", "differs"])
 def test_the_digest_of_a_long_manifest_finds(
-    cli: RunCommand, s3: S3Client, bucket: str, long_execution: str, change: str
+    scene: Scene, long_execution: str, change: str
 ) -> None:
     if change == "missing":
         key = f"executions/{long_execution}/artifacts/results.json"
-        s3.delete_object(Bucket=bucket, Key=key)
+        scene.s3.delete_object(Bucket=scene.bucket, Key=key)
     else:
         name = "results.json" if change == "differs" else "custom/new"
-        damage(s3, bucket, long_execution, f"artifacts/{name}", b"[]")
-    result = cli("verify", long_execution).expect(7 if change == "differs" else 3)
+        damage(scene, long_execution, f"artifacts/{name}", b"[]")
+    result = scene.cli("verify", long_execution).expect(7 if change == "differs" else 3)
     counted = {"missing": 3, "unlisted": 5, "differs": 4}[change]
     assert (
         f"failed: {change}: metadata.json: {counted} files are stored, 4 in the manifest; "
@@ -242,43 +221,39 @@ def test_a_local_file_may_be_called_anything(cli: RunCommand, execution: str, tr
     assert [path for path, finding in findings(result).items() if finding != "ok"]
 
 
-def test_a_directory_that_is_not_there_is_exit_3(
-    cli: RunCommand, execution: str, tmp_path: Path
-) -> None:
-    result = cli("verify", execution, tmp_path / "gone").expect(3)
+def test_a_directory_that_is_not_there_is_exit_3(scene: Scene, execution: str) -> None:
+    result = scene.cli("verify", execution, scene.directory / "gone").expect(3)
     assert "no such file" in result.err
 
 
 # --- what it costs ---------------------------------------------------------------------------
 
 
-def test_checking_moves_no_content(cli: RunCommand, execution: str, recorder: Proxy) -> None:
-    cli("verify", execution).ok()
+def test_checking_moves_no_content(scene: Scene, execution: str) -> None:
+    scene.cli("verify", execution).ok()
     # metadata.json itself, and a look at each file.
-    assert recorder.operations() == {"GetObject": 1, "ListObjectsV2": 1, "HeadObject": 4}
+    assert scene.recorder.operations() == {"GetObject": 1, "ListObjectsV2": 1, "HeadObject": 4}
 
 
 # --- errors ----------------------------------------------------------------------------------
 
 
 def test_a_missing_execution_is_exit_4_and_invalid_metadata_exit_7(
-    cli: RunCommand, s3: S3Client, bucket: str, tree: Path
+    scene: Scene, tree: Path
 ) -> None:
     missing = make_id()
-    assert f"no such execution: {missing}" in cli("verify", missing).expect(4).err
-    assert f"no such execution: {missing}" in cli("verify", missing, tree).expect(4).err
-    put_metadata(s3, bucket, missing, b"{}")
-    assert "is not valid" in cli("verify", missing).expect(7).err
+    assert f"no such execution: {missing}" in scene.cli("verify", missing).expect(4).err
+    assert f"no such execution: {missing}" in scene.cli("verify", missing, tree).expect(4).err
+    put_metadata(scene.s3, scene.bucket, missing, b"{}")
+    assert "is not valid" in scene.cli("verify", missing).expect(7).err
 
 
-def test_reading_an_archived_file_needs_its_restore(
-    cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
-    execution_id = put_execution(s3, bucket)
-    put_file(s3, bucket, execution_id, "logs/stdout.log", b"x", StorageClass="DEEP_ARCHIVE")
-    cli("finish", execution_id, "--result", "pass").ok()
-    cli("verify", execution_id).ok()
-    assert "archived" in cli("verify", execution_id, "--read").expect(8).err
+def test_reading_an_archived_file_needs_its_restore(scene: Scene) -> None:
+    execution_id = scene.put_execution()
+    scene.put_file(execution_id, "logs/stdout.log", b"x", StorageClass="DEEP_ARCHIVE")
+    scene.cli("finish", execution_id, "--result", "pass").ok()
+    scene.cli("verify", execution_id).ok()
+    assert "archived" in scene.cli("verify", execution_id, "--read").expect(8).err
 
 
 def test_arguments_that_do_not_go_together_are_exit_2(
